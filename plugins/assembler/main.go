@@ -1,23 +1,22 @@
-// Command assembler writes kernel_wasm.s, Wasm assembly, beside the kernel.go of each of the plugins' kernels. It runs
-// in the root of the repository, as by make guests. Go's own Wasm code goes through a jump table at every jump;
-// assembly has real loops and blocks. The Go source stays the truth: it is what other machines run, and what the tests
-// compare the assembly with.
+// Command assembler generates kernel_wasm.s, Wasm assembly, from kernel.go of each plugin kernel. Run it in the root of
+// the repository, as `make guests` does. Go's own Wasm code runs through a jump table at every jump; assembly has real
+// loops and blocks. The Go source is authoritative: other machines run it, and tests compare the assembly with it.
 //
-// It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
-// if, for, return, and calls, which are inlined. A function that is called may take the address of a variable
-// of its caller (&e, used as *e) or of a field (&e.Open): both stand for the variable or the field itself. Functions
-// whose comment begins with "kernel" get a body in assembly. && and || evaluate both sides, and shifts must be below
-// 64. Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must do what
-// their like in plugins/odata/decode/fast and plugins/smt/kernel do.
+// It supports a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through
+// pointers, if, for, return, and calls, which are inlined. A called function may take the address of a variable of its
+// caller (&e, used as *e) or of a field (&e.Prefix): both stand for the variable or the field itself. Functions whose
+// comment begins with "kernel" get a body in assembly. && and || evaluate both sides, and shifts must be below 64.
+// Functions named Load, Byte, Store, Put, Copy, quotient, pointer and touch are instructions: they must work as in
+// plugins/odata/decode/fast and plugins/smt/kernel.
 //
-// A guest has the assembly with the build tag kernels; without it the same Go is compiled, so that a clone in which
-// nothing was made builds too. make bench prints how the two compare, which says when Go is good enough to do without.
+// A guest contains the assembly with the build tag kernels. Without it the same Go is compiled, so a fresh clone also
+// builds. `make bench` compares both.
 //
-// Up to two pointers of a kernel are kept as 32-bit addresses, those that its comment names: "kernel(e, s): …". What is
-// read and written by way of the same value of such an address has its bounds checked once, by the engine (wazero), as
-// far as was checked before: touch checks the whole of a structure. All other addresses are computed for each access,
-// and each is checked, which is a jump that is taken over some 50 bytes of code. There are two such registers: PC_B,
-// which has no use in a function without calls, and SP, which gets its value back before the function returns.
+// The comment of a kernel may name up to two pointers that are kept as 32-bit addresses: "kernel(e, s): …". The engine
+// (wazero) checks the bounds of accesses through the same address once, up to what was checked before: touch checks a
+// whole struct. All other addresses are computed and checked for each access, which costs a jump over some 50 bytes of
+// code. There are two such registers: PC_B, which is unused in a function without calls, and SP, which is restored
+// before the function returns.
 package main
 
 import (
@@ -47,8 +46,8 @@ func main() {
 	}
 }
 
-// kernel is a package with functions that are assembled: its folder below the root of the repository, and those of its
-// files with functions to be assembled or inlined.
+// kernel is a package with functions to assemble: its folder in the repository, and the files with functions to
+// assemble or inline.
 type kernel struct {
 	folder string
 	files  []string
@@ -59,7 +58,7 @@ var kernels = []kernel{
 	{"plugins/smt/kernel", []string{"kernel.go", "word.go", "rows.go"}},
 }
 
-// write writes a kernel's assembly, unless it is there: tests that build guests do it side by side.
+// write writes a kernel's assembly if it changed. Tests that build guests call it concurrently.
 func (k kernel) write(root string) error {
 	folder := filepath.Join(root, k.folder)
 	text, err := generate(folder, k.files)
@@ -70,7 +69,7 @@ func (k kernel) write(root string) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	// A name of its own and a rename: a compiler that reads the file meanwhile sees the old one or the new one.
+	// A rename keeps a compiler that reads the file from seeing half of it.
 	whole, err := os.CreateTemp(folder, "kernel_wasm.*.tmp")
 	if err != nil {
 		return err
@@ -94,30 +93,30 @@ type generator struct {
 	indent int
 	vars   map[types.Object]operand
 	free   []int
-	// frames are the functions being assembled: the outermost, then those inlined into it.
+	// frames are the functions being assembled: the outermost, then the inlined ones.
 	frames []*frame
-	// depth is the number of blocks open.
+	// depth is the number of open blocks.
 	depth int
 	loops []loop
-	// chain are the places of the calls being inlined, for messages
+	// chain are the positions of the inlined calls, for messages.
 	chain []string
-	// addresses are the registers of the pointers that are kept as addresses, by name; stack is the register that keeps
-	// the stack pointer meanwhile, -1: it stays where it is.
+	// addresses are the registers of pointers kept as addresses, by name. stack is the register that saves the stack
+	// pointer, or -1.
 	addresses map[string]string
 	stack     int
 }
 
-// operand is where a variable is: a register, or another expression that it stands for.
+// operand is the location of a variable: a register, or another expression.
 type operand struct {
 	register int
-	// address is the register of 32 bits that has it, "": none; offset is added to what is there.
+	// address, if not empty, is a 32-bit register; offset is added to it.
 	address  string
 	offset   int64
 	constant constant.Value
 	expr     ast.Expr
 }
 
-// loop is where break and continue go.
+// loop has the targets of break and continue.
 type loop struct{ breakDepth, continueTo int }
 
 type frame struct {
@@ -190,15 +189,16 @@ func (g *generator) fail(n ast.Node, format string, args ...any) {
 
 func (g *generator) line(format string, args ...any) {
 	line := strings.Repeat("\t", g.indent) + fmt.Sprintf(format, args...) + "\n"
-	// what is set and got at once stays on the stack
-	if set := strings.Replace(line, "Get R", "Set R", 1); set != line && bytes.HasSuffix(g.out.Bytes(), []byte("\n"+set)) {
+	// A value that is set and read at once stays on the stack.
+	if set := strings.Replace(line, "Get R", "Set R", 1); set != line &&
+		bytes.HasSuffix(g.out.Bytes(), []byte("\n"+set)) {
 		g.out.Truncate(g.out.Len() - len(set))
 		line = strings.Replace(line, "Get R", "Tee R", 1)
 	}
 	g.out.WriteString(line)
 }
 
-// function assembles a kernel: kernelX becomes ·X, as declared in kernel_wasm.go.
+// function assembles a kernel: goX becomes ·X, as declared in kernel_wasm.go.
 func (g *generator) function(fn *ast.FuncDecl) {
 	g.vars, g.free, g.loops, g.depth = map[types.Object]operand{}, nil, nil, 0
 	for r := 15; r >= 0; r-- {
@@ -245,7 +245,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.indent = 0
 }
 
-// addressed gives the pointers that a kernel's comment names their registers.
+// addressed assigns registers to the pointers that a kernel's comment names.
 func (g *generator) addressed(fn *ast.FuncDecl) {
 	g.addresses, g.stack = map[string]string{}, -1
 	names, ok := strings.CutPrefix(fn.Doc.Text(), "kernel(")
@@ -274,7 +274,7 @@ func (g *generator) register(n ast.Node) int {
 	return r
 }
 
-// scope runs f and gives back the registers that it took.
+// scope runs f and frees the registers that it allocated.
 func (g *generator) scope(f func()) {
 	free := append([]int{}, g.free...)
 	f()
@@ -516,7 +516,6 @@ func (g *generator) store(e ast.Expr, value func()) {
 	g.line("I64Store $%d", offset)
 }
 
-// operand is where the variable of a name is, if it has one.
 func (g *generator) operand(id *ast.Ident) operand {
 	o := g.info.Uses[id]
 	if o == nil {
@@ -525,7 +524,7 @@ func (g *generator) operand(id *ast.Ident) operand {
 	return g.vars[o]
 }
 
-// base pushes an address, as i32, and returns an offset to be added.
+// base pushes an address as i32 and returns an offset to add.
 func (g *generator) base(e ast.Expr) int64 {
 	if id := variableOf(e); id != nil {
 		p := g.operand(id)
@@ -542,8 +541,8 @@ func (g *generator) base(e ast.Expr) int64 {
 	return 0
 }
 
-// variableOf is the name of the variable that an expression is, as v, or as *v where v stands for its caller's one;
-// nil: it is none.
+// variableOf returns the variable that an expression refers to, as v, or as *v for a variable of the caller; nil for
+// other expressions.
 func variableOf(e ast.Expr) *ast.Ident {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -593,7 +592,7 @@ func (g *generator) address(e ast.Expr) int64 {
 	return 0
 }
 
-// fixed is what the address of a variable, or of a field at an address that is kept, stands for as an argument.
+// fixed returns the operand for the address of a variable, or of a field at a kept address, as an argument.
 func (g *generator) fixed(e ast.Expr) (operand, bool) {
 	u, ok := e.(*ast.UnaryExpr)
 	if !ok || u.Op != token.AND {
@@ -696,7 +695,6 @@ func (g *generator) signed(e ast.Expr) bool {
 	return ok && b.Info()&types.IsUnsigned == 0
 }
 
-// operate pushes the second operand and the operation.
 func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	g.value(y)
 	suffix := "U"
@@ -718,7 +716,7 @@ func (g *generator) operate(n ast.Node, op token.Token, x, y ast.Expr) {
 	}
 }
 
-// instructions are those of operators; the last three have the sign of their first operand after their names.
+// instructions by operator. The last three are followed by the sign of their first operand.
 var instructions = map[token.Token]string{token.ADD: "I64Add", token.SUB: "I64Sub", token.MUL: "I64Mul",
 	token.AND: "I64And", token.OR: "I64Or", token.XOR: "I64Xor", token.SHL: "I64Shl",
 	token.SHR: "I64Shr", token.QUO: "I64Div", token.REM: "I64Rem"}
@@ -764,7 +762,7 @@ func (g *generator) condition(e ast.Expr) {
 	g.fail(e, "no condition")
 }
 
-// place pushes the address p+i as i32 and returns an offset to be added.
+// place pushes the address p+i as i32 and returns an offset to add.
 func (g *generator) place(p, i ast.Expr) int64 {
 	offset := int64(0)
 	if b, ok := i.(*ast.BinaryExpr); ok && b.Op == token.ADD {
@@ -784,7 +782,6 @@ func (g *generator) place(p, i ast.Expr) int64 {
 	return offset
 }
 
-// inlined is the function that a call calls, if it has a body to be inlined.
 func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
@@ -863,8 +860,8 @@ func single(fn *ast.FuncDecl) bool {
 	return ok && len(r.Results) == 1
 }
 
-// bind gives the parameters of a function their arguments. One that is assigned to is a copy, unless a result of the
-// call goes to the variable that is its argument.
+// bind gives the parameters of a function their arguments. A parameter that the function assigns to is a copy, unless a
+// result of the call goes to the variable that is its argument.
 func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	i := 0
 	type pair struct {
@@ -903,7 +900,7 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	}
 }
 
-// replaced reports whether a result of a call goes to a variable that one of its arguments is, and no other.
+// replaced reports whether exactly one argument is a variable that a result of the call goes to.
 func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	if p.address != "" || p.constant != nil || p.expr != nil || !slices.Contains(targets, p.register) {
 		return false
@@ -922,7 +919,6 @@ func (g *generator) replaced(p operand, e *ast.CallExpr, targets []int) bool {
 	return uses == 1
 }
 
-// uses counts how often a function uses a parameter of it.
 func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	count := 0
 	ast.Inspect(fn.Body, func(n ast.Node) bool {
@@ -934,7 +930,6 @@ func (g *generator) uses(fn *ast.FuncDecl, o types.Object) int {
 	return count
 }
 
-// assigned reports whether a function assigns to a parameter of it.
 func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
 	found := false
 	ast.Inspect(fn.Body, func(n ast.Node) bool {

@@ -4,15 +4,14 @@ package datetime
 
 import "github.com/culvert-project/culvert/plugins/odata/scan"
 
-// Moment is a point in time as a service wrote it: the time on its clock, and how far that clock is from UTC.
-type Moment struct {
-	// Wall is the time on the clock, in milliseconds since 1970 as if it were UTC. Ticks follow the milliseconds.
+// DateTime is a point in time as a service wrote it: the local time and its offset from UTC.
+type DateTime struct {
+	// Wall is the local time in milliseconds since 1970 as if it were UTC, Ticks the units of 100 ns after it.
 	Wall, Ticks int64
 	// Zoned reports that Offset, in minutes east of UTC, was given.
 	Zoned  bool
 	Offset int64
-	// Rounded reports that the text said another point in time, next to this one: it has digits after the ticks, or is
-	// just outside of the years 1 to 9999.
+	// Rounded reports that the text had digits after the ticks, or was just outside of the years 1 to 9999.
 	Rounded bool
 }
 
@@ -29,11 +28,11 @@ const (
 	julianMs = FirstMs - 2*MsPerDay
 )
 
-// UTC returns the moment in milliseconds since 1970.
-func (m *Moment) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
+// UTC returns the milliseconds since 1970.
+func (m *DateTime) UTC() int64 { return m.Wall - m.Offset*msPerMinute }
 
-// Days returns the days since 1970 on the clock's own calendar.
-func (m *Moment) Days() int64 {
+// Days returns the days since 1970 of the local date.
+func (m *DateTime) Days() int64 {
 	days := m.Wall / MsPerDay
 	if m.Wall%MsPerDay < 0 {
 		days--
@@ -51,8 +50,8 @@ func (m *Moment) Days() int64 {
 // initial date of ABAP, 0001-01-01, as /Date(-62135769600000)/ in rows and as datetime'0001-01-01T00:00:00' in their
 // addresses; other days before 1582 are taken as they are, since services of both calendars write them. 10000-01-01,
 // /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
-func (m *Moment) Parse(text []byte) bool {
-	*m = Moment{}
+func (m *DateTime) Parse(text []byte) bool {
+	*m = DateTime{}
 	ok := false
 	if len(text) > 0 && text[0] == '/' {
 		ok = m.parseTicks(text)
@@ -62,7 +61,7 @@ func (m *Moment) Parse(text []byte) bool {
 	return ok && FirstMs <= m.Wall && m.Wall <= LastMs
 }
 
-func (m *Moment) parseTicks(text []byte) bool {
+func (m *DateTime) parseTicks(text []byte) bool {
 	const front, back = "/Date(", ")/"
 	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front ||
 		string(text[len(text)-len(back):]) != back {
@@ -94,7 +93,7 @@ func (m *Moment) parseTicks(text []byte) bool {
 }
 
 // parseISO reads yyyy-mm-dd, then optionally Thh:mm, :ss, a fraction, and a zone.
-func (m *Moment) parseISO(text []byte) bool {
+func (m *DateTime) parseISO(text []byte) bool {
 	year, okYear := digits(text, 0, 4)
 	month, okMonth := digits(text, 5, 2)
 	day, okDay := digits(text, 8, 2)
@@ -128,8 +127,7 @@ func (m *Moment) parseISO(text []byte) bool {
 	return m.parseZone(rest)
 }
 
-// parseZone reads nothing, Z, ±hh:mm, ±hhmm or ±hh.
-func (m *Moment) parseZone(text []byte) bool {
+func (m *DateTime) parseZone(text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
@@ -177,7 +175,6 @@ func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	return ticks, rounded, text[i:], i > 1
 }
 
-// digits reads exactly n digits at i.
 func digits(text []byte, i, n int) (v int64, ok bool) {
 	if i+n > len(text) {
 		return 0, false
@@ -220,7 +217,7 @@ func daysSince1970(year, month, day int64) int64 {
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
 func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
-	i := afterDate(text)
+	i := timeStart(text)
 	if i == 0 || len(text) < i+2 {
 		return 0, false, false
 	}
@@ -261,9 +258,9 @@ func TimeOfDay(text []byte) (ticks int64, rounded, ok bool) {
 	return ticks, rounded, ticks < MsPerDay*TicksPerMilli
 }
 
-// afterDate is where the time of a duration begins, after its T; 0: it has none, or years, months or days in front
-// that are not 0.
-func afterDate(text []byte) int {
+// timeStart returns where the time of a duration begins, after its T. Zero means that it has none, or nonzero years,
+// months or days.
+func timeStart(text []byte) int {
 	if len(text) < 2 || text[0] != 'P' {
 		return 0
 	}

@@ -19,7 +19,7 @@ func TestParseAgainstStandard(t *testing.T) {
 		if err != nil {
 			want, err = time.Parse("2006-01-02T15:04:05", text)
 		}
-		var m datetime.Moment
+		var m datetime.DateTime
 		ok, ms := m.Parse([]byte(text)), m.UTC()
 		if want.Year() < 1 {
 			err = errors.New("a year that is none here")
@@ -55,7 +55,7 @@ func TestParseAgainstStandard(t *testing.T) {
 
 // TestParse: points in time with their ticks and offsets, and whether digits were dropped.
 func TestParse(t *testing.T) {
-	for text, want := range map[string]datetime.Moment{
+	for text, want := range map[string]datetime.DateTime{
 		"1970-01-01T00:00:00.12345670": {Wall: 123, Ticks: 4567},
 		"1970-01-01T00:00:00.12345678": {Wall: 123, Ticks: 4567, Rounded: true},
 		"1970-01-01T00:00:00-01:30":    {Zoned: true, Offset: -90},
@@ -63,7 +63,7 @@ func TestParse(t *testing.T) {
 		"/Date(-62135769600000)/":      {Wall: datetime.FirstMs, Rounded: true},
 		"/Date(253402300800000)/":      {Wall: datetime.LastMs, Rounded: true},
 	} {
-		var m datetime.Moment
+		var m datetime.DateTime
 		if ok := m.Parse([]byte(text)); !ok || m != want {
 			t.Errorf("%s: expected %+v, found %+v, %t", text, want, m, ok)
 		}

@@ -7,38 +7,37 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Atom decodes Atom feeds and entries, deleted entries among them, and results of functions. Prefixes are arbitrary.
+// Atom decodes Atom feeds and entries, with deleted entries, and function results. Prefixes are arbitrary.
 type Atom struct {
 	stream
-	state  atomState
-	scopes scopes
-	// outer is the scope inside the feed; rows is where the bindings of a row start.
-	outer, rows int
-	// feed is the qualified name to be closed.
+	state      atomState
+	namespaces namespaceStack
+	// outer is the scope inside the feed. The bindings of a row start at rowBindings.
+	outer, rowBindings int
+	// feed is the qualified name of the open feed element.
 	feed []byte
 	text []byte
-	// lane is nil where every entry is for the plain parser
-	lane *atomLane
+	// templates is nil in decoders that use the plain parser only.
+	templates *atomTemplates
 }
 
 type atomState uint8
 
 const (
-	// atomStart: nothing was seen yet. atomProlog: in front of the outermost element.
 	atomStart atomState = iota
 	atomProlog
 	atomFeed
 	atomEnd
 )
 
-// NewAtom makes a decoder for rows of a layout that is ready.
-func NewAtom(l *RowLayout) *Atom {
+// NewAtom returns a decoder for rows of an initialized schema.
+func NewAtom(l *RowSchema) *Atom {
 	d := newPlainAtom(l)
-	d.lane = newAtomLane(d)
+	d.templates = newAtomTemplates(d)
 	return d
 }
 
-func newPlainAtom(l *RowLayout) *Atom {
+func newPlainAtom(l *RowSchema) *Atom {
 	d := &Atom{}
 	d.init(d, l)
 	d.Reset()
@@ -47,15 +46,15 @@ func newPlainAtom(l *RowLayout) *Atom {
 
 func (d *Atom) Reset() {
 	d.stream.reset()
-	d.scopes.reset()
-	d.state, d.outer, d.rows = atomStart, 0, 1
-	if d.lane != nil {
-		d.lane.cutEnd = 0
+	d.namespaces.reset()
+	d.state, d.outer, d.rowBindings = atomStart, 0, 1
+	if d.templates != nil {
+		d.templates.truncatedAt = 0
 	}
 }
 
-func (d *Atom) nested() *stream {
-	child := newPlainAtom(d.layout)
+func (d *Atom) nestedDecoder() *stream {
+	child := newPlainAtom(d.schema)
 	child.collect = true
 	return &child.stream
 }
@@ -73,17 +72,17 @@ func (d *Atom) step(out *Output) *scan.Error {
 			d.page.Done = true
 			return nil
 		}
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	if b[i] != '<' {
-		return d.between(i)
+		return d.skipText(i)
 	}
 	if d.state == atomProlog {
 		if ok, err := d.declaration(i); ok || err != nil {
 			return err
 		}
 	}
-	end, err := scan.XMLAside(b, i)
+	end, err := scan.XMLMisc(b, i)
 	if err != nil {
 		return err
 	}
@@ -95,13 +94,13 @@ func (d *Atom) step(out *Output) *scan.Error {
 	case atomProlog:
 		return d.root(i, out)
 	case atomFeed:
-		return d.child(i, out)
+		return d.feedChild(i, out)
 	}
-	return scan.WrongByte(b, i, "nothing behind the outermost element")
+	return scan.UnexpectedByte(b, i, "nothing behind the outermost element")
 }
 
-// between: text between elements means nothing inside a feed, and is wrong outside.
-func (d *Atom) between(i int) *scan.Error {
+// skipText skips text between the elements of a feed. Outside of the feed, text is an error.
+func (d *Atom) skipText(i int) *scan.Error {
 	b := d.buf
 	if d.state != atomFeed {
 		if d.state == atomProlog && (b[i] == '{' || b[i] == '[') {
@@ -110,12 +109,12 @@ func (d *Atom) between(i int) *scan.Error {
 		if d.state == atomProlog && utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return scan.WrongByte(b, i, "'<'")
+		return scan.UnexpectedByte(b, i, "'<'")
 	}
 	less := bytes.IndexByte(b[i:], '<')
 	if less < 0 {
 		d.pos = len(b)
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	d.pos = i + less
 	return nil
@@ -125,14 +124,14 @@ func (d *Atom) start(i int) *scan.Error {
 	i = scan.XMLSpace(d.buf, i)
 	mark, ok := byteOrderMark(d.buf, i)
 	if !ok {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	d.pos, d.state = i+mark, atomProlog
 	return nil
 }
 
-// declaration looks at what may stand in front of the outermost element only: a document type, which feeds do not have
-// and HTML has, and an encoding; true: it was the XML declaration, which is passed.
+// declaration reads what only precedes the outermost element. It skips the XML declaration and returns true, and
+// rejects a document type, which HTML has and feeds do not.
 func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	b := d.buf
 	if ok, err := scan.XMLHas(b, i, "<?xml"); ok || err != nil {
@@ -155,7 +154,6 @@ func (d *Atom) declaration(i int) (bool, *scan.Error) {
 	return false, nil
 }
 
-// encoding is what an XML declaration says, in lower case.
 func encoding(declaration []byte) string {
 	_, rest, ok := bytes.Cut(declaration, []byte("encoding"))
 	if !ok {
@@ -169,20 +167,19 @@ func encoding(declaration []byte) string {
 	return string(bytes.ToLower(value))
 }
 
-// root looks at the outermost element.
 func (d *Atom) root(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
-	scope := d.scopes.open(b, t, 0)
-	where, local := d.scopes.element(b, t, scope)
-	if string(local) == "feed" && where == atomSpace && !t.Closing {
-		d.scopes.keep()
-		d.outer, d.rows = scope, len(d.scopes.all)
-		if d.lane != nil {
-			d.lane.bind(&d.scopes, scope)
+	scope := d.namespaces.push(b, t, 0)
+	ns, local := d.namespaces.element(b, t, scope)
+	if string(local) == "feed" && ns == atomNamespace && !t.Closing {
+		d.namespaces.copyBytes()
+		d.outer, d.rowBindings = scope, len(d.namespaces.all)
+		if d.templates != nil {
+			d.templates.bind(&d.namespaces, scope)
 		}
 		d.feed = append(d.feed[:0], t.Name...)
 		d.pos, d.state = t.End, atomFeed
@@ -191,20 +188,19 @@ func (d *Atom) root(i int, out *Output) *scan.Error {
 		}
 		return nil
 	}
-	d.scopes.reset()
-	d.rows = 1
+	d.namespaces.reset()
+	d.rowBindings = 1
 	switch name := string(local); {
-	case name == "entry" && where == atomSpace, name == "deleted-entry" && where != atomSpace:
+	case name == "entry" && ns == atomNamespace, name == "deleted-entry" && ns != atomNamespace:
 		return d.element(i, out)
-	case where == dataSpace:
+	case ns == dataNamespace:
 		return d.function(i, out)
 	default:
 		return d.noRows(i, "an Atom feed or entry", "element "+string(t.Name))
 	}
 }
 
-// child reads an element of the feed, or its end.
-func (d *Atom) child(i int, out *Output) *scan.Error {
+func (d *Atom) feedChild(i int, out *Output) *scan.Error {
 	b := d.buf
 	if i+1 < len(b) && b[i+1] == '/' {
 		t, err := scan.XMLTagAt(b, i)
@@ -217,8 +213,8 @@ func (d *Atom) child(i int, out *Output) *scan.Error {
 		d.pos, d.state = t.End, atomEnd
 		return nil
 	}
-	if d.lane != nil && len(d.lane.heads) > 0 {
-		next, _, progress, err := d.lane.try(&d.stream, i, out)
+	if d.templates != nil && len(d.templates.heads) > 0 {
+		next, _, progress, err := d.templates.decodeRows(&d.stream, i, out)
 		if err != nil {
 			return err
 		}
@@ -230,18 +226,17 @@ func (d *Atom) child(i int, out *Output) *scan.Error {
 	return d.element(i, out)
 }
 
-// element reads an element of the feed, or an entry that stands for itself, whole.
 func (d *Atom) element(i int, out *Output) *scan.Error {
 	b := d.buf
 	t, err := scan.XMLTagAt(b, i)
 	if err != nil {
 		return err
 	}
-	d.scopes.all = d.scopes.all[:d.rows]
-	scope := d.scopes.open(b, t, d.outer)
-	where, local := d.scopes.element(b, t, scope)
-	entry := string(local) == "entry" && where == atomSpace
-	deleted := string(local) == "deleted-entry" && where != atomSpace
+	d.namespaces.all = d.namespaces.all[:d.rowBindings]
+	scope := d.namespaces.push(b, t, d.outer)
+	ns, local := d.namespaces.element(b, t, scope)
+	entry := string(local) == "entry" && ns == atomNamespace
+	deleted := string(local) == "deleted-entry" && ns != atomNamespace
 	d.inRow = entry || deleted
 	end, err := scan.XMLElement(b, i, maxDepth)
 	if err != nil {
@@ -257,16 +252,16 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	case entry:
 		made := len(out.Rows)
 		d.row(b[i:end], at, out)
-		if d.lane != nil && d.state == atomFeed && len(out.Rows) > made {
-			d.lane.learnRow(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
+		if d.templates != nil && d.state == atomFeed && len(out.Rows) > made {
+			d.templates.learnRow(b[i:end], &namespaceStack{d.namespaces.all[:d.rowBindings]}, d.outer)
 		}
 	case deleted:
 		d.deleted(b[i:end], at, out)
-	case where == atomSpace && string(local) == "link":
+	case ns == atomNamespace && string(local) == "link":
 		d.link(b, t, scope)
-	case where == metaSpace && string(local) == "error":
+	case ns == metadataNamespace && string(local) == "error":
 		d.failure = quoted(b[i:end])
-	case where == metaSpace && string(local) == "count":
+	case ns == metadataNamespace && string(local) == "count":
 		if content, ok := scan.XMLContent(d.text[:0], b[t.End:contentEnd(b, t, end)]); ok {
 			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
 				d.page.Count = n
@@ -276,7 +271,6 @@ func (d *Atom) element(i int, out *Output) *scan.Error {
 	return nil
 }
 
-// contentEnd is where the content of an element ends that starts with t and ends at end.
 func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	if t.Empty {
 		return t.End
@@ -284,7 +278,7 @@ func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	return bytes.LastIndex(b[:end], []byte("</"))
 }
 
-// relation is a link's rel without the registry's address in front.
+// relation returns a link's rel without the IANA prefix.
 func relation(b []byte, t scan.XMLTag) []byte {
 	rel, _ := attribute(b, t, "rel")
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
@@ -293,7 +287,7 @@ func relation(b []byte, t scan.XMLTag) []byte {
 func (d *Atom) linkOf(b []byte, t scan.XMLTag, scope int) Link {
 	href, _ := attribute(b, t, "href")
 	text, _ := scan.XMLContent(nil, href)
-	return Link{Href: string(text), Base: d.scopes.base(scope)}
+	return Link{Href: string(text), Base: d.namespaces.base(scope)}
 }
 
 func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
@@ -305,23 +299,23 @@ func (d *Atom) link(b []byte, t scan.XMLTag, scope int) {
 	}
 }
 
-// deleted takes a tombstone.
 func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	if d.collect {
 		return
 	}
-	if d.leaveOut(element, at, out) {
+	if d.skipRow(element, at, out) {
 		return
 	}
 	t, _ := scan.XMLTagAt(element, 0)
 	ref, given := attribute(element, t, "ref")
 	id, ok := scan.XMLContent(nil, ref)
 	if !given || !ok {
-		d.fault(element, at, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, out)
+		d.addRowError(element, at, &conversionError{path: "ref", expected: "the id of the deleted entry",
+			found: "none"}, out)
 		return
 	}
 	s := Tombstone{Origin: d.page.Rows, Ref: string(id)}
-	var m datetime.Moment
+	var m datetime.DateTime
 	if when, ok := attribute(element, t, "when"); ok && m.Parse(bytes.TrimSpace(when)) {
 		s.When, s.Timed = m.UTC(), true
 	}
@@ -329,8 +323,7 @@ func (d *Atom) deleted(element []byte, at int64, out *Output) {
 	d.page.Rows++
 }
 
-// function reads the result of a function that is no entity: a structure of its own, or several in elements named
-// element.
+// function reads a function result that is no entity: a struct, or several structs in elements with the same name.
 func (d *Atom) function(i int, out *Output) *scan.Error {
 	b := d.buf
 	end, err := scan.XMLElement(b, i, maxDepth)
@@ -339,8 +332,8 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 	}
 	t, _ := scan.XMLTagAt(b, i)
 	d.pos, d.state = end, atomEnd
-	inside := d.scopes.open(b, t, 0)
-	d.scopes.keep()
+	inside := d.namespaces.push(b, t, 0)
+	d.namespaces.copyBytes()
 	c := content(b, t, end)
 	several := false
 	for e, ok := c.next(); ok; e, ok = c.next() {
@@ -348,10 +341,10 @@ func (d *Atom) function(i int, out *Output) *scan.Error {
 		if several = string(local) == "element"; !several {
 			break
 		}
-		d.outer, d.rows = inside, len(d.scopes.all)
+		d.outer, d.rowBindings = inside, len(d.namespaces.all)
 		d.decode(b[e.tag.Start:e.end], d.base+int64(e.tag.Start), out, false)
 	}
-	if !several && !d.scopes.isNull(b, t, inside) {
+	if !several && !d.namespaces.isNull(b, t, inside) {
 		d.decode(b[i:end], d.base+int64(i), out, false)
 	}
 	return nil

@@ -9,41 +9,38 @@ import (
 
 func (d *Atom) row(text []byte, at int64, out *Output) {
 	if d.collect {
-		d.collected = d.document(d.collected, text)
+		d.collected = d.rowDocument(d.collected, text)
 		d.page.Rows++
 		return
 	}
 	d.decode(text, at, out, true)
 }
 
-// decode is row for an entry, or an element that has the properties inside it without an entry around them.
+// decode decodes an entry, or an element with properties but without an entry around them.
 func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
-	if d.leaveOut(text, at, out) {
+	if d.skipRow(text, at, out) {
 		return
 	}
 	r := atomReader{d: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)
-	d.decoded(text, at, start, r.hole, false, m, out)
+	d.addRow(text, at, start, r.nextLink, false, m, out)
 }
 
-func (d *Atom) document(dst, row []byte) []byte {
-	return d.scopes.appendSelfContained(dst, row, d.outer)
+func (d *Atom) rowDocument(dst, row []byte) []byte {
+	return d.namespaces.appendSelfContained(dst, row, d.outer)
 }
 
-// element is an element inside a text, whole and well formed.
 type element struct {
 	tag scan.XMLTag
 	end int
 }
 
-// elements goes through the elements of a content.
 type elements struct {
 	b      []byte
 	i, end int
 }
 
-// content is inside the element that starts with t and ends at end.
 func content(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
@@ -55,7 +52,7 @@ func (e *elements) next() (element, bool) {
 			break
 		}
 		e.i += less
-		if end, _ := scan.XMLAside(e.b, e.i); end > 0 {
+		if end, _ := scan.XMLMisc(e.b, e.i); end > 0 {
 			e.i = end
 			continue
 		}
@@ -69,25 +66,25 @@ func (e *elements) next() (element, bool) {
 	return element{}, false
 }
 
-// unlimited: the depth was checked when the row was found.
+// unlimited depth is safe because the depth was checked when the row was found.
 const unlimited = 1 << 30
 
-// atomReader decodes one entry whose text is whole and well formed.
+// atomReader decodes one complete, well-formed entry.
 type atomReader struct {
-	d    *Atom
-	row  []byte
-	hole hole
+	d        *Atom
+	row      []byte
+	nextLink nestedNextLink
 }
 
-func (r *atomReader) decode(out *Output, entry bool) *misfit {
-	d, l := r.d, r.d.layout
-	d.scopes.all = d.scopes.all[:d.rows]
+func (r *atomReader) decode(out *Output, entry bool) *conversionError {
+	d, l := r.d, r.d.schema
+	d.namespaces.all = d.namespaces.all[:d.rowBindings]
 	d.spans = d.spans[:0]
 	r.ready(0, l, "")
 	t, _ := scan.XMLTagAt(r.row, 0)
 	whole := element{t, len(r.row)}
-	scope := d.scopes.open(r.row, t, d.outer)
-	var m *misfit
+	scope := d.namespaces.push(r.row, t, d.outer)
+	var m *conversionError
 	if entry {
 		m = r.entry(whole, scope, l, 0)
 	} else {
@@ -106,8 +103,8 @@ func (r *atomReader) decode(out *Output, entry bool) *misfit {
 	return nil
 }
 
-// ready clears the memory for a structure.
-func (r *atomReader) ready(depth int, l *RowLayout, path string) {
+// ready clears the memory for a struct.
+func (r *atomReader) ready(depth int, l *RowSchema, path string) {
 	lv := r.d.level(depth, l)
 	lv.path = path
 	if cap(lv.scopes) < len(l.Columns) {
@@ -116,22 +113,22 @@ func (r *atomReader) ready(depth int, l *RowLayout, path string) {
 	lv.scopes = lv.scopes[:len(l.Columns)]
 }
 
-// entry notes where the values of an entry's columns are: properties inside its content or next to it, expanded links.
-func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfit {
-	s := &r.d.scopes
+// entry records the positions of column values: properties inside the content or next to it, and expanded links.
+func (r *atomReader) entry(e element, scope int, l *RowSchema, depth int) *conversionError {
+	s := &r.d.namespaces
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(r.row, c.tag, scope)
-		where, local := s.element(r.row, c.tag, inside)
-		var m *misfit
+		inside := s.push(r.row, c.tag, scope)
+		ns, local := s.element(r.row, c.tag, inside)
+		var m *conversionError
 		switch {
-		case where == metaSpace && string(local) == "properties":
+		case ns == metadataNamespace && string(local) == "properties":
 			m = r.properties(c, inside, l, depth)
-		case where == atomSpace && string(local) == "content":
+		case ns == atomNamespace && string(local) == "content":
 			m = r.content(c, inside, l, depth)
-		case where == atomSpace && string(local) == "link":
+		case ns == atomNamespace && string(local) == "link":
 			m = r.link(c, inside, l, depth)
-		case where == metaSpace && string(local) == "error":
+		case ns == metadataNamespace && string(local) == "error":
 			r.d.failure = quoted(r.row[c.tag.Start:c.end])
 		}
 		if m != nil {
@@ -141,12 +138,12 @@ func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfi
 	return nil
 }
 
-func (r *atomReader) content(e element, scope int, l *RowLayout, depth int) *misfit {
-	s := &r.d.scopes
+func (r *atomReader) content(e element, scope int, l *RowSchema, depth int) *conversionError {
+	s := &r.d.namespaces
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(r.row, c.tag, scope)
-		if where, local := s.element(r.row, c.tag, inside); where == metaSpace && string(local) == "properties" {
+		inside := s.push(r.row, c.tag, scope)
+		if ns, local := s.element(r.row, c.tag, inside); ns == metadataNamespace && string(local) == "properties" {
 			if m := r.properties(c, inside, l, depth); m != nil {
 				return m
 			}
@@ -155,45 +152,43 @@ func (r *atomReader) content(e element, scope int, l *RowLayout, depth int) *mis
 	return nil
 }
 
-// properties notes the elements of m:properties, or of a complex value.
-func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *misfit {
-	s, lv := &r.d.scopes, &r.d.levels[depth]
+func (r *atomReader) properties(e element, scope int, l *RowSchema, depth int) *conversionError {
+	s, lv := &r.d.namespaces, &r.d.levels[depth]
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(r.row, c.tag, scope)
-		where, local := s.element(r.row, c.tag, inside)
-		if where != dataSpace {
-			if where == metaSpace && string(local) == "error" {
+		inside := s.push(r.row, c.tag, scope)
+		ns, local := s.element(r.row, c.tag, inside)
+		if ns != dataNamespace {
+			if ns == metadataNamespace && string(local) == "error" {
 				r.d.failure = quoted(r.row[c.tag.Start:c.end]) // a property missing after an error is no null
 			}
 			continue
 		}
 		k, ok := l.names[string(local)]
 		if !ok {
-			if !l.known[string(local)] {
-				r.d.report(lv.path, local)
+			if !l.ignored[string(local)] {
+				r.d.reportUnknown(lv.path, local)
 			}
 			continue
 		}
 		if lv.spans[k].end != 0 {
-			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
+			return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
 		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
 	}
 	return nil
 }
 
-// link notes what is expanded in a link.
-func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit {
+func (r *atomReader) link(e element, scope int, l *RowSchema, depth int) *conversionError {
 	const front = "/related/"
-	s, lv := &r.d.scopes, &r.d.levels[depth]
+	s, lv := &r.d.namespaces, &r.d.levels[depth]
 	rel := relation(r.row, e.tag)
 	slash := bytes.LastIndex(rel, []byte(front))
 	if slash < 0 {
 		return nil
 	}
 	k, ok := l.names[string(rel[slash+len(front):])]
-	if !ok || l.Columns[k].Shape != One && l.Columns[k].Shape != Many {
+	if !ok || l.Columns[k].Kind != NavigationToOne && l.Columns[k].Kind != NavigationToMany {
 		return nil
 	}
 	c := &l.Columns[k]
@@ -202,63 +197,64 @@ func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit
 	}
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
-		inside := s.open(r.row, c.tag, scope)
-		if where, local := s.element(r.row, c.tag, inside); where != metaSpace || string(local) != "inline" {
+		inside := s.push(r.row, c.tag, scope)
+		if ns, local := s.element(r.row, c.tag, inside); ns != metadataNamespace || string(local) != "inline" {
 			continue
 		}
 		if lv.spans[k].end != 0 {
-			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
+			return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
 		lv.spans[k], lv.scopes[k] = textRange{c.tag.Start, c.end}, inside
 	}
 	return c.deferred(lv.spans[k])
 }
 
-// deferred is the misfit of a link that should have been expanded and was not.
-func (c *Column) deferred(inline textRange) *misfit {
+// deferred returns the error of a link that should have been expanded.
+func (c *Column) deferred(inline textRange) *conversionError {
 	if !c.Inline || inline.end != 0 {
 		return nil
 	}
-	return c.misfit(expectedInline, "a link to it")
+	return c.conversionError(expectedInline, "a link to it")
 }
 
-// column writes a column's value. whole is the entry or the structure, for targets outside the properties.
-func (r *atomReader) column(dst []byte, l *RowLayout, i, depth int, whole element, entry bool) ([]byte, *misfit) {
+// column writes a column's value. whole is the entry or struct, for targets outside of the properties.
+func (r *atomReader) column(dst []byte, l *RowSchema, i, depth int, whole element, entry bool) ([]byte,
+	*conversionError) {
 	c, lv := &l.Columns[i], &r.d.levels[depth]
-	where, scope := lv.spans[i], lv.scopes[i]
-	if where.end == 0 {
-		if entry && len(c.steps) > 0 && c.Shape == Primitive {
+	source, scope := lv.spans[i], lv.scopes[i]
+	if source.end == 0 {
+		if entry && len(c.steps) > 0 && c.Kind == Primitive {
 			return r.target(dst, l, c, whole)
 		}
 		return appendNull(dst, c, false)
 	}
-	t, _ := scan.XMLTagAt(r.row, where.start)
-	e := element{t, where.end}
-	if r.d.scopes.isNull(r.row, t, scope) {
+	t, _ := scan.XMLTagAt(r.row, source.start)
+	e := element{t, source.end}
+	if r.d.namespaces.isNull(r.row, t, scope) {
 		return appendNull(dst, c, true)
 	}
-	if c.Shape == Primitive {
+	if c.Kind == Primitive {
 		return r.primitive(dst, l, c, r.row[t.End:contentEnd(r.row, t, e.end)])
 	}
 	start := len(dst)
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	var m *misfit
+	var m *conversionError
 	found := true
-	switch c.Shape {
+	switch c.Kind {
 	case Complex:
 		r.ready(depth+1, c.Nested, c.path(lv.path))
 		if m = r.properties(e, scope, c.Nested, depth+1); m == nil {
 			dst, m = r.structure(dst, c, e, depth+1, false)
 		}
-	case One:
+	case NavigationToOne:
 		dst, found, m = r.inlineEntry(dst, c, e, scope, depth)
 	default:
 		dst, m = r.inlineFeed(dst, c, e, scope, depth)
 	}
 	if m != nil {
-		return dst, m.in(c.Name)
+		return dst, m.within(c.Name)
 	}
 	if !found {
 		return appendNull(dst[:start], c, true)
@@ -266,10 +262,9 @@ func (r *atomReader) column(dst []byte, l *RowLayout, i, depth int, whole elemen
 	return dst, nil
 }
 
-// structure writes the columns noted at a depth.
-func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, entry bool) ([]byte, *misfit) {
+func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, entry bool) ([]byte, *conversionError) {
 	for i := range c.Nested.Columns {
-		var m *misfit
+		var m *conversionError
 		if dst, m = r.column(dst, c.Nested, i, depth, whole, entry); m != nil {
 			return dst, m
 		}
@@ -277,11 +272,11 @@ func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, 
 	return dst, nil
 }
 
-func (r *atomReader) primitive(dst []byte, l *RowLayout, c *Column, content []byte) ([]byte, *misfit) {
+func (r *atomReader) primitive(dst []byte, l *RowSchema, c *Column, content []byte) ([]byte, *conversionError) {
 	text, ok := scan.XMLContent(r.d.text[:0], content)
 	r.d.text = text[:0]
 	if !ok {
-		return dst, c.misfit("text of characters that XML allows, in UTF-8", quoted(content))
+		return dst, c.conversionError("text of characters that XML allows, in UTF-8", quoted(content))
 	}
 	if c.Type != edm.String {
 		text = bytes.Trim(text, " \t\r\n")
@@ -294,18 +289,19 @@ func (r *atomReader) primitive(dst []byte, l *RowLayout, c *Column, content []by
 	}
 	dst, expected := r.d.values.append(dst, l, c, text)
 	if expected != "" {
-		return dst, c.misfit(expected, quoted(text))
+		return dst, c.conversionError(expected, quoted(text))
 	}
 	return dst, nil
 }
 
-// inlineEntry writes an expanded entity; false: there is none.
-func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool, *misfit) {
-	s := &r.d.scopes
+// inlineEntry writes an expanded entity. It returns false if there is none.
+func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, depth int) ([]byte, bool,
+	*conversionError) {
+	s := &r.d.namespaces
 	children := content(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.open(r.row, e.tag, scope)
-		if where, local := s.element(r.row, e.tag, inside); where == atomSpace && string(local) == "entry" {
+		inside := s.push(r.row, e.tag, scope)
+		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "entry" {
 			dst, m := r.nestedEntry(dst, c, e, inside, depth+1)
 			return dst, true, m
 		}
@@ -313,7 +309,7 @@ func (r *atomReader) inlineEntry(dst []byte, c *Column, inline element, scope, d
 	return dst, false, nil
 }
 
-func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *misfit) {
+func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth int) ([]byte, *conversionError) {
 	r.ready(depth, c.Nested, c.path(r.d.levels[depth-1].path))
 	if m := r.entry(e, scope, c.Nested, depth); m != nil {
 		return dst, m
@@ -321,54 +317,55 @@ func (r *atomReader) nestedEntry(dst []byte, c *Column, e element, scope, depth 
 	return r.structure(dst, c, e, depth, true)
 }
 
-// inlineFeed writes the items of an expanded feed.
-func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *misfit) {
-	s := &r.d.scopes
+func (r *atomReader) inlineFeed(dst []byte, c *Column, inline element, scope, depth int) ([]byte, *conversionError) {
+	s := &r.d.namespaces
 	children := content(r.row, inline.tag, inline.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.open(r.row, e.tag, scope)
-		if where, local := s.element(r.row, e.tag, inside); where == atomSpace && string(local) == "feed" {
+		inside := s.push(r.row, e.tag, scope)
+		if ns, local := s.element(r.row, e.tag, inside); ns == atomNamespace && string(local) == "feed" {
 			return r.feed(dst, c, e, inside, depth)
 		}
 	}
 	return append(dst, 0), nil
 }
 
-func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int) ([]byte, *misfit) {
+func (r *atomReader) feed(dst []byte, c *Column, feed element, scope, depth int) ([]byte, *conversionError) {
 	count := 0
-	if m := r.eachEntry(feed, scope, func(element, int) *misfit { count++; return nil }); m != nil {
+	if m := r.eachEntry(feed, scope, func(element, int) *conversionError { count++; return nil }); m != nil {
 		return dst, m
 	}
 	if count == 0 {
 		return append(dst, 0), nil
 	}
 	dst = appendCount(dst, count)
-	m := r.eachEntry(feed, scope, func(e element, inside int) (m *misfit) {
+	m := r.eachEntry(feed, scope, func(e element, inside int) (m *conversionError) {
 		dst, m = r.nestedEntry(dst, c, e, inside, depth+1)
 		return m
 	})
 	return append(dst, 0), m
 }
 
-// eachEntry goes through the entries of an expanded feed, and notes its next link.
-func (r *atomReader) eachEntry(feed element, scope int, each func(e element, inside int) *misfit) *misfit {
-	s := &r.d.scopes
+// eachEntry calls each for the entries of an expanded feed, and records its next link.
+func (r *atomReader) eachEntry(feed element, scope int, each func(e element,
+	inside int) *conversionError) *conversionError {
+	s := &r.d.namespaces
 	mark := len(s.all)
 	children := content(r.row, feed.tag, feed.end)
 	for e, ok := children.next(); ok; e, ok = children.next() {
-		inside := s.open(r.row, e.tag, scope)
-		where, local := s.element(r.row, e.tag, inside)
+		inside := s.push(r.row, e.tag, scope)
+		ns, local := s.element(r.row, e.tag, inside)
 		switch {
-		case where == atomSpace && string(local) == "entry":
+		case ns == atomNamespace && string(local) == "entry":
 			if m := each(e, inside); m != nil {
 				return m
 			}
-		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
-			!r.hole.found &&
+		case ns == atomNamespace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
+			!r.nextLink.found &&
 			!feed.tag.Empty:
 			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.hole = hole{found: true, link: link, linkAt: textRange{e.tag.Start, e.end}, rowsAt: contentEnd(r.row,
-					feed.tag, feed.end)}
+				r.nextLink = nestedNextLink{found: true, link: link, linkAt: textRange{e.tag.Start, e.end},
+					rowsAt: contentEnd(r.row,
+						feed.tag, feed.end)}
 			}
 		}
 		s.all = s.all[:mark]
@@ -376,8 +373,8 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 	return nil
 }
 
-// target writes a value that customised feeds hold elsewhere in the entry.
-func (r *atomReader) target(dst []byte, l *RowLayout, c *Column, entry element) ([]byte, *misfit) {
+// target writes a value that customized feeds hold elsewhere in the entry.
+func (r *atomReader) target(dst []byte, l *RowSchema, c *Column, entry element) ([]byte, *conversionError) {
 	e := entry
 	for i, step := range c.steps {
 		if step != "" && step[0] == '@' {
@@ -403,7 +400,6 @@ func (r *atomReader) target(dst []byte, l *RowLayout, c *Column, entry element) 
 	return r.primitive(dst, l, c, r.row[e.tag.End:contentEnd(r.row, e.tag, e.end)])
 }
 
-// attributeLocal returns the value of an attribute by its local name.
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)

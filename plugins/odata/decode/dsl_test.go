@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// parseLayout reads a layout as golden files have it, one column a line:
+// parseLayout reads a row schema in the syntax of golden files, one column per line:
 //
 //	ID Edm.Int32 key
 //	Name Edm.String?             optional
@@ -31,12 +31,12 @@ import (
 //	known A B C
 //
 // Words after a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
-func parseLayout(t testing.TB, text string) *RowLayout {
+func parseLayout(t testing.TB, text string) *RowSchema {
 	t.Helper()
 	lines := strings.Split(text, "\n")
 	l := parseColumns(t, &lines, "Row")
 	l.KeySchema, l.ValueSchema = 7, 8
-	if err := l.Ready(); err != nil {
+	if err := l.Init(); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -46,11 +46,12 @@ var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up
 	"half_down": edm.RoundHalfDown, "up": edm.RoundUp, "down": edm.RoundDown, "floor": edm.RoundFloor,
 	"ceiling": edm.RoundCeiling}
 
-var forms = map[string]As{"date": AsDate, "micros": AsMicros, "float64": AsFloat64, "int64": AsInt64}
+var forms = map[string]Mapping{"date": DateMapping, "micros": MicrosMapping, "float64": Float64Mapping,
+	"int64": Int64Mapping}
 
-func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
+func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 	t.Helper()
-	l := &RowLayout{Name: name}
+	l := &RowSchema{Name: name}
 	hidden := 0
 	for len(*lines) > 0 {
 		line := (*lines)[0]
@@ -63,7 +64,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 			break
 		}
 		if words[0] == "known" {
-			l.Known = append(l.Known, words[1:]...)
+			l.Ignored = append(l.Ignored, words[1:]...)
 			continue
 		}
 		if words[0] == "tail" {
@@ -82,10 +83,10 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 		}
 		switch kind {
 		case "complex", "one", "many":
-			c.Shape = map[string]Shape{"complex": Complex, "one": One, "many": Many}[kind]
+			c.Kind = map[string]ColumnKind{"complex": Complex, "one": NavigationToOne, "many": NavigationToMany}[kind]
 			c.Nested = parseColumns(t, lines, c.Name)
 		case "blank":
-			c.Shape = Blank
+			c.Kind = Synthetic
 		default:
 			for c.Type = edm.Binary; c.Type <= edm.Time && c.Type.String() != kind; c.Type++ {
 			}
@@ -104,24 +105,24 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 			case w == "key":
 				l.Keys = append(l.Keys, len(l.Columns))
 			case w == "watch":
-				l.Watch = append(l.Watch, len(l.Columns))
+				l.Tracked = append(l.Tracked, len(l.Columns))
 			case w == "hidden":
 				hidden++
 			case w == "{":
 			default:
-				if c.As = forms[w]; c.As == 0 {
+				if c.Mapping = forms[w]; c.Mapping == 0 {
 					t.Fatalf("layout line %q: unknown word %s", line, w)
 				}
 			}
 		}
 		l.Columns = append(l.Columns, c)
 	}
-	l.Visible = len(l.Columns) - hidden
+	l.ValueColumns = len(l.Columns) - hidden
 	return l
 }
 
 // render writes an output's rows for people.
-func render(t testing.TB, l *RowLayout, o *Output) string {
+func render(t testing.TB, l *RowSchema, o *Output) string {
 	var b strings.Builder
 	type line struct {
 		origin uint32
@@ -132,7 +133,7 @@ func render(t testing.TB, l *RowLayout, o *Output) string {
 		var s strings.Builder
 		v := o.Data[r.Value.Start : r.Value.Start+r.Value.Size]
 		if r.Key.Size > 0 {
-			key := &RowLayout{}
+			key := &RowSchema{}
 			for _, i := range l.Keys {
 				c := l.Columns[i]
 				c.Optional = false
@@ -145,13 +146,13 @@ func render(t testing.TB, l *RowLayout, o *Output) string {
 			}
 			s.WriteString(" ")
 		}
-		text, rest := renderStruct(t, l, l.Visible, v)
+		text, rest := renderStruct(t, l, l.ValueColumns, v)
 		if len(rest) > 0 {
 			t.Fatalf("row %d: %d bytes left over", r.RowIndex, len(rest))
 		}
 		s.WriteString("value " + text)
-		for n, i := range l.Watch {
-			w := o.Watched[k*len(l.Watch)+n]
+		for n, i := range l.Tracked {
+			w := o.Tracked[k*len(l.Tracked)+n]
 			text, _ := renderColumn(t, &l.Columns[i], o.Data[w.Start:w.Start+w.Size])
 			s.WriteString(" watched " + text)
 		}
@@ -206,7 +207,7 @@ func renderPage(p Page) string {
 	return b.String()
 }
 
-func renderStruct(t testing.TB, l *RowLayout, n int, b []byte) (string, []byte) {
+func renderStruct(t testing.TB, l *RowSchema, n int, b []byte) (string, []byte) {
 	var s []string
 	for i := range n {
 		var text string
@@ -226,10 +227,10 @@ func renderColumn(t testing.TB, c *Column, b []byte) (string, []byte) {
 		}
 		b = b[1:]
 	}
-	switch c.Shape {
-	case Complex, One:
+	switch c.Kind {
+	case Complex, NavigationToOne:
 		return renderStruct(t, c.Nested, len(c.Nested.Columns), b)
-	case Many:
+	case NavigationToMany:
 		n, size := connectdata.Number(b)
 		b = b[size:]
 		var items []string
@@ -272,13 +273,13 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 		return strconv.FormatFloat(math.Float64frombits(u), 'g', -1, 64)
 	}
 	switch {
-	case c.As == AsDate:
+	case c.Mapping == DateMapping:
 		return time.UnixMilli(number() * datetime.MsPerDay).UTC().Format("2006-01-02"), b
-	case c.As == AsMicros:
+	case c.Mapping == MicrosMapping:
 		return time.UnixMicro(number()).UTC().Format(time.RFC3339Nano), b
-	case c.As == AsFloat64:
+	case c.Mapping == Float64Mapping:
 		return float(), b
-	case c.As == AsInt64:
+	case c.Mapping == Int64Mapping:
 		return strconv.FormatInt(number(), 10) + "L", b
 	}
 	switch c.Type {

@@ -39,14 +39,14 @@ Items many? {
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewJSON(l) })
+		fuzz(t, doc, cut, func(l *RowSchema) Decoder { return NewJSON(l) })
 	})
 }
 
 func FuzzAtom(f *testing.F) {
 	seed(f, true)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewAtom(l) })
+		fuzz(t, doc, cut, func(l *RowSchema) Decoder { return NewAtom(l) })
 	})
 }
 
@@ -65,7 +65,7 @@ func seed(f *testing.F, markup bool) {
 	}
 }
 
-func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder) {
+func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowSchema) Decoder) {
 	l := parseLayout(t, fuzzLayout)
 	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1})
 	want := describeAll(t, l, whole, err)
@@ -101,9 +101,9 @@ func decodeWith(d Decoder, doc []byte, c cuts) (*Output, error) {
 	pieces := c.pieces(doc)
 	for i, piece := range pieces {
 		err := d.Write(piece, i == len(pieces)-1, out)
-		for err == nil && len(out.Follow) > 0 {
-			tag := out.Follow[0].Tag
-			out.Follow = out.Follow[:0]
+		for err == nil && len(out.NestedPages) > 0 {
+			tag := out.NestedPages[0].Tag
+			out.NestedPages = out.NestedPages[:0]
 			err = d.Feed(tag, []byte(empty), true, out)
 		}
 		if err != nil {
@@ -162,7 +162,7 @@ func FuzzFastNestedAtom(f *testing.F) {
 	})
 }
 
-func differ(t *testing.T, l *RowLayout, doc []byte, cut uint16, d, plain Decoder) {
+func differ(t *testing.T, l *RowSchema, doc []byte, cut uint16, d, plain Decoder) {
 	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
 		d.Reset()
@@ -195,7 +195,7 @@ func FuzzValue(f *testing.F) {
 			if c.Type == edm.Binary {
 				continue // padding: checked by FuzzBase64
 			}
-			l := &RowLayout{Columns: []Column{c}, Visible: 1}
+			l := &RowSchema{Columns: []Column{c}, ValueColumns: 1}
 			got, err := AppendText(nil, l, &c, text)
 			want, wantErr := refPrimitive(&c, string(text))
 			if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {

@@ -9,42 +9,40 @@ import (
 )
 
 // JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
-// results of functions. Members come in any order.
+// function results. Members may have any order.
 type JSON struct {
 	stream
 	state jsonState
-	// open is how many objects around the rows are still open.
+	// open counts the open objects around the rows.
 	open int
 	text []byte
-	// lane is nil where every row is for the plain parser
-	lane *jsonLane
+	// templates is nil in decoders that use the plain parser only.
+	templates *jsonTemplates
 }
 
 type jsonState uint8
 
 const (
-	// jsonStart: nothing was seen yet.
 	jsonStart jsonState = iota
-	// jsonRoot, jsonInner: in front of an object that holds the rows or is one.
+	// jsonRoot and jsonInner precede an object that holds the rows or is one.
 	jsonRoot
 	jsonInner
-	// jsonFirstRow, jsonRow: in the array of rows, in front of its first item or its end; in front of an item.
+	// jsonFirstRow is at the start of the array of rows, jsonRow in front of an item.
 	jsonFirstRow
 	jsonRow
-	// jsonMembers: after a member of an object around the rows.
+	// jsonMembers follows a member of an object around the rows.
 	jsonMembers
-	// jsonEnd: after everything.
 	jsonEnd
 )
 
-// NewJSON makes a decoder for rows of a layout that is ready.
-func NewJSON(l *RowLayout) *JSON {
+// NewJSON returns a decoder for rows of an initialized schema.
+func NewJSON(l *RowSchema) *JSON {
 	d := newPlainJSON(l)
-	d.lane = newJSONLane(d)
+	d.templates = newJSONTemplates(d)
 	return d
 }
 
-func newPlainJSON(l *RowLayout) *JSON {
+func newPlainJSON(l *RowSchema) *JSON {
 	d := &JSON{}
 	d.init(d, l)
 	return d
@@ -53,16 +51,16 @@ func newPlainJSON(l *RowLayout) *JSON {
 func (d *JSON) Reset() {
 	d.stream.reset()
 	d.state, d.open = jsonStart, 0
-	if d.lane != nil {
-		d.lane.cutEnd = 0
-		if d.lane.reported {
-			d.lane = newJSONLane(d)
+	if d.templates != nil {
+		d.templates.truncatedAt = 0
+		if d.templates.hasUnknown {
+			d.templates = newJSONTemplates(d)
 		}
 	}
 }
 
-func (d *JSON) nested() *stream {
-	child := newPlainJSON(d.layout)
+func (d *JSON) nestedDecoder() *stream {
+	child := newPlainJSON(d.schema)
 	child.collect = true
 	return &child.stream
 }
@@ -75,13 +73,13 @@ func (d *JSON) step(out *Output) *scan.Error {
 		return d.end(i)
 	}
 	if i >= len(b) {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	switch d.state {
 	case jsonStart:
 		return d.start(i)
 	case jsonRoot, jsonInner:
-		return d.probe(i, out)
+		return d.findRows(i, out)
 	case jsonFirstRow:
 		next, closed, err := scan.JSONFirst(b, i, ']')
 		if err != nil {
@@ -89,18 +87,18 @@ func (d *JSON) step(out *Output) *scan.Error {
 		}
 		d.pos, d.state = next, jsonRow
 		if closed {
-			d.leave()
+			d.endContainer()
 		}
 		return nil
 	case jsonRow:
-		if d.lane != nil && b[i] == '{' {
-			next, closed, progress, err := d.lane.try(&d.stream, i, out)
+		if d.templates != nil && b[i] == '{' {
+			next, closed, progress, err := d.templates.decodeRows(&d.stream, i, out)
 			if err != nil {
 				return err
 			}
 			if progress {
 				if d.pos = next; closed {
-					d.leave()
+					d.endContainer()
 				}
 				return nil
 			}
@@ -114,42 +112,39 @@ func (d *JSON) step(out *Output) *scan.Error {
 	if closed {
 		d.pos = next
 		d.open--
-		d.leave()
+		d.endContainer()
 		return nil
 	}
 	return d.member(next)
 }
 
-// end: only white space may follow.
 func (d *JSON) end(i int) *scan.Error {
 	if i < len(d.buf) {
-		return scan.WrongByte(d.buf, i, "nothing behind the page")
+		return scan.UnexpectedByte(d.buf, i, "nothing behind the page")
 	}
 	d.pos = i
 	if !d.ended {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	d.page.Done = true
 	return nil
 }
 
-// leave goes on after something that was closed.
-func (d *JSON) leave() {
+func (d *JSON) endContainer() {
 	d.state = jsonMembers
 	if d.open == 0 {
 		d.state = jsonEnd
 	}
 }
 
-// start skips a byte order mark and knows JSON from other things.
 func (d *JSON) start(i int) *scan.Error {
 	b := d.buf
 	mark, ok := byteOrderMark(b, i)
 	if !ok {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	if i = scan.JSONSpace(b, i+mark); i >= len(b) {
-		return scan.More
+		return scan.ErrNeedMore
 	}
 	switch b[i] {
 	case '{':
@@ -162,18 +157,17 @@ func (d *JSON) start(i int) *scan.Error {
 		if utf16(b[i:]) {
 			return notUTF8(i)
 		}
-		return scan.WrongByte(b, i, "'{' at the start of JSON")
+		return scan.UnexpectedByte(b, i, "'{' at the start of JSON")
 	}
 	d.pos = i
 	return nil
 }
 
-// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself,
-// or a page without rows, of which only links and count came.
-func (d *JSON) probe(start int, out *Output) *scan.Error {
+// findRows searches an object around the rows. It may turn out to be an entity itself, or a page without rows.
+func (d *JSON) findRows(start int, out *Output) *scan.Error {
 	b := d.buf
 	if b[start] != '{' {
-		return scan.WrongByte(b, start, "'{'")
+		return scan.UnexpectedByte(b, start, "'{'")
 	}
 	var only jsonMember
 	count, failure, paged, known := 0, "", false, false
@@ -190,8 +184,8 @@ func (d *JSON) probe(start int, out *Output) *scan.Error {
 			return &scan.Error{At: i, Expected: "rows of OData v2", Found: other +
 				": the path is that of a service of another version"}
 		}
-		_, column := d.layout.names[string(m.name)]
-		known = known || column || d.layout.known[string(m.name)]
+		_, column := d.schema.names[string(m.name)]
+		known = known || column || d.schema.ignored[string(m.name)]
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
 				d.failure += failure
@@ -216,27 +210,28 @@ func (d *JSON) probe(start int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
+	// a page without rows may leave out their array
 	if paged && count == 0 { // a page that leaves out that it has no rows
 		d.pos = i
-		d.leave()
+		d.endContainer()
 		return nil
 	}
-	if d.state == jsonRoot && !known && !d.wraps(only, count) {
+	if d.state == jsonRoot && !known && !d.mayBeWrapper(only, count) {
 		return &scan.Error{At: start, Expected: "rows",
 			Found: "JSON with none of the set's properties, such as gateways " +
 				"answer: " + quoted(b[start:i])}
 	}
-	return d.whole(start, i, only, count, out)
+	return d.decodeObject(start, i, only, count, out)
 }
 
-// wraps reports whether an object of one member may be what [JSON.whole] takes for something else than an entity.
-func (d *JSON) wraps(only jsonMember, count int) bool {
+// mayBeWrapper reports whether [JSON.decodeObject] may accept an object of one member as something else than an entity.
+func (d *JSON) mayBeWrapper(only jsonMember, count int) bool {
 	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
 		only.is("odata.error") ||
 		only.is("EntitySets"))
 }
 
-// version names the other version of OData of whose answers a member is, "" for none.
+// version names the other OData version whose responses have this member, or returns an empty string.
 func (m jsonMember) version(opens byte) string {
 	name := string(m.name)
 	switch {
@@ -252,14 +247,13 @@ func (m jsonMember) version(opens byte) string {
 	return ""
 }
 
-// utf16 reports whether a text begins as one in UTF-16 does, with a byte order mark or without one.
+// utf16 reports whether a text begins like UTF-16, with or without a byte order mark.
 func utf16(b []byte) bool {
 	return len(b) > 1 && (b[0] == 0xff && b[1] == 0xfe || b[0] == 0xfe && b[1] == 0xff || b[0] == 0 != (b[1] == 0))
 }
 
 func notUTF8(at int) *scan.Error { return &scan.Error{At: at, Expected: "UTF-8", Found: "UTF-16"} }
 
-// enter goes into a member that holds the rows; false: it does not.
 func (d *JSON) enter(m jsonMember) bool {
 	b := d.buf
 	switch {
@@ -274,10 +268,9 @@ func (d *JSON) enter(m jsonMember) bool {
 	return true
 }
 
-// whole decides about an object that was seen whole and has no array of rows: an entity, or around one the name of a
-// function.
-func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *scan.Error {
-	b, l := d.buf, d.layout
+// decodeObject handles a complete object without an array of rows: an entity, or the name of a function around one.
+func (d *JSON) decodeObject(start, end int, only jsonMember, count int, out *Output) *scan.Error {
+	b, l := d.buf, d.schema
 	if count == 0 {
 		return &scan.Error{At: start, Expected: "rows", Found: "an object without properties"}
 	}
@@ -285,11 +278,11 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		_, column := l.names[string(only.name)]
 		opens := b[only.value]
 		switch {
-		case column || l.known[string(only.name)]:
+		case column || l.ignored[string(only.name)]:
 		case opens == 'n' && (only.is("d") || only.is("results")):
-			// no entity, as functions answer
+			// a function returned no entity
 			d.pos = end
-			d.leave()
+			d.endContainer()
 			return nil
 		case (only.is("error") || only.is("odata.error")) && d.state == jsonRoot:
 			return &scan.Error{At: only.value, Expected: "rows",
@@ -307,12 +300,11 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 		}
 	}
 	d.pos = end
-	d.leave()
+	d.endContainer()
 	d.row(b[start:end], d.base+int64(start), out)
 	return nil
 }
 
-// member reads a member of an object around the rows, after them.
 func (d *JSON) member(i int) *scan.Error {
 	m, err := d.readMember(i)
 	if err != nil {
@@ -331,7 +323,6 @@ func (d *JSON) member(i int) *scan.Error {
 	return nil
 }
 
-// jsonMember is a member of an object around the rows.
 type jsonMember struct {
 	name       []byte
 	value, end int
@@ -348,7 +339,6 @@ func (d *JSON) readMember(i int) (jsonMember, *scan.Error) {
 	return jsonMember{name: nameIn(b[i:end]), value: value}, nil
 }
 
-// nameIn is what a member's name, in quotes, stands for.
 func nameIn(text []byte) []byte {
 	name := text[1 : len(text)-1]
 	if bytes.IndexByte(name, '\\') >= 0 {
@@ -357,9 +347,8 @@ func nameIn(text []byte) []byte {
 	return name
 }
 
-// pageMember takes what the page says about itself; false: it is something else.
 func (d *JSON) pageMember(m jsonMember) bool {
-	text := d.plain(d.buf[m.value:m.end])
+	text := d.scalarText(d.buf[m.value:m.end])
 	switch string(m.name) {
 	case "__next":
 		d.page.Next.Href = string(text)
@@ -375,8 +364,8 @@ func (d *JSON) pageMember(m jsonMember) bool {
 	return true
 }
 
-// plain is what a string stands for, or a number's text; nothing for null and what is wrong.
-func (d *JSON) plain(value []byte) []byte {
+// scalarText returns the value of a string or the text of a number, and nil for null and invalid values.
+func (d *JSON) scalarText(value []byte) []byte {
 	switch {
 	case value[0] == '"':
 		ok := false
@@ -390,7 +379,6 @@ func (d *JSON) plain(value []byte) []byte {
 	return value
 }
 
-// item reads a row of the array.
 func (d *JSON) item(start int, out *Output) *scan.Error {
 	b := d.buf
 	d.inRow = true
@@ -405,17 +393,16 @@ func (d *JSON) item(start int, out *Output) *scan.Error {
 	d.inRow = false
 	d.pos = next
 	if closed {
-		d.leave()
+		d.endContainer()
 	}
 	made := len(out.Rows)
 	d.row(b[start:end], d.base+int64(start), out)
-	if d.lane != nil && len(out.Rows) > made {
-		d.lane.learnRow(b[start:end])
+	if d.templates != nil && len(out.Rows) > made {
+		d.templates.learnRow(b[start:end])
 	}
 	return nil
 }
 
-// byteOrderMark returns the length of a byte order mark at i; false: more must be seen.
 func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	const mark = "\xef\xbb\xbf"
 	for k := range len(mark) {
@@ -429,17 +416,16 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// saidWithin is how many bytes of a document without rows are looked at for what it is and says.
-const saidWithin = 4 << 10
+// maxErrorText limits how much of a document without rows is searched for an error message.
+const maxErrorText = 4 << 10
 
-// noRows is the error of markup in the place of rows, where nothing else is known of it than found; more: too little of
-// it has come to tell.
+// noRows returns the error of a document that came instead of rows, or asks for more of it.
 func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	head := s.buf[at:]
-	if !s.ended && len(head) < saidWithin {
-		return scan.More
+	if !s.ended && len(head) < maxErrorText {
+		return scan.ErrNeedMore
 	}
-	head = head[:min(len(head), saidWithin)]
+	head = head[:min(len(head), maxErrorText)]
 	low := bytes.ToLower(head[:min(len(head), 1024)])
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {

@@ -8,7 +8,7 @@ import (
 )
 
 func (d *JSON) row(text []byte, at int64, out *Output) {
-	if d.leaveOut(text, at, out) {
+	if d.skipRow(text, at, out) {
 		return
 	}
 	if d.collect {
@@ -22,30 +22,30 @@ func (d *JSON) row(text []byte, at int64, out *Output) {
 	r := jsonReader{d: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out)
-	d.decoded(text, at, start, r.hole, r.deleted, m, out)
+	d.addRow(text, at, start, r.nextLink, r.deleted, m, out)
 }
 
-// document makes an array of one: a row alone might be taken for the result of a function.
-func (d *JSON) document(dst, row []byte) []byte {
+// rowDocument makes an array of one row: a row alone could be a function result.
+func (d *JSON) rowDocument(dst, row []byte) []byte {
 	return append(append(append(dst, `{"d":{"results":[`...), row...), "]}}"...)
 }
 
-// jsonReader decodes one row whose text is whole and well formed.
+// jsonReader decodes one complete, well-formed row.
 type jsonReader struct {
-	d       *JSON
-	row     []byte
-	hole    hole
-	deleted bool
+	d        *JSON
+	row      []byte
+	nextLink nestedNextLink
+	deleted  bool
 }
 
-func (r *jsonReader) decode(out *Output) *misfit {
+func (r *jsonReader) decode(out *Output) *conversionError {
 	if r.row[0] != '{' {
-		return &misfit{path: "", expected: "an object", found: quoted(r.row)}
+		return &conversionError{path: "", expected: "an object", found: quoted(r.row)}
 	}
 	if r.tombstone(out) {
 		return nil
 	}
-	l := r.d.layout
+	l := r.d.schema
 	r.d.spans = r.d.spans[:0]
 	lv := r.d.level(0, l)
 	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {
@@ -53,7 +53,7 @@ func (r *jsonReader) decode(out *Output) *misfit {
 	}
 	for i := range l.Columns {
 		start := len(out.Data)
-		var m *misfit
+		var m *conversionError
 		if out.Data, m = r.column(out.Data, l, i, r.d.levels[0].spans[i], 0); m != nil {
 			return m
 		}
@@ -62,8 +62,7 @@ func (r *jsonReader) decode(out *Output) *misfit {
 	return nil
 }
 
-// members notes where the values of an object's columns are.
-func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit {
+func (r *jsonReader) members(l *RowSchema, object textRange, lv *level) *conversionError {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
@@ -76,23 +75,22 @@ func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit 
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		if k, ok := l.names[string(name)]; ok {
 			if lv.spans[k].end != 0 {
-				return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
+				return &conversionError{path: l.Columns[k].Name, expected: "one value", found: "two"}
 			}
 			lv.spans[k] = textRange{value, valueEnd}
-		} else if !isControl(name) && !l.known[string(name)] && !r.isDeferred(value) {
-			r.d.report(lv.path, name)
+		} else if !isControl(name) && !l.ignored[string(name)] && !r.isDeferred(value) {
+			r.d.reportUnknown(lv.path, name)
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
 	return nil
 }
 
-// isControl: names of the format, not of properties.
 func isControl(name []byte) bool {
 	return len(name) > 1 && name[0] == '_' && name[1] == '_' || bytes.IndexByte(name, '@') >= 0
 }
 
-// isDeferred: an object whose first member is __deferred is a navigation that was not expanded.
+// isDeferred reports a navigation that was not expanded: its first member is __deferred.
 func (r *jsonReader) isDeferred(value int) bool {
 	if r.row[value] != '{' {
 		return false
@@ -101,57 +99,55 @@ func (r *jsonReader) isDeferred(value int) bool {
 	return bytes.HasPrefix(r.row[i:], []byte(`"__deferred"`))
 }
 
-// column writes a column's value; where is its place in the row.
-func (r *jsonReader) column(dst []byte, l *RowLayout, i int, where textRange, depth int) ([]byte, *misfit) {
+func (r *jsonReader) column(dst []byte, l *RowSchema, i int, source textRange, depth int) ([]byte, *conversionError) {
 	c := &l.Columns[i]
 	b := r.row
-	if c.Inline && where.end != 0 && r.isDeferred(where.start) {
-		return dst, c.misfit(expectedInline, "a link to it")
+	if c.Inline && source.end != 0 && r.isDeferred(source.start) {
+		return dst, c.conversionError(expectedInline, "a link to it")
 	}
-	if c.Shape == Many && !c.Optional && where.end != 0 && b[where.start] == 'n' {
+	if c.Kind == NavigationToMany && !c.Optional && source.end != 0 && b[source.start] == 'n' {
 		return append(dst, 0), nil // it was asked for, and there are none
 	}
-	if where.end == 0 || b[where.start] == 'n' || c.Shape != Primitive && r.isDeferred(where.start) {
-		return appendNull(dst, c, where.end != 0)
+	if source.end == 0 || b[source.start] == 'n' || c.Kind != Primitive && r.isDeferred(source.start) {
+		return appendNull(dst, c, source.end != 0)
 	}
-	if c.Shape == Primitive {
-		return r.primitive(dst, l, c, b[where.start:where.end])
+	if c.Kind == Primitive {
+		return r.primitive(dst, l, c, b[source.start:source.end])
 	}
 	if c.Optional {
 		dst = append(dst, 2)
 	}
-	var m *misfit
-	if c.Shape == Many {
-		dst, m = r.array(dst, c, where, depth)
+	var m *conversionError
+	if c.Kind == NavigationToMany {
+		dst, m = r.array(dst, c, source, depth)
 	} else {
-		dst, m = r.structure(dst, c, where, depth)
+		dst, m = r.structure(dst, c, source, depth)
 	}
 	if m != nil {
-		m = m.in(c.Name)
+		m = m.within(c.Name)
 	}
 	return dst, m
 }
 
-// appendNull writes null; given reports whether it was written as null or left out.
-func appendNull(dst []byte, c *Column, given bool) ([]byte, *misfit) {
+func appendNull(dst []byte, c *Column, given bool) ([]byte, *conversionError) {
 	if c.Optional {
 		return append(dst, 0), nil
 	}
 	if given {
-		return dst, c.misfit(expectedValue, "null")
+		return dst, c.conversionError(expectedValue, "null")
 	}
-	return dst, c.misfit(expectedValue, "none")
+	return dst, c.conversionError(expectedValue, "none")
 }
 
-func (r *jsonReader) primitive(dst []byte, l *RowLayout, c *Column, text []byte) ([]byte, *misfit) {
+func (r *jsonReader) primitive(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, *conversionError) {
 	given := text
 	switch text[0] {
 	case '{', '[':
-		return dst, &misfit{path: c.Name, expected: c.Type.String(), found: quoted(text)}
+		return dst, &conversionError{path: c.Name, expected: c.Type.String(), found: quoted(text)}
 	case '"':
 		ok := false
 		if r.d.text, ok = scan.Unescape(r.d.text[:0], text, false); !ok {
-			return dst, c.misfit("a string of valid escapes and UTF-8", quoted(text))
+			return dst, c.conversionError("a string of valid escapes and UTF-8", quoted(text))
 		}
 		text = r.d.text
 	}
@@ -163,24 +159,24 @@ func (r *jsonReader) primitive(dst []byte, l *RowLayout, c *Column, text []byte)
 	}
 	dst, expected := r.d.values.append(dst, l, c, text)
 	if expected != "" {
-		return dst, c.misfit(expected, quoted(given))
+		return dst, c.conversionError(expected, quoted(given))
 	}
 	return dst, nil
 }
 
-func (r *jsonReader) structure(dst []byte, c *Column, where textRange, depth int) ([]byte, *misfit) {
-	if r.row[where.start] != '{' {
-		return dst, &misfit{path: "", expected: "an object", found: quoted(r.row[where.start:where.end])}
+func (r *jsonReader) structure(dst []byte, c *Column, source textRange, depth int) ([]byte, *conversionError) {
+	if r.row[source.start] != '{' {
+		return dst, &conversionError{path: "", expected: "an object", found: quoted(r.row[source.start:source.end])}
 	}
 	depth++
 	l := c.Nested
 	lv := r.d.level(depth, l)
 	r.d.levels[depth].path = c.path(r.d.levels[depth-1].path)
-	if m := r.members(l, where, lv); m != nil {
+	if m := r.members(l, source, lv); m != nil {
 		return dst, m
 	}
-	for i := range l.Visible {
-		var m *misfit
+	for i := range l.ValueColumns {
+		var m *conversionError
 		if dst, m = r.column(dst, l, i, r.d.levels[depth].spans[i], depth); m != nil {
 			return dst, m
 		}
@@ -188,28 +184,31 @@ func (r *jsonReader) structure(dst []byte, c *Column, where textRange, depth int
 	return dst, nil
 }
 
-// array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` as version 1 had it.
-func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([]byte, *misfit) {
-	rows, next := where, textRange{}
-	if r.row[where.start] == '{' {
-		twice := false
-		if rows, next, twice = r.feed(where); twice {
-			return dst, &misfit{path: "", expected: "results once", found: quoted(r.row[where.start:where.end])}
+// array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` in version 1.
+func (r *jsonReader) array(dst []byte, c *Column, source textRange, depth int) ([]byte, *conversionError) {
+	rows, next := source, textRange{}
+	if r.row[source.start] == '{' {
+		duplicate := false
+		if rows, next, duplicate = r.feed(source); duplicate {
+			return dst, &conversionError{path: "", expected: "results once",
+				found: quoted(r.row[source.start:source.end])}
 		}
 	}
 	if rows.end == 0 || r.row[rows.start] != '[' {
-		return dst, &misfit{path: "", expected: "an array of results", found: quoted(r.row[where.start:where.end])}
+		return dst, &conversionError{path: "", expected: "an array of results",
+			found: quoted(r.row[source.start:source.end])}
 	}
 	last, count := rows.start+1, 0
 	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; count++ {
 		last, _ = scan.JSONValue(r.row, i, maxDepth)
 		i, closed, _ = scan.JSONNext(r.row, last, ']')
 	}
-	if next.end != 0 && !r.hole.found {
-		if href := r.d.plain(r.row[next.start:next.end]); len(href) > 0 {
-			r.hole = hole{found: true, link: Link{Href: string(href)}, linkAt: next, blank: `""`, rowsAt: last}
+	if next.end != 0 && !r.nextLink.found {
+		if href := r.d.scalarText(r.row[next.start:next.end]); len(href) > 0 {
+			r.nextLink = nestedNextLink{found: true, link: Link{Href: string(href)}, linkAt: next, emptyLink: `""`,
+				rowsAt: last}
 			if count > 0 {
-				r.hole.comma = ","
+				r.nextLink.separator = ","
 			}
 		}
 	}
@@ -219,7 +218,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 	dst = appendCount(dst, count)
 	for i, closed, _ := scan.JSONFirst(r.row, rows.start+1, ']'); !closed; {
 		end, _ := scan.JSONValue(r.row, i, maxDepth)
-		var m *misfit
+		var m *conversionError
 		if dst, m = r.structure(dst, c, textRange{i, end}, depth); m != nil {
 			return dst, m
 		}
@@ -228,8 +227,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 	return append(dst, 0), nil
 }
 
-// feed finds results and next link of an expanded feed; twice: it has two.
-func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
+func (r *jsonReader) feed(object textRange) (rows, next textRange, duplicate bool) {
 	b := r.row
 	i, closed, _ := scan.JSONFirst(b, object.start+1, '}')
 	for !closed {
@@ -237,17 +235,17 @@ func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
 		valueEnd, _ := scan.JSONValue(b, value, maxDepth)
 		switch string(nameIn(b[i:end])) {
 		case "results":
-			twice = twice || rows.end != 0
+			duplicate = duplicate || rows.end != 0
 			rows = textRange{value, valueEnd}
 		case "__next":
 			next = textRange{value, valueEnd}
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')
 	}
-	return rows, next, twice
+	return rows, next, duplicate
 }
 
-// tombstone takes a deleted entry, as Olingo writes it.
+// tombstone reads a deleted entry in Olingo's form.
 func (r *jsonReader) tombstone(out *Output) bool {
 	const kind = "/$deletedEntity"
 	b := r.row
@@ -262,12 +260,12 @@ func (r *jsonReader) tombstone(out *Output) bool {
 		name := b[i+1 : end-1]
 		switch {
 		case string(name) == "@odata.context":
-			r.deleted = bytes.HasSuffix(r.d.plain(b[value:valueEnd]), []byte(kind))
+			r.deleted = bytes.HasSuffix(r.d.scalarText(b[value:valueEnd]), []byte(kind))
 		case string(name) == "id":
-			t.Ref = string(r.d.plain(b[value:valueEnd]))
+			t.Ref = string(r.d.scalarText(b[value:valueEnd]))
 		case string(name) == "when":
-			var m datetime.Moment
-			t.Timed = m.Parse(r.d.plain(b[value:valueEnd]))
+			var m datetime.DateTime
+			t.Timed = m.Parse(r.d.scalarText(b[value:valueEnd]))
 			t.When = m.UTC()
 		}
 		i, closed, _ = scan.JSONNext(b, valueEnd, '}')

@@ -15,7 +15,7 @@ const (
 	entryBack  = `</m:properties></content></entry>`
 )
 
-func TestRowsOverTheLimitAreRefused(t *testing.T) {
+func TestRejectsRowsOverTheLimit(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nText Edm.String?")
 	long := strings.Repeat("x", 2*maxRow)
 	for _, c := range []struct {
@@ -41,18 +41,18 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(l)
 	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
-		len(out.Rows) != 1 || json.tries > 3000 {
-		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.tries, err)
+		len(out.Rows) != 1 || json.steps > 3000 {
+		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.steps, err)
 	}
 	atom := NewAtom(l)
 	doc := feedFront + entryFront + "<d:Text>" + long + "</d:Text>" + entryBack + "</feed>"
 	if out, err := decodePieces(atom, []byte(doc), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
-		atom.tries > 3000 {
-		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.tries, err)
+		atom.steps > 3000 {
+		t.Errorf("Atom: %d rows, %d tries, %v", len(out.Rows), atom.steps, err)
 	}
 }
 
-func TestMisuseIsRefused(t *testing.T) {
+func TestRejectsMisuse(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32")
 	d := NewJSON(l)
 	out := &Output{}
@@ -87,9 +87,9 @@ func TestLocalTimes(t *testing.T) {
 	}
 }
 
-// A service that fails amid an answer says so in it, with a status of success: the page fails, and no value that was
-// left out for it passes for null.
-func TestErrorsAmidRows(t *testing.T) {
+// A service that fails during a response reports it in the page, with a status of success: the page fails, and no
+// value that was left out for it passes for null.
+func TestErrorBetweenRowsFailsPage(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
 	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
 	entry := func(inside string) string {
@@ -117,7 +117,7 @@ func TestErrorsAmidRows(t *testing.T) {
 	}
 }
 
-// What an expanded feed and a page say of themselves is read however it is written.
+// The metadata of expanded feeds and pages is read in every notation.
 func TestOddFeedsInJSON(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
 	for doc, want := range map[string]struct {

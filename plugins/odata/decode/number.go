@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// real reads a floating-point number: digits with point and exponent, or INF, -INF, NaN and their long forms.
-func real(text []byte, bits int) (float64, bool) {
+// parseFloat reads digits with point and exponent, or INF, -INF, NaN and their long forms.
+func parseFloat(text []byte, bits int) (float64, bool) {
 	switch string(text) {
 	case "NaN":
 		return math.NaN(), true
@@ -20,7 +20,7 @@ func real(text []byte, bits int) (float64, bool) {
 	case "-INF", "-Infinity":
 		return math.Inf(-1), true
 	}
-	// ParseFloat takes hexadecimal, underscores and words too.
+	// ParseFloat would also accept hexadecimal, underscores and words.
 	for _, c := range text {
 		if (c < '0' || c > '9') && c != '.' && c != '-' && c != '+' && c != 'e' && c != 'E' {
 			return 0, false
@@ -30,17 +30,16 @@ func real(text []byte, bits int) (float64, bool) {
 	return v, err == nil
 }
 
-// decimal is a number taken apart: its digits without leading zeros, times ten to the power of exponent.
+// decimal is digits without leading zeros, times ten to the power of exponent.
 type decimal struct {
 	negative bool
 	digits   []byte
 	exponent int
 }
 
-// maxExponent is how far a Decimal's exponent may go: Edm.Decimal holds 29 digits, SAP's 37.
+// maxExponent limits a Decimal's exponent: Edm.Decimal holds 29 digits, SAP's 37.
 const maxExponent = 400
 
-// parse reads sign, digits, point, digits, exponent; the digits are collected in d.digits, whose memory is kept.
 func (d *decimal) parse(text []byte) bool {
 	d.negative, d.digits, d.exponent = false, d.digits[:0], 0
 	i := 0
@@ -75,8 +74,8 @@ func (d *decimal) parse(text []byte) bool {
 	return some
 }
 
-// shift brings the number to a scale: what remains in digits is the unscaled value. false: digits that are not zero
-// would be lost and rounding does not allow it, or the number is out of all bounds.
+// shift changes the number to a scale, so that digits hold the unscaled value. It returns false if rounding does not
+// allow to drop nonzero digits, or if the number is too large.
 func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	by := d.exponent + scale
 	d.exponent = -scale
@@ -109,8 +108,8 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	return true
 }
 
-// compareHalf looks at the last digits, of which there are places (leading zeros among them are not written): are they
-// all zero, and are they less than (-1), equal to (0) or more than (1) half of a unit.
+// compareHalf compares the dropped digits, which stand for this number of places, with zero and with half a unit (-1,
+// 0, 1).
 func compareHalf(digits []byte, places int) (zero bool, half int) {
 	zero = true
 	for _, c := range digits {
@@ -148,7 +147,6 @@ func roundsAway(rounding edm.Rounding, half int, odd, negative bool) bool {
 	return false
 }
 
-// increment adds one unit to the digits.
 func (d *decimal) increment() {
 	for i := len(d.digits) - 1; i >= 0; i-- {
 		if d.digits[i] != '9' {
@@ -162,20 +160,20 @@ func (d *decimal) increment() {
 	d.digits[0] = '1'
 }
 
-// appendDecimal writes the text by the column's mapping; expected is "" when it fits.
+// appendDecimal writes the text by the column's mapping. expected is empty if the value fits.
 func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte, expected string) {
 	if !d.parse(text) {
 		return dst, "Edm.Decimal"
 	}
-	if c.As == AsFloat64 {
-		v, ok := real(text, 64)
+	if c.Mapping == Float64Mapping {
+		v, ok := parseFloat(text, 64)
 		if !ok {
 			return dst, expectedRange + "double"
 		}
 		return connectdata.AppendFloat64(dst, v), ""
 	}
 	scale := c.Scale
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		scale = 0
 	}
 	if !d.shift(scale, c.Rounding) {
@@ -188,7 +186,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 		if d.negative {
 			small = -small
 		}
-		if c.As == AsInt64 {
+		if c.Mapping == Int64Mapping {
 			return connectdata.AppendNumber(dst, small), ""
 		}
 		return connectdata.AppendDecimal64(dst, small), ""
@@ -197,7 +195,7 @@ func (d *decimal) appendDecimal(dst []byte, c *Column, text []byte) (out []byte,
 	if d.negative {
 		v.Neg(v)
 	}
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		if !v.IsInt64() {
 			return dst, expectedRange + "long"
 		}

@@ -2,78 +2,78 @@ package decode
 
 import "github.com/culvert-project/culvert/wit"
 
-// Output collects what a decoder makes of a piece. Its slices grow and are kept by [Output.Reset]: a warm one costs
-// nothing.
+// Output collects what a decoder produces for a piece of a page. Its slices keep their memory over [Output.Reset].
 type Output struct {
-	// Rows made, in the order of the page. Origin counts everything in the page from 0: rows, tombstones, faulty rows.
-	// Topic is 0, partition, offset and timestamp are -1, headers absent.
+	// Rows are in the order of the page. RowIndex counts rows, tombstones and failed rows from 0. Topic is 0;
+	// partition, offset and timestamp are -1; there are no headers.
 	Rows []wit.Row
-	// Data is the arena of rows (keys and values) and of the faults' raw rows.
+	// Data holds keys and values of the rows, and the raw text of failed rows.
 	Data []byte
-	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same
-	// layout takes.
+	// Faults are rows that could not be read. Each raw text is a document of its own that a decoder of the same schema
+	// accepts.
 	Faults []wit.RowError
-	// LeftOut are the origins of those faults that are none of the row's: the host had it left out.
-	LeftOut []uint32
+	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
+	Skipped []uint32
 	// Tombstones are deleted entries.
 	Tombstones []Tombstone
-	// Watched holds len(Layout.Watch) spans for each row of Rows.
-	Watched []Span
-	// Follow are pages of expanded feeds that the decoder needs before it goes on; at most one at a time.
-	Follow []Follow
-	// Page is what is known of the page so far; set by each call.
+	// Tracked holds len(RowSchema.Tracked) spans for each row.
+	Tracked []Span
+	// NestedPages are further pages of expanded feeds that the decoder needs before it can continue; at most one at a
+	// time.
+	NestedPages []NestedPageRequest
+	// Page is what is known of the page so far. Each call sets it.
 	Page Page
 }
 
-// Reset empties the output for the next call, keeping its memory.
+// Reset empties the output for the next call and keeps its memory.
 func (o *Output) Reset() {
 	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
-	o.Watched, o.Follow, o.LeftOut, o.Page = o.Watched[:0], o.Follow[:0], o.LeftOut[:0], Page{}
+	o.Tracked, o.NestedPages, o.Skipped, o.Page = o.Tracked[:0], o.NestedPages[:0], o.Skipped[:0], Page{}
 }
 
-// Span is a place in [Output.Data], the branch number of an optional column included.
+// Span is a part of [Output.Data]. It includes the union branch of an optional column.
 type Span struct{ Start, Size uint32 }
 
 // Tombstone is a deleted entry of a delta feed.
 type Tombstone struct {
-	// Origin is its number in the page.
+	// Origin is the entry's row index in the page.
 	Origin uint32
-	// Ref is the deleted entry's id, an address with a key predicate.
+	// Ref is the deleted entry's ID, a URL with a key predicate.
 	Ref string
-	// When it was deleted, in milliseconds since 1970; valid if Timed.
+	// When is the time of deletion in milliseconds since 1970, if Timed.
 	When  int64
 	Timed bool
 }
 
-// Link is a link as the service wrote it, entities and escapes resolved, and the `xml:base` in force ("" for none).
+// Link is a link as the service wrote it, with entities and escapes resolved, and the `xml:base` in force.
 type Link struct{ Href, Base string }
 
-// Follow asks for a further page of an expanded feed: fetch it and hand it to [Decoder.Feed] under its tag.
-type Follow struct {
+// NestedPageRequest requests a further page of an expanded feed. Pass its body to [Decoder.Feed] with its tag.
+type NestedPageRequest struct {
 	Tag  string
 	Link Link
 }
 
-// Page is what a page says about itself.
+// Page is the metadata of a page.
 type Page struct {
-	// Next and Delta links; Href is "" where there is none.
+	// Next and Delta are links; an empty Href means no link.
 	Next, Delta Link
-	// Count is the inline count, -1 where there is none.
+	// Count is the inline count, -1 if the page has none.
 	Count int64
-	// Rows, tombstones and faults so far.
+	// Rows counts rows, tombstones and failed rows so far.
 	Rows uint32
-	// Unknown are paths of properties that neither the layout's columns nor its Known have, each once.
+	// Unknown are paths of properties that the row schema neither has nor ignores, each once.
 	Unknown []string
-	// Done: the page was read to its end.
+	// Done reports that the page was read to its end.
 	Done bool
 }
 
 // Decoder reads one page after another.
 type Decoder interface {
-	// Write takes the next piece of the page's own body. After an error the decoder is good for [Decoder.Reset] only.
+	// Write reads the next piece of the page's own body. After an error only [Decoder.Reset] may be called.
 	Write(piece []byte, last bool, out *Output) error
-	// Feed takes a piece of the answer to the [Follow] with that tag; the tag "" is the page itself.
+	// Feed reads a piece of the response to the [NestedPageRequest] with that tag; an empty tag is the page itself.
 	Feed(tag string, piece []byte, last bool, out *Output) error
-	// Reset readies the decoder for another page of its layout, keeping memory and what it has learned.
+	// Reset prepares for another page of the same schema, and keeps memory and learned templates.
 	Reset()
 }

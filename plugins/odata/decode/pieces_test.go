@@ -10,7 +10,7 @@ import (
 )
 
 // newDecoder makes the decoder for a document by its first byte that says something.
-func newDecoder(l *RowLayout, doc []byte) Decoder {
+func newDecoder(l *RowSchema, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return NewAtom(l)
 	}
@@ -47,14 +47,14 @@ func decodePieces(d Decoder, doc []byte, c cuts, nested map[string]string) (*Out
 		if err != nil {
 			return out, err
 		}
-		for len(out.Follow) > 0 {
-			f := out.Follow[0]
-			out.Follow = out.Follow[:0]
+		for len(out.NestedPages) > 0 {
+			f := out.NestedPages[0]
+			out.NestedPages = out.NestedPages[:0]
 			answer, ok := nested[f.Link.Href]
 			if !ok {
 				return out, fmt.Errorf("no answer for nested link %q", f.Link.Href)
 			}
-			for j, parts := 0, c.nested().pieces([]byte(answer)); j < len(parts); j++ {
+			for j, parts := 0, c.nestedDecoder().pieces([]byte(answer)); j < len(parts); j++ {
 				if err := d.Feed(f.Tag, parts[j], j == len(parts)-1, out); err != nil {
 					return out, err
 				}
@@ -67,8 +67,8 @@ func decodePieces(d Decoder, doc []byte, c cuts, nested map[string]string) (*Out
 	return out, nil
 }
 
-// nested cuts nested pages in pieces too, where that fits.
-func (c cuts) nested() cuts {
+// nestedDecoder cuts nested pages in pieces too, where that fits.
+func (c cuts) nestedDecoder() cuts {
 	if c.size <= 0 {
 		return cuts{}
 	}
@@ -76,7 +76,7 @@ func (c cuts) nested() cuts {
 }
 
 // describeAll is all that came of a document, as text.
-func describeAll(t testing.TB, l *RowLayout, o *Output, err error) string {
+func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 	if err != nil {
 		return render(t, l, o) + "error " + err.Error() + "\n"
 	}
@@ -85,7 +85,7 @@ func describeAll(t testing.TB, l *RowLayout, o *Output, err error) string {
 
 // eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
 // short.
-func eachCut(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, want string) {
+func eachCut(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, want string) {
 	t.Helper()
 	d := newDecoder(l, doc)
 	whole, wholeErr := decodePieces(d, doc, cuts{size: len(doc) + 1}, nested)
@@ -123,7 +123,7 @@ func eachCut(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, w
 
 // same reports whether two outputs are equal to the byte.
 func same(a, b *Output) bool {
-	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Watched, b.Watched) &&
+	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
 		slices.Equal(a.Tombstones, b.Tombstones) && reflect.DeepEqual(a.Faults, b.Faults) &&
 		a.Page.Next == b.Page.Next &&
 		a.Page.Delta == b.Page.Delta && a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&

@@ -18,12 +18,13 @@ import (
 // A second reader of values, slow and simple, over math/big, regexp and time. It shares the Column with the real one
 // and nothing else: where both agree, a mistake would have to be made twice.
 
-var errMisfit = errors.New("misfit")
+var errConversion = errors.New("conversion error")
 
 func refBlock(b []byte) []byte { return append(binary.AppendVarint(nil, int64(len(b))), b...) }
 
 var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"},
-	edm.Int16: {"-32768", "32767"}, edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
+	edm.Int16: {"-32768", "32767"}, edm.Int32: {"-2147483648", "2147483647"},
+	edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
 
 var (
 	refInteger = regexp.MustCompile(`^[-+]?[0-9]+$`)
@@ -41,7 +42,7 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 		return refBlock([]byte(s)), nil
 	case edm.Guid:
 		if !refGUID.MatchString(s) {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		return refBlock([]byte(s)), nil
 	case edm.Binary:
@@ -51,7 +52,7 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 		return refBlock(b), err
 	case edm.Boolean:
 		if s != "true" && s != "false" && s != "1" && s != "0" {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		if s == "true" || s == "1" {
 			return []byte{1}, nil
@@ -70,7 +71,7 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 	low, _ := new(big.Int).SetString(refBounds[c.Type][0], 10)
 	high, _ := new(big.Int).SetString(refBounds[c.Type][1], 10)
 	if !ok || !refInteger.MatchString(s) || n.Cmp(low) < 0 || n.Cmp(high) > 0 {
-		return nil, errMisfit
+		return nil, errConversion
 	}
 	return binary.AppendVarint(nil, n.Int64()), nil
 }
@@ -78,21 +79,21 @@ func refPrimitive(c *Column, s string) ([]byte, error) {
 func refDecimal(c *Column, s string) ([]byte, error) {
 	r, ok := new(big.Rat).SetString(s)
 	if !ok || !refReal.MatchString(s) {
-		return nil, errMisfit
+		return nil, errConversion
 	}
-	if c.As == AsFloat64 {
+	if c.Mapping == Float64Mapping {
 		f, _ := r.Float64()
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f)), nil
 	}
 	scale := int64(c.Scale)
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		scale = 0
 	}
 	r.Mul(r, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(scale), nil)))
 	n := new(big.Int).Quo(r.Num(), r.Denom())
 	if !r.IsInt() {
 		if c.Rounding != edm.RoundHalfEven {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		rest := new(big.Rat).Sub(r, new(big.Rat).SetInt(n))
 		rest.Abs(rest)
@@ -102,11 +103,11 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 		}
 	}
 	if c.Precision > 0 && len(new(big.Int).Abs(n).String()) > c.Precision && n.Sign() != 0 {
-		return nil, errMisfit
+		return nil, errConversion
 	}
-	if c.As == AsInt64 {
+	if c.Mapping == Int64Mapping {
 		if !n.IsInt64() {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		return binary.AppendVarint(nil, n.Int64()), nil
 	}
@@ -133,7 +134,7 @@ func refFloat(c *Column, s string) ([]byte, error) {
 	f, ok := special[s]
 	if !ok {
 		if !refReal.MatchString(s) {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		var err error
 		if f, err = strconv.ParseFloat(s, bits); err != nil {
@@ -166,7 +167,7 @@ func refInstant(c *Column, s string) ([]byte, error) {
 	} else {
 		m := refISO.FindStringSubmatch(s)
 		if m == nil || m[3] == "" && m[4] != "" {
-			return nil, errMisfit
+			return nil, errConversion
 		}
 		text := m[1] + "T" + cmp.Or(m[2], "00:00") + cmp.Or(m[3], ":00")
 		var err error
@@ -183,7 +184,7 @@ func refInstant(c *Column, s string) ([]byte, error) {
 			h, _ := strconv.Atoi(zone[1:3])
 			minutes, _ := strconv.Atoi(cmp.Or(zone[3:], "0"))
 			if h > 23 || minutes > 59 {
-				return nil, errMisfit
+				return nil, errConversion
 			}
 			shift := time.Duration(h)*time.Hour + time.Duration(minutes)*time.Minute
 			if zone[0] == '+' {
@@ -193,13 +194,13 @@ func refInstant(c *Column, s string) ([]byte, error) {
 		}
 	}
 	if wall.Year() < 1 || wall.Year() > 9999 {
-		return nil, errMisfit
+		return nil, errConversion
 	}
-	if c.As == AsDate {
+	if c.Mapping == DateMapping {
 		day := time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
 		return binary.AppendVarint(nil, day.Unix()/86400), nil
 	}
-	if c.As == AsMicros {
+	if c.Mapping == MicrosMapping {
 		return binary.AppendVarint(nil, at.UnixMicro()), nil
 	}
 	return binary.AppendVarint(nil, at.UnixMilli()), nil
@@ -208,7 +209,7 @@ func refInstant(c *Column, s string) ([]byte, error) {
 func refClock(s string) ([]byte, error) {
 	m := refDuration.FindStringSubmatch(s)
 	if m == nil || strings.HasSuffix(s, "T") {
-		return nil, errMisfit
+		return nil, errConversion
 	}
 	total := new(big.Rat)
 	for i, seconds := range []int64{3600, 60, 1} {
@@ -223,7 +224,7 @@ func refClock(s string) ([]byte, error) {
 	}
 	ms := new(big.Int).Quo(total.Num(), total.Denom())
 	if ms.Cmp(big.NewInt(86_400_000)) >= 0 {
-		return nil, errMisfit
+		return nil, errConversion
 	}
 	return binary.AppendVarint(nil, ms.Int64()), nil
 }

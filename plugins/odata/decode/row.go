@@ -5,39 +5,39 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// finishRow adds the row whose columns were appended to the output from start on; columns has their places in the
-// output's data, all of them, the invisible ones too. The misfit is a null in the key.
-func finishRow(out *Output, l *RowLayout, origin uint32, start int, columns []textRange) *misfit {
+// finishRow adds the row whose columns were appended to the output from start on. columns are the positions of all
+// columns in the output's data. It fails if a key column is null.
+func finishRow(out *Output, l *RowSchema, origin uint32, start int, columns []textRange) *conversionError {
 	end := len(out.Data)
-	if l.Visible < len(columns) {
-		end = columns[l.Visible].start
+	if l.ValueColumns < len(columns) {
+		end = columns[l.ValueColumns].start
 	}
 	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1,
 		Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: l.ValueSchema, Start: uint32(start),
 			Size: uint32(end - start)}}
 	if len(l.Keys) > 0 {
-		var m *misfit
+		var m *conversionError
 		if row.Key, m = appendKey(out, l, columns); m != nil {
 			return m
 		}
 	}
-	for _, i := range l.Watch {
+	for _, i := range l.Tracked {
 		c := columns[i]
-		out.Watched = append(out.Watched, Span{uint32(c.start), uint32(c.end - c.start)})
+		out.Tracked = append(out.Tracked, Span{uint32(c.start), uint32(c.end - c.start)})
 	}
 	out.Rows = append(out.Rows, row)
 	return nil
 }
 
-// appendKey makes the key: the bytes of its columns in place where they lie one after the other, else a copy.
-func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.ValueSlice, *misfit) {
+// appendKey returns the key: in place if its columns are contiguous, else as a copy.
+func appendKey(out *Output, l *RowSchema, columns []textRange) (wit.ValueSlice, *conversionError) {
 	first := columns[l.Keys[0]].start
 	end, inPlace := first, len(l.KeyTail) == 0
 	for _, i := range l.Keys {
 		c := columns[i]
 		if l.Columns[i].Optional {
 			if out.Data[c.start] == 0 {
-				return wit.ValueSlice{}, &misfit{path: l.Columns[i].Name, expected: "a key that is not null",
+				return wit.ValueSlice{}, &conversionError{path: l.Columns[i].Name, expected: "a key that is not null",
 					found: "null"}
 			}
 			inPlace = false
@@ -61,5 +61,4 @@ func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.ValueSlice, 
 		Size: uint32(end - first)}, nil
 }
 
-// appendCount writes the number of items of an array.
 func appendCount(dst []byte, n int) []byte { return connectdata.AppendNumber(dst, int64(n)) }

@@ -8,79 +8,74 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is
-// tried again when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter
-// first.
+// stream holds the unread bytes of a page and drives a format over them. A step that runs out of text is repeated with
+// more. A long tail must grow by a quarter first, so that small pieces do not take quadratic time.
 type stream struct {
 	format format
-	layout *RowLayout
+	schema *RowSchema
 
 	buf []byte
-	// pos is how far buf is read; base is the byte of the page at which buf starts.
-	pos  int
-	base int64
-	// need is how long the tail must be before the next try.
-	need   int
-	ended  bool
-	failed bool
-	// tries counts steps, for tests
-	tries int
-	// eager: rows are decoded that the fast path would wait with; leaving: the next row is left out.
-	eager, leaving bool
-	// inRow reports whether a row is being read, for messages.
-	inRow bool
-	// failure is the service's error text inside the page, "" for none.
+	// pos is the read position in buf, which starts at byte base of the page.
+	pos     int
+	base    int64
+	minTail int
+	ended   bool
+	failed  bool
+	// steps counts format steps, for tests.
+	steps int
+	// flush makes the fast path decode all complete rows now instead of waiting for more input. skipNextRow makes the
+	// next row a fault.
+	flush, skipNextRow bool
+	inRow              bool
+	// failure is the service's error text inside the page.
 	failure string
-	// html reports that HTML came instead of rows. serviceText is the service's text in what came instead, "" for none.
+	// html and serviceText describe the document that came instead of rows.
 	html        bool
 	serviceText string
 
-	page    Page
-	unknown map[string]bool
-	values  values
-	spans   []textRange
-	levels  []level
-	follow  follow
-	// collect: the decoder reads a nested page; its rows are not decoded but kept as text.
+	page        Page
+	unknown     map[string]bool
+	values      values
+	spans       []textRange
+	levels      []level
+	nestedPages nestedPages
+	// collect is set for nested pages: their rows are kept as text instead of being decoded.
 	collect   bool
 	collected []byte
 }
 
-// format is what differs between JSON and Atom.
+// format is the part of a decoder that differs between JSON and Atom.
 type format interface {
-	// step reads one thing at pos and moves pos after it.
+	// step reads one token sequence at pos and moves pos after it.
 	step(out *Output) *scan.Error
-	// row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the
-	// page.
+	// row decodes the row with this text, which starts at byte `at` of the page.
 	row(text []byte, at int64, out *Output)
-	// document appends a row as a document of its own.
-	document(dst, row []byte) []byte
-	// nested makes a decoder that collects the rows of a nested page.
-	nested() *stream
+	// rowDocument appends a row as a document of its own, for a dead letter.
+	rowDocument(dst, row []byte) []byte
+	// nestedDecoder returns a decoder that collects the rows of a nested page.
+	nestedDecoder() *stream
 	Reset()
 }
 
-// shortTail is a tail that may be tried at every piece.
+// shortTail is the longest tail that is parsed again with every piece.
 const shortTail = 256
 
-// maxRow is the size of one row's text, or of anything else that must be seen whole, in bytes; maxDepth is that of
-// elements or objects inside a row.
+// maxRow limits the text of one row, or of anything that must be complete, in bytes. maxDepth limits the nesting in a
+// row.
 const (
 	maxRow   = 16 << 20
 	maxDepth = 64
 )
 
-// init readies for the pages of a layout.
-func (s *stream) init(f format, l *RowLayout) {
-	s.format, s.layout, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
+func (s *stream) init(f format, l *RowSchema) {
+	s.format, s.schema, s.page, s.unknown = f, l, Page{Count: -1}, map[string]bool{}
 }
 
-// reset readies for another page.
 func (s *stream) reset() {
-	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
-	s.ended, s.failed, s.inRow, s.leaving = false, false, false, false
+	s.buf, s.pos, s.base, s.minTail = s.buf[:0], 0, 0, 0
+	s.ended, s.failed, s.inRow, s.skipNextRow = false, false, false, false
 	s.page, s.failure, s.html, s.serviceText = Page{Count: -1}, "", false, ""
-	s.follow.waiting = false
+	s.nestedPages.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
 		clear(s.unknown)
@@ -92,10 +87,10 @@ func (s *stream) Write(piece []byte, last bool, out *Output) error {
 }
 
 func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
-	err := s.take(tag, piece, last, out)
+	err := s.process(tag, piece, last, out)
 	out.Page = s.page
 	if err == nil && s.failure != "" {
-		err = s.misuse("rows", "an error amid them: "+s.failure)
+		err = s.misuse("rows", "an error among them: "+s.failure)
 		err.Failed = true
 	}
 	if err != nil {
@@ -105,14 +100,14 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	return nil
 }
 
-func (s *stream) take(tag string, piece []byte, last bool, out *Output) *PageError {
+func (s *stream) process(tag string, piece []byte, last bool, out *Output) *PageError {
 	if s.failed {
 		return s.misuse("no piece after an error", "one")
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
-		s.need, s.eager = 0, true
+		s.minTail, s.flush = 0, true
 		err := s.run(out)
-		s.eager, s.leaving = false, s.leaving || tag == wit.TagSkipRow
+		s.flush, s.skipNextRow = false, s.skipNextRow || tag == wit.TagSkipRow
 		return err
 	}
 	if tag != "" {
@@ -126,32 +121,34 @@ func (s *stream) take(tag string, piece []byte, last bool, out *Output) *PageErr
 	return s.run(out)
 }
 
-// leaveOut reports whether the row that was found is to be left out, and makes a fault of it.
-func (s *stream) leaveOut(text []byte, at int64, out *Output) bool {
-	if !s.leaving || s.collect {
+// skipRow reports whether the host wants this row skipped, and records it as a row error.
+func (s *stream) skipRow(text []byte, at int64, out *Output) bool {
+	if !s.skipNextRow || s.collect {
 		return false
 	}
-	s.leaving = false
-	out.LeftOut = append(out.LeftOut, s.page.Rows)
-	s.fault(text, at, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, out)
+	s.skipNextRow = false
+	out.Skipped = append(out.Skipped, s.page.Rows)
+	s.addRowError(text, at, &conversionError{expected: "a row that can be decoded",
+		found: "one that breaks the plugin"}, out)
 	return true
 }
 
-// decoded adds the row whose columns were appended to the output from start on, m being what is wrong with it, or
-// starts waiting for what is missing in it; tombstone: there is no row.
-func (s *stream) decoded(text []byte, at int64, start int, h hole, tombstone bool, m *misfit, out *Output) {
+// addRow adds the row whose columns were appended to the output from start on. If the row has a next link inside, it
+// requests the nested page instead; m, if not nil, makes the row fail.
+func (s *stream) addRow(text []byte, at int64, start int, h nestedNextLink, tombstone bool, m *conversionError,
+	out *Output) {
 	if m == nil && h.found {
 		out.Data = out.Data[:start]
-		s.ask(text, at, h, out)
+		s.awaitNestedPages(text, at, h, out)
 		return
 	}
-	s.follow.waiting = false
+	s.nestedPages.waiting = false
 	if m == nil && !tombstone {
-		m = finishRow(out, s.layout, s.page.Rows, start, s.spans)
+		m = finishRow(out, s.schema, s.page.Rows, start, s.spans)
 	}
 	if m != nil {
 		out.Data = out.Data[:start]
-		s.fault(text, at, m, out)
+		s.addRowError(text, at, m, out)
 		return
 	}
 	s.page.Rows++
@@ -161,14 +158,14 @@ func (s *stream) misuse(expected, found string) *PageError {
 	return &PageError{Byte: s.base + int64(s.pos), Row: -1, Expected: expected, Found: found}
 }
 
-// append adds a piece, and the zero bytes after it that the fast path needs; what was read goes only when it is half
-// of the buffer, so that a long tail is not moved at every piece.
+// append adds a piece and the zero padding that the fast path needs. Read bytes are dropped only once they fill half of
+// the buffer, so that a long tail does not move with every piece.
 func (s *stream) append(piece []byte) {
 	if s.pos > len(s.buf)/2 || s.pos == len(s.buf) {
 		n := copy(s.buf, s.buf[s.pos:])
 		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
 	}
-	if need := len(s.buf) + len(piece) + fast.Room; need > cap(s.buf) {
+	if need := len(s.buf) + len(piece) + fast.Padding; need > cap(s.buf) {
 		more := need / 8 // mostly what a piece leaves unread is the beginning of a row
 		if s.buf != nil {
 			more = need / 2
@@ -178,56 +175,53 @@ func (s *stream) append(piece []byte) {
 		s.buf = grown
 	}
 	s.buf = append(s.buf, piece...)
-	clear(s.buf[len(s.buf) : len(s.buf)+fast.Room])
+	clear(s.buf[len(s.buf) : len(s.buf)+fast.Padding])
 }
 
-// run steps until the text is used up, a nested page is needed, or the page is done.
 func (s *stream) run(out *Output) *PageError {
-	for !s.page.Done && !s.follow.waiting {
-		if !s.ended && len(s.buf)-s.pos < s.need {
+	for !s.page.Done && !s.nestedPages.waiting {
+		if !s.ended && len(s.buf)-s.pos < s.minTail {
 			return nil
 		}
-		s.tries++
+		s.steps++
 		err := s.format.step(out)
 		switch {
 		case err == nil:
-			s.need = 0
-		case err != scan.More:
-			return s.wrong(err)
+			s.minTail = 0
+		case err != scan.ErrNeedMore:
+			return s.pageError(err)
 		case s.ended:
-			return s.wrong(&scan.Error{At: len(s.buf), Expected: "the rest of the page", Found: "its end"})
+			return s.pageError(&scan.Error{At: len(s.buf), Expected: "the rest of the page", Found: "its end"})
 		default:
-			return s.wait()
+			return s.awaitMore()
 		}
 	}
 	return nil
 }
 
-// wait sets how much text the next try needs.
-func (s *stream) wait() *PageError {
+func (s *stream) awaitMore() *PageError {
 	tail := len(s.buf) - s.pos
 	if tail > maxRow {
-		return s.wrong(&scan.Error{At: s.pos, Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
+		return s.pageError(&scan.Error{At: s.pos, Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes",
 			Found: "a longer one"})
 	}
-	s.need = tail + 1
+	s.minTail = tail + 1
 	if tail > shortTail {
-		s.need = tail + tail/4
+		s.minTail = tail + tail/4
 	}
 	return nil
 }
 
-func (s *stream) wrong(err *scan.Error) *PageError {
+func (s *stream) pageError(err *scan.Error) *PageError {
 	e := &PageError{Byte: s.base + int64(err.At), Row: -1, Expected: err.Expected, Found: err.Found, HTML: s.html,
-		Said: s.serviceText}
+		ServiceText: s.serviceText}
 	if s.inRow {
 		e.Row = int64(s.page.Rows)
 	}
 	return e
 }
 
-// report notes a property that the layout does not have.
-func (s *stream) report(in string, name []byte) {
+func (s *stream) reportUnknown(in string, name []byte) {
 	const most = 100
 	path := in + string(name)
 	if !s.unknown[path] && len(s.page.Unknown) < most {
@@ -236,20 +230,19 @@ func (s *stream) report(in string, name []byte) {
 	}
 }
 
-// textRange is a place in a text; end 0: none.
+// textRange is a range of a text. A zero end means that there is none.
 type textRange struct{ start, end int }
 
-// level is the memory for one structure while it is being read: where its columns' values are.
 type level struct {
 	spans []textRange
-	// scopes are the namespaces in force at each span; Atom only
+	// scopes are the namespace scopes of the spans, in Atom only.
 	scopes []int
-	// path of the structure from the row, "" or ending in a slash
+	// path of the struct in the row: empty or ending in a slash.
 	path string
 }
 
-// level returns cleared memory for a structure at some depth.
-func (s *stream) level(depth int, l *RowLayout) *level {
+// level returns cleared memory for a struct at this depth.
+func (s *stream) level(depth int, l *RowSchema) *level {
 	for len(s.levels) <= depth {
 		s.levels = append(s.levels, level{})
 	}
@@ -262,7 +255,7 @@ func (s *stream) level(depth int, l *RowLayout) *level {
 	return lv
 }
 
-// path of the structure in a column; made again only when it changes.
+// path returns the path of the struct in a column. It allocates below the first level only.
 func (c *Column) path(outer string) string {
 	if outer == "" {
 		return c.inner

@@ -10,28 +10,28 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// values writes single values; it holds memory that is used again.
+// values encodes single values and reuses its buffers.
 type values struct {
 	decimal        decimal
 	binary, base64 []byte
 }
 
-// AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for
-// values that come from elsewhere, such as the key predicate of a deleted entry. The error says what was expected.
-func AppendText(dst []byte, l *RowLayout, c *Column, text []byte) ([]byte, error) {
+// AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
+// outside of a row, such as the key predicate of a deleted entry.
+func AppendText(dst []byte, l *RowSchema, c *Column, text []byte) ([]byte, error) {
 	var v values
 	if c.Optional {
 		dst = append(dst, 2)
 	}
 	dst, expected := v.append(dst, l, c, text)
 	if expected != "" {
-		return dst, c.misfit(expected, quoted(text))
+		return dst, c.conversionError(expected, quoted(text))
 	}
 	return dst, nil
 }
 
-// append writes a value that is not null, without branch number. Both formats' forms of all types are taken in both.
-func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out []byte, expected string) {
+// append writes a non-null value without union branch. It accepts the forms of both formats.
+func (v *values) append(dst []byte, l *RowSchema, c *Column, text []byte) (out []byte, expected string) {
 	var n int64
 	var ok bool
 	switch c.Type {
@@ -43,7 +43,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 	case edm.Decimal:
 		return v.decimal.appendDecimal(dst, c, text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return appendMoment(dst, c, text)
+		return appendDateTime(dst, c, text)
 	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
 		least, most, _ := c.Type.Bounds()
 		n, ok = scan.Integer(text, least, most)
@@ -63,13 +63,13 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 		}
 		return connectdata.AppendBytes(dst, v.binary), ""
 	case edm.Double:
-		f, fits := real(text, 64)
+		f, fits := parseFloat(text, 64)
 		if !fits {
 			return dst, "Edm.Double"
 		}
 		return connectdata.AppendFloat64(dst, f), ""
 	case edm.Single:
-		f, fits := real(text, 32)
+		f, fits := parseFloat(text, 32)
 		if !fits {
 			return dst, "Edm.Single"
 		}
@@ -86,19 +86,19 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
-func appendMoment(dst []byte, c *Column, text []byte) (out []byte, expected string) {
-	var m datetime.Moment
+func appendDateTime(dst []byte, c *Column, text []byte) (out []byte, expected string) {
+	var m datetime.DateTime
 	if !m.Parse(text) {
 		return dst, c.Type.String() + " of the years 1 to 9999"
 	}
-	if c.As == AsDate {
+	if c.Mapping == DateMapping {
 		return connectdata.AppendNumber(dst, m.Days()), ""
 	}
 	ms := m.UTC()
 	if c.Zone != nil && !m.Zoned {
 		ms = c.Zone.UTC(ms)
 	}
-	if c.As == AsMicros {
+	if c.Mapping == MicrosMapping {
 		return connectdata.AppendNumber(dst, ms*1000+m.Ticks/10), ""
 	}
 	return connectdata.AppendNumber(dst, ms), ""
@@ -114,7 +114,7 @@ func appendBoolean(dst, text []byte) (out []byte, expected string) {
 	return dst, "Edm.Boolean"
 }
 
-// appendBase64 reads both alphabets, with or without padding, and skips white space.
+// appendBase64 accepts both alphabets, with or without padding, and skips white space.
 func (v *values) appendBase64(dst, text []byte) ([]byte, bool) {
 	v.base64 = v.base64[:0]
 	for _, c := range text {

@@ -22,8 +22,8 @@ const (
 )
 
 func (pg *Page) watched(row int) []decode.Span {
-	n := len(pg.Feed.Layout.Watch)
-	return pg.Out.Watched[row*n+pg.Feed.Watch : (row+1)*n]
+	n := len(pg.Feed.Layout.Tracked)
+	return pg.Out.Tracked[row*n+pg.Feed.Watch : (row+1)*n]
 }
 
 func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
@@ -94,11 +94,11 @@ func (f Set) negative(column int, b []byte) bool {
 	switch {
 	case null || len(b) == 0:
 		return false
-	case c.Type == edm.Double || c.As == decode.AsFloat64:
+	case c.Type == edm.Double || c.Mapping == decode.Float64Mapping:
 		return len(b) == 8 && b[7] >= 0x80
 	case c.Type == edm.String:
 		return size > 0 && len(b) > size && b[size] == '-'
-	case c.Type == edm.Decimal && c.As == decode.AsUsual:
+	case c.Type == edm.Decimal && c.Mapping == decode.DefaultMapping:
 		return size > 0 && len(b) > size && b[size] >= 0x80
 	}
 	return size > 0 && n < 0
@@ -126,7 +126,7 @@ func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 // withDeletionTime sets the deletion time, which is the last column.
 func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
-	if f.Deleted != f.Layout.Visible-1 || f.Layout.Columns[f.Deleted].Shape != decode.Blank {
+	if f.Deleted != f.Layout.ValueColumns-1 || f.Layout.Columns[f.Deleted].Kind != decode.Synthetic {
 		return row
 	}
 	start := len(pg.Out.Data)

@@ -131,7 +131,7 @@ func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
 }
 
 func (f Set) jsonRequest(url string) wit.Request {
-	return service.Get("", f.Query.On(url), "application/json")
+	return service.Get("", f.Query.AppendTo(url), "application/json")
 }
 
 func prefer(r *wit.Request) {

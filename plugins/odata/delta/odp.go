@@ -140,14 +140,14 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 		return nil, "", false
 	}
 	for _, item := range items {
-		if item.At("DeltaToken").Text == "" {
+		if item.Get("DeltaToken").Text == "" {
 			return nil, "", false
 		}
-		initial := item.At("IsInitialLoad")
-		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, comparableTime(item.At("CreatedAt").Text),
+		initial := item.Get("IsInitialLoad")
+		rows = append(rows, deltaLinkRow{item.Get("DeltaToken").Text, comparableTime(item.Get("CreatedAt").Text),
 			initial.Kind == jsontext.True || initial.Text == "X" || initial.Text == "true"})
 	}
-	return rows, v.At("__next").Text, true
+	return rows, v.Get("__next").Text, true
 }
 
 // comparableTime makes times comparable as texts: zero-padded milliseconds, or ISO as it is.
@@ -156,7 +156,7 @@ func comparableTime(text string) string {
 	if !strings.HasPrefix(text, "/Date(") {
 		return text
 	}
-	var m datetime.Moment
+	var m datetime.DateTime
 	if !m.Parse([]byte(text)) || m.UTC() < 0 {
 		return ""
 	}

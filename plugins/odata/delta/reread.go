@@ -140,7 +140,7 @@ func (pg *Page) nestedRequests(a *rereadEntity, tag string) (follows []wit.Linke
 	base := pg.Base
 	defer func() { pg.Base = base }()
 	pg.Base = a.target
-	for _, follow := range pg.rows.rereads.out.Follow {
+	for _, follow := range pg.rows.rereads.out.NestedPages {
 		target, err := pg.Resolve(follow.Link)
 		if err != nil {
 			return nil, err

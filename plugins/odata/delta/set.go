@@ -42,12 +42,13 @@ func (f Set) rewriteMark() string {
 
 // FunctionURL returns the URL of a function or set, in JSON.
 func (f Set) FunctionURL(name string) string {
-	return f.Query.On(f.Service + "/" + name + "?$format=json")
+	return f.Query.AppendTo(f.Service + "/" + name + "?$format=json")
 }
 
 func (f Set) tokenURL(token string) string {
-	return f.Query.On(f.Service + "/" + f.Address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
-		"''") + "'")
+	return f.Query.AppendTo(f.Service + "/" + f.Address + "?!deltatoken='" +
+		strings.ReplaceAll(strings.Trim(token, "'"), "'",
+			"''") + "'")
 }
 
 func (f Set) relink(link, token string) string {

@@ -1,5 +1,5 @@
-// Package document reads an entity or a feed whole, in verbose JSON or Atom, into the tree of the JSON. Pages of rows
-// are read by package decode, which streams.
+// Package document reads an entity or a feed as a whole, in verbose JSON or Atom, into a JSON tree. Package decode
+// reads pages of rows instead, and streams.
 package document
 
 import (
@@ -26,7 +26,7 @@ import (
 func Parse(body []byte) (v jsontext.Value, err error) {
 	if start := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf"); len(start) > 0 && (start[0] == '{' || start[0] == '[') {
 		if v, err = jsontext.Parse(body); v.Has("d") {
-			v = v.At("d")
+			v = v.Get("d")
 		}
 		return v, err
 	}
@@ -54,25 +54,25 @@ func Parse(body []byte) (v jsontext.Value, err error) {
 // Items returns the entities of a feed. ok reports whether v is a feed.
 func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
 	if v.Kind == jsontext.Object {
-		v = v.At("results")
+		v = v.Get("results")
 	}
 	return v.Items, v.Kind == jsontext.Array
 }
 
-// MaxEntries bounds how many entries the feeds of a document in Atom may have in all.
+// MaxEntries limits the entries of all feeds of an Atom document.
 const MaxEntries = 10_000
 
-// ErrTooMany is the error of a document with more than [MaxEntries].
+// ErrTooMany reports a document with more than [MaxEntries].
 var ErrTooMany = errors.New("expected at most " + strconv.Itoa(MaxEntries) + " entries, found more")
 
-// atom reads elements whose start tags were read, each to its end. entries counts those of feeds.
+// atom reads elements after their start tags, each to its end. entries counts the entries of feeds.
 type atom struct {
 	*markup.Reader
 	entries *int
 }
 
-// inside calls do for each element inside of one; do reads it to its end.
-func (a atom) inside(do func() error) error {
+// eachChild calls do for each child element; do reads it to its end.
+func (a atom) eachChild(do func() error) error {
 	for {
 		kind, err := a.Next()
 		if err != nil || kind == markup.Close {
@@ -87,8 +87,8 @@ func (a atom) inside(do func() error) error {
 }
 
 func (a atom) feed() (jsontext.Value, error) {
-	results, next := jsontext.List(), ""
-	err := a.inside(func() error {
+	results, next := jsontext.NewArray(), ""
+	err := a.eachChild(func() error {
 		switch a.Local {
 		case "entry":
 			if *a.entries++; *a.entries > MaxEntries {
@@ -104,7 +104,7 @@ func (a atom) feed() (jsontext.Value, error) {
 		}
 		return a.Skip()
 	})
-	v := jsontext.Of(jsontext.Member{Name: "results", Value: results})
+	v := jsontext.NewObject(jsontext.Member{Name: "results", Value: results})
 	if next != "" {
 		v.Members = append(v.Members, text("__next", next))
 	}
@@ -112,11 +112,11 @@ func (a atom) feed() (jsontext.Value, error) {
 }
 
 func text(name, s string) jsontext.Member {
-	return jsontext.Member{Name: name, Value: jsontext.Text(s)}
+	return jsontext.Member{Name: name, Value: jsontext.NewString(s)}
 }
 
 func (a atom) entry() (jsontext.Value, error) {
-	v, metadata, id, self, edit := jsontext.Of(), jsontext.Of(), "", "", ""
+	v, metadata, id, self, edit := jsontext.NewObject(), jsontext.NewObject(), "", "", ""
 	var links []jsontext.Member
 	if tag, ok := a.Attribute("etag"); ok {
 		metadata.Members = append(metadata.Members, text("etag", tag))
@@ -127,7 +127,7 @@ func (a atom) entry() (jsontext.Value, error) {
 		metadata.Members = append(metadata.Members, text(name, strings.TrimSpace(content)))
 		return err
 	}
-	err := a.inside(func() error {
+	err := a.eachChild(func() error {
 		switch a.Local {
 		case "id":
 			content, err := a.Content()
@@ -136,7 +136,7 @@ func (a atom) entry() (jsontext.Value, error) {
 		case "title", "updated":
 			return addText(a.Local)
 		case "author":
-			return a.inside(func() error {
+			return a.eachChild(func() error {
 				if a.Local != "name" {
 					return a.Skip()
 				}
@@ -157,7 +157,7 @@ func (a atom) entry() (jsontext.Value, error) {
 				return a.link(name, href, &links)
 			}
 		case "content":
-			return a.inside(func() error {
+			return a.eachChild(func() error {
 				if a.Local != "properties" {
 					return a.Skip()
 				}
@@ -176,12 +176,12 @@ func (a atom) entry() (jsontext.Value, error) {
 }
 
 func (a atom) link(name, href string, links *[]jsontext.Member) error {
-	m := jsontext.Member{Name: name, Value: jsontext.Of()}
-	err := a.inside(func() error {
+	m := jsontext.Member{Name: name, Value: jsontext.NewObject()}
+	err := a.eachChild(func() error {
 		if a.Local != "inline" {
 			return a.Skip()
 		}
-		return a.inside(func() (err error) {
+		return a.eachChild(func() (err error) {
 			switch a.Local {
 			case "feed":
 				m.Value, err = a.feed()
@@ -193,14 +193,15 @@ func (a atom) link(name, href string, links *[]jsontext.Member) error {
 			return err
 		})
 	})
-	m.Value.Members = append(m.Value.Members, jsontext.Member{Name: "__deferred", Value: jsontext.Of(text("uri", href))})
+	m.Value.Members = append(m.Value.Members, jsontext.Member{Name: "__deferred",
+		Value: jsontext.NewObject(text("uri", href))})
 	*links = append(*links, m)
 	return err
 }
 
 func (a atom) properties(v *jsontext.Value) error {
-	return a.inside(func() error {
-		m := jsontext.Member{Name: a.Local, Value: jsontext.Text("")}
+	return a.eachChild(func() error {
+		m := jsontext.Member{Name: a.Local, Value: jsontext.NewString("")}
 		if null, _ := a.Attribute("null"); null == "true" {
 			m.Value.Kind = jsontext.Null
 		}
@@ -215,7 +216,7 @@ func (a atom) properties(v *jsontext.Value) error {
 			case kind == markup.Text && m.Value.Kind == jsontext.String:
 				m.Value.Text += a.Data
 			case kind == markup.Open:
-				m.Value = jsontext.Of()
+				m.Value = jsontext.NewObject()
 				if err := a.Skip(); err != nil {
 					return err
 				}

@@ -2,15 +2,14 @@ package edm
 
 // Names of what delta mode adds to rows.
 const (
-	// RecordMode says what happened to a row, where the type has no property that does: D for deleted ones, else null.
+	// RecordMode is the kind of change of a row, if the type has no property for it: D for deleted rows, else null.
 	RecordMode = "RECORDMODE"
-	// DeletedAt is when a row was deleted, null for others.
+	// DeletedAt is the time of deletion, null for other rows.
 	DeletedAt = "DELETED_AT"
 )
 
-// ChangeMode is the property that says what happened to a row: that of ODP, else one that is called as ours would be.
-// nil: none.
-func (s *Structure) ChangeMode() *Property {
+// ChangeMode returns the property with the kind of change: ODP's, else one with the name [RecordMode], or nil.
+func (s *StructuredType) ChangeMode() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsChangeMode || p.Name == nameChangeMode {
 			return p
@@ -22,8 +21,8 @@ func (s *Structure) ChangeMode() *Property {
 	return nil
 }
 
-// EntityCounter is ODP's property that is -1 in images before a change. nil: there is none.
-func (s *Structure) EntityCounter() *Property {
+// EntityCounter returns ODP's property that is -1 in images before a change, or nil.
+func (s *StructuredType) EntityCounter() *Property {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Semantics == semanticsEntityCounter || p.Name == nameEntityCounter {
 			return p
@@ -32,8 +31,8 @@ func (s *Structure) EntityCounter() *Property {
 	return nil
 }
 
-// Extra are the names of the fields that delta mode adds to a type's rows, after its own.
-func (s *Structure) Extra() []string {
+// Extra returns the names of the fields that delta mode appends to a type's rows.
+func (s *StructuredType) Extra() []string {
 	var names []string
 	if s.ChangeMode() == nil && s.Property(RecordMode) == nil {
 		names = append(names, RecordMode)

@@ -1,5 +1,5 @@
-// Package edm reads a service's $metadata and turns entity types into Kafka Connect schemas and into the column layouts
-// that the decoders work by.
+// Package edm reads a service's $metadata and derives Kafka Connect schemas and row schemas for the decoders from its
+// entity types.
 package edm
 
 import (
@@ -10,73 +10,72 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/markup"
 )
 
-// Model is what a $metadata document says. Names of types are qualified, `Namespace.Type`, with aliases resolved. A
-// document may have thousands of types: what they hold is read when [Model.Structure] is asked for one.
+// Model is a parsed $metadata document. Type names are qualified, `Namespace.Type`, with aliases resolved. A document
+// may have thousands of types, so the content of a type is parsed when [Model.Structure] first returns it.
 type Model struct {
-	// Structures have what stands in the tags of the types; those that [Model.Structure] has returned have all.
-	Structures   []*Structure
+	// Structures are complete only if [Model.Structure] returned them; others have the attributes of their tags.
+	Structures   []*StructuredType
 	Sets         []*Set
 	Functions    []*Function
 	associations []*association
-	// linked are the association sets: between which sets an association leads.
+	// linked are the association sets.
 	linked  []*association
 	aliases [][2]string
-	// byName finds structures by qualified name, byBareName by the name alone; made when first needed.
-	byName, byBareName map[string]*Structure
+	// byName and byBareName index structures by qualified and by unqualified name. They are built when first needed.
+	byName, byBareName map[string]*StructuredType
 	byAssociation      map[string]*association
 }
 
-// Structure is an entity type or a complex type. Properties, Key and Navigations hold those of the base types too,
-// these first.
-type Structure struct {
+// StructuredType is an entity type or a complex type. Properties, Key and Navigations start with the ones of the base
+// types.
+type StructuredType struct {
 	Namespace, Name string
-	// Base is the qualified name of the base type, "" for none.
-	Base string
-	// Complex types have no key.
+	// Base is the qualified name of the base type; may be empty.
+	Base              string
 	Complex, Abstract bool
-	// Stream: the entity is a media link entry (m:HasStream).
+	// Stream reports a media link entry (m:HasStream).
 	Stream      bool
 	Key         []string
 	Properties  []Property
 	Navigations []Navigation
 
-	// rest is what the document has between the type's tags, nil where it was read; places are of its own tag.
+	// rest is the unparsed content of the type's element; places are the feed mappings of its tag.
 	rest   *markup.Reader
 	places []sourced
 }
 
-// Property of a structure.
+// Property is a property of a structured type.
 type Property struct {
 	Name string
 	Type Type
-	// Nullable is true where the document doesn't say otherwise.
+	// Nullable defaults to true.
 	Nullable bool
-	// Length, Precision and Scale are the facets, -1 where they aren't given; a MaxLength of Max is -1.
+	// Length, Precision and Scale are facets, -1 if missing; so is a MaxLength of Max.
 	Length, Precision, Scale int
-	// VariableScale: the scale depends on another property or is said to vary.
+	// VariableScale reports that the scale varies or depends on another property.
 	VariableScale bool
-	// Etag: the property takes part in the ETag (ConcurrencyMode Fixed).
+	// Etag reports that the property is part of the ETag (ConcurrencyMode Fixed).
 	Etag bool
-	// Annotations of SAP, "" or true where they aren't given.
+	// Annotations of SAP; missing ones are empty or true.
 	Label, Semantics, DisplayFormat, Unit string
 	Sortable, Filterable                  bool
 	Creatable, Updatable                  bool
-	// Feed says where Atom holds the value (m:FC_TargetPath); nil: in m:properties.
-	Feed *FeedPlace
+	// Feed is the position in Atom (m:FC_TargetPath). Nil means m:properties.
+	Feed *FeedMapping
 }
 
-// FeedPlace is a customized place of a property's value in an Atom entry.
-type FeedPlace struct {
+// FeedMapping is a customized position of a property's value in an Atom entry.
+type FeedMapping struct {
 	// Path is an element of Atom as m:FC_TargetPath names it (SyndicationTitle …) or a path of elements of Namespace.
 	Path, Namespace string
-	// Keep: the value stands in m:properties too.
+	// Keep reports that m:properties contains the value, too.
 	Keep bool
 }
 
 // Type of a property.
 type Type struct {
 	Primitive Primitive
-	// Name is the qualified name as it stands (aliases resolved): `Edm.String`, `NS.Address`.
+	// Name is the qualified name: `Edm.String`, `NS.Address`.
 	Name       string
 	Collection bool
 }
@@ -85,7 +84,7 @@ type Type struct {
 type Primitive uint8
 
 const (
-	// NotPrimitive: a complex or entity type, or a type that isn't known.
+	// NotPrimitive is a complex, entity or unknown type.
 	NotPrimitive Primitive = iota
 	Binary
 	Boolean
@@ -108,7 +107,7 @@ var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", 
 	"Single",
 	"Guid", "String", "DateTime", "DateTimeOffset", "Time"}
 
-// String is the type's name, `Edm.String`.
+// String returns the type's name, `Edm.String`.
 func (p Primitive) String() string {
 	if p == NotPrimitive {
 		return ""
@@ -137,7 +136,7 @@ func primitive(name string) Primitive {
 	return NotPrimitive
 }
 
-// Bounds are the least and the most that an integer type holds; ok: it is one.
+// Bounds returns the range of an integer type. ok is false for other types.
 func (p Primitive) Bounds() (least, most int64, ok bool) {
 	switch p {
 	case SByte:
@@ -154,7 +153,7 @@ func (p Primitive) Bounds() (least, most int64, ok bool) {
 	return 0, 0, false
 }
 
-// IsGUID reports whether a text is 8-4-4-4-12 hexadecimal digits, of either case.
+// IsGUID reports whether a text is 8-4-4-4-12 hexadecimal digits, in either case.
 func IsGUID[T string | []byte](text T) bool {
 	if len(text) != 36 {
 		return false
@@ -175,9 +174,9 @@ func IsGUID[T string | []byte](text T) bool {
 // Navigation is a navigation property.
 type Navigation struct {
 	Name string
-	// Target is the qualified name of the entity type, "" where the association dangles.
+	// Target is the qualified name of the entity type, empty if the association is incomplete.
 	Target string
-	// Many: it leads to a feed.
+	// Many reports a to-many navigation.
 	Many bool
 
 	relationship, to string
@@ -186,12 +185,12 @@ type Navigation struct {
 // Set is an entity set.
 type Set struct {
 	Name string
-	// Container that holds it; Default: sets of this container are addressed by their bare name.
+	// Container of the set. Default reports that the container's sets are addressed without its name.
 	Container string
 	Default   bool
 	// Type is the qualified name of the entity type.
 	Type string
-	// Annotations of SAP, with their defaults where they aren't given.
+	// Annotations of SAP, with their defaults.
 	Countable, Pageable, Topable, Addressable    bool
 	Creatable, Updatable, Deletable              bool
 	ChangeTracking, RequiresFilter, Subscription bool
@@ -204,7 +203,7 @@ type Function struct {
 	Parameters                 []Property
 }
 
-// association is one between types, or, as an association set, between entity sets.
+// association is an association, or an association set.
 type association struct {
 	name string
 	ends []end
@@ -215,8 +214,8 @@ type end struct {
 	many      bool
 }
 
-// QualifiedName is `Namespace.Name`, the bare name in a schema without namespace.
-func (s *Structure) QualifiedName() string { return qualify(s.Namespace, s.Name) }
+// QualifiedName returns `Namespace.Name`, or the name alone in a schema without namespace.
+func (s *StructuredType) QualifiedName() string { return qualify(s.Namespace, s.Name) }
 
 func qualify(namespace, name string) string {
 	if namespace == "" {
@@ -225,8 +224,8 @@ func qualify(namespace, name string) string {
 	return namespace + "." + name
 }
 
-// Property returns the property of that name, nil when there is none.
-func (s *Structure) Property(name string) *Property {
+// Property returns the property of that name, or nil.
+func (s *StructuredType) Property(name string) *Property {
 	for i := range s.Properties {
 		if s.Properties[i].Name == name {
 			return &s.Properties[i]
@@ -235,8 +234,8 @@ func (s *Structure) Property(name string) *Property {
 	return nil
 }
 
-// Navigation returns the navigation property of that name, nil when there is none.
-func (s *Structure) Navigation(name string) *Navigation {
+// Navigation returns the navigation property of that name, or nil.
+func (s *StructuredType) Navigation(name string) *Navigation {
 	for i := range s.Navigations {
 		if s.Navigations[i].Name == name {
 			return &s.Navigations[i]
@@ -246,16 +245,15 @@ func (s *Structure) Navigation(name string) *Navigation {
 }
 
 // IsKey reports whether a property belongs to the key.
-func (s *Structure) IsKey(name string) bool { return slices.Contains(s.Key, name) }
+func (s *StructuredType) IsKey(name string) bool { return slices.Contains(s.Key, name) }
 
 // Etag reports whether entities of the type have an ETag.
-func (s *Structure) Etag() bool {
+func (s *StructuredType) Etag() bool {
 	return slices.ContainsFunc(s.Properties, func(p Property) bool { return p.Etag })
 }
 
-// Structure returns the type of that qualified name with all that it holds, nil when there is none. Structures must not
-// be added after the first call.
-func (m *Model) Structure(name string) *Structure {
+// Structure returns the complete type of that qualified name, or nil. Do not add structures after the first call.
+func (m *Model) Structure(name string) *StructuredType {
 	s := m.named(name)
 	if s != nil && s.rest != nil {
 		m.complete(s)
@@ -263,10 +261,10 @@ func (m *Model) Structure(name string) *Structure {
 	return s
 }
 
-// named returns a type like Structure, but without reading its contents.
-func (m *Model) named(name string) *Structure {
+// named returns a type without parsing its content.
+func (m *Model) named(name string) *StructuredType {
 	if m.byName == nil {
-		m.byName, m.byBareName = make(map[string]*Structure, len(m.Structures)), make(map[string]*Structure,
+		m.byName, m.byBareName = make(map[string]*StructuredType, len(m.Structures)), make(map[string]*StructuredType,
 			len(m.Structures))
 		for i := len(m.Structures) - 1; i >= 0; i-- {
 			s := m.Structures[i]
@@ -280,8 +278,7 @@ func (m *Model) named(name string) *Structure {
 	return m.byBareName[name]
 }
 
-// Set returns the entity set of that name; `Container.Set` names a set outside of the default container. nil: there is
-// none.
+// Set returns the entity set of that name, or nil; `Container.Set` names a set outside of the default container.
 func (m *Model) Set(name string) *Set {
 	for _, s := range m.Sets {
 		if s.Name == name || s.Container+"."+s.Name == name {
@@ -291,9 +288,9 @@ func (m *Model) Set(name string) *Set {
 	return nil
 }
 
-// Leads is the entity set in which the entities of a navigation property stand, from an entity of the set `from` on:
-// that of the association set, or else the only one of their type. nil: the document does not say which.
-func (m *Model) Leads(from *Set, n *Navigation) *Set {
+// NavigationTarget returns the entity set that contains the targets of a navigation property: by the association set of
+// `from`, else the only set of their type. It returns nil if the document does not define it.
+func (m *Model) NavigationTarget(from *Set, n *Navigation) *Set {
 	for _, l := range m.linked {
 		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
 			continue

@@ -15,20 +15,19 @@ const (
 	oasis     = "docs.oasis-open.org"
 )
 
-// Error is a $metadata document that can't be used.
+// Error reports a $metadata document that cannot be used.
 type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document. It goes by local names, because every EDM namespace from 2006/04 on is in use, and
-// skips what it doesn't know: services carry annotations of OData v4 and extensions of their own. Types that aren't
-// there, dangling ends of associations and the like fail only what needs them.
+// Parse reads a $metadata document. It matches local names, because every EDM namespace from 2006/04 on is in use, and
+// skips unknown elements, such as OData v4 annotations. Missing types and incomplete associations fail only what needs
+// them.
 //
-// The document must not be changed while the model is in use. The model is smaller, and has no part of it, but for
-// types that nobody has asked for.
+// The document must not be changed while the model is in use, because types are parsed on demand.
 func Parse(document []byte) (*Model, error) {
 	// A copy of 40 MB more would not fit into a guest's memory.
-	p := parser{Reader: markup.Over(document), model: &Model{}}
+	p := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
 	kind, err := p.Next()
 	if err != nil {
 		return nil, err
@@ -64,8 +63,7 @@ type parser struct {
 	newer     bool
 }
 
-// children calls visit at the Open of each child of the element whose Open was just read; visit reads the child to its
-// Close.
+// children calls visit at the Open of each child of the current element. visit must read up to the child's Close.
 func (p *parser) children(visit func() error) error {
 	for {
 		kind, err := p.Next()
@@ -92,7 +90,7 @@ func (p *parser) edmx() error {
 			if p.Local != "Schema" {
 				return p.Skip()
 			}
-			if strings.Contains(p.Space, oasis) {
+			if strings.Contains(p.Namespace, oasis) {
 				p.newer = true
 				return p.Skip()
 			}
@@ -108,7 +106,7 @@ func (p *parser) schema() error {
 		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
 	}
 	return p.children(func() error {
-		if strings.Contains(p.Space, oasis) {
+		if strings.Contains(p.Namespace, oasis) {
 			return p.Skip()
 		}
 		switch p.Local {
@@ -135,11 +133,11 @@ func (p *parser) sap(local string) string {
 	return strings.Clone(v)
 }
 
-// permitted is an annotation of SAP that is true where it isn't given.
+// permitted reads an annotation of SAP that defaults to true.
 func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
-	s := &Structure{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
+	s := &StructuredType{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
 		Complex:  p.Local == "ComplexType",
 		Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(spaceData, "HasStream")
@@ -150,8 +148,8 @@ func (p *parser) structure() error {
 	return p.Skip()
 }
 
-// complete reads what a type holds, and adds what it inherits. The document was found to be well-formed before.
-func (m *Model) complete(s *Structure) {
+// complete parses the content of a type, which is known to be well-formed, and adds what it inherits.
+func (m *Model) complete(s *StructuredType) {
 	p := parser{Reader: s.rest, model: m}
 	s.rest = nil
 	_ = p.children(func() error {
@@ -175,7 +173,7 @@ func (m *Model) complete(s *Structure) {
 	})
 	for _, place := range s.places {
 		if property := s.Property(place.source); property != nil {
-			property.Feed = &place.FeedPlace
+			property.Feed = &place.FeedMapping
 		}
 	}
 	for i := range s.Properties {
@@ -194,23 +192,23 @@ func (m *Model) complete(s *Structure) {
 
 type sourced struct {
 	source string
-	FeedPlace
+	FeedMapping
 }
 
-// places reads the customized feed places that a type declares for its properties: m:FC_TargetPath with
-// m:FC_SourcePath, the second and later ones numbered (m:FC_TargetPath_1).
+// places reads the feed mappings that a type declares for its properties: m:FC_TargetPath with m:FC_SourcePath, the
+// second and later ones numbered (m:FC_TargetPath_1).
 func (p *parser) places() []sourced {
 	var all []sourced
 	for i := range p.Attributes {
 		a := p.Attributes[i]
 		suffix, ok := strings.CutPrefix(a.Local, "FC_TargetPath")
-		if !ok || a.Space != spaceData {
+		if !ok || a.Namespace != spaceData {
 			continue
 		}
 		source, _ := p.AttributeIn(spaceData, "FC_SourcePath"+suffix)
 		keep, _ := p.AttributeIn(spaceData, "FC_KeepInContent"+suffix)
 		space, _ := p.AttributeIn(spaceData, "FC_NsUri"+suffix)
-		all = append(all, sourced{strings.Clone(source), FeedPlace{strings.Clone(a.Value), strings.Clone(space),
+		all = append(all, sourced{strings.Clone(source), FeedMapping{strings.Clone(a.Value), strings.Clone(space),
 			keep != "false"}})
 	}
 	return all
@@ -231,13 +229,13 @@ func (p *parser) property() (Property, error) {
 		x.Type.Collection = true
 	}
 	for _, place := range p.places() {
-		x.Feed = &place.FeedPlace
+		x.Feed = &place.FeedMapping
 		break
 	}
 	return x, p.Skip()
 }
 
-// facet is a number, -1 where it isn't given or has no limit (MaxLength="Max").
+// facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
 func (p *parser) facet(local string) int {
 	n, err := strconv.Atoi(p.value(local))
 	if err != nil || n < 0 {
@@ -294,7 +292,8 @@ func (p *parser) associationSet() error {
 
 func (p *parser) function() error {
 	method, _ := p.AttributeIn(spaceData, "HttpMethod")
-	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"), Set: p.value("EntitySet")}
+	f := &Function{Name: p.value("Name"), Method: strings.Clone(method), Returns: p.value("ReturnType"),
+		Set: p.value("EntitySet")}
 	p.model.Functions = append(p.model.Functions, f)
 	return p.children(func() error {
 		if p.Local != "Parameter" {
@@ -306,7 +305,7 @@ func (p *parser) function() error {
 	})
 }
 
-// resolve replaces aliases, and finds types that inherit from themselves.
+// resolve replaces aliases and rejects types that inherit from themselves.
 func (m *Model) resolve() error {
 	for _, s := range m.Structures {
 		s.Base = m.qualified(s.Base)
@@ -326,7 +325,7 @@ func (m *Model) resolve() error {
 	for _, l := range m.linked {
 		l.name = m.qualified(l.name)
 	}
-	done := make(map[*Structure]bool, len(m.Structures))
+	done := make(map[*StructuredType]bool, len(m.Structures))
 	for _, s := range m.Structures {
 		for t, depth := s, 0; t != nil && t.Base != "" && !done[t]; t, depth = m.named(t.Base), depth+1 {
 			if depth > len(m.Structures) {
@@ -340,7 +339,6 @@ func (m *Model) resolve() error {
 	return nil
 }
 
-// target finds where a navigation property leads.
 func (m *Model) target(n *Navigation) {
 	a := m.byAssociation[m.qualified(n.relationship)]
 	if a == nil {
@@ -372,7 +370,6 @@ func (m *Model) typeOf(t Type) Type {
 	return t
 }
 
-// qualified replaces an alias in front of a name by its namespace.
 func (m *Model) qualified(name string) string {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {

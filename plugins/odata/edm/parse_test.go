@@ -100,10 +100,10 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestPackKeepsWhatIsGoneBy packs a property whose every sign differs from the default.
-func TestPackKeepsWhatIsGoneBy(t *testing.T) {
-	place := edm.FeedPlace{Path: "SyndicationTitle", Namespace: "n", Keep: true}
-	s := &edm.Structure{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
+// TestPackKeepsUsedFields packs a property whose every sign differs from the default.
+func TestPackKeepsUsedFields(t *testing.T) {
+	place := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
+	s := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
 		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
 			Precision: 2, Scale: 3,
 			VariableScale: true, Etag: true, Feed: &place},
@@ -114,15 +114,15 @@ func TestPackKeepsWhatIsGoneBy(t *testing.T) {
 		{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
 		{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
 	}}
-	r := pack.NewReader(edm.Pack(nil, []*edm.Structure{s}))
+	r := pack.NewReader(edm.Pack(nil, []*edm.StructuredType{s}))
 	found := edm.Unpack(r).Structures
 	if !r.Done() || len(found) != 1 {
 		t.Fatalf("expected one structure, found %d", len(found))
 	}
-	if diff := cmp.Diff(s, found[0], cmpopts.IgnoreUnexported(edm.Structure{})); diff != "" {
+	if diff := cmp.Diff(s, found[0], cmpopts.IgnoreUnexported(edm.StructuredType{})); diff != "" {
 		t.Error(diff)
 	}
-	packed := edm.Pack(nil, []*edm.Structure{s})
+	packed := edm.Pack(nil, []*edm.StructuredType{s})
 	for n := range packed {
 		if r := pack.NewReader(packed[:n]); edm.Unpack(r) != nil && r.Done() {
 			t.Fatalf("%d of %d bytes are taken as whole", n, len(packed))

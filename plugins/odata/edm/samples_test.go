@@ -94,7 +94,7 @@ func flags(set *edm.Set) string {
 	return out
 }
 
-func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
+func describeType(b *strings.Builder, m *edm.Model, s *edm.StructuredType) {
 	packed := edm.Pack(nil, m.Closure(s, true))
 	r := pack.NewReader(packed)
 	m = edm.Unpack(r)
@@ -122,7 +122,7 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 		}
 		b.WriteString("\n")
 	}
-	layout, err := decode.NewRowLayout(m, edm.Whole(s), o)
+	layout, err := decode.NewRowSchema(m, edm.WholeView(s), o)
 	if err != nil {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return

@@ -7,11 +7,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Rounding is what happens to digits of a Decimal after its scale. Zeros there are always dropped.
+// Rounding is the treatment of nonzero digits of a Decimal after its scale.
 type Rounding uint8
 
 const (
-	// RoundFail makes the row a fault: the default, nothing is rounded silently.
+	// RoundFail, the default, fails the row.
 	RoundFail Rounding = iota
 	RoundHalfEven
 	RoundHalfUp
@@ -22,45 +22,43 @@ const (
 	RoundCeiling
 )
 
-// Options are what settings say about schemas.
+// Options are the settings that affect schemas.
 type Options struct {
-	// PrimitiveDecimals makes decimals int64 where the scale is 0, else float64 (`decimal.mapping = primitive`).
+	// PrimitiveDecimals maps decimals to int64 if the scale is 0, else to float64 (`decimal.mapping = primitive`).
 	PrimitiveDecimals bool
-	// ScaleFallback is the scale of decimals whose metadata leaves it open: a variable scale, or neither precision nor
-	// scale. A precision alone means scale 0, as EDM says.
+	// ScaleFallback is the scale of decimals that have a variable scale, or neither precision nor scale. A precision
+	// alone means scale 0 in EDM.
 	ScaleFallback int
-	// Rounding of digits after the scale; the default refuses them.
+	// Rounding applies to digits after the scale.
 	Rounding Rounding
-	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping =
-	// date`).
+	// Dates maps an Edm.DateTime with the sap:display-format of dates to Connect's Date (`date.mapping = date`).
 	Dates bool
-	// Micros makes points in time microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
+	// Micros maps points in time to microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
 	Micros bool
-	// Zone is that of the clock by which an Edm.DateTime is written (`datetime.zone`), nil: UTC.
+	// Zone is the zone of Edm.DateTime (`datetime.zone`). Nil means UTC.
 	Zone *zone.Zone
-	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
+	// Delta makes everything except keys optional and adds the fields of [StructuredType.Extra].
 	Delta bool
-	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
+	// Lenient makes everything except keys optional (`nullable = lenient`).
 	Lenient bool
 }
 
-// Optional reports whether a property's node is optional.
-func (o Options) Optional(s *Structure, p *Property) bool {
-	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.Control())
+// IsOptional reports whether a property's node is optional.
+func (o Options) IsOptional(s *StructuredType, p *Property) bool {
+	return p.Nullable || o.Lenient && !s.IsKey(p.Name) || o.Delta && !s.Complex && (!s.IsKey(p.Name) || p.IsControl())
 }
 
-// Date reports whether a property is a date without a time of day, and shown as one.
-func (o Options) Date(p *Property) bool {
+// IsDate reports whether a property is mapped to a date.
+func (o Options) IsDate(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
 }
 
-// Zoned reports whether a property is a time on the clock of the zone. Dates without a time of day are the same
-// everywhere, and keys stay as they are in addresses and conditions.
-func (o Options) Zoned(p *Property, key bool) bool {
+// IsZoned reports whether a property is a local time of the zone. Dates do not depend on zones, and keys stay as they
+// are in URLs and conditions.
+func (o Options) IsZoned(p *Property, key bool) bool {
 	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
 
-// displayDate is the sap:display-format of dates.
 const displayDate = "Date"
 
 // Semantics and names by which ODP services mark what the delta queue adds to a row; these fields belong to no key
@@ -72,13 +70,13 @@ const (
 	nameEntityCounter      = "ODQ_ENTITYCNTR"
 )
 
-// Control reports whether a property is a control field of the operational delta queue.
-func (p *Property) Control() bool {
+// IsControl reports whether a property is a control field of the operational delta queue.
+func (p *Property) IsControl() bool {
 	return p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter || p.Name == nameChangeMode ||
 		p.Name == nameEntityCounter
 }
 
-// DecimalScale is the scale of a Decimal property under these options.
+// DecimalScale returns the scale of a Decimal property under these options.
 func (o Options) DecimalScale(p *Property) int {
 	switch {
 	case p.Scale >= 0:
@@ -89,15 +87,14 @@ func (o Options) DecimalScale(p *Property) int {
 	return 0
 }
 
-// ValueSchema is the Connect schema of an entity type's rows, named as the type; the nodes of complex types stand
-// inside.
-func (m *Model) ValueSchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
-	return m.ViewSchema(Whole(s), o)
+// ValueSchema returns the Connect schema of an entity type's rows, named like the type.
+func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
+	return m.ViewSchema(WholeView(s), o)
 }
 
-// KeySchema is the Connect schema of an entity type's keys, named `NS.Type.Key`; its members are the key properties in
-// the order of the document, without the control fields of ODP, never optional. nil: the type has no key.
-func (m *Model) KeySchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
+// KeySchema returns the Connect schema of an entity type's keys, named `NS.Type.Key`: the key properties in document
+// order, without ODP's control fields, never optional. It returns nil for a type without key.
+func (m *Model) KeySchema(s *StructuredType, o Options) ([]wit.SchemaNode, error) {
 	keys := m.RowKey(s)
 	if len(keys) == 0 {
 		return nil, nil
@@ -114,19 +111,19 @@ func (m *Model) KeySchema(s *Structure, o Options) ([]wit.SchemaNode, error) {
 	return b.nodes, nil
 }
 
-// RowKey are the properties that make a record's key.
-func (m *Model) RowKey(s *Structure) []*Property {
+// RowKey returns the properties of a record's key.
+func (m *Model) RowKey(s *StructuredType) []*Property {
 	var keys []*Property
 	for _, name := range s.Key {
-		if p := s.Property(name); p != nil && !p.Control() {
+		if p := s.Property(name); p != nil && !p.IsControl() {
 			keys = append(keys, p)
 		}
 	}
 	return keys
 }
 
-// Inner is the complex type of a property.
-func (m *Model) Inner(s *Structure, p *Property) (*Structure, error) {
+// Inner returns the complex type of a property.
+func (m *Model) Inner(s *StructuredType, p *Property) (*StructuredType, error) {
 	if inner := m.Structure(p.Type.Name); inner != nil && !p.Type.Collection {
 		return inner, nil
 	}
@@ -138,13 +135,13 @@ func (m *Model) Inner(s *Structure, p *Property) (*Structure, error) {
 		" is neither a type of OData v2 nor declared in $metadata"}
 }
 
-// MaxDepth bounds complex types inside complex types; EDM forbids circles.
+// MaxDepth limits nested complex types; EDM forbids cycles.
 const MaxDepth = 50
 
 type schemaBuilder struct {
 	model   *Model
 	options Options
-	// hidden: members that are read and not shown get nodes, too.
+	// hidden adds nodes for hidden properties.
 	hidden bool
 	nodes  []wit.SchemaNode
 }
@@ -154,12 +151,10 @@ func (b *schemaBuilder) node(n wit.SchemaNode) uint32 {
 	return uint32(len(b.nodes) - 1)
 }
 
-// maxNodes bounds what complex types inside complex types come to: types that hold the next one twice double at each
-// level.
+// maxNodes limits the nodes of nested complex types: types that contain the next one twice double at each level.
 const maxNodes = 20_000
 
-// begin writes the node of a structure, without its members.
-func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) begin(s *StructuredType, optional bool, depth int) (uint32, error) {
 	if depth > MaxDepth {
 		return 0, &Error{"complex types nest in a circle at " + s.QualifiedName()}
 	}
@@ -169,14 +164,14 @@ func (b *schemaBuilder) begin(s *Structure, optional bool, depth int) (uint32, e
 	return b.node(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(s.QualifiedName())}), nil
 }
 
-func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error {
+func (b *schemaBuilder) structure(s *StructuredType, optional bool, depth int) error {
 	root, err := b.begin(s, optional, depth)
 	if err != nil {
 		return err
 	}
 	for i := range s.Properties {
 		p := &s.Properties[i]
-		n, err := b.property(s, p, b.options.Optional(s, p), depth+1)
+		n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
 		if err != nil {
 			return err
 		}
@@ -185,7 +180,7 @@ func (b *schemaBuilder) structure(s *Structure, optional bool, depth int) error 
 	return nil
 }
 
-func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth int) (uint32, error) {
+func (b *schemaBuilder) property(s *StructuredType, p *Property, optional bool, depth int) (uint32, error) {
 	at := uint32(len(b.nodes))
 	if p.Type.Primitive != NotPrimitive && !p.Type.Collection {
 		b.node(b.primitive(p, optional))
@@ -198,7 +193,6 @@ func (b *schemaBuilder) property(s *Structure, p *Property, optional bool, depth
 	return at, b.structure(inner, optional, depth)
 }
 
-// primitive is the overview's table of types.
 func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	logical := func(kind wit.Kind, name string) {
@@ -222,7 +216,7 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.SchemaNode {
 	case Binary:
 		n.Kind = wit.Bytes
 	case DateTime, DateTimeOffset:
-		if b.options.Date(p) {
+		if b.options.IsDate(p) {
 			logical(wit.Int32, wit.NameDate)
 			return n
 		}

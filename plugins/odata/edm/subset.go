@@ -2,10 +2,10 @@ package edm
 
 import "github.com/culvert-project/culvert/sdk/go/pack"
 
-// Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where
-// navigations is true, the entity types that it leads to (for nested writes), each once, the type itself first.
-func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
-	list := []*Structure{s}
+// Closure lists the types that rows of a type need, each once, the type itself first: complex types of properties and,
+// if navigations is true, target entity types (for nested writes).
+func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
+	list := []*StructuredType{s}
 	add := func(name string) {
 		found := m.Structure(name)
 		for _, have := range list {
@@ -33,8 +33,8 @@ func (m *Model) Closure(s *Structure, navigations bool) []*Structure {
 	return list
 }
 
-// Pack appends structures for [Unpack]: what schemas, layouts and writing need; annotations for display are left out.
-func Pack(dst []byte, structures []*Structure) []byte {
+// Pack appends types for [Unpack], without annotations for display.
+func Pack(dst []byte, structures []*StructuredType) []byte {
 	dst = pack.Int(dst, len(structures))
 	for _, s := range structures {
 		dst = pack.String(pack.String(dst, s.Namespace), s.Name)
@@ -52,7 +52,7 @@ func Pack(dst []byte, structures []*Structure) []byte {
 	return dst
 }
 
-// control is a property's semantics where rows go by them.
+// control returns a property's semantics if it affects rows.
 func control(p *Property) string {
 	if p.Semantics == semanticsChangeMode || p.Semantics == semanticsEntityCounter {
 		return p.Semantics
@@ -78,11 +78,12 @@ func packProperty(dst []byte, p *Property) []byte {
 	return dst
 }
 
-// Unpack reads what [Pack] wrote into a model that holds these structures; the first is the one that was asked for.
+// Unpack reads types written by [Pack] into a model.
 func Unpack(r *pack.Reader) *Model {
 	m := &Model{}
 	for n := r.Count(); n > 0 && !r.Failed; n-- {
-		s := &Structure{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(), Key: r.Strings()}
+		s := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
+			Key: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
 			s.Properties = append(s.Properties, unpackProperty(r))
 		}
@@ -112,7 +113,7 @@ func unpackProperty(r *pack.Reader) Property {
 		p.DisplayFormat = displayDate
 	}
 	if r.Bool() {
-		p.Feed = &FeedPlace{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
+		p.Feed = &FeedMapping{Path: r.String(), Namespace: r.String(), Keep: r.Bool()}
 	}
 	return p
 }

@@ -6,28 +6,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// View is what is read of an entity type: its properties under a projection, and the entities that are expanded in it.
+// View is the part of an entity type that is read: properties under a projection, and expanded entities.
 type View struct {
-	Structure *Structure
-	// Hidden are properties that stand in no row and are read all the same, since a condition looks at them; Left are
-	// those that are neither read nor shown. Both hold names.
-	Hidden, Left []string
-	// Expanded are the navigation properties that are followed, in the order of the metadata.
+	Structure *StructuredType
+	// Hidden are names of properties that are read for conditions but are not part of rows. Omitted properties are not
+	// read.
+	Hidden, Omitted []string
+	// Expanded are the expanded navigation properties in metadata order.
 	Expanded []Expansion
 }
 
-// Expansion is a navigation property that is followed, and what is read of its entities.
+// Expansion is an expanded navigation property with the view of its entities.
 type Expansion struct {
 	Name string
-	// Many: it leads to a feed.
+	// Many reports a to-many navigation.
 	Many bool
 	View *View
 }
 
-// Whole is the view of all properties of a structure.
-func Whole(s *Structure) *View { return &View{Structure: s} }
+// WholeView returns the view of all properties of a type.
+func WholeView(s *StructuredType) *View { return &View{Structure: s} }
 
-// Expansion returns the expansion of that name, nil when there is none.
+// Expansion returns the expansion of that name, or nil.
 func (v *View) Expansion(name string) *Expansion {
 	for i := range v.Expanded {
 		if v.Expanded[i].Name == name {
@@ -37,39 +37,37 @@ func (v *View) Expansion(name string) *Expansion {
 	return nil
 }
 
-// Shows reports whether a property stands in rows.
-func (v *View) Shows(name string) bool {
-	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Left, name)
+// Includes reports whether rows contain a property.
+func (v *View) Includes(name string) bool {
+	return !slices.Contains(v.Hidden, name) && !slices.Contains(v.Omitted, name)
 }
 
-// Strips tells whether something inside an expanded entity is read and not shown, so that rows as a decoder makes them
-// are not those of [Model.ViewSchema] but of [Model.ReadSchema].
-func (v *View) Strips() bool {
+// HidesNested reports whether an expanded entity has hidden properties, so that decoded rows have [Model.ReadSchema]
+// instead of [Model.ViewSchema].
+func (v *View) HidesNested() bool {
 	for _, e := range v.Expanded {
-		if len(e.View.Hidden) > 0 || e.View.Strips() {
+		if len(e.View.Hidden) > 0 || e.View.HidesNested() {
 			return true
 		}
 	}
 	return false
 }
 
-// ViewSchema is the Connect schema of a view's rows: the properties that are shown, in the order of the document, then
-// what is expanded: a structure that is optional where at most one entity is there, else an array of structures.
+// ViewSchema returns the Connect schema of a view's rows: the visible properties in document order, then the
+// expansions: an optional struct for at most one entity, else an array of structs.
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with what is hidden: in the root after everything else, inside where it stands in
-// the document.
+// ReadSchema is [Model.ViewSchema] with hidden properties: at the end of the root, elsewhere in document order.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.view(v, false, 0)
 	return b.nodes, err
 }
 
-// view writes the node of a view's rows.
 func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 	s := v.Structure
 	root, err := b.begin(s, optional, depth)
@@ -85,7 +83,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 			if !wanted(p.Name) {
 				continue
 			}
-			n, err := b.property(s, p, b.options.Optional(s, p), depth+1)
+			n, err := b.property(s, p, b.options.IsOptional(s, p), depth+1)
 			if err != nil {
 				return err
 			}
@@ -94,7 +92,7 @@ func (b *schemaBuilder) view(v *View, optional bool, depth int) error {
 		return nil
 	}
 	hidden := func(name string) bool { return b.hidden && slices.Contains(v.Hidden, name) }
-	if err := properties(func(name string) bool { return v.Shows(name) || depth > 0 && hidden(name) }); err != nil {
+	if err := properties(func(name string) bool { return v.Includes(name) || depth > 0 && hidden(name) }); err != nil {
 		return err
 	}
 	for _, e := range v.Expanded {

@@ -20,7 +20,7 @@ const (
 )
 
 func (b *Writer) appendEntry(dst []byte, s *Type, v *rowvalue.Value, path, tag string) ([]byte, error) {
-	if why := AtomProblem(s.Structure); why != "" {
+	if why := AtomProblem(s.StructuredType); why != "" {
 		return dst, odataerror.Data(path + ": " + why)
 	}
 	dst = append(dst, tag...)
@@ -67,7 +67,7 @@ func (e *atomEntry) mapped(p *edm.Property, text string) {
 }
 
 // AtomProblem returns why entities of the type cannot be written as Atom, "" if they can.
-func AtomProblem(s *edm.Structure) string {
+func AtomProblem(s *edm.StructuredType) string {
 	for i := range s.Properties {
 		if p := &s.Properties[i]; p.Feed != nil && !p.Feed.Keep {
 			return "property " + p.Name + " has its value outside of the content of an Atom entry " +

@@ -105,9 +105,9 @@ func canonicalLiteral(t edm.Primitive, text string) string {
 	case t == edm.Guid:
 		return strings.ToLower(text)
 	case t == edm.Decimal:
-		return value.SameDecimal(text)
+		return value.NormalizeDecimal(text)
 	case t == edm.Time:
-		return value.SameTime(text)
+		return value.NormalizeTime(text)
 	case t == edm.String:
 		return CanonicalText(text)
 	}

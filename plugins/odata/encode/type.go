@@ -16,7 +16,7 @@ import (
 
 // Type is an entity type or complex type with indexes by name.
 type Type struct {
-	*edm.Structure
+	*edm.StructuredType
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
 	types       map[string]*Type
@@ -26,10 +26,10 @@ type Type struct {
 }
 
 // NewType indexes the types and returns the first one.
-func NewType(structures []*edm.Structure) *Type {
+func NewType(structures []*edm.StructuredType) *Type {
 	all := map[string]*Type{}
 	for _, s := range structures {
-		all[s.QualifiedName()] = &Type{Structure: s, properties: map[string]*edm.Property{},
+		all[s.QualifiedName()] = &Type{StructuredType: s, properties: map[string]*edm.Property{},
 			navigations: map[string]*edm.Navigation{}, types: map[string]*Type{}}
 	}
 	for _, s := range all {
@@ -127,10 +127,10 @@ func Convert(c *sinkconfig.Config, property *edm.Property, v *rowvalue.Value) (v
 	if c.Lossy {
 		return value.ConvertLossy(property, n, decoded)
 	}
-	converted, err := value.ConvertWithin(property, n, decoded)
+	converted, err := value.ConvertChecked(property, n, decoded)
 	if err != nil && decoded == nil {
-		if mismatch := (*value.MisfitError)(nil); errors.As(err, &mismatch) {
-			err = &value.MisfitError{Expected: mismatch.Expected, Found: "null"}
+		if mismatch := (*value.ConversionError)(nil); errors.As(err, &mismatch) {
+			err = &value.ConversionError{Expected: mismatch.Expected, Found: "null"}
 		}
 	}
 	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {

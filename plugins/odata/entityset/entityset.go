@@ -73,7 +73,7 @@ func New(e sinkconfig.EntitySet, m *edm.Model, c *sinkconfig.Config) (*EntitySet
 const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
 
 func (t *EntitySet) prepare() {
-	t.TokenPath = t.Query.On(t.Service + "/")
+	t.TokenPath = t.Query.AppendTo(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)
 	t.hash = mixHash(hashSeed, t.Path)
 }

@@ -31,7 +31,7 @@ func linksFrom(m *edm.Model, from *edm.Set, root string) []*LinkedSet {
 			continue
 		}
 		for j := range s.Navigations {
-			to := m.Leads(sets[i], &s.Navigations[j])
+			to := m.NavigationTarget(sets[i], &s.Navigations[j])
 			if to == nil || !to.Updatable {
 				continue
 			}

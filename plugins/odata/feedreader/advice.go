@@ -10,12 +10,12 @@ import (
 )
 
 // addAdvice adds to each column the settings that would accept a value that does not fit.
-func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
+func (f *Feed) addAdvice(l *decode.RowSchema, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
-			c.Advice.Inline = "the service accepts $expand but ignores it: remove " + c.Name + " from " +
+			c.Hints.Inline = "the service accepts $expand but ignores it: remove " + c.Name + " from " +
 				f.Setting(query.Expand)
 			f.addAdvice(c.Nested, e.View)
 			continue
@@ -25,18 +25,18 @@ func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 			continue
 		}
 		if inner := f.model.Structure(p.Type.Name); c.Nested != nil && inner != nil {
-			f.addAdvice(c.Nested, edm.Whole(inner))
+			f.addAdvice(c.Nested, edm.WholeView(inner))
 		}
 		if !f.Options.Lenient && !slices.Contains(s.Key, c.Name) {
-			c.Advice.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"
+			c.Hints.Null = f.Setting(sourceconfig.NameNullable) + " = lenient accepts it"
 		}
 		if c.Type == edm.Time {
-			c.Advice.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
+			c.Hints.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
 			if !slices.Contains(s.Key, c.Name) {
-				c.Advice.Time += ", " + f.Setting(query.Select) + " without " + c.Name + " leaves the property out"
+				c.Hints.Time += ", " + f.Setting(query.Select) + " without " + c.Name + " leaves the property out"
 			}
 		}
-		if c.Type != edm.Decimal || c.Shape != decode.Primitive {
+		if c.Type != edm.Decimal || c.Kind != decode.Primitive {
 			continue
 		}
 		exact := f.Setting(sourceconfig.NameDecimalMapping) + " = none keeps decimals exact"
@@ -44,19 +44,19 @@ func (f *Feed) addAdvice(l *decode.RowLayout, v *edm.View) {
 		inexact := f.Setting(sourceconfig.NameDecimalMapping) + " = primitive reads it as a double"
 		open := p.Scale < 0 && (p.VariableScale || p.Precision < 0)
 		switch {
-		case c.As == decode.AsInt64:
-			c.Advice.Scale, c.Advice.Range = round, exact
-		case c.As == decode.AsFloat64:
-			c.Advice.Range = exact
+		case c.Mapping == decode.Int64Mapping:
+			c.Hints.Scale, c.Hints.Range = round, exact
+		case c.Mapping == decode.Float64Mapping:
+			c.Hints.Range = exact
 		case c.Scale > 0:
-			c.Advice.Scale, c.Advice.Precision = round+"; "+inexact, inexact
+			c.Hints.Scale, c.Hints.Precision = round+"; "+inexact, inexact
 		default:
-			c.Advice.Scale = round
+			c.Hints.Scale = round
 		}
 		if open {
-			c.Advice.Scale = "a higher " + sourceconfig.ScaleFallback +
+			c.Hints.Scale = "a higher " + sourceconfig.ScaleFallback +
 				" accepts it, since the metadata do not specify the scale; " +
-				c.Advice.Scale
+				c.Hints.Scale
 		}
 	}
 }

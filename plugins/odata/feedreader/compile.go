@@ -61,7 +61,7 @@ func New(e sourceconfig.EntitySetConfig, m *edm.Model) (*Feed, error) {
 }
 
 // withDerivedProperties adds the properties of derived types as nullable ones.
-func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Structure, error) {
+func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.StructuredType) (*edm.StructuredType, error) {
 	wide := *s
 	wide.Properties = slices.Clip(s.Properties)
 	for _, t := range m.Structures {
@@ -92,14 +92,14 @@ func (f *Feed) withDerivedProperties(m *edm.Model, s *edm.Structure) (*edm.Struc
 
 func (f *Feed) sameEncoding(a, b *edm.Property) bool {
 	o := f.Options
-	return o.Date(a) == o.Date(b) && o.Zoned(a, false) == o.Zoned(b, false) &&
+	return o.IsDate(a) == o.IsDate(b) && o.IsZoned(a, false) == o.IsZoned(b, false) &&
 		(a.Type.Primitive != edm.Decimal || a.Scale == b.Scale && a.VariableScale == b.VariableScale &&
 			a.Precision == b.Precision) &&
 		(a.Feed == b.Feed || a.Feed != nil && b.Feed != nil && *a.Feed == *b.Feed)
 }
 
 // derivedProperties returns the properties that derived types add, each as "property type".
-func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
+func derivedProperties(m *edm.Model, s *edm.StructuredType) (properties []string) {
 	for _, t := range m.Structures {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
 			continue
@@ -117,7 +117,7 @@ func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 const maxDerived = 1000
 
 // derives reports whether t is from or derived from it.
-func derives(m *edm.Model, t, from *edm.Structure) bool {
+func derives(m *edm.Model, t, from *edm.StructuredType) bool {
 	for range edm.MaxDepth {
 		if t == nil || t == from {
 			return t == from
@@ -159,15 +159,15 @@ func (f *Feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.Layout, err = decode.NewRowLayout(f.model, view, f.Options)
+	f.Layout, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return unreadable(err)
 	}
-	if f.Rows, err = f.RowQuery.Rows(f.model, f.Options); err != nil {
+	if f.Rows, err = f.RowQuery.RowChecker(f.model, f.Options); err != nil {
 		return fail(err)
 	}
 	if f.Rows != nil {
-		f.Layout.Watch = f.Rows.Watch
+		f.Layout.Tracked = f.Rows.Tracked
 	}
 	f.buildHeaders()
 	for _, field := range f.Extra {
@@ -188,7 +188,7 @@ func (f *Feed) compile() error {
 }
 
 // compilePaging sets how the set is paged through. key is the schema of the key without extra fields.
-func (f *Feed) compilePaging(s *edm.Structure, key []wit.SchemaNode) {
+func (f *Feed) compilePaging(s *edm.StructuredType, key []wit.SchemaNode) {
 	ordered := f.ordered && f.ODP == nil // ODP's rows have a key of the queue
 	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Ordered: ordered,
 		Countable: f.countable, Pageable: f.pageable, Count: f.Count, CountOption: "$inlinecount=allpages",
@@ -259,30 +259,31 @@ func (f *Feed) watchChangeColumns() {
 	}
 	for i := range f.Layout.Columns {
 		switch c := &f.Layout.Columns[i]; {
-		case c.Name == mode && (c.Shape == decode.Blank || c.Type == edm.String):
+		case c.Name == mode && (c.Kind == decode.Synthetic || c.Type == edm.String):
 			f.Mode = i
-		case c.Name == edm.DeletedAt && (c.Shape == decode.Blank || c.As == decode.AsUsual && (c.Type == edm.DateTime ||
-			c.Type == edm.DateTimeOffset)):
+		case c.Name == edm.DeletedAt && (c.Kind == decode.Synthetic || c.Mapping == decode.DefaultMapping &&
+			(c.Type == edm.DateTime ||
+				c.Type == edm.DateTimeOffset)):
 			f.Deleted = i
 		case c.Name == counter && counter != "":
 			f.Counter = i
 		}
 	}
-	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Shape != decode.Blank && f.rowsHaveChangeMode() {
-		f.Watch = len(f.Layout.Watch)
-		f.Layout.Watch = append(append(slices.Clone(f.Layout.Watch), f.Mode), f.Layout.Keys...)
+	if f.Tracking.On && f.Mode >= 0 && f.Layout.Columns[f.Mode].Kind != decode.Synthetic && f.rowsHaveChangeMode() {
+		f.Watch = len(f.Layout.Tracked)
+		f.Layout.Tracked = append(append(slices.Clone(f.Layout.Tracked), f.Mode), f.Layout.Keys...)
 		if f.Counter >= 0 {
-			f.Layout.Watch = append(f.Layout.Watch, f.Counter)
+			f.Layout.Tracked = append(f.Layout.Tracked, f.Counter)
 		}
 		if f.Rows != nil {
-			f.Rows.Watched = len(f.Layout.Watch)
+			f.Rows.TrackedCount = len(f.Layout.Tracked)
 		}
 	}
 }
 
 func (f *Feed) rowsHaveChangeMode() bool {
 	p := f.Structure().ChangeMode()
-	return p != nil && p.Control()
+	return p != nil && p.IsControl()
 }
 
 func (f *Feed) findGuids() {

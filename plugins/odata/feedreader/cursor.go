@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (f *Feed) compileCursor(s *edm.Structure) error {
+func (f *Feed) compileCursor(s *edm.StructuredType) error {
 	if f.Cursor == "" {
 		return nil
 	}
@@ -48,15 +48,15 @@ func (f *Feed) compileCursor(s *edm.Structure) error {
 	if column < 0 || node < 0 {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
 	}
-	f.Layout.Watch = append(slices.Clone(f.Layout.Watch), column)
+	f.Layout.Tracked = append(slices.Clone(f.Layout.Tracked), column)
 	if f.Rows != nil {
-		f.Rows.Watched = len(f.Layout.Watch)
+		f.Rows.TrackedCount = len(f.Layout.Tracked)
 	}
-	watched, at, member := len(f.Layout.Watch), len(f.Layout.Watch)-1, nodes[0].Fields[node].Node
-	zoned := f.Options.Zoned(p, s.IsKey(p.Name))
+	watched, at, member := len(f.Layout.Tracked), len(f.Layout.Tracked)-1, nodes[0].Fields[node].Node
+	zoned := f.Options.IsZoned(p, s.IsKey(p.Name))
 	typ := p.Type.Primitive
 	f.cursor = func(out *decode.Output, row int) (string, bool) {
-		place := out.Watched[row*watched+at]
+		place := out.Tracked[row*watched+at]
 		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
 		if err == nil && zoned {
 			_, text = f.Options.Zone.Clock(text) // as the service compares
@@ -112,7 +112,7 @@ func zoneOf(t edm.Primitive) string {
 }
 
 // CursorProperties returns the names of the properties that can be cursors.
-func CursorProperties(s *edm.Structure) (names []string) {
+func CursorProperties(s *edm.StructuredType) (names []string) {
 	for i := range s.Properties {
 		if canBeCursor(&s.Properties[i]) {
 			names = append(names, s.Properties[i].Name)

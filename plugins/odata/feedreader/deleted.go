@@ -36,7 +36,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws []
 }
 
 func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
-	for i := range f.Layout.Visible {
+	for i := range f.Layout.ValueColumns {
 		k := slices.Index(f.Layout.Keys, i)
 		switch {
 		case k >= 0 && f.Layout.Columns[i].Optional:

@@ -31,10 +31,10 @@ type Feed struct {
 	model *edm.Model
 
 	Key, Value wit.Schema
-	Layout     *decode.RowLayout
+	Layout     *decode.RowSchema
 	// RowQuery selects rows and properties. Rows checks them; nil if nothing needs to be checked.
 	RowQuery *query.Query
-	Rows     *query.Rows
+	Rows     *query.RowChecker
 	// Mode, Deleted and Counter are the columns with the change, the deletion time and ODP's counter, or -1.
 	Mode, Deleted, Counter int
 	// Watch is the index of delta mode's columns among the watched ones, or -1.
@@ -53,7 +53,7 @@ type Feed struct {
 }
 
 // Structure returns the entity type of the set.
-func (f *Feed) Structure() *edm.Structure { return f.model.Structures[0] }
+func (f *Feed) Structure() *edm.StructuredType { return f.model.Structures[0] }
 
 var lastSchema uint32 = wit.GuestSchemas
 
@@ -95,7 +95,7 @@ func (f *Feed) Request(tag, target string) wit.Request {
 	if f.Atom {
 		accept = "application/atom+xml"
 	}
-	r := service.Get(tag, f.Query.On(target), accept)
+	r := service.Get(tag, f.Query.AppendTo(target), accept)
 	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)})
 	return r
 }

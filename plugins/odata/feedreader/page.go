@@ -83,7 +83,7 @@ func (pg *PageReader) Decode(tag string, _ uint16, piece []byte, last bool) (por
 }
 
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
-	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.LeftOut,
+	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Faults: pg.Out.Faults, LeftOut: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
 	rows, keep := pg.page.Observe(&out)
 	portion := wit.DecodeResult{}

@@ -48,7 +48,7 @@ func (r *Reader) ApplyFilter() error {
 
 // RequestNested requests further pages of expanded collections.
 func (r *Reader) RequestNested(portion *wit.DecodeResult) error {
-	for _, follow := range r.Out.Follow {
+	for _, follow := range r.Out.NestedPages {
 		target, err := r.Resolve(follow.Link)
 		if err != nil {
 			return err

@@ -196,7 +196,7 @@ func (f *Feed) EntityTarget(predicate string) string {
 	if len(options) > 0 {
 		target += "?" + strings.Join(options, "&")
 	}
-	return f.Query.On(target)
+	return f.Query.AppendTo(target)
 }
 
 // HeaderValue returns the first header with a name, or "".

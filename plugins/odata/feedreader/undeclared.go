@@ -59,7 +59,7 @@ func (r *Reader) checkStale(out *decode.Output) error {
 		return nil
 	}
 	for i := range out.Faults {
-		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.RowIndex) {
+		if f := &out.Faults[i]; !slices.Contains(out.Skipped, f.RowIndex) {
 			return &wit.Error{Kind: wit.ErrorStale, Message: r.Label() + ": " + f.Error.Message}
 		}
 	}
@@ -127,13 +127,13 @@ func (f *Feed) rememberAbsence(name string, a absence) {
 }
 
 // declares reports whether a type has a property path such as Address/City.
-func declares(m *edm.Model, s *edm.Structure, path string) bool {
+func declares(m *edm.Model, s *edm.StructuredType, path string) bool {
 	name, inner, nested := strings.Cut(path, "/")
 	p, n := s.Property(name), s.Navigation(name)
 	if !nested {
 		return p != nil || n != nil
 	}
-	var within *edm.Structure
+	var within *edm.StructuredType
 	switch {
 	case p != nil:
 		within = m.Structure(p.Type.Name)

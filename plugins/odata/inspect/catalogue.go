@@ -11,24 +11,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxServices is how many services are listed.
 const maxServices = 10_000
 
-// listServices lists what the catalogue of an SAP system holds.
 func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.settings)
 	query, at := config.Query(v), sourceconfig.Origin(v)
 	const options = "$format=json"
 	rows, catalogue, next, err := p.Catalogue(query, options)
-	from, list := query.On(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.List()
+	from, list := query.AppendTo(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.NewArray()
 	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
 		if err := trail.add(from); err != nil {
 			return wit.CommandResult{}, err
 		}
 		for _, s := range rows {
-			if begins(s.Name, a.prefix) || begins(s.Path, a.prefix) {
-				list.Items = append(list.Items, jsontext.Of(probe.Member("service", s.Path),
+			if hasPrefixFold(s.Name, a.prefix) || hasPrefixFold(s.Path, a.prefix) {
+				list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", s.Path),
 					probe.Member("name", s.Name),
 					probe.Member("version", s.Version), probe.Member("title", s.Title)))
 			}
@@ -40,13 +38,12 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		if wrong != nil {
 			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
-		from = query.On(target)
+		from = query.AppendTo(target)
 		rows, next, err = p.More(from)
 	}
 	return wit.CommandResult{}, err
 }
 
-// begins reports whether a text begins with another, in any case.
-func begins(text, prefix string) bool {
+func hasPrefixFold(text, prefix string) bool {
 	return strings.HasPrefix(strings.ToLower(text), strings.ToLower(prefix))
 }

@@ -27,7 +27,7 @@ const (
 
 const commandActive = "active-subscriptions"
 
-// maxPeeked bounds the rows that are shown.
+// maxPeeked limits the rows that peek returns.
 const maxPeeked = 1000
 
 var (
@@ -37,20 +37,19 @@ var (
 		setting.Alias("entity-set"))
 )
 
-// arguments are what a command is called with.
 type arguments struct {
 	root, set, prefix, link string
 	rows                    int
-	given                   []wit.Setting // of the connector
+	settings                []wit.Setting // of the connector
 }
 
-// Command is a command of the source that asks a service.
+// Command is a command of the source that calls a service.
 type Command struct {
 	wit.Command
 	run func(*probe.Prober, arguments) (wit.CommandResult, error)
 }
 
-// Commands are all of them.
+// Commands lists all commands.
 var Commands = []Command{
 	{wit.Command{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
 		Options: []wit.ConfigKey{serviceOption}}, ping},
@@ -75,15 +74,16 @@ var Commands = []Command{
 			setting.Required(), setting.Alias("url"))}}, deleteSubscription},
 }
 
-// Run runs the command with a name; given are the connector's settings.
-func Run(name string, options, given []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult, error) {
+// Run runs the command with this name; settings belong to the connector.
+func Run(name string, options, settings []wit.Setting, state []byte, answers []wit.Response) (wit.CommandResult,
+	error) {
 	at := slices.IndexFunc(Commands, func(c Command) bool { return c.Name == name })
 	if at < 0 {
 		return wit.CommandResult{}, &wit.Error{Kind: wit.ErrorUnsupported, Message: "unknown command " + name +
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	a, command := arguments{rows: 10, given: given}, &Commands[at]
+	a, command := arguments{rows: 10, settings: settings}, &Commands[at]
 	for i := range command.Options {
 		o := &command.Options[i]
 		text := valueOf(options, o.Names())
@@ -111,7 +111,6 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, a) })
 }
 
-// valueOf is the value of an option by one of its names, "" for none.
 func valueOf(options []wit.Setting, names []string) string {
 	for _, o := range options {
 		if slices.Contains(names, o.Name) {
@@ -121,9 +120,8 @@ func valueOf(options []wit.Setting, names []string) string {
 	return ""
 }
 
-// ping compares the service document with the metadata.
 func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	query := config.Query(sourceconfig.Table.Values(a.given))
+	query := config.Query(sourceconfig.Table.Values(a.settings))
 	m, err := p.Metadata(a.root, query)
 	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
 	if err != nil {
@@ -142,7 +140,7 @@ func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			types++
 		}
 	}
-	return probe.Document(jsontext.Of(
+	return probe.Document(jsontext.NewObject(
 		probe.Member("service", a.root),
 		member("collections", number(len(collections))),
 		member("entitySets", number(len(m.Sets))),
@@ -156,38 +154,36 @@ func member(name string, v jsontext.Value) jsontext.Member {
 }
 
 func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
-	return numeral(strconv.FormatInt(int64(n), 10))
+	return jsonNumber(strconv.FormatInt(int64(n), 10))
 }
 
-func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
+func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
-// listSets is a table of the entity sets.
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	m, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.given)))
+	m, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	list := jsontext.List()
+	list := jsontext.NewArray()
 	for _, s := range m.Sets {
 		var keys []string
 		if t := m.Structure(s.Type); t != nil {
 			keys = t.Key
 		}
-		list.Items = append(list.Items, jsontext.Of(
+		list.Items = append(list.Items, jsontext.NewObject(
 			probe.Member("name", service.Address(s)),
 			probe.Member("type", s.Type),
 			probe.Member("key", strings.Join(keys, ",")),
-			member("creatable", jsontext.Bool(s.Creatable)),
-			member("deletable", jsontext.Bool(s.Deletable)),
-			member("changeTracking", jsontext.Bool(s.ChangeTracking)),
+			member("creatable", jsontext.NewBool(s.Creatable)),
+			member("deletable", jsontext.NewBool(s.Deletable)),
+			member("changeTracking", jsontext.NewBool(s.ChangeTracking)),
 			probe.Member("label", s.Label),
 		))
 	}
 	return probe.Document(list), nil
 }
 
-// extractSchema answers the schemas of keys, where there are any, and values; the host shows them in the form that the
-// user wants.
+// extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.
 func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
@@ -204,7 +200,7 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
 // else of a plain one.
 func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
-	v := sourceconfig.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return nil, err

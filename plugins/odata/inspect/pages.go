@@ -29,10 +29,10 @@ func (t *pageTrail) add(target string) error {
 	problem := ""
 	switch {
 	case t.seen[target]:
-		problem = "expected a page that was not read yet, found a link back to " + shownAddress(target)
+		problem = "expected a page that was not read yet, found a link back to " + printableAddress(target)
 	case len(t.seen) == maxPages:
 		problem = "expected at most " + strconv.Itoa(maxPages) + " pages, found a link to one more, " +
-			shownAddress(target) + ", as from a service whose links never end"
+			printableAddress(target) + ", as from a service whose links never end"
 	default:
 		if t.seen == nil {
 			t.seen = map[string]bool{}
@@ -43,9 +43,9 @@ func (t *pageTrail) add(target string) error {
 	return &wit.Error{Kind: wit.ErrorData, Message: t.list + ": " + problem + advice}
 }
 
-// shownAddress returns a target for a message. It hides the values of query options that OData does not define, because
-// they may be secrets.
-func shownAddress(target string) string {
+// printableAddress returns a target for a message. It hides the values of query options that OData does not define,
+// because they may be secrets.
+func printableAddress(target string) string {
 	path, query, found := strings.Cut(target, "?")
 	if found {
 		options := strings.Split(query, "&")

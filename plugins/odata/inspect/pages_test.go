@@ -56,9 +56,9 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			links: map[string]string{first + "?sap-client=100": "Subs?sap-client=100"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			given := []wit.Setting{}
+			settings := []wit.Setting{}
 			if c.query != "" {
-				given = append(given, wit.Setting{Name: "sap.odata.sap.client", Value: "100"},
+				settings = append(settings, wit.Setting{Name: "sap.odata.sap.client", Value: "100"},
 					wit.Setting{Name: "sap.odata.sap.client.in", Value: "query"})
 			}
 			var state []byte
@@ -69,7 +69,7 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = Subscriptions(p, sourceconfig.Table.Values(given), "/s", "Subs",
+				err = Subscriptions(p, sourceconfig.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, func(string) (string, error)) error {
 						if calls++; calls > 100 {
 							return endless

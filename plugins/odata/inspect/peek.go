@@ -17,8 +17,6 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// peek shows the first rows of an entity set as they will be in records: it asks for the metadata, the page, and pages
-// inside of it.
 func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	f, err := feedOf(p, a)
 	if err != nil {
@@ -38,7 +36,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
-	pg, shown, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: f}, jsontext.List(), ""
+	pg, printable, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: f}, jsontext.NewArray(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
 			return wit.CommandResult{}, odataerror.FromResponse("entity set "+a.set+" of "+a.root, answer, answer.Body)
@@ -46,14 +44,14 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		if pages == 0 {
 			pg.ChooseDecoder(answer.Body, true)
 		}
-		if err := addRows(&pg, tag, answer.Body, &shown, a.rows); err != nil {
+		if err := addRows(&pg, tag, answer.Body, &printable, a.rows); err != nil {
 			return wit.CommandResult{}, err
 		}
-		if len(shown.Items) == a.rows || len(pg.Out.Follow) == 0 {
+		if len(printable.Items) == a.rows || len(pg.Out.NestedPages) == 0 {
 			break
 		}
-		follow := pg.Out.Follow[0]
-		o := sourceconfig.Origin(sourceconfig.Table.Values(a.given))
+		follow := pg.Out.NestedPages[0]
+		o := sourceconfig.Origin(sourceconfig.Table.Values(a.settings))
 		inside, wrong := f.Resolve(&o, follow.Link, target)
 		if wrong != nil {
 			return wit.CommandResult{}, wrong
@@ -65,13 +63,13 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	fields := jsontext.List()
+	fields := jsontext.NewArray()
 	for _, m := range f.Value.Nodes[0].Fields {
-		fields.Items = append(fields.Items, jsontext.Of(probe.Member("name", m.Name),
+		fields.Items = append(fields.Items, jsontext.NewObject(probe.Member("name", m.Name),
 			probe.Member("type", typeOf(f.Value.Nodes, m.Node))))
 	}
-	return probe.Document(jsontext.Of(probe.Member("service", a.root), probe.Member("entitySet", a.set),
-		member("fields", fields), member("rows", shown))), nil
+	return probe.Document(jsontext.NewObject(probe.Member("service", a.root), probe.Member("entitySet", a.set),
+		member("fields", fields), member("rows", printable))), nil
 }
 
 // addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
@@ -99,14 +97,14 @@ func addRows(pg *feedreader.Reader, tag string, body []byte, rows *jsontext.Valu
 			return fail(err)
 		}
 		if len(rows.Items) < most {
-			rows.Items = append(rows.Items, shownValue(f.Value.Nodes, 0, v))
+			rows.Items = append(rows.Items, jsonValue(f.Value.Nodes, 0, v))
 		}
 	}
 	return nil
 }
 
-// shownValue is a value as JSON: decimals with all their digits, times as ISO 8601 has them, bytes in base64.
-func shownValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
+// jsonValue converts a value to JSON: decimals with all digits, times in ISO 8601, bytes in base64.
+func jsonValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
 	n := &nodes[node]
 	logical := ""
 	if n.Name != nil {
@@ -114,7 +112,7 @@ func shownValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
 	}
 	switch x := v.(type) {
 	case bool:
-		return jsontext.Bool(x)
+		return jsontext.NewBool(x)
 	case int8:
 		return number(x)
 	case int16:
@@ -122,54 +120,53 @@ func shownValue(nodes []wit.SchemaNode, node uint32, v any) jsontext.Value {
 	case int32:
 		switch logical {
 		case wit.NameDate:
-			return jsontext.Text(time.Unix(int64(x)*24*60*60, 0).UTC().Format("2006-01-02"))
+			return jsontext.NewString(time.Unix(int64(x)*24*60*60, 0).UTC().Format("2006-01-02"))
 		case wit.NameTime:
-			return jsontext.Text(time.UnixMilli(int64(x)).UTC().Format("15:04:05.999"))
+			return jsontext.NewString(time.UnixMilli(int64(x)).UTC().Format("15:04:05.999"))
 		}
 		return number(x)
 	case int64:
 		switch logical {
 		case wit.NameTimestamp:
-			return jsontext.Text(time.UnixMilli(x).UTC().Format("2006-01-02T15:04:05.999Z"))
+			return jsontext.NewString(time.UnixMilli(x).UTC().Format("2006-01-02T15:04:05.999Z"))
 		case wit.NameMicroTimestamp:
-			return jsontext.Text(time.UnixMicro(x).UTC().Format("2006-01-02T15:04:05.999999Z"))
+			return jsontext.NewString(time.UnixMicro(x).UTC().Format("2006-01-02T15:04:05.999999Z"))
 		}
 		return number(x)
 	case float32:
-		return shownFloat(float64(x), 32)
+		return jsonFloat(float64(x), 32)
 	case float64:
-		return shownFloat(x, 64)
+		return jsonFloat(x, 64)
 	case string:
-		return jsontext.Text(x)
+		return jsontext.NewString(x)
 	case []byte:
 		if c, err := value.Convert(&edm.Property{Type: edm.Type{Primitive: edm.Decimal}, Scale: -1}, n, x); err == nil {
-			return numeral(c.Text)
+			return jsonNumber(c.Text)
 		}
-		return jsontext.Text(base64.StdEncoding.EncodeToString(x))
+		return jsontext.NewString(base64.StdEncoding.EncodeToString(x))
 	case connectdata.Struct:
-		out := jsontext.Of()
+		out := jsontext.NewObject()
 		for i, m := range n.Fields {
-			out.Members = append(out.Members, member(m.Name, shownValue(nodes, m.Node, x[i])))
+			out.Members = append(out.Members, member(m.Name, jsonValue(nodes, m.Node, x[i])))
 		}
 		return out
 	case connectdata.List:
-		out := jsontext.List()
+		out := jsontext.NewArray()
 		for _, item := range x {
-			out.Items = append(out.Items, shownValue(nodes, n.Element, item))
+			out.Items = append(out.Items, jsonValue(nodes, n.Element, item))
 		}
 		return out
 	}
 	return jsontext.Value{}
 }
 
-func shownFloat(f float64, bits int) jsontext.Value {
+func jsonFloat(f float64, bits int) jsontext.Value {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return jsontext.Text(strconv.FormatFloat(f, 'g', -1, bits))
+		return jsontext.NewString(strconv.FormatFloat(f, 'g', -1, bits))
 	}
-	return numeral(strconv.FormatFloat(f, 'g', -1, bits))
+	return jsonNumber(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
-// typeOf names a type in a line.
 func typeOf(nodes []wit.SchemaNode, node uint32) string {
 	n := &nodes[node]
 	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",

@@ -15,18 +15,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// EscapedSegment is a name as a segment of a path at the listener, as the host writes it.
+// EscapedSegment encodes a name as path segment of the notification listener, as the host does.
 func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, name)) }
 
-// Subscriptions calls each for the subscriptions in a collection of a service, in its pages; resolve makes a target of
-// a link in an answer.
+// Subscriptions calls each for the subscriptions in a collection of a service, page by page. resolve turns a link into
+// a target.
 func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	each func(s *notifications.Subscription, resolve func(link string) (string, error)) error) error {
 	what := "subscriptions of " + root
 	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()} }
 	trail := pageTrail{list: what}
 	for target := root + "/" + collection; ; {
-		request := notifications.ListRequest(config.Query(v).On(target))
+		request := notifications.ListRequest(config.Query(v).AppendTo(target))
 		if err := trail.add(request.Target); err != nil {
 			return err
 		}
@@ -54,9 +54,8 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 	}
 }
 
-// activeSubscriptions lists the subscriptions that the user has at a service.
 func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.settings)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return wit.CommandResult{}, err
@@ -66,13 +65,14 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 		return wit.CommandResult{}, odataerror.ForSetting(optionService,
 			"the service "+a.root+" takes no subscriptions: it has no entity set "+feedreader.DefaultSubscriptionSet)
 	}
-	list := jsontext.List()
+	list := jsontext.NewArray()
 	err = Subscriptions(p, v, a.root, collection, func(s *notifications.Subscription,
 		resolve func(string) (string, error)) error {
 		if target, err := resolve(s.Target); err == nil {
 			s.Target = target
 		}
-		list.Items = append(list.Items, jsontext.Of(probe.Member("id", s.ID), probe.Member("collection", s.Collection),
+		list.Items = append(list.Items, jsontext.NewObject(probe.Member("id", s.ID),
+			probe.Member("collection", s.Collection),
 			probe.Member("changeType", s.ChangeType), probe.Member("deliveryAddress", s.Address),
 			probe.Member("user", s.User), probe.Member("updated", s.Updated), probe.Member("url", s.Target)))
 		return nil
@@ -80,9 +80,9 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 	return probe.Document(list), err
 }
 
-// deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
+// deleteSubscription deletes a subscription by its URL. It rejects other URLs.
 func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.settings)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
@@ -101,5 +101,5 @@ func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error)
 	if answer.Status < 200 || answer.Status > 299 {
 		return wit.CommandResult{}, odataerror.FromResponse("subscription "+target, answer, answer.Body)
 	}
-	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
+	return probe.Document(jsontext.NewObject(probe.Member("deleted", target))), nil
 }

@@ -12,7 +12,7 @@ var plain = func() (plain [256]bool) {
 	return plain
 }()
 
-// AppendString writes a string with its quotes. Bytes that are no UTF-8 become U+FFFD.
+// AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst, _ = appendText(dst, s)
 	return dst
@@ -60,7 +60,7 @@ func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
 	return append(append(dst, s[from:]...), '"'), valid
 }
 
-// Append writes a value.
+// Append appends a value.
 func Append(dst []byte, v Value) []byte {
 	switch v.Kind {
 	case False:
@@ -94,19 +94,19 @@ func Append(dst []byte, v Value) []byte {
 	return append(dst, "null"...)
 }
 
-// Text makes a string value.
-func Text(s string) Value { return Value{Kind: String, Text: s} }
+// NewString returns a string value.
+func NewString(s string) Value { return Value{Kind: String, Text: s} }
 
-// Bool makes a boolean value.
-func Bool(b bool) Value {
+// NewBool returns a boolean value.
+func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
 	}
 	return Value{Kind: False}
 }
 
-// Of makes an object.
-func Of(members ...Member) Value { return Value{Kind: Object, Members: members} }
+// NewObject returns an object.
+func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
-// List makes an array.
-func List(items ...Value) Value { return Value{Kind: Array, Items: items} }
+// NewArray returns an array.
+func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

@@ -41,17 +41,17 @@ type Member struct {
 	Value Value
 }
 
-// maxDepth bounds the nesting: documents come from outside.
+// maxDepth limits nesting in untrusted documents.
 const maxDepth = 1000
 
-// Parse reads one document. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
+// Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
 	p := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')} // which ends a number
 	start := scan.JSONSpace(p.text, 0)
 	end, err := scan.JSONValue(p.text, start, maxDepth)
 	if err == nil {
 		if end = scan.JSONSpace(p.text, end); end < len(p.text) {
-			err = scan.WrongByte(p.text, end, "the end of the document")
+			err = scan.UnexpectedByte(p.text, end, "the end of the document")
 		}
 	}
 	if err != nil {
@@ -66,8 +66,8 @@ func Parse(document []byte) (Value, error) {
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// At follows names of members; a missing one gives a null.
-func (v Value) At(names ...string) Value {
+// Get descends by names of members. It returns null if one is missing.
+func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		found := Value{}
 		for i := range v.Members {
@@ -100,7 +100,6 @@ type parser struct {
 	wrong *scan.Error
 }
 
-// value returns the value that starts at i, and its end.
 func (p *parser) value(i int) (v Value, end int) {
 	switch c := p.text[i]; c {
 	case '{', '[':
@@ -139,7 +138,6 @@ func (p *parser) value(i int) (v Value, end int) {
 	return v, end
 }
 
-// string returns the value of the quoted string between two offsets.
 func (p *parser) string(start, end int) string {
 	ok := false
 	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Kind is what Next came to.
+// Kind is a kind of token.
 type Kind uint8
 
 const (
@@ -25,21 +25,21 @@ const (
 	Open
 	// Close is an end tag.
 	Close
-	// Text is character data, entities resolved; one run may come in several pieces.
+	// Text is character data with resolved entities. One run may come in several pieces.
 	Text
 )
 
-// Attribute of an element; Space is the namespace's URI, "" for attributes without prefix.
-type Attribute struct{ Space, Local, Value string }
+// Attribute of an element. Namespace is a URI, empty for attributes without prefix.
+type Attribute struct{ Namespace, Local, Value string }
 
 // Name of an element: namespace URI and local name.
-type Name struct{ Space, Local string }
+type Name struct{ Namespace, Local string }
 
-// Reader reads a document from its start. Its fields hold what the last Next came to.
+// Reader reads a document from its start. Its fields describe the current token.
 type Reader struct {
 	Name
 	Attributes []Attribute
-	// Data is the text of a Text.
+	// Data is the text of a Text token.
 	Data string
 
 	// text is the document, of which names and values are parts, and bytes the same to scan. at is how far it is read.
@@ -59,7 +59,7 @@ type element struct {
 	bindings int
 }
 
-type binding struct{ prefix, space string }
+type binding struct{ prefix, namespace string }
 
 // Error is a document that is not well-formed XML.
 type Error struct {
@@ -70,33 +70,33 @@ type Error struct {
 
 func (e *Error) Error() string { return "XML, line " + strconv.Itoa(e.Line) + ": " + e.Text }
 
-// maxDepth bounds the nesting: documents come from outside.
+// maxDepth limits nesting in untrusted documents.
 const maxDepth = 1000
 
-// NewReader reads a document in UTF-8 (a byte order mark is skipped).
-func NewReader(document []byte) *Reader { return Over(bytes.Clone(document)) }
+// NewReader reads a document in UTF-8 and skips a byte order mark.
+func NewReader(document []byte) *Reader { return NewReaderNoCopy(bytes.Clone(document)) }
 
-// Over is NewReader without a copy of the document, which must not be changed while names and values are in use: they
-// are parts of it.
-func Over(document []byte) *Reader {
+// NewReaderNoCopy is NewReader for a document that does not change while names and values, which are parts of it, are
+// in use.
+func NewReaderNoCopy(document []byte) *Reader {
 	document = bytes.TrimPrefix(document, []byte("\ufeff"))
 	return &Reader{text: unsafe.String(unsafe.SliceData(document), len(document)), bytes: document}
 }
 
-// Fork returns a reader that goes on from here by itself.
+// Fork returns an independent reader at the current position.
 func (r *Reader) Fork() *Reader {
 	fork := *r
 	fork.Attributes, fork.open, fork.bindings = nil, slices.Clone(r.open), slices.Clone(r.bindings)
 	return &fork
 }
 
-// Attribute returns the value of the attribute with that local name, in any namespace or none; one without a prefix
-// wins.
+// Attribute returns the value of the attribute with that local name in any namespace. One without a prefix has
+// priority.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
 	for i := range r.Attributes {
 		if a := &r.Attributes[i]; a.Local == local {
-			if a.Space == "" {
+			if a.Namespace == "" {
 				return a.Value, true
 			}
 			found, value = true, a.Value
@@ -108,7 +108,7 @@ func (r *Reader) Attribute(local string) (string, bool) {
 // AttributeIn returns the value of the attribute with that namespace and local name.
 func (r *Reader) AttributeIn(space, local string) (string, bool) {
 	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.Local == local && a.Space == space {
+		if a := &r.Attributes[i]; a.Local == local && a.Namespace == space {
 			return a.Value, true
 		}
 	}
@@ -125,7 +125,7 @@ func (r *Reader) Skip() error {
 	return nil
 }
 
-// Content reads the text inside the element whose Open was just read, to its end; elements inside count by their text.
+// Content reads the text of the current element to its end, child elements included.
 func (r *Reader) Content() (string, error) {
 	var all string
 	for depth := len(r.open); len(r.open) >= depth; {
@@ -140,7 +140,7 @@ func (r *Reader) Content() (string, error) {
 	return all, nil
 }
 
-// Next goes on to the next tag or text.
+// Next reads the next tag or text.
 func (r *Reader) Next() (Kind, error) {
 	if r.empty {
 		r.empty = false
@@ -156,9 +156,9 @@ func (r *Reader) Next() (Kind, error) {
 			}
 			continue
 		}
-		end, err := scan.XMLAside(r.bytes, r.at)
+		end, err := scan.XMLMisc(r.bytes, r.at)
 		if err != nil {
-			return End, r.wrong(err)
+			return End, r.syntaxError(err)
 		}
 		if end == 0 {
 			return r.tag()
@@ -166,7 +166,7 @@ func (r *Reader) Next() (Kind, error) {
 		aside := r.text[r.at:end]
 		content, text := strings.CutPrefix(aside, scan.CDATA)
 		if text && len(r.open) == 0 {
-			return End, r.bad("text outside of the root element")
+			return End, r.errorf("text outside of the root element")
 		}
 		if r.at = end; text {
 			r.Data = content[:len(content)-len("]]>")]
@@ -177,15 +177,15 @@ func (r *Reader) Next() (Kind, error) {
 
 func (r *Reader) finish() (Kind, error) {
 	if len(r.open) > 0 {
-		return End, r.bad("the document ends inside of <" + r.open[len(r.open)-1].written + ">")
+		return End, r.errorf("the document ends inside of <" + r.open[len(r.open)-1].written + ">")
 	}
 	if !r.rooted {
-		return End, r.bad("expected an element, found the end of the document")
+		return End, r.errorf("expected an element, found the end of the document")
 	}
 	return End, nil
 }
 
-// characters reads text up to the next tag; white space outside of the root gives End and no error.
+// characters reads text up to the next tag. White space outside of the root returns End.
 func (r *Reader) characters() (Kind, error) {
 	end := strings.IndexByte(r.text[r.at:], '<')
 	if end < 0 {
@@ -194,7 +194,7 @@ func (r *Reader) characters() (Kind, error) {
 	run := r.text[r.at : r.at+end]
 	if len(r.open) == 0 {
 		if strings.TrimLeft(run, " \t\r\n") != "" {
-			return End, r.bad("expected a tag, found text outside of the root element")
+			return End, r.errorf("expected a tag, found text outside of the root element")
 		}
 		r.at += end
 		return End, nil
@@ -208,26 +208,25 @@ func (r *Reader) characters() (Kind, error) {
 	return Text, nil
 }
 
-// tag reads a tag with its attributes and namespaces.
 func (r *Reader) tag() (Kind, error) {
 	t, err := scan.XMLTagAt(r.bytes, r.at)
 	if err != nil {
-		return End, r.wrong(err)
+		return End, r.syntaxError(err)
 	}
 	written := r.text[t.NameEnd-len(t.Name) : t.NameEnd]
 	switch {
 	case t.Closing && len(r.open) == 0:
-		return End, r.bad("</" + written + "> without a start tag")
+		return End, r.errorf("</" + written + "> without a start tag")
 	case t.Closing:
 		if top := r.open[len(r.open)-1].written; top != written {
-			return End, r.bad("expected </" + top + ">, found </" + written + ">")
+			return End, r.errorf("expected </" + top + ">, found </" + written + ">")
 		}
 		r.at = t.End
 		return r.pop()
 	case len(r.open) == 0 && r.rooted:
-		return End, r.bad("a second root element")
+		return End, r.errorf("a second root element")
 	case len(r.open) >= maxDepth:
-		return End, r.bad("elements nest more than " + strconv.Itoa(maxDepth) + " deep")
+		return End, r.errorf("elements nest more than " + strconv.Itoa(maxDepth) + " deep")
 	}
 	outer := len(r.bindings)
 	r.Attributes = r.Attributes[:0]
@@ -250,7 +249,7 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 	prefix, local := split(written)
 	space, known := r.lookup(prefix)
 	if !known && prefix != "" {
-		return End, r.bad("the prefix of <" + written + "> is not declared")
+		return End, r.errorf("the prefix of <" + written + "> is not declared")
 	}
 	r.Name = Name{space, local}
 	for i := range r.Attributes {
@@ -260,9 +259,9 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 			continue
 		}
 		// Documents written by hand use prefixes that they never declare; an attribute is not worth the whole document.
-		a.Space, known = r.lookup(prefix)
+		a.Namespace, known = r.lookup(prefix)
 		if !known {
-			a.Space = prefix
+			a.Namespace = prefix
 		}
 		a.Local = local
 	}
@@ -270,7 +269,6 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 	return Open, nil
 }
 
-// attribute adds an attribute; namespace declarations become bindings.
 func (r *Reader) attribute(a scan.XMLAttribute) error {
 	name := r.text[a.NameAt : a.NameAt+len(a.Name)]
 	value, err := r.resolve(r.text[a.ValueAt : a.ValueAt+len(a.Value)])
@@ -303,16 +301,15 @@ func (r *Reader) lookup(prefix string) (string, bool) {
 	}
 	for i := len(r.bindings) - 1; i >= 0; i-- {
 		if r.bindings[i].prefix == prefix {
-			return r.bindings[i].space, true
+			return r.bindings[i].namespace, true
 		}
 	}
 	return "", false
 }
 
-// resolve replaces entities and character references.
 func (r *Reader) resolve(raw string) (string, error) {
 	if !utf8.ValidString(raw) {
-		return "", r.bad("expected UTF-8, found bytes that are not")
+		return "", r.errorf("expected UTF-8, found bytes that are not")
 	}
 	var out []byte
 	for i := strings.IndexByte(raw, '&'); i >= 0; i = strings.IndexByte(raw, '&') {
@@ -320,7 +317,7 @@ func (r *Reader) resolve(raw string) (string, error) {
 		size := 0
 		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
 			entity, _, _ := strings.Cut(raw[i:min(len(raw), i+12)], ";")
-			return "", r.bad("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
+			return "", r.errorf("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
 		}
 		raw = raw[i+size:]
 	}
@@ -337,15 +334,14 @@ func split(written string) (prefix, local string) {
 	return "", written
 }
 
-// wrong is what is wrong by the scanner.
-func (r *Reader) wrong(err *scan.Error) error {
-	if err == scan.More {
-		return r.bad("the document ends inside of a tag, comment or CDATA section")
+func (r *Reader) syntaxError(err *scan.Error) error {
+	if err == scan.ErrNeedMore {
+		return r.errorf("the document ends inside of a tag, comment or CDATA section")
 	}
 	r.at = err.At
-	return r.bad("expected " + err.Expected + ", found " + err.Found)
+	return r.errorf("expected " + err.Expected + ", found " + err.Found)
 }
 
-func (r *Reader) bad(text string) error {
+func (r *Reader) errorf(text string) error {
 	return &Error{1 + strings.Count(r.text[:min(r.at, len(r.text))], "\n"), text}
 }

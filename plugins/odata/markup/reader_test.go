@@ -19,9 +19,9 @@ func outline(document string) string {
 		case markup.End:
 			return b.String()
 		case markup.Open:
-			b.WriteString("<" + r.Space + "|" + r.Local)
+			b.WriteString("<" + r.Namespace + "|" + r.Local)
 			for _, a := range r.Attributes {
-				b.WriteString(" " + a.Space + "|" + a.Local + "=" + a.Value)
+				b.WriteString(" " + a.Namespace + "|" + a.Local + "=" + a.Value)
 			}
 			b.WriteString(">")
 		case markup.Close:

@@ -47,14 +47,14 @@ func readEntries(body []byte) (entries []notificationEntry, next string, err err
 		}
 		entries = append(entries, entryOf(item, 0))
 	}
-	return entries, v.At("__next").Text, nil
+	return entries, v.Get("__next").Text, nil
 }
 
 func entryOf(v jsontext.Value, depth int) notificationEntry {
-	n := notificationEntry{address: v.At("__metadata", "uri").Text, term: v.At("__metadata", "type").Text,
+	n := notificationEntry{address: v.Get("__metadata", "uri").Text, term: v.Get("__metadata", "type").Text,
 		properties: map[string]string{}}
 	for _, name := range []string{"title", "updated", "user"} { // a property of that name takes precedence
-		if text := v.At("__metadata", name).Text; text != "" {
+		if text := v.Get("__metadata", name).Text; text != "" {
 			n.properties[name] = text
 		}
 	}
@@ -70,7 +70,7 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 			if m.Name != "via" || depth == maxNested {
 				continue
 			}
-			n.via = m.Value.At("__deferred", "uri").Text
+			n.via = m.Value.Get("__deferred", "uri").Text
 			if len(m.Value.Members) == 1 && m.Value.Has("__deferred") {
 				continue
 			}

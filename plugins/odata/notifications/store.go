@@ -41,7 +41,7 @@ type storeState struct {
 
 // FetchStore requests the stored notifications.
 func (f Set) FetchStore(loading bool, offset []wit.OffsetEntry) wit.NextAction {
-	r := ListRequest(f.Query.On(StoreTarget))
+	r := ListRequest(f.Query.AppendTo(StoreTarget))
 	r.Tag = StoreTag
 	if loading {
 		r.Tag += storeDuringLoad
@@ -136,7 +136,7 @@ func (pg *Store) readStore(status uint16, piece []byte, last bool) (portion wit.
 		if err != nil {
 			return portion, true, err
 		}
-		r := ListRequest(f.Query.On(target))
+		r := ListRequest(f.Query.AppendTo(target))
 		r.Tag = StoreTag
 		pg.Base = target
 		portion.Linked = append(portion.Linked, wit.LinkedRequest{Request: r})

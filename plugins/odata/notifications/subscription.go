@@ -86,7 +86,7 @@ func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, sta
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: what + ": " + f.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
+	root, to := f.Query.AppendTo(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
 	if len(state) == 0 {
 		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
 	}
@@ -113,7 +113,7 @@ func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, sta
 		if err != nil {
 			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
 		}
-		return f.listSubscriptions(f.Query.On(target), phase, found), nil
+		return f.listSubscriptions(f.Query.AppendTo(target), phase, found), nil
 	}
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
 	var names, missing []string
@@ -169,7 +169,7 @@ func (f Set) createRequest(target, changeType, address string) wit.Request {
 	}
 	body = append(body, "</m:properties></atom:content></atom:entry>"...)
 	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
-		TokenPath: wit.Ptr(f.Query.On(f.Service + "/")),
+		TokenPath: wit.Ptr(f.Query.AppendTo(f.Service + "/")),
 		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
 			{Name: "Accept", Value: "application/atom+xml"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
@@ -179,7 +179,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // EndRequest deletes a subscription.
 func EndRequest(tag, target, root string, query uri.Query) wit.Request {
-	r := service.Get(tag, query.On(target), "application/atom+xml")
-	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.On(root+"/"))
+	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
+	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.AppendTo(root+"/"))
 	return r
 }

@@ -153,17 +153,17 @@ func Document(body []byte) (code, message string, ok bool) {
 }
 
 func completeJSON(e jsontext.Value) bool {
-	message := e.At("message")
-	of := message.At("value").Kind == jsontext.String
+	message := e.Get("message")
+	of := message.Get("value").Kind == jsontext.String
 	// Gateways write a number with a plain message, services one with a message of OData v2.
-	code := e.At("code").Kind
+	code := e.Get("code").Kind
 	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
 }
 
 func completeXML(body []byte) bool {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
-		!slices.Contains(metadataSpaces, r.Space) {
+		!slices.Contains(metadataSpaces, r.Namespace) {
 		return false
 	}
 	coded, said := false, false
@@ -227,7 +227,7 @@ func transactionID(body []byte) string {
 	id := ""
 	switch text := trimStart(body); {
 	case isJSON(body):
-		id = errorObject(body).At("innererror").At("transactionid").Text
+		id = errorObject(body).Get("innererror").Get("transactionid").Text
 	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
 		id = xmlTransactionID(body)
 	}
@@ -271,20 +271,20 @@ func errorObject(body []byte) jsontext.Value {
 	if err != nil {
 		return jsontext.Value{}
 	}
-	e := v.At("error")
+	e := v.Get("error")
 	if e.Kind != jsontext.Object {
-		e = v.At("odata.error")
+		e = v.Get("odata.error")
 	}
 	return e
 }
 
 func fromJSON(e jsontext.Value) (code, message string) {
-	if m := e.At("message"); m.Kind == jsontext.String {
+	if m := e.Get("message"); m.Kind == jsontext.String {
 		message = m.Text
 	} else {
-		message = m.At("value").Text
+		message = m.Get("value").Text
 	}
-	return e.At("code").Text, message
+	return e.Get("code").Text, message
 }
 
 func fromXML(body []byte) (code, message string) {

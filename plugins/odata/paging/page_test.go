@@ -14,9 +14,9 @@ import (
 
 // numbers makes keys that are one whole number, K.
 func numbers() *rowkey.Keys {
-	return rowkey.New(&edm.Structure{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
+	return rowkey.New(&edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
-		&decode.RowLayout{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
+		&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
 		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}})
 }
 

@@ -183,7 +183,7 @@ func (s *Set) buildURL(options []string) string {
 	if len(options) > 0 {
 		url += "?" + strings.Join(options, "&")
 	}
-	return s.Query.On(url)
+	return s.Query.AppendTo(url)
 }
 
 func (s *Set) filter(own string) string {

@@ -48,7 +48,8 @@ func (p *Prober) More(target string) (rows []CatalogueEntry, next string, err er
 }
 
 func catalogueRequest(query uri.Query, root, options string) wit.Request {
-	return service.Get("catalogue "+root+" "+options, query.On(root+"/ServiceCollection?"+options), "application/json")
+	return service.Get("catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
+		"application/json")
 }
 
 func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
@@ -60,17 +61,17 @@ func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, er
 	if err != nil || !document.Has("d") {
 		return nil, "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
-	d := document.At("d")
-	for _, row := range d.At("results").Items {
-		s := CatalogueEntry{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text,
-			row.At("Title").Text,
-			pathOf(row.At("ServiceUrl").Text)}
+	d := document.Get("d")
+	for _, row := range d.Get("results").Items {
+		s := CatalogueEntry{row.Get("TechnicalServiceName").Text, row.Get("TechnicalServiceVersion").Text,
+			row.Get("Title").Text,
+			pathOf(row.Get("ServiceUrl").Text)}
 		if s.Title == "" || s.Title == s.Name {
-			s.Title = row.At("Description").Text
+			s.Title = row.Get("Description").Text
 		}
 		rows = append(rows, s)
 	}
-	return rows, d.At("__next").Text, nil
+	return rows, d.Get("__next").Text, nil
 }
 
 func pathOf(url string) string {

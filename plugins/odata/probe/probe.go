@@ -110,7 +110,7 @@ func Document(v jsontext.Value) wit.CommandResult {
 
 // Member returns a text member of a JSON object.
 func Member(name, text string) jsontext.Member {
-	return jsontext.Member{Name: name, Value: jsontext.Text(text)}
+	return jsontext.Member{Name: name, Value: jsontext.NewString(text)}
 }
 
 func succeeded(answer *wit.Response) bool { return answer.Status >= 200 && answer.Status <= 299 }

@@ -58,9 +58,9 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 		}
 	}
 	if name == "" {
-		names := jsontext.List()
+		names := jsontext.NewArray()
 		for _, s := range steps {
-			names.Items = append(names.Items, jsontext.Text(s.name))
+			names.Items = append(names.Items, jsontext.NewString(s.name))
 		}
 		return Document(names), nil
 	}
@@ -161,7 +161,8 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 	default:
 		message, name = err.Error(), s.setting
 	}
-	return Document(jsontext.Of(jsontext.Member{Name: "ok", Value: jsontext.Bool(ok)}, Member("setting", name),
+	return Document(jsontext.NewObject(jsontext.Member{Name: "ok", Value: jsontext.NewBool(ok)},
+		Member("setting", name),
 		Member("message", message))), nil
 }
 
@@ -213,7 +214,7 @@ func stepOf(s Service, set Set, query uri.Query) step {
 			if !set.Atom {
 				target, accept = target+"&$format=json", "application/json"
 			}
-			if answer, err = get(service.Get("rows", query.On(target), accept)); err != nil {
+			if answer, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
 			return readRows(s, set, answer)

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
-// rowText is a value of a row as Atom writes it.
+// rowText is a row's value in Atom's form.
 type rowText struct {
 	text string
 	null bool
@@ -28,34 +28,34 @@ func (t rowText) String() string {
 	return strconv.Quote(t.text)
 }
 
-// shown are the values that a row's may be at the service: more than one where its clock was set forward.
-func (c *condition) shown(found rowText) (one, other rowText) {
+// serviceValues returns the values that the service may have compared: two if its clock was set forward.
+func (c *condition) serviceValues(found rowText) (one, other rowText) {
 	if one, other = found, found; c.zone != nil && !found.null {
 		one.text, other.text = c.zone.Clock(found.text)
 	}
 	return one, other
 }
 
-// contradicts reports whether no reading of the condition lets the value pass.
+// contradicts reports whether no interpretation of the condition accepts the value.
 func (c *condition) contradicts(found rowText, approximate bool) bool {
-	return !c.holds(func(operator string, operand uri.Literal) bool {
-		return !c.against(operator, found, operand, approximate)
+	return !c.evaluate(func(operator string, operand uri.Literal) bool {
+		return !c.contradictsOperand(operator, found, operand, approximate)
 	})
 }
 
-// meets applies the condition as OData says: null equals null alone, and is neither below nor above anything.
-func (c *condition) meets(found rowText) bool {
-	return c.holds(func(operator string, operand uri.Literal) bool {
+// matches applies the condition as OData defines it: null equals only null, and is neither below nor above anything.
+func (c *condition) matches(found rowText) bool {
+	return c.evaluate(func(operator string, operand uri.Literal) bool {
 		if isNull := operand.Type == edm.NotPrimitive; isNull || found.null {
 			return (operator == "eq") == (isNull == found.null) && (operator == "eq" || operator == "ne")
 		}
 		order, ok := value.Compare(c.property.Type.Primitive, found.text, operand.Text)
-		return ok && holds(operator, order)
+		return ok && orderMatches(operator, order)
 	})
 }
 
-// holds reports whether the condition does by what comparisons with single operands come to.
-func (c *condition) holds(compared func(operator string, operand uri.Literal) bool) bool {
+// evaluate combines the results of comparisons with single operands.
+func (c *condition) evaluate(compared func(operator string, operand uri.Literal) bool) bool {
 	switch c.operator {
 	case "bt":
 		return compared("ge", c.operands[0]) && compared("le", c.operands[1])
@@ -67,20 +67,20 @@ func (c *condition) holds(compared func(operator string, operand uri.Literal) bo
 	return compared(c.operator, c.operands[0])
 }
 
-// against reports whether a value contradicts a comparison with one operand.
+// contradictsOperand reports whether a value contradicts a comparison with one operand.
 //
-// Assumption: null stands for the initial value of ABAP, too, which is below all others and may be equal to an initial
+// Assumption: null stands for the initial value of ABAP, too, which is below all others and may equal an initial
 // literal.
-func (c *condition) against(operator string, found rowText, operand uri.Literal, approximate bool) bool {
+func (c *condition) contradictsOperand(operator string, found rowText, operand uri.Literal, approximate bool) bool {
 	t := c.property.Type.Primitive
 	isNull := operand.Type == edm.NotPrimitive
 	switch {
 	case isNull && operator == "eq":
-		return !found.null && !initial(t, found.text)
+		return !found.null && !mayBeInitial(t, found.text)
 	case isNull:
 		return found.null
 	case found.null && (operator == "eq" || operator == "gt" || operator == "ge"):
-		return !initial(t, operand.Text)
+		return !mayBeInitial(t, operand.Text)
 	case found.null:
 		return false
 	}
@@ -90,14 +90,14 @@ func (c *condition) against(operator string, found rowText, operand uri.Literal,
 		if operator == "ne" {
 			return found.text == operand.Text
 		}
-		a, b := loose(found.text), loose(operand.Text)
+		a, b := normalize(found.text), normalize(operand.Text)
 		if a == b {
 			return false
 		}
 		if operator == "eq" {
 			return true
 		}
-		if !ascii(a) || !ascii(b) {
+		if !isASCII(a) || !isASCII(b) {
 			return false // each database has a collation of its own
 		}
 		orders = []int{strings.Compare(found.text, operand.Text), strings.Compare(a, b)}
@@ -108,22 +108,22 @@ func (c *condition) against(operator string, found rowText, operand uri.Literal,
 		fallthrough
 	default:
 		order, ok := value.Compare(t, found.text, operand.Text)
-		if !ok || order == 0 && fine(c.property) || near(t, found.text, operand.Text) || c.dated &&
-			day(found.text) == day(operand.Text) {
+		if !ok || order == 0 && mayHaveMoreDigits(c.property) || isNearly(t, found.text, operand.Text) || c.dayOnly &&
+			dateOf(found.text) == dateOf(operand.Text) {
 			return false
 		}
 		orders = []int{order}
 	}
 	for _, order := range orders {
-		if holds(operator, order) {
+		if orderMatches(operator, order) {
 			return false
 		}
 	}
 	return true
 }
 
-// initial reports whether a text may be the initial value of ABAP.
-func initial(t edm.Primitive, text string) bool {
+// mayBeInitial reports whether a text may be the initial value of ABAP.
+func mayBeInitial(t edm.Primitive, text string) bool {
 	switch t {
 	case edm.String:
 		return strings.Trim(text, " 0") == ""
@@ -135,9 +135,8 @@ func initial(t edm.Primitive, text string) bool {
 	return strings.Trim(text, "0.-") == ""
 }
 
-// loose is a text as services compare texts that compare them least strictly: without regard to case, blanks at the end
-// and zeros in front of a number.
-func loose(s string) string {
+// normalize removes what the least strict service ignores: case, trailing blanks, leading zeros of a number.
+func normalize(s string) string {
 	s = strings.ToLower(strings.TrimRight(s, " "))
 	if s != "" && strings.Trim(s, "0123456789") == "" {
 		s = strings.TrimLeft(s, "0")
@@ -145,12 +144,12 @@ func loose(s string) string {
 	return s
 }
 
-func ascii(s string) bool {
+func isASCII(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// fine reports whether the service may know more digits of a value than rows carry.
-func fine(p *edm.Property) bool {
+// mayHaveMoreDigits reports whether the service may store more digits of a value than rows carry.
+func mayHaveMoreDigits(p *edm.Property) bool {
 	switch p.Type.Primitive {
 	case edm.DateTime, edm.DateTimeOffset, edm.Time:
 		return p.Precision < 0 || p.Precision > 3
@@ -160,27 +159,26 @@ func fine(p *edm.Property) bool {
 	return false
 }
 
-// near reports whether two values may be one that was rounded on its way.
-func near(t edm.Primitive, a, b string) bool {
+// isNearly reports whether two values may differ by rounding only.
+func isNearly(t edm.Primitive, a, b string) bool {
 	switch t {
 	case edm.Double, edm.Single:
 		x, _ := strconv.ParseFloat(a, 64)
 		y, _ := strconv.ParseFloat(b, 64)
-		apart := max(x-y, y-x)
-		return apart <= max(x, -x, y, -y)*1e-6
+		difference := max(x-y, y-x)
+		return difference <= max(x, -x, y, -y)*1e-6
 	case edm.DateTime, edm.DateTimeOffset:
-		return cutMillis(a) == cutMillis(b)
+		return truncateMillis(a) == truncateMillis(b)
 	case edm.Time:
 		return strings.TrimSuffix(a, "S") == strings.TrimSuffix(b, "S")
 	}
 	return false
 }
 
-// day is a point in time without its time of day.
-func day(s string) string { return s[:min(len(s), len("2006-01-02"))] }
+func dateOf(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 
-// cutMillis is a point in time without digits after milliseconds, zone and zeros at its end.
-func cutMillis(s string) string {
+// truncateMillis drops digits after milliseconds, the zone, and trailing zeros.
+func truncateMillis(s string) string {
 	s = strings.TrimSuffix(s, "Z")
 	if dot := strings.IndexByte(s, '.'); dot >= 0 {
 		s = strings.TrimRight(s[:min(len(s), dot+4)], "0")
@@ -188,7 +186,7 @@ func cutMillis(s string) string {
 	return strings.TrimSuffix(s, ".")
 }
 
-func holds(operator string, order int) bool {
+func orderMatches(operator string, order int) bool {
 	switch operator {
 	case "eq":
 		return order == 0

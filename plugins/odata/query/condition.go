@@ -10,39 +10,39 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
-// condition is a compiled one.
+// condition is a compiled [Condition].
 type condition struct {
-	// setting is the name of the condition's operator, for messages; text is the condition as $filter has it.
+	// setting is the name of the operator's setting, for messages; text is the condition in $filter syntax.
 	setting, text string
 	operator      string
 	property      *edm.Property
-	// dated: rows hold the property's day alone. key: it is one of its structure's key.
-	dated, key bool
-	// zone is that of the clock that the service compares by, where rows don't have what it shows.
+	// dayOnly reports that rows contain only the date; key that the property belongs to the key.
+	dayOnly, key bool
+	// zone, if not nil, is the service's zone: rows hold UTC, the service compares local times.
 	zone *zone.Zone
-	// operands are literals; one of type 0 is null.
+	// operands are literals; type 0 is null.
 	operands []uri.Literal
-	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row,
-	// to the value.
+	// many is the path to the expanded rows of an inner condition. path continues from there, or from the row, to the
+	// value.
 	many, path []string
 }
 
-// read makes literals of the bounds.
-func (c *condition) read(given *Condition) error {
-	texts := []string{given.Low}
+// read parses the bounds.
+func (c *condition) read(spec *Condition) error {
+	texts := []string{spec.Low}
 	switch c.operator {
 	case "in":
-		texts = items(given.Low)
+		texts = splitList(spec.Low)
 		if len(texts) == 0 {
-			return refuse(given.Prefix+Low, given.Low, "expected values with commas between them")
+			return invalid(spec.Prefix+Low, spec.Low, "expected values with commas between them")
 		}
 	case "bt", "nb":
-		texts = append(texts, given.High)
+		texts = append(texts, spec.High)
 	}
 	for i, text := range texts {
-		name := given.Prefix + Low
+		name := spec.Prefix + Low
 		if i == 1 && c.operator != "in" {
-			name = given.Prefix + High
+			name = spec.Prefix + High
 		}
 		if text == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" ||
 			c.operator == "in") {
@@ -51,9 +51,9 @@ func (c *condition) read(given *Condition) error {
 		}
 		l, err := value.Literal(c.property, text)
 		if err != nil {
-			return refuse(name, text, given.Property+": "+err.Error())
+			return invalid(name, text, spec.Property+": "+err.Error())
 		}
-		if c.zone != nil && placed(text) {
+		if c.zone != nil && hasZone(text) {
 			l.Text, _ = c.zone.Clock(l.Text)
 		}
 		c.operands = append(c.operands, l)
@@ -61,20 +61,20 @@ func (c *condition) read(given *Condition) error {
 	if c.operator == "bt" || c.operator == "nb" {
 		if order, ok := value.Compare(c.property.Type.Primitive, c.operands[0].Text, c.operands[1].Text); ok &&
 			order > 0 {
-			return refuse(given.Prefix+High, given.High, "expected at least "+given.Prefix+Low+", "+given.Low)
+			return invalid(spec.Prefix+High, spec.High, "expected at least "+spec.Prefix+Low+", "+spec.Low)
 		}
 	}
 	return nil
 }
 
-// placed reports whether a point in time says where its clock is, so that it was read as one in UTC.
-func placed(text string) bool {
+// hasZone reports whether a point in time has a zone, so that it was converted to UTC.
+func hasZone(text string) bool {
 	_, clock, _ := strings.Cut(strings.TrimSuffix(text, "'"), "T")
 	return strings.ContainsAny(clock, "Zz+-")
 }
 
-// items cuts a list at commas outside of quotes.
-func items(list string) []string {
+// splitList splits at commas outside of quotes.
+func splitList(list string) []string {
 	if strings.TrimSpace(list) == "" {
 		return nil
 	}
@@ -82,7 +82,7 @@ func items(list string) []string {
 	start, quoted := 0, false
 	for i := 0; i <= len(list); i++ {
 		switch {
-		case i < len(list) && list[i] == '\'' && (quoted || opens(list[start:i])):
+		case i < len(list) && list[i] == '\'' && (quoted || opensLiteral(list[start:i])):
 			quoted = !quoted
 		case i == len(list) || list[i] == ',' && !quoted:
 			out = append(out, strings.TrimSpace(list[start:i]))
@@ -92,8 +92,8 @@ func items(list string) []string {
 	return out
 }
 
-// opens reports whether a quote behind this text begins a literal, or goes on with one: O'Neil holds no literal.
-func opens(before string) bool {
+// opensLiteral reports whether a quote after this text begins a literal: not in O'Neil.
+func opensLiteral(before string) bool {
 	switch before = strings.ToLower(strings.TrimSpace(before)); before {
 	case "", "guid", "datetime", "datetimeoffset", "time", "binary", "x":
 		return true
@@ -101,7 +101,6 @@ func opens(before string) bool {
 	return strings.HasSuffix(before, "'")
 }
 
-// expression is the condition as $filter has it.
 func (c *condition) expression(path string) string {
 	literal := func(i int) string {
 		if c.operands[i].Type == edm.NotPrimitive {
@@ -124,8 +123,7 @@ func (c *condition) expression(path string) string {
 	return path + " " + c.operator + " " + literal(0)
 }
 
-// asks says what the condition wants, for messages.
-func (c *condition) asks() string {
+func (c *condition) describe() string {
 	var texts []string
 	for _, o := range c.operands {
 		if o.Type == edm.NotPrimitive {
@@ -137,10 +135,10 @@ func (c *condition) asks() string {
 	return c.operator + " " + strings.Join(texts, ", ")
 }
 
-// sees notes how values look in rows that are decoded under these options.
-func (c *condition) sees(o edm.Options) {
-	c.dated, c.zone = o.Date(c.property), nil
-	if o.Zoned(c.property, c.key) {
+// setRowFormat sets how values appear in rows decoded under these options.
+func (c *condition) setRowFormat(o edm.Options) {
+	c.dayOnly, c.zone = o.IsDate(c.property), nil
+	if o.IsZoned(c.property, c.key) {
 		c.zone = o.Zone
 	}
 }

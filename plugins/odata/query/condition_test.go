@@ -55,7 +55,7 @@ func TestContradicts(t *testing.T) {
 					t.Errorf("%v %s %s %s: contradicts %q: %v", c.typ, c.option, c.low, c.high, found, i == 0)
 				}
 				// What a service cannot answer is not chosen here either; what it may answer perhaps is.
-				if i == 1 && k.meets(rowText{found, found == null}) {
+				if i == 1 && k.matches(rowText{found, found == null}) {
 					t.Errorf("%v %s %s %s: meets %q", c.typ, c.option, c.low, c.high, found)
 				}
 			}
@@ -70,7 +70,7 @@ func TestItems(t *testing.T) {
 		"datetime'2024-01-01T00:00:00',datetime'2024-01-02T00:00:00'": {"datetime'2024-01-01T00:00:00'",
 			"datetime'2024-01-02T00:00:00'"}, "1,,2": {"1", "", "2"},
 	} {
-		found := items(list)
+		found := splitList(list)
 		same := len(found) == len(want)
 		for i := range want {
 			same = same && found[i] == want[i]
@@ -87,20 +87,20 @@ func FuzzCompile(f *testing.F) {
 	f.Add("ID,Lines/Number", "Lines/Of", "Lines/Number", "gt", "5", "", "search=x")
 	f.Add("*", "Lines", "Name", "in", "a,'b,c'", "", "$filter=ID eq 1&x")
 	f.Add("", "", "Of/ID", "bt", "1", "2", "$top=5")
-	line := &edm.Structure{Namespace: "N", Name: "Line", Key: []string{"Number"}, Properties: []edm.Property{
+	line := &edm.StructuredType{Namespace: "N", Name: "Line", Key: []string{"Number"}, Properties: []edm.Property{
 		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1,
 			Scale: -1}},
 		Navigations: []edm.Navigation{{Name: "Of", Target: "N.Order"}}}
-	order := &edm.Structure{Namespace: "N", Name: "Order", Key: []string{"ID"}, Properties: []edm.Property{
+	order := &edm.StructuredType{Namespace: "N", Name: "Order", Key: []string{"ID"}, Properties: []edm.Property{
 		{Name: "ID", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1,
 			Scale: -1},
 		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true,
 			Precision: -1,
 			Scale:     -1}},
 		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
-	m := &edm.Model{Structures: []*edm.Structure{order, line}}
+	m := &edm.Model{Structures: []*edm.StructuredType{order, line}}
 	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {
-		q, err := Compile(Settings{Prefix: "p.", Select: items(selected), Expand: items(expanded), Raw: raw,
+		q, err := Compile(Settings{Prefix: "p.", Select: splitList(selected), Expand: splitList(expanded), Raw: raw,
 			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}},
 			m, order)
 		if err != nil {
@@ -116,7 +116,7 @@ func FuzzCompile(f *testing.F) {
 		if _, err := m.ViewSchema(q.View, edm.Options{}); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.Rows(m, edm.Options{}); err != nil {
+		if _, err := q.RowChecker(m, edm.Options{}); err != nil {
 			t.Error(err)
 		}
 	})

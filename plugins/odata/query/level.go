@@ -11,15 +11,15 @@ import (
 
 // level is one entity type in the tree of expansions.
 type level struct {
-	structure *edm.Structure
-	// chosen: the projection names properties of the level, those in named.
-	chosen bool
-	named  []string
-	// hidden are properties that conditions look at.
+	structure *edm.StructuredType
+	// projected reports that the projection names properties of this level, in selected.
+	projected bool
+	selected  []string
+	// hidden are properties that only conditions use.
 	hidden   []string
 	expanded []*expansion
-	// touched are types that conditions come by on their way, outside of what is expanded.
-	touched []*edm.Structure
+	// visitedTypes are types on the paths of conditions outside of the expanded ones.
+	visitedTypes []*edm.StructuredType
 }
 
 type expansion struct {
@@ -27,7 +27,7 @@ type expansion struct {
 	level      *level
 }
 
-func (l *level) at(name string) *level {
+func (l *level) expansion(name string) *level {
 	i := slices.IndexFunc(l.expanded, func(e *expansion) bool { return e.navigation.Name == name })
 	if i < 0 {
 		return nil
@@ -35,27 +35,27 @@ func (l *level) at(name string) *level {
 	return l.expanded[i].level
 }
 
-// maxSteps bounds a path; schemas nest no deeper.
+// maxSteps limits a path; schemas nest no deeper.
 const maxSteps = 20
 
-// expand grows the tree by paths of navigation properties.
+// expand adds paths of navigation properties to the tree.
 func (l *level) expand(m *edm.Model, paths []string, name string) error {
 	for _, path := range paths {
 		at, depth := l, 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
 			if depth++; depth > maxSteps {
-				return refuse(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
+				return invalid(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
 			n := at.structure.Navigation(step)
 			if n == nil {
-				return refuse(name, path, at.noNavigation(step))
+				return invalid(name, path, at.noNavigation(step))
 			}
-			inner := at.at(step)
+			inner := at.expansion(step)
 			if inner == nil {
 				target := m.Structure(n.Target)
 				if target == nil {
-					return refuse(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+
+					return invalid(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+
 						" leads to")
 				}
 				inner = &level{structure: target}
@@ -64,19 +64,19 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 			at = inner
 		}
 	}
-	l.arrange()
+	l.sortExpansions()
 	return nil
 }
 
-// arrange puts expansions in the order of the metadata.
-func (l *level) arrange() {
+// sortExpansions restores the order of the metadata.
+func (l *level) sortExpansions() {
 	place := func(e *expansion) int {
 		return slices.IndexFunc(l.structure.Navigations,
 			func(n edm.Navigation) bool { return n.Name == e.navigation.Name })
 	}
 	slices.SortFunc(l.expanded, func(a, b *expansion) int { return place(a) - place(b) })
 	for _, e := range l.expanded {
-		e.level.arrange()
+		e.level.sortExpansions()
 	}
 }
 
@@ -92,7 +92,7 @@ func (l *level) noNavigation(name string) string {
 	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
-// choose reads the projection.
+// choose applies the projection.
 func (l *level) choose(paths []string, name, expand string) error {
 	for _, path := range paths {
 		steps := strings.Split(path, "/")
@@ -100,27 +100,27 @@ func (l *level) choose(paths []string, name, expand string) error {
 		for i, step := range steps {
 			step = strings.TrimSpace(step)
 			last := i == len(steps)-1
-			p, inner := at.structure.Property(step), at.at(step)
+			p, inner := at.structure.Property(step), at.expansion(step)
 			switch {
 			case last && step == "*":
-				at.chosen = true
+				at.projected = true
 				for _, each := range at.structure.Properties {
-					at.named = append(at.named, each.Name)
+					at.selected = append(at.selected, each.Name)
 				}
 			case last && inner != nil:
-				at.chosen = true
+				at.projected = true
 			case inner != nil:
 				at = inner
 			case last && p != nil:
-				at.chosen, at.named = true, append(at.named, step)
+				at.projected, at.selected = true, append(at.selected, step)
 			case p != nil:
-				return refuse(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
+				return invalid(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
 					strings.Join(steps[:i+1], "/"))
 			case at.structure.Navigation(step) != nil:
-				return refuse(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
+				return invalid(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
 					"/")+" in "+expand+", too")
 			default:
-				return refuse(name, path, at.noProperty(step, func(*edm.Property) bool { return true }))
+				return invalid(name, path, at.noProperty(step, func(*edm.Property) bool { return true }))
 			}
 		}
 	}
@@ -131,13 +131,12 @@ func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string 
 	return noProperty(l.structure, name, wanted)
 }
 
-func noProperty(s *edm.Structure, name string, wanted func(*edm.Property) bool) string {
+func noProperty(s *edm.StructuredType, name string, wanted func(*edm.Property) bool) string {
 	return name + " is no property of " + s.QualifiedName() + odataerror.Suggest(name, propertiesOf(s, wanted),
 		"it has no such property")
 }
 
-// propertiesOf are the names of the properties that are wanted.
-func propertiesOf(s *edm.Structure, wanted func(*edm.Property) bool) []string {
+func propertiesOf(s *edm.StructuredType, wanted func(*edm.Property) bool) []string {
 	var names []string
 	for i := range s.Properties {
 		if wanted(&s.Properties[i]) {
@@ -147,21 +146,19 @@ func propertiesOf(s *edm.Structure, wanted func(*edm.Property) bool) []string {
 	return names
 }
 
-// shown reports whether a property stands in rows: those of the key always do.
-func (l *level) shown(name string) bool {
-	return !l.chosen || slices.Contains(l.named, name) || l.structure.IsKey(name)
+// inRows reports whether rows contain a property. They always contain the key.
+func (l *level) inRows(name string) bool {
+	return !l.projected || slices.Contains(l.selected, name) || l.structure.IsKey(name)
 }
 
-// projects reports whether something is left out, here or inside.
 func (l *level) projects() bool {
-	return l.chosen || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
+	return l.projected || slices.ContainsFunc(l.expanded, func(e *expansion) bool { return e.level.projects() })
 }
 
-// selection lists what $select has to name, so that nothing of it hangs on how a service understands the name of an
-// expanded entity.
+// selection lists all names for $select, because services interpret the name of an expanded entity differently.
 func (l *level) selection(dst []string, prefix string) []string {
 	for i := range l.structure.Properties {
-		if name := l.structure.Properties[i].Name; l.shown(name) || slices.Contains(l.hidden, name) {
+		if name := l.structure.Properties[i].Name; l.inRows(name) || slices.Contains(l.hidden, name) {
 			dst = append(dst, prefix+name)
 		}
 	}
@@ -192,11 +189,11 @@ func (l *level) view() *edm.View {
 	v := &edm.View{Structure: l.structure}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
-		case l.shown(name):
+		case l.inRows(name):
 		case slices.Contains(l.hidden, name):
 			v.Hidden = append(v.Hidden, name)
 		default:
-			v.Left = append(v.Left, name)
+			v.Omitted = append(v.Omitted, name)
 		}
 	}
 	for _, e := range l.expanded {

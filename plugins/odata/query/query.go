@@ -10,11 +10,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Query is what [Compile] made of settings.
+// Query is the compiled form of [Settings].
 type Query struct {
-	// View is what of each row is read.
+	// View is the part of each row that is read.
 	View *edm.View
-	// Prefix is that of the settings' names.
+	// Prefix of the settings' names.
 	Prefix string
 
 	selected, expanded string
@@ -24,13 +24,13 @@ type Query struct {
 	rest        []string
 	// checked are conditions on what rows show; inner those that are applied to expanded rows.
 	checked, inner []condition
-	structures     []*edm.Structure
+	structures     []*edm.StructuredType
 	zone           *zone.Zone
 }
 
-// Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name
-// the setting.
-func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error) {
+// Compile checks settings against the metadata; structure is the entity type of the set. Errors are configuration
+// errors that name the setting.
+func Compile(s Settings, m *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	q := &Query{Prefix: s.Prefix, zone: s.Zone}
 	if err := q.readRaw(&s); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error)
 			return nil, err
 		}
 	}
-	if root.structure.Property(s.Cursor) != nil && !root.shown(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
+	if root.structure.Property(s.Cursor) != nil && !root.inRows(s.Cursor) && !slices.Contains(root.hidden, s.Cursor) {
 		root.hidden = append(root.hidden, s.Cursor)
 	}
 	q.View = root.view()
@@ -59,7 +59,7 @@ func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error)
 	return q, nil
 }
 
-// readRaw takes the user's own options apart. What the connector says itself cannot be said there.
+// readRaw parses the user's own query options. It rejects options that the connector sets itself.
 func (q *Query) readRaw(s *Settings) error {
 	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
 		if part == "" {
@@ -70,27 +70,27 @@ func (q *Query) readRaw(s *Settings) error {
 		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
 			if q.raw != "" {
-				return refuse(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
+				return invalid(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
 			}
-			q.raw = uri.Sendable(value)
+			q.raw = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
 			if len(s.Select) > 0 {
-				return refuse(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
+				return invalid(s.Prefix+Raw, s.Raw, "expected $select in "+s.Prefix+Select+" or here, found both")
 			}
 			s.Select = list()
 		case strings.EqualFold(name, "$expand"):
 			if len(s.Expand) > 0 {
-				return refuse(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
+				return invalid(s.Prefix+Raw, s.Raw, "expected $expand in "+s.Prefix+Expand+" or here, found both")
 			}
 			s.Expand = list()
 		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
-			return refuse(s.Prefix+Raw, s.Raw,
+			return invalid(s.Prefix+Raw, s.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
-			return refuse(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
+			return invalid(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
 				"sap.odata.sap.client and sap.odata.sap.language")
 		default:
-			q.rest = append(q.rest, uri.Sendable(part))
+			q.rest = append(q.rest, uri.EncodeQuery(part))
 		}
 	}
 	return nil
@@ -100,11 +100,11 @@ func (q *Query) readRaw(s *Settings) error {
 var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
 	"$deltatoken"}
 
-// Selects reports whether the service alone knows which rows meet the user's own $filter.
+// Selects reports whether the user's own $filter selects rows, which only the service can check.
 func (q *Query) Selects() bool { return q.raw != "" }
 
-// Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's,
-// percent-encoded; "" where all rows are asked for.
+// Filter returns the percent-encoded $filter for the conditions and own, a further condition of the connector; empty
+// for all rows.
 func (q *Query) Filter(own string) string {
 	var parts []string
 	if q.raw != "" {
@@ -124,7 +124,7 @@ func (q *Query) Filter(own string) string {
 	return strings.Join(parts, "%20and%20")
 }
 
-// Options are all other options of a request for rows.
+// Options returns the other query options of a request.
 func (q *Query) Options() []string {
 	var options []string
 	if q.selected != "" {
@@ -136,14 +136,13 @@ func (q *Query) Options() []string {
 	return append(options, q.rest...)
 }
 
-// escapeList percent-encodes names; commas and slashes between them stay, as services are used to.
+// escapeList percent-encodes names but not the commas and slashes between them.
 func escapeList(list string) string {
 	text := string(uri.AppendEscaped(nil, list))
 	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(text)
 }
 
-// Fingerprint is what offsets belong to besides the set itself (P7), each part with a blank in front; "" for a whole
-// set.
+// Fingerprint identifies the query in offsets (P7): each part after a blank, empty for a whole set.
 func (q *Query) Fingerprint() string {
 	var inner []string
 	for _, c := range q.inner {
@@ -163,12 +162,11 @@ func (q *Query) Fingerprint() string {
 // whole writes what separates the parts of a fingerprint so that a part stays one.
 var whole = strings.NewReplacer("%", "%25", " ", "%20", "=", "%3D", ";", "%3B", "|", "%7C", "\n", "%0A", "\r", "%0D")
 
-// Structures are the types that [Compile] needs of a model for the same settings, the set's own first.
-func (q *Query) Structures() []*edm.Structure { return q.structures }
+// Structures returns the types that [Compile] needs for the same settings, the set's own first.
+func (q *Query) Structures() []*edm.StructuredType { return q.structures }
 
-// gather collects the types that were come by.
 func (q *Query) gather(m *edm.Model, l *level) {
-	add := func(s *edm.Structure) {
+	add := func(s *edm.StructuredType) {
 		for _, needed := range m.Closure(s, false) {
 			if !slices.Contains(q.structures, needed) {
 				q.structures = append(q.structures, needed)
@@ -176,7 +174,7 @@ func (q *Query) gather(m *edm.Model, l *level) {
 		}
 	}
 	add(l.structure)
-	for _, t := range l.touched {
+	for _, t := range l.visitedTypes {
 		add(t)
 	}
 	for _, e := range l.expanded {
@@ -184,20 +182,19 @@ func (q *Query) gather(m *edm.Model, l *level) {
 	}
 }
 
-// condition compiles a condition and sorts it in.
-func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
-	r := route{model: m, root: root, given: given, expand: expand, reached: true, level: root,
+func (q *Query) condition(m *edm.Model, root *level, spec *Condition, expand string) error {
+	r := route{model: m, root: root, condition: spec, expand: expand, reached: true, level: root,
 		structure: root.structure}
-	if err := r.walk(); err != nil {
+	if err := r.resolve(); err != nil {
 		return err
 	}
 	property, err := r.property()
 	if err != nil {
 		return err
 	}
-	c := condition{setting: given.Prefix + Option, operator: given.Option, property: property, key: r.endsAtKey()}
-	c.sees(edm.Options{Zone: q.zone})
-	if err := c.read(given); err != nil {
+	c := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property, key: r.endsAtKey()}
+	c.setRowFormat(edm.Options{Zone: q.zone})
+	if err := c.read(spec); err != nil {
 		return err
 	}
 	c.many, c.path = r.steps[:r.many], r.steps[r.many:]
@@ -209,12 +206,12 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	return nil
 }
 
-// sort adds a condition to those that the service applies or, since OData v2 can't ask for that, to those on expanded
-// rows. What the service applies is checked, too, where the rows that come hold the value.
+// sort adds a condition to the ones that the service applies or, since OData v2 cannot express it, to the ones on
+// expanded rows. Rows that contain the value are checked in both cases.
 func (q *Query) sort(c condition, r *route) error {
 	if r.many > 0 {
 		if !r.reached {
-			return r.refuse("the condition is applied to expanded rows: name " +
+			return r.invalid("the condition is applied to expanded rows: name " +
 				strings.Join(r.steps[:len(r.steps)-1], "/") + " in " + r.expand + ", too")
 		}
 		q.inner = append(q.inner, c)

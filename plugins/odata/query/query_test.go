@@ -28,7 +28,7 @@ func TestOwnOptionsSayNothingTwice(t *testing.T) {
 		if strings.Contains(wants, "both") {
 			s.Select, s.Expand = []string{"A"}, []string{"B"}
 		}
-		q, err := Compile(s, &edm.Model{}, &edm.Structure{Name: "T",
+		q, err := Compile(s, &edm.Model{}, &edm.StructuredType{Name: "T",
 			Properties: []edm.Property{{Name: "A"}}})
 		switch {
 		case wants == "" && err != nil, wants != "" && (err == nil || !strings.Contains(err.Error(), wants)):

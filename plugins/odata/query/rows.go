@@ -12,58 +12,57 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Rows looks at rows as a decoder makes them by the layout of the query's view: whether they meet the conditions that
-// the service was asked to apply, and what of them is handed on where conditions are applied here.
-type Rows struct {
-	// Watch are the columns that the layout has to watch for [Rows.Check].
-	Watch []int
-	// Watched is how many columns the layout watches where it watches others after these, else 0.
-	Watched int
+// RowChecker checks decoded rows against the conditions that the service was asked to apply, and applies the conditions
+// on expanded rows.
+type RowChecker struct {
+	// Tracked are the columns that the row schema must track for [RowChecker.Check].
+	Tracked []int
+	// TrackedCount is the number of columns that the row schema tracks, if it tracks others after these; else zero.
+	TrackedCount int
 
-	query *Query
-	// nodes are those of rows as they are read.
+	query   *Query
 	nodes   []wit.SchemaNode
 	checks  []check
 	rewrite *rewrite
-	// approximate: decimals are rounded, so that they may differ from what the service compared.
+	// approximate reports that decimals are rounded, so they may differ from what the service compared.
 	approximate bool
 }
 
-// check is a condition with its place in rows.
+// check is a condition with its position in rows.
 type check struct {
 	*condition
-	// watched is the position among the layout's watched columns; node is the column's.
-	watched int
+	// tracked is the index among the tracked columns; node is the column's schema node, steps are field indexes below
+	// it.
+	tracked int
 	node    uint32
-	// steps are positions of members below it.
-	steps []int
+	steps   []int
 }
 
-// Rows compiles the query for rows under these options. nil: the rows are handed on as they come.
-func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
-	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.Strips() {
+// RowChecker compiles the query for rows under these options. It returns nil if rows need no checks and no changes.
+func (q *Query) RowChecker(m *edm.Model, o edm.Options) (*RowChecker, error) {
+	if len(q.checked) == 0 && len(q.inner) == 0 && !q.View.HidesNested() {
 		return nil, nil
 	}
 	nodes, err := m.ReadSchema(q.View, o)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rows{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
+	r := &RowChecker{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
 	for i := range q.inner {
-		q.inner[i].sees(o)
+		q.inner[i].setRowFormat(o)
 	}
 	for i := range q.checked {
 		c := &q.checked[i]
-		c.sees(o)
+		c.setRowFormat(o)
 		column := memberOf(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Fields[column].Node}
 		k.steps = positions(nodes, k.node, c.path[1:])
-		if k.watched = slices.Index(r.Watch, column); k.watched < 0 {
-			k.watched, r.Watch = len(r.Watch), append(r.Watch, column)
+		if k.tracked = slices.Index(r.Tracked, column); k.tracked < 0 {
+			k.tracked, r.Tracked = len(r.Tracked), append(r.Tracked, column)
 		}
 		r.checks = append(r.checks, k)
 	}
-	if len(q.inner) > 0 || q.View.Strips() {
+	if len(q.inner) > 0 || q.View.HidesNested() {
 		r.rewrite = r.compile(q.View, 0, nil)
 	}
 	return r, nil
@@ -73,7 +72,7 @@ func memberOf(n *wit.SchemaNode, name string) int {
 	return slices.IndexFunc(n.Fields, func(m wit.Field) bool { return m.Name == name })
 }
 
-// positions are those of the members on a path of names.
+// positions returns the field indexes on a path of names.
 func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	var out []int
 	for _, name := range path {
@@ -84,8 +83,8 @@ func positions(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	return out
 }
 
-// value goes from a value to one inside. null: that, or something on the way, is null.
-func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
+// value descends to a nested value. null reports that the value or one around it is null.
+func (r *RowChecker) value(node uint32, b []byte, path []int) (n uint32, inside []byte, null bool, err error) {
 	for {
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], b)
 		switch {
@@ -109,11 +108,10 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 	}
 }
 
-// Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and
-// does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
-// that no format carries) a row counts as the service has it. Rows that except names are not looked at; nil: there
-// are none.
-func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Error {
+// Check reports rows that contradict a condition: a service that accepts $filter but ignores it would fill a topic with
+// unwanted rows. Where services differ (case and blanks of texts, digits that no format carries), a row gets the
+// benefit of the doubt. If except is not nil, the rows that it returns true for are not checked.
+func (r *RowChecker) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	if r == nil {
 		return nil
 	}
@@ -123,7 +121,7 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 		}
 		for k := range r.checks {
 			c := &r.checks[k]
-			at := out.Watched[i*max(r.Watched, len(r.Watch))+c.watched]
+			at := out.Tracked[i*max(r.TrackedCount, len(r.Tracked))+c.tracked]
 			node, b, null, err := r.value(c.node, out.Data[at.Start:at.Start+at.Size], c.steps)
 			if err != nil {
 				return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
@@ -134,12 +132,12 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 					continue // what the row's own rules let pass
 				}
 			}
-			found, other := c.shown(found)
+			found, other := c.serviceValues(found)
 			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
 				return &wit.Error{Kind: wit.ErrorData, Setting: &c.setting,
 					Message: "row " + strconv.Itoa(int(out.Rows[i].RowIndex)) + " of the page: " +
 						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " +
-						c.asks() +
+						c.describe() +
 						": the service takes $filter and does not heed it"}
 			}
 		}
@@ -147,26 +145,25 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Error {
 	return nil
 }
 
-// rewrite writes a structure without what is not to be handed on.
+// rewrite copies a struct without its hidden fields.
 type rewrite struct {
-	// members of the structure as it is read.
 	members []member
 }
 
 type member struct {
 	node uint32
-	// hidden: it is not written.
+	// hidden fields are not written.
 	hidden bool
-	// inner is what is rewritten inside; nil: the member is copied. many: it is an array of it.
+	// inner rewrites the value, or each item if many. Nil means a plain copy.
 	inner *rewrite
 	many  bool
-	// conditions on the items, with the positions of the members that they look at.
+	// conditions apply to the items; paths are the field indexes of their values.
 	conditions []*condition
 	paths      [][]int
 }
 
-// compile makes the rewriting of a view, whose node is given; at are the steps from the row to it.
-func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
+// compile returns the rewrite of a view at a schema node; at is the path from the row.
+func (r *RowChecker) compile(v *edm.View, node uint32, at []string) *rewrite {
 	w := &rewrite{}
 	for _, m := range r.nodes[node].Fields {
 		out := member{node: m.Node, hidden: slices.Contains(v.Hidden, m.Name)}
@@ -183,7 +180,7 @@ func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 				}
 			}
 			out.inner = r.compile(e.View, inside, steps)
-			if len(out.conditions) == 0 && out.inner.copies() {
+			if len(out.conditions) == 0 && out.inner.isIdentity() {
 				out.inner = nil
 			}
 		}
@@ -192,14 +189,12 @@ func (r *Rows) compile(v *edm.View, node uint32, at []string) *rewrite {
 	return w
 }
 
-// copies reports whether nothing changes.
-func (w *rewrite) copies() bool {
+func (w *rewrite) isIdentity() bool {
 	return !slices.ContainsFunc(w.members, func(m member) bool { return m.hidden || m.inner != nil })
 }
 
-// Rewrite puts rows into the form in which they are handed on: without expanded rows that don't meet the conditions on
-// them, and without members that were read for conditions alone.
-func (r *Rows) Rewrite(out *decode.Output) error {
+// Rewrite removes expanded rows that do not meet their conditions and fields that were read for conditions only.
+func (r *RowChecker) Rewrite(out *decode.Output) error {
 	if r == nil || r.rewrite == nil {
 		return nil
 	}
@@ -216,9 +211,9 @@ func (r *Rows) Rewrite(out *decode.Output) error {
 	return nil
 }
 
-// write writes a structure and says how much of b it took. What is hidden in the row itself stands after it and is
+// write writes a struct and returns how many bytes of b it read. Hidden fields of the row itself come after it and are
 // not in b.
-func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
+func (r *RowChecker) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, err error) {
 	whole := len(b)
 	for i := range w.members {
 		m := &w.members[i]
@@ -249,8 +244,8 @@ func (r *Rows) write(dst []byte, w *rewrite, b []byte) (out []byte, size int, er
 	return dst, whole - len(b), nil
 }
 
-// items writes an array with the items that meet the conditions.
-func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
+// items writes the array items that meet the conditions.
+func (r *RowChecker) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	element := r.nodes[m.node].Element
 	var kept [][]byte
 	for {
@@ -294,8 +289,7 @@ func (r *Rows) items(dst []byte, m *member, b []byte) ([]byte, error) {
 	return append(dst, 0), nil
 }
 
-// meets reports whether an item meets all conditions.
-func (r *Rows) meets(m *member, element uint32, item []byte) (bool, error) {
+func (r *RowChecker) meets(m *member, element uint32, item []byte) (bool, error) {
 	for i, c := range m.conditions {
 		node, b, null, err := r.value(element, item, m.paths[i])
 		if err != nil {
@@ -307,7 +301,7 @@ func (r *Rows) meets(m *member, element uint32, item []byte) (bool, error) {
 				return false, err
 			}
 		}
-		if one, other := c.shown(found); !c.meets(one) && !c.meets(other) {
+		if one, other := c.serviceValues(found); !c.matches(one) && !c.matches(other) {
 			return false, nil
 		}
 	}

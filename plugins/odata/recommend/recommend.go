@@ -71,11 +71,11 @@ func (a *adviser) entitySet(e *sourceconfig.EntitySetConfig) {
 	a.compile(*e, m)
 }
 
-func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *edm.Structure) {
+func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *edm.StructuredType) {
 	of := func(name string) string { return config.InGroup(e.Number, name) }
 	var chosen, expands, filters []string
-	var walk func(s *edm.Structure, prefix string, depth int, many bool)
-	walk = func(s *edm.Structure, prefix string, depth int, many bool) {
+	var walk func(s *edm.StructuredType, prefix string, depth int, many bool)
+	walk = func(s *edm.StructuredType, prefix string, depth int, many bool) {
 		if depth > 10 || len(chosen) > probe.MaxRecommended {
 			return
 		}

@@ -93,7 +93,7 @@ func (p *deliveryPlan) single(q *request) wit.Delivery {
 	if q.query != "" {
 		target += "?" + q.query
 	}
-	r := wit.Request{Method: q.method, Target: q.Set.Query.On(target), Headers: q.headers, Body: q.body,
+	r := wit.Request{Method: q.method, Target: q.Set.Query.AppendTo(target), Headers: q.headers, Body: q.body,
 		Repeatable: q.repeatable}
 	if q.method == "GET" {
 		r.Headers = append(r.Headers, versionHeaders[1])
@@ -146,7 +146,7 @@ func (p *deliveryPlan) batch(g *group) wit.Delivery {
 		previous = &q.Target
 	}
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
-		Target: set.Query.On(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
+		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
 		Repeatable: g.class != classOnce, Headers: batchHeaders(boundary)}}
 }
 

@@ -100,7 +100,7 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
 	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
 	for _, m := range sent.Members {
-		other := found.At(m.Name)
+		other := found.Get(m.Name)
 		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
 			continue
 		}

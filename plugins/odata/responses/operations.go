@@ -189,7 +189,7 @@ func etagOf(response *wit.Response) (string, error) {
 		return tag, nil
 	}
 	v, err := document.Parse(response.Body)
-	return v.At("__metadata", "etag").Text, err
+	return v.Get("__metadata", "etag").Text, err
 }
 
 func (s handler) etagConflict(t *requests.Target) wit.RowResult {

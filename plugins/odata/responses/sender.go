@@ -55,7 +55,7 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	if err != nil {
 		r := markup.NewReader(body)
 		kind, err := r.Next()
-		return err == nil && kind == markup.Open && r.Space == namespaceAtom && (r.Local == "entry" ||
+		return err == nil && kind == markup.Open && r.Namespace == namespaceAtom && (r.Local == "entry" ||
 			r.Local == "feed")
 	}
 	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {

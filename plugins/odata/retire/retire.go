@@ -193,9 +193,9 @@ func (r *Retiring) terminated() (n int) {
 }
 
 func (r *Retiring) report() jsontext.Value {
-	list := jsontext.List()
+	list := jsontext.NewArray()
 	add := func(service, set, kind, outcome string) {
-		list.Items = append(list.Items, jsontext.Of(probe.Member("service", service),
+		list.Items = append(list.Items, jsontext.NewObject(probe.Member("service", service),
 			probe.Member("entitySet", set), probe.Member(kind, outcome)))
 	}
 	for _, q := range r.queues {

@@ -5,7 +5,7 @@ package scan
 
 import "strconv"
 
-// Error says where and why a text is not well formed.
+// Error reports where and why a text is not well formed.
 type Error struct {
 	// At is the offset in the text, in bytes.
 	At              int
@@ -13,17 +13,18 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e == More {
+	if e == ErrNeedMore {
 		return "expected the rest of the document, found its end"
 	}
 	return "byte " + strconv.Itoa(e.At) + ": expected " + e.Expected + ", found " + e.Found
 }
 
-// More reports that the text ends too early: call again with more of it. At the end of the input, the text is cut off.
-var More = &Error{}
+// ErrNeedMore reports that the text ends too early: call again with more of it. At the end of the input, the text is
+// cut off.
+var ErrNeedMore = &Error{}
 
-// WrongByte returns the error of an unexpected byte at i.
-func WrongByte(b []byte, i int, expected string) *Error {
+// UnexpectedByte returns the error of an unexpected byte at i.
+func UnexpectedByte(b []byte, i int, expected string) *Error {
 	return &Error{At: i, Expected: expected, Found: describe(b[i])}
 }
 

@@ -16,10 +16,10 @@ func JSONSpace(b []byte, i int) int {
 // JSONString returns the end of the string that starts at i. Only Unescape checks the content.
 func JSONString(b []byte, i int) (end int, err *Error) {
 	if i >= len(b) {
-		return 0, More
+		return 0, ErrNeedMore
 	}
 	if b[i] != '"' {
-		return 0, WrongByte(b, i, "a string")
+		return 0, UnexpectedByte(b, i, "a string")
 	}
 	for i++; i < len(b); i++ {
 		switch b[i] {
@@ -29,7 +29,7 @@ func JSONString(b []byte, i int) (end int, err *Error) {
 			i++
 		}
 	}
-	return 0, More
+	return 0, ErrNeedMore
 }
 
 // JSONName returns the end of the quoted member name at i, and the start of the member's value.
@@ -39,14 +39,14 @@ func JSONName(b []byte, i int) (nameEnd, value int, err *Error) {
 	}
 	colon := JSONSpace(b, nameEnd)
 	if colon >= len(b) {
-		return 0, 0, More
+		return 0, 0, ErrNeedMore
 	}
 	if b[colon] != ':' {
-		return 0, 0, WrongByte(b, colon, "':' after a member's name")
+		return 0, 0, UnexpectedByte(b, colon, "':' after a member's name")
 	}
 	value = JSONSpace(b, colon+1)
 	if value >= len(b) {
-		return 0, 0, More
+		return 0, 0, ErrNeedMore
 	}
 	return nameEnd, value, nil
 }
@@ -55,21 +55,21 @@ func JSONName(b []byte, i int) (nameEnd, value int, err *Error) {
 func JSONNext(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
 	i = JSONSpace(b, i)
 	if i >= len(b) {
-		return 0, false, More
+		return 0, false, ErrNeedMore
 	}
 	switch b[i] {
 	case closing:
 		return i + 1, true, nil
 	case ',':
 		if i = JSONSpace(b, i+1); i >= len(b) {
-			return 0, false, More
+			return 0, false, ErrNeedMore
 		}
 		if b[i] == closing {
-			return 0, false, WrongByte(b, i, "a member or item after ','")
+			return 0, false, UnexpectedByte(b, i, "a member or item after ','")
 		}
 		return i, false, nil
 	}
-	return 0, false, WrongByte(b, i, "',' or "+describe(closing))
+	return 0, false, UnexpectedByte(b, i, "',' or "+describe(closing))
 }
 
 // JSONFirst returns the start of the first member or item, or the offset after the closing bracket. i is the offset
@@ -77,7 +77,7 @@ func JSONNext(b []byte, i int, closing byte) (next int, closed bool, err *Error)
 func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error) {
 	i = JSONSpace(b, i)
 	if i >= len(b) {
-		return 0, false, More
+		return 0, false, ErrNeedMore
 	}
 	if b[i] == closing {
 		return i + 1, true, nil
@@ -88,7 +88,7 @@ func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error
 // JSONValue returns the end of the value that starts at i, with at most depth levels of nesting.
 func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	if i >= len(b) {
-		return 0, More
+		return 0, ErrNeedMore
 	}
 	switch c := b[i]; {
 	case c == '"':
@@ -107,7 +107,7 @@ func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	case c == 'n':
 		return jsonWord(b, i, "null")
 	}
-	return 0, WrongByte(b, i, "a value")
+	return 0, UnexpectedByte(b, i, "a value")
 }
 
 func jsonInside(b []byte, i, depth int) (end int, err *Error) {
@@ -130,10 +130,10 @@ func jsonInside(b []byte, i, depth int) (end int, err *Error) {
 func jsonWord(b []byte, i int, word string) (end int, err *Error) {
 	for k := range len(word) {
 		if i+k >= len(b) {
-			return 0, More
+			return 0, ErrNeedMore
 		}
 		if b[i+k] != word[k] {
-			return 0, WrongByte(b, i+k, word)
+			return 0, UnexpectedByte(b, i+k, word)
 		}
 	}
 	return i + len(word), nil
@@ -163,7 +163,7 @@ func jsonNumber(b []byte, i int) (end int, err *Error) {
 		}
 	}
 	if i >= len(b) {
-		return 0, More
+		return 0, ErrNeedMore
 	}
 	return i, nil
 }
@@ -174,10 +174,10 @@ func jsonDigits(b []byte, i int) (end int, err *Error) {
 		i++
 	}
 	if i >= len(b) {
-		return 0, More
+		return 0, ErrNeedMore
 	}
 	if i == start {
-		return 0, WrongByte(b, i, "a digit")
+		return 0, UnexpectedByte(b, i, "a digit")
 	}
 	return i, nil
 }

@@ -33,20 +33,19 @@ func XMLSpace(b []byte, i int) int {
 	return i
 }
 
-// xmlName returns the end of a name.
 func xmlName(b []byte, i int) (end int, err *Error) {
 	start := i
 	for i < len(b) {
 		switch c := b[i]; c {
 		case ' ', '\n', '\t', '\r', '/', '>', '=', '<', '"', '\'', '&', '?', '!':
 			if i == start {
-				return 0, WrongByte(b, i, "a name")
+				return 0, UnexpectedByte(b, i, "a name")
 			}
 			return i, nil
 		}
 		i++
 	}
-	return 0, More
+	return 0, ErrNeedMore
 }
 
 // XMLTagAt reads the tag whose '<' is at i, and checks its attributes.
@@ -75,10 +74,10 @@ func XMLTagAt(b []byte, i int) (t XMLTag, err *Error) {
 	}
 	if b[i] == '/' {
 		if i+1 >= len(b) {
-			return t, More
+			return t, ErrNeedMore
 		}
 		if b[i+1] != '>' || t.Closing {
-			return t, WrongByte(b, i, "'>'")
+			return t, UnexpectedByte(b, i, "'>'")
 		}
 		t.Empty, i = true, i+1
 	}
@@ -96,13 +95,13 @@ type XMLAttribute struct {
 func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
 	space := i
 	if i = XMLSpace(b, i); i >= len(b) {
-		return a, 0, More
+		return a, 0, ErrNeedMore
 	}
 	if b[i] == '>' || b[i] == '/' {
 		return a, i, nil
 	}
 	if i == space {
-		return a, 0, WrongByte(b, i, "white space before an attribute")
+		return a, 0, UnexpectedByte(b, i, "white space before an attribute")
 	}
 	end, err := xmlName(b, i)
 	if err != nil {
@@ -110,17 +109,17 @@ func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
 	}
 	a.Name, a.NameAt = b[i:end], i
 	if i = XMLSpace(b, end); i >= len(b) {
-		return a, 0, More
+		return a, 0, ErrNeedMore
 	}
 	if b[i] != '=' {
-		return a, 0, WrongByte(b, i, "'=' after an attribute's name")
+		return a, 0, UnexpectedByte(b, i, "'=' after an attribute's name")
 	}
 	if i = XMLSpace(b, i+1); i >= len(b) {
-		return a, 0, More
+		return a, 0, ErrNeedMore
 	}
 	quote := b[i]
 	if quote != '"' && quote != '\'' {
-		return a, 0, WrongByte(b, i, "a quote before an attribute's value")
+		return a, 0, UnexpectedByte(b, i, "a quote before an attribute's value")
 	}
 	a.ValueAt = i + 1
 	for i++; i < len(b); i++ {
@@ -129,17 +128,17 @@ func XMLAttributeAt(b []byte, i int) (a XMLAttribute, next int, err *Error) {
 			return a, i + 1, nil
 		}
 		if b[i] == '<' {
-			return a, 0, WrongByte(b, i, "the end of an attribute's value")
+			return a, 0, UnexpectedByte(b, i, "the end of an attribute's value")
 		}
 	}
-	return a, 0, More
+	return a, 0, ErrNeedMore
 }
 
-// XMLAside returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there
+// XMLMisc returns the end of the comment, processing instruction or CDATA section whose '<' is at i, or zero if there
 // is another token at i.
-func XMLAside(b []byte, i int) (end int, err *Error) {
+func XMLMisc(b []byte, i int) (end int, err *Error) {
 	if i+1 >= len(b) {
-		return 0, More
+		return 0, ErrNeedMore
 	}
 	if b[i+1] == '?' {
 		return XMLUntil(b, i+2, "?>")
@@ -171,14 +170,14 @@ func XMLUntil(b []byte, i int, stop string) (end int, err *Error) {
 			return i + k + len(stop), nil
 		}
 	}
-	return 0, More
+	return 0, ErrNeedMore
 }
 
 // XMLHas reports whether b has text at i. It returns More if b ends within it.
 func XMLHas(b []byte, i int, text string) (bool, *Error) {
 	for k := range len(text) {
 		if i+k >= len(b) {
-			return false, More
+			return false, ErrNeedMore
 		}
 		if b[i+k] != text[k] {
 			return false, nil
@@ -205,10 +204,10 @@ func XMLElement(b []byte, i, depth int) (end int, err *Error) {
 	for i = open.End; ; {
 		less := bytes.IndexByte(b[i:], '<')
 		if less < 0 {
-			return 0, More
+			return 0, ErrNeedMore
 		}
 		i += less
-		if end, err = XMLAside(b, i); err != nil {
+		if end, err = XMLMisc(b, i); err != nil {
 			return 0, err
 		}
 		if end > 0 {
@@ -240,7 +239,7 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 	for i := 0; i < len(b); {
 		switch c := b[i]; {
 		case c == '<':
-			end, err := XMLAside(b, i)
+			end, err := XMLMisc(b, i)
 			if err != nil || end == 0 {
 				return dst, false
 			}
@@ -266,7 +265,6 @@ func XMLContent(dst, b []byte) ([]byte, bool) {
 	return dst, XMLAllows(dst[start:])
 }
 
-// appendLines appends text with \n as line ends.
 func appendLines(dst, text []byte) []byte {
 	for i, c := range text {
 		if c == '\r' {
@@ -325,7 +323,6 @@ func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) 
 	return dst, 0
 }
 
-// characterReference reads the number of a character reference.
 func characterReference(number string) (rune, bool) {
 	base := rune(10)
 	if len(number) > 0 && number[0] == 'x' {

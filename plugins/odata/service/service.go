@@ -15,7 +15,7 @@ import (
 
 // MetadataRequest requests $metadata. path has no trailing slash.
 func MetadataRequest(path string, query uri.Query) wit.Request {
-	return Get(path, query.On(path+"/$metadata"), "application/xml")
+	return Get(path, query.AppendTo(path+"/$metadata"), "application/xml")
 }
 
 // NeedMetadata returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
@@ -36,7 +36,7 @@ func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*
 
 // DocumentRequest requests a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
-	return Get("document "+path, query.On(path+"/"), documentTypes)
+	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
 
 // ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
@@ -79,7 +79,7 @@ func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 }
 
 // FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Error.
-func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
+func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.StructuredType, error) {
 	s := m.Set(set)
 	if s == nil {
 		var names []string
@@ -114,10 +114,10 @@ func Address(s *edm.Set) string {
 func Collections(body []byte) ([]string, bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {
-			v = v.At("d")
+			v = v.Get("d")
 		}
 		var names []string
-		for _, item := range v.At("EntitySets").Items {
+		for _, item := range v.Get("EntitySets").Items {
 			names = append(names, item.Text)
 		}
 		return names, v.Has("EntitySets")

@@ -186,7 +186,7 @@ func TestSettingsThatMetadataRefuse(t *testing.T) {
 // A delete record is recognized by the change mode column of the source's service, whatever its name. The target may
 // have that column or not.
 func TestDeleteRecordsOfAnyColumn(t *testing.T) {
-	of := &edm.Structure{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
+	of := &edm.StructuredType{Key: []string{"ID"}, Properties: []edm.Property{{Name: "ID"}, {Name: "Note"},
 		{Name: "CHANGE", Semantics: "change-mode"}}}
 	mode, extra := of.ChangeMode(), of.Extra()
 	if mode == nil || len(extra) != 1 {

@@ -26,7 +26,7 @@ func (e EntitySetConfig) Find(m *edm.Model) (address, options string, err error)
 }
 
 // FindSet finds an entity set, or the entities of a function import or of a view with parameters as if they were one.
-func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error) {
+func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.StructuredType, error) {
 	i := slices.IndexFunc(m.Functions, func(f *edm.Function) bool { return f.Name == e.Set })
 	name := config.InGroup(e.Number, NameEntitySet)
 	if strings.Contains(e.Set, "(") {
@@ -65,8 +65,8 @@ func FindSet(e *EntitySetConfig, m *edm.Model) (*edm.Set, *edm.Structure, error)
 
 // view finds the set of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set: a navigation property
 // of the entity whose key the parameters are. The name of the result is that URL.
-func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structure, error) {
-	refuse := func(why string) (*edm.Set, *edm.Structure, error) {
+func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
+	refuse := func(why string) (*edm.Set, *edm.StructuredType, error) {
 		return nil, nil, odataerror.ForSetting(name, "Entity set "+e.Set+" of "+e.Service+": "+why)
 	}
 	end := strings.LastIndex(e.Set, ")/") + 1
@@ -118,7 +118,7 @@ func view(e *EntitySetConfig, m *edm.Model, name string) (*edm.Set, *edm.Structu
 			" that leads to several entities" + odataerror.Suggest(e.Set[end+1:], names, "it has none"))
 	}
 	set := &edm.Set{Countable: true, Pageable: true, Topable: true}
-	if to := m.Leads(from, n); to != nil {
+	if to := m.NavigationTarget(from, n); to != nil {
 		*set = *to
 	}
 	set.Name, set.Default, set.Type, set.Addressable = string(address)+")/"+n.Name, true, n.Target, true

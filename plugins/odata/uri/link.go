@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Origin is where a connector's requests go, and by which other names its service calls itself.
+// Origin is the target of a connector's requests, with the other names that its service uses in links.
 type Origin struct {
-	// Scheme is http or https. Host "": only the host of this program knows where requests go (a destination of BTP);
-	// then every link keeps path and query, unless there are aliases.
+	// Scheme is http or https. An empty Host means that only the host program knows the target (a BTP destination);
+	// then every link keeps its path and query, unless there are aliases.
 	Scheme, Host string
-	// Port: 0 is the scheme's.
+	// Port of the service. Zero means the scheme's port.
 	Port int
-	// Aliases are hosts, `name` or `name:port`, whose links keep path and query and go to the origin.
+	// Aliases are hosts, `name` or `name:port`, whose links keep path and query but go to the origin.
 	Aliases []string
 }
 
-// ForeignError is a link that leads to another origin.
+// ForeignError reports a link to another origin.
 type ForeignError struct {
 	Link, Host string
 	Origin     Origin
@@ -28,8 +28,7 @@ func (e *ForeignError) Error() string {
 		"; if the service calls itself so, name that host in the setting sap.odata.link.hosts"
 }
 
-// wrong is the error of a link, an address or a literal that can't be read.
-func wrong(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
+func invalid(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
 
 func quote(s string) string {
 	const most = 300
@@ -39,7 +38,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// String is `scheme://host:port`, without the port where it is the scheme's.
+// String returns `scheme://host:port`, without the scheme's default port.
 func (o Origin) String() string {
 	if o.Port == 0 || o.Port == defaultPort(o.Scheme) {
 		return o.Scheme + "://" + bracketed(o.Host)
@@ -61,9 +60,9 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// Resolve turns a link of an answer into path and query on the origin, as they stand in the link. base is the xml:base
-// in force, "" for none; request is path and query (or the URL) that was asked for. The error of a link to another
-// origin is a *[ForeignError].
+// Resolve turns a link of a response into path and query on the origin, as written in the link. base is the xml:base in
+// force, or empty; request is the URL, or the path and query, of the request. A link to another origin returns a
+// *[ForeignError].
 func (o Origin) Resolve(link, base, request string) (string, error) {
 	target := request
 	for _, reference := range [...]string{base, link} {
@@ -73,33 +72,33 @@ func (o Origin) Resolve(link, base, request string) (string, error) {
 		target = join(target, reference)
 	}
 	if link == "" {
-		return "", wrong("the service's link", link, "it is empty")
+		return "", invalid("the service's link", link, "it is empty")
 	}
-	scheme, authority, rest := cut(target)
+	scheme, authority, rest := splitReference(target)
 	if authority == "" {
 		if scheme != "" {
-			return "", wrong("the service's link", link, "expected http or https, found "+scheme)
+			return "", invalid("the service's link", link, "expected http or https, found "+scheme)
 		}
-		return sendable(rest), nil
+		return encodeTarget(rest), nil
 	}
 	if scheme == "" {
 		scheme = o.Scheme
 	}
 	if scheme != "http" && scheme != "https" {
-		return "", wrong("the service's link", link, "expected http or https, found "+scheme)
+		return "", invalid("the service's link", link, "expected http or https, found "+scheme)
 	}
 	host, port, ok := hostPort(authority, scheme)
 	if !ok {
-		return "", wrong("the service's link", link, "expected a host and a port, found "+quote(authority))
+		return "", invalid("the service's link", link, "expected a host and a port, found "+quote(authority))
 	}
-	if (o.Host != "" || len(o.Aliases) > 0) && !o.is(scheme, host, port) && !o.alias(host, port, authority) {
+	if (o.Host != "" || len(o.Aliases) > 0) && !o.equals(scheme, host, port) && !o.matchesAlias(host, port, authority) {
 		return "", &ForeignError{link, scheme + "://" + authority, o}
 	}
-	return sendable(rest), nil
+	return encodeTarget(rest), nil
 }
 
-// is compares origins; two loopback names of the same port are one.
-func (o Origin) is(scheme, host string, port int) bool {
+// equals compares origins. Loopback names with the same port are equal.
+func (o Origin) equals(scheme, host string, port int) bool {
 	own := o.Port
 	if own == 0 {
 		own = defaultPort(o.Scheme)
@@ -107,10 +106,10 @@ func (o Origin) is(scheme, host string, port int) bool {
 	if scheme != o.Scheme || port != own {
 		return false
 	}
-	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || loopback(host) && loopback(o.Host)
+	return strings.EqualFold(host, strings.Trim(o.Host, "[]")) || isLoopback(host) && isLoopback(o.Host)
 }
 
-func (o Origin) alias(host string, port int, authority string) bool {
+func (o Origin) matchesAlias(host string, port int, authority string) bool {
 	for _, a := range o.Aliases {
 		a = strings.TrimSpace(a)
 		name, aliasPort, given := a, 0, false
@@ -127,26 +126,26 @@ func (o Origin) alias(host string, port int, authority string) bool {
 	return false
 }
 
-func loopback(host string) bool {
+func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host,
-		"127.") && dotted(host)
+		"127.") && isDotted(host)
 }
 
-func dotted(host string) bool {
+func isDotted(host string) bool {
 	return strings.Count(host, ".") == 3 && strings.Trim(host, "0123456789.") == ""
 }
 
-// join resolves a reference on a URL or on path and query, as RFC 3986 section 5.2 says.
+// join resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
 func join(on, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
-	scheme, authority, rest := cut(reference)
+	scheme, authority, rest := splitReference(reference)
 	if scheme != "" || authority != "" {
 		return reference
 	}
-	onScheme, onAuthority, onRest := cut(on)
+	onScheme, onAuthority, onRest := splitReference(on)
 	prefix := ""
 	if onAuthority != "" {
 		prefix = "//" + onAuthority
@@ -170,11 +169,10 @@ func join(on, reference string) string {
 	if path == "" {
 		path = "/"
 	}
-	return prefix + clean(path, rest)
+	return prefix + removeDotSegments(path, rest)
 }
 
-// clean takes . and .. out of a relative path put after the folder of another.
-func clean(folder, rest string) string {
+func removeDotSegments(folder, rest string) string {
 	query := ""
 	if i := strings.IndexByte(rest, '?'); i >= 0 {
 		rest, query = rest[:i], rest[i:]
@@ -197,10 +195,10 @@ func clean(folder, rest string) string {
 	}
 }
 
-// cut splits a reference into scheme, authority and the rest; rest of a reference with an authority starts with '/'.
-func cut(reference string) (scheme, authority, rest string) {
+// splitReference splits a reference into scheme, authority and the rest, which starts with '/' after an authority.
+func splitReference(reference string) (scheme, authority, rest string) {
 	rest = reference
-	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && schemed(rest[:i]) {
+	if i := strings.IndexAny(rest, ":/?#"); i > 0 && rest[i] == ':' && hasScheme(rest[:i]) {
 		scheme, rest = strings.ToLower(rest[:i]), rest[i+1:]
 	}
 	if !strings.HasPrefix(rest, "//") {
@@ -218,8 +216,8 @@ func cut(reference string) (scheme, authority, rest string) {
 	return scheme, authority, rest
 }
 
-// schemed: an entity set with a key such as `Set(a:b)` is no scheme.
-func schemed(s string) bool {
+// hasScheme is false for an entity set with a key such as `Set(a:b)`.
+func hasScheme(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i] | 0x20
 		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
@@ -248,8 +246,8 @@ func hostPort(authority, scheme string) (host string, port int, ok bool) {
 	return host, port, host != ""
 }
 
-// sendable escapes what can't stand in a request line and keeps all else as the service wrote it.
-func sendable(target string) string {
+// encodeTarget escapes what a request line cannot contain and keeps the rest as the service wrote it.
+func encodeTarget(target string) string {
 	bad := func(c byte) bool { return c <= ' ' || c >= 0x7f }
 	i := 0
 	for i < len(target) && !bad(target[i]) {
@@ -271,5 +269,5 @@ func sendable(target string) string {
 
 const upperHex = "0123456789ABCDEF"
 
-// Sendable is part of a query as a user wrote it, with what can't stand in a request line percent-encoded.
-func Sendable(query string) string { return strings.ReplaceAll(sendable(query), "#", "%23") }
+// EncodeQuery percent-encodes what a request line cannot contain in a part of a query written by a user.
+func EncodeQuery(query string) string { return strings.ReplaceAll(encodeTarget(query), "#", "%23") }

@@ -1,4 +1,4 @@
-// Package uri writes and reads the addresses of OData v2: literals, key predicates, links.
+// Package uri reads and writes OData v2 literals, key predicates and links.
 package uri
 
 import (
@@ -9,14 +9,13 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// Literal is a value of a primitive type. Text is the value as Atom writes it: digits, true, ISO dates, base64, plain
-// text.
+// Literal is a value of a primitive type. Text is in Atom's form: digits, true, ISO dates, base64, plain text.
 type Literal struct {
 	Type edm.Primitive
 	Text string
 }
 
-// AppendLiteral writes a literal as it stands in keys, filters and parameters, before percent-encoding.
+// AppendLiteral appends a literal for keys, filters and parameters, before percent-encoding.
 func AppendLiteral(dst []byte, l Literal) []byte {
 	switch l.Type {
 	case edm.String:
@@ -63,7 +62,7 @@ func binary(dst []byte, text string) []byte {
 	return append(dst, '\'')
 }
 
-// suffixed: NaN and the infinities carry no suffix.
+// suffixed adds the suffix, which NaN and the infinities do not have.
 func suffixed(dst []byte, text string, suffix byte) []byte {
 	dst = append(dst, text...)
 	if strings.Trim(text, "NaIF-") == "" {
@@ -72,7 +71,7 @@ func suffixed(dst []byte, text string, suffix byte) []byte {
 	return append(dst, suffix)
 }
 
-// ParseLiteral reads a literal. Whole numbers are Int32 or, where they don't fit, Int64; numbers with a fraction and no
+// ParseLiteral reads a literal. Integers are Int32 or, if they do not fit, Int64; numbers with a fraction and without
 // suffix are Double.
 func ParseLiteral(s string) (Literal, error) {
 	if i := strings.IndexByte(s, '\''); i >= 0 {
@@ -84,7 +83,7 @@ func ParseLiteral(s string) (Literal, error) {
 	case "NaN", "INF", "-INF":
 		return Literal{edm.Double, s}, nil
 	case "":
-		return Literal{}, wrong("literal", s, "it is empty")
+		return Literal{}, invalid("literal", s, "it is empty")
 	}
 	return parseNumber(s)
 }
@@ -92,7 +91,7 @@ func ParseLiteral(s string) (Literal, error) {
 func parseQuoted(s string, at int) (Literal, error) {
 	text, rest, ok := unquote(s[at:])
 	if !ok || rest != "" {
-		return Literal{}, wrong("literal", s, "expected a closing quote at its end")
+		return Literal{}, invalid("literal", s, "expected a closing quote at its end")
 	}
 	switch prefix := strings.ToLower(s[:at]); prefix {
 	case "":
@@ -108,11 +107,11 @@ func parseQuoted(s string, at int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(text)
 		if !ok {
-			return Literal{}, wrong("literal", s, "expected pairs of hexadecimal digits")
+			return Literal{}, invalid("literal", s, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, wrong("literal", s, "unknown prefix "+s[:at])
+	return Literal{}, invalid("literal", s, "unknown prefix "+s[:at])
 }
 
 func parseNumber(s string) (Literal, error) {
@@ -149,12 +148,12 @@ func parseNumber(s string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, wrong("literal", s, "expected a literal of OData v2")
+		return Literal{}, invalid("literal", s, "expected a literal of OData v2")
 	}
 	return Literal{typ, body}, nil
 }
 
-// unquote reads a quoted text at the start of s, in which quotes are doubled.
+// unquote reads a quoted text with doubled quotes at the start of s.
 func unquote(s string) (text, rest string, ok bool) {
 	var out []byte
 	for i := 1; i < len(s); i++ {

@@ -2,14 +2,13 @@ package uri
 
 import "strings"
 
-// Key is a member of a key predicate. Name is "" where the predicate doesn't name it (a key of one property).
+// Key is a part of a key predicate. Name may be empty in a key of one property.
 type Key struct {
 	Name    string
 	Literal Literal
 }
 
-// AppendPredicate writes a key predicate, `(1)` or `(A='x',B=2)`, percent-encoded for a path. A single key stands
-// without name.
+// AppendPredicate appends a percent-encoded key predicate, `(1)` or `(A='x',B=2)`. A single key has no name.
 func AppendPredicate(dst []byte, keys []Key) []byte {
 	dst = append(dst, '(')
 	var memory [64]byte
@@ -27,8 +26,7 @@ func AppendPredicate(dst []byte, keys []Key) []byte {
 	return append(dst, ')')
 }
 
-// AppendEscaped writes text percent-encoded, for use inside a path segment or a query value; quotes stay, as services
-// are used to.
+// AppendEscaped appends text percent-encoded for a path segment or a query value, except quotes.
 func AppendEscaped(dst []byte, text string) []byte { return appendEscaped(dst, text) }
 
 func appendEscaped[T string | []byte](dst []byte, text T) []byte {
@@ -44,7 +42,7 @@ func appendEscaped[T string | []byte](dst []byte, text T) []byte {
 	return dst
 }
 
-// Unescape resolves percent-encoding; bytes that aren't encoded properly stay.
+// Unescape resolves percent-encoding and keeps invalid escapes.
 func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -63,8 +61,7 @@ func Unescape(s string) string {
 	return string(out)
 }
 
-// ParsePredicate reads the key predicate of the last segment of an entity's address, `…/Set(A='x',B=2)`, and the set's
-// name.
+// ParsePredicate returns the entity set and the key of an entity's URL, `…/Set(A='x',B=2)`.
 func ParsePredicate(address string) (set string, keys []Key, err error) {
 	path := address
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
@@ -73,7 +70,7 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 	path = Unescape(path)
 	open := predicateStart(path)
 	if open < 0 {
-		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
+		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
 	}
 	set = path[strings.LastIndexByte(path[:open], '/')+1 : open]
 	for rest := path[open+1 : len(path)-1]; rest != ""; {
@@ -85,17 +82,17 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 		}
 		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
 		if err != nil {
-			return "", nil, wrong("address", address, err.Error())
+			return "", nil, invalid("address", address, err.Error())
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return "", nil, wrong("address", address, "expected a key in parentheses at its end")
+		return "", nil, invalid("address", address, "expected a key in parentheses at its end")
 	}
 	return set, keys, nil
 }
 
-// predicateStart is the parenthesis that opens the last predicate, -1 for none; quoted texts may hold parentheses and
+// predicateStart returns the index of the last predicate's parenthesis, or -1. Quoted texts may contain parentheses and
 // slashes.
 func predicateStart(path string) int {
 	if !strings.HasSuffix(path, ")") {
@@ -116,7 +113,6 @@ func predicateStart(path string) int {
 	return open
 }
 
-// cutItem cuts at the next comma outside of quotes.
 func cutItem(s string) (item, rest string) {
 	inside := false
 	for i := 0; i < len(s); i++ {

@@ -2,13 +2,12 @@ package uri
 
 import "strings"
 
-// Query is what stands in the query of every target of a connector, `name=value&name=value`, also of links of the
-// service that lack it; "" is nothing.
+// Query is the query that every target of a connector gets, `name=value&name=value`, links of the service included; may
+// be empty.
 type Query string
 
-// On puts the options into a target's query, after its own. One that the target has already, whatever its value, stays
-// as it is.
-func (q Query) On(target string) string {
+// AppendTo appends the options that the target does not have, with whatever value.
+func (q Query) AppendTo(target string) string {
 	if q == "" {
 		return target
 	}
@@ -29,7 +28,7 @@ func (q Query) On(target string) string {
 	return path + "?" + own
 }
 
-// Option finds a query's option by its name, in any case.
+// Option returns a query option by its name, in any case.
 func Option(query, name string) (value string, ok bool) {
 	for option := range strings.SplitSeq(query, "&") {
 		n, v, _ := strings.Cut(option, "=")

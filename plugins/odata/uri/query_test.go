@@ -20,11 +20,11 @@ func TestQueryOn(t *testing.T) {
 		{both, "/S/A?SAP%2Dclient=200&sap-language=", "/S/A?SAP%2Dclient=200&sap-language="},
 		{both, "/S/A?x-sap-client=200", "/S/A?x-sap-client=200&sap-client=100&sap-language=DE"},
 	} {
-		found := c.query.On(c.target)
+		found := c.query.AppendTo(c.target)
 		if found != c.want {
 			t.Errorf("%q on %s: expected %s, found %s", c.query, c.target, c.want, found)
 		}
-		if again := c.query.On(found); again != found {
+		if again := c.query.AppendTo(found); again != found {
 			t.Errorf("%q twice on %s: expected %s, found %s", c.query, c.target, found, again)
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxSmallScale is the most digits after the point of a decimal whose unscaled number fits in eight bytes.
+// maxSmallScale is the largest scale of decimals whose unscaled number fits into eight bytes.
 const maxSmallScale = 18
 
-// SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
+// SmallScale returns the scale of a node's decimals, or -1 for other nodes and for scales that need [ConvertChecked].
 func SmallScale(n *wit.SchemaNode) int {
 	if n.Kind != wit.Bytes || logical(n) != wit.NameDecimal {
 		return -1
@@ -20,8 +20,7 @@ func SmallScale(n *wit.SchemaNode) int {
 	return -1
 }
 
-// AppendInstant writes a point in time, in milliseconds since 1970, as JSON or Atom do. ok is false for years outside
-// of 1 to 9999.
+// AppendInstant writes milliseconds since 1970 in the form of JSON or Atom. ok is false outside of the years 1 to 9999.
 func AppendInstant(dst []byte, t edm.Primitive, millis int64, json bool) (_ []byte, ok bool) {
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return dst, false

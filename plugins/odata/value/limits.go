@@ -12,13 +12,13 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// ConvertWithin is [Convert], and holds the value against the facets of the property as well: a number that is out of
-// range, a text that is too long, a decimal with too many digits is a *[MisfitError] that names the limits.
-func ConvertWithin(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
+// ConvertChecked is [Convert] with a check of the property's facets: numbers out of range, long texts and decimals with
+// too many digits return a *[ConversionError] that names the limit.
+func ConvertChecked(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c, err := Convert(p, n, v)
 	if err != nil {
-		if least, most, bounded := c.Type.Bounds(); bounded && numeric(v) && !Timed(n) {
-			return c, &MisfitError{c.Type.String() + " from " + strconv.FormatInt(least, 10) + " to " +
+		if least, most, bounded := c.Type.Bounds(); bounded && numeric(v) && !IsTime(n) {
+			return c, &ConversionError{c.Type.String() + " from " + strconv.FormatInt(least, 10) + " to " +
 				strconv.FormatInt(most, 10), describe(v, n)}
 		}
 		return c, err
@@ -26,18 +26,18 @@ func ConvertWithin(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error)
 	switch c.Type {
 	case edm.String:
 		if size := utf8.RuneCountInString(c.Text); p.Length > 0 && size > p.Length {
-			return c, &MisfitError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters",
+			return c, &ConversionError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters",
 				strconv.Itoa(size) + " characters: " + describe(v, n)}
 		}
 	case edm.Binary:
 		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 &&
 			size > p.Length {
-			return c, &MisfitError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes",
+			return c, &ConversionError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes",
 				strconv.Itoa(size) + " bytes"}
 		}
 	case edm.Decimal:
 		if !fits(c.Text, p) {
-			return c, &MisfitError{decimalLimits(p), c.Text}
+			return c, &ConversionError{decimalLimits(p), c.Text}
 		}
 	}
 	return c, nil
@@ -48,7 +48,7 @@ func numeric(v any) bool {
 	case float32, float64, connectdata.Decimal:
 		return true
 	}
-	_, ok := whole(v)
+	_, ok := toInteger(v)
 	return ok
 }
 
@@ -63,7 +63,6 @@ func decimalLimits(p *edm.Property) string {
 	return text
 }
 
-// fits reports whether the digits of a decimal have room in the property.
 func fits(text string, p *edm.Property) bool {
 	before, after, _ := strings.Cut(strings.TrimLeft(text, "+-"), ".")
 	before, after = strings.TrimLeft(before, "0"), strings.TrimRight(after, "0")
@@ -80,33 +79,32 @@ func fits(text string, p *edm.Property) bool {
 	return len(before)+len(after) <= p.Precision
 }
 
-// ConvertLossy is [Convert], which refuses what doesn't fit (P21), but makes it fit, as Java's conversions do: integers
-// lose their upper bits, digits after a property's scale are rounded to the nearest, to the even one of two. Texts
-// that are too long stay as they are.
+// ConvertLossy is [Convert] for values that do not fit (P21): integers lose their upper bits as in Java, digits after
+// the scale are rounded half to even. Long texts stay as they are.
 func ConvertLossy(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
-	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !Timed(n) {
-		if i, ok := truncated(v); ok {
-			v, n = narrow(p.Type.Primitive, i), nil
+	if _, _, bounded := p.Type.Primitive.Bounds(); bounded && !IsTime(n) {
+		if i, ok := truncateToInteger(v); ok {
+			v, n = wrapInteger(p.Type.Primitive, i), nil
 		}
 	}
 	c, err := Convert(p, n, v)
 	if err == nil && c.Type == edm.Decimal && p.Scale >= 0 && !p.VariableScale && len(c.Text) < maxScale {
-		c.Text = rounded(c.Text, p.Scale)
+		c.Text = roundDecimal(c.Text, p.Scale)
 	}
 	return c, err
 }
 
-func truncated(v any) (int64, bool) {
+func truncateToInteger(v any) (int64, bool) {
 	switch x := v.(type) {
 	case float32:
 		return int64(x), finite(float64(x))
 	case float64:
 		return int64(x), finite(x)
 	}
-	return whole(v)
+	return toInteger(v)
 }
 
-func narrow(t edm.Primitive, i int64) int64 {
+func wrapInteger(t edm.Primitive, i int64) int64 {
 	switch t {
 	case edm.SByte:
 		return int64(int8(i))
@@ -120,8 +118,7 @@ func narrow(t edm.Primitive, i int64) int64 {
 	return i
 }
 
-// rounded cuts a decimal to a scale.
-func rounded(text string, scale int) string {
+func roundDecimal(text string, scale int) string {
 	_, after, _ := strings.Cut(text, ".")
 	if len(after) <= scale {
 		return text
@@ -137,6 +134,6 @@ func rounded(text string, scale int) string {
 	if order := twice.Cmp(unit); order > 0 || order == 0 && quotient.Bit(0) == 1 {
 		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))
 	}
-	out, _ := pointed(quotient.String(), scale)
+	out, _ := insertPoint(quotient.String(), scale)
 	return out
 }

@@ -53,7 +53,7 @@ func TestLimits(t *testing.T) {
 			}
 			return c.Text
 		}
-		if found := show(value.ConvertWithin(&c.property, nil, c.v)); found != c.within {
+		if found := show(value.ConvertChecked(&c.property, nil, c.v)); found != c.within {
 			t.Errorf("%s of %v: expected %s, found %s", c.property.Type.Primitive, c.v, c.within, found)
 		}
 		if found := show(value.ConvertLossy(&c.property, nil, c.v)); found != c.lossy {

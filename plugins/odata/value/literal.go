@@ -12,14 +12,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// Literal makes a literal of a property's type of what a user wrote in a setting: as it is, or as it would stand in a
-// URL, such as `2024-01-31`, `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a
-// *[MisfitError] that says what the type takes.
+// Literal parses a value that a user wrote in a setting, plain or as in a URL: `2024-01-31`,
+// `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a *[ConversionError] that
+// names the accepted forms.
 func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	t := p.Type.Primitive
-	wrong := &MisfitError{Expected: Takes(t), Found: strconv.Quote(cut(text))}
+	wrong := &ConversionError{Expected: AcceptedForms(t), Found: strconv.Quote(shorten(text))}
 	if t == edm.NotPrimitive {
-		return uri.Literal{}, &MisfitError{Expected: "a property of a primitive type", Found: p.Type.Name}
+		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: p.Type.Name}
 	}
 	plain := text
 	if inner, ok := unquoted(t, text); ok {
@@ -34,20 +34,20 @@ func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	return uri.Literal{Type: t, Text: out}, nil
 }
 
-// maxDigits is far more than any decimal has, and few enough to compare with.
+// maxDigits exceeds all real decimals, and limits the cost of comparing.
 const maxDigits = 1000
 
-// maxShown is how much of a value an error repeats, in bytes.
-const maxShown = 60
+// maxQuote limits how many bytes of a value an error repeats.
+const maxQuote = 60
 
-func cut(s string) string {
-	if len(s) > maxShown {
-		return strings.ToValidUTF8(s[:maxShown], "") + "..."
+func shorten(s string) string {
+	if len(s) > maxQuote {
+		return strings.ToValidUTF8(s[:maxQuote], "") + "..."
 	}
 	return s
 }
 
-// unquoted is the text of a literal that is written as in a URL; of other types than the property's it is none.
+// unquoted returns the text of a URL literal. ok is false if the literal has another type.
 func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
 	s := strings.TrimSpace(text)
 	if strings.HasSuffix(s, "'") {
@@ -67,8 +67,8 @@ func unquoted(t edm.Primitive, text string) (plain string, ok bool) {
 	return "", false
 }
 
-// Takes says which texts [Literal] takes for a type.
-func Takes(t edm.Primitive) string {
+// AcceptedForms describes the texts that [Literal] accepts for a type.
+func AcceptedForms(t edm.Primitive) string {
 	switch t {
 	case edm.Boolean:
 		return "true or false (Edm.Boolean)"
@@ -100,7 +100,6 @@ func Takes(t edm.Primitive) string {
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
-// canonical is a value as Atom writes it.
 func canonical(t edm.Primitive, s string) (string, bool) {
 	switch t {
 	case edm.Boolean:
@@ -122,7 +121,7 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 	case edm.Guid:
 		return s, edm.IsGUID(s)
 	case edm.DateTime, edm.DateTimeOffset:
-		return moment(s, t == edm.DateTimeOffset)
+		return dateTime(s, t == edm.DateTimeOffset)
 	case edm.Time:
 		return timeOfDay(s)
 	case edm.Binary:
@@ -132,9 +131,9 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 	return s, true
 }
 
-// moment writes a point in time with as many digits of the second as it has, up to 7. Edm.DateTime has no zone: a text
-// that has one is moved to UTC. Edm.DateTimeOffset has one: a text without is in UTC.
-func moment(s string, zoned bool) (string, bool) {
+// dateTime formats a point in time with up to 7 digits of the second. For Edm.DateTime, which has no zone, it converts
+// to UTC; an Edm.DateTimeOffset without zone is in UTC.
+func dateTime(s string, zoned bool) (string, bool) {
 	if len(s) > 10 && s[10] == ' ' {
 		s = s[:10] + "T" + s[11:]
 	}
@@ -142,29 +141,27 @@ func moment(s string, zoned bool) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return iso(ms, ticks, zoned)
+	return isoTime(ms, ticks, zoned)
 }
 
-// timeOfDay writes a time of day as a duration.
 func timeOfDay(s string) (string, bool) {
 	if strings.HasPrefix(s, "PT") {
 		_, ok := durationTicks(s)
 		return s, ok
 	}
-	var m datetime.Moment
+	var m datetime.DateTime
 	ok := m.Parse([]byte("1970-01-01T"+s)) && !m.Rounded && !m.Zoned
 	return duration(m.Wall*datetime.TicksPerMilli + m.Ticks), ok
 }
 
-// durationTicks reads PT12H34M56.7S, with at most 7 digits after the point, in units of 100 ns.
 func durationTicks(s string) (int64, bool) {
 	ticks, rounded, ok := datetime.TimeOfDay([]byte(s))
 	_, fraction, _ := strings.Cut(s, ".")
 	return ticks, ok && !rounded && !strings.Contains(s, ",") && len(fraction) <= len("1234567S")
 }
 
-// Compare orders two values of a type, given as Atom writes them: texts by their bytes, Guids without regard to case,
-// dates as points in time. ok: both could be read.
+// Compare orders two values in Atom's form: texts by bytes, Guids without case, dates as points in time. ok is false if
+// one is invalid.
 func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	switch t {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
@@ -200,9 +197,9 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	return strings.Compare(a, b), true
 }
 
-// SameDecimal is a decimal as all are written that are the same number: without a plus sign, zeros in front, and zeros
-// after the point. What is no decimal stays.
-func SameDecimal(s string) string {
+// NormalizeDecimal removes the plus sign, leading zeros, and zeros at the end of the fraction. It returns invalid text
+// unchanged.
+func NormalizeDecimal(s string) string {
 	if !isDecimal(s) {
 		return s
 	}
@@ -223,8 +220,8 @@ func SameDecimal(s string) string {
 	return sign + digits
 }
 
-// SameTime is a time of day, PT1H30M, as all are written that are the same, in units of 100 ns. What is none stays.
-func SameTime(s string) string {
+// NormalizeTime formats a duration such as PT1H30M with the resolution of 100 ns. It returns invalid text unchanged.
+func NormalizeTime(s string) string {
 	if ticks, ok := durationTicks(s); ok {
 		return strconv.FormatInt(ticks, 10)
 	}

@@ -104,7 +104,7 @@ func FuzzLiteral(f *testing.F) {
 		}
 		l, err := Literal(property(primitive), text)
 		if err != nil {
-			if primitive != edm.NotPrimitive && !strings.Contains(err.Error(), Takes(primitive)) {
+			if primitive != edm.NotPrimitive && !strings.Contains(err.Error(), AcceptedForms(primitive)) {
 				t.Errorf("%v %q: %v", primitive, text, err)
 			}
 			return

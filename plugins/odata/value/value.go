@@ -1,5 +1,5 @@
-// Package value turns values of Kafka Connect into values of OData v2: for key predicates, filters and bodies. Values
-// come as the trees of package connectdata, structured or dynamic.
+// Package value converts Kafka Connect values to OData v2 values for key predicates, filters and bodies. Its input is
+// values of package connectdata, with or without schema.
 package value
 
 import (
@@ -17,23 +17,21 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Converted is a value of a primitive type of EDM.
+// Converted is a value of a primitive EDM type.
 type Converted struct {
 	Type edm.Primitive
-	// Text is the value as Atom writes it.
+	// Text is the value in Atom's form.
 	Text string
-	// Millis are those since 1970 of a DateTime or DateTimeOffset, Ticks the units of 100 ns after them, which JSON
-	// can't say.
+	// Millis since 1970 of a DateTime or DateTimeOffset, and the units of 100 ns after them, which JSON cannot express.
 	Millis, Ticks int64
 }
 
-// MisfitError is a value that an EDM type can't hold.
-type MisfitError struct{ Expected, Found string }
+// ConversionError reports a value that an EDM type cannot hold.
+type ConversionError struct{ Expected, Found string }
 
-func (e *MisfitError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
+func (e *ConversionError) Error() string { return "expected " + e.Expected + ", found " + e.Found }
 
-// Text reads the structured value of a node at the start of b as a primitive type, and returns its size. A null is an
-// error.
+// Text reads a value with schema at the start of b and returns its text and size. A null is an error.
 func Text(t edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text string, size int, err error) {
 	v, size, err := connectdata.Read(nodes, node, b)
 	if err != nil {
@@ -43,9 +41,9 @@ func Text(t edm.Primitive, nodes []wit.SchemaNode, node uint32, b []byte) (text 
 	return c.Text, size, err
 }
 
-// Convert makes a property's value of a value that isn't null, by the overview's table of types; n is the value's node,
-// nil for dynamic values. Beyond the table, text is taken for any type that it can be read as: values without schema
-// have no other way to say a decimal or a date. Nothing is cut or rounded: what doesn't fit is a *[MisfitError].
+// Convert converts a non-null value to a property's type. n is the value's schema node, nil for schemaless values. It
+// also parses text for every type, because schemaless values cannot express decimals and dates otherwise. It never
+// truncates or rounds: values that do not fit return a *[ConversionError].
 func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 	c := Converted{Type: p.Type.Primitive}
 	var ok bool
@@ -63,34 +61,34 @@ func Convert(p *edm.Property, n *wit.SchemaNode, v any) (Converted, error) {
 		c.Text = trimScale(c.Text, p.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
 		if c.Millis, c.Ticks, ok = instant(v, n); ok {
-			c.Text, ok = iso(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
+			c.Text, ok = isoTime(c.Millis, c.Ticks, c.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
-		c.Text, ok = clock(v, n)
+		c.Text, ok = timeOfDayText(v, n)
 	case edm.Binary:
 		c.Text, ok = binary(v)
 	default:
 		c.Text, ok = v.(string)
 	}
 	if !ok {
-		return c, &MisfitError{expected(c.Type, v), describe(v, n)}
+		return c, &ConversionError{expected(c.Type, v), describe(v, n)}
 	}
 	return c, nil
 }
 
-// expected is what an error says of a type, with the form of texts where one comes near it.
+// expected describes a type in an error, with the form of texts if the value is similar.
 func expected(t edm.Primitive, v any) string {
 	text, ok := v.(string)
 	switch {
 	case ok && strings.HasPrefix(text, "/Date(") && (t == edm.DateTime || t == edm.DateTimeOffset):
 		return t.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
 	case ok && t == edm.Time:
-		return Takes(t)
+		return AcceptedForms(t)
 	}
 	return t.String()
 }
 
-// AppendJSON writes the value as verbose JSON does: Int64 and Decimal are strings, dates \/Date(…)\/ in UTC.
+// AppendJSON appends the value in verbose JSON: Int64 and Decimal as strings, dates as \/Date(…)\/ in UTC.
 func (c *Converted) AppendJSON(dst []byte) []byte {
 	switch c.Type {
 	case edm.Boolean, edm.Byte, edm.SByte, edm.Int16, edm.Int32:
@@ -116,8 +114,8 @@ func logical(n *wit.SchemaNode) string {
 	return *n.Name
 }
 
-// whole is an integer without logical meaning.
-func whole(v any) (int64, bool) {
+// toInteger accepts integers without logical type.
+func toInteger(v any) (int64, bool) {
 	switch x := v.(type) {
 	case int8:
 		return int64(x), true
@@ -143,21 +141,21 @@ func boolean(v any) (string, bool) {
 
 func integer(t edm.Primitive, v any, n *wit.SchemaNode) (string, bool) {
 	least, most, _ := t.Bounds()
-	i, ok := whole(v)
+	i, ok := toInteger(v)
 	if s, isText := v.(string); isText {
 		var err error
 		i, err = strconv.ParseInt(s, 10, 64)
 		ok = err == nil
 	}
 	if f, isFloat := v.(float64); isFloat && n == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		// Without schema every number of JSON may come as a float.
+		// Schemaless JSON numbers may arrive as floats.
 		i, ok = int64(f), true
 	}
-	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !Timed(n)
+	return strconv.FormatInt(i, 10), ok && i >= least && i <= most && !IsTime(n)
 }
 
-// Timed reports whether a node's integers are dates or times.
-func Timed(n *wit.SchemaNode) bool {
+// IsTime reports whether a node's integers are dates or times.
+func IsTime(n *wit.SchemaNode) bool {
 	switch logical(n) {
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
@@ -202,7 +200,7 @@ func float(v any, n *wit.SchemaNode, bits int) (string, bool) {
 	return strconv.FormatFloat(f, 'g', -1, bits), true
 }
 
-// floatText is a text as a number that JSON takes too: as it is where it is one, else written again.
+// floatText returns a number in a form that JSON accepts.
 func floatText(s string) (string, bool) {
 	if s == "NaN" || s == "INF" || s == "-INF" {
 		return s, true
@@ -217,8 +215,8 @@ func floatText(s string) (string, bool) {
 	return strconv.FormatFloat(f, 'g', -1, 64), true
 }
 
-// isJSONNumber reports whether JSON has a number that Go reads: one without a plus sign or zeros in front, and
-// with digits on both sides of its point.
+// isJSONNumber reports whether a number that Go can parse is valid in JSON: no plus sign, no leading zeros, digits on
+// both sides of the point.
 func isJSONNumber(s string) bool {
 	s = strings.TrimPrefix(s, "-")
 	end := strings.IndexAny(s, ".eE")
@@ -233,8 +231,8 @@ func isJSONNumber(s string) bool {
 }
 
 func decimal(v any, n *wit.SchemaNode) (string, bool) {
-	if i, ok := whole(v); ok {
-		return strconv.FormatInt(i, 10), !Timed(n)
+	if i, ok := toInteger(v); ok {
+		return strconv.FormatInt(i, 10), !IsTime(n)
 	}
 	switch x := v.(type) {
 	case float32:
@@ -242,7 +240,7 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
 	case connectdata.Decimal:
-		return pointed(x.Unscaled.String(), int(x.Scale))
+		return insertPoint(x.Unscaled.String(), int(x.Scale))
 	case []byte:
 		if logical(n) != wit.NameDecimal {
 			return "", false
@@ -252,16 +250,15 @@ func decimal(v any, n *wit.SchemaNode) (string, bool) {
 			for _, b := range x[1:] {
 				small = small<<8 | int64(b)
 			}
-			return pointed(strconv.FormatInt(small, 10), scale(n))
+			return insertPoint(strconv.FormatInt(small, 10), scale(n))
 		}
-		return pointed(connectdata.Unscaled(x).String(), scale(n))
+		return insertPoint(connectdata.Unscaled(x).String(), scale(n))
 	case string:
 		return decimalText(x), isDecimal(x)
 	}
 	return "", false
 }
 
-// decimalText is a decimal without a plus sign, and with digits on both sides of its point.
 func decimalText(s string) string {
 	sign, digits := "", strings.TrimPrefix(s, "+")
 	if rest, negative := strings.CutPrefix(digits, "-"); negative {
@@ -275,7 +272,7 @@ func decimalText(s string) string {
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
-// isDecimal takes digits with a sign and a point; exponents would have to be resolved.
+// isDecimal rejects exponents, which would have to be resolved.
 func isDecimal(s string) bool {
 	digits := strings.TrimLeft(s, "+-")
 	if len(s)-len(digits) > 1 {
@@ -295,11 +292,10 @@ func scale(n *wit.SchemaNode) int {
 	return 0
 }
 
-// maxScale bounds the zeros that a scale can ask for.
+// maxScale limits the zeros that a scale can add.
 const maxScale = 1000
 
-// pointed writes an unscaled value with its point.
-func pointed(digits string, scale int) (string, bool) {
+func insertPoint(digits string, scale int) (string, bool) {
 	if scale > maxScale || scale < -maxScale {
 		return "", false
 	}
@@ -318,7 +314,7 @@ func pointed(digits string, scale int) (string, bool) {
 	return sign + digits[:len(digits)-scale] + "." + digits[len(digits)-scale:], true
 }
 
-// trimScale drops zeros after the scale of the property, which services refuse as too many digits.
+// trimScale drops zeros after the property's scale: services reject them as too many digits.
 func trimScale(text string, scale int) string {
 	point := strings.IndexByte(text, '.')
 	if point < 0 || scale < 0 {
@@ -332,16 +328,16 @@ func trimScale(text string, scale int) string {
 
 const ticksOfMinute = 60 * 1000 * datetime.TicksPerMilli
 
-// count is what a node's integers count: units of which so many are a millisecond, or days where that is 0; since 1970
-// or, of a time of day, since midnight.
-type count struct {
+// timeUnit is the unit of a node's integers: perMilli per millisecond, or days if zero. They count from 1970 or, for a
+// clock, from midnight.
+type timeUnit struct {
 	perMilli int64
 	clock    bool
 }
 
-// counts are the logical names of Kafka Connect, of Debezium, and of Avro as its converter hands them on. Of local
-// timestamps, which have no zone, EDM's points in time get the same digits.
-var counts = map[string]count{
+// timeUnits are the logical types of Kafka Connect, Debezium and Confluent's Avro converter. Local timestamps are
+// treated like UTC.
+var timeUnits = map[string]timeUnit{
 	wit.NameDate: {0, false}, wit.NameTime: {1, true}, wit.NameTimestamp: {1, false},
 	"io.debezium.time.Date": {0, false}, "io.debezium.time.Time": {1, true}, "io.debezium.time.MicroTime": {1000, true},
 	"io.debezium.time.NanoTime": {1_000_000, true}, "io.debezium.time.Timestamp": {1, false},
@@ -351,14 +347,13 @@ var counts = map[string]count{
 	"local-timestamp-nanos": {1_000_000, false},
 }
 
-// ticks are the units of 100 ns after a millisecond of so many units; ok: nothing is left of them.
-func (c count) ticks(rest int64) (ticks int64, ok bool) {
+// ticks converts units after a full millisecond to units of 100 ns. ok is false for a remainder.
+func (c timeUnit) ticks(rest int64) (ticks int64, ok bool) {
 	ns := rest * (1_000_000 / c.perMilli)
 	return ns / 100, ns%100 == 0
 }
 
-// instant reads a point in time: an integer by its logical name, milliseconds where it has none, ISO text, or /Date(…)/
-// as JSON has it.
+// instant reads a point in time: an integer of a logical type, else in milliseconds, or ISO text, or /Date(…)/.
 func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 	switch x := v.(type) {
 	case connectdata.Instant:
@@ -366,8 +361,8 @@ func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 	case string:
 		return parseInstant(x)
 	}
-	i, ok := whole(v)
-	c, known := counts[logical(n)]
+	i, ok := toInteger(v)
+	c, known := timeUnits[logical(n)]
 	switch _, long := v.(int64); {
 	case !ok, c.clock, !known && (!long || logical(n) != ""):
 		return 0, 0, false
@@ -381,28 +376,26 @@ func instant(v any, n *wit.SchemaNode) (millis, ticks int64, ok bool) {
 	return millis, ticks, ok
 }
 
-// parseInstant reads a point in time in milliseconds since 1970 and ticks. Of /Date(…)/ it takes those in UTC alone.
+// parseInstant accepts /Date(…)/ in UTC only.
 func parseInstant(s string) (millis, ticks int64, ok bool) {
-	var m datetime.Moment
+	var m datetime.DateTime
 	ok = m.Parse([]byte(s)) && !m.Rounded && (m.Offset == 0 || s[0] != '/')
 	return m.UTC(), m.Ticks, ok
 }
 
-// floor divides so that the rest isn't negative.
 func floor(n, by int64) (quotient, rest int64) {
 	rest = (n%by + by) % by
 	return (n - rest) / by, rest
 }
 
-// iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
-func iso(ms, ticks int64, zoned bool) (string, bool) {
+// isoTime formats a point in time in UTC, with a Z if the type has a zone. ok is false outside of the years 1 to 9999.
+func isoTime(ms, ticks int64, zoned bool) (string, bool) {
 	if ms < datetime.FirstMs || ms > datetime.LastMs {
 		return "", false
 	}
 	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), ms, ticks, zoned)), true
 }
 
-// appendISO is iso for a point in time that fits.
 func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
 	t := time.UnixMilli(ms).UTC().Add(time.Duration(ticks) * 100)
 	year, month, day := t.Date()
@@ -422,7 +415,6 @@ func appendISO(dst []byte, ms, ticks int64, zoned bool) []byte {
 	return dst
 }
 
-// digits appends the last so many digits of a number.
 func digits(dst []byte, n, count int) []byte {
 	for range count {
 		dst = append(dst, '0')
@@ -434,9 +426,9 @@ func digits(dst []byte, n, count int) []byte {
 	return dst
 }
 
-// clock reads a time of day: that of a point in time, an integer by its logical name, milliseconds of the day where it
-// has none, or ISO text.
-func clock(v any, n *wit.SchemaNode) (string, bool) {
+// timeOfDayText reads the time of day of a point in time, an integer of a logical type, else in milliseconds, or ISO
+// text.
+func timeOfDayText(v any, n *wit.SchemaNode) (string, bool) {
 	if x, ok := v.(string); ok {
 		if !strings.HasPrefix(x, "PT") {
 			return timeOfDay(x)
@@ -444,8 +436,8 @@ func clock(v any, n *wit.SchemaNode) (string, bool) {
 		return x, len(x) > 3
 	}
 	millis, ticks, ok := instant(v, n)
-	i, plain := whole(v)
-	if c := counts[logical(n)]; c.clock && plain {
+	i, plain := toInteger(v)
+	if c := timeUnits[logical(n)]; c.clock && plain {
 		var rest int64
 		millis, rest = floor(i, c.perMilli)
 		ticks, ok = c.ticks(rest)
@@ -458,17 +450,16 @@ func clock(v any, n *wit.SchemaNode) (string, bool) {
 	return duration(ticks + millis*datetime.TicksPerMilli), true
 }
 
-// duration writes a time of day.
 func duration(ticks int64) string {
-	text := "PT" + two(ticks/(60*ticksOfMinute)) + "H" + two(ticks/ticksOfMinute%60) + "M" +
-		two(ticks/(1000*datetime.TicksPerMilli)%60)
+	text := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
+		twoDigits(ticks/(1000*datetime.TicksPerMilli)%60)
 	if rest := ticks % (1000 * datetime.TicksPerMilli); rest > 0 {
 		text += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+rest, 10)[1:], "0")
 	}
 	return text + "S"
 }
 
-func two(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
+func twoDigits(n int64) string { return strconv.FormatInt(100+n, 10)[1:] }
 
 func binary(v any) (string, bool) {
 	switch x := v.(type) {
@@ -481,7 +472,6 @@ func binary(v any) (string, bool) {
 	return "", false
 }
 
-// describe names a value for an error; its text is cut.
 func describe(v any, n *wit.SchemaNode) string {
 	name := "a value"
 	switch x := v.(type) {
@@ -506,11 +496,11 @@ func describe(v any, n *wit.SchemaNode) string {
 	case connectdata.Struct, connectdata.Nested:
 		name = "a struct"
 	case connectdata.Decimal:
-		name = "decimal " + cut(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
+		name = "decimal " + shorten(x.Unscaled.String()+"e"+strconv.Itoa(-int(x.Scale)))
 	case connectdata.Instant:
 		name = "a date"
 	default:
-		if i, ok := whole(v); ok {
+		if i, ok := toInteger(v); ok {
 			name = "integer " + strconv.FormatInt(i, 10)
 		}
 	}

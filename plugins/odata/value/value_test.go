@@ -110,7 +110,7 @@ func TestConvert(t *testing.T) {
 }
 
 // What is refused says which texts are taken.
-func TestMisfitsNameTheForm(t *testing.T) {
+func TestConversionErrorsNameTheForm(t *testing.T) {
 	for _, c := range []struct {
 		typ         edm.Primitive
 		value, want string

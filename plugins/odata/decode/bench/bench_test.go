@@ -46,7 +46,7 @@ func buildGuest(tags string) ([]byte, error) {
 	return compiled("build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-tags="+tags, "./guest")
 }
 
-// compiled is what a go command makes for Wasm, after the kernels were assembled.
+// compiled returns the output of a go command for Wasm, after assembling the kernels.
 func compiled(args ...string) ([]byte, error) {
 	if err := guesttest.Kernels(); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
 	return shape.JSON(v), decode.NewJSON(shape.Layout)
 }
 
-// anchor is what a plain program does with a page natively: encoding/json into a map, or all tokens of encoding/xml. No
+// anchor processes a page like a plain program, natively: encoding/json into a map, or all tokens of encoding/xml. No
 // value is converted.
 func anchor(atom bool, doc []byte) {
 	if !atom {

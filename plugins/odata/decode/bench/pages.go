@@ -16,10 +16,10 @@ import (
 // Shape is a kind of page.
 type Shape struct {
 	Name   string
-	Layout *decode.RowLayout
+	Layout *decode.RowSchema
 	// rows of text values, by column; nil is null
 	rows [][]*string
-	// items are those of the expanded feed Items, if the layout has one as its last column.
+	// items are those of the expanded feed Items, if the last column is one.
 	items [][][]*string
 }
 
@@ -30,9 +30,9 @@ func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows)}
 }
 
-// Layouts are the layouts of the shapes.
-func Layouts() []*decode.RowLayout {
-	var all []*decode.RowLayout
+// Layouts returns the row schemas of the shapes.
+func Layouts() []*decode.RowSchema {
+	var all []*decode.RowSchema
 	for _, s := range Shapes(0) {
 		all = append(all, s.Layout)
 	}
@@ -43,14 +43,14 @@ func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
 
-func finish(name string, columns []decode.Column) *decode.RowLayout {
-	l := &decode.RowLayout{Name: name, Columns: columns, Visible: len(columns), Keys: []int{0}, KeySchema: 1,
+func finish(name string, columns []decode.Column) *decode.RowSchema {
+	l := &decode.RowSchema{Name: name, Columns: columns, ValueColumns: len(columns), Keys: []int{0}, KeySchema: 1,
 		ValueSchema: 2,
-		Known:       []string{"Customer"}}
+		Ignored:     []string{"Customer"}}
 	if columns[len(columns)-1].Name != "Items" {
-		l.Known = append(l.Known, "Items")
+		l.Ignored = append(l.Ignored, "Items")
 	}
-	if err := l.Ready(); err != nil {
+	if err := l.Init(); err != nil {
 		panic(err)
 	}
 	return l
@@ -102,12 +102,13 @@ func long(rows int) Shape {
 
 func expanded(rows int) Shape {
 	s := orders(rows)
-	item := &decode.RowLayout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", edm.Int32,
+	item := &decode.RowSchema{Name: "Demo.Item", ValueColumns: 4, Columns: []decode.Column{column("Position", edm.Int32,
 		false),
 		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
 			true)}}
-	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true,
-		Nested: item})
+	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Kind: decode.NavigationToMany,
+		Optional: true,
+		Nested:   item})
 	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
 	r := rand.New(rand.NewSource(4))
 	for range rows {
@@ -123,7 +124,7 @@ func expanded(rows int) Shape {
 var words = []string{"Rotterdam", "Alfreds Futterkiste", "Graz", "Berglunds snabb", "Lyon", "Ottilies",
 	"Rua do Mercado", "Helvetia 47"}
 
-func values(r *rand.Rand, l *decode.RowLayout, row int, nulls float64, longText int) []*string {
+func values(r *rand.Rand, l *decode.RowSchema, row int, nulls float64, longText int) []*string {
 	out := make([]*string, len(l.Columns))
 	for i := range l.Columns {
 		c := &l.Columns[i]

@@ -6,34 +6,33 @@ import (
 	"unsafe"
 )
 
-// quotient is u divided by the power of ten at p+i, as bits.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {
 	return math.Float64bits(float64(u) / *(*float64)(unsafe.Add(p, i)))
 }
 
-// stops has the high bit of the first byte that is one of the [Stops]; bytes above it may be wrong.
+// stops sets the high bit of the first byte that is one of the [Stops]; higher bytes may be wrong.
 func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// unlike is not 0 where another text than the mark's stands at p. It compares the first 24 bytes at once, which is all
-// there is of most marks, then the rest where there is one. first masks the first word.
-func unlike(in unsafe.Pointer, p int, m *Mark, first uint64) uint64 {
-	d := (Load(in, p)^m.Parts[0])&m.Parts[1]&first | (Load(in, p+8)^m.Parts[2])&m.Parts[3] |
-		(Load(in, p+16)^m.Parts[4])&m.Parts[5] | m.Bias
+// mismatch is not zero if another text than the pattern's is at p. Most patterns fit into the first 24 bytes. first
+// masks the first word.
+func mismatch(in unsafe.Pointer, p int, m *Pattern, first uint64) uint64 {
+	d := (Load(in, p)^m.Words[0])&m.Words[1]&first | (Load(in, p+8)^m.Words[2])&m.Words[3] |
+		(Load(in, p+16)^m.Words[4])&m.Words[5] | m.Disabled
 	if d == 0 && m.Size > 24 {
-		d = (Load(in, p+24)^m.Parts[6])&m.Parts[7] |
-			(Load(in, p+32)^m.Parts[8])&m.Parts[9] |
-			(Load(in, p+40)^m.Parts[10])&m.Parts[11] |
-			(Load(in, p+48)^m.Parts[12])&m.Parts[13] |
-			(Load(in, p+56)^m.Parts[14])&m.Parts[15] |
-			(Load(in, p+64)^m.Parts[16])&m.Parts[17] |
-			(Load(in, p+72)^m.Parts[18])&m.Parts[19]
+		d = (Load(in, p+24)^m.Words[6])&m.Words[7] |
+			(Load(in, p+32)^m.Words[8])&m.Words[9] |
+			(Load(in, p+40)^m.Words[10])&m.Words[11] |
+			(Load(in, p+48)^m.Words[12])&m.Words[13] |
+			(Load(in, p+56)^m.Words[14])&m.Words[15] |
+			(Load(in, p+64)^m.Words[16])&m.Words[17] |
+			(Load(in, p+72)^m.Words[18])&m.Words[19]
 	}
 	return d
 }
 
-// number writes a number as wit/encoding.md has it (zigzag, seven bits a byte) and returns the place after it.
+// number writes a zigzag varint (wit/encoding.md) and returns the offset after it.
 func number(p unsafe.Pointer, i int, v int) int {
 	u := uint64(v<<1 ^ v>>63)
 	if u < 0x80 {
@@ -49,7 +48,7 @@ func number(p unsafe.Pointer, i int, v int) int {
 		Store(p, i, u)
 		return i + 1
 	}
-	// divided by 7
+	// divides by 7
 	n := (bits.Len64(u) + 6) * 37 >> 8
 	u = u&0x0fffffff | u&0x00fffffff0000000<<4
 	u = u&0x00003fff00003fff | u&0x0fffc0000fffc000<<2
@@ -58,7 +57,7 @@ func number(p unsafe.Pointer, i int, v int) int {
 	return i + n
 }
 
-// unscaled writes the unscaled value of a Decimal: the number of bytes, then two's complement, big-endian, shortest.
+// unscaled writes the unscaled value of a Decimal: the number of bytes, then the shortest big-endian two's complement.
 func unscaled(p unsafe.Pointer, i int, v int) int {
 	n := (bits.Len64(uint64(v^v>>63)) + 8) >> 3
 	Store(p, i, uint64(n)<<1)
@@ -79,9 +78,9 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 			return 0, 0
 		}
 		w = w << (64 - m)
-		return eight(w), int(m >> 3)
+		return eightDigits(w), int(m >> 3)
 	}
-	v := eight(w)
+	v := eightDigits(w)
 	w = Load(p, i+8) ^ Zeros
 	m = Nondigits(w)
 	if m != 0 {
@@ -90,9 +89,9 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 			return v, 8
 		}
 		w = w << (64 - m)
-		return v*Load(powers, int(m)) + eight(w), 8 + int(m>>3)
+		return v*Load(powers, int(m)) + eightDigits(w), 8 + int(m>>3)
 	}
-	v = v*1e8 + eight(w)
+	v = v*1e8 + eightDigits(w)
 	for m = 16; m < 19; m++ {
 		w = uint64(Byte(p, i+int(m))) - '0'
 		if w > 9 {
@@ -105,14 +104,14 @@ func digits(powers, p unsafe.Pointer, i int) (uint64, int) {
 	return v, 19
 }
 
-// eight is the number of eight digits, '0' taken out of each; the first digit is in the lowest byte.
-func eight(w uint64) uint64 {
+// eightDigits parses eight digits with '0' subtracted; the first digit is in the lowest byte.
+func eightDigits(w uint64) uint64 {
 	return ((w*10+w>>8)&0x000000ff000000ff*0x000f424000000064 +
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match, from n on: it returns the place after what matches, 0 for none. Here the place is no address of 32
-// bits, as the registers of those are taken.
+// match is Match from n on. It returns the offset after the match, or zero. The offset is no 32-bit address, since
+// those registers are taken.
 func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	for {
 		head := Load(at, 0)
@@ -147,7 +146,7 @@ func match(src unsafe.Pointer, n int, at unsafe.Pointer) int {
 	}
 }
 
-// invalid is not 0 if n bytes at i are not UTF-8; XML: or hold U+FFFE or U+FFFF.
+// invalid is not zero if n bytes at i are not UTF-8 or, in XML, contain U+FFFE or U+FFFF.
 func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	end := i + n
 	for i < end {
@@ -200,8 +199,8 @@ func invalid(p unsafe.Pointer, i, n int, xml int) int {
 	return 0
 }
 
-// Hash of a name of n bytes at p. A product's low bits say nothing of the last bytes of a word, which are all that tell
-// FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are taken.
+// Hash of a name of n bytes at p. The low bits of a product hardly depend on the last bytes of a word, which
+// distinguish FIELD01 from FIELD02: so the upper half is multiplied in, and the top bits are used.
 func Hash(in unsafe.Pointer, p, n int) uint64 {
 	w := Load(in, p)
 	if n < 8 {
@@ -218,8 +217,8 @@ func Hash(in unsafe.Pointer, p, n int) uint64 {
 // golden is 2^64 divided by the golden ratio.
 const golden = 0x9e3779b97f4a7c15
 
-// name finds the name of the member at p: in JSON the text in quotes after a comma (or what s.First says), in markup
-// that of a tag, after white space. It returns where the name begins and its length; that of the row's end is 0.
+// name finds the name of the member at p: in JSON the quoted text after a comma (or the byte that s.First masks), in
+// markup a tag's name after white space. It returns start and length; the length of the row's end is zero.
 func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	n := 0
 	if s.Markup == 0 {
@@ -243,7 +242,7 @@ func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	}
 	p++
 	for {
-		m := ends(Load(in, p+n))
+		m := endsName(Load(in, p+n))
 		if m != 0 {
 			return p, n + bits.TrailingZeros64(m)>>3
 		}
@@ -251,20 +250,18 @@ func name(s *Row, in unsafe.Pointer, p int) (int, int) {
 	}
 }
 
-// ends has the high bit of the first byte that ends the name of an element.
-func ends(x uint64) uint64 {
+func endsName(x uint64) uint64 {
 	return (((x ^ Ones*' ') - Ones) | ((x ^ Ones*'>') - Ones) | ((x ^ Ones*'/') - Ones) | (x - Ones)) &^ x & Highs
 }
 
-// pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i)) }
 
-// given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
-// returns the place in the arena, -1 if the row has the column already.
-func given(s *Row, c, o int) int {
+// beginColumn starts a column: it is in order, or null is written for the columns before it, or the row is out of
+// order. It returns the offset in the arena, or -1 if the row already has the column.
+func beginColumn(s *Row, c, o int) int {
 	touch(s)
 	k := s.Expected
-	if c > k && s.Mixed == 0 {
+	if c > k && s.OutOfOrder == 0 {
 		i := k
 		for i < c && Load(s.Optionals, i*8) != 0 {
 			i++
@@ -283,25 +280,24 @@ func given(s *Row, c, o int) int {
 	if Load(s.Stamps, c*8) == s.Stamp {
 		return -1
 	}
-	s.Mixed = 1
+	s.OutOfOrder = 1
 	return o
 }
 
-// Follows notes that e came after another entry than was expected.
+// Follows records that e followed another entry than expected.
 func Follows(before, e *Entry) {
 	if before.Candidate != e {
 		before.Candidate = e
 		before.Times = 0
 	}
 	before.Times++
-	if before.Times >= enough {
+	if before.Times >= minRepeats {
 		before.Next = e
 		before.Times = 0
 	}
 }
 
-// done notes where a column is.
-func done(s *Row, c, start, o int) {
+func endColumn(s *Row, c, start, o int) {
 	touch(s)
 	Store(s.Spans, c*16, uint64(start))
 	Store(s.Spans, c*16+8, uint64(o))
@@ -311,36 +307,36 @@ func done(s *Row, c, start, o int) {
 	}
 }
 
-// complete makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
-func complete(s *Row, p, o int) {
+// finishRow writes a row of the columns that end at o in the arena, and starts the next one.
+func finishRow(s *Row, p, o int) {
 	touch(s)
-	row := unsafe.Add(s.Rows, s.Made*rowBytes)
+	row := unsafe.Add(s.Rows, s.RowCount*rowBytes)
 	first := Load(s.Spans, s.KeyFirst)
 	end := uint64(o)
-	if s.Hidden >= 0 {
-		end = Load(s.Spans, s.Hidden)
+	if s.ValueEnd >= 0 {
+		end = Load(s.Spans, s.ValueEnd)
 	}
 	Store(row, 72, 0)
 	Store(row, 64, 0)
-	Store(row, 56, uint64(s.Start)|(end-uint64(s.Start))<<32)
-	Store(row, 48, s.ValueForm)
+	Store(row, 56, uint64(s.RowOutput)|(end-uint64(s.RowOutput))<<32)
+	Store(row, 48, s.ValueEncoding)
 	Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
-	Store(row, 32, s.KeyForm)
+	Store(row, 32, s.KeyEncoding)
 	Store(row, 24, ^uint64(0))
 	Store(row, 16, ^uint64(0))
 	Store(row, 8, 0xffffffff)
-	Store(row, 0, s.Origin)
-	s.Origin++
-	s.Made++
-	s.From = p
-	s.Start = o
+	Store(row, 0, s.RowIndex)
+	s.RowIndex++
+	s.RowCount++
+	s.RowText = p
+	s.RowOutput = o
 	s.Expected = 0
 	s.Stamp++
 	s.Before = s.Head
 }
 
-// seal writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
-func seal(arena unsafe.Pointer, o, n, width int) int {
+// writeLength writes the length of a text of n bytes if it needs the expected width, and returns zero otherwise.
+func writeLength(arena unsafe.Pointer, o, n, width int) int {
 	if n < 64 {
 		if width != 1 {
 			return 0
@@ -359,9 +355,10 @@ func seal(arena unsafe.Pointer, o, n, width int) int {
 	return 0
 }
 
-// scaled writes a number as a decimal, of so many digits before the point and so many places after it, and returns the
-// place after what it wrote; -1: it does not fit.
-func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places, negative int) int {
+// writeDecimal writes a number with these digits before and after the point as a decimal. It returns the offset after
+// it, or -1 if it does not fit.
+func writeDecimal(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint64, whole, places,
+	negative int) int {
 	touch(e)
 	for places > e.Scale {
 		if u%10 != 0 {
@@ -384,9 +381,9 @@ func scaled(powers unsafe.Pointer, e *Entry, arena unsafe.Pointer, o int, u uint
 	return unscaled(arena, o, v)
 }
 
-// iso reads yyyy-mm-ddThh:mm:ss, a fraction of up to nine digits and Z, as milliseconds since 1970. It returns the
-// place after it, -1: not for us.
-func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
+// isoTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z, as milliseconds since 1970. It returns the
+// offset after it, or -1 for other forms.
+func isoTime(s *Row, in unsafe.Pointer, p int) (int, int) {
 	ms := 0
 	{
 		a := Load(in, p)
@@ -402,8 +399,8 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 			return -1, 0
 		}
 		// d is yyyymmdd, b hhmmss00
-		d = eight(d)
-		b = eight(b)
+		d = eightDigits(d)
+		b = eightDigits(b)
 		a = d % 100
 		c = d / 100 % 100
 		d = d / 10000
@@ -454,8 +451,8 @@ func iso(s *Row, in unsafe.Pointer, p int) (int, int) {
 	return p, ms
 }
 
-// clock reads PThhHmmMssS as milliseconds of a day, which takes 11 bytes; -1: not for us.
-func clock(in unsafe.Pointer, p int) int {
+// timeOfDay reads PThhHmmMssS, 11 bytes, as milliseconds of the day. It returns -1 for other forms.
+func timeOfDay(in unsafe.Pointer, p int) int {
 	a := Load(in, p)
 	b := Load(in, p+8)
 	if a&0xff0000ff0000ffff != 'P'|'T'<<8|'H'<<32|'M'<<56 || b&0xff0000 != 'S'<<16 {
@@ -466,7 +463,7 @@ func clock(in unsafe.Pointer, p int) int {
 		return -1
 	}
 	// hhmmss00
-	a = eight(a)
+	a = eightDigits(a)
 	b = a/1000000*3600000 + a/10000%100*60000 + a/100%100*1000
 	if b >= 86400000 {
 		return -1
@@ -474,7 +471,7 @@ func clock(in unsafe.Pointer, p int) int {
 	return int(b)
 }
 
-// notGUID is not 0 if 36 characters are no GUID.
+// notGUID is not zero if 36 characters are no GUID.
 func notGUID(in unsafe.Pointer, p int) uint64 {
 	return (uint64(Byte(in, p+8)) ^ '-') | (uint64(Byte(in, p+13)) ^ '-') | (uint64(Byte(in,
 		p+18)) ^ '-') | (uint64(Byte(in, p+23)) ^ '-') |
@@ -482,7 +479,6 @@ func notGUID(in unsafe.Pointer, p int) uint64 {
 			hex(Load(in, p+19)&0xffffffff|Load(in, p+24)<<32)&hex(Load(in, p+28)) ^ Highs)
 }
 
-// putGUID copies 36 characters after their length.
 func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	Put(arena, o, 72)
 	Store(arena, o+1, Load(in, p))
@@ -493,9 +489,10 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// copied copies up to 32 bytes of a text, to the next stop. It returns where it ended, all bytes or'ed, and the stop as
-// a mask, 0: there was none.
-func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64, uint64) {
+// copyText copies up to 32 bytes of a text, to the next stop. It returns the end, all bytes or'ed, and the stop as a
+// mask.
+func copyText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, stop uint64) (int, int, uint64,
+	uint64) {
 	x := Load(in, p)
 	Store(arena, q, x)
 	m := stops(x, flip, Ones*0x21, stop)
@@ -532,13 +529,13 @@ func copied(in unsafe.Pointer, p int, arena unsafe.Pointer, q int, all, flip, st
 	return p + n, q + n, all | x, m
 }
 
-// quoted copies the text of a string of JSON, up to its end, to q. It returns the places after it, and all bytes
-// or'ed; at a byte that is not for us it stops, and q is 0.
-func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+// copyJSONString copies the text of a JSON string to q. It returns the offsets after both texts and all bytes or'ed. q
+// is zero if it reaches a byte that it cannot handle.
+func copyJSONString(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copied(in, p, arena, q, all, Ones*0x02, Ones*'\\')
+		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x02, Ones*'\\')
 		if m == 0 {
 			continue
 		}
@@ -559,12 +556,12 @@ func quoted(plain, in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, 
 	}
 }
 
-// marked is quoted for the text of an element.
-func marked(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
+// copyXMLText is copyJSONString for the text of an element.
+func copyXMLText(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, uint64) {
 	all := uint64(0)
 	for {
 		m := uint64(0)
-		p, q, all, m = copied(in, p, arena, q, all, Ones*0x06, Ones*'<')
+		p, q, all, m = copyText(in, p, arena, q, all, Ones*0x06, Ones*'<')
 		if m == 0 {
 			continue
 		}
@@ -582,8 +579,8 @@ func marked(in unsafe.Pointer, p int, arena unsafe.Pointer, q int) (int, int, ui
 	}
 }
 
-// entity is the character that a text stands for which begins with an ampersand, and the length of that text; a line
-// end or a tab stands for itself. 0: it is not for us.
+// entity returns the character for an entity, line end or tab, and the length of its text. Zero means that the plain
+// parser must read it.
 func entity(x uint64) (uint64, int) {
 	c := x & 0xff
 	if c == '\n' || c == '\t' {
@@ -607,50 +604,49 @@ func entity(x uint64) (uint64, int) {
 	return 0, 0
 }
 
-// texts copies a text to o, after its length. It returns the places after both texts; -1 and why not.
-func texts(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+// readText copies a text to o after its length. It returns the offsets after both texts, or -1 and the reason.
+func readText(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	q := 0
 	all := uint64(0)
-	if e.Kind == Quoted {
-		p, q, all = quoted(s.Plain, in, p, arena, o+e.Width)
+	if e.Kind == JSONString {
+		p, q, all = copyJSONString(s.Escapes, in, p, arena, o+e.Width)
 	} else {
-		p, q, all = marked(in, p, arena, o+e.Width)
+		p, q, all = copyXMLText(in, p, arena, o+e.Width)
 	}
 	if q == 0 {
 		if Byte(in, p) == 0 {
 			s.P = p
-			return -1, Cut
+			return -1, Truncated
 		}
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	touch(e)
 	n := q - o - e.Width
 	if all&Highs != 0 {
 		if invalid(arena, q-n, n, e.Kind) != 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 	}
-	if seal(arena, o, n, e.Width) == 0 {
+	if writeLength(arena, o, n, e.Width) == 0 {
 		s.P = p
 		s.Size = n
-		return -1, Unsealed
+		return -1, NeedsLength
 	}
 	return p, q
 }
 
-// amount reads a number and writes it at o. It returns the places after both; -1 and why not.
-func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+func readNumber(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	negative := 0
 	if Byte(in, p) == '-' {
 		negative = 1
 		p++
 	}
-	if e.Bare != 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
-		return -1, OddValue
+	if e.Unquoted != 0 && Byte(in, p) == '0' && uint64(Byte(in, p+1))-'0' <= 9 {
+		return -1, UnexpectedValue
 	}
 	u, n := digits(s.Powers, in, p)
 	if n == 0 || n > 18 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	p += n
 	if e.Kind == Integer {
@@ -659,7 +655,7 @@ func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o 
 			i = -i
 		}
 		if i < e.Low || i > e.High {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, i)
 		return p, o
@@ -669,49 +665,48 @@ func amount(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o 
 		p++
 		part, k := digits(s.Powers, in, p)
 		if k == 0 || n+k > 18 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		u = u*Load(s.Powers, k*8) + part
 		p += k
 		places = k
 	}
 	if e.Kind == Decimal {
-		o = scaled(s.Powers, e, arena, o, u, n, places, negative)
+		o = writeDecimal(s.Powers, e, arena, o, u, n, places, negative)
 		if o < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		return p, o
 	}
 	if u >= 1<<53 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	Store(arena, o, quotient(u, s.Exact, places*8)|uint64(negative)<<63)
 	return p, o + 8
 }
 
-// other reads a value of the kinds that are neither texts nor numbers and writes it at o. It returns the places after
-// both; -1 and why not.
-func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
-	if kind == Moment {
+// readOther reads a value that is neither text nor number, like readText.
+func readOther(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if kind == DateTime {
 		ms := 0
-		p, ms = iso(s, in, p)
+		p, ms = isoTime(s, in, p)
 		if p < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, ms)
 		return p, o
 	}
-	if kind == Clock {
-		ms := clock(in, p)
+	if kind == TimeOfDay {
+		ms := timeOfDay(in, p)
 		if ms < 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		o = number(arena, o, ms)
 		return p + 11, o
 	}
 	if kind == GUID {
 		if notGUID(in, p) != 0 {
-			return -1, OddValue
+			return -1, UnexpectedValue
 		}
 		return p + 36, putGUID(in, p, arena, o)
 	}
@@ -721,20 +716,20 @@ func other(s *Row, kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o i
 		return p + 4, o + 1
 	}
 	if kind == Slow || v&0xffffffffff != 'f'|'a'<<8|'l'<<16|'s'<<24|'e'<<32 {
-		return -1, OddValue
+		return -1, UnexpectedValue
 	}
 	Put(arena, o, 0)
 	return p + 5, o + 1
 }
 
-// search finds the entry of the member at p, whose Open is not that of e: 0. 1: it is null. -1: no entry is known for
-// it. Once a row is mixed, what comes next is anybody's guess, and only the table tells.
+// search finds the entry of the member at p, which is not the expected e: 0 found, 1 found by its Null, -1 unknown.
+// Once a row is out of order, only the table is used.
 func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
-	if s.Mixed == 0 {
+	if s.OutOfOrder == 0 {
 		near := 3
 		for {
 			touch(*e)
-			if unlike(in, p, &(*e).Null, s.First) == 0 {
+			if mismatch(in, p, &(*e).Null, s.First) == 0 {
 				return 1
 			}
 			if near == 0 {
@@ -743,7 +738,7 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 			*e = (*e).Next
 			near--
 			touch(*e)
-			if unlike(in, p, &(*e).Open, s.First) == 0 {
+			if mismatch(in, p, &(*e).Prefix, s.First) == 0 {
 				return 0
 			}
 		}
@@ -757,10 +752,10 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 			return -1
 		}
 		touch(*e)
-		if unlike(in, p, &(*e).Open, s.First) == 0 {
+		if mismatch(in, p, &(*e).Prefix, s.First) == 0 {
 			break
 		}
-		if unlike(in, p, &(*e).Null, s.First) == 0 {
+		if mismatch(in, p, &(*e).Null, s.First) == 0 {
 			n = 1
 			break
 		}
@@ -770,9 +765,10 @@ func search(s *Row, in unsafe.Pointer, p int, e **Entry) int {
 	return n
 }
 
-// another goes on to the next row, from the end of one that is whole: to its first member, 0: the caller must look.
-func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
-	if s.Made >= s.Most || s.Mixed != 0 || s.Expected != s.Columns || o-p > s.Slack {
+// nextRow continues from the end of a complete row to the first member of the next one. It returns zero if the caller
+// must check.
+func nextRow(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
+	if s.RowCount >= s.MaxRows || s.OutOfOrder != 0 || s.Expected != s.Columns || o-p > s.Slack {
 		return 0
 	}
 	p = match(in, p, unsafe.Pointer(end.Skip))
@@ -789,20 +785,20 @@ func another(s *Row, in unsafe.Pointer, p, o int, end *Entry) int {
 		p = match(in, p, unsafe.Pointer(s.Head.Skip))
 	}
 	if p != 0 {
-		complete(s, from, o)
+		finishRow(s, from, o)
 	}
 	return p
 }
 
-// passed goes on from what is no column, whose Open ends at p: over its value, or from the row's end to the first
-// member of the next one. 0: the caller must look.
-func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
+// skipMember skips the value after the prefix of a member that is no column, or moves from the end of a row to the next
+// one. It returns zero if the caller must check.
+func skipMember(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	if e.Kind != Skip {
 		// with its only byte masked, the end would be everywhere
 		if s.First != ^uint64(0) {
 			return 0
 		}
-		return another(s, in, p, o, e)
+		return nextRow(s, in, p, o, e)
 	}
 	s.First = ^uint64(0)
 	if e.Skip == nil {
@@ -811,46 +807,44 @@ func passed(s *Row, in unsafe.Pointer, p, o int, e *Entry) int {
 	return match(in, p, unsafe.Pointer(e.Skip))
 }
 
-// blocked says why what is no column was not passed.
-func blocked(s *Row, e *Entry) int {
+// skipResult returns the reason why skipMember stopped.
+func skipResult(s *Row, e *Entry) int {
 	if e.Kind == Skip {
-		return OddMember
+		return UnexpectedProperty
 	}
 	if s.First != ^uint64(0) {
-		return Missed
+		return NoEntry
 	}
 	return AtEnd
 }
 
-// value reads a value and writes it at o. It returns the places after both; -1 and why not.
-func value(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
-	if e.Kind <= Marked {
-		p, o = texts(s, e, in, p, arena, o)
+func readValue(s *Row, e *Entry, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
+	if e.Kind <= XMLText {
+		p, o = readText(s, e, in, p, arena, o)
 	} else {
 		if e.Kind <= Double {
-			p, o = amount(s, e, in, p, arena, o)
+			p, o = readNumber(s, e, in, p, arena, o)
 		} else {
-			p, o = other(s, e.Kind, in, p, arena, o)
+			p, o = readOther(s, e.Kind, in, p, arena, o)
 		}
-		if p >= 0 && e.Bare != 0 && Byte(in, p) != ',' && Byte(in, p) != '}' {
-			return -1, OddValue
+		if p >= 0 && e.Unquoted != 0 && Byte(in, p) != ',' && Byte(in, p) != '}' {
+			return -1, UnexpectedValue
 		}
 	}
 	return p, o
 }
 
-// closed goes past what closes the value before p; -1: it does not stand there.
-func closed(e *Entry, in unsafe.Pointer, p int) int {
+// skipSuffix returns the offset after the suffix, or -1 if the text before p does not continue with it.
+func skipSuffix(e *Entry, in unsafe.Pointer, p int) int {
 	touch(e)
-	if unlike(in, p, &e.Close, ^uint64(0)) != 0 {
+	if mismatch(in, p, &e.Suffix, ^uint64(0)) != 0 {
 		return -1
 	}
-	return p + e.Close.Size
+	return p + e.Suffix.Size
 }
 
-// nothing writes what stands for a column whose Null stands in the text, and returns the place after it; -1: it must
-// not be null.
-func nothing(e *Entry, arena unsafe.Pointer, o int) int {
+// writeNull writes null and returns the offset after it, or -1 if the column is required.
+func writeNull(e *Entry, arena unsafe.Pointer, o int) int {
 	if e.Empty != 0 {
 		Put(arena, o, 2)
 		o += e.Optional
@@ -863,37 +857,35 @@ func nothing(e *Entry, arena unsafe.Pointer, o int) int {
 	return o + 1
 }
 
-// bareNull reads null in the place of a bare value, which begins as that does, and writes it. It returns the places
-// after both; -1: it is something else, or must not be null.
-func bareNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
-	p := s.P - e.Open.Size
-	if unlike(in, p, &e.Null, ^uint64(0xff)) != 0 {
+// unquotedNull reads null in the place of an unquoted value. It returns the offsets after both, or -1.
+func unquotedNull(s *Row, e *Entry, in, arena unsafe.Pointer) (int, int) {
+	p := s.P - e.Prefix.Size
+	if mismatch(in, p, &e.Null, ^uint64(0xff)) != 0 {
 		return p, -1
 	}
-	return p + e.Null.Size, nothing(e, arena, s.O)
+	return p + e.Null.Size, writeNull(e, arena, s.O)
 }
 
-// absent is nothing for a member that was found by its Null, which may be no column.
-func absent(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
+// nullMember is writeNull for a member that was found by its Null and may be no column.
+func nullMember(s *Row, e *Entry, arena unsafe.Pointer, o int) int {
 	s.First = ^uint64(0)
 	if e.Kind == Skip {
 		return o
 	}
 	if e.Column != s.Expected {
-		o = given(s, e.Column, o)
+		o = beginColumn(s, e.Column, o)
 		if o < 0 {
 			return -1
 		}
 		touch(e)
 	}
 	s.O = o
-	o = nothing(e, arena, o)
-	done(s, e.Column, s.O, o)
+	o = writeNull(e, arena, o)
+	endColumn(s, e.Column, s.O, o)
 	return o
 }
 
-// kernel(e, s): goRead reads members of a row: the marks and kinds of its entries are the program, the text between
-// marks are the values.
+// kernel(e, s): goRead reads members of a row. The patterns and kinds of its entries are the program.
 func goRead(s *Row) int {
 	in := s.In
 	arena := s.Arena
@@ -903,18 +895,18 @@ func goRead(s *Row) int {
 	for {
 		touch(e)
 		touch(s)
-		if unlike(in, p, &e.Open, s.First) != 0 {
+		if mismatch(in, p, &e.Prefix, s.First) != 0 {
 			s.P = p
 			s.O = o
 			null := search(s, in, p, &e)
 			if null != 0 {
 				if null < 0 {
-					return Missed
+					return NoEntry
 				}
 				touch(e)
-				o = absent(s, e, arena, o)
+				o = nullMember(s, e, arena, o)
 				if o < 0 {
-					return OddRow
+					return UnexpectedRow
 				}
 				p += e.Null.Size
 				s.Before = e
@@ -924,12 +916,12 @@ func goRead(s *Row) int {
 		}
 		touch(e)
 		if e.Kind >= Skip {
-			s.P = p + e.Open.Size
+			s.P = p + e.Prefix.Size
 			s.O = o
 			s.Entry = e
-			p = passed(s, in, s.P, o, e)
+			p = skipMember(s, in, s.P, o, e)
 			if p == 0 {
-				return blocked(s, e)
+				return skipResult(s, e)
 			}
 			if e.Kind == End {
 				e = s.Head
@@ -939,41 +931,41 @@ func goRead(s *Row) int {
 			continue
 		}
 		if e.Column != s.Expected {
-			o = given(s, e.Column, o)
+			o = beginColumn(s, e.Column, o)
 			if o < 0 {
-				return OddRow
+				return UnexpectedRow
 			}
 		}
-		p += e.Open.Size
+		p += e.Prefix.Size
 		s.First = ^uint64(0)
 		s.P = p
 		s.O = o
 		s.Entry = e
 		Put(arena, o, 2)
-		p, o = value(s, e, in, p, arena, o+e.Optional)
+		p, o = readValue(s, e, in, p, arena, o+e.Optional)
 		if p >= 0 {
-			p = closed(e, in, p)
+			p = skipSuffix(e, in, p)
 			if p < 0 {
-				return OddValue
+				return UnexpectedValue
 			}
 		} else {
-			if e.Bare == 0 {
+			if e.Unquoted == 0 {
 				return o
 			}
-			p, o = bareNull(s, e, in, arena)
+			p, o = unquotedNull(s, e, in, arena)
 			if o < 0 {
-				return OddValue
+				return UnexpectedValue
 			}
 		}
-		done(s, e.Column, s.O, o)
+		endColumn(s, e.Column, s.O, o)
 		s.Before = e
 		e = e.Next
 	}
 }
 
-// kernel(s): goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those
-// not given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room
-// for the row twice.
+// kernel(s): goSort puts the columns of a row, which is from start to s.O, into schema order and writes null for
+// missing ones. It returns the end of the row, or -1 if a required column is missing. The arena needs memory for the
+// row twice.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O
@@ -1016,8 +1008,8 @@ func goSort(s *Row, start, columns int) int {
 	return p - shift
 }
 
-// kernel(at, src): goMatch returns the length of what matches a template. If it does not match, the result is 0 or
-// negative: how far it did, to some words.
+// kernel(at, src): goMatch returns the length of the text that matches a template, else minus the length that matched,
+// in whole words.
 func goMatch(src unsafe.Pointer, program *uint64) int {
 	at := unsafe.Pointer(program)
 	from := src

@@ -2,35 +2,34 @@ package fast
 
 import "unsafe"
 
-// MarkSize is the longest text that a [Mark] compares: names of properties have up to 40 characters in SAP's services,
-// and a start tag of Atom holds one with its type, as in `<d:RequiredDeliveryDate m:type="Edm.DateTimeOffset">`.
-const MarkSize = 8 * markWords
+// PatternSize is the longest text that a [Pattern] compares: SAP's property names have up to 40 characters, and a start
+// tag adds the type, as in `<d:RequiredDeliveryDate m:type="Edm.DateTimeOffset">`.
+const PatternSize = 8 * patternWords
 
-const markWords = 10
+const patternWords = 10
 
-// Mark is a short text to be compared whole: Parts are words of it, each with what of it counts after it. Bias is not
-// 0 for texts that are longer than [MarkSize], and while there is none.
-type Mark struct {
-	Bias  uint64
-	Size  int
-	Parts [2 * markWords]uint64
+// Pattern is a short text to compare: Words of it, each followed by a mask. It never matches if Disabled is not 0.
+type Pattern struct {
+	Disabled uint64
+	Size     int
+	Words    [2 * patternWords]uint64
 }
 
-// NoMark never matches.
-var NoMark = Mark{Bias: 1}
+// NoPattern never matches.
+var NoPattern = Pattern{Disabled: 1}
 
-// NewMark makes a mark; texts of more than [MarkSize] bytes never match.
-func NewMark(text []byte) Mark {
-	if len(text) > MarkSize || len(text) == 0 {
-		return NoMark
+// NewPattern returns a pattern. A text of more than [PatternSize] bytes never matches.
+func NewPattern(text []byte) Pattern {
+	if len(text) > PatternSize || len(text) == 0 {
+		return NoPattern
 	}
-	m := Mark{Size: len(text)}
-	for i := range markWords {
+	m := Pattern{Size: len(text)}
+	for i := range patternWords {
 		part := text[min(len(text), 8*i):min(len(text), 8*i+8)]
-		m.Parts[2*i] = word(part)
-		m.Parts[2*i+1] = ^uint64(0)
+		m.Words[2*i] = word(part)
+		m.Words[2*i+1] = ^uint64(0)
 		if len(part) < 8 {
-			m.Parts[2*i+1] = 1<<(8*len(part)) - 1
+			m.Words[2*i+1] = 1<<(8*len(part)) - 1
 		}
 	}
 	return m
@@ -38,167 +37,162 @@ func NewMark(text []byte) Mark {
 
 // Kinds of entries: how their values are read.
 const (
-	// Quoted is text of a JSON string, Marked that of an element.
-	Quoted = iota
-	Marked
+	JSONString = iota
+	XMLText
 	Integer
 	Decimal
 	Double
 	Boolean
-	Moment
-	Clock
+	DateTime
+	TimeOfDay
 	GUID
-	// Slow: by somebody else.
+	// Slow values are left to the plain parser.
 	Slow
-	// Skip: its value is passed.
 	Skip
-	// End is the end of the row.
 	End
 )
 
-// Entry is one thing that may stand in a row: a property, something to be passed, the end. All its fields have eight
-// bytes, since assembly reads them; what each member needs stands together at the end, for the processor's cache.
+// Entry is one possible part of a row: a property, a member to skip, or the end. Assembly reads its fields, so all have
+// eight bytes; the ones that each member needs are together at the end, for the processor's cache.
 type Entry struct {
-	// Candidate came after it lately instead of Next, Times times running. A guess is changed when another was right
-	// three times running: a page without its nulls must not spoil the order.
+	// Candidate followed this entry instead of Next, the last Times times. Next changes only after minRepeats, so that
+	// a page without its nulls does not change the order.
 	Candidate *Entry
 	Times     int
-	// Skip is the template of what is passed, nil: none was learned. Of the end it is what stands between two rows, and
-	// of what stands in front of the first entry what stands before a row's members.
+	// Skip is the template of a skipped value, or nil. At the end entry it matches the text between two rows, at the
+	// head the text before a row's members.
 	Skip *uint64
-	// Null is the whole member where it is null, or with Empty 1 where it is an empty text.
-	Null  Mark
+	// Null is the whole member if it is null or, with Empty 1, an empty text.
+	Null  Pattern
 	Empty int
-	// Low and High bound integers; Scale and Limit are a decimal's (Limit: the first unscaled value that is too large).
+	// Low and High limit integers. Scale and Limit, the first unscaled value that is too large, are used for decimals.
 	Low, High int
 	Scale     int
 	Limit     uint64
-	// Open is all that stands in front of the value: in JSON separator, name, colon, the quote and the beginning that
-	// all values have, as of points in time; in Atom white space and the start tag. Close is what stands after it.
-	Close, Open Mark
-	// Next is the entry expected after it, never nil.
+	// Prefix is the text before the value: in JSON separator, name, colon, quote and the common start of values such as
+	// dates; in Atom white space and the start tag. Suffix is the text after it.
+	Suffix, Prefix Pattern
+	// Next is the expected next entry, never nil.
 	Next *Entry
-	// Bare is 1 for numbers and booleans of JSON without quotes, which end at a comma or at the row's end.
-	Bare int
-	// Width is the size of the last text's length.
+	// Unquoted is 1 for JSON numbers and booleans, which end at a comma or at the end of the row.
+	Unquoted int
+	// Width is the size of the last text's length prefix.
 	Width int
-	// Column, and whether a branch number precedes its value (1) or not (0).
+	// Optional is 1 if a union branch precedes the value.
 	Column, Optional int
 	Kind             int
 }
 
-// enough is how often another entry must come after one to be expected there.
-const enough = 3
+const minRepeats = 3
 
-// Row is a row being read. A kernel reads on until something comes up that is not for it, and says what.
+// Row is the state of a kernel. The kernel reads rows until it reaches a part that it cannot read, and returns the
+// reason.
 type Row struct {
-	// In is the text, P the place in it; Arena the output, O the place there. The caller has made room.
+	// In is the text and P the position in it. Arena is the output and O the position there. The caller provides enough
+	// memory.
 	In, Arena unsafe.Pointer
 	P, O      int
-	// Entry is expected at P, or its value is there. Before is the entry before it.
+	// Entry is expected at P, or its value is there. Before is the previous entry.
 	Entry, Before *Entry
-	// Markup is 1 where names are those of elements.
+	// Markup is 1 if names are element names.
 	Markup int
-	// First masks the first byte in front of the first member of a row in JSON; elsewhere it masks nothing.
+	// First masks the byte before the first member of a JSON row.
 	First uint64
-	// Expected is the column that would be next in order; Mixed is 1 once another came.
-	Expected, Mixed int
-	// Spans are two numbers for each column, start and end in the arena; Stamps one, equal to Stamp if the row has
-	// given it.
+	// Expected is the next column in order. OutOfOrder is 1 once another one came.
+	Expected, OutOfOrder int
+	// Spans are start and end of each column in the arena. A column's entry in Stamps equals Stamp if the row has it.
 	Spans, Stamps unsafe.Pointer
 	Stamp         uint64
-	// Optionals are one number for each column: may it be null.
-	Optionals unsafe.Pointer
-	// Powers, Exact and Plain are the tables of this package.
-	Powers, Exact, Plain unsafe.Pointer
-	// Table has Mask+1 places for entries, each at the hash of its name or after it; the row's end has no name.
+	// Optionals are 1 for nullable columns.
+	Optionals              unsafe.Pointer
+	Powers, Exact, Escapes unsafe.Pointer
+	// Table is a hash table of Mask+1 entries by name, with linear probing. The end of the row has no name.
 	Table unsafe.Pointer
 	Mask  uint64
-	// Size is the number of bytes of a text that wants its length written.
+	// Size is the length of a text whose length prefix is still missing.
 	Size int
 	// Rows has room for Most rows (wit.Row as it lies in memory); Made is how many were written there. The row at work
 	// begins at From in the text and at Start in the arena. Most is 0 where rows are not to be written.
-	Rows        unsafe.Pointer
-	Made, Most  int
-	From, Start int
-	// Columns is how many a row has that may be written here: all are given, in order. Head stands in front of the
-	// first one.
+	Rows               unsafe.Pointer
+	RowCount, MaxRows  int
+	RowText, RowOutput int
+	// Columns is the number of columns of rows that the kernel writes, all present and in order. Head precedes the
+	// first entry.
 	Columns int
 	Head    *Entry
-	// Slack is what O may be ahead of P at most for another row to have room.
+	// Slack limits how far O may be ahead of P before another row starts.
 	Slack int
-	// KeyFirst and KeyLast are where in Spans the key's beginning and end are, Hidden the end of the value, -1: it is
-	// the row's.
-	KeyFirst, KeyLast, Hidden int
-	// Origin is that of the next row; KeyForm and ValueForm are form and schema of its key and value.
-	Origin, KeyForm, ValueForm uint64
+	// KeyFirst, KeyLast and ValueEnd are positions in Spans: of the key's start and end, and of the value's end.
+	// ValueEnd is -1 if the value ends with the row.
+	KeyFirst, KeyLast, ValueEnd int
+	// RowIndex belongs to the next row. KeyEncoding and ValueEncoding hold encoding and schema of its key and value.
+	RowIndex, KeyEncoding, ValueEncoding uint64
 }
 
 // rowBytes is the size of a wit.Row.
 const rowBytes = 80
 
-// Use gives the row its tables.
-func (r *Row) Use() {
-	r.Powers, r.Exact, r.Plain = unsafe.Pointer(&powers), unsafe.Pointer(&exact), unsafe.Pointer(&plain)
+func (r *Row) SetTables() {
+	r.Powers, r.Exact, r.Escapes = unsafe.Pointer(&powers), unsafe.Pointer(&exactPowers), unsafe.Pointer(&escapes)
 }
 
-// Given notes that the row has a column, before its value is written; false: it has it already.
-func (r *Row) Given(column int) bool {
+// BeginColumn starts a column before its value is written. It returns false if the row already has the column.
+func (r *Row) BeginColumn(column int) bool {
 	if column == r.Expected {
 		return true
 	}
-	o := given(r, column, r.O)
+	o := beginColumn(r, column, r.O)
 	if o >= 0 {
 		r.O = o
 	}
 	return o >= 0
 }
 
-// Done notes that a column was written, from r.O to o, with its text up to p: what comes after it is next.
-func (r *Row) Done(p, o int) {
-	done(r, r.Entry.Column, r.O, o)
+// EndColumn ends a column that was written from r.O to o and read up to p.
+func (r *Row) EndColumn(p, o int) {
+	endColumn(r, r.Entry.Column, r.O, o)
 	r.P, r.O = p, o
 	r.Before, r.Entry = r.Entry, r.Entry.Next
 }
 
-// Closed reports whether what closes the value of Entry stands at P, and goes past it.
-func (r *Row) Closed() bool {
-	if unlike(r.In, r.P, &r.Entry.Close, ^uint64(0)) != 0 {
+// SkipSuffix skips the text after the value of Entry. It reports whether that text is at P.
+func (r *Row) SkipSuffix() bool {
+	if mismatch(r.In, r.P, &r.Entry.Suffix, ^uint64(0)) != 0 {
 		return false
 	}
-	r.P += r.Entry.Close.Size
+	r.P += r.Entry.Suffix.Size
 	return true
 }
 
-// Passed notes that a member that is no column ends at p.
-func (r *Row) Passed(p int) {
+// SkipTo continues after a skipped member that ends at p.
+func (r *Row) SkipTo(p int) {
 	r.P = p
 	r.Before, r.Entry = r.Entry, r.Entry.Next
 }
 
-// What a kernel says when it stops.
+// Reasons why a kernel stopped.
 const (
-	// AtEnd: the row's end was passed.
 	AtEnd = iota
-	// Missed: no entry is known that stands at P.
-	Missed
-	// OddValue: the value of Entry at P is for somebody else; nothing was written at O.
-	OddValue
-	// OddMember: the member at P, after the text in front of it, is to be passed and is not as its template.
-	OddMember
-	// OddRow: the plain parser must read the row.
-	OddRow
-	// Unsealed: a text of Size bytes stands at O after the branch number and Width bytes for its length, which is
-	// wrong; P is after it, and [Row.Closed] has to be asked.
-	Unsealed
-	// Cut: the text at P, amid a value, has ended, or holds a 0.
-	Cut
+	// NoEntry: no known entry is at P.
+	NoEntry
+	// UnexpectedValue: the kernel cannot read the value of Entry at P. Nothing was written at O.
+	UnexpectedValue
+	// UnexpectedProperty: the member whose value is at P must be skipped and does not match its template.
+	UnexpectedProperty
+	// UnexpectedRow: the plain parser must decode the row.
+	UnexpectedRow
+	// NeedsLength: a text of Size bytes is at O, after the union branch and Width bytes for its length, which is not
+	// written yet. P is after the text; call [Row.SkipSuffix].
+	NeedsLength
+	// Truncated: the text ends at P inside a value, or contains a zero byte.
+	Truncated
 )
 
-// exact are the powers of ten that a float64 holds exactly.
-var exact = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+// exactPowers are the powers of ten that a float64 represents exactly.
+var exactPowers = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+	1e17,
 	1e18, 1e19, 1e20,
 	1e21, 1e22}
 
-// plain is what stands after a backslash in JSON, 0 for what does not.
-var plain = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// escapes maps the byte after a JSON backslash to its value, zero if invalid.
+var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}

@@ -2,7 +2,7 @@ package fast
 
 import "unsafe"
 
-// Template is text with holes: runs that must be there to the byte, and between them holes that go on to a stop.
+// Template matches a text in which runs of bytes are fixed and the gaps between them, each up to a stop, vary.
 type Template struct {
 	program []uint64
 	run     []byte
@@ -10,14 +10,14 @@ type Template struct {
 	Size int
 }
 
-// Text adds to the current run.
+// Text adds bytes to the current run.
 func (t *Template) Text(b ...byte) {
 	t.run = append(t.run, b...)
 	t.Size += len(b)
 }
 
-// Hole ends the current run: what follows goes on to one of the stops.
-func (t *Template) Hole(s *Stops) {
+// Gap ends the current run. The gap after it ends at one of the stops.
+func (t *Template) Gap(s *Stops) {
 	t.flush(0)
 	t.program = append(t.program, s.Flip, s.Limit, s.Stop)
 }
@@ -36,10 +36,10 @@ func (t *Template) flush(flag uint64) {
 	t.run = t.run[:0]
 }
 
-// Reset empties a template, keeping its memory.
+// Reset empties a template and keeps its memory.
 func (t *Template) Reset() { t.program, t.run, t.Size = t.program[:0], t.run[:0], 0 }
 
-// Program is what kernels match; nil: nothing was learned.
+// Program returns the form that kernels match, or nil for an empty template.
 func (t *Template) Program() *uint64 {
 	if len(t.program) == 0 {
 		return nil
@@ -47,11 +47,11 @@ func (t *Template) Program() *uint64 {
 	return &t.program[0]
 }
 
-// Match returns the length of the text at src that the template matches. Where it does not match, the result is 0 or
-// negative, and says how many bytes at least were as they should be.
+// Match returns the length of the text at src that the template matches. If it does not match, the result is zero or
+// negative: at least so many bytes matched.
 func (t *Template) Match(src unsafe.Pointer) int { return Match(src, t.Program()) }
 
-// word is up to eight bytes as a number, the first one lowest.
+// word returns up to eight bytes as a little-endian number.
 func word(b []byte) uint64 {
 	var w uint64
 	for i, c := range b {

@@ -2,10 +2,10 @@ package fast
 
 import "unsafe"
 
-// Room is how many zero bytes follow a text, and how many bytes may be written past an end.
-const Room = 96
+// Padding is the number of zero bytes after a text, and the number of bytes that may be written past an end.
+const Padding = 96
 
-// Ones has 1 in each byte; Repeat(c) is c in each byte.
+// Ones has 1 in each byte, Highs the high bit.
 const (
 	Ones  = 0x0101010101010101
 	Highs = 0x8080808080808080
@@ -23,7 +23,7 @@ func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v
 // Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
-// touch reads the last word of a structure: in assembly its bounds are checked by that, and are known from there on.
+// touch reads the last word of a struct. In assembly this checks the bounds of the whole struct once.
 func touch[T any](*T) {}
 
 // Copy copies n bytes.
@@ -31,8 +31,8 @@ func Copy(to unsafe.Pointer, at int, from unsafe.Pointer, i int, n int) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(to, at)), n), unsafe.Slice((*byte)(unsafe.Add(from, i)), n))
 }
 
-// Nondigits turns eight characters, given with '0' taken out of each (w ^ '0'…), into a mask whose lowest bit set is in
-// the first byte that is no digit. Bytes above that one may be wrong.
+// Nondigits expects eight characters with '0' subtracted from each (w ^ '0'…). The lowest bit set in the result belongs
+// to the first byte that is no digit; higher bytes may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }
 
 // Zeros is '0' in each byte.
@@ -41,19 +41,19 @@ const Zeros = 0x3030303030303030
 var powers = [20]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
 	1e18, 1e19}
 
-// hex has the high bit of each byte that is a hexadecimal digit.
+// hex sets the high bit of each byte that is a hexadecimal digit.
 func hex(w uint64) uint64 {
 	return (((w&^Highs)+Ones*(0x80-'0'))&^((w&^Highs)+Ones*(0x80-'9'-1)) |
 		((w&^Highs|Ones*0x20)+Ones*(0x80-'a'))&^((w&^Highs|Ones*0x20)+Ones*(0x80-'f'-1))) &^ w & Highs
 }
 
-// Stops are bytes at which a scan stops: those c for which c^flip is below limit, and the byte stop.
+// Stops describes the bytes at which a scan stops: those c for which c^Flip is below Limit, and the byte Stop.
 type Stops struct{ Flip, Limit, Stop uint64 }
 
 var (
-	// JSONText stops at quotes, backslashes and control characters; it serves holes too.
+	// JSONText stops at quotes, backslashes and control characters.
 	JSONText = Stops{Ones * 0x02, Ones * 0x21, Ones * '\\'}
-	// AtomSkip stops at less-than signs and 0: text that nobody looks at.
+	// AtomSkip stops at less-than signs and zero bytes.
 	AtomSkip = Stops{0, Ones, Ones * '<'}
 	// AtomQuoted and AtomApostrophed stop at the end of an attribute's value, less-than signs and control characters.
 	AtomQuoted      = Stops{Ones * 0x02, Ones * 0x21, Ones * '<'}

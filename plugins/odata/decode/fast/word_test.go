@@ -14,12 +14,12 @@ import (
 
 // text is a text with its sentinel.
 func text(s string) unsafe.Pointer {
-	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Room)...)))
+	return unsafe.Pointer(unsafe.SliceData(append([]byte(s), make([]byte, Padding)...)))
 }
 
 func row() *Row {
 	r := &Row{}
-	r.Use()
+	r.SetTables()
 	return r
 }
 
@@ -44,7 +44,7 @@ func TestDigits(t *testing.T) {
 }
 
 func TestPutNumber(t *testing.T) {
-	p := unsafe.Pointer(unsafe.SliceData(make([]byte, 2*Room)))
+	p := unsafe.Pointer(unsafe.SliceData(make([]byte, 2*Padding)))
 	for shift := range 64 {
 		for _, v := range []int64{1 << shift, 1<<shift - 1, -(1 << shift), -(1 << shift) - 1} {
 			n := number(p, 0, int(v))
@@ -78,7 +78,7 @@ func TestGUID(t *testing.T) {
 }
 
 // Every stop is found at every place, and nothing else is one.
-// Names that differ in one place only, at the end or amid them, must not stand in a row in the lane's table.
+// Names that differ in one byte only, wherever it is, must not fill consecutive slots of the hash table.
 func TestHashSpreadsNamesThatAreAlike(t *testing.T) {
 	for _, form := range []string{"F%02d",
 		"Field%02d", "FIELD%03d", "ZZ%02dNAME", "d:Property%02d", "Amount%02dInDocumentCurrency"} {
@@ -146,7 +146,7 @@ func TestTemplate(t *testing.T) {
 			tmpl.Text(run...)
 			doc = append(doc, run...)
 			tmpl.Text('"')
-			tmpl.Hole(&JSONText)
+			tmpl.Gap(&JSONText)
 			tmpl.Text('"')
 			doc = fmt.Appendf(doc, "%q", string(bytes.Repeat([]byte{'h'}, r.Intn(20))))
 		}
@@ -173,15 +173,15 @@ func TestTemplate(t *testing.T) {
 
 // Marks of every length match their text and nothing else: start tags with a type are longer than the words compared
 // first.
-func TestMarksAreComparedWhole(t *testing.T) {
+func TestPatternsAreComparedWhole(t *testing.T) {
 	long := "<d:RequiredDeliveryDateOfTheWholeOrder m:type=\"Edm.DateTimeOffset\" m:null=\"true\"/>....."
-	for size := 1; size <= MarkSize+1; size++ {
-		mark := NewMark([]byte(long[:size]))
+	for size := 1; size <= PatternSize+1; size++ {
+		mark := NewPattern([]byte(long[:size]))
 		all := func(s string) bool {
 			p := text(s)
-			return unlike(p, 0, &mark, ^uint64(0)) == 0
+			return mismatch(p, 0, &mark, ^uint64(0)) == 0
 		}
-		if got := all(long); got != (size <= MarkSize) {
+		if got := all(long); got != (size <= PatternSize) {
 			t.Errorf("%d bytes: matches its text: %v", size, got)
 		}
 		for i := range size {

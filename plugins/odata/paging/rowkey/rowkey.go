@@ -23,8 +23,8 @@ import (
 // Keys are those of a set's rows: how a service compares them, and how they stand in queries and in offsets. It is what
 // a load knows of keys, see load.Keys.
 type Keys struct {
-	typ    *edm.Structure
-	layout *decode.RowLayout
+	typ    *edm.StructuredType
+	layout *decode.RowSchema
 	// nodes are those of the key's schema, as the service has it.
 	nodes []wit.SchemaNode
 	// parts say how each part is compared, nil where a service doesn't compare such keys as they are written; whole:
@@ -34,7 +34,7 @@ type Keys struct {
 }
 
 // New makes them for a set's entity type, the layout of its rows and the nodes of its key's schema; nil without a key.
-func New(typ *edm.Structure, layout *decode.RowLayout, nodes []wit.SchemaNode) *Keys {
+func New(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode) *Keys {
 	if nodes == nil {
 		return nil
 	}
@@ -222,7 +222,8 @@ func (k *Keys) each(key []byte, do func(p *edm.Property, text string, raw []byte
 // Texts are the parts of a row's key as literals' texts; nil where they can't be compared as a service would.
 func (k *Keys) Texts(key []byte) []string {
 	for i, at := range k.layout.Keys {
-		if as := k.layout.Columns[at].As; as == decode.AsFloat64 || as == decode.AsDate || !comparable(k.part(i)) {
+		if as := k.layout.Columns[at].Mapping; as == decode.Float64Mapping || as == decode.DateMapping ||
+			!comparable(k.part(i)) {
 			return nil
 		}
 	}

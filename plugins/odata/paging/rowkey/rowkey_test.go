@@ -54,7 +54,7 @@ func twosComplement(n int64) []byte {
 
 // TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
 func TestCompareKeysPartByPart(t *testing.T) {
-	k := &Keys{layout: &decode.RowLayout{Keys: []int{0, 1, 2},
+	k := &Keys{layout: &decode.RowSchema{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
 			{Name: "GUID", Type: edm.Guid}}}}
 	k.nodes = []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},

@@ -6,49 +6,49 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// space is a namespace, as far as feeds know it.
-type space uint8
+// namespace classifies a namespace URI.
+type namespace uint8
 
 const (
-	noSpace space = iota
-	otherSpace
-	atomSpace
-	// metaSpace and dataSpace are those of m: and d:.
-	metaSpace
-	dataSpace
+	noNamespace namespace = iota
+	otherNamespace
+	atomNamespace
+	// metadataNamespace is usually m:, dataNamespace d:.
+	metadataNamespace
+	dataNamespace
 )
 
-func spaceOf(uri []byte) space {
+func namespaceOf(uri []byte) namespace {
 	switch string(uri) {
 	case "":
-		return noSpace
+		return noNamespace
 	case "http://www.w3.org/2005/Atom":
-		return atomSpace
+		return atomNamespace
 	case "http://schemas.microsoft.com/ado/2007/08/dataservices/metadata":
-		return metaSpace
+		return metadataNamespace
 	case "http://schemas.microsoft.com/ado/2007/08/dataservices":
-		return dataSpace
+		return dataNamespace
 	}
-	return otherSpace
+	return otherNamespace
 }
 
-// binding is one declaration of a namespace or of xml:base, and those in force around it: a chain, so that a place in a
-// row is remembered with all that is in force there by one number. 0 is the outermost: nothing declared.
+// binding is one declaration of a namespace or of xml:base, linked to the ones around it. So one number, the scope,
+// identifies everything that is in force at a position. Scope 0 declares nothing.
 type binding struct {
-	outer  int
-	base   bool
-	prefix []byte
-	value  []byte
-	space  space
+	outer     int
+	base      bool
+	prefix    []byte
+	value     []byte
+	namespace namespace
 }
 
-// scopes holds the bindings of the page's outer elements, then those of the row being read.
-type scopes struct{ all []binding }
+// namespaceStack holds the bindings of the page's outer elements, then the ones of the current row.
+type namespaceStack struct{ all []binding }
 
-func (s *scopes) reset() { s.all = append(s.all[:0], binding{}) }
+func (s *namespaceStack) reset() { s.all = append(s.all[:0], binding{}) }
 
-// open returns the scope inside a tag.
-func (s *scopes) open(b []byte, t scan.XMLTag, outer int) int {
+// push adds the bindings of a tag and returns the scope inside of it.
+func (s *namespaceStack) push(b []byte, t scan.XMLTag, outer int) int {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil || a.Name == nil {
@@ -58,41 +58,40 @@ func (s *scopes) open(b []byte, t scan.XMLTag, outer int) int {
 		name, value := a.Name, a.Value
 		switch {
 		case string(name) == "xmlns":
-			outer = s.add(binding{outer: outer, value: value, space: spaceOf(value)})
+			outer = s.add(binding{outer: outer, value: value, namespace: namespaceOf(value)})
 		case bytes.HasPrefix(name, []byte("xmlns:")):
-			outer = s.add(binding{outer: outer, prefix: name[len("xmlns:"):], value: value, space: spaceOf(value)})
+			outer = s.add(binding{outer: outer, prefix: name[len("xmlns:"):], value: value,
+				namespace: namespaceOf(value)})
 		case string(name) == "xml:base":
 			outer = s.add(binding{outer: outer, base: true, value: value})
 		}
 	}
 }
 
-func (s *scopes) add(b binding) int {
+func (s *namespaceStack) add(b binding) int {
 	s.all = append(s.all, b)
 	return len(s.all) - 1
 }
 
-// keep copies the bindings' bytes, which are those of a buffer that moves.
-func (s *scopes) keep() {
+// copyBytes detaches the bindings from the buffer, which moves.
+func (s *namespaceStack) copyBytes() {
 	for i := range s.all {
 		b := &s.all[i]
 		b.prefix, b.value = bytes.Clone(b.prefix), bytes.Clone(b.value)
 	}
 }
 
-// space of a prefix in a scope.
-func (s *scopes) space(prefix []byte, scope int) space {
+func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	for ; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
 		if !b.base && string(b.prefix) == string(prefix) {
-			return b.space
+			return b.namespace
 		}
 	}
-	return noSpace
+	return noNamespace
 }
 
-// base is the xml:base in a scope.
-func (s *scopes) base(scope int) string {
+func (s *namespaceStack) base(scope int) string {
 	for ; scope > 0; scope = s.all[scope].outer {
 		if s.all[scope].base {
 			text, _ := scan.XMLContent(nil, s.all[scope].value)
@@ -102,13 +101,12 @@ func (s *scopes) base(scope int) string {
 	return ""
 }
 
-// element returns namespace and local name of a tag, in the scope inside it.
-func (s *scopes) element(b []byte, t scan.XMLTag, inside int) (space, []byte) {
+// element returns namespace and local name of a tag; inside is the scope inside of it.
+func (s *namespaceStack) element(b []byte, t scan.XMLTag, inside int) (namespace, []byte) {
 	prefix, local := scan.SplitName(t.Name)
-	return s.space(prefix, inside), local
+	return s.namespace(prefix, inside), local
 }
 
-// attribute returns the value of an attribute without prefix.
 func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
@@ -122,8 +120,7 @@ func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	}
 }
 
-// isNull reports whether a tag has m:null="true".
-func (s *scopes) isNull(b []byte, t scan.XMLTag, inside int) bool {
+func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	for i := t.NameEnd; ; {
 		a, next, err := scan.XMLAttributeAt(b, i)
 		if err != nil || a.Name == nil {
@@ -131,20 +128,20 @@ func (s *scopes) isNull(b []byte, t scan.XMLTag, inside int) bool {
 		}
 		i = next
 		prefix, local := scan.SplitName(a.Name)
-		if len(prefix) > 0 && string(local) == "null" && s.space(prefix, inside) == metaSpace {
+		if len(prefix) > 0 && string(local) == "null" && s.namespace(prefix, inside) == metadataNamespace {
 			value := string(a.Value)
 			return value == "true" || value == "1"
 		}
 	}
 }
 
-// appendSelfContained appends an element with the declarations in force around it repeated.
-func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
+// appendSelfContained appends an element and repeats the declarations in force around it.
+func (s *namespaceStack) appendSelfContained(dst, element []byte, outer int) []byte {
 	t, _ := scan.XMLTagAt(element, 0)
 	dst = append(dst, element[:t.NameEnd]...)
 	for scope := outer; scope > 0; scope = s.all[scope].outer {
 		b := &s.all[scope]
-		if s.hidden(element, t, outer, scope) {
+		if s.isShadowed(element, t, outer, scope) {
 			continue
 		}
 		switch {
@@ -164,8 +161,8 @@ func (s *scopes) appendSelfContained(dst, element []byte, outer int) []byte {
 	return append(dst, element[t.NameEnd:]...)
 }
 
-// hidden reports whether a binding is hidden by one further in, or by the element's own.
-func (s *scopes) hidden(element []byte, t scan.XMLTag, inner, scope int) bool {
+// isShadowed reports whether an inner binding, or one of the element itself, overrides a binding.
+func (s *namespaceStack) isShadowed(element []byte, t scan.XMLTag, inner, scope int) bool {
 	b := &s.all[scope]
 	for k := inner; k != scope; k = s.all[k].outer {
 		if o := &s.all[k]; o.base == b.base && string(o.prefix) == string(b.prefix) {

@@ -11,7 +11,7 @@ import (
 
 // The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
 // document, and the others come as they do without that. Rows of which all text came are decoded before.
-func TestRowIsLeftOut(t *testing.T) {
+func TestSkipsRowOnRequest(t *testing.T) {
 	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
 	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
 	entry := func(i int) string {

@@ -8,29 +8,28 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// PageError is a page that cannot be read on: cut off, not the format that it should be, or over a limit. No row after
-// it was made.
+// PageError reports a page that cannot be read further: truncated, in another format, or over a limit. The rows before
+// it stay valid.
 type PageError struct {
-	// Byte is where in the body of the page (of the nested page, if Tag is set), from 0.
+	// Byte is the offset in the body of the page, or of the nested page if Tag is set.
 	Byte int64
-	// Row is the number of the row in the page that was being read, from 0; -1: none.
+	// Row is the index of the row being read, or -1.
 	Row             int64
 	Expected, Found string
-	// HTML: an HTML page came, usually a logon page.
+	// HTML reports that an HTML page came, usually a logon page.
 	HTML bool
-	// Said is what the service says in the place of rows: the title of an HTML page, or code and message of an error
-	// document.
-	Said string
-	// Failed: the service says in the page that it failed.
+	// ServiceText is the title of an HTML page, or code and message of an error document.
+	ServiceText string
+	// Failed reports that the service returned an error inside the page.
 	Failed bool
-	// Tag of the nested page; "" is the page itself.
+	// Tag of the nested page; empty for the page itself.
 	Tag string
 }
 
 func (e *PageError) Error() string {
 	s := "expected " + e.Expected + ", found " + e.Found
-	if e.Said != "" {
-		s += ": " + e.Said
+	if e.ServiceText != "" {
+		s += ": " + e.ServiceText
 	}
 	s += " at byte " + strconv.FormatInt(e.Byte, 10)
 	if e.Row >= 0 {
@@ -46,47 +45,46 @@ func (e *PageError) Error() string {
 	return s
 }
 
-// misfit is a value that its column cannot take: the row's fault, not the page's.
-type misfit struct {
-	// path of the property from the row, `Address/Street`
+// conversionError reports a value that does not match the type of its column. It fails the row, not the page.
+type conversionError struct {
+	// path of the property from the row, `Address/Street`.
 	path            string
 	expected, found string
-	// advice is what would take it, "" where nothing is known to
-	advice string
+	// hint names the setting that would accept the value; may be empty.
+	hint string
 }
 
-func (m *misfit) Error() string {
+func (m *conversionError) Error() string {
 	s := "expected " + m.expected + ", found " + m.found
 	if m.path != "" {
 		s = "property " + m.path + ": " + s
 	}
-	if m.advice != "" {
-		s += "; " + m.advice
+	if m.hint != "" {
+		s += "; " + m.hint
 	}
 	return s
 }
 
-// misfit is a value that the column cannot take.
-func (c *Column) misfit(expected, found string) *misfit {
-	m := &misfit{path: c.Name, expected: expected, found: found}
+func (c *Column) conversionError(expected, found string) *conversionError {
+	m := &conversionError{path: c.Name, expected: expected, found: found}
 	switch {
 	case strings.HasPrefix(expected, expectedScale):
-		m.advice = c.Advice.Scale
+		m.hint = c.Hints.Scale
 	case strings.HasPrefix(expected, expectedPrecision):
-		m.advice = c.Advice.Precision
+		m.hint = c.Hints.Precision
 	case strings.HasPrefix(expected, expectedRange):
-		m.advice = c.Advice.Range
+		m.hint = c.Hints.Range
 	case expected == expectedValue:
-		m.advice = c.Advice.Null
+		m.hint = c.Hints.Null
 	case expected == expectedInline:
-		m.advice = c.Advice.Inline
+		m.hint = c.Hints.Inline
 	case expected == edm.Time.String():
-		m.advice = c.Advice.Time
+		m.hint = c.Hints.Time
 	}
 	return m
 }
 
-// What is expected of a value where a setting may take another one.
+// Expectations for which [ErrorHints] may have a hint.
 const (
 	expectedScale     = "Edm.Decimal of scale "
 	expectedPrecision = "Edm.Decimal of precision "
@@ -95,8 +93,7 @@ const (
 	expectedInline    = "what it leads to, expanded as asked for"
 )
 
-// in puts a step in front of the path.
-func (m *misfit) in(name string) *misfit {
+func (m *conversionError) within(name string) *conversionError {
 	if m.path == "" {
 		m.path = name
 	} else {
@@ -105,10 +102,9 @@ func (m *misfit) in(name string) *misfit {
 	return m
 }
 
-// maxQuote bounds how much of a value is repeated in a message.
+// maxQuote limits how much of a value a message repeats.
 const maxQuote = 60
 
-// quoted is a value for a message.
 func quoted(text []byte) string {
 	if len(text) > maxQuote {
 		return strconv.QuoteToASCII(string(text[:maxQuote])) + "… (" + strconv.Itoa(len(text)) + " bytes)"
@@ -116,13 +112,13 @@ func quoted(text []byte) string {
 	return strconv.QuoteToASCII(string(text))
 }
 
-// ErrorClass is the class under which rows that do not fit stand in dead letter headers.
+// ErrorClass is the exception class in the dead letter headers of rows that cannot be converted.
 const ErrorClass = "org.apache.kafka.connect.errors.DataException"
 
-// fault records a row that does not fit, as a document of its own.
-func (s *stream) fault(text []byte, at int64, m *misfit, out *Output) {
+// addRowError records a failed row with its text as a document of its own.
+func (s *stream) addRowError(text []byte, at int64, m *conversionError, out *Output) {
 	start, origin := len(out.Data), s.page.Rows
-	out.Data = s.format.document(out.Data, text)
+	out.Data = s.format.rowDocument(out.Data, text)
 	out.Faults = append(out.Faults, wit.RowError{
 		RowIndex: origin, ErrorClass: ErrorClass,
 		Error: wit.Error{Kind: wit.ErrorData, Message: m.Error() + " (row " + strconv.FormatUint(uint64(origin), 10) +

@@ -10,7 +10,7 @@ import (
 )
 
 // plain makes a decoder without the fast path.
-func plain(l *RowLayout, doc []byte) Decoder {
+func plain(l *RowSchema, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return newPlainAtom(l)
 	}
@@ -19,7 +19,7 @@ func plain(l *RowLayout, doc []byte) Decoder {
 
 // sameAsPlain checks that a decoder returns the rows that the plain parser returns, for some sizes of pieces and for a
 // cut at every byte of each occurrence of a text in the document.
-func sameAsPlain(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, cut string) {
+func sameAsPlain(t *testing.T, l *RowSchema, doc []byte, nested map[string]string, cut string) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(l, doc), doc, cuts{size: len(doc) + 1}, nested)
 	d := newDecoder(l, doc)
@@ -148,7 +148,7 @@ func TestFastPathOnOddJSONRows(t *testing.T) {
 }
 
 // oddRowsAsPlain is sameAsPlain for odd rows alone, after regular ones and between them.
-func oddRowsAsPlain(t *testing.T, l *RowLayout, rows []string, regular string, answers map[string]string) {
+func oddRowsAsPlain(t *testing.T, l *RowSchema, rows []string, regular string, answers map[string]string) {
 	t.Helper()
 	three := regular + "," + regular + "," + regular
 	for i, odd := range rows {
@@ -255,9 +255,9 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 	oddRowsAsPlain(t, l, oddNested, nestedJSON, map[string]string{"more": `[{"Pos":7,"Sub":[]}]`})
 	d := NewJSON(l)
 	doc := []byte("[" + strings.Repeat(nestedJSON+",", 49) + nestedJSON + "]")
-	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.lane.taken < 48 ||
-		d.lane.inner[3].row.Stamp < 90 {
-		t.Errorf("%d of 50 rows on the fast path, %v", d.lane.taken, err)
+	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.templates.decoded < 48 ||
+		d.templates.inner[3].row.Stamp < 90 {
+		t.Errorf("%d of 50 rows on the fast path, %v", d.templates.decoded, err)
 	}
 }
 
@@ -335,8 +335,8 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 	}
 	d := NewAtom(l)
 	doc := []byte(feedFront + strings.Repeat(regular, 50) + "</feed>")
-	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.lane.taken < 47 {
-		t.Errorf("%d of 50 rows on the fast path, %v", d.lane.taken, err)
+	if _, err := decodePieces(d, doc, cuts{size: 1 << 20}, nil); err != nil || d.templates.decoded < 47 {
+		t.Errorf("%d of 50 rows on the fast path, %v", d.templates.decoded, err)
 	}
 }
 
@@ -467,7 +467,7 @@ func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 }
 
 // Rows that are like those before them are not for the plain parser, nor are those after an odd one.
-func TestFastPathIsTaken(t *testing.T) {
+func TestUsesFastPath(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	const rows = 50
 	many := func(row, odd, between string) string {
@@ -487,11 +487,12 @@ func TestFastPathIsTaken(t *testing.T) {
 		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}",
 			"{\n \"ID\": 1\n}", ",\n")} {
 		json.Reset()
-		before := json.lane.taken
+		before := json.templates.decoded
 		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil ||
 			out.Page.Rows != rows ||
-			json.lane.taken-before < rows-8 {
-			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.lane.taken-before, out.Page.Rows, err)
+			json.templates.decoded-before < rows-8 {
+			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.templates.decoded-before, out.Page.Rows,
+				err)
 		}
 	}
 	regular := oddEntry(regularProperties)
@@ -505,10 +506,11 @@ func TestFastPathIsTaken(t *testing.T) {
 		"shuffled": many(regular, oddEntry(
 			`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
 		atom.Reset()
-		before := atom.lane.taken
+		before := atom.templates.decoded
 		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil ||
-			out.Page.Rows != rows || atom.lane.taken-before < rows-14 {
-			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.lane.taken-before, out.Page.Rows, err)
+			out.Page.Rows != rows || atom.templates.decoded-before < rows-14 {
+			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.templates.decoded-before, out.Page.Rows,
+				err)
 		}
 	}
 }
@@ -554,7 +556,7 @@ func TestRowsFromRowToRow(t *testing.T) {
 			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
 				t.Fatal(err)
 			}
-			if made := d.lane.row.Made; (made > 10) != c.alone || !c.alone && made > 0 {
+			if made := d.templates.row.RowCount; (made > 10) != c.alone || !c.alone && made > 0 {
 				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", made, c.alone)
 			}
 		})

@@ -7,45 +7,44 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// jsonLane reads rows of verbose JSON that are like those before them.
-type jsonLane struct {
-	lane
+// jsonTemplates decodes rows of verbose JSON from learned templates.
+type jsonTemplates struct {
+	templateDecoder
 	d      *JSON
 	reader jsonReader
-	// path is that of the structure read, "" or ending in a slash; depth is how deep its values may nest.
+	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its values.
 	path  string
 	depth int
-	// root reads rows; inner read the structures inside, by column.
-	root  *jsonLane
-	inner []*jsonLane
+	// root decodes rows; inner decode the structs inside, by column.
+	root  *jsonTemplates
+	inner []*jsonTemplates
 }
 
-func newJSONLane(d *JSON) *jsonLane {
-	f := newJSONStructure(d, d.layout, maxDepth-1)
+func newJSONTemplates(d *JSON) *jsonTemplates {
+	f := newJSONStructure(d, d.schema, maxDepth-1)
 	f.root = f
 	return f
 }
 
-func newJSONStructure(d *JSON, l *RowLayout, depth int) *jsonLane {
-	f := &jsonLane{d: d, depth: depth, inner: make([]*jsonLane, len(l.Columns))}
+func newJSONStructure(d *JSON, l *RowSchema, depth int) *jsonTemplates {
+	f := &jsonTemplates{d: d, depth: depth, inner: make([]*jsonTemplates, len(l.Columns))}
 	f.init(f, l, 0)
 	f.end.skip.Text(',')
 	f.end.skip.Done()
 	f.end.Skip = f.end.skip.Program()
 	for i := range f.entries {
-		if e := &f.entries[i]; e.c.Shape != Blank {
+		if e := &f.entries[i]; e.c.Kind != Synthetic {
 			f.add(e, []byte(e.c.Name))
 		}
 	}
 	return f
 }
 
-// of returns the lane of the structures in a column.
-func (f *jsonLane) of(e *entry) *jsonLane {
+func (f *jsonTemplates) structDecoder(e *entry) *jsonTemplates {
 	x := f.inner[e.Column]
 	if x == nil {
 		depth := f.depth - 1
-		if e.c.Shape == Many {
+		if e.c.Kind == NavigationToMany {
 			depth -= 2
 		}
 		x = newJSONStructure(f.d, e.c.Nested, depth)
@@ -55,33 +54,30 @@ func (f *jsonLane) of(e *entry) *jsonLane {
 	return x
 }
 
-// read reads the row at p and writes its columns at o. It returns the place after the row; false: the plain parser
-// must read it.
-func (f *jsonLane) read(p, o int) (int, bool) {
-	r := f.begin(p, o)
+func (f *jsonTemplates) read(p, o int) (int, bool) {
+	r := f.beginRow(p, o)
 	if f.buf[p] != '{' {
 		return 0, false
 	}
-	ok := f.members(r, &f.root.effort)
+	ok := f.readMembers(r, &f.root.stats)
 	return r.P, ok
 }
 
-func (f *jsonLane) after(p int) (next int, closed, ok bool) {
+func (f *jsonTemplates) afterRow(p int) (next int, closed, ok bool) {
 	next, closed, err := scan.JSONNext(f.buf, p, ']')
 	return next, closed, err == nil
 }
 
-// valueAt is where the value of an entry begins that the kernel is at.
-func valueAt(r *fast.Row) int { return r.P - entryOf(r.Entry).inside }
+func valueStart(r *fast.Row) int { return r.P - entryOf(r.Entry).valuePrefix }
 
-func (f *jsonLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
-	e, value := entryOf(r.Entry), valueAt(r)
+func (f *jsonTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
+	e, value := entryOf(r.Entry), valueStart(r)
 	end, err := scan.JSONValue(f.buf, value, f.depth)
 	if err != nil {
 		return dst, 0, false
 	}
 	x, s := &f.reader, &f.d.stream
-	x.d, x.row, x.hole, x.deleted = f.d, f.buf, hole{}, false
+	x.d, x.row, x.nextLink, x.deleted = f.d, f.buf, nestedNextLink{}, false
 	if len(s.levels) == 0 {
 		s.level(0, f.l)
 	}
@@ -89,23 +85,24 @@ func (f *jsonLane) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
 	known := len(s.page.Unknown)
 	dst, m := x.column(dst, f.l, e.Column, textRange{value, end}, 0)
 	s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
-	if s.unreported(known) || m != nil || x.hole.found {
+	if s.retractUnknown(known) || m != nil || x.nextLink.found {
 		return dst, 0, false
 	}
-	if kind, inside, _ := e.kindOf(f.buf[value:end]); kind != fast.Slow && (kind != e.Kind || inside != e.inside) &&
-		f.root.mayLearn() {
-		e.learn(f.buf[r.P-e.Open.Size:value], f.buf[value:end])
+	if kind, inside, _ := e.kindOf(f.buf[value:end]); kind != fast.Slow &&
+		(kind != e.Kind || inside != e.valuePrefix) &&
+		f.root.canSample() {
+		e.learn(f.buf[r.P-e.Prefix.Size:value], f.buf[value:end])
 	}
 	return dst, end, true
 }
 
-func (f *jsonLane) memberEnd(r *fast.Row, t *fast.Template) (end int) {
+func (f *jsonTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
 	end, err := scan.JSONValue(f.buf, r.P, f.depth)
 	if err != nil {
 		return 0
 	}
 	value := f.buf[r.P:end]
-	if !entryOf(r.Entry).free && !deferredValue(value) {
+	if !entryOf(r.Entry).anyValue && !deferredValue(value) {
 		return 0
 	}
 	if c := value[0]; t != nil && (c == '{' || c == '[' || c == '"') && len(value) < 4096 {
@@ -118,7 +115,7 @@ func deferredValue(value []byte) bool {
 	return value[0] == '{' && bytes.HasPrefix(value[scan.JSONSpace(value, 1):], []byte(`"__deferred"`))
 }
 
-// jsonTemplate makes a template of a value: what its strings hold are holes, all else is to be there again.
+// jsonTemplate makes a template of a value in which the texts of strings may vary.
 func jsonTemplate(t *fast.Template, value []byte) {
 	t.Reset()
 	for i := 0; i < len(value); {
@@ -134,7 +131,7 @@ func jsonTemplate(t *fast.Template, value []byte) {
 			t.Text(value[i:end]...)
 		} else {
 			t.Text('"')
-			t.Hole(&fast.JSONText)
+			t.Gap(&fast.JSONText)
 			t.Text('"')
 		}
 		i = end
@@ -142,40 +139,40 @@ func jsonTemplate(t *fast.Template, value []byte) {
 	t.Done()
 }
 
-func (f *jsonLane) structure(r *fast.Row) bool {
+func (f *jsonTemplates) structure(r *fast.Row) bool {
 	e := entryOf(r.Entry)
-	if e.c.Shape == Primitive {
+	if e.c.Kind == Primitive {
 		return false
 	}
-	x := f.of(e)
-	x.use(f.buf, f.out)
+	x := f.structDecoder(e)
+	x.setBuffers(f.buf, f.out)
 	p, o, ok := r.P, r.O+e.Optional, false
 	fast.Put(r.Arena, r.O, 2)
-	if e.c.Shape == Many {
+	if e.c.Kind == NavigationToMany {
 		p, o, ok = x.array(p, o)
 	} else {
-		x.row.Most = 0
+		x.row.MaxRows = 0
 		p, o, ok = x.object(p, o)
 	}
-	return f.leave(r, p, o, ok)
+	return f.endStructure(r, p, o, ok)
 }
 
-// object reads the structure at p, and others after it where the kernel goes on, and writes them at o.
-func (f *jsonLane) object(p, o int) (next, end int, ok bool) {
+// object decodes the struct at p, and the ones after it where the kernel continues, and writes them at o.
+func (f *jsonTemplates) object(p, o int) (next, end int, ok bool) {
 	if p >= len(f.buf) || f.buf[p] != '{' || deferredValue(f.buf[p:]) || f.depth < 0 {
 		return p, o, false
 	}
-	f.promise(p, o)
+	f.reserve(p, o)
 	if next, ok = f.read(p, o); !ok {
-		f.root.failed(f.row.P)
+		f.root.recordFailure(f.row.P)
 		return p, o, false
 	}
-	end = f.finish(f.row.Start)
+	end = f.completeRow(f.row.RowOutput)
 	return next, end, end >= 0
 }
 
-// array reads the items of an expanded feed that has no further pages.
-func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
+// array decodes the items of an expanded feed without further pages.
+func (f *jsonTemplates) array(p, o int) (next, end int, ok bool) {
 	b, i := f.buf, p
 	if p >= len(b) {
 		return p, o, false
@@ -194,18 +191,18 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 	o++
 	i, closed, err := scan.JSONFirst(b, i+1, ']')
 	for err == nil && !closed {
-		f.promise(i, o)
-		f.items()
+		f.reserve(i, o)
+		f.prepareItems()
 		if i, o, ok = f.object(i, o); !ok {
 			return p, o, false
 		}
-		count += f.row.Made + 1
+		count += f.row.RowCount + 1
 		i, closed, err = scan.JSONNext(b, i, ']')
 	}
 	if err != nil {
 		return p, o, false
 	}
-	o = f.count(from, o, count)
+	o = f.writeCount(from, o, count)
 	if feed {
 		if i, ok = f.tail(i); !ok {
 			return p, o, false
@@ -214,8 +211,8 @@ func (f *jsonLane) array(p, o int) (next, end int, ok bool) {
 	return i, o, true
 }
 
-// results finds the items of a feed; p is after its bracket.
-func (f *jsonLane) results(p int) (int, bool) {
+// results finds the items of a feed; p is after its opening bracket.
+func (f *jsonTemplates) results(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONFirst(b, p, '}')
 	for err == nil && !closed {
@@ -236,8 +233,8 @@ func (f *jsonLane) results(p int) (int, bool) {
 	return 0, false
 }
 
-// tail passes what stands after the items of a feed; a further page is for the plain parser.
-func (f *jsonLane) tail(p int) (int, bool) {
+// tail skips the members after the items of a feed. It fails for a next link.
+func (f *jsonTemplates) tail(p int) (int, bool) {
 	b := f.buf
 	i, closed, err := scan.JSONNext(b, p, '}')
 	for err == nil && !closed {
@@ -255,45 +252,42 @@ func (f *jsonLane) tail(p int) (int, bool) {
 	return i, err == nil
 }
 
-// learnRow learns from a row that the plain parser has read.
-func (f *jsonLane) learnRow(row []byte) {
-	if f.mayLearn() {
+func (f *jsonTemplates) learnRow(row []byte) {
+	if f.canSample() {
 		f.learn(row, textRange{0, len(row)})
 	}
 }
 
-// learn learns from an object that is well formed.
-func (f *jsonLane) learn(b []byte, object textRange) {
+func (f *jsonTemplates) learn(b []byte, object textRange) {
 	before, from := &f.head, object.start
 	i, closed, _ := scan.JSONFirst(b, from+1, '}')
 	for !closed {
 		end, value, _ := scan.JSONName(b, i)
 		stop, _ := scan.JSONValue(b, value, unlimited)
-		e := f.named(b[i+1:end-1], b[value])
+		e := f.entryFor(b[i+1:end-1], b[value])
 		if e == nil || from > object.start && b[from] != ',' {
 			return
 		}
 		e.learn(b[from:value], b[value:stop])
 		if e.c != nil && e.c.Nested != nil {
-			f.of(e).learnInside(b, textRange{value, stop}, e.c.Shape)
+			f.structDecoder(e).learnInside(b, textRange{value, stop}, e.c.Kind)
 		}
 		before.followedBy(e)
 		before, from = e, stop
 		i, closed, _ = scan.JSONNext(b, stop, '}')
 	}
 	if from > object.start {
-		f.end.Open = fast.NewMark(b[from:i])
+		f.end.Prefix = fast.NewPattern(b[from:i])
 		before.followedBy(&f.end)
 	}
 }
 
-// learnInside learns from the structures in a value.
-func (f *jsonLane) learnInside(b []byte, value textRange, shape Shape) {
+func (f *jsonTemplates) learnInside(b []byte, value textRange, shape ColumnKind) {
 	r := jsonReader{d: f.d, row: b}
 	switch {
 	case b[value.start] == '{' && r.isDeferred(value.start):
 		return
-	case b[value.start] == '{' && shape != Many:
+	case b[value.start] == '{' && shape != NavigationToMany:
 		f.learn(b, value)
 		return
 	case b[value.start] == '{':
@@ -310,9 +304,9 @@ func (f *jsonLane) learnInside(b []byte, value textRange, shape Shape) {
 	}
 }
 
-// named finds the entry of a name, or makes one for a member that is no column, if it may be passed without a word;
-// nil: there is none. first is the first byte of the member's value.
-func (f *jsonLane) named(name []byte, first byte) *entry {
+// entryFor returns the entry of a name. For a name that is no column it adds one if the member may be skipped without a
+// report; first is the first byte of its value.
+func (f *jsonTemplates) entryFor(name []byte, first byte) *entry {
 	e := f.names[string(name)]
 	switch {
 	case e != nil:
@@ -320,10 +314,10 @@ func (f *jsonLane) named(name []byte, first byte) *entry {
 	case bytes.IndexByte(name, '@') >= 0 || bytes.IndexByte(name, '\\') >= 0:
 		// a deleted entry, perhaps
 		return nil
-	case isControl(name) || f.l.known[string(name)]:
+	case isControl(name) || f.l.ignored[string(name)]:
 		return f.newSkip(name, true)
 	case f.d.unknown[f.path+string(name)]:
-		f.root.reported = true
+		f.root.hasUnknown = true
 		return f.newSkip(name, true)
 	case first == '{':
 		return f.newSkip(name, false)
@@ -331,12 +325,12 @@ func (f *jsonLane) named(name []byte, first byte) *entry {
 	return nil
 }
 
-// learn remembers what stands before a member's value and after it. Of a value that is not as usual it remembers only
-// where it begins, if nothing better is known.
+// learn remembers the text before and after a member's value. Of an unusual value it remembers only where it begins, if
+// nothing better is known.
 func (e *entry) learn(before, value []byte) {
 	open := append([]byte{','}, before[1:]...)
 	if e.kind != fast.Skip {
-		e.Null = fast.NewMark(append(bytes.Clone(open), "null"...))
+		e.Null = fast.NewPattern(append(bytes.Clone(open), "null"...))
 		if value[0] == 'n' {
 			return
 		}
@@ -344,18 +338,18 @@ func (e *entry) learn(before, value []byte) {
 	kind, inside, end := e.kindOf(value)
 	switch {
 	case kind != fast.Slow:
-	case e.kind != fast.Slow && e.Open.Bias == 0:
+	case e.kind != fast.Slow && e.Prefix.Disabled == 0:
 		return
 	}
-	e.Kind, e.inside, e.Bare = kind, inside, 0
-	e.Open = fast.NewMark(append(open, value[:inside]...))
-	if e.Close = fast.NewMark(end); len(end) == 0 {
-		e.Close, e.Bare = fast.Mark{}, 1
+	e.Kind, e.valuePrefix, e.Unquoted = kind, inside, 0
+	e.Prefix = fast.NewPattern(append(open, value[:inside]...))
+	if e.Suffix = fast.NewPattern(end); len(end) == 0 {
+		e.Suffix, e.Unquoted = fast.Pattern{}, 1
 	}
 }
 
-// kindOf is how a value is read, as it is written: how much of it is the same in all values like it, and what stands
-// after the rest.
+// kindOf returns how to read a value in this form, the length of the prefix that all such values share, and the text
+// after the value.
 func (e *entry) kindOf(value []byte) (kind, inside int, end []byte) {
 	quoted := value[0] == '"'
 	switch {
@@ -363,9 +357,9 @@ func (e *entry) kindOf(value []byte) (kind, inside int, end []byte) {
 		return e.kind, 0, nil
 	case !quoted && e.kind >= fast.Integer && e.kind <= fast.Boolean && value[0] != '{' && value[0] != '[':
 		return e.kind, 0, nil
-	case !quoted || len(value) < 3 && e.kind != fast.Quoted:
+	case !quoted || len(value) < 3 && e.kind != fast.JSONString:
 		return fast.Slow, 0, nil
-	case e.kind != fast.Moment:
+	case e.kind != fast.DateTime:
 		return e.kind, 1, []byte{'"'}
 	}
 	for _, front := range []string{`"\/Date(`, `"/Date(`} {
@@ -377,5 +371,5 @@ func (e *entry) kindOf(value []byte) (kind, inside int, end []byte) {
 			return fast.Integer, len(front), rest[at:]
 		}
 	}
-	return fast.Moment, 1, []byte{'"'}
+	return fast.DateTime, 1, []byte{'"'}
 }

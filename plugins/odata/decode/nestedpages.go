@@ -1,0 +1,131 @@
+package decode
+
+import (
+	"hash/fnv"
+	"slices"
+	"strconv"
+)
+
+// nestedPages holds a row that waits for further pages of a feed expanded in it. Their rows replace the link in the
+// row's text, and then the row is decoded again, which finds further links.
+type nestedPages struct {
+	waiting bool
+	// row is the row's text, which starts at byte `at` of the page.
+	row      []byte
+	at       int64
+	nextLink nestedNextLink
+	tag      string
+	number   int
+	child    *stream
+	out      Output
+	// visited are hashes of the links followed for this feed. emptyPages counts consecutive pages without rows.
+	visited    map[uint64]bool
+	emptyPages int
+}
+
+// maxEmpty limits consecutive pages without a row in an expanded feed.
+const maxEmpty = 1000
+
+// nestedNextLink is the next link of an expanded collection inside a row.
+type nestedNextLink struct {
+	found bool
+	link  Link
+	// linkAt is the link's position in the row's text, emptyLink its replacement. Further rows are inserted at rowsAt
+	// after separator.
+	linkAt               textRange
+	rowsAt               int
+	emptyLink, separator string
+}
+
+func (s *stream) awaitNestedPages(row []byte, at int64, h nestedNextLink, out *Output) {
+	w := &s.nestedPages
+	if !w.waiting {
+		w.row = append(w.row[:0], row...)
+		w.at = at
+	}
+	w.waiting, w.nextLink = true, h
+	if w.child == nil {
+		w.child = s.format.nestedDecoder()
+	}
+	w.child.format.Reset()
+	w.emptyPages = 0
+	if clear(w.visited); w.visited == nil {
+		w.visited = map[uint64]bool{}
+	}
+	s.nestedPages.visit(h.link)
+	s.requestNestedPage(h.link, out)
+}
+
+// visit records a link. It returns false if the link was followed before.
+func (w *nestedPages) visit(link Link) bool {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(link.Base + " " + link.Href))
+	n := h.Sum64()
+	known := w.visited[n]
+	w.visited[n] = true
+	return !known
+}
+
+func (s *stream) requestNestedPage(link Link, out *Output) {
+	w := &s.nestedPages
+	w.number++
+	w.tag = "nested page " + strconv.Itoa(w.number)
+	out.NestedPages = append(out.NestedPages, NestedPageRequest{w.tag, link})
+}
+
+// nestedPiece reads a piece of a nested page. After the last page it decodes the row and continues with the outer page.
+func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *PageError {
+	w := &s.nestedPages
+	if !w.waiting || tag != w.tag {
+		return s.misuse("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
+	}
+	w.out.Reset()
+	if err := w.child.Feed("", piece, last, &w.out); err != nil {
+		e := *err.(*PageError)
+		e.Tag, e.Row = tag, int64(s.page.Rows)
+		return &e
+	}
+	child := w.child
+	if len(child.collected)+len(w.row) > maxRow {
+		return &PageError{Row: int64(s.page.Rows), Tag: tag, Found: "a longer one",
+			Expected: "a row of at most " + strconv.Itoa(maxRow) + " bytes with all its nested pages"}
+	}
+	if !last {
+		return nil
+	}
+	if next := w.out.Page.Next; next.Href != "" {
+		if w.emptyPages++; w.out.Page.Rows > 0 {
+			w.emptyPages = 0
+		}
+		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "an end of an expanded feed"}
+		switch {
+		case !w.visit(next):
+			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)
+			return end
+		case w.emptyPages == maxEmpty:
+			end.Found = strconv.Itoa(maxEmpty) + " pages without a row"
+			return end
+		}
+		collected := child.collected
+		w.child.format.Reset()
+		child.collected = collected
+		s.requestNestedPage(next, out)
+		return nil
+	}
+	w.splice(child.collected)
+	s.format.row(w.row, w.at, out)
+	return s.run(out)
+}
+
+// splice removes the next link and inserts the collected rows.
+func (w *nestedPages) splice(collected []byte) {
+	h := w.nextLink
+	link := w.row[h.linkAt.start:h.linkAt.end]
+	for i := range link {
+		link[i] = ' '
+	}
+	copy(link, h.emptyLink)
+	if len(collected) > 0 {
+		w.row = slices.Concat(w.row[:h.rowsAt], []byte(h.separator), collected, w.row[h.rowsAt:])
+	}
+}

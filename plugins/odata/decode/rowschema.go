@@ -1,0 +1,163 @@
+package decode
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
+)
+
+// Mapping selects how a value is written where its EDM type leaves a choice.
+type Mapping uint8
+
+const (
+	// DefaultMapping: Boolean boolean; SByte int8; Byte, Int16 int16; Int32 int32; Int64 int64; Single float32; Double
+	// float64; String, Guid text; Binary bytes; Decimal, DateTime(Offset) and Time Connect's Decimal, Timestamp and
+	// Time.
+	DefaultMapping Mapping = iota
+	// Float64Mapping writes a Decimal as the nearest float64 (`decimal.mapping = primitive`, scale above 0).
+	Float64Mapping
+	// Int64Mapping writes a Decimal without fraction as int64 (`decimal.mapping = primitive`, scale 0).
+	Int64Mapping
+	// DateMapping writes the days of a DateTime as Connect's Date, without its time of day and without a zone shift.
+	DateMapping
+	// MicrosMapping writes a DateTime or DateTimeOffset in microseconds (`timestamp.precision = micros`).
+	MicrosMapping
+)
+
+// ColumnKind is the kind of value that a column holds.
+type ColumnKind uint8
+
+const (
+	// Primitive columns hold a value of a primitive type.
+	Primitive ColumnKind = iota
+	// Complex columns hold a struct of a complex type, described by [Column.Nested].
+	Complex
+	// NavigationToOne columns hold an expanded navigation to at most one entity, a struct.
+	NavigationToOne
+	// NavigationToMany columns hold an expanded navigation to many entities, an array of required structs.
+	NavigationToMany
+	// Synthetic columns are not read from the response. They are optional, and null unless the plugin sets them.
+	Synthetic
+)
+
+// Column is one field of a row's struct.
+type Column struct {
+	Name    string
+	Kind    ColumnKind
+	Type    edm.Primitive
+	Mapping Mapping
+	// Optional columns are preceded by a union branch; null and absent values are null. In other columns they make the
+	// row fail.
+	Optional bool
+	// Inline reports that the request expanded this navigation: a link in its place makes the row fail instead of being
+	// null.
+	Inline bool
+	// Precision is the number of digits allowed in a Decimal. Zero means any. Scale is the scale of the schema.
+	Precision, Scale int
+	Rounding         edm.Rounding
+	// Zone is the time zone of an Edm.DateTime's clock (`datetime.zone`). Nil means UTC.
+	Zone *zone.Zone
+	// Nested describes the struct of the column or of its items. It has no keys.
+	Nested *RowSchema
+	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
+	// missing from the properties is read from there.
+	Target string
+
+	// Hints are added to the errors of values that do not fit.
+	Hints ErrorHints
+
+	// inner is the name and a slash. steps are the element names of the target, the last one @name for an attribute.
+	inner string
+	steps []string
+}
+
+// ErrorHints are recommendations for values that a column cannot hold: a Decimal outside of the scale, the precision or
+// the range of its mapped type, a null, a link instead of an expanded entity, a duration that is no time of day.
+type ErrorHints struct{ Scale, Precision, Range, Null, Inline, Time string }
+
+// RowSchema is the compiled form of an entity type or complex type under a projection and expansion. Decoders share it
+// and do not change it. Call [RowSchema.Init] after building one by hand.
+type RowSchema struct {
+	// Name of the type, for messages: `NS.Product`.
+	Name    string
+	Columns []Column
+	// ValueColumns is the number of leading columns that form the row's value, in schema order. The columns after them
+	// are decoded for the key or for tracking only.
+	ValueColumns int
+	// Keys are the columns of the record's key, in order; none means no key. A key is a struct of required fields, so a
+	// null there makes the row fail.
+	Keys []int
+	// KeyTail is appended to each key: encoded fields with the same value in every row (`key.extra`).
+	KeyTail []byte
+	// KeySchema and ValueSchema are the schema IDs of the decoded rows.
+	KeySchema, ValueSchema uint32
+	// Tracked are the columns whose encoded values [Output.Tracked] locates in each row (change modes, counters,
+	// cursors).
+	Tracked []int
+	// Ignored are names of the type that the projection leaves out, including navigation properties. They are not
+	// reported as unknown.
+	Ignored []string
+	names   map[string]int
+	ignored map[string]bool
+}
+
+// Init builds the lookup tables. It returns an error for metadata that no rows can have.
+func (l *RowSchema) Init() error {
+	l.names, l.ignored = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Ignored))
+	for _, name := range l.Ignored {
+		l.ignored[name] = true
+	}
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		c.inner, c.steps = c.Name+"/", targetSteps(c.Target)
+		if c.Nested != nil {
+			if err := c.Nested.Init(); err != nil {
+				return err
+			}
+		}
+		if c.Kind == Synthetic {
+			continue
+		}
+		if _, duplicate := l.names[c.Name]; duplicate {
+			return errors.New("row schema " + l.Name + ": duplicate column " + c.Name)
+		}
+		l.names[c.Name] = i
+	}
+	for _, i := range l.Keys {
+		if l.Columns[i].Kind != Primitive {
+			return errors.New("row schema " + l.Name + ": key column " + l.Columns[i].Name + " is not primitive")
+		}
+	}
+	return nil
+}
+
+// keyIsInPlace reports whether a row's key is a contiguous part of its value, and no column is tracked.
+func (l *RowSchema) keyIsInPlace() bool {
+	for n, i := range l.Keys {
+		if i != l.Keys[0]+n || l.Columns[i].Optional {
+			return false
+		}
+	}
+	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Tracked) == 0
+}
+
+// syndication maps the target names of the metadata to Atom elements.
+var syndication = map[string]string{
+	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated",
+	"SyndicationPublished": "published",
+	"SyndicationRights":    "rights", "SyndicationAuthorName": "author/name", "SyndicationAuthorEmail": "author/email",
+	"SyndicationAuthorUri": "author/uri", "SyndicationContributorName": "contributor/name",
+	"SyndicationContributorEmail": "contributor/email", "SyndicationContributorUri": "contributor/uri",
+}
+
+func targetSteps(target string) []string {
+	if target == "" {
+		return nil
+	}
+	if path, ok := syndication[target]; ok {
+		target = path
+	}
+	return strings.Split(target, "/")
+}

@@ -1,0 +1,567 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// templateDecoder is the fast path: it decodes rows that resemble earlier rows. Its entries are the program of a kernel
+// (package fast): one per property or other part of a row, with the text around its value and the way to read it. They
+// are learned from rows that the plain parser has read and must produce what it would produce from the same bytes; the
+// plain parser gets every other row or value. fast.Padding zero bytes after the text stop every scan, so a truncated
+// row is given up and decoded again with more text.
+//
+// Invariants: entries[i] belongs to column i; the table holds each named entry once; Next is never nil for an entry
+// that has a pattern. spans, stamps and optionals describe the current row, by column.
+type templateDecoder struct {
+	format  templateFormat
+	l       *RowSchema
+	entries []entry
+	// head precedes the first entry; end matches the end of the row.
+	head, end entry
+	// names are the entries by name, table the same for the kernel. skips counts those that are not columns.
+	names map[string]*entry
+	skips int
+	table []*entry
+
+	row               fast.Row
+	spans             []textRange
+	stamps, optionals []uint64
+	// unused is memory for the rows that the kernel writes for nested structs, which nobody reads.
+	unused []wit.Row
+
+	buf []byte
+	out *Output
+	stats
+}
+
+// templateFormat is the part of a templateDecoder that differs between JSON and Atom. Where a method returns false, the
+// plain parser must decode the row or the value.
+type templateFormat interface {
+	// read decodes the row at p, writes its columns at o, and returns the end of the row.
+	read(p, o int) (int, bool)
+	// afterRow goes from the end of a row to the next one, or past the end of the rows.
+	afterRow(p int) (next int, closed, ok bool)
+	// memberEnd returns the end of the unknown member whose value is at r.P, or zero for the plain parser. It makes t,
+	// if not nil, a template of the value if possible.
+	memberEnd(r *fast.Row, t *fast.Template) (end int)
+	// structure decodes the struct at r.P.
+	structure(r *fast.Row) bool
+	// plain appends the value at r.P with the plain parser.
+	plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool)
+}
+
+// stats counts attempts and successes of the fast path.
+type stats struct {
+	// decoded counts rows of the fast path, samples those that it learned from.
+	decoded, samples int
+	// failedAt is the position of the last failed attempt, -1 if none failed in this text.
+	failedAt int
+	// truncatedRow is the position in the page of the last row that the end of the text, truncatedAt, cut off.
+	truncatedRow, truncatedAt int64
+	// failures counts consecutive failed attempts, rowsToSkip the rows left to the plain parser as backoff.
+	failures, rowsToSkip int
+	// hasUnknown reports that some skipped members were reported as unknown properties of this page.
+	hasUnknown bool
+}
+
+// entry is one part of a row, with what is needed to learn it.
+type entry struct {
+	fast.Entry
+	c    *Column
+	name []byte
+	// kind is used for values of the usual form. valuePrefix is the number of bytes of Prefix that belong to the value.
+	kind, valuePrefix int
+	skip              fast.Template
+	// templateBudget limits how many more templates of a skipped value are learned; anyValue skips any value.
+	templateBudget int
+	anyValue       bool
+}
+
+func entryOf(e *fast.Entry) *entry { return (*entry)(unsafe.Pointer(e)) }
+
+// maxSamples limits the rows that a decoder learns from, besides one in 16 that it decodes, and the templates of one
+// entry: learning costs more than a row.
+const maxSamples = 64
+
+func (e *stats) canSample() bool {
+	if e.samples >= maxSamples+e.decoded/16 {
+		return false
+	}
+	e.samples++
+	return true
+}
+
+func (f *templateDecoder) init(form templateFormat, l *RowSchema, markup int) {
+	n := len(l.Columns)
+	*f = templateDecoder{format: form, l: l, entries: make([]entry, n), names: map[string]*entry{},
+		spans:  make([]textRange, n+1),
+		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1)}
+	f.rehash(4 * n)
+	f.end.reset(fast.End)
+	f.end.Next = &f.end.Entry
+	last := &f.head
+	for i := range l.Columns {
+		e := &f.entries[i]
+		e.Column, e.c, e.Width = i, &l.Columns[i], 1
+		e.reset(e.configure(markup))
+		f.optionals[i] = uint64(e.Optional)
+		if e.c.Kind != Synthetic {
+			last.Next, last = &e.Entry, e
+		}
+	}
+	last.Next = &f.end.Entry
+	r := &f.row
+	r.SetTables()
+	r.Markup, r.Head, r.Columns, r.ValueEnd = markup, &f.head.Entry, n, -1
+	if len(l.Keys) > 0 {
+		r.KeyFirst, r.KeyLast = 16*l.Keys[0], 16*l.Keys[len(l.Keys)-1]+8
+	}
+	if l.ValueColumns < n {
+		r.ValueEnd = 16 * l.ValueColumns
+	}
+	r.Spans, r.Stamps, r.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
+		unsafe.Pointer(&f.optionals[0])
+}
+
+func (e *entry) reset(kind int) {
+	e.kind, e.Kind, e.templateBudget = kind, kind, maxSamples
+	e.Prefix, e.Null, e.Suffix = fast.NoPattern, fast.NoPattern, fast.NoPattern
+}
+
+func (e *entry) configure(markup int) (kind int) {
+	c := e.c
+	if c.Optional {
+		e.Optional = 1
+	}
+	if c.Kind != Primitive {
+		return fast.Slow
+	}
+	switch c.Type {
+	case edm.String:
+		return fast.JSONString + markup
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		least, most, _ := c.Type.Bounds()
+		e.Low, e.High = int(least), int(most)
+		return fast.Integer
+	case edm.Time:
+		return fast.TimeOfDay
+	case edm.Decimal:
+		return e.decimal()
+	case edm.Double:
+		return fast.Double
+	case edm.Boolean:
+		return fast.Boolean
+	case edm.DateTime, edm.DateTimeOffset:
+		if c.Mapping == DefaultMapping && c.Zone == nil {
+			e.Low, e.High = datetime.FirstMs, datetime.LastMs
+			return fast.DateTime
+		}
+	case edm.Guid:
+		return fast.GUID
+	}
+	return fast.Slow
+}
+
+func (e *entry) decimal() (kind int) {
+	c := e.c
+	limit := uint64(1 << 63)
+	if c.Precision > 0 && c.Precision < 19 {
+		limit = 1
+		for range c.Precision {
+			limit *= 10
+		}
+	}
+	switch {
+	case c.Mapping == Float64Mapping:
+		return fast.Double
+	case c.Mapping == Int64Mapping:
+		e.High = int(limit - 1)
+		e.Low = -e.High
+		if limit == 1<<63 {
+			e.Low = math.MinInt64
+		}
+		return fast.Integer
+	case c.Scale >= 0 && c.Scale <= 18:
+		e.Scale, e.Limit = c.Scale, limit
+		return fast.Decimal
+	}
+	return fast.Slow
+}
+
+func (f *templateDecoder) rehash(n int) {
+	size := 16
+	for size < n {
+		size *= 2
+	}
+	f.table = make([]*entry, size)
+	f.row.Table, f.row.Mask = unsafe.Pointer(&f.table[0]), uint64(size-1)
+	f.insert(&f.end)
+	for _, e := range f.names {
+		f.insert(e)
+	}
+}
+
+func (f *templateDecoder) add(e *entry, name []byte) {
+	e.name = bytes.Clone(name)
+	f.names[string(name)] = e
+	if 2*len(f.names) > len(f.table) {
+		f.rehash(2 * len(f.table))
+		return
+	}
+	f.insert(e)
+}
+
+func (f *templateDecoder) insert(e *entry) {
+	padded := append(bytes.Clone(e.name), make([]byte, 8)...)
+	at := fast.Hash(unsafe.Pointer(&padded[0]), 0, len(e.name))
+	for f.table[at&f.row.Mask] != nil {
+		at++
+	}
+	f.table[at&f.row.Mask] = e
+}
+
+// maxSkips limits how many members are remembered that are not columns.
+const maxSkips = 200
+
+func (f *templateDecoder) newSkip(name []byte, free bool) *entry {
+	if f.skips == maxSkips || len(name) == 0 {
+		return nil
+	}
+	f.skips++
+	e := &entry{anyValue: free}
+	e.reset(fast.Skip)
+	f.add(e, name)
+	return e
+}
+
+func (e *entry) followedBy(next *entry) {
+	switch {
+	case next.Next == nil:
+		next.Next, e.Next = e.Next, &next.Entry
+	case e.Next != &next.Entry:
+		fast.Follows(&e.Entry, &next.Entry)
+	}
+}
+
+func (f *templateDecoder) setBuffers(buf []byte, out *Output) {
+	f.buf, f.out, f.failedAt = buf, out, -1
+}
+
+// decodeRows decodes as many rows as it can from p on. It returns the position in front of the next row, or after the
+// end of the rows. progress is false if it could not decode the row at p; the error asks for more text.
+func (f *templateDecoder) decodeRows(s *stream, p int, out *Output) (next int, closed, progress bool, err *scan.Error) {
+	if s.flush || s.skipNextRow {
+		return p, false, false, nil
+	}
+	if !s.ended && f.needsMore(s, p) {
+		return p, false, false, scan.ErrNeedMore
+	}
+	if f.shouldTry() {
+		next, closed, progress = f.readRows(s, p, out)
+		f.recordAttempt(progress)
+	}
+	if !progress && !s.ended && f.isTruncated(len(s.buf)) {
+		return p, false, false, scan.ErrNeedMore
+	}
+	return next, closed, progress, nil
+}
+
+func (f *templateDecoder) readRows(s *stream, p int, out *Output) (next int, closed, progress bool) {
+	f.setBuffers(s.buf, out)
+	for {
+		f.reserve(p, len(out.Data))
+		f.prepareRows(&s.page)
+		q, ok := f.format.read(p, len(out.Data))
+		progress = progress || f.row.RowCount > 0
+		var start int
+		p, start = f.commitRows(s)
+		if !ok {
+			f.recordUndecoded(s, p)
+			return p, false, progress
+		}
+		o := f.completeRow(start)
+		if o < 0 {
+			return p, false, progress
+		}
+		// The text after a row must be valid before the row counts.
+		next, closed, ok := f.format.afterRow(q)
+		if !ok || !f.finishRow(s, start, o) {
+			return p, false, progress
+		}
+		progress = true
+		if closed || next >= len(f.buf) {
+			return next, closed, true
+		}
+		p = next
+	}
+}
+
+func (f *templateDecoder) beginRow(p, o int) *fast.Row {
+	r := &f.row
+	r.In, r.Arena = unsafe.Pointer(unsafe.SliceData(f.buf)), unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	r.P, r.O, r.Expected, r.OutOfOrder = p, o, 0, 0
+	r.RowText, r.RowOutput = p, o
+	r.Before, r.Entry = &f.head.Entry, f.head.Next
+	r.First = ^uint64(0)
+	if r.Markup == 0 {
+		// The first member's separator is { instead of a comma.
+		r.First = ^uint64(0xff)
+	}
+	r.Stamp++
+	return r
+}
+
+// prepareRows lets the kernel decode consecutive regular rows by itself and write them to the output, if the schema
+// allows it and the text between rows is known.
+func (f *templateDecoder) prepareRows(page *Page) {
+	r := &f.row
+	r.RowCount, r.MaxRows = 0, 0
+	if !f.l.keyIsInPlace() || f.end.Skip == nil {
+		return
+	}
+	const some = 64
+	r.KeyEncoding = uint64(wit.WithSchema) | uint64(f.l.KeySchema)<<32
+	r.ValueEncoding = uint64(wit.WithSchema) | uint64(f.l.ValueSchema)<<32
+	f.out.Rows = slices.Grow(f.out.Rows, some)
+	n := len(f.out.Rows)
+	r.Rows, r.MaxRows = unsafe.Pointer(&f.out.Rows[:n+1][n]), some
+	r.RowIndex = uint64(page.Rows)
+	r.Slack = cap(f.out.Data) - f.maxOutput(0)
+}
+
+// prepareItems is prepareRows for structs inside a row.
+func (f *templateDecoder) prepareItems() {
+	r := &f.row
+	r.RowCount, r.MaxRows = 0, 0
+	if f.end.Skip == nil {
+		return
+	}
+	if f.unused == nil {
+		f.unused = make([]wit.Row, 16)
+	}
+	r.Rows, r.MaxRows = unsafe.Pointer(&f.unused[0]), len(f.unused)
+	r.Slack = cap(f.out.Data) - f.maxOutput(0)
+}
+
+func (f *templateDecoder) readMembers(r *fast.Row, root *stats) bool {
+	for {
+		switch fast.Read(r) {
+		case fast.AtEnd:
+			return true
+		case fast.UnexpectedProperty:
+			if !f.skipMember(r) {
+				return false
+			}
+		case fast.UnexpectedValue:
+			if !f.format.structure(r) && (root.isTruncated(len(f.buf)) || !f.readPlain(r)) {
+				return false
+			}
+		case fast.NeedsLength:
+			if !r.SkipSuffix() {
+				return false
+			}
+			r.EndColumn(r.P, f.writeLength())
+		default:
+			return false
+		}
+	}
+}
+
+func (f *templateDecoder) skipMember(r *fast.Row) bool {
+	e := entryOf(r.Entry)
+	t := &e.skip
+	if e.templateBudget == 0 {
+		t = nil
+	}
+	end := f.format.memberEnd(r, t)
+	if end > 0 && t != nil {
+		e.templateBudget--
+		e.Skip = t.Program()
+	}
+	if end > 0 {
+		r.SkipTo(end)
+	}
+	return end > 0
+}
+
+func (f *templateDecoder) readPlain(r *fast.Row) bool {
+	dst, end, ok := f.format.plain(r, f.out.Data[:r.O])
+	if !ok {
+		return false
+	}
+	f.out.Data = dst[:len(f.out.Data)]
+	f.reserve(end, len(dst))
+	r.EndColumn(end, len(dst))
+	return true
+}
+
+// retractUnknown removes the unknown properties after the first n: the plain parser reports them again with the row. It
+// reports whether there were any.
+func (s *stream) retractUnknown(known int) bool {
+	reported := s.page.Unknown[known:]
+	for _, path := range reported {
+		delete(s.unknown, path)
+	}
+	s.page.Unknown = s.page.Unknown[:known]
+	return len(reported) > 0
+}
+
+// isTruncated reports whether the last attempt failed at the end of the text, so that more text helps and the plain
+// parser does not.
+func (e *stats) isTruncated(size int) bool { return e.failedAt >= 0 && e.failedAt+fast.Padding > size }
+
+func (e *stats) recordFailure(p int) { e.failedAt = max(e.failedAt, p) }
+
+func (f *templateDecoder) recordUndecoded(s *stream, p int) {
+	f.recordFailure(f.row.P)
+	if f.isTruncated(len(f.buf)) {
+		f.truncatedRow, f.truncatedAt = s.base+int64(p), s.base+int64(len(s.buf))
+	}
+}
+
+// needsMore reports whether the end of the text is known to cut off the row at p.
+func (e *stats) needsMore(s *stream, p int) bool {
+	return e.truncatedAt == s.base+int64(len(s.buf)) && e.truncatedRow == s.base+int64(p)
+}
+
+// shouldTry is false for some rows after many consecutive failures.
+func (e *stats) shouldTry() bool {
+	if e.rowsToSkip > 0 {
+		e.rowsToSkip--
+		return false
+	}
+	return true
+}
+
+func (e *stats) recordAttempt(progress bool) {
+	const many, most = 8, 32
+	if progress {
+		e.failures = 0
+	} else if e.failures++; e.failures >= many {
+		e.rowsToSkip = min(e.failures, most)
+	}
+}
+
+// maxOutput limits how much output the text from p on can produce.
+func (f *templateDecoder) maxOutput(p int) int {
+	return len(f.buf) - p + 48*len(f.entries) + 2*fast.Padding
+}
+
+// reserve grows the output for the text from p on, keeping its bytes up to o.
+func (f *templateDecoder) reserve(p, o int) {
+	if cap(f.out.Data)-o < f.maxOutput(p) {
+		f.grow(o, f.maxOutput(p))
+	}
+	f.row.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+}
+
+func (f *templateDecoder) grow(o, n int) {
+	size := len(f.out.Data)
+	grown := make([]byte, o, (o+n)*5/4)
+	copy(grown, f.out.Data[:o])
+	f.out.Data = grown[:size]
+}
+
+// endStructure continues after a struct that ends at p in the text and at o in the output.
+func (f *templateDecoder) endStructure(r *fast.Row, p, o int, ok bool) bool {
+	if !ok { // the output may have moved all the same
+		r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+		return false
+	}
+	f.reserve(p, o)
+	r.EndColumn(p, o)
+	return true
+}
+
+// completeRow writes null for missing columns and puts all in schema order. It returns the end of the row in the
+// output, or -1 if a required column is null.
+func (f *templateDecoder) completeRow(start int) int {
+	r := &f.row
+	if r.OutOfOrder == 0 {
+		return f.writeNulls(r.O, r.Expected)
+	}
+	if need := r.O - start + len(f.spans) + 2*fast.Padding; cap(f.out.Data)-r.O < need {
+		f.grow(r.O, need)
+	}
+	r.Arena = unsafe.Pointer(unsafe.SliceData(f.out.Data))
+	return fast.Sort(r, start, len(f.entries))
+}
+
+func (f *templateDecoder) writeNulls(o, from int) int {
+	for ; from < len(f.entries); from++ {
+		if f.optionals[from] == 0 {
+			return -1
+		}
+		fast.Put(f.row.Arena, o, 0)
+		f.spans[from] = textRange{o, o + 1}
+		o++
+	}
+	return o
+}
+
+// commitRows takes over the rows that the kernel wrote, and returns where the current row begins in the text and in the
+// output.
+func (f *templateDecoder) commitRows(s *stream) (p, start int) {
+	n := f.row.RowCount
+	f.out.Rows, f.out.Data = f.out.Rows[:len(f.out.Rows)+n], f.out.Data[:f.row.RowOutput]
+	s.page.Rows += uint32(n)
+	f.decoded += n
+	return f.row.RowText, f.row.RowOutput
+}
+
+func (f *templateDecoder) finishRow(s *stream, start, o int) bool {
+	f.out.Data = f.out.Data[:o]
+	if m := finishRow(f.out, f.l, s.page.Rows, start, f.spans[:len(f.entries)]); m != nil {
+		f.out.Data = f.out.Data[:start]
+		return false
+	}
+	s.page.Rows++
+	f.decoded++
+	return true
+}
+
+// writeCount encodes an array: the number of its items before the bytes from from+1 to o, and the end marker. It
+// returns the offset after it.
+func (f *templateDecoder) writeCount(from, o, count int) int {
+	if count == 0 {
+		f.out.Data[:from+1][from] = 0
+		return from + 1
+	}
+	var number [10]byte
+	width := binary.PutUvarint(number[:], uint64(count)<<1)
+	if width > 1 && cap(f.out.Data)-o < width+fast.Padding {
+		f.grow(o, width+fast.Padding)
+	}
+	data := f.out.Data[: o+width : cap(f.out.Data)]
+	if width > 1 {
+		copy(data[from+width:], data[from+1:o])
+	}
+	copy(data[from:], number[:width])
+	data[o+width-1] = 0
+	return o + width
+}
+
+// writeLength writes the length prefix of a text whose prefix needs another width than expected, and moves the text.
+func (f *templateDecoder) writeLength() int {
+	r := &f.row
+	n, o := r.Size, r.O+r.Entry.Optional
+	var length [10]byte
+	width := binary.PutUvarint(length[:], uint64(n)<<1)
+	if from := o + r.Entry.Width; width != r.Entry.Width {
+		copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o+width)), n), unsafe.Slice((*byte)(unsafe.Add(r.Arena, from)),
+			n))
+		r.Entry.Width = width
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Add(r.Arena, o)), width), length[:])
+	return o + width + n
+}

@@ -1,0 +1,641 @@
+package decode
+
+import (
+	"bytes"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+)
+
+// atomTemplates decodes Atom entries from learned templates: the text before an entry's properties, with expanded
+// entries inside; the properties; the text after them.
+type atomTemplates struct {
+	templateDecoder
+	d      *Atom
+	reader atomReader
+
+	// heads and tails are the latest templates. feedPrefixes and feedSuffixes surround the entries of an expanded feed.
+	heads                      [][]headPart
+	tails                      []*fast.Template
+	feedPrefixes, feedSuffixes []*fast.Template
+	// key identifies the namespaces around the entries, for which the templates are valid. generation counts resets.
+	key        []byte
+	generation int
+	// namespaces are in force at the properties, in scope propertiesScope. closingName is the element around the
+	// properties, data their prefix.
+	namespaces        namespaceStack
+	propertiesScope   int
+	closingName, data []byte
+
+	// path of the struct in the row: empty or ending in a slash. depth limits the nesting of its properties.
+	path  string
+	depth int
+	// root decodes rows; inner decode the structs inside, by column.
+	root  *atomTemplates
+	inner []*atomTemplates
+}
+
+// headPart is a part of the text before an entry's properties. The expanded value of a column follows it, or the
+// properties if column is -1.
+type headPart struct {
+	template *fast.Template
+	column   int
+	// generation of the column's decoder when the part was learned.
+	generation int
+}
+
+// maxTemplates limits how many forms of an entry are kept.
+const maxTemplates = 3
+
+func newAtomTemplates(d *Atom) *atomTemplates {
+	// entry, content and properties surround a property
+	f := &atomTemplates{d: d, depth: maxDepth - 3}
+	f.root = f
+	f.reset(d.schema)
+	return f
+}
+
+// reset drops all templates.
+func (f *atomTemplates) reset(l *RowSchema) {
+	f.init(f, l, 1)
+	for i := range l.Columns {
+		if len(l.Columns[i].steps) > 0 {
+			// What is missing in the properties may be elsewhere in the entry, where only the plain parser looks.
+			f.optionals[i] = 0
+		}
+	}
+	f.heads, f.tails, f.feedPrefixes, f.feedSuffixes = nil, nil, nil, nil
+	f.data, f.closingName = nil, nil
+	f.inner = make([]*atomTemplates, len(l.Columns))
+	f.generation++
+}
+
+// structDecoder returns the decoder of the structs in a column.
+func (f *atomTemplates) structDecoder(column int) *atomTemplates {
+	if f.inner[column] == nil {
+		c := &f.l.Columns[column]
+		x := &atomTemplates{d: f.d, path: c.path(f.path), root: f.root, depth: f.depth - 1}
+		if c.Kind != Complex {
+			// link, inline, feed, entry, content, properties
+			x.depth = f.depth - 6
+		}
+		x.reset(c.Nested)
+		f.inner[column] = x
+	}
+	return f.inner[column]
+}
+
+// bind sets the namespaces around the entries of a page or of an expanded feed. Templates of other namespaces are
+// dropped.
+func (f *atomTemplates) bind(s *namespaceStack, scope int) {
+	var key []byte
+	for k := scope; k > 0; k = s.all[k].outer {
+		key = append(append(append(append(key, s.all[k].prefix...), '='), s.all[k].value...), '\n')
+	}
+	if f.hasUnknown || !bytes.Equal(key, f.key) {
+		f.reset(f.l)
+		f.key = key
+	}
+}
+
+func (f *atomTemplates) afterRow(p int) (next int, closed, ok bool) {
+	return scan.XMLSpace(f.buf, p), false, true
+}
+
+// setRowTemplates lets the kernel continue from entry to entry if nothing is expanded before the properties.
+func (f *atomTemplates) setRowTemplates() {
+	f.end.Skip, f.templateDecoder.head.Skip = nil, nil
+	if len(f.heads) > 0 && len(f.heads[0]) == 1 {
+		head := f.heads[0]
+		f.end.Skip, f.templateDecoder.head.Skip = f.tails[0].Program(), head[0].template.Program()
+	}
+}
+
+// matchAny returns the length of the first match. If none matches, it returns the result of [fast.Template.Match] for
+// the template that got furthest.
+func matchAny(templates []*fast.Template, in unsafe.Pointer, p int) int {
+	furthest := 0
+	for i, t := range templates {
+		n := t.Match(unsafe.Add(in, p))
+		if n > 0 {
+			if i > 0 {
+				templates[0], templates[i] = t, templates[0]
+			}
+			return n
+		}
+		furthest = min(furthest, n)
+	}
+	return furthest
+}
+
+func (f *atomTemplates) read(p, o int) (int, bool) {
+	for i := range f.heads {
+		r := f.beginRow(p, o)
+		if !f.head(r, f.heads[i]) {
+			continue
+		}
+		if i > 0 {
+			f.heads[0], f.heads[i] = f.heads[i], f.heads[0]
+		}
+		if !f.readMembers(r, &f.root.stats) {
+			return 0, false
+		}
+		return f.tail(r)
+	}
+	return 0, false
+}
+
+func (f *atomTemplates) head(r *fast.Row, parts []headPart) bool {
+	for _, part := range parts {
+		n := part.template.Match(unsafe.Add(r.In, r.P))
+		if n <= 0 {
+			f.root.recordFailure(r.P - n)
+			return false
+		}
+		r.P += n
+		if part.column >= 0 && (part.generation != f.structDecoder(part.column).generation ||
+			!f.expanded(r, part.column)) {
+			return false
+		}
+	}
+	r.Before, r.Entry = &f.templateDecoder.head.Entry, f.templateDecoder.head.Next
+	return true
+}
+
+func (f *atomTemplates) structure(r *fast.Row) bool {
+	e := entryOf(r.Entry)
+	if e.c.Kind != Complex {
+		return false
+	}
+	x := f.structDecoder(e.Column)
+	x.namespaces, x.propertiesScope = f.namespaces, f.propertiesScope
+	x.setBuffers(f.buf, f.out)
+	o := r.O + e.Optional
+	fast.Put(r.Arena, r.O, 2)
+	x.reserve(r.P, o)
+	ok := x.readMembers(x.beginRow(r.P, o), &f.root.stats)
+	end := 0
+	if ok {
+		end = x.completeRow(o)
+	}
+	return f.endStructure(r, x.row.P, end, ok && end >= 0)
+}
+
+func (f *atomTemplates) expanded(r *fast.Row, column int) bool {
+	e := &f.entries[column]
+	r.Entry = &e.Entry
+	if !r.BeginColumn(column) {
+		return false
+	}
+	x := f.structDecoder(column)
+	x.setBuffers(f.buf, f.out)
+	o, p, ok := r.O+e.Optional, r.P, false
+	fast.Put(r.Arena, r.O, 2)
+	if e.c.Kind == NavigationToMany {
+		p, o, ok = x.feed(p, o)
+	} else {
+		x.row.MaxRows = 0
+		p, o, ok = x.entry(scan.XMLSpace(f.buf, p), o)
+	}
+	return f.endStructure(r, p, o, ok)
+}
+
+func (f *atomTemplates) entry(p, o int) (next, end int, ok bool) {
+	f.reserve(p, o)
+	if next, ok = f.read(p, o); !ok {
+		f.root.recordFailure(f.row.P)
+		return p, o, false
+	}
+	end = f.completeRow(f.row.RowOutput)
+	return scan.XMLSpace(f.buf, next), end, end >= 0
+}
+
+func (f *atomTemplates) feed(p, o int) (next, end int, ok bool) {
+	in := unsafe.Pointer(unsafe.SliceData(f.buf))
+	n := matchAny(f.feedPrefixes, in, p)
+	if n <= 0 {
+		f.root.recordFailure(p - n)
+		return p, o, false
+	}
+	from, count := o, 0
+	o++
+	for p += n; ; count += f.row.RowCount + 1 {
+		if n = matchAny(f.feedSuffixes, in, p); n > 0 {
+			return p + n, f.writeCount(from, o, count), true
+		}
+		f.reserve(p, o)
+		f.prepareItems()
+		if p, o, ok = f.entry(p, o); !ok {
+			return p, o, false
+		}
+	}
+}
+
+func (f *atomTemplates) tail(r *fast.Row) (int, bool) {
+	n := matchAny(f.tails, r.In, r.P)
+	if n <= 0 {
+		f.root.recordFailure(r.P - n)
+		return 0, false
+	}
+	f.setRowTemplates()
+	return r.P + n, true
+}
+
+func (f *atomTemplates) plain(r *fast.Row, dst []byte) (out []byte, end int, ok bool) {
+	start := bytes.LastIndexByte(f.buf[:r.P], '<')
+	end, err := scan.XMLElement(f.buf, start, f.depth)
+	if err != nil {
+		return dst, 0, false
+	}
+	x, s, c := &f.reader, &f.d.stream, r.Entry.Column
+	x.d, x.row, x.nextLink = f.d, f.buf, nestedNextLink{}
+	x.ready(0, f.l, f.path)
+	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.propertiesScope
+	outer, known := f.d.namespaces, len(s.page.Unknown)
+	f.d.namespaces = namespaceStack{f.namespaces.all}
+	dst, m := x.column(dst, f.l, c, 0, element{}, false)
+	f.d.namespaces = outer
+	return dst, end, !s.retractUnknown(known) && m == nil
+}
+
+func (f *atomTemplates) memberEnd(r *fast.Row, t *fast.Template) (end int) {
+	start := bytes.LastIndexByte(f.buf[:r.P], '<')
+	end, err := scan.XMLElement(f.buf, start, f.depth)
+	if err != nil {
+		return 0
+	}
+	if back := bytes.LastIndex(f.buf[:end], []byte("</")); t != nil && back >= r.P &&
+		bytes.IndexByte(f.buf[r.P:back], '<') < 0 {
+		t.Reset()
+		t.Gap(&fast.AtomSkip)
+		t.Text(f.buf[back:end]...)
+		t.Done()
+	}
+	return end
+}
+
+func attributes(b []byte, t scan.XMLTag, meta []byte) (null, plain bool) {
+	for i := t.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(b, i)
+		if err != nil {
+			return false, false
+		}
+		if a.Name == nil {
+			return null, true
+		}
+		i = next
+		prefix, local := scan.SplitName(a.Name)
+		switch value := string(a.Value); {
+		case string(prefix) == "xmlns" || string(local) == "xmlns":
+			return false, false
+		case string(local) != "null":
+		case string(prefix) != string(meta):
+			return false, false
+		default:
+			null = value == "true" || value == "1"
+		}
+	}
+}
+
+// entryFor returns the entry of an element. It returns nil for an element outside of the properties' namespace, and for
+// one that the plain parser must report.
+func (f *atomTemplates) entryFor(name []byte) *entry {
+	if e := f.names[string(name)]; e != nil {
+		return e
+	}
+	prefix, local := scan.SplitName(name)
+	if string(prefix) != string(f.data) {
+		return nil
+	}
+	if i, ok := f.l.names[string(local)]; ok {
+		f.add(&f.entries[i], name)
+		return &f.entries[i]
+	}
+	if f.d.unknown[f.path+string(local)] {
+		f.root.hasUnknown = true
+	} else if !f.l.ignored[string(local)] {
+		return nil
+	}
+	return f.newSkip(name, true)
+}
+
+func (f *atomTemplates) learnRow(text []byte, around *namespaceStack, outer int) {
+	if f.canSample() {
+		f.learn(text, around, outer)
+	}
+}
+
+func (f *atomTemplates) learn(text []byte, around *namespaceStack, outer int) {
+	if f != f.root {
+		f.bind(around, outer)
+	}
+	s := &namespaceStack{append([]binding{}, around.all...)}
+	open, _ := scan.XMLTagAt(text, 0)
+	scope := s.push(text, open, outer)
+	properties, inside, ok := findProperties(s, text, element{open, len(text)}, scope)
+	if !ok {
+		return
+	}
+	t := properties.tag
+	name := t.Name
+	meta, _ := scan.SplitName(name)
+	data := s.prefix(dataNamespace, inside)
+	before, rest := text[:t.End], text[properties.end:]
+	for _, part := range [][]byte{before, rest} {
+		if bytes.Contains(part, []byte("<!")) || bytes.Contains(part, []byte("<?")) {
+			return
+		}
+	}
+	if data == nil || len(meta) == 0 {
+		return
+	}
+	parts, ok := f.learnExpanded(s, text, element{open, len(text)}, scope, properties)
+	if !ok {
+		return
+	}
+	if f.data != nil && (!bytes.Equal(data, f.data) || !bytes.Equal(name, f.closingName)) {
+		// The prefixes changed: learn from the next such entry.
+		taken, learned := f.decoded, f.samples
+		f.reset(f.l)
+		f.decoded, f.samples = taken, learned
+		return
+	}
+	f.data, f.closingName = bytes.Clone(data), bytes.Clone(name)
+	f.learnProperties(text, properties, meta)
+	s.copyBytes()
+	f.namespaces, f.propertiesScope = *s, inside
+	f.heads = append([][]headPart{parts}, f.heads...)
+	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
+	f.tails = addTemplate(f.tails, rest)
+	f.setRowTemplates()
+}
+
+func (f *atomTemplates) learnProperties(text []byte, e element, meta []byte) {
+	before, from := &f.templateDecoder.head, e.tag.End
+	children := content(text, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		x := f.entryFor(c.tag.Name)
+		null, plain := attributes(text, c.tag, meta)
+		if x == nil || !plain || scan.XMLSpace(text, from) != c.tag.Start {
+			return
+		}
+		x.learnElement(text, from, c, null)
+		if x.c != nil && x.c.Kind == Complex && !null && !c.tag.Empty {
+			inner := f.structDecoder(x.Column)
+			inner.data = f.data
+			inner.learnProperties(text, c, meta)
+		}
+		before.followedBy(x)
+		before, from = x, c.end
+	}
+	if scan.XMLSpace(text, from) == contentEnd(text, e.tag, e.end) {
+		f.end.Prefix = fast.NewPattern(text[from:e.end])
+		before.followedBy(&f.end)
+	}
+}
+
+func (e *entry) learnElement(text []byte, from int, c element, null bool) {
+	switch whole := fast.NewPattern(text[from:c.end]); {
+	case e.Kind == fast.Skip && c.tag.Empty:
+		e.Null = whole
+	case e.Kind == fast.Skip:
+		e.Prefix = fast.NewPattern(text[from:c.tag.End])
+	case null || c.tag.Empty && e.c.Kind == Primitive:
+		e.Null, e.Empty = whole, 0
+		if !null && !e.c.emptyIsNull() {
+			e.Empty = 1
+		}
+	case !c.tag.Empty:
+		e.Prefix = fast.NewPattern(text[from:c.tag.End])
+		e.Suffix = fast.NewPattern(text[contentEnd(text, c.tag, c.end):c.end])
+	}
+}
+
+// learnExpanded learns the text before an entry's properties and the expanded entries in it. It returns false for
+// entries that the plain parser must decode.
+func (f *atomTemplates) learnExpanded(s *namespaceStack, text []byte, e element, scope int,
+	properties element) ([]headPart, bool) {
+	var parts []headPart
+	from, found := 0, 0
+	children := content(text, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
+		switch {
+		case ns == metadataNamespace && string(local) == "properties":
+			found++
+		case ns == atomNamespace && string(local) == "content":
+			if _, _, ok := findProperties(s, text, c, inside); ok {
+				found++
+			}
+		}
+		if ns != atomNamespace || string(local) != "link" {
+			continue
+		}
+		column, inline, inside, several := f.inline(s, text, c, inside)
+		if column < 0 {
+			if k, ok := f.related(text, c.tag); ok && f.l.Columns[k].Inline {
+				return nil, false // the plain parser is to say that it is not expanded
+			}
+			continue
+		}
+		if several || inline.tag.Empty || c.tag.Start > properties.tag.Start {
+			return nil, false
+		}
+		end := contentEnd(text, inline.tag, inline.end)
+		if !f.structDecoder(column).learnInline(s, text, inline, inside, f.l.Columns[column].Kind) {
+			return nil, false
+		}
+		parts = append(parts, headPart{newTemplate(text[from:inline.tag.End]), column,
+			f.structDecoder(column).generation})
+		from = end
+	}
+	// Only the plain parser handles a second place for properties.
+	if found > 1 || bytes.Count(text[properties.end:], text[properties.tag.Start:properties.tag.NameEnd]) > 0 ||
+		bytes.Count(text[from:properties.tag.End], text[properties.tag.Start:properties.tag.NameEnd]) > 1 {
+		return nil, false
+	}
+	return append(parts, headPart{newTemplate(text[from:properties.tag.End]), -1, 0}), true
+}
+
+// inline finds the expanded value of a column in a link. column is -1 if there is none.
+func (f *atomTemplates) inline(s *namespaceStack, text []byte, link element, scope int) (column int, inline element,
+	inside int,
+	several bool) {
+	column = -1
+	k, ok := f.related(text, link.tag)
+	if !ok {
+		return
+	}
+	children := content(text, link.tag, link.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		scope := s.push(text, c.tag, scope)
+		if ns, local := s.element(text, c.tag, scope); ns == metadataNamespace && string(local) == "inline" {
+			several = column >= 0
+			column, inline, inside = k, c, scope
+		}
+	}
+	return
+}
+
+func (f *atomTemplates) related(text []byte, link scan.XMLTag) (column int, ok bool) {
+	rel := relation(text, link)
+	k, ok := f.l.names[string(rel[bytes.LastIndexByte(rel, '/')+1:])]
+	return k, ok && (f.l.Columns[k].Kind == NavigationToOne || f.l.Columns[k].Kind == NavigationToMany)
+}
+
+func (f *atomTemplates) learnInline(s *namespaceStack, text []byte, inline element, scope int, shape ColumnKind) bool {
+	children := content(text, inline.tag, inline.end)
+	only, ok := children.next()
+	if _, more := children.next(); !ok || more {
+		return false
+	}
+	inside := s.push(text, only.tag, scope)
+	ns, local := s.element(text, only.tag, inside)
+	if shape == NavigationToOne {
+		if ns != atomNamespace || string(local) != "entry" {
+			return false
+		}
+		f.learn(text[only.tag.Start:only.end], s, scope)
+		return true
+	}
+	if ns != atomNamespace || string(local) != "feed" || only.tag.Empty {
+		return false
+	}
+	return f.learnFeed(s, text, inline, only, inside)
+}
+
+func (f *atomTemplates) learnFeed(s *namespaceStack, text []byte, inline, feed element, scope int) bool {
+	front, back := contentEnd(text, feed.tag, feed.end), 0
+	back = front
+	entries := 0
+	children := content(text, feed.tag, feed.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
+		switch {
+		case ns == atomNamespace && string(local) == "link" && string(relation(text, c.tag)) == "next":
+			return false
+		case ns == atomNamespace && string(local) == "entry":
+			if entries == 0 {
+				front = c.tag.Start
+			}
+			if entries++; entries <= maxTemplates {
+				f.learn(text[c.tag.Start:c.end], s, scope)
+			}
+			back = scan.XMLSpace(text, c.end)
+		}
+	}
+	f.feedPrefixes = addTemplate(f.feedPrefixes, text[inline.tag.End:front])
+	f.feedSuffixes = addTemplate(f.feedSuffixes, text[back:contentEnd(text, inline.tag, inline.end)])
+	return true
+}
+
+// findProperties finds m:properties inside an entry or its content. It fails for an empty element.
+func findProperties(s *namespaceStack, text []byte, e element, scope int) (element, int, bool) {
+	children := content(text, e.tag, e.end)
+	for c, ok := children.next(); ok; c, ok = children.next() {
+		inside := s.push(text, c.tag, scope)
+		ns, local := s.element(text, c.tag, inside)
+		switch {
+		case ns == metadataNamespace && string(local) == "properties":
+			return c, inside, !c.tag.Empty
+		case ns == atomNamespace && string(local) == "content":
+			if p, inside, ok := findProperties(s, text, c, inside); ok {
+				return p, inside, true
+			}
+		}
+	}
+	return element{}, 0, false
+}
+
+// prefix returns the only prefix bound to a namespace, or nil if there is none or several.
+func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
+	var found []byte
+	for k := scope; k > 0; k = s.all[k].outer {
+		b := &s.all[k]
+		if b.base || b.namespace != ns || s.namespace(b.prefix, scope) != ns {
+			continue
+		}
+		prefix := append([]byte{}, b.prefix...)
+		if found != nil && !bytes.Equal(found, prefix) {
+			return nil
+		}
+		found = prefix
+	}
+	return found
+}
+
+// addTemplate puts a template of the text in front, unless one matches it.
+func addTemplate(all []*fast.Template, text []byte) []*fast.Template {
+	padded := append(bytes.Clone(text), make([]byte, fast.Padding)...)
+	for _, t := range all {
+		if t.Match(unsafe.Pointer(&padded[0])) == len(text) {
+			return all
+		}
+	}
+	all = append([]*fast.Template{newTemplate(text)}, all...)
+	return all[:min(len(all), maxTemplates)]
+}
+
+func newTemplate(text []byte) *fast.Template {
+	t := &fast.Template{}
+	atomTemplate(t, text)
+	return t
+}
+
+// atomTemplate makes a template of markup in which texts and attribute values may vary, except white space and
+// namespace declarations.
+func atomTemplate(t *fast.Template, text []byte) {
+	opened := false
+	for i := 0; i < len(text); {
+		if text[i] != '<' {
+			end := i
+			for end < len(text) && text[end] != '<' {
+				end++
+			}
+			if len(bytes.Trim(text[i:end], " \t\r\n")) == 0 || end == len(text) {
+				t.Text(text[i:end]...)
+			} else {
+				t.Gap(&fast.AtomSkip)
+			}
+			i, opened = end, false
+			continue
+		}
+		tag, err := scan.XMLTagAt(text, i)
+		if err != nil {
+			// the rest begins or ends inside of an element
+			t.Text(text[i:]...)
+			break
+		}
+		if tag.Closing && opened {
+			t.Gap(&fast.AtomSkip)
+		}
+		tagTemplate(t, text, tag)
+		i, opened = tag.End, !tag.Closing && !tag.Empty
+	}
+	t.Done()
+}
+
+func tagTemplate(t *fast.Template, text []byte, tag scan.XMLTag) {
+	from := tag.Start
+	for i := tag.NameEnd; ; {
+		a, next, err := scan.XMLAttributeAt(text, i)
+		if err != nil || a.Name == nil {
+			break
+		}
+		i = next
+		if name := a.Name; bytes.HasPrefix(name, []byte("xmlns")) || string(name) == "rel" {
+			continue
+		}
+		t.Text(text[from:a.ValueAt]...)
+		if text[next-1] == '"' {
+			t.Gap(&fast.AtomQuoted)
+		} else {
+			t.Gap(&fast.AtomApostrophed)
+		}
+		from = next - 1
+	}
+	t.Text(text[from:tag.End]...)
+}
