@@ -7,7 +7,7 @@
 // notbuilt.go for roles that the host acts on, online.go for what a service is asked, validation.go for the answer of
 // REST's validate, tool.go. What a class names, and what its declarations mean, is package components.
 //
-// Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.Among] begins again).
-// Whatever is wrong is a problem with file, line and setting, also where a plugin says so. Tasks go by the same
+// Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.WithConnectors] begins
+// again). Whatever is wrong is a problem with file, line and setting, also where a plugin says so. Tasks go by the same
 // functions as checks: a class, a claim or a topic that passed a check means the same to the task.
 package check

@@ -10,13 +10,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could
+// unsupported are the problems of settings whose role the host does not act on yet: passing them over in silence could
 // lose data or send secrets in the clear.
-func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
+func unsupported(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
 	var problems config.Problems
 	for _, e := range c.Entries {
 		spec, ok := d.Find(e.Key)
-		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || built(spec.Role()) {
+		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || isSupported(spec.Role()) {
 			continue
 		}
 		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value.Reveal()), *spec.DefaultValue) {
@@ -31,7 +31,7 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 	return problems
 }
 
-func built(name string) bool {
+func isSupported(name string) bool {
 	r, known := role.Find(name)
 	return known && !r.Later
 }

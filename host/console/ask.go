@@ -12,8 +12,8 @@ import (
 // mediaText is that of a configuration as a file of properties has it.
 const mediaText = "text/x-java-properties"
 
-// asker asks REST in the name of whoever sent a request.
-type asker struct {
+// client asks REST in the name of whoever sent a request.
+type client struct {
 	api http.Handler
 	r   *http.Request
 }
@@ -32,7 +32,7 @@ func isRefused(err error, status int) bool {
 const maxAnswer = 16 << 20
 
 // get asks for a route and reads the answer; values take the place of names in braces, see [rest.Target].
-func (a asker) get(route string, into any, values ...string) error {
+func (a client) get(route string, into any, values ...string) error {
 	_, err := a.call(route, nil, nil, into, values...)
 	return err
 }
@@ -50,17 +50,17 @@ func pairs(given ...string) url.Values {
 
 // getOfGroup asks for what all workers of a group know or, where no worker answers for all, for what this one knows:
 // alone says why.
-func (a asker) getOfGroup(route string, asked url.Values, into any, values ...string) (alone, err error) {
-	if alone = a.get(route+"?"+asked.Encode(), into, values...); alone != nil {
+func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
 		asked.Set("own", "true")
 		err = a.get(route+"?"+asked.Encode(), into, values...)
 	}
-	return alone, err
+	return groupErr, err
 }
 
 // call is [rest.Client.Call] with the logon of the request to the console. With a *string as into it asks for
 // properties, unless header has another Accept.
-func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
+func (a client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
 	own := http.Header{}
 	if logon := a.r.Header["Authorization"]; logon != nil {
 		own["Authorization"] = logon
@@ -77,7 +77,7 @@ func (a asker) call(route string, header http.Header, body, into any, values ...
 }
 
 // RoundTrip passes a request of the console to REST, with the connection and host of the request to the console.
-func (a asker) RoundTrip(sent *http.Request) (*http.Response, error) {
+func (a client) RoundTrip(sent *http.Request) (*http.Response, error) {
 	r := a.r.Clone(sent.Context())
 	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header
 	r.URL = &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery}

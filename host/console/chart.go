@@ -24,7 +24,7 @@ type chart struct {
 	Height int
 }
 
-func shares(f rest.Flow) chart {
+func flowChart(f rest.Flow) chart {
 	var c chart
 	for i, s := range f.Stages {
 		wide := int(barWide*min(max(s.Share, 0), 1) + 0.5)

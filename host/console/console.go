@@ -40,7 +40,7 @@ type console struct {
 	rest.Pages
 	templates *template.Template
 	version   string // of all assets
-	shared    shared
+	cache     pageCache
 }
 
 // New makes the pages over REST.
@@ -58,7 +58,7 @@ func New(p rest.Pages) http.Handler {
 		all = append(all, data...)
 	}
 	return &console{Pages: p, version: digest(all),
-		templates: template.Must(template.New("").Funcs(words).ParseFS(pageFiles, "pages/*.html"))}
+		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
 }
 
 // page is an address below /console/. Its template is called as it is, its fragments PAGE-NAME.
@@ -67,10 +67,10 @@ type page struct {
 	fragments []string
 	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
 	// for it, since it shows records or what was typed.
-	load    func(*visit) (any, error)
+	load    func(*pageRequest) (any, error)
 	private bool
 	// post takes a form; nil: the page has none of its own.
-	post func(*visit) (any, error)
+	post func(*pageRequest) (any, error)
 }
 
 // home is the page of /console/ itself.
@@ -78,29 +78,29 @@ const home = "overview"
 
 // pages are all there are, by the last part of their path.
 var pages = map[string]page{
-	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*visit).overview},
-	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*visit).connector},
-	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*visit).records,
-		post: (*visit).postRecords},
+	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*pageRequest).overview},
+	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*pageRequest).connector},
+	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*pageRequest).records,
+		post: (*pageRequest).postRecords},
 	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
-		load: (*visit).form, post: (*visit).postForm},
-	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*visit).letters},
-	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*visit).plugins},
-	"origins": {title: "Services", fragments: []string{"list"}, load: (*visit).origins},
-	"log":     {title: "Log", fragments: []string{"lines"}, load: (*visit).log},
-	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*visit).nothing,
-		post: (*visit).act},
+		load: (*pageRequest).form, post: (*pageRequest).postForm},
+	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).letters},
+	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
+	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
+	"log":     {title: "Log", fragments: []string{"lines"}, load: (*pageRequest).log},
+	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).nothing,
+		post: (*pageRequest).act},
 }
 
-// visit is a request for a page.
-type visit struct {
-	asker
+// pageRequest is a request for a page.
+type pageRequest struct {
+	client
 	viewer
-	// script: the script asks for fragments alone, but for those that it knows, see [since].
+	// script: the script asks for fragments alone, but for those that it knows, see [changedFragments].
 	script bool
 	known  string
 	query  url.Values
-	sent   url.Values
+	posted url.Values
 	title  string
 }
 
@@ -130,16 +130,16 @@ func (v viewer) mayChange() error {
 	return nil
 }
 
-// seen is what the templates of a page get.
-type seen struct {
+// pageData is what the templates of a page get.
+type pageData struct {
 	viewer
 	Data any
 	// Fragments are those of the page; a fragment itself gets none.
 	Fragments map[string]fragment
 }
 
-// framed is what the frame of a page gets.
-type framed struct {
+// frameData is what the frame of a page gets.
+type frameData struct {
 	Page, Title, Reads, Assets string
 	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
 	Poll  string
@@ -177,7 +177,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected "+allowed, http.StatusMethodNotAllowed)
 		return
 	}
-	v := &visit{asker: asker{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
 	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
 	v.query.Del(fragmentsOf)
 	if r.Method == http.MethodPost {
@@ -186,7 +186,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			return
 		}
-		v.sent = form
+		v.posted = form
 		p.load, p.private = p.post, true
 	}
 	c.serve(w, v, name, p)
@@ -205,10 +205,10 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 }
 
 // serve answers with a page, or with those of its fragments that the script does not have.
-func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
+func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
-		answerFragments(w, v.known, c.shared.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
+		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
 			_, made := c.render(v, name, p)
 			return made
 		}))
@@ -226,7 +226,7 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 }
 
 // render makes the fragments of a page, of what it shows.
-func (c *console) render(v *visit, name string, p page) (data any, made rendered) {
+func (c *console) render(v *pageRequest, name string, p page) (data any, made rendered) {
 	data, err := p.load(v)
 	if err != nil {
 		return nil, rendered{err: err}
@@ -236,7 +236,7 @@ func (c *console) render(v *visit, name string, p page) (data any, made rendered
 	}
 	made.fragments = map[string]fragment{}
 	for _, f := range p.fragments {
-		html, err := c.execute(name+"-"+f, seen{viewer: v.viewer, Data: data})
+		html, err := c.execute(name+"-"+f, pageData{viewer: v.viewer, Data: data})
 		if err != nil {
 			return nil, rendered{err: err}
 		}
@@ -252,15 +252,15 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), err
 }
 
-func (c *console) answerPage(w http.ResponseWriter, v *visit, name string, data any, made rendered) {
-	f, err := framed{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
+func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, made rendered) {
+	f, err := frameData{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
 	if err == nil {
-		f.Body, err = c.execute(name, seen{v.viewer, data, made.fragments})
+		f.Body, err = c.execute(name, pageData{v.viewer, data, made.fragments})
 	}
 	status := http.StatusOK
 	if err != nil {
 		f.Title, f.Error, status = "Not shown", err.Error(), statusOf(err)
-	} else if v.sent == nil {
+	} else if v.posted == nil {
 		f.Poll = "?" + v.query.Encode()
 	}
 	_ = v.get("GET /", &f.Root)
@@ -280,7 +280,7 @@ func answerFragments(w http.ResponseWriter, known string, made rendered) {
 		answerJSON(w, statusOf(made.err), map[string]string{"error": made.err.Error()})
 		return
 	}
-	answerJSON(w, http.StatusOK, since(made.fragments, known))
+	answerJSON(w, http.StatusOK, changedFragments(made.fragments, known))
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {
@@ -297,7 +297,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (v *visit) nothing() (any, error) {
+func (v *pageRequest) nothing() (any, error) {
 	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 

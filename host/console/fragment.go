@@ -33,52 +33,53 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// fresh is for how long fragments are the same for all who look at a page. With the second between two questions of a
-// browser a failure is seen within two.
-const fresh = 800 * time.Millisecond
+// cacheTTL is for how long fragments are the same for all who look at a page. With the second between two questions of
+// a browser a failure is seen within two.
+const cacheTTL = 800 * time.Millisecond
 
-// maxShared is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
-const maxShared = 64
+// maxCachedPages is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
+const maxCachedPages = 64
 
 // shared has each page made once for all its viewers while it is fresh. What may be seen of a page is part of its key.
-type shared struct {
+type pageCache struct {
 	mu    sync.Mutex
-	pages map[string]*sharedPage
+	pages map[string]*cachedPage
 }
 
-type sharedPage struct {
+type cachedPage struct {
 	mu   sync.Mutex
 	made rendered
 }
 
 // get is a page that is fresh, made by the first who asks while the others wait.
-func (s *shared) get(key string, make func() rendered) rendered {
+func (s *pageCache) get(key string, make func() rendered) rendered {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.made.made) >= fresh {
+	if time.Since(p.made.made) >= cacheTTL {
 		p.made = make()
 		p.made.made = time.Now()
 	}
 	return p.made
 }
 
-func (s *shared) page(key string) *sharedPage {
+func (s *pageCache) page(key string) *cachedPage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pages[key]
 	if p == nil {
-		if s.pages == nil || len(s.pages) >= maxShared { // those that are looked at come again at once
-			s.pages = map[string]*sharedPage{}
+		if s.pages == nil || len(s.pages) >= maxCachedPages { // those that are looked at come again at once
+			s.pages = map[string]*cachedPage{}
 		}
-		p = &sharedPage{}
+		p = &cachedPage{}
 		s.pages[key] = p
 	}
 	return p
 }
 
-// since are the fragments that are not of the version that a browser has: NAME.VERSION, several separated by commas.
-func since(all map[string]fragment, known string) map[string]fragment {
+// changedFragments are the fragments that are not of the version that a browser has: NAME.VERSION, several separated by
+// commas.
+func changedFragments(all map[string]fragment, known string) map[string]fragment {
 	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
 		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {

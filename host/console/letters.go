@@ -13,7 +13,7 @@ type lettersPage struct {
 	None string
 }
 
-func (v *visit) letters() (any, error) {
+func (v *pageRequest) letters() (any, error) {
 	name := v.query.Get("name")
 	v.title = "Dead letters of " + name
 	l := lettersPage{Name: name, Last: v.query.Get("last"), Error: v.query.Get("error")}

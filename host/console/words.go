@@ -13,13 +13,13 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// words are what templates say things by. Texts of others go through line, brief or text: they may have characters that
-// turn or hide what stands beside them.
-var words = template.FuncMap{
+// templateFuncs are what templates say things by. Texts of others go through line, brief or text: they may have
+// characters that turn or hide what stands beside them.
+var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": shares,
-	"marked": marked, "compared": comparedStep,
-	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
+	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": flowChart,
+	"marked": diffLines, "compared": comparedStep,
+	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }
 
 // maxBrief is how many characters a cell of a table has.
@@ -95,11 +95,11 @@ func yesNo(known *bool) string {
 func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
 // oneLineJSON is a partition or an offset, with its numbers to the letter.
-func oneLineJSON(of json.RawMessage) string { return brief(string(of)) }
+func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
 // ident is an id of an element for something with any name.
-func ident(of ...any) string {
-	return "i" + digest(fmt.Appendf(nil, "%q", of))
+func ident(parts ...any) string {
+	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }
 
 // stateWords are the states of a listing and of Kafka Connect, as they are shown, with a sign, so that no state is told

@@ -10,46 +10,46 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// open tells whether a request is answered to anybody: `/health` is for load balancers and kubelets, which ask by any
-// address and have no logon, and says nothing.
-func open(r *http.Request) bool {
+// isHealthCheck tells whether a request is answered to anybody: `/health` is for load balancers and kubelets, which ask
+// by any address and have no logon, and says nothing.
+func isHealthCheck(r *http.Request) bool {
 	path, ok := segments(r.URL.EscapedPath())
 	return ok && slices.Equal(path, []string{"health"})
 }
 
-// known refuses requests of those who are no users.
-func known(next http.Handler, u *users) http.Handler {
+// requireUser refuses requests of those who are no users.
+func requireUser(next http.Handler, u *users) http.Handler {
 	if u == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open(r) || u.allowed(r) {
+		if isHealthCheck(r) || u.allowed(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="culvert", charset="UTF-8"`)
-		refuse(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
+		writeError(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
 	})
 }
 
-// reading refuses what changes something, where REST is only for reading, or the request is.
-func reading(next http.Handler, only bool) http.Handler {
+// rejectChanges refuses what changes something, where REST is only for reading, or the request is.
+func rejectChanges(next http.Handler, only bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		why := Restricted(r.Context())
+		why := ReadOnlyReason(r.Context())
 		if only {
 			why = "REST is for reading alone (rest.read.only=true)"
 		}
-		if why != "" && changing(r) {
-			refuse(w, http.StatusForbidden, why)
+		if why != "" && isChange(r) {
+			writeError(w, http.StatusForbidden, why)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// crossing lets pages of named origins read answers, and change things with the methods that are named (CORS). No
+// allowOrigins lets pages of named origins read answers, and change things with the methods that are named (CORS). No
 // origin, no leave. Credentials are never asked for: a page has to have its own.
-func crossing(next http.Handler, origins, methods []string) http.Handler {
+func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	if len(origins) == 0 {
 		return next
 	}
@@ -134,8 +134,8 @@ func quotedList(text string) (list []string) {
 	return list
 }
 
-// headed puts headers to each answer.
-func headed(next http.Handler, headers []header) http.Handler {
+// addHeaders puts headers to each answer.
+func addHeaders(next http.Handler, headers []header) http.Handler {
 	if len(headers) == 0 {
 		return next
 	}

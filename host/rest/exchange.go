@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-type exchange struct {
-	serving
+type request struct {
+	common
 	w http.ResponseWriter
 	r *http.Request
 	// route is what the request is for; nil while it is not known, and for calls of other workers.
@@ -35,8 +35,8 @@ type exchange struct {
 	passwords func(setting string) bool
 }
 
-func (x *exchange) release() {
-	for _, release := range x.releases {
+func (req *request) release() {
+	for _, release := range req.releases {
 		release()
 	}
 }
@@ -56,20 +56,20 @@ func encoded(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// media tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What names
-// another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads a body
-// wants it named, see [exchange.body].
-func (x *exchange) media() bool {
-	kind := x.sentAs()
-	if kind == "" || kind == "application/json" || kind == propertiesType && x.route.text && x.route.takes != nil {
+// checkMediaType tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What
+// names another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads
+// a body wants it named, see [request.readJSON].
+func (req *request) checkMediaType() bool {
+	kind := req.requestType()
+	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.text && req.route.takes != nil {
 		return true
 	}
-	x.framework(http.StatusUnsupportedMediaType)
+	req.frameworkError(http.StatusUnsupportedMediaType)
 	return false
 }
 
-// elements are what the values of a header list, by commas (RFC 9110, 5.6.1).
-func elements(values []string) []string {
+// headerElements are what the values of a header list, by commas (RFC 9110, 5.6.1).
+func headerElements(values []string) []string {
 	all := strings.Split(strings.Join(values, ","), ",")
 	for i, one := range all {
 		all[i] = strings.TrimSpace(one)
@@ -77,27 +77,27 @@ func elements(values []string) []string {
 	return all
 }
 
-// sentAs is the media type that the request names, "" for none.
-func (x *exchange) sentAs() string {
-	given := x.r.Header.Get("Content-Type")
-	kind, _, err := mime.ParseMediaType(given)
-	if err != nil && given != "" {
+// requestType is the media type that the request names, "" for none.
+func (req *request) requestType() string {
+	header := req.r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(header)
+	if err != nil && header != "" {
 		return "unknown"
 	}
 	return kind
 }
 
 // wantsTest tells whether the answer is to be a file of tests, which is YAML whatever is accepted.
-func (x *exchange) wantsTest() bool {
-	return slices.Contains(x.route.query, "as") && x.first("as") == "test"
+func (req *request) wantsTest() bool {
+	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
 }
 
 // wantsText tells whether the answer is to be a text of properties: it is asked for, and before JSON.
-func (x *exchange) wantsText() bool {
-	if !x.route.text || x.route.takes != nil {
+func (req *request) wantsText() bool {
+	if !req.route.text || req.route.takes != nil {
 		return false
 	}
-	for _, one := range elements(x.r.Header.Values("Accept")) {
+	for _, one := range headerElements(req.r.Header.Values("Accept")) {
 		switch kind, _, _ := mime.ParseMediaType(one); kind {
 		case propertiesType:
 			return true
@@ -108,9 +108,9 @@ func (x *exchange) wantsText() bool {
 	return false
 }
 
-// contentType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
-func (x *exchange) contentType() string {
-	accepted := elements(x.r.Header.Values("Accept"))
+// responseType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
+func (req *request) responseType() string {
+	accepted := headerElements(req.r.Header.Values("Accept"))
 	if strings.Join(accepted, ",") == "" {
 		return "application/json"
 	}
@@ -132,102 +132,102 @@ func (x *exchange) contentType() string {
 	return ""
 }
 
-func (x *exchange) answer(status int, body any) {
-	if data, ok := x.encoded(body); ok {
-		x.send(status, data)
+func (req *request) answer(status int, body any) {
+	if data, ok := req.encoded(body); ok {
+		req.send(status, data)
 	}
 }
 
-// answerUnlessKnown is an answer of 200, or of 304 without a body where the client has it already (RFC 9110, 13.1.2).
-func (x *exchange) answerUnlessKnown(body any) {
-	data, ok := x.encoded(body)
+// answerWithETag is an answer of 200, or of 304 without a body where the client has it already (RFC 9110, 13.1.2).
+func (req *request) answerWithETag(body any) {
+	data, ok := req.encoded(body)
 	if !ok {
 		return
 	}
 	sum := sha256.Sum256(data)
 	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
-	x.w.Header().Set("Etag", tag)
-	if slices.ContainsFunc(elements(x.r.Header.Values("If-None-Match")), func(one string) bool {
+	req.w.Header().Set("Etag", tag)
+	if slices.ContainsFunc(headerElements(req.r.Header.Values("If-None-Match")), func(one string) bool {
 		return strings.TrimPrefix(one, "W/") == tag || one == "*"
 	}) {
-		x.w.WriteHeader(http.StatusNotModified)
+		req.w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	x.send(http.StatusOK, data)
+	req.send(http.StatusOK, data)
 }
 
 // encoded is what is answered; where it cannot be it has answered.
-func (x *exchange) encoded(body any) ([]byte, bool) {
+func (req *request) encoded(body any) ([]byte, bool) {
 	data, err := encoded(body)
 	if err != nil {
-		x.fail(http.StatusInternalServerError, err.Error())
+		req.fail(http.StatusInternalServerError, err.Error())
 	}
 	return data, err == nil
 }
 
 // send answers with JSON.
-func (x *exchange) send(status int, data []byte) {
-	x.sendAs(cmp.Or(x.contentType(), "application/json"), status, data)
+func (req *request) send(status int, data []byte) {
+	req.sendAs(cmp.Or(req.responseType(), "application/json"), status, data)
 }
 
 // sendAs answers with a content of a type.
-func (x *exchange) sendAs(contentType string, status int, data []byte) {
-	x.w.Header().Set("Content-Type", contentType)
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-	x.w.WriteHeader(status)
-	x.w.Write(data)
+func (req *request) sendAs(contentType string, status int, data []byte) {
+	req.w.Header().Set("Content-Type", contentType)
+	req.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	req.w.WriteHeader(status)
+	req.w.Write(data)
 }
 
 // asked are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
 // [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
-func (x *exchange) asked(parameter string) (values []string) {
-	for one := range strings.SplitSeq(x.r.URL.RawQuery, "&") {
-		if name, value, _ := strings.Cut(one, "="); one != "" && plain(name) == parameter {
-			values = append(values, plain(value))
+func (req *request) queryValues(parameter string) (values []string) {
+	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(one, "="); one != "" && unescape(name) == parameter {
+			values = append(values, unescape(value))
 		}
 	}
 	return values
 }
 
-// plain is a part of a query without its escapes.
-func plain(text string) string {
+// unescape is a part of a query without its escapes.
+func unescape(text string) string {
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		return decoded
 	}
 	return text
 }
 
-// first is the first value of a parameter of the query, "" where there is none.
-func (x *exchange) first(parameter string) string {
-	if values := x.asked(parameter); len(values) > 0 {
+// queryValue is the first value of a parameter of the query, "" where there is none.
+func (req *request) queryValue(parameter string) string {
+	if values := req.queryValues(parameter); len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
 
 // fail answers what went wrong, without what must not be shown.
-func (x *exchange) fail(status int, message string) {
-	x.answer(status, failure{status, x.worker.Strike(message)})
+func (req *request) fail(status int, message string) {
+	req.answer(status, failure{status, req.worker.Redact(message)})
 }
 
-// struck are texts without what must not be shown.
-func (x *exchange) struck(texts []string) (struck []string) {
+// redactAll are texts without what must not be shown.
+func (req *request) redactAll(texts []string) (struck []string) {
 	for _, text := range texts {
-		struck = append(struck, x.worker.Strike(text))
+		struck = append(struck, req.worker.Redact(text))
 	}
 	return struck
 }
 
-// framework answers as Kafka's REST framework does by itself: without a content type.
-func (x *exchange) framework(status int) {
+// frameworkError answers as Kafka's REST framework does by itself: without a content type.
+func (req *request) frameworkError(status int) {
 	data, _ := json.Marshal(failure{status, "HTTP " + strconv.Itoa(status) + " " + http.StatusText(status)})
-	x.w.Header()["Content-Type"] = nil
-	x.w.WriteHeader(status)
-	x.w.Write(data)
+	req.w.Header()["Content-Type"] = nil
+	req.w.WriteHeader(status)
+	req.w.Write(data)
 }
 
-// refuse answers a request that no worker sees, whatever the client accepts.
-func refuse(w http.ResponseWriter, status int, message string) {
+// writeError answers a request that no worker sees, whatever the client accepts.
+func writeError(w http.ResponseWriter, status int, message string) {
 	data, _ := json.Marshal(failure{status, message})
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -235,20 +235,20 @@ func refuse(w http.ResponseWriter, status int, message string) {
 }
 
 // name is the connector, plugin or logger that the path names.
-func (x *exchange) name() string { return x.r.PathValue("name") }
+func (req *request) name() string { return req.r.PathValue("name") }
 
 // task is the number of a task that the path names; where it is none it has answered.
-func (x *exchange) task() (int, bool) {
-	n, ok := x.number()
+func (req *request) task() (int, bool) {
+	n, ok := req.number()
 	if !ok {
-		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+		req.fail(http.StatusNotFound, "HTTP 404 Not Found")
 	}
 	return n, ok
 }
 
 // number is that of the task that the path names, as Java reads an int.
-func (x *exchange) number() (int, bool) {
-	n, err := strconv.ParseInt(x.r.PathValue("task"), 10, 32)
+func (req *request) number() (int, bool) {
+	n, err := strconv.ParseInt(req.r.PathValue("task"), 10, 32)
 	return int(n), err == nil
 }
 
@@ -260,72 +260,73 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
-// Starting answers what cannot be done yet: clients try again after a conflict.
-var Starting = &Refusal{Status: http.StatusConflict,
+// ErrStarting answers what cannot be done yet: clients try again after a conflict.
+var ErrStarting = &Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
 // reply answers with what was asked for, or with the error.
-func (x *exchange) reply(v any, err error) {
+func (req *request) reply(v any, err error) {
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	x.answer(http.StatusOK, v)
+	req.answer(http.StatusOK, v)
 }
 
 // done answers what was done and has nothing to show, or the error.
-func (x *exchange) done(status int, err error) {
+func (req *request) done(status int, err error) {
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	x.w.WriteHeader(status)
+	req.w.WriteHeader(status)
 }
 
-// statuses are those of errors whose text is the answer.
-var statuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
+// errorStatuses are those of errors whose text is the answer.
+var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
 	connect.ErrNotSource:        400,
 	connect.ErrTooManySnapshots: 409}
 
-// failed answers an error.
-func (x *exchange) failed(err error) { x.failedBy(err, "Connector "+x.name()+" not found") }
+// failErr answers an error.
+func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
-// failedBy is failed with the text of a connector that is not there.
-func (x *exchange) failedBy(err error, unknown string) {
+// failUnknown is failed with the text of a connector that is not there.
+func (req *request) failUnknown(err error, unknown string) {
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
-		x.fail(refusal.Status, refusal.Message)
+		req.fail(refusal.Status, refusal.Message)
 	case errors.Is(err, connect.ErrUnknownConnector):
-		x.fail(http.StatusNotFound, unknown)
+		req.fail(http.StatusNotFound, unknown)
 	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
-		x.fail(http.StatusInternalServerError, "Request timed out")
+		req.fail(http.StatusInternalServerError, "Request timed out")
 	default:
 		status := http.StatusInternalServerError
-		for known, its := range statuses {
+		for known, its := range errorStatuses {
 			if errors.Is(err, known) {
 				status = its
 			}
 		}
-		x.fail(status, err.Error())
+		req.fail(status, err.Error())
 	}
 }
 
-// serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
+// common is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
 // are shown without passwords. cluster is nil for a worker that is alone, else peers asks its other workers.
-type serving struct {
+type common struct {
 	worker Worker
 	bodies *inbound.Bodies
 	// validations has an entry for each check of a configuration that is under way.
 	validations chan struct{}
 	masked      bool
 	// records is console.records; logons: users have to log on.
-	records string
-	logons  bool
-	cluster Cluster
-	peers   *http.Client
-	// within is how long a request waits until the worker has started, or knows its leader. Zero means changeTimeout.
-	within time.Duration
+	records       string
+	requiresLogon bool
+	cluster       Cluster
+	workerClient  *http.Client
+	// startTimeout is how long a request waits until the worker has started, or knows its leader. Zero means
+	// changeTimeout.
+	startTimeout time.Duration
 }
 
 // segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty

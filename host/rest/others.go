@@ -16,15 +16,15 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// others restricts requests by names that are none of this machine's, as far as it can know them, on listeners that
+// hostGuard restricts requests by names that are none of this machine's, as far as it can know them, on listeners that
 // check no Host and ask for no logon: a page on the web may have had such a name resolved to us.
-type others struct {
-	open bool // nobody has to log on
+type hostGuard struct {
+	anonymous bool // nobody has to log on
 	// advertised is the name of rest.advertised.host.name.
 	advertised string
 	log        *slog.Logger
-	// machine are the names of this machine.
-	machine func() []string
+	// hostnames are the names of this machine.
+	hostnames func() []string
 
 	mu sync.Mutex
 	// warned are the names that a line in the log was about; at most maxWarned, since anybody can make up more.
@@ -33,23 +33,23 @@ type others struct {
 
 const maxWarned = 16
 
-func newOthers(o *Options, open bool, log *slog.Logger) *others {
-	return &others{open: open, advertised: hostOf(o.AdvertisedHost), log: log, machine: newMachine().names}
+func newHostGuard(o *Options, open bool, log *slog.Logger) *hostGuard {
+	return &hostGuard{anonymous: open, advertised: hostOf(o.AdvertisedHost), log: log, hostnames: newHostnames().names}
 }
 
-// familiar tells whether no page can have had a Host resolved to us: it is an address, a name without a dot, this
+// isTrustedHost tells whether no page can have had a Host resolved to us: it is an address, a name without a dot, this
 // machine's, the one that it is advertised by, or that of a Service of Kubernetes.
-func (o *others) familiar(host string) bool {
+func (o *hostGuard) isTrustedHost(host string) bool {
 	name := hostOf(host)
 	_, err := netip.ParseAddr(name)
 	return err == nil || !strings.Contains(name, ".") || loopbackName(name) || name == o.advertised ||
 		strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".svc.cluster.local") ||
-		slices.Contains(o.machine(), name)
+		slices.Contains(o.hostnames(), name)
 }
 
 // restrict is a request that sees no passwords and changes nothing, where its Host may be that of a page.
-func (o *others) restrict(r *http.Request) *http.Request {
-	if !o.open || certified(r) || open(r) || o.familiar(r.Host) {
+func (o *hostGuard) restrict(r *http.Request) *http.Request {
+	if !o.anonymous || hasClientCertificate(r) || isHealthCheck(r) || o.isTrustedHost(r.Host) {
 		return r
 	}
 	name := hostOf(r.Host)
@@ -64,17 +64,17 @@ func (o *others) restrict(r *http.Request) *http.Request {
 			"shown to it, and it changes nothing (to answer it as others: rest.allowed.hosts with all names of this "+
 			"worker, or rest.basic.auth.file)", "host", name, "from", r.RemoteAddr)
 	}
-	return r.WithContext(context.WithValue(r.Context(), restrictedKey{}, "REST is asked by a name that a web page may "+
+	return r.WithContext(context.WithValue(r.Context(), readOnlyKey{}, "REST is asked by a name that a web page may "+
 		"have led here: nothing is changed, and no log shown, unless rest.allowed.hosts names it, or "+
 		"rest.basic.auth.file has users log on"))
 }
 
-// restrictedKey is the key of what a request's context says where it may only read and sees no passwords: why.
-type restrictedKey struct{}
+// readOnlyKey is the key of what a request's context says where it may only read and sees no passwords: why.
+type readOnlyKey struct{}
 
-// Restricted says why a request may only read, by its Host; "" where it may do more.
-func Restricted(ctx context.Context) string {
-	why, _ := ctx.Value(restrictedKey{}).(string)
+// ReadOnlyReason says why a request may only read, by its Host; "" where it may do more.
+func ReadOnlyReason(ctx context.Context) string {
+	why, _ := ctx.Value(readOnlyKey{}).(string)
 	return why
 }
 
@@ -82,26 +82,26 @@ func Restricted(ctx context.Context) string {
 // certificate and settings say nothing of the one who asked. It needs no signature, since it only takes away.
 const maskedHeader = "X-Culvert-Masked"
 
-// masks tells whether this request sees no passwords: the worker says so, the request's Host wants it, or the worker
-// that has handed it on.
-func (x *exchange) masks() bool {
-	return x.masked || Restricted(x.r.Context()) != "" || x.r.Header.Get(maskedHeader) != ""
+// hidesSecrets tells whether this request sees no passwords: the worker says so, the request's Host wants it, or the
+// worker that has handed it on.
+func (req *request) hidesSecrets() bool {
+	return req.masked || ReadOnlyReason(req.r.Context()) != "" || req.r.Header.Get(maskedHeader) != ""
 }
 
 // shown is a configuration as this request sees it: as it was written, references and all, since tools such as
 // Terraform's provider compare it; or with passwords masked.
-func (x *exchange) shown(settings map[string]string) map[string]string {
-	if !x.masks() {
+func (req *request) shown(settings map[string]string) map[string]string {
+	if !req.hidesSecrets() {
 		return settings
 	}
-	if x.passwords == nil {
-		x.passwords = x.worker.Passwords()
+	if req.passwords == nil {
+		req.passwords = req.worker.Passwords()
 	}
-	return config.MaskPasswords(settings, x.passwords)
+	return config.MaskPasswords(settings, req.passwords)
 }
 
-// machine knows the names of this machine, and looks again when they may have changed.
-type machine struct {
+// hostnames knows the names of this machine, and looks again when they may have changed.
+type hostnames struct {
 	hostname  func() (string, error)
 	canonical func(ctx context.Context, name string) (string, error)
 
@@ -112,27 +112,27 @@ type machine struct {
 
 // namesFor is how long the names of the machine are believed, namesWithin how long the system may take to say them.
 const (
-	namesFor    = time.Minute
-	namesWithin = 2 * time.Second
+	hostnamesTTL     = time.Minute
+	hostnamesTimeout = 2 * time.Second
 )
 
-func newMachine() *machine {
-	return &machine{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
+func newHostnames() *hostnames {
+	return &hostnames{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
 }
 
 // names are the machine's own name, and the one that its resolver completes it to, as `hostname -f` says it.
-func (m *machine) names() []string {
+func (m *hostnames) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if time.Now().Before(m.until) {
 		return m.known
 	}
-	m.known, m.until = nil, time.Now().Add(namesFor)
+	m.known, m.until = nil, time.Now().Add(hostnamesTTL)
 	name, err := m.hostname()
 	if err != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), namesWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), hostnamesTimeout)
 	defer cancel()
 	full, _ := m.canonical(ctx, name)
 	m.known = []string{hostOf(name), hostOf(cmp.Or(full, name))}

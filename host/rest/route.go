@@ -11,10 +11,10 @@ import (
 // document, the reference page and the Go client read this alone.
 type route struct {
 	method, path string
-	// by is which worker of a cluster answers.
-	by answerer
+	// target is which worker of a cluster answers.
+	target target
 	// serve answers; nil: nobody does, see [Route].
-	serve func(*exchange)
+	serve func(*request)
 	// about says in a sentence what it is for.
 	about string
 	operation

@@ -33,10 +33,10 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	if err != nil {
 		return nil, err
 	}
-	asked := strings.TrimSpace(settings["ssl.client.auth"])
-	clients, ok := clientAuth[strings.ToLower(asked)]
+	mode := strings.TrimSpace(settings["ssl.client.auth"])
+	clients, ok := clientAuth[strings.ToLower(mode)]
 	if !ok {
-		return nil, invalid(httpsPrefix+"ssl.client.auth", asked, "expected none, requested or required")
+		return nil, invalid(httpsPrefix+"ssl.client.auth", mode, "expected none, requested or required")
 	}
 	if o.Key == nil {
 		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
@@ -46,16 +46,16 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	return keystore.ServerTLS(o, clients)
 }
 
-// peerTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust store
-// says whose certificates they may have, the key store has what is shown to them. Only an empty
+// clientTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust
+// store says whose certificates they may have, the key store has what is shown to them. Only an empty
 // ssl.endpoint.identification.algorithm lets a certificate be for another host.
-func peerTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
+func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
 	o, err := storesTLS(settings, log)
 	if err != nil {
 		return nil, err
 	}
-	names, given := settings["ssl.endpoint.identification.algorithm"]
-	o.SkipHostCheck = given && strings.TrimSpace(names) == ""
+	names, isSet := settings["ssl.endpoint.identification.algorithm"]
+	o.SkipHostCheck = isSet && strings.TrimSpace(names) == ""
 	return keystore.ClientTLS(o)
 }
 

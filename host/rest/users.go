@@ -110,9 +110,9 @@ func (u *users) now() map[string][]byte {
 
 // compared is the hash that a password is compared with. Where there is no such user it is another one's, for a name
 // always the same one's: the time of an answer tells no names, whatever the costs of the hashes are.
-func (u *users) compared(name string) (hash []byte, there bool) {
+func (u *users) compared(name string) (hash []byte, exists bool) {
 	hashes := u.now()
-	if hash, there = hashes[name]; there {
+	if hash, exists = hashes[name]; exists {
 		return hash, true
 	}
 	names, sum := slices.Sorted(maps.Keys(hashes)), sha256.Sum256(append(u.salt[:], name...))
@@ -121,11 +121,11 @@ func (u *users) compared(name string) (hash []byte, there bool) {
 
 // allowed tells whether a request comes from one of the users.
 func (u *users) allowed(r *http.Request) bool {
-	name, password, given := r.BasicAuth()
-	if !given {
+	name, password, hasAuth := r.BasicAuth()
+	if !hasAuth {
 		return false
 	}
-	hash, there := u.compared(name)
+	hash, exists := u.compared(name)
 	sum := sha256.New()
 	sum.Write(u.salt[:])
 	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
@@ -142,7 +142,7 @@ func (u *users) allowed(r *http.Request) bool {
 		return false
 	}
 	defer func() { <-u.checks }()
-	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !there {
+	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !exists {
 		return false
 	}
 	u.mu.Lock()

@@ -16,43 +16,43 @@ import (
 )
 
 // Worker holds the functions of the host by which REST reads and changes the worker. Until it has started
-// ([Parts.Starting]) only Now, Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or
+// ([Parts.ErrStarting]) only Now, Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or
 // [connect.ErrUnknownConnector].
 type Worker struct {
 	// Now returns what the worker has opened so far.
 	Now func() Parts
-	// Strike returns a text without what must not be shown.
-	Strike func(text string) string
+	// Redact returns a text without what must not be shown.
+	Redact func(text string) string
 	// Metrics returns what GET /metrics shows.
 	Metrics func() prometheus.Gatherer
 	// Ready returns nil if the worker has started and can handle requests.
 	Ready func(context.Context) error
 	// Passwords returns which settings have values that are not shown where configurations are masked.
 	Passwords func() func(setting string) bool
-	// Aim gives a connector a target state, and keeps it.
-	Aim func(name string, target connect.TargetState) error
+	// SetTargetState gives a connector a target state, and keeps it.
+	SetTargetState func(name string, target connect.TargetState) error
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
 	// secret in it is right, so that the check may log on with it.
 	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Write and Delete change connectors for good.
-	Write  func(ctx context.Context, name string, given Given) (Written, error)
+	Write  func(ctx context.Context, name string, given ConfigRequest) (WriteResult, error)
 	Delete func(ctx context.Context, name string) error
 	// Compare returns what it would mean to Write a configuration. masked: a guessed password is never confirmed.
-	Compare func(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
+	Compare func(ctx context.Context, name string, given ConfigRequest, masked bool) (Comparison, error)
 	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
 	Source func(name string, withText bool) (text []byte, version string, err error)
 	// Sample has the next rows of a connector kept.
-	Sample func(connector string, asked SampleAsked) (Sample, error)
+	Sample func(connector string, asked SampleRequest) (Sample, error)
 	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
 	// SampledTest is a file of tests with them.
 	Sampled     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
 	SampledTest func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools   func(ctx context.Context, connector string) ([]Tool, error)
-	RunTool func(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
+	RunTool func(ctx context.Context, connector, command string, asked ToolRequest) (ToolAnswer, error)
 	// Reload returns the result of the last reload of the folder of connectors, which is read again if requested; false
 	// means that the worker follows no folder.
 	Reload func(again bool) (Reload, bool)
@@ -120,8 +120,8 @@ type Change struct {
 	// Settings are those that differ, by their names.
 	Settings []string `json:"settings,omitempty"`
 	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
-	Problems []string `json:"problems,omitempty"`
-	GoesOn   bool     `json:"goes_on,omitempty"`
+	Problems     []string `json:"problems,omitempty"`
+	KeepsRunning bool     `json:"goes_on,omitempty"`
 }
 
 // Reload is what became of changes to the files of connectors.
