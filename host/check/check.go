@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,11 +77,9 @@ func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.P
 	})
 }
 
-// asker has a plugin check settings together, see [Checker.ask].
 type asker func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
 	found config.Problems) config.Problems
 
-// check is Check; ask has the connector's own plugin check its settings.
 func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
@@ -139,7 +138,6 @@ func (k *Checker) redact(c *config.Connector, problems config.Problems) config.P
 	return problems
 }
 
-// withoutClass is the problem of a connector that names no class.
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	p := c.MissingClass()
 	if known := components.Offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
@@ -324,4 +322,30 @@ func (k *Checker) Declared(c *config.Connector) *config.Declarations {
 		return config.Declare()
 	}
 	return config.DeclareComponent(component)
+}
+
+// unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
+// send secrets in clear text.
+func unsupported(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
+	var problems config.Problems
+	for _, e := range c.Entries {
+		spec, ok := d.Find(e.Key)
+		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || isSupported(spec.Role()) {
+			continue
+		}
+		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value.Reveal()), *spec.DefaultValue) {
+			continue
+		}
+		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
+			continue // the plugin has said so, or something worse
+		}
+		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)",
+			spec.Role())))
+	}
+	return problems
+}
+
+func isSupported(name string) bool {
+	r, known := role.Find(name)
+	return known && !r.Later
 }

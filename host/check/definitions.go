@@ -84,7 +84,6 @@ func definitionsOf(specs []wit.ConfigKey, common bool) []Definition {
 	return definitions
 }
 
-// versionError lists the versions that a class is there in.
 func (k *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
 	return &ErrVersion{class, version, k.versions(class, kinds...)}
 }

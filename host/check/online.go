@@ -30,7 +30,6 @@ const (
 	onlineAtOnce = 4
 )
 
-// log is the logger, or one that discards lines.
 func (k *Checker) log() *slog.Logger {
 	if k.Logger == nil {
 		return slog.New(slog.DiscardHandler)
@@ -95,10 +94,8 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	return feeds, err
 }
 
-// hint is what is worth knowing about a setting and no error.
 type hint struct{ setting, reason string }
 
-// secretOf is the setting of the secret that a service is shown.
 func secretOf(roles config.Roles) string {
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
@@ -123,8 +120,8 @@ func secretOf(roles config.Roles) string {
 // nonSecretHeaders are headers that no service asks a logon by.
 var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-language"}
 
-// visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
-// asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
+// onlineCheck answers what a plugin asks for in one validation. A question that has no answer in time, or that must not
+// be asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
 // reach it. One whose logon the service refuses is answered 401.
 type onlineCheck struct {
 	log     *slog.Logger
@@ -231,7 +228,6 @@ func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Resp
 	return answers, nil
 }
 
-// answer returns what the service answers to a request.
 func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	vain := func(why string) {
 		v.mu.Lock()

@@ -169,7 +169,6 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	return answer, nil
 }
 
-// readOnlyFetcher sends nothing that changes something.
 type readOnlyFetcher struct{ transport.Fetcher }
 
 // Fetch implements [transport.Fetcher].
@@ -194,7 +193,6 @@ func (t *Tool) Document(ctx context.Context, command string, options []wit.Setti
 	return *answer.Document, nil
 }
 
-// open makes the client of the connector's destination, once.
 func (t *Tool) open(ctx context.Context) error {
 	if t.client != nil {
 		return nil

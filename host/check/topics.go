@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// namesTopics tells whether a sink has settings that name topics: it reads those where neither topics nor topics.regex
-// says which.
+// namesTopics reports whether a sink has settings that name topics: it reads those where neither topics nor
+// topics.regex says which.
 func namesTopics(component wit.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }

@@ -11,7 +11,7 @@ import (
 
 // A sink without settings of its own for topics has to be told what to read: each of the two settings that may tell
 // says so.
-func TestSinkIsToldWhatToRead(t *testing.T) {
+func TestSinkRequiresTopics(t *testing.T) {
 	k := &Checker{}
 	c, _ := config.NewConnector("c.properties", nil, nil)
 	sink := wit.Component{Kind: wit.ComponentSink}

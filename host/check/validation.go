@@ -164,7 +164,6 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	all(v.Groups)
 }
 
-// common are the settings of every connector, as they are for one of this worker.
 func (k *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
@@ -210,7 +209,6 @@ func (k *Checker) recommended(name string, component wit.Component) (values []st
 	return values
 }
 
-// versions are those that a class of these kinds is there in.
 func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
 	for _, info := range k.Plugins.Modules() {
 		for _, c := range info.Components {
@@ -247,7 +245,6 @@ func (k *Checker) Class(class string) (string, error) {
 	return component.Name, err
 }
 
-// validationBuilder is a Validation in the making.
 type validationBuilder struct {
 	Validation
 	connector *config.Connector
@@ -264,7 +261,6 @@ func written(c *config.Connector) []wit.Setting {
 	return settings
 }
 
-// configValue is a setting with the value that is given, or its default.
 func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
 	if given, ok := v.connector.Entry(spec.Name); ok {
@@ -356,7 +352,6 @@ func (v *validationBuilder) addGroup(name string) {
 	}
 }
 
-// add adds a setting, once.
 func (v *validationBuilder) add(prefix string, e wit.ConfigValue) {
 	spec := e.Key
 	d := defined(spec, prefix, prefix == "")
@@ -450,7 +445,6 @@ func (v *validationBuilder) find(name string) *Validated {
 	return &v.Configs[i]
 }
 
-// addProblems puts problems at their settings. Those of keys that nobody declares get a definition.
 func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
 	for _, p := range problems {
 		if p.Warning {

@@ -57,7 +57,6 @@ func replayBody(form url.Values) any {
 	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
 }
 
-// arguments are the values for names in braces and the body of the call, by a form.
 func (a action) arguments(form url.Values) (values []string, body any) {
 	for segment := range strings.SplitSeq(a.route, "/") {
 		if strings.HasPrefix(segment, "{") {
@@ -70,7 +69,6 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 	return values, body
 }
 
-// button is a button of a page, in a form of its own.
 type button struct {
 	Do, Label, Sure, Command string
 	// Name is what it is for, where the label does not say that.
@@ -102,7 +100,6 @@ func (v viewer) Command(do string, fields ...string) string {
 // maxSelected is how many things one button is pressed for.
 const maxSelected = 1000
 
-// outcome is what came of an action.
 type outcome struct {
 	Back    string
 	Results []result
@@ -118,7 +115,6 @@ type result struct {
 	Replayed *rest.Replayed
 }
 
-// act does what the form's field do names, for one thing after the other that the form has.
 func (v *pageRequest) act() (any, error) {
 	a, ok := actions[v.posted.Get("do")]
 	if !ok {

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// connectorPage is a connector as its page shows it.
 type connectorPage struct {
 	Name    string
 	Summary rest.ConnectorSummary

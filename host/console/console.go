@@ -35,7 +35,6 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // maxForm is how many bytes a form may have: a configuration twice, with what stands around it.
 const maxForm = 4 << 20
 
-// console answers below /console/.
 type console struct {
 	rest.Pages
 	templates *template.Template
@@ -61,7 +60,6 @@ func New(p rest.Pages) http.Handler {
 		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
 }
 
-// page is an address below /console/. Its template is called as it is, its fragments PAGE-NAME.
 type page struct {
 	title     string
 	fragments []string
@@ -92,7 +90,6 @@ var pages = map[string]page{
 		post: (*pageRequest).act},
 }
 
-// pageRequest is a request for a page.
 type pageRequest struct {
 	client
 	viewer
@@ -104,7 +101,6 @@ type pageRequest struct {
 	title  string
 }
 
-// viewer is who looks at a page, as far as the page depends on it.
 type viewer struct {
 	// Reads says why nothing may be changed, "" where it may.
 	Reads string
@@ -130,7 +126,6 @@ func (v viewer) mayChange() error {
 	return nil
 }
 
-// pageData is what the templates of a page get.
 type pageData struct {
 	viewer
 	Data any
@@ -138,7 +133,6 @@ type pageData struct {
 	Fragments map[string]fragment
 }
 
-// frameData is what the frame of a page gets.
 type frameData struct {
 	Page, Title, Reads, Assets string
 	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
@@ -225,7 +219,6 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 	}
 }
 
-// render makes the fragments of a page, of what it shows.
 func (c *console) render(v *pageRequest, name string, p page) (data any, made rendered) {
 	data, err := p.load(v)
 	if err != nil {
@@ -245,7 +238,6 @@ func (c *console) render(v *pageRequest, name string, p page) (data any, made re
 	return data, made
 }
 
-// execute runs a template; its result is text that html/template has escaped.
 func (c *console) execute(name string, data any) (template.HTML, error) {
 	var b strings.Builder
 	err := c.templates.ExecuteTemplate(&b, name, data)
@@ -306,7 +298,6 @@ type answer interface {
 	write(w http.ResponseWriter, script bool)
 }
 
-// redirect leads to a page beside this one.
 type redirect string
 
 func (to redirect) write(w http.ResponseWriter, script bool) {
@@ -318,7 +309,6 @@ func (to redirect) write(w http.ResponseWriter, script bool) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// download is a file that a browser is to keep.
 type download struct{ name, kind, text string }
 
 func (d download) write(w http.ResponseWriter, _ bool) {

@@ -8,13 +8,11 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// group is settings that stand together in a form; More are those that few need.
 type group struct {
 	Name         string
 	Fields, More []field
 }
 
-// field is a setting in a form.
 type field struct {
 	check.Validated
 	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
@@ -23,10 +21,10 @@ type field struct {
 	Given, Secret bool
 }
 
-// SeveralLines tells whether its value has ends of lines, which no field of a browser takes.
+// SeveralLines reports whether its value has ends of lines, which no field of a browser takes.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
-// OtherThanBoolean tells whether a value is none of those that the list has.
+// OtherThanBoolean reports whether a value is none of those that the list has.
 func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
 
 // Default is what holds without a value.
@@ -101,7 +99,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	return groups, later
 }
 
-// complete tells whether nothing is missing in the group, so that the next one can be filled.
+// complete reports whether nothing is missing in the group, so that the next one can be filled.
 func (g *group) complete() bool {
 	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Value.Errors) > 0 })
 }

@@ -48,7 +48,6 @@ type formPage struct {
 // fieldPrefix is before the name of a setting in the name of its field.
 const fieldPrefix = "f."
 
-// form shows the configuration as it is stored, or an empty one of a class.
 func (v *pageRequest) form() (any, error) {
 	p := &formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
 	class := v.query.Get("class")
@@ -64,7 +63,6 @@ func (v *pageRequest) form() (any, error) {
 	return v.prepare(p), err
 }
 
-// loadStored fills in the configuration as it is stored.
 func (v *pageRequest) loadStored(p *formPage) error {
 	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
 	p.Version = strings.Trim(header.Get("ETag"), `"`)
@@ -116,7 +114,6 @@ func (v *pageRequest) withChain() (any, error) {
 	return v.prepare(p), err
 }
 
-// lines is a text of several lines that was sent.
 func (v *pageRequest) lines(field string) string {
 	return strings.ReplaceAll(v.posted.Get(field), "\r\n", "\n")
 }
@@ -208,7 +205,6 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 	return edited, typed, ""
 }
 
-// oneLine is a value as a field of a browser has it.
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
 // validate has the settings checked, and makes the fields of what is declared about them. logon: the service may be
@@ -253,7 +249,6 @@ func (v *pageRequest) review(p *formPage, full string) error {
 	return nil
 }
 
-// apply stores the text, onto the version that the review has shown.
 func (v *pageRequest) apply(p *formPage, full string) error {
 	if err := v.mayChange(); err != nil {
 		return err

@@ -67,7 +67,7 @@ func TestTypedFields(t *testing.T) {
 
 // A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
 // secret that a check complains of.
-func TestFormSentAsItCame(t *testing.T) {
+func TestUnchangedFormKeepsText(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
 	text := "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n" +

@@ -13,21 +13,18 @@ import (
 // A page has parts that a browser asks for again once a second: its fragments. Each has a version, the hash of what it
 // shows, so that nothing is sent of one that is as it was.
 
-// fragment is a part of a page as it was made.
 type fragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
 	HTML    template.HTML `json:"html"`
 }
 
-// rendered are the fragments of a page by their names, or what kept them from being made.
 type rendered struct {
 	fragments map[string]fragment
 	err       error
 	made      time.Time
 }
 
-// digest tells texts apart, in few characters that ids and addresses may have.
 func digest(text []byte) string {
 	hash := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
@@ -40,7 +37,6 @@ const cacheTTL = 800 * time.Millisecond
 // maxCachedPages is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
 const maxCachedPages = 64
 
-// shared has each page made once for all its viewers while it is fresh. What may be seen of a page is part of its key.
 type pageCache struct {
 	mu    sync.Mutex
 	pages map[string]*cachedPage

@@ -10,7 +10,6 @@ import (
 // perPage is how many connectors a page has.
 const perPage = 50
 
-// overviewPage is the overview with what it is filtered by.
 type overviewPage struct {
 	rest.Listing
 	State, Search, After string

@@ -16,7 +16,6 @@ import (
 // samplesRoute takes a sample.
 const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
-// recordsPage shows rows before and after each transform, and what the plugin's commands answer.
 type recordsPage struct {
 	Name, ID string
 	Sample   *rest.Sample
@@ -29,7 +28,7 @@ type recordsPage struct {
 	Curl, Take string
 }
 
-// Waits tells whether rows are still to come.
+// Waits reports whether rows are still to come.
 func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
 func (v *pageRequest) records() (any, error) {
@@ -40,7 +39,6 @@ func (v *pageRequest) records() (any, error) {
 	return p, err
 }
 
-// recordsOf is the page before anything was asked for.
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
 	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	v.title = "Records of " + name
@@ -58,7 +56,6 @@ func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
 	return p, err
 }
 
-// sampled fills in the rows of a sample.
 func (v *pageRequest) sampled(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
@@ -85,10 +82,8 @@ func diffLines(text, before string) []diffLine {
 	return lines
 }
 
-// comparedRecord is a record beside the one that a step was given.
 type comparedRecord struct{ Now, Before rest.SampledRecord }
 
-// comparedStep are the records that a step made, beside the one that it was given.
 func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
 	before := row.Input
 	for _, s := range row.Steps[:step] {
@@ -102,10 +97,8 @@ func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
 	return all
 }
 
-// isChainSetting tells whether a setting is about transforms.
 func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
-// postRecords does what the page's forms ask for, by their field step.
 func (v *pageRequest) postRecords() (any, error) {
 	p, err := v.recordsOf(v.posted.Get("name"))
 	if err != nil {
@@ -135,7 +128,6 @@ func (v *pageRequest) startSample(p *recordsPage) (any, error) {
 	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
 }
 
-// tryChain shows what another chain makes of the rows.
 func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
 	p.Sample = &rest.Sample{}
 	if !v.callChain(p, "", nil, p.Sample) {
@@ -145,7 +137,6 @@ func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
 	return p, nil
 }
 
-// testOfChain makes a test of the rows and of what another chain makes of them.
 func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	text := ""
 	if !v.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
@@ -170,7 +161,6 @@ func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header
 	return problem == ""
 }
 
-// runTool runs a command of the plugin.
 func (v *pageRequest) runTool(p *recordsPage) (any, error) {
 	if err := v.mayChange(); err != nil {
 		return nil, err
@@ -201,7 +191,6 @@ func (v *pageRequest) runTool(p *recordsPage) (any, error) {
 	return p, err
 }
 
-// settingsOf are the settings of a text in the form of properties; problem says what is wrong with it.
 func settingsOf(text string) (settings map[string]string, problem string) {
 	entries, problems := config.Read("text.properties", []byte(text))
 	if err := problems.Err(); err != nil {
@@ -214,7 +203,6 @@ func settingsOf(text string) (settings map[string]string, problem string) {
 	return settings, ""
 }
 
-// fileName is a name for a file about a connector.
 func fileName(connector string) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {

@@ -73,7 +73,6 @@ func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, 
 // source is the setting that an address comes from, and what to look at where nobody answers there.
 type source struct{ setting, hint string }
 
-// explain is for failures that nobody knows more about.
 func (s source) explain(err error) error {
 	if err == nil || errors.As(err, new(*fixHint)) || settingOf(err) != "" {
 		return err
@@ -81,12 +80,10 @@ func (s source) explain(err error) error {
 	return &fixHint{s.setting, s.hint, err}
 }
 
-// direct tells whether no proxy is in between.
 func (w *routeProbe) direct() bool {
 	return w.route.Type() == route.Unset || w.route.Type() == route.None
 }
 
-// name is what the user calls a setting of the route.
 func (w *routeProbe) name(short string) string {
 	if w.settings.Name == nil {
 		return short

@@ -42,7 +42,7 @@ type Diagnosis struct {
 // NewDiagnosis tells of every step when it is done.
 func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: report} }
 
-// OK tells whether no step has failed.
+// OK reports whether no step has failed.
 func (v *Diagnosis) OK() bool { return !v.failed }
 
 // runStep takes a step, unless one has failed.
@@ -55,7 +55,6 @@ func (v *Diagnosis) runStep(name string, do func() (string, error)) bool {
 	return v.record(name, time.Since(start), message, err)
 }
 
-// record tells of a step that was taken.
 func (v *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
 	if v.failed {
 		return false
@@ -69,7 +68,6 @@ func (v *Diagnosis) record(name string, elapsed time.Duration, message string, e
 	return s.OK
 }
 
-// fixHint is an error with the setting and the place that mend it.
 type fixHint struct {
 	setting, instructions string
 	cause                 error
@@ -84,7 +82,6 @@ func (m *fixHint) Error() string {
 
 func (m *fixHint) Unwrap() error { return m.cause }
 
-// settingOf is the setting that an error names.
 func settingOf(err error) string {
 	var m *fixHint
 	if errors.As(err, &m) && m.setting != "" {
@@ -119,7 +116,6 @@ const (
 	accessControl     = "Cloud Connector administration, Cloud To On-Premise, Access Control"
 )
 
-// checkConnectors says which Cloud Connectors the subaccount has, and whether those that are asked for are among them.
 func checkConnectors(ctx context.Context, r *route.Route, locations []string, setting string,
 	o btp.TokenOptions) (string,
 	error) {
@@ -164,7 +160,6 @@ func locationText(location string) string {
 	return "with location id " + location
 }
 
-// routeProbe is how the doctor connects.
 type routeProbe struct {
 	route     *route.Route
 	settings  route.Settings
@@ -174,7 +169,6 @@ type routeProbe struct {
 	known     bool // the proxy has been greeted
 }
 
-// newRoute opens the route of settings, without patience and with its steps reported.
 func newRoute(s route.Settings) (*routeProbe, error) {
 	w := &routeProbe{settings: s, tokens: s.TokenOptions}
 	w.settings.Outage = -1

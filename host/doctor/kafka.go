@@ -102,7 +102,6 @@ func (v *Diagnosis) connectBroker(ctx context.Context, w *routeProbe, k Kafka, a
 	})
 }
 
-// metadata logs on and asks for the brokers of the cluster.
 func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn net.Conn,
 	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
@@ -128,7 +127,6 @@ func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn n
 
 const keySASLAuthenticate = 36
 
-// protocol names the setting of a broker's refusal.
 func protocol(err error, setting string) error {
 	var hungUp *wire.HungUp
 	switch {
@@ -145,7 +143,6 @@ func protocol(err error, setting string) error {
 	return &fixHint{setting, "", err}
 }
 
-// advertised shows what brokers say of themselves, and what that is mapped to.
 func advertised(w *routeProbe, brokers []wire.Broker) string {
 	var list []string
 	for _, b := range brokers {

@@ -86,7 +86,6 @@ func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Confi
 	}
 }
 
-// plugin takes the steps of the connector's plugin.
 func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {

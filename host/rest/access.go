@@ -10,14 +10,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// isHealthCheck tells whether a request is answered to anybody: `/health` is for load balancers and kubelets, which ask
-// by any address and have no logon, and says nothing.
+// isHealthCheck reports whether a request is answered to anybody: `/health` is for load balancers and kubelets, which
+// ask by any address and have no logon, and says nothing.
 func isHealthCheck(r *http.Request) bool {
 	path, ok := segments(r.URL.EscapedPath())
 	return ok && slices.Equal(path, []string{"health"})
 }
 
-// requireUser refuses requests of those who are no users.
 func requireUser(next http.Handler, u *users) http.Handler {
 	if u == nil {
 		return next
@@ -71,13 +70,11 @@ func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	})
 }
 
-// fromOneOf tells whether a request comes from a page of one of the origins.
 func fromOneOf(origins []string, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin))
 }
 
-// header is a header that is put to each answer.
 type header struct{ action, name, value string }
 
 // parseHeaders reads response.http.headers.config: `ACTION NAME: VALUE`, several separated by commas, those with
@@ -110,7 +107,6 @@ func parseHeaders(text string) (headers []header, err error) {
 	return headers, nil
 }
 
-// quotedList cuts a text at the commas that stand in no quotes, and takes the quotes off.
 func quotedList(text string) (list []string) {
 	var b strings.Builder
 	quoted := false
@@ -134,7 +130,6 @@ func quotedList(text string) (list []string) {
 	return list
 }
 
-// addHeaders puts headers to each answer.
 func addHeaders(next http.Handler, headers []header) http.Handler {
 	if len(headers) == 0 {
 		return next

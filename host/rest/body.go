@@ -123,7 +123,7 @@ func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// requireSettings tells whether there is a configuration; else it has answered.
+// requireSettings reports whether there is a configuration; else it has answered.
 func (req *request) requireSettings(g ConfigRequest) bool {
 	if g.Settings == nil {
 		req.failShape("expected a configuration as a JSON object, found null or nothing")
@@ -131,14 +131,12 @@ func (req *request) requireSettings(g ConfigRequest) bool {
 	return g.Settings != nil
 }
 
-// decodeStrict reads an object all of whose members are known.
 func decodeStrict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	return d.Decode(into)
 }
 
-// timeoutContext returns a context for a request that ends after the time that its route may take, or with the answer.
 func (req *request) timeoutContext() context.Context {
 	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.within, changeTimeout))
 	req.releases = append(req.releases, cancel)

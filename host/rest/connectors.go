@@ -81,7 +81,6 @@ func (req *request) connectors() {
 	req.answer(http.StatusOK, all)
 }
 
-// info is what is shown of a connector.
 func (req *request) info(name string) (connect.Info, error) {
 	info, err := req.herder().Info(name)
 	info.Config = req.shown(info.Config)

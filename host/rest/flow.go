@@ -42,7 +42,6 @@ type StageTime struct {
 	Calls int64   `json:"calls"`
 }
 
-// add takes the figures of other tasks of the connector.
 func (f *Flow) add(other Flow) {
 	if other.Tasks == 0 {
 		return
@@ -66,7 +65,6 @@ func (f *Flow) add(other Flow) {
 var stages = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
 	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
 
-// flowOf is that of a worker's own tasks.
 func flowOf(figures connect.Metrics) Flow {
 	f := Flow{Name: figures.Name, Type: figures.Type, Stages: []StageTime{}}
 	for _, name := range stages[f.Type] {

@@ -109,15 +109,14 @@ type GroupPlugin struct {
 	Hash    string `json:"hash"`
 }
 
-// answerer is which worker of a cluster answers a route; a worker that is alone answers all.
 type target uint8
 
 const (
 	// local: what is asked for stands in topics that each worker reads, or is about the worker itself.
 	local target = iota
-	// leader alone writes connectors, tasks and offsets.
+	// leader is the only worker that writes connectors, tasks and offsets.
 	leader
-	// owner runs the task that the path names, or else the connector.
+	// owner runs the task in the path, or else the connector.
 	owner
 	// restartTarget is the leader where parameters say what is restarted, which may run anywhere, else the owner.
 	restartTarget
@@ -131,7 +130,7 @@ const (
 	namedWorker
 )
 
-// targetStatuses are what a route may answer, by who answers it, since that worker is not known, or not reached.
+// targetStatuses are the statuses of responses when the target is not known or cannot be reached.
 var targetStatuses = map[target][]int{leader: {409, 500, 503}, owner: {409, 500, 503}, restartTarget: {409, 500, 503},
 	firstTaskOwner: {409, 500, 503}, fanOut: {409, 500, 503}, namedWorker: {404, 409, 500, 503}}
 
@@ -146,7 +145,6 @@ var (
 		"Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}
 )
 
-// errNoWorker answers what is asked of a worker that is not there.
 func errNoWorker(id string) error {
 	return &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
 		shown.Within(id, 100))}
@@ -155,8 +153,9 @@ func errNoWorker(id string) error {
 // startPollInterval is the pause between two looks whether the worker has started, and knows its leader.
 const startPollInterval = 50 * time.Millisecond
 
-// awaitTarget returns the answerer once the worker has started and, for what changes something, knows its leader: Kafka
-// Connect's requests wait in its herder's queue. The body is read after that, with all the time that it has.
+// awaitTarget returns the URL of the target once the worker has started and, for what changes something, knows its
+// leader: Kafka Connect's requests wait in its herder's queue. The body is read after that, with all the time that it
+// has.
 func (req *request) awaitTarget() (to string, err error) {
 	if isHealthCheck(req.r) {
 		return "", nil
@@ -181,7 +180,6 @@ func (req *request) awaitTarget() (to string, err error) {
 	}
 }
 
-// serve answers a request, or has the worker answer that its route belongs to.
 func (req *request) serve() {
 	switch to, err := req.awaitTarget(); {
 	case err != nil:
@@ -193,7 +191,7 @@ func (req *request) serve() {
 	}
 }
 
-// targetURL is the URL of the worker that answers, "" for this one.
+// targetURL returns the URL of the target, "" for this worker.
 func (req *request) targetURL() (to string, err error) {
 	by, c := req.route.target, req.cluster
 	id, own := req.queryValue("worker"), req.worker.Now().ID
@@ -285,7 +283,6 @@ func (req *request) unownedError(task int, seat Seat) error {
 		"worker of the group" + why}
 }
 
-// workerURL is a URL of a worker in the one form that URLs are compared and signed in.
 func workerURL(advertised string) (string, error) {
 	u, err := url.Parse(advertised)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
@@ -296,12 +293,11 @@ func workerURL(advertised string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }
 
-// proxiedHeaders are the headers of an answer that its client sees, as net/http writes them: the others are about the
-// connection between the workers.
+// proxiedHeaders are the response headers that are forwarded, in canonical form. The others are about the connection
+// between the workers.
 var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-After", "Www-Authenticate"}
 
-// forward has another worker answer: it gets the request with one hop less. What that worker answers is passed on as it
-// comes, no byte of it held for longer than that takes.
+// forward sends the request to another worker and streams its response to the client.
 func (req *request) forward(to string) {
 	data, ok := req.readBody(bodyBytes)
 	if !ok {
@@ -348,8 +344,7 @@ func (req *request) forward(to string) {
 	_, _ = io.Copy(req.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
 }
 
-// forwardRequest is the request for another worker. Of its headers it has those that say who asks, what is sent, and
-// over which version.
+// forwardRequest returns the request for another worker, with the headers for logon, content type and preconditions.
 func (req *request) forwardRequest(ctx context.Context, to, query string, data []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, req.r.Method, to+req.r.URL.EscapedPath()+"?"+query, bytes.NewReader(data))
 	if err != nil {
@@ -370,7 +365,7 @@ func (req *request) forwardRequest(ctx context.Context, to, query string, data [
 	return r, nil
 }
 
-// forwardQuery is the query of a request that is handed on: after the first hop one more is allowed, as in Kafka
+// forwardQuery returns the query of a forwarded request: after the first hop one more is allowed, as in Kafka
 // Connect.
 func (req *request) forwardQuery() string {
 	var query []string

@@ -19,7 +19,6 @@ func Handler(w Worker) http.Handler {
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 
-// handler answers at some of the paths; there is nothing at others.
 func (s common) handler(has func(path string) bool) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, do func(*request)) {
@@ -76,7 +75,6 @@ func at(r *http.Request, path []string) *http.Request {
 	return &clean
 }
 
-// otherMethod answers a method that no route of a path has. options is what [optionsOf] has of the path.
 func (req *request) otherMethod(options string) {
 	switch {
 	case options == "":

@@ -61,7 +61,6 @@ const (
 	maxListed   = 1000
 )
 
-// listingQuery is what of the connectors is asked for.
 type listingQuery struct {
 	state, search string
 	limit         int
@@ -209,7 +208,6 @@ var adviceByKind = map[string]string{
 	"":      "See the worker's log, or run culvert doctor with the connector's file.",
 }
 
-// advice is a sentence on what is to be done about a part.
 func advice(name string, p *connect.ComponentStatus) string {
 	switch {
 	case !p.RestartsAt.IsZero():
@@ -224,7 +222,6 @@ func advice(name string, p *connect.ComponentStatus) string {
 	return ""
 }
 
-// page is the page that is asked for.
 func (query *listingQuery) page(all []ConnectorSummary) Listing {
 	page := Listing{Counts: map[string]int{}, Connectors: []ConnectorSummary{}}
 	has := func(text string) bool { return strings.Contains(strings.ToLower(text), query.search) }

@@ -30,7 +30,6 @@ type offsetEntry struct {
 	Offset    offsetFields `json:"offset"`
 }
 
-// offsets are those of a connector, as they are shown and sent.
 type offsets struct {
 	Offsets []offsetEntry `json:"offsets"`
 	isSet   bool

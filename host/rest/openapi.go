@@ -93,7 +93,6 @@ func (o *operation) forms(content map[string]any, text bool) map[string]any {
 	return content
 }
 
-// operationID is a name that a generator of clients can take.
 func operationID(r *route) string {
 	var b strings.Builder
 	b.WriteString(strings.ToLower(r.method))
@@ -119,7 +118,6 @@ var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "M
 	reflect.TypeFor[ReplayRequest](): "ReplayAsked", reflect.TypeFor[chainRequest](): "ChainAsked",
 	reflect.TypeFor[snapshotResult](): "SnapshotAsked"}
 
-// schemaOf is the schema of a type's JSON; that of a structure goes to schemas by its name.
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():

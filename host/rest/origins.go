@@ -32,7 +32,6 @@ func (req *request) origins() {
 	req.reply(all, err)
 }
 
-// ownOrigins are those of this worker.
 func (req *request) ownOrigins() Origins {
 	own := Origins{Origins: []Origin{}}
 	uses := req.herder().Origins()

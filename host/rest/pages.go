@@ -61,10 +61,8 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 	}, ok
 }
 
-// isPage tells whether a request is for the console.
 func isPage(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, consolePath) }
 
-// withPages puts the console in front of REST, and has browsers that ask for / find it.
 func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
@@ -87,7 +85,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	})
 }
 
-// acceptsHTML tells whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
+// acceptsHTML reports whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
 func acceptsHTML(r *http.Request) bool {
 	return slices.ContainsFunc(headerElements(r.Header.Values("Accept")), func(one string) bool {
 		kind, _, err := mime.ParseMediaType(one)
@@ -110,11 +108,9 @@ func (s *Server) reads(r *http.Request) string {
 	return ""
 }
 
-// localOrCertified tells whether a request came to a listener of this machine alone, or with a client's certificate.
 func localOrCertified(r *http.Request) bool {
 	by, _ := r.Context().Value(listenerKey{}).(net.Listener)
 	return isLoopback(by) || hasClientCertificate(r)
 }
 
-// hasClientCertificate tells whether a request came with a client's certificate, which is a logon.
 func hasClientCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }

@@ -20,7 +20,6 @@ type route struct {
 	operation
 }
 
-// operation is what goes in and out of a route, as the OpenAPI document says it.
 type operation struct {
 	// query are its parameters, NAME or NAME=boolean.
 	query []string
@@ -40,7 +39,6 @@ type operation struct {
 	reads bool
 }
 
-// is tells whether a method at a path, by its segments, is the route's.
 func (r *route) is(method string, path []string) bool {
 	own := strings.Split(r.path, "/")[1:]
 	return r.method == method && slices.EqualFunc(own, path, func(own, given string) bool {
@@ -48,7 +46,7 @@ func (r *route) is(method string, path []string) bool {
 	})
 }
 
-// isOwn tells whether the route is none of Kafka Connect's.
+// isOwn reports whether the route is none of Kafka Connect's.
 func (r *route) isOwn() bool { return strings.HasPrefix(r.path, "/culvert/") }
 
 // optionsOf is what OPTIONS says of each path: its methods in the order in which Kafka Connect's REST framework names

@@ -36,40 +36,39 @@ type (
 	}
 )
 
-// routes are all that REST answers, those of one path one after the other.
+// routes lists all routes; those of one path follow each other.
 var routes = []route{
 	{"GET", "/", local, (*request).root,
 		"Version and commit of the worker, and the id of the Kafka cluster.",
 		operation{gives: Root{}}},
 	{"GET", "/health", local, (*request).health,
-		"Whether the worker lives: 200, 503 while it starts, for which all other routes wait, 500 where it does not " +
-			"answer in time.",
+		"Liveness: 200 when running, 503 while starting (all other routes wait for that), 500 if the worker does " +
+			"not respond in time.",
 		operation{gives: health{}, refuses: []int{500, 503}}},
 	{"GET", "/connectors", fanOut, (*request).connectors,
-		"Names of connectors; ?expand=status and ?expand=info show them whole, ?expand=motion how far they are, " +
-			"with ?own=true the tasks of this worker alone.",
+		"Names of connectors; ?expand=status and ?expand=info add status and configuration, ?expand=motion the " +
+			"progress, with ?own=true only of the tasks of this worker.",
 		operation{query: []string{"expand", "own=boolean"}, gives: []string{}, refuses: []int{409}}},
 	{"POST", "/connectors", leader, (*request).create,
-		"Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and 409 where there is one " +
-			"of that name.",
+		"Creates a connector from {\"name\", \"config\", \"initial_state\"}; 201, or 409 if the name is in use.",
 		operation{takes: creationBody{}, gives: connect.Info{}, status: http.StatusCreated, refuses: []int{400, 413}}},
 	{"GET", "/connectors/{name}", local, (*request).connector,
 		"Name, configuration, tasks and type.",
 		operation{gives: connect.Info{}, refuses: []int{404, 409}}},
 	{"DELETE", "/connectors/{name}", leader, (*request).remove,
-		"Stops the connector and takes it away; its offsets stay.",
+		"Stops and deletes the connector; its offsets are kept.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/config", local, (*request).config,
-		"The configuration as it was given; with Accept: text/x-java-properties as the text of its file of " +
-			"properties, comments and all, without clear passwords. ETag is its version, unless it has a file.",
+		"The configuration as it was submitted; with Accept: text/x-java-properties as the text of its " +
+			"properties file with comments and masked passwords. ETag is its version, unless it has a file.",
 		operation{gives: configuration{}, text: true, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/config", leader, (*request).putConfig,
-		"Makes the connector (201) or changes it (200), also by a text of properties (Content-Type: " +
-			"text/x-java-properties); 409 if it has a file. If-Match takes the ETag that was answered before, " +
-			"If-None-Match: * makes a new one alone; 412 where another version is stored.",
+		"Creates the connector (201) or changes it (200), also from properties text (Content-Type: " +
+			"text/x-java-properties); 409 if it has a file. If-Match expects the ETag of an earlier response, " +
+			"If-None-Match: * only creates; 412 if another version is stored.",
 		operation{takes: configuration{}, gives: connect.Info{}, text: true, refuses: []int{201, 400, 412, 413}}},
 	{"PATCH", "/connectors/{name}/config", leader, (*request).patchConfig,
-		"Changes single settings; null takes one away.",
+		"Changes single settings; null removes a setting.",
 		operation{takes: configuration{}, gives: connect.Info{}, refuses: []int{400, 404, 413}}},
 	{"GET", "/connectors/{name}/status", local, (*request).status,
 		"States of the connector and its tasks, with the trace of what failed.",
@@ -83,13 +82,13 @@ var routes = []route{
 		"State of one task.",
 		operation{gives: connect.TaskStatus{}, refuses: []int{404, 409}}},
 	{"PUT", "/connectors/{name}/pause", local, (*request).pause,
-		"Pauses the tasks; they keep what they hold.",
+		"Pauses the tasks; they keep their resources.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"PUT", "/connectors/{name}/resume", local, (*request).resume,
-		"Goes on, from PAUSED or STOPPED.",
+		"Resumes a PAUSED or STOPPED connector.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"PUT", "/connectors/{name}/stop", leader, (*request).stop,
-		"Ends the tasks and keeps the connector.",
+		"Stops the tasks and keeps the connector.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"POST", "/connectors/{name}/restart", restartTarget, (*request).restart,
 		"Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that " +
@@ -97,46 +96,46 @@ var routes = []route{
 		operation{query: []string{"includeTasks=boolean", "onlyFailed=boolean"}, gives: connect.Status{},
 			status: http.StatusAccepted, refuses: []int{204, 404}}},
 	{"POST", "/connectors/{name}/tasks/{task}/restart", owner, (*request).restartTask,
-		"Restarts one task; the others go on where they run.",
+		"Restarts one task; the others keep running.",
 		operation{status: http.StatusNoContent, refuses: []int{404}}},
 	{"GET", "/connectors/{name}/offsets", local, (*request).offsets,
 		"How far a source has read, or a sink has written.",
 		operation{gives: offsetsBody{}, refuses: []int{404}}},
 	{"PATCH", "/connectors/{name}/offsets", leader, (*request).alterOffsets,
-		"Sets offsets of a connector that is STOPPED; null takes one away.",
+		"Sets offsets of a STOPPED connector; null removes an offset.",
 		operation{takes: offsetsBody{}, gives: messageBody{}, refuses: []int{400, 404}}},
 	{"DELETE", "/connectors/{name}/offsets", leader, (*request).resetOffsets,
-		"Takes away all offsets of a connector that is STOPPED.",
+		"Deletes all offsets of a STOPPED connector.",
 		operation{gives: messageBody{}, refuses: []int{400, 404}}},
 	{"GET", "/connectors/{name}/topics", local, (*request).topics,
-		"Topics that the connector has used since it was made, or since the last reset.",
+		"Topics that the connector has used since it was created, or since the last reset.",
 		operation{gives: topicsBody{}, refuses: []int{403, 404, 409}}},
 	{"PUT", "/connectors/{name}/topics/reset", local, (*request).resetTopics,
-		"Forgets them.",
+		"Clears the list of used topics.",
 		operation{status: http.StatusAccepted, refuses: []int{403, 404}}},
 	{"GET", "/admin/loggers", local, (*request).loggers,
-		"Loggers with levels of their own.",
+		"Loggers that have their own level.",
 		operation{gives: map[string]logging.Level{}}},
 	{"GET", "/admin/loggers/{name}", local, (*request).logger,
-		"The level of one.",
+		"The level of a logger.",
 		operation{gives: logging.Level{}, refuses: []int{404}}},
 	{"PUT", "/admin/loggers/{name}", local, (*request).setLogger,
 		"Sets a level, for the logger and all below it; ?scope=cluster is the same, with 204.",
 		operation{query: []string{"scope"}, takes: levelBody{}, gives: []string{}, refuses: []int{204, 400, 404}}},
 	{"GET", "/culvert/reload", leader, (*request).reload,
-		"What the last look at the folder of connectors came to.",
+		"The result of the last scan of the connector folder.",
 		operation{gives: Reload{}, refuses: []int{404}}},
 	{"POST", "/culvert/reload", leader, (*request).rescan,
-		"Has the folder of connectors read again, changed or not.",
+		"Rescans the connector folder, even if nothing has changed.",
 		operation{status: http.StatusAccepted, refuses: []int{404}}},
 	{"POST", "/culvert/diff", leader, (*request).compare,
-		"What it would mean to store a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
-			"nothing, in place, restart, create or refuse, with what differs, the feeds whose offsets would not " +
-			"belong to them any more, and where it cannot be stored. Nothing is changed.",
+		"Shows the effect of storing a configuration, {\"name\", \"config\"} or {\"name\", \"text\"} as properties: " +
+			"nothing, in place, restart, create or refuse, with the differences, the feeds whose offsets would no " +
+			"longer be valid, and why it cannot be stored. Nothing is changed.",
 		operation{takes: DiffRequest{}, gives: Comparison{}, reads: true, refuses: []int{400, 405, 413}}},
 	{"GET", "/culvert/plugins", local, (*request).modules,
-		"Versions of plugins: those that connectors get, that old ones run still, and those that are " +
-			"refused, with the reason.",
+		"Versions of plugins: active ones, ones that only older connectors still run, and rejected ones with the " +
+			"reason.",
 		operation{gives: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*request).rollBack,
 		"Has connectors get the version before the present one of a plugin's file; until another file of " +
@@ -148,7 +147,7 @@ var routes = []route{
 			"others no tasks with the plugin.",
 		operation{takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405}}},
 	{"GET", "/culvert/lockouts", local, (*request).lockouts,
-		"Logons that a service has refused, since when, and what is to be done; they are not sent again.",
+		"Logons that a service has refused, since when, and what to do; they are not sent again.",
 		operation{gives: Lockouts{}, refuses: []int{409}}},
 	{"GET", "/culvert/origins", fanOut, (*request).origins,
 		"What connectors use of their services, by origin and worker, against the limits that hold at the moment: " +
@@ -156,8 +155,8 @@ var routes = []route{
 			"this worker alone.",
 		operation{query: []string{"own=boolean"}, gives: Origins{}}},
 	{"PUT", "/culvert/lockouts/resume", leader, (*request).resumeLogons,
-		"Has refused logons tried once more, for all programs of this user; {\"resumed\": N}. Tasks go on " +
-			"by themselves.",
+		"Allows refused logons to be tried again, for all programs of this user; {\"resumed\": N}. Tasks continue " +
+			"automatically.",
 		operation{gives: resumed{}, refuses: []int{405}}},
 	{"GET", "/culvert/cluster", leader, (*request).overview,
 		"The group of workers: its members, with their plugins and how much they run, and what is given to no " +
@@ -176,20 +175,20 @@ var routes = []route{
 		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, gives: Listing{},
 			refuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", fanOut, (*request).motion,
-		"How far a connector is, by task and feed: rows, pages, what is before it, when it had read all " +
-			"there was, the last request and the last fault, when it is read again; ?own=true: the tasks of this " +
-			"worker alone. A task whose worker does not say has an error in the place of figures.",
+		"Progress of a connector, by task and feed: rows, pages, lag, when it had last read everything, the last " +
+			"request and error, the next run; ?own=true: only the tasks of this worker. A task whose worker does " +
+			"not respond has an error instead of figures.",
 		operation{query: []string{"own=boolean"}, gives: connect.Metrics{}, refuses: []int{404}}},
 	{"GET", "/culvert/connectors/{name}/flow", fanOut, (*request).flow,
 		"Where the time of a connector's tasks went in the last minute, by stage, with rows and bytes in a second; " +
 			"?own=true: of the tasks of this worker alone.",
 		operation{query: []string{"own=boolean"}, gives: Flow{}, refuses: []int{404}}},
 	{"PUT", "/culvert/connectors/{name}/retire", owner, (*request).retire,
-		"Ends what a source that is STOPPED has opened at its service: subscriptions, and queues of " +
-			"changes of ODP; {\"ended\": …}.",
+		"Ends the subscriptions and ODP delta queues that a STOPPED source has opened at its service; " +
+			"{\"ended\": …}.",
 		operation{gives: ended{}, refuses: []int{400, 404, 405}}},
 	{"POST", "/culvert/connectors/{name}/feeds/{feed}/snapshot", fanOut, (*request).snapshot,
-		"Has a feed read whole, beside going on from its offset, as soon as what it is reading is read; " +
+		"Reads a feed in full, in addition to continuing from its offset, once the current read is complete; " +
 			"{\"snapshot\": …}, which rows of delta mode have in a header.",
 		operation{gives: snapshotResult{}, status: http.StatusAccepted, refuses: []int{404, 405}}},
 	{"GET", "/culvert/connectors/{name}/deadletters", local, (*request).letters,
@@ -232,30 +231,29 @@ var routes = []route{
 			"most, if it only reads (409 otherwise).",
 		operation{takes: ToolRequest{}, gives: ToolAnswer{}, refuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", local, (*request).openapi,
-		"All of these as an OpenAPI document.",
+		"The OpenAPI document of all routes.",
 		operation{gives: map[string]any{}}},
 	{"GET", "/connector-plugins", local, (*request).plugins,
-		"Classes that connectors can have; ?connectorsOnly=false shows transforms, predicates and " +
-			"converters, too.",
+		"Connector classes; ?connectorsOnly=false also lists transforms, predicates and converters.",
 		operation{query: []string{"connectorsOnly=boolean"}, gives: []connect.Plugin{}}},
 	{"GET", "/connector-plugins/{name}/config", local, (*request).definitions,
-		"What a class declares: a connector, transform, predicate or converter; ?version= one of its " +
-			"versions.",
+		"The settings that a connector, transform, predicate or converter class declares; ?version= selects a " +
+			"version.",
 		operation{query: []string{"version"}, gives: []check.Definition{}, refuses: []int{404}}},
 	{"PUT", "/connector-plugins/{name}/config/validate", local, (*request).validate,
 		"Checks a configuration and describes each of its settings; ?logon=check tries a secret that the " +
-			"service has not taken yet.",
+			"service has not accepted yet.",
 		operation{query: []string{"logon"}, takes: configuration{}, gives: check.Validation{}, reads: true,
 			refuses: []int{400, 404, 500}}},
 	{"GET", "/metrics", local, (*request).metrics,
-		"Figures in the format of Prometheus.",
+		"Metrics in the Prometheus format.",
 		operation{media: "text/plain"}},
 }
 
-// Route is a path that REST answers, with one method.
+// Route is a method at a path.
 type Route struct{ Method, Path, About string }
 
-// Routes are all that REST answers, in the order of the table.
+// Routes returns all routes in the order of the table.
 func Routes() (list []Route) {
 	for _, r := range routes {
 		if r.serve != nil {
@@ -275,8 +273,8 @@ func About(call string) string {
 	return routes[i].about
 }
 
-// Target is how a client calls a route, which is given as "METHOD /path/{name}?query": values take the place of what
-// stands in braces. A route that is not in the table is a mistake in the client, and panics.
+// Target returns method and target of a call of a route, which is given as "METHOD /path/{name}?query". values replace
+// the names in braces. It panics if the table has no such route.
 func Target(call string, values ...string) (method, target string) {
 	method, target, _ = strings.Cut(call, " ")
 	path, query, asks := strings.Cut(target, "?")
@@ -295,5 +293,4 @@ func Target(call string, values ...string) (method, target string) {
 	return method, target
 }
 
-// isAdmin tells whether a path is for the worker's administrators.
 func isAdmin(path string) bool { return strings.HasPrefix(path, "/admin/") }

@@ -18,8 +18,8 @@ const (
 // [maskedHeader].
 const shapeOnlyHeader = "X-Culvert-Withheld"
 
-// shapeOnlyReason says why this request sees no values of records, "" where it sees them: it comes from this machine,
-// or its user has logged on.
+// shapeOnlyReason returns why this request sees no values of records, "" if it does: it comes from this machine, or its
+// user has logged on.
 func (req *request) shapeOnlyReason() string {
 	switch {
 	case cmp.Or(req.records, RecordsFull) != RecordsFull:
@@ -109,7 +109,6 @@ func (req *request) answerChain(settings map[string]string) {
 	}
 }
 
-// chainRequest is a configuration of which transforms and predicates count.
 type chainRequest struct {
 	Config ConfigRequest `json:"config"`
 }

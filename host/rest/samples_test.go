@@ -211,7 +211,7 @@ func TestWhatOnlyReads(t *testing.T) {
 }
 
 // The worker that hands a request on says where it would show no values.
-func TestWithheldIsHandedOn(t *testing.T) {
+func TestForwardingHidesRecords(t *testing.T) {
 	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 		var withheld string
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

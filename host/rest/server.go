@@ -88,7 +88,7 @@ const (
 	headerBytes   = 64 << 10
 )
 
-// secure tells whether a listener takes TLS.
+// secure reports whether a listener takes TLS.
 func (o Options) secure() bool {
 	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
 		return strings.HasPrefix(l, "https://")
@@ -101,7 +101,6 @@ func (o Options) Check() error {
 	return err
 }
 
-// load takes the options in, and the files that they name.
 func (s *Server) load(log *slog.Logger) (secure *tls.Config, err error) {
 	o := s.options
 	if err := o.validate(); err != nil {
@@ -126,7 +125,6 @@ func (s *Server) load(log *slog.Logger) (secure *tls.Config, err error) {
 	return secure, err
 }
 
-// validate finds what is wrong with the options themselves.
 func (o Options) validate() error {
 	for _, l := range o.Listeners {
 		if _, _, err := listenAddress("listeners", l); err != nil {

@@ -20,14 +20,13 @@ var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.p
 	"ssl.truststore.type": true, "ssl.truststore.certificates": true, "ssl.protocol": true, "ssl.client.auth": true,
 	"ssl.endpoint.identification.algorithm": true}
 
-// TakesTLS tells whether a setting, without a prefix, is one of listeners of https.
+// TakesTLS reports whether a setting, without a prefix, is one of listeners of https.
 func TakesTLS(name string) bool { return tlsSettings[name] }
 
 // clientAuth is whether clients show a certificate, by Kafka's words.
 var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
 	"requested": tls.VerifyClientCertIfGiven, "required": tls.RequireAndVerifyClientCert}
 
-// serverTLS is the configuration that settings below listeners.https. say. Stores are followed.
 func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
 	o, err := storesTLS(settings, log)
 	if err != nil {
@@ -59,7 +58,6 @@ func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	return keystore.ClientTLS(o)
 }
 
-// storesTLS are the stores that settings below listeners.https. name.
 func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options, err error) {
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {
@@ -88,7 +86,6 @@ func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options
 	return o, nil
 }
 
-// tlsName is the setting of a field of a store.
 func tlsName(field string) string {
 	switch field {
 	case "keystore.key-password":

@@ -29,7 +29,6 @@ const (
 	maxChecks = 2
 )
 
-// users are those who may use REST, of a file as htpasswd -B writes it. It is read again when it has changed.
 type users struct {
 	path   string
 	log    *slog.Logger
@@ -42,7 +41,6 @@ type users struct {
 	known  map[[32]byte]bool // logons that were right, as salted hashes
 }
 
-// readUsers reads the file for the first time.
 func readUsers(path string, log *slog.Logger) (*users, error) {
 	u := &users{path: path, log: log, checks: make(chan struct{}, maxChecks), stamp: watch.Stamp(path)}
 	rand.Read(u.salt[:])
@@ -119,7 +117,6 @@ func (u *users) compared(name string) (hash []byte, exists bool) {
 	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
 }
 
-// allowed tells whether a request comes from one of the users.
 func (u *users) allowed(r *http.Request) bool {
 	name, password, hasAuth := r.BasicAuth()
 	if !hasAuth {

@@ -65,7 +65,6 @@ func (req *request) validate() {
 	req.answer(http.StatusOK, v)
 }
 
-// definitions answers with what a class declares, in the version that the request names.
 func (req *request) definitions() {
 	var version *string
 	if versions := req.queryValues("version"); versions != nil {

@@ -52,14 +52,13 @@ func checkHost(next http.Handler, o *Options, others *hostGuard) http.Handler {
 	})
 }
 
-// isOwnHost tells whether a Host names this machine, or is one of the names. What a proxy says about the Host before
+// isOwnHost reports whether a Host names this machine, or is one of the names. What a proxy says about the Host before
 // it, as in X-Forwarded-Host, anybody could say: it does not count.
 func isOwnHost(host string, names []string) bool {
 	host = hostOf(host)
 	return host != "" && (loopbackName(host) || slices.Contains(names, host))
 }
 
-// advertises tells whether a Host is that of this worker's URL in its group, by which the others hand requests on.
 func (o *Options) advertises(host string) bool {
 	if o.Cluster == nil || host == "" {
 		return false
@@ -68,7 +67,6 @@ func (o *Options) advertises(host string) bool {
 	return err == nil && hostOf(own.Host) == hostOf(host)
 }
 
-// isScrape tells whether a request reads the metrics by an address in the place of a name.
 func isScrape(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -78,7 +76,6 @@ func isScrape(r *http.Request) bool {
 	return ok && slices.Equal(path, []string{"metrics"}) && err == nil
 }
 
-// hostOf is the name or address of a Host, without port, brackets, the dot of the root, and capitals.
 func hostOf(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -94,15 +91,12 @@ func loopbackName(host string) bool {
 	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
-// listenerKey is the key of what a request's context says of its listener.
 type listenerKey struct{}
 
-// listenedBy is the context of requests that come to a listener.
 func listenedBy(l net.Listener) context.Context {
 	return context.WithValue(context.Background(), listenerKey{}, l)
 }
 
-// isLoopback tells whether a listener is for this machine only.
 func isLoopback(l net.Listener) bool {
 	if l == nil {
 		return false

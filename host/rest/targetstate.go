@@ -17,7 +17,6 @@ func (req *request) resume() { req.setTargetState(connect.Running, http.StatusAc
 
 func (req *request) stop() { req.setTargetState(connect.Stopped, http.StatusNoContent) }
 
-// setTargetState gives the connector a target state.
 func (req *request) setTargetState(target connect.TargetState, status int) {
 	if err := req.control(func(Herder) error { return req.worker.SetTargetState(req.name(), target) }); err != nil {
 		req.failUnknown(err, "Unknown connector "+req.name())
@@ -86,7 +85,6 @@ func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown conn
 	return s, whole, tasks
 }
 
-// restartTask restarts one task.
 func (req *request) restartTask() {
 	name := req.name()
 	n, known := req.task()

@@ -306,7 +306,7 @@ func TestCallsAreNoRoutes(t *testing.T) {
 }
 
 // A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
-func TestWornKeys(t *testing.T) {
+func TestKeyNeedsRotation(t *testing.T) {
 	s := session(t, "")
 	assert.Equal(t, false, s.NeedsRotation())
 	require.NoError(t, s.Use([]byte(firstKey)))

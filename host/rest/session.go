@@ -49,7 +49,6 @@ const (
 var signatureHashes = map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA384": sha512.New384,
 	"HmacSHA512": sha512.New}
 
-// algorithm finds one of a setting.
 func algorithm(setting, name string) (func() hash.Hash, error) {
 	if signatureHashes[name] == nil {
 		return nil, invalid(setting, name, "expected "+strings.Join(slices.Sorted(maps.Keys(signatureHashes)), ", "))
@@ -185,8 +184,9 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 	return nil
 }
 
-// NeedsRotation tells whether so many calls were signed here, or answered, under the present key that its successor is
-// due: what many workers ask of one goes through the leader, so that none remembers more nonces than the leader counts.
+// NeedsRotation reports whether so many calls were signed here, or answered, under the present key that its successor
+// is due: what many workers ask of one goes through the leader, so that none remembers more nonces than the leader
+// counts.
 func (s *Session) NeedsRotation() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,7 +260,6 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 	return body, nil
 }
 
-// parseSigned reads what stands in [signedHeader].
 func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
 	id, rest, _ := strings.Cut(signed, " ")
 	first, second, _ := strings.Cut(rest, " ")
@@ -296,7 +295,6 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool
 	return true
 }
 
-// call answers a call of another worker, if it is signed.
 func (req *request) call(s *Session, connector string, call Call) {
 	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
 		req.fail(http.StatusInternalServerError, p.Error())

@@ -33,7 +33,6 @@ type LetterCause struct {
 	Last  string `json:"last"`
 }
 
-// causes are those of letters.
 func causes(letters []Letter) []LetterCause {
 	all := []LetterCause{}
 	at := map[LetterCause]int{}
@@ -160,7 +159,6 @@ type Replayed struct {
 	Refusals []connect.Rejection `json:"refusals,omitempty"`
 }
 
-// replayed is what is shown of what came of a replay.
 func (req *request) replayed(done connect.ReplayResult, dry bool) Replayed {
 	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
 	for why, n := range done.Skipped {

@@ -7,7 +7,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// pluginsPage are the versions of plugins, of this worker and of its group.
 type pluginsPage struct {
 	Modules []rest.Module
 	// Group is nil where the worker is alone, or no worker leads.
@@ -32,7 +31,6 @@ func (v *pageRequest) origins() (any, error) {
 	return o, err
 }
 
-// logPage is the log with what it is filtered by, the newest line first.
 type logPage struct {
 	Level, Logger, Connector, Worker string
 	rest.LogPage

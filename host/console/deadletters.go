@@ -4,7 +4,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// lettersPage are the dead letters of a connector, by cause.
 type lettersPage struct {
 	Name, Last, Error string
 	rest.Letters

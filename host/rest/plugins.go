@@ -44,7 +44,6 @@ func (req *request) modules() {
 
 func (req *request) rollBack() { req.choose("") }
 
-// choice is which version of a plugin connectors get.
 type choice struct {
 	Hash string `json:"hash"`
 }

@@ -20,7 +20,7 @@ import (
 // askTimeout is how long another worker may take to answer for what it runs.
 const askTimeout = 2 * time.Second
 
-// part is what another worker has answered for what it runs itself, or an error that names it.
+// workerAnswer is the response of another worker about what it runs, or an error that names the worker.
 type workerAnswer struct {
 	worker  string // its id
 	status  int
@@ -29,7 +29,7 @@ type workerAnswer struct {
 	err     error
 }
 
-// fansOut tells whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
+// fansOut reports whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
 // is what it asks each of them, which answers by itself.
 func (req *request) fansOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
@@ -96,7 +96,6 @@ func (req *request) askWorker(ctx context.Context, to, query string, p *workerAn
 	return nil
 }
 
-// groupMetrics are figures of tasks that other workers run.
 type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
 	// silent says of workers that have not answered why, by their ids; missing why figures of a task may not be there.

@@ -56,7 +56,7 @@ func encoded(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// checkMediaType tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What
+// checkMediaType reports whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What
 // names another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads
 // a body wants it named, see [request.readJSON].
 func (req *request) checkMediaType() bool {
@@ -87,12 +87,11 @@ func (req *request) requestType() string {
 	return kind
 }
 
-// wantsTest tells whether the answer is to be a file of tests, which is YAML whatever is accepted.
 func (req *request) wantsTest() bool {
 	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
 }
 
-// wantsText tells whether the answer is to be a text of properties: it is asked for, and before JSON.
+// wantsText reports whether the answer is to be a text of properties: it is asked for, and before JSON.
 func (req *request) wantsText() bool {
 	if !req.route.text || req.route.takes != nil {
 		return false
@@ -165,12 +164,10 @@ func (req *request) encoded(body any) ([]byte, bool) {
 	return data, err == nil
 }
 
-// send answers with JSON.
 func (req *request) send(status int, data []byte) {
 	req.sendAs(cmp.Or(req.responseType(), "application/json"), status, data)
 }
 
-// sendAs answers with a content of a type.
 func (req *request) sendAs(contentType string, status int, data []byte) {
 	req.w.Header().Set("Content-Type", contentType)
 	req.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
@@ -178,7 +175,7 @@ func (req *request) sendAs(contentType string, status int, data []byte) {
 	req.w.Write(data)
 }
 
-// asked are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
+// queryValues are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
 // [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
 func (req *request) queryValues(parameter string) (values []string) {
 	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
@@ -189,7 +186,6 @@ func (req *request) queryValues(parameter string) (values []string) {
 	return values
 }
 
-// unescape is a part of a query without its escapes.
 func unescape(text string) string {
 	if decoded, err := url.QueryUnescape(text); err == nil {
 		return decoded
@@ -226,7 +222,6 @@ func (req *request) frameworkError(status int) {
 	req.w.Write(data)
 }
 
-// writeError answers a request that no worker sees, whatever the client accepts.
 func writeError(w http.ResponseWriter, status int, message string) {
 	data, _ := json.Marshal(failure{status, message})
 	w.Header().Set("Content-Type", "application/json")
@@ -234,7 +229,6 @@ func writeError(w http.ResponseWriter, status int, message string) {
 	w.Write(data)
 }
 
-// name is the connector, plugin or logger that the path names.
 func (req *request) name() string { return req.r.PathValue("name") }
 
 // task is the number of a task that the path names; where it is none it has answered.
@@ -264,7 +258,6 @@ func (r *Refusal) Error() string { return r.Message }
 var ErrStarting = &Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
-// reply answers with what was asked for, or with the error.
 func (req *request) reply(v any, err error) {
 	if err != nil {
 		req.failErr(err)
@@ -273,7 +266,6 @@ func (req *request) reply(v any, err error) {
 	req.answer(http.StatusOK, v)
 }
 
-// done answers what was done and has nothing to show, or the error.
 func (req *request) done(status int, err error) {
 	if err != nil {
 		req.failErr(err)
@@ -287,7 +279,6 @@ var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDe
 	connect.ErrNotSource:        400,
 	connect.ErrTooManySnapshots: 409}
 
-// failErr answers an error.
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
 // failUnknown is failed with the text of a connector that is not there.

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// creation is what POST /connectors takes.
 type creation struct {
 	name   string
 	config ConfigRequest
@@ -60,7 +59,6 @@ func decodeExact(data []byte, into map[string]any) (some bool, err error) {
 	return members != nil, nil
 }
 
-// plainText is a scalar as text; null is the empty text.
 type plainText string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -97,7 +95,6 @@ func CheckName(name string) string {
 	return ""
 }
 
-// write stores a configuration and answers with the connector, and with its location if it is new.
 func (req *request) write(name string, desired ConfigRequest) {
 	done, err := req.worker.Write(req.timeoutContext(), name, desired)
 	done.Config = req.shown(done.Config)
@@ -112,7 +109,6 @@ func (req *request) write(name string, desired ConfigRequest) {
 	req.answer(http.StatusCreated, done.Info)
 }
 
-// baseURL is how the client calls this worker.
 func (req *request) baseURL() string {
 	if req.r.TLS != nil {
 		return "https://" + req.r.Host

@@ -33,7 +33,6 @@ type resumed struct {
 
 func (req *request) lockouts() { req.reply(req.refusedLogons(), nil) }
 
-// refusedLogons are the worker's.
 func (req *request) refusedLogons() Lockouts {
 	list, others := req.worker.Now().Lockouts.List()
 	strike := req.worker.Redact
@@ -73,7 +72,6 @@ func (req *request) retire() {
 	req.reply(done, err)
 }
 
-// snapshotResult is a snapshot that was noted.
 type snapshotResult struct {
 	Snapshot string `json:"snapshot"`
 }

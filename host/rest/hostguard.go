@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// hostGuard restricts requests by names that are none of this machine's, as far as it can know them, on listeners that
-// check no Host and ask for no logon: a page on the web may have had such a name resolved to us.
+// hostGuard makes requests read-only if their Host is not known to be this machine, on listeners without a Host check
+// and without logon: a web page may have had that name resolved to this machine (DNS rebinding).
 type hostGuard struct {
 	anonymous bool // nobody has to log on
 	// advertised is the name of rest.advertised.host.name.
@@ -37,8 +37,8 @@ func newHostGuard(o *Options, open bool, log *slog.Logger) *hostGuard {
 	return &hostGuard{anonymous: open, advertised: hostOf(o.AdvertisedHost), log: log, hostnames: newHostnames().names}
 }
 
-// isTrustedHost tells whether no page can have had a Host resolved to us: it is an address, a name without a dot, this
-// machine's, the one that it is advertised by, or that of a Service of Kubernetes.
+// isTrustedHost reports whether no web page can have had a Host resolved to this machine: it is an address, a name
+// without a dot, this machine's, the one that it is advertised by, or that of a Service of Kubernetes.
 func (o *hostGuard) isTrustedHost(host string) bool {
 	name := hostOf(host)
 	_, err := netip.ParseAddr(name)
@@ -82,7 +82,7 @@ func ReadOnlyReason(ctx context.Context) string {
 // certificate and settings say nothing of the one who asked. It needs no signature, since it only takes away.
 const maskedHeader = "X-Culvert-Masked"
 
-// hidesSecrets tells whether this request sees no passwords: the worker says so, the request's Host wants it, or the
+// hidesSecrets reports whether this request sees no passwords: the worker says so, the request's Host wants it, or the
 // worker that has handed it on.
 func (req *request) hidesSecrets() bool {
 	return req.masked || ReadOnlyReason(req.r.Context()) != "" || req.r.Header.Get(maskedHeader) != ""
@@ -100,7 +100,6 @@ func (req *request) shown(settings map[string]string) map[string]string {
 	return config.MaskPasswords(settings, req.passwords)
 }
 
-// hostnames knows the names of this machine, and looks again when they may have changed.
 type hostnames struct {
 	hostname  func() (string, error)
 	canonical func(ctx context.Context, name string) (string, error)
@@ -120,7 +119,6 @@ func newHostnames() *hostnames {
 	return &hostnames{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
 }
 
-// names are the machine's own name, and the one that its resolver completes it to, as `hostname -f` says it.
 func (m *hostnames) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

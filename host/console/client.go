@@ -12,16 +12,13 @@ import (
 // mediaText is that of a configuration as a file of properties has it.
 const mediaText = "text/x-java-properties"
 
-// client asks REST in the name of whoever sent a request.
 type client struct {
 	api http.Handler
 	r   *http.Request
 }
 
-// refuse returns a refusal of a page's own, in the form of REST's.
 func refuse(status int, text string) error { return &rest.Refusal{Status: status, Message: text} }
 
-// isRefused tells whether REST said no with a status.
 func isRefused(err error, status int) bool {
 	r, ok := errors.AsType[*rest.Refusal](err)
 	return ok && r.Status == status
@@ -31,13 +28,11 @@ func isRefused(err error, status int) bool {
 // write as two, and what stands around them.
 const maxAnswer = 16 << 20
 
-// get asks for a route and reads the answer; values take the place of names in braces, see [rest.Target].
 func (a client) get(route string, into any, values ...string) error {
 	_, err := a.call(route, nil, nil, into, values...)
 	return err
 }
 
-// pairs are names and values of a form or a query, which are given in turn, without those that are empty.
 func pairs(given ...string) url.Values {
 	form := url.Values{}
 	for i := 0; i+1 < len(given); i += 2 {

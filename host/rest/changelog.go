@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// isChange tells whether a request changes something: by its method, unless its route says that it only reads.
+// isChange reports whether a request changes something: by its method, unless its route says that it only reads.
 func isChange(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -48,7 +48,6 @@ func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
 // loggedRequest is how many characters of a request's method and path a line of the log has.
 const loggedRequest = 300
 
-// loggedResponse is an answer of which the status is known, with what else its line of the log has.
 type loggedResponse struct {
 	http.ResponseWriter
 	status     int

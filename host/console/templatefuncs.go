@@ -63,7 +63,6 @@ func rate(n float64) string {
 	return count(int64(math.Round(n)))
 }
 
-// count is a number with its thousands apart.
 func count(n any) string {
 	if known, ok := n.(*int64); ok {
 		n = *known
@@ -94,10 +93,8 @@ func yesNo(known *bool) string {
 
 func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
-// oneLineJSON is a partition or an offset, with its numbers to the letter.
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
-// ident is an id of an element for something with any name.
 func ident(parts ...any) string {
 	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }

@@ -91,7 +91,7 @@ type ConfigRequest struct {
 	Patch bool
 	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
 	New *connect.TargetState
-	// Precondition tells whether a version that is stored, "" for none, may be written over; nil: any.
+	// Precondition reports whether a version that is stored, "" for none, may be written over; nil: any.
 	Precondition func(version string) bool
 }
 
@@ -119,7 +119,7 @@ func (req *request) properties(sent []byte) (desired ConfigRequest, commented bo
 	return ConfigRequest{Settings: settings}, commented, warnings, true
 }
 
-// given reads a configuration in either form; where there is none it has answered.
+// readConfig reads a configuration in either form; where there is none it has answered.
 func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	if req.requestType() == propertiesType {
 		data, ok := req.readBody(bodyBytes)

@@ -84,7 +84,6 @@ func reads(c *config.Connector, component wit.Component) map[string]config.Entry
 	return all
 }
 
-// connectorPlan is what a check needs of the plan of a connector.
 type connectorPlan struct {
 	claims []string
 	// noExactlyOnce it cannot have exactly-once; nil: it can, or the plan failed.
@@ -101,7 +100,6 @@ type Plans struct {
 	known map[string]knownPlan
 }
 
-// knownPlan is a plan with what it was made of.
 type knownPlan struct {
 	entries []config.Entry
 	module  string
@@ -116,7 +114,6 @@ func (p *Plans) find(c *config.Connector, module string) (connectorPlan, bool) {
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
-// store keeps a plan, and lets go of those of connectors that are gone once they are many.
 func (p *Plans) store(c *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +139,6 @@ type foundSource struct {
 	err       error
 }
 
-// cachedPlan returns what the plugin of a connector plans, nothing if it cannot. It adds to found.
 func (k *Checker) cachedPlan(ctx context.Context, c *config.Connector, found foundSources) connectorPlan {
 	if c.Problems.Err() != nil {
 		return connectorPlan{}
