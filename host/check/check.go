@@ -28,10 +28,10 @@ type Checker struct {
 	Plugins *plugin.Manager
 	// Kafka is the worker's configuration of clients.
 	Kafka kafka.Config
-	// Embedded: the broker is the one that is built in.
+	// Embedded means that the built-in broker is used.
 	Embedded bool
 	Registry *record.Registry
-	// Connectors are all of the installation, the one that is checked or not.
+	// Connectors are all connectors of the installation, with or without the one that is checked.
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
@@ -47,7 +47,7 @@ type Checker struct {
 	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
 	Logger *slog.Logger
 
-	// Version is what converters are said to have, "" where nobody sees it.
+	// Version is the version that converters report.
 	Version string
 
 	// Plans holds what plugins have planned for connectors, nil: for this Checker alone.
@@ -235,8 +235,8 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	return append(problems, k.checkOverrides(c)...)
 }
 
-// checkOverrides finds clients of one connector that work past each other, and groups that are another connector's or
-// the workers'.
+// checkOverrides finds clients of one connector that use different brokers, and consumer groups that belong to another
+// connector or to the workers.
 func (k *Checker) checkOverrides(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {

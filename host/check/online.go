@@ -24,9 +24,9 @@ import (
 )
 
 const (
-	// OnlineTime is how long a validation waits for the service in all (P27).
+	// OnlineTime bounds the time that a validation waits for the service (P27).
 	OnlineTime = 3 * time.Second
-	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
+	// onlineAtOnce bounds concurrent requests of a validation, in addition to the destination's limits.
 	onlineAtOnce = 4
 )
 
@@ -136,7 +136,7 @@ type onlineCheck struct {
 	failed  error
 	refused error  // the service doesn't take the user
 	untried string // why no logon was tried
-	// unanswered are the documents that were wanted in vain, and why.
+	// unanswered lists requests without an answer, with the reason.
 	unanswered []string
 }
 

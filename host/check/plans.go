@@ -60,8 +60,8 @@ func (k *Checker) claimConflicts(ctx context.Context, c *config.Connector) (warn
 	return warnings
 }
 
-// reads are the settings that name topics of a source, by the topic and what is read into it: the system, and what the
-// group of settings must have.
+// reads returns the topic settings of a source, by topic and what is read into it: the system and the required settings
+// of the group.
 func reads(c *config.Connector, component wit.Component) map[string]config.Entry {
 	d, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
 	for _, e := range c.Entries {

@@ -100,7 +100,7 @@ func (t *Tool) SetReadOnly() { t.readOnly = true }
 var ErrNotReadOnly = errors.New("the command changes something at the service, and only commands that read are run " +
 	"here")
 
-// Commands are those of the plugin, in its order.
+// Commands returns the plugin's commands in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
 	err = t.plugin.do(ctx, func(i *plugin.Instance) error {
 		commands, err = i.Commands(ctx)
@@ -112,8 +112,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 	return commands, err
 }
 
-// Options are those of a command, with what was given for them by any of their names and with their defaults. The error
-// says what is wrong with what was given.
+// Options returns the options of a command, from the given values (by any of their names) and defaults.
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
@@ -255,8 +254,8 @@ type Topic struct {
 	Read          bool
 }
 
-// Topics are those that the connector's settings name: of a source whose transforms choose others none, of a sink
-// without topics.regex those that it reads; and that of dead letters.
+// Topics returns the topics in the settings of a connector, including the dead letter topic: none of a source whose
+// transforms choose others, and of a sink without topics.regex those that it reads.
 func (t *Tool) Topics() (topics []Topic) {
 	add := func(read bool, e config.Entry, names ...string) {
 		for _, name := range names {

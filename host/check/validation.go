@@ -234,7 +234,7 @@ func (v *Validation) AddError(name, text string) {
 		Errors: []string{text}, Visible: true}})
 }
 
-// undeclared is the declaration of what nobody declares: there are tools that fail where none is.
+// undeclared returns a declaration for a setting without one: some tools fail without it.
 func undeclared(name string) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
 }
@@ -252,7 +252,7 @@ type validationBuilder struct {
 	index     map[string]int // in Configs, by name
 }
 
-// written are settings as they were written: what a config provider gives is not for everybody who may check.
+// written returns the settings as written: values from config providers must not be shown to everybody who may check.
 func written(c *config.Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, e := range c.Entries {
@@ -269,8 +269,8 @@ func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 	return e
 }
 
-// addStage adds the settings of a transform or predicate: its class and version, then the others by their names, as
-// Kafka Connect shows them.
+// addStage adds the settings of a transform or predicate: class and version first, the others by name, as Kafka Connect
+// does.
 func (v *validationBuilder) addStage(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
 	group, what := "Transforms: "+alias, "Transformation"
 	if kind == wit.ComponentPredicate {
@@ -371,8 +371,8 @@ func (v *validationBuilder) add(prefix string, e wit.ConfigValue) {
 		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
 }
 
-// parsed is a value as Kafka Connect shows it, which reads it first: numbers and booleans in one form, no blanks around
-// anything. What it cannot read is shown as it is.
+// parsed returns a value as Kafka Connect shows it: numbers and booleans normalized, blanks trimmed. Invalid values are
+// shown as they are.
 func parsed(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
@@ -419,8 +419,8 @@ func defined(spec wit.ConfigKey, prefix string, common bool) Definition {
 	return d
 }
 
-// addRecommendations takes over what a plugin says of settings apart from their values: what it recommends, whether
-// they are to be seen, what its documentation is. Settings that nobody has given yet come with it.
+// addRecommendations copies recommended values, visibility and documentation from the plugin. It adds settings that
+// have no value yet.
 func (v *validationBuilder) addRecommendations(examined []wit.ConfigValue) {
 	for _, e := range examined {
 		at := v.find(e.Key.Name)

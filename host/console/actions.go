@@ -9,20 +9,20 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// action is what a button does: a call of REST for each thing that it is pressed for.
+// action is the REST call of a button, made once for each selected item.
 type action struct {
 	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
 	// selection.
 	route string
 	// label stands on the button, did is what is said where it went well.
 	label, success string
-	// confirm is what is to be marked before the button is pressed; "" for what can be undone.
+	// confirm is the text to confirm before the button works; "" for what can be undone.
 	confirm string
 	// body makes what is sent of the form; nil: nothing is.
 	body func(form url.Values) any
 }
 
-// actions are all buttons but those of a configuration and of samples, which have pages of their own.
+// actions lists all buttons but those of the pages for configurations and samples.
 var actions = map[string]action{
 	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
 	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},
@@ -52,7 +52,7 @@ var actions = map[string]action{
 
 func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
 
-// replayBody has letters replayed that the form names: none where it names none.
+// replayBody selects exactly the letters that the form names, also if it names none.
 func replayBody(form url.Values) any {
 	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
 }
@@ -97,7 +97,6 @@ func (v viewer) Command(do string, fields ...string) string {
 	return v.curl(a.route, body, values...)
 }
 
-// maxSelected is how many things one button is pressed for.
 const maxSelected = 1000
 
 type outcome struct {
@@ -166,7 +165,7 @@ func (v *pageRequest) perform(a action, form url.Values) result {
 	return r
 }
 
-// back is where a page leads to that says what was done: a page beside it, and nothing else.
+// back returns the page to link to after an action: one of the console, nothing else.
 func back(to string) string {
 	name, _, _ := strings.Cut(to, "?")
 	switch strings.TrimPrefix(name, "./") {

@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// mediaText is that of a configuration as a file of properties has it.
 const mediaText = "text/x-java-properties"
 
 type client struct {
@@ -24,8 +23,7 @@ func isRefused(err error, status int) bool {
 	return ok && r.Status == status
 }
 
-// maxAnswer is how many bytes an answer may have: twice a sample's texts of 4 MiB, each character of which JSON may
-// write as two, and what stands around them.
+// maxAnswer bounds a response: twice the 4 MiB of a sample, since JSON may escape each character, and the rest.
 const maxAnswer = 16 << 20
 
 func (a client) get(route string, into any, values ...string) error {
@@ -43,8 +41,7 @@ func pairs(given ...string) url.Values {
 	return form
 }
 
-// getOfGroup asks for what all workers of a group know or, where no worker answers for all, for what this one knows:
-// alone says why.
+// getOfGroup reads what all workers of a group know. If that fails with groupErr, it reads what this worker knows.
 func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
 	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
 		asked.Set("own", "true")

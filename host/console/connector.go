@@ -32,7 +32,6 @@ type feed struct {
 
 type offsetRow struct{ Partition, Offset json.RawMessage }
 
-// maxOffsets is how many offsets a page shows.
 const maxOffsets = 100
 
 func (v *pageRequest) connector() (any, error) {
@@ -69,7 +68,7 @@ func (v *pageRequest) connector() (any, error) {
 	return c, nil
 }
 
-// summary is the line of one connector in the overview; without its state where that cannot be had.
+// summary returns the overview line of a connector, without state if it is not available.
 func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	var l rest.Listing
 	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)

@@ -27,12 +27,11 @@ var pageFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// policy lets a page load and ask what this worker serves, and nothing else: no script or style in a page, no frame
-// around it.
+// policy allows only resources of this worker: no inline script or style, no frames.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// maxForm is how many bytes a form may have: a configuration twice, with what stands around it.
+// maxForm bounds a form: a configuration twice, and the rest.
 const maxForm = 4 << 20
 
 type console struct {
@@ -71,10 +70,9 @@ type page struct {
 	post func(*pageRequest) (any, error)
 }
 
-// home is the page of /console/ itself.
 const home = "overview"
 
-// pages are all there are, by the last part of their path.
+// pages has all pages, by the last segment of their path.
 var pages = map[string]page{
 	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*pageRequest).overview},
 	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*pageRequest).connector},
@@ -118,7 +116,7 @@ func (c *console) viewer(r *http.Request) viewer {
 	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
 }
 
-// mayChange is the refusal of what would change something, nil for who may do so.
+// mayChange returns the error of a change that the viewer may not make.
 func (v viewer) mayChange() error {
 	if v.Reads != "" {
 		return refuse(http.StatusForbidden, "This console only reads: "+v.Reads)
@@ -198,7 +196,7 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
 }
 
-// serve answers with a page, or with those of its fragments that the script does not have.
+// serve answers with a page, or with the fragments that the script does not have.
 func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
@@ -281,7 +279,6 @@ func answerJSON(w http.ResponseWriter, status int, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// statusOf is the status of a page that cannot be shown: REST's own.
 func statusOf(err error) int {
 	if r, ok := errors.AsType[*rest.Refusal](err); ok {
 		return r.Status
@@ -293,7 +290,7 @@ func (v *pageRequest) nothing() (any, error) {
 	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 
-// answer is what a form may be answered with in the place of a page.
+// answer is a response to a form other than a page.
 type answer interface {
 	write(w http.ResponseWriter, script bool)
 }

@@ -45,7 +45,6 @@ type formPage struct {
 	Curl    string
 }
 
-// fieldPrefix is before the name of a setting in the name of its field.
 const fieldPrefix = "f."
 
 func (v *pageRequest) form() (any, error) {
@@ -69,14 +68,13 @@ func (v *pageRequest) loadStored(p *formPage) error {
 	return err
 }
 
-// prepare is a form as it is shown first: with the fields of its text, and nothing typed into them.
+// prepare completes a form for its first display.
 func (v *pageRequest) prepare(p *formPage) *formPage {
 	v.title, p.Base = p.title(), p.Text
 	p.failed(v.validate(p, nil, false))
 	return p
 }
 
-// failed has the page say what went wrong; nil: nothing.
 func (p *formPage) failed(err error) {
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
@@ -90,8 +88,7 @@ func (p *formPage) title() string {
 	return "Configuration of " + p.Name
 }
 
-// withChain is the configuration as it is stored, with the transforms and predicates that the page of records has
-// tried.
+// withChain is the stored configuration with the transforms and predicates that were tried on the records page.
 func (v *pageRequest) withChain() (any, error) {
 	p := &formPage{Name: v.posted.Get("name")}
 	if err := v.loadStored(p); err != nil {
@@ -118,7 +115,6 @@ func (v *pageRequest) lines(field string) string {
 	return strings.ReplaceAll(v.posted.Get(field), "\r\n", "\n")
 }
 
-// postForm takes what was typed: it brings text and fields in step, and does what a button asks for.
 func (v *pageRequest) postForm() (any, error) {
 	step := v.posted.Get("step")
 	if step == "chain" {
@@ -172,8 +168,7 @@ func (v *pageRequest) postForm() (any, error) {
 // What the secrets are is not in it.
 func (p *formPage) ReviewToken() string { return ident("reviewed", p.Text, p.Retype) }
 
-// applyFields is the text with what was typed into fields, but for secrets, which are returned: the text has the mask
-// in their place.
+// applyFields applies the fields to the text. Typed secrets are returned; the text has the mask instead.
 func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
 	now, problem := settingsOf(text)
 	if problem != "" {
@@ -207,8 +202,8 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
-// validate has the settings checked, and makes the fields of what is declared about them. logon: the service may be
-// asked with a secret that it has not taken yet.
+// validate checks the settings and builds the fields from their declarations. logon allows the check to try a secret
+// that the service has not accepted yet.
 func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
@@ -232,7 +227,6 @@ func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool)
 	return nil
 }
 
-// review asks what it would mean to apply the text.
 func (v *pageRequest) review(p *formPage, full string) error {
 	var c rest.Comparison
 	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty

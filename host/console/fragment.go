@@ -30,11 +30,10 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// cacheTTL is for how long fragments are the same for all who look at a page. With the second between two questions of
-// a browser a failure is seen within two.
+// cacheTTL is how long fragments are shared between viewers. With the 1 s poll of browsers, a failure shows within 2 s.
 const cacheTTL = 800 * time.Millisecond
 
-// maxCachedPages is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
+// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
 const maxCachedPages = 64
 
 type pageCache struct {
@@ -47,7 +46,7 @@ type cachedPage struct {
 	made rendered
 }
 
-// get is a page that is fresh, made by the first who asks while the others wait.
+// get returns a cached page; the first caller renders it while others wait.
 func (s *pageCache) get(key string, make func() rendered) rendered {
 	p := s.page(key)
 	p.mu.Lock()
@@ -73,8 +72,7 @@ func (s *pageCache) page(key string) *cachedPage {
 	return p
 }
 
-// changedFragments are the fragments that are not of the version that a browser has: NAME.VERSION, several separated by
-// commas.
+// changedFragments returns the fragments that differ from known: NAME.VERSION, separated by commas.
 func changedFragments(all map[string]fragment, known string) map[string]fragment {
 	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
@@ -85,5 +83,4 @@ func changedFragments(all map[string]fragment, known string) map[string]fragment
 	return changed
 }
 
-// fragmentsOf is the parameter by which the script asks for fragments alone.
 const fragmentsOf = "fragments"

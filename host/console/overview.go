@@ -7,7 +7,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// perPage is how many connectors a page has.
 const perPage = 50
 
 type overviewPage struct {

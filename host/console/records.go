@@ -69,7 +69,7 @@ type diffLine struct {
 	New  bool
 }
 
-// diffLines are the lines of a text, compared with those of the one before it; "" where there is none.
+// diffLines marks the lines that the text before does not have; before is "" for the first text.
 func diffLines(text, before string) []diffLine {
 	known := map[string]bool{} // but for the comma that a member has while another one follows
 	for line := range strings.SplitSeq(before, "\n") {
@@ -145,8 +145,7 @@ func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
 }
 
-// callChain asks about the rows of a sample with the chain that was typed. The page says why that failed, and goes on
-// to show the rows with the chain that there is.
+// callChain requests the sample with the typed chain. On failure, the page shows the problem and the stored chain.
 func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
 	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)

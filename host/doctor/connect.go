@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
-// connect goes to a target by the route, and tells of the steps through SAP Connectivity's proxy one by one: where
-// several location ids were tried, those of the last one. from is where the address stands.
+// connect dials an address and reports the steps through SAP Connectivity's proxy; of several location IDs, those of
+// the last one. from is the setting of the address.
 func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, from source) net.Conn {
 	if v.failed {
 		return nil
@@ -70,7 +70,7 @@ func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, 
 	return conn
 }
 
-// source is the setting that an address comes from, and what to look at where nobody answers there.
+// source is the setting of an address, with a hint for connection failures.
 type source struct{ setting, hint string }
 
 func (s source) explain(err error) error {
@@ -91,7 +91,7 @@ func (w *routeProbe) name(short string) string {
 	return w.settings.Name(short)
 }
 
-// explain adds where a failure of the route is mended.
+// explain adds how to fix a failure of the route.
 func (w *routeProbe) explain(err error, address string) error {
 	var refused *socks.Refused
 	if err == nil || !errors.As(err, &refused) {
@@ -105,7 +105,7 @@ func (w *routeProbe) explain(err error, address string) error {
 	case refused.Step == socks.StepGreeting:
 		return &fixHint{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &fixHint{name(route.NameAddressMap), "", err} // the error says where it is mended
+		return &fixHint{name(route.NameAddressMap), "", err} // the error says how to fix it
 	case refused.Code == socks.NetworkUnreachable:
 		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}
@@ -116,7 +116,7 @@ func (w *routeProbe) explain(err error, address string) error {
 	return err
 }
 
-// handshake takes the step of the TLS handshake. The connection is closed where it fails.
+// handshake reports the TLS handshake. It closes the connection on failure.
 func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
 	explain func(error) error) net.Conn {
 	if v.failed || config == nil {

@@ -29,7 +29,7 @@ type Step struct {
 	Ms int64 `json:"ms"`
 	// Setting is the user's name of the one that mends a failure, "" if none does or it went well.
 	Setting string `json:"setting"`
-	// Message is what was found; for a failure what was expected, what was found, and where it is mended.
+	// Message is what was found; for a failure what was expected, what was found, and how to fix it.
 	Message string `json:"message"`
 }
 
@@ -183,7 +183,7 @@ func newRoute(s route.Settings) (*routeProbe, error) {
 	return w, err
 }
 
-// checkProxy takes the steps before any target: the token, and the Cloud Connectors.
+// checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
 func (v *Diagnosis) checkProxy(ctx context.Context, w *routeProbe) bool {
 	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
 		return v.OK()

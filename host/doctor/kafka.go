@@ -35,7 +35,7 @@ type Kafka struct {
 	Timeout time.Duration
 }
 
-// stepWithin is how long a step that asks brokers or a registry may take.
+// stepWithin bounds a step that asks brokers or a registry.
 const stepWithin = 30 * time.Second
 
 // Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is that of a plugin which takes part: without an option it answers with the names of its steps as a JSON
-// list, with option step, {"ok":…,"setting":…,"message":…} about that step.
+// command is the plugin command for its own steps: without option it returns their names as a JSON list, with option
+// step {"ok":…,"setting":…,"message":…}.
 const command = "doctor"
 
 // Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
@@ -56,7 +56,7 @@ func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	}
 }
 
-// reach connects to the service where connections go to it and not to a proxy that reads requests.
+// reach connects to the service, unless an HTTP proxy does.
 func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := w.route.HTTPProxy(); p != nil {

@@ -54,8 +54,8 @@ func (req *request) readJSON(into any) bool {
 	return err == nil
 }
 
-// failShape answers a body of another shape than the route takes: with 500 where Kafka Connect does, since tools know
-// it so, else with 400.
+// failShape rejects a body with the wrong shape: with 500 where Kafka Connect does, since tools expect it, else with
+// 400.
 func (req *request) failShape(why string) {
 	status := http.StatusInternalServerError
 	if req.route.isOwn() {
@@ -64,15 +64,14 @@ func (req *request) failShape(why string) {
 	req.fail(status, why)
 }
 
-// readBody reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
+// readBody reads the body. If that fails, it has answered. It must be called once.
 func (req *request) readBody(maximum int64) (data []byte, ok bool) {
 	data, release, ok := readAll(req.bodies, req.w, req.r, maximum, req.fail)
 	req.releases = append(req.releases, release)
 	return data, ok
 }
 
-// readAll reads what was sent, at most so many bytes. release gives back their room and is to be called once. Where
-// they cannot be read, answer has been called, and ok is false.
+// readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
 func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
 	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBodies)
@@ -123,7 +122,7 @@ func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// requireSettings reports whether there is a configuration; else it has answered.
+// requireSettings reports whether the request has a configuration. If not, it has answered.
 func (req *request) requireSettings(g ConfigRequest) bool {
 	if g.Settings == nil {
 		req.failShape("expected a configuration as a JSON object, found null or nothing")

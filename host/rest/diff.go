@@ -46,7 +46,7 @@ type Difference struct {
 	Setting string  `json:"setting"`
 	Before  *string `json:"before"`
 	After   *string `json:"after"`
-	// Secret: the values are passwords.
+	// Secret means that the values are passwords.
 	Secret bool `json:"secret,omitempty"`
 }
 
@@ -91,7 +91,7 @@ type ConfigRequest struct {
 	Patch bool
 	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
 	New *connect.TargetState
-	// Precondition reports whether a version that is stored, "" for none, may be written over; nil: any.
+	// Precondition, if set, decides by the stored version, "" for none, whether it may be overwritten.
 	Precondition func(version string) bool
 }
 
@@ -106,7 +106,7 @@ type WriteResult struct {
 // propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
 const propertiesType = "text/x-java-properties"
 
-// properties reads a text of properties; where it is none it has answered. commented: it has comments.
+// properties parses properties text. If that fails, it has answered. commented reports whether the text has comments.
 func (req *request) properties(sent []byte) (desired ConfigRequest, commented bool, warnings []string, ok bool) {
 	settings, commented, problems := config.ReadProperties("the text", sent)
 	if err := problems.Err(); err != nil {
@@ -119,7 +119,7 @@ func (req *request) properties(sent []byte) (desired ConfigRequest, commented bo
 	return ConfigRequest{Settings: settings}, commented, warnings, true
 }
 
-// readConfig reads a configuration in either form; where there is none it has answered.
+// readConfig reads a configuration in either form. If that fails, it has answered.
 func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	if req.requestType() == propertiesType {
 		data, ok := req.readBody(bodyBytes)
@@ -133,8 +133,8 @@ func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	return desired, ok
 }
 
-// precondition is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil:
-// any. A weak tag is none that If-Match can name.
+// precondition returns the check of If-Match and If-None-Match against the stored version (RFC 9110, 13.1), nil without
+// either. A weak tag never matches If-Match.
 func (req *request) precondition() func(version string) bool {
 	match, none := req.r.Header.Values("If-Match"), req.r.Header.Values("If-None-Match")
 	if match == nil && none == nil {
@@ -150,14 +150,12 @@ func (req *request) precondition() func(version string) bool {
 	}
 }
 
-// setETag has the answer say of which version it is, "" for none.
 func (req *request) setETag(version string) {
 	if version != "" {
 		req.w.Header().Set("ETag", strconv.Quote(version))
 	}
 }
 
-// compare answers what it would mean to store a configuration.
 func (req *request) compare() {
 	var body struct {
 		Name   string

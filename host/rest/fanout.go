@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// askTimeout is how long another worker may take to answer for what it runs.
+// askTimeout bounds the response of another worker about what it runs.
 const askTimeout = 2 * time.Second
 
 // workerAnswer is the response of another worker about what it runs, or an error that names the worker.
@@ -29,8 +29,8 @@ type workerAnswer struct {
 	err     error
 }
 
-// fansOut reports whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
-// is what it asks each of them, which answers by itself.
+// fansOut reports whether the leader has to ask all workers of the group. It asks each of them with ?own=true, which
+// they answer alone.
 func (req *request) fansOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
 		slices.Contains(req.queryValues("expand"), "motion"))
@@ -98,12 +98,13 @@ func (req *request) askWorker(ctx context.Context, to, query string, p *workerAn
 
 type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
-	// silent says of workers that have not answered why, by their ids; missing why figures of a task may not be there.
+	// silent has the reasons of workers that have not responded, by ID; missingReason says why metrics of a task are
+	// absent.
 	silent        map[string]string
 	missingReason string
 }
 
-// groupMetrics asks for them; nil for a worker that is to answer for its own tasks alone.
+// groupMetrics asks the other workers; nil means that only the tasks of this worker are requested.
 func (req *request) groupMetrics() (*groupMetrics, error) {
 	parts, err := req.askWorkers("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
 	if parts == nil || err != nil {
@@ -135,8 +136,8 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 	return m, nil
 }
 
-// connectorMetrics are the figures of a connector with those tasks of it that other workers run. Tasks of which there
-// are none have the reason: they are never left out.
+// connectorMetrics returns the metrics of a connector including tasks of other workers. A task without metrics has the
+// reason instead.
 func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics, error) {
 	f, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
@@ -164,7 +165,6 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 	return f, errors.Join(err, unknown)
 }
 
-// motion answers how far a connector is, since its tasks were made.
 func (req *request) motion() {
 	others, err := req.groupMetrics()
 	if err != nil {

@@ -25,13 +25,13 @@ import (
 // Cluster is the group of workers that this one belongs to, as REST needs it. Methods are called by many goroutines;
 // those without a context do not wait.
 type Cluster interface {
-	// Seat is this worker's place in the group at the moment.
+	// Seat returns this worker's current place in the group.
 	Seat() Seat
 	// Owner is the worker that runs a task of a connector, with task -1 the connector itself. One that does not know it
 	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
 	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
 	Owner(connector string, task int) (url string, me, known bool)
-	// Overview is what the leader knows of the group; ok is false on a worker that does not lead.
+	// Overview returns what the leader knows of the group; ok is false on other workers.
 	Overview() (o Group, ok bool)
 	// Drain has others run what this worker runs, and returns when they do; nothing more is given to it. A [Refusal]
 	// says that there are none.
@@ -66,13 +66,13 @@ type Group struct {
 	// Leader is the worker id of the member that leads.
 	Leader  string        `json:"leader"`
 	Members []GroupMember `json:"members"`
-	// Unplaced says why connectors, or tasks of them, are given to no worker, by the names of connectors.
+	// Unplaced has the reason why connectors, or tasks of them, are assigned to no worker, by connector name.
 	Unplaced map[string]string `json:"unplaced"`
-	// Problems are what is wrong with the group, as where another one runs what its config topic has.
+	// Problems are problems of the group, for example another group that uses the same config topic.
 	Problems []string `json:"problems"`
-	// Plugins is what the group runs, by the names of plugins.
+	// Plugins has the versions that the group runs, by plugin name.
 	Plugins map[string]GroupPin `json:"plugins"`
-	// Waits says why the group does not run another version that workers have, by the names of plugins.
+	// Waits has the reason why the group does not run another available version, by plugin name.
 	Waits map[string]string `json:"waits"`
 }
 
@@ -83,7 +83,7 @@ type GroupPin struct {
 	Hash    string `json:"hash"`
 	// Before ran before, and runs again where this one breaks.
 	Before string `json:"before,omitempty"`
-	// Passed are not taken unless somebody asks for it: they broke, or somebody chose another.
+	// Passed lists versions that are used only on request: they failed, or an operator chose another.
 	Passed []string `json:"passed,omitempty"`
 }
 
@@ -92,12 +92,12 @@ type GroupPin struct {
 type GroupMember struct {
 	WorkerID string `json:"worker_id"`
 	URL      string `json:"url"`
-	// Leaving: it hands over what it runs, and is given nothing.
+	// Leaving means that it hands over what it runs and receives no assignment.
 	Leaving bool `json:"leaving"`
-	// Connectors and Tasks are how many it was given.
+	// Connectors and Tasks count its assignment.
 	Connectors int `json:"connectors"`
 	Tasks      int `json:"tasks"`
-	// Digest is that of its folder of connectors, "" without one.
+	// Digest is the digest of its connector folder, "" without one.
 	Digest  string        `json:"folder_digest,omitempty"`
 	Plugins []GroupPlugin `json:"plugins"`
 }
@@ -112,13 +112,13 @@ type GroupPlugin struct {
 type target uint8
 
 const (
-	// local: what is asked for stands in topics that each worker reads, or is about the worker itself.
+	// local is any worker: the answer is in topics that each worker reads, or is about the worker itself.
 	local target = iota
 	// leader is the only worker that writes connectors, tasks and offsets.
 	leader
 	// owner runs the task in the path, or else the connector.
 	owner
-	// restartTarget is the leader where parameters say what is restarted, which may run anywhere, else the owner.
+	// restartTarget is the leader if parameters select what to restart, which may run anywhere, else the owner.
 	restartTarget
 	// firstTaskOwner runs the first task of the connector, or else the connector; where nobody runs either, anyone.
 	firstTaskOwner
@@ -150,7 +150,6 @@ func errNoWorker(id string) error {
 		shown.Within(id, 100))}
 }
 
-// startPollInterval is the pause between two looks whether the worker has started, and knows its leader.
 const startPollInterval = 50 * time.Millisecond
 
 // awaitTarget returns the URL of the target once the worker has started and, for what changes something, knows its
@@ -377,7 +376,7 @@ func (req *request) forwardQuery() string {
 	return strings.Join(append(query, fmt.Sprintf("forward=%t", req.queryValues("forward") == nil)), "&")
 }
 
-// dialTimeout is how long another worker may take to be reached, TLS included.
+// dialTimeout bounds connecting to another worker, TLS included.
 const dialTimeout = 10 * time.Second
 
 // newWorkerClient makes the client that asks other workers, by the settings of listeners of https. Each request has a

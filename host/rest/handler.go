@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
-// healthTimeout is how long a worker may take to say that it lives.
+// healthTimeout bounds the check of GET /health.
 const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
@@ -60,7 +60,7 @@ func (s common) handler(has func(path string) bool) http.Handler {
 	})
 }
 
-// at is a request for a path of these segments, in the one form that a mux does not redirect.
+// at returns the request with a normalized path, which the mux does not redirect.
 func at(r *http.Request, path []string) *http.Request {
 	escaped := make([]string, len(path))
 	for i, segment := range path {
@@ -88,7 +88,7 @@ func (req *request) otherMethod(options string) {
 	}
 }
 
-// dispatch has a route answer, unless media types are others than its own.
+// dispatch calls the handler of a route if the media types match.
 func (req *request) dispatch(r *route) {
 	req.route = r
 	switch {

@@ -19,15 +19,13 @@ import (
 // hostGuard makes requests read-only if their Host is not known to be this machine, on listeners without a Host check
 // and without logon: a web page may have had that name resolved to this machine (DNS rebinding).
 type hostGuard struct {
-	anonymous bool // nobody has to log on
-	// advertised is the name of rest.advertised.host.name.
+	anonymous  bool // nobody has to log on
 	advertised string
 	log        *slog.Logger
-	// hostnames are the names of this machine.
-	hostnames func() []string
+	hostnames  func() []string
 
 	mu sync.Mutex
-	// warned are the names that a line in the log was about; at most maxWarned, since anybody can make up more.
+	// warned lists names that were logged; at most maxWarned, since any sender can invent more.
 	warned []string
 }
 
@@ -47,7 +45,7 @@ func (o *hostGuard) isTrustedHost(host string) bool {
 		slices.Contains(o.hostnames(), name)
 }
 
-// restrict is a request that sees no passwords and changes nothing, where its Host may be that of a page.
+// restrict returns the request, marked as read-only if its Host may be that of a web page.
 func (o *hostGuard) restrict(r *http.Request) *http.Request {
 	if !o.anonymous || hasClientCertificate(r) || isHealthCheck(r) || o.isTrustedHost(r.Host) {
 		return r
@@ -69,7 +67,7 @@ func (o *hostGuard) restrict(r *http.Request) *http.Request {
 		"rest.basic.auth.file has users log on"))
 }
 
-// readOnlyKey is the key of what a request's context says where it may only read and sees no passwords: why.
+// readOnlyKey is the context key of the reason why a request may only read and sees no passwords.
 type readOnlyKey struct{}
 
 // ReadOnlyReason says why a request may only read, by its Host; "" where it may do more.
@@ -78,18 +76,18 @@ func ReadOnlyReason(ctx context.Context) string {
 	return why
 }
 
-// maskedHeader has a request see no passwords, as the worker that hands it on would show none: that worker's Host,
-// certificate and settings say nothing of the one who asked. It needs no signature, since it only takes away.
+// maskedHeader hides passwords in a forwarded request as the forwarding worker would: its Host, certificate and
+// settings do not tell the target who asked. It needs no signature, since it only removes rights.
 const maskedHeader = "X-Culvert-Masked"
 
-// hidesSecrets reports whether this request sees no passwords: the worker says so, the request's Host wants it, or the
-// worker that has handed it on.
+// hidesSecrets reports whether this request sees no passwords: by rest.config.masked, by its Host, or because the
+// forwarding worker says so.
 func (req *request) hidesSecrets() bool {
 	return req.masked || ReadOnlyReason(req.r.Context()) != "" || req.r.Header.Get(maskedHeader) != ""
 }
 
-// shown is a configuration as this request sees it: as it was written, references and all, since tools such as
-// Terraform's provider compare it; or with passwords masked.
+// shown returns a configuration as this request sees it: as written, references included, because tools such as the
+// Terraform provider compare it; or with passwords masked.
 func (req *request) shown(settings map[string]string) map[string]string {
 	if !req.hidesSecrets() {
 		return settings
@@ -109,7 +107,7 @@ type hostnames struct {
 	until time.Time
 }
 
-// namesFor is how long the names of the machine are believed, namesWithin how long the system may take to say them.
+// hostnamesTTL bounds how long names are cached, hostnamesTimeout how long a lookup may take.
 const (
 	hostnamesTTL     = time.Minute
 	hostnamesTimeout = 2 * time.Second

@@ -69,7 +69,6 @@ type listingQuery struct {
 	name     string
 }
 
-// parseListingQuery reads it; the error is a [Refusal].
 func (req *request) parseListingQuery() (query listingQuery, err error) {
 	limit, err := req.queryNumber("limit", usualListed, 1, maxListed)
 	if err != nil {
@@ -190,7 +189,7 @@ func (l *ConnectorSummary) merge(other ConnectorSummary) {
 	l.Refused += other.Refused
 }
 
-// adviceByKind say what is to be done about a failure, by its kind. NAME stands for the connector.
+// adviceByKind has what to do about a failure, by its kind. NAME is replaced by the connector.
 var adviceByKind = map[string]string{
 	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
 	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",

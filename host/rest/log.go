@@ -54,8 +54,7 @@ func (req *request) log() {
 	req.answer(http.StatusOK, LogPage{req.worker.Now().ID, lines, last, lost})
 }
 
-// queryNumber is a parameter of the query that is a number, with its value where it is not given; the error is a
-// [Refusal].
+// queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].
 func (req *request) queryNumber(parameter string, fallback, minimum, maximum int64) (int64, error) {
 	text := req.queryValue(parameter)
 	if text == "" {

@@ -22,8 +22,7 @@ func (req *request) logger() {
 	req.answer(http.StatusOK, level)
 }
 
-// setLogger sets a level, with scope cluster on all workers: of a worker that is alone only the answer tells the scopes
-// apart. What is no scope counts as worker, as in Kafka Connect.
+// setLogger sets a level, with scope=cluster on all workers. Any other scope means worker, as in Kafka Connect.
 func (req *request) setLogger() {
 	var members map[string]json.RawMessage
 	if !req.readJSON(&members) {

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	// Listeners are given as http://HOST:PORT or https://HOST:PORT; no host means all addresses.
 	Listeners []string
-	// Admin are those of /admin, in the same form; with Apart and none it is nowhere, without Apart on Listeners.
+	// Admin are the listeners of /admin, in the same form. Without SeparateAdmin, /admin is on Listeners.
 	Admin         []string
 	SeparateAdmin bool
 	// TLS are the settings below listeners.https., for listeners of https.

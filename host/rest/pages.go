@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
-// consolePath is where the console's pages are.
 const consolePath = "/console/"
 
 // Pages are what a console asks by. It has no way to the worker but the routes of REST, with the request of whoever

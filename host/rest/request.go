@@ -26,12 +26,11 @@ type request struct {
 	common
 	w http.ResponseWriter
 	r *http.Request
-	// route is what the request is for; nil while it is not known, and for calls of other workers.
+	// route is nil until it is known, and for calls of other workers.
 	route *route
-	// releases give back the room of bodies when the request is answered, since what is made of a body is held until
-	// then: of its own, and of other workers' answers.
+	// releases run when the request is answered. They return the memory budget of bodies, which stay in use until then.
 	releases []func()
-	// passwords tells which settings are, once it was asked for.
+	// passwords is loaded when it is first needed.
 	passwords func(setting string) bool
 }
 
@@ -46,8 +45,7 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// encoded is a value in JSON, in which < > and & stand for themselves, as with Kafka Connect: people read names such as
-// a->b in answers.
+// encoded returns a value as JSON. < > and & are not escaped, as in Kafka Connect: people read names such as a->b.
 func encoded(body any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -68,7 +66,7 @@ func (req *request) checkMediaType() bool {
 	return false
 }
 
-// headerElements are what the values of a header list, by commas (RFC 9110, 5.6.1).
+// headerElements splits header values at commas (RFC 9110, 5.6.1).
 func headerElements(values []string) []string {
 	all := strings.Split(strings.Join(values, ","), ",")
 	for i, one := range all {
@@ -77,7 +75,7 @@ func headerElements(values []string) []string {
 	return all
 }
 
-// requestType is the media type that the request names, "" for none.
+// requestType returns the media type of the request, "" if it names none.
 func (req *request) requestType() string {
 	header := req.r.Header.Get("Content-Type")
 	kind, _, err := mime.ParseMediaType(header)
@@ -91,7 +89,7 @@ func (req *request) wantsTest() bool {
 	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
 }
 
-// wantsText reports whether the answer is to be a text of properties: it is asked for, and before JSON.
+// wantsText reports whether the client prefers properties text to JSON.
 func (req *request) wantsText() bool {
 	if !req.route.text || req.route.takes != nil {
 		return false
@@ -107,7 +105,7 @@ func (req *request) wantsText() bool {
 	return false
 }
 
-// responseType is that of the answer: JSON as the client wants it, "" where it wants no JSON.
+// responseType returns the content type of a JSON response, "" if the client does not accept JSON.
 func (req *request) responseType() string {
 	accepted := headerElements(req.r.Header.Values("Accept"))
 	if strings.Join(accepted, ",") == "" {
@@ -137,7 +135,7 @@ func (req *request) answer(status int, body any) {
 	}
 }
 
-// answerWithETag is an answer of 200, or of 304 without a body where the client has it already (RFC 9110, 13.1.2).
+// answerWithETag answers 200, or 304 without a body if the client has this version (RFC 9110, 13.1.2).
 func (req *request) answerWithETag(body any) {
 	data, ok := req.encoded(body)
 	if !ok {
@@ -155,7 +153,7 @@ func (req *request) answerWithETag(body any) {
 	req.send(http.StatusOK, data)
 }
 
-// encoded is what is answered; where it cannot be it has answered.
+// encoded returns a response body. If it cannot be encoded, it has answered.
 func (req *request) encoded(body any) ([]byte, bool) {
 	data, err := encoded(body)
 	if err != nil {
@@ -175,8 +173,8 @@ func (req *request) sendAs(contentType string, status int, data []byte) {
 	req.w.Write(data)
 }
 
-// queryValues are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
-// [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
+// queryValues returns the values of a query parameter in order, none if it is absent. Unlike [url.Values] it drops
+// nothing: an invalid escape is literal text, and a semicolon does not separate.
 func (req *request) queryValues(parameter string) (values []string) {
 	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
 		if name, value, _ := strings.Cut(one, "="); one != "" && unescape(name) == parameter {
@@ -193,7 +191,6 @@ func unescape(text string) string {
 	return text
 }
 
-// queryValue is the first value of a parameter of the query, "" where there is none.
 func (req *request) queryValue(parameter string) string {
 	if values := req.queryValues(parameter); len(values) > 0 {
 		return values[0]
@@ -201,12 +198,10 @@ func (req *request) queryValue(parameter string) string {
 	return ""
 }
 
-// fail answers what went wrong, without what must not be shown.
 func (req *request) fail(status int, message string) {
 	req.answer(status, failure{status, req.worker.Redact(message)})
 }
 
-// redactAll are texts without what must not be shown.
 func (req *request) redactAll(texts []string) (struck []string) {
 	for _, text := range texts {
 		struck = append(struck, req.worker.Redact(text))
@@ -231,7 +226,7 @@ func writeError(w http.ResponseWriter, status int, message string) {
 
 func (req *request) name() string { return req.r.PathValue("name") }
 
-// task is the number of a task that the path names; where it is none it has answered.
+// task returns the task number in the path. If it is invalid, it has answered.
 func (req *request) task() (int, bool) {
 	n, ok := req.number()
 	if !ok {
@@ -240,7 +235,7 @@ func (req *request) task() (int, bool) {
 	return n, ok
 }
 
-// number is that of the task that the path names, as Java reads an int.
+// number parses the task number in the path as Java parses an int.
 func (req *request) number() (int, bool) {
 	n, err := strconv.ParseInt(req.r.PathValue("task"), 10, 32)
 	return int(n), err == nil
@@ -274,14 +269,14 @@ func (req *request) done(status int, err error) {
 	req.w.WriteHeader(status)
 }
 
-// errorStatuses are those of errors whose text is the answer.
+// errorStatuses maps errors whose text is the response to statuses.
 var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
 	connect.ErrNotSource:        400,
 	connect.ErrTooManySnapshots: 409}
 
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
-// failUnknown is failed with the text of a connector that is not there.
+// failUnknown answers an error, with a text of its own for a connector that does not exist.
 func (req *request) failUnknown(err error, unknown string) {
 	var refusal *Refusal
 	switch {
@@ -302,8 +297,8 @@ func (req *request) failUnknown(err error, unknown string) {
 	}
 }
 
-// common is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
-// are shown without passwords. cluster is nil for a worker that is alone, else peers asks its other workers.
+// common holds what all requests share. masked hides passwords in configurations. cluster is nil for a worker without a
+// group, else workerClient calls its other workers.
 type common struct {
 	worker Worker
 	bodies *inbound.Bodies
@@ -320,8 +315,8 @@ type common struct {
 	startTimeout time.Duration
 }
 
-// segments are the decoded parts of a path, a trailing slash left out. What Jetty refuses is refused here: empty
-// segments, encoded / % and \, control characters. Matrix parameters are cut off.
+// segments returns the decoded segments of a path without a trailing slash. As Jetty does, it rejects empty segments,
+// encoded / % and \, and control characters, and cuts off matrix parameters.
 func segments(escaped string) ([]string, bool) {
 	escaped = strings.TrimPrefix(escaped, "/")
 	if escaped == "" {

@@ -14,8 +14,7 @@ const (
 	recordsOff   = "off"
 )
 
-// shapeOnlyHeader has a request see no values of records, as the worker that hands it on would show none: see
-// [maskedHeader].
+// shapeOnlyHeader hides values of records in a forwarded request, see [maskedHeader].
 const shapeOnlyHeader = "X-Culvert-Withheld"
 
 // shapeOnlyReason returns why this request sees no values of records, "" if it does: it comes from this machine, or its
@@ -34,8 +33,8 @@ func (req *request) shapeOnlyReason() string {
 	return "nobody has to log on here (rest.basic.auth.file, or ask by a listener of this machine alone)"
 }
 
-// recordView is how records are shown to a request that asks for full, shape, or "" for what it may see; else it has
-// answered.
+// recordView resolves the requested view of records (full, shape, "" for the most that is allowed). If it is not
+// allowed, it has answered.
 func (req *request) recordView(view string) (show string, ok bool) {
 	why, restricted := req.shapeOnlyReason(), ReadOnlyReason(req.r.Context())
 	switch {
@@ -72,7 +71,6 @@ func (req *request) sample() {
 	req.answer(http.StatusAccepted, s)
 }
 
-// answerSample answers with a sample where this request may see it.
 func (req *request) answerSample(s Sample, err error) {
 	if err != nil {
 		req.failErr(err)
@@ -87,7 +85,7 @@ func (req *request) sampled() {
 	}
 }
 
-// answerChain answers with a sample whose rows went through the transforms of settings, nil for those of the connector.
+// answerChain answers with a sample after the transforms of settings, nil for those of the connector.
 func (req *request) answerChain(settings map[string]string) {
 	ctx := req.timeoutContext()
 	name, id := req.name(), req.r.PathValue("id")
@@ -129,7 +127,7 @@ func (req *request) tools() {
 	req.reply(req.worker.Tools(req.timeoutContext(), req.name()))
 }
 
-// peek is the command whose document has rows.
+// peek is the plugin command whose document contains rows.
 const peek = "peek"
 
 func (req *request) tool() {

@@ -45,7 +45,6 @@ const (
 	minKeyBytes = 16
 )
 
-// signatureHashes are the algorithms of signatures, by Java's names.
 var signatureHashes = map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA384": sha512.New384,
 	"HmacSHA512": sha512.New}
 
@@ -100,8 +99,7 @@ type Session struct {
 	previousUntil     time.Time   // the end of before
 }
 
-// sessionKey is a key, and the nonces of the calls that it has signed. A key has one id, so that nobody has to give it
-// one.
+// sessionKey is a key and the nonces of the calls signed with it. Its ID is derived from the secret.
 type sessionKey struct {
 	id     string
 	secret []byte
@@ -193,7 +191,8 @@ func (s *Session) NeedsRotation() bool {
 	return s.current != nil && s.current.signed+len(s.current.nonces) > maxNonces/2
 }
 
-// sign is the signature of a request to a worker. Lengths stand before the parts, so that none can be read as another.
+// sign returns the signature of a request to a worker. Each part has its length as prefix, so that none can be read as
+// another.
 func (k *sessionKey) sign(algorithm, to string, r *http.Request, signed string) []byte {
 	mac := hmac.New(signatureHashes[algorithm], k.secret)
 	for _, part := range []string{algorithm, to, r.Method, r.URL.EscapedPath(), r.URL.RawQuery, signed} {

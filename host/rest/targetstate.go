@@ -71,7 +71,7 @@ func (req *request) restart() {
 	}
 }
 
-// withRestarting is a status with what is to be restarted as RESTARTING: the whole connector, or some of its tasks.
+// withRestarting returns the status with everything that is to be restarted as RESTARTING.
 func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
 		s.Connector.State, whole = connect.Restarting, true
@@ -103,7 +103,7 @@ func (req *request) restartTask() {
 	req.done(http.StatusNoContent, nil)
 }
 
-// queryBool is a parameter that is true or not: whatever else it says counts as false, as in Java.
+// queryBool returns a boolean parameter. Any value but true is false, as in Java.
 func (req *request) queryBool(name string) bool {
 	return strings.EqualFold(req.queryValue(name), "true")
 }

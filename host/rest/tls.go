@@ -10,10 +10,9 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// httpsPrefix is in front of the settings of listeners of https.
 const httpsPrefix = "listeners.https."
 
-// tlsSettings are those that listeners of https take, without the prefix; the others of Kafka's are refused by name.
+// tlsSettings lists the supported settings of https listeners, without the prefix; Kafka's others are rejected by name.
 var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.password": true,
 	"ssl.keystore.type": true, "ssl.key.password": true, "ssl.keystore.key": true,
 	"ssl.keystore.certificate.chain": true, "ssl.truststore.location": true, "ssl.truststore.password": true,
@@ -23,7 +22,6 @@ var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.p
 // TakesTLS reports whether a setting, without a prefix, is one of listeners of https.
 func TakesTLS(name string) bool { return tlsSettings[name] }
 
-// clientAuth is whether clients show a certificate, by Kafka's words.
 var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
 	"requested": tls.VerifyClientCertIfGiven, "required": tls.RequireAndVerifyClientCert}
 

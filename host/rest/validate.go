@@ -12,15 +12,14 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 )
 
-// changeTimeout is how long a check or a change may take, as in Kafka Connect.
+// changeTimeout bounds a check or a change, as in Kafka Connect.
 const changeTimeout = 90 * time.Second
 
-// maxValidations is how many configurations are checked at a time: one of thousands of settings takes seconds and a
-// plugin's memory, and others wait for their turn as long as their clients do.
+// maxValidations bounds concurrent checks: one of thousands of settings takes seconds and the memory of a plugin
+// instance.
 const maxValidations = 4
 
-// acquireCheck waits until the request may check a configuration, which it may until it is answered. The error is ctx's
-// end.
+// acquireCheck waits for a slot to check a configuration, which is released when the request is answered.
 func (req *request) acquireCheck(ctx context.Context) error {
 	select {
 	case req.validations <- struct{}{}:
@@ -38,7 +37,7 @@ func Invalid(errors ...string) string {
 		"the endpoint `/connector-plugins/{connectorType}/config/validate`", len(errors), strings.Join(errors, "\n"))
 }
 
-// validate answers 200 with all errors inside, as soon as the class is known.
+// validate answers 200 with all errors in the body if the class is known.
 func (req *request) validate() {
 	var desired ConfigRequest
 	if !req.readJSON(&desired) || !req.requireSettings(desired) {

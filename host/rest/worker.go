@@ -16,7 +16,7 @@ import (
 )
 
 // Worker holds the functions of the host by which REST reads and changes the worker. Until it has started
-// ([Parts.ErrStarting]) only Now, Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or
+// ([Parts.Starting]) only Now, Redact, Metrics and Ready are called. Errors are or wrap a [Refusal] or
 // [connect.ErrUnknownConnector].
 type Worker struct {
 	// Now returns what the worker has opened so far.
@@ -86,8 +86,7 @@ type Parts struct {
 	// Starting is an error that describes the start-up until it is completed: the herder has all connectors, and in a
 	// group a leader is known. After that it is nil.
 	Starting error
-	// Root is what GET / shows.
-	Root Root
+	Root     Root
 	// ID is HOST:PORT of this worker, as status shows it.
 	ID string
 	// Once means that the worker ends by itself, and its connectors cannot be paused, stopped or restarted.
@@ -100,8 +99,7 @@ type Parts struct {
 	Lockouts                   *lockouts.Store
 	Levels                     *logging.Levels
 	Log                        *slog.Logger
-	// Recent are the last lines of Log.
-	Recent *logging.Recent
+	Recent                     *logging.Recent
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.
@@ -115,11 +113,12 @@ type Root struct {
 type Change struct {
 	Connector string        `json:"connector"`
 	Effect    config.Action `json:"effect"`
-	// File is where its configuration stands; "" where it would be removed.
+	// File has its configuration; "" if it would be removed.
 	File string `json:"file,omitempty"`
-	// Settings are those that differ, by their names.
+	// Settings are the names of settings that differ.
 	Settings []string `json:"settings,omitempty"`
-	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
+	// Problems prevent the change if it would be rejected. KeepsRunning means that the current connector continues
+	// then.
 	Problems     []string `json:"problems,omitempty"`
 	KeepsRunning bool     `json:"goes_on,omitempty"`
 }
@@ -129,9 +128,9 @@ type Reload struct {
 	Folder string `json:"folder"`
 	// Last is when a reload changed something, or was refused.
 	Last string `json:"last,omitempty"`
-	// Reloads are counted by what they came to: applied, refused, unchanged.
+	// Reloads counts reloads by result: applied, refused, unchanged.
 	Reloads map[string]int64 `json:"reloads"`
-	// Problems are those of no connector: a folder that is not there, a worker's file that has changed.
+	// Problems that belong to no connector: a missing folder, a changed worker file.
 	Problems   []string   `json:"problems"`
 	Connectors []Reloaded `json:"connectors"`
 }
@@ -140,6 +139,6 @@ type Reload struct {
 type Reloaded struct {
 	Name string `json:"name"`
 	File string `json:"file"`
-	// Error says why its configuration is not taken, with file and line.
+	// Error is why its configuration is rejected, with file and line.
 	Error string `json:"error,omitempty"`
 }
