@@ -18,9 +18,9 @@ var unguarded = map[string]string{
 		"before it",
 	"host/internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/internal/run/source/feed.go: hurry":  "sets a timer",
-	"host/internal/run/source/feed.go: cancel": "ends a context",
-	"host/internal/run/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
+	"host/internal/run/source/feed.go: limitWait": "sets a timer",
+	"host/internal/run/source/feed.go: cancel":    "ends a context",
+	"host/internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
 	"host/internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/cluster/group.go: g.cancel":          "a context's cancel",

@@ -320,7 +320,7 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	run("Other").Exits(0).SaysTimes(1, line+"Other: the set was read completely at 20").
 		Says("reset the connector's offsets")
 	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
-		`msg="this start has nothing to write: `
+		`msg="nothing to write: `
 	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
 		lines := append(e2etest.SinkOf("out", e2etest.Texts(t, 0, &atomic.Int32{}), "Orders", "Texts"),
 			"errors.tolerance=all")

@@ -151,7 +151,7 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 	}
 	d.again(t, []*kgo.Record{forged})
-	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints("1 left: letters of records that are older",
+	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints("1 left: letters of records that have a later one",
 		"--older", `1 left: letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
@@ -192,7 +192,7 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
-	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that are older")
+	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that have a later one")
 	d.replays(t, 0, 2, "", "--older")
 	d.letters = "refused"
 	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")

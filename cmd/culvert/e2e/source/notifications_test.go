@@ -127,7 +127,7 @@ func TestListenersThatTakeAnybody(t *testing.T) {
 		"sap.odata.subscription.truststore.password="+e2etest.StorePassword)...))
 	c := p.Start(append([]string{"run", "--data", p.Data, "--plugins", e2etest.Plugins(t)}, files...)...)
 	c.Eventually("subscriptions", func() bool { return strings.Count(c.Stderr.String(), " msg=subscribed") == 3 })
-	c.Awaits("sap.odata.subscription.truststore.location: certificates of senders are asked for by TLS only")
+	c.Awaits("sap.odata.subscription.truststore.location: client certificates require TLS")
 	var warned []string
 	for line := range strings.Lines(c.Stderr.String()) {
 		if strings.Contains(line, "level=WARN") && strings.Contains(line, "sap.odata.subscription.user") {

@@ -90,7 +90,7 @@ func TestReplayOfParts(t *testing.T) {
 		parts string // that the plugin is given
 	}{
 		"some":          {4, []uint32{1, 3}, 2, "[]", "[1 3]"},
-		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to make 4 rows", "[]"},
+		"another count": {3, []uint32{1, 3}, 0, "expected the transforms to create 4 rows", "[]"},
 		"all":           {4, nil, 4, "[]", "[0 1 2 3]"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
