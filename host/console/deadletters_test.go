@@ -46,8 +46,8 @@ func TestLettersByCause(t *testing.T) {
 			t.Fatalf("cause %d: found %v", n, of)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("expected less than 5 s, found %v", took)
+	if elapsed := time.Since(began); elapsed > 5*time.Second {
+		t.Errorf("expected less than 5 s, found %v", elapsed)
 	}
 }
 
