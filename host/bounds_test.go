@@ -59,7 +59,7 @@ var outsideTheTable = map[string]string{
 	"console.maxOffsets":         "what is told",
 	"console.maxSampled":         "what is told",
 	"console.maxSelected":        "asked for by an operator",
-	"console.maxShared":          "pages that are kept for a second",
+	"console.maxCachedPages":     "pages that are kept for a second",
 	"rest.maxListed":             "asked for by an operator",
 	"fault.MaxQuoted":            "what is told",
 	"btp.maxQuote":               "what is told",

@@ -189,7 +189,7 @@ func (h *Host) listen() error {
 		scheme, address, _ := strings.Cut(at, "://")
 		log.Info("REST listens", "url", scheme+"://"+setup.LocalAddress(address))
 	}
-	if open := server.Open(); len(open) > 0 {
+	if open := server.Unprotected(); len(open) > 0 {
 		log.Warn("nothing guards REST: whoever reaches this machine can change "+
 			"connectors and read their settings, passwords that are written in them included (for this machine alone: "+
 			"listeners=http://127.0.0.1:8083; for users with passwords: rest.basic.auth.file; else set "+

@@ -28,10 +28,10 @@ import (
 
 // expanded is what REST tells of a connector. Motion and Listed are Culvert's alone.
 type expanded struct {
-	Info   connect.Info     `json:"info"`
-	Status connect.Status   `json:"status"`
-	Motion *connect.Metrics `json:"motion,omitempty"`
-	Listed *rest.Listed     `json:"listed,omitempty"`
+	Info   connect.Info           `json:"info"`
+	Status connect.Status         `json:"status"`
+	Motion *connect.Metrics       `json:"motion,omitempty"`
+	Listed *rest.ConnectorSummary `json:"listed,omitempty"`
 }
 
 // expanded returns all connectors as Kafka Connect's route has them.
@@ -69,12 +69,13 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 }
 
 // listed is what Culvert's listing says of the connector, or what it would say by Kafka Connect's status.
-func (e expanded) listed() rest.Listed {
+func (e expanded) listed() rest.ConnectorSummary {
 	if e.Listed != nil {
 		return *e.Listed
 	}
 	s := e.Status
-	l := rest.Listed{Name: s.Name, Type: s.Type, State: strings.ToLower(string(s.Connector.State)), Tasks: len(s.Tasks)}
+	l := rest.ConnectorSummary{Name: s.Name, Type: s.Type, State: strings.ToLower(string(s.Connector.State)),
+		Tasks: len(s.Tasks)}
 	for _, t := range s.Tasks {
 		if t.State == connect.Failed {
 			l.State, l.Failed = "failed", l.Failed+1
@@ -84,7 +85,7 @@ func (e expanded) listed() rest.Listed {
 }
 
 // tasks returns the number of tasks of a connector and how many have failed; - for no tasks.
-func tasks(l rest.Listed) string {
+func tasks(l rest.ConnectorSummary) string {
 	switch {
 	case l.Failed > 0:
 		return fmt.Sprintf("%d, %d failed", l.Tasks, l.Failed)
@@ -321,7 +322,7 @@ where it would be refused.`,
 				return err
 			}
 			var found rest.Comparison
-			if err := r.call(c.Context(), "POST /culvert/diff", rest.DiffAsked{Name: all[0].settings["name"],
+			if err := r.call(c.Context(), "POST /culvert/diff", rest.DiffRequest{Name: all[0].settings["name"],
 				Config: all[0].settings}, &found); err != nil {
 				return err
 			}

@@ -144,7 +144,7 @@ func planText(all []rest.Comparison) string {
 			config.Remove:        "stops and is removed; its offsets stay",
 			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
-		if c.GoesOn {
+		if c.KeepsRunning {
 			what = "would be refused; what runs goes on"
 		}
 		switch {

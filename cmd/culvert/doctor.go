@@ -53,7 +53,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		return err
 	}
 	var w *config.Worker
-	visit := doctor.NewVisit(func(s doctor.Step) {
+	visit := doctor.NewDiagnosis(func(s doctor.Step) {
 		s.Step, s.Message = w.Redact(s.Step), w.Redact(s.Message)
 		tellStep(c, s, asJSON)
 	})
@@ -75,7 +75,7 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		}
 	}
 	for _, file := range sorted.Connectors {
-		if !visit.Well() {
+		if !visit.OK() {
 			break
 		}
 		tool, done, err := openTool(c, in, w, file)
@@ -84,19 +84,19 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		}
 		visit.Service(c.Context(), tool)
 		visit.Settings(c.Context(), k, tool)
-		if sorted.Worker != "" && visit.Well() {
+		if sorted.Worker != "" && visit.OK() {
 			visit.Topics(c.Context(), k, tool)
 		}
 		visit.Registries(c.Context(), w, tool)
 		done()
 	}
-	if !visit.Well() {
+	if !visit.OK() {
 		return failed(errors.New("")) // the step has said it
 	}
 	return nil
 }
 
-func visitKafka(c *cobra.Command, visit *doctor.Visit, w *config.Worker, k kafka.Config, log *slog.Logger) error {
+func visitKafka(c *cobra.Command, visit *doctor.Diagnosis, w *config.Worker, k kafka.Config, log *slog.Logger) error {
 	way, _, err := security.RouteSettings(w.All())
 	if err != nil {
 		return wrong(err)

@@ -98,7 +98,7 @@ func (d *display) show(now, before look) {
 func lookAt(at time.Time, progress []connect.Progress) look {
 	l := look{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
-		listed := rest.Listed{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
+		listed := rest.ConnectorSummary{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
 			Refused: p.Failed}
 		l.connectors[p.Connector] = expanded{Status: connect.Status{Type: p.Type}, Listed: &listed,
 			Motion: &connect.Metrics{Type: p.Type, Tasks: []connect.TaskMetrics{{Progress: &p}}}}

@@ -174,7 +174,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		return err
 	}
 	defer closeAll()
-	tool.Once() // somebody waits for the answer, and sees it when it is to be asked for again
+	tool.DisableRetries() // somebody waits for the answer, and sees it when it is to be asked for again
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
 		return failed(err)

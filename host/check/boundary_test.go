@@ -18,7 +18,7 @@ func TestBoundary(t *testing.T) {
 		require.NoError(t, problems.Err())
 		connector, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "y", 1),
 			config.NewEntry("transaction.boundary", boundary, "y", 2)}, nil)
-		found := (&Checker{Worker: w}).boundary(connector)
+		found := (&Checker{Worker: w}).checkBoundary(connector)
 		if want == "" {
 			assert.Equal(t, 0, len(found), boundary)
 			continue

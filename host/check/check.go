@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,10 +28,10 @@ type Checker struct {
 	Plugins *plugin.Manager
 	// Kafka is the worker's configuration of clients.
 	Kafka kafka.Config
-	// Embedded: the broker is the one that is built in.
+	// Embedded means that the built-in broker is used.
 	Embedded bool
 	Registry *record.Registry
-	// Connectors are all of the installation, the one that is checked or not.
+	// Connectors are all connectors of the installation, with or without the one that is checked.
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Wait is how long a validation waits for a
@@ -46,15 +47,15 @@ type Checker struct {
 	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
 	Logger *slog.Logger
 
-	// Version is what converters are said to have, "" where nobody sees it.
+	// Version is the version that converters report.
 	Version string
 
 	// Plans holds what plugins have planned for connectors, nil: for this Checker alone.
 	Plans *Plans
 }
 
-// Among is the checker of an installation with these connectors.
-func (k *Checker) Among(connectors []*config.Connector) Checker {
+// WithConnectors is the checker of an installation with these connectors.
+func (k *Checker) WithConnectors(connectors []*config.Connector) Checker {
 	among := *k
 	among.Connectors = connectors
 	return among
@@ -76,11 +77,9 @@ func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.P
 	})
 }
 
-// asker has a plugin check settings together, see [Checker.ask].
 type asker func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
 	found config.Problems) config.Problems
 
-// check is Check; ask has the connector's own plugin check its settings.
 func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) config.Problems {
 	class, ok := c.Entry("connector.class")
 	if !ok {
@@ -98,7 +97,7 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 		}
 	}
 	if err != nil {
-		return k.struck(c, config.Problems{problem(class, err)})
+		return k.redact(c, config.Problems{problem(class, err)})
 	}
 	if binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version); err == nil {
 		defer binding.Close() // one instance answers all questions: to make it takes longer than they do
@@ -106,29 +105,29 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded,
 		OtherComponents: components.Declarations(k.Plugins, info)}
 	problems = append(problems, rules.CheckComponent(ctx, c, component)...)
-	problems = append(problems, topics(c, component)...)
-	problems = append(problems, k.targets(c, component)...)
-	problems = append(problems, k.unreached(c, component)...)
+	problems = append(problems, checkTopicNames(c, component)...)
+	problems = append(problems, k.checkTargets(c, component)...)
+	problems = append(problems, k.unreachableTopics(c, component)...)
 	problems = append(problems, ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
 	problems = append(problems, k.converters(c, component)...)
-	problems = append(problems, k.ownConverters(c)...)
+	problems = append(problems, k.ineffectiveSettings(c)...)
 	problems = append(problems, k.clients(ctx, c)...)
 	if component.Kind == wit.ComponentSink {
-		problems = append(problems, k.ownGroup(c)...)
+		problems = append(problems, k.checkGroup(c)...)
 	}
-	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
-		problems = append(problems, k.rivals(ctx, c)...)
-		problems = append(problems, k.exactly(ctx, c)...)
+		problems = append(problems, k.claimConflicts(ctx, c)...)
+		problems = append(problems, k.checkExactlyOnce(ctx, c)...)
 		problems = append(problems, k.destination(ctx, c, component)...)
 	}
 	problems.Sort()
-	return k.struck(c, problems)
+	return k.redact(c, problems)
 }
 
-// struck are problems without what config providers gave: an alias of the connector is in names of settings, too.
-func (k *Checker) struck(c *config.Connector, problems config.Problems) config.Problems {
+// redact are problems without what config providers gave: an alias of the connector is in names of settings, too.
+func (k *Checker) redact(c *config.Connector, problems config.Problems) config.Problems {
 	for i := range problems {
 		p := &problems[i]
 		p.Text = k.Worker.Redact(p.Text)
@@ -139,7 +138,6 @@ func (k *Checker) struck(c *config.Connector, problems config.Problems) config.P
 	return problems
 }
 
-// withoutClass is the problem of a connector that names no class.
 func withoutClass(m *plugin.Manager, c *config.Connector) config.Problem {
 	p := c.MissingClass()
 	if known := components.Offered(m, wit.ComponentSource, wit.ComponentSink); len(known) > 0 {
@@ -182,7 +180,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 func (k *Checker) Stages(ctx context.Context, c *config.Connector) config.Problems {
 	problems := k.stages(ctx, c, config.Checker{Worker: k.Worker, Embedded: k.Embedded})
 	problems.Sort()
-	return k.struck(c, problems)
+	return k.redact(c, problems)
 }
 
 func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.Checker) config.Problems {
@@ -223,7 +221,7 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	if err != nil {
 		problems = append(problems, c.Locate(err))
 	}
-	problems = append(problems, k.boundary(c)...)
+	problems = append(problems, k.checkBoundary(c)...)
 	policy, err := kafka.OverridePolicy(k.Worker.Text(kafka.OverridePolicySetting),
 		k.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {
@@ -234,12 +232,12 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 			problems = append(problems, problem(e, err))
 		}
 	}
-	return append(problems, k.elsewhere(c)...)
+	return append(problems, k.checkOverrides(c)...)
 }
 
-// elsewhere finds clients of one connector that work past each other, and groups that are another connector's or the
-// workers'.
-func (k *Checker) elsewhere(c *config.Connector) config.Problems {
+// checkOverrides finds clients of one connector that use different brokers, and consumer groups that belong to another
+// connector or to the workers.
+func (k *Checker) checkOverrides(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
 		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
@@ -266,8 +264,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	return problems
 }
 
-// ownGroup finds a sink's group that is the workers' because of the sink's name.
-func (k *Checker) ownGroup(c *config.Connector) config.Problems {
+// checkGroup finds a sink's group that is the workers' because of the sink's name.
+func (k *Checker) checkGroup(c *config.Connector) config.Problems {
 	group := k.Worker.Text("group.id")
 	if _, named := c.Entry("consumer.override.group.id"); named || config.ConsumerGroup(c.Name) != group {
 		return nil
@@ -324,4 +322,30 @@ func (k *Checker) Declared(c *config.Connector) *config.Declarations {
 		return config.Declare()
 	}
 	return config.DeclareComponent(component)
+}
+
+// unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
+// send secrets in clear text.
+func unsupported(c *config.Connector, d *config.Declarations, found config.Problems) config.Problems {
+	var problems config.Problems
+	for _, e := range c.Entries {
+		spec, ok := d.Find(e.Key)
+		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || isSupported(spec.Role()) {
+			continue
+		}
+		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value.Reveal()), *spec.DefaultValue) {
+			continue
+		}
+		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {
+			continue // the plugin has said so, or something worse
+		}
+		problems = append(problems, problem(e, fmt.Errorf("not built yet (the host does nothing about %s)",
+			spec.Role())))
+	}
+	return problems
+}
+
+func isSupported(name string) bool {
+	r, known := role.Find(name)
+	return known && !r.Unsupported
 }

@@ -63,7 +63,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 			} else if c.Text(which) != "" {
 				at.Key += "." + e.Key.Name
 			}
-			if unread(component, e) {
+			if isIgnored(component, e) {
 				problems = append(problems, warning(at, "has no effect on a sink: it says how values are written, and "+
 					"a sink only reads them"))
 				continue
@@ -94,7 +94,7 @@ func (k *Checker) converters(c *config.Connector, component wit.Component) confi
 // AskRegistries asks the schema registries of a connector's converters, each once, whether they answer its user. heard
 // gets the setting that names the registry, its address, and why it does not.
 func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, reading bool, log *slog.Logger,
-	heard func(setting, at string, err error)) {
+	report func(setting, at string, err error)) {
 	for _, which := range []string{components.KeyConverter, components.ValueConverter} {
 		class, settings := c.Converter(which, w)
 		use := convert.Use{Key: which == components.KeyConverter, Schemas: record.NewRegistry().For(""),
@@ -104,7 +104,7 @@ func AskRegistries(ctx context.Context, w *config.Worker, c *config.Connector, r
 			if err == nil {
 				err = client.Ping(ctx)
 			}
-			heard(which+".schema.registry.url", strings.Join(s.URLs, ","), err)
+			report(which+".schema.registry.url", strings.Join(s.URLs, ","), err)
 			return client, err
 		}
 		_, _ = convert.New(class, settings, use) // what is wrong with its settings is found by [Checker.Check]
@@ -127,9 +127,9 @@ func (k *Checker) Registries(ctx context.Context, c *config.Connector) (warnings
 	return warnings
 }
 
-// unread tells of a converter's setting in which something is wrong that it does not matter, since the connector is a
-// sink.
-func unread(component wit.Component, e wit.ConfigValue) bool {
+// isIgnored tells of a converter's setting in which something is wrong that it does not matter, since the connector is
+// a sink.
+func isIgnored(component wit.Component, e wit.ConfigValue) bool {
 	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Key.Name)
 }
 
@@ -151,9 +151,9 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 	return problems
 }
 
-// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's
-// settings.
-func (k *Checker) ownConverters(c *config.Connector) config.Problems {
+// ineffectiveSettings warns of settings of converters that the connector does not name: the worker's count, with the
+// worker's settings.
+func (k *Checker) ineffectiveSettings(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range components.ConverterSettings {
 		if named, ok := c.Entry(which); ok && setting.Trim(named.Raw) != "" {

@@ -40,11 +40,11 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 		}
 		if version != nil && *version != info.Version {
 			if *version == "" {
-				return nil, k.noVersion(component.Name, "", kinds)
+				return nil, k.versionError(component.Name, "", kinds)
 			}
 			class := component.Name
 			if info, component, err = components.Find(k.Plugins, class, *version, kinds...); err != nil {
-				return nil, k.noVersion(class, *version, kinds)
+				return nil, k.versionError(class, *version, kinds)
 			}
 		}
 		connector := len(kinds) > 1
@@ -84,8 +84,7 @@ func definitionsOf(specs []wit.ConfigKey, common bool) []Definition {
 	return definitions
 }
 
-// noVersion lists the versions that a class is there in.
-func (k *Checker) noVersion(class, version string, kinds []wit.ComponentKind) error {
+func (k *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
 	return &ErrVersion{class, version, k.versions(class, kinds...)}
 }
 

@@ -1,13 +1,13 @@
-// Package check examines connectors: every setting by its declaration and with the plugin itself, transforms,
-// converters, Kafka clients, topics, the service, and what only one connector may have. [Checker] does so offline,
-// without sending anything anywhere; [Tool] asks the service of a connector by commands of its plugin.
+// Package check validates connectors: settings by their declarations and with the plugin itself, transforms,
+// converters, Kafka clients, topics, the service, and what only one connector may have. [Checker] works offline unless
+// [Checker.Wait] is set; [Tool] asks the service of a connector with commands of its plugin.
 //
-// Where to look: check.go for the order of it all, guest.go for calls of a connector's plugin, topics.go for topics
-// that take no records or that no record reaches, claims.go, moved.go for a source that is to read elsewhere,
-// notbuilt.go for roles that the host acts on, online.go for what a service is asked, validation.go for the answer of
-// REST's validate, tool.go. What a class names, and what its declarations mean, is package components.
+// Files: check.go has the order of all checks, boundplugin.go calls of a connector's plugin, topics.go topics that no
+// record reaches, plans.go the plans of plugins and conflicts between them, originchanged.go a source whose system
+// changes, online.go questions to a service, validation.go the response of REST's validate, tool.go commands. Package
+// components resolves classes and interprets their declarations.
 //
-// Invariants: a check changes nothing and remembers nothing but what it planned ([Checker.Among] begins again).
-// Whatever is wrong is a problem with file, line and setting, also where a plugin says so. Tasks go by the same
-// functions as checks: a class, a claim or a topic that passed a check means the same to the task.
+// Invariants: a check changes nothing and stores nothing but plans ([Plans]). Each error is a problem with file, line
+// and setting, also if a plugin reports it. Tasks use the same functions as checks: a class, a claim or a topic that
+// passed a check means the same to the task.
 package check

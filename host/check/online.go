@@ -24,13 +24,12 @@ import (
 )
 
 const (
-	// OnlineTime is how long a validation waits for the service in all (P27).
+	// OnlineTime bounds the time that a validation waits for the service (P27).
 	OnlineTime = 3 * time.Second
-	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
+	// onlineAtOnce bounds concurrent requests of a validation, in addition to the destination's limits.
 	onlineAtOnce = 4
 )
 
-// log is the logger, or one that discards lines.
 func (k *Checker) log() *slog.Logger {
 	if k.Logger == nil {
 		return slog.New(slog.DiscardHandler)
@@ -48,7 +47,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
 	defer a.Close()
-	v := k.visit(ctx, component, c)
+	v := k.newOnlineCheck(ctx, component, c)
 	defer v.close()
 	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
@@ -83,7 +82,7 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 		return nil, err
 	}
 	defer a.Close()
-	v := k.visit(ctx, component, c)
+	v := k.newOnlineCheck(ctx, component, c)
 	defer v.close()
 	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
 		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
@@ -95,10 +94,8 @@ func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.F
 	return feeds, err
 }
 
-// hint is what is worth knowing about a setting and no error.
-type hint struct{ setting, text string }
+type hint struct{ setting, reason string }
 
-// secretOf is the setting of the secret that a service is shown.
 func secretOf(roles config.Roles) string {
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
@@ -114,19 +111,19 @@ func secretOf(roles config.Roles) string {
 				names = append([]string{prefix + name}, names...)
 			}
 		}
-		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(noSecrets, name) })
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(nonSecretHeaders, name) })
 	}
 	i := max(0, slices.IndexFunc(names, roles.Declared))
 	return roles.Setting(names[i])
 }
 
-// noSecrets are headers that no service asks a logon by.
-var noSecrets = []string{role.Header + "sap-client", role.Header + "sap-language"}
+// nonSecretHeaders are headers that no service asks a logon by.
+var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-language"}
 
-// visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
-// asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
+// onlineCheck answers what a plugin asks for in one validation. A question that has no answer in time, or that must not
+// be asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
 // reach it. One whose logon the service refuses is answered 401.
-type visit struct {
+type onlineCheck struct {
 	log     *slog.Logger
 	wait    time.Duration
 	connect func() (*transport.Client, error)
@@ -139,12 +136,12 @@ type visit struct {
 	failed  error
 	refused error  // the service doesn't take the user
 	untried string // why no logon was tried
-	// unanswered are the documents that were wanted in vain, and why.
+	// unanswered lists requests without an answer, with the reason.
 	unanswered []string
 }
 
 // unansweredWarnings warns of what was not checked, since the service did not answer.
-func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
+func (v *onlineCheck) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	roles := c.Roles(component)
@@ -164,15 +161,16 @@ func (v *visit) unansweredWarnings(c *config.Connector, component wit.Component)
 // noAnswer begins why a question has no answer whose service was silent.
 const noAnswer = "no answer within "
 
-// Silent reports whether problems of a check say that its service left a question without an answer in time.
-func Silent(problems config.Problems) bool {
+// TimedOut reports whether problems of a check say that its service left a question without an answer in time.
+func TimedOut(problems config.Problems) bool {
 	return slices.ContainsFunc(problems, func(p config.Problem) bool {
 		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+noAnswer)
 	})
 }
 
-func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
-	v := &visit{log: k.log(), wait: k.Wait, until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
+func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c *config.Connector) *onlineCheck {
+	v := &onlineCheck{log: k.log(), wait: k.Wait,
+		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
 	v.connect = func() (*transport.Client, error) {
 		roles := c.Roles(component)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -189,26 +187,26 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		s.Meet(k.Destinations)
 		timed, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
-		way, err := s.Destination(timed)
+		destination, err := s.Destination(timed)
 		if err != nil {
 			return nil, err
 		}
-		who, err := transport.LogonOf(way)
+		logon, err := transport.LogonOf(destination)
 		if err != nil {
 			return nil, err
 		}
-		accepted, refused := who.Judged() // what is refused is not sent
-		if who.Needed() && !k.Logon && !accepted && !refused {
+		accepted, refused := logon.Judged() // what is refused is not sent
+		if logon.Needed() && !k.Logon && !accepted && !refused {
 			v.untried = "the service has not taken this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + v.untried)
 		}
-		return transport.New(way)
+		return transport.New(destination)
 	}
 	return v
 }
 
 // Fetch answers a need. The error is that of a caller who has gone.
-func (v *visit) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
+func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	timed, cancel := context.WithDeadline(ctx, v.until())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
@@ -230,8 +228,7 @@ func (v *visit) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, 
 	return answers, nil
 }
 
-// answer returns what the service answers to a request.
-func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
+func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	vain := func(why string) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -280,7 +277,7 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 }
 
 // open makes the client when the first question is not answered yet.
-func (v *visit) open() (*transport.Client, error) {
+func (v *onlineCheck) open() (*transport.Client, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.client == nil && v.failed == nil {
@@ -290,7 +287,7 @@ func (v *visit) open() (*transport.Client, error) {
 }
 
 // close ends the session. Nobody waits for that.
-func (v *visit) close() {
+func (v *onlineCheck) close() {
 	if v.client == nil {
 		return
 	}

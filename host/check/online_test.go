@@ -23,7 +23,7 @@ import (
 func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &Checker{Wait: OnlineTime}
-		v := k.visit(t.Context(), wit.Component{}, &config.Connector{})
+		v := k.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
 		time.Sleep(2 * OnlineTime) // for an instance
 		if left := time.Until(v.until()); left != OnlineTime {
 			t.Errorf("expected %v, found %v", OnlineTime, left)
@@ -67,12 +67,12 @@ func TestSilentService(t *testing.T) {
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
 			w.Providers)
 		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewDestinations()}
-		v := k.visit(t.Context(), component, c)
+		v := k.newOnlineCheck(t.Context(), component, c)
 		_, err = v.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
 			Target: one.path}}})
 		require.NoError(t, err)
 		found := v.unansweredWarnings(c, component)
-		if v.close(); len(found) != one.unasked || Silent(found) != one.silent {
+		if v.close(); len(found) != one.unasked || TimedOut(found) != one.silent {
 			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", one.path, one.unasked,
 				one.silent, found)
 		}
@@ -90,7 +90,7 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
 		w.Providers)
 	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewDestinations()}
-	client, err := k.visit(t.Context(), component, c).connect()
+	client, err := k.newOnlineCheck(t.Context(), component, c).connect()
 	require.NoError(t, err)
 	defer client.Close()
 	var met []string
@@ -135,7 +135,7 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
 		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
 			Destinations: transport.NewDestinations()}
-		v := k.visit(t.Context(), component, c)
+		v := k.newOnlineCheck(t.Context(), component, c)
 		answers, err := v.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
 		require.NoError(t, err)

@@ -37,7 +37,7 @@ type Tool struct {
 	lockouts  *lockouts.Store
 	logger    *slog.Logger
 	once      bool
-	onlyReads bool
+	readOnly  bool
 	client    *transport.Client // nil before it is needed
 }
 
@@ -62,7 +62,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 	}
 	problems := config.Checker{Worker: w, OtherComponents: components.Declarations(m, info)}.CheckComponent(ctx, c,
 		component)
-	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
+	problems = append(problems, unsupported(c, config.DeclareComponent(component), problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -88,17 +88,19 @@ func (t *Tool) Close() {
 	t.plugin.Close()
 }
 
-// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
-// Connector that is away is not waited for. It is called before the first of them.
-func (t *Tool) Once() { t.once = true }
+// DisableRetries has every request sent once, whatever the connector's settings say: no answer is tried again, and a
+// Cloud Connector that is away is not waited for. It is called before the first of them.
+func (t *Tool) DisableRetries() { t.once = true }
 
-// OnlyRead has commands end with [ErrChanges] instead of sending a request that changes something at the service.
-func (t *Tool) OnlyRead() { t.onlyReads = true }
+// SetReadOnly has commands end with [ErrNotReadOnly] instead of sending a request that changes something at the
+// service.
+func (t *Tool) SetReadOnly() { t.readOnly = true }
 
-// ErrChanges is the error of a command that changes something at the service where only reading is allowed.
-var ErrChanges = errors.New("the command changes something at the service, and only commands that read are run here")
+// ErrNotReadOnly is the error of a command that changes something at the service where only reading is allowed.
+var ErrNotReadOnly = errors.New("the command changes something at the service, and only commands that read are run " +
+	"here")
 
-// Commands are those of the plugin, in its order.
+// Commands returns the plugin's commands in its order.
 func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error) {
 	err = t.plugin.do(ctx, func(i *plugin.Instance) error {
 		commands, err = i.Commands(ctx)
@@ -110,8 +112,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 	return commands, err
 }
 
-// Options are those of a command, with what was given for them by any of their names and with their defaults. The error
-// says what is wrong with what was given.
+// Options returns the options of a command, from the given values (by any of their names) and defaults.
 func Options(command wit.Command, given map[string]string) (options []wit.Setting, err error) {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		named := func(o wit.ConfigKey) bool { return slices.Contains(o.Names(), name) }
@@ -147,8 +148,8 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return answer, err
 	}
 	var from transport.Fetcher = t.client
-	if t.onlyReads {
-		from = reader{from}
+	if t.readOnly {
+		from = readOnlyFetcher{from}
 	}
 	err = t.plugin.ask(ctx, from, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch,
 		error) {
@@ -167,15 +168,14 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	return answer, nil
 }
 
-// reader sends nothing that changes something.
-type reader struct{ transport.Fetcher }
+type readOnlyFetcher struct{ transport.Fetcher }
 
 // Fetch implements [transport.Fetcher].
-func (r reader) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
+func (r readOnlyFetcher) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	if slices.ContainsFunc(n.Requests, func(r wit.Request) bool {
 		return r.Method != http.MethodGet && r.Method != http.MethodHead
 	}) {
-		return nil, ErrChanges
+		return nil, ErrNotReadOnly
 	}
 	return r.Fetcher.Fetch(ctx, n)
 }
@@ -192,7 +192,6 @@ func (t *Tool) Document(ctx context.Context, command string, options []wit.Setti
 	return *answer.Document, nil
 }
 
-// open makes the client of the connector's destination, once.
 func (t *Tool) open(ctx context.Context) error {
 	if t.client != nil {
 		return nil
@@ -255,8 +254,8 @@ type Topic struct {
 	Read          bool
 }
 
-// Topics are those that the connector's settings name: of a source whose transforms choose others none, of a sink
-// without topics.regex those that it reads; and that of dead letters.
+// Topics returns the topics in the settings of a connector, including the dead letter topic: none of a source whose
+// transforms choose others, and of a sink without topics.regex those that it reads.
 func (t *Tool) Topics() (topics []Topic) {
 	add := func(read bool, e config.Entry, names ...string) {
 		for _, name := range names {
@@ -292,6 +291,6 @@ func (t *Tool) Kafka(ctx context.Context, worker kafka.Config) (kafka.Config, er
 }
 
 // AskRegistries is [AskRegistries] of the connector.
-func (t *Tool) AskRegistries(ctx context.Context, w *config.Worker, heard func(setting, at string, err error)) {
-	AskRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, heard)
+func (t *Tool) AskRegistries(ctx context.Context, w *config.Worker, report func(setting, at string, err error)) {
+	AskRegistries(ctx, w, t.connector, t.component.Kind == wit.ComponentSink, t.logger, report)
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
-// namesTopics tells whether a sink has settings that name topics: it reads those where neither topics nor topics.regex
-// says which.
+// namesTopics reports whether a sink has settings that name topics: it reads those where neither topics nor
+// topics.regex says which.
 func namesTopics(component wit.Component) bool {
 	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 }
 
-// unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing,
-// as far as they are known before anything runs: where a transform may change the topic, the first record tells, see
-// package sink.
-func (k *Checker) unreached(c *config.Connector, component wit.Component) config.Problems {
+// unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read for
+// nothing, as far as they are known before anything runs: where a transform may change the topic, the first record
+// tells, see package sink.
+func (k *Checker) unreachableTopics(c *config.Connector, component wit.Component) config.Problems {
 	if component.Kind != wit.ComponentSink {
 		return nil
 	}
@@ -73,8 +73,8 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 	return problems
 }
 
-// topics checks the names of topics that Kafka Connect itself reads.
-func topics(c *config.Connector, component wit.Component) config.Problems {
+// checkTopicNames checks the names of topics that Kafka Connect itself reads.
+func checkTopicNames(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
 		if err := kafka.CheckTopic(components.TopicOf(e)); err != nil {
@@ -93,9 +93,9 @@ func topics(c *config.Connector, component wit.Component) config.Problems {
 	return problems
 }
 
-// targets finds topics for rows that take none, as far as they are known before anything runs: where a transform may
-// change the topic, the first record tells.
-func (k *Checker) targets(c *config.Connector, component wit.Component) config.Problems {
+// checkTargets finds topics for rows that take none, as far as they are known before anything runs: where a transform
+// may change the topic, the first record tells.
+func (k *Checker) checkTargets(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	reserved := components.Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
 	refuse := func(e config.Entry) {

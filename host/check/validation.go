@@ -82,25 +82,25 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	if err != nil {
 		return nil, err
 	}
-	v := &validating{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, given: c,
-		password: components.Passwords(k.Plugins), at: map[string]int{}}
+	v := &validationBuilder{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, connector: c,
+		password: components.Passwords(k.Plugins), index: map[string]int{}}
 	for _, spec := range k.common(info, component) {
-		e := v.examined(spec)
+		e := v.configValue(spec)
 		e.Recommended = k.recommended(spec.Name, component)
 		v.add("", e)
 	}
 	stages, _ := c.Stages()
 	for _, s := range stages {
-		v.part(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
+		v.addStage(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
 	}
 	for _, p := range c.Predicates() {
-		v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
+		v.addStage(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
 	for _, e := range config.DeclareComponent(component).Validate(written(c)) {
 		v.add("", e)
 	}
 	for _, which := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
-		v.converter(which)
+		v.addConverter(which)
 	}
 	ask, examined, untried := k.ask, []wit.ConfigValue(nil), hint{}
 	if k.Wait > 0 {
@@ -111,60 +111,59 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 		}
 	}
 	problems := k.check(ctx, c, ask)
-	v.advise(examined)
+	v.addRecommendations(examined)
 	if setting.Trim(c.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
-	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
-	if at := v.find(untried.setting); at != nil && untried.text != "" { // which keeps nobody from creating it
-		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.text+". What the service knows is "+
+	v.addProblems(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
+	if at := v.find(untried.setting); at != nil && untried.reason != "" { // which keeps nobody from creating it
+		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.reason+". What the service knows is "+
 			"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
 			"?logon=check, as the console's Check logon does, or create the connector and check again")
 	}
-	v.strike(k.Worker.Redact)
+	v.redact(k.Worker.Redact)
 	return &v.Validation, nil
 }
 
-// strike leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
+// redact leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
 // of settings and groups. Values and names that are given are shown as they were written.
-func (v *validating) strike(strike func(string) string) {
+func (v *validationBuilder) redact(redact func(string) string) {
 	all := func(texts []string) {
 		for i := range texts {
-			texts[i] = strike(texts[i])
+			texts[i] = redact(texts[i])
 		}
 	}
-	of := func(text *string) *string {
+	redactPointer := func(text *string) *string {
 		if text == nil {
 			return nil
 		}
-		struck := strike(*text)
+		struck := redact(*text)
 		return &struck
 	}
-	aliases, _ := v.given.Entry("transforms")
-	others, _ := v.given.Entry("predicates")
+	aliases, _ := v.connector.Entry("transforms")
+	others, _ := v.connector.Entry("predicates")
 	named := aliases.Value.Secret() || others.Value.Secret()
 	given := map[string]bool{}
-	for _, e := range v.given.Entries {
+	for _, e := range v.connector.Entries {
 		given[e.Key] = true
 	}
 	for i := range v.Configs {
 		d, value := &v.Configs[i].Definition, &v.Configs[i].Value
-		d.Documentation, d.Default, d.Group = strike(d.Documentation), of(d.Default), of(d.Group)
+		d.Documentation, d.Default, d.Group = redact(d.Documentation), redactPointer(d.Default), redactPointer(d.Group)
 		if !given[d.Name] {
-			value.Value = of(value.Value)
+			value.Value = redactPointer(value.Value)
 			if named {
-				d.Name = strike(d.Name)
+				d.Name = redact(d.Name)
 				value.Name = d.Name
 			}
 		}
-		d.Display = strike(d.Display)
+		d.Display = redact(d.Display)
 		all(value.Recommended)
 		all(value.Errors)
 	}
 	all(v.Groups)
 }
 
-// common are the settings of every connector, as they are for one of this worker.
 func (k *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
 	specs := config.CommonSettings(component.Kind)
 	for i := range specs {
@@ -210,7 +209,6 @@ func (k *Checker) recommended(name string, component wit.Component) (values []st
 	return values
 }
 
-// versions are those that a class of these kinds is there in.
 func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
 	for _, info := range k.Plugins.Modules() {
 		for _, c := range info.Components {
@@ -222,8 +220,8 @@ func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions [
 	return versions
 }
 
-// Refuse notes what is wrong with a setting that has no value to check.
-func (v *Validation) Refuse(name, text string) {
+// AddError notes what is wrong with a setting that has no value to check.
+func (v *Validation) AddError(name, text string) {
 	v.Errors++
 	for i := range v.Configs {
 		if at := &v.Configs[i].Value; at.Name == name {
@@ -236,7 +234,7 @@ func (v *Validation) Refuse(name, text string) {
 		Errors: []string{text}, Visible: true}})
 }
 
-// undeclared is the declaration of what nobody declares: there are tools that fail where none is.
+// undeclared returns a declaration for a setting without one: some tools fail without it.
 func undeclared(name string) wit.ConfigKey {
 	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
 }
@@ -247,15 +245,14 @@ func (k *Checker) Class(class string) (string, error) {
 	return component.Name, err
 }
 
-// validating is a Validation in the making.
-type validating struct {
+type validationBuilder struct {
 	Validation
-	given    *config.Connector
-	password func(string) bool
-	at       map[string]int // in Configs, by name
+	connector *config.Connector
+	password  func(string) bool
+	index     map[string]int // in Configs, by name
 }
 
-// written are settings as they were written: what a config provider gives is not for everybody who may check.
+// written returns the settings as written: values from config providers must not be shown to everybody who may check.
 func written(c *config.Connector) []wit.Setting {
 	var settings []wit.Setting
 	for _, e := range c.Entries {
@@ -264,32 +261,31 @@ func written(c *config.Connector) []wit.Setting {
 	return settings
 }
 
-// examined is a setting with the value that is given, or its default.
-func (v *validating) examined(spec wit.ConfigKey) wit.ConfigValue {
+func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
 	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
-	if given, ok := v.given.Entry(spec.Name); ok {
+	if given, ok := v.connector.Entry(spec.Name); ok {
 		e.Value = &given.Raw
 	}
 	return e
 }
 
-// part adds the settings of a transform or predicate: its class and version, then the others by their names, as Kafka
-// Connect shows them.
-func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
+// addStage adds the settings of a transform or predicate: class and version first, the others by name, as Kafka Connect
+// does.
+func (v *validationBuilder) addStage(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
 	group, what := "Transforms: "+alias, "Transformation"
 	if kind == wit.ComponentPredicate {
 		group, what = "Predicates: "+alias, "Predicate"
 	}
 	first := len(v.Configs)
-	of := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
-		return v.examined(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
+	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
+		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	classed := of("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
+	classed := key("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
 	classed.Recommended = components.Offered(k.Plugins, kind)
 	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
 	v.add("", classed)
-	versioned := of("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
+	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
 		what+" version for "+alias)
 	info, component, err := components.Find(k.Plugins, class, "", kind)
 	if err == nil {
@@ -300,19 +296,19 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 	}
 	v.add("", versioned)
 	if err == nil {
-		for _, e := range config.DeclareComponent(component).Validate(written(v.given.StageConfig(prefix))) {
+		for _, e := range config.DeclareComponent(component).Validate(written(v.connector.StageConfig(prefix))) {
 			v.add(prefix, e)
 		}
 	}
 	if kind == wit.ComponentTransformation {
-		negate, no := of("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
+		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
 			"false"
 		negate.Key.DefaultValue = &no
 		if negate.Value == nil {
 			negate.Value = &no
 		}
 		v.add("", negate)
-		v.add("", of("predicate", wit.KindString, wit.Medium,
+		v.add("", key("predicate", wit.KindString, wit.Medium,
 			"Alias of the predicate that tells for which records the transform is.", "predicate"))
 	}
 	rest := v.Configs[min(first+2, len(v.Configs)):]
@@ -323,19 +319,19 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 		if i < 2 {
 			d.Width = "LONG"
 		}
-		v.at[d.Name] = first + i
+		v.index[d.Name] = first + i
 	}
-	v.group(group)
+	v.addGroup(group)
 }
 
-// converter adds the settings of a converter that the connector names, as Kafka Connect does.
-func (v *validating) converter(which string) {
-	declared, err := components.ConverterOf(which, v.given.Text(which))
+// addConverter adds the settings of a converter that the connector names, as Kafka Connect does.
+func (v *validationBuilder) addConverter(which string) {
+	declared, err := components.ConverterOf(which, v.connector.Text(which))
 	if err != nil {
 		return // there is none, or it is a problem
 	}
 	settings := map[string]string{}
-	for _, e := range v.given.Entries {
+	for _, e := range v.connector.Entries {
 		if name, ok := strings.CutPrefix(e.Key, which+"."); ok {
 			settings[name] = e.Raw
 		}
@@ -343,41 +339,40 @@ func (v *validating) converter(which string) {
 	for _, e := range declared.Examine(settings, which == components.KeyConverter) {
 		// which Kafka Connect gives to converters
 		if which == components.HeaderConverter && e.Key.Name == "converter.type" {
-			of := "header"
-			e.Value = &of
+			converterType := "header"
+			e.Value = &converterType
 		}
 		v.add(which+".", e)
 	}
 }
 
-func (v *validating) group(name string) {
+func (v *validationBuilder) addGroup(name string) {
 	if !slices.Contains(v.Groups, name) {
 		v.Groups = append(v.Groups, name)
 	}
 }
 
-// add adds a setting, once.
-func (v *validating) add(prefix string, e wit.ConfigValue) {
+func (v *validationBuilder) add(prefix string, e wit.ConfigValue) {
 	spec := e.Key
 	d := defined(spec, prefix, prefix == "")
 	if v.find(d.Name) != nil {
 		return
 	}
 	if d.Group != nil {
-		v.group(*d.Group)
+		v.addGroup(*d.Group)
 	}
 	shown := parsed(spec.Kind, e.Value)
 	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
 		hidden := setting.Hidden
 		shown = &hidden
 	}
-	v.at[d.Name] = len(v.Configs)
+	v.index[d.Name] = len(v.Configs)
 	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
 		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
 }
 
-// parsed is a value as Kafka Connect shows it, which reads it first: numbers and booleans in one form, no blanks around
-// anything. What it cannot read is shown as it is.
+// parsed returns a value as Kafka Connect shows it: numbers and booleans normalized, blanks trimmed. Invalid values are
+// shown as they are.
 func parsed(kind wit.SettingKind, value *string) *string {
 	if value == nil || kind == wit.KindPassword {
 		return value
@@ -424,13 +419,13 @@ func defined(spec wit.ConfigKey, prefix string, common bool) Definition {
 	return d
 }
 
-// advise takes over what a plugin says of settings apart from their values: what it recommends, whether they are to be
-// seen, what its documentation is. Settings that nobody has given yet come with it.
-func (v *validating) advise(examined []wit.ConfigValue) {
+// addRecommendations copies recommended values, visibility and documentation from the plugin. It adds settings that
+// have no value yet.
+func (v *validationBuilder) addRecommendations(examined []wit.ConfigValue) {
 	for _, e := range examined {
 		at := v.find(e.Key.Name)
 		if at == nil {
-			if _, given := v.given.Entry(e.Key.Name); given {
+			if _, given := v.connector.Entry(e.Key.Name); given {
 				continue // as what it is declared, it is there
 			}
 			e.Value = e.Key.DefaultValue
@@ -442,16 +437,15 @@ func (v *validating) advise(examined []wit.ConfigValue) {
 	}
 }
 
-func (v *validating) find(name string) *Validated {
-	i, ok := v.at[name]
+func (v *validationBuilder) find(name string) *Validated {
+	i, ok := v.index[name]
 	if !ok {
 		return nil
 	}
 	return &v.Configs[i]
 }
 
-// complain puts problems at their settings. Those of keys that nobody declares get a definition.
-func (v *validating) complain(problems config.Problems, declared *config.Declarations) {
+func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
 	for _, p := range problems {
 		if p.Warning {
 			continue
@@ -467,10 +461,10 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 		if at == nil {
 			for _, e := range declared.Validate([]wit.Setting{{Name: name}}) {
 				if e.Key.Name == name { // one of a group that nobody has given
-					v.add("", v.examined(e.Key))
+					v.add("", v.configValue(e.Key))
 				}
 			}
-			v.add("", v.examined(undeclared(name)))
+			v.add("", v.configValue(undeclared(name)))
 			at = v.find(name)
 		}
 		if text := Message(p); !slices.Contains(at.Value.Errors, text) {

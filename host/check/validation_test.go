@@ -62,10 +62,10 @@ func TestValidateConverters(t *testing.T) {
 		"header.converter=StringConverter"))
 	require.NoError(t, err)
 	b.Checker.Version = "4.3.1-own"
-	told, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
+	validation, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
 	require.NoError(t, err)
 	versions := 0
-	for _, s := range told.Configs {
+	for _, s := range validation.Configs {
 		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {
 			versions++
 			if s.Value.Value == nil || *s.Value.Value != "4.3.1-own" ||

@@ -221,7 +221,7 @@ func TestUnreachedMembers(t *testing.T) {
 					<-ctx.Done() // as behind a firewall
 					return ctx.Err()
 				case to == "http://w3:1":
-					return rest.Starting
+					return rest.ErrStarting
 				case to == "http://w4:1" && time.Since(began) < 3*time.Second:
 					return rest.ErrNoKey
 				}

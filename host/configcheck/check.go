@@ -68,7 +68,7 @@ func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, er
 		return Report{}, err
 	}
 	all, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
-		checker := in.Checker.Among(in.Connectors)
+		checker := in.Checker.WithConnectors(in.Connectors)
 		checker.Lockouts, checker.Wait, checker.Logon = lockouts, wait, true
 		in.Examine(false, func(connector *config.Connector) config.Problems {
 			offline := checker.Check(ctx, connector)

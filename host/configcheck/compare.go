@@ -82,7 +82,8 @@ func restURL(w *config.Worker) string {
 
 // changeOf returns a step of a plan as REST shows it.
 func changeOf(step config.Change) rest.Change {
-	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings, GoesOn: step.KeepsRunning}
+	c := rest.Change{Connector: step.Name, Effect: step.Action, Settings: step.Settings,
+		KeepsRunning: step.KeepsRunning}
 	if step.Connector != nil {
 		c.File = step.Connector.File
 	}

@@ -9,55 +9,55 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// action is what a button does: a call of REST for each thing that it is pressed for.
+// action is the REST call of a button, made once for each selected item.
 type action struct {
 	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
 	// selection.
 	route string
 	// label stands on the button, did is what is said where it went well.
-	label, did string
-	// sure is what is to be marked before the button is pressed; "" for what can be undone.
-	sure string
+	label, success string
+	// confirm is the text to confirm before the button works; "" for what can be undone.
+	confirm string
 	// body makes what is sent of the form; nil: nothing is.
 	body func(form url.Values) any
 }
 
-// actions are all buttons but those of a configuration and of samples, which have pages of their own.
+// actions lists all buttons but those of the pages for configurations and samples.
 var actions = map[string]action{
-	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", did: "is being paused"},
-	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", did: "is being resumed"},
-	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", did: "is being stopped"},
+	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
+	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},
+	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", success: "is being stopped"},
 	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", label: "Restart",
-		did: "is restarted, with its tasks"},
+		success: "is restarted, with its tasks"},
 	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
-		did: "has its task restarted"},
-	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector", did: "is deleted; its offsets stay",
-		sure: "Its configuration is deleted; its offsets stay"},
+		success: "has its task restarted"},
+	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector",
+		success: "is deleted; its offsets stay",
+		confirm: "Its configuration is deleted; its offsets stay"},
 	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
-		did: "reads the feed whole once more"},
+		success: "reads the feed whole once more"},
 	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End what it has opened at its service",
-		did:  "has ended what it had opened at its service",
-		sure: "It is stopped, and its subscriptions and delta queues are to end"},
+		success: "has ended what it had opened at its service",
+		confirm: "It is stopped, and its subscriptions and delta queues are to end"},
 	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
-		did: "has no offsets any more", sure: "It is stopped, and is to read from the beginning"},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", did: "will run in this version",
+		success: "has no offsets any more", confirm: "It is stopped, and is to read from the beginning"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", success: "will run in this version",
 		body: hashBody},
 	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
-		did: "will run in the version before"},
+		success: "will run in the version before"},
 	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
-		did: "Refused logons are tried once more", sure: "The secrets are right now"},
+		success: "Refused logons are tried once more", confirm: "The secrets are right now"},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},
 }
 
 func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
 
-// replayBody has letters replayed that the form names: none where it names none.
+// replayBody selects exactly the letters that the form names, also if it names none.
 func replayBody(form url.Values) any {
-	return rest.ReplayAsked{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
+	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
 }
 
-// asks are the values for names in braces and the body of the call, by a form.
-func (a action) asks(form url.Values) (values []string, body any) {
+func (a action) arguments(form url.Values) (values []string, body any) {
 	for segment := range strings.SplitSeq(a.route, "/") {
 		if strings.HasPrefix(segment, "{") {
 			values = append(values, form.Get(strings.Trim(segment, "{}")))
@@ -69,7 +69,6 @@ func (a action) asks(form url.Values) (values []string, body any) {
 	return values, body
 }
 
-// button is a button of a page, in a form of its own.
 type button struct {
 	Do, Label, Sure, Command string
 	// Name is what it is for, where the label does not say that.
@@ -81,7 +80,7 @@ type button struct {
 // Button is one for an action; the fields of its form are given as names and values in turn.
 func (v viewer) Button(do string, fields ...string) button {
 	a := actions[do]
-	return button{Do: do, Label: a.label, Sure: a.sure, Command: v.Command(do, fields...), Fields: pairs(fields...),
+	return button{Do: do, Label: a.label, Sure: a.confirm, Command: v.Command(do, fields...), Fields: pairs(fields...),
 		Disabled: v.Reads != ""}
 }
 
@@ -94,14 +93,12 @@ func (b button) Named(name string) button {
 // Command is what a button does, as a command.
 func (v viewer) Command(do string, fields ...string) string {
 	a := actions[do]
-	values, body := a.asks(pairs(fields...))
+	values, body := a.arguments(pairs(fields...))
 	return v.curl(a.route, body, values...)
 }
 
-// maxSelected is how many things one button is pressed for.
 const maxSelected = 1000
 
-// outcome is what came of an action.
 type outcome struct {
 	Back    string
 	Results []result
@@ -117,14 +114,13 @@ type result struct {
 	Replayed *rest.Replayed
 }
 
-// act does what the form's field do names, for one thing after the other that the form has.
-func (v *visit) act() (any, error) {
-	a, ok := actions[v.sent.Get("do")]
+func (v *pageRequest) act() (any, error) {
+	a, ok := actions[v.posted.Get("do")]
 	if !ok {
 		return nil, refuse(404, "There is no such action")
 	}
-	o := outcome{Back: back(v.sent.Get("back"))}
-	names := v.sent["name"]
+	o := outcome{Back: back(v.posted.Get("back"))}
+	names := v.posted["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
 	}
@@ -133,14 +129,14 @@ func (v *visit) act() (any, error) {
 		return nil, refuse(400, "Nothing was selected: mark one or more, then press the button")
 	case len(names) > maxSelected:
 		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
-	case a.sure != "" && v.sent.Get("sure") == "":
+	case a.confirm != "" && v.posted.Get("sure") == "":
 		return nil, refuse(400, "This cannot be undone: mark the box beside the button, then press it")
 	}
 	if err := v.mayChange(); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		form := maps.Clone(v.sent)
+		form := maps.Clone(v.posted)
 		form.Set("name", name)
 		r := v.perform(a, form)
 		if r.Error != "" {
@@ -155,9 +151,9 @@ func (v *visit) act() (any, error) {
 	return o, nil
 }
 
-func (v *visit) perform(a action, form url.Values) result {
-	values, body := a.asks(form)
-	r := result{Of: form.Get("name"), Did: a.did, Curl: v.curl(a.route, body, values...)}
+func (v *pageRequest) perform(a action, form url.Values) result {
+	values, body := a.arguments(form)
+	r := result{Of: form.Get("name"), Did: a.success, Curl: v.curl(a.route, body, values...)}
 	var into any
 	if form.Get("do") == "replay" {
 		r.Replayed = &rest.Replayed{}
@@ -169,7 +165,7 @@ func (v *visit) perform(a action, form url.Values) result {
 	return r
 }
 
-// back is where a page leads to that says what was done: a page beside it, and nothing else.
+// back returns the page to link to after an action: one of the console, nothing else.
 func back(to string) string {
 	name, _, _ := strings.Cut(to, "?")
 	switch strings.TrimPrefix(name, "./") {

@@ -5,7 +5,6 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// bar is a stage in the chart of a flow, in the units of its SVG.
 type bar struct {
 	Stage   string
 	Share   float64
@@ -18,13 +17,12 @@ const (
 	barWide   = 400
 )
 
-// chart is a flow as bars, the largest of which is as wide as its share.
 type chart struct {
 	Bars   []bar
 	Height int
 }
 
-func shares(f rest.Flow) chart {
+func flowChart(f rest.Flow) chart {
 	var c chart
 	for i, s := range f.Stages {
 		wide := int(barWide*min(max(s.Share, 0), 1) + 0.5)

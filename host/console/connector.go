@@ -10,14 +10,13 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// oneConnector is a connector as its page shows it.
-type oneConnector struct {
-	Name   string
-	Listed rest.Listed
-	Status connect.Status
-	Motion connect.Metrics
-	Flow   rest.Flow
-	Feeds  []feed
+type connectorPage struct {
+	Name    string
+	Summary rest.ConnectorSummary
+	Status  connect.Status
+	Motion  connect.Metrics
+	Flow    rest.Flow
+	Feeds   []feed
 	// Offsets are only those of a worker that could be asked for them.
 	Offsets      []offsetRow
 	OffsetsError string
@@ -33,12 +32,11 @@ type feed struct {
 
 type offsetRow struct{ Partition, Offset json.RawMessage }
 
-// maxOffsets is how many offsets a page shows.
 const maxOffsets = 100
 
-func (v *visit) connector() (any, error) {
+func (v *pageRequest) connector() (any, error) {
 	name := v.query.Get("name")
-	c := oneConnector{Name: name}
+	c := connectorPage{Name: name}
 	v.title = name
 	if err := v.get("GET /connectors/{name}/status", &c.Status, name); err != nil {
 		return nil, err
@@ -52,7 +50,7 @@ func (v *visit) connector() (any, error) {
 	if err := v.get("GET /culvert/connectors/{name}/flow", &c.Flow, name); err != nil {
 		c.FlowError = err.Error()
 	}
-	c.Listed = v.listed(name)
+	c.Summary = v.summary(name)
 	for _, t := range c.Motion.Tasks {
 		if t.Progress != nil {
 			for _, f := range t.Feeds {
@@ -70,18 +68,18 @@ func (v *visit) connector() (any, error) {
 	return c, nil
 }
 
-// listed is the line of one connector in the overview; without its state where that cannot be had.
-func (v *visit) listed(name string) rest.Listed {
+// summary returns the overview line of a connector, without state if it is not available.
+func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	var l rest.Listing
 	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
-	if at := slices.IndexFunc(l.Connectors, func(c rest.Listed) bool { return c.Name == name }); at >= 0 {
+	if at := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
 	}
-	return rest.Listed{Name: name}
+	return rest.ConnectorSummary{Name: name}
 }
 
 // LogOf is the worker whose log says most of it: that of its first task, else its own.
-func (c oneConnector) LogOf() string {
+func (c connectorPage) LogOf() string {
 	if len(c.Status.Tasks) > 0 {
 		return c.Status.Tasks[0].WorkerID
 	}
@@ -89,7 +87,7 @@ func (c oneConnector) LogOf() string {
 }
 
 // Trace is the whole text of what failed, of the connector and of its tasks.
-func (c oneConnector) Trace() string {
+func (c connectorPage) Trace() string {
 	var all []string
 	for _, text := range []string{c.Status.Connector.ConfigError, c.Status.Connector.Trace} {
 		if text != "" {
@@ -105,4 +103,4 @@ func (c oneConnector) Trace() string {
 }
 
 // Here is the address of its page.
-func (c oneConnector) Here() string { return "connector?" + pairs("name", c.Name).Encode() }
+func (c connectorPage) Here() string { return "connector?" + pairs("name", c.Name).Encode() }

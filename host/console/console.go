@@ -27,20 +27,18 @@ var pageFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// policy lets a page load and ask what this worker serves, and nothing else: no script or style in a page, no frame
-// around it.
+// policy allows only resources of this worker: no inline script or style, no frames.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// maxForm is how many bytes a form may have: a configuration twice, with what stands around it.
+// maxForm bounds a form: a configuration twice, and the rest.
 const maxForm = 4 << 20
 
-// console answers below /console/.
 type console struct {
 	rest.Pages
 	templates *template.Template
 	version   string // of all assets
-	shared    shared
+	cache     pageCache
 }
 
 // New makes the pages over REST.
@@ -58,53 +56,49 @@ func New(p rest.Pages) http.Handler {
 		all = append(all, data...)
 	}
 	return &console{Pages: p, version: digest(all),
-		templates: template.Must(template.New("").Funcs(words).ParseFS(pageFiles, "pages/*.html"))}
+		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
 }
 
-// page is an address below /console/. Its template is called as it is, its fragments PAGE-NAME.
 type page struct {
 	title     string
 	fragments []string
 	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
 	// for it, since it shows records or what was typed.
-	load    func(*visit) (any, error)
+	load    func(*pageRequest) (any, error)
 	private bool
 	// post takes a form; nil: the page has none of its own.
-	post func(*visit) (any, error)
+	post func(*pageRequest) (any, error)
 }
 
-// home is the page of /console/ itself.
 const home = "overview"
 
-// pages are all there are, by the last part of their path.
+// pages has all pages, by the last segment of their path.
 var pages = map[string]page{
-	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*visit).overview},
-	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*visit).connector},
-	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*visit).records,
-		post: (*visit).postRecords},
+	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*pageRequest).overview},
+	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*pageRequest).connector},
+	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*pageRequest).records,
+		post: (*pageRequest).postRecords},
 	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
-		load: (*visit).form, post: (*visit).postForm},
-	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*visit).letters},
-	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*visit).plugins},
-	"origins": {title: "Services", fragments: []string{"list"}, load: (*visit).origins},
-	"log":     {title: "Log", fragments: []string{"lines"}, load: (*visit).log},
-	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*visit).nothing,
-		post: (*visit).act},
+		load: (*pageRequest).form, post: (*pageRequest).postForm},
+	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).letters},
+	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
+	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
+	"log":     {title: "Log", fragments: []string{"lines"}, load: (*pageRequest).log},
+	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).nothing,
+		post: (*pageRequest).act},
 }
 
-// visit is a request for a page.
-type visit struct {
-	asker
+type pageRequest struct {
+	client
 	viewer
-	// script: the script asks for fragments alone, but for those that it knows, see [since].
+	// script: the script asks for fragments alone, but for those that it knows, see [changedFragments].
 	script bool
 	known  string
 	query  url.Values
-	sent   url.Values
+	posted url.Values
 	title  string
 }
 
-// viewer is who looks at a page, as far as the page depends on it.
 type viewer struct {
 	// Reads says why nothing may be changed, "" where it may.
 	Reads string
@@ -122,7 +116,7 @@ func (c *console) viewer(r *http.Request) viewer {
 	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
 }
 
-// mayChange is the refusal of what would change something, nil for who may do so.
+// mayChange returns the error of a change that the viewer may not make.
 func (v viewer) mayChange() error {
 	if v.Reads != "" {
 		return refuse(http.StatusForbidden, "This console only reads: "+v.Reads)
@@ -130,16 +124,14 @@ func (v viewer) mayChange() error {
 	return nil
 }
 
-// seen is what the templates of a page get.
-type seen struct {
+type pageData struct {
 	viewer
 	Data any
 	// Fragments are those of the page; a fragment itself gets none.
 	Fragments map[string]fragment
 }
 
-// framed is what the frame of a page gets.
-type framed struct {
+type frameData struct {
 	Page, Title, Reads, Assets string
 	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
 	Poll  string
@@ -177,7 +169,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "expected "+allowed, http.StatusMethodNotAllowed)
 		return
 	}
-	v := &visit{asker: asker{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
 	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
 	v.query.Del(fragmentsOf)
 	if r.Method == http.MethodPost {
@@ -186,7 +178,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			return
 		}
-		v.sent = form
+		v.posted = form
 		p.load, p.private = p.post, true
 	}
 	c.serve(w, v, name, p)
@@ -204,11 +196,11 @@ func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
 	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
 }
 
-// serve answers with a page, or with those of its fragments that the script does not have.
-func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
+// serve answers with a page, or with the fragments that the script does not have.
+func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
-		answerFragments(w, v.known, c.shared.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
+		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
 			_, made := c.render(v, name, p)
 			return made
 		}))
@@ -225,8 +217,7 @@ func (c *console) serve(w http.ResponseWriter, v *visit, name string, p page) {
 	}
 }
 
-// render makes the fragments of a page, of what it shows.
-func (c *console) render(v *visit, name string, p page) (data any, made rendered) {
+func (c *console) render(v *pageRequest, name string, p page) (data any, made rendered) {
 	data, err := p.load(v)
 	if err != nil {
 		return nil, rendered{err: err}
@@ -236,7 +227,7 @@ func (c *console) render(v *visit, name string, p page) (data any, made rendered
 	}
 	made.fragments = map[string]fragment{}
 	for _, f := range p.fragments {
-		html, err := c.execute(name+"-"+f, seen{viewer: v.viewer, Data: data})
+		html, err := c.execute(name+"-"+f, pageData{viewer: v.viewer, Data: data})
 		if err != nil {
 			return nil, rendered{err: err}
 		}
@@ -245,22 +236,21 @@ func (c *console) render(v *visit, name string, p page) (data any, made rendered
 	return data, made
 }
 
-// execute runs a template; its result is text that html/template has escaped.
 func (c *console) execute(name string, data any) (template.HTML, error) {
 	var b strings.Builder
 	err := c.templates.ExecuteTemplate(&b, name, data)
 	return template.HTML(b.String()), err
 }
 
-func (c *console) answerPage(w http.ResponseWriter, v *visit, name string, data any, made rendered) {
-	f, err := framed{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
+func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, made rendered) {
+	f, err := frameData{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
 	if err == nil {
-		f.Body, err = c.execute(name, seen{v.viewer, data, made.fragments})
+		f.Body, err = c.execute(name, pageData{v.viewer, data, made.fragments})
 	}
 	status := http.StatusOK
 	if err != nil {
 		f.Title, f.Error, status = "Not shown", err.Error(), statusOf(err)
-	} else if v.sent == nil {
+	} else if v.posted == nil {
 		f.Poll = "?" + v.query.Encode()
 	}
 	_ = v.get("GET /", &f.Root)
@@ -280,7 +270,7 @@ func answerFragments(w http.ResponseWriter, known string, made rendered) {
 		answerJSON(w, statusOf(made.err), map[string]string{"error": made.err.Error()})
 		return
 	}
-	answerJSON(w, http.StatusOK, since(made.fragments, known))
+	answerJSON(w, http.StatusOK, changedFragments(made.fragments, known))
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {
@@ -289,7 +279,6 @@ func answerJSON(w http.ResponseWriter, status int, value any) {
 	_ = json.NewEncoder(w).Encode(value)
 }
 
-// statusOf is the status of a page that cannot be shown: REST's own.
 func statusOf(err error) int {
 	if r, ok := errors.AsType[*rest.Refusal](err); ok {
 		return r.Status
@@ -297,16 +286,15 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (v *visit) nothing() (any, error) {
+func (v *pageRequest) nothing() (any, error) {
 	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 
-// answer is what a form may be answered with in the place of a page.
+// answer is a response to a form other than a page.
 type answer interface {
 	write(w http.ResponseWriter, script bool)
 }
 
-// redirect leads to a page beside this one.
 type redirect string
 
 func (to redirect) write(w http.ResponseWriter, script bool) {
@@ -318,7 +306,6 @@ func (to redirect) write(w http.ResponseWriter, script bool) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// download is a file that a browser is to keep.
 type download struct{ name, kind, text string }
 
 func (d download) write(w http.ResponseWriter, _ bool) {

@@ -54,8 +54,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(f.answers[call])
 }
 
-// said are the calls that came.
-func (f *fake) said() string {
+// log are the calls that came.
+func (f *fake) log() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return strings.Join(f.calls, "\n")
@@ -65,7 +65,7 @@ func (f *fake) said() string {
 func newFake() *fake {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	name := odd
-	one := rest.Listed{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, Cause: odd,
+	one := rest.ConnectorSummary{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, Cause: odd,
 		Advice: odd, Rows: 12345.678, Tasks: 2, Failed: 1}
 	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
 		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
@@ -76,10 +76,10 @@ func newFake() *fake {
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Came: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
+		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
 			{Records: []rest.SampledRecord{record}}}},
-			{Came: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
-			{Came: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
+			{Input: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
+			{Input: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
 		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
@@ -94,7 +94,8 @@ func newFake() *fake {
 	return &fake{refuses: map[string]int{}, answers: map[string]any{
 		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
 		"GET /culvert/connectors": rest.Listing{Counts: map[string]int{"failed": 1, "running": 2}, Total: 3,
-			Connectors: []rest.Listed{one, {Name: "plain", State: "running"}}, Next: odd, Silent: []string{odd}},
+			Connectors: []rest.ConnectorSummary{one, {Name: "plain", State: "running"}}, Next: odd,
+			Silent: []string{odd}},
 		"GET " + of("/connectors/{name}/status"): status,
 		"GET " + of("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
 			"connector.class": odd}},
@@ -237,7 +238,8 @@ func TestRefusedPages(t *testing.T) {
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
 	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
-	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"), rest.Flow{}
+	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"),
+		rest.Flow{}
 	w = served(t, over(f), "GET", "/console/connector?name=a", nil)
 	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
 	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
@@ -280,15 +282,15 @@ func TestFragments(t *testing.T) {
 		}
 		// Many viewers at once are one question.
 		time.Sleep(time.Minute)
-		before := strings.Count(f.said(), "/culvert/connectors")
+		before := strings.Count(f.log(), "/culvert/connectors")
 		for range 10 {
 			ask(known)
 		}
-		if n := strings.Count(f.said(), "/culvert/connectors") - before; n != 1 {
+		if n := strings.Count(f.log(), "/culvert/connectors") - before; n != 1 {
 			t.Errorf("expected one question, found %d", n)
 		}
-		time.Sleep(fresh)
-		if ask(known); strings.Count(f.said(), "/culvert/connectors")-before != 2 {
+		time.Sleep(cacheTTL)
+		if ask(known); strings.Count(f.log(), "/culvert/connectors")-before != 2 {
 			t.Error("what is not fresh was not asked for again")
 		}
 	})
@@ -339,7 +341,7 @@ func TestActions(t *testing.T) {
 			}
 		}
 		want = append(want, "GET /?") // for the frame
-		assert.Equal(t, strings.Join(want, "\n"), f.said())
+		assert.Equal(t, strings.Join(want, "\n"), f.log())
 		for _, wrong := range pagetest.Examine(w.Body.String()) {
 			t.Errorf("%s: %s", do, wrong)
 		}
@@ -367,15 +369,16 @@ func TestActionsThatAreRefused(t *testing.T) {
 		if one.form == nil {
 			method = "GET"
 		}
-		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.said() != "GET /?" {
-			t.Errorf("%s: %d, calls %s", name, w.Code, f.said())
+		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.log() != "GET /?" {
+			t.Errorf("%s: %d, calls %s", name, w.Code, f.log())
 		}
 	}
 }
 
 func TestBack(t *testing.T) {
 	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
-		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./", "act": "./", "javascript:alert(1)": "./",
+		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
+		"act": "./", "javascript:alert(1)": "./",
 		"../x": "./", "/\\evil": "./"} {
 		if got := back(to); got != want {
 			t.Errorf("%q: expected %q, found %q", to, want, got)
@@ -405,13 +408,13 @@ func TestCommands(t *testing.T) {
 
 // What a step changed is marked.
 func TestMarkedLines(t *testing.T) {
-	got := fmt.Sprint(marked("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
+	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
 	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
-	assert.Equal(t, "[{x false}]", fmt.Sprint(marked("x", "")))
-	got = fmt.Sprint(marked("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
+	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))
+	got = fmt.Sprint(diffLines("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
 	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
 	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
-	row := rest.SampledRow{Came: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
+	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
 		{Did: "unchanged"}, {Records: made("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)

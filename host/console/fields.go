@@ -8,13 +8,11 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 )
 
-// group is settings that stand together in a form; More are those that few need.
 type group struct {
 	Name         string
 	Fields, More []field
 }
 
-// field is a setting in a form.
 type field struct {
 	check.Validated
 	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
@@ -23,10 +21,10 @@ type field struct {
 	Given, Secret bool
 }
 
-// SeveralLines tells whether its value has ends of lines, which no field of a browser takes.
+// SeveralLines reports whether its value has ends of lines, which no field of a browser takes.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
-// OtherThanBoolean tells whether a value is none of those that the list has.
+// OtherThanBoolean reports whether a value is none of those that the list has.
 func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
 
 // Default is what holds without a value.
@@ -37,10 +35,9 @@ func (f field) Default() string {
 	return *f.Definition.Default
 }
 
-// maxChoices is how many values are proposed for a field.
 const maxChoices = 200
 
-// choices are the values that are proposed: of those of 10,000 services the ones that have what was typed in them.
+// choices returns the proposed values; of very many only those that contain the typed text.
 func choices(all []string, typed string) []string {
 	if len(all) > maxChoices && typed != "" {
 		typed = strings.ToLower(typed)
@@ -54,7 +51,7 @@ func choices(all []string, typed string) []string {
 	return all[:min(len(all), maxChoices)]
 }
 
-// groupsOf are the groups of a form as far as they are to be filled: those whose groups before are. Others are named.
+// groupsOf returns the groups of a form that can be filled in, and the names of later ones.
 func groupsOf(v check.Validation, settings map[string]string) (groups []group, later []string) {
 	byName := map[string]*group{}
 	order := slices.Clone(v.Groups)
@@ -101,7 +98,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	return groups, later
 }
 
-// complete tells whether nothing is missing in the group, so that the next one can be filled.
+// complete reports whether all required fields of the group are set, so that the next one can be filled in.
 func (g *group) complete() bool {
 	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Value.Errors) > 0 })
 }

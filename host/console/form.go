@@ -45,40 +45,36 @@ type formPage struct {
 	Curl    string
 }
 
-// fieldPrefix is before the name of a setting in the name of its field.
 const fieldPrefix = "f."
 
-// form shows the configuration as it is stored, or an empty one of a class.
-func (v *visit) form() (any, error) {
+func (v *pageRequest) form() (any, error) {
 	p := &formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
 	class := v.query.Get("class")
 	var err error
 	switch {
 	case !p.New:
-		err = v.stored(p)
+		err = v.loadStored(p)
 	case class == "":
 		err = v.get("GET /connector-plugins", &p.Classes)
 	default:
 		p.Text, err = config.Edit("", map[string]string{"connector.class": class, "name": ""})
 	}
-	return v.opened(p), err
+	return v.prepare(p), err
 }
 
-// stored fills in the configuration as it is stored.
-func (v *visit) stored(p *formPage) error {
+func (v *pageRequest) loadStored(p *formPage) error {
 	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
 	p.Version = strings.Trim(header.Get("ETag"), `"`)
 	return err
 }
 
-// opened is a form as it is shown first: with the fields of its text, and nothing typed into them.
-func (v *visit) opened(p *formPage) *formPage {
+// prepare completes a form for its first display.
+func (v *pageRequest) prepare(p *formPage) *formPage {
 	v.title, p.Base = p.title(), p.Text
-	p.failed(v.complete(p, nil, false))
+	p.failed(v.validate(p, nil, false))
 	return p
 }
 
-// failed has the page say what went wrong; nil: nothing.
 func (p *formPage) failed(err error) {
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())
@@ -92,10 +88,10 @@ func (p *formPage) title() string {
 	return "Configuration of " + p.Name
 }
 
-// chained is the configuration as it is stored, with the transforms and predicates that the page of records has tried.
-func (v *visit) chained() (any, error) {
-	p := &formPage{Name: v.sent.Get("name")}
-	if err := v.stored(p); err != nil {
+// withChain is the stored configuration with the transforms and predicates that were tried on the records page.
+func (v *pageRequest) withChain() (any, error) {
+	p := &formPage{Name: v.posted.Get("name")}
+	if err := v.loadStored(p); err != nil {
 		return nil, err
 	}
 	settings, problem := settingsOf(p.Text)
@@ -105,31 +101,29 @@ func (v *visit) chained() (any, error) {
 	}
 	if problem != "" {
 		p.Problems = append(p.Problems, problem)
-		return v.opened(p), nil
+		return v.prepare(p), nil
 	}
-	maps.DeleteFunc(settings, func(key, _ string) bool { return ofChain(key) })
-	maps.DeleteFunc(chain, func(key, _ string) bool { return !ofChain(key) })
+	maps.DeleteFunc(settings, func(key, _ string) bool { return isChainSetting(key) })
+	maps.DeleteFunc(chain, func(key, _ string) bool { return !isChainSetting(key) })
 	maps.Copy(settings, chain)
 	var err error
 	p.Text, err = config.Edit(p.Text, settings)
-	return v.opened(p), err
+	return v.prepare(p), err
 }
 
-// lines is a text of several lines that was sent.
-func (v *visit) lines(field string) string {
-	return strings.ReplaceAll(v.sent.Get(field), "\r\n", "\n")
+func (v *pageRequest) lines(field string) string {
+	return strings.ReplaceAll(v.posted.Get(field), "\r\n", "\n")
 }
 
-// postForm takes what was typed: it brings text and fields in step, and does what a button asks for.
-func (v *visit) postForm() (any, error) {
-	step := v.sent.Get("step")
+func (v *pageRequest) postForm() (any, error) {
+	step := v.posted.Get("step")
 	if step == "chain" {
-		return v.chained()
+		return v.withChain()
 	}
-	p := &formPage{Name: v.sent.Get("name"), New: v.sent.Get("new") != "", Version: v.sent.Get("version"),
+	p := &formPage{Name: v.posted.Get("name"), New: v.posted.Get("new") != "", Version: v.posted.Get("version"),
 		Base: v.lines("base")}
 	v.title = p.title()
-	text, typed, problem := v.edited(v.lines("text"), p.Base)
+	text, typed, problem := v.applyFields(v.lines("text"), p.Base)
 	p.Text, p.Retype = text, slices.Sorted(maps.Keys(typed))
 	settings, wrong := settingsOf(text)
 	if p.New {
@@ -150,7 +144,7 @@ func (v *visit) postForm() (any, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case step == "apply" && v.sent.Get("reviewed") == p.Seal():
+	case step == "apply" && v.posted.Get("reviewed") == p.ReviewToken():
 		if err = v.apply(p, full); err == nil {
 			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
 		}
@@ -161,7 +155,7 @@ func (v *visit) postForm() (any, error) {
 		err = v.review(p, full)
 	}
 	p.failed(err)
-	err = v.complete(p, typed, step == "check")
+	err = v.validate(p, typed, step == "check")
 	if v.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
 		// only for the moment: the script asks again
 		return nil, err
@@ -170,25 +164,24 @@ func (v *visit) postForm() (any, error) {
 	return p, nil
 }
 
-// Seal tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown. What
-// the secrets are is not in it.
-func (p *formPage) Seal() string { return ident("reviewed", p.Text, p.Retype) }
+// ReviewToken tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown.
+// What the secrets are is not in it.
+func (p *formPage) ReviewToken() string { return ident("reviewed", p.Text, p.Retype) }
 
-// edited is the text with what was typed into fields, but for secrets, which are returned: the text has the mask in
-// their place.
-func (v *visit) edited(text, base string) (edited string, typed map[string]string, problem string) {
+// applyFields applies the fields to the text. Typed secrets are returned; the text has the mask instead.
+func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
 	now, problem := settingsOf(text)
 	if problem != "" {
 		return text, nil, problem
 	}
 	before, _ := settingsOf(base)
 	typed = map[string]string{}
-	for name, values := range v.sent {
+	for name, values := range v.posted {
 		key, ok := strings.CutPrefix(name, fieldPrefix)
 		if !ok {
 			continue
 		}
-		value, secret := values[0], v.sent.Get("s."+key) != ""
+		value, secret := values[0], v.posted.Get("s."+key) != ""
 		switch was := before[key]; {
 		case secret && value == "" && !config.IsReference(was): // it is as it was
 		case secret && value != "" && !config.IsReference(value):
@@ -207,12 +200,11 @@ func (v *visit) edited(text, base string) (edited string, typed map[string]strin
 	return edited, typed, ""
 }
 
-// oneLine is a value as a field of a browser has it.
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
-// complete has the settings checked, and makes the fields of what is declared about them. logon: the service may be
-// asked with a secret that it has not taken yet.
-func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error {
+// validate checks the settings and builds the fields from their declarations. logon allows the check to try a secret
+// that the service has not accepted yet.
+func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
 		return errors.New(problem)
@@ -235,8 +227,7 @@ func (v *visit) complete(p *formPage, typed map[string]string, logon bool) error
 	return nil
 }
 
-// review asks what it would mean to apply the text.
-func (v *visit) review(p *formPage, full string) error {
+func (v *pageRequest) review(p *formPage, full string) error {
 	var c rest.Comparison
 	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty
 	if _, err := v.call("POST /culvert/diff", nil, sent, &c); err != nil {
@@ -252,8 +243,7 @@ func (v *visit) review(p *formPage, full string) error {
 	return nil
 }
 
-// apply stores the text, onto the version that the review has shown.
-func (v *visit) apply(p *formPage, full string) error {
+func (v *pageRequest) apply(p *formPage, full string) error {
 	if err := v.mayChange(); err != nil {
 		return err
 	}

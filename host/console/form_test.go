@@ -50,12 +50,12 @@ func TestTypedFields(t *testing.T) {
 		"no properties": {typed: url.Values{"f.name": {"y"}}, text: "a=\\u00zz", want: "a=\\u00zz", isProblem: true,
 			secrets: "map[]"},
 	} {
-		v := &visit{sent: one.typed}
+		v := &pageRequest{posted: one.typed}
 		text := one.text
 		if text == "" {
 			text = formText
 		}
-		got, secrets, problem := v.edited(text, formText)
+		got, secrets, problem := v.applyFields(text, formText)
 		if secrets == nil {
 			secrets = map[string]string{}
 		}
@@ -67,7 +67,7 @@ func TestTypedFields(t *testing.T) {
 
 // A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
 // secret that a check complains of.
-func TestFormSentAsItCame(t *testing.T) {
+func TestUnchangedFormKeepsText(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("GET /connectors/{name}/config", "x")
 	text := "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n" +
@@ -123,7 +123,7 @@ func TestFormPages(t *testing.T) {
 	for _, step := range []string{"update", "check", "review", "apply", "download"} {
 		f := newFake()
 		form := url.Values{"name": {"x"}, "version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
-			"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).Seal()},
+			"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).ReviewToken()},
 			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
 		w := served(t, over(f), "POST", "/console/form", form)
 		if strings.Contains(w.Body.String(), "canary-secret") {
@@ -157,7 +157,8 @@ func TestFormPages(t *testing.T) {
 func TestStepsOfTheScript(t *testing.T) {
 	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
 		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
-			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step}, "reviewed": {(&formPage{Text: formText}).Seal()}})
+			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
+			"reviewed": {(&formPage{Text: formText}).ReviewToken()}})
 		if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil {
 			t.Fatalf("%v\n%s", err, w.Body)
 		}
@@ -195,16 +196,17 @@ func TestTypedSinceTheReview(t *testing.T) {
 	f0 := newFake()
 	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
-		"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).Seal()}})
-	if strings.Contains(f0.said(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "since the review") {
-		t.Errorf("found %s", f0.said())
+		"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).ReviewToken()}})
+	if strings.Contains(f0.log(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "since the review") {
+		t.Errorf("found %s", f0.log())
 	}
 	f := newFake()
 	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
-		"text": {formText}, "reviewed": {(&formPage{Text: formText}).Seal()}, "f.name": {"y"}, "step": {"apply"}})
+		"text": {formText}, "reviewed": {(&formPage{Text: formText}).ReviewToken()}, "f.name": {"y"},
+		"step": {"apply"}})
 	assert.Contains(t, w.Body.String(), "Something was typed since the review", "What it would do")
-	if strings.Contains(f.said(), "PUT /connectors/") {
-		t.Errorf("found %s", f.said())
+	if strings.Contains(f.log(), "PUT /connectors/") {
+		t.Errorf("found %s", f.log())
 	}
 }
 
@@ -214,7 +216,8 @@ func TestChangedMeanwhile(t *testing.T) {
 	_, target := rest.Target("PUT /connectors/{name}/config", "x")
 	f.refuses["PUT "+target] = 412
 	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {`"v0"`}, "base": {formText},
-		"text": {formText + "mine=1\n"}, "step": {"apply"}, "reviewed": {(&formPage{Text: formText + "mine=1\n"}).Seal()}})
+		"text": {formText + "mine=1\n"}, "step": {"apply"},
+		"reviewed": {(&formPage{Text: formText + "mine=1\n"}).ReviewToken()}})
 	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
 }
 

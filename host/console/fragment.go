@@ -13,72 +13,67 @@ import (
 // A page has parts that a browser asks for again once a second: its fragments. Each has a version, the hash of what it
 // shows, so that nothing is sent of one that is as it was.
 
-// fragment is a part of a page as it was made.
 type fragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
 	HTML    template.HTML `json:"html"`
 }
 
-// rendered are the fragments of a page by their names, or what kept them from being made.
 type rendered struct {
 	fragments map[string]fragment
 	err       error
 	made      time.Time
 }
 
-// digest tells texts apart, in few characters that ids and addresses may have.
 func digest(text []byte) string {
 	hash := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// fresh is for how long fragments are the same for all who look at a page. With the second between two questions of a
-// browser a failure is seen within two.
-const fresh = 800 * time.Millisecond
+// cacheTTL is how long fragments are shared between viewers. With the 1 s poll of browsers, a failure shows within 2 s.
+const cacheTTL = 800 * time.Millisecond
 
-// maxShared is how many pages are kept at a time; there are as many as there are addresses that viewers look at.
-const maxShared = 64
+// maxCachedPages bounds the cache: there is a page for each URL that is viewed.
+const maxCachedPages = 64
 
-// shared has each page made once for all its viewers while it is fresh. What may be seen of a page is part of its key.
-type shared struct {
+type pageCache struct {
 	mu    sync.Mutex
-	pages map[string]*sharedPage
+	pages map[string]*cachedPage
 }
 
-type sharedPage struct {
+type cachedPage struct {
 	mu   sync.Mutex
 	made rendered
 }
 
-// get is a page that is fresh, made by the first who asks while the others wait.
-func (s *shared) get(key string, make func() rendered) rendered {
+// get returns a cached page; the first caller renders it while others wait.
+func (s *pageCache) get(key string, make func() rendered) rendered {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.made.made) >= fresh {
+	if time.Since(p.made.made) >= cacheTTL {
 		p.made = make()
 		p.made.made = time.Now()
 	}
 	return p.made
 }
 
-func (s *shared) page(key string) *sharedPage {
+func (s *pageCache) page(key string) *cachedPage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pages[key]
 	if p == nil {
-		if s.pages == nil || len(s.pages) >= maxShared { // those that are looked at come again at once
-			s.pages = map[string]*sharedPage{}
+		if s.pages == nil || len(s.pages) >= maxCachedPages { // those that are looked at come again at once
+			s.pages = map[string]*cachedPage{}
 		}
-		p = &sharedPage{}
+		p = &cachedPage{}
 		s.pages[key] = p
 	}
 	return p
 }
 
-// since are the fragments that are not of the version that a browser has: NAME.VERSION, several separated by commas.
-func since(all map[string]fragment, known string) map[string]fragment {
+// changedFragments returns the fragments that differ from known: NAME.VERSION, separated by commas.
+func changedFragments(all map[string]fragment, known string) map[string]fragment {
 	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
 		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {
@@ -88,5 +83,4 @@ func since(all map[string]fragment, known string) map[string]fragment {
 	return changed
 }
 
-// fragmentsOf is the parameter by which the script asks for fragments alone.
 const fragmentsOf = "fragments"

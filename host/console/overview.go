@@ -7,11 +7,9 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// perPage is how many connectors a page has.
 const perPage = 50
 
-// listing is the overview with what it is filtered by.
-type listing struct {
+type overviewPage struct {
 	rest.Listing
 	State, Search, After string
 	States               []stateCount
@@ -28,15 +26,15 @@ type stateCount struct {
 	Link string
 }
 
-func (v *visit) overview() (any, error) {
-	l := listing{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
-	alone, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
+func (v *pageRequest) overview() (any, error) {
+	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
+	groupErr, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
 		"search", l.Search, "after", l.After), &l.Listing)
 	if err != nil {
 		return nil, err
 	}
-	if alone != nil {
-		l.Alone = alone.Error()
+	if groupErr != nil {
+		l.Alone = groupErr.Error()
 		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
 	}
 	link := func(state, after string) string {

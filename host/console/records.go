@@ -16,7 +16,6 @@ import (
 // samplesRoute takes a sample.
 const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
-// recordsPage shows rows before and after each transform, and what the plugin's commands answer.
 type recordsPage struct {
 	Name, ID string
 	Sample   *rest.Sample
@@ -29,10 +28,10 @@ type recordsPage struct {
 	Curl, Take string
 }
 
-// Waits tells whether rows are still to come.
+// Waits reports whether rows are still to come.
 func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
-func (v *visit) records() (any, error) {
+func (v *pageRequest) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
 	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {
 		err = v.sampled(p)
@@ -40,16 +39,15 @@ func (v *visit) records() (any, error) {
 	return p, err
 }
 
-// recordsOf is the page before anything was asked for.
-func (v *visit) recordsOf(name string) (*recordsPage, error) {
-	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleAsked{Rows: 20}, name)}
+func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
+	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	v.title = "Records of " + name
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
 		return p, err
 	}
 	settings, _ := settingsOf(stored)
-	maps.DeleteFunc(settings, func(key, _ string) bool { return !ofChain(key) })
+	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
 	var err error
 	p.Chain, err = config.Edit("", settings)
 	if !v.script { // no fragment has them
@@ -58,62 +56,57 @@ func (v *visit) recordsOf(name string) (*recordsPage, error) {
 	return p, err
 }
 
-// sampled fills in the rows of a sample.
-func (v *visit) sampled(p *recordsPage) error {
+func (v *pageRequest) sampled(p *recordsPage) error {
 	p.Sample = &rest.Sample{}
 	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
-	bound(p.Sample)
+	truncateSample(p.Sample)
 	return err
 }
 
-// markedLine is a line of a text; New: the text before did not have it.
-type markedLine struct {
+// diffLine is a line of a text; New: the text before did not have it.
+type diffLine struct {
 	Text string
 	New  bool
 }
 
-// marked are the lines of a text, compared with those of the one before it; "" where there is none.
-func marked(text, before string) []markedLine {
+// diffLines marks the lines that the text before does not have; before is "" for the first text.
+func diffLines(text, before string) []diffLine {
 	known := map[string]bool{} // but for the comma that a member has while another one follows
 	for line := range strings.SplitSeq(before, "\n") {
 		known[strings.TrimSuffix(line, ",")] = true
 	}
-	var lines []markedLine
+	var lines []diffLine
 	for line := range strings.SplitSeq(text, "\n") {
-		lines = append(lines, markedLine{shown.Line(line), before != "" && !known[strings.TrimSuffix(line, ",")]})
+		lines = append(lines, diffLine{shown.Line(line), before != "" && !known[strings.TrimSuffix(line, ",")]})
 	}
 	return lines
 }
 
-// compared is a record beside the one that a step was given.
-type compared struct{ Now, Before rest.SampledRecord }
+type comparedRecord struct{ Now, Before rest.SampledRecord }
 
-// comparedStep are the records that a step made, beside the one that it was given.
-func comparedStep(row rest.SampledRow, step int) (all []compared) {
-	before := row.Came
+func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
+	before := row.Input
 	for _, s := range row.Steps[:step] {
 		if len(s.Records) > 0 {
 			before = s.Records[len(s.Records)-1]
 		}
 	}
 	for _, r := range row.Steps[step].Records {
-		all = append(all, compared{r, before})
+		all = append(all, comparedRecord{r, before})
 	}
 	return all
 }
 
-// ofChain tells whether a setting is about transforms.
-func ofChain(key string) bool { return key != "name" && chaintest.OfChain(key) }
+func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
 
-// postRecords does what the page's forms ask for, by their field step.
-func (v *visit) postRecords() (any, error) {
-	p, err := v.recordsOf(v.sent.Get("name"))
+func (v *pageRequest) postRecords() (any, error) {
+	p, err := v.recordsOf(v.posted.Get("name"))
 	if err != nil {
 		return nil, err
 	}
-	switch v.sent.Get("step") {
+	switch v.posted.Get("step") {
 	case "sample":
-		return v.takeRows(p)
+		return v.startSample(p)
 	case "chain":
 		return v.tryChain(p)
 	case "test":
@@ -124,40 +117,37 @@ func (v *visit) postRecords() (any, error) {
 	return nil, refuse(http.StatusBadRequest, "expected a form of this page")
 }
 
-func (v *visit) takeRows(p *recordsPage) (any, error) {
-	rows, err := strconv.Atoi(v.sent.Get("rows"))
+func (v *pageRequest) startSample(p *recordsPage) (any, error) {
+	rows, err := strconv.Atoi(v.posted.Get("rows"))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
-			strconv.Quote(brief(v.sent.Get("rows"))))
+			strconv.Quote(brief(v.posted.Get("rows"))))
 	}
-	asked, made := rest.SampleAsked{Rows: rows, Show: v.sent.Get("show")}, rest.Sample{}
+	asked, made := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
 	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)
 	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
 }
 
-// tryChain shows what another chain makes of the rows.
-func (v *visit) tryChain(p *recordsPage) (any, error) {
+func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
 	p.Sample = &rest.Sample{}
-	if !v.askChain(p, "", nil, p.Sample) {
+	if !v.callChain(p, "", nil, p.Sample) {
 		return p, v.sampled(p)
 	}
-	bound(p.Sample)
+	truncateSample(p.Sample)
 	return p, nil
 }
 
-// testOfChain makes a test of the rows and of what another chain makes of them.
-func (v *visit) testOfChain(p *recordsPage) (any, error) {
+func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	text := ""
-	if !v.askChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
+	if !v.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
 		return p, v.sampled(p)
 	}
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
 }
 
-// askChain asks about the rows of a sample with the chain that was typed. The page says why that failed, and goes on to
-// show the rows with the chain that there is.
-func (v *visit) askChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
-	p.ID, p.Chain = v.sent.Get("sample"), v.sent.Get("chain")
+// callChain requests the sample with the typed chain. On failure, the page shows the problem and the stored chain.
+func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
+	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)
 	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
 	p.Curl = v.curl(route, body, p.Name, p.ID)
@@ -170,15 +160,14 @@ func (v *visit) askChain(p *recordsPage, query string, header http.Header, into 
 	return problem == ""
 }
 
-// runTool runs a command of the plugin.
-func (v *visit) runTool(p *recordsPage) (any, error) {
+func (v *pageRequest) runTool(p *recordsPage) (any, error) {
 	if err := v.mayChange(); err != nil {
 		return nil, err
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
-	p.Tool = v.sent.Get("command")
-	asked := rest.ToolAsked{Options: map[string]string{}}
-	for field, values := range v.sent {
+	p.Tool = v.posted.Get("command")
+	asked := rest.ToolRequest{Options: map[string]string{}}
+	for field, values := range v.posted {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
 			asked.Options[option] = values[0]
 		}
@@ -201,7 +190,6 @@ func (v *visit) runTool(p *recordsPage) (any, error) {
 	return p, err
 }
 
-// settingsOf are the settings of a text in the form of properties; problem says what is wrong with it.
 func settingsOf(text string) (settings map[string]string, problem string) {
 	entries, problems := config.Read("text.properties", []byte(text))
 	if err := problems.Err(); err != nil {
@@ -214,7 +202,6 @@ func settingsOf(text string) (settings map[string]string, problem string) {
 	return settings, ""
 }
 
-// fileName is a name for a file about a connector.
 func fileName(connector string) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {

@@ -13,27 +13,27 @@ import (
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
-// connect goes to a target by the route, and tells of the steps through SAP Connectivity's proxy one by one: where
-// several location ids were tried, those of the last one. from is where the address stands.
-func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from source) net.Conn {
+// connect dials an address and reports the steps through SAP Connectivity's proxy; of several location IDs, those of
+// the last one. from is the setting of the address.
+func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, from source) net.Conn {
 	if v.failed {
 		return nil
 	}
 	w.events = nil
 	start := time.Now()
 	conn, err := w.route.DialContext(ctx, "tcp", address)
-	took := time.Since(start)
+	elapsed := time.Since(start)
 	last := map[socks.Step]socks.Event{}
 	for _, e := range w.events {
 		last[e.Step] = e
 	}
 	if !w.known {
 		for _, s := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
-			e, there := last[s]
-			if !there {
+			e, exists := last[s]
+			if !exists {
 				continue
 			}
-			took -= e.Took
+			elapsed -= e.Took
 			name, err := string(s), w.explain(e.Err, address)
 			if s == socks.StepProxy {
 				name += " " + w.route.Address()
@@ -49,53 +49,50 @@ func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from s
 		}
 		w.known = len(last) > 0
 	}
-	if e, there := last[socks.StepConnect]; there {
-		took = e.Took
+	if e, exists := last[socks.StepConnect]; exists {
+		elapsed = e.Took
 	}
 	mapped := w.route.Mapped(address)
 	message := ""
 	if mapped != address {
 		message = "as " + mapped
 	}
-	if e, there := last[socks.StepConnect]; there && e.Location != "" {
-		message += " " + place(e.Location)
+	if e, exists := last[socks.StepConnect]; exists && e.Location != "" {
+		message += " " + locationText(e.Location)
 	}
 	err = w.explain(err, address)
 	if w.direct() {
 		err = from.explain(err)
 	}
-	if !v.record("connect "+address, took, message, err) {
+	if !v.record("connect "+address, elapsed, message, err) {
 		return nil
 	}
 	return conn
 }
 
-// source is the setting that an address comes from, and what to look at where nobody answers there.
-type source struct{ setting, where string }
+// source is the setting of an address, with a hint for connection failures.
+type source struct{ setting, hint string }
 
-// explain is for failures that nobody knows more about.
 func (s source) explain(err error) error {
-	if err == nil || errors.As(err, new(*mend)) || settingOf(err) != "" {
+	if err == nil || errors.As(err, new(*fixHint)) || settingOf(err) != "" {
 		return err
 	}
-	return &mend{s.setting, s.where, err}
+	return &fixHint{s.setting, s.hint, err}
 }
 
-// direct tells whether no proxy is in between.
-func (w *routeOut) direct() bool {
+func (w *routeProbe) direct() bool {
 	return w.route.Type() == route.Unset || w.route.Type() == route.None
 }
 
-// name is what the user calls a setting of the route.
-func (w *routeOut) name(short string) string {
+func (w *routeProbe) name(short string) string {
 	if w.settings.Name == nil {
 		return short
 	}
 	return w.settings.Name(short)
 }
 
-// explain adds where a failure of the route is mended.
-func (w *routeOut) explain(err error, address string) error {
+// explain adds how to fix a failure of the route.
+func (w *routeProbe) explain(err error, address string) error {
 	var refused *socks.Refused
 	if err == nil || !errors.As(err, &refused) {
 		return err
@@ -103,31 +100,31 @@ func (w *routeOut) explain(err error, address string) error {
 	name := w.name
 	switch {
 	case refused.Authentication():
-		return &mend{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
+		return &fixHint{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
 			"subaccount: BTP cockpit, Instances and Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
-		return &mend{name(route.NameAddress), "", err}
+		return &fixHint{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &mend{name(route.NameAddressMap), "", err} // the error says where it is mended
+		return &fixHint{name(route.NameAddressMap), "", err} // the error says how to fix it
 	case refused.Code == socks.NetworkUnreachable:
-		return &mend{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
+		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
-		return &mend{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
+		return &fixHint{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
 			"internal host and port are wrong, or a firewall is between", err}
 	}
 	return err
 }
 
-// secure takes the step of the TLS handshake. The connection is closed where it fails.
-func (v *Visit) secure(ctx context.Context, conn net.Conn, address string, config *tls.Config,
+// handshake reports the TLS handshake. It closes the connection on failure.
+func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
 	explain func(error) error) net.Conn {
 	if v.failed || config == nil {
 		return conn
 	}
 	host, _, _ := net.SplitHostPort(address)
 	secure := tls.Client(conn, keystore.ForHost(config, host))
-	if !v.take("tls "+address, func() (string, error) {
+	if !v.runStep("tls "+address, func() (string, error) {
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return "", explain(err)
 		}

@@ -15,11 +15,11 @@ import (
 )
 
 // Settings checks the connector's settings together with what the service says, as culvert validate --online does.
-func (v *Visit) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
-	v.take("settings", func() (string, error) {
+func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
+	v.runStep("settings", func() (string, error) {
 		for _, p := range tool.CheckOnline(ctx, k, stepWithin) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
-				return "", &mend{p.Setting, "", errors.New(check.Message(p))}
+				return "", &fixHint{p.Setting, "", errors.New(check.Message(p))}
 			}
 		}
 		return "", nil
@@ -27,7 +27,7 @@ func (v *Visit) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) 
 }
 
 // Topics asks the brokers whether the clients of a connector may write to its topics, or read them.
-func (v *Visit) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
+func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	k, err := tool.Kafka(ctx, k)
 	if err != nil {
 		v.record("clients of the connector", 0, "", err)
@@ -50,7 +50,7 @@ func (v *Visit) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 		asking, cancel := context.WithTimeout(ctx, stepWithin)
 		err := kafka.Rights(asking, k, right, names, func(topic, note string, err error) {
 			if err != nil {
-				err = &mend{by[topic], "", err}
+				err = &fixHint{by[topic], "", err}
 			}
 			v.record("topic "+topic, time.Since(start), note, err)
 		})
@@ -62,7 +62,7 @@ func (v *Visit) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 }
 
 // Registries asks the schema registries of a connector's converters, with the worker's where the connector has none.
-func (v *Visit) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
+func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
 	if v.failed {
 		return
 	}
@@ -71,7 +71,7 @@ func (v *Visit) Registries(ctx context.Context, w *config.Worker, tool *check.To
 	defer cancel()
 	tool.AskRegistries(ctx, w, func(setting, at string, err error) {
 		if err != nil {
-			err = &mend{setting, "", err}
+			err = &fixHint{setting, "", err}
 		}
 		v.record("schema registry "+at, time.Since(start), "", err)
 		start = time.Now()

@@ -29,24 +29,24 @@ type Step struct {
 	Ms int64 `json:"ms"`
 	// Setting is the user's name of the one that mends a failure, "" if none does or it went well.
 	Setting string `json:"setting"`
-	// Message is what was found; for a failure what was expected, what was found, and where it is mended.
+	// Message is what was found; for a failure what was expected, what was found, and how to fix it.
 	Message string `json:"message"`
 }
 
-// Visit takes steps and tells of each. After the first failure nothing more is taken.
-type Visit struct {
-	tell   func(Step)
+// Diagnosis takes steps and tells of each. After the first failure nothing more is taken.
+type Diagnosis struct {
+	report func(Step)
 	failed bool
 }
 
-// NewVisit tells of every step when it is done.
-func NewVisit(tell func(Step)) *Visit { return &Visit{tell: tell} }
+// NewDiagnosis tells of every step when it is done.
+func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: report} }
 
-// Well tells whether no step has failed.
-func (v *Visit) Well() bool { return !v.failed }
+// OK reports whether no step has failed.
+func (v *Diagnosis) OK() bool { return !v.failed }
 
-// take takes a step, unless one has failed.
-func (v *Visit) take(name string, do func() (string, error)) bool {
+// runStep takes a step, unless one has failed.
+func (v *Diagnosis) runStep(name string, do func() (string, error)) bool {
 	if v.failed {
 		return false
 	}
@@ -55,38 +55,35 @@ func (v *Visit) take(name string, do func() (string, error)) bool {
 	return v.record(name, time.Since(start), message, err)
 }
 
-// record tells of a step that was taken.
-func (v *Visit) record(name string, took time.Duration, message string, err error) bool {
+func (v *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
 	if v.failed {
 		return false
 	}
-	s := Step{Step: name, OK: err == nil, Ms: took.Milliseconds(), Message: message}
+	s := Step{Step: name, OK: err == nil, Ms: elapsed.Milliseconds(), Message: message}
 	if err != nil {
 		v.failed = true
 		s.Setting, s.Message = settingOf(err), err.Error()
 	}
-	v.tell(s)
+	v.report(s)
 	return s.OK
 }
 
-// mend is an error with the setting and the place that mend it.
-type mend struct {
-	setting, where string
-	cause          error
+type fixHint struct {
+	setting, instructions string
+	cause                 error
 }
 
-func (m *mend) Error() string {
-	if m.where == "" {
+func (m *fixHint) Error() string {
+	if m.instructions == "" {
 		return m.cause.Error()
 	}
-	return m.cause.Error() + ". " + m.where
+	return m.cause.Error() + ". " + m.instructions
 }
 
-func (m *mend) Unwrap() error { return m.cause }
+func (m *fixHint) Unwrap() error { return m.cause }
 
-// settingOf is the setting that an error names.
 func settingOf(err error) string {
-	var m *mend
+	var m *fixHint
 	if errors.As(err, &m) && m.setting != "" {
 		return m.setting
 	}
@@ -119,8 +116,8 @@ const (
 	accessControl     = "Cloud Connector administration, Cloud To On-Premise, Access Control"
 )
 
-// attached says which Cloud Connectors the subaccount has, and whether those that are asked for are among them.
-func attached(ctx context.Context, r *route.Route, locations []string, setting string, o btp.TokenOptions) (string,
+func checkConnectors(ctx context.Context, r *route.Route, locations []string, setting string,
+	o btp.TokenOptions) (string,
 	error) {
 	if r.Info() == nil {
 		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
@@ -130,7 +127,7 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 		return "not known, which costs this line only: " + err.Error(), nil
 	}
 	if len(found) == 0 {
-		return "", &mend{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
+		return "", &fixHint{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
 			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
 			"Connector Administrator. It then shows in the " +
 			cockpitConnectors,
@@ -138,7 +135,7 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 	}
 	places := make([]string, len(found))
 	for i, location := range found {
-		places[i] = place(location)
+		places[i] = locationText(location)
 	}
 	text := strings.Join(places, ", ")
 	if len(locations) == 0 {
@@ -150,21 +147,20 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 	if !slices.ContainsFunc(found, func(l string) bool { return l != "" }) {
 		// assumption: package btp knows by which name the list has location ids, if it has them at all
 		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, "+
-			"shows below", len(found), place(locations[0]), setting), nil
+			"shows below", len(found), locationText(locations[0]), setting), nil
 	}
-	return "", &mend{setting, "The location ids are in the " + cockpitConnectors,
-		fmt.Errorf("expected a Cloud Connector %s, found %s", place(locations[0]), text)}
+	return "", &fixHint{setting, "The location ids are in the " + cockpitConnectors,
+		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), text)}
 }
 
-func place(location string) string {
+func locationText(location string) string {
 	if location == "" {
 		return "without a location id"
 	}
 	return "with location id " + location
 }
 
-// routeOut is how the doctor connects.
-type routeOut struct {
+type routeProbe struct {
 	route     *route.Route
 	settings  route.Settings
 	locations string // the user's name of the setting
@@ -173,9 +169,8 @@ type routeOut struct {
 	known     bool // the proxy has been greeted
 }
 
-// newRoute opens the route of settings, without patience and with its steps reported.
-func newRoute(s route.Settings) (*routeOut, error) {
-	w := &routeOut{settings: s, tokens: s.TokenOptions}
+func newRoute(s route.Settings) (*routeProbe, error) {
+	w := &routeProbe{settings: s, tokens: s.TokenOptions}
 	w.settings.Outage = -1
 	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
 	w.locations = route.NameLocationID
@@ -188,15 +183,15 @@ func newRoute(s route.Settings) (*routeOut, error) {
 	return w, err
 }
 
-// begin takes the steps before any target: the token, and the Cloud Connectors.
-func (v *Visit) begin(ctx context.Context, w *routeOut) bool {
+// checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
+func (v *Diagnosis) checkProxy(ctx context.Context, w *routeProbe) bool {
 	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
-		return v.Well()
+		return v.OK()
 	}
-	return v.take("token", func() (string, error) {
+	return v.runStep("token", func() (string, error) {
 		_, err := w.route.Token(ctx, "")
 		return "for " + w.route.Address(), err
-	}) && v.take("cloud connectors", func() (string, error) {
-		return attached(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
+	}) && v.runStep("cloud connectors", func() (string, error) {
+		return checkConnectors(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
 	})
 }

@@ -35,39 +35,39 @@ type Kafka struct {
 	Timeout time.Duration
 }
 
-// stepWithin is how long a step that asks brokers or a registry may take.
+// stepWithin bounds a step that asks brokers or a registry.
 const stepWithin = 30 * time.Second
 
 // Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,
 // secured and logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS
 // and SASL, since a broker tells it to nobody else.
-func (v *Visit) Kafka(ctx context.Context, k Kafka) {
+func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
 		k.Timeout = stepWithin
 	}
 	if k.Explain == nil {
 		k.Explain = func(err error) error { return err }
 	}
-	var w *routeOut
+	var w *routeProbe
 	var err error
 	if w, err = newRoute(k.Route); err != nil {
 		v.record("settings", 0, "", err)
 		return
 	}
-	if !v.begin(ctx, w) {
+	if !v.checkProxy(ctx, w) {
 		return
 	}
 	reached := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := v.enter(ctx, w, k, address, source{"bootstrap.servers",
+		conn := v.connectBroker(ctx, w, k, address, source{"bootstrap.servers",
 			"Does the broker listen there, and does nothing between refuse it?"})
 		if conn == nil {
 			return
 		}
 		reached[address] = true
 		if len(brokers) == 0 {
-			brokers = v.ask(ctx, w, k, conn, address)
+			brokers = v.metadata(ctx, w, k, conn, address)
 		}
 		conn.Close()
 	}
@@ -79,41 +79,41 @@ func (v *Visit) Kafka(ctx context.Context, k Kafka) {
 		reached[address] = true
 		from := source{w.name(route.NameAddressMap), fmt.Sprintf("Broker %d says in its advertised.listeners that it "+
 			"is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
-		if conn := v.enter(ctx, w, k, address, from); conn != nil {
+		if conn := v.connectBroker(ctx, w, k, address, from); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
-// enter connects to a broker, with TLS where that is asked for.
-func (v *Visit) enter(ctx context.Context, w *routeOut, k Kafka, address string, from source) net.Conn {
+// connectBroker connects to a broker, with TLS where that is asked for.
+func (v *Diagnosis) connectBroker(ctx context.Context, w *routeProbe, k Kafka, address string, from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
 	conn := v.connect(ctx, w, address, from)
 	if conn == nil {
 		return nil
 	}
-	return v.secure(ctx, conn, address, k.TLS, func(err error) error {
+	return v.handshake(ctx, conn, address, k.TLS, func(err error) error {
 		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
 			context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
-			return &mend{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
+			return &fixHint{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
 		return k.Explain(err)
 	})
 }
 
-// ask logs on and asks for the brokers of the cluster.
-func (v *Visit) ask(ctx context.Context, w *routeOut, k Kafka, conn net.Conn, address string) (brokers []wire.Broker) {
+func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn net.Conn,
+	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
 	broker := wire.New(conn)
-	if k.SASL != nil && !v.take("sasl "+address, func() (string, error) {
+	if k.SASL != nil && !v.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
 		_, err := wire.LogOn(ctx, host, k.SASL, broker.Ask)
 		return k.SASL.Name(), protocol(err, "sasl.jaas.config")
 	}) {
 		return nil
 	}
-	v.take("metadata "+address, func() (message string, err error) {
+	v.runStep("metadata "+address, func() (message string, err error) {
 		if brokers, err = broker.Brokers(); err != nil {
 			return "", protocol(err, "security.protocol")
 		}
@@ -127,25 +127,23 @@ func (v *Visit) ask(ctx context.Context, w *routeOut, k Kafka, conn net.Conn, ad
 
 const keySASLAuthenticate = 36
 
-// protocol names the setting of a broker's refusal.
 func protocol(err error, setting string) error {
 	var hungUp *wire.HungUp
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
-		return &mend{setting,
+		return &fixHint{setting,
 			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
-		return &mend{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
+		return &fixHint{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}
-	return &mend{setting, "", err}
+	return &fixHint{setting, "", err}
 }
 
-// advertised shows what brokers say of themselves, and what that is mapped to.
-func advertised(w *routeOut, brokers []wire.Broker) string {
+func advertised(w *routeProbe, brokers []wire.Broker) string {
 	var list []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))

@@ -50,7 +50,7 @@ func virtual(i int) string { return fmt.Sprintf("kafka-%d.virtual:9092", i) }
 
 // visit takes the way and returns the steps, with addresses by name.
 func (s *site) visit(t *testing.T) (steps []Step) {
-	v := NewVisit(func(step Step) {
+	v := NewDiagnosis(func(step Step) {
 		step.Ms = 0
 		for i, b := range s.brokers {
 			step.Step = strings.ReplaceAll(step.Step, b, fmt.Sprint("broker-", i))

@@ -20,20 +20,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is that of a plugin which takes part: without an option it answers with the names of its steps as a JSON
-// list, with option step, {"ok":…,"setting":…,"message":…} about that step.
+// command is the plugin command for its own steps: without option it returns their names as a JSON list, with option
+// step {"ok":…,"setting":…,"message":…}.
 const command = "doctor"
 
 // Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
 // service. The last steps are the plugin's own.
-func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
-	tool.Once()
+func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
+	tool.DisableRetries()
 	var c transport.Config
 	name := "settings of the service"
 	if target := tool.Target(); target != "" {
 		name = "destination " + target
 	}
-	if !v.take(name, func() (message string, err error) {
+	if !v.runStep(name, func() (message string, err error) {
 		c, err = tool.Destination(ctx)
 		return c.Scheme + "://" + net.JoinHostPort(c.Address, strconv.Itoa(c.Port)), err
 	}) {
@@ -44,20 +44,20 @@ func (v *Visit) Service(ctx context.Context, tool *check.Tool) {
 		v.record("settings of the proxy", 0, "", err)
 		return
 	}
-	if v.begin(ctx, w) {
+	if v.checkProxy(ctx, w) {
 		from := source{tool.Setting(role.Address), "Is it this host and port, and does nothing between refuse it?"}
 		if tool.Target() != "" {
 			from.setting = tool.Setting(role.Destination)
 		}
 		v.reach(ctx, w, &c, from)
 	}
-	if v.Well() {
+	if v.OK() {
 		v.plugin(ctx, tool)
 	}
 }
 
-// reach connects to the service where connections go to it and not to a proxy that reads requests.
-func (v *Visit) reach(ctx context.Context, w *routeOut, c *transport.Config, from source) {
+// reach connects to the service, unless an HTTP proxy does.
+func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if p := w.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
@@ -81,13 +81,12 @@ func (v *Visit) reach(ctx context.Context, w *routeOut, c *transport.Config, fro
 	} else if config == nil {
 		config = &tls.Config{}
 	}
-	if conn = v.secure(ctx, conn, address, config, c.Explain); conn != nil {
+	if conn = v.handshake(ctx, conn, address, config, c.Explain); conn != nil {
 		conn.Close()
 	}
 }
 
-// plugin takes the steps of the connector's plugin.
-func (v *Visit) plugin(ctx context.Context, tool *check.Tool) {
+func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		v.record("plugin", 0, "", err)
@@ -132,7 +131,7 @@ func step(ctx context.Context, tool *check.Tool, name string) (message string, e
 			if tool.Target() != "" {
 				from = tool.Setting(role.Destination)
 			}
-			return "", &mend{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
+			return "", &fixHint{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
 		}
 		return "", f
 	}
@@ -147,7 +146,7 @@ func step(ctx context.Context, tool *check.Tool, name string) (message string, e
 		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)
 	}
 	if !found.OK {
-		return "", &mend{found.Setting, "", errors.New(found.Message)}
+		return "", &fixHint{found.Setting, "", errors.New(found.Message)}
 	}
 	return found.Message, nil
 }

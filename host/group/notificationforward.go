@@ -33,7 +33,7 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	}
 	herder := c.Parts.Herder()
 	if herder == nil {
-		return nil, rest.Starting
+		return nil, rest.ErrStarting
 	}
 	result := herder.HandleNotification(ctx, h.Connector, h.Notification)
 	if !result.Found && !h.NoFurtherHops {

@@ -101,7 +101,7 @@ func New(o Options) (*Worker, error) {
 		if herder := c.Parts.Herder(); herder != nil {
 			return herder.Owned(), nil
 		}
-		return nil, rest.Starting
+		return nil, rest.ErrStarting
 	})
 	c.divideLimits(nil) // before the worker has joined it has no tasks
 	return c, nil
@@ -172,15 +172,15 @@ func isRetriable(err error) bool {
 // Seat implements [rest.Cluster].
 func (c *Worker) Seat() rest.Seat {
 	leader, leads, led := c.Leader()
-	return rest.Seat{URL: c.URL(), Leader: leader, Leads: leads, Led: led, Pending: c.Pending(),
-		Barred: AsRESTError(c.store.CheckGroup())}
+	return rest.Seat{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
+		Blocked: AsRESTError(c.store.CheckGroup())}
 }
 
 // Drain implements [rest.Cluster].
 func (c *Worker) Drain(ctx context.Context) error { return AsRESTError(c.Worker.Drain(ctx)) }
 
-// Tell implements [rest.Cluster].
-func (c *Worker) Tell(ctx context.Context, r configtopic.Record) error {
+// Publish implements [rest.Cluster].
+func (c *Worker) Publish(ctx context.Context, r configtopic.Record) error {
 	_, err := c.store.Write(ctx, r)
 	return AsRESTError(err)
 }
@@ -391,7 +391,7 @@ func (c *Worker) declared(class string) (name, of string) {
 func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
 	now, ok := c.store.SessionKey()
-	if ok && !c.session.Worn() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
+	if ok && !c.session.NeedsRotation() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
 		return nil
 	}
 	algorithm := w.Text("inter.worker.key.generation.algorithm")

@@ -214,7 +214,7 @@ func TestRegexWithoutAnswer(t *testing.T) {
 	known := map[string]bool{}
 	err = s.addMatching(p.WithTimeout(time.Millisecond), known,
 		&kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
-		{Topic: &name}}})
+			{Topic: &name}}})
 	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
 		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
 	}

@@ -71,7 +71,7 @@ func (k ChangeChecker) OriginProblems(ctx context.Context, c *config.Connector) 
 	if unknown != nil || err != nil || now.Config.Text("connector.class") != c.Text("connector.class") {
 		return nil
 	}
-	problems, err := check.Moved(now.Config, c, component, func() ([]string, error) {
+	problems, err := check.OriginChanged(now.Config, c, component, func() ([]string, error) {
 		return k.Herder.Fingerprints(ctx, c.Name)
 	})
 	if err != nil {

@@ -113,7 +113,7 @@ func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Proble
 			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
 				problems = judged // with those that were found before
 			}
-			r.silent[origin] = check.Silent(problems)
+			r.silent[origin] = check.TimedOut(problems)
 		}
 	}
 	return slices.DeleteFunc(append(problems, moved...), func(p config.Problem) bool {
@@ -166,7 +166,7 @@ func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []conf
 	r.mu.Lock()
 	r.files = s.Connectors
 	r.mu.Unlock()
-	r.Checker, r.askUntil = r.Checker.Among(s.Connectors), time.Now().Add(askTime)
+	r.Checker, r.askUntil = r.Checker.WithConnectors(s.Connectors), time.Now().Add(askTime)
 	r.silent = map[string]bool{}
 	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
 	if do == nil {

@@ -10,46 +10,45 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// open tells whether a request is answered to anybody: `/health` is for load balancers and kubelets, which ask by any
-// address and have no logon, and says nothing.
-func open(r *http.Request) bool {
+// isHealthCheck reports whether a request is answered to anybody: `/health` is for load balancers and kubelets, which
+// ask by any address and have no logon, and says nothing.
+func isHealthCheck(r *http.Request) bool {
 	path, ok := segments(r.URL.EscapedPath())
 	return ok && slices.Equal(path, []string{"health"})
 }
 
-// known refuses requests of those who are no users.
-func known(next http.Handler, u *users) http.Handler {
+func requireUser(next http.Handler, u *users) http.Handler {
 	if u == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if open(r) || u.allowed(r) {
+		if isHealthCheck(r) || u.allowed(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="culvert", charset="UTF-8"`)
-		refuse(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
+		writeError(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
 	})
 }
 
-// reading refuses what changes something, where REST is only for reading, or the request is.
-func reading(next http.Handler, only bool) http.Handler {
+// rejectChanges refuses what changes something, where REST is only for reading, or the request is.
+func rejectChanges(next http.Handler, only bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		why := Restricted(r.Context())
+		why := ReadOnlyReason(r.Context())
 		if only {
 			why = "REST is for reading alone (rest.read.only=true)"
 		}
-		if why != "" && changing(r) {
-			refuse(w, http.StatusForbidden, why)
+		if why != "" && isChange(r) {
+			writeError(w, http.StatusForbidden, why)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// crossing lets pages of named origins read answers, and change things with the methods that are named (CORS). No
+// allowOrigins lets pages of named origins read answers, and change things with the methods that are named (CORS). No
 // origin, no leave. Credentials are never asked for: a page has to have its own.
-func crossing(next http.Handler, origins, methods []string) http.Handler {
+func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	if len(origins) == 0 {
 		return next
 	}
@@ -71,13 +70,11 @@ func crossing(next http.Handler, origins, methods []string) http.Handler {
 	})
 }
 
-// fromOneOf tells whether a request comes from a page of one of the origins.
 func fromOneOf(origins []string, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin))
 }
 
-// header is a header that is put to each answer.
 type header struct{ action, name, value string }
 
 // parseHeaders reads response.http.headers.config: `ACTION NAME: VALUE`, several separated by commas, those with
@@ -110,7 +107,6 @@ func parseHeaders(text string) (headers []header, err error) {
 	return headers, nil
 }
 
-// quotedList cuts a text at the commas that stand in no quotes, and takes the quotes off.
 func quotedList(text string) (list []string) {
 	var b strings.Builder
 	quoted := false
@@ -134,8 +130,7 @@ func quotedList(text string) (list []string) {
 	return list
 }
 
-// headed puts headers to each answer.
-func headed(next http.Handler, headers []header) http.Handler {
+func addHeaders(next http.Handler, headers []header) http.Handler {
 	if len(headers) == 0 {
 		return next
 	}

@@ -126,8 +126,8 @@ func TestUsers(t *testing.T) {
 			if a.StatusCode != want {
 				t.Errorf("%q %s: expected %d, found %d", logon, path, want, a.StatusCode)
 			}
-			if told := a.Header.Get("WWW-Authenticate"); (told != "") != (want == 401) {
-				t.Errorf("%q %s: WWW-Authenticate is %q", logon, path, told)
+			if challenge := a.Header.Get("WWW-Authenticate"); (challenge != "") != (want == 401) {
+				t.Errorf("%q %s: WWW-Authenticate is %q", logon, path, challenge)
 			}
 		}
 	}
@@ -189,10 +189,10 @@ func TestCostOfUnknownUsers(t *testing.T) {
 		found := map[int]bool{}
 		for n := range 100 {
 			name := "carl" + strconv.Itoa(n)
-			hash, there := u.compared(name)
+			hash, exists := u.compared(name)
 			again, _ := u.compared(name)
 			cost, err := bcrypt.Cost(hash)
-			if there || err != nil || !bytes.Equal(hash, again) {
+			if exists || err != nil || !bytes.Equal(hash, again) {
 				t.Errorf("%s: found %s, %s (%v)", name, hash, again, err)
 			}
 			found[cost] = true
@@ -272,8 +272,8 @@ func TestAdminListeners(t *testing.T) {
 		main, admin, elsewere int
 	}{
 		"not given": {Options{}, 200, 0, 0},
-		"empty":     {Options{Apart: true}, 404, 0, 0},
-		"own":       {Options{Apart: true, Admin: []string{"http://127.0.0.1:0"}}, 404, 200, 404},
+		"empty":     {Options{SeparateAdmin: true}, 404, 0, 0},
+		"own":       {Options{SeparateAdmin: true, Admin: []string{"http://127.0.0.1:0"}}, 404, 200, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
@@ -351,7 +351,8 @@ func TestAnswersAreNotStored(t *testing.T) {
 	url := listening(t, Options{}).URLs()[0]
 	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/connectors"}, {"GET", "/connectors/a/config"},
 		{"GET", "/connectors?expand=info"}, {"PUT", "/connector-plugins/X/config/validate"},
-		{"GET", "/culvert/log?limit=x"}, {"GET", "/culvert/connectors/a/samples"}, {"GET", "/culvert/connectors/a/errors"},
+		{"GET", "/culvert/log?limit=x"}, {"GET", "/culvert/connectors/a/samples"},
+		{"GET", "/culvert/connectors/a/errors"},
 		{"GET", "/nothing"}, {"OPTIONS", "/connectors"}, {"GET", "/a//b"}} {
 		a := fetched(t, http.DefaultClient, c[0], url+c[1], "")
 		if found := a.Header.Values("Cache-Control"); len(found) != 1 || found[0] != "no-store" {
@@ -389,8 +390,9 @@ func TestListenersWithTLS(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store":      {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"missing file":  {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "listeners.https.ssl.keystore.location"},
+		"no store": {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
+		"missing file": {"ssl.keystore.location", filepath.Join(dir, "x.pem"),
+			"listeners.https.ssl.keystore.location"},
 		"client's word": {"ssl.client.auth", "maybe", "expected none, requested or required"},
 		"unknown":       {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
 		"version":       {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},

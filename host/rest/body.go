@@ -23,66 +23,65 @@ const (
 	bodyTimeout = 30 * time.Second
 )
 
-// body reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
-// [exchange.misshapen] says. As with Kafka Connect, one whose type is not named is refused, and a byte order mark is
+// readJSON reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
+// [request.failShape] says. As with Kafka Connect, one whose type is not named is refused, and a byte order mark is
 // passed over. Routes that Kafka Connect does not have refuse members that nobody knows: "letter" in the place of
 // "letters" would have all dead letters replayed.
-func (x *exchange) body(into any) bool {
-	if x.r.Header.Get("Content-Type") == "" && x.r.ContentLength != 0 {
-		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
+func (req *request) readJSON(into any) bool {
+	if req.r.Header.Get("Content-Type") == "" && req.r.ContentLength != 0 {
+		req.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
 		return false
 	}
-	data, ok := x.content(bodyBytes)
+	data, ok := req.readBody(bodyBytes)
 	switch {
 	case !ok:
 		return false
 	case len(data) == 0:
-		x.misshapen("expected a JSON object, found nothing")
+		req.failShape("expected a JSON object, found nothing")
 		return false
 	case !utf8.Valid(data): // decoding would put another character into its place
-		x.misshapen("expected a JSON object in UTF-8, found bytes that are none")
+		req.failShape("expected a JSON object in UTF-8, found bytes that are none")
 		return false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	err := json.Unmarshal(data, into)
-	if err == nil && x.route.isOwn() {
-		err = strictly(data, into)
+	if err == nil && req.route.isOwn() {
+		err = decodeStrict(data, into)
 	}
 	if err != nil {
-		x.misshapen("expected a JSON object: " + err.Error())
+		req.failShape("expected a JSON object: " + err.Error())
 	}
 	return err == nil
 }
 
-// misshapen answers a body of another shape than the route takes: with 500 where Kafka Connect does, since tools know
-// it so, else with 400.
-func (x *exchange) misshapen(why string) {
+// failShape rejects a body with the wrong shape: with 500 where Kafka Connect does, since tools expect it, else with
+// 400.
+func (req *request) failShape(why string) {
 	status := http.StatusInternalServerError
-	if x.route.isOwn() {
+	if req.route.isOwn() {
 		status = http.StatusBadRequest
 	}
-	x.fail(status, why)
+	req.fail(status, why)
 }
 
-// content reads what was sent, at most so many bytes; where it cannot be read it has answered. It is called once.
-func (x *exchange) content(most int64) (data []byte, ok bool) {
-	data, release, ok := received(x.bodies, x.w, x.r, most, x.fail)
-	x.releases = append(x.releases, release)
+// readBody reads the body. If that fails, it has answered. It must be called once.
+func (req *request) readBody(maximum int64) (data []byte, ok bool) {
+	data, release, ok := readAll(req.bodies, req.w, req.r, maximum, req.fail)
+	req.releases = append(req.releases, release)
 	return data, ok
 }
 
-// received reads what was sent, at most so many bytes. release gives back their room and is to be called once. Where
-// they cannot be read, answer has been called, and ok is false.
-func received(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, most int64,
+// readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
+func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
-	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, most), maxBodies)
+	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBodies)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, inbound.ErrFull):
 		w.Header().Set("Retry-After", "10")
 		inbound.Early(w, r, func() { answer(http.StatusServiceUnavailable, err.Error()) })
 	case errors.As(err, &tooLarge):
-		answer(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", most))
+		answer(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maximum))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		answer(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
 	case err != nil:
@@ -98,7 +97,7 @@ func received(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, mo
 const NullValue = "Null value can not be supplied as the configuration value."
 
 // UnmarshalJSON reads settings: numbers and booleans count as their text, null is kept apart.
-func (g *Given) UnmarshalJSON(data []byte) error {
+func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return err
@@ -123,24 +122,22 @@ func (g *Given) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// whole tells whether there is a configuration; else it has answered.
-func (x *exchange) whole(g Given) bool {
+// requireSettings reports whether the request has a configuration. If not, it has answered.
+func (req *request) requireSettings(g ConfigRequest) bool {
 	if g.Settings == nil {
-		x.misshapen("expected a configuration as a JSON object, found null or nothing")
+		req.failShape("expected a configuration as a JSON object, found null or nothing")
 	}
 	return g.Settings != nil
 }
 
-// strictly reads an object all of whose members are known.
-func strictly(data []byte, into any) error {
+func decodeStrict(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	return d.Decode(into)
 }
 
-// limited returns a context for a request that ends after the time that its route may take, or with the answer.
-func (x *exchange) limited() context.Context {
-	ctx, cancel := context.WithTimeout(x.r.Context(), cmp.Or(x.route.within, changeTimeout))
-	x.releases = append(x.releases, cancel)
+func (req *request) timeoutContext() context.Context {
+	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.within, changeTimeout))
+	req.releases = append(req.releases, cancel)
 	return ctx
 }

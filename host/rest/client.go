@@ -91,7 +91,6 @@ func (l Local) RoundTrip(r *http.Request) (*http.Response, error) {
 		Header: w.header, Body: io.NopCloser(&w.body), Request: r, ProtoMajor: 1, ProtoMinor: 1}, nil
 }
 
-// localAnswer is a response writer in memory.
 type localAnswer struct {
 	header http.Header
 	status int

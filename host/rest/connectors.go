@@ -15,48 +15,48 @@ import (
 )
 
 // metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
-func (x *exchange) metrics() {
-	promhttp.HandlerFor(x.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(x.w, x.r)
+func (req *request) metrics() {
+	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(req.w, req.r)
 }
 
-func (x *exchange) root() { x.answer(http.StatusOK, x.worker.Now().Root) }
+func (req *request) root() { req.answer(http.StatusOK, req.worker.Now().Root) }
 
 type health struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 }
 
-func (x *exchange) health() {
-	ctx, cancel := context.WithTimeout(x.r.Context(), healthTimeout)
+func (req *request) health() {
+	ctx, cancel := context.WithTimeout(req.r.Context(), healthTimeout)
 	defer cancel()
-	err := x.worker.Ready(ctx)
+	err := req.worker.Ready(ctx)
 	switch {
 	case err == nil:
-		x.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
+		req.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
 	case ctx.Err() != nil:
-		x.answer(http.StatusInternalServerError, health{"unhealthy",
+		req.answer(http.StatusInternalServerError, health{"unhealthy",
 			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
 	default:
-		x.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
+		req.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
 	}
 }
 
-func (x *exchange) connectors() {
-	herder := x.herder()
+func (req *request) connectors() {
+	herder := req.herder()
 	names := herder.Names()
-	expand := x.asked("expand")
+	expand := req.queryValues("expand")
 	if expand == nil {
-		x.answer(http.StatusOK, append([]string{}, names...))
+		req.answer(http.StatusOK, append([]string{}, names...))
 		return
 	}
 	all := map[string]map[string]any{}
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // each counts once, however often it is asked for
-	var others *motions
+	var others *groupMetrics
 	if slices.Contains(expand, "motion") {
 		var err error
-		if others, err = x.motions(); err != nil {
-			x.failed(err)
+		if others, err = req.groupMetrics(); err != nil {
+			req.failErr(err)
 			return
 		}
 	}
@@ -66,11 +66,11 @@ func (x *exchange) connectors() {
 		for _, e := range expand {
 			switch e {
 			case "info":
-				expanded[e], err = x.info(name)
+				expanded[e], err = req.info(name)
 			case "status":
 				expanded[e], err = herder.Status(name)
 			case "motion":
-				expanded[e], err = others.of(herder, name)
+				expanded[e], err = others.connectorMetrics(herder, name)
 			}
 			unknown = errors.Join(unknown, err)
 		}
@@ -78,79 +78,78 @@ func (x *exchange) connectors() {
 			all[name] = expanded
 		}
 	}
-	x.answer(http.StatusOK, all)
+	req.answer(http.StatusOK, all)
 }
 
-// info is what is shown of a connector.
-func (x *exchange) info(name string) (connect.Info, error) {
-	info, err := x.herder().Info(name)
-	info.Config = x.shown(info.Config)
+func (req *request) info(name string) (connect.Info, error) {
+	info, err := req.herder().Info(name)
+	info.Config = req.shown(info.Config)
 	return info, err
 }
 
-func (x *exchange) connector() { x.reply(x.info(x.name())) }
+func (req *request) connector() { req.reply(req.info(req.name())) }
 
 // config answers with the version of what is shown: one that was stored meanwhile is another one.
-func (x *exchange) config() {
-	withText := x.wantsText()
-	text, version, err := x.worker.Source(x.name(), withText)
+func (req *request) config() {
+	withText := req.wantsText()
+	text, version, err := req.worker.Source(req.name(), withText)
 	var info connect.Info
 	if err == nil {
-		info, err = x.herder().Info(x.name())
+		info, err = req.herder().Info(req.name())
 	}
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	x.tagged(version)
+	req.setETag(version)
 	if withText {
 		if text == nil {
 			text = []byte(config.PropertiesText(info.Config))
 		}
-		x.sendAs(propertiesType+";charset=utf-8", http.StatusOK,
-			[]byte(config.MaskedText(string(text), x.worker.Passwords())))
+		req.sendAs(propertiesType+";charset=utf-8", http.StatusOK,
+			[]byte(config.MaskedText(string(text), req.worker.Passwords())))
 		return
 	}
-	x.answer(http.StatusOK, x.shown(info.Config))
+	req.answer(http.StatusOK, req.shown(info.Config))
 }
 
-func (x *exchange) status() {
-	status, err := x.herder().Status(x.name())
+func (req *request) status() {
+	status, err := req.herder().Status(req.name())
 	if err != nil {
-		x.fail(http.StatusNotFound, "No status found for connector "+x.name())
+		req.fail(http.StatusNotFound, "No status found for connector "+req.name())
 		return
 	}
-	x.answer(http.StatusOK, status)
+	req.answer(http.StatusOK, status)
 }
 
-func (x *exchange) tasks() {
-	tasks, err := x.herder().Tasks(x.name())
+func (req *request) tasks() {
+	tasks, err := req.herder().Tasks(req.name())
 	for i := range tasks {
-		tasks[i].Config = x.shown(tasks[i].Config)
+		tasks[i].Config = req.shown(tasks[i].Config)
 	}
-	x.reply(append([]connect.TaskInfo{}, tasks...), err)
+	req.reply(append([]connect.TaskInfo{}, tasks...), err)
 }
 
-func (x *exchange) taskStatus() {
-	n, ok := x.task()
+func (req *request) taskStatus() {
+	n, ok := req.task()
 	if !ok {
 		return
 	}
-	status, _ := x.herder().Status(x.name())
+	status, _ := req.herder().Status(req.name())
 	for _, task := range status.Tasks {
 		if task.ID == n {
-			x.answer(http.StatusOK, task)
+			req.answer(http.StatusOK, task)
 			return
 		}
 	}
-	x.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", x.name(), n))
+	req.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", req.name(), n))
 }
 
 // plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
-func (x *exchange) plugins() {
+func (req *request) plugins() {
 	only := true
-	if given := x.first("connectorsOnly"); given != "" {
-		only = strings.EqualFold(given, "true")
+	if text := req.queryValue("connectorsOnly"); text != "" {
+		only = strings.EqualFold(text, "true")
 	}
-	x.answer(http.StatusOK, append([]connect.Plugin{}, x.herder().Plugins(only)...))
+	req.answer(http.StatusOK, append([]connect.Plugin{}, req.herder().Plugins(only)...))
 }

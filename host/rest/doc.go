@@ -1,27 +1,32 @@
-// Package rest answers Kafka Connect's REST API, and below /culvert/ what Kafka Connect has no resources for. Statuses,
-// bodies and error texts are those that a real worker was recorded to give, because tools depend on them.
+// Package rest serves Kafka Connect's REST API, and below /culvert/ what Kafka Connect has no resources for. Statuses,
+// bodies and error texts are those recorded from a real Kafka Connect worker, because tools depend on them.
 //
-// Where to look:
+// A [Server] accepts connections for a [Worker]. A request passes the access checks, is matched to its row in the table
+// of routes, and is answered by a method of request, on this worker or on the target in its group.
 //
-//   - routes.go: the table of all routes, which is the only place that names one. A new route is a row there and a
-//     method of exchange. route.go: what a row says. openapi.go: the document made of it.
-//   - server.go: listeners; options.go: their settings; worker.go: what a worker is for this package. handler.go: from
-//     a request to its row. exchange.go: one request and the forms of answers; body.go: what is sent.
+// Files:
+//
+//   - routes.go: the table of all routes. A new route is a row there and a method of request. route.go: what a row
+//     contains. openapi.go: the document generated from it.
+//   - server.go: listeners; options.go: their settings; worker.go: the interface to the worker. handler.go: from a
+//     request to its route. request.go: one request and its responses; body.go: reading bodies.
 //   - connectors.go: what is shown of connectors. listing.go: all of them, by urgency. flow.go: where a connector's
-//     time goes. origins.go: what is used of services.
-//   - comparison.go: configurations as text, their versions, and what storing one would mean.
-//   - change.go, validate.go, steer.go, offsets.go, loggers.go: routes of Kafka Connect's.
-//   - samples.go: records before and after each transform, and commands of plugins; sampling.go: types of their
-//     answers.
-//   - culvert.go, operate.go, letters.go, log.go: plugins and the folder of connectors, what operators do, dead
-//     letters, the last lines of the log.
-//   - guard.go, others.go: which Host a request may name. access.go, users.go, changes.go, tls.go: who may ask and
-//     change, and what the log says of changes.
-//   - pages.go: where the console is found. client.go: the client that the console and commands use.
-//   - forward.go: which worker of a cluster answers, and how another one is asked. signed.go: what workers ask of each
-//     other.
+//     time goes. origins.go: use of services.
+//   - diff.go: configurations as text, their versions, and the effect of storing one.
+//   - configs.go, validate.go, targetstate.go, offsets.go, loggers.go: routes of Kafka Connect.
+//   - samples.go: records before and after each transform, and commands of plugins; sampling.go: their types.
+//   - plugins.go, lockouts.go, deadletters.go, log.go: plugins and the connector folder, refused logons, dead letters,
+//     the last log lines.
+//   - hosts.go, hostguard.go: which Host a request may name. access.go, users.go, changelog.go, tls.go: who may read
 //
-// Invariants: a request is answered once, in the form that Kafka Connect has for it. What config providers gave is
-// struck out of every text. A request whose Host may be that of a page in a browser sees no passwords and changes
-// nothing. Users and workers ask for different things: no header makes a user's request one of a worker.
+// and
+//
+//	  change, and what is logged of changes.
+//	- pages.go: where the console is mounted. client.go: the client that the console and commands use.
+//	- forward.go: which worker of a group answers, and forwarding to it. fanout.go: asking all workers. session.go:
+//	  signed calls between workers.
+//
+// Invariants: a request is answered once, in Kafka Connect's form. Values from config providers are redacted in every
+// text. A request whose Host may be that of a page in a browser sees no passwords and changes nothing. Calls of users
+// and of workers are different: no header turns a user's request into a worker's.
 package rest

@@ -25,7 +25,7 @@ func ExampleListen() {
 	defer server.Close()
 	// A worker that answers what is asked of it here, as that of a host answers everything; it has no secrets.
 	server.Serve(rest.Worker{Now: func() rest.Parts { return rest.Parts{Herder: herder{}} },
-		Strike: func(text string) string { return text }})
+		Redact: func(text string) string { return text }})
 
 	answer, err := http.Get(server.URLs()[0] + "/connectors")
 	if err != nil {

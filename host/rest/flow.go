@@ -42,7 +42,6 @@ type StageTime struct {
 	Calls int64   `json:"calls"`
 }
 
-// add takes the figures of other tasks of the connector.
 func (f *Flow) add(other Flow) {
 	if other.Tasks == 0 {
 		return
@@ -66,7 +65,6 @@ func (f *Flow) add(other Flow) {
 var stages = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
 	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
 
-// flowOf is that of a worker's own tasks.
 func flowOf(figures connect.Metrics) Flow {
 	f := Flow{Name: figures.Name, Type: figures.Type, Stages: []StageTime{}}
 	for _, name := range stages[f.Type] {
@@ -85,19 +83,19 @@ func flowOf(figures connect.Metrics) Flow {
 	return f
 }
 
-func (x *exchange) flow() {
-	figures, err := x.herder().ConnectorMetrics(x.name())
-	var parts []part
+func (req *request) flow() {
+	figures, err := req.herder().ConnectorMetrics(req.name())
+	var parts []workerAnswer
 	if err == nil {
-		parts, err = x.parts("", http.StatusOK)
+		parts, err = req.askWorkers("", http.StatusOK)
 	}
 	f := flowOf(figures)
-	f.Silent = gathered(parts, func(_ string, other Flow) { f.add(other) })
-	x.reply(f, err)
+	f.Silent = mergeAnswers(parts, func(_ string, other Flow) { f.add(other) })
+	req.reply(f, err)
 }
 
-// gathered takes what other workers have answered, and says which of them have not, with the reason.
-func gathered[T any](parts []part, take func(worker string, said T)) (silent []string) {
+// mergeAnswers takes what other workers have answered, and says which of them have not, with the reason.
+func mergeAnswers[T any](parts []workerAnswer, merge func(worker string, said T)) (silent []string) {
 	for _, p := range parts {
 		var one T
 		switch {
@@ -106,7 +104,7 @@ func gathered[T any](parts []part, take func(worker string, said T)) (silent []s
 		case json.Unmarshal(p.body, &one) != nil:
 			silent = append(silent, "worker "+p.worker+": expected an answer of this route, found another")
 		default:
-			take(p.worker, one)
+			merge(p.worker, one)
 		}
 	}
 	slices.Sort(silent)

@@ -47,8 +47,8 @@ type seat struct {
 func (s *seat) Seat() Seat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Seat{URL: s.own, Leader: s.leads, Leads: s.leads != "" && s.leads == s.own, Led: s.leads != "",
-		Pending: s.pending, Barred: s.barred}
+	return Seat{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own, LeaderKnown: s.leads != "",
+		Pending: s.pending, Blocked: s.barred}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -57,11 +57,11 @@ func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
 	if task >= 0 {
 		connector = fmt.Sprintf("%s/%d", connector, task)
 	}
-	url, there := s.owns[connector]
-	return url, !there || url == s.own && url != "", url != ""
+	url, exists := s.owns[connector]
+	return url, !exists || url == s.own && url != "", url != ""
 }
 
-func (s *seat) Tell(_ context.Context, r configtopic.Record) error {
+func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
@@ -76,7 +76,7 @@ func (s *seat) Overview() (o Group, ok bool) {
 			url = m.WorkerID
 		}
 	}
-	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, now.Leads
+	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, now.IsLeader
 }
 
 func (s *seat) Drain(context.Context) error {
@@ -108,8 +108,8 @@ type namesake struct {
 func (n *namesake) worker() Worker {
 	n.parts.Once = true
 	w, said := n.with(n), &Refusal{http.StatusGone, n.name}
-	w.Write = func(context.Context, string, Given) (Written, error) { return Written{}, said }
-	w.Compare = func(context.Context, string, Given, bool) (Comparison, error) { return Comparison{}, said }
+	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, said }
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, said }
 	w.Delete = func(context.Context, string) error { return said }
 	return w
 }
@@ -136,13 +136,13 @@ type trio struct {
 func grouped(t *testing.T, workers []Worker, within time.Duration,
 	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
 	t.Helper()
-	peers, err := newPeers(nil, slog.New(slog.DiscardHandler))
+	peers, err := newWorkerClient(nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	var members []GroupMember
 	for n, worker := range workers {
 		s := &seat{}
-		h := serving{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
-			cluster: s, peers: peers, within: within}.handler(func(string) bool { return true })
+		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
+			cluster: s, workerClient: peers, startTimeout: within}.handler(func(string) bool { return true })
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !before(w, r, n) {
 				h.ServeHTTP(w, r)
@@ -270,18 +270,20 @@ func TestAdvertisedHostIsAnswered(t *testing.T) {
 // since a rebalance is expected, it is refused after a time.
 func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 	all := newTrio(t)
-	paths := map[answerer][]string{anyone: {"0"}, leader: {"0", "1:true"},
-		owner: {"0", "1:true", "2:false"}, restarter: {"0", "1:true", "2:false"}, sampler: {"0", "1:true", "2:false"},
-		gatherer: {"0", "1:true"}}
+	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
+		owner: {"0", "1:true", "2:false"}, restartTarget: {"0", "1:true", "2:false"},
+		firstTaskOwner: {"0", "1:true", "2:false"},
+		fanOut:         {"0", "1:true"}}
 	compared := 0
 	for _, r := range routes {
-		if r.serve == nil || r.by == anyone || r.by == named || r.by == gatherer && r.path == "/connectors" ||
+		if r.serve == nil || r.target == local || r.target == namedWorker || r.target == fanOut &&
+			r.path == "/connectors" ||
 			r.path == "/culvert/cluster" { // which the double's worker does not answer
 			continue
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
 			"{command}", "peek").Replace(r.path)
-		path := paths[r.by]
+		path := paths[r.target]
 		status, body, found := all.asked(t, r.method, target)
 		assert.Equal(t, path, found, r.method, target)
 		if status == 409 || status == 503 {
@@ -291,8 +293,8 @@ func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
 		all.seats[0].set(func(s *seat) { s.pending = true })
 		status, body, _ = all.asked(t, r.method, target)
 		all.seats[0].set(func(s *seat) { s.pending = false })
-		switch r.by {
-		case leader, gatherer:
+		switch r.target {
+		case leader, fanOut:
 			assert.Equal(t, answered, status, r.method, target)
 		default:
 			assert.Equal(t, `503 {"error_code":503,"message":"Cannot complete request momentarily due to stale `+
@@ -394,7 +396,7 @@ func TestWithoutALeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		own := &seat{own: "http://a:1", pending: true}
-		handler := serving{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
+		handler := common{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
 			cluster: own}.handler(
 			func(string) bool { return true })
 		ask := func(method, target string) *httptest.ResponseRecorder {
@@ -504,7 +506,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	away.Close()
-	gone := "http://" + away.Addr().String()
+	unreachable := "http://" + away.Addr().String()
 	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch name := strings.Split(r.URL.Path, "/")[2]; name {
 		case "elsewhere":
@@ -529,13 +531,13 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		status int
 		want   string
 	}{
-		"away":      {gone, 500, "IO Error trying to forward REST request: "},
+		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
 		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
 		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
 		"chunked":   {odd.URL, 500, "expected an answer that states its length from "},
 		"ftp": {"ftp://example.com", 500,
 			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
-		"path":         {gone + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
 		"unauthorized": {odd.URL, 401, ""},
@@ -626,7 +628,7 @@ func TestForwardingTakesItsTime(t *testing.T) {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			})}
-			h := serving{worker: new(standIn).worker(), bodies: new(inbound.Bodies), peers: peers,
+			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
 				cluster: &seat{own: "http://a:1",
 					leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(
 				string) bool {
@@ -715,7 +717,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 			follows.set(func(s *seat) { s.own, s.leads = own, at })
 			client := &http.Client{}
 			if strings.HasPrefix(own, "https") {
-				peers, err := newPeers(asks, log)
+				peers, err := newWorkerClient(asks, log)
 				require.NoError(t, err)
 				client = peers
 			}

@@ -16,12 +16,12 @@ import (
 
 // Listing is a page of GET /culvert/connectors: connectors in the order of urgency, failed ones first, then by name.
 type Listing struct {
-	// Counts are how many of the connectors that the search leaves are in each state of [Listed.State]; Total is their
-	// sum.
+	// Counts are how many of the connectors that the search leaves are in each state of [ConnectorSummary.State]; Total
+	// is their sum.
 	Counts map[string]int `json:"counts"`
 	Total  int            `json:"total"`
 	// Connectors are at most ?limit= of those in ?state= that follow ?after=.
-	Connectors []Listed `json:"connectors"`
+	Connectors []ConnectorSummary `json:"connectors"`
 	// Next is what ?after= takes for the page after this one; "" where this is the last one. It is a place in the
 	// order, STATE/NAME: a connector that keeps its state comes on exactly one page, whatever others do and also where
 	// the one of the place has gone; one that changes its state between two pages comes twice, once, or on none.
@@ -30,8 +30,8 @@ type Listing struct {
 	Silent []string `json:"silent,omitempty"`
 }
 
-// Listed is a connector in one line.
-type Listed struct {
+// ConnectorSummary is a connector in one line.
+type ConnectorSummary struct {
 	Name  string `json:"name"`
 	Type  string `json:"type"`
 	Class string `json:"class"`
@@ -61,66 +61,64 @@ const (
 	maxListed   = 1000
 )
 
-// listingAsked is what of the connectors is asked for.
-type listingAsked struct {
+type listingQuery struct {
 	state, search string
 	limit         int
-	// place and name are where the page before ended; -1 for the first page.
-	place int
-	name  string
+	// severity and name are where the page before ended; -1 for the first page.
+	severity int
+	name     string
 }
 
-// asksListing reads it; the error is a [Refusal].
-func (x *exchange) asksListing() (asked listingAsked, err error) {
-	limit, err := x.count("limit", usualListed, 1, maxListed)
+func (req *request) parseListingQuery() (query listingQuery, err error) {
+	limit, err := req.queryNumber("limit", usualListed, 1, maxListed)
 	if err != nil {
-		return asked, err
+		return query, err
 	}
-	after := x.first("after")
-	asked = listingAsked{x.first("state"), strings.ToLower(x.first("search")), int(limit), -1, ""}
+	after := req.queryValue("after")
+	query = listingQuery{req.queryValue("state"), strings.ToLower(req.queryValue("search")), int(limit), -1, ""}
 	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
-	if asked.state != "" && !known(asked.state) {
-		return asked, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
-			strings.Join(connect.Conditions, ", "), shown.Within(asked.state, 100))}
+	if query.state != "" && !known(query.state) {
+		return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
+			strings.Join(connect.Conditions, ", "), shown.Within(query.state, 100))}
 	}
 	if after != "" {
 		state, name, is := strings.Cut(after, "/")
 		if !is || !known(state) {
-			return asked, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
+			return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
 				"has it as next, found %q", shown.Within(after, 100))}
 		}
-		asked.place, asked.name = connect.Severity(state), name
+		query.severity, query.name = connect.Severity(state), name
 	}
-	return asked, nil
+	return query, nil
 }
 
-func (x *exchange) listing() {
-	asked, err := x.asksListing()
-	var parts []part
+func (req *request) listing() {
+	query, err := req.parseListingQuery()
+	var parts []workerAnswer
 	if err == nil {
-		parts, err = x.parts("", http.StatusOK)
+		parts, err = req.askWorkers("", http.StatusOK)
 	}
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	said := map[string]map[string]Listed{} // by worker and connector
-	silent := gathered(parts, func(worker string, l Listing) {
-		said[worker] = map[string]Listed{}
+	byWorker := map[string]map[string]ConnectorSummary{} // by worker and connector
+	silent := mergeAnswers(parts, func(worker string, l Listing) {
+		byWorker[worker] = map[string]ConnectorSummary{}
 		for _, one := range l.Connectors {
-			said[worker][one.Name] = one
+			byWorker[worker][one.Name] = one
 		}
 	})
-	own, all := x.flag("own"), []Listed{}
-	for _, c := range x.herder().Summaries() {
-		if one, some := x.listed(&c, said, own); some {
+	own, all := req.queryBool("own"), []ConnectorSummary{}
+	for _, c := range req.herder().Summaries() {
+		if one, some := req.summary(&c, byWorker, own); some {
 			all = append(all, one)
 		}
 	}
 	page := Listing{Connectors: all}
 	var letters map[string]int64
 	if !own { // the leader sorts and cuts
-		page, letters = asked.page(all), x.herder().DeadLetterCounts(x.r.Context())
+		page, letters = query.page(all), req.herder().DeadLetterCounts(req.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]
@@ -129,13 +127,14 @@ func (x *exchange) listing() {
 		}
 	}
 	page.Silent = silent
-	x.answerUnlessKnown(page)
+	req.answerWithETag(page)
 }
 
-// listed is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
+// summary is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
 // other workers know better, of the tasks that they run.
-func (x *exchange) listed(c *connect.Summary, said map[string]map[string]Listed, own bool) (l Listed, some bool) {
-	l = Listed{Name: c.Name, Type: c.Type, Class: c.Class}
+func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]ConnectorSummary,
+	own bool) (l ConnectorSummary, some bool) {
+	l = ConnectorSummary{Name: c.Name, Type: c.Type, Class: c.Class}
 	for i := range c.Components {
 		p := &c.Components[i]
 		if own && !p.Local {
@@ -148,20 +147,20 @@ func (x *exchange) listed(c *connect.Summary, said map[string]map[string]Listed,
 				l.Failed++
 			}
 		}
-		if _, better := said[p.WorkerID][c.Name]; better && !p.Local {
+		if _, better := byWorker[p.WorkerID][c.Name]; better && !p.Local {
 			continue
 		}
-		line := Listed{State: p.Condition, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.RowsPerSecond,
+		line := ConnectorSummary{State: p.Condition, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.RowsPerSecond,
 			Refused: p.Rejected}
 		if !p.Since.IsZero() {
 			since := p.Since.UTC().Truncate(time.Second)
 			line.Since = &since
 		}
-		l.join(line)
+		l.merge(line)
 	}
-	for _, worker := range slices.Sorted(maps.Keys(said)) { // in one order, for the ETag
-		if other, there := said[worker][c.Name]; there {
-			l.join(other)
+	for _, worker := range slices.Sorted(maps.Keys(byWorker)) { // in one order, for the ETag
+		if other, exists := byWorker[worker][c.Name]; exists {
+			l.merge(other)
 		}
 	}
 	if l.Tasks == 0 && l.State == "idle" && !own {
@@ -171,10 +170,10 @@ func (x *exchange) listed(c *connect.Summary, said map[string]map[string]Listed,
 	return l, some
 }
 
-// join takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one counts
-// that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the part that
-// counts has none: a refused configuration is said, whatever the tasks do.
-func (l *Listed) join(other Listed) {
+// merge takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one
+// counts that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the
+// part that counts has none: a refused configuration is said, whatever the tasks do.
+func (l *ConnectorSummary) merge(other ConnectorSummary) {
 	before := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
 	if before == 0 && other.Since != nil &&
 		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == "idle")) {
@@ -190,8 +189,8 @@ func (l *Listed) join(other Listed) {
 	l.Refused += other.Refused
 }
 
-// advices say what is to be done about a failure, by its kind. NAME stands for the connector.
-var advices = map[string]string{
+// adviceByKind has what to do about a failure, by its kind. NAME is replaced by the connector.
+var adviceByKind = map[string]string{
 	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
 	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",
 	"forbidden": "Give the user its authorization at the service, then run culvert connectors restart NAME " +
@@ -208,7 +207,6 @@ var advices = map[string]string{
 	"":      "See the worker's log, or run culvert doctor with the connector's file.",
 }
 
-// advice is a sentence on what is to be done about a part.
 func advice(name string, p *connect.ComponentStatus) string {
 	switch {
 	case !p.RestartsAt.IsZero():
@@ -218,32 +216,31 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Condition == "failed" || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(advices[p.Kind], advices[""]), "NAME", shown.Line(shown.Word(name)))
+		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.Word(name)))
 	}
 	return ""
 }
 
-// page is the page that is asked for.
-func (asked *listingAsked) page(all []Listed) Listing {
-	page := Listing{Counts: map[string]int{}, Connectors: []Listed{}}
-	has := func(text string) bool { return strings.Contains(strings.ToLower(text), asked.search) }
+func (query *listingQuery) page(all []ConnectorSummary) Listing {
+	page := Listing{Counts: map[string]int{}, Connectors: []ConnectorSummary{}}
+	has := func(text string) bool { return strings.Contains(strings.ToLower(text), query.search) }
 	for _, l := range all {
-		if asked.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {
+		if query.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {
 			continue
 		}
 		page.Counts[l.State]++
 		page.Total++
-		at := cmp.Or(cmp.Compare(connect.Severity(l.State), asked.place), cmp.Compare(l.Name, asked.name))
-		if at > 0 && (asked.state == "" || asked.state == l.State) {
+		at := cmp.Or(cmp.Compare(connect.Severity(l.State), query.severity), cmp.Compare(l.Name, query.name))
+		if at > 0 && (query.state == "" || query.state == l.State) {
 			page.Connectors = append(page.Connectors, l)
 		}
 	}
-	slices.SortFunc(page.Connectors, func(a, b Listed) int {
+	slices.SortFunc(page.Connectors, func(a, b ConnectorSummary) int {
 		return cmp.Or(cmp.Compare(connect.Severity(a.State), connect.Severity(b.State)), cmp.Compare(a.Name, b.Name))
 	})
-	if len(page.Connectors) > asked.limit {
-		page.Connectors = page.Connectors[:asked.limit]
-		last := page.Connectors[asked.limit-1]
+	if len(page.Connectors) > query.limit {
+		page.Connectors = page.Connectors[:query.limit]
+		last := page.Connectors[query.limit-1]
 		page.Next = last.State + "/" + last.Name
 	}
 	return page

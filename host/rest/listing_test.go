@@ -24,7 +24,7 @@ type lister struct {
 
 func (l *lister) worker() Worker {
 	w := l.with(l)
-	w.Strike = func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
+	w.Redact = func(text string) string { return strings.ReplaceAll(text, "geheim", "[hidden]") }
 	return w
 }
 
@@ -94,7 +94,8 @@ func TestListing(t *testing.T) {
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
 	assert.Equal(t, Listing{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2, "idle": 1},
-		Total: 6, Connectors: []Listed{{Name: "b", Type: "source", Class: "a.Class", State: "failed", Since: &since,
+		Total: 6, Connectors: []ConnectorSummary{{Name: "b", Type: "source", Class: "a.Class", State: "failed",
+			Since: &since,
 			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
 			Failed: 1,
 			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
@@ -163,22 +164,27 @@ func TestListingNotModified(t *testing.T) {
 func TestJoinedLines(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int64) *time.Time { at := time.Unix(seconds, 0); return &at }
-	for _, c := range []struct{ one, other, want Listed }{
-		{Listed{}, Listed{State: "idle", Rows: 1}, Listed{State: "idle", Rows: 1}},
-		{Listed{State: "running", Since: at(1), Rows: 1}, Listed{State: "idle", Since: at(2), Rows: 2},
-			Listed{State: "running", Since: at(1), Rows: 3}},
-		{Listed{State: "idle", Since: at(1)}, Listed{State: "idle", Since: at(2)}, Listed{State: "idle", Since: at(2)}},
-		{Listed{State: "idle", Since: at(2)}, Listed{State: "idle", Since: at(1)}, Listed{State: "idle", Since: at(2)}},
-		{Listed{State: "idle"}, Listed{State: "idle", Since: at(1)}, Listed{State: "idle", Since: at(1)}},
-		{Listed{State: "failed", Since: at(2), Cause: "b"}, Listed{State: "failed", Since: at(1), Cause: "a"},
-			Listed{State: "failed", Since: at(1), Cause: "a"}},
-		{Listed{State: "idle", Cause: "bad file", Advice: "mend"}, Listed{State: "running"},
-			Listed{State: "running", Cause: "bad file", Advice: "mend"}},
-		{Listed{State: "running"}, Listed{State: "idle", Cause: "why", Advice: "do"},
-			Listed{State: "running", Cause: "why", Advice: "do"}},
+	for _, c := range []struct{ one, other, want ConnectorSummary }{
+		{ConnectorSummary{}, ConnectorSummary{State: "idle", Rows: 1}, ConnectorSummary{State: "idle", Rows: 1}},
+		{ConnectorSummary{State: "running", Since: at(1), Rows: 1},
+			ConnectorSummary{State: "idle", Since: at(2), Rows: 2},
+			ConnectorSummary{State: "running", Since: at(1), Rows: 3}},
+		{ConnectorSummary{State: "idle", Since: at(1)}, ConnectorSummary{State: "idle", Since: at(2)},
+			ConnectorSummary{State: "idle", Since: at(2)}},
+		{ConnectorSummary{State: "idle", Since: at(2)}, ConnectorSummary{State: "idle", Since: at(1)},
+			ConnectorSummary{State: "idle", Since: at(2)}},
+		{ConnectorSummary{State: "idle"}, ConnectorSummary{State: "idle", Since: at(1)},
+			ConnectorSummary{State: "idle", Since: at(1)}},
+		{ConnectorSummary{State: "failed", Since: at(2), Cause: "b"},
+			ConnectorSummary{State: "failed", Since: at(1), Cause: "a"},
+			ConnectorSummary{State: "failed", Since: at(1), Cause: "a"}},
+		{ConnectorSummary{State: "idle", Cause: "bad file", Advice: "mend"}, ConnectorSummary{State: "running"},
+			ConnectorSummary{State: "running", Cause: "bad file", Advice: "mend"}},
+		{ConnectorSummary{State: "running"}, ConnectorSummary{State: "idle", Cause: "why", Advice: "do"},
+			ConnectorSummary{State: "running", Cause: "why", Advice: "do"}},
 	} {
 		l := c.one
-		l.join(c.other)
+		l.merge(c.other)
 		assert.Equal(t, c.want, l, fmt.Sprint(c.one, c.other))
 	}
 }
@@ -202,7 +208,7 @@ func TestAdvice(t *testing.T) {
 	} {
 		assert.Equal(t, want, advice("orders", &p))
 	}
-	for kind, text := range advices { // which people copy into a shell
+	for kind, text := range adviceByKind { // which people copy into a shell
 		odd := advice("a b; c'd", &connect.ComponentStatus{Condition: "failed", Kind: kind})
 		if strings.Contains(odd, `'a b; c'\''d'`) != strings.Contains(text, "NAME") {
 			t.Errorf("%s: found %s", kind, odd)
@@ -253,18 +259,18 @@ func TestListingOfAGroup(t *testing.T) {
 		}
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}
-	want := Listed{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
+	want := ConnectorSummary{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
 		Advice: "It goes on by itself at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
-		assert.Equal(t, []Listed{want}, l.Connectors, url)
+		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)
 		assert.Equal(t, 0, len(l.Silent))
 		_, status, _ := read(url, tag)
 		assert.Equal(t, 304, status, "also where the leader answers")
 	}
 	silent = true
 	l, _, _ := read(urls[0], "")
-	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, advices[""]
-	assert.Equal(t, []Listed{want}, l.Connectors)
+	want.State, want.Rows, want.Refused, want.Advice = "failed", 2, 4, adviceByKind[""]
+	assert.Equal(t, []ConnectorSummary{want}, l.Connectors)
 	assert.Equal(t, true, len(l.Silent) == 1 && strings.HasPrefix(l.Silent[0], "worker w2: "), "named")
 }

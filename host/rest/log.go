@@ -32,37 +32,38 @@ const (
 	maxLines   = 1000
 )
 
-func (x *exchange) log() {
-	q := logging.RecentQuery{Level: x.first("level"), Logger: x.first("logger"), Connector: x.first("connector")}
-	after, err := x.count("after", -1, 0, math.MaxInt64)
-	limit, wrong := x.count("limit", usualLines, 1, maxLines)
+func (req *request) log() {
+	q := logging.RecentQuery{Level: req.queryValue("level"), Logger: req.queryValue("logger"),
+		Connector: req.queryValue("connector")}
+	after, err := req.queryNumber("after", -1, 0, math.MaxInt64)
+	limit, wrong := req.queryNumber("limit", usualLines, 1, maxLines)
 	if err = cmp.Or(err, wrong); err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
 	q.After, q.Limit = after, int(limit)
-	lines, last, lost, err := x.worker.Now().Recent.Page(q)
+	lines, last, lost, err := req.worker.Now().Recent.Page(q)
 	if err != nil {
-		x.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
+		req.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
 			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
 		return
 	}
 	for i := range lines {
-		lines[i].Text = x.worker.Strike(lines[i].Text) // also of what has become a secret since
+		lines[i].Text = req.worker.Redact(lines[i].Text) // also of what has become a secret since
 	}
-	x.answer(http.StatusOK, LogPage{x.worker.Now().ID, lines, last, lost})
+	req.answer(http.StatusOK, LogPage{req.worker.Now().ID, lines, last, lost})
 }
 
-// count is a parameter of the query that is a number, with its value where it is not given; the error is a [Refusal].
-func (x *exchange) count(parameter string, usual, least, most int64) (int64, error) {
-	text := x.first(parameter)
+// queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].
+func (req *request) queryNumber(parameter string, fallback, minimum, maximum int64) (int64, error) {
+	text := req.queryValue(parameter)
 	if text == "" {
-		return usual, nil
+		return fallback, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < least || n > most {
+	if err != nil || n < minimum || n > maximum {
 		return 0, &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected a number from %d to %d, found %q",
-			parameter, least, most, shown.Within(text, 100))}
+			parameter, minimum, maximum, shown.Within(text, 100))}
 	}
 	return n, nil
 }

@@ -22,7 +22,7 @@ func (l *logger) worker() Worker { return l.as(l) }
 // as is the worker with another herder. It leaves out what has become a secret after it was logged.
 func (l *logger) as(h Herder) Worker {
 	w := l.with(h)
-	w.Strike = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
+	w.Redact = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
 	return w
 }
 
@@ -51,7 +51,8 @@ func TestLog(t *testing.T) {
 	server := httptest.NewServer(Handler(worker.worker()))
 	defer server.Close()
 	status, page, _ := pageOf(t, server.URL+"/culvert/log")
-	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 || page.Lines[0].Text != "one *" ||
+	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 ||
+		page.Lines[0].Text != "one *" ||
 		page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" || page.Lines[1].Number != 2 {
 		t.Errorf("found %d %+v", status, page)
 	}
@@ -88,7 +89,8 @@ func TestLogIsShownToNoPage(t *testing.T) {
 				t.Errorf("%s: expected 403, found %d %s", target, status, body)
 			}
 		}
-		if status, body := asked(t, s, "GET /culvert/log", "localhost"); status != 200 || !strings.Contains(body, "one") {
+		if status, body := asked(t, s, "GET /culvert/log", "localhost"); status != 200 ||
+			!strings.Contains(body, "one") {
 			t.Errorf("expected 200, found %d %s", status, body)
 		}
 	}

@@ -11,67 +11,66 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-func (x *exchange) loggers() { x.answer(http.StatusOK, x.worker.Now().Levels.All()) }
+func (req *request) loggers() { req.answer(http.StatusOK, req.worker.Now().Levels.All()) }
 
-func (x *exchange) logger() {
-	level, ok := x.worker.Now().Levels.Get(x.name())
+func (req *request) logger() {
+	level, ok := req.worker.Now().Levels.Get(req.name())
 	if !ok {
-		x.fail(http.StatusNotFound, "Logger "+x.name()+" not found.")
+		req.fail(http.StatusNotFound, "Logger "+req.name()+" not found.")
 		return
 	}
-	x.answer(http.StatusOK, level)
+	req.answer(http.StatusOK, level)
 }
 
-// setLogger sets a level, with scope cluster on all workers: of a worker that is alone only the answer tells the scopes
-// apart. What is no scope counts as worker, as in Kafka Connect.
-func (x *exchange) setLogger() {
+// setLogger sets a level, with scope=cluster on all workers. Any other scope means worker, as in Kafka Connect.
+func (req *request) setLogger() {
 	var members map[string]json.RawMessage
-	if !x.body(&members) {
+	if !req.readJSON(&members) {
 		return
 	}
-	var given *plainText
+	var text *plainText
 	raw, named := members["level"]
 	if !named {
 		raw = json.RawMessage("null")
 	}
-	switch err := json.Unmarshal(raw, &given); {
+	switch err := json.Unmarshal(raw, &text); {
 	case members == nil:
-		x.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
+		req.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
 		return
 	case err != nil:
-		x.fail(http.StatusInternalServerError, "level: "+err.Error())
+		req.fail(http.StatusInternalServerError, "level: "+err.Error())
 		return
-	case given == nil:
-		x.fail(http.StatusBadRequest, "Desired 'level' parameter was not specified in request.")
+	case text == nil:
+		req.fail(http.StatusBadRequest, "Desired 'level' parameter was not specified in request.")
 		return
-	case *given == "":
-		x.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
+	case *text == "":
+		req.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
 		return
 	}
-	level := string(*given)
-	parts := x.worker.Now()
-	changed, lines, err := parts.Levels.Set(x.name(), level)
+	level := string(*text)
+	parts := req.worker.Now()
+	changed, lines, err := parts.Levels.Set(req.name(), level)
 	var wrong logging.ErrLevel
 	switch {
 	case errors.As(err, &wrong):
-		x.fail(http.StatusNotFound, err.Error())
+		req.fail(http.StatusNotFound, err.Error())
 		return
 	case err != nil:
-		x.fail(http.StatusBadRequest, err.Error())
+		req.fail(http.StatusBadRequest, err.Error())
 		return
 	}
-	if n, ok := x.w.(*noted); ok {
-		n.about = append(n.about, "set_to", shown.Line(level))
+	if n, ok := req.w.(*loggedResponse); ok {
+		n.attributes = append(n.attributes, "set_to", shown.Line(level))
 	}
 	if !lines {
-		parts.Log.Warn(logging.NoLines, "logger", x.name(), "level", level, "loggers", logging.Loggers())
+		parts.Log.Warn(logging.NoLines, "logger", req.name(), "level", level, "loggers", logging.Loggers())
 	}
-	if strings.EqualFold(x.first("scope"), "cluster") {
-		if x.cluster != nil {
-			err = x.cluster.Tell(x.r.Context(), configtopic.LoggerRecord(x.name(), level))
+	if strings.EqualFold(req.queryValue("scope"), "cluster") {
+		if req.cluster != nil {
+			err = req.cluster.Publish(req.r.Context(), configtopic.LoggerRecord(req.name(), level))
 		}
-		x.done(http.StatusNoContent, err)
+		req.done(http.StatusNoContent, err)
 		return
 	}
-	x.answer(http.StatusOK, changed)
+	req.answer(http.StatusOK, changed)
 }

@@ -30,19 +30,18 @@ type offsetEntry struct {
 	Offset    offsetFields `json:"offset"`
 }
 
-// offsets are those of a connector, as they are shown and sent.
 type offsets struct {
 	Offsets []offsetEntry `json:"offsets"`
-	given   bool
+	isSet   bool
 }
 
 func (o *offsets) UnmarshalJSON(data []byte) (err error) {
-	o.given, err = exactly(data, map[string]any{"offsets": &o.Offsets})
+	o.isSet, err = decodeExact(data, map[string]any{"offsets": &o.Offsets})
 	return err
 }
 
 func (e *offsetEntry) UnmarshalJSON(data []byte) error {
-	_, err := exactly(data, map[string]any{"partition": &e.Partition, "offset": &e.Offset})
+	_, err := decodeExact(data, map[string]any{"partition": &e.Partition, "offset": &e.Offset})
 	return err
 }
 
@@ -50,57 +49,58 @@ type message struct {
 	Message string `json:"message"`
 }
 
-func (x *exchange) offsets() {
-	entries, err := x.herder().Offsets(x.limited(), x.name())
+func (req *request) offsets() {
+	entries, err := req.herder().Offsets(req.timeoutContext(), req.name())
 	shown := []offsetEntry{}
 	for _, e := range entries {
 		shown = append(shown, offsetEntry{e.Partition, e.Offset})
 	}
-	x.replyOffsets(map[string][]offsetEntry{"offsets": shown}, err)
+	req.replyOffsets(map[string][]offsetEntry{"offsets": shown}, err)
 }
 
-func (x *exchange) alterOffsets() {
-	var asked offsets
-	if !x.body(&asked) {
+func (req *request) alterOffsets() {
+	var body offsets
+	if !req.readJSON(&body) {
 		return
 	}
 	switch {
-	case !asked.given:
-		x.fail(http.StatusInternalServerError, "expected offsets as a JSON object, found null")
+	case !body.isSet:
+		req.fail(http.StatusInternalServerError, "expected offsets as a JSON object, found null")
 		return
-	case len(asked.Offsets) == 0:
-		x.fail(http.StatusBadRequest, "Partitions / offsets need to be provided for an alter offsets request")
+	case len(body.Offsets) == 0:
+		req.fail(http.StatusBadRequest, "Partitions / offsets need to be provided for an alter offsets request")
 		return
 	}
 	var entries []offset.Entry
-	for _, e := range asked.Offsets {
+	for _, e := range body.Offsets {
 		entries = append(entries, offset.Entry{Partition: e.Partition, Offset: e.Offset})
 	}
-	x.replyOffsets(message{"The offsets for this connector have been altered successfully"},
-		x.steer(func(h Herder) error { return h.AlterOffsets(x.limited(), x.name(), entries) }))
+	req.replyOffsets(message{"The offsets for this connector have been altered successfully"},
+		req.control(func(h Herder) error { return h.AlterOffsets(req.timeoutContext(), req.name(), entries) }))
 }
 
-func (x *exchange) resetOffsets() {
-	x.replyOffsets(message{"The offsets for this connector have been reset successfully"},
-		x.steer(func(h Herder) error { return h.ResetOffsets(x.limited(), x.name()) }))
+func (req *request) resetOffsets() {
+	req.replyOffsets(message{"The offsets for this connector have been reset successfully"},
+		req.control(func(h Herder) error { return h.ResetOffsets(req.timeoutContext(), req.name()) }))
 }
 
 // replyOffsets is reply with errors in Kafka Connect's words, which clients look for.
-func (x *exchange) replyOffsets(v any, err error) {
+func (req *request) replyOffsets(v any, err error) {
 	var invalid *offset.InvalidError
 	var busy *connect.GroupBusyError
 	switch {
 	case errors.Is(err, connect.ErrNotStopped):
-		x.fail(http.StatusBadRequest, "Connectors must be in the STOPPED state before their offsets can be modified. "+
-			"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+x.name()+
+		req.fail(http.StatusBadRequest, "Connectors must be in the STOPPED state before their offsets can be "+
+			"modified. "+
+			"This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/"+req.name()+
 			"/stop' endpoint")
 	case errors.As(err, &invalid):
-		x.fail(http.StatusBadRequest, invalid.Message)
+		req.fail(http.StatusBadRequest, invalid.Message)
 	case errors.As(err, &busy):
-		x.fail(http.StatusInternalServerError, "Failed to alter consumer group offsets for connector "+x.name()+
+		req.fail(http.StatusInternalServerError, "Failed to alter consumer group offsets for connector "+req.name()+
 			" because its tasks, or those of another worker, have not stopped completely: "+err.Error()+
 			". This can be tried again")
 	default:
-		x.reply(v, err)
+		req.reply(v, err)
 	}
 }

@@ -51,8 +51,8 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		}
 	}
 	for _, name := range o.query {
-		name, kind, given := strings.Cut(name, "=")
-		if !given {
+		name, kind, hasKind := strings.Cut(name, "=")
+		if !hasKind {
 			kind = "string"
 		}
 		parameters = append(parameters, parameter(name, "query", kind))
@@ -69,7 +69,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 		status = http.StatusOK
 	}
 	answers := map[string]any{strconv.Itoa(status): success}
-	for _, code := range slices.Concat(o.refuses, refusals[r.by]) {
+	for _, code := range slices.Concat(o.refuses, targetStatuses[r.target]) {
 		other := map[string]any{"description": http.StatusText(code)}
 		if code >= 400 {
 			other["content"] = inJSON(schemaOf(reflect.TypeFor[failure](), schemas))
@@ -93,7 +93,6 @@ func (o *operation) forms(content map[string]any, text bool) map[string]any {
 	return content
 }
 
-// operationID is a name that a generator of clients can take.
 func operationID(r *route) string {
 	var b strings.Builder
 	b.WriteString(strings.ToLower(r.method))
@@ -111,16 +110,19 @@ func inJSON(schema map[string]any) map[string]any {
 	return map[string]any{"application/json": map[string]any{"schema": schema}}
 }
 
-// schemaNames are those of types that Go's names would say less of.
+// schemaNames keeps the names that the document has for types with another name in Go: clients are generated from it.
 var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "Motion",
-	reflect.TypeFor[connect.TaskMetrics](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion"}
+	reflect.TypeFor[connect.TaskMetrics](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion",
+	reflect.TypeFor[ConnectorSummary](): "Listed", reflect.TypeFor[DiffRequest](): "DiffAsked",
+	reflect.TypeFor[SampleRequest](): "SampleAsked", reflect.TypeFor[ToolRequest](): "ToolAsked",
+	reflect.TypeFor[ReplayRequest](): "ReplayAsked", reflect.TypeFor[chainRequest](): "ChainAsked",
+	reflect.TypeFor[snapshotResult](): "SnapshotAsked"}
 
-// schemaOf is the schema of a type's JSON; that of a structure goes to schemas by its name.
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
 		return map[string]any{}
-	case reflect.TypeFor[Given]():
+	case reflect.TypeFor[ConfigRequest]():
 		t = reflect.TypeFor[configuration]()
 	}
 	switch t.Kind() {
@@ -171,4 +173,4 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 	return map[string]any{"type": "object", "properties": properties, "required": required}
 }
 
-func (x *exchange) openapi() { x.answer(http.StatusOK, document()) }
+func (req *request) openapi() { req.answer(http.StatusOK, document()) }

@@ -29,8 +29,8 @@ func TestOpenAPI(t *testing.T) {
 	routes, ids := map[string]bool{}, map[string]bool{}
 	for _, r := range Routes() {
 		at := r.Method + " " + r.Path
-		o, there := d.Paths[r.Path][strings.ToLower(r.Method)]
-		if !there {
+		o, exists := d.Paths[r.Path][strings.ToLower(r.Method)]
+		if !exists {
 			t.Errorf("%s: is not in the document", at)
 		}
 		if routes[at] = true; o.Summary != r.About || len(o.Responses) == 0 || ids[o.OperationID] {
@@ -64,7 +64,7 @@ func TestOpenAPI(t *testing.T) {
 			break
 		}
 		name, _, _ := strings.Cut(after, `"`)
-		if _, there := d.Components.Schemas[name]; !there {
+		if _, exists := d.Components.Schemas[name]; !exists {
 			t.Errorf("there is no schema %s", name)
 		}
 		rest = after

@@ -15,9 +15,9 @@ import (
 type Options struct {
 	// Listeners are given as http://HOST:PORT or https://HOST:PORT; no host means all addresses.
 	Listeners []string
-	// Admin are those of /admin, in the same form; with Apart and none it is nowhere, without Apart on Listeners.
-	Admin []string
-	Apart bool
+	// Admin are the listeners of /admin, in the same form. Without SeparateAdmin, /admin is on Listeners.
+	Admin         []string
+	SeparateAdmin bool
 	// TLS are the settings below listeners.https., for listeners of https.
 	TLS map[string]string
 	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback

@@ -22,26 +22,25 @@ type Origin struct {
 	Lockouts []Lockout `json:"lockouts,omitempty"`
 }
 
-func (x *exchange) origins() {
-	all := x.ownOrigins()
-	parts, err := x.parts("", http.StatusOK)
-	all.Silent = gathered(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
+func (req *request) origins() {
+	all := req.ownOrigins()
+	parts, err := req.askWorkers("", http.StatusOK)
+	all.Silent = mergeAnswers(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
 	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
 	})
-	x.reply(all, err)
+	req.reply(all, err)
 }
 
-// ownOrigins are those of this worker.
-func (x *exchange) ownOrigins() Origins {
+func (req *request) ownOrigins() Origins {
 	own := Origins{Origins: []Origin{}}
-	uses := x.herder().Origins()
+	uses := req.herder().Origins()
 	if len(uses) == 0 {
 		return own
 	}
-	refused := x.refusedLogons()
+	refused := req.refusedLogons()
 	for _, u := range uses {
-		u.Origin, u.Waiting, u.Windows = x.worker.Strike(u.Origin), x.struck(u.Waiting), x.struck(u.Windows)
+		u.Origin, u.Waiting, u.Windows = req.worker.Redact(u.Origin), req.redactAll(u.Waiting), req.redactAll(u.Windows)
 		o := Origin{OriginUse: u}
 		for _, l := range refused.Logons {
 			if l.Origin == o.Origin {

@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/inbound"
 )
 
-// consolePath is where the console's pages are.
 const consolePath = "/console/"
 
 // Pages are what a console asks by. It has no way to the worker but the routes of REST, with the request of whoever
@@ -37,10 +36,10 @@ const (
 
 // Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and
 // is to be called once, when the page is made. Where the form cannot be read, Form has answered, and ok is false.
-func (p Pages) Form(w http.ResponseWriter, r *http.Request, most int64) (form url.Values, release func(), ok bool) {
+func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form url.Values, release func(), ok bool) {
 	refuse := func(status int, why string) { http.Error(w, why, status) }
 	bodies := cmp.Or(p.bodies, new(inbound.Bodies))
-	data, body, ok := received(bodies, w, r, most, refuse)
+	data, body, ok := readAll(bodies, w, r, maximum, refuse)
 	if !ok {
 		return nil, body, false
 	}
@@ -61,10 +60,8 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, most int64) (form ur
 	}, ok
 }
 
-// isPage tells whether a request is for the console.
 func isPage(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, consolePath) }
 
-// withPages puts the console in front of REST, and has browsers that ask for / find it.
 func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
@@ -77,7 +74,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 			api.ServeHTTP(w, r)
 		case isPage(r):
 			pages.ServeHTTP(w, r)
-		case path == strings.TrimSuffix(consolePath, "/"), path == "/" && r.Method == http.MethodGet && wantsPage(r):
+		case path == strings.TrimSuffix(consolePath, "/"), path == "/" && r.Method == http.MethodGet && acceptsHTML(r):
 			// Relative, since a proxy may have the worker below a path of its own.
 			w.Header().Set("Location", "."+consolePath)
 			w.WriteHeader(http.StatusSeeOther)
@@ -87,9 +84,9 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	})
 }
 
-// wantsPage tells whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
-func wantsPage(r *http.Request) bool {
-	return slices.ContainsFunc(elements(r.Header.Values("Accept")), func(one string) bool {
+// acceptsHTML reports whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
+func acceptsHTML(r *http.Request) bool {
+	return slices.ContainsFunc(headerElements(r.Header.Values("Accept")), func(one string) bool {
 		kind, _, err := mime.ParseMediaType(one)
 		return err == nil && kind == "text/html"
 	})
@@ -101,8 +98,8 @@ func (s *Server) reads(r *http.Request) string {
 	switch {
 	case s.options.ReadOnly:
 		return "rest.read.only=true"
-	case Restricted(r.Context()) != "":
-		return Restricted(r.Context())
+	case ReadOnlyReason(r.Context()) != "":
+		return ReadOnlyReason(r.Context())
 	case s.users == nil && !localOrCertified(r):
 		return "other machines reach this worker, and nobody has to log on: rest.basic.auth.file has users log on, " +
 			"listeners=http://127.0.0.1:8083 has this machine alone reach it"
@@ -110,11 +107,9 @@ func (s *Server) reads(r *http.Request) string {
 	return ""
 }
 
-// localOrCertified tells whether a request came to a listener of this machine alone, or with a client's certificate.
 func localOrCertified(r *http.Request) bool {
 	by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-	return alone(by) || certified(r)
+	return isLoopback(by) || hasClientCertificate(r)
 }
 
-// certified tells whether a request came with a client's certificate, which is a logon.
-func certified(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }
+func hasClientCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }

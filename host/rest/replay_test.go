@@ -124,13 +124,13 @@ func (s *standIn) with(h Herder) Worker {
 	parts.Root = Root{"${version}", "${commit}", "${cluster}"}
 	return Worker{
 		Now:     func() Parts { return parts },
-		Strike:  func(text string) string { return text },
+		Redact:  func(text string) string { return text },
 		Metrics: func() prometheus.Gatherer { return prometheus.NewRegistry() },
 		Ready:   func(context.Context) error { return parts.Starting },
 		Passwords: func() func(string) bool {
 			return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
 		},
-		Aim: func(name string, _ connect.TargetState) error { return h.Restart(name) },
+		SetTargetState: func(name string, _ connect.TargetState) error { return h.Restart(name) },
 		Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
 			return &check.Validation{Name: class, Errors: len(settings)}, nil
 		},
@@ -196,7 +196,7 @@ func nameIn(path string) string {
 	return name
 }
 
-func (s *standIn) write(_ context.Context, name string, given Given) (done Written, err error) {
+func (s *standIn) write(_ context.Context, name string, given ConfigRequest) (done WriteResult, err error) {
 	before, settings := s.connectors[name], maps.Clone(given.Settings)
 	switch {
 	case given.New != nil && before != nil:

@@ -7,40 +7,36 @@ import (
 	"time"
 )
 
-// route is a method at a path: what answers it, and what is said of it. Handlers, answers to OPTIONS, the OpenAPI
-// document, the reference page and the Go client read this alone.
+// route is a method at a path, with its handler and description. The mux, responses to OPTIONS, the OpenAPI document,
+// the reference page and the Go client are all derived from it.
 type route struct {
 	method, path string
-	// by is which worker of a cluster answers.
-	by answerer
+	target       target
 	// serve answers; nil: nobody does, see [Route].
-	serve func(*exchange)
-	// about says in a sentence what it is for.
+	serve func(*request)
 	about string
 	operation
 }
 
-// operation is what goes in and out of a route, as the OpenAPI document says it.
 type operation struct {
-	// query are its parameters, NAME or NAME=boolean.
+	// query lists the parameters, as NAME or NAME=boolean.
 	query []string
-	// takes and gives are values of the types that are sent and answered, nil for none.
+	// takes and gives are values of the types of request and response body, nil for none.
 	takes, gives any
-	// status is that of success; refuses are others that clients have to expect.
+	// status is the status of success; refuses lists other statuses that clients must expect.
 	status  int
 	refuses []int
 	// media is that of the answer where it is not JSON. Such a route takes no part in what Kafka Connect says of media
 	// types and OPTIONS.
 	media string
-	// text: the configuration that is taken, or else the one that is given, may be a text of properties, too.
+	// text means that the configuration in the request, or else in the response, may also be properties text.
 	text bool
-	// within is how long it may take; 0: [changeTimeout].
+	// within bounds the duration. Zero means [changeTimeout].
 	within time.Duration
-	// reads: it changes nothing, whatever its method is.
+	// reads means that nothing is changed, whatever the method.
 	reads bool
 }
 
-// is tells whether a method at a path, by its segments, is the route's.
 func (r *route) is(method string, path []string) bool {
 	own := strings.Split(r.path, "/")[1:]
 	return r.method == method && slices.EqualFunc(own, path, func(own, given string) bool {
@@ -48,11 +44,11 @@ func (r *route) is(method string, path []string) bool {
 	})
 }
 
-// isOwn tells whether the route is none of Kafka Connect's.
+// isOwn reports whether Kafka Connect does not have the route.
 func (r *route) isOwn() bool { return strings.HasPrefix(r.path, "/culvert/") }
 
-// optionsOf is what OPTIONS says of each path: its methods in the order in which Kafka Connect's REST framework names
-// them; "" where OPTIONS is no method.
+// optionsOf returns the response to OPTIONS by path: the methods in the order of Kafka Connect's REST framework, "" if
+// OPTIONS is not allowed.
 func optionsOf() map[string]string {
 	methods := map[string][]string{}
 	for i := range routes {

@@ -14,139 +14,136 @@ const (
 	recordsOff   = "off"
 )
 
-// withheldHeader has a request see no values of records, as the worker that hands it on would show none: see
-// [maskedHeader].
-const withheldHeader = "X-Culvert-Withheld"
+// shapeOnlyHeader hides values of records in a forwarded request, see [maskedHeader].
+const shapeOnlyHeader = "X-Culvert-Withheld"
 
-// withheld says why this request sees no values of records, "" where it sees them: it comes from this machine, or its
+// shapeOnlyReason returns why this request sees no values of records, "" if it does: it comes from this machine, or its
 // user has logged on.
-func (x *exchange) withheld() string {
+func (req *request) shapeOnlyReason() string {
 	switch {
-	case cmp.Or(x.records, RecordsFull) != RecordsFull:
-		return "console.records=" + x.records
-	case x.masks():
+	case cmp.Or(req.records, RecordsFull) != RecordsFull:
+		return "console.records=" + req.records
+	case req.hidesSecrets():
 		return "this request sees no passwords (rest.config.masked, or the name that REST is asked by)"
-	case x.r.Header.Get(withheldHeader) != "":
+	case req.r.Header.Get(shapeOnlyHeader) != "":
 		return "the worker that was asked shows none"
-	case x.logons, localOrCertified(x.r):
+	case req.requiresLogon, localOrCertified(req.r):
 		return ""
 	}
 	return "nobody has to log on here (rest.basic.auth.file, or ask by a listener of this machine alone)"
 }
 
-// show is how records are shown to a request that asks for full, shape, or "" for what it may see; else it has
-// answered.
-func (x *exchange) show(asked string) (show string, ok bool) {
-	why, restricted := x.withheld(), Restricted(x.r.Context())
+// recordView resolves the requested view of records (full, shape, "" for the most that is allowed). If it is not
+// allowed, it has answered.
+func (req *request) recordView(view string) (show string, ok bool) {
+	why, restricted := req.shapeOnlyReason(), ReadOnlyReason(req.r.Context())
 	switch {
-	case x.records == recordsOff:
-		x.fail(http.StatusForbidden, "No records are shown (console.records=off)")
+	case req.records == recordsOff:
+		req.fail(http.StatusForbidden, "No records are shown (console.records=off)")
 	case restricted != "":
-		x.fail(http.StatusForbidden, restricted)
-	case asked == RecordsFull && why != "":
-		x.fail(http.StatusForbidden, "No values of records are shown, their shape alone: "+why)
-	case asked == "" && why != "":
+		req.fail(http.StatusForbidden, restricted)
+	case view == RecordsFull && why != "":
+		req.fail(http.StatusForbidden, "No values of records are shown, their shape alone: "+why)
+	case view == "" && why != "":
 		return RecordsShape, true
-	case asked == "", asked == RecordsFull, asked == RecordsShape:
-		return cmp.Or(asked, RecordsFull), true
+	case view == "", view == RecordsFull, view == RecordsShape:
+		return cmp.Or(view, RecordsFull), true
 	default:
-		x.fail(http.StatusBadRequest, "show: expected full or shape, found "+strconv.Quote(asked))
+		req.fail(http.StatusBadRequest, "show: expected full or shape, found "+strconv.Quote(view))
 	}
 	return "", false
 }
 
-func (x *exchange) sample() {
-	var asked SampleAsked
-	if x.r.ContentLength != 0 && !x.body(&asked) {
+func (req *request) sample() {
+	var body SampleRequest
+	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
 	var ok bool
-	if asked.Show, ok = x.show(asked.Show); !ok {
+	if body.Show, ok = req.recordView(body.Show); !ok {
 		return
 	}
-	s, err := x.worker.Sample(x.name(), asked)
+	s, err := req.worker.Sample(req.name(), body)
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	x.answer(http.StatusAccepted, s)
+	req.answer(http.StatusAccepted, s)
 }
 
-// shows answers with a sample where this request may see it.
-func (x *exchange) shows(s Sample, err error) {
+func (req *request) answerSample(s Sample, err error) {
 	if err != nil {
-		x.failed(err)
-	} else if _, ok := x.show(s.Show); ok {
-		x.answer(http.StatusOK, s)
+		req.failErr(err)
+	} else if _, ok := req.recordView(s.Show); ok {
+		req.answer(http.StatusOK, s)
 	}
 }
 
-func (x *exchange) sampled() {
-	if _, ok := x.show(""); ok {
-		x.through(nil)
+func (req *request) sampled() {
+	if _, ok := req.recordView(""); ok {
+		req.answerChain(nil)
 	}
 }
 
-// through answers with a sample whose rows went through the transforms of settings, nil for those of the connector.
-func (x *exchange) through(settings map[string]string) {
-	ctx := x.limited()
-	name, id := x.name(), x.r.PathValue("id")
-	switch as := x.first("as"); {
-	case x.wantsTest():
-		if _, ok := x.show(RecordsFull); !ok {
+// answerChain answers with a sample after the transforms of settings, nil for those of the connector.
+func (req *request) answerChain(settings map[string]string) {
+	ctx := req.timeoutContext()
+	name, id := req.name(), req.r.PathValue("id")
+	switch as := req.queryValue("as"); {
+	case req.wantsTest():
+		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}
-		text, err := x.worker.SampledTest(ctx, name, id, settings)
+		text, err := req.worker.SampledTest(ctx, name, id, settings)
 		if err != nil {
-			x.failed(err)
+			req.failErr(err)
 			return
 		}
-		x.sendAs("text/yaml; charset=utf-8", http.StatusOK, text)
+		req.sendAs("text/yaml; charset=utf-8", http.StatusOK, text)
 	case as != "":
-		x.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
+		req.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 	default:
-		x.shows(x.worker.Sampled(ctx, name, id, settings))
+		req.answerSample(req.worker.Sampled(ctx, name, id, settings))
 	}
 }
 
-// chainAsked is a configuration of which transforms and predicates count.
-type chainAsked struct {
-	Config Given `json:"config"`
+type chainRequest struct {
+	Config ConfigRequest `json:"config"`
 }
 
-func (x *exchange) rechain() {
-	var asked chainAsked
-	if _, ok := x.show(""); !ok || !x.body(&asked) || !x.whole(asked.Config) {
+func (req *request) tryChain() {
+	var body chainRequest
+	if _, ok := req.recordView(""); !ok || !req.readJSON(&body) || !req.requireSettings(body.Config) {
 		return
 	}
-	if null := asked.Config.Null; null != nil {
-		x.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
+	if null := body.Config.Null; null != nil {
+		req.fail(http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...))
 		return
 	}
-	x.through(asked.Config.Settings)
+	req.answerChain(body.Config.Settings)
 }
 
-func (x *exchange) tools() {
-	x.reply(x.worker.Tools(x.limited(), x.name()))
+func (req *request) tools() {
+	req.reply(req.worker.Tools(req.timeoutContext(), req.name()))
 }
 
-// peek is the command whose document has rows.
+// peek is the plugin command whose document contains rows.
 const peek = "peek"
 
-func (x *exchange) tool() {
-	var asked ToolAsked
-	if x.r.ContentLength != 0 && !x.body(&asked) {
+func (req *request) tool() {
+	var body ToolRequest
+	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
-	command := x.r.PathValue("command")
-	switch why := Restricted(x.r.Context()); {
+	command := req.r.PathValue("command")
+	switch why := ReadOnlyReason(req.r.Context()); {
 	case why != "":
-		x.fail(http.StatusForbidden, why)
+		req.fail(http.StatusForbidden, why)
 		return
 	case command == peek:
-		if _, ok := x.show(RecordsFull); !ok {
+		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}
 	}
-	x.reply(x.worker.RunTool(x.limited(), x.name(), command, asked))
+	req.reply(req.worker.RunTool(req.timeoutContext(), req.name(), command, body))
 }

@@ -22,7 +22,7 @@ type keeping struct {
 
 func (k *keeping) worker() Worker {
 	w := k.with(k)
-	w.Sample = func(_ string, asked SampleAsked) (Sample, error) {
+	w.Sample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
 	w.Sampled = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
@@ -35,7 +35,7 @@ func (k *keeping) worker() Worker {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
 	}
 	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
-	w.RunTool = func(_ context.Context, _, command string, asked ToolAsked) (ToolAnswer, error) {
+	w.RunTool = func(_ context.Context, _, command string, asked ToolRequest) (ToolAnswer, error) {
 		return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
 	}
 	return w
@@ -61,7 +61,8 @@ func TestWhoSeesRecords(t *testing.T) {
 			full: 200, shape: 200},
 		"anybody": {o: Options{Listeners: []string{anywhere}}, status: 202, shown: "shape",
 			full: 403, shape: 200},
-		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403, says: "nobody has to log on",
+		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403,
+			says: "nobody has to log on",
 			full: 403, shape: 200},
 		"a user": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t)}, status: 202, shown: "full",
 			full: 200, shape: 200},
@@ -80,7 +81,8 @@ func TestWhoSeesRecords(t *testing.T) {
 			says: "web page may have led here",
 			full: 403, shape: 403},
 		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
-		"handed on by a stranger": {header: withheldHeader, show: "full", status: 403, says: "the worker that was asked",
+		"handed on by a stranger": {header: shapeOnlyHeader, show: "full", status: 403,
+			says: "the worker that was asked",
 			full: 403, shape: 200},
 	} {
 		worker := &keeping{}
@@ -165,11 +167,13 @@ func TestWrongSamples(t *testing.T) {
 	}
 	// A test is YAML, and is not refused to those who ask for that.
 	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
-		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept", accept).Code)
+		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
+			accept).Code)
 		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
 			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
 	}
-	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code) // no route of tests
+	// no route of tests
+	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
 }
 
 // What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.
@@ -202,16 +206,16 @@ func TestWhatOnlyReads(t *testing.T) {
 		method, path, _ := strings.Cut(call, " ")
 		r, err := http.NewRequest(method, "http://localhost"+path, nil)
 		require.NoError(t, err)
-		assert.Equal(t, want, changing(r), call)
+		assert.Equal(t, want, isChange(r), call)
 	}
 }
 
 // The worker that hands a request on says where it would show no values.
-func TestWithheldIsHandedOn(t *testing.T) {
+func TestForwardingHidesRecords(t *testing.T) {
 	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
 		var withheld string
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			withheld = r.Header.Get(withheldHeader)
+			withheld = r.Header.Get(shapeOnlyHeader)
 			w.Header().Set("Content-Length", "2")
 			w.Write([]byte("{}"))
 		}))

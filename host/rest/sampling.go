@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// SampleAsked asks for the next rows of a connector.
-type SampleAsked struct {
+// SampleRequest asks for the next rows of a connector.
+type SampleRequest struct {
 	// Rows is how many, from 1 to 100; 0: 20.
 	Rows int `json:"rows,omitempty"`
 	// Show is full, or shape: types and sizes in the place of values. "": as much as console.records allows.
@@ -48,8 +48,8 @@ type SampledRow struct {
 	Feed      string `json:"feed,omitempty"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
-	// Came is the row before the first transform.
-	Came SampledRecord `json:"came"`
+	// Input is the row before the first transform.
+	Input SampledRecord `json:"came"`
 	// Steps are as those of the [Sample], up to the one that dropped or refused the row.
 	Steps []SampledStep `json:"steps"`
 	// Problem says why the row is not shown.
@@ -102,8 +102,8 @@ type ToolOption struct {
 	Usage    string  `json:"usage"`
 }
 
-// ToolAsked is the body of a request that runs a command.
-type ToolAsked struct {
+// ToolRequest is the body of a request that runs a command.
+type ToolRequest struct {
 	Options map[string]string `json:"options,omitempty"`
 }
 

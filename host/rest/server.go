@@ -17,14 +17,14 @@ import (
 
 // Server listens and answers; it has a goroutine for each listener, which Close ends.
 type Server struct {
-	http      http.Server
-	options   Options
-	log       *slog.Logger
-	listeners []listener
-	users     *users
-	headers   []header
-	peers     *http.Client
-	bodies    inbound.Bodies // of all listeners
+	http         http.Server
+	options      Options
+	log          *slog.Logger
+	listeners    []listener
+	users        *users
+	headers      []header
+	workerClient *http.Client
+	bodies       inbound.Bodies // of all listeners
 }
 
 type listener struct {
@@ -35,7 +35,7 @@ type listener struct {
 // Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
 	s := newServer(o, log)
-	secure, err := s.read(log)
+	secure, err := s.load(log)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 		}
 		return nil
 	}
-	if err = open("listeners", o.Listeners, false); err == nil && o.Apart {
+	if err = open("listeners", o.Listeners, false); err == nil && o.SeparateAdmin {
 		err = open("admin.listeners", o.Admin, true)
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ const (
 	headerBytes   = 64 << 10
 )
 
-// secure tells whether a listener takes TLS.
+// secure reports whether a listener takes TLS.
 func (o Options) secure() bool {
 	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
 		return strings.HasPrefix(l, "https://")
@@ -97,14 +97,13 @@ func (o Options) secure() bool {
 
 // Check finds what [Listen] would refuse without listening anywhere. Files are read.
 func (o Options) Check() error {
-	_, err := (&Server{options: o}).read(slog.New(slog.DiscardHandler))
+	_, err := (&Server{options: o}).load(slog.New(slog.DiscardHandler))
 	return err
 }
 
-// read takes the options in, and the files that they name.
-func (s *Server) read(log *slog.Logger) (secure *tls.Config, err error) {
+func (s *Server) load(log *slog.Logger) (secure *tls.Config, err error) {
 	o := s.options
-	if err := o.words(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	if s.headers, err = parseHeaders(o.Headers); err != nil {
@@ -116,7 +115,7 @@ func (s *Server) read(log *slog.Logger) (secure *tls.Config, err error) {
 		}
 	}
 	if o.Cluster != nil {
-		if s.peers, err = newPeers(o.TLS, log); err != nil {
+		if s.workerClient, err = newWorkerClient(o.TLS, log); err != nil {
 			return nil, err
 		}
 	}
@@ -126,8 +125,7 @@ func (s *Server) read(log *slog.Logger) (secure *tls.Config, err error) {
 	return secure, err
 }
 
-// words finds what is wrong with the options themselves.
-func (o Options) words() error {
+func (o Options) validate() error {
 	for _, l := range o.Listeners {
 		if _, _, err := listenAddress("listeners", l); err != nil {
 			return err
@@ -154,12 +152,12 @@ func (o Options) words() error {
 	return nil
 }
 
-// Open are the addresses of listeners that others than this machine reach, that check no Host, and where nobody needs a
-// logon.
-func (s *Server) Open() []string {
+// Unprotected are the addresses of listeners that others than this machine reach, that check no Host, and where nobody
+// needs a logon.
+func (s *Server) Unprotected() []string {
 	var open []string
 	for _, l := range s.listeners {
-		if !alone(l) && len(s.options.AllowedHosts) == 0 && s.users == nil {
+		if !isLoopback(l) && len(s.options.AllowedHosts) == 0 && s.users == nil {
 			open = append(open, l.Addr().String())
 		}
 	}
@@ -177,17 +175,19 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 
 // Serve begins to answer for the worker.
 func (s *Server) Serve(w Worker) {
-	others := newOthers(&s.options, s.users == nil, s.log)
+	others := newHostGuard(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
-		next = reading(logged(next, s.log, s.users != nil), s.options.ReadOnly)
-		next = known(s.withPages(next), s.users)
-		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
+		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
+		next = requireUser(s.withPages(next), s.users)
+		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, others),
+			s.headers)
 	}
-	all := serving{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
+	all := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
 		masked:  s.options.Masked,
-		records: s.options.Records, logons: s.users != nil, cluster: s.options.Cluster, peers: s.peers}
-	calls := serving{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
-	main := chain(all.handler(func(path string) bool { return !s.options.Apart || !isAdmin(path) }))
+		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster,
+		workerClient: s.workerClient}
+	calls := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
+	main := chain(all.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request after it

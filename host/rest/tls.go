@@ -10,33 +10,30 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// httpsPrefix is in front of the settings of listeners of https.
 const httpsPrefix = "listeners.https."
 
-// tlsSettings are those that listeners of https take, without the prefix; the others of Kafka's are refused by name.
+// tlsSettings lists the supported settings of https listeners, without the prefix; Kafka's others are rejected by name.
 var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.password": true,
 	"ssl.keystore.type": true, "ssl.key.password": true, "ssl.keystore.key": true,
 	"ssl.keystore.certificate.chain": true, "ssl.truststore.location": true, "ssl.truststore.password": true,
 	"ssl.truststore.type": true, "ssl.truststore.certificates": true, "ssl.protocol": true, "ssl.client.auth": true,
 	"ssl.endpoint.identification.algorithm": true}
 
-// TakesTLS tells whether a setting, without a prefix, is one of listeners of https.
+// TakesTLS reports whether a setting, without a prefix, is one of listeners of https.
 func TakesTLS(name string) bool { return tlsSettings[name] }
 
-// clientAuth is whether clients show a certificate, by Kafka's words.
 var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
 	"requested": tls.VerifyClientCertIfGiven, "required": tls.RequireAndVerifyClientCert}
 
-// serverTLS is the configuration that settings below listeners.https. say. Stores are followed.
 func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
 	o, err := storesTLS(settings, log)
 	if err != nil {
 		return nil, err
 	}
-	asked := strings.TrimSpace(settings["ssl.client.auth"])
-	clients, ok := clientAuth[strings.ToLower(asked)]
+	mode := strings.TrimSpace(settings["ssl.client.auth"])
+	clients, ok := clientAuth[strings.ToLower(mode)]
 	if !ok {
-		return nil, invalid(httpsPrefix+"ssl.client.auth", asked, "expected none, requested or required")
+		return nil, invalid(httpsPrefix+"ssl.client.auth", mode, "expected none, requested or required")
 	}
 	if o.Key == nil {
 		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
@@ -46,20 +43,19 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	return keystore.ServerTLS(o, clients)
 }
 
-// peerTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust store
-// says whose certificates they may have, the key store has what is shown to them. Only an empty
+// clientTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust
+// store says whose certificates they may have, the key store has what is shown to them. Only an empty
 // ssl.endpoint.identification.algorithm lets a certificate be for another host.
-func peerTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
+func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
 	o, err := storesTLS(settings, log)
 	if err != nil {
 		return nil, err
 	}
-	names, given := settings["ssl.endpoint.identification.algorithm"]
-	o.SkipHostCheck = given && strings.TrimSpace(names) == ""
+	names, isSet := settings["ssl.endpoint.identification.algorithm"]
+	o.SkipHostCheck = isSet && strings.TrimSpace(names) == ""
 	return keystore.ClientTLS(o)
 }
 
-// storesTLS are the stores that settings below listeners.https. name.
 func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options, err error) {
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {
@@ -88,7 +84,6 @@ func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options
 	return o, nil
 }
 
-// tlsName is the setting of a field of a store.
 func tlsName(field string) string {
 	switch field {
 	case "keystore.key-password":

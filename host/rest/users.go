@@ -21,15 +21,14 @@ import (
 )
 
 const (
-	// maxKnown is how many logons are remembered, so that not each request of theirs costs a bcrypt.
+	// maxKnown bounds the cached logons, which avoid a bcrypt per request.
 	maxKnown = 1000
-	// maxBcryptCost is what one check may cost, some 2 seconds of a processor: each request may ask for one.
+	// maxBcryptCost bounds a check to about 2 seconds of CPU, since each request may cause one.
 	maxBcryptCost = 14
-	// maxChecks is how many passwords are checked at a time: the other processors are for the connectors.
+	// maxChecks bounds concurrent checks: the other cores are for the connectors.
 	maxChecks = 2
 )
 
-// users are those who may use REST, of a file as htpasswd -B writes it. It is read again when it has changed.
 type users struct {
 	path   string
 	log    *slog.Logger
@@ -42,7 +41,6 @@ type users struct {
 	known  map[[32]byte]bool // logons that were right, as salted hashes
 }
 
-// readUsers reads the file for the first time.
 func readUsers(path string, log *slog.Logger) (*users, error) {
 	u := &users{path: path, log: log, checks: make(chan struct{}, maxChecks), stamp: watch.Stamp(path)}
 	rand.Read(u.salt[:])
@@ -52,7 +50,7 @@ func readUsers(path string, log *slog.Logger) (*users, error) {
 	return u, err
 }
 
-// parseUsers reads lines of NAME:HASH. Hashes other than bcrypt's are refused: they are quickly guessed.
+// parseUsers reads lines of NAME:HASH. Only bcrypt is accepted: other hashes are quickly guessed.
 func parseUsers(path string) (map[string][]byte, error) {
 	data, err := config.ReadRegular(path)
 	if err != nil {
@@ -89,7 +87,7 @@ func parseUsers(path string) (map[string][]byte, error) {
 	return hashes, nil
 }
 
-// now are the users of this moment. A file that cannot be used any more leaves those before, and is logged once.
+// now returns the current users. If the file becomes unusable, it logs once and keeps the previous ones.
 func (u *users) now() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -108,24 +106,23 @@ func (u *users) now() map[string][]byte {
 	return u.hashes
 }
 
-// compared is the hash that a password is compared with. Where there is no such user it is another one's, for a name
-// always the same one's: the time of an answer tells no names, whatever the costs of the hashes are.
-func (u *users) compared(name string) (hash []byte, there bool) {
+// compared returns the hash to compare a password with. For an unknown user it is another user's, always the same for a
+// name, so that response times do not reveal names.
+func (u *users) compared(name string) (hash []byte, exists bool) {
 	hashes := u.now()
-	if hash, there = hashes[name]; there {
+	if hash, exists = hashes[name]; exists {
 		return hash, true
 	}
 	names, sum := slices.Sorted(maps.Keys(hashes)), sha256.Sum256(append(u.salt[:], name...))
 	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
 }
 
-// allowed tells whether a request comes from one of the users.
 func (u *users) allowed(r *http.Request) bool {
-	name, password, given := r.BasicAuth()
-	if !given {
+	name, password, hasAuth := r.BasicAuth()
+	if !hasAuth {
 		return false
 	}
-	hash, there := u.compared(name)
+	hash, exists := u.compared(name)
 	sum := sha256.New()
 	sum.Write(u.salt[:])
 	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
@@ -142,7 +139,7 @@ func (u *users) allowed(r *http.Request) bool {
 		return false
 	}
 	defer func() { <-u.checks }()
-	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !there {
+	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !exists {
 		return false
 	}
 	u.mu.Lock()

@@ -12,18 +12,18 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 )
 
-// changeTimeout is how long a check or a change may take, as in Kafka Connect.
+// changeTimeout bounds a check or a change, as in Kafka Connect.
 const changeTimeout = 90 * time.Second
 
-// maxValidations is how many configurations are checked at a time: one of thousands of settings takes seconds and a
-// plugin's memory, and others wait for their turn as long as their clients do.
+// maxValidations bounds concurrent checks: one of thousands of settings takes seconds and the memory of a plugin
+// instance.
 const maxValidations = 4
 
-// turn waits until the request may check a configuration, which it may until it is answered. The error is ctx's end.
-func (x *exchange) turn(ctx context.Context) error {
+// acquireCheck waits for a slot to check a configuration, which is released when the request is answered.
+func (req *request) acquireCheck(ctx context.Context) error {
 	select {
-	case x.validations <- struct{}{}:
-		x.releases = append(x.releases, func() { <-x.validations })
+	case req.validations <- struct{}{}:
+		req.releases = append(req.releases, func() { <-req.validations })
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -37,47 +37,46 @@ func Invalid(errors ...string) string {
 		"the endpoint `/connector-plugins/{connectorType}/config/validate`", len(errors), strings.Join(errors, "\n"))
 }
 
-// validate answers 200 with all errors inside, as soon as the class is known.
-func (x *exchange) validate() {
-	var given Given
-	if !x.body(&given) || !x.whole(given) {
+// validate answers 200 with all errors in the body if the class is known.
+func (req *request) validate() {
+	var desired ConfigRequest
+	if !req.readJSON(&desired) || !req.requireSettings(desired) {
 		return
 	}
-	logon := x.asked("logon")
+	logon := req.queryValues("logon")
 	if i := slices.IndexFunc(logon, func(value string) bool { return value != "check" }); i >= 0 {
-		x.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
+		req.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
 		return
 	}
-	ctx := x.limited()
-	if err := x.turn(ctx); err != nil {
-		x.failed(err)
+	ctx := req.timeoutContext()
+	if err := req.acquireCheck(ctx); err != nil {
+		req.failErr(err)
 		return
 	}
-	v, err := x.worker.Validate(ctx, x.name(), given.Settings, len(logon) > 0)
+	v, err := req.worker.Validate(ctx, req.name(), desired.Settings, len(logon) > 0)
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	for _, name := range slices.Sorted(slices.Values(given.Null)) {
-		v.Refuse(name, NullValue)
+	for _, name := range slices.Sorted(slices.Values(desired.Null)) {
+		v.AddError(name, NullValue)
 	}
-	x.answer(http.StatusOK, v)
+	req.answer(http.StatusOK, v)
 }
 
-// definitions answers with what a class declares, in the version that the request names.
-func (x *exchange) definitions() {
+func (req *request) definitions() {
 	var version *string
-	if given := x.asked("version"); given != nil {
-		version = &given[0]
+	if versions := req.queryValues("version"); versions != nil {
+		version = &versions[0]
 	}
-	definitions, err := x.worker.Definitions(x.r.Context(), x.name(), version)
+	definitions, err := req.worker.Definitions(req.r.Context(), req.name(), version)
 	var other *check.ErrVersion
 	switch {
 	case errors.Is(err, check.ErrUnknownPlugin):
-		x.fail(http.StatusNotFound, "Unknown plugin "+x.name()+".")
+		req.fail(http.StatusNotFound, "Unknown plugin "+req.name()+".")
 	case errors.As(err, &other):
-		x.fail(http.StatusBadRequest, other.Error())
+		req.fail(http.StatusBadRequest, other.Error())
 	default:
-		x.reply(definitions, err)
+		req.reply(definitions, err)
 	}
 }

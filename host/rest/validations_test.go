@@ -35,7 +35,7 @@ func (c *checks) worker() Worker {
 		c.wait()
 		return &check.Validation{}, nil
 	}
-	w.Compare = func(context.Context, string, Given, bool) (Comparison, error) {
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) {
 		c.wait()
 		return Comparison{}, nil
 	}

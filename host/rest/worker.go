@@ -16,43 +16,43 @@ import (
 )
 
 // Worker holds the functions of the host by which REST reads and changes the worker. Until it has started
-// ([Parts.Starting]) only Now, Strike, Metrics and Ready are called. Errors are or wrap a [Refusal] or
+// ([Parts.Starting]) only Now, Redact, Metrics and Ready are called. Errors are or wrap a [Refusal] or
 // [connect.ErrUnknownConnector].
 type Worker struct {
 	// Now returns what the worker has opened so far.
 	Now func() Parts
-	// Strike returns a text without what must not be shown.
-	Strike func(text string) string
+	// Redact returns a text without what must not be shown.
+	Redact func(text string) string
 	// Metrics returns what GET /metrics shows.
 	Metrics func() prometheus.Gatherer
 	// Ready returns nil if the worker has started and can handle requests.
 	Ready func(context.Context) error
 	// Passwords returns which settings have values that are not shown where configurations are masked.
 	Passwords func() func(setting string) bool
-	// Aim gives a connector a target state, and keeps it.
-	Aim func(name string, target connect.TargetState) error
+	// SetTargetState gives a connector a target state, and keeps it.
+	SetTargetState func(name string, target connect.TargetState) error
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
 	// secret in it is right, so that the check may log on with it.
 	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Write and Delete change connectors for good.
-	Write  func(ctx context.Context, name string, given Given) (Written, error)
+	Write  func(ctx context.Context, name string, given ConfigRequest) (WriteResult, error)
 	Delete func(ctx context.Context, name string) error
 	// Compare returns what it would mean to Write a configuration. masked: a guessed password is never confirmed.
-	Compare func(ctx context.Context, name string, given Given, masked bool) (Comparison, error)
+	Compare func(ctx context.Context, name string, given ConfigRequest, masked bool) (Comparison, error)
 	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
 	Source func(name string, withText bool) (text []byte, version string, err error)
 	// Sample has the next rows of a connector kept.
-	Sample func(connector string, asked SampleAsked) (Sample, error)
+	Sample func(connector string, asked SampleRequest) (Sample, error)
 	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
 	// SampledTest is a file of tests with them.
 	Sampled     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
 	SampledTest func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools   func(ctx context.Context, connector string) ([]Tool, error)
-	RunTool func(ctx context.Context, connector, command string, asked ToolAsked) (ToolAnswer, error)
+	RunTool func(ctx context.Context, connector, command string, asked ToolRequest) (ToolAnswer, error)
 	// Reload returns the result of the last reload of the folder of connectors, which is read again if requested; false
 	// means that the worker follows no folder.
 	Reload func(again bool) (Reload, bool)
@@ -86,8 +86,7 @@ type Parts struct {
 	// Starting is an error that describes the start-up until it is completed: the herder has all connectors, and in a
 	// group a leader is known. After that it is nil.
 	Starting error
-	// Root is what GET / shows.
-	Root Root
+	Root     Root
 	// ID is HOST:PORT of this worker, as status shows it.
 	ID string
 	// Once means that the worker ends by itself, and its connectors cannot be paused, stopped or restarted.
@@ -100,8 +99,7 @@ type Parts struct {
 	Lockouts                   *lockouts.Store
 	Levels                     *logging.Levels
 	Log                        *slog.Logger
-	// Recent are the last lines of Log.
-	Recent *logging.Recent
+	Recent                     *logging.Recent
 }
 
 // Root names version and cluster. Version begins as Kafka's does, because tools read it.
@@ -115,13 +113,14 @@ type Root struct {
 type Change struct {
 	Connector string        `json:"connector"`
 	Effect    config.Action `json:"effect"`
-	// File is where its configuration stands; "" where it would be removed.
+	// File has its configuration; "" if it would be removed.
 	File string `json:"file,omitempty"`
-	// Settings are those that differ, by their names.
+	// Settings are the names of settings that differ.
 	Settings []string `json:"settings,omitempty"`
-	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
-	Problems []string `json:"problems,omitempty"`
-	GoesOn   bool     `json:"goes_on,omitempty"`
+	// Problems prevent the change if it would be rejected. KeepsRunning means that the current connector continues
+	// then.
+	Problems     []string `json:"problems,omitempty"`
+	KeepsRunning bool     `json:"goes_on,omitempty"`
 }
 
 // Reload is what became of changes to the files of connectors.
@@ -129,9 +128,9 @@ type Reload struct {
 	Folder string `json:"folder"`
 	// Last is when a reload changed something, or was refused.
 	Last string `json:"last,omitempty"`
-	// Reloads are counted by what they came to: applied, refused, unchanged.
+	// Reloads counts reloads by result: applied, refused, unchanged.
 	Reloads map[string]int64 `json:"reloads"`
-	// Problems are those of no connector: a folder that is not there, a worker's file that has changed.
+	// Problems that belong to no connector: a missing folder, a changed worker file.
 	Problems   []string   `json:"problems"`
 	Connectors []Reloaded `json:"connectors"`
 }
@@ -140,6 +139,6 @@ type Reload struct {
 type Reloaded struct {
 	Name string `json:"name"`
 	File string `json:"file"`
-	// Error says why its configuration is not taken, with file and line.
+	// Error is why its configuration is rejected, with file and line.
 	Error string `json:"error,omitempty"`
 }

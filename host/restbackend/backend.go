@@ -76,8 +76,8 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	return rest.Worker{Now: b.now, Strike: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
-		Passwords: b.passwords, Aim: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
+	return rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
+		Passwords: b.passwords, SetTargetState: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
 		Write:  b.writeConnector,
 		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
 		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}

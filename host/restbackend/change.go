@@ -59,7 +59,8 @@ func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector
 	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
 }
 
-func (b *Backend) writeConnector(ctx context.Context, name string, request rest.Given) (done rest.Written, err error) {
+func (b *Backend) writeConnector(ctx context.Context, name string, request rest.ConfigRequest) (done rest.WriteResult,
+	err error) {
 	var answer serviceCheck
 	if request.New == nil {
 		if answer, err = b.checkAhead(ctx, name, request); err != nil {
@@ -112,7 +113,7 @@ type serviceCheck struct {
 
 // checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
 // other change waits for a service, see [Backend.ask]. Other problems are found with the change itself.
-func (b *Backend) checkAhead(ctx context.Context, name string, request rest.Given) (v serviceCheck, err error) {
+func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (v serviceCheck, err error) {
 	r := b.Parts().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return v, nil
@@ -120,13 +121,13 @@ func (b *Backend) checkAhead(ctx context.Context, name string, request rest.Give
 	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
 		return v, nil // nothing of it runs, or it must not change
 	}
-	if request.Over != nil { // reject a change of a configuration that has changed since
+	if request.Precondition != nil { // reject a change of a configuration that has changed since
 		if c := b.Group; c != nil {
 			if err := c.Refresh(ctx); err != nil {
 				return v, group.AsRESTError(err)
 			}
 		}
-		if !request.Over(r.Stored(name).Version) {
+		if !request.Precondition(r.Stored(name).Version) {
 			return v, asRESTError(&config.ChangedError{Connector: name})
 		}
 	}
@@ -160,7 +161,7 @@ func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err
 	return v, nil
 }
 
-func settingsOf(now config.RunningConnector, request rest.Given) map[string]string {
+func settingsOf(now config.RunningConnector, request rest.ConfigRequest) map[string]string {
 	if !request.Patch {
 		return maps.Clone(request.Settings)
 	}
@@ -221,7 +222,7 @@ type checkedConfig struct {
 // request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
 // Connect. answer is the service's answer from before the lock was held: the service is asked now if the connector has
 // started since, or if it was asked about other settings.
-func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.Given,
+func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
 	answer serviceCheck) error {
 	e, err := b.examine(ctx, r, name, request)
 	switch {
@@ -232,7 +233,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	case len(e.errors) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
 	}
-	stored := config.Stored{Connector: e.connector, IfMatch: request.Over}
+	stored := config.Stored{Connector: e.connector, IfMatch: request.Precondition}
 	switch {
 	case request.New != nil && e.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -246,7 +247,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 			return err
 		}
 	}
-	if c := b.Group; c != nil && request.Over != nil { // read what others have written
+	if c := b.Group; c != nil && request.Precondition != nil { // read what others have written
 		if err := c.Refresh(ctx); err != nil {
 			return group.AsRESTError(err)
 		}
@@ -264,7 +265,8 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 }
 
 // examine changes nothing. The error is that of a configuration that cannot be checked.
-func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string, request rest.Given) (e checkedConfig,
+func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string,
+	request rest.ConfigRequest) (e checkedConfig,
 	err error) {
 	e.current, e.unknown = b.herder().RunningConfig(name)
 	settings := settingsOf(e.current, request)

@@ -24,10 +24,10 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	w := New(Options{Installation: &setup.Installation{},
 		Parts: func() Parts { return Parts{Reloader: r, Herder: new(connect.Herder)} }})
 	running := connect.Running
-	_, created := w.writeConnector(ctx, "a", rest.Given{Settings: map[string]string{}, New: &running})
-	_, put := w.writeConnector(ctx, "a", rest.Given{Settings: map[string]string{}})
-	_, compared := w.compareConfig(ctx, "a", rest.Given{Settings: map[string]string{}}, false)
-	_, patched := w.writeConnector(ctx, "a", rest.Given{Patch: true})
+	_, created := w.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}, New: &running})
+	_, put := w.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}})
+	_, compared := w.compareConfig(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}}, false)
+	_, patched := w.writeConnector(ctx, "a", rest.ConfigRequest{Patch: true})
 	for _, err := range []error{created, put, compared, patched, w.deleteConnector(ctx, "a")} {
 		var refusal *rest.Refusal
 		if !errors.As(err, &refusal) || refusal.Status != 500 {
@@ -45,9 +45,9 @@ func TestChecksThatAreCutOff(t *testing.T) {
 		!strings.HasPrefix(refusal.Message, "Request timed out. The worker is currently ") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
-	gone, leave := context.WithCancel(t.Context())
+	canceled, leave := context.WithCancel(t.Context())
 	leave()
-	if err := timeoutError(gone); !errors.Is(err, context.Canceled) {
+	if err := timeoutError(canceled); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the end of the request, found %v", err)
 	}
 }

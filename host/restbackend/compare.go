@@ -16,7 +16,8 @@ import (
 
 // compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
 // as different. The service is asked about feeds without the lock.
-func (b *Backend) compareConfig(ctx context.Context, name string, request rest.Given, masked bool) (out rest.Comparison,
+func (b *Backend) compareConfig(ctx context.Context, name string, request rest.ConfigRequest,
+	masked bool) (out rest.Comparison,
 	err error) {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func (b *Backend) compareConfig(ctx context.Context, name string, request rest.G
 	return out, cmp.Or(err, ctx.Err())
 }
 
-func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.Given, masked bool,
+func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest, masked bool,
 	out *rest.Comparison) (checkedConfig, error) {
 	e, err := b.examine(ctx, r, name, request)
 	var refusal *rest.Refusal
@@ -49,7 +50,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	var have []config.RunningConnector
 	if there {
 		have = []config.RunningConnector{e.current}
-		out.File, out.GoesOn = e.current.File, len(e.errors) > 0 && !e.current.Rejected
+		out.File, out.KeepsRunning = e.current.File, len(e.errors) > 0 && !e.current.Rejected
 		b.compareStored(r, e.current, out, password)
 	}
 	if e.locked == nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (b *Backend) startSample(name string, request rest.SampleAsked) (rest.Sample, error) {
+func (b *Backend) startSample(name string, request rest.SampleRequest) (rest.Sample, error) {
 	if _, err := b.herder().RunningConfig(name); err != nil {
 		return rest.Sample{}, err
 	}
@@ -115,8 +115,8 @@ func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Too
 	if err != nil {
 		return nil, nil, &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + c.Name + ": " + err.Error()}
 	}
-	tool.Once() // a user waits for the answer
-	tool.OnlyRead()
+	tool.DisableRetries() // a user waits for the answer
+	tool.SetReadOnly()
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		tool.Close()
@@ -152,7 +152,7 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 	return all, nil
 }
 
-func (b *Backend) runCommand(ctx context.Context, name, command string, request rest.ToolAsked) (a rest.ToolAnswer,
+func (b *Backend) runCommand(ctx context.Context, name, command string, request rest.ToolRequest) (a rest.ToolAnswer,
 	err error) {
 	c, err := b.configured(name)
 	if err != nil {
@@ -178,7 +178,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, request 
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
 	}
 	if slices.Contains(changingCommands, command) {
-		return refuse(http.StatusConflict, check.ErrChanges.Error()+": run it by culvert "+command)
+		return refuse(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
 	}
 	reply, err := tool.Run(asking, command, options)
 	var fault *wit.Error
@@ -186,7 +186,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string, request 
 	case err != nil && ctx.Err() == nil && asking.Err() != nil:
 		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
 			shown.Line(err.Error())))
-	case errors.Is(err, check.ErrChanges):
+	case errors.Is(err, check.ErrNotReadOnly):
 		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
 	case errors.As(err, &fault) && fault.Kind == wit.ErrorConfig:
 		return refuse(http.StatusBadRequest, shown.Line(err.Error()))

@@ -62,7 +62,7 @@ func timeoutError(ctx context.Context) error {
 // must not cause requests in the worker's name: the configuration contains their address, and its references are
 // resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address than its own.
 func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
-	return !b.Worker.Boolean("rest.read.only") && rest.Restricted(ctx) == "" && c.Problems.Err() == nil
+	return !b.Worker.Boolean("rest.read.only") && rest.ReadOnlyReason(ctx) == "" && c.Problems.Err() == nil
 }
 
 func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {

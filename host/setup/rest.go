@@ -10,7 +10,8 @@ import (
 // RESTOptions returns the options of REST that the worker's settings specify.
 func RESTOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
-		Admin: w.List("admin.listeners"), Apart: w.IsSet("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
+		Admin: w.List("admin.listeners"), SeparateAdmin: w.IsSet("admin.listeners"),
+		Users:          w.Text("rest.basic.auth.file"),
 		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
 		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
 		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),

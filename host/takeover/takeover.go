@@ -177,7 +177,7 @@ func Check(ctx context.Context, c setup.Config) (t Report, err error) {
 			}
 			defer stored.Close()
 		}
-		checker := s.Checker.Among(s.snapshot.Connectors)
+		checker := s.Checker.WithConnectors(s.snapshot.Connectors)
 		for _, k := range s.snapshot.Connectors {
 			one := Connector{Name: k.Name, Class: k.Text("connector.class"),
 				State: string(targetstate.Parse(s.snapshot.Targets[k.Name])),

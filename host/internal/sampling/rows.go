@@ -52,7 +52,7 @@ func (s *Sampler) look(connector string, number int, feed string, b *record.Batc
 func (s *Sampler) copied(k *sample, b *record.Batch, i int) (r row) {
 	size := b.Size(i)
 	if k.bytes+size > maxRowBytes {
-		r.Came = rest.SampledRecord{Topic: line(s.strike(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
+		r.Input = rest.SampledRecord{Topic: line(s.strike(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
 		r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and a sample keeps %d of all its rows", size,
 			maxRowBytes)

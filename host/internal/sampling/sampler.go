@@ -97,7 +97,7 @@ func newSample(connector string, wanted int, show string) *sample {
 
 // Ask has the next rows of a connector kept, in the place of the oldest sample where there are too many; an error is a
 // [rest.Refusal].
-func (s *Sampler) Ask(connector string, asked rest.SampleAsked) (rest.Sample, error) {
+func (s *Sampler) Ask(connector string, asked rest.SampleRequest) (rest.Sample, error) {
 	if asked.Rows == 0 {
 		asked.Rows = usualRows
 	}

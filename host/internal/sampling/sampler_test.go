@@ -60,7 +60,7 @@ func isRefused(err error, status int, says string) bool {
 
 func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 	t.Helper()
-	k, err := s.Ask(connector, rest.SampleAsked{Rows: rows, Show: rest.RecordsFull})
+	k, err := s.Ask(connector, rest.SampleRequest{Rows: rows, Show: rest.RecordsFull})
 	require.NoError(t, err)
 	return k.ID
 }
@@ -94,7 +94,7 @@ func TestSamplesComeAndGo(t *testing.T) {
 		k, err := s.Get(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
 			k.Rows[0].Partition != 2 ||
-			!strings.Contains(k.Rows[1].Came.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
+			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
 			t.Errorf("found %+v, %v", k, err)
 		}
 		clear(b.Data) // the memory is the task's
@@ -107,8 +107,8 @@ func TestSamplesComeAndGo(t *testing.T) {
 			t.Error("somebody looks though the sample has its rows")
 		}
 		k, err = s.Get(t.Context(), "orders", id, chaintest.Chain{})
-		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Came.Value, `"id": 4`) ||
-			!strings.Contains(k.Rows[0].Came.Value, `"id": 1`) {
+		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
+			!strings.Contains(k.Rows[0].Input.Value, `"id": 1`) {
 			t.Errorf("found %+v, %v", k, err)
 		}
 		if _, err := s.Get(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
@@ -131,7 +131,7 @@ func TestSamplesAreFew(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	for _, n := range []int{-1, 101} {
-		if _, err := s.Ask("a", rest.SampleAsked{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
+		if _, err := s.Ask("a", rest.SampleRequest{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
 			t.Error(n, err)
 		}
 	}
@@ -167,11 +167,11 @@ func TestLargeRows(t *testing.T) {
 	feed(s, "a", b)
 	k, err := s.Get(t.Context(), "a", id, chaintest.Chain{})
 	require.NoError(t, err)
-	if large := k.Rows[0]; !large.Came.Cut || large.Came.Topic != "orders" || large.Offset != 100 ||
+	if large := k.Rows[0]; !large.Input.Cut || large.Input.Topic != "orders" || large.Offset != 100 ||
 		!strings.Contains(large.Problem, "it is not shown: the row has 2097") {
 		t.Errorf("found %+v", large)
 	}
-	if k.Rows[1].Came.Cut || k.Rows[1].Problem != "" || !k.Rows[2].Came.Cut || k.Rows[2].Problem != "" {
+	if k.Rows[1].Input.Cut || k.Rows[1].Problem != "" || !k.Rows[2].Input.Cut || k.Rows[2].Problem != "" {
 		t.Errorf("found %s and %.100s", k.Rows[1].Problem, k.Rows[2].Problem)
 	}
 }
@@ -326,7 +326,7 @@ func TestSteps(t *testing.T) {
 	broken := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value"})
 	tried, err = w.Try(t.Context(), "orders", id, broken)
 	if err != nil || !strings.Contains(tried.Problem, "transforms.in") || len(tried.Rows) != 3 ||
-		!strings.Contains(tried.Rows[0].Came.Value, `"id": 1`) || len(tried.Rows[0].Steps) > 0 {
+		!strings.Contains(tried.Rows[0].Input.Value, `"id": 1`) || len(tried.Rows[0].Steps) > 0 {
 		t.Errorf("found %+v, %v", tried, err)
 	}
 
@@ -357,14 +357,14 @@ func TestSteps(t *testing.T) {
 // With shapes no value is shown, in errors neither.
 func TestShapes(t *testing.T) {
 	w := newWorld(t, nil)
-	k, err := w.Ask("orders", rest.SampleAsked{Rows: 2, Show: rest.RecordsShape})
+	k, err := w.Ask("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)
 	c := w.chain(t, map[string]string{"transforms": "cast", "transforms.cast.type": transforms + "Cast$Value",
 		"transforms.cast.spec": "state:int32"})
 	w.tasks(t, "orders", c, batch(t, w.reg, order(4711, "confidential"), order(4711, "12")))
 	k, err = w.Get(t.Context(), "orders", k.ID, c)
 	require.NoError(t, err)
-	text := strings.Join(strings.Fields(k.Rows[0].Came.Value), "")
+	text := strings.Join(strings.Fields(k.Rows[0].Input.Value), "")
 	if text != `{"id":"number","state":"string(12)","iban":"string(9)"}` ||
 		k.Rows[0].Steps[0].Error != "cast: org.apache.kafka.connect.errors.DataException" ||
 		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {

@@ -80,7 +80,7 @@ func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error
 	if r.batch == nil {
 		return shown, nil
 	}
-	shown.Came = w.record(r.batch.Copy(0), &r.batch.Rows[0])
+	shown.Input = w.record(r.batch.Copy(0), &r.batch.Rows[0])
 	before, rows := r.batch, r.batch.Rows
 	for _, beginning := range chain {
 		step := rest.SampledStep{Did: "changed", Records: []rest.SampledRecord{}}

@@ -282,8 +282,8 @@ func (w *Worker) mask(text string) string {
 	return text
 }
 
-// shownBeside is what a status here says in addition to what Kafka Connect's does.
-var shownBeside = []string{"file", "plugin"}
+// extraStatusFields is what a status here says in addition to what Kafka Connect's does.
+var extraStatusFields = []string{"file", "plugin"}
 
 // trace is one in Java's form, which tools take apart.
 var trace = regexp.MustCompile(`(?s)^[\w.$]+: .+\n(\tat |\$\{stack\})`)
@@ -300,7 +300,7 @@ func (w *Worker) masked(v any, name string) any {
 		}
 		_, status := x["worker_id"]
 		maps.DeleteFunc(x, func(key string, _ any) bool {
-			return w.isOwn(key) || status && slices.Contains(shownBeside, key)
+			return w.isOwn(key) || status && slices.Contains(extraStatusFields, key)
 		})
 		return x
 	case []any:

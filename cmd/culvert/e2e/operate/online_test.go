@@ -274,7 +274,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	}
 	found = x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata.host.adress=x\n"},
 		"the nearest known one is sap.odata.host.address")
-	if found.Effect != config.Reject || !found.GoesOn {
+	if found.Effect != config.Reject || !found.KeepsRunning {
 		t.Errorf("found %+v", found)
 	}
 	for _, text := range []string{"connector.class=Nope", "connector.class=${env:CLASS}"} {

@@ -376,11 +376,11 @@ func TestSamples(t *testing.T) {
 	}
 	for _, row := range taken.Rows {
 		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
-		if row.Problem != "" || row.Feed != "Customers" || row.Came.Topic != "Customers" || mask.Did != "changed" ||
+		if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" || mask.Did != "changed" ||
 			!strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
-			strings.Contains(row.Came.Value, `"Country": ""`) ||
+			strings.Contains(row.Input.Value, `"Country": ""`) ||
 			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Did != "skipped" ||
-			!strings.Contains(row.Came.ValueSchema, `"field": "Country"`) {
+			!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
 			t.Errorf("found %+v", row)
 		}
 	}

@@ -40,7 +40,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"
 	letters := func() rest.Letters { return e2etest.As[rest.Letters](t, f.Must(200, "GET", path, "")) }
-	replay := func(asked rest.ReplayAsked) rest.Replayed {
+	replay := func(asked rest.ReplayRequest) rest.Replayed {
 		t.Helper()
 		body, err := json.Marshal(asked)
 		e2etest.NoError(t, err)
@@ -68,7 +68,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		f.Must(400, "POST", path+"/replay", body, want)
 	}
 	// Tried while the cause is there.
-	r := replay(rest.ReplayAsked{Dry: true})
+	r := replay(rest.ReplayRequest{Dry: true})
 	if !r.Dry || r.Passes != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
 	}
@@ -82,27 +82,27 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.Runs)
-	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
+	if r := replay(rest.ReplayRequest{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
 		r.Refused != 0 || r.Left[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	// Replayed out of order.
 	for _, one := range []string{"0@5", "0@2"} {
-		if r := replay(rest.ReplayAsked{Letters: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
+		if r := replay(rest.ReplayRequest{Letters: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
 			len(r.Left) > 0 || r.Dry {
 			t.Errorf("%s: found %+v", one, r)
 		}
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5}, done())
-	if r := replay(rest.ReplayAsked{Letters: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
+	if r := replay(rest.ReplayRequest{Letters: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
 		r.Left[leftOf+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
-	if r := replay(rest.ReplayAsked{Letters: []string{"0@5"}, Again: true}); r.Replayed != 1 || len(r.Left) > 0 {
+	if r := replay(rest.ReplayRequest{Letters: []string{"0@5"}, Again: true}); r.Replayed != 1 || len(r.Left) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, done())
-	if r := replay(rest.ReplayAsked{}); r.Replayed != n-3 {
+	if r := replay(rest.ReplayRequest{}); r.Replayed != n-3 {
 		t.Errorf("expected the others, %d, found %+v", n-3, r)
 	}
 	times := map[string]int{}

@@ -18,10 +18,10 @@ import (
 // checked when they are given. Where they are not, and nobody has to log on, a name that a page may have is answered
 // without passwords, and may change nothing.
 
-// guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
+// checkHost refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
 // address, and says nothing. `/metrics` is for Prometheus, which asks pods by their address: that is no name which a
 // page could have had resolved to us.
-func guarded(next http.Handler, o *Options, others *others) http.Handler {
+func checkHost(next http.Handler, o *Options, others *hostGuard) http.Handler {
 	names := make([]string, len(o.AllowedHosts))
 	for i, name := range o.AllowedHosts {
 		names[i] = hostOf(name)
@@ -31,34 +31,34 @@ func guarded(next http.Handler, o *Options, others *others) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) ||
+		if isHealthCheck(r) || !isLoopback(by) && (len(names) == 0 || isScrape(r)) || isOwnHost(r.Host, names) ||
 			o.advertises(r.Host) {
 			// What a page's form asks for may be any method of REST's, so that none is let in by its own.
 			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
 				!slices.Contains(o.Methods, r.Method)) {
-				refuse(w, http.StatusForbidden,
+				writeError(w, http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
 				return
 			}
-			if !alone(by) && len(names) == 0 {
+			if !isLoopback(by) && len(names) == 0 {
 				r = others.restrict(r)
 			}
 			next.ServeHTTP(w, r)
 			return
 		}
-		refuse(w, http.StatusForbidden, "Host is none of this worker's names: expected localhost, an address of the "+
-			"loopback interface, or a name of rest.allowed.hosts")
+		writeError(w, http.StatusForbidden,
+			"Host is none of this worker's names: expected localhost, an address of the "+
+				"loopback interface, or a name of rest.allowed.hosts")
 	})
 }
 
-// ours tells whether a Host names this machine, or is one of the names. What a proxy says about the Host before it, as
-// in X-Forwarded-Host, anybody could say: it does not count.
-func ours(host string, names []string) bool {
+// isOwnHost reports whether a Host names this machine, or is one of the names. What a proxy says about the Host before
+// it, as in X-Forwarded-Host, anybody could say: it does not count.
+func isOwnHost(host string, names []string) bool {
 	host = hostOf(host)
 	return host != "" && (loopbackName(host) || slices.Contains(names, host))
 }
 
-// advertises tells whether a Host is that of this worker's URL in its group, by which the others hand requests on.
 func (o *Options) advertises(host string) bool {
 	if o.Cluster == nil || host == "" {
 		return false
@@ -67,8 +67,7 @@ func (o *Options) advertises(host string) bool {
 	return err == nil && hostOf(own.Host) == hostOf(host)
 }
 
-// scrapes tells whether a request reads the metrics by an address in the place of a name.
-func scrapes(r *http.Request) bool {
+func isScrape(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
@@ -77,7 +76,6 @@ func scrapes(r *http.Request) bool {
 	return ok && slices.Equal(path, []string{"metrics"}) && err == nil
 }
 
-// hostOf is the name or address of a Host, without port, brackets, the dot of the root, and capitals.
 func hostOf(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -93,16 +91,13 @@ func loopbackName(host string) bool {
 	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
-// listenerKey is the key of what a request's context says of its listener.
 type listenerKey struct{}
 
-// listenedBy is the context of requests that come to a listener.
 func listenedBy(l net.Listener) context.Context {
 	return context.WithValue(context.Background(), listenerKey{}, l)
 }
 
-// alone tells whether a listener is for this machine only.
-func alone(l net.Listener) bool {
+func isLoopback(l net.Listener) bool {
 	if l == nil {
 		return false
 	}

@@ -9,12 +9,12 @@ import (
 // maxSampled is how many bytes the records of a sample have on a page: the rest of it is for what stands around them.
 const maxSampled = 1 << 20
 
-// bound cuts the records of a sample to what a page has room for. Each gets the same part of it, and what those before
-// have left. Errors are lines already, one of a row.
-func bound(s *rest.Sample) {
+// truncateSample cuts the records of a sample to what a page has room for. Each gets the same part of it, and what
+// those before have left. Errors are lines already, one of a row.
+func truncateSample(s *rest.Sample) {
 	var records []*rest.SampledRecord
 	for i := range s.Rows {
-		records = append(records, &s.Rows[i].Came)
+		records = append(records, &s.Rows[i].Input)
 		for _, step := range s.Rows[i].Steps {
 			for n := range step.Records {
 				records = append(records, &step.Records[n])
@@ -26,12 +26,12 @@ func bound(s *rest.Sample) {
 		share := left / (len(records) - i)
 		left -= share
 		for _, text := range []*string{&r.Key, &r.Value, &r.KeySchema, &r.ValueSchema} {
-			short := within(*text, &share)
+			short := truncate(*text, &share)
 			r.Cut = r.Cut || len(short) < len(*text)
 			*text = short
 		}
 		for n, h := range r.Headers {
-			if shown := h.Name + brief(h.Value); within(shown, &share) != shown {
+			if shown := h.Name + brief(h.Value); truncate(shown, &share) != shown {
 				r.Headers, r.Cut = r.Headers[:n], true
 				break
 			}
@@ -40,8 +40,8 @@ func bound(s *rest.Sample) {
 	}
 }
 
-// within is as much of a text as so many bytes of HTML have room for, which become fewer by it.
-func within(text string, left *int) string {
+// truncate is as much of a text as so many bytes of HTML have room for, which become fewer by it.
+func truncate(text string, left *int) string {
 	for i, r := range text {
 		cost := utf8.RuneLen(r)
 		switch {

@@ -13,21 +13,20 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// words are what templates say things by. Texts of others go through line, brief or text: they may have characters that
-// turn or hide what stands beside them.
-var words = template.FuncMap{
+// templateFuncs are the functions of templates. Text from outside goes through line, brief or text: it may contain
+// characters that reorder or hide what is next to it.
+var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": shares,
-	"marked": marked, "compared": comparedStep,
-	"alone": func(r rest.SampledRecord) compared { return compared{Now: r} },
+	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": flowChart,
+	"marked": diffLines, "compared": comparedStep,
+	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }
 
-// maxBrief is how many characters a cell of a table has.
 const maxBrief = 300
 
 func brief(text string) string { return shown.Within(text, maxBrief) }
 
-// at is a moment as people and scripts read it. It is no time ago: what is as it was is to look as it did.
+// at formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
 func at(t any) template.HTML {
 	var when time.Time
 	switch t := t.(type) {
@@ -48,7 +47,7 @@ func at(t any) template.HTML {
 		when.Format("2006-01-02 15:04:05") + ` UTC</time>`)
 }
 
-// rate is a number of so many in a second: three digits count.
+// rate formats a number per second with three digits.
 func rate(n float64) string {
 	switch {
 	case n == 0 || math.IsNaN(n):
@@ -63,7 +62,6 @@ func rate(n float64) string {
 	return count(int64(math.Round(n)))
 }
 
-// count is a number with its thousands apart.
 func count(n any) string {
 	if known, ok := n.(*int64); ok {
 		n = *known
@@ -81,7 +79,7 @@ func count(n any) string {
 	return b.String()
 }
 
-// yesNo is what is known, else a dash. A template would take a pointer to false for true.
+// yesNo formats a bool that may be unknown: a template takes a pointer to false for true.
 func yesNo(known *bool) string {
 	switch {
 	case known == nil:
@@ -94,16 +92,13 @@ func yesNo(known *bool) string {
 
 func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
-// oneLineJSON is a partition or an offset, with its numbers to the letter.
-func oneLineJSON(of json.RawMessage) string { return brief(string(of)) }
+func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
-// ident is an id of an element for something with any name.
-func ident(of ...any) string {
-	return "i" + digest(fmt.Appendf(nil, "%q", of))
+func ident(parts ...any) string {
+	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }
 
-// stateWords are the states of a listing and of Kafka Connect, as they are shown, with a sign, so that no state is told
-// by its color alone.
+// stateWords has text and sign of each state, so that color is never the only difference.
 var stateWords = map[string][2]string{
 	"failed": {"failed", "✕"}, "paused": {"paused", "‖"}, "stopped": {"stopped", "■"},
 	"waiting-for-service": {"waiting for service", "…"}, "maintenance": {"maintenance window", "◷"},
@@ -121,8 +116,7 @@ func stateWord(s any) string {
 
 func sign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
 
-// curl is a call of REST as a command; a body that is text names the file to send. The password of a logon is asked
-// for, and not shown.
+// curl returns a REST call as a command; a text body names the file to send. The password is prompted for.
 func (v viewer) curl(route string, body any, values ...string) string {
 	method, target := rest.Target(route, values...)
 	var b strings.Builder

@@ -16,13 +16,13 @@ import (
 type editing struct {
 	standIn
 	text   string
-	put    *Given
+	put    *ConfigRequest
 	masked bool
 }
 
 func (e *editing) worker() Worker {
 	w := e.with(e)
-	w.Strike = func(s string) string { return strings.ReplaceAll(s, "struck", "[hidden]") }
+	w.Redact = func(s string) string { return strings.ReplaceAll(s, "struck", "[hidden]") }
 	w.Passwords = func() func(string) bool { return func(key string) bool { return key == "pwd" } }
 	w.Source, w.Write, w.Compare = e.source, e.write, e.compare
 	return w
@@ -47,15 +47,15 @@ func (e *editing) source(_ string, withText bool) ([]byte, string, error) {
 	return []byte(e.text), "", nil
 }
 
-func (e *editing) write(_ context.Context, name string, given Given) (Written, error) {
-	if given.Over != nil && !given.Over("7") {
-		return Written{}, &Refusal{http.StatusPreconditionFailed, "changed"}
+func (e *editing) write(_ context.Context, name string, given ConfigRequest) (WriteResult, error) {
+	if given.Precondition != nil && !given.Precondition("7") {
+		return WriteResult{}, &Refusal{http.StatusPreconditionFailed, "changed"}
 	}
 	e.put = &given
-	return Written{Info: connect.Info{Name: name}, Version: "9"}, nil
+	return WriteResult{Info: connect.Info{Name: name}, Version: "9"}, nil
 }
 
-func (e *editing) compare(_ context.Context, name string, given Given, masked bool) (Comparison, error) {
+func (e *editing) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
 	e.put, e.masked = &given, masked
 	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, Kept: "struck",
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil

@@ -150,7 +150,8 @@ func TestSignedCalls(t *testing.T) {
 		"a longer body":   {permit, "{}", body("{}{}"), 403, forged},
 		"both of another": {permit, "{}", func(r *http.Request) { body("[]")(r); part(2, sum("[]"))(r) }, 403, forged},
 		"another method":  {"PUT /connectors/a/fence", "", func(r *http.Request) { r.Method = "POST" }, 401, ""},
-		"another path": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path = "/connectors/b/fence" }, 403,
+		"another path": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path = "/connectors/b/fence" },
+			403,
 			forged},
 		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
 		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
@@ -278,7 +279,7 @@ func TestCallsAreNoRoutes(t *testing.T) {
 	s := session(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
 	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
-	apart := opened(t, Options{Session: s, Cluster: &seat{own: "http://a:1"}, Apart: true,
+	apart := opened(t, Options{Session: s, Cluster: &seat{own: "http://a:1"}, SeparateAdmin: true,
 		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
 	for _, url := range []string{alone.URLs()[0], apart.URLs()[1]} {
 		a := fetched(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
@@ -305,18 +306,18 @@ func TestCallsAreNoRoutes(t *testing.T) {
 }
 
 // A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
-func TestWornKeys(t *testing.T) {
+func TestKeyNeedsRotation(t *testing.T) {
 	s := session(t, "")
-	assert.Equal(t, false, s.Worn())
+	assert.Equal(t, false, s.NeedsRotation())
 	require.NoError(t, s.Use([]byte(firstKey)))
-	s.now.signed = maxNonces / 2
-	assert.Equal(t, false, s.Worn())
+	s.current.signed = maxNonces / 2
+	assert.Equal(t, false, s.NeedsRotation())
 	r, err := http.NewRequest("POST", "http://other:8083/culvert/internal/permit", nil)
 	require.NoError(t, err)
 	require.NoError(t, s.Sign(r, nil))
-	assert.Equal(t, true, s.Worn())
+	assert.Equal(t, true, s.NeedsRotation())
 	require.NoError(t, s.Use([]byte(secondKey)))
-	assert.Equal(t, false, s.Worn())
+	assert.Equal(t, false, s.NeedsRotation())
 }
 
 // A key is taken until a minute after that of its successor was read, and its nonces are known as long.
@@ -335,7 +336,7 @@ func TestKeysChange(t *testing.T) {
 				t.Errorf("expected %v, found %v", want, err)
 			}
 		}
-		expect(errKeyless, call(old))
+		expect(errNoSessionKey, call(old))
 		require.NoError(t, receives.Use([]byte(firstKey)))
 		first := call(old)
 		expect(nil, first)
@@ -367,7 +368,7 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 	var nonce [16]byte
 	for n := range maxNonces - 1 {
 		nonce[0], nonce[1], nonce[2] = byte(n), byte(n>>8), byte(n>>16)
-		s.now.nonces[nonce] = struct{}{}
+		s.current.nonces[nonce] = struct{}{}
 	}
 	for _, want := range []error{nil, errNonces, errNonces} {
 		r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
@@ -398,7 +399,7 @@ func TestSignaturesAreOverAllParts(t *testing.T) {
 	for range 20_000 {
 		parts := []string{"http://" + letters(), "P" + letters(), "/" + letters(), letters(), letters()}
 		r := &http.Request{Method: parts[1], URL: &url.URL{Path: parts[2], RawQuery: parts[3]}}
-		signature := string(s.now.sign("HmacSHA256", parts[0], r, parts[4]))
+		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
 		of := fmt.Sprintf("%q", parts)
 		if before, again := seen[signature]; again && before != of {
 			t.Fatalf("%s and %s have one signature", before, of)
@@ -437,7 +438,8 @@ func TestSessionSettings(t *testing.T) {
 		bits, bytes int
 		want        string
 	}{
-		{"HmacSHA256", 0, 32, ""}, {"HmacSHA512", 0, 64, ""}, {"HmacSHA256", 128, 16, ""}, {"HmacSHA256", 4096, 512, ""},
+		{"HmacSHA256", 0, 32, ""}, {"HmacSHA512", 0, 64, ""}, {"HmacSHA256", 128, 16, ""},
+		{"HmacSHA256", 4096, 512, ""},
 		{"HmacSHA256", 120, 0, "inter.worker.key.size"}, {"HmacSHA256", 129, 0, "inter.worker.key.size"},
 		{"HmacSHA256", 4104, 0, "inter.worker.key.size"}, {"HmacSHA256", -8, 0, "inter.worker.key.size"},
 		{"AES", 0, 0, "inter.worker.key.generation.algorithm"},

@@ -24,7 +24,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
 			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
 	}
-	anybody := serve(Options{AdvertisedHost: "Connect.Example.com"})
+	anonymous := serve(Options{AdvertisedHost: "Connect.Example.com"})
 	users := serve(Options{Users: usersFile(t)})
 	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
 	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}
@@ -37,7 +37,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		"127.0.0.1.evil.example":           false, "svc.evil.example": false, "notsvc.example.notsvc": false,
 		"a.cluster.local": false, "localhost.evil.example": false, "10.1.2.3.nip.io": false} {
 		for _, line := range reads {
-			status, body := asked(t, anybody, line, host, "X-Forwarded-Host: localhost")
+			status, body := asked(t, anonymous, line, host, "X-Forwarded-Host: localhost")
 			if status != 200 || strings.Contains(body, "geheim") != familiar ||
 				strings.Contains(body, "[hidden]") == familiar || !strings.Contains(body, `"topic":"t"`) {
 				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, familiar, status,
@@ -45,7 +45,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 			}
 		}
 		for _, line := range writes {
-			status, body := asked(t, anybody, line, host)
+			status, body := asked(t, anonymous, line, host)
 			if (status == 403) == familiar || status == 403 && !strings.Contains(body, "rest.allowed.hosts") {
 				t.Errorf("%s, Host %s: expected it to be refused: %t, found %d %s", line, host, !familiar, status, body)
 			}
@@ -59,7 +59,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		t.Errorf("expected one line about a name, found %d in %s", n, log)
 	}
 	assert.Contains(t, log.String(), "rest.allowed.hosts", "rest.basic.auth.file")
-	if status, _ := asked(t, anybody, "GET /connectors", "a.b.c.example"); status != 200 {
+	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
 		t.Errorf("expected 200, found %d", status)
 	}
 	// Where another worker answers, it shows no more than the one that was asked would.
@@ -95,7 +95,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		}
 	}
 	for i := range 3 * maxWarned {
-		asked(t, anybody, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
+		asked(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
 		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
@@ -121,10 +121,10 @@ func TestNamesOfThisMachine(t *testing.T) {
 		{"web1", "Web1.corp.example.com.", nil, "web1.corp.example.com"},
 		{"web1.corp.example.com", "", errors.New("no such host"), "web1.corp.example.com"},
 	} {
-		m := &machine{hostname: func() (string, error) { return c.hostname, nil },
+		m := &hostnames{hostname: func() (string, error) { return c.hostname, nil },
 			canonical: func(context.Context, string) (string, error) { return c.canonical, c.err }}
-		o := &others{open: true, machine: m.names}
-		if !o.familiar(c.want+":8083") || o.familiar("web1.evil.example") {
+		o := &hostGuard{anonymous: true, hostnames: m.names}
+		if !o.isTrustedHost(c.want+":8083") || o.isTrustedHost("web1.evil.example") {
 			t.Errorf("%v: expected %s to be this machine, found %v", c, c.want, m.names())
 		}
 	}

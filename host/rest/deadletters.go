@@ -33,7 +33,6 @@ type LetterCause struct {
 	Last  string `json:"last"`
 }
 
-// causes are those of letters.
 func causes(letters []Letter) []LetterCause {
 	all := []LetterCause{}
 	at := map[LetterCause]int{}
@@ -102,35 +101,36 @@ const (
 	maxMessage = 16 << 10
 )
 
-func (x *exchange) letters() {
-	last, err := x.count("last", usualLetters, 1, maxLetters)
+func (req *request) letters() {
+	last, err := req.queryNumber("last", usualLetters, 1, maxLetters)
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: x.first("error")}
-	found.Topic, err = x.herder().ReadDeadLetters(x.limited(), x.name(), last, func(l *connect.DeadLetter) error {
-		if chosen.Matches(l) {
-			one := LetterOf(l) // which any program may have written
-			one.Message, one.From.Request = x.worker.Strike(one.Message), x.worker.Strike(one.From.Request)
-			if more := len(one.Message) - maxMessage; more > 0 {
-				shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
-				one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
+	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: req.queryValue("error")}
+	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
+		func(l *connect.DeadLetter) error {
+			if chosen.Matches(l) {
+				one := LetterOf(l) // which any program may have written
+				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
+				if more := len(one.Message) - maxMessage; more > 0 {
+					shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
+					one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
+				}
+				found.Letters = append(found.Letters, one)
 			}
-			found.Letters = append(found.Letters, one)
-		}
-		return nil
-	})
+			return nil
+		})
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
 	found.Causes = causes(found.Letters)
-	x.answer(http.StatusOK, found)
+	req.answer(http.StatusOK, found)
 }
 
-// ReplayAsked chooses letters. Without a choice it is all that were not replayed.
-type ReplayAsked struct {
+// ReplayRequest chooses letters. Without a choice it is all that were not replayed.
+type ReplayRequest struct {
 	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
 	Letters []string `json:"letters,omitzero"`
 	// Error is a text in the class or message of the exception.
@@ -159,18 +159,17 @@ type Replayed struct {
 	Refusals []connect.Rejection `json:"refusals,omitempty"`
 }
 
-// replayed is what is shown of what came of a replay.
-func (x *exchange) replayed(done connect.ReplayResult, dry bool) Replayed {
+func (req *request) replayed(done connect.ReplayResult, dry bool) Replayed {
 	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
 	for why, n := range done.Skipped {
-		shownAs.Left[x.worker.Strike(why)] = n
+		shownAs.Left[req.worker.Redact(why)] = n
 	}
 	if !dry {
 		return shownAs
 	}
 	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Replayed-done.Rejected)
 	for _, r := range done.Rejections {
-		r.Reason = shown.Line(x.worker.Strike(r.Reason))
+		r.Reason = shown.Line(req.worker.Redact(r.Reason))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Rejected - len(done.Rejections); more > 0 {
@@ -182,46 +181,47 @@ func (x *exchange) replayed(done connect.ReplayResult, dry bool) Replayed {
 // replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
 const replayTime = answerTimeout - time.Minute
 
-func (x *exchange) replay() {
-	var asked ReplayAsked
-	if x.r.ContentLength != 0 && !x.body(&asked) {
+func (req *request) replay() {
+	var body ReplayRequest
+	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
 	}
-	filter := connect.DeadLetterFilter{Error: asked.Error}
-	if len(asked.Letters) > maxNamedLetters {
-		x.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
-			len(asked.Letters)))
+	filter := connect.DeadLetterFilter{Error: body.Error}
+	if len(body.Letters) > maxNamedLetters {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
+			len(body.Letters)))
 		return
 	}
-	if err := filter.SelectPositions(asked.Letters); err != nil {
-		x.fail(http.StatusBadRequest, "letters: "+err.Error())
+	if err := filter.SelectPositions(body.Letters); err != nil {
+		req.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
 	var done connect.ReplayResult
-	err := x.steer(func(h Herder) (err error) {
-		done, err = h.ReplayConnector(x.limited(), x.name(), connect.ReplayRequest{Filter: filter,
-			IncludeReplayed:   asked.Again,
-			IncludeSuperseded: asked.Older, DryRun: asked.Dry})
+	err := req.control(func(h Herder) (err error) {
+		done, err = h.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
+			IncludeReplayed:   body.Again,
+			IncludeSuperseded: body.Older, DryRun: body.Dry})
 		return err
 	})
 	switch {
 	case errors.Is(err, connect.ErrNotRunning):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and writes nothing until it "+
+		req.fail(http.StatusConflict, "Connector "+req.name()+" is to be PAUSED or STOPPED, and writes nothing "+
+			"until it "+
 			"is resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
-		x.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Replayed > 0 && !asked.Dry:
-		x.failed(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
+		req.fail(http.StatusConflict, err.Error())
+	case err != nil && done.Replayed > 0 && !body.Dry:
+		req.failErr(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
 			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
 	case err != nil:
-		x.failed(err)
-	case asked.Dry:
-		shownAs := x.replayed(done, true)
-		x.answer(http.StatusOK, struct {
+		req.failErr(err)
+	case body.Dry:
+		shownAs := req.replayed(done, true)
+		req.answer(http.StatusOK, struct {
 			Replayed
 			Passes int `json:"passes"`
 		}{shownAs, shownAs.Passes})
 	default:
-		x.answer(http.StatusOK, x.replayed(done, false))
+		req.answer(http.StatusOK, req.replayed(done, false))
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// boundPlugin is the plugin of a connector, for questions about it.
 type boundPlugin struct {
 	*plugin.Binding
 	component string
@@ -33,7 +32,6 @@ func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Inf
 	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
 }
 
-// do calls the plugin.
 func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
 	return p.Current().Do(ctx, call)
 }

@@ -147,7 +147,7 @@ func FuzzHost(f *testing.F) {
 		f.Add(host)
 	}
 	f.Fuzz(func(t *testing.T, host string) {
-		if !ours(host, nil) {
+		if !isOwnHost(host, nil) {
 			return
 		}
 		name := hostOf(host)

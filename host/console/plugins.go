@@ -7,14 +7,13 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// pluginsPage are the versions of plugins, of this worker and of its group.
 type pluginsPage struct {
 	Modules []rest.Module
 	// Group is nil where the worker is alone, or no worker leads.
 	Group *rest.Group
 }
 
-func (v *visit) plugins() (any, error) {
+func (v *pageRequest) plugins() (any, error) {
 	var p pluginsPage
 	if err := v.get("GET /culvert/plugins", &p.Modules); err != nil {
 		return nil, err
@@ -26,13 +25,12 @@ func (v *visit) plugins() (any, error) {
 	return p, nil
 }
 
-func (v *visit) origins() (any, error) {
+func (v *pageRequest) origins() (any, error) {
 	var o rest.Origins
 	_, err := v.getOfGroup("GET /culvert/origins", url.Values{}, &o)
 	return o, err
 }
 
-// logPage is the log with what it is filtered by, the newest line first.
 type logPage struct {
 	Level, Logger, Connector, Worker string
 	rest.LogPage
@@ -41,7 +39,7 @@ type logPage struct {
 // Levels are those from which lines can be shown.
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
-func (v *visit) log() (any, error) {
+func (v *pageRequest) log() (any, error) {
 	l := logPage{Level: v.query.Get("level"), Logger: v.query.Get("logger"), Connector: v.query.Get("connector"),
 		Worker: v.query.Get("worker")}
 	err := v.get("GET /culvert/log?"+pairs("level", l.Level, "logger", l.Logger, "connector", l.Connector, "worker",

@@ -22,14 +22,14 @@ import (
 // origin, for an SAP client and a user. Checks find two that have one; package connect keeps account of what those have
 // that run.
 
-// rivals finds what a connector before this one has, by what plugins plan offline: claims are errors, and what both
-// read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
-func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings config.Problems) {
+// claimConflicts finds what a connector before this one has, by what plugins plan offline: claims are errors, and what
+// both read into one topic is a warning, since each row comes twice there. A plan that fails is reported at the start.
+func (k *Checker) claimConflicts(ctx context.Context, c *config.Connector) (warnings config.Problems) {
 	if !slices.ContainsFunc(k.Connectors, func(o *config.Connector) bool { return o.Name != c.Name }) {
 		return nil
 	}
 	found := foundSources{}
-	mine := k.layout(ctx, c, found)
+	mine := k.cachedPlan(ctx, c, found)
 	reads := maps.Clone(mine.reads)
 	if components.EffectOf(k.Plugins, c).Moves {
 		reads = nil
@@ -42,7 +42,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 			return config.Problems{problem(entry(c, "connector.class"),
 				fmt.Errorf("the check was ended: %w", context.Cause(ctx)))}
 		}
-		theirs := k.layout(ctx, other, found)
+		theirs := k.cachedPlan(ctx, other, found)
 		for _, claim := range theirs.claims {
 			if _, both := slices.BinarySearch(mine.claims, claim); both { // [Claimed] has sorted them
 				return config.Problems{problem(entry(c, "connector.class"),
@@ -60,8 +60,8 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) (warnings con
 	return warnings
 }
 
-// reads are the settings that name topics of a source, by the topic and what is read into it: the system, and what the
-// group of settings must have.
+// reads returns the topic settings of a source, by topic and what is read into it: the system and the required settings
+// of the group.
 func reads(c *config.Connector, component wit.Component) map[string]config.Entry {
 	d, topics, needs := config.DeclareComponent(component), map[string]config.Entry{}, map[string][]string{}
 	for _, e := range c.Entries {
@@ -84,11 +84,10 @@ func reads(c *config.Connector, component wit.Component) map[string]config.Entry
 	return all
 }
 
-// planned is what a check needs of the plan of a connector.
-type planned struct {
+type connectorPlan struct {
 	claims []string
-	// why it cannot have exactly-once; nil: it can, or the plan failed.
-	why *string
+	// noExactlyOnce it cannot have exactly-once; nil: it can, or the plan failed.
+	noExactlyOnce *string
 	// reads is what it reads into which topic, see [reads].
 	reads map[string]config.Entry
 }
@@ -101,14 +100,13 @@ type Plans struct {
 	known map[string]knownPlan
 }
 
-// knownPlan is a plan with what it was made of.
 type knownPlan struct {
 	entries []config.Entry
 	module  string
-	planned planned
+	planned connectorPlan
 }
 
-func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
+func (p *Plans) find(c *config.Connector, module string) (connectorPlan, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k, some := p.known[c.Name]
@@ -116,8 +114,7 @@ func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
 		func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) })
 }
 
-// keep keeps a plan, and lets go of those of connectors that are gone once they are many.
-func (p *Plans) keep(c *config.Connector, module string, plan planned, all []*config.Connector) {
+func (p *Plans) store(c *config.Connector, module string, plan connectorPlan, all []*config.Connector) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
@@ -125,11 +122,11 @@ func (p *Plans) keep(c *config.Connector, module string, plan planned, all []*co
 	}
 	p.known[c.Name] = knownPlan{c.Entries, module, plan}
 	if len(p.known) > 2*len(all)+100 {
-		there := map[string]bool{c.Name: true}
+		exists := map[string]bool{c.Name: true}
 		for _, o := range all {
-			there[o.Name] = true
+			exists[o.Name] = true
 		}
-		maps.DeleteFunc(p.known, func(name string, _ knownPlan) bool { return !there[name] })
+		maps.DeleteFunc(p.known, func(name string, _ knownPlan) bool { return !exists[name] })
 	}
 }
 
@@ -142,10 +139,9 @@ type foundSource struct {
 	err       error
 }
 
-// layout returns what the plugin of a connector plans, nothing if it cannot. It adds to found.
-func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSources) planned {
+func (k *Checker) cachedPlan(ctx context.Context, c *config.Connector, found foundSources) connectorPlan {
 	if c.Problems.Err() != nil {
-		return planned{}
+		return connectorPlan{}
 	}
 	if k.Plans == nil {
 		k.Plans = &Plans{}
@@ -157,7 +153,7 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSo
 		found[[2]string{class, version}] = s
 	}
 	if s.err != nil {
-		return planned{}
+		return connectorPlan{}
 	}
 	if known, some := k.Plans.find(c, s.info.Hash); some {
 		return known
@@ -166,26 +162,26 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector, found foundSo
 	all.reads = reads(c, s.component)
 	// A plugin that could not be asked, because it took too long, say, is asked again by the next check.
 	if fault := new(wit.Error); ctx.Err() == nil && (err == nil || errors.As(err, &fault)) {
-		k.Plans.keep(c, s.info.Hash, all, k.Connectors)
+		k.Plans.store(c, s.info.Hash, all, k.Connectors)
 	}
 	return all
 }
 
-// exactly is the preflight of a connector that must have exactly-once (P28).
-func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Problems {
+// checkExactlyOnce is the preflight of a connector that must have exactly-once (P28).
+func (k *Checker) checkExactlyOnce(ctx context.Context, c *config.Connector) config.Problems {
 	e, ok := c.Entry("exactly.once.support")
 	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
 		return nil
 	}
-	why := k.layout(ctx, c, foundSources{}).why
+	why := k.cachedPlan(ctx, c, foundSources{}).noExactlyOnce
 	if why == nil {
 		return nil
 	}
 	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
 }
 
-// boundary warns of a setting for transactions of several pages, which sources do not have.
-func (k *Checker) boundary(c *config.Connector) config.Problems {
+// checkBoundary warns of a setting for transactions of several pages, which sources do not have.
+func (k *Checker) checkBoundary(c *config.Connector) config.Problems {
 	if !k.Worker.ExactlyOnce() || !strings.EqualFold(c.Setting("transaction.boundary", k.Worker), "interval") {
 		return nil
 	}
@@ -194,7 +190,7 @@ func (k *Checker) boundary(c *config.Connector) config.Problems {
 }
 
 func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,
-	component wit.Component) (none planned, err error) {
+	component wit.Component) (none connectorPlan, err error) {
 	most, err := strconv.ParseUint(c.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return none, err
@@ -212,5 +208,6 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Inf
 	if err != nil {
 		return none, err
 	}
-	return planned{claims: components.Claimed(c, component, layout.Claims), why: layout.ExactlyOnce.Unsupported}, nil
+	return connectorPlan{claims: components.Claimed(c, component, layout.Claims),
+		noExactlyOnce: layout.ExactlyOnce.Unsupported}, nil
 }

@@ -22,7 +22,7 @@ func (c *counting) worker() Worker { return c.as(c) }
 // as is the worker with another herder.
 func (c *counting) as(h Herder) Worker {
 	w := c.with(h)
-	w.Aim = func(_ string, target connect.TargetState) error {
+	w.SetTargetState = func(_ string, target connect.TargetState) error {
 		if target != connect.Paused {
 			return nil
 		}
@@ -167,7 +167,10 @@ type slow struct{ standIn }
 
 func (s *slow) worker() Worker {
 	w := s.with(s)
-	w.Aim = func(string, connect.TargetState) error { return fmt.Errorf("pausing: %w", context.DeadlineExceeded) }
+	w.SetTargetState = func(string, connect.TargetState) error {
+		return fmt.Errorf("pausing: %w",
+			context.DeadlineExceeded)
+	}
 	w.Delete = func(context.Context, string) error { return fmt.Errorf("deleting: %w", context.DeadlineExceeded) }
 	return w
 }

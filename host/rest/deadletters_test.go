@@ -33,15 +33,15 @@ func TestLetterCauses(t *testing.T) {
 // Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
 func TestDryReplayed(t *testing.T) {
 	worker, _ := newLogger("a:1")
-	x := &exchange{serving: serving{worker: worker.worker()}}
+	req := &request{common: common{worker: worker.worker()}}
 	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
 		"that would be refused, and are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
 		Reason: "no * and more"}}},
-		x.replayed(done, true))
+		req.replayed(done, true))
 	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
-		x.replayed(done, false))
+		req.replayed(done, false))
 }
 
 // lettered has a dead letter that another program has written.

@@ -4,7 +4,6 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// lettersPage are the dead letters of a connector, by cause.
 type lettersPage struct {
 	Name, Last, Error string
 	rest.Letters
@@ -13,7 +12,7 @@ type lettersPage struct {
 	None string
 }
 
-func (v *visit) letters() (any, error) {
+func (v *pageRequest) letters() (any, error) {
 	name := v.query.Get("name")
 	v.title = "Dead letters of " + name
 	l := lettersPage{Name: name, Last: v.query.Get("last"), Error: v.query.Get("error")}

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// DiffAsked is a configuration that is not stored, as settings or as the text of a file of properties.
-type DiffAsked struct {
+// DiffRequest is a configuration that is not stored, as settings or as the text of a file of properties.
+type DiffRequest struct {
 	Name   string        `json:"name"`
 	Config configuration `json:"config,omitempty"`
 	Text   string        `json:"text,omitempty"`
@@ -46,7 +46,7 @@ type Difference struct {
 	Setting string  `json:"setting"`
 	Before  *string `json:"before"`
 	After   *string `json:"after"`
-	// Secret: the values are passwords.
+	// Secret means that the values are passwords.
 	Secret bool `json:"secret,omitempty"`
 }
 
@@ -56,9 +56,9 @@ func Differences(before, after map[string]string, password func(key string) bool
 	for _, name := range config.ChangedKeys(before, after) {
 		d := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
-			v, there := settings[name]
+			v, exists := settings[name]
 			switch {
-			case !there:
+			case !exists:
 				return nil
 			case d.Secret && v != "":
 				v = config.Mask
@@ -80,8 +80,8 @@ type FeedChange struct {
 	Differs []string `json:"differs"`
 }
 
-// Given is a configuration that a request brings.
-type Given struct {
+// ConfigRequest is a configuration that a request brings.
+type ConfigRequest struct {
 	// Settings is nil if there is no configuration.
 	Settings map[string]string
 	// Null are settings with the value null. Each is rejected with [NullValue] in addition to other problems. A Patch
@@ -91,12 +91,12 @@ type Given struct {
 	Patch bool
 	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
 	New *connect.TargetState
-	// Over tells whether a version that is stored, "" for none, may be written over; nil: any.
-	Over func(version string) bool
+	// Precondition, if set, decides by the stored version, "" for none, whether it may be overwritten.
+	Precondition func(version string) bool
 }
 
-// Written is a connector that was written.
-type Written struct {
+// WriteResult is a connector that was written.
+type WriteResult struct {
 	connect.Info
 	// Created means that the connector did not exist. Version is the stored version.
 	Created bool
@@ -106,42 +106,42 @@ type Written struct {
 // propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
 const propertiesType = "text/x-java-properties"
 
-// properties reads a text of properties; where it is none it has answered. commented: it has comments.
-func (x *exchange) properties(sent []byte) (given Given, commented bool, warnings []string, ok bool) {
+// properties parses properties text. If that fails, it has answered. commented reports whether the text has comments.
+func (req *request) properties(sent []byte) (desired ConfigRequest, commented bool, warnings []string, ok bool) {
 	settings, commented, problems := config.ReadProperties("the text", sent)
 	if err := problems.Err(); err != nil {
-		x.fail(http.StatusBadRequest, err.Error())
-		return given, false, nil, false
+		req.fail(http.StatusBadRequest, err.Error())
+		return desired, false, nil, false
 	}
 	for _, p := range problems {
 		warnings = append(warnings, p.String())
 	}
-	return Given{Settings: settings}, commented, warnings, true
+	return ConfigRequest{Settings: settings}, commented, warnings, true
 }
 
-// given reads a configuration in either form; where there is none it has answered.
-func (x *exchange) given() (given Given, ok bool) {
-	if x.sentAs() == propertiesType {
-		data, ok := x.content(bodyBytes)
+// readConfig reads a configuration in either form. If that fails, it has answered.
+func (req *request) readConfig() (desired ConfigRequest, ok bool) {
+	if req.requestType() == propertiesType {
+		data, ok := req.readBody(bodyBytes)
 		if !ok {
-			return given, false
+			return desired, false
 		}
-		given, _, _, ok = x.properties(data)
-		return given, ok
+		desired, _, _, ok = req.properties(data)
+		return desired, ok
 	}
-	ok = x.body(&given) && x.whole(given)
-	return given, ok
+	ok = req.readJSON(&desired) && req.requireSettings(desired)
+	return desired, ok
 }
 
-// over is what If-Match and If-None-Match say of the version that may be written over (RFC 9110, 13.1); nil: any. A
-// weak tag is none that If-Match can name.
-func (x *exchange) over() func(version string) bool {
-	match, none := x.r.Header.Values("If-Match"), x.r.Header.Values("If-None-Match")
+// precondition returns the check of If-Match and If-None-Match against the stored version (RFC 9110, 13.1), nil without
+// either. A weak tag never matches If-Match.
+func (req *request) precondition() func(version string) bool {
+	match, none := req.r.Header.Values("If-Match"), req.r.Header.Values("If-None-Match")
 	if match == nil && none == nil {
 		return nil
 	}
 	names := func(lists []string, version, passed string) bool {
-		return version != "" && slices.ContainsFunc(elements(lists), func(tag string) bool {
+		return version != "" && slices.ContainsFunc(headerElements(lists), func(tag string) bool {
 			return tag == "*" || strings.TrimPrefix(tag, passed) == strconv.Quote(version)
 		})
 	}
@@ -150,48 +150,47 @@ func (x *exchange) over() func(version string) bool {
 	}
 }
 
-// tagged has the answer say of which version it is, "" for none.
-func (x *exchange) tagged(version string) {
+func (req *request) setETag(version string) {
 	if version != "" {
-		x.w.Header().Set("ETag", strconv.Quote(version))
+		req.w.Header().Set("ETag", strconv.Quote(version))
 	}
 }
 
-// compare answers what it would mean to store a configuration.
-func (x *exchange) compare() {
-	var asked struct {
+func (req *request) compare() {
+	var body struct {
 		Name   string
-		Config Given
+		Config ConfigRequest
 		Text   *string
 	}
-	if !x.body(&asked) {
+	if !req.readJSON(&body) {
 		return
 	}
-	given := asked.Config
-	if (given.Settings != nil) == (asked.Text != nil) {
-		x.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
+	desired := body.Config
+	if (desired.Settings != nil) == (body.Text != nil) {
+		req.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
 			"both, or neither")
 		return
 	}
 	var warnings []string
 	commented := false
-	if asked.Text != nil {
+	if body.Text != nil {
 		var ok bool
-		if given, commented, warnings, ok = x.properties([]byte(*asked.Text)); !ok {
+		if desired, commented, warnings, ok = req.properties([]byte(*body.Text)); !ok {
 			return
 		}
 	}
-	name := cmp.Or(setting.Trim(asked.Name), setting.Trim(given.Settings["name"]))
-	ctx := x.limited()
-	if err := x.turn(ctx); err != nil {
-		x.failed(err)
+	name := cmp.Or(setting.Trim(body.Name), setting.Trim(desired.Settings["name"]))
+	ctx := req.timeoutContext()
+	if err := req.acquireCheck(ctx); err != nil {
+		req.failErr(err)
 		return
 	}
-	found, err := x.worker.Compare(ctx, name, given, x.masks())
+	found, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
 	if commented && found.Kept == "" {
 		warnings = append(warnings, "comments and the order of lines are lost: what REST keeps is settings alone")
 	}
-	found.Problems, found.Warnings = x.struck(found.Problems), x.struck(slices.Concat(warnings, found.Warnings))
-	found.Kept, found.StoredProblem = x.worker.Strike(found.Kept), x.worker.Strike(found.StoredProblem)
-	x.reply(found, err)
+	found.Problems, found.Warnings = req.redactAll(found.Problems),
+		req.redactAll(slices.Concat(warnings, found.Warnings))
+	found.Kept, found.StoredProblem = req.worker.Redact(found.Kept), req.worker.Redact(found.StoredProblem)
+	req.reply(found, err)
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// partWithin is how long another worker may take to answer for what it runs.
-const partWithin = 2 * time.Second
+// askTimeout bounds the response of another worker about what it runs.
+const askTimeout = 2 * time.Second
 
-// part is what another worker has answered for what it runs itself, or an error that names it.
-type part struct {
+// workerAnswer is the response of another worker about what it runs, or an error that names the worker.
+type workerAnswer struct {
 	worker  string // its id
 	status  int
 	body    []byte
@@ -29,63 +29,64 @@ type part struct {
 	err     error
 }
 
-// gathers tells whether the request is for the leader, who asks all workers of the group for their parts: ?own=true
-// is what it asks each of them, which answers by itself.
-func (x *exchange) gathers() bool {
-	return !x.flag("own") && (x.route.path != "/connectors" || slices.Contains(x.asked("expand"), "motion"))
+// fansOut reports whether the leader has to ask all workers of the group. It asks each of them with ?own=true, which
+// they answer alone.
+func (req *request) fansOut() bool {
+	return !req.queryBool("own") && (req.route.path != "/connectors" ||
+		slices.Contains(req.queryValues("expand"), "motion"))
 }
 
-// parts has all other workers of the group answer the request, each for what it runs itself, with one of some statuses;
-// none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it, with
-// another query: it needs no rights that the user has not.
-func (x *exchange) parts(query string, expected ...int) ([]part, error) {
-	if x.cluster == nil || x.flag("own") {
+// askWorkers has all other workers of the group answer the request, each for what it runs itself, with one of some
+// statuses; none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it,
+// with another query: it needs no rights that the user has not.
+func (req *request) askWorkers(query string, expected ...int) ([]workerAnswer, error) {
+	if req.cluster == nil || req.queryBool("own") {
 		return nil, nil
 	}
-	group, leads := x.cluster.Overview()
+	group, leads := req.cluster.Overview()
 	if !leads {
-		return []part{{err: errNoLeader}}, nil
+		return []workerAnswer{{err: errNoLeader}}, nil
 	}
 	others := slices.DeleteFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == group.Leader })
-	all := make([]part, len(others))
-	ctx, cancel := context.WithTimeout(x.r.Context(), partWithin)
+	all := make([]workerAnswer, len(others))
+	ctx, cancel := context.WithTimeout(req.r.Context(), askTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
 	for i, m := range others {
 		asking.Go(func() {
 			err := guard.Do(nil, "asking worker "+m.WorkerID, func() error {
-				return x.part(ctx, m.URL, query, &all[i], expected)
+				return req.askWorker(ctx, m.URL, query, &all[i], expected)
 			})
 			if all[i].worker = m.WorkerID; err != nil {
-				all[i].err = errors.New("worker " + m.WorkerID + ": " + x.worker.Strike(err.Error()))
+				all[i].err = errors.New("worker " + m.WorkerID + ": " + req.worker.Redact(err.Error()))
 			}
 		})
 	}
 	asking.Wait()
 	for _, p := range all {
 		if p.release != nil {
-			x.releases = append(x.releases, p.release)
+			req.releases = append(req.releases, p.release)
 		}
 	}
 	return all, nil
 }
 
-func (x *exchange) part(ctx context.Context, to, query string, p *part, expected []int) error {
+func (req *request) askWorker(ctx context.Context, to, query string, p *workerAnswer, expected []int) error {
 	to, err := workerURL(to)
 	if err != nil {
 		return err
 	}
-	r, err := x.handed(ctx, to, "own=true&"+query, nil)
+	r, err := req.forwardRequest(ctx, to, "own=true&"+query, nil)
 	if err != nil {
 		return err
 	}
-	answer, err := x.peers.Do(r)
+	answer, err := req.workerClient.Do(r)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
 	p.status = answer.StatusCode
-	p.body, p.release, err = x.bodies.Read(answer.Body, maxBodies)
+	p.body, p.release, err = req.bodies.Read(answer.Body, maxBodies)
 	switch {
 	case err != nil:
 		return err
@@ -95,28 +96,28 @@ func (x *exchange) part(ctx context.Context, to, query string, p *part, expected
 	return nil
 }
 
-// motions are figures of tasks that other workers run.
-type motions struct {
+type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
-	// silent says of workers that have not answered why, by their ids; missing why figures of a task may not be there.
-	silent  map[string]string
-	missing string
+	// silent has the reasons of workers that have not responded, by ID; missingReason says why metrics of a task are
+	// absent.
+	silent        map[string]string
+	missingReason string
 }
 
-// motions asks for them; nil for a worker that is to answer for its own tasks alone.
-func (x *exchange) motions() (*motions, error) {
-	parts, err := x.parts("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
+// groupMetrics asks the other workers; nil means that only the tasks of this worker are requested.
+func (req *request) groupMetrics() (*groupMetrics, error) {
+	parts, err := req.askWorkers("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
 	if parts == nil || err != nil {
 		return nil, err
 	}
-	m := &motions{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
+	m := &groupMetrics{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
 	for _, p := range parts {
 		if p.err != nil {
 			m.silent[p.worker] = p.err.Error()
 			continue
 		}
 		found := map[string]struct{ Motion connect.Metrics }{}
-		if name := x.name(); name == "" {
+		if name := req.name(); name == "" {
 			_ = json.Unmarshal(p.body, &found) // figures of another type are none
 		} else {
 			one := found[name]
@@ -130,13 +131,14 @@ func (x *exchange) motions() (*motions, error) {
 			}
 		}
 	}
-	m.missing = cmp.Or(strings.Join(slices.Sorted(maps.Values(m.silent)), "; "), "no worker has the task at the moment")
+	m.missingReason = cmp.Or(strings.Join(slices.Sorted(maps.Values(m.silent)), "; "),
+		"no worker has the task at the moment")
 	return m, nil
 }
 
-// of are the figures of a connector with those tasks of it that other workers run. Tasks of which there are none have
-// the reason: they are never left out.
-func (m *motions) of(h Herder, name string) (connect.Metrics, error) {
+// connectorMetrics returns the metrics of a connector including tasks of other workers. A task without metrics has the
+// reason instead.
+func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics, error) {
 	f, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
 		return f, err
@@ -152,7 +154,7 @@ func (m *motions) of(h Herder, name string) (connect.Metrics, error) {
 		}
 		owner := one.WorkerID
 		why, silent := m.silent[owner]
-		one.Error = cmp.Or(why, m.missing)
+		one.Error = cmp.Or(why, m.missingReason)
 		for _, t := range slices.Concat(own, m.tasks[id]) { // two have it while it moves
 			if t.Task == id.Task && (t.WorkerID == owner || one.Error != "" && !silent) {
 				one = t
@@ -163,21 +165,20 @@ func (m *motions) of(h Herder, name string) (connect.Metrics, error) {
 	return f, errors.Join(err, unknown)
 }
 
-// motion answers how far a connector is, since its tasks were made.
-func (x *exchange) motion() {
-	others, err := x.motions()
+func (req *request) motion() {
+	others, err := req.groupMetrics()
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	x.reply(others.of(x.herder(), x.name()))
+	req.reply(others.connectorMetrics(req.herder(), req.name()))
 }
 
 // snapshotElsewhere has the worker note a snapshot that runs the feed's task, where this one does not; unknown says so.
-func (x *exchange) snapshotElsewhere(unknown error) {
-	parts, err := x.parts("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
+func (req *request) snapshotElsewhere(unknown error) {
+	parts, err := req.askWorkers("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
 	if parts == nil && err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
 	status, body := http.StatusNotFound, unknown.Error()
@@ -188,9 +189,9 @@ func (x *exchange) snapshotElsewhere(unknown error) {
 	}
 	for _, p := range parts {
 		if p.err == nil && p.status != http.StatusNotFound {
-			x.answer(p.status, json.RawMessage(p.body))
+			req.answer(p.status, json.RawMessage(p.body))
 			return
 		}
 	}
-	x.fail(status, body)
+	req.fail(status, body)
 }

@@ -25,48 +25,47 @@ type Module struct {
 	Waits string `json:"waits,omitempty"`
 }
 
-func (x *exchange) modules() {
+func (req *request) modules() {
 	all := []Module{}
-	for _, info := range x.worker.Now().Plugins.Modules() {
+	for _, info := range req.worker.Now().Plugins.Modules() {
 		m := Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: info.State(), Chosen: info.Chosen, Classes: []string{},
-			Waits: x.worker.Strike(info.Waits)}
+			Waits: req.worker.Redact(info.Waits)}
 		if info.Err != nil {
-			m.Error = x.worker.Strike(info.Err.Error())
+			m.Error = req.worker.Redact(info.Err.Error())
 		}
 		for _, c := range info.Components {
 			m.Classes = append(m.Classes, c.Name)
 		}
 		all = append(all, m)
 	}
-	x.answer(http.StatusOK, all)
+	req.answer(http.StatusOK, all)
 }
 
-func (x *exchange) rollBack() { x.choose("") }
+func (req *request) rollBack() { req.choose("") }
 
-// choice is which version of a plugin connectors get.
 type choice struct {
 	Hash string `json:"hash"`
 }
 
-func (x *exchange) swap() {
-	var asked choice
-	if !x.body(&asked) {
+func (req *request) swap() {
+	var body choice
+	if !req.readJSON(&body) {
 		return
 	}
-	x.choose(cmp.Or(asked.Hash, "none"))
+	req.choose(cmp.Or(body.Hash, "none"))
 }
 
 // choose has connectors get another version of a plugin, by its hash; "" is the version before.
-func (x *exchange) choose(hash string) {
-	x.done(http.StatusNoContent, x.steer(func(Herder) error {
-		switch m := x.worker.Now().Plugins; {
-		case x.cluster != nil:
-			return x.cluster.Choose(x.limited(), x.name(), hash)
+func (req *request) choose(hash string) {
+	req.done(http.StatusNoContent, req.control(func(Herder) error {
+		switch m := req.worker.Now().Plugins; {
+		case req.cluster != nil:
+			return req.cluster.Choose(req.timeoutContext(), req.name(), hash)
 		case hash != "":
-			return m.Swap(x.limited(), x.name(), hash)
+			return m.Swap(req.timeoutContext(), req.name(), hash)
 		default:
-			if err := m.Rollback(x.name()); err != nil {
+			if err := m.Rollback(req.name()); err != nil {
 				return &Refusal{Status: http.StatusConflict, Message: err.Error()}
 			}
 			return nil
@@ -76,22 +75,22 @@ func (x *exchange) choose(hash string) {
 
 // folder reports whether the worker follows a folder of connectors, and has it read again; if it does not, it has
 // answered the request.
-func (x *exchange) folder(again bool) (r Reload, ok bool) {
-	if r, ok = x.worker.Reload(again); !ok {
-		x.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")
+func (req *request) folder(again bool) (r Reload, ok bool) {
+	if r, ok = req.worker.Reload(again); !ok {
+		req.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")
 	}
 	return r, ok
 }
 
-func (x *exchange) reload() {
-	if r, ok := x.folder(false); ok {
-		x.answer(http.StatusOK, r)
+func (req *request) reload() {
+	if r, ok := req.folder(false); ok {
+		req.answer(http.StatusOK, r)
 	}
 }
 
-func (x *exchange) lookAgain() {
-	if _, ok := x.folder(true); ok {
-		x.done(http.StatusAccepted, nil)
+func (req *request) rescan() {
+	if _, ok := req.folder(true); ok {
+		req.done(http.StatusAccepted, nil)
 	}
 }
 
@@ -99,26 +98,26 @@ func (x *exchange) lookAgain() {
 var errAlone = &Refusal{http.StatusNotFound, "This worker is alone: group.id, config.storage.topic and " +
 	"status.storage.topic have it form a group with others"}
 
-func (x *exchange) drain() {
+func (req *request) drain() {
 	switch {
-	case x.cluster == nil:
-		x.failed(errAlone)
-	case x.cluster.Seat().Pending:
-		x.failed(errNoLeader)
+	case req.cluster == nil:
+		req.failErr(errAlone)
+	case req.cluster.Seat().Pending:
+		req.failErr(errNoLeader)
 	default:
-		x.done(http.StatusNoContent, x.cluster.Drain(x.limited()))
+		req.done(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
 	}
 }
 
-func (x *exchange) overview() {
-	if x.cluster == nil {
-		x.failed(errAlone)
+func (req *request) overview() {
+	if req.cluster == nil {
+		req.failErr(errAlone)
 		return
 	}
-	o, leads := x.cluster.Overview()
+	o, leads := req.cluster.Overview()
 	if !leads {
-		x.failed(errNoLeader)
+		req.failErr(errNoLeader)
 		return
 	}
-	x.answer(http.StatusOK, o)
+	req.answer(http.StatusOK, o)
 }

@@ -15,16 +15,16 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// creation is what POST /connectors takes.
 type creation struct {
-	name  string
-	given Given
+	name   string
+	config ConfigRequest
 }
 
 func (c *creation) UnmarshalJSON(data []byte) error {
 	var name plainText
 	var state *plainText
-	if _, err := exactly(data, map[string]any{"name": &name, "config": &c.given, "initial_state": &state}); err != nil {
+	if _, err := decodeExact(data, map[string]any{"name": &name, "config": &c.config,
+		"initial_state": &state}); err != nil {
 		return err
 	}
 	target := connect.Running
@@ -36,13 +36,13 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	default:
 		return fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %q", *state)
 	}
-	c.name, c.given.New = string(name), &target
+	c.name, c.config.New = string(name), &target
 	return nil
 }
 
-// exactly decodes an object whose members must be keys of into, with the same case, as in Kafka Connect. some reports
-// whether it is not null.
-func exactly(data []byte, into map[string]any) (some bool, err error) {
+// decodeExact decodes an object whose members must be keys of into, with the same case, as in Kafka Connect. some
+// reports whether it is not null.
+func decodeExact(data []byte, into map[string]any) (some bool, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
 		return false, err
@@ -59,7 +59,6 @@ func exactly(data []byte, into map[string]any) (some bool, err error) {
 	return members != nil, nil
 }
 
-// plainText is a scalar as text; null is the empty text.
 type plainText string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -96,54 +95,52 @@ func CheckName(name string) string {
 	return ""
 }
 
-// write stores a configuration and answers with the connector, and with its location if it is new.
-func (x *exchange) write(name string, given Given) {
-	done, err := x.worker.Write(x.limited(), name, given)
-	done.Config = x.shown(done.Config)
-	if x.r.Method == http.MethodPut {
-		x.tagged(done.Version)
+func (req *request) write(name string, desired ConfigRequest) {
+	done, err := req.worker.Write(req.timeoutContext(), name, desired)
+	done.Config = req.shown(done.Config)
+	if req.r.Method == http.MethodPut {
+		req.setETag(done.Version)
 	}
 	if !done.Created || err != nil {
-		x.reply(done.Info, err)
+		req.reply(done.Info, err)
 		return
 	}
-	x.w.Header().Set("Location", x.origin()+"/connectors/"+url.PathEscape(done.Name))
-	x.answer(http.StatusCreated, done.Info)
+	req.w.Header().Set("Location", req.baseURL()+"/connectors/"+url.PathEscape(done.Name))
+	req.answer(http.StatusCreated, done.Info)
 }
 
-// origin is how the client calls this worker.
-func (x *exchange) origin() string {
-	if x.r.TLS != nil {
-		return "https://" + x.r.Host
+func (req *request) baseURL() string {
+	if req.r.TLS != nil {
+		return "https://" + req.r.Host
 	}
-	return "http://" + x.r.Host
+	return "http://" + req.r.Host
 }
 
-func (x *exchange) create() {
+func (req *request) create() {
 	var c creation
-	if x.body(&c) && x.whole(c.given) {
-		x.write(setting.Trim(c.name), c.given)
+	if req.readJSON(&c) && req.requireSettings(c.config) {
+		req.write(setting.Trim(c.name), c.config)
 	}
 }
 
-func (x *exchange) putConfig() {
-	if given, ok := x.given(); ok {
-		given.Over = x.over()
-		x.write(setting.Trim(x.name()), given)
+func (req *request) putConfig() {
+	if desired, ok := req.readConfig(); ok {
+		desired.Precondition = req.precondition()
+		req.write(setting.Trim(req.name()), desired)
 	}
 }
 
-func (x *exchange) patchConfig() {
-	given := Given{Patch: true}
+func (req *request) patchConfig() {
+	desired := ConfigRequest{Patch: true}
 	switch {
-	case !x.body(&given):
-	case given.Settings == nil:
-		x.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
+	case !req.readJSON(&desired):
+	case desired.Settings == nil:
+		req.fail(http.StatusInternalServerError, "expected settings to change as a JSON object, found null")
 	default:
-		x.write(x.name(), given)
+		req.write(req.name(), desired)
 	}
 }
 
-func (x *exchange) remove() {
-	x.done(http.StatusNoContent, x.worker.Delete(x.limited(), x.name()))
+func (req *request) remove() {
+	req.done(http.StatusNoContent, req.worker.Delete(req.timeoutContext(), req.name()))
 }

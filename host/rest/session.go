@@ -45,16 +45,14 @@ const (
 	minKeyBytes = 16
 )
 
-// hashes are the algorithms of signatures, by Java's names.
-var hashes = map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA384": sha512.New384,
+var signatureHashes = map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA384": sha512.New384,
 	"HmacSHA512": sha512.New}
 
-// algorithm finds one of a setting.
 func algorithm(setting, name string) (func() hash.Hash, error) {
-	if hashes[name] == nil {
-		return nil, invalid(setting, name, "expected "+strings.Join(slices.Sorted(maps.Keys(hashes)), ", "))
+	if signatureHashes[name] == nil {
+		return nil, invalid(setting, name, "expected "+strings.Join(slices.Sorted(maps.Keys(signatureHashes)), ", "))
 	}
-	return hashes[name], nil
+	return signatureHashes[name], nil
 }
 
 // NewKey makes a session key, by the settings inter.worker.key.generation.algorithm and inter.worker.key.size, the
@@ -96,13 +94,12 @@ type Session struct {
 	accepted  []string
 	calls     map[string]Call
 
-	mu          sync.Mutex
-	now, before *sessionKey // nil for none
-	until       time.Time   // the end of before
+	mu                sync.Mutex
+	current, previous *sessionKey // nil for none
+	previousUntil     time.Time   // the end of before
 }
 
-// sessionKey is a key, and the nonces of the calls that it has signed. A key has one id, so that nobody has to give it
-// one.
+// sessionKey is a key and the nonces of the calls signed with it. Its ID is derived from the secret.
 type sessionKey struct {
 	id     string
 	secret []byte
@@ -149,12 +146,12 @@ func (s *Session) Use(secret []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.now != nil && s.now.id == key.id:
+	case s.current != nil && s.current.id == key.id:
 		return nil
-	case s.before != nil && s.before.id == key.id: // and with it its nonces
-		key = s.before
+	case s.previous != nil && s.previous.id == key.id: // and with it its nonces
+		key = s.previous
 	}
-	s.now, s.before, s.until = key, s.now, time.Now().Add(keyOverlap)
+	s.current, s.previous, s.previousUntil = key, s.current, time.Now().Add(keyOverlap)
 	return nil
 }
 
@@ -164,7 +161,7 @@ var ErrNoKey = errors.New("this worker has not read the cluster's session key ye
 // Sign puts a signature to a request, whose URL begins with what the other worker advertises. The error is [ErrNoKey].
 func (s *Session) Sign(r *http.Request, body []byte) error {
 	s.mu.Lock()
-	key := s.now
+	key := s.current
 	if key != nil {
 		key.signed++
 	}
@@ -178,25 +175,27 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 	}
 	nonce := make([]byte, 16)
 	rand.Read(nonce)
-	said := fmt.Sprintf("%s %x %x", key.id, nonce, sha256.Sum256(body))
-	r.Header.Set(signedHeader, said)
+	signed := fmt.Sprintf("%s %x %x", key.id, nonce, sha256.Sum256(body))
+	r.Header.Set(signedHeader, signed)
 	r.Header.Set(algorithmHeader, s.algorithm)
-	r.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(key.sign(s.algorithm, to, r, said)))
+	r.Header.Set(signatureHeader, base64.StdEncoding.EncodeToString(key.sign(s.algorithm, to, r, signed)))
 	return nil
 }
 
-// Worn tells whether so many calls were signed here, or answered, under the present key that its successor is due: what
-// many workers ask of one goes through the leader, so that none remembers more nonces than the leader counts.
-func (s *Session) Worn() bool {
+// NeedsRotation reports whether so many calls were signed here, or answered, under the present key that its successor
+// is due: what many workers ask of one goes through the leader, so that none remembers more nonces than the leader
+// counts.
+func (s *Session) NeedsRotation() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now != nil && s.now.signed+len(s.now.nonces) > maxNonces/2
+	return s.current != nil && s.current.signed+len(s.current.nonces) > maxNonces/2
 }
 
-// sign is the signature of a request to a worker. Lengths stand before the parts, so that none can be read as another.
-func (k *sessionKey) sign(algorithm, to string, r *http.Request, said string) []byte {
-	mac := hmac.New(hashes[algorithm], k.secret)
-	for _, part := range []string{algorithm, to, r.Method, r.URL.EscapedPath(), r.URL.RawQuery, said} {
+// sign returns the signature of a request to a worker. Each part has its length as prefix, so that none can be read as
+// another.
+func (k *sessionKey) sign(algorithm, to string, r *http.Request, signed string) []byte {
+	mac := hmac.New(signatureHashes[algorithm], k.secret)
+	for _, part := range []string{algorithm, to, r.Method, r.URL.EscapedPath(), r.URL.RawQuery, signed} {
 		fmt.Fprintf(mac, "%d:%s", len(part), part)
 	}
 	return mac.Sum(nil)
@@ -205,9 +204,10 @@ func (k *sessionKey) sign(algorithm, to string, r *http.Request, said string) []
 // Answers to calls that are not signed as they should be; texts are Kafka Connect's (DistributedHerder) where it has
 // them.
 var (
-	errUnsigned = &Refusal{http.StatusBadRequest, "Internal request missing required signature"}
-	errKeyless  = &Refusal{http.StatusServiceUnavailable, "This worker is still starting up and has not been able to " +
-		"read a session key from the config topic yet"}
+	errUnsigned     = &Refusal{http.StatusBadRequest, "Internal request missing required signature"}
+	errNoSessionKey = &Refusal{http.StatusServiceUnavailable,
+		"This worker is still starting up and has not been able to " +
+			"read a session key from the config topic yet"}
 	errForged   = &Refusal{http.StatusForbidden, "Internal request contained invalid signature."}
 	errRepeated = &Refusal{http.StatusForbidden, "Internal request contained a signature that was used before"}
 	errNonces   = &Refusal{http.StatusServiceUnavailable, fmt.Sprintf("This worker has answered %d internal requests "+
@@ -224,8 +224,8 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 		}
 		return ""
 	}
-	given, algorithm, said := one(signatureHeader), one(algorithmHeader), one(signedHeader)
-	if given == "" || algorithm == "" {
+	encoded, algorithm, signed := one(signatureHeader), one(algorithmHeader), one(signedHeader)
+	if encoded == "" || algorithm == "" {
 		return body, errUnsigned
 	}
 	if !slices.Contains(s.accepted, algorithm) {
@@ -236,16 +236,16 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now == nil {
-		return body, errKeyless
+	if s.current == nil {
+		return body, errNoSessionKey
 	}
-	id, nonce, body, ok := parseSigned(said)
-	key := s.now
-	if s.before != nil && s.before.id == id && time.Now().Before(s.until) {
-		key = s.before
+	id, nonce, body, ok := parseSigned(signed)
+	key := s.current
+	if s.previous != nil && s.previous.id == id && time.Now().Before(s.previousUntil) {
+		key = s.previous
 	}
-	signature, err := base64.StdEncoding.DecodeString(given)
-	if !ok || err != nil || !hmac.Equal(signature, key.sign(algorithm, own, r, said)) {
+	signature, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || err != nil || !hmac.Equal(signature, key.sign(algorithm, own, r, signed)) {
 		return body, errForged
 	}
 	_, seen := key.nonces[nonce]
@@ -259,9 +259,8 @@ func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, e
 	return body, nil
 }
 
-// parseSigned reads what stands in [signedHeader].
-func parseSigned(said string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
-	id, rest, _ := strings.Cut(said, " ")
+func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]byte, ok bool) {
+	id, rest, _ := strings.Cut(signed, " ")
 	first, second, _ := strings.Cut(rest, " ")
 	if len(first) != 2*len(nonce) || len(second) != 2*len(body) {
 		return id, nonce, body, false
@@ -274,7 +273,7 @@ func parseSigned(said string) (id string, nonce [16]byte, body [sha256.Size]byte
 // serve answers a call of another worker, and tells whether the request was one, signed or not. It stands before all
 // that guards what users ask: by its signature alone a call passes rest.read.only, rest.basic.auth.file and the check
 // of Host. What users may ask is not in calls, so that a header has no effect on it.
-func (s *Session) serve(w http.ResponseWriter, r *http.Request, all serving) bool {
+func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool {
 	if s == nil || all.cluster == nil {
 		return false
 	}
@@ -290,43 +289,42 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all serving) boo
 	if call == nil {
 		return false
 	}
-	x := exchange{w: w, r: r, serving: all}
-	x.call(s, connector, call)
+	req := request{w: w, r: r, common: all}
+	req.call(s, connector, call)
 	return true
 }
 
-// call answers a call of another worker, if it is signed.
-func (x *exchange) call(s *Session, connector string, call Call) {
-	defer guard.Recover(nil, "REST, "+x.r.Method+" "+x.r.URL.Path, nil, func(p *guard.Panic) {
-		x.fail(http.StatusInternalServerError, p.Error())
+func (req *request) call(s *Session, connector string, call Call) {
+	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
+		req.fail(http.StatusInternalServerError, p.Error())
 	})
-	own, err := workerURL(x.cluster.Seat().URL)
+	own, err := workerURL(req.cluster.Seat().URL)
 	if err != nil {
-		x.failed(err)
+		req.failErr(err)
 		return
 	}
-	hash, err := s.verify(x.r, own)
+	hash, err := s.verify(req.r, own)
 	if err != nil {
-		inbound.Early(x.w, x.r, func() { x.failed(err) })
+		inbound.Early(req.w, req.r, func() { req.failErr(err) })
 		return
 	}
-	body, ok := x.content(maxCall)
-	defer x.release()
+	body, ok := req.readBody(maxCall)
+	defer req.release()
 	if !ok {
 		return
 	}
 	if sha256.Sum256(body) != hash {
-		x.failed(errForged)
+		req.failErr(errForged)
 		return
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
+	ctx, cancel := context.WithTimeout(req.r.Context(), changeTimeout)
 	defer cancel()
 	answer, err := call(ctx, connector, body)
 	if err == nil && answer == nil {
-		x.done(http.StatusNoContent, nil)
+		req.done(http.StatusNoContent, nil)
 		return
 	}
-	x.reply(answer, err)
+	req.reply(answer, err)
 }
 
 // Ask has another worker of the cluster answer a call, signed: to is what it advertises, path begins with /, its names
@@ -351,7 +349,7 @@ func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) 
 	if err := s.options.Session.Sign(r, body); err != nil {
 		return nil, err
 	}
-	response, err := s.peers.Do(r)
+	response, err := s.workerClient.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -363,9 +361,9 @@ func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) 
 	case len(answer) > maxCall:
 		return nil, fmt.Errorf("expected at most %d bytes in answer, found more", maxCall)
 	case response.StatusCode >= 300:
-		said := failure{Message: http.StatusText(response.StatusCode)}
-		_ = json.Unmarshal(answer, &said) // what is no answer of a worker has its status alone
-		return nil, &Refusal{response.StatusCode, said.Message}
+		failed := failure{Message: http.StatusText(response.StatusCode)}
+		_ = json.Unmarshal(answer, &failed) // what is no answer of a worker has its status alone
+		return nil, &Refusal{response.StatusCode, failed.Message}
 	}
 	return answer, nil
 }

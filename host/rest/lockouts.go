@@ -31,12 +31,11 @@ type resumed struct {
 	Resumed int `json:"resumed"`
 }
 
-func (x *exchange) lockouts() { x.reply(x.refusedLogons(), nil) }
+func (req *request) lockouts() { req.reply(req.refusedLogons(), nil) }
 
-// refusedLogons are the worker's.
-func (x *exchange) refusedLogons() Lockouts {
-	list, others := x.worker.Now().Lockouts.List()
-	strike := x.worker.Strike
+func (req *request) refusedLogons() Lockouts {
+	list, others := req.worker.Now().Lockouts.List()
+	strike := req.worker.Redact
 	shown := Lockouts{Logons: []Lockout{}, Others: others}
 	for _, l := range list {
 		shown.Logons = append(shown.Logons, Lockout{Origin: strike(l.Origin), Client: strike(l.Client),
@@ -45,48 +44,47 @@ func (x *exchange) refusedLogons() Lockouts {
 	return shown
 }
 
-func (x *exchange) resumeLogons() {
+func (req *request) resumeLogons() {
 	var done resumed
-	err := x.steer(func(Herder) (err error) {
-		parts := x.worker.Now()
-		done.Resumed, err = parts.Lockouts.Resume(x.limited())
+	err := req.control(func(Herder) (err error) {
+		parts := req.worker.Now()
+		done.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
 		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
 		return err
 	})
-	x.reply(done, err)
+	req.reply(done, err)
 }
 
 type ended struct {
 	Ended string `json:"ended"`
 }
 
-func (x *exchange) retire() {
+func (req *request) retire() {
 	var done ended
-	err := x.steer(func(h Herder) (err error) {
-		done.Ended, err = h.Retire(x.limited(), x.name())
+	err := req.control(func(h Herder) (err error) {
+		done.Ended, err = h.Retire(req.timeoutContext(), req.name())
 		return err
 	})
 	if errors.Is(err, connect.ErrNotStopped) {
-		err = &Refusal{http.StatusConflict, "Connector " + x.name() + " must be STOPPED, and its tasks have ended, " +
+		err = &Refusal{http.StatusConflict, "Connector " + req.name() + " must be STOPPED, and its tasks have ended, " +
 			"before what it has opened at its service is ended; delete its offsets afterwards"}
 	}
-	x.reply(done, err)
+	req.reply(done, err)
 }
 
-// snapshotAsked is a snapshot that was noted.
-type snapshotAsked struct {
+type snapshotResult struct {
 	Snapshot string `json:"snapshot"`
 }
 
-func (x *exchange) snapshot() {
+func (req *request) snapshot() {
 	ident := strconv.FormatInt(time.Now().UnixMilli(), 10)
-	err := x.steer(func(h Herder) error { return h.Snapshot(x.name(), x.r.PathValue("feed"), ident) })
+	err := req.control(func(h Herder) error { return h.Snapshot(req.name(), req.r.PathValue("feed"), ident) })
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
-		x.snapshotElsewhere(err)
+		req.snapshotElsewhere(err)
 	case err != nil:
-		x.failed(err)
+		req.failErr(err)
 	default:
-		x.answer(http.StatusAccepted, snapshotAsked{ident})
+		req.answer(http.StatusAccepted, snapshotResult{ident})
 	}
 }

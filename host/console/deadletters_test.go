@@ -18,7 +18,7 @@ func TestReplayOfNone(t *testing.T) {
 	f := newFake()
 	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
 	if !strings.Contains(f.bodies[0], `"letters":[]`) {
-		t.Errorf("found %s with %s", f.said(), f.bodies[0])
+		t.Errorf("found %s with %s", f.log(), f.bodies[0])
 	}
 }
 
@@ -35,7 +35,8 @@ func TestLettersByCause(t *testing.T) {
 	_, target := rest.Target("GET /culvert/connectors/{name}/deadletters", "orders")
 	f.answers["GET "+target] = found
 	began := time.Now()
-	v := &visit{asker: asker{f, httptest.NewRequest("GET", "/console/letters", nil)}, query: pairs("name", "orders")}
+	v := &pageRequest{client: client{f, httptest.NewRequest("GET", "/console/letters", nil)},
+		query: pairs("name", "orders")}
 	page, err := v.letters()
 	assert.NoError(t, err)
 	for n, c := range found.Causes {
@@ -45,8 +46,8 @@ func TestLettersByCause(t *testing.T) {
 			t.Fatalf("cause %d: found %v", n, of)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("expected less than 5 s, found %v", took)
+	if elapsed := time.Since(began); elapsed > 5*time.Second {
+		t.Errorf("expected less than 5 s, found %v", elapsed)
 	}
 }
 
@@ -57,8 +58,8 @@ func TestRowsThatAreNoNumber(t *testing.T) {
 		f.answers["POST /culvert/connectors/orders/samples"] = json.RawMessage(`{"id":"s1"}`)
 		w := served(t, over(f), "POST", "/console/records", url.Values{"step": {"sample"}, "name": {"orders"},
 			"rows": {rows}})
-		if w.Code != want || strings.Contains(f.said(), "POST") != (want == 303) {
-			t.Errorf("%q: status %d, calls %s", rows, w.Code, f.said())
+		if w.Code != want || strings.Contains(f.log(), "POST") != (want == 303) {
+			t.Errorf("%q: status %d, calls %s", rows, w.Code, f.log())
 		}
 	}
 }

@@ -40,7 +40,7 @@ func TestCheckOfManySetsAndConnectors(t *testing.T) {
 		return b.Connector(t, lines...)
 	}
 	among := func(connectors ...*config.Connector) *check.Checker {
-		k := b.Checker.Among(connectors)
+		k := b.Checker.WithConnectors(connectors)
 		return &k
 	}
 	// The work is counted in allocations: each declaration that is looked for makes some.

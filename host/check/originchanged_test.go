@@ -60,7 +60,7 @@ func TestMoved(t *testing.T) {
 			"a#00.change a#01.change"},
 		"the offsets' destination": {[]string{"a.destination=D"}, "origin=destination:D", ""},
 	} {
-		problems, err := Moved(before, connector(c.lines...), component, func() ([]string, error) {
+		problems, err := OriginChanged(before, connector(c.lines...), component, func() ([]string, error) {
 			return []string{"no origin", c.stored}, nil
 		})
 		var named []string
@@ -76,13 +76,13 @@ func TestMoved(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q (%v)", name, c.want, found, err)
 		}
 	}
-	if _, err := Moved(before, connector("a.host=g"), component, func() ([]string, error) {
+	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {
 		return nil, errors.New("no brokers")
 	}); err == nil {
 		t.Error("expected that what is not known is no leave")
 	}
 	component.Settings = component.Settings[:len(component.Settings)-1]
-	if problems, _ := Moved(before, connector("a.host=g"), component, nil); problems != nil {
+	if problems, _ := OriginChanged(before, connector("a.host=g"), component, nil); problems != nil {
 		t.Errorf("a plugin that is not told: found %v", problems)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// changing tells whether a request changes something: by its method, unless its route says that it only reads.
-func changing(r *http.Request) bool {
+// isChange reports whether a request changes something: by its method, unless its route says that it only reads.
+func isChange(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
@@ -19,11 +19,11 @@ func changing(r *http.Request) bool {
 	return !slices.ContainsFunc(routes, func(o route) bool { return o.reads && o.is(r.Method, path) })
 }
 
-// logged writes a line for each change that was made: what was asked for, and by whom. named: the user of a request is
-// known to be who it says.
-func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
+// logChanges writes a line for each change that was made: what was asked for, and by whom. named: the user of a request
+// is known to be who it says.
+func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !changing(r) {
+		if !isChange(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -31,34 +31,33 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 		if err != nil {
 			by = r.RemoteAddr
 		}
-		noted := &noted{ResponseWriter: w, status: http.StatusOK}
+		response := &loggedResponse{ResponseWriter: w, status: http.StatusOK}
 		if user, _, ok := r.BasicAuth(); ok && named {
 			by = user + " at " + by
 		}
-		next.ServeHTTP(noted, r)
-		if noted.status >= http.StatusMultipleChoices {
+		next.ServeHTTP(response, r)
+		if response.status >= http.StatusMultipleChoices {
 			return
 		}
 		about := []any{"request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
-			"status", noted.status}
-		log.Info("changed by REST", append(about, noted.about...)...)
+			"status", response.status}
+		log.Info("changed by REST", append(about, response.attributes...)...)
 	})
 }
 
 // loggedRequest is how many characters of a request's method and path a line of the log has.
 const loggedRequest = 300
 
-// noted is an answer of which the status is known, with what else its line of the log has.
-type noted struct {
+type loggedResponse struct {
 	http.ResponseWriter
-	status int
-	about  []any
+	status     int
+	attributes []any
 }
 
-func (n *noted) WriteHeader(status int) {
+func (n *loggedResponse) WriteHeader(status int) {
 	n.status = status
 	n.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap is for [http.ResponseController].
-func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (n *loggedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }

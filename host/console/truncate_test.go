@@ -31,20 +31,20 @@ func TestBound(t *testing.T) {
 		}
 		copied := large
 		copied.Headers = slices.Clone(large.Headers)
-		s.Rows = append(s.Rows, rest.SampledRow{Came: large, Steps: []rest.SampledStep{
+		s.Rows = append(s.Rows, rest.SampledRow{Input: large, Steps: []rest.SampledStep{
 			{Records: []rest.SampledRecord{copied}}}})
 	}
-	s.Rows = append(s.Rows, rest.SampledRow{Came: small})
-	bound(&s)
+	s.Rows = append(s.Rows, rest.SampledRow{Input: small})
+	truncateSample(&s)
 	sum := 0
 	for _, row := range s.Rows[:99] {
-		sum += text(row.Came) + text(row.Steps[0].Records[0])
-		if !row.Came.Cut || !row.Steps[0].Records[0].Cut || len(row.Came.Value) == 0 || len(row.Came.Headers) > 0 {
+		sum += text(row.Input) + text(row.Steps[0].Records[0])
+		if !row.Input.Cut || !row.Steps[0].Records[0].Cut || len(row.Input.Value) == 0 || len(row.Input.Headers) > 0 {
 			t.Fatalf("found %+v", row)
 		}
 	}
 	if sum > maxSampled || sum < maxSampled*9/10 {
 		t.Errorf("expected some %d bytes, found %d", maxSampled, sum)
 	}
-	assert.Equal(t, small, s.Rows[99].Came)
+	assert.Equal(t, small, s.Rows[99].Input)
 }

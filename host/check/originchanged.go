@@ -10,13 +10,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Moved finds what keeps a source from going on at another system than the one that before names: stored offsets that
-// belong to that one, or to a third, where no setting says what such an offset means. Else its tasks would be
-// stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are asked
-// for where the system is another one.
-func Moved(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
+// OriginChanged finds what keeps a source from going on at another system than the one that before names: stored
+// offsets that belong to that one, or to a third, where no setting says what such an offset means. Else its tasks would
+// be stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are
+// asked for where the system is another one.
+func OriginChanged(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
 	problems config.Problems, err error) {
-	undecided := unchanged(c, component)
+	undecided := undecidedSettings(c, component)
 	was, is := components.SystemOf(before, component), components.SystemOf(c, component)
 	if len(undecided) == 0 || was.Origin == "" || is.Origin == "" || was == is {
 		return nil, nil
@@ -26,13 +26,14 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 		return nil, fmt.Errorf("whether the stored offsets belong to %s is not known: %w", is, err)
 	}
 	for _, fingerprint := range stored {
-		of := is.ByFingerprint(fingerprint)
-		if of == is {
+		system := is.ByFingerprint(fingerprint)
+		if system == is {
 			continue
 		}
 		for _, e := range undecided {
 			problems = append(problems, problem(e, fmt.Errorf("the stored offsets are of %s, and the connector is to "+
-				"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything again", of, is,
+				"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything again", system,
+				is,
 				e.Key)))
 		}
 		return problems, nil
@@ -40,9 +41,9 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 	return nil, nil
 }
 
-// unchanged are the settings that say what a stored offset of something else means, of those entity
+// undecidedSettings are the settings that say what a stored offset of something else means, of those entity
 // sets, or whatever a template stands for, where it is to fail. The template of the topics says which there are.
-func unchanged(c *config.Connector, component wit.Component) (all []config.Entry) {
+func undecidedSettings(c *config.Connector, component wit.Component) (all []config.Entry) {
 	d, name := config.DeclareComponent(component), components.ChangedBy(component)
 	before, after, template := strings.Cut(name, "{n}")
 	if name == "" {

@@ -9,35 +9,28 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// mediaText is that of a configuration as a file of properties has it.
 const mediaText = "text/x-java-properties"
 
-// asker asks REST in the name of whoever sent a request.
-type asker struct {
+type client struct {
 	api http.Handler
 	r   *http.Request
 }
 
-// refuse returns a refusal of a page's own, in the form of REST's.
 func refuse(status int, text string) error { return &rest.Refusal{Status: status, Message: text} }
 
-// isRefused tells whether REST said no with a status.
 func isRefused(err error, status int) bool {
 	r, ok := errors.AsType[*rest.Refusal](err)
 	return ok && r.Status == status
 }
 
-// maxAnswer is how many bytes an answer may have: twice a sample's texts of 4 MiB, each character of which JSON may
-// write as two, and what stands around them.
+// maxAnswer bounds a response: twice the 4 MiB of a sample, since JSON may escape each character, and the rest.
 const maxAnswer = 16 << 20
 
-// get asks for a route and reads the answer; values take the place of names in braces, see [rest.Target].
-func (a asker) get(route string, into any, values ...string) error {
+func (a client) get(route string, into any, values ...string) error {
 	_, err := a.call(route, nil, nil, into, values...)
 	return err
 }
 
-// pairs are names and values of a form or a query, which are given in turn, without those that are empty.
 func pairs(given ...string) url.Values {
 	form := url.Values{}
 	for i := 0; i+1 < len(given); i += 2 {
@@ -48,19 +41,18 @@ func pairs(given ...string) url.Values {
 	return form
 }
 
-// getOfGroup asks for what all workers of a group know or, where no worker answers for all, for what this one knows:
-// alone says why.
-func (a asker) getOfGroup(route string, asked url.Values, into any, values ...string) (alone, err error) {
-	if alone = a.get(route+"?"+asked.Encode(), into, values...); alone != nil {
+// getOfGroup reads what all workers of a group know. If that fails with groupErr, it reads what this worker knows.
+func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
 		asked.Set("own", "true")
 		err = a.get(route+"?"+asked.Encode(), into, values...)
 	}
-	return alone, err
+	return groupErr, err
 }
 
 // call is [rest.Client.Call] with the logon of the request to the console. With a *string as into it asks for
 // properties, unless header has another Accept.
-func (a asker) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
+func (a client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
 	own := http.Header{}
 	if logon := a.r.Header["Authorization"]; logon != nil {
 		own["Authorization"] = logon
@@ -77,7 +69,7 @@ func (a asker) call(route string, header http.Header, body, into any, values ...
 }
 
 // RoundTrip passes a request of the console to REST, with the connection and host of the request to the console.
-func (a asker) RoundTrip(sent *http.Request) (*http.Response, error) {
+func (a client) RoundTrip(sent *http.Request) (*http.Response, error) {
 	r := a.r.Clone(sent.Context())
 	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header
 	r.URL = &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery}
