@@ -153,7 +153,7 @@ func (k *controller) updateInPlace(c *config.Connector) {
 		current, state := k.status.currentRun, k.status.state
 		k.mu.Unlock()
 		if k.isActive() && state == Running { // else the next run gets the configuration
-			current.clients.service.Adopt(current.clients.client, c)
+			current.clients.service.UpdateInPlace(current.clients.client, c)
 		}
 	}})
 }

@@ -33,14 +33,14 @@ func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from s
 			if !there {
 				continue
 			}
-			took -= e.Took
+			took -= e.Elapsed
 			name, err := string(s), w.explain(e.Err, address)
 			if s == socks.StepProxy {
 				name += " " + w.route.Address()
 				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, " +
 					"which only applications on BTP reach?"}.explain(err)
 			}
-			if !v.record(name, e.Took, "", err) {
+			if !v.record(name, e.Elapsed, "", err) {
 				if conn != nil {
 					conn.Close()
 				}
@@ -50,7 +50,7 @@ func (v *Visit) connect(ctx context.Context, w *routeOut, address string, from s
 		w.known = len(last) > 0
 	}
 	if e, there := last[socks.StepConnect]; there {
-		took = e.Took
+		took = e.Elapsed
 	}
 	mapped := w.route.Mapped(address)
 	message := ""

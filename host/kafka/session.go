@@ -27,7 +27,7 @@ type Session struct {
 
 	// asking is held by the one who asks the coordinator. asked is set while it waits for the answer to its heartbeat,
 	// which is looked at before it counts.
-	asking guard.Turn
+	asking guard.CtxMutex
 	asked  atomic.Bool
 
 	mu sync.Mutex
@@ -61,7 +61,7 @@ func (i instant) minus(d time.Duration) instant { return instant{i.at.Add(-d), i
 // (session.timeout.ms), and where it has not joined a generation for so long (rebalance.timeout.ms). instance is the
 // member's group.instance.id, "" for none.
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewTurn()}
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewCtxMutex()}
 	if instance != "" {
 		s.instance = &instance
 	}

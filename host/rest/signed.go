@@ -307,7 +307,7 @@ func (x *exchange) call(s *Session, connector string, call Call) {
 	}
 	hash, err := s.verify(x.r, own)
 	if err != nil {
-		inbound.Early(x.w, x.r, func() { x.failed(err) })
+		inbound.AnswerEarly(x.w, x.r, func() { x.failed(err) })
 		return
 	}
 	body, ok := x.content(maxCall)

@@ -13,22 +13,22 @@ import (
 // ended says whether an answer says that the session of its request was ended by the service before anything was done.
 // Assumption: ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact
 // bytes.
-func (a *Answer) ended() bool {
+func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
 	}
-	return saysEnded(a.reason) || !a.holdsData() && saysEnded(a.peek(4<<10))
+	return mentionsSessionEnd(a.reason) || !a.isData() && mentionsSessionEnd(a.peek(4<<10))
 }
 
-func saysEnded(text string) bool {
+func mentionsSessionEnd(text string) bool {
 	text = strings.ToLower(text)
 	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") ||
 		strings.Contains(text, "session no longer exists")
 }
 
-// holdsData says whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
+// isData says whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
 // says of sessions is about its own business. ICF's pages are HTML.
-func (a *Answer) holdsData() bool {
+func (a *Answer) isData() bool {
 	for _, h := range a.Headers {
 		if !strings.EqualFold(h.Name, "Content-Type") {
 			continue
@@ -56,16 +56,16 @@ type Answer struct {
 	token     string
 	secrets   []string // of the request, which no message shows
 	inSession bool
-	over      bool
+	sessionEnded      bool
 	// generation is that of the session, whose cookies went along.
 	generation int
 
-	wantsToken bool
+	tokenRefused bool
 }
 
-// withoutConnector says whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
+// isConnectorMissing says whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
 // nowhere. assumption: its text names the Cloud Connector, which no service behind one does.
-func (a *Answer) withoutConnector() bool {
+func (a *Answer) isConnectorMissing() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
 }
 
@@ -79,23 +79,23 @@ func (a *Answer) discard() {
 func (a *Answer) peek(n int64) string {
 	head, err := io.ReadAll(io.LimitReader(a.Body, n))
 	rest := a.Body
-	a.Body = peeked{io.MultiReader(bytes.NewReader(head), ended{err, rest}), rest}
+	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err, rest}), rest}
 	return toUTF8(string(head))
 }
 
-// peeked is a body of which some was read already.
-type peeked struct {
+// peekedBody is a body of which some was read already.
+type peekedBody struct {
 	io.Reader
 	io.Closer
 }
 
 // ended goes on after a body's beginning, unless that ended in an error.
-type ended struct {
+type resumedReader struct {
 	err  error
 	rest io.Reader
 }
 
-func (e ended) Read(p []byte) (int, error) {
+func (e resumedReader) Read(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
@@ -108,26 +108,26 @@ func (a *Answer) excerpt() string {
 	a.discard()
 	text := toUTF8(string(head))
 	for _, s := range a.secrets { // cut in the middle
-		for n := min(len(s)-1, len(text)); n >= shortest; n-- {
+		for n := min(len(s)-1, len(text)); n >= shortestSecret; n-- {
 			if strings.HasSuffix(text, s[:n]) {
 				text = text[:len(text)-n]
 				break
 			}
 		}
 	}
-	return strings.Join(strings.Fields(without(text, a.secrets)), " ")
+	return strings.Join(strings.Fields(redact(text, a.secrets)), " ")
 }
 
-// NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
+// NoResponseError is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
 // that could be read.
-type NoAnswer struct {
+type NoResponseError struct {
 	Method, Target string
 	// Status of the answer that could not be read, 0 where none came.
 	Status int
 	Cause  error
 }
 
-func (n *NoAnswer) Error() string {
+func (n *NoResponseError) Error() string {
 	if n.Status != 0 {
 		return fmt.Sprintf("%s %s was answered %d, and the answer cannot be used: %v", n.Method, n.Target, n.Status,
 			n.Cause)
@@ -135,4 +135,4 @@ func (n *NoAnswer) Error() string {
 	return fmt.Sprintf("%s %s may have arrived, but no answer came: %v", n.Method, n.Target, n.Cause)
 }
 
-func (n *NoAnswer) Unwrap() error { return n.Cause }
+func (n *NoResponseError) Unwrap() error { return n.Cause }

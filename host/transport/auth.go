@@ -24,7 +24,7 @@ type authentication struct {
 
 func headerIdentity(headers map[string]string) (id Identity) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			id.Secret += name + ":" + headers[name] + "\n"
 		}
 	}
@@ -44,7 +44,7 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	if err != nil {
 		return "", err
 	}
-	if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
 	}
 	h.Set(name, value)
@@ -70,15 +70,15 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	return faultf(wit.ErrorConfig, "%v", err), false
 }
 
-// shownToken shows a token in a header.
-type shownToken struct {
+// tokenHeader shows a token in a header.
+type tokenHeader struct {
 	tokens *btp.Tokens
 	// name is the header, value what it says, with a place for the token.
 	name, value string
 }
 
 // Authorize is the header with a token that is not the refused one.
-func (s *shownToken) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	before, after, _ := strings.Cut(s.value, tokenPlace)
 	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
 	return s.name, before + token + after, err

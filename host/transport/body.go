@@ -22,14 +22,14 @@ type body struct {
 	unpacked *gzip.Reader
 	packed   bool
 	unknown  string // the encoding, where we cannot unpack it
-	quiet    *silence
+	timeout    *readTimeout
 	parent   context.Context
-	what     string
+	request     string
 	received *atomic.Int64
 	read     int64
 	err      error
-	leave    func() // says that the request is over
-	broke    func(error)
+	release    func() // says that the request is over
+	onBroken    func(error)
 }
 
 // decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of
@@ -50,24 +50,24 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.quiet.reading()
-	n, err := b.piece(p)
-	b.quiet.waiting()
+	b.timeout.reading()
+	n, err := b.readDecoded(p)
+	b.timeout.waiting()
 	b.read += int64(n)
 	if err != nil {
-		b.err = b.ending(err)
-		b.quiet.cancel(nil)
-		b.leave()
+		b.err = b.classifyEnd(err)
+		b.timeout.cancel(nil)
+		b.release()
 	}
 	return n, b.err
 }
 
-func (b *body) piece(p []byte) (int, error) {
+func (b *body) readDecoded(p []byte) (int, error) {
 	if !b.packed {
 		n, err := (*wireBody)(b).Read(p)
 		if n > 0 && b.unknown != "" {
 			return 0, faultf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
-				b.what, b.unknown)
+				b.request, b.unknown)
 		}
 		return n, err
 	}
@@ -81,8 +81,8 @@ func (b *body) piece(p []byte) (int, error) {
 	return b.unpacked.Read(p)
 }
 
-// ending is io.EOF for a true end, else a fault.
-func (b *body) ending(err error) error {
+// classifyEnd is io.EOF for a true end, else a fault.
+func (b *body) classifyEnd(err error) error {
 	if err == io.EOF {
 		return err
 	}
@@ -92,24 +92,24 @@ func (b *body) ending(err error) error {
 	if _, ok := errors.AsType[*wit.Error](err); ok {
 		return err
 	}
-	if cause := context.Cause(b.quiet.ctx); cause != nil {
+	if cause := context.Cause(b.timeout.ctx); cause != nil {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
 	}
-	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
-	b.broke(fault)
+	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
+	b.onBroken(fault)
 	return fault
 }
 
 func (b *body) Close() error {
-	b.quiet.waiting()
+	b.timeout.waiting()
 	err := b.inner.Close()
-	b.quiet.cancel(nil)
-	b.leave()
+	b.timeout.cancel(nil)
+	b.release()
 	if b.err == nil {
-		b.err = errors.New(b.what + ": the body was closed before its end")
+		b.err = errors.New(b.request + ": the body was closed before its end")
 	}
 	return err
 }
@@ -123,9 +123,9 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
+// readTimeout ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
 // net/http call it from other goroutines, some after the answer is there.
-type silence struct {
+type readTimeout struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
@@ -135,9 +135,9 @@ type silence struct {
 	answered bool
 }
 
-// newSilence returns one whose time does not run yet.
-func newSilence(ctx context.Context, limit time.Duration) *silence {
-	s := &silence{limit: limit}
+// newReadTimeout returns one whose time does not run yet.
+func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
+	s := &readTimeout{limit: limit}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.timer = time.AfterFunc(time.Hour, func() {
 		s.mu.Lock()
@@ -149,7 +149,7 @@ func newSilence(ctx context.Context, limit time.Duration) *silence {
 }
 
 // asking starts the time again while the request goes out.
-func (s *silence) asking() {
+func (s *readTimeout) sending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.answered {
@@ -157,8 +157,8 @@ func (s *silence) asking() {
 	}
 }
 
-// answer ends the first phase; limit holds from now on.
-func (s *silence) answer(limit time.Duration) {
+// answerBegan ends the first phase; limit holds from now on.
+func (s *readTimeout) answerBegan(limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answered, s.limit = true, limit
@@ -166,20 +166,20 @@ func (s *silence) answer(limit time.Duration) {
 }
 
 // reading starts the time again, waiting stops it.
-func (s *silence) reading() { s.timer.Reset(s.limit) }
+func (s *readTimeout) reading() { s.timer.Reset(s.limit) }
 
-func (s *silence) waiting() { s.timer.Stop() }
+func (s *readTimeout) waiting() { s.timer.Stop() }
 
 // upload is a request's body; every piece that goes out breaks the silence.
 type upload struct {
 	*bytes.Reader
-	quiet *silence
+	timeout *readTimeout
 	sent  interface{ Add(int64) int64 }
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
-	u.quiet.asking()
+	u.timeout.sending()
 	u.sent.Add(int64(n))
 	return n, err
 }

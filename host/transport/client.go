@@ -12,9 +12,9 @@ import (
 // Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
 // by several goroutines.
 type Client struct {
-	at       atomic.Pointer[destination]
+	target       atomic.Pointer[destination]
 	changing sync.Mutex
-	asking   guard.Turn // of who looks whether settings have changed
+	refreshing   guard.CtxMutex // of who looks whether settings have changed
 	closed   sync.Once
 	counter  counters
 }
@@ -35,13 +35,13 @@ type counters struct {
 	answers [6]atomic.Int64
 }
 
-// answered counts an answer with a status; 0: there is none.
-func (n *counters) answered(status int, took time.Duration) {
+// countAnswer counts an answer with a status; 0: there is none.
+func (n *counters) countAnswer(status int, elapsed time.Duration) {
 	if status /= 100; status >= len(n.answers) {
 		status = 0
 	}
 	n.answers[status].Add(1)
-	n.waited.Add(int64(took))
+	n.waited.Add(int64(elapsed))
 }
 
 // New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
@@ -50,8 +50,8 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{asking: guard.NewTurn()}
-	client.at.Store(d)
+	client := &Client{refreshing: guard.NewCtxMutex()}
+	client.target.Store(d)
 	return client, nil
 }
 
@@ -65,7 +65,7 @@ func (c *Client) change(to Config) error {
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	old := c.at.Swap(d)
+	old := c.target.Swap(d)
 	old.leave()
 	old.endIdle()
 	return nil
@@ -79,16 +79,16 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 // current is the destination as it is now. refused: look whether there is another secret.
 func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
-	if d := c.at.Load(); d.config.Refresh == nil {
+	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
 	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
 	// destination that another goroutine is just replacing.
-	if err := c.asking.Lock(ctx); err != nil {
+	if err := c.refreshing.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer c.asking.Unlock()
-	changed, err := c.at.Load().config.Refresh(ctx, refused)
+	defer c.refreshing.Unlock()
+	changed, err := c.target.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
 		err = c.change(*changed)
 	}
@@ -96,14 +96,14 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 		fault, _ := tokenFault(ctx, err)
 		return nil, fault
 	}
-	return c.at.Load(), nil
+	return c.target.Load(), nil
 }
 
 // Origin is scheme, host and port, as in https://host:8443.
-func (c *Client) Origin() string { return c.at.Load().origin.String() }
+func (c *Client) Origin() string { return c.target.Load().origin.String() }
 
 // Retry says what is tried again; callers use it for answers that break off while they read them.
-func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
+func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
 // Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
@@ -121,7 +121,7 @@ func (c *Client) Counters() Counters {
 // being read go on.
 func (c *Client) Close() {
 	c.closed.Do(func() {
-		d := c.at.Load()
+		d := c.target.Load()
 		d.leave()
 		d.endIdle()
 	})

@@ -64,8 +64,8 @@ type Config struct {
 	ownTLS *tls.Config
 	// explain makes an error of a handshake one that names the setting.
 	explain func(error) error
-	// names are the user's of the settings that say where the service is.
-	names names
+	// settingNames are the user's of the settings that say where the service is.
+	names settingNames
 	// Refresh is what all of this is now, nil for what it was (P25). It is called before each request, so it must
 	// be cheap; and, with refused, where a secret was refused before, to look whether there is another one.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
@@ -78,15 +78,15 @@ type Config struct {
 	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query,
 	// too.
 	ClientInQuery bool
-	// Destinations is where clients of the same origin meet. Default: one for the whole process.
-	Destinations *Destinations
+	// OriginRegistry is where clients of the same origin meet. Default: one for the whole process.
+	Destinations *OriginRegistry
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
 
 // Explain says of the error of a TLS handshake which setting mends it, where one does.
 func (c *Config) Explain(err error) error {
-	if strayed(err) && c.names.scheme != "" {
+	if isNotTLS(err) && c.names.scheme != "" {
 		return c.names.fault(c.names.scheme, "",
 			"expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)",
 			c.Port, err)
@@ -113,7 +113,7 @@ func (c *Config) origin() (endpoint, error) {
 	}
 	if o.host == "" || hint != "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
 		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s",
-			hideUser(c.Address), hint)
+			redactUser(c.Address), hint)
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)
@@ -167,7 +167,7 @@ type Route struct {
 	// than ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
 	Outage time.Duration
 
-	through *route.Route // nil: straight
+	resolved *route.Route // nil: straight
 }
 
 // The kinds of authentication.
@@ -191,8 +191,8 @@ type Authorizer interface {
 // Identity is who logs on, by which refusals are remembered. The secret is nothing but compared.
 type Identity struct{ User, Secret string }
 
-// Surroundings are what settings lean on. The zero value has nothing.
-type Surroundings struct {
+// Environment are what settings lean on. The zero value has nothing.
+type Environment struct {
 	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
 	// nil: nothing does.
 	Context context.Context
@@ -203,8 +203,8 @@ type Surroundings struct {
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *lockouts.Store
-	// Destinations is where clients of the same origin meet. Default: one for the whole process.
-	Destinations *Destinations
+	// OriginRegistry is where clients of the same origin meet. Default: one for the whole process.
+	Destinations *OriginRegistry
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
 	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold

@@ -123,13 +123,13 @@ type proxyError struct {
 	proxy  string
 	status int
 	text   string
-	see    string
+	hint    string
 }
 
 func (p *proxyError) Error() string {
 	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
 	if p.refused() {
-		text += ": it wants a user and a password, or others" + p.see
+		text += ": it wants a user and a password, or others" + p.hint
 	}
 	return text
 }
@@ -148,7 +148,7 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.see()}
+	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.credentialsHint()}
 }
 
 // permanent says whether a route failed for a reason that stays until somebody mends it.

@@ -20,11 +20,11 @@ type destination struct {
 	origin       endpoint
 	auth         authentication
 	client       string // SAP's, that requests ask: by header, or by the destination's query
-	logon        *lockouts.Logon
+	logon        *lockouts.Gate
 	transport    *http.Transport
 	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
 
-	handovers handovers
+	responses responseTracker
 
 	// what it shares with other clients
 	limits   *limits.Client
@@ -32,7 +32,7 @@ type destination struct {
 	partner  *away.Partner
 
 	mu     guard.Mutex
-	others map[string]*lockouts.Logon // by the client that a request named where none is configured
+	others map[string]*lockouts.Gate // by the client that a request named where none is configured
 
 	further map[string]*destination // by origin: those that the user names in addition to the service's
 }
@@ -78,34 +78,34 @@ func (d *destination) forTarget(target string) *destination {
 	return d
 }
 
-// of is the destination of a request. The settings may have changed since the request began.
-func (d *destination) of(e *exchange) (*destination, error) {
-	if e.elsewhere == "" {
+// destinationFor is the destination of a request. The settings may have changed since the request began.
+func (d *destination) destinationFor(e *exchange) (*destination, error) {
+	if e.otherOrigin == "" {
 		return d, nil
 	}
-	if other := d.further[e.elsewhere]; other != nil {
+	if other := d.further[e.otherOrigin]; other != nil {
 		return other, nil
 	}
 	return nil, d.config.names.fault(d.config.names.origins, "origins",
-		"expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
+		"expected %s among them, which a request that is under way goes to, found it no longer", e.otherOrigin)
 }
 
 // endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to
 // their callers.
 func (d *destination) endIdle() {
-	d.handovers.mu.Lock()
-	defer d.handovers.mu.Unlock()
-	d.handovers.wanted = true
-	d.handovers.endIdle(d.transport)
+	d.responses.mu.Lock()
+	defer d.responses.mu.Unlock()
+	d.responses.closeWanted = true
+	d.responses.endIdle(d.transport)
 }
 
 // roundTrip makes an exchange up to the beginning of its answer.
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
-	one := &handover{}
-	defer func() { d.handovers.end(one, true, d.transport) }()
+	one := &arrivingResponse{}
+	defer func() { d.responses.finished(one, true, d.transport) }()
 	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
-		GetConn:              func(string) { d.handovers.end(one, false, d.transport) },
-		GotFirstResponseByte: func() { d.handovers.begin(one) },
+		GetConn:              func(string) { d.responses.finished(one, false, d.transport) },
+		GotFirstResponseByte: func() { d.responses.started(one) },
 	})))
 }

@@ -23,7 +23,7 @@
 // Invariants:
 //
 //   - A request that must not be sent twice is sent again only where the service cannot have acted on it; else it
-//     ends as [NoAnswer].
+//     ends as [NoResponseError].
 //   - A secret goes to the origin that the user names for it, and stands in no log, message or answer. A refused one
 //     is not sent again before it changes (P10).
 //   - Nothing that a plugin says decides where a byte goes: targets are of the service, or of an origin that the user

@@ -63,7 +63,7 @@ func defaultPort(scheme string) int {
 func addQuery(line string, add url.Values) string {
 	path, query, _ := strings.Cut(line, "?")
 	for _, name := range slices.Sorted(maps.Keys(add)) {
-		if has(query, name) {
+		if hasParameter(query, name) {
 			continue
 		}
 		if query != "" {
@@ -77,7 +77,7 @@ func addQuery(line string, add url.Values) string {
 	return path + "?" + query
 }
 
-func has(query, name string) bool {
+func hasParameter(query, name string) bool {
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); key == name || key == url.QueryEscape(name) {
 			return true
@@ -92,7 +92,7 @@ func has(query, name string) bool {
 // references.
 func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", shown(target))
+		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -105,14 +105,14 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		switch {
 		case strings.Contains(before, "@"):
 			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
-				"found %q: who logs on is said by the connector's settings alone", shown(target))
+				"found %q: who logs on is said by the connector's settings alone", printable(target))
 		case err != nil || u.Host == "":
 			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
-				shown(target))
+				printable(target))
 		case !o.same(u):
 			return "", faultf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
-				o, shown(target))
+				o, printable(target))
 		}
 		return requestLine(rest), nil
 	case strings.HasPrefix(target, "/"):
@@ -129,7 +129,7 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		return requestLine(u.RequestURI()), nil
 	}
 	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
-		o, hideUser(shown(target)))
+		o, redactUser(printable(target)))
 }
 
 // schemeOf is the scheme of an absolute URL, in lower case, "" if there is none.

@@ -59,7 +59,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return wit.Response{}, faultf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
 				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {
-			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
+			return wit.Response{}, &NoResponseError{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
 		f, ok := errors.AsType[*wit.Error](err)
 		if !ok || f.Kind != wit.ErrorTransient || repeated >= c.Retry().Times() {
@@ -76,11 +76,11 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
 		return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
-			ShownTarget(r.Target), maxBodies>>20)
+			PrintableTarget(r.Target), maxBodies>>20)
 	}
 	return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
-		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), maxBodies>>20,
+		"connector that reads of fewer services asks for fewer", r.Method, PrintableTarget(r.Target), maxBodies>>20,
 		float64(maxBodies-limit)/(1<<20))
 }
 
@@ -88,8 +88,8 @@ func tooLarge(r *wit.Request, limit int) error {
 // made several times over for each answer.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// keptBuffer is how large such memory is kept, in bytes.
-const keptBuffer = 4 << 20
+// maxPooledBuffer is how large such memory is kept, in bytes.
+const maxPooledBuffer = 4 << 20
 
 // readAll reads a body to its end, or one byte more than the limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
@@ -97,7 +97,7 @@ func readAll(body io.Reader, limit int) ([]byte, error) {
 	b.Reset()
 	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
 	read := bytes.Clone(b.Bytes())
-	if b.Cap() <= keptBuffer {
+	if b.Cap() <= maxPooledBuffer {
 		buffers.Put(b)
 	}
 	return read, err
@@ -115,19 +115,19 @@ const maxRounds = 20
 // may be empty.
 const maxRequests = 10_000
 
-// Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all
+// PauseIdle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all
 // for 0; at least for `atLeast`.
-func Idle(ctx context.Context, n int, atLeast time.Duration) error {
+func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
 	}
 	return pause.For(ctx, atLeast)
 }
 
-// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000
+// CallWithFetch calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000
 // requests and 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are
 // paced.
-func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
+func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
 	error)) error {
 	var state []byte
 	var answers []wit.Response
@@ -143,9 +143,9 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			return faultf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
 				maxRequests, requests)
 		}
-		if idle++; news(asked, need.Requests) {
+		if idle++; anyNew(asked, need.Requests) {
 			idle = 0
-		} else if err := Idle(ctx, idle, 0); err != nil {
+		} else if err := PauseIdle(ctx, idle, 0); err != nil {
 			return err
 		}
 		if answers, err = f.Fetch(ctx, *need); err != nil {
@@ -175,8 +175,8 @@ func RequestBytes(r *wit.Request) int64 {
 	return int64(n)
 }
 
-// news says whether a request is among these that is not among those that were asked for before, and adds them.
-func news(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
+// anyNew says whether a request is among these that is not among those that were asked for before, and adds them.
+func anyNew(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
 	for i := range requests {
 		r := &requests[i]
 		key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))

@@ -24,8 +24,8 @@ const (
 	tokenPlace    = "{token}"
 )
 
-// loginBy reads a login from roles.
-func loginBy(c *Config, roles Roles) error {
+// readLogin reads a login from roles.
+func readLogin(c *Config, roles Roles) error {
 	of := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
 	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody),
 		TokenPath:    of(role.LoginTokenPath),
@@ -33,12 +33,12 @@ func loginBy(c *Config, roles Roles) error {
 	return c.Login.check(c)
 }
 
-// loginUnused refuses settings of a login that is not made.
-func loginUnused(c *Config, roles Roles) error {
+// rejectLoginSettings refuses settings of a login that is not made.
+func rejectLoginSettings(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
 		if roles.IsSet(name) && roles.Text(name) != "" {
-			return wrong(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
+			return settingFault(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
 				roles.Setting(role.LoginTarget), orNothing(c.Auth))
 		}
 	}
@@ -67,7 +67,7 @@ func (l *Login) check(c *Config) error {
 		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, "+
-				"without user and password in it, found %q", shown(l.Target))
+				"without user and password in it, found %q", printable(l.Target))
 		}
 	}
 	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
@@ -100,8 +100,8 @@ func (l *Login) check(c *Config) error {
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
-	if !ok || !token(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
-		reserved(canonical) && canonical != "Authorization" || slices.Contains(bySettings, canonical) {
+	if !ok || !isToken(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
+		reserved(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
 		return l.wrong(role.LoginHeader,
 			"expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace,
 			tokenPlace, l.Header)
@@ -193,8 +193,8 @@ func (l *Login) identity(c *Config) Identity {
 	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
 }
 
-// logsIn makes what hands out tokens, for a service that is logged in at.
-func (c *Config) logsIn(o endpoint) error {
+// addLogin makes what hands out tokens, for a service that is logged in at.
+func (c *Config) addLogin(o endpoint) error {
 	if c.Auth != authLogin || c.Authorizer != nil {
 		return nil
 	}
@@ -231,7 +231,7 @@ func (c *Config) logsIn(o endpoint) error {
 	}
 	request.Secrets = c.loginSecrets(request.Body)
 	name, value, _ := l.header()
-	c.Authorizer = &shownToken{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
+	c.Authorizer = &tokenHeader{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
 	c.Identity = l.identity(c)
 	return nil
 }
@@ -250,7 +250,7 @@ func (c *Config) loginSecrets(body string) []string {
 	secrets := []string{body}
 	values := slices.Collect(maps.Values(c.SecretQuery))
 	for name, value := range c.Headers {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			values = append(values, value)
 		}
 	}

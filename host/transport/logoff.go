@@ -60,7 +60,7 @@ func (d *destination) trim(most int) {
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
 	for name, value := range d.config.Headers {
-		if d.config.Auth != AuthHeader || slices.Contains(notSecret, name) {
+		if d.config.Auth != AuthHeader || slices.Contains(publicHeaders, name) {
 			h.Set(name, value)
 		}
 	}
@@ -86,7 +86,7 @@ func (d *destination) logoffLine() string {
 	}
 	client := url.Values{}
 	for name, value := range d.config.Headers {
-		if slices.Contains(notSecret, name) && value != "" {
+		if slices.Contains(publicHeaders, name) && value != "" {
 			client.Set(name, value)
 		}
 	}

@@ -2,8 +2,8 @@ package transport
 
 import "time"
 
-// silent logs that the service has not served a request that was sent at a time.
-func (d *destination) silent(sent time.Time, text string, e *exchange, args ...any) {
+// logOutage logs that the service has not served a request that was sent at a time.
+func (d *destination) logOutage(sent time.Time, text string, e *exchange, args ...any) {
 	d.partner.Lost(d.config.Logger, sent, "", text, append([]any{"request", d.named(e)}, args...)...)
 }
 
@@ -14,8 +14,8 @@ const (
 	noConnector   = "no Cloud Connector, or the service is away: waiting"
 )
 
-// answers says that the service has served a request.
-func (d *destination) answers(sent time.Time) {
+// logRecovery says that the service has served a request.
+func (d *destination) logRecovery(sent time.Time) {
 	d.partner.Back(d.config.Logger, sent, "the service answers again", "origin", d.origin.String())
 }
 
@@ -24,4 +24,4 @@ func (d *destination) answers(sent time.Time) {
 func (c *Client) Away() bool { return !c.AwaySince().IsZero() }
 
 // AwaySince is since when the service does not answer; zero: it answers, as far as anybody has asked.
-func (c *Client) AwaySince() time.Time { return c.at.Load().partner.Since() }
+func (c *Client) AwaySince() time.Time { return c.target.Load().partner.Since() }

@@ -7,40 +7,40 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// pass is what a request needs to go out: that one more may be under way, and a session.
-type pass struct {
+// permit is what a request needs to go out: that one more may be under way, and a session.
+type permit struct {
 	service     *destination // of the client
 	destination *destination // which may be another origin
 	session     *session.Session
-	// rest gives the session back when the answer begins, leave says that the request is over. They may be called
+	// returnSession gives the session back when the answer begins, leave says that the request is over. They may be called
 	// several times.
-	rest, leave func()
+	returnSession, release func()
 }
 
-type withinKey struct{}
+type admissionKey struct{}
 
-// Within returns a context for requests that are made while an answer is still open, for its sake: they count as one
+// WithParent returns a context for requests that are made while an answer is still open, for its sake: they count as one
 // with it, since otherwise answers that wait for others could take all the room that there is.
-func Within(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, true) }
+func WithParent(ctx context.Context) context.Context { return context.WithValue(ctx, admissionKey{}, true) }
 
-// Beside returns a context for requests that go out only where the limits of the origin leave room for one more at
+// WithoutWaiting returns a context for requests that go out only where the limits of the origin leave room for one more at
 // once: else they come to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
-func Beside(ctx context.Context) context.Context { return context.WithValue(ctx, withinKey{}, false) }
+func WithoutWaiting(ctx context.Context) context.Context { return context.WithValue(ctx, admissionKey{}, false) }
 
-// isWithin says whether a request counts as one with the answer that it is made for.
-func isWithin(ctx context.Context) bool { within, _ := ctx.Value(withinKey{}).(bool); return within }
+// hasParent says whether a request counts as one with the answer that it is made for.
+func hasParent(ctx context.Context) bool { within, _ := ctx.Value(admissionKey{}).(bool); return within }
 
-// isBeside says whether a request is not to wait for others.
-func isBeside(ctx context.Context) bool {
-	within, some := ctx.Value(withinKey{}).(bool)
+// mustNotWait says whether a request is not to wait for others.
+func mustNotWait(ctx context.Context) bool {
+	within, some := ctx.Value(admissionKey{}).(bool)
 	return some && !within
 }
 
-// enter waits for room under the origin's limit, and for a session. With given it shares those of the exchange that the
+// acquire waits for room under the origin's limit, and for a session. With given it shares those of the exchange that the
 // request serves. service nil: the current destination is used.
-func (c *Client) enter(ctx context.Context, given *pass, service *destination, e *exchange) (*pass, error) {
-	if given != nil {
-		return &pass{given.service, given.destination, given.session, func() {}, func() {}}, nil
+func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
+	if parent != nil {
+		return &permit{parent.service, parent.destination, parent.session, func() {}, func() {}}, nil
 	}
 	if service == nil {
 		var err error
@@ -48,22 +48,22 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 			return nil, err
 		}
 	}
-	d, err := service.of(e)
+	d, err := service.destinationFor(e)
 	if err != nil {
 		return nil, err
 	}
 	done := func() {}
-	if !isWithin(ctx) {
-		enter := d.limits.Enter
-		if isBeside(ctx) {
-			enter = d.limits.EnterAtOnce
+	if !hasParent(ctx) {
+		enter := d.limits.Acquire
+		if mustNotWait(ctx) {
+			enter = d.limits.TryAcquire
 		}
 		if err := enter(ctx); err != nil {
 			return nil, err
 		}
-		done = d.limits.Done
+		done = d.limits.Release
 	}
-	s := d.sessions.Take(d.limits.MaxSessions())
+	s := d.sessions.Acquire(d.limits.MaxSessions())
 	leave := sync.OnceFunc(func() {
 		done()
 		d.sessions.Done(s)
@@ -71,5 +71,5 @@ func (c *Client) enter(ctx context.Context, given *pass, service *destination, e
 			d.trim(most)
 		}
 	})
-	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.GiveBack(s) }), leave}, nil
+	return &permit{service, d, s, sync.OnceFunc(func() { d.sessions.Release(s) }), leave}, nil
 }

@@ -28,9 +28,9 @@ import (
 // caller reads.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// A mistake of ours is the request's: what must not be sent twice may be on its way.
-	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
+	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
 		if a, err = nil, p; !r.Repeatable {
-			err = &NoAnswer{Method: r.Method, Target: r.Target, Cause: p}
+			err = &NoResponseError{Method: r.Method, Target: r.Target, Cause: p}
 		}
 	})
 	d, err := c.current(ctx, false)
@@ -41,34 +41,34 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return (&repetition{client: c, e: e, service: d}).run(ctx)
+	return (&retryLoop{client: c, e: e, service: d}).run(ctx)
 }
 
-// repetition is an exchange that is made until its answer is final. What a try came to is shown to one rule after
+// retryLoop is an exchange that is made until its answer is final. What a try came to is shown to one rule after
 // another; the first that has to say something decides. Each rule counts for itself how often it has the exchange made
 // once more.
-type repetition struct {
+type retryLoop struct {
 	client *Client
 	// e is the exchange as redirects have led it.
 	e *exchange
-	// given is the place that another exchange has already, nil: each try gets one of its own.
-	given *pass
+	// permit is the place that another exchange has already, nil: each try gets one of its own.
+	permit *permit
 	// service is the destination that was asked for just now, nil: it is asked for with the next try.
 	service *destination
 
-	repeated   int                // after no answer, or one that asks for it
+	retries   int                // after no answer, or one that asks for it
 	redirected int                // followed
-	renewed    int                // CSRF tokens that were refused
-	fresh      int                // those of them that had never been taken
-	secrets    int                // changed while the exchange was under way
-	proxied    bool               // the proxy refused what was shown to it
-	outage     time.Time          // since when the Cloud Connector is away
-	ended      []*session.Session // begun again since; the next try may get another one that is as old
+	tokenRenewals    int                // CSRF tokens that were refused
+	freshRefusals      int                // those of them that had never been taken
+	secretChanges    int                // changed while the exchange was under way
+	proxyRenewed    bool               // the proxy refused what was shown to it
+	outageSince     time.Time          // since when the Cloud Connector is away
+	endedSessions      []*session.Session // begun again since; the next try may get another one that is as old
 }
 
 // attempt is what one try came to: an answer, or an error.
 type attempt struct {
-	pass   *pass
+	permit   *permit
 	answer *Answer
 	header http.Header    // of the answer, with what the guest does not see
 	token  *session.Token // that was used
@@ -82,28 +82,28 @@ func (t *attempt) status() int { return int(t.answer.Status) }
 type decision uint8
 
 const (
-	passed decision = iota // it is no case of this rule
-	again
+	notApplicable decision = iota // it is no case of this rule
+	retry
 	final
 )
 
 // rules in the order in which they are asked. Those from answers on are asked about answers alone.
-var rules = []func(*repetition, context.Context, *attempt) (decision, error){
-	(*repetition).notNow, (*repetition).otherSecret, (*repetition).noAnswer, (*repetition).answers,
-	(*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect, (*repetition).refusedByProxy,
-	(*repetition).awayConnector, (*repetition).askedAgain,
+var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
+	(*retryLoop).notSent, (*retryLoop).changedSecret, (*retryLoop).noResponse, (*retryLoop).endOutage,
+	(*retryLoop).refusedToken, (*retryLoop).endedSession, (*retryLoop).redirect, (*retryLoop).refusedByProxy,
+	(*retryLoop).missingConnector, (*retryLoop).retryStatus,
 }
 
 const (
 	maxRedirects = 10
-	// maxFresh is how many tokens that were just fetched may be refused.
-	maxFresh = 2
+	// maxFreshRefusals is how many tokens that were just fetched may be refused.
+	maxFreshRefusals = 2
 	// maxSecrets is how many secrets one exchange may try that were changed while it was under way.
 	maxSecrets = 3
 )
 
 // run repeats the exchange until there is a final answer.
-func (r *repetition) run(ctx context.Context) (*Answer, error) {
+func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
 	for {
 		t, err := r.try(ctx)
 		if err != nil {
@@ -118,72 +118,72 @@ func (r *repetition) run(ctx context.Context) (*Answer, error) {
 	}
 }
 
-func (r *repetition) try(ctx context.Context) (*attempt, error) {
-	if r.given == nil {
-		if err := MaySend(ctx); err != nil {
+func (r *retryLoop) try(ctx context.Context) (*attempt, error) {
+	if r.permit == nil {
+		if err := CheckSend(ctx); err != nil {
 			return nil, err
 		}
 	}
-	p, err := r.client.enter(ctx, r.given, r.service, r.e)
+	p, err := r.client.acquire(ctx, r.permit, r.service, r.e)
 	if err != nil {
 		return nil, err
 	}
 	r.service = nil
-	t := &attempt{pass: p, sent: time.Now()}
-	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.given != nil)
+	t := &attempt{permit: p, sent: time.Now()}
+	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.permit != nil)
 	return t, nil
 }
 
-func (r *repetition) decide(ctx context.Context, t *attempt) (decision, error) {
+func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	for _, rule := range rules {
-		if d, err := rule(r, ctx, t); d != passed || err != nil {
+		if d, err := rule(r, ctx, t); d != notApplicable || err != nil {
 			return d, err
 		}
 	}
 	return final, nil
 }
 
-// notNow: nothing was sent, and whether something may be is to be asked again; or the session of the CSRF token has
+// notSent: nothing was sent, and whether something may be is to be asked again; or the session of the CSRF token has
 // ended; or there may be another token than the refused one.
-func (r *repetition) notNow(_ context.Context, t *attempt) (decision, error) {
-	if errors.Is(t.err, errNoLonger) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
-		return again, nil
+func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
+	if errors.Is(t.err, errSendCheckExpired) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
+		return retry, nil
 	}
-	return passed, nil
+	return notApplicable, nil
 }
 
-// otherSecret: the refused secret was changed meanwhile.
-func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, error) {
-	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.pass.destination) ||
-		r.secrets >= maxSecrets || !r.client.otherSecret(ctx, t.pass.service) {
-		return passed, nil
+// changedSecret: the refused secret was changed meanwhile.
+func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, error) {
+	if !unauthorized(t.answer, t.err) || r.permit != nil || !r.e.showsCredentials(t.permit.destination) ||
+		r.secretChanges >= maxSecrets || !r.client.hasOtherSettings(ctx, t.permit.service) {
+		return notApplicable, nil
 	}
-	r.secrets++
+	r.secretChanges++
 	if t.answer != nil {
 		t.answer.discard()
 	}
-	return again, nil
+	return retry, nil
 }
 
-// noAnswer decides about a try that had none: it is sent once more, after a pause, where that does no harm.
-func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error) {
+// noResponse decides about a try that had none: it is sent once more, after a pause, where that does no harm.
+func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error) {
 	if t.err == nil {
-		return passed, nil
+		return notApplicable, nil
 	}
-	lost, ok := errors.AsType[*lostError](t.err)
+	lost, ok := errors.AsType[*sendError](t.err)
 	if !ok {
 		return final, t.err
 	}
-	d, e := t.pass.destination, r.e
+	d, e := t.permit.destination, r.e
 	if lost.sent && !e.repeatable {
-		return final, &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
+		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: lost.cause}
 	}
-	cause := fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause))
-	d.silent(t.sent, noAnswerComes, e, "cause", cause, "retry", r.repeated+1)
-	if _, outage := errors.AsType[*outageError](lost.cause); outage || r.repeated >= d.config.Retry.Times() {
-		f := faultf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.shownLine(), d.origin, cause)
-		if r.repeated > 0 {
-			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
+	cause := fmt.Sprintf("%v%s", lost.cause, d.settingsHint(lost.cause))
+	d.logOutage(t.sent, noAnswerComes, e, "cause", cause, "retry", r.retries+1)
+	if _, outage := errors.AsType[*outageError](lost.cause); outage || r.retries >= d.config.Retry.Times() {
+		f := faultf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), d.origin, cause)
+		if r.retries > 0 {
+			f.Message += fmt.Sprintf(" (sent %d times)", r.retries+1)
 		}
 		return final, f
 	}
@@ -191,62 +191,62 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 }
 
 // answers: an outage is over when an answer does not speak of one.
-func (r *repetition) answers(_ context.Context, t *attempt) (decision, error) {
-	if d := t.pass.destination; t.status() != http.StatusServiceUnavailable &&
+func (r *retryLoop) endOutage(_ context.Context, t *attempt) (decision, error) {
+	if d := t.permit.destination; t.status() != http.StatusServiceUnavailable &&
 		!d.config.Retry.Names(strconv.Itoa(t.status())) {
-		d.answers(t.sent)
+		d.logRecovery(t.sent)
 	}
-	return passed, nil
+	return notApplicable, nil
 }
 
 // repeat has the exchange made once more after a pause.
-func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Duration) (decision, error) {
+func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Duration) (decision, error) {
 	if err := d.config.Retry.Wait(ctx, atLeast); err != nil {
 		return final, err
 	}
-	r.repeated++
+	r.retries++
 	r.client.counter.repeated.Add(1)
-	return again, nil
+	return retry, nil
 }
 
 // refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
 // once will be refused again, unless the server was started again in this moment. That is no try of the request, which
 // the service has not looked at, so that with several requests under way a second session may be lost in a row although
 // nothing is to be tried again.
-func (r *repetition) refusedToken(_ context.Context, t *attempt) (decision, error) {
-	if !t.answer.wantsToken || r.e.tokenFrom == "" {
-		return passed, nil
+func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error) {
+	if !t.answer.tokenRefused || r.e.tokenFrom == "" {
+		return notApplicable, nil
 	}
 	if !t.token.Accepted.Load() {
-		r.fresh++
+		r.freshRefusals++
 	}
-	if r.fresh > maxFresh || r.renewed > max(maxFresh, t.pass.destination.config.Retry.Times()) {
+	if r.freshRefusals > maxFreshRefusals || r.tokenRenewals > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()) {
 		return final, nil
 	}
-	r.renewed++
+	r.tokenRenewals++
 	t.answer.discard()
-	return again, nil
+	return retry, nil
 }
 
 // endedSession: the service had ended the session before it did anything.
-func (r *repetition) endedSession(_ context.Context, t *attempt) (decision, error) {
-	if !t.answer.over || slices.Contains(r.ended, t.pass.session) {
-		return passed, nil
+func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error) {
+	if !t.answer.sessionEnded || slices.Contains(r.endedSessions, t.permit.session) {
+		return notApplicable, nil
 	}
-	r.ended = append(r.ended, t.pass.session)
+	r.endedSessions = append(r.endedSessions, t.permit.session)
 	t.answer.discard()
-	return again, nil
+	return retry, nil
 }
 
 // redirect follows a redirect. One that leads elsewhere ends the exchange, also where it stands for a service that is
 // away: the secret went along, and is not sent in a row to whoever answers so.
-func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error) {
+func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
 	if !redirects(status) || location == "" {
-		return passed, nil
+		return notApplicable, nil
 	}
 	t.answer.discard()
-	next, err := t.pass.redirect(r.e, status, location, r.given == nil)
+	next, err := t.permit.redirect(r.e, status, location, r.permit == nil)
 	switch r.redirected++; {
 	case err != nil:
 		return final, r.e.unusable(status, err)
@@ -254,7 +254,7 @@ func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error)
 		return final, faultf(wit.ErrorData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
 	}
 	r.e = next
-	return again, nil
+	return retry, nil
 }
 
 // redirects says whether a status may name another address.
@@ -263,46 +263,46 @@ func redirects(status int) bool {
 }
 
 // refusedByProxy: a proxy that takes tokens is shown a fresh one once.
-func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, error) {
-	d := t.pass.destination
+func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, error) {
+	d := t.permit.destination
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
-		return passed, nil
-	case r.proxied || d.config.Route.Outage <= 0:
+		return notApplicable, nil
+	case r.proxyRenewed || d.config.Route.Outage <= 0:
 		return final, faultf(wit.ErrorConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
-			d.config.Route.see(), t.answer.excerpt())
+			d.config.Route.credentialsHint(), t.answer.excerpt())
 	}
-	r.proxied = true
+	r.proxyRenewed = true
 	t.answer.discard()
-	return again, nil
+	return retry, nil
 }
 
-// awayConnector waits for a Cloud Connector, or for the service behind it.
-func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, error) {
-	d := t.pass.destination
-	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() ||
-		!d.away(&r.outage) {
-		return passed, nil
+// missingConnector waits for a Cloud Connector, or for the service behind it.
+func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision, error) {
+	d := t.permit.destination
+	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.isConnectorMissing() ||
+		!d.waitsForConnector(&r.outageSince) {
+		return notApplicable, nil
 	}
-	d.silent(t.sent, noConnector, r.e,
-		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Route.Outage, "answer", t.answer.excerpt())
+	d.logOutage(t.sent, noConnector, r.e,
+		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
 		return final, err
 	}
 	r.client.counter.repeated.Add(1)
-	return again, nil
+	return retry, nil
 }
 
-// askedAgain: the answer asks for the request to be sent once more.
-func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, error) {
-	d := t.pass.destination
-	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
-		return passed, nil
+// retryStatus: the answer asks for the request to be sent once more.
+func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, error) {
+	d := t.permit.destination
+	if !r.e.isRetriable(d.config.Retry, t.status()) || r.retries >= d.config.Retry.Times() || !r.outageSince.IsZero() {
+		return notApplicable, nil
 	}
-	d.silent(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
+	d.logOutage(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.retries+1, "answer", t.answer.excerpt())
 	atLeast := retryAfter(t.header, time.Now())
 	if atLeast > 0 {
-		defer d.limits.Asked()()
+		defer d.limits.RecordRetryAfter()()
 	}
 	return r.repeat(ctx, d, atLeast)
 }
@@ -310,39 +310,39 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 // tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
 // that ended by the answer begins again before others get it: the cookies of an answer to them would be those of a
 // session that is gone already.
-func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching bool) (*Answer, http.Header,
+func (c *Client) tryOnce(ctx context.Context, p *permit, e *exchange, fetching bool) (*Answer, http.Header,
 	*session.Token, error) {
-	defer p.rest()
+	defer p.returnSession()
 	used, answered, err := p.session.Token(ctx, e.tokenFrom,
 		func() (string, error) { return c.fetchToken(ctx, p, e) })
 	if err != nil {
-		p.leave()
+		p.release()
 		return nil, nil, nil, err
 	}
 	a, h, err := c.send(ctx, p, e, used)
 	if err == nil {
-		if a.wantsToken = a.refusesToken(h, used); !a.wantsToken {
+		if a.tokenRefused = a.refusesToken(h, used); !a.tokenRefused {
 			used.Accepted.Store(true)
 		}
 	}
 	answered()
 	switch {
 	case err != nil:
-		p.leave()
-	case a.wantsToken:
+		p.release()
+	case a.tokenRefused:
 		if e.tokenFrom != "" {
-			p.session.Drop(used.Generation, fetching, h, e.line)
+			p.session.Restart(used.Generation, fetching, h, e.line)
 		}
-	case a.ended():
-		a.over = true
-		p.session.Drop(a.generation, fetching, h, e.line)
+	case a.isSessionEnd():
+		a.sessionEnded = true
+		p.session.Restart(a.generation, fetching, h, e.line)
 	}
 	return a, h, used, err
 }
 
-// refusals are SAP's texts in the body of a 403 that refuses a CSRF token, in small letters (SAP Note 3048103;
+// tokenRefusals are SAP's texts in the body of a 403 that refuses a CSRF token, in small letters (SAP Note 3048103;
 // blogs.sap.com, "How does CSRF token work? SAP Gateway").
-var refusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
+var tokenRefusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
 
 // refusesToken says whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
 // proxy has taken that out.
@@ -357,7 +357,7 @@ func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 	if used.Value != "" {
 		head = strings.ToLower(a.peek(1 << 10))
 	}
-	return slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(head, text) })
+	return slices.ContainsFunc(tokenRefusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
 // unauthorized says whether the service has refused the secret, now or before.
@@ -365,21 +365,21 @@ func unauthorized(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
 	}
-	_, lost := errors.AsType[*NoAnswer](err) // it wraps faults
+	_, lost := errors.AsType[*NoResponseError](err) // it wraps faults
 	f, ok := errors.AsType[*wit.Error](err)
 	return !lost && ok && f.Kind == wit.ErrorUnauthorized
 }
 
 // otherSecret says whether there are other settings by now than those that were refused. The secret among them may be
 // that of the route; one of the service that is the same is not sent again.
-func (c *Client) otherSecret(ctx context.Context, refused *destination) bool {
+func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
 	return err == nil && d != refused
 }
 
-// away says whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
+// waitsForConnector says whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
 // that of the Connectivity proxy, and is waited for as well, where the request is repeatable.
-func (d *destination) away(since *time.Time) bool {
+func (d *destination) waitsForConnector(since *time.Time) bool {
 	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
 		return false
 	}
@@ -394,18 +394,18 @@ func (d *destination) away(since *time.Time) bool {
 // is maintained. Of the service's own requests it may be another origin that the
 // user names, unless the place is one that another request has: bound to one origin. Nobody else leads to the service,
 // where credentials are shown.
-func (p *pass) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
+func (p *permit) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
 	d := p.destination
 	next := *e
-	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {
-		d, next.elsewhere, next.tokenFrom = other, other.origin.String(), ""
+	if other := p.service.forTarget(location); free && e.otherOrigin == "" && other != d {
+		d, next.otherOrigin, next.tokenFrom = other, other.origin.String(), ""
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
 		f := faultf(wit.ErrorUnauthorized,
 			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). ",
-			e.name(), status, withoutQuery(shown(location)), d.origin)
-		if err != nil && p.destination.logonOf(e.client).LedAway() {
+			e.name(), status, withoutQuery(printable(location)), d.origin)
+		if err != nil && p.destination.logonOf(e.client).RedirectedAway() {
 			f.Kind = wit.ErrorTransient
 			f.Message += "The service took this user when it answered last: it seems to be away, and another " +
 				"server to stand in its place"
@@ -416,17 +416,17 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 		return nil, f
 	}
 	line = d.withoutSecrets(line)
-	if err := d.asksFor("redirect", line); err != nil {
+	if err := d.checkTarget("redirect", line); err != nil {
 		return nil, err
 	}
-	next.line, next.client = line, namedClient(line)
+	next.line, next.client = line, clientOf(line)
 	return &next, nil
 }
 
-// asksAgain says whether an answer of this status asks for the request to be sent once more. Of requests that are not
+// isRetriable says whether an answer of this status asks for the request to be sent once more. Of requests that are not
 // repeatable only those are sent again that the service says it has not taken up; whether a GET that begins something
 // is one of them its caller finds out.
-func (e *exchange) asksAgain(retry Retry, status int) bool {
+func (e *exchange) isRetriable(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {
 			return false
@@ -438,7 +438,7 @@ func (e *exchange) asksAgain(retry Retry, status int) bool {
 
 // fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end. SAP SuccessFactors
 // answers HEAD without a token (openui5 issue 3445).
-func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *permit, serves *exchange) (string, error) {
 	from := serves.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"
@@ -452,10 +452,10 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true,
-			serves: serves, elsewhere: serves.elsewhere,
+		e := &exchange{method: try[0], line: try[1], client: clientOf(try[1]), repeatable: true,
+			tokenFor: serves, otherOrigin: serves.otherOrigin,
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
-		a, err := (&repetition{client: c, e: e, given: p}).run(ctx)
+		a, err := (&retryLoop{client: c, e: e, permit: p}).run(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -475,6 +475,6 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 		a.discard()
 	}
 	c.counter.noTokens.Add(1)
-	c.at.Load().config.Logger.Debug("service hands out no CSRF token", "from", from)
+	c.target.Load().config.Logger.Debug("service hands out no CSRF token", "from", from)
 	return "", nil
 }

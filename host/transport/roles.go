@@ -76,7 +76,7 @@ func (r *roleReader) text(name string) string {
 	spec.Name = r.roles.Setting(name)
 	if why := (setting.Check{}).Value(&spec, text); why != "" {
 		if r.err == nil {
-			r.err = wrong(r.roles, name, "%s", why)
+			r.err = settingFault(r.roles, name, "%s", why)
 		}
 		return ""
 	}
@@ -105,8 +105,8 @@ func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond
 }
 
-// wrong is the fault of a setting.
-func wrong(roles Roles, role, format string, args ...any) *wit.Error {
+// settingFault is the fault of a setting.
+func settingFault(roles Roles, role, format string, args ...any) *wit.Error {
 	f := faultf(wit.ErrorConfig, format, args...)
 	name := roles.Setting(role)
 	f.Setting = &name
@@ -115,7 +115,7 @@ func wrong(roles Roles, role, format string, args ...any) *wit.Error {
 
 // invalid is the fault of a setting's value, in Kafka Connect's words.
 func invalid(roles Roles, role, value string, why error) *wit.Error {
-	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
+	return settingFault(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }
 
 func splitCodes(text string) []string {

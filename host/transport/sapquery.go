@@ -24,9 +24,9 @@ const (
 	sapPassword = "sap-password"
 )
 
-// asksFor checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the
+// checkTarget checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the
 // like.
-func (d *destination) asksFor(what, line string) error {
+func (d *destination) checkTarget(what, line string) error {
 	clients, err := clientsOf(what, line)
 	if err != nil {
 		return err
@@ -59,9 +59,9 @@ func isClient(s string) bool {
 }
 
 // sameClient: SAP's clients have three digits, some write them without zeros in front.
-func sameClient(a, b string) bool { return paddedClient(a) == paddedClient(b) }
+func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
 
-func paddedClient(s string) string {
+func normalizeClient(s string) string {
 	if isClient(s) && s != "" {
 		return "000"[len(s):] + s
 	}
@@ -73,7 +73,7 @@ func clientsOf(what, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
-		if client, ok := bracketed(segment); ok {
+		if client, ok := clientInBrackets(segment); ok {
 			clients = append(clients, client)
 		}
 		if _, parameters, ok := strings.Cut(segment, ";"); ok {
@@ -127,8 +127,8 @@ func unescaped(s string) string {
 	return s
 }
 
-// bracketed is the client in brackets after the name of a segment.
-func bracketed(segment string) (client string, ok bool) {
+// clientInBrackets is the client in brackets after the name of a segment.
+func clientInBrackets(segment string) (client string, ok bool) {
 	segment, _, _ = strings.Cut(segment, ";")
 	if decoded, err := url.PathUnescape(segment); err == nil {
 		segment = decoded
@@ -175,8 +175,8 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	return nil, nil
 }
 
-// namedClient is the client that a line asks, which was checked; "" where it names none.
-func namedClient(line string) string {
+// clientOf is the client that a line asks, which was checked; "" where it names none.
+func clientOf(line string) string {
 	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
 	}

@@ -27,7 +27,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	}
 	add(d.config.Password)
 	for name, value := range d.config.Headers {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			add(value)
 		}
 	}
@@ -109,9 +109,9 @@ func (d *destination) secretPairs() (pairs []string) {
 // longSecret is how long a secret is that is hidden in the text of a refusal.
 const longSecret = 8
 
-// hides are the texts that a guest is not to see in the body of an answer: parameters with a secret value, which links
+// hiddenTexts are the texts that a guest is not to see in the body of an answer: parameters with a secret value, which links
 // repeat; and in refusals, which like to say what was asked, the secrets themselves. Of other bodies they may be data.
-func (d *destination) hides(status int, secrets []string) []string {
+func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	texts := d.secretPairs()
 	if status < 400 {
 		return texts

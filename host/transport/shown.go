@@ -8,12 +8,12 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// shown is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's
+// printable is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's
 // ($filter and the like) or say which client and language; others may be keys of gateways, or tokens.
-func shown(line string) string {
+func printable(line string) string {
 	path, query, asks := strings.Cut(line, "?")
 	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
-		path = hideUser(path)
+		path = redactUser(path)
 	}
 	if !asks {
 		return path
@@ -21,7 +21,7 @@ func shown(line string) string {
 	options := strings.Split(query, "&")
 	for i, option := range options {
 		name, value, _ := strings.Cut(option, "=")
-		if plain, err := url.QueryUnescape(name); err == nil && value != "" && !openOption(plain) {
+		if plain, err := url.QueryUnescape(name); err == nil && value != "" && !isPublicOption(plain) {
 			options[i] = name + "=" + hidden
 		} else if err != nil {
 			options[i] = hidden
@@ -30,21 +30,21 @@ func shown(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
-// ShownTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without
+// PrintableTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without
 // the values of its query. Links to other origins are often good for whoever has them.
-func ShownTarget(target string) string {
+func PrintableTarget(target string) string {
 	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
-		return hideUser(shown(target))
+		return redactUser(printable(target))
 	}
 	return target
 }
 
 // LoggedTarget is a request's target for whoever may look at a worker, as the log has it: of its query the names, and
 // the values of the protocol's own options alone.
-func LoggedTarget(target string) string { return hideUser(shown(target)) }
+func LoggedTarget(target string) string { return redactUser(printable(target)) }
 
-// hideUser hides user:password in front of the @ of a URL, or of what was meant as one.
-func hideUser(text string) string {
+// redactUser hides user:password in front of the @ of a URL, or of what was meant as one.
+func redactUser(text string) string {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
 		return text
@@ -56,8 +56,8 @@ func hideUser(text string) string {
 	return text[:start] + hidden + text[at:]
 }
 
-// openOption says whether a query option's value may be shown.
-func openOption(name string) bool {
+// isPublicOption says whether a query option's value may be shown.
+func isPublicOption(name string) bool {
 	switch name = strings.ToLower(name); name {
 	case sapClient, "sap-language", "search", "skip", "top":
 		return true
@@ -65,17 +65,17 @@ func openOption(name string) bool {
 	return strings.HasPrefix(name, "$") || strings.HasPrefix(name, "!")
 }
 
-// shortest is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count
+// shortestSecret is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count
 // as a whole alone.
-const shortest = 4
+const shortestSecret = 4
 
 // hidden stands for what a guest, or a log, must not show: guests know it by that.
 const hidden = setting.Hidden
 
-func without(value string, secrets []string) string {
+func redact(value string, secrets []string) string {
 	for _, s := range secrets {
 		switch {
-		case len(s) >= shortest:
+		case len(s) >= shortestSecret:
 			value = strings.ReplaceAll(value, s, hidden)
 		case value == s:
 			value = hidden

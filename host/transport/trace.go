@@ -16,15 +16,15 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status,
+	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status", status,
 		"bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
-		attributes = append(attributes, "error", without(err.Error(), secrets))
+		attributes = append(attributes, "error", redact(err.Error(), secrets))
 	}
 	log.Debug("request", attributes...)
 }
 
 // named is a request in a log: its method, and its target without what may be a secret.
 func (d *destination) named(e *exchange) string {
-	return e.method + " " + e.elsewhere + without(shown(e.line), d.secrets(nil))
+	return e.method + " " + e.otherOrigin + redact(printable(e.line), d.secrets(nil))
 }

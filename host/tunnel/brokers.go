@@ -37,18 +37,18 @@ type brokers struct {
 
 	mu     sync.Mutex
 	closed bool
-	byID   map[int32]*entrance
+	byID   map[int32]*brokerListener
 	all    []net.Listener
 }
 
-// entrance is a broker's listener, with the address that the broker has now.
-type entrance struct {
+// brokerListener is a broker's listener, with the address that the broker has now.
+type brokerListener struct {
 	address atomic.Pointer[string]
 	port    int32
 }
 
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
-	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*entrance{}, []net.Listener{bootstrap}
+	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*brokerListener{}, []net.Listener{bootstrap}
 	b.host, _, _ = net.SplitHostPort(bootstrap.Addr().String())
 }
 
@@ -64,8 +64,8 @@ func (b *brokers) close() {
 // maxBrokers is how many brokers a tunnel makes listeners for, each with a port of this machine.
 const maxBrokers = 1_000
 
-// meet makes listeners for brokers that are new and follows those that have moved.
-func (b *brokers) meet(nodes []node) error {
+// update makes listeners for brokers that are new and follows those that have moved.
+func (b *brokers) update(nodes []node) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var fresh []node
@@ -112,7 +112,7 @@ func (b *brokers) add(n node, rank int) error {
 		return fmt.Errorf("no free port for broker %d behind %s: %v", n.id, b.bootstrap, err)
 	}
 	address := n.address()
-	e := &entrance{port: int32(portOf(listener.Addr()))}
+	e := &brokerListener{port: int32(portOf(listener.Addr()))}
 	e.address.Store(&address)
 	b.byID[n.id], b.all = e, append(b.all, listener)
 	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, address))
@@ -183,5 +183,5 @@ func (t *Tunnel) ask() error {
 	for _, b := range known {
 		nodes = append(nodes, node{b.ID, b.Host, b.Port})
 	}
-	return t.brokers.meet(nodes)
+	return t.brokers.update(nodes)
 }

@@ -159,14 +159,14 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer cancel()
 	broker, address, err := dial(ctx)
 	if err != nil {
-		t.refuse(address, err)
+		t.logRefusal(address, err)
 		return
 	}
 	defer broker.Close()
 	r := newRelay(t, client, broker, address)
 	if t.options.SASL != nil {
 		if err := r.logOn(ctx); err != nil {
-			t.refuse(address, err)
+			t.logRefusal(address, err)
 			return
 		}
 	}
@@ -177,9 +177,9 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is logged
+// logRefusal logs why a client's connection was closed; clients try again many times a second, so the same reason is logged
 // once until the broker is reached.
-func (t *Tunnel) refuse(address string, err error) {
+func (t *Tunnel) logRefusal(address string, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}

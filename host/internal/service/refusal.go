@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Explained puts in front of the refusal of a service who was refused, and what can be done about it.
-func Explained(c *transport.Client, err error) error {
-	if !Refused(err) {
+// Explain puts in front of the refusal of a service who was refused, and what can be done about it.
+func Explain(c *transport.Client, err error) error {
+	if !IsUnauthorized(err) {
 		return err
 	}
 	var known *lockouts.LockedOut
@@ -38,14 +38,14 @@ type causeFirst struct {
 func (c *causeFirst) Error() string { return c.text }
 func (c *causeFirst) Unwrap() error { return c.cause }
 
-// Refused tells whether the service did not take who asked.
-func Refused(err error) bool {
+// IsUnauthorized tells whether the service did not take who asked.
+func IsUnauthorized(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized
 }
 
-// Fixable tells whether settings are why a task failed.
-func Fixable(err error) bool {
+// IsConfigError tells whether settings are why a task failed.
+func IsConfigError(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && (fault.Kind == wit.ErrorUnauthorized || fault.Kind == wit.ErrorConfig)
 }

@@ -25,11 +25,11 @@ type Service struct {
 	component wit.Component
 	providers *config.Providers
 	lockouts  *lockouts.Store
-	meets     *transport.Destinations // see Meet
+	origins     *transport.OriginRegistry // see Meet
 	log       *slog.Logger
-	target    *namedDestination // nil without a destination of BTP
-	once      bool              // see Once
-	rereads   time.Duration
+	destination    *namedDestination // nil without a destination of BTP
+	noRetries      bool              // see Once
+	pollInterval   time.Duration
 
 	// changed: a file may have changed since it was read.
 	changed atomic.Bool
@@ -39,9 +39,9 @@ type Service struct {
 
 	mu        sync.Mutex
 	connector *config.Connector // as it was read last
-	adopted   *config.Connector // other settings, to be taken with the next look
+	pending   *config.Connector // other settings, to be taken with the next look
 	stamp     string            // of the files that are read by the path that a setting gives
-	news      chan struct{}
+	notify      chan struct{}
 }
 
 // New reads what a connector says about its service; it sends nothing.
@@ -51,12 +51,12 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c,
-		news: make(chan struct{}), rereads: time.Minute}
+		notify: make(chan struct{}), pollInterval: time.Minute}
 	roles := s.roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
 	if roles.Has(role.Destination) {
-		s.target, err = newNamedDestination(roles, log)
+		s.destination, err = newNamedDestination(roles, log)
 	}
 	return s, err
 }
@@ -65,26 +65,26 @@ func (s *Service) roles() config.Roles {
 	return s.connector.Roles(s.component)
 }
 
-// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
+// NoRetries has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
 // Connector that is away is not waited for. It is called before the first of them.
-func (s *Service) Once() { s.once = true }
+func (s *Service) NoRetries() { s.noRetries = true }
 
-// Meet has the client meet others of the same origin at a place, whose limits they share. It is called before the first
+// UseLimits has the client meet others of the same origin at a place, whose limits they share. It is called before the first
 // use. Default, and nil: one for the whole process.
-func (s *Service) Meet(at *transport.Destinations) { s.meets = at }
+func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
 
 // HasDestination tells whether the connector names a destination of BTP.
-func (s *Service) HasDestination() bool { return s.target != nil }
+func (s *Service) HasDestination() bool { return s.destination != nil }
 
-// Version counts changes of the settings, see [Service.AwaitFix].
+// Version counts changes of the settings, see [Service.WaitForConfigChange].
 func (s *Service) Version() int64 { return s.version.Load() }
 
 // Check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not
 // known then.
 func (s *Service) Check(ctx context.Context) error {
 	roles := s.roles()
-	if s.target != nil {
-		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings(ctx))
+	if s.destination != nil {
+		_, err := transport.ConfigOf(s.destination.placeholder(roles), s.environment(ctx))
 		return err
 	}
 	client, err := s.Open(ctx)
@@ -106,8 +106,8 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 // Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
 // for. Changes to it change nothing.
 func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
-	if s.target != nil {
-		if _, err := s.target.find(ctx); err != nil {
+	if s.destination != nil {
+		if _, err := s.destination.find(ctx); err != nil {
 			return transport.Config{}, err
 		}
 	}
@@ -116,34 +116,34 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	return s.config(ctx)
 }
 
-func (s *Service) surroundings(ctx context.Context) transport.Surroundings {
+func (s *Service) environment(ctx context.Context) transport.Environment {
 	vcap, err := btp.Environment()
-	return transport.Surroundings{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
-		Destinations: s.meets}
+	return transport.Environment{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
+		Destinations: s.origins}
 }
 
 // config is what the settings come to now; s.mu is held.
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
-	roles, around := s.roles(), s.surroundings(ctx)
+	roles, environment := s.roles(), s.environment(ctx)
 	var c transport.Config
 	var err error
-	if s.target != nil {
-		c, err = s.target.config(roles, around)
+	if s.destination != nil {
+		c, err = s.destination.config(roles, environment)
 	} else {
-		c, err = transport.ConfigOf(roles, around)
+		c, err = transport.ConfigOf(roles, environment)
 	}
 	c.Refresh = s.refresh
-	if s.once {
+	if s.noRetries {
 		c.Retry.Max, c.Route.Outage = new(int), 0
 	}
 	return c, err
 }
 
-// Adopt has the client go on with other settings of the connector. It sends nothing where there is no destination of
+// UpdateInPlace has the client go on with other settings of the connector. It sends nothing where there is no destination of
 // BTP.
-func (s *Service) Adopt(client *transport.Client, c *config.Connector) {
+func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	s.mu.Lock()
-	s.adopted = c
+	s.pending = c
 	s.mu.Unlock()
 	s.changed.Store(true)
 	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
@@ -157,12 +157,12 @@ func (s *Service) Adopt(client *transport.Client, c *config.Connector) {
 // refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
-	if s.target != nil {
+	if s.destination != nil {
 		if refused {
-			s.target.destinations.Forget(s.target.name)
+			s.destination.destinations.Forget(s.destination.name)
 		}
 		var err error
-		if moved, err = s.target.find(ctx); err != nil {
+		if moved, err = s.destination.find(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +172,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed.Store(false)
-	if !s.read() && !moved {
+	if !s.reload() && !moved {
 		return nil, nil
 	}
 	c, err := s.config(ctx)
@@ -182,37 +182,37 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	}
 	s.log.Info("settings of the service have changed: going on with the new ones")
 	s.version.Add(1)
-	close(s.news)
-	s.news = make(chan struct{})
+	close(s.notify)
+	s.notify = make(chan struct{})
 	return &c, nil
 }
 
-// read reads secrets again; it reports whether any is another one. s.mu is held.
-func (s *Service) read() bool {
-	if s.adopted != nil {
-		s.connector, s.adopted = s.adopted, nil
+// reload reads secrets again; it reports whether any is another one. s.mu is held.
+func (s *Service) reload() bool {
+	if s.pending != nil {
+		s.connector, s.pending = s.pending, nil
 		s.stamp = watch.Stamp(pathsOf(s.roles())...)
 		return true
 	}
-	again, err := s.connector.Resolve(s.providers)
+	resolved, err := s.connector.Resolve(s.providers)
 	if err != nil {
 		s.log.Error("secrets can't be read, those before are kept", "error", err)
 		return false
 	}
-	differing := s.connector.ChangedSince(again)
+	differing := s.connector.ChangedSince(resolved)
 	d := config.DeclareComponent(s.component)
-	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !concernsService(d, key) })
+	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !affectsService(d, key) })
 	if len(mine) < len(differing) {
 		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
 	}
-	s.connector = again
+	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
 	other := stamp != s.stamp
 	s.stamp = stamp
 	return len(mine) > 0 || other
 }
 
-func concernsService(d *config.Declarations, key string) bool {
+func affectsService(d *config.Declarations, key string) bool {
 	spec, ok := d.Find(key)
 	name := spec.Role()
 	return ok && (strings.HasPrefix(name, role.HTTP) || strings.HasPrefix(name, role.TLS) ||
@@ -241,7 +241,7 @@ func pathsOf(roles config.Roles) []string {
 // Watch follows the files that the settings lead to, for a client. close ends it.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
-	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.target == nil {
+	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.destination == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

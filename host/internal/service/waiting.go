@@ -11,42 +11,42 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lookEvery is how often a task whose secret was refused looks whether an operator has it tried once more.
-const lookEvery = time.Second
+// resumePollInterval is how often a task whose secret was refused looks whether an operator has it tried once more.
+const resumePollInterval = time.Second
 
 var errResumed = errors.New("refused logons are tried once more")
 
-// AwaitFix waits until a task can go on that its settings had stopped: they are others than those of a version, or an
+// WaitForConfigChange waits until a task can go on that its settings had stopped: they are others than those of a version, or an
 // operator has the refused secret tried once more. false: ctx has ended.
-func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, version int64) bool {
+func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Client, version int64) bool {
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if client.Refusal() != "" {
 		go func() {
 			defer guard.Recover(s.log, "a task, its wait for a logon", nil, func(p *guard.Panic) { stop(p) })
 			for client.Refusal() != "" {
-				if pause.For(waiting, lookEvery) != nil {
+				if pause.For(waiting, resumePollInterval) != nil {
 					return
 				}
 			}
 			stop(errResumed)
 		}()
 	}
-	if s.target != nil {
+	if s.destination != nil {
 		go func() {
 			defer guard.Recover(s.log, "a task, reading the settings of its service", nil,
 				func(p *guard.Panic) { stop(p) })
-			s.reread(waiting, client)
+			s.pollDestination(waiting, client)
 		}()
 	}
-	return s.other(waiting, version) || context.Cause(waiting) == errResumed
+	return s.waitForVersion(waiting, version) || context.Cause(waiting) == errResumed
 }
 
-// reread looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task
+// pollDestination looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task
 // makes requests. Where the destination service was refused itself, nothing is asked again: each question would show
 // the same secret once more (P10).
-func (s *Service) reread(ctx context.Context, client *transport.Client) {
-	for pause.For(ctx, s.rereads) == nil {
+func (s *Service) pollDestination(ctx context.Context, client *transport.Client) {
+	for pause.For(ctx, s.pollInterval) == nil {
 		var refused *wit.Error // what else is wrong is known: a task has failed by it
 		if err := client.Refresh(ctx); errors.As(err, &refused) && refused.Kind == wit.ErrorUnauthorized {
 			return
@@ -54,17 +54,17 @@ func (s *Service) reread(ctx context.Context, client *transport.Client) {
 	}
 }
 
-// other waits until the settings are others than those of a version; false: ctx has ended.
-func (s *Service) other(ctx context.Context, version int64) bool {
+// waitForVersion waits until the settings are others than those of a version; false: ctx has ended.
+func (s *Service) waitForVersion(ctx context.Context, version int64) bool {
 	for {
 		s.mu.Lock()
-		news := s.news
+		notify := s.notify
 		s.mu.Unlock()
 		if s.version.Load() != version {
 			return true
 		}
 		select {
-		case <-news:
+		case <-notify:
 		case <-ctx.Done():
 			return false
 		}

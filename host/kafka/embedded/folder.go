@@ -29,7 +29,7 @@ type announcement struct {
 func announce(dir string, a announcement) error {
 	text, err := json.Marshal(a)
 	if err == nil {
-		err = wholefile.Replace(filepath.Join(dir, announcementFile), append(text, '\n'))
+		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("embedded broker: %w", err)
@@ -129,11 +129,11 @@ var errLocked = errors.New("another culvert has it")
 
 // lockFolder keeps other brokers out of a folder.
 func lockFolder(dir string) (*lock.Lock, error) {
-	l, err := lock.Take(filepath.Join(dir, "broker.lock"))
+	l, err := lock.Acquire(filepath.Join(dir, "broker.lock"))
 	switch {
 	case err == nil:
 		return l, nil
-	case !errors.Is(err, lock.ErrTaken):
+	case !errors.Is(err, lock.ErrLocked):
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	who := ""

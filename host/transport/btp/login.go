@@ -38,7 +38,7 @@ func NewLogin(l Login, o TokenOptions) *Tokens {
 	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
 		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address)
 	}
-	return keepTokens(&r.partner, "user", r.once, o)
+	return cacheTokens(&r.partner, "user", r.once, o)
 }
 
 // loginRequester makes the exchange: no memory.
@@ -93,10 +93,10 @@ func (r *loginRequester) read(body string) (granted, error) {
 	g := granted{token: text}
 	switch {
 	case r.login.LifetimePath != nil:
-		g.life = seconds(member(answer, r.login.LifetimePath))
+		g.lifetime = seconds(member(answer, r.login.LifetimePath))
 	default:
-		if g.life = lifeOf(text, r.clock()); g.life <= 0 {
-			g.life = maxLife
+		if g.lifetime = lifetimeOf(text, r.clock()); g.lifetime <= 0 {
+			g.lifetime = maxLifetime
 		}
 	}
 	return g, nil

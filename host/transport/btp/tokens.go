@@ -67,12 +67,12 @@ func (o TokenOptions) withDefaults() TokenOptions {
 type Tokens struct {
 	options TokenOptions
 	address string
-	once    asks
-	kept    kept[string]
+	requestOnce    tokenRequest
+	cache    cachedValue[string]
 }
 
-// asks asks a service for a token once. atLeast is the pause that the service asks for. Errors are *Failure.
-type asks func(ctx context.Context) (g granted, atLeast time.Duration, err error)
+// tokenRequest asks a service for a token once. atLeast is the pause that the service asks for. Errors are *Failure.
+type tokenRequest func(ctx context.Context) (g granted, atLeast time.Duration, err error)
 
 // NewTokens checks the credentials; nothing is asked for yet. Errors are *Failure and name all fields that are missing.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
@@ -81,17 +81,17 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keepTokens(&r.partner, "client-id", r.once, o), nil
+	return cacheTokens(&r.partner, "client-id", r.once, o), nil
 }
 
-// keepTokens keeps those of a service. whose is the field that says who logs on there.
-func keepTokens(p *partner, whose string, once asks, o TokenOptions) *Tokens {
-	t := &Tokens{options: o, address: p.address, once: once}
-	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
-	t.kept.same = func() error {
+// cacheTokens keeps those of a service. whose is the field that says who logs on there.
+func cacheTokens(p *partner, whose string, once tokenRequest, o TokenOptions) *Tokens {
+	t := &Tokens{options: o, address: p.address, requestOnce: once}
+	t.cache.clock, t.cache.request, t.cache.keepOnError = o.Clock, t.request, t.keepOnError
+	t.cache.sameValueError = func() error {
 		return p.failure(Unauthorized, whose, nil, "hands out again the token that was refused")
 	}
-	t.kept.start()
+	t.cache.start()
 	return t
 }
 
@@ -99,36 +99,36 @@ func keepTokens(p *partner, whose string, once asks, o TokenOptions) *Tokens {
 // or at half of its life if that is shorter than 120 s. One renewal runs at a time. While an old token is still valid,
 // callers get it and a token service that is down stops nobody. Errors are *Failure.
 func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
-	return t.kept.get(ctx, func(token string) bool { return token == refused })
+	return t.cache.get(ctx, func(token string) bool { return token == refused })
 }
 
-// unknownLife is taken for tokens of which nothing says how long they live.
-const unknownLife = 5 * time.Minute
+// defaultLifetime is taken for tokens of which nothing says how long they live.
+const defaultLifetime = 5 * time.Minute
 
-func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
-	once := func(ctx context.Context) (granted, error) { g, _, err := t.once(ctx); return g, err }
+func (t *Tokens) request(ctx context.Context, patient bool) (grant[string], error) {
+	once := func(ctx context.Context) (granted, error) { g, _, err := t.requestOnce(ctx); return g, err }
 	if patient {
-		once = t.patient
+		once = t.requestPatiently
 	}
 	g, err := once(ctx)
 	if err != nil {
 		return grant[string]{}, err
 	}
-	if g.life <= 0 {
-		g.life = unknownLife
+	if g.lifetime <= 0 {
+		g.lifetime = defaultLifetime
 	}
-	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.life)
+	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.lifetime)
 	now := t.options.Clock()
-	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
+	return grant[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
 }
 
-// patient asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
-func (t *Tokens) patient(ctx context.Context) (granted, error) {
+// requestPatiently asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
+func (t *Tokens) requestPatiently(ctx context.Context) (granted, error) {
 	var g granted
-	err := insist(ctx, t.options.Patience, func() (time.Duration, error) {
+	err := retryUntil(ctx, t.options.Patience, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
-		g, atLeast, err = t.once(ctx)
+		g, atLeast, err = t.requestOnce(ctx)
 		if err != nil {
 			t.options.Logger.Debug("no token", "url", t.address, "error", err)
 		}
@@ -138,15 +138,15 @@ func (t *Tokens) patient(ctx context.Context) (granted, error) {
 }
 
 // renewal is when a token that lives so long from now on is to be renewed.
-func renewal(now time.Time, life time.Duration) time.Time {
-	if life < 2*time.Minute {
-		return now.Add(life / 2)
+func renewal(now time.Time, lifetime time.Duration) time.Time {
+	if lifetime < 2*time.Minute {
+		return now.Add(lifetime / 2)
 	}
-	return now.Add(life - time.Minute)
+	return now.Add(lifetime - time.Minute)
 }
 
-// late keeps a valid token whatever the token service says: those who look at tokens do not ask it.
-func (t *Tokens) late(err error, left time.Duration) bool {
+// keepOnError keeps a valid token whatever the token service says: those who look at tokens do not ask it.
+func (t *Tokens) keepOnError(err error, left time.Duration) bool {
 	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second),
 		"error", err)
 	return true

@@ -49,7 +49,7 @@ type Limiter struct {
 
 	mu      guard.Mutex
 	clients map[*Client]struct{}
-	group   Division // of one worker if this one is alone
+	division   Division // of one worker if this one is alone
 	// strictest are the limits of all clients, limits this worker's part of them; only restrict changes them.
 	strictest, limits Limits
 	sessions          int   // that a user may have, 0: any number
@@ -58,36 +58,36 @@ type Limiter struct {
 	requests, connections semaphore
 
 	// The next request to begin holds pacing while it waits for rate. changed is closed when the rate changes.
-	pacing  guard.Turn
+	pacing  guard.CtxMutex
 	rate    *rate.Limiter
 	changed chan struct{}
 }
 
 // semaphore counts what there may be so many of at a time. Its limit may change while it is used.
 type semaphore struct {
-	taken   int
+	inUse   int
 	waiting []*waiter // for one more
 }
 
 // grant admits waiters up to the limit (zero means no limit). next returns the index of the waiter whose turn it is.
 func (s *semaphore) grant(limit int, next func([]*waiter) int) {
-	for len(s.waiting) > 0 && (s.taken < limit || limit == 0) {
+	for len(s.waiting) > 0 && (s.inUse < limit || limit == 0) {
 		i := next(s.waiting)
 		close(s.waiting[i].ready)
 		s.waiting = slices.Delete(s.waiting, i, i+1)
-		s.taken++
+		s.inUse++
 	}
 }
 
 // New bounds nothing before a client joins.
 func New(origin string) *Limiter {
-	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, group: Division{Workers: 1},
-		pacing: guard.NewTurn(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
+	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, division: Division{Workers: 1},
+		pacing: guard.NewCtxMutex(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 }
 
 // Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
 type Client struct {
-	of *Limiter
+	limiter *Limiter
 	// log gets why requests wait; endIdle ends connections that nobody uses; trim has sessions ended that nobody uses
 	// where there are more than so many, without waiting for that.
 	log     *slog.Logger
@@ -96,21 +96,21 @@ type Client struct {
 
 	// Under the limiter's lock: own are the client's limits; served says when a request of it was last let through:
 	// the one that has waited longest in this sense is next.
-	own       Limits
-	served    int64
+	limits       Limits
+	lastGranted    int64
 	waits     map[*waiter]struct{}
-	announced time.Time // the window that was logged
-	logged    time.Time // when a long wait was logged last
+	loggedWindow time.Time // the window that was logged
+	longWaitLogged    time.Time // when a long wait was logged last
 }
 
 // waiter is a request or connection that has to wait.
 type waiter struct {
-	who   *Client
+	client   *Client
 	ready chan struct{}
-	why   string
+	reason   string
 	since time.Time // zero: Waiting names it at once
-	noted time.Time // when it began to wait
-	asked bool      // by the service, with Retry-After
+	recordedAt time.Time // when it began to wait
+	byService bool      // by the service, with Retry-After
 }
 
 // Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
@@ -119,7 +119,7 @@ type waiter struct {
 func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := &Client{of: l, log: log, endIdle: endIdle, trim: trim, own: own, waits: map[*waiter]struct{}{}}
+	c := &Client{limiter: l, log: log, endIdle: endIdle, trim: trim, limits: own, waits: map[*waiter]struct{}{}}
 	l.clients[c] = struct{}{}
 	l.restrict()
 	return c
@@ -127,7 +127,7 @@ func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(s
 
 // Leave takes the client away; last: it was the only one.
 func (c *Client) Leave() (last bool) {
-	l := c.of
+	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.clients, c)
@@ -138,9 +138,9 @@ func (c *Client) Leave() (last bool) {
 
 // MaxSessions is how many sessions of a user there may be: as many as connections; 0: as many as requests need.
 func (c *Client) MaxSessions() int {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
-	return c.of.sessions
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
+	return c.limiter.sessions
 }
 
 // restrict works out the limits of all clients and of the group; l.mu is held. Requests of clients that have left keep
@@ -149,29 +149,29 @@ func (l *Limiter) restrict() {
 	if len(l.clients) == 0 {
 		return
 	}
-	strictest := Limits{Concurrent: l.group.Requests, PerSecond: l.group.PerSecond}
+	strictest := Limits{Concurrent: l.division.Requests, PerSecond: l.division.PerSecond}
 	for c := range l.clients {
-		strictest.Concurrent = Least(strictest.Concurrent, c.own.Concurrent)
-		strictest.Connections = Least(strictest.Connections, c.own.Connections)
-		strictest.PerSecond = Least(strictest.PerSecond, c.own.PerSecond)
-		strictest.Windows = append(strictest.Windows, c.own.Windows...)
+		strictest.Concurrent = Least(strictest.Concurrent, c.limits.Concurrent)
+		strictest.Connections = Least(strictest.Connections, c.limits.Connections)
+		strictest.PerSecond = Least(strictest.PerSecond, c.limits.PerSecond)
+		strictest.Windows = append(strictest.Windows, c.limits.Windows...)
 	}
 	// A request without a connection would only wait for one.
 	strictest.Concurrent = Least(strictest.Concurrent, strictest.Connections)
-	l.strictest, l.limits = strictest, strictest.part(l.group.Workers)
-	if l.sessions = l.limits.Connections; l.group.Workers != 1 {
+	l.strictest, l.limits = strictest, strictest.perWorker(l.division.Workers)
+	if l.sessions = l.limits.Connections; l.division.Workers != 1 {
 		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // some may be left of a larger part
 	}
 	l.setRate(l.limits.PerSecond)
 	for _, w := range l.requests.waiting {
-		w.why = l.busy()
+		w.reason = l.requestWait()
 	}
 }
 
-// part returns the limits of one of several workers that share an origin, rounded down, so that all of them together
+// perWorker returns the limits of one of several workers that share an origin, rounded down, so that all of them together
 // keep to l. Each may have one request under way, with a connection, at least; so may a worker without tasks of the
 // origin (zero workers), which only plans and validates.
-func (l Limits) part(workers int) Limits {
+func (l Limits) perWorker(workers int) Limits {
 	most := max(l.Concurrent, 1)
 	if workers <= 0 {
 		workers = most
@@ -197,10 +197,10 @@ type Division struct {
 func (l *Limiter) Divide(group Division) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if group == l.group {
+	if group == l.division {
 		return
 	}
-	l.group = group
+	l.division = group
 	l.restrict()
 	l.grant()
 	if group.Workers == 1 {
@@ -215,14 +215,14 @@ func (l *Limiter) Divide(group Division) {
 	}
 }
 
-// busy is why a request waits; l.mu is held.
-func (l *Limiter) busy() string {
+// requestWait is why a request waits; l.mu is held.
+func (l *Limiter) requestWait() string {
 	return fmt.Sprintf("requests to %s wait for others: %d at a time%s", l.origin, l.limits.Concurrent,
-		divided(l.limits.Concurrent < l.strictest.Concurrent))
+		quotaNote(l.limits.Concurrent < l.strictest.Concurrent))
 }
 
-// divided says in texts that a limit is the worker's part, if it is.
-func divided(is bool) string {
+// quotaNote says in texts that a limit is the worker's part, if it is.
+func quotaNote(is bool) string {
 	if is {
 		return ", this worker's part in the cluster"
 	}
@@ -237,14 +237,14 @@ func Least[N int | float64](a, b N) N {
 	return a
 }
 
-// Enter waits until one more request may be under way; [Client.Done] ends it.
-func (c *Client) Enter(ctx context.Context) error {
-	if err := c.maintained(ctx); err != nil {
+// Acquire waits until one more request may be under way; [Client.Release] ends it.
+func (c *Client) Acquire(ctx context.Context) error {
+	if err := c.waitForWindow(ctx); err != nil {
 		return err
 	}
-	l := c.of
+	l := c.limiter
 	l.mu.Lock()
-	w := &waiter{who: c, ready: make(chan struct{}), since: time.Now(), why: l.busy()}
+	w := &waiter{client: c, ready: make(chan struct{}), since: time.Now(), reason: l.requestWait()}
 	l.requests.waiting = append(l.requests.waiting, w)
 	l.grant()
 	l.mu.Unlock()
@@ -254,21 +254,21 @@ func (c *Client) Enter(ctx context.Context) error {
 // ErrNoRoom is the error of a request that would have to wait for others, and was not to.
 var ErrNoRoom = errors.New("the limits of the origin leave no room for one more request at present")
 
-// EnterAtOnce takes room for one more request if that can be had without waiting, else it is [ErrNoRoom].
-func (c *Client) EnterAtOnce(ctx context.Context) error {
+// TryAcquire takes room for one more request if that can be had without waiting, else it is [ErrNoRoom].
+func (c *Client) TryAcquire(ctx context.Context) error {
 	if !c.Window().IsZero() {
 		return ErrNoRoom
 	}
-	l := c.of
+	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if limit := l.limits.Concurrent; len(l.requests.waiting) > 0 || limit > 0 && l.requests.taken >= limit {
+	if limit := l.limits.Concurrent; len(l.requests.waiting) > 0 || limit > 0 && l.requests.inUse >= limit {
 		return ErrNoRoom
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	l.requests.taken++
+	l.requests.inUse++
 	return nil
 }
 
@@ -279,21 +279,21 @@ func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 		return nil
 	default:
 	}
-	defer c.note(w)()
-	defer pause.Begin(ctx)()
+	defer c.recordWait(w)()
+	defer pause.MarkWait(ctx)()
 	select {
 	case <-w.ready:
 		c.logLong(w)
 		return nil
 	case <-ctx.Done():
 	}
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
 	if i := slices.Index(from.waiting, w); i >= 0 {
 		from.waiting = slices.Delete(from.waiting, i, i+1)
 	} else {
-		from.taken--
-		c.of.grant()
+		from.inUse--
+		c.limiter.grant()
 	}
 	return context.Cause(ctx)
 }
@@ -307,14 +307,14 @@ func (c *Client) logLong(w *waiter) {
 	if now.Sub(w.since) <= longWait {
 		return
 	}
-	c.of.mu.Lock()
-	due := now.Sub(c.logged) >= logEvery
+	c.limiter.mu.Lock()
+	due := now.Sub(c.longWaitLogged) >= logEvery
 	if due {
-		c.logged = now
+		c.longWaitLogged = now
 	}
-	c.of.mu.Unlock()
+	c.limiter.mu.Unlock()
 	if due {
-		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.why)
+		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.reason)
 	}
 }
 
@@ -323,24 +323,24 @@ func (c *Client) logLong(w *waiter) {
 func (l *Limiter) grant() {
 	l.requests.grant(l.limits.Concurrent, func(waiting []*waiter) (next int) {
 		for i, w := range waiting {
-			if w.who.served < waiting[next].who.served {
+			if w.client.lastGranted < waiting[next].client.lastGranted {
 				next = i
 			}
 		}
 		l.granted++
-		waiting[next].who.served = l.granted
+		waiting[next].client.lastGranted = l.granted
 		return next
 	})
 	l.connections.grant(l.limits.Connections, func([]*waiter) int { return 0 })
 }
 
-// Done says that a request is no longer under way.
-func (c *Client) Done() { c.of.giveBack(&c.of.requests) }
+// Release says that a request is no longer under way.
+func (c *Client) Release() { c.limiter.release(&c.limiter.requests) }
 
-func (l *Limiter) giveBack(to *semaphore) {
+func (l *Limiter) release(to *semaphore) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	to.taken--
+	to.inUse--
 	l.grant()
 }
 
@@ -357,10 +357,10 @@ func (l *Limiter) setRate(perSecond float64) {
 	}
 }
 
-// Begin waits until a request may begin: by the rate, and outside of windows.
-func (c *Client) Begin(ctx context.Context) error {
+// WaitToSend waits until a request may begin: by the rate, and outside of windows.
+func (c *Client) WaitToSend(ctx context.Context) error {
 	for {
-		if err := c.maintained(ctx); err != nil {
+		if err := c.waitForWindow(ctx); err != nil {
 			return err
 		}
 		if err := c.pace(ctx); err != nil || c.Window().IsZero() {
@@ -371,16 +371,16 @@ func (c *Client) Begin(ctx context.Context) error {
 
 // pace waits until a request may begin by the rate.
 func (c *Client) pace(ctx context.Context) error {
-	l := c.of
+	l := c.limiter
 	if l.rate.Limit() == rate.Inf {
 		return nil
 	}
 	if !l.pacing.TryLock() {
 		l.mu.Lock()
-		why := l.paced()
+		why := l.rateWait()
 		l.mu.Unlock()
-		defer c.note(&waiter{who: c, why: why})()
-		defer pause.Begin(ctx)()
+		defer c.recordWait(&waiter{client: c, reason: why})()
+		defer pause.MarkWait(ctx)()
 		if err := l.pacing.Lock(ctx); err != nil {
 			return err
 		}
@@ -388,13 +388,13 @@ func (c *Client) pace(ctx context.Context) error {
 	defer l.pacing.Unlock()
 	for {
 		l.mu.Lock()
-		slot, why, changed := l.rate.Reserve(), l.paced(), l.changed
+		slot, why, changed := l.rate.Reserve(), l.rateWait(), l.changed
 		l.mu.Unlock()
 		delay := slot.Delay()
 		if delay == 0 {
 			return nil
 		}
-		timely, err := c.until(ctx, delay, why, changed)
+		timely, err := c.waitFor(ctx, delay, why, changed)
 		if timely {
 			return nil
 		}
@@ -405,47 +405,47 @@ func (c *Client) pace(ctx context.Context) error {
 	}
 }
 
-// paced is why a request waits for the rate; l.mu is held.
-func (l *Limiter) paced() string {
+// rateWait is why a request waits for the rate; l.mu is held.
+func (l *Limiter) rateWait() string {
 	return fmt.Sprintf("no more than %v requests a second go to %s%s", l.limits.PerSecond, l.origin,
-		divided(l.limits.PerSecond != l.strictest.PerSecond))
+		quotaNote(l.limits.PerSecond != l.strictest.PerSecond))
 }
 
 // Window is when the window ends that is open now; zero if none is.
 func (c *Client) Window() time.Time {
-	l := c.of
+	l := c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return openUntil(l.limits.Windows, time.Now())
 }
 
-// maintained waits while a maintenance window is open, and says so once for each client.
-func (c *Client) maintained(ctx context.Context) error {
+// waitForWindow waits while a maintenance window is open, and says so once for each client.
+func (c *Client) waitForWindow(ctx context.Context) error {
 	for {
 		until := c.Window()
 		if until.IsZero() {
 			return nil
 		}
-		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", c.of.origin,
+		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", c.limiter.origin,
 			until.Format("2006-01-02 15:04:05 MST"))
-		c.of.mu.Lock()
-		known := c.announced.Equal(until)
-		c.announced = until
-		c.of.mu.Unlock()
+		c.limiter.mu.Lock()
+		known := c.loggedWindow.Equal(until)
+		c.loggedWindow = until
+		c.limiter.mu.Unlock()
 		if !known {
 			c.log.Info(why)
 		}
-		if _, err := c.until(ctx, time.Until(until), why, nil); err != nil {
+		if _, err := c.waitFor(ctx, time.Until(until), why, nil); err != nil {
 			return err
 		}
 	}
 }
 
-// until waits for a time; timely is false where sooner was closed before. The reason is noted meanwhile.
-func (c *Client) until(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
+// waitFor waits for a time; timely is false where sooner was closed before. The reason is noted meanwhile.
+func (c *Client) waitFor(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
 	err error) {
-	defer c.note(&waiter{who: c, why: why})()
-	defer pause.Begin(ctx)()
+	defer c.recordWait(&waiter{client: c, reason: why})()
+	defer pause.MarkWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -458,27 +458,27 @@ func (c *Client) until(ctx context.Context, d time.Duration, why string, sooner 
 	}
 }
 
-// note notes that a request of the client waits, until end is called.
-func (c *Client) note(w *waiter) (end func()) {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
-	w.noted = time.Now()
+// recordWait notes that a request of the client waits, until end is called.
+func (c *Client) recordWait(w *waiter) (end func()) {
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
+	w.recordedAt = time.Now()
 	c.waits[w] = struct{}{}
 	return func() {
-		c.of.mu.Lock()
-		defer c.of.mu.Unlock()
+		c.limiter.mu.Lock()
+		defer c.limiter.mu.Unlock()
 		delete(c.waits, w)
 	}
 }
 
-// Logons notes that a request of the client waits for the logon of another one, until end is called.
-func (c *Client) Logons() (end func()) {
-	return c.note(&waiter{who: c, why: "logons to " + c.of.origin + " go one after another", since: time.Now()})
+// RecordLogonWait notes that a request of the client waits for the logon of another one, until end is called.
+func (c *Client) RecordLogonWait() (end func()) {
+	return c.recordWait(&waiter{client: c, reason: "logons to " + c.limiter.origin + " go one after another", since: time.Now()})
 }
 
-// Asked notes that a request of the client waits because the service has asked for that, until end is called.
-func (c *Client) Asked() (end func()) {
-	return c.note(&waiter{who: c, why: c.of.origin + " has asked to wait (Retry-After)", asked: true})
+// RecordRetryAfter notes that a request of the client waits because the service has asked for that, until end is called.
+func (c *Client) RecordRetryAfter() (end func()) {
+	return c.recordWait(&waiter{client: c, reason: c.limiter.origin + " has asked to wait (Retry-After)", byService: true})
 }
 
 // longWait is how long a request waits for others before anybody hears of it: some always wait a little.
@@ -495,8 +495,8 @@ type Wait struct {
 
 // Waits says why requests of the client wait.
 func (c *Client) Waits() Wait {
-	c.of.mu.Lock()
-	defer c.of.mu.Unlock()
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
 	return c.waitsNow()
 }
 
@@ -506,9 +506,9 @@ func (c *Client) waitsNow() (now Wait) {
 		if time.Since(w.since) <= longWait {
 			continue
 		}
-		now.Reasons, now.Asked = append(now.Reasons, w.why), now.Asked || w.asked
-		if now.Since.IsZero() || w.noted.Before(now.Since) {
-			now.Since = w.noted
+		now.Reasons, now.Asked = append(now.Reasons, w.reason), now.Asked || w.byService
+		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
+			now.Since = w.recordedAt
 		}
 	}
 	slices.Sort(now.Reasons)
@@ -519,9 +519,9 @@ func (c *Client) waitsNow() (now Wait) {
 // Waiting says why requests of the client wait at present; "" if none has waited for long.
 func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
 
-// Use is what all clients of an origin use of it, against the limits that hold at the moment: the strictest of its
+// Usage is what all clients of an origin use of it, against the limits that hold at the moment: the strictest of its
 // connectors', or the worker's part of them in a group.
-type Use struct {
+type Usage struct {
 	Origin   string `json:"origin"`
 	Requests Count  `json:"requests"`
 	// Connections are open ones, idle ones included.
@@ -555,13 +555,13 @@ func (n Count) String() string {
 	return text
 }
 
-// Use is that of the client's origin.
-func (c *Client) Use() Use {
-	until, l := c.Window(), c.of
+// Usage is that of the client's origin.
+func (c *Client) Usage() Usage {
+	until, l := c.Window(), c.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	of := func(n *semaphore, limit int) Count { return Count{n.taken, limit, len(n.waiting)} }
-	u := Use{Origin: l.origin, Requests: of(&l.requests, l.limits.Concurrent),
+	of := func(n *semaphore, limit int) Count { return Count{n.inUse, limit, len(n.waiting)} }
+	u := Usage{Origin: l.origin, Requests: of(&l.requests, l.limits.Concurrent),
 		Connections: of(&l.connections, l.limits.Connections),
 		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}
 	for client := range l.clients {
@@ -581,27 +581,27 @@ func (c *Client) Use() Use {
 // the sake of an answer that has a connection, until this one has done its work; it does not wait then.
 func (c *Client) Dial(ctx context.Context, within bool, dial func(context.Context) (net.Conn, error)) (net.Conn,
 	error) {
-	if err := c.mayDial(ctx, within); err != nil {
+	if err := c.acquireConn(ctx, within); err != nil {
 		return nil, err
 	}
 	conn, err := dial(ctx)
 	if err != nil {
-		c.of.giveBack(&c.of.connections)
+		c.limiter.release(&c.limiter.connections)
 		return nil, err
 	}
-	return &counted{Conn: conn, closed: sync.OnceFunc(func() { c.of.giveBack(&c.of.connections) })}, nil
+	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.limiter.release(&c.limiter.connections) })}, nil
 }
 
-// mayDial waits until there may be one more connection; it counts then.
-func (c *Client) mayDial(ctx context.Context, within bool) error {
-	l := c.of
+// acquireConn waits until there may be one more connection; it counts then.
+func (c *Client) acquireConn(ctx context.Context, within bool) error {
+	l := c.limiter
 	l.mu.Lock()
 	if within {
-		l.connections.taken++
+		l.connections.inUse++
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{who: c, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use",
+	w := &waiter{client: c, ready: make(chan struct{}), reason: "all connections to " + l.origin + " are in use",
 		since: time.Now()}
 	l.connections.waiting = append(l.connections.waiting, w)
 	l.grant()
@@ -616,13 +616,13 @@ func (c *Client) mayDial(ctx context.Context, within bool) error {
 	return c.wait(ctx, w, &l.connections)
 }
 
-// counted is a connection that counts.
-type counted struct {
+// countedConn is a connection that counts.
+type countedConn struct {
 	net.Conn
 	closed func()
 }
 
-func (c *counted) Close() error {
+func (c *countedConn) Close() error {
 	defer c.closed()
 	return c.Conn.Close()
 }

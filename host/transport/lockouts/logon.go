@@ -54,17 +54,17 @@ func (id Identity) hidden() Secret {
 	})}
 }
 
-// Logon is a secret at its gate. The secret itself is not kept. Safe for use by several goroutines.
-type Logon struct {
+// Gate is a secret at its gate. The secret itself is not kept. Safe for use by several goroutines.
+type Gate struct {
 	Identity // without the secret
 	secret   Secret
 	store    *Store
-	turn     guard.Turn // of the gate: all secrets of the user share it
+	exclusive     guard.CtxMutex // of the gate: all secrets of the user share it
 
 	mu       guard.Mutex
 	accepted time.Time // the last time; zero before the first, and after a refusal
 	// ledAside: requests are redirected elsewhere since a time when the secret was known to be right.
-	ledAside bool
+	redirectedAway bool
 	underway int  // requests whose answer has not begun
 	leading  bool // one of them goes ahead of others
 	// suspect is who else may have refused: a proxy that answers 401 for itself.
@@ -89,7 +89,7 @@ func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthoriz
 
 // Refusal says who was refused where and since when, and how that is mended, or that refusals can't be read; "" if the
 // secret was not refused. So does a nil logon.
-func (g *Logon) Refusal() string {
+func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""
 	}
@@ -119,17 +119,17 @@ func (g *Logon) Refusal() string {
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, suspect)
 }
 
-// shut returns the error of a secret that was refused before.
-func (g *Logon) shut() error {
+// lockedOut returns the error of a secret that was refused before.
+func (g *Gate) lockedOut() error {
 	if why := g.Refusal(); why != "" {
 		return &LockedOut{why}
 	}
 	return nil
 }
 
-// Suspects notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its
+// SetSuspect notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its
 // users are locked.
-func (g *Logon) Suspects(text string) {
+func (g *Gate) SetSuspect(text string) {
 	if g == nil {
 		return
 	}
@@ -139,53 +139,53 @@ func (g *Logon) Suspects(text string) {
 }
 
 const (
-	// trusted is for how long a secret that was accepted is known to be right. After that it may have been changed, and
+	// trustPeriod is for how long a secret that was accepted is known to be right. After that it may have been changed, and
 	// sessions have ended that nobody used: the next request goes alone again.
-	trusted = time.Minute
-	// silent is after how long without an answer the next request goes ahead of others, firstTurn how long these wait
+	trustPeriod = time.Minute
+	// leaderAfter is after how long without an answer the next request goes ahead of others, firstTurn how long these wait
 	// for it at most: if the secret was changed in the meantime, one request is refused.
-	silent, firstTurn = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingTurn is how long a logon has others wait whose secret was accepted before: an answer may take hours.
-	openingTurn = 10 * time.Second
-	// recently is how long an acceptance speaks for a secret while requests are redirected elsewhere.
-	recently = time.Hour
+	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
+	// openingWait is how long a logon has others wait whose secret was accepted before: an answer may take hours.
+	openingWait = 10 * time.Second
+	// recentPeriod is how long an acceptance speaks for a secret while requests are redirected elsewhere.
+	recentPeriod = time.Hour
 )
 
-// Enter waits until the secret may be sent with a request. opening reports whether that will be a logon of its own,
+// Acquire waits until the secret may be sent with a request. opening reports whether that will be a logon of its own,
 // since there is no session yet. done must be called with the status of the answer, 0 if none came, [Unsent] if nothing
 // was sent. Errors are *[LockedOut], the cause of the context, or of the lock file. A nil logon lets everything
 // through.
-func (g *Logon) Enter(ctx context.Context, opening func() bool) (done func(status int), err error) {
+func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
 	}
-	if err := g.shut(); err != nil {
+	if err := g.lockedOut(); err != nil {
 		return nil, err
 	}
-	if !opening() && g.joins() {
+	if !opening() && g.mayJoin() {
 		return g.send(nil), nil
 	}
-	if err := g.turn.Lock(ctx); err != nil {
+	if err := g.exclusive.Lock(ctx); err != nil {
 		return nil, err
 	}
-	if err := g.shut(); err != nil {
-		g.turn.Unlock()
+	if err := g.lockedOut(); err != nil {
+		g.exclusive.Unlock()
 		return nil, err
 	}
-	if !opening() && g.joins() { // by now, thanks to whose turn it was
-		g.turn.Unlock()
+	if !opening() && g.mayJoin() { // by now, thanks to whose turn it was
+		g.exclusive.Unlock()
 		return g.send(nil), nil
 	}
 	known, fresh := g.known()
 	end := func(Outcome) {}
 	if !fresh {
-		if end, err = g.store.alone(ctx, g.secret); err == nil {
-			if err = g.shut(); err != nil { // others have found out while this one waited
-				end(Nothing)
+		if end, err = g.store.acquire(ctx, g.secret); err == nil {
+			if err = g.lockedOut(); err != nil { // others have found out while this one waited
+				end(Inconclusive)
 			}
 		}
 		if err != nil {
-			g.turn.Unlock()
+			g.exclusive.Unlock()
 			return nil, err
 		}
 	}
@@ -194,27 +194,27 @@ func (g *Logon) Enter(ctx context.Context, opening func() bool) (done func(statu
 	release := func(o Outcome) {
 		once.Do(func() {
 			if leads {
-				g.lead(false)
+				g.setLeading(false)
 			}
 			end(o)
-			g.turn.Unlock()
+			g.exclusive.Unlock()
 		})
 	}
 	if !known {
 		return g.send(release), nil
 	}
-	most := openingTurn
+	most := openingWait
 	if leads {
-		most = firstTurn
-		g.lead(true)
+		most = leaderWait
+		g.setLeading(true)
 	}
-	giveUp := func() { release(Nothing) }
+	giveUp := func() { release(Inconclusive) }
 	timer := time.AfterFunc(most, giveUp)
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
 }
 
 // send counts a request as under way until its answer begins, and learns from that. after may be nil.
-func (g *Logon) send(after func(Outcome)) (done func(status int)) {
+func (g *Gate) send(after func(Outcome)) (done func(status int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underway++
@@ -228,15 +228,15 @@ func (g *Logon) send(after func(Outcome)) (done func(status int)) {
 }
 
 // learn notes the outcome of a request. A refusal is known before anybody can ask whether the secret is still right.
-func (g *Logon) learn(o Outcome) {
+func (g *Gate) learn(o Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.underway--
 	switch o {
 	case Accepted:
-		g.accepted, g.ledAside = time.Now(), false
+		g.accepted, g.redirectedAway = time.Now(), false
 	case Rejected:
-		g.accepted, g.ledAside = time.Time{}, false
+		g.accepted, g.redirectedAway = time.Time{}, false
 		g.store.refuse(g.secret)
 	}
 }
@@ -254,52 +254,52 @@ func outcome(status int) Outcome {
 		return Rejected
 	case status <= 0, status >= 500, slices.Contains(notAuthoritative, status),
 		status/100 == 3 && status != http.StatusNotModified:
-		return Nothing
+		return Inconclusive
 	}
 	return Accepted
 }
 
-// joins reports whether a request may go out while others are under way: the secret was right in this moment, or others
+// mayJoin reports whether a request may go out while others are under way: the secret was right in this moment, or others
 // are under way with it anyway.
-func (g *Logon) joins() bool {
+func (g *Gate) mayJoin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ago := time.Since(g.accepted)
-	return ago < silent || ago < trusted && g.underway > 0 && !g.leading
+	return ago < leaderAfter || ago < trustPeriod && g.underway > 0 && !g.leading
 }
 
 // known reports whether the secret was accepted, and not refused since; fresh whether that was lately.
-func (g *Logon) known() (known, fresh bool) {
+func (g *Gate) known() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.accepted.IsZero(), time.Since(g.accepted) < trusted
+	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod
 }
 
-func (g *Logon) lead(leading bool) {
+func (g *Gate) setLeading(leading bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.leading = leading
 }
 
-// LedAway notes that a request was redirected elsewhere. It reports whether the secret was accepted within the hour
+// RedirectedAway notes that a request was redirected elsewhere. It reports whether the secret was accepted within the hour
 // before that began: the longer somebody answers in the service's place, the longer ago that is.
-func (g *Logon) LedAway() bool {
+func (g *Gate) RedirectedAway() bool {
 	if g == nil {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ledAside = g.ledAside || !g.accepted.IsZero() && time.Since(g.accepted) < recently
-	return g.ledAside
+	g.redirectedAway = g.redirectedAway || !g.accepted.IsZero() && time.Since(g.accepted) < recentPeriod
+	return g.redirectedAway
 }
 
-// lockTries is how often a lock that another process holds is tried again.
-const lockTries = 50 * time.Millisecond
+// lockRetryInterval is how often a lock that another process holds is tried again.
+const lockRetryInterval = 50 * time.Millisecond
 
 // lockFile waits until no other process holds the lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
-		l, err := lock.Take(path)
+		l, err := lock.Acquire(path)
 		switch {
 		case err == nil:
 			return func() { l.Release() }, nil
@@ -307,10 +307,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 			// By this system, or this file system. First logons of several processes may go side by side here; what was
 			// refused is known to all of them after that.
 			return func() {}, nil
-		case !errors.Is(err, lock.ErrTaken):
+		case !errors.Is(err, lock.ErrLocked):
 			return nil, fmt.Errorf("first logons: %w", err)
 		}
-		if err := pause.For(ctx, lockTries); err != nil {
+		if err := pause.For(ctx, lockRetryInterval); err != nil {
 			return nil, err
 		}
 	}

@@ -19,21 +19,21 @@ import (
 // Store holds the gates of a process, and which secrets were refused. One is shared by all clients of a process; its
 // file, if it has one, outlives it. Safe for use by several goroutines.
 type Store struct {
-	locks string // the folder of lock files, "" for none
+	lockFolder string // the folder of lock files, "" for none
 	log   atomic.Pointer[slog.Logger]
 	group Group // nil for a worker that is alone
 
 	mu      guard.Mutex
 	files   []*file  // the own one first
 	former  []string // folders of [formerFolder]
-	logons  map[[sha256.Size]byte]*Logon
-	gates   map[string]guard.Turn // by [Identity.place]
+	gates  map[[sha256.Size]byte]*Gate
+	locks   map[string]guard.CtxMutex // by [Identity.place]
 	resumed time.Time             // when an operator had resumed in the group, as of the last look
 }
 
 // New returns a store that ends with the process.
 func New() *Store {
-	return &Store{files: []*file{{}}, logons: map[[sha256.Size]byte]*Logon{}, gates: map[string]guard.Turn{}}
+	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
 }
 
 // Open returns a store that keeps refusals in a file in the first folder, which is made if it is missing, and reads
@@ -45,7 +45,7 @@ func Open(locks, own string, others ...string) (*Store, error) {
 		return nil, fmt.Errorf("refused logons are kept in %s: %w", own, err)
 	}
 	l := New()
-	l.locks, l.files = locks, []*file{f}
+	l.lockFolder, l.files = locks, []*file{f}
 	for _, folder := range append([]string{own}, others...) {
 		if former := filepath.Join(folder, formerFolder); hasFormer(former) {
 			l.former = append(l.former, former)
@@ -70,15 +70,15 @@ func (l *Store) Writable() error {
 // Group is what the workers of a group find out about secrets together (P10). Methods may be called by several
 // goroutines; all but Enter and Resume return at once.
 type Group interface {
-	// Look returns since when the group knows a secret as refused (zero: it does not), and when an operator resumed
+	// Lookup returns since when the group knows a secret as refused (zero: it does not), and when an operator resumed
 	// last.
-	Look(Secret) (refused, resumed time.Time)
-	// Enter waits until this worker has the turn to log on with a secret, which [Group.Tell] ends. turn is "" if none
+	Lookup(Secret) (refused, resumed time.Time)
+	// Acquire waits until this worker has the turn to log on with a secret, which [Group.Report] ends. turn is "" if none
 	// is needed; then refused is since when the group knows the secret as refused, zero: it is not. The error is the
 	// cause of the context.
-	Enter(context.Context, Secret) (turn string, refused time.Time, err error)
-	// Tell says what has come of a secret. A refusal counts with and without a turn.
-	Tell(s Secret, turn string, o Outcome)
+	Acquire(context.Context, Secret) (turn string, refused time.Time, err error)
+	// Report says what has come of a secret. A refusal counts with and without a turn.
+	Report(s Secret, turn string, o Outcome)
 	// Resume has all workers forget all refusals, and returns how many the group knew.
 	Resume(context.Context) (int, error)
 }
@@ -88,17 +88,17 @@ type Outcome string
 
 // The outcomes.
 const (
-	// Nothing: nobody has looked at it.
-	Nothing  Outcome = "nothing"
+	// Inconclusive: nobody has looked at it.
+	Inconclusive  Outcome = "nothing"
 	Accepted Outcome = "accepted"
 	Rejected Outcome = "refused"
 )
 
-// Share has the store send secrets in turn with other workers of a group. It comes before the first [Store.Of].
-func (l *Store) Share(with Group) {
+// JoinGroup has the store send secrets in turn with other workers of a group. It comes before the first [Store.Gate].
+func (l *Store) JoinGroup(with Group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.logons) > 0 {
+	if len(l.gates) > 0 {
 		panic("lockouts: expected no logons before Share")
 	}
 	l.group = with
@@ -111,36 +111,36 @@ func (l *Store) LogTo(log *slog.Logger) {
 	}
 }
 
-// Of returns the logon of an identity; nil if it has neither user nor secret.
-func (l *Store) Of(id Identity) *Logon {
+// Gate returns the logon of an identity; nil if it has neither user nor secret.
+func (l *Store) Gate(id Identity) *Gate {
 	if !id.Needed() {
 		return nil
 	}
 	key := id.key()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if g := l.logons[key]; g != nil {
+	if g := l.gates[key]; g != nil {
 		return g
 	}
-	turn := l.gates[id.place()]
+	turn := l.locks[id.place()]
 	if turn == nil {
-		turn = guard.NewTurn()
-		l.gates[id.place()] = turn
+		turn = guard.NewCtxMutex()
+		l.locks[id.place()] = turn
 	}
-	g := &Logon{Identity: id, secret: id.hidden(), store: l, turn: turn}
+	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: turn}
 	g.Secret = ""
-	l.logons[key] = g
-	l.adopt(id, g.secret)
+	l.gates[key] = g
+	l.importFormer(id, g.secret)
 	return g
 }
 
-// Judged reports whether the origin has accepted the secret in this process, and not refused it since; and whether it
+// Status reports whether the origin has accepted the secret in this process, and not refused it since; and whether it
 // counts as refused, so that clients do not send it.
-func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
+func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
-	g, s := l.logons[id.key()], id.hidden()
+	g, s := l.gates[id.key()], id.hidden()
 	if g == nil {
-		l.adopt(id, s)
+		l.importFormer(id, s)
 	} else {
 		s = g.secret
 		accepted, _ = g.known()
@@ -156,7 +156,7 @@ func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
 func (l *Store) refused(s Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
 	if l.group != nil {
-		inGroup, resumed = l.group.Look(s)
+		inGroup, resumed = l.group.Lookup(s)
 	}
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
@@ -180,7 +180,7 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 	if inGroup.IsZero() || resumed.Before(l.resumed) { // a look from before a resume
 		return time.Time{}, unread
 	}
-	l.keep(s, inGroup) // for commands beside this worker
+	l.save(s, inGroup) // for commands beside this worker
 	return inGroup, nil
 }
 
@@ -188,16 +188,16 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 func (l *Store) refuse(s Secret) {
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
-	l.keep(s, time.Now())
+	l.save(s, time.Now())
 	l.mu.Unlock()
 	if l.group != nil {
-		l.group.Tell(s, "", Rejected)
+		l.group.Report(s, "", Rejected)
 	}
 }
 
-// keep adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
+// save adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
 // the secret again.
-func (l *Store) keep(s Secret, at time.Time) {
+func (l *Store) save(s Secret, at time.Time) {
 	if known, _ := l.files[0].find(s); !known.IsZero() {
 		return
 	}
@@ -236,13 +236,13 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	return max(known, forgotten), errors.Join(err, here)
 }
 
-// alone waits until no other process of the machine, and no other worker of the group, logs on with a secret of the
+// acquire waits until no other process of the machine, and no other worker of the group, logs on with a secret of the
 // user. end says what has come of it.
-func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err error) {
+func (l *Store) acquire(ctx context.Context, s Secret) (end func(Outcome), err error) {
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
 	if l.group != nil {
-		turn, err := l.enter(ctx, s)
+		turn, err := l.acquireInGroup(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -250,17 +250,17 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 			end = func(o Outcome) {
 				unlock()
 				if o != Rejected { // which ends it, too, see refuse
-					l.group.Tell(s, turn, o)
+					l.group.Report(s, turn, o)
 				}
 			}
 		}
 	}
-	if l.locks != "" {
+	if l.lockFolder != "" {
 		// The name says nothing of who logs on where: users that share it wait for each other.
 		name := fmt.Sprintf("logons-%02x.lock", sha256.Sum256([]byte(s.Place))[0])
-		taken, err := lockFile(ctx, filepath.Join(l.locks, name))
+		taken, err := lockFile(ctx, filepath.Join(l.lockFolder, name))
 		if err != nil {
-			end(Nothing)
+			end(Inconclusive)
 			return nil, err
 		}
 		unlock = taken
@@ -268,21 +268,21 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 	return end, nil
 }
 
-// enter has the group give the turn, see [Group.Enter], and notes a secret that it knows as refused, unless an operator
+// acquireInGroup has the group give the turn, see [Group.Acquire], and notes a secret that it knows as refused, unless an operator
 // has resumed in the meantime: then it asks again.
-func (l *Store) enter(ctx context.Context, s Secret) (turn string, err error) {
+func (l *Store) acquireInGroup(ctx context.Context, s Secret) (turn string, err error) {
 	s.Hash() // before others wait for the lock
 	for {
 		l.mu.Lock()
 		resumed := l.resumed
 		l.mu.Unlock()
-		turn, at, err := l.group.Enter(ctx, s)
+		turn, at, err := l.group.Acquire(ctx, s)
 		if err != nil || at.IsZero() {
 			return turn, err
 		}
 		l.mu.Lock()
 		if resumed.Equal(l.resumed) {
-			l.keep(s, at)
+			l.save(s, at)
 		}
 		l.mu.Unlock()
 		if at, err := l.refused(s); err != nil || !at.IsZero() {
@@ -304,8 +304,8 @@ type Lockout struct {
 // nothing of whom they concern.
 func (l *Store) List() (list []Lockout, others int) {
 	l.mu.Lock()
-	known := make([]*Logon, 0, len(l.logons))
-	for _, g := range l.logons {
+	known := make([]*Gate, 0, len(l.gates))
+	for _, g := range l.gates {
 		known = append(known, g)
 	}
 	l.mu.Unlock()

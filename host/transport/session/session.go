@@ -27,18 +27,18 @@ func (s *Session) Cookies(path string) (header string, generation int) {
 // Generation is the one that the session is in.
 func (s *Session) Generation() int { return s.jar.current() }
 
-// Follow takes the cookies of an answer to a request for a path that was sent in a generation, if it is still that one.
-func (s *Session) Follow(h http.Header, path string, generation int) {
+// Update takes the cookies of an answer to a request for a path that was sent in a generation, if it is still that one.
+func (s *Session) Update(h http.Header, path string, generation int) {
 	s.jar.follow(h, path, time.Now(), generation)
 }
 
 // Opened says whether the service has opened a session, see jar.opened.
 func (s *Session) Opened() bool { return s.jar.opened() }
 
-// Drop begins the session again with what the answer brought that ended it, unless somebody has done so since the given
+// Restart begins the session again with what the answer brought that ended it, unless somebody has done so since the given
 // generation: services open a session for a request that they refuse, and it would stay open. fetching: by who fetches
 // a token, whose turn it is.
-func (s *Session) Drop(generation int, fetching bool, h http.Header, path string) {
+func (s *Session) Restart(generation int, fetching bool, h http.Header, path string) {
 	if !fetching {
 		_ = s.tokens.turn.Lock(context.Background())
 		defer s.tokens.turn.Unlock()
@@ -51,7 +51,7 @@ func (s *Session) Drop(generation int, fetching bool, h http.Header, path string
 // tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the
 // others wait for it. turn is the lock.
 type tokens struct {
-	turn  guard.Turn
+	turn  guard.CtxMutex
 	known map[string]*Token
 }
 
@@ -66,7 +66,7 @@ type Token struct {
 }
 
 func newTokens() tokens {
-	return tokens{turn: guard.NewTurn(), known: map[string]*Token{}}
+	return tokens{turn: guard.NewCtxMutex(), known: map[string]*Token{}}
 }
 
 // Token returns the token that is fetched from a path, fetching it if it is not known; a path "" has none, without a

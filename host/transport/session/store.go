@@ -63,9 +63,9 @@ func (s *Pool) Leave() []*Session {
 	return s.all
 }
 
-// Take returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
+// Acquire returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
 // session with the fewest users. most 0: there may be any number.
-func (s *Pool) Take(most int) *Session {
+func (s *Pool) Acquire(most int) *Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	var one *Session
@@ -83,8 +83,8 @@ func (s *Pool) Take(most int) *Session {
 	return one
 }
 
-// GiveBack says that a request needs its session no more, but for its answer.
-func (s *Pool) GiveBack(one *Session) {
+// Release says that a request needs its session no more, but for its answer.
+func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	if one.users--; one.users == 0 {
@@ -140,8 +140,8 @@ func (st *Store) Most() (most int) {
 // Most is that of the pool's store.
 func (s *Pool) Most() int { return s.store.Most() }
 
-// Learn notes whether the service opens sessions at all.
-func (s *Pool) Learn(one *Session, status int) {
+// Observe notes whether the service opens sessions at all.
+func (s *Pool) Observe(one *Session, status int) {
 	if status >= 400 {
 		return
 	}
@@ -150,8 +150,8 @@ func (s *Pool) Learn(one *Session, status int) {
 	s.stateless = one.jar.empty()
 }
 
-// Opening says whether a request in this session is a logon of its own.
-func (s *Pool) Opening(one *Session) bool {
+// IsOpening says whether a request in this session is a logon of its own.
+func (s *Pool) IsOpening(one *Session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	return !s.stateless && one.jar.empty()

@@ -20,8 +20,8 @@ type Partner struct {
 	reason string
 }
 
-// settling is how long what is logged of a partner holds: one that answers now and again is not reported with each try.
-const settling = 2 * time.Second
+// quietPeriod is how long what is logged of a partner holds: one that answers now and again is not reported with each try.
+const quietPeriod = 2 * time.Second
 
 // Lost notes that a try which began at a time has failed. It logs a warning if the partner answered before, or if the
 // reason is another one than at the last warning, digits aside; else a line of level debug. A try that began before the
@@ -50,7 +50,7 @@ func (p *Partner) lost(began time.Time, reason string) (news bool) {
 	if p.since.IsZero() {
 		p.since = time.Now()
 	}
-	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(settling))
+	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(quietPeriod))
 	p.warned, p.reason = p.warned || news, reason
 	return news
 }

@@ -34,7 +34,7 @@ var ErrFull = errors.New("there is no room for the body next to those of other r
 // several goroutines.
 type Bodies struct {
 	mu   sync.Mutex
-	held int64 // sum of the capacities of buffers that are not released
+	inUse int64 // sum of the capacities of buffers that are not released
 }
 
 // firstBuffer is the room that a body takes at first; it doubles when it is full.
@@ -43,16 +43,16 @@ const firstBuffer = 4 << 10
 // Read reads a body to its end while all bodies together take at most so many bytes. release gives its room back, when
 // nobody needs the body any more; it is to be called once, after an error too. The error is [ErrFull], or the reader's.
 func (b *Bodies) Read(body io.Reader, together int64) (data []byte, release func(), err error) {
-	release = func() { b.Take(-int64(cap(data)), together) }
+	release = func() { b.Reserve(-int64(cap(data)), together) }
 	for {
 		if len(data) == cap(data) {
 			larger := max(2*cap(data), firstBuffer)
-			if !b.Take(int64(larger), together) {
+			if !b.Reserve(int64(larger), together) {
 				return data, release, ErrFull
 			}
 			before := int64(cap(data))
 			data = append(make([]byte, 0, larger), data...)
-			b.Take(-before, together)
+			b.Reserve(-before, together)
 		}
 		n, err := body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
@@ -65,35 +65,35 @@ func (b *Bodies) Read(body io.Reader, together int64) (data []byte, release func
 	}
 }
 
-// readOn is for how long what a sender has begun to send is read and dropped after an answer that did not wait for it.
-const readOn = 5 * time.Second
+// drainTime is for how long what a sender has begun to send is read and dropped after an answer that did not wait for it.
+const drainTime = 5 * time.Second
 
-// Early gives an answer before the body has come to its end, whatever of it is under way: a connection that is closed
+// AnswerEarly gives an answer before the body has come to its end, whatever of it is under way: a connection that is closed
 // with bytes unread is reset, and its sender would never see the answer.
-func Early(w http.ResponseWriter, r *http.Request, answer func()) {
+func AnswerEarly(w http.ResponseWriter, r *http.Request, answer func()) {
 	c := http.NewResponseController(w) // a writer of a test has none of these
 	_ = c.EnableFullDuplex()
 	w.Header().Set("Connection", "close")
 	answer()
 	_ = c.Flush()
-	_ = c.SetReadDeadline(time.Now().Add(readOn))
+	_ = c.SetReadDeadline(time.Now().Add(drainTime))
 	_, _ = io.Copy(io.Discard, r.Body)
 }
 
-// Take takes room next to what is held, or gives it back where bytes is negative; false: there is none.
-func (b *Bodies) Take(bytes, together int64) bool {
+// Reserve takes room next to what is held, or gives it back where bytes is negative; false: there is none.
+func (b *Bodies) Reserve(bytes, together int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if bytes > 0 && b.held+bytes > together {
+	if bytes > 0 && b.inUse+bytes > together {
 		return false
 	}
-	b.held += bytes
+	b.inUse += bytes
 	return true
 }
 
-// Held is how many bytes of room are taken.
-func (b *Bodies) Held() int64 {
+// InUse is how many bytes of room are taken.
+func (b *Bodies) InUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.held
+	return b.inUse
 }

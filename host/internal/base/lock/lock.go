@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// ErrTaken is in the error of [Take] when another process has the lock.
-var ErrTaken = errors.New("another process has it")
+// ErrLocked is in the error of [Acquire] when another process has the lock.
+var ErrLocked = errors.New("another process has it")
 
 // Lock is held until Release or the end of the process.
 type Lock struct{ file *os.File }
 
-// Take locks a file, which is made if it is missing and stays; it holds the number of the process that locked it
+// Acquire locks a file, which is made if it is missing and stays; it holds the number of the process that locked it
 // last. It does not wait.
-func Take(name string) (*Lock, error) {
+func Acquire(name string) (*Lock, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -29,7 +29,7 @@ func Take(name string) (*Lock, error) {
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", name, err)
 	case taken:
-		err = fmt.Errorf("lock %s: %w", name, ErrTaken)
+		err = fmt.Errorf("lock %s: %w", name, ErrLocked)
 		if pid := holder(file); pid > 0 {
 			err = fmt.Errorf("%w (process %d)", err, pid)
 		}

@@ -11,7 +11,7 @@ func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
 	}
-	defer Begin(ctx)()
+	defer MarkWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -22,17 +22,17 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-type noteKey struct{}
+type observerKey struct{}
 
-// Noted is a context of which waits are noted, so that they do not count as work: note is called with 1 when one
+// WithWaitObserver is a context of which waits are noted, so that they do not count as work: note is called with 1 when one
 // begins, and with -1 when it ends. Several may last at a time.
-func Noted(ctx context.Context, note func(by int)) context.Context {
-	return context.WithValue(ctx, noteKey{}, note)
+func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
+	return context.WithValue(ctx, observerKey{}, note)
 }
 
-// Begin notes a wait, until end is called, where somebody wants that.
-func Begin(ctx context.Context) (end func()) {
-	note, some := ctx.Value(noteKey{}).(func(int))
+// MarkWait notes a wait, until end is called, where somebody wants that.
+func MarkWait(ctx context.Context) (end func()) {
+	note, some := ctx.Value(observerKey{}).(func(int))
 	if !some {
 		return func() {}
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// patience is how many times [Options.Settle] events are waited out until they are reported although others go on.
-const patience = 10
+// maxDelay is how many times [Options.Settle] events are waited out until they are reported although others go on.
+const maxDelay = 10
 
 // Options of a [Folders].
 type Options struct {
@@ -98,7 +98,7 @@ func (f *Folders) Close() {
 }
 
 func (f *Folders) run(concerns func(string) bool) {
-	due := newRest(f.settle)
+	due := newDebouncer(f.settle)
 	defer due.timer.Stop()
 	for {
 		select {
@@ -110,15 +110,15 @@ func (f *Folders) run(concerns func(string) bool) {
 				f.note(e.Name)
 			}
 			if concerns == nil || concerns(e.Name) || strings.HasPrefix(filepath.Base(e.Name), "..") {
-				due.happened()
+				due.event()
 			}
 		case _, ok := <-f.files.Errors: // events were lost
 			if !ok {
 				return
 			}
-			due.happened()
+			due.event()
 		case <-due.timer.C:
-			due.reported()
+			due.fired()
 			f.changed.Ring()
 		}
 	}
@@ -137,31 +137,31 @@ func (f *Folders) note(path string) {
 	f.written[filepath.Clean(path)] = now
 }
 
-// rest fires when nothing has happened for a while, and where something always happens in time, too: then again when
+// debouncer fires when nothing has happened for a while, and where something always happens in time, too: then again when
 // that is over.
-type rest struct {
+type debouncer struct {
 	timer  *time.Timer
 	settle time.Duration
 	first  time.Time // of what was not reported yet; zero: nothing
 	last   time.Time
 }
 
-func newRest(settle time.Duration) *rest {
-	r := &rest{timer: time.NewTimer(settle), settle: settle}
+func newDebouncer(settle time.Duration) *debouncer {
+	r := &debouncer{timer: time.NewTimer(settle), settle: settle}
 	r.timer.Stop()
 	return r
 }
 
-func (r *rest) happened() {
+func (r *debouncer) event() {
 	r.last = time.Now()
 	if r.first.IsZero() {
 		r.first = r.last
 	}
-	r.timer.Reset(max(0, min(r.settle, patience*r.settle-r.last.Sub(r.first))))
+	r.timer.Reset(max(0, min(r.settle, maxDelay*r.settle-r.last.Sub(r.first))))
 }
 
-// reported is called when it has fired.
-func (r *rest) reported() {
+// fired is called when it has fired.
+func (r *debouncer) fired() {
 	r.first = time.Time{}
 	now := time.Now()
 	if quiet := now.Sub(r.last); quiet < r.settle {

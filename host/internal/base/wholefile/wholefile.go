@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// Replace writes a file in the place of the one of that name, for this user alone (0600).
-func Replace(path string, content []byte) error { return replace(path, content, false) }
+// Write writes a file in the place of the one of that name, for this user alone (0600).
+func Write(path string, content []byte) error { return write(path, content, false) }
 
-// ReplaceSynced is Replace for what must outlive a crash of the machine.
-func ReplaceSynced(path string, content []byte) error { return replace(path, content, true) }
+// WriteSynced is Replace for what must outlive a crash of the machine.
+func WriteSynced(path string, content []byte) error { return write(path, content, true) }
 
-func replace(path string, content []byte, synced bool) error {
-	name, err := sibling(path, content, synced)
+func write(path string, content []byte, synced bool) error {
+	name, err := writeTemp(path, content, synced)
 	if err != nil {
 		return err
 	}
@@ -42,11 +42,11 @@ func syncFolder(path string) error {
 	return folder.Close()
 }
 
-// unfinished is how files begin that are written before they get their name.
-const unfinished = ".culvert-new-"
+// tempPrefix is how files begin that are written before they get their name.
+const tempPrefix = ".culvert-new-"
 
-// abandoned is after how long such a file is nobody's any more.
-const abandoned = time.Hour
+// tempMaxAge is after how long such a file is nobody's any more.
+const tempMaxAge = time.Hour
 
 // Clean removes what a program that was killed has left unfinished in a folder.
 func Clean(folder string) {
@@ -55,16 +55,16 @@ func Clean(folder string) {
 		return // it need not be there
 	}
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), unfinished) && info.Mode().IsRegular() &&
-			time.Since(info.ModTime()) > abandoned {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), tempPrefix) && info.Mode().IsRegular() &&
+			time.Since(info.ModTime()) > tempMaxAge {
 			_ = os.Remove(filepath.Join(folder, e.Name()))
 		}
 	}
 }
 
-// sibling writes the content to a file of another name in the same folder.
-func sibling(path string, content []byte, synced bool) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*") // mode 0600
+// writeTemp writes the content to a file of another name in the same folder.
+func writeTemp(path string, content []byte, synced bool) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*") // mode 0600
 	if err != nil {
 		return "", err
 	}
@@ -78,9 +78,9 @@ func sibling(path string, content []byte, synced bool) (name string, err error) 
 	return f.Name(), nil
 }
 
-// New writes a file that must not be there yet: os.ErrExist where it is. Of several that write it at once one succeeds.
-func New(path string, content []byte) error {
-	name, err := sibling(path, content, true)
+// Create writes a file that must not be there yet: os.ErrExist where it is. Of several that write it at once one succeeds.
+func Create(path string, content []byte) error {
+	name, err := writeTemp(path, content, true)
 	if err != nil {
 		return err
 	}
