@@ -51,10 +51,10 @@ type runClients struct {
 	service          *service.Service
 	client           *transport.Client
 	kafka            kafka.Config
-	openLock         guard.CtxMutex    // held by openForTasks
-	opened           bool          // guarded by openLock
-	admin            *kafka.Admin  // of a source: creates its topics
-	offsets          *offset.Store // of a source
+	openLock         guard.CtxMutex // held by openForTasks
+	opened           bool           // guarded by openLock
+	admin            *kafka.Admin   // of a source: creates its topics
+	offsets          *offset.Store  // of a source
 	producersPerTask int
 	registries       registries
 	dryRun           bool

@@ -237,7 +237,8 @@ func TestRefusedPages(t *testing.T) {
 	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
 		"offset":null}]}`)
 	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
-	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"), rest.Flow{}
+	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"),
+		rest.Flow{}
 	w = served(t, over(f), "GET", "/console/connector?name=a", nil)
 	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
 	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
@@ -375,7 +376,8 @@ func TestActionsThatAreRefused(t *testing.T) {
 
 func TestBack(t *testing.T) {
 	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
-		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./", "act": "./", "javascript:alert(1)": "./",
+		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
+		"act": "./", "javascript:alert(1)": "./",
 		"../x": "./", "/\\evil": "./"} {
 		if got := back(to); got != want {
 			t.Errorf("%q: expected %q, found %q", to, want, got)

@@ -42,8 +42,9 @@ func TestOriginsOfAGroup(t *testing.T) {
 	}
 	until := time.Unix(0, 0).UTC()
 	want := Origin{OriginUse: connect.OriginUse{WorkerID: "w0", Connectors: []string{"c"}, Usage: limits.Usage{
-		Origin: "https://sap0", Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
-		Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
+		Origin: "https://sap0", Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3},
+		Connections: limits.Count{Used: 4},
+		Sessions:    limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
 		Windows: []string{"when"}, Until: until}}}
 	for _, url := range urls {
 		all := read(url)

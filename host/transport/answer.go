@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ended says whether an answer says that the session of its request was ended by the service before anything was done.
-// Assumption: ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact
-// bytes.
+// isSessionEnd reports whether the service ended the request's session before it did anything. Assumption: ICF's
+// 400 says so in English, in the status line or in its page; no document gives the exact bytes.
 func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
@@ -26,8 +25,8 @@ func mentionsSessionEnd(text string) bool {
 		strings.Contains(text, "session no longer exists")
 }
 
-// isData says whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
-// says of sessions is about its own business. ICF's pages are HTML.
+// isData reports whether an answer is JSON or XML, which the service itself has written within a session. ICF's
+// pages are HTML.
 func (a *Answer) isData() bool {
 	for _, h := range a.Headers {
 		if !strings.EqualFold(h.Name, "Content-Type") {
@@ -46,36 +45,32 @@ func (a *Answer) isData() bool {
 // Answer is an answer whose body is still to be read: Response.Body is empty. Body must be closed.
 type Answer struct {
 	wit.Response
-	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault
-	// of kind transient, or the cause of the context that [Client.Do] was called with.
-	Body io.ReadCloser
-	// reason is the text after the status; token is the service's CSRF token, which is none of the guest's; inSession:
-	// cookies went with the request; over: their session had ended before; wantsToken: it refuses the request for its
-	// CSRF token.
-	reason    string
-	token     string
-	secrets   []string // of the request, which no message shows
-	inSession bool
-	sessionEnded      bool
-	// generation is that of the session, whose cookies went along.
-	generation int
+	// Body ends with io.EOF only if the answer is complete. Other errors are a transient *wit.Error, or the cause
+	// of the context that [Client.Do] was called with.
+	Body         io.ReadCloser
+	reason       string
+	token        string
+	secrets      []string // of the request, which no message shows
+	inSession    bool
+	sessionEnded bool
+	generation   int
 
 	tokenRefused bool
 }
 
-// isConnectorMissing says whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
-// nowhere. assumption: its text names the Cloud Connector, which no service behind one does.
+// isConnectorMissing reports whether the proxy of SAP Connectivity found no Cloud Connector, so that the request
+// was not forwarded. Assumption: no service mentions the Cloud Connector in a 503.
 func (a *Answer) isConnectorMissing() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
 }
 
-// discard reads what is left of a short body, so that its connection can be used again.
+// discard reads the rest of a short body, so that its connection can be reused.
 func (a *Answer) discard() {
 	io.CopyN(io.Discard, a.Body, 64<<10)
 	a.Body.Close()
 }
 
-// peek is the beginning of the body, which can be read all the same.
+// peek returns the beginning of the body without consuming it.
 func (a *Answer) peek(n int64) string {
 	head, err := io.ReadAll(io.LimitReader(a.Body, n))
 	rest := a.Body
@@ -83,13 +78,12 @@ func (a *Answer) peek(n int64) string {
 	return toUTF8(string(head))
 }
 
-// peekedBody is a body of which some was read already.
 type peekedBody struct {
 	io.Reader
 	io.Closer
 }
 
-// ended goes on after a body's beginning, unless that ended in an error.
+// resumedReader continues after a peeked beginning, unless reading that failed.
 type resumedReader struct {
 	err  error
 	rest io.Reader
@@ -102,7 +96,7 @@ func (e resumedReader) Read(p []byte) (int, error) {
 	return e.rest.Read(p)
 }
 
-// excerpt is the beginning of a body for a message; it discards the rest.
+// excerpt returns the beginning of a body for a message, and discards the rest.
 func (a *Answer) excerpt() string {
 	head, _ := io.ReadAll(io.LimitReader(a.Body, 300))
 	a.discard()
@@ -118,11 +112,11 @@ func (a *Answer) excerpt() string {
 	return strings.Join(strings.Fields(redact(text, a.secrets)), " ")
 }
 
-// NoResponseError is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
-// that could be read.
+// NoResponseError is the error of a request that may have been processed, must not be sent twice, and got no
+// readable answer.
 type NoResponseError struct {
 	Method, Target string
-	// Status of the answer that could not be read, 0 where none came.
+	// Status is that of the unreadable answer. Zero means that no answer arrived.
 	Status int
 	Cause  error
 }

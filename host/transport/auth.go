@@ -12,13 +12,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication is what the requests of a destination show.
+// authentication adds credentials to the requests of a destination.
 type authentication struct {
-	// fixed goes on each request, "" is nothing.
+	// fixed is the Authorization header of each request. Empty means none.
 	fixed    string
 	tokens   Authorizer
 	identity Identity
-	// header is where tokens stand, as far as that is known.
+	// header is the header that carries tokens, if known.
 	header string
 }
 
@@ -31,8 +31,8 @@ func headerIdentity(headers map[string]string) (id Identity) {
 	return id
 }
 
-// authorize adds what the request shows. value is that of a token, which may be refused and renewed; "" where there is
-// none.
+// authorize sets the credentials. value is the token's, which can be renewed if it is refused; "" if there is no
+// token.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -51,7 +51,8 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	return value, nil
 }
 
-// tokenFault is the fault of a token that was not to be had. refused: the secret that it is given for was refused.
+// tokenFault converts the error of a token request. refused reports that the credentials for the token were
+// rejected.
 func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
@@ -70,14 +71,12 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	return faultf(wit.ErrorConfig, "%v", err), false
 }
 
-// tokenHeader shows a token in a header.
+// tokenHeader puts tokens into a header.
 type tokenHeader struct {
-	tokens *btp.Tokens
-	// name is the header, value what it says, with a place for the token.
+	tokens      *btp.Tokens
 	name, value string
 }
 
-// Authorize is the header with a token that is not the refused one.
 func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	before, after, _ := strings.Cut(s.value, tokenPlace)
 	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))

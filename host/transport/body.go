@@ -16,24 +16,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// body is an answer's body: bounded in silence, unpacked, and with an end that can be trusted.
+// body reads an answer's body: it limits pauses, decompresses, and verifies the end.
 type body struct {
 	inner    io.ReadCloser
 	unpacked *gzip.Reader
 	packed   bool
 	unknown  string // the encoding, where we cannot unpack it
-	timeout    *readTimeout
+	timeout  *readTimeout
 	parent   context.Context
-	request     string
+	request  string
 	received *atomic.Int64
 	read     int64
 	err      error
-	release    func() // says that the request is over
-	onBroken    func(error)
+	release  func() // says that the request is over
+	onBroken func(error)
 }
 
-// decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of
-// Read: the status says what it says all the same, and an empty body is empty in every encoding.
+// decode prepares decompression and removes the headers that it invalidates. An unknown encoding fails in Read: the
+// status is valid nevertheless, and an empty body needs no decoding.
 func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":
@@ -81,7 +81,7 @@ func (b *body) readDecoded(p []byte) (int, error) {
 	return b.unpacked.Read(p)
 }
 
-// classifyEnd is io.EOF for a true end, else a fault.
+// classifyEnd returns io.EOF for a complete body, else a fault.
 func (b *body) classifyEnd(err error) error {
 	if err == io.EOF {
 		return err
@@ -114,7 +114,7 @@ func (b *body) Close() error {
 	return err
 }
 
-// wireBody is the body as it travels.
+// wireBody is the body before decompression.
 type wireBody body
 
 func (w *wireBody) Read(p []byte) (int, error) {
@@ -123,8 +123,8 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readTimeout ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
-// net/http call it from other goroutines, some after the answer is there.
+// readTimeout cancels an exchange that received nothing for too long. It holds a timer, not a goroutine. Hooks of
+// net/http call it from other goroutines, some of them after the answer arrived.
 type readTimeout struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -135,7 +135,7 @@ type readTimeout struct {
 	answered bool
 }
 
-// newReadTimeout returns one whose time does not run yet.
+// newReadTimeout returns a timeout that is not running yet.
 func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
 	s := &readTimeout{limit: limit}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -148,7 +148,7 @@ func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
 	return s
 }
 
-// asking starts the time again while the request goes out.
+// sending restarts the timer while the request is written.
 func (s *readTimeout) sending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,7 +157,7 @@ func (s *readTimeout) sending() {
 	}
 }
 
-// answerBegan ends the first phase; limit holds from now on.
+// answerBegan stops the timer and sets the limit for reads of the body.
 func (s *readTimeout) answerBegan(limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,16 +165,15 @@ func (s *readTimeout) answerBegan(limit time.Duration) {
 	s.timer.Stop()
 }
 
-// reading starts the time again, waiting stops it.
 func (s *readTimeout) reading() { s.timer.Reset(s.limit) }
 
 func (s *readTimeout) waiting() { s.timer.Stop() }
 
-// upload is a request's body; every piece that goes out breaks the silence.
+// upload is a request's body; each write restarts the read timeout.
 type upload struct {
 	*bytes.Reader
 	timeout *readTimeout
-	sent  interface{ Add(int64) int64 }
+	sent    interface{ Add(int64) int64 }
 }
 
 func (u *upload) Read(p []byte) (int, error) {
@@ -184,7 +183,8 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo is hidden on purpose: it would hand out the whole body at once, and a slow upload would count as silence.
+// WriteTo hides the method of bytes.Reader, which would write the whole body at once, without restarting the
+// timeout.
 func (u *upload) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{u})
 }

@@ -9,23 +9,22 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
-// by several goroutines.
+// Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
-	target       atomic.Pointer[destination]
-	changing sync.Mutex
-	refreshing   guard.CtxMutex // of who looks whether settings have changed
-	closed   sync.Once
-	counter  counters
+	target     atomic.Pointer[destination]
+	changing   sync.Mutex
+	refreshing guard.CtxMutex // of who looks whether settings have changed
+	closed     sync.Once
+	counter    counters
 }
 
-// Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the
-// questions for a CSRF token that the service answered with one and without.
+// Counters are the totals of a client. Bytes are those of bodies on the wire; Tokens and NoTokens count CSRF token
+// requests that returned a token or none.
 type Counters struct {
 	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
-	// Answers are by the first digit of their status; at 0 stand requests without one.
+	// Answers are counted by the first digit of their status; index 0 counts requests without an answer.
 	Answers [6]int64
-	// Waited is how long requests took until the head of their answer, or until it was known that there is none.
+	// Waited is the total time from sending to the head of the answer, or to the failure.
 	Waited time.Duration
 }
 
@@ -35,7 +34,7 @@ type counters struct {
 	answers [6]atomic.Int64
 }
 
-// countAnswer counts an answer with a status; 0: there is none.
+// countAnswer counts an answer. Status zero means that none arrived.
 func (n *counters) countAnswer(status int, elapsed time.Duration) {
 	if status /= 100; status >= len(n.answers) {
 		status = 0
@@ -44,7 +43,7 @@ func (n *counters) countAnswer(status int, elapsed time.Duration) {
 	n.waited.Add(int64(elapsed))
 }
 
-// New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
+// New validates a configuration; it sends nothing. Errors are *wit.Error of kind config.
 func New(c Config) (*Client, error) {
 	d, err := newDestination(c)
 	if err != nil {
@@ -55,9 +54,8 @@ func New(c Config) (*Client, error) {
 	return client, nil
 }
 
-// change makes the client go on with other settings: requests under way end as they began, those that begin go by the
-// new ones. Where the user or the service is another one, the session ends. Errors are those of [New], and change
-// nothing.
+// change replaces the configuration: requests in flight keep the old one. If user or service differ, the session
+// ends. On errors, which are those of [New], nothing changes.
 func (c *Client) change(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
@@ -71,13 +69,13 @@ func (c *Client) change(to Config) error {
 	return nil
 }
 
-// Refresh has Config.Refresh look whether anything has changed, so that it is known before the next request.
+// Refresh calls Config.Refresh, so that changes are applied before the next request.
 func (c *Client) Refresh(ctx context.Context) error {
 	_, err := c.current(ctx, false)
 	return err
 }
 
-// current is the destination as it is now. refused: look whether there is another secret.
+// current returns the destination with the present configuration. refused requests a check for a new secret.
 func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
 	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil
@@ -99,13 +97,12 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	return c.target.Load(), nil
 }
 
-// Origin is scheme, host and port, as in https://host:8443.
+// Origin returns scheme, host and port, as in https://host:8443.
 func (c *Client) Origin() string { return c.target.Load().origin.String() }
 
-// Retry says what is tried again; callers use it for answers that break off while they read them.
+// Retry returns the retry policy, for callers whose answers break off while they read them.
 func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
-// Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
 	n := &c.counter
 	now := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
@@ -117,8 +114,8 @@ func (c *Client) Counters() Counters {
 	return now
 }
 
-// Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are
-// being read go on.
+// Close ends idle connections and the sessions that no other client uses, within 2 s. Answers that are being read
+// continue.
 func (c *Client) Close() {
 	c.closed.Do(func() {
 		d := c.target.Load()

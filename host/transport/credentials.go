@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authenticationOf reads it from a configuration whose headers are in lower case.
+// authenticationOf expects header names in lower case.
 func authenticationOf(c *Config) (a authentication, err error) {
 	switch c.Auth {
 	case "", AuthBasic:
@@ -45,7 +45,6 @@ func authenticationOf(c *Config) (a authentication, err error) {
 	return a, nil
 }
 
-// readAuth reads how to log on from roles.
 func readAuth(c *Config, roles Roles, s Environment) error {
 	if err := checkHeaders(roles); err != nil {
 		return err
@@ -75,7 +74,8 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {
-			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing", roles.Setting(role.Auth))
+			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing",
+				roles.Setting(role.Auth))
 		}
 	case AuthOAuth2:
 		if s.Authorizer != nil {
@@ -155,7 +155,7 @@ func readOAuth(c *Config, roles Roles, s Environment) error {
 	return nil
 }
 
-// oauthRole is the end of the role of a field as package btp calls it.
+// oauthRole maps a field name of package btp to the end of a role.
 func oauthRole(field string) string {
 	if field == "token-url" {
 		return "token-endpoint"
@@ -163,7 +163,7 @@ func oauthRole(field string) string {
 	return field
 }
 
-// queryIdentity is a secret in the query as one by which refusals are remembered.
+// queryIdentity adds secrets of the query to the identity by which refusals are remembered.
 func queryIdentity(id Identity, query map[string]string) Identity {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		id.Secret += "?" + name + "=" + query[name] + "\n"

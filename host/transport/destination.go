@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a
-// client whose settings change takes another one.
+// destination is a validated, immutable [Config] with what requests need: origin, route and credentials. A client
+// whose settings change gets another one.
 type destination struct {
 	config       Config // with defaults
 	origin       endpoint
@@ -37,14 +37,13 @@ type destination struct {
 	further map[string]*destination // by origin: those that the user names in addition to the service's
 }
 
-// identity is who logs on at a client of SAP's.
 func (d *destination) identity(client string) lockouts.Identity {
 	return lockouts.Identity{Origin: d.address(), Client: client, User: d.auth.identity.User,
 		Secret: d.auth.identity.Secret}
 }
 
-// address is the origin, and the route to it where another route leads to another system of that name. However somebody
-// spells a host's name, it is one place: its users are locked after so many refusals in all.
+// address returns the origin in lower case, plus the route if names have another meaning there. All spellings of a
+// host share the count of refused logons.
 func (d *destination) address() string {
 	address := strings.ToLower(d.origin.String())
 	if d.config.Route.Place != "" {
@@ -53,8 +52,8 @@ func (d *destination) address() string {
 	return address
 }
 
-// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no
-// URL, or of another origin, is the service's, which refuses the latter.
+// forTarget returns the destination of an absolute target: the service's own, or a further origin of the settings.
+// Any other target is left to the service's own, which rejects it.
 func (d *destination) forTarget(target string) *destination {
 	if len(d.further) == 0 {
 		return d
@@ -78,7 +77,7 @@ func (d *destination) forTarget(target string) *destination {
 	return d
 }
 
-// destinationFor is the destination of a request. The settings may have changed since the request began.
+// destinationFor returns the destination of a request whose settings may have changed since it began.
 func (d *destination) destinationFor(e *exchange) (*destination, error) {
 	if e.otherOrigin == "" {
 		return d, nil
@@ -90,8 +89,7 @@ func (d *destination) destinationFor(e *exchange) (*destination, error) {
 		"expected %s among them, which a request that is under way goes to, found it no longer", e.otherOrigin)
 }
 
-// endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to
-// their callers.
+// endIdle closes idle connections, now or as soon as arriving responses are delivered.
 func (d *destination) endIdle() {
 	d.responses.mu.Lock()
 	defer d.responses.mu.Unlock()
@@ -99,7 +97,6 @@ func (d *destination) endIdle() {
 	d.responses.endIdle(d.transport)
 }
 
-// roundTrip makes an exchange up to the beginning of its answer.
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
 	one := &arrivingResponse{}
 	defer func() { d.responses.finished(one, true, d.transport) }()

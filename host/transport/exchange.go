@@ -8,35 +8,32 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// exchange is a request with what the host adds.
+// exchange is a request with the headers that the host adds.
 type exchange struct {
 	tag, method, line string
 	header            http.Header
 	body              []byte
 	repeatable        bool
 	tokenFrom         string
-	firstByteTimeout          time.Duration
-	// refused is the token that was refused.
+	firstByteTimeout  time.Duration
+	// refused is the token that the service rejected.
 	refused string
-	// tokenFor is the exchange that this one fetches a token for, nil for none.
+	// tokenFor is the exchange that needs the CSRF token requested here; nil for other requests.
 	tokenFor *exchange
-	// client is the SAP client that the request names itself, "" for none.
+	// client is the SAP client in the request itself, or "".
 	client string
-	// otherOrigin is the origin that the request goes to, of those that the user names in addition to the service's; ""
-	// is the service's own.
+	// otherOrigin is the further origin that the request goes to. Empty means the service's own.
 	otherOrigin string
 }
 
-// target is where the request goes, as the guest sees it: the line of another origin means nothing without it.
 func (e *exchange) target() string { return e.otherOrigin + e.line }
 
-// showsCredentials says whether the request shows who asks.
 func (e *exchange) showsCredentials(d *destination) bool {
 	return e.otherOrigin == "" || d.auth.identity != (Identity{})
 }
 
-// name is the request in a message. Links to other origins are often good for whoever has them: of their query the
-// names are shown.
+// name identifies the request in messages. Links to other origins may be secrets, so only parameter names of their
+// query are printed.
 func (e *exchange) name() string { return e.method + " " + e.printableTarget() }
 
 func (e *exchange) printableTarget() string { return e.otherOrigin + e.printableLine() }
@@ -90,7 +87,7 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	return e, nil
 }
 
-// unusable is the error of an answer that cannot be handed on, although its status was read.
+// unusable is the error of an answer that cannot be returned although its status was read.
 func (e *exchange) unusable(status int, cause error) error {
 	if e.repeatable || wit.IsRejection(uint16(status)) {
 		return cause
@@ -98,7 +95,7 @@ func (e *exchange) unusable(status int, cause error) error {
 	return &NoResponseError{Method: e.method, Target: e.printableTarget(), Status: status, Cause: cause}
 }
 
-// withoutQuery keeps tickets that stand in the query out of messages.
+// withoutQuery keeps tickets in a query out of messages.
 func withoutQuery(location string) string {
 	before, _, _ := strings.Cut(location, "?")
 	return before

@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// Logon is who a client would log on as, where, and by what secret. It shows no secret when printed.
+// Logon identifies a user, an origin and a secret. Printing it does not show the secret.
 type Logon struct {
 	id       lockouts.Identity
 	lockouts *lockouts.Store
 }
 
-// LogonOf is the logon of the clients of a configuration. It sends nothing, and nobody remembers it. Errors are those
-// that [New] would have.
+// LogonOf returns the logon of clients with this configuration. It sends nothing and registers nothing. Errors are
+// those of [New].
 func LogonOf(c Config) (Logon, error) {
 	d, err := prepareDestination(c)
 	if err != nil {
@@ -24,19 +24,18 @@ func LogonOf(c Config) (Logon, error) {
 	return Logon{d.identity(d.client), d.config.Lockouts}, nil
 }
 
-// Needed says whether there is anything to log on with.
+// Needed reports whether there are credentials.
 func (l Logon) Needed() bool { return l.id.Needed() }
 
-// Status is [lockouts.Store.Status] of it.
+// Status calls [lockouts.Store.Status].
 func (l Logon) Status() (accepted, isRefused bool) { return l.lockouts.Status(l.id) }
 
-// String is where it logs on.
+// String returns the origin.
 func (l Logon) String() string { return l.id.Origin }
 
-// LogValue is String.
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// logonOf is the logon of requests that ask a client; "": the configured one, or the system's own.
+// logonOf returns the gate of requests to an SAP client; "" means the configured or default one.
 func (d *destination) logonOf(client string) *lockouts.Gate {
 	if client = normalizeClient(client); client == normalizeClient(d.client) || client == "" {
 		return d.logon
@@ -55,7 +54,6 @@ func (d *destination) logonOf(client string) *lockouts.Gate {
 	return g
 }
 
-// logons are all of them, the configured one first.
 func (d *destination) logons() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,8 +64,7 @@ func (d *destination) logons() []*lockouts.Gate {
 	return all
 }
 
-// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now
-// was not refused.
+// Refusal describes who was refused where and since when, and what to do; "" if the present secret was not refused.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().logons() {
 		if why := g.Refusal(); why != "" {

@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// settingNames are what the user calls the settings that say where the service is, "" where there is no such setting.
-// destination is that of the destination which said it in their place.
+// settingNames are the user's names of the settings that locate the service; "" if there is none. destination is
+// the setting of the BTP destination that supplies the values instead.
 type settingNames struct{ scheme, address, port, destination, origins string }
 
 func settingNamesOf(roles Roles) settingNames {
@@ -24,7 +24,7 @@ func settingNamesOf(roles Roles) settingNames {
 	return n
 }
 
-// fault is a fault at a setting; what describes the setting where the configuration has no name for it.
+// fault is about a setting; what describes it if the configuration has no name for it.
 func (n settingNames) fault(setting, what, format string, args ...any) *wit.Error {
 	f := faultf(wit.ErrorConfig, format, args...)
 	if setting == "" {
@@ -35,7 +35,7 @@ func (n settingNames) fault(setting, what, format string, args ...any) *wit.Erro
 	return f
 }
 
-// isNotTLS says whether a handshake met somebody who does not speak TLS.
+// isNotTLS reports whether a handshake failed because the server does not use TLS.
 func isNotTLS(err error) bool {
 	return keystore.ClassOf(err) == keystore.NotTLS
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// addOrigins makes the destinations of the other origins.
 func (d *destination) addOrigins() error {
 	for _, o := range d.config.Origins {
 		other, err := newDestination(d.config.forOrigin(o))
@@ -54,7 +53,7 @@ func newDestination(c Config) (*destination, error) {
 	return d, d.addOrigins()
 }
 
-// prepareDestination is a destination that no client shares and nobody is known to log on at yet.
+// prepareDestination returns a destination that is not registered with other clients or lockouts yet.
 func prepareDestination(c Config) (*destination, error) {
 	o, err := c.origin()
 	if err != nil {
@@ -120,7 +119,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// leave says that the client goes there no more. Sessions that no other client needs are logged off.
+// leave deregisters the client. Sessions that no other client uses are logged off.
 func (d *destination) leave() {
 	over := d.sessions.Leave()
 	d.logoff(over)
@@ -129,12 +128,11 @@ func (d *destination) leave() {
 	d.leaveFurther()
 }
 
-// sessionKey is who logs on and how: clients of which this is the same share sessions.
+// sessionKey identifies user and credentials: clients with equal keys share sessions.
 func (d *destination) sessionKey() string {
 	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
-// useLimiter has a destination's requests and connections count among those of all clients of its origin.
 func (d *destination) useLimiter(l *limits.Limiter) {
 	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, d.trim)
 	d.limits = client

@@ -11,10 +11,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// withCredentials is what follows an origin that is shown the credentials.
 const withCredentials = "with credentials"
 
-// readOrigins reads further origins from roles.
 func readOrigins(c *Config, roles Roles, _ Environment) error {
 	if strings.TrimSpace(roles.Text(role.Origins)) == "" {
 		return nil
@@ -33,8 +31,8 @@ func readOrigins(c *Config, roles Roles, _ Environment) error {
 	return nil
 }
 
-// readOrigin reads `https://host:port`, with or without `with credentials` after it. The text is not shown where it
-// may hold a password.
+// readOrigin parses `https://host:port`, optionally followed by `with credentials`. Errors do not print texts that
+// may contain a password.
 func readOrigin(text string) (o Origin, err error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -68,7 +66,6 @@ func readOrigin(text string) (o Origin, err error) {
 	return o, nil
 }
 
-// checkOrigin checks an origin against the settings of the service.
 func (c *Config) checkOrigin(o Origin) error {
 	switch {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
@@ -81,8 +78,8 @@ func (c *Config) checkOrigin(o Origin) error {
 	return nil
 }
 
-// at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server
-// does not hold there.
+// forOrigin returns the configuration of a further origin on the same route. A BTP destination's values for its own
+// server do not apply there.
 func (c Config) forOrigin(o Origin) Config {
 	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
 	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false

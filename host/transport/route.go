@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of
-// a company's network, else what the environment says. Behind a Cloud Connector there is no such service.
+// forTokens sets the route to a token service: that of the requests if it is an ordinary proxy, else the
+// environment's. Behind a Cloud Connector there is no token service.
 func (r *Route) forTokens(o *btp.TokenOptions) {
 	if r.resolved == nil {
 		return
@@ -27,7 +27,7 @@ func (r *Route) forTokens(o *btp.TokenOptions) {
 	}
 }
 
-// see names what user and password of the proxy come from, in brackets; "" where there are none.
+// credentialsHint names, in brackets, the settings of the proxy's credentials, or "".
 func (r *Route) credentialsHint() string {
 	switch {
 	case r.Settings.Name == nil:
@@ -39,8 +39,8 @@ func (r *Route) credentialsHint() string {
 	return ""
 }
 
-// suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole
-// URL; "" where it has no user that could be wrong.
+// suspect names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
+// credentials.
 func (r *Route) suspect() string {
 	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
@@ -48,7 +48,6 @@ func (r *Route) suspect() string {
 	return ", by the service or by the proxy" + r.credentialsHint() + ","
 }
 
-// readRoute reads the route from roles.
 func readRoute(c *Config, roles Roles, s Environment) error {
 	settings, err := routeSettings(c, roles, s)
 	if err != nil {
@@ -64,8 +63,9 @@ func readRoute(c *Config, roles Roles, s Environment) error {
 	}
 	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, resolved: r}
 	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return settingFault(roles, role.Scheme, "expected http for %s = %s, found https: that proxy takes http only, TLS is "+
-			"made behind the Cloud Connector",
+		return settingFault(roles, role.Scheme,
+			"expected http for %s = %s, found https: that proxy takes http only, TLS is "+
+				"made behind the Cloud Connector",
 			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
@@ -106,12 +106,12 @@ func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error
 	return settings, r.err
 }
 
-// wholeOnly says whether a proxy leads there that takes requests of http alone.
+// wholeOnly reports whether the proxy accepts only http requests.
 func (r *Route) wholeOnly() bool {
 	return r.resolved != nil && r.resolved.Type() == route.ConnectivityHTTP
 }
 
-// whole says whether a proxy reads the requests to an origin.
+// whole reports whether a proxy reads the requests to an origin.
 func (r *Route) whole(o endpoint) bool {
 	proxy := r.resolved.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {

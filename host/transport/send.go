@@ -16,13 +16,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
-// errRefusedToken: the service has refused a token, for which there may be another one.
 var errRefusedToken = errors.New("the token was refused")
 
-// send makes one exchange, once. The error is a *lostError where there was no answer.
+// send makes one attempt. The error is a *sendError if no answer arrived.
 func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
 	d := p.destination
 	if err := d.limits.WaitToSend(ctx); err != nil {
@@ -69,23 +67,21 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 	return a, answer.Header, nil
 }
 
-// sending is one exchange under way: from its request, which is complete, to the end of its answer's body.
+// sending is an attempt, from the complete request to the end of the answer's body.
 type sending struct {
-	client   *Client
-	permit     *permit
-	exchange *exchange
-	parent   context.Context // of whoever wants the answer; the request has that of quiet
-	timeout    *readTimeout
-	request  *http.Request
-	// generation is the session's, whose cookies the request shows.
-	generation int
-	// mayHaveArrived: some of the request may have arrived
+	client         *Client
+	permit         *permit
+	exchange       *exchange
+	parent         context.Context // of whoever wants the answer; the request has that of quiet
+	timeout        *readTimeout
+	request        *http.Request
+	generation     int
 	mayHaveArrived atomic.Bool
-	began time.Time
+	began          time.Time
 }
 
-// prepare builds a request, in the jar's present session. The limit on silence starts when something was sent; before
-// that the connect time-out holds.
+// prepare builds a request in the present session. The read timeout starts when something was sent; until then the
+// connect timeout applies.
 func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Header, csrf string) *sending {
 	s := &sending{client: c, permit: p, exchange: e, parent: ctx,
 		timeout: newReadTimeout(ctx, max(p.destination.config.ReadTimeout, e.firstByteTimeout))}
@@ -114,7 +110,7 @@ func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Hea
 	return s
 }
 
-// upload gives the request its body, so that net/http repeats on its own only what may be repeated.
+// upload sets the body so that net/http repeats only repeatable requests.
 func (s *sending) upload() {
 	e, r := s.exchange, s.request
 	body := func() (io.ReadCloser, error) {
@@ -138,7 +134,6 @@ func (s *sending) upload() {
 	}
 }
 
-// roundTrip sends the request and waits for the head of the answer. Where none comes the exchange has ended.
 func (s *sending) roundTrip() (*http.Response, error) {
 	d, counter := s.permit.destination, &s.client.counter
 	counter.requests.Add(1)
@@ -156,20 +151,17 @@ func (s *sending) roundTrip() (*http.Response, error) {
 	return answer, nil
 }
 
-// log writes what became of the exchange; err is nil where its answer ended as it should.
 func (s *sending) log(status int, bytes int64, err error) {
 	s.permit.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
 }
 
-// drop ends an exchange whose answer is not read.
 func (s *sending) drop(answer *http.Response, err error) {
 	s.log(answer.StatusCode, 0, err)
 	answer.Body.Close()
 	s.timeout.cancel(nil)
 }
 
-// accept notes what the head of an answer says of the session, and makes of it what is handed on: without the secrets
-// of the request, which services repeat.
+// accept updates the session and returns the answer without the request's secrets.
 func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	d, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
 	s.permit.session.Update(answer.Header, e.line, s.generation)
@@ -189,8 +181,7 @@ func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	return a, nil
 }
 
-// body is that of an answer. Its end, or its being closed, is the exchange's end, and leaves the origin's place to
-// others.
+// body ends the exchange and releases its slot when it is read or closed.
 func (s *sending) body(answer *http.Response) *body {
 	e := s.exchange
 	b := &body{inner: answer.Body, timeout: s.timeout, parent: s.parent, request: e.name(),
@@ -210,8 +201,7 @@ func (s *sending) body(answer *http.Response) *body {
 	return b
 }
 
-// newlyRefused says whether a token was refused for the first time in this exchange, so that another one is to be
-// tried.
+// newlyRefused reports whether a token was refused for the first time, so that another one is tried.
 func (e *exchange) newlyRefused(status int, shown string) bool {
 	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
 		return false
@@ -220,7 +210,7 @@ func (e *exchange) newlyRefused(status int, shown string) bool {
 	return true
 }
 
-// headers are the guest's with the host's own; shown is the token among them, "" if there is none.
+// headers merges the guest's headers with the host's. shown is the token among them, or "".
 func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, shown string, err error) {
 	h = e.header.Clone()
 	if h.Get("Accept-Encoding") == "" {

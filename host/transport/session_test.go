@@ -181,10 +181,11 @@ func TestSessionTimedOut(t *testing.T) {
 		answers    string
 		status     uint16
 	}{
-		"once":            {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
-		"always":          {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
-		"without kind":    {"", "400 Session not found", 1, "GET POST GET POST", 200},
-		"XHTML":           {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1, "GET POST GET POST", 200},
+		"once":         {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
+		"always":       {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
+		"without kind": {"", "400 Session not found", 1, "GET POST GET POST", 200},
+		"XHTML": {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1,
+			"GET POST GET POST", 200},
 		"another":         {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
 		"business":        {"application/json;charset=utf-8", business, 9, "GET POST", 400},
 		"mislabelled":     {"text/html", business, 9, "GET POST", 400},

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config,
-// which name the setting where it is one.
+// ConfigOf reads a configuration from roles. It opens key stores and sends nothing. Errors are *wit.Error of kind
+// config that name the setting if possible.
 func ConfigOf(roles Roles, s Environment) (Config, error) {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
@@ -85,7 +85,8 @@ func queryBy(c *Config, roles Roles, _ Environment) error {
 	c.SecretQuery = secrets
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
 		if slices.Contains(sapParameters, parameter(name)) {
-			return settingFault(roles, role.Query+name, "%s has a setting of its own, or none: expected another parameter",
+			return settingFault(roles, role.Query+name,
+				"%s has a setting of its own, or none: expected another parameter",
 				name)
 		}
 	}

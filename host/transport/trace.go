@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// exchanged tells at debug what one exchange was: its method, its target without what may be a secret, the status (0:
-// no answer), the bytes of the body as they were read, and the time until the body's end. sent are the request's
-// headers, whose secrets are nobody's.
+// exchanged logs an exchange at DEBUG, without secrets; status zero means no answer, bytes are those of the body read.
 func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes int64, began time.Time, err error) {
 	log := d.config.Logger
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status", status,
+	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status",
+		status,
 		"bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", redact(err.Error(), secrets))

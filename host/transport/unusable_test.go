@@ -27,7 +27,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		// status is what the *NoAnswer says, 0: there is none.
+		// status is that of the *NoResponseError; zero means none.
 		status int
 		text   string
 	}{

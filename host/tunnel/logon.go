@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// logOn authenticates the broker's connection, before requests are passed, and sees to it that the logon is renewed for
-// as long as the connection lives.
+// logOn authenticates before requests are relayed, and keeps the session alive.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	lifetime, err := r.authenticate(ctx, r.broker.Ask)
@@ -39,7 +38,7 @@ func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte
 	return wire.LogOn(ctx, host, r.tunnel.options.SASL, ask)
 }
 
-// renew logs on again before the broker ends the session, which it would by closing the connection (KIP-368).
+// renew logs on again before the broker closes an expired session (KIP-368).
 func (r *relay) renew(lifetime time.Duration) {
 	for lifetime > 0 {
 		select {
@@ -68,7 +67,7 @@ func (r *relay) renewOnce() (time.Duration, error) {
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 
-// own sends a request of ours among the client's, and returns the body of its answer.
+// request sends the tunnel's own request and returns the body of its answer.
 func (r *relay) request(request kmsg.Request) ([]byte, error) {
 	r.next++
 	answer := make(chan []byte, 1)

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// relay is one client's connection and the one to its broker.
+// relay connects one client with a broker.
 type relay struct {
 	tunnel   *Tunnel
 	client   net.Conn
@@ -26,21 +26,20 @@ type relay struct {
 	broker   *wire.Conn
 	address  string
 
-	// pending are the requests whose answers are due; a broker answers in the order of the requests.
-	pending   chan pendingAnswer
+	// pending are unanswered requests in order, as the broker answers them.
+	pending    chan pendingAnswer
 	unanswered atomic.Int64
-	// writing is held for each request that goes to the broker, and while a logon is renewed.
+	// writing is held for each request to the broker, and while a logon is renewed.
 	writing sync.Mutex
 	ended   chan struct{} // closed when no more answers come
 	next    int32         // correlation of our own requests
-	buffer    []byte
+	buffer  []byte
 }
 
-// pendingAnswer is a request whose answer is due.
 type pendingAnswer struct {
 	key, version int16
 	correlation  int32
-	reply          chan<- []byte // gets the answer of a request of ours
+	reply        chan<- []byte // gets the answer of a request of ours
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
@@ -49,7 +48,7 @@ func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 		pending: make(chan pendingAnswer, 256), ended: make(chan struct{})}
 }
 
-// run passes requests and answers until one side ends (nil), something cannot be passed on, or ctx ends.
+// run relays until a side ends (nil), a message cannot be relayed, or ctx ends.
 func (r *relay) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, r.drain)
 	defer stop()
@@ -72,7 +71,6 @@ func (r *relay) run(ctx context.Context) error {
 	return errors.Join(ignoreClosed(fromClient), ignoreClosed(fromBroker))
 }
 
-// drain takes no more requests and gives the answers under way some time.
 func (r *relay) drain() {
 	r.client.SetReadDeadline(time.Now())
 	deadline := time.NewTimer(drainTime)
@@ -92,7 +90,6 @@ func (r *relay) drain() {
 	r.broker.Close()
 }
 
-// ignoreClosed is nil for the ways in which a connection ends.
 func ignoreClosed(err error) error {
 	var broken net.Error
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &broken) {
@@ -138,9 +135,8 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// copyBytes writes the next n bytes, of which some are in the reader's buffer, from one connection to the other. Between two
-// of plain TCP the kernel does the rest; else it goes in pieces as large as the buffer: TLS hands out 16 KiB at most at
-// once, and what is missing of a piece is on its way, since it is of the same frame.
+// copyBytes copies n bytes, some of which are buffered. The kernel copies between plain TCP connections; otherwise
+// pieces have the buffer's size, since TLS returns 16 KiB at most.
 func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	out, ok := to.(*net.TCPConn)
 	in, plain := from.(*net.TCPConn)
@@ -169,10 +165,9 @@ func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	return nil
 }
 
-// minSplice is the rest of a frame for which two system calls more are nothing, in bytes.
+// minSplice is the number of bytes for which splice is worth its system calls.
 const minSplice = 32 << 10
 
-// splice lets the kernel pass n bytes.
 func splice(to, from *net.TCPConn, n int64) error {
 	passed, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
 	if err == nil && passed < n {
@@ -189,8 +184,8 @@ func (r *relay) expect(a pendingAnswer) {
 	}
 }
 
-// refuseVersions answers a client that asks for versions in a layout that is not known, as a broker does that is older
-// than the client: error 35 in version 0, with the versions in which it may ask again.
+// refuseVersions answers an ApiVersions request of an unknown version as an older broker does: error 35 in version
+// 0, with the supported versions.
 func (r *relay) refuseVersions(h requestHead) error {
 	if r.unanswered.Load() > 0 {
 		return fmt.Errorf("the client asked for versions in the unknown version %d while answers were due", h.version)
@@ -242,14 +237,14 @@ func (r *relay) passAnswers() error {
 	}
 }
 
-// maxRewritten bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single
-// larger record aside.
+// maxRewritten bounds an answer that is read whole. A broker's limit for a fetch is 55 MiB (fetch.max.bytes), apart
+// from a single larger record.
 const maxRewritten = 128 << 20
 
-// passRewritten reads an answer whole and passes it on with the tunnel's addresses.
 func (r *relay) passRewritten(a pendingAnswer, size int32) error {
 	if size > maxRewritten {
-		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, maxRewritten)
+		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size,
+			maxRewritten)
 	}
 	total := int(size) + 4
 	if cap(r.buffer) < total || cap(r.buffer) > 8<<20 && total < 1<<20 {

@@ -19,21 +19,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// vcapServices is where Cloud Foundry says what an application is bound to.
 const vcapServices = "VCAP_SERVICES"
 
-// namedDestination is a destination of BTP that a connector names. Safe for use by several goroutines.
+// namedDestination is the BTP destination of a connector. Safe for concurrent use.
 type namedDestination struct {
 	name         string
 	destinations *btp.Destinations
 	log          *slog.Logger
 
-	mu    sync.Mutex
-	found btp.Destination
-	logged  bool // which settings go before it
+	mu     sync.Mutex
+	found  btp.Destination
+	logged bool // which settings go before it
 }
 
-// newNamedDestination finds the destination service among what is bound; it asks for nothing yet.
+// newNamedDestination sends nothing.
 func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
@@ -63,7 +62,7 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
-// find asks for the destination; it reports whether it is another one than before, tokens apart.
+// find fetches the destination and reports whether anything but tokens has changed.
 func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	var failure *btp.Failure
@@ -107,7 +106,7 @@ func (t *namedDestination) fault(err error) error {
 	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
 }
 
-// withoutTokenValue leaves of a token that there is one: it changes every hour, and requests ask for it.
+// withoutTokenValue keeps only the token's header: the value changes every hour and is fetched per request.
 func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	if token == nil {
 		return nil
@@ -115,7 +114,7 @@ func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	return &btp.DeliveredToken{Header: token.Header}
 }
 
-// Authorize is what the destination service delivered.
+// Authorize returns the delivered token.
 func (t *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
@@ -130,7 +129,7 @@ func (t *namedDestination) Authorize(ctx context.Context, refused string) (name,
 	return found.Token.Header, found.Token.Value, nil
 }
 
-// config is what the destination and the settings, which go before it, come to.
+// config merges the destination with the settings, which take precedence.
 func (t *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
 	t.mu.Lock()
 	found := t.found
@@ -139,8 +138,9 @@ func (t *namedDestination) config(roles config.Roles, environment transport.Envi
 	t.logOverrides(merged)
 	if found.Token != nil && !merged.hasLogon() {
 		environment.Authorizer = t
-		environment.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL,
-			t.name, found.Digest)}
+		environment.Identity = transport.Identity{User: "destination " + t.name,
+			Secret: fmt.Sprintf("%s %s %x", found.URL,
+				t.name, found.Digest)}
 	}
 	environment.Key, environment.Trust, environment.TrustAll = found.Keystore, found.Truststore, found.TrustAll
 	c, err := transport.ConfigOf(merged, environment)
@@ -152,12 +152,11 @@ func (t *namedDestination) config(roles config.Roles, environment transport.Envi
 	return c, nil
 }
 
-// placeholder are settings as they might be with the destination: what can be said before it is asked for.
+// placeholder returns settings with an invalid address, for checks before the destination is fetched.
 func (t *namedDestination) placeholder(roles config.Roles) transport.Roles {
 	return mergedRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
 }
 
-// logOverrides names, once, the settings that go before the destination.
 func (t *namedDestination) logOverrides(merged mergedRoles) {
 	var before []string
 	for role, value := range merged.values {
@@ -176,7 +175,7 @@ func (t *namedDestination) logOverrides(merged mergedRoles) {
 	t.logged = true
 }
 
-// values are what a destination says, by role.
+// values returns the destination's values by role.
 func values(d *btp.Destination, roles config.Roles) map[string]string {
 	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
 		role.Header + "sap-language": d.Language}
@@ -211,13 +210,12 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 	return v
 }
 
-// mergedRoles are settings that go before those of a destination.
+// mergedRoles are settings completed by a destination.
 type mergedRoles struct {
 	config.Roles
 	values map[string]string
 }
 
-// hasLogon: the settings say how to log on.
 func (t mergedRoles) hasLogon() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
 
 func (t mergedRoles) Text(role string) string {

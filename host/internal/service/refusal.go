@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Explain puts in front of the refusal of a service who was refused, and what can be done about it.
+// Explain adds to a refusal by the service who was refused and what to do.
 func Explain(c *transport.Client, err error) error {
 	if !IsUnauthorized(err) {
 		return err
@@ -29,7 +29,6 @@ func Explain(c *transport.Client, err error) error {
 	return err
 }
 
-// causeFirst is an error whose text begins with the cause that it holds.
 type causeFirst struct {
 	text  string
 	cause error
@@ -38,13 +37,13 @@ type causeFirst struct {
 func (c *causeFirst) Error() string { return c.text }
 func (c *causeFirst) Unwrap() error { return c.cause }
 
-// IsUnauthorized tells whether the service did not take who asked.
+// IsUnauthorized reports whether the service rejected the credentials.
 func IsUnauthorized(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized
 }
 
-// IsConfigError tells whether settings are why a task failed.
+// IsConfigError reports whether a task failed because of settings or credentials.
 func IsConfigError(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && (fault.Kind == wit.ErrorUnauthorized || fault.Kind == wit.ErrorConfig)

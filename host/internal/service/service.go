@@ -19,32 +19,31 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Service is where the client of a connector gets its settings from: from the connector, secrets of references
-// included, and from the destination of BTP that it names. Safe for use by several goroutines.
+// Service provides the client's settings: from the connector, with secrets resolved, and from its BTP destination.
+// Safe for concurrent use.
 type Service struct {
-	component wit.Component
-	providers *config.Providers
-	lockouts  *lockouts.Store
-	origins     *transport.OriginRegistry // see Meet
-	log       *slog.Logger
-	destination    *namedDestination // nil without a destination of BTP
-	noRetries      bool              // see Once
-	pollInterval   time.Duration
+	component    wit.Component
+	providers    *config.Providers
+	lockouts     *lockouts.Store
+	origins      *transport.OriginRegistry // see Meet
+	log          *slog.Logger
+	destination  *namedDestination // nil without a destination of BTP
+	noRetries    bool              // see Once
+	pollInterval time.Duration
 
-	// changed: a file may have changed since it was read.
 	changed atomic.Bool
 
-	// version counts changes; news is closed and made again with each.
+	// version counts changes; notify is closed and replaced with each.
 	version atomic.Int64
 
 	mu        sync.Mutex
 	connector *config.Connector // as it was read last
 	pending   *config.Connector // other settings, to be taken with the next look
 	stamp     string            // of the files that are read by the path that a setting gives
-	notify      chan struct{}
+	notify    chan struct{}
 }
 
-// New reads what a connector says about its service; it sends nothing.
+// New reads the settings of a connector's service; it sends nothing.
 func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
 	log *slog.Logger) (*Service, error) {
 	if log == nil {
@@ -65,22 +64,21 @@ func (s *Service) roles() config.Roles {
 	return s.connector.Roles(s.component)
 }
 
-// NoRetries has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
-// Connector that is away is not waited for. It is called before the first of them.
+// NoRetries makes the client send every request once and not wait for a Cloud Connector, whatever the settings say.
+// Call it before the first request.
 func (s *Service) NoRetries() { s.noRetries = true }
 
-// UseLimits has the client meet others of the same origin at a place, whose limits they share. It is called before the first
-// use. Default, and nil: one for the whole process.
+// UseLimits makes the client share limits with others of the same origin in a registry. Call it before the first
+// use. Nil means one for the process.
 func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
 
-// HasDestination tells whether the connector names a destination of BTP.
+// HasDestination reports whether the connector names a BTP destination.
 func (s *Service) HasDestination() bool { return s.destination != nil }
 
 // Version counts changes of the settings, see [Service.WaitForConfigChange].
 func (s *Service) Version() int64 { return s.version.Load() }
 
-// Check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not
-// known then.
+// Check validates the settings without sending anything; values of a BTP destination are not checked.
 func (s *Service) Check(ctx context.Context) error {
 	roles := s.roles()
 	if s.destination != nil {
@@ -94,7 +92,7 @@ func (s *Service) Check(ctx context.Context) error {
 	return err
 }
 
-// Open makes the client. It sends nothing but questions to the destination service.
+// Open returns a client. Only the destination service is asked.
 func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	c, err := s.Destination(ctx)
 	if err != nil {
@@ -103,8 +101,8 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	return transport.New(c)
 }
 
-// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
-// for. Changes to it change nothing.
+// Destination returns the client's configuration, without following changes. It asks the destination service if the
+// connector names a BTP destination.
 func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	if s.destination != nil {
 		if _, err := s.destination.find(ctx); err != nil {
@@ -122,7 +120,7 @@ func (s *Service) environment(ctx context.Context) transport.Environment {
 		Destinations: s.origins}
 }
 
-// config is what the settings come to now; s.mu is held.
+// config expects s.mu to be held.
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
 	roles, environment := s.roles(), s.environment(ctx)
 	var c transport.Config
@@ -139,8 +137,7 @@ func (s *Service) config(ctx context.Context) (transport.Config, error) {
 	return c, err
 }
 
-// UpdateInPlace has the client go on with other settings of the connector. It sends nothing where there is no destination of
-// BTP.
+// UpdateInPlace applies other settings of the connector in the background.
 func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	s.mu.Lock()
 	s.pending = c
@@ -154,7 +151,7 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	}()
 }
 
-// refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
+// refresh is called before each request; after a refusal it reads files and destination in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
 	if s.destination != nil {
@@ -187,7 +184,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	return &c, nil
 }
 
-// reload reads secrets again; it reports whether any is another one. s.mu is held.
+// reload resolves secrets again and reports whether any has changed. s.mu is held.
 func (s *Service) reload() bool {
 	if s.pending != nil {
 		s.connector, s.pending = s.pending, nil
@@ -219,11 +216,11 @@ func affectsService(d *config.Declarations, key string) bool {
 		strings.HasPrefix(name, role.Retry))
 }
 
-// pathRoles are settings whose value is the path of a file.
+// pathRoles are settings whose value is a path.
 var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
 	role.ProxyServiceKey, role.ProxyTokenCertificate, role.ProxyTokenKey}
 
-// Paths are the files that a connector names without a reference for its service.
+// Paths returns the files that a connector's service settings name without a reference.
 func Paths(component wit.Component, c *config.Connector) []string {
 	return pathsOf(c.Roles(component))
 }
@@ -238,7 +235,7 @@ func pathsOf(roles config.Roles) []string {
 	return paths
 }
 
-// Watch follows the files that the settings lead to, for a client. close ends it.
+// Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
 	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.destination == nil {

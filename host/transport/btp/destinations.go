@@ -22,13 +22,12 @@ type Destinations struct {
 }
 
 const (
-	// destinationLifetime is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts
-	// soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
+	// destinationLifetime is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit
+	// counts soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
 	destinationLifetime = 4 * time.Minute
 	// maxOutage is how long a destination is used on while the service does not answer.
 	maxOutage = time.Hour
-	// restAfterFailure is how long nobody asks a service that has not answered with all patience, or has refused the
-	// binding once.
+	// restAfterFailure is the pause after a service did not answer despite retries, or refused the binding once.
 	restAfterFailure = 10 * time.Second
 )
 
@@ -68,8 +67,8 @@ func (d *Destinations) cached(name string) *cachedValue[Destination] {
 	k := d.known[name]
 	if k == nil {
 		k = &cachedValue[Destination]{
-			clock: d.service.options.Clock,
-			retryInterval:  restAfterFailure,
+			clock:         d.service.options.Clock,
+			retryInterval: restAfterFailure,
 			request: func(ctx context.Context, patient bool) (grant[Destination], error) {
 				return d.ask(ctx, name, patient)
 			},
@@ -98,7 +97,8 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 	if err != nil {
 		return grant[Destination]{}, err
 	}
-	g := grant[Destination]{value: t, renew: now.Add(destinationLifetime), expires: now.Add(destinationLifetime + maxOutage)}
+	g := grant[Destination]{value: t, renew: now.Add(destinationLifetime),
+		expires: now.Add(destinationLifetime + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
 		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
 			g.renew = due
@@ -112,7 +112,8 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 	return g, nil
 }
 
-// keepOnError keeps a destination while the service does not answer. One that is gone, or that the service refuses, is gone.
+// keepOnError keeps a destination while the service does not answer. One that is gone, or that the service refuses, is
+// gone.
 func (d *Destinations) keepOnError(name string, err error, left time.Duration) bool {
 	failure, _ := errors.AsType[*Failure](err)
 	stays := failure != nil && failure.Temporary()

@@ -348,7 +348,8 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
 	s.tokens.life = `,"expires_in":43200`
 	put := func(token, lifetime string) {
-		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`, bearer(token, lifetime))
+		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`,
+			bearer(token, lifetime))
 	}
 	want := func(target btp.Destination, value string) {
 		t.Helper()

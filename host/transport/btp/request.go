@@ -38,8 +38,8 @@ type requester struct {
 
 // granted is an answer. life is 0 if the service did not say how long the token lives.
 type granted struct {
-	token string
-	lifetime  time.Duration
+	token    string
+	lifetime time.Duration
 }
 
 func newRequester(c Credentials, o TokenOptions) (*requester, error) {
@@ -73,8 +73,8 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	return r, nil
 }
 
-// encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it:
-// without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
+// encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749
+// wants it: without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
 type encodedRoundTripper struct{ next http.RoundTripper }
 
 func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -83,8 +83,8 @@ func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) 
 	return s.next.RoundTrip(r)
 }
 
-// untracedContext keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle of a
-// request would take the token service's news for news of that request, and count it as sent.
+// untracedContext keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle
+// of a request would take the token service's news for news of that request, and count it as sent.
 type untracedContext struct{ context.Context }
 
 func (u untracedContext) Value(key any) any {
@@ -95,8 +95,8 @@ func (u untracedContext) Value(key any) any {
 	return v
 }
 
-// wholeBodyRoundTripper makes requests that the caller's httptrace does not see, and reads each answer to its end: one that breaks off
-// is an error of the connection, not of its text.
+// wholeBodyRoundTripper makes requests that the caller's httptrace does not see, and reads each answer to its end: one
+// that breaks off is an error of the connection, not of its text.
 type wholeBodyRoundTripper struct{ next http.RoundTripper }
 
 // maxAnswer is in bytes.
@@ -266,8 +266,8 @@ func seconds(v any) time.Duration {
 // maxLifetime bounds what a service can say of a token: a wrong unit must not keep one for centuries.
 const maxLifetime = 30 * 24 * time.Hour
 
-// lifetimeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so
-// it is second choice. 0: not a JWT, or it does not say.
+// lifetimeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right,
+// so it is second choice. 0: not a JWT, or it does not say.
 func lifetimeOf(token string, now time.Time) time.Duration {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -27,43 +27,41 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/pause"
 )
 
-// Limits bound what a destination is asked (P16). Of several clients of one origin the strictest limits count, and the
-// windows of all.
+// Limits bound the requests to an origin (P16). Of several clients the strictest limits apply, and all windows.
 type Limits struct {
-	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default:
-	// that of [role.MaxConcurrent].
+	// Concurrent is the number of requests in flight, from the first byte sent to the last byte read. Zero means
+	// [role.MaxConcurrent].
 	Concurrent int
-	// Connections is how many connections there are at a time, idle ones included, and how many sessions; requests
-	// within an open answer get one more. Default: as many as Concurrent allows.
+	// Connections is the number of connections, idle ones included, and of sessions; requests on behalf of an open
+	// answer get one more. Zero means as many as Concurrent allows.
 	Connections int
-	// PerSecond is how many requests begin in a second, evenly spread. 0: no limit.
+	// PerSecond is the number of requests that start per second, evenly spread. Zero means no limit.
 	PerSecond float64
-	// Windows are times in which nothing is sent; answers that are being read then go on.
+	// Windows are times in which no request starts; answers in progress continue.
 	Windows []Window
 }
 
-// Limiter bounds the use of an origin by all its clients: requests at a time and in a second, connections, and times
-// without requests.
+// Limiter enforces the limits of one origin for all its clients.
 type Limiter struct {
 	origin string
 
-	mu      guard.Mutex
-	clients map[*Client]struct{}
-	division   Division // of one worker if this one is alone
-	// strictest are the limits of all clients, limits this worker's part of them; only restrict changes them.
+	mu       guard.Mutex
+	clients  map[*Client]struct{}
+	division Division // of one worker if this one is alone
+	// strictest are the limits of all clients, limits this worker's share of them; only restrict sets them.
 	strictest, limits Limits
 	sessions          int   // that a user may have, 0: any number
 	granted           int64 // requests that were let through
 
 	requests, connections semaphore
 
-	// The next request to begin holds pacing while it waits for rate. changed is closed when the rate changes.
+	// pacing is held by the next request that waits for rate. changed is closed when the rate changes.
 	pacing  guard.CtxMutex
 	rate    *rate.Limiter
 	changed chan struct{}
 }
 
-// semaphore counts what there may be so many of at a time. Its limit may change while it is used.
+// semaphore is a counter whose limit may change while it is used.
 type semaphore struct {
 	inUse   int
 	waiting []*waiter // for one more
@@ -79,43 +77,42 @@ func (s *semaphore) grant(limit int, next func([]*waiter) int) {
 	}
 }
 
-// New bounds nothing before a client joins.
+// New returns a limiter without limits, until a client joins.
 func New(origin string) *Limiter {
 	return &Limiter{origin: origin, clients: map[*Client]struct{}{}, division: Division{Workers: 1},
 		pacing: guard.NewCtxMutex(), rate: rate.NewLimiter(rate.Inf, 1), changed: make(chan struct{})}
 }
 
-// Client is a client's part of an origin's use, from [Limiter.Join] to [Client.Leave].
+// Client is one client of an origin, from [Limiter.Join] to [Client.Leave].
 type Client struct {
 	limiter *Limiter
-	// log gets why requests wait; endIdle ends connections that nobody uses; trim has sessions ended that nobody uses
-	// where there are more than so many, without waiting for that.
+	// log receives why requests wait; endIdle closes idle connections; trim ends unused sessions in excess of a
+	// number, without waiting.
 	log     *slog.Logger
 	endIdle func()
 	trim    func(sessions int)
 
-	// Under the limiter's lock: own are the client's limits; served says when a request of it was last let through:
-	// the one that has waited longest in this sense is next.
-	limits       Limits
+	// Guarded by the limiter's lock. lastGranted orders clients: the one that was served longest ago is next.
+	limits         Limits
 	lastGranted    int64
-	waits     map[*waiter]struct{}
-	loggedWindow time.Time // the window that was logged
-	longWaitLogged    time.Time // when a long wait was logged last
+	waits          map[*waiter]struct{}
+	loggedWindow   time.Time // the window that was logged
+	longWaitLogged time.Time // when a long wait was logged last
 }
 
-// waiter is a request or connection that has to wait.
+// waiter is a waiting request or connection.
 type waiter struct {
-	client   *Client
-	ready chan struct{}
-	reason   string
-	since time.Time // zero: Waiting names it at once
+	client     *Client
+	ready      chan struct{}
+	reason     string
+	since      time.Time // zero: Waiting names it at once
 	recordedAt time.Time // when it began to wait
-	byService bool      // by the service, with Retry-After
+	byService  bool      // by the service, with Retry-After
 }
 
-// Join adds a client with its limits, of which Concurrent is set. Its connections count from now on, as far as they are
-// made by [Client.Dial]. endIdle is called for others that wait for a connection; trim, under the limiter's lock, when
-// the worker's part is another one.
+// Join adds a client with its limits, of which Concurrent is set. Its connections count if [Client.Dial] makes
+// them. endIdle is called when others wait for a connection; trim, under the limiter's lock, when the worker's
+// share changes.
 func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(sessions int)) *Client {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,7 +122,7 @@ func (l *Limiter) Join(own Limits, log *slog.Logger, endIdle func(), trim func(s
 	return c
 }
 
-// Leave takes the client away; last: it was the only one.
+// Leave removes the client and reports whether it was the last one.
 func (c *Client) Leave() (last bool) {
 	l := c.limiter
 	l.mu.Lock()
@@ -136,15 +133,14 @@ func (c *Client) Leave() (last bool) {
 	return len(l.clients) == 0
 }
 
-// MaxSessions is how many sessions of a user there may be: as many as connections; 0: as many as requests need.
+// MaxSessions returns the limit of sessions per user. Zero means as many as requests need.
 func (c *Client) MaxSessions() int {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
 	return c.limiter.sessions
 }
 
-// restrict works out the limits of all clients and of the group; l.mu is held. Requests of clients that have left keep
-// the last ones.
+// restrict recomputes the limits; l.mu is held. Without clients the last limits stay for requests in flight.
 func (l *Limiter) restrict() {
 	if len(l.clients) == 0 {
 		return
@@ -168,9 +164,8 @@ func (l *Limiter) restrict() {
 	}
 }
 
-// perWorker returns the limits of one of several workers that share an origin, rounded down, so that all of them together
-// keep to l. Each may have one request under way, with a connection, at least; so may a worker without tasks of the
-// origin (zero workers), which only plans and validates.
+// perWorker returns the share of one of several workers, rounded down, and at least one request with a connection.
+// Zero workers means a worker without tasks of the origin, which only plans and validates.
 func (l Limits) perWorker(workers int) Limits {
 	most := max(l.Concurrent, 1)
 	if workers <= 0 {
@@ -183,17 +178,16 @@ func (l Limits) perWorker(workers int) Limits {
 	return l
 }
 
-// Division says how the workers of a group divide the limits of an origin.
+// Division describes how the workers of a group divide the limits of an origin.
 type Division struct {
-	// Workers is how many have tasks of the origin: 1 if this worker is alone, 0 if it has none of its tasks.
+	// Workers is the number that have tasks of the origin: 1 for a single worker, 0 if this one has no tasks of it.
 	Workers int `json:"w"`
-	// Requests at a time and PerSecond are the strictest limits of all connectors of the group, which count in addition
-	// to those of this worker's clients. Zero means no limit.
+	// Requests and PerSecond are the strictest limits of all connectors of the group. Zero means no limit.
 	Requests  int     `json:"r,omitempty"`
 	PerSecond float64 `json:"p,omitempty"`
 }
 
-// Divide bounds, from now on, what all clients ask to one worker's part of the limits. What is under way goes on.
+// Divide sets this worker's share. Requests in flight continue.
 func (l *Limiter) Divide(group Division) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,13 +209,11 @@ func (l *Limiter) Divide(group Division) {
 	}
 }
 
-// requestWait is why a request waits; l.mu is held.
 func (l *Limiter) requestWait() string {
 	return fmt.Sprintf("requests to %s wait for others: %d at a time%s", l.origin, l.limits.Concurrent,
 		quotaNote(l.limits.Concurrent < l.strictest.Concurrent))
 }
 
-// quotaNote says in texts that a limit is the worker's part, if it is.
 func quotaNote(is bool) string {
 	if is {
 		return ", this worker's part in the cluster"
@@ -229,7 +221,7 @@ func quotaNote(is bool) string {
 	return ""
 }
 
-// Least returns the lesser of two limits. Zero means no limit.
+// Least returns the stricter of two limits. Zero means no limit.
 func Least[N int | float64](a, b N) N {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -237,7 +229,7 @@ func Least[N int | float64](a, b N) N {
 	return a
 }
 
-// Acquire waits until one more request may be under way; [Client.Release] ends it.
+// Acquire waits until one more request may be in flight; [Client.Release] ends it.
 func (c *Client) Acquire(ctx context.Context) error {
 	if err := c.waitForWindow(ctx); err != nil {
 		return err
@@ -251,10 +243,10 @@ func (c *Client) Acquire(ctx context.Context) error {
 	return c.wait(ctx, w, &l.requests)
 }
 
-// ErrNoRoom is the error of a request that would have to wait for others, and was not to.
+// ErrNoRoom is the error of [Client.TryAcquire] if the request would have to wait.
 var ErrNoRoom = errors.New("the limits of the origin leave no room for one more request at present")
 
-// TryAcquire takes room for one more request if that can be had without waiting, else it is [ErrNoRoom].
+// TryAcquire is [Client.Acquire] without waiting: it returns [ErrNoRoom] instead.
 func (c *Client) TryAcquire(ctx context.Context) error {
 	if !c.Window().IsZero() {
 		return ErrNoRoom
@@ -272,7 +264,7 @@ func (c *Client) TryAcquire(ctx context.Context) error {
 	return nil
 }
 
-// wait waits for what a waiter stands in the line for. What comes too late is given back.
+// wait releases what is granted after ctx ended.
 func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 	select {
 	case <-w.ready:
@@ -298,10 +290,9 @@ func (c *Client) wait(ctx context.Context, w *waiter, from *semaphore) error {
 	return context.Cause(ctx)
 }
 
-// logEvery is how often a client's log says at most that its requests wait for others.
+// logEvery is the minimum interval between a client's messages about long waits.
 const logEvery = 5 * time.Minute
 
-// logLong warns of a request that has waited for long.
 func (c *Client) logLong(w *waiter) {
 	now := time.Now()
 	if now.Sub(w.since) <= longWait {
@@ -318,8 +309,8 @@ func (c *Client) logLong(w *waiter) {
 	}
 }
 
-// grant lets as many requests and connections through as there may be: requests of the client first that was let
-// through longest ago, connections in the order in which they were asked for; l.mu is held.
+// grant admits waiters: requests of the client that was served longest ago first, connections in order; l.mu is
+// held.
 func (l *Limiter) grant() {
 	l.requests.grant(l.limits.Concurrent, func(waiting []*waiter) (next int) {
 		for i, w := range waiting {
@@ -334,7 +325,7 @@ func (l *Limiter) grant() {
 	l.connections.grant(l.limits.Connections, func([]*waiter) int { return 0 })
 }
 
-// Release says that a request is no longer under way.
+// Release ends a request.
 func (c *Client) Release() { c.limiter.release(&c.limiter.requests) }
 
 func (l *Limiter) release(to *semaphore) {
@@ -344,7 +335,7 @@ func (l *Limiter) release(to *semaphore) {
 	l.grant()
 }
 
-// setRate changes how many requests may begin in a second (zero means any number); l.mu is held.
+// setRate expects l.mu to be held. Zero means no limit.
 func (l *Limiter) setRate(perSecond float64) {
 	limit := rate.Limit(perSecond)
 	if perSecond == 0 {
@@ -357,7 +348,7 @@ func (l *Limiter) setRate(perSecond float64) {
 	}
 }
 
-// WaitToSend waits until a request may begin: by the rate, and outside of windows.
+// WaitToSend waits for the rate and for the end of maintenance windows.
 func (c *Client) WaitToSend(ctx context.Context) error {
 	for {
 		if err := c.waitForWindow(ctx); err != nil {
@@ -369,7 +360,6 @@ func (c *Client) WaitToSend(ctx context.Context) error {
 	}
 }
 
-// pace waits until a request may begin by the rate.
 func (c *Client) pace(ctx context.Context) error {
 	l := c.limiter
 	if l.rate.Limit() == rate.Inf {
@@ -405,13 +395,12 @@ func (c *Client) pace(ctx context.Context) error {
 	}
 }
 
-// rateWait is why a request waits for the rate; l.mu is held.
 func (l *Limiter) rateWait() string {
 	return fmt.Sprintf("no more than %v requests a second go to %s%s", l.limits.PerSecond, l.origin,
 		quotaNote(l.limits.PerSecond != l.strictest.PerSecond))
 }
 
-// Window is when the window ends that is open now; zero if none is.
+// Window returns when the open maintenance window ends. Zero means none is open.
 func (c *Client) Window() time.Time {
 	l := c.limiter
 	l.mu.Lock()
@@ -419,7 +408,7 @@ func (c *Client) Window() time.Time {
 	return openUntil(l.limits.Windows, time.Now())
 }
 
-// waitForWindow waits while a maintenance window is open, and says so once for each client.
+// waitForWindow waits for the end of a maintenance window and logs it once per client.
 func (c *Client) waitForWindow(ctx context.Context) error {
 	for {
 		until := c.Window()
@@ -441,7 +430,7 @@ func (c *Client) waitForWindow(ctx context.Context) error {
 	}
 }
 
-// waitFor waits for a time; timely is false where sooner was closed before. The reason is noted meanwhile.
+// waitFor waits for d; timely is false if sooner was closed first.
 func (c *Client) waitFor(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
 	err error) {
 	defer c.recordWait(&waiter{client: c, reason: why})()
@@ -458,7 +447,7 @@ func (c *Client) waitFor(ctx context.Context, d time.Duration, why string, soone
 	}
 }
 
-// recordWait notes that a request of the client waits, until end is called.
+// recordWait registers a waiting request until end is called.
 func (c *Client) recordWait(w *waiter) (end func()) {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
@@ -471,36 +460,38 @@ func (c *Client) recordWait(w *waiter) (end func()) {
 	}
 }
 
-// RecordLogonWait notes that a request of the client waits for the logon of another one, until end is called.
+// RecordLogonWait registers a request that waits for another one's logon, until end is called.
 func (c *Client) RecordLogonWait() (end func()) {
-	return c.recordWait(&waiter{client: c, reason: "logons to " + c.limiter.origin + " go one after another", since: time.Now()})
+	return c.recordWait(&waiter{client: c, reason: "logons to " + c.limiter.origin + " go one after another",
+		since: time.Now()})
 }
 
-// RecordRetryAfter notes that a request of the client waits because the service has asked for that, until end is called.
+// RecordRetryAfter registers a request that waits because of Retry-After, until end is called.
 func (c *Client) RecordRetryAfter() (end func()) {
-	return c.recordWait(&waiter{client: c, reason: c.limiter.origin + " has asked to wait (Retry-After)", byService: true})
+	return c.recordWait(&waiter{client: c, reason: c.limiter.origin + " has asked to wait (Retry-After)",
+		byService: true})
 }
 
-// longWait is how long a request waits for others before anybody hears of it: some always wait a little.
+// longWait is how long a request waits before that is reported.
 const longWait = 5 * time.Second
 
-// Wait is why requests of a client wait at present.
+// Wait describes why requests of a client wait.
 type Wait struct {
-	// Reasons are sorted, none where no request has waited for long; Since is when the first of them began to wait.
+	// Reasons are sorted and empty if no request has waited for long; Since is the start of the longest wait.
 	Reasons []string
 	Since   time.Time
-	// Asked: the service has asked for it.
+	// Asked reports that the service requested the pause.
 	Asked bool
 }
 
-// Waits says why requests of the client wait.
+// Waits returns why requests of the client wait.
 func (c *Client) Waits() Wait {
 	c.limiter.mu.Lock()
 	defer c.limiter.mu.Unlock()
 	return c.waitsNow()
 }
 
-// waitsNow is Waits under the limiter's lock.
+// waitsNow is Waits with the limiter's lock held.
 func (c *Client) waitsNow() (now Wait) {
 	for w := range c.waits {
 		if time.Since(w.since) <= longWait {
@@ -516,28 +507,27 @@ func (c *Client) waitsNow() (now Wait) {
 	return now
 }
 
-// Waiting says why requests of the client wait at present; "" if none has waited for long.
+// Waiting returns the reasons of [Client.Waits] as text; "" if none.
 func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
 
-// Usage is what all clients of an origin use of it, against the limits that hold at the moment: the strictest of its
-// connectors', or the worker's part of them in a group.
+// Usage compares the use of an origin by all clients with the present limits, in a group this worker's share of
+// them.
 type Usage struct {
 	Origin   string `json:"origin"`
 	Requests Count  `json:"requests"`
 	// Connections are open ones, idle ones included.
 	Connections Count `json:"connections"`
-	// Sessions are those of the user that has most; who keeps them counts what is taken.
+	// Sessions are those of the user with most of them; the caller sets Used.
 	Sessions Count `json:"sessions"`
 	// PerSecond is how many requests may begin in a second; 0: there is no limit.
-	PerSecond float64 `json:"requests_per_second,omitempty"`
-	// Waiting says why requests wait that have waited for long.
-	Waiting []string `json:"waiting,omitempty"`
-	// Windows are the maintenance windows, Until is when the one ends that is open; zero: none is.
+	PerSecond float64  `json:"requests_per_second,omitempty"`
+	Waiting   []string `json:"waiting,omitempty"`
+	// Windows are the maintenance windows, Until is the end of the open one, zero if none is.
 	Windows []string  `json:"maintenance_windows,omitempty"`
 	Until   time.Time `json:"maintenance_until,omitzero"`
 }
 
-// Count is how many there are at a time, of so many, and how many more wait. A limit of 0 is none.
+// Count is a number in use, its limit (zero means none) and the number of waiters.
 type Count struct {
 	Used    int `json:"used"`
 	Limit   int `json:"limit"`
@@ -555,7 +545,7 @@ func (n Count) String() string {
 	return text
 }
 
-// Usage is that of the client's origin.
+// Usage returns the usage of the client's origin.
 func (c *Client) Usage() Usage {
 	until, l := c.Window(), c.limiter
 	l.mu.Lock()
@@ -577,8 +567,8 @@ func (c *Client) Usage() Usage {
 	return u
 }
 
-// Dial makes a connection when there may be one more. Idle ones of other clients are ended for it. within: it is for
-// the sake of an answer that has a connection, until this one has done its work; it does not wait then.
+// Dial waits for a free connection slot, for which idle connections of other clients are closed, and dials. within
+// marks a request on behalf of an open answer: it does not wait.
 func (c *Client) Dial(ctx context.Context, within bool, dial func(context.Context) (net.Conn, error)) (net.Conn,
 	error) {
 	if err := c.acquireConn(ctx, within); err != nil {
@@ -592,7 +582,6 @@ func (c *Client) Dial(ctx context.Context, within bool, dial func(context.Contex
 	return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.limiter.release(&c.limiter.connections) })}, nil
 }
 
-// acquireConn waits until there may be one more connection; it counts then.
 func (c *Client) acquireConn(ctx context.Context, within bool) error {
 	l := c.limiter
 	l.mu.Lock()
@@ -616,7 +605,7 @@ func (c *Client) acquireConn(ctx context.Context, within bool) error {
 	return c.wait(ctx, w, &l.connections)
 }
 
-// countedConn is a connection that counts.
+// countedConn releases its slot on Close.
 type countedConn struct {
 	net.Conn
 	closed func()

@@ -16,29 +16,29 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Store holds the gates of a process, and which secrets were refused. One is shared by all clients of a process; its
-// file, if it has one, outlives it. Safe for use by several goroutines.
+// Store holds the gates of a process and the refused secrets. All clients share one; its file, if any, outlives the
+// process. Safe for concurrent use.
 type Store struct {
 	lockFolder string // the folder of lock files, "" for none
-	log   atomic.Pointer[slog.Logger]
-	group Group // nil for a worker that is alone
+	log        atomic.Pointer[slog.Logger]
+	group      Group // nil for a worker that is alone
 
 	mu      guard.Mutex
 	files   []*file  // the own one first
 	former  []string // folders of [formerFolder]
-	gates  map[[sha256.Size]byte]*Gate
+	gates   map[[sha256.Size]byte]*Gate
 	locks   map[string]guard.CtxMutex // by [Identity.place]
-	resumed time.Time             // when an operator had resumed in the group, as of the last look
+	resumed time.Time                 // when an operator had resumed in the group, as of the last look
 }
 
-// New returns a store that ends with the process.
+// New returns a store in memory.
 func New() *Store {
 	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
 }
 
-// Open returns a store that keeps refusals in a file in the first folder, which is made if it is missing, and reads
-// those in files of the other folders: a worker and commands beside it know of each other. While processes with the
-// same folder locks log on to an origin for the first time, the others wait.
+// Open returns a store that saves refusals in a file in folder own, which is created if needed, and reads those of
+// the other folders, so that a worker and commands share them. Processes with the same folder locks log on to an
+// origin for the first time one after another.
 func Open(locks, own string, others ...string) (*Store, error) {
 	f, err := openFile(own)
 	if err != nil {
@@ -59,42 +59,40 @@ func Open(locks, own string, others ...string) (*Store, error) {
 	return l, nil
 }
 
-// Writable returns an error if refusals can't be added to the own file because it is another user's: they end with the
-// process then.
+// Writable returns an error if the own file belongs to another user: refusals are lost at exit then.
 func (l *Store) Writable() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.files[0].owner
 }
 
-// Group is what the workers of a group find out about secrets together (P10). Methods may be called by several
-// goroutines; all but Enter and Resume return at once.
+// Group shares refusals among the workers of a group (P10). Safe for concurrent use; all methods but Acquire and
+// Resume return at once.
 type Group interface {
-	// Lookup returns since when the group knows a secret as refused (zero: it does not), and when an operator resumed
-	// last.
+	// Lookup returns when the group learned of the secret's refusal (zero means not refused), and when an operator
+	// resumed last.
 	Lookup(Secret) (refused, resumed time.Time)
-	// Acquire waits until this worker has the turn to log on with a secret, which [Group.Report] ends. turn is "" if none
-	// is needed; then refused is since when the group knows the secret as refused, zero: it is not. The error is the
-	// cause of the context.
+	// Acquire waits for the exclusive turn to log on with a secret, which [Group.Report] ends. turn is "" if none
+	// is needed; refused is set then if the secret was refused. The error is the context's cause.
 	Acquire(context.Context, Secret) (turn string, refused time.Time, err error)
-	// Report says what has come of a secret. A refusal counts with and without a turn.
+	// Report stores a secret's outcome. A refusal counts even without a turn.
 	Report(s Secret, turn string, o Outcome)
-	// Resume has all workers forget all refusals, and returns how many the group knew.
+	// Resume clears the refusals of all workers and returns their number.
 	Resume(context.Context) (int, error)
 }
 
-// Outcome is what has come of a secret.
+// Outcome is what an answer proves about a secret.
 type Outcome string
 
 // The outcomes.
 const (
-	// Inconclusive: nobody has looked at it.
-	Inconclusive  Outcome = "nothing"
-	Accepted Outcome = "accepted"
-	Rejected Outcome = "refused"
+	// Inconclusive means that the secret was not checked.
+	Inconclusive Outcome = "nothing"
+	Accepted     Outcome = "accepted"
+	Rejected     Outcome = "refused"
 )
 
-// JoinGroup has the store send secrets in turn with other workers of a group. It comes before the first [Store.Gate].
+// JoinGroup shares refusals and turns with the workers of a group. It must precede the first [Store.Gate].
 func (l *Store) JoinGroup(with Group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,14 +102,14 @@ func (l *Store) JoinGroup(with Group) {
 	l.group = with
 }
 
-// LogTo sets the logger of what cannot be written to the file: that of the first client that logs at all.
+// LogTo sets the logger for errors of the file, unless it is set or discards errors.
 func (l *Store) LogTo(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
 		l.log.CompareAndSwap(nil, log)
 	}
 }
 
-// Gate returns the logon of an identity; nil if it has neither user nor secret.
+// Gate returns the gate of an identity; nil without user and secret.
 func (l *Store) Gate(id Identity) *Gate {
 	if !id.Needed() {
 		return nil
@@ -134,8 +132,8 @@ func (l *Store) Gate(id Identity) *Gate {
 	return g
 }
 
-// Status reports whether the origin has accepted the secret in this process, and not refused it since; and whether it
-// counts as refused, so that clients do not send it.
+// Status reports whether the origin accepted the secret in this process and has not refused it since; and whether
+// it counts as refused, so that it is not sent.
 func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
 	g, s := l.gates[id.key()], id.hidden()
@@ -150,9 +148,9 @@ func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 	return accepted, !at.IsZero() || err != nil
 }
 
-// refused returns since when a secret is refused, as far as this process, its files and the group know; zero: it is
-// not. The error is that of the own file, if it can't be read. An operator's resume in the group removes what this
-// worker kept before it began; later everything that is there when it hears of the resume, since clocks differ.
+// refused returns since when a secret is refused, by this process, its files and the group; zero if it is not. The
+// error is that of the own file. The first resume known from the group clears what this worker stored before it;
+// later ones clear everything, since clocks differ.
 func (l *Store) refused(s Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
 	if l.group != nil {
@@ -184,7 +182,6 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 	return inGroup, nil
 }
 
-// refuse notes that a service refused the secret.
 func (l *Store) refuse(s Secret) {
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
@@ -195,8 +192,7 @@ func (l *Store) refuse(s Secret) {
 	}
 }
 
-// save adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
-// the secret again.
+// save expects l.mu to be held. It logs failures, since after a restart the secret would be sent again.
 func (l *Store) save(s Secret, at time.Time) {
 	if known, _ := l.files[0].find(s); !known.IsZero() {
 		return
@@ -208,7 +204,7 @@ func (l *Store) save(s Secret, at time.Time) {
 	}
 }
 
-// forget removes refusals that are not after a time, all if it is zero, as far as they are known here; l.mu is held.
+// forget removes refusals up to a time, all if it is zero; l.mu is held.
 func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	if until.IsZero() {
 		for _, folder := range l.former {
@@ -223,8 +219,8 @@ func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	return forgotten, err
 }
 
-// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
-// returns how many there were. In a group all workers forget them; without a leader that waits for the context's end.
+// Resume clears all refusals, for operators who have unlocked a user, and returns their number. In a group it
+// applies to all workers and waits for a leader until ctx ends.
 func (l *Store) Resume(ctx context.Context) (int, error) {
 	known, err := 0, error(nil)
 	if l.group != nil {
@@ -236,8 +232,7 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	return max(known, forgotten), errors.Join(err, here)
 }
 
-// acquire waits until no other process of the machine, and no other worker of the group, logs on with a secret of the
-// user. end says what has come of it.
+// acquire waits until no other process or worker logs on with a secret of the user. end reports the outcome.
 func (l *Store) acquire(ctx context.Context, s Secret) (end func(Outcome), err error) {
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
@@ -268,8 +263,7 @@ func (l *Store) acquire(ctx context.Context, s Secret) (end func(Outcome), err e
 	return end, nil
 }
 
-// acquireInGroup has the group give the turn, see [Group.Acquire], and notes a secret that it knows as refused, unless an operator
-// has resumed in the meantime: then it asks again.
+// acquireInGroup saves a refusal known to the group, unless an operator resumed in the meantime.
 func (l *Store) acquireInGroup(ctx context.Context, s Secret) (turn string, err error) {
 	s.Hash() // before others wait for the lock
 	for {
@@ -291,17 +285,15 @@ func (l *Store) acquireInGroup(ctx context.Context, s Secret) (turn string, err 
 	}
 }
 
-// Lockout is a secret that is not sent, and why.
+// Lockout is a secret that is not sent.
 type Lockout struct {
 	Origin, Client, User string
-	// Since is when it was refused.
-	Since time.Time
-	// Text says all of it, and what is to be done.
+	Since                time.Time
+	// Text describes the refusal and what to do.
 	Text string
 }
 
-// List returns the lockouts of those who log on in this process. others counts refusals of other processes, which say
-// nothing of whom they concern.
+// List returns the lockouts of this process's identities. others counts stored refusals of unknown identities.
 func (l *Store) List() (list []Lockout, others int) {
 	l.mu.Lock()
 	known := make([]*Gate, 0, len(l.gates))

@@ -53,7 +53,7 @@ type Event struct {
 	Step     Step
 	Target   string
 	Location string
-	Elapsed     time.Duration
+	Elapsed  time.Duration
 	Err      error
 }
 

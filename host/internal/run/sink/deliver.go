@@ -227,7 +227,8 @@ func (w *activeBatch) announce(j *delivery) int {
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoResponseError,
+func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response,
+	noAnswer *transport.NoResponseError,
 	err error) ([]delivery, error) {
 	if j.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
 		return nil, w.rowsError(j.rows, "settle", err)

@@ -187,7 +187,8 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 }
 
 // shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
-func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool, error) {
+func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
+	error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Error == nil {
 		return w.countRepeat(row, r)

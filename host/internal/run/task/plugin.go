@@ -80,7 +80,8 @@ const (
 // Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	o := p.New(code)
-	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
 		err = Do(ctx, code, func(call C) error {
 			need, err = p.CallOpen(ctx, call, o, state, answers)
 			return err

@@ -15,24 +15,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Do makes the exchange and returns the final answer, whatever its status: after tokens, redirects on the same origin,
-// and retries. Errors: *NoAnswer where a request that is not repeatable may have been acted on; the context's
-// cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
-// where it is redirected to another origin; config for certificates; data for requests that must not be sent).
-//
-// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about
-// (nothing was written to it), no Cloud Connector was there (see withoutConnector), the token was refused (403 with
-// X-CSRF-Token: Required, which SAP Gateway checks before the request) or the secret (401: "has not been applied", RFC
-// 9110, 15.5.2), the session had ended (see ended), or too many requests came (429, see [wit.Refuses]) and the request
-// is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body, which the
-// caller reads.
+// Do sends a request and returns the final answer of any status, after CSRF tokens, redirects and retries. Errors:
+// *NoResponseError if a request that is not repeatable may have been processed; the context's cause; else
+// *wit.Error: transient after the last retry; unauthorized if the secret was refused before or the redirect leads
+// to another origin; config for certificates; data for invalid requests. Requests that are not repeatable are sent
+// again only if the service cannot have processed them: nothing was written to a connection, there was no Cloud
+// Connector (isConnectorMissing), the CSRF token was refused (SAP Gateway checks it before the request), the secret
+// was refused (401: "has not been applied", RFC 9110, 15.5.2), the session had ended (isSessionEnd), or a request
+// other than GET got 429 (see [wit.Refuses]). Retry.Codes does not apply to them: the caller reads their answers.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// A mistake of ours is the request's: what must not be sent twice may be on its way.
-	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
-		if a, err = nil, p; !r.Repeatable {
-			err = &NoResponseError{Method: r.Method, Target: r.Target, Cause: p}
-		}
-	})
+	defer guard.Recover(c.target.Load().config.Logger, "a "+r.Method+" request to the service", nil,
+		func(p *guard.Panic) {
+			if a, err = nil, p; !r.Repeatable {
+				err = &NoResponseError{Method: r.Method, Target: r.Target, Cause: p}
+			}
+		})
 	d, err := c.current(ctx, false)
 	if err != nil {
 		return nil, err
@@ -44,31 +42,30 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	return (&retryLoop{client: c, e: e, service: d}).run(ctx)
 }
 
-// retryLoop is an exchange that is made until its answer is final. What a try came to is shown to one rule after
-// another; the first that has to say something decides. Each rule counts for itself how often it has the exchange made
-// once more.
+// retryLoop repeats an exchange until its answer is final. After each attempt the rules are applied in order; the
+// first applicable one decides. Each rule counts its own repetitions.
 type retryLoop struct {
 	client *Client
-	// e is the exchange as redirects have led it.
+	// e is the exchange after redirects.
 	e *exchange
-	// permit is the place that another exchange has already, nil: each try gets one of its own.
+	// permit is shared with another exchange; nil means one per attempt.
 	permit *permit
-	// service is the destination that was asked for just now, nil: it is asked for with the next try.
+	// service is the destination for the next attempt; nil means the current one.
 	service *destination
 
-	retries   int                // after no answer, or one that asks for it
-	redirected int                // followed
-	tokenRenewals    int                // CSRF tokens that were refused
-	freshRefusals      int                // those of them that had never been taken
-	secretChanges    int                // changed while the exchange was under way
-	proxyRenewed    bool               // the proxy refused what was shown to it
-	outageSince     time.Time          // since when the Cloud Connector is away
-	endedSessions      []*session.Session // begun again since; the next try may get another one that is as old
+	retries       int                // after no answer, or one that asks for it
+	redirected    int                // followed
+	tokenRenewals int                // CSRF tokens that were refused
+	freshRefusals int                // those of them that had never been taken
+	secretChanges int                // changed while the exchange was under way
+	proxyRenewed  bool               // the proxy refused what was shown to it
+	outageSince   time.Time          // since when the Cloud Connector is away
+	endedSessions []*session.Session // begun again since; the next try may get another one that is as old
 }
 
-// attempt is what one try came to: an answer, or an error.
+// attempt is the result of one attempt: an answer or an error.
 type attempt struct {
-	permit   *permit
+	permit *permit
 	answer *Answer
 	header http.Header    // of the answer, with what the guest does not see
 	token  *session.Token // that was used
@@ -78,7 +75,6 @@ type attempt struct {
 
 func (t *attempt) status() int { return int(t.answer.Status) }
 
-// decision is what a rule says of a try.
 type decision uint8
 
 const (
@@ -87,7 +83,7 @@ const (
 	final
 )
 
-// rules in the order in which they are asked. Those from answers on are asked about answers alone.
+// rules are applied in this order. From endOutage on they expect an answer.
 var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
 	(*retryLoop).notSent, (*retryLoop).changedSecret, (*retryLoop).noResponse, (*retryLoop).endOutage,
 	(*retryLoop).refusedToken, (*retryLoop).endedSession, (*retryLoop).redirect, (*retryLoop).refusedByProxy,
@@ -96,13 +92,12 @@ var rules = []func(*retryLoop, context.Context, *attempt) (decision, error){
 
 const (
 	maxRedirects = 10
-	// maxFreshRefusals is how many tokens that were just fetched may be refused.
+	// maxFreshRefusals bounds refusals of tokens that were just fetched.
 	maxFreshRefusals = 2
-	// maxSecrets is how many secrets one exchange may try that were changed while it was under way.
+	// maxSecrets bounds the secrets that one exchange tries because settings change.
 	maxSecrets = 3
 )
 
-// run repeats the exchange until there is a final answer.
 func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
 	for {
 		t, err := r.try(ctx)
@@ -143,8 +138,8 @@ func (r *retryLoop) decide(ctx context.Context, t *attempt) (decision, error) {
 	return final, nil
 }
 
-// notSent: nothing was sent, and whether something may be is to be asked again; or the session of the CSRF token has
-// ended; or there may be another token than the refused one.
+// notSent handles attempts that sent nothing: the send check expired, the session of the CSRF token ended, or the
+// token was refused and another one may exist.
 func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
 	if errors.Is(t.err, errSendCheckExpired) || errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
 		return retry, nil
@@ -152,7 +147,6 @@ func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
 	return notApplicable, nil
 }
 
-// changedSecret: the refused secret was changed meanwhile.
 func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, error) {
 	if !unauthorized(t.answer, t.err) || r.permit != nil || !r.e.showsCredentials(t.permit.destination) ||
 		r.secretChanges >= maxSecrets || !r.client.hasOtherSettings(ctx, t.permit.service) {
@@ -165,7 +159,7 @@ func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, er
 	return retry, nil
 }
 
-// noResponse decides about a try that had none: it is sent once more, after a pause, where that does no harm.
+// noResponse retries an attempt without an answer if that is safe.
 func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error) {
 	if t.err == nil {
 		return notApplicable, nil
@@ -190,7 +184,6 @@ func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error
 	return r.repeat(ctx, d, 0)
 }
 
-// answers: an outage is over when an answer does not speak of one.
 func (r *retryLoop) endOutage(_ context.Context, t *attempt) (decision, error) {
 	if d := t.permit.destination; t.status() != http.StatusServiceUnavailable &&
 		!d.config.Retry.Names(strconv.Itoa(t.status())) {
@@ -199,7 +192,6 @@ func (r *retryLoop) endOutage(_ context.Context, t *attempt) (decision, error) {
 	return notApplicable, nil
 }
 
-// repeat has the exchange made once more after a pause.
 func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Duration) (decision, error) {
 	if err := d.config.Retry.Wait(ctx, atLeast); err != nil {
 		return final, err
@@ -209,10 +201,9 @@ func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Dur
 	return retry, nil
 }
 
-// refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
-// once will be refused again, unless the server was started again in this moment. That is no try of the request, which
-// the service has not looked at, so that with several requests under way a second session may be lost in a row although
-// nothing is to be tried again.
+// refusedToken renews a CSRF token. One that was accepted before was lost with its session; a fresh one is refused
+// again unless the server was restarted. That does not count as a retry, since the service has not processed the
+// request: with concurrent requests a second session may be lost in a row.
 func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.tokenRefused || r.e.tokenFrom == "" {
 		return notApplicable, nil
@@ -220,7 +211,8 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	if !t.token.Accepted.Load() {
 		r.freshRefusals++
 	}
-	if r.freshRefusals > maxFreshRefusals || r.tokenRenewals > max(maxFreshRefusals, t.permit.destination.config.Retry.Times()) {
+	if r.freshRefusals > maxFreshRefusals || r.tokenRenewals > max(maxFreshRefusals,
+		t.permit.destination.config.Retry.Times()) {
 		return final, nil
 	}
 	r.tokenRenewals++
@@ -228,7 +220,6 @@ func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error
 	return retry, nil
 }
 
-// endedSession: the service had ended the session before it did anything.
 func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.sessionEnded || slices.Contains(r.endedSessions, t.permit.session) {
 		return notApplicable, nil
@@ -238,8 +229,8 @@ func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error
 	return retry, nil
 }
 
-// redirect follows a redirect. One that leads elsewhere ends the exchange, also where it stands for a service that is
-// away: the secret went along, and is not sent in a row to whoever answers so.
+// redirect follows a redirect. One to another origin ends the exchange, even if the service is only down: the
+// secret was sent, and must not be sent repeatedly to an unknown server.
 func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
 	if !redirects(status) || location == "" {
@@ -257,12 +248,11 @@ func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) 
 	return retry, nil
 }
 
-// redirects says whether a status may name another address.
 func redirects(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
 
-// refusedByProxy: a proxy that takes tokens is shown a fresh one once.
+// refusedByProxy sends a fresh token once to a proxy that accepts tokens.
 func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
 	switch {
@@ -285,7 +275,8 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 		return notApplicable, nil
 	}
 	d.logOutage(t.sent, noConnector, r.e,
-		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer", t.answer.excerpt())
+		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer",
+		t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
 		return final, err
 	}
@@ -293,7 +284,6 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 	return retry, nil
 }
 
-// retryStatus: the answer asks for the request to be sent once more.
 func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
 	if !r.e.isRetriable(d.config.Retry, t.status()) || r.retries >= d.config.Retry.Times() || !r.outageSince.IsZero() {
@@ -307,9 +297,8 @@ func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, erro
 	return r.repeat(ctx, d, atLeast)
 }
 
-// tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
-// that ended by the answer begins again before others get it: the cookies of an answer to them would be those of a
-// session that is gone already.
+// tryOnce makes an attempt with a CSRF token and releases its permit but for the open answer. A session that the
+// answer ended restarts before other requests get it.
 func (c *Client) tryOnce(ctx context.Context, p *permit, e *exchange, fetching bool) (*Answer, http.Header,
 	*session.Token, error) {
 	defer p.returnSession()
@@ -340,12 +329,12 @@ func (c *Client) tryOnce(ctx context.Context, p *permit, e *exchange, fetching b
 	return a, h, used, err
 }
 
-// tokenRefusals are SAP's texts in the body of a 403 that refuses a CSRF token, in small letters (SAP Note 3048103;
-// blogs.sap.com, "How does CSRF token work? SAP Gateway").
+// tokenRefusals are SAP's texts in a 403 that refuses a CSRF token, in lower case (SAP Note 3048103; blogs.sap.com,
+// "How does CSRF token work? SAP Gateway").
 var tokenRefusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
 
-// refusesToken says whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
-// proxy has taken that out.
+// refusesToken reports whether an answer refuses the CSRF token: by the header, or by SAP's text if a proxy has
+// removed the header.
 func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 	if a.Status != http.StatusForbidden {
 		return false
@@ -360,7 +349,7 @@ func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 	return slices.ContainsFunc(tokenRefusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
-// unauthorized says whether the service has refused the secret, now or before.
+// unauthorized reports whether the service refused the secret, now or before.
 func unauthorized(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
@@ -370,15 +359,15 @@ func unauthorized(a *Answer, err error) bool {
 	return !lost && ok && f.Kind == wit.ErrorUnauthorized
 }
 
-// otherSecret says whether there are other settings by now than those that were refused. The secret among them may be
-// that of the route; one of the service that is the same is not sent again.
+// hasOtherSettings reports whether the settings have changed since the refusal. The changed secret may be the
+// route's; an unchanged one of the service is not sent again.
 func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) bool {
 	d, err := c.current(ctx, true)
 	return err == nil && d != refused
 }
 
-// waitsForConnector says whether the Cloud Connector is to be waited for. assumption: a 503 of the service itself looks the same as
-// that of the Connectivity proxy, and is waited for as well, where the request is repeatable.
+// waitsForConnector reports whether to wait for the Cloud Connector. Assumption: a 503 of the service looks like
+// that of the Connectivity proxy; a repeatable request waits for both.
 func (d *destination) waitsForConnector(since *time.Time) bool {
 	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
 		return false
@@ -389,11 +378,10 @@ func (d *destination) waitsForConnector(since *time.Time) bool {
 	return time.Since(*since) < d.config.Route.Outage
 }
 
-// redirect is the exchange that a redirect leads to. One that leads elsewhere is the refusal of a logon, by a logon
-// page, unless the secret is known to be right: then it stands for a service that is away, as gateways answer while it
-// is maintained. Of the service's own requests it may be another origin that the
-// user names, unless the place is one that another request has: bound to one origin. Nobody else leads to the service,
-// where credentials are shown.
+// redirect returns the exchange for a redirect. A redirect to another origin counts as a refused logon, by a logon
+// page, unless the secret is known to be right: then a gateway stands in for a service under maintenance. The
+// service's own requests may be redirected to a configured further origin, unless the permit is shared. Further
+// origins cannot redirect to the service, which receives credentials.
 func (p *permit) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
 	d := p.destination
 	next := *e
@@ -423,9 +411,8 @@ func (p *permit) redirect(e *exchange, status int, location string, free bool) (
 	return &next, nil
 }
 
-// isRetriable says whether an answer of this status asks for the request to be sent once more. Of requests that are not
-// repeatable only those are sent again that the service says it has not taken up; whether a GET that begins something
-// is one of them its caller finds out.
+// isRetriable reports whether a status requests another attempt. For requests that are not repeatable only 429
+// does; GET is excluded, since it may start an operation.
 func (e *exchange) isRetriable(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {
@@ -436,7 +423,7 @@ func (e *exchange) isRetriable(retry Retry, status int) bool {
 	return retry.Names(strconv.Itoa(status))
 }
 
-// fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end. SAP SuccessFactors
+// fetchToken tries HEAD, GET, and GET with or without a trailing slash, as SAP's SDKs do. SAP SuccessFactors
 // answers HEAD without a token (openui5 issue 3445).
 func (c *Client) fetchToken(ctx context.Context, p *permit, serves *exchange) (string, error) {
 	from := serves.tokenFrom

@@ -18,10 +18,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Identity is who logs on where, and by what. The client is SAP's, "" if none is named.
+// Identity is a user at an origin with a secret. Client is the SAP client, or "".
 type Identity struct{ Origin, Client, User, Secret string }
 
-// place is where an identity logs on as whom. SAP's users have no lower case: me is ME, and locked with it.
+// place ignores the case of users: in SAP systems me is ME and is locked with it.
 func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
@@ -29,18 +29,17 @@ func (id Identity) place() string {
 // Needed reports whether there is anything to log on with.
 func (id Identity) Needed() bool { return id.User != "" || id.Secret != "" }
 
-// key tells identities apart.
 func (id Identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.Secret)) }
 
-// Secret stands for a secret, and for who logs on with it where, without showing it.
+// Secret identifies a secret and its user without revealing it.
 type Secret struct {
-	// Place is origin, SAP client and user, in one text.
+	// Place is origin, SAP client and user in one text.
 	Place string
 	// Hash returns a slow hash of the secret (20 ms at the first call), whose salt is the place.
 	Hash func() [sha256.Size]byte
 }
 
-// hashRounds makes guessing a password from its hash slow: some 20 ms a guess.
+// hashRounds makes a guess at a hashed password take about 20 ms.
 const hashRounds = 100_000
 
 func (id Identity) hidden() Secret {
@@ -54,41 +53,41 @@ func (id Identity) hidden() Secret {
 	})}
 }
 
-// Gate is a secret at its gate. The secret itself is not kept. Safe for use by several goroutines.
+// Gate admits requests with one secret, which it does not store. Safe for concurrent use.
 type Gate struct {
-	Identity // without the secret
-	secret   Secret
-	store    *Store
-	exclusive     guard.CtxMutex // of the gate: all secrets of the user share it
+	Identity  // without the secret
+	secret    Secret
+	store     *Store
+	exclusive guard.CtxMutex // of the gate: all secrets of the user share it
 
 	mu       guard.Mutex
 	accepted time.Time // the last time; zero before the first, and after a refusal
-	// ledAside: requests are redirected elsewhere since a time when the secret was known to be right.
+	// redirectedAway reports that requests are redirected elsewhere since the secret was known to be right.
 	redirectedAway bool
-	underway int  // requests whose answer has not begun
-	leading  bool // one of them goes ahead of others
-	// suspect is who else may have refused: a proxy that answers 401 for itself.
+	underway       int  // requests whose answer has not begun
+	leading        bool // one of them goes ahead of others
+	// suspect is a proxy that may have sent the 401 itself.
 	suspect string
 }
 
-// Unsent is in the place of the status of a request that was not sent.
+// Unsent replaces the status of a request that was not sent.
 const Unsent = -1
 
-// LockedOut is the error of a request that was not sent, because its secret was refused before. It wraps a [wit.Fault]
-// of kind unauthorized.
+// LockedOut is the error of a request that was not sent because its secret was refused before. It wraps a
+// [wit.Error] of kind unauthorized.
 type LockedOut struct {
-	// Why says who was refused where and since when, and how that is mended.
+	// Why describes who was refused where and since when, and what to do.
 	Why string
 }
 
-// Error is Why.
+// Error returns Why.
 func (l *LockedOut) Error() string { return l.Why }
 
-// Unwrap is the fault.
+// Unwrap returns the fault.
 func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthorized, Message: l.Why} }
 
-// Refusal says who was refused where and since when, and how that is mended, or that refusals can't be read; "" if the
-// secret was not refused. So does a nil logon.
+// Refusal describes who was refused where and since when and what to do, or that stored refusals cannot be read; ""
+// if the secret was not refused, and for a nil gate.
 func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""
@@ -119,7 +118,6 @@ func (g *Gate) Refusal() string {
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, suspect)
 }
 
-// lockedOut returns the error of a secret that was refused before.
 func (g *Gate) lockedOut() error {
 	if why := g.Refusal(); why != "" {
 		return &LockedOut{why}
@@ -127,8 +125,8 @@ func (g *Gate) lockedOut() error {
 	return nil
 }
 
-// SetSuspect notes who else may have refused. The refusal counts for the service all the same: nobody can tell, and its
-// users are locked.
+// SetSuspect names a proxy that may have refused instead of the service. The refusal counts for the service
+// nevertheless, whose users may be locked.
 func (g *Gate) SetSuspect(text string) {
 	if g == nil {
 		return
@@ -139,22 +137,21 @@ func (g *Gate) SetSuspect(text string) {
 }
 
 const (
-	// trustPeriod is for how long a secret that was accepted is known to be right. After that it may have been changed, and
-	// sessions have ended that nobody used: the next request goes alone again.
+	// trustPeriod is how long an accepted secret counts as right. After that it may have been changed, and unused
+	// sessions have ended: the next request is sent alone again.
 	trustPeriod = time.Minute
-	// leaderAfter is after how long without an answer the next request goes ahead of others, firstTurn how long these wait
-	// for it at most: if the secret was changed in the meantime, one request is refused.
+	// leaderAfter is the time without an answer after which one request is sent before others, leaderWait how long
+	// these wait at most: if the secret was changed in the meantime, only one request is refused.
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingWait is how long a logon has others wait whose secret was accepted before: an answer may take hours.
+	// openingWait bounds how long others wait for a logon with a known secret: its answer may take hours.
 	openingWait = 10 * time.Second
-	// recentPeriod is how long an acceptance speaks for a secret while requests are redirected elsewhere.
+	// recentPeriod is how long an acceptance counts while requests are redirected to another server.
 	recentPeriod = time.Hour
 )
 
-// Acquire waits until the secret may be sent with a request. opening reports whether that will be a logon of its own,
-// since there is no session yet. done must be called with the status of the answer, 0 if none came, [Unsent] if nothing
-// was sent. Errors are *[LockedOut], the cause of the context, or of the lock file. A nil logon lets everything
-// through.
+// Acquire waits until the secret may be sent. opening reports whether the request is a logon of its own because it
+// has no session. done must be called with the answer's status, 0 for none, or [Unsent]. Errors are *[LockedOut],
+// the context's cause, or that of the lock file. A nil gate admits everything.
 func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
@@ -213,7 +210,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
 }
 
-// send counts a request as under way until its answer begins, and learns from that. after may be nil.
+// send counts a request in flight until done; after may be nil.
 func (g *Gate) send(after func(Outcome)) (done func(status int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -227,7 +224,7 @@ func (g *Gate) send(after func(Outcome)) (done func(status int)) {
 	}
 }
 
-// learn notes the outcome of a request. A refusal is known before anybody can ask whether the secret is still right.
+// learn stores a refusal before another request can check the secret.
 func (g *Gate) learn(o Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -241,13 +238,12 @@ func (g *Gate) learn(o Outcome) {
 	}
 }
 
-// notAuthoritative lists statuses below 500 that do not prove that credentials were checked: of proxies, of guards of
-// the service's load, and of what answers before anybody logs on that there is no such service.
+// notAuthoritative are statuses below 500 that do not prove that credentials were checked: they come from proxies,
+// rate limits, or a check of the path before the logon.
 var notAuthoritative = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
 	http.StatusNotFound, http.StatusForbidden}
 
-// outcome is what the status of an answer says of the secret. A gateway that answers 503, or redirects to a page of its
-// own, has not looked at it.
+// outcome ignores 503 and redirects of gateways, which have not checked the secret.
 func outcome(status int) Outcome {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -259,8 +255,8 @@ func outcome(status int) Outcome {
 	return Accepted
 }
 
-// mayJoin reports whether a request may go out while others are under way: the secret was right in this moment, or others
-// are under way with it anyway.
+// mayJoin reports whether a request may be sent concurrently: the secret was just accepted, or others are in flight
+// with it.
 func (g *Gate) mayJoin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -268,7 +264,7 @@ func (g *Gate) mayJoin() bool {
 	return ago < leaderAfter || ago < trustPeriod && g.underway > 0 && !g.leading
 }
 
-// known reports whether the secret was accepted, and not refused since; fresh whether that was lately.
+// known reports whether the secret was accepted and not refused since; fresh whether within [trustPeriod].
 func (g *Gate) known() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -281,8 +277,8 @@ func (g *Gate) setLeading(leading bool) {
 	g.leading = leading
 }
 
-// RedirectedAway notes that a request was redirected elsewhere. It reports whether the secret was accepted within the hour
-// before that began: the longer somebody answers in the service's place, the longer ago that is.
+// RedirectedAway records a redirect to another server. It reports whether the secret was accepted within the hour
+// before the redirects began.
 func (g *Gate) RedirectedAway() bool {
 	if g == nil {
 		return false
@@ -293,10 +289,8 @@ func (g *Gate) RedirectedAway() bool {
 	return g.redirectedAway
 }
 
-// lockRetryInterval is how often a lock that another process holds is tried again.
 const lockRetryInterval = 50 * time.Millisecond
 
-// lockFile waits until no other process holds the lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		l, err := lock.Acquire(path)

@@ -7,37 +7,41 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// permit is what a request needs to go out: that one more may be under way, and a session.
+// permit is what a request needs to be sent: a slot of the origin's limits, and a session.
 type permit struct {
 	service     *destination // of the client
 	destination *destination // which may be another origin
 	session     *session.Session
-	// returnSession gives the session back when the answer begins, leave says that the request is over. They may be called
-	// several times.
+	// returnSession gives the session back when the answer begins; release ends the request. Both may be called
+	// repeatedly.
 	returnSession, release func()
 }
 
 type admissionKey struct{}
 
-// WithParent returns a context for requests that are made while an answer is still open, for its sake: they count as one
-// with it, since otherwise answers that wait for others could take all the room that there is.
-func WithParent(ctx context.Context) context.Context { return context.WithValue(ctx, admissionKey{}, true) }
+// WithParent returns a context for requests made while another answer is open, on its behalf. They share its slot:
+// otherwise open answers could take all slots and wait for each other.
+func WithParent(ctx context.Context) context.Context {
+	return context.WithValue(ctx, admissionKey{}, true)
+}
 
-// WithoutWaiting returns a context for requests that go out only where the limits of the origin leave room for one more at
-// once: else they come to [ErrNoRoom]. It counts for itself, whatever ctx was made for.
-func WithoutWaiting(ctx context.Context) context.Context { return context.WithValue(ctx, admissionKey{}, false) }
+// WithoutWaiting returns a context whose requests fail with [ErrNoRoom] instead of waiting for the origin's limits.
+// They take a slot of their own, even if ctx is one of [WithParent].
+func WithoutWaiting(ctx context.Context) context.Context {
+	return context.WithValue(ctx, admissionKey{}, false)
+}
 
-// hasParent says whether a request counts as one with the answer that it is made for.
-func hasParent(ctx context.Context) bool { within, _ := ctx.Value(admissionKey{}).(bool); return within }
+func hasParent(ctx context.Context) bool {
+	within, _ := ctx.Value(admissionKey{}).(bool)
+	return within
+}
 
-// mustNotWait says whether a request is not to wait for others.
 func mustNotWait(ctx context.Context) bool {
 	within, some := ctx.Value(admissionKey{}).(bool)
 	return some && !within
 }
 
-// acquire waits for room under the origin's limit, and for a session. With given it shares those of the exchange that the
-// request serves. service nil: the current destination is used.
+// acquire waits for a slot and a session, or shares those of parent. A nil service means the current one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {
 		return &permit{parent.service, parent.destination, parent.session, func() {}, func() {}}, nil

@@ -9,53 +9,50 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// cachedValue is a value that somebody else grants for a while. It is renewed before it ends, one request at a time. Who wants
-// it meanwhile gets the old one while that is good, and waits otherwise.
+// cachedValue caches a value of limited validity. It is renewed early, by one request at a time; until then callers
+// get the old value while it is valid, else they wait.
 type cachedValue[V any] struct {
 	clock func() time.Time
-	// request gets a new value. patient: it may be tried again and again.
+	// request requests a new value; patient allows retries.
 	request func(ctx context.Context, patient bool) (grant[V], error)
-	// keepOnError says whether a value that is still good and could not be renewed is to be used on.
+	// keepOnError reports whether a valid value that could not be renewed stays in use.
 	keepOnError func(err error, left time.Duration) bool
-	// sameValueError makes the error for a new value that is the unwanted one again.
+	// sameValueError is the error if the rejected value is returned again.
 	sameValueError func() error
-	// retryInterval is how long it is taken for granted that who did not answer is still away: with each caller's patience, one
-	// after another, they would wait for minutes; and at first for how long a refusal counts, twice as long with each
-	// further one up to [maxRetryInterval]. 0: everybody asks.
+	// retryInterval is how long a failure is returned to all callers before the next request: otherwise each of
+	// them would wait for its own timeout. For refusals it doubles up to [maxRetryInterval]. Zero means that every
+	// caller requests.
 	retryInterval time.Duration
 
-	// fetching is held by whoever asks.
+	// fetching is held during a request.
 	fetching guard.CtxMutex
 
 	mu    sync.Mutex
 	has   bool
 	grant grant[V]
-	// version counts calls of forget: what was asked for before is not kept.
+	// version counts calls of forget: responses to earlier requests are dropped.
 	version int
-	// attempts counts requests that ended, failed is how the last one did: who waited meanwhile shares it.
+	// attempts counts finished requests; callers that waited share lastErr.
 	attempts int
-	lastErr   error
-	// earlyRefusal is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again
-	// for each caller.
+	lastErr  error
+	// earlyRefusal is the refusal of an early renewal, returned once after expiry: a wrong secret is not sent for
+	// each caller.
 	earlyRefusal error
-	// retryAt is until when the service is not asked again, because it did not answer or refused the credentials; refusals
-	// counts refusals in succession, and each doubles the wait.
-	retryAt     time.Time
+	// retryAt is the earliest next request after a failure; refusals counts consecutive refusals.
+	retryAt  time.Time
 	refusals int
 }
 
-// grant is a value, when to renew it, and when it is good no longer.
+// grant is a value with the times of renewal and expiry.
 type grant[V any] struct {
 	value          V
 	renew, expires time.Time
 }
 
-// start makes the zero value usable.
 func (k *cachedValue[V]) start() {
 	k.fetching = guard.NewCtxMutex()
 }
 
-// snapshot is what there was at one moment.
 type snapshot[V any] struct {
 	grant             grant[V]
 	good              bool
@@ -69,7 +66,7 @@ func (k *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
 	return snapshot[V]{k.grant, good, k.attempts, k.version}
 }
 
-// get is the value, unless it is unwanted: then another one.
+// get returns a value that is not unwanted.
 func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	for {
 		s := k.snapshot(unwanted)
@@ -89,11 +86,10 @@ func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, err
 	}
 }
 
-// earlyTimeout bounds a renewal that can wait, since a caller waits for it, and is how long the next one is put off
-// when it fails.
+// earlyTimeout bounds an early renewal, for which a caller waits, and delays the next one after a failure.
 const earlyTimeout = 10 * time.Second
 
-// renewEarly asks once, unless somebody else is about it.
+// renewEarly makes one attempt, unless one is running.
 func (k *cachedValue[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 	if !k.fetching.TryLock() {
 		return
@@ -123,7 +119,6 @@ func (k *cachedValue[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 	}
 }
 
-// takeEarlyRefusal is how an early renewal was refused, once.
 func (k *cachedValue[V]) takeEarlyRefusal() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -134,8 +129,9 @@ func (k *cachedValue[V]) takeEarlyRefusal() error {
 
 func acceptAll[V any](V) bool { return false }
 
-// fetch asks with patience; callers that wait for their turn meanwhile share its end. again: look once more.
-func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool, err error) {
+// fetch requests with retries; callers that wait share the result. again asks the caller to start over.
+func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool,
+	err error) {
 	if err := k.fetching.Lock(ctx); err != nil {
 		return value, false, &Failure{Kind: Unavailable, err: err,
 			text: "waiting for what another caller has asked for: " + err.Error()}
@@ -167,7 +163,7 @@ func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s sna
 	return g.value, false, nil
 }
 
-// sharedError is how a request ended that another caller has made since, or that nobody answered just now.
+// sharedError returns the error of a request that another caller made in the meantime, or before retryAt.
 func (k *cachedValue[V]) sharedError(now, since snapshot[V]) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -178,7 +174,7 @@ func (k *cachedValue[V]) sharedError(now, since snapshot[V]) error {
 	return nil
 }
 
-// maxRetryInterval is the longest time for which a refusal counts: whoever mends it in the cockpit waits no longer.
+// maxRetryInterval bounds how long a refusal counts, so that a correction in the cockpit is noticed.
 const maxRetryInterval = 10 * time.Minute
 
 func (k *cachedValue[V]) fail(ctx context.Context, err error, version int) bool {
@@ -215,7 +211,7 @@ func (k *cachedValue[V]) store(g grant[V], version int) bool {
 	return true
 }
 
-// forget gives up the value, and whatever is being asked for now.
+// forget drops the value and the result of a running request.
 func (k *cachedValue[V]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

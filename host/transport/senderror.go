@@ -17,9 +17,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// sendError is an exchange without an answer.
+// sendError is the error of a request without an answer.
 type sendError struct {
-	// sent: some of it may have arrived
+	// sent reports that some of the request may have arrived.
 	sent  bool
 	cause error
 }
@@ -54,8 +54,8 @@ func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e 
 	return &sendError{sent, err}
 }
 
-// tokenServiceFault is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
-// that was not the reason. The token service is not asked again with a secret that it has refused.
+// tokenServiceFault returns the fault of a route that gets no token until a setting changes, else nil. The token
+// service is not asked again with a rejected secret.
 func (d *destination) tokenServiceFault(err error) error {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if !ok || failure.Temporary() {
@@ -68,8 +68,7 @@ func (d *destination) tokenServiceFault(err error) error {
 	return faultf(kind, "%s: %v", d.origin, err)
 }
 
-// tlsFault is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
-// does not take ours. nil: that was not the reason.
+// tlsFault returns the fault of a failed TLS handshake that a setting can correct, else nil.
 func (d *destination) tlsFault(err error) error {
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // what stands there in place of the service may pass
@@ -89,8 +88,8 @@ func (d *destination) tlsFault(err error) error {
 	return nil
 }
 
-// settingsHint names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where
-// it is not they that are to blame: what came behind a proxy is the proxy's word.
+// settingsHint names, in brackets, the settings to check if no service, or no TLS, was found at the address; "" if
+// a proxy may be the cause.
 func (d *destination) settingsHint(err error) string {
 	n := d.config.names
 	settings, text := []string{n.address, n.port}, "see "

@@ -103,7 +103,8 @@ func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 		}
 	}
 	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
-		ctx := WithSendCheck(t.Context(), func() error { asked++; holds = true; return nil }, func() bool { return holds })
+		ctx := WithSendCheck(t.Context(), func() error { asked++; holds = true; return nil },
+			func() bool { return holds })
 		for range 2 { // the second has the connection of the first
 			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
 		}

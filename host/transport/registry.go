@@ -13,31 +13,29 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// OriginRegistry is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use
-// by several goroutines.
+// OriginRegistry holds what clients of one origin share: limits, sessions and reachability. Safe for concurrent
+// use.
 type OriginRegistry struct {
-	mu      guard.Mutex
-	origins map[string]*originState                  // by destination.address
+	mu       guard.Mutex
+	origins  map[string]*originState             // by destination.address
 	division func(origin string) limits.Division // see Divide
 }
 
-// originState is there until the last client has left.
+// originState exists until the last client leaves.
 type originState struct {
 	limiter  *limits.Limiter
 	sessions *session.Store
 	partner  *away.Partner
 }
 
-// What clients use that were given none.
 var (
-	processOrigins = NewOriginRegistry()
-	processLockouts     = lockouts.New()
+	processOrigins  = NewOriginRegistry()
+	processLockouts = lockouts.New()
 )
 
-// NewOriginRegistry returns a place for clients to meet.
+// NewOriginRegistry returns an empty registry.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
-// join adds a destination of a client.
 func (all *OriginRegistry) join(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -53,10 +51,10 @@ func (all *OriginRegistry) join(d *destination) {
 	d.useLimiter(s.limiter)
 }
 
-// Divide divides, from now on, the limits of each origin by the workers of a group that have tasks of it (P16).
-// divided gets origins as [Client.Limits] names them, and returns zero if this worker has no tasks of one. It is kept
-// and called for origins that come later; it must not wait, and must not call Destinations. Without it the worker is
-// alone.
+// Divide splits each origin's limits among the workers of a group that run tasks of it (P16). divided receives
+// origins as [Client.Limits] returns them, and returns zero if this worker has no tasks of one. It is called for
+// later origins too; it must not block and must not call the registry. Without Divide the worker has the whole
+// limits.
 func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -66,10 +64,9 @@ func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 	}
 }
 
-// Limits is how many requests at a time, and in a second (zero means no limit), all workers of a group together may
-// send to the service, as the client's settings have it. The origin names the clients that share them, by scheme, host
-// and port in lower case, and the route if that leads to a system of its own. Further origins of the settings are not
-// among it: a worker counts as one without tasks there, and sends one request at a time.
+// Limits returns the concurrent requests and the requests per second (zero means no limit) that all workers of a
+// group together may send, by the client's settings. origin is the key by which clients share them. Further origins
+// of the settings have no share: each worker sends one request at a time there.
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
 	own := d.config.Limits
@@ -90,18 +87,16 @@ func (all *OriginRegistry) leave(d *destination) {
 
 var defaultConcurrent = ownNumber(role.MaxConcurrent)
 
-// Waiting says why requests of the client wait at present because of the limits of its destination; "" if none has
-// waited for long.
+// Waiting describes why requests wait for limits; "" if none has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 
-// Waits is why requests of the client wait at present because of the limits of its destination, or because the service
-// has asked for that.
+// Waits returns why requests wait for limits or a Retry-After.
 func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 
-// Window is when the maintenance window ends that is open at the service now; zero: there is none.
+// Window returns when the open maintenance window ends. Zero means none is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
-// Usage are what all clients use of the service, and of the further origins that the client's settings name.
+// Usage returns the use of the service and of the further origins by all clients.
 func (c *Client) Usage() (all []limits.Usage) {
 	d := c.target.Load()
 	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
@@ -112,5 +107,4 @@ func (c *Client) Usage() (all []limits.Usage) {
 	return all
 }
 
-// ErrNoRoom is the error of a request that would have to wait for others, and was not to.
 var ErrNoRoom = limits.ErrNoRoom

@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// resumePollInterval is how often a task whose secret was refused looks whether an operator has it tried once more.
+// resumePollInterval is how often a task checks whether an operator resumed its refused logon.
 const resumePollInterval = time.Second
 
 var errResumed = errors.New("refused logons are tried once more")
 
-// WaitForConfigChange waits until a task can go on that its settings had stopped: they are others than those of a version, or an
-// operator has the refused secret tried once more. false: ctx has ended.
+// WaitForConfigChange waits until the settings differ from a version or an operator resumed the refused logon. It
+// returns false if ctx ends.
 func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Client, version int64) bool {
 	waiting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -42,9 +42,8 @@ func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Cli
 	return s.waitForVersion(waiting, version) || context.Cause(waiting) == errResumed
 }
 
-// pollDestination looks again and again, while ctx lasts, whether the destination is another one: nobody else does where no task
-// makes requests. Where the destination service was refused itself, nothing is asked again: each question would show
-// the same secret once more (P10).
+// pollDestination checks the destination while no task sends requests. It stops if the destination service refuses
+// the logon, to not send the same secret again (P10).
 func (s *Service) pollDestination(ctx context.Context, client *transport.Client) {
 	for pause.For(ctx, s.pollInterval) == nil {
 		var refused *wit.Error // what else is wrong is known: a task has failed by it
@@ -54,7 +53,7 @@ func (s *Service) pollDestination(ctx context.Context, client *transport.Client)
 	}
 }
 
-// waitForVersion waits until the settings are others than those of a version; false: ctx has ended.
+// waitForVersion waits for other settings than those of a version. It returns false if ctx ends.
 func (s *Service) waitForVersion(ctx context.Context, version int64) bool {
 	for {
 		s.mu.Lock()

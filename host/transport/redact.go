@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// printable is a line of a request for a log: of its query the names, and the values of those alone that are the protocol's
-// ($filter and the like) or say which client and language; others may be keys of gateways, or tokens.
+// printable redacts a request line for logs: of its query only parameter names are kept, and the values of protocol
+// options such as $filter, of client and language. Others may be API keys or tokens.
 func printable(line string) string {
 	path, query, asks := strings.Cut(line, "?")
 	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
@@ -30,8 +30,8 @@ func printable(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
-// PrintableTarget is a request's target, as a guest has it, for a message: without user and password, and of a URL without
-// the values of its query. Links to other origins are often good for whoever has them.
+// PrintableTarget returns a guest's target for a message: without user and password, and for URLs without query
+// values, since links to other origins may be secrets.
 func PrintableTarget(target string) string {
 	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
 		return redactUser(printable(target))
@@ -39,11 +39,10 @@ func PrintableTarget(target string) string {
 	return target
 }
 
-// LoggedTarget is a request's target for whoever may look at a worker, as the log has it: of its query the names, and
-// the values of the protocol's own options alone.
+// LoggedTarget returns a target for logs, with query values of protocol options alone.
 func LoggedTarget(target string) string { return redactUser(printable(target)) }
 
-// redactUser hides user:password in front of the @ of a URL, or of what was meant as one.
+// redactUser hides user:password before the @ of a URL.
 func redactUser(text string) string {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
@@ -56,7 +55,6 @@ func redactUser(text string) string {
 	return text[:start] + hidden + text[at:]
 }
 
-// isPublicOption says whether a query option's value may be shown.
 func isPublicOption(name string) bool {
 	switch name = strings.ToLower(name); name {
 	case sapClient, "sap-language", "search", "skip", "top":
@@ -65,11 +63,10 @@ func isPublicOption(name string) bool {
 	return strings.HasPrefix(name, "$") || strings.HasPrefix(name, "!")
 }
 
-// shortestSecret is how long a secret is that is looked for inside of a text: shorter ones stand in many by chance, and count
-// as a whole alone.
+// shortestSecret is the minimum length of a secret that is searched for within a text: shorter ones match by
+// chance.
 const shortestSecret = 4
 
-// hidden stands for what a guest, or a log, must not show: guests know it by that.
 const hidden = setting.Hidden
 
 func redact(value string, secrets []string) string {
