@@ -60,7 +60,7 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	if err := d.checkTarget("target", e.line); err != nil {
 		return nil, err
 	}
-	e.client = clientOf(e.line)
+	e.client = clientInLine(e.line)
 	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
 		return nil, err
 	}

@@ -407,7 +407,7 @@ func (p *permit) redirect(e *exchange, status int, location string, free bool) (
 	if err := d.checkTarget("redirect", line); err != nil {
 		return nil, err
 	}
-	next.line, next.client = line, clientOf(line)
+	next.line, next.client = line, clientInLine(line)
 	return &next, nil
 }
 
@@ -439,7 +439,7 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, serves *exchange) (s
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: clientOf(try[1]), repeatable: true,
+		e := &exchange{method: try[0], line: try[1], client: clientInLine(try[1]), repeatable: true,
 			tokenFor: serves, otherOrigin: serves.otherOrigin,
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := (&retryLoop{client: c, e: e, permit: p}).run(ctx)

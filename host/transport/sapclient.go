@@ -168,7 +168,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	return nil, nil
 }
 
-func clientOf(line string) string {
+func clientInLine(line string) string {
 	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
 	}
