@@ -359,3 +359,16 @@ func TestChainsAreBounded(t *testing.T) {
 		t.Errorf("expected at most %d chains, found %d", schemas.MaxCached, len(e.chains))
 	}
 }
+
+// Apply with the context of a predicate passes rows through.
+func TestApplyWithPredicate(t *testing.T) {
+	p := New()
+	context, err := p.Prepare([]wit.Stage{{Component: ClassHasHeaderKey, Settings: pairs("name", "h")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.Apply(context, nil, []string{"a"}, []wit.Row{{Partition: -1, Timestamp: -1}}, nil)
+	if err != nil || len(out.Rows) != 1 || out.Consumed != 1 {
+		t.Errorf("expected the row, found %+v, %v", out, err)
+	}
+}

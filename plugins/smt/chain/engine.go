@@ -53,7 +53,7 @@ type compiledChain struct {
 }
 
 func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
-	c := &compiledChain{}
+	c := &compiledChain{routes: fastpath.NewRoutes(nil)} // Apply with a predicate passes rows through
 	if len(list) == 1 {
 		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
 			c.test = test

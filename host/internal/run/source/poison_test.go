@@ -208,8 +208,8 @@ func TestSearchBeforeTheFirstByte(t *testing.T) {
 // Tags that the host itself uses are no plugin's.
 func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:leave-out"})
-		w.service.follows = map[string][]string{"culvert:leave-out": rows("b", 1)}
-		w.fails(t, `linked request with the tag "culvert:leave-out"`)
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
+		w.service.follows = map[string][]string{"culvert:skip-row": rows("b", 1)}
+		w.fails(t, `linked request with the tag "culvert:skip-row"`)
 	})
 }
