@@ -196,7 +196,7 @@ type Environment struct {
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *lockouts.Store
-	// OriginRegistry is where clients of the same origin meet. Default: one for the whole process.
+	// Destinations is shared by clients of one origin. Default: one registry for the process.
 	Destinations *OriginRegistry
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust

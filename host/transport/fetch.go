@@ -85,7 +85,7 @@ func tooLarge(r *wit.Request, limit int) error {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-const maxPooledBuffer = 4 << 20
+const pooledBufferSize = 4 << 20
 
 // readAll reads at most one byte more than the limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
@@ -93,7 +93,7 @@ func readAll(body io.Reader, limit int) ([]byte, error) {
 	b.Reset()
 	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
 	read := bytes.Clone(b.Bytes())
-	if b.Cap() <= maxPooledBuffer {
+	if b.Cap() <= pooledBufferSize {
 		buffers.Put(b)
 	}
 	return read, err

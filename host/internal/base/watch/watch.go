@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// maxDelay is the number of [Options.Settle] periods after which continuous changes are reported.
-const maxDelay = 10
+// delayFactor is the number of [Options.Settle] periods after which continuous changes are reported.
+const delayFactor = 10
 
 type Options struct {
 	// Settle is how long changes must stop before they are reported: files are written in pieces.
@@ -148,7 +148,7 @@ func (r *debouncer) event() {
 	if r.first.IsZero() {
 		r.first = r.last
 	}
-	r.timer.Reset(max(0, min(r.settle, maxDelay*r.settle-r.last.Sub(r.first))))
+	r.timer.Reset(max(0, min(r.settle, delayFactor*r.settle-r.last.Sub(r.first))))
 }
 
 func (r *debouncer) fired() {

@@ -44,7 +44,7 @@ func TestRest(t *testing.T) {
 				times++
 			}
 		}
-		if times < 200/2/maxDelay-1 || times > 200/2/maxDelay {
+		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
 			t.Errorf("where something always happens: reported %d times", times)
 		}
 		if time.Sleep(Settle); !fired() {
