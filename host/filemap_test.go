@@ -14,8 +14,7 @@ import (
 // The file maps of the big rooms name every file of theirs, and none that is not there.
 func TestFileMaps(t *testing.T) {
 	rooms := []string{"plugin", "internal/run/source", "internal/run/sink", "transport", "kafka", "connect", "cluster",
-		"../plugins/odata/entry", "../plugins/odata/feed", "../plugins/odata/delta",
-		"../plugins/odata/notify"}
+		"../plugins/odata/paging", "../plugins/odata/feedreader", "../plugins/odata/delta"}
 	name := regexp.MustCompile(`[a-z0-9_]+\.go\b`)
 	for _, room := range rooms {
 		text, err := os.ReadFile(filepath.Join(room, "doc.go"))

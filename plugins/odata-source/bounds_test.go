@@ -8,7 +8,7 @@ import (
 
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // manySets are the settings of as many sets as their numbers allow.
@@ -28,7 +28,7 @@ func manySets(each ...string) (settings []string) {
 func TestExaminedSettingsFit(t *testing.T) {
 	settings := manySets("track-changes=x", "exec-period=x", "page.size=x", "format=x", "filter#00.option=x",
 		"filter#01.option=x", "filter#02.option=x")
-	if n := len(entry.Examine(configuration(settings...))); n < 30_000 || n > host.MaxExamined {
+	if n := len(sourceconfig.Examine(configuration(settings...))); n < 30_000 || n > host.MaxExamined {
 		t.Errorf("expected at most %d settings, found %d", host.MaxExamined, n)
 	}
 }
@@ -37,7 +37,7 @@ func TestExaminedSettingsFit(t *testing.T) {
 func TestClaimsFit(t *testing.T) {
 	settings := manySets("track-changes=1", "exec-period=60", "filter#00.property=P", "filter#00.option=eq",
 		"filter#00.low="+strings.Repeat("v", 600))
-	layout, err := plan(entry.Component, configuration(settings...), 1000)
+	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)
 	noError(t, err)
 	file, claims := len(strings.Join(settings, "\n")), len(strings.Join(layout.Claims, ""))
 	if len(layout.Claims) != 1000 || file < 800_000 || claims > host.MaxClaimBytes || claims > file {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -19,9 +19,9 @@ func TestNoSecretIsRead(t *testing.T) {
 	with := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
 	l := newLoad(t, s, set("00", "Orders")...)
-	asked, err := l.p.Open(entry.Component, with, nil, nil)
+	asked, err := l.p.Open(sourceconfig.Component, with, nil, nil)
 	noError(t, err)
-	opened, err := l.p.Open(entry.Component, with, nil, l.answers(asked.Pending))
+	opened, err := l.p.Open(sourceconfig.Component, with, nil, l.answers(asked.Pending))
 	noError(t, err)
 	if string(opened.Ready.Context) != string(l.opened.Context) ||
 		opened.Ready.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
@@ -33,7 +33,7 @@ func TestNoSecretIsRead(t *testing.T) {
 		t.Error("the password shows")
 	}
 	passwords := 0
-	for _, spec := range entry.Table.Keys() {
+	for _, spec := range sourceconfig.Table.Keys() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
@@ -46,11 +46,11 @@ func TestNoSecretIsRead(t *testing.T) {
 func TestPlan(t *testing.T) {
 	all := join(set("00", "Orders"), set("01", "Products"), set("2", "Customers"), []string{"sap.odata.format=atom"})
 	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
-		layout, err := (&plugin{}).Plan(entry.Component, configuration(all...), most)
+		layout, err := (&plugin{}).Plan(sourceconfig.Component, configuration(all...), most)
 		noError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
-			v := entry.Table.Values(task)
+			v := sourceconfig.Table.Values(task)
 			var numbers []string
 			for _, g := range config.Groups(v) {
 				numbers = append(numbers, g.Digits)
@@ -67,7 +67,8 @@ func TestPlan(t *testing.T) {
 			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
 		}
 	}
-	layout, err := (&plugin{}).Plan(entry.Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
+	layout, err := (&plugin{}).Plan(sourceconfig.Component,
+		configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
 	if err != nil || layout.ExactlyOnce.Unsupported == nil ||
 		!strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
 		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
@@ -225,11 +226,11 @@ func TestTools(t *testing.T) {
 // TestSettingsThatCannotBe: what an examination complains of no task is started with.
 func TestSettingsThatCannotBe(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
-	inquiry, err := (&plugin{}).Validate(entry.Component, wrong, false, nil, nil)
+	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
 	if err != nil || setting.FirstError(*inquiry.Done) == nil {
 		t.Errorf("validate finds nothing, %v", err)
 	}
-	if _, err := (&plugin{}).Open(entry.Component, wrong, nil, nil); err == nil {
+	if _, err := (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil); err == nil {
 		t.Error("open takes it")
 	}
 }

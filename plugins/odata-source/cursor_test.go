@@ -40,7 +40,7 @@ func TestCursor(t *testing.T) {
 		l := newLoad(t, s, join(byDate, c.settings)...)
 		offset := l.all(nil)
 		l.same(s, "Orders")
-		came := func(orders ...string) {
+		expectRows := func(orders ...string) {
 			t.Helper()
 			slices.Sort(l.rows)
 			var expected []string
@@ -52,24 +52,24 @@ func TestCursor(t *testing.T) {
 			}
 		}
 		offset = l.poll(offset)
-		came()
+		expectRows()
 		if asked, _ := url.PathUnescape(l.targets[0]); !strings.Contains(asked, "OrderDate ge datetime'2024-05-0") {
 			t.Errorf("%v: asked for %s", c.settings, asked)
 		}
 		dated(t, s, 10248, "2024-05-05T12:00:00") // the same as the highest
 		dated(t, s, 10251, "2024-05-06T12:00:00")
 		offset = l.poll(offset)
-		came("10248", "10251")
+		expectRows("10248", "10251")
 		dated(t, s, 10249, "2024-05-06T11:00:00")
 		dated(t, s, 10252, "2024-05-07T00:00:00")
 		offset = l.poll(offset)
 		if c.late {
-			came("10249", "10252")
+			expectRows("10249", "10252")
 		} else {
-			came("10252")
+			expectRows("10252")
 		}
 		offset = l.poll(offset)
-		came()
+		expectRows()
 		step, err := l.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
 		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
 			t.Errorf("%v: a snapshot asks for %v, %v", c.settings, step.Fetch, err)
@@ -84,7 +84,7 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		name     string
 		switches odatatest.Switches
 		again    int
-		gone     string // is deleted amid the first load
+		deleted  string // is deleted amid the first load
 	}{
 		{"the highest value is asked for", odatatest.Switches{}, 2, ""},
 		{"$orderby is refused", odatatest.Switches{RefuseOrderBy: true}, 40, ""},
@@ -103,13 +103,13 @@ func TestCursorWhileRowsChange(t *testing.T) {
 					dated(t, s, 10248, late+"T01:00:00")
 					dated(t, s, 10287, late+"T02:00:00") // on a page that is still to come
 					late = ""
-					if c.gone != "" {
-						write(t, s, "DELETE", "Orders("+c.gone+")", nil)
-						c.gone = ""
+					if c.deleted != "" {
+						write(t, s, "DELETE", "Orders("+c.deleted+")", nil)
+						c.deleted = ""
 					}
 				}
 			}), byDate...)
-			came := func(most int, orders ...string) {
+			expectRows := func(most int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
 					if !slices.Contains(l.rows, "["+o+"]") {
@@ -124,17 +124,17 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			offset := l.all(nil)
 			l.targets = nil
 			offset = l.poll(offset)
-			came(c.again, "10248")
+			expectRows(c.again, "10248")
 			for order := 10249; order < 10280; order++ {
 				dated(t, s, order, "2024-07-01T00:00:00")
 			}
 			late = "2024-08-01"
 			offset = l.poll(offset)
-			came(32+c.again, "10249", "10279", "10287")
+			expectRows(32+c.again, "10249", "10279", "10287")
 			offset = l.poll(offset)
-			came(c.again, "10248")
+			expectRows(c.again, "10248")
 			l.poll(offset)
-			came(0)
+			expectRows(0)
 		})
 	}
 }
@@ -164,9 +164,9 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 	}
 }
 
-// TestCursorWhoseHighestValueIsNotToBeHad: the question for the highest value, which may be too much for a service, is
+// TestCursorWithUnavailableHighestValue: the question for the highest value, which may be too much for a service, is
 // no reason to fail; without an answer the next load begins at what the first page had, and misses nothing.
-func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
+func TestCursorWithUnavailableHighestValue(t *testing.T) {
 	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})

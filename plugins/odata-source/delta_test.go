@@ -16,8 +16,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -90,9 +90,9 @@ func TestDeletes(t *testing.T) {
 				settings = append(settings, "sap.odata#00.deletes="+form)
 			}
 			f := loaded(t, s, tracked00("Order_Details", settings...)...)
-			var gone []string
-			s.Each("Order_Details", func(key string, _ map[string]string) { gone = append(gone, key) })
-			for _, key := range gone[:3] {
+			var deleted []string
+			s.Each("Order_Details", func(key string, _ map[string]string) { deleted = append(deleted, key) })
+			for _, key := range deleted[:3] {
 				write(t, s, "DELETE", "Order_Details"+key, nil)
 			}
 			before := len(f.log)
@@ -109,8 +109,8 @@ func TestDeletes(t *testing.T) {
 				"both": "rtrtrt"}[form]; forms != want {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
-			if len(f.state) != len(gone)-3 {
-				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(gone))
+			if len(f.state) != len(deleted)-3 {
+				t.Errorf("%s in %s: %d of %d rows are left", form, format, len(f.state), len(deleted))
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func TestRowAndTombstoneOnTwoPages(t *testing.T) {
 					page++
 					if again && page == 2 {
 						page--
-						again, r.Status = false, neverCame
+						again, r.Status = false, noAnswer
 						return
 					}
 					if page == other {
@@ -274,10 +274,10 @@ func TestRereadThatFails(t *testing.T) {
 		name, message string
 		answered      func(r *wit.Response)
 	}{
-		{"a 404 without a body", "HTTP 404 without a body; it isn't taken for deleted", func(r *wit.Response) {
+		{"a 404 without a body", "HTTP 404 without a body; it is not considered deleted", func(r *wit.Response) {
 			r.Status, r.Body = 404, nil
 		}},
-		{"an unknown service", "isn't taken for deleted", func(r *wit.Response) {
+		{"an unknown service", "is not considered deleted", func(r *wit.Response) {
 			r.Status, r.Body = 404,
 				[]byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
 					`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
@@ -379,7 +379,7 @@ func TestDeltaResumes(t *testing.T) {
 
 // TestDeltaThatFails: what a service does that would lose changes ends with a fault that says what to do.
 func TestDeltaThatFails(t *testing.T) {
-	const reload = "sap.odata#00.delta.lost = reload reads the set whole again"
+	const reload = "sap.odata#00.delta.lost = reload reads the whole set again"
 	for _, c := range []struct {
 		name     string
 		switches odatatest.Switches
@@ -390,9 +390,9 @@ func TestDeltaThatFails(t *testing.T) {
 		message string
 	}{
 		{name: "none", switches: odatatest.Switches{Delta: "off"}, kind: wit.ErrorUnsupported,
-			message: "the service doesn't track changes of this set"},
+			message: "the service does not track changes of this set"},
 		{name: "said and not given", switches: odatatest.Switches{Delta: "silent"}, kind: wit.ErrorUnsupported,
-			message: "found none, although the service says that it applies odata.track-changes"},
+			message: "found none, although the service confirms odata.track-changes"},
 		{name: "another host", switches: odatatest.Switches{SelfHost: "https://elsewhere.example"},
 			kind: wit.ErrorConfig, message: "leads to https://elsewhere.example"},
 		{name: "410", expired: 410, kind: wit.ErrorGone, message: reload},
@@ -437,11 +437,11 @@ func TestDeltaOfOddServices(t *testing.T) {
 		message string
 	}{
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
-			"expected a delta link at the end of the changes, found none: the changes after them can't be asked for"},
+			"expected a delta link at the end of the changes, found none: later changes cannot be requested"},
 		{"pages of changes go in a circle", func(asked string) string {
 			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
 				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
-		}, "the service's pages go in a circle"},
+		}, "the service's pages form a loop"},
 		{"the link behind changes leads to another set", func(string) string {
 			return feed + link("delta", "https://elsewhere.example/X?!deltatoken=1") + "</feed>"
 		}, "leads to https://elsewhere.example"},
@@ -500,7 +500,7 @@ func TestDeltaOfOddServices(t *testing.T) {
 // TestDeltaReload reads the set whole again where the settings say so. The headers of such a load stand beside those
 // that every record has.
 func TestDeltaReload(t *testing.T) {
-	for change, settings := range map[string][]string{"": nil, "read": {entry.HeadersEnable + "=true"}} {
+	for change, settings := range map[string][]string{"": nil, "read": {sourceconfig.HeadersEnable + "=true"}} {
 		s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 20}})
 		f := loaded(t, s, tracked00("Products", append(settings, "sap.odata#00.delta.lost=reload")...)...)
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
@@ -514,8 +514,9 @@ func TestDeltaReload(t *testing.T) {
 		}
 		for i, e := range f.log {
 			mark := map[int]string{before: "begin", len(f.log) - 1: "end"}[i]
-			if (e.headers[feed.HeaderSnapshot] != "") != (i >= before) || e.headers[feed.HeaderMark] != mark ||
-				e.headers[entry.HeaderChange] != change {
+			if (e.headers[feedreader.HeaderSnapshot] != "") != (i >= before) ||
+				e.headers[feedreader.HeaderMark] != mark ||
+				e.headers[sourceconfig.HeaderChange] != change {
 				t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 			}
 		}
@@ -525,9 +526,9 @@ func TestDeltaReload(t *testing.T) {
 	}
 }
 
-// TestSnapshotBesideChanges reads the set whole because somebody asks for it, and goes on from the link of before: what
-// changed or was deleted before, and while it was read, is told of.
-func TestSnapshotBesideChanges(t *testing.T) {
+// TestSnapshotKeepsDeltaLink reads the set whole because somebody asks for it, and goes on from the link of before:
+// what changed or was deleted before, and while it was read, is told of.
+func TestSnapshotKeepsDeltaLink(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		// lost pages of the snapshot the service no longer has
@@ -558,15 +559,16 @@ func TestSnapshotBesideChanges(t *testing.T) {
 			noError(t, f.catchUp(ask))
 			f.answered = nil
 			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
-				return e.headers[feed.HeaderSnapshot] == ""
+				return e.headers[feedreader.HeaderSnapshot] == ""
 			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
 			for i, e := range rows {
 				last := i == len(rows)-1 && c.ends
-				if e.headers[feed.HeaderSnapshot] != "4711" || (e.headers[feed.HeaderMark] == "end") != last ||
-					i == 0 && e.headers[feed.HeaderMark] != "begin" {
+				if e.headers[feedreader.HeaderSnapshot] != "4711" ||
+					(e.headers[feedreader.HeaderMark] == "end") != last ||
+					i == 0 && e.headers[feedreader.HeaderMark] != "begin" {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
@@ -622,7 +624,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		name     string
 		switches odatatest.Switches
 		cut      bool
-		gone     string
+		deleted  string
 		born     bool
 		settings []string
 		rows     int
@@ -631,8 +633,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		{name: "the feed ends after its first page", cut: true, rows: 30},
 		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
 			rows: 30},
-		{name: "a row is deleted meanwhile", gone: "Orders(10275)", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true,
+		{name: "a row is deleted meanwhile", deleted: "Orders(10275)", rows: 29},
+		{name: "a row is deleted, and one inserted before those to come", deleted: "Orders(10275)", born: true,
 			rows: 29 + 30},
 		{name: "the count is refused", switches: odatatest.Switches{RefuseCount: true}, rows: 30},
 	} {
@@ -640,7 +642,7 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			c.switches.PageSize = 20
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := loaded(t, s, tracked00("Orders", c.settings...)...)
-			gone := c.gone
+			gone := c.deleted
 			f.answered = func(q *wit.Request, r *wit.Response) {
 				if gone != "" {
 					write(t, s, "DELETE", gone, nil)
@@ -664,8 +666,8 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			f.equals(s, "Orders", "OrderID", "ShipName")
 			rows, marks := 0, ""
 			for _, e := range f.log[before:] {
-				mark := e.headers[feed.HeaderMark]
-				if marks += mark + " "; e.headers[feed.HeaderSnapshot] == "4711" && mark != "ended" {
+				mark := e.headers[feedreader.HeaderMark]
+				if marks += mark + " "; e.headers[feedreader.HeaderSnapshot] == "4711" && mark != "ended" {
 					rows++
 				}
 			}
@@ -677,9 +679,9 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 	}
 }
 
-// TestChangesBehindAnotherAddress: changes that the service prepares (202), and has asked for at an address of its own,
+// TestChangesAtAnnouncedURL: changes that the service prepares (202), and has asked for at an address of its own,
 // are those of the delta link, which is gone on from whatever that address answers.
-func TestChangesBehindAnotherAddress(t *testing.T) {
+func TestChangesAtAnnouncedURL(t *testing.T) {
 	const monitor = sapNorthwind + "/poll/1"
 	for _, status := range []int{200, 404, 410, 500} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -721,9 +723,9 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 	}
 }
 
-// TestChangesPreparedWhileNobodyAsked: a connector that was down for longer than an answer may be prepared asks for the
+// TestChangesPreparedWhileStopped: a connector that was down for longer than an answer may be prepared asks for the
 // changes by their delta link again, once, whatever has become of the address at which they were to be.
-func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
+func TestChangesPreparedWhileStopped(t *testing.T) {
 	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
 	for _, status := range []uint16{202, 404, 410} {
 		for _, mended := range []bool{true, false} {
@@ -735,7 +737,7 @@ func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
 				f.answered = func(q *wit.Request, r *wit.Response) {
 					switch {
 					case q.Target == monitor && down:
-						r.Status = neverCame
+						r.Status = noAnswer
 					case q.Target == monitor:
 						r.Status, r.Body, r.Headers = status, nil, nil
 						if asked > 1 {

@@ -18,9 +18,9 @@ func TestFurtherFieldsOfKeys(t *testing.T) {
 		f := loaded(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
 			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
-		gone := ""
-		s.Each("Customers", func(key string, _ map[string]string) { gone = key })
-		write(t, s, "DELETE", "Customers"+gone, nil)
+		deleted := ""
+		s.Each("Customers", func(key string, _ map[string]string) { deleted = key })
+		write(t, s, "DELETE", "Customers"+deleted, nil)
 		noError(t, f.catchUp(poll))
 		f.equals(s, "Customers", "CustomerID", "CompanyName")
 		for _, e := range f.log {

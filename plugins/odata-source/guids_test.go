@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -168,7 +168,7 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
 			f := loaded(t, s, tracked("/s", "X", "sap.odata#00.format=json")...)
 			f.stored = slices.DeleteFunc(f.stored,
-				func(field wit.OffsetEntry) bool { return field.Name == feed.GuidField })
+				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			s.changed = slices.Clone(s.rows)
 			noError(t, f.catchUp(poll))
 			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
@@ -183,23 +183,23 @@ func TestGuidsOfAnInstalledFeed(t *testing.T) {
 
 // TestGuidsOfNotifications: a notification names an entity in another case than its row, which is gone or has changed.
 func TestGuidsOfNotifications(t *testing.T) {
-	for _, c := range []struct{ rows, told func(string) string }{
+	for _, c := range []struct{ rows, notified func(string) string }{
 		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
 	} {
 		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
 		f := loaded(t, s, of("/s", "X", notified...)...)
-		gone, changed := s.rows[3], s.rows[2]
+		deleted, changed := s.rows[3], s.rows[2]
 		s.rows = s.rows[:3]
-		for _, id := range []string{gone, changed} {
+		for _, id := range []string{deleted, changed} {
 			n := wit.Notification{Method: "POST", Target: "/c/X",
-				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)}
+				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.notified(id) + `')"}}}`)}
 			wakes, err := f.p.HandleNotification(f.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)
 			}
 			noError(t, f.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
-		if found := f.entities(); len(found) != 3 || slices.Contains(found, gone) {
+		if found := f.entities(); len(found) != 3 || slices.Contains(found, deleted) {
 			t.Errorf("expected %v, found %v", s.rows, found)
 		}
 	}

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/google/go-cmp/cmp"
 )
 
 // Records say what happened to their entity, in every mode; a service that does not tell created entities from changed
 // ones has both changed.
 func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
-	const enabled = entry.HeadersEnable + "=1"
+	const enabled = sourceconfig.HeadersEnable + "=1"
 	whole := of(northwind, "Products")
 	for _, c := range []struct {
 		name     string
@@ -49,12 +49,12 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			for i, e := range f.log {
 				want := "read"
 				if i >= loaded {
-					want = e.headers[entry.HeaderChange]
+					want = e.headers[sourceconfig.HeaderChange]
 					after = append(after, want)
 				}
-				all := map[string]string{entry.HeaderService: c.path, entry.HeaderEntitySet: c.set,
-					entry.HeaderVersion: version,
-					entry.HeaderChange:  want}
+				all := map[string]string{sourceconfig.HeaderService: c.path, sourceconfig.HeaderEntitySet: c.set,
+					sourceconfig.HeaderVersion: version,
+					sourceconfig.HeaderChange:  want}
 				if d := cmp.Diff(all, e.headers); d != "" {
 					t.Fatalf("row %d: %s", i, d)
 				}

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -147,13 +147,13 @@ func moving(t *testing.T, name string, switches odatatest.Switches, settings ...
 	if _, err := l.run(0, nil); err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	came := map[string]bool{}
+	delivered := map[string]bool{}
 	for _, r := range l.rows {
-		came["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
+		delivered["("+strings.ReplaceAll(strings.Trim(r, "[]"), " ", ",")+")"] = true
 	}
 	s.Each(name, func(key string, _ map[string]string) {
 		plain := strings.NewReplacer("OrderID=", "", "ProductID=", "").Replace(key)
-		if before[key] && !came[plain] {
+		if before[key] && !delivered[plain] {
 			missing++
 		}
 	})
@@ -194,7 +194,7 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		l := newLoad(t, s, settings...)
 		step, err := l.next(0, nil, start)
 		noError(t, err)
-		l.now += 2 * entry.FreshFor // newer metadata would not help
+		l.now += 2 * sourceconfig.FreshFor // newer metadata would not help
 		end := l.leavingOut(step.Fetch, "Products(5)")
 		for _, f := range end.Errors {
 			raw := string(end.Data[f.RawStart:][:f.RawSize])

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // TestManySets: the metadata of a service are fetched once, however many sets of it are read, and numbers may have
@@ -26,13 +26,13 @@ func TestManySets(t *testing.T) {
 	if len(l.targets) != 1 || len(l.opened.Feeds) != 200 {
 		t.Errorf("expected one request and 200 feeds, found %d and %d", len(l.targets), len(l.opened.Feeds))
 	}
-	layout, err := l.p.Plan(entry.Component, configuration(settings...), 7)
+	layout, err := l.p.Plan(sourceconfig.Component, configuration(settings...), 7)
 	if err != nil || len(layout.Tasks) != 7 {
 		t.Fatalf("%d tasks, %v", len(layout.Tasks), err)
 	}
 	sets := 0
 	for _, task := range layout.Tasks {
-		sets += len(entry.Entries(entry.Table.Values(task)))
+		sets += len(sourceconfig.EntitySets(sourceconfig.Table.Values(task)))
 	}
 	if sets != 200 {
 		t.Errorf("the tasks have %d sets", sets)
@@ -47,23 +47,23 @@ func TestManySets(t *testing.T) {
 func TestInstancesKeepFewDecoders(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 4})
 	var settings []string
-	for i := range 3 * feed.MaxSpare {
+	for i := range 3 * feedreader.MaxSpare {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
 		settings = append(settings, "sap.odata#"+number+".id="+number)
 	}
 	l := newLoad(t, s, settings...)
-	for f := range 3 * feed.MaxSpare {
+	for f := range 3 * feedreader.MaxSpare {
 		_, err := l.run(uint32(f), nil)
 		noError(t, err)
-		if n := len(l.p.pages.Decoders); n != min(f+1, feed.MaxSpare) {
-			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feed.MaxSpare), n)
+		if n := len(l.p.pages.Decoders); n != min(f+1, feedreader.MaxSpare) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", f, min(f+1, feedreader.MaxSpare), n)
 		}
 	}
-	last := l.p.pages.Decoders[feed.MaxSpare-1]
-	_, err := l.run(3*feed.MaxSpare-1, nil)
+	last := l.p.pages.Decoders[feedreader.MaxSpare-1]
+	_, err := l.run(3*feedreader.MaxSpare-1, nil)
 	noError(t, err)
-	if again := l.p.pages.Decoders[feed.MaxSpare-1]; again != last {
+	if again := l.p.pages.Decoders[feedreader.MaxSpare-1]; again != last {
 		t.Error("a set that was read again got another decoder")
 	}
 	if n := len(l.p.pages.Spare); n != 1 {

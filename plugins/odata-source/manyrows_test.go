@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,7 +21,7 @@ func (f *follower) marked() map[string]bool {
 	f.t.Helper()
 	rows, snapshot, state := map[string]bool{}, "", ""
 	for i, e := range f.log {
-		number, mark := e.headers[feed.HeaderSnapshot], e.headers[feed.HeaderMark]
+		number, mark := e.headers[feedreader.HeaderSnapshot], e.headers[feedreader.HeaderMark]
 		switch {
 		case number == "":
 			continue
@@ -43,7 +43,7 @@ func (f *follower) marked() map[string]bool {
 // A first load by links that count rows is read again by key whatever its size, with the reader started again between
 // any two pages, and no offset is larger than the host stores. Between the marks of the second reading each row comes
 // once, so that a row which came before and was deleted during the load is known, although the service reports none.
-func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
+func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 	const rows = 25_000
 	s := odatatest.New(odatatest.Options{Rows: rows, Switches: odatatest.Switches{PageSize: 100, SkipToken: "offset",
 		Tombstones: "off"}})
@@ -69,9 +69,9 @@ func TestFirstLoadOfManyRowsByNumber(t *testing.T) {
 			len(f.state))
 	}
 	write(t, s, "MERGE", "Orders(10300)", map[string]any{"ShipName": "Changed"})
-	asked, came := len(f.targets), len(f.log)
-	if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != came+1 {
-		t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-came, f.targets[asked:])
+	asked, delivered := len(f.targets), len(f.log)
+	if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 || len(f.log) != delivered+1 {
+		t.Errorf("behind it: %v, %d rows, %v", err, len(f.log)-delivered, f.targets[asked:])
 	}
 }
 

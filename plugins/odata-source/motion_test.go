@@ -11,7 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -66,7 +66,7 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	cause := start
 	for ; at < len(steps); at++ {
 		step := &steps[at]
-		f.now += entry.FreshFor + 1
+		f.now += sourceconfig.FreshFor + 1
 		before := asked
 		err := f.catchUp(cause)
 		if faultOf(err).Kind == wit.ErrorStale {
@@ -157,7 +157,7 @@ func TestAPropertyThatComesAfterTheMetadata(t *testing.T) {
 					t.Fatal(err, f.faults)
 				}
 				cause = poll
-				f.now += entry.FreshFor + 1
+				f.now += sourceconfig.FreshFor + 1
 			}
 			for _, row := range f.log {
 				if row.key != "[3]" {
@@ -201,7 +201,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 	f := newFollower(t, service, tracked("/s", "X")...)
 	cause := start
 	for range 4 {
-		f.now += entry.FreshFor + 1
+		f.now += sourceconfig.FreshFor + 1
 		if err := f.catchUp(cause); err != nil || len(f.faults) > 0 {
 			t.Fatal(err, f.faults)
 		}

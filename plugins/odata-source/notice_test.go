@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -105,8 +105,8 @@ func notificationOf(headers, body string) wit.Notification {
 	return n
 }
 
-// TestNotified reads every form that notifications may have.
-func TestNotified(t *testing.T) {
+// TestHandleNotification reads every form that notifications may have.
+func TestHandleNotification(t *testing.T) {
 	l := newLoad(t, odatatest.New(odatatest.Options{Subscriptions: true}), subscribed00("Order_Details")...)
 	for _, c := range noticed {
 		wakes, err := l.p.HandleNotification(l.opened.Context, notificationOf(c.headers, c.body))
@@ -154,14 +154,14 @@ func TestSubscribe(t *testing.T) {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
 	err = unopened(t, odatatest.New(odatatest.Options{})).open(subscribed00("Orders")...)
-	if !says(err, "takes no subscriptions") {
+	if !says(err, "accepts no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", err)
 	}
 }
 
-// TestChangesThatNobodyToldOf: a set in delta mode that goes by notifications alone is not deaf where the service takes
-// a subscription, lists it and never pushes.
-func TestChangesThatNobodyToldOf(t *testing.T) {
+// TestChangesWithoutNotification: a set in delta mode that goes by notifications alone is not deaf where the service
+// takes a subscription, lists it and never pushes.
+func TestChangesWithoutNotification(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 10, Subscriptions: true})
 	of := subscribed00("Products", "sap.odata#00.track-changes=1")
 	f := newFollower(t, s, of...)
@@ -192,8 +192,8 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	}
 }
 
-// FuzzNotified: bodies come from anybody. What is taken names entities by whole keys.
-func FuzzNotified(f *testing.F) {
+// FuzzHandleNotification: bodies come from anybody. What is taken names entities by whole keys.
+func FuzzHandleNotification(f *testing.F) {
 	for _, c := range noticed {
 		f.Add(c.headers, c.body)
 	}
@@ -262,7 +262,8 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
 					t.Errorf("there %v, %v", there, err)
 				}
-				if named := err != nil && strings.Contains(err.Error(), entry.NotFoundCodes); err != nil && !again &&
+				if named := err != nil && strings.Contains(err.Error(), sourceconfig.NotFoundCodes); err != nil &&
+					!again &&
 					named != (c.status == 400) {
 					t.Errorf("%v", err)
 				}
@@ -274,23 +275,23 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 // An answer that contradicts the notification may come of an older copy of the data: the entity is read once more after
 // a while.
 func TestAnswersThatContradictNotifications(t *testing.T) {
-	const there, gone = true, false
+	const there, missing = true, false
 	for _, c := range []struct {
-		name, told string
-		confirm    string
-		answers    []bool
-		deleted    bool
-		reads      int
+		name, notified string
+		confirm        string
+		answers        []bool
+		deleted        bool
+		reads          int
 	}{
-		{"created, and an older copy", "created", "", []bool{gone, there}, false, 2},
-		{"changed, and an older copy for longer", "updated", "", []bool{gone, gone}, true, 2},
-		{"no kind of change, and an older copy", "", "", []bool{gone, there}, false, 2},
+		{"created, and an older copy", "created", "", []bool{missing, there}, false, 2},
+		{"changed, and an older copy for longer", "updated", "", []bool{missing, missing}, true, 2},
+		{"no kind of change, and an older copy", "", "", []bool{missing, there}, false, 2},
 		{"changed", "updated", "", []bool{there}, false, 1},
-		{"deleted", "deleted", "", []bool{gone}, true, 1},
-		{"deleted, and an older copy", "DELETED", "", []bool{there, gone}, true, 2},
+		{"deleted", "deleted", "", []bool{missing}, true, 1},
+		{"deleted, and an older copy", "DELETED", "", []bool{there, missing}, true, 2},
 		{"deleted and made anew", "deleted", "", []bool{there, there}, false, 2},
-		{"believed at once", "created", "0", []bool{gone, there}, true, 1},
-		{"deleted, believed at once", "deleted", "0", []bool{there, gone}, false, 1},
+		{"believed at once", "created", "0", []bool{missing, there}, true, 1},
+		{"deleted, believed at once", "deleted", "0", []bool{there, missing}, false, 1},
 	} {
 		for _, piece := range []int{20, 10_000} {
 			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
@@ -304,7 +305,7 @@ func TestAnswersThatContradictNotifications(t *testing.T) {
 					Target: "/c/Products",
 					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
 						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
-						c.told)})
+						c.notified)})
 				if err != nil || len(wakes) != 1 {
 					t.Fatalf("%+v, %v", wakes, err)
 				}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -65,12 +65,13 @@ func TestODP(t *testing.T) {
 			before = len(f.log)
 			noError(t, f.catchUp(poll))
 			f.equals(s, "Products", "ProductID", "ProductName")
-			gone := f.log[before:]
-			if len(gone) != 1 || gone[0].tombstone != (c.name == "tombstones") {
-				t.Fatalf("deleted: %v", gone)
+			deletions := f.log[before:]
+			if len(deletions) != 1 || deletions[0].tombstone != (c.name == "tombstones") {
+				t.Fatalf("deleted: %v", deletions)
 			}
-			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" ||
-				v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
+			if v := deletions[0].value; !deletions[0].tombstone && c.name != "a filter" &&
+				(v["ODQ_CHANGEMODE"] != "D" ||
+					v["ProductName"] != nil || v["DELETED_AT"] == nil || v["ProductID"] != "3") {
 				t.Errorf("deleted: %v", v)
 			}
 			if l := s.Ledger(); l.Jobs != 1 || l.Refused536 > 0 {
@@ -95,7 +96,7 @@ func TestODPAsksOnce(t *testing.T) {
 				if lost || !strings.Contains(q.Target, losing) {
 					return
 				}
-				lost, r.Status = true, neverCame
+				lost, r.Status = true, noAnswer
 				if name == "the answer" && (f.stored == nil || q.Repeatable || q.FirstByteTimeoutMs == nil) {
 					t.Errorf("asked for with the offset %v stored: %+v", f.stored, q)
 				}
@@ -129,13 +130,13 @@ func sayingItEnded(s http.Handler, ended *int) http.Handler {
 	})
 }
 
-// TestODPOfSomebodyElse: a queue that is open already is another reader's.
-func TestODPOfSomebodyElse(t *testing.T) {
+// TestODPSubscriptionOfAnotherReader: a queue that is open already is another reader's.
+func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	noError(t, newFollower(t, s, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, s, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
-		*fault.Setting != entry.DeltaTakeover {
+		*fault.Setting != sourceconfig.DeltaTakeover {
 		t.Errorf("found %v", err)
 	}
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
@@ -156,7 +157,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	ended := 0
 	f := newFollower(t, sayingItEnded(s, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
-		if err := f.catchUp(start); !says(err, "and has it still") {
+		if err := f.catchUp(start); !says(err, "but still has it") {
 			t.Errorf("expected that the subscription is there still, found %v", err)
 		}
 		f.start()
@@ -176,7 +177,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 // TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
 	for _, c := range []struct{ name, links, setting, message string }{
-		{"off", "", "", "recover goes on from the oldest link"},
+		{"off", "", "", "recover continues from the oldest link"},
 		{"on", "", "sap.odata#00.delta.link.recovery=1", ""},
 		{"younger", "D29990101000000_000000001", "sap.odata#00.delta.lost=recover", "is younger than the lost one"},
 		{"none", "-", "sap.odata#00.delta.lost=recover", "has none either"},
@@ -271,7 +272,7 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	f := newFollower(t, s, odpSet("Products")...)
 	f.answered = func(q *wit.Request, r *wit.Response) {
 		if strings.Contains(q.Target, "/FactsOfProducts?") {
-			r.Status = neverCame
+			r.Status = noAnswer
 		}
 	}
 	if err := f.catchUp(start); !errors.Is(err, errKilled) {
@@ -289,9 +290,9 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	}
 }
 
-// TestODPDeletesBesideFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
+// TestODPDeletesWithFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
 // filter should have left out.
-func TestODPDeletesBesideFilter(t *testing.T) {
+func TestODPDeletesWithFilter(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30})
 	f := loaded(t, s, odpSet("Products", condition("00", "ProductName", "ne", "Nobody")...)...)
 	before := len(f.state)
@@ -324,7 +325,7 @@ func TestODPReload(t *testing.T) {
 				refused = true
 				r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
 			case killed != "" && refused && !was && strings.Contains(q.Target, killed):
-				was, r.Status = true, neverCame
+				was, r.Status = true, noAnswer
 			}
 		}
 		err := f.catchUp(poll)

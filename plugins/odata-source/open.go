@@ -5,24 +5,23 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// open asks for the services' metadata and works out the feeds.
-func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
-	if err := config.Known(component, entry.Component, entry.Alias); err != nil {
+func open(component string, settings []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
+	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	if f := setting.FirstError(entry.Examine(given)); f != nil {
+	if f := setting.FirstError(sourceconfig.Examine(settings)); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
-	v := entry.Table.Values(given)
-	o, all := feed.Configured(given)
-	services := entry.ServicesOf(all)
+	v := sourceconfig.Table.Values(settings)
+	o, all := feedreader.NewContext(settings)
+	services := sourceconfig.ServicePaths(all)
 	if need, err := service.NeedMetadata(services, config.Query(v), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
@@ -35,18 +34,17 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		models[i], o.At = m, max(o.At, answers[i].ReceivedAt)
 	}
 	for _, e := range all {
-		f, err := feed.New(e, models[slices.Index(services, e.Service)])
+		f, err := feedreader.New(e, models[slices.Index(services, e.Service)])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}
 		o.Feeds = append(o.Feeds, *f)
 	}
-	name(o.Feeds)
-	return ready(o, v)
+	nameFeeds(o.Feeds)
+	return opened(o, v)
 }
 
-// name gives feeds their names: the set's, with the entry's identity or number where a name is taken.
-func name(feeds []feed.Feed) {
+func nameFeeds(feeds []feedreader.Feed) {
 	var taken []string
 	for i := range feeds {
 		f := &feeds[i]
@@ -61,13 +59,12 @@ func name(feeds []feed.Feed) {
 	}
 }
 
-// ready writes the context and lists the feeds.
-func ready(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
-	out := &wit.SourceOpened{Context: feed.PackContext(o)}
+func opened(o *feedreader.Context, v setting.Values) (wit.SourceOpenResult, error) {
+	out := &wit.SourceOpened{Context: feedreader.PackContext(o)}
 	for i := range o.Feeds {
 		f := &o.Feeds[i]
 		w := wit.Feed{Name: f.Name, Partition: f.Partition(), Topic: f.Topic, Value: &f.Value,
-			Fingerprint: feed.Fingerprint(o, f, v), OnMismatch: entry.ChangedOf(v, f.Number),
+			Fingerprint: feedreader.Fingerprint(o, f, v), OnMismatch: sourceconfig.MismatchPolicy(v, f.Number),
 			Subscribes: f.Subscribing.On}
 		if f.Key.Nodes != nil {
 			w.Key = &f.Key
@@ -77,7 +74,7 @@ func ready(o *feed.Context, v setting.Values) (wit.SourceOpenResult, error) {
 			w.Cron = wit.Ptr(f.Cron)
 		case f.Period > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Period) * 1000)
-		case f.OnlyNotified() && f.Subscribing.Check > 0:
+		case f.PolledOnNotification() && f.Subscribing.Check > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.Subscribing.Check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)

@@ -5,20 +5,18 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// page is an answer that is being read.
 type page interface {
 	Decode(tag string, status uint16, piece []byte, last bool) (portion wit.DecodeResult, ended bool, err error)
-	Reading() *feed.Reader
+	Reading() *feedreader.Reader
 }
 
-// pages by number.
 type pages struct {
-	feed.Pool
+	feedreader.Pool
 	open map[uint32]page
 	last uint32
 }
@@ -41,38 +39,37 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntr
 	return p.pages.last, nil
 }
 
-// begin opens what an answer is.
-func (p *plugin) begin(o *feed.Context, f *feed.Feed, position *[]wit.OffsetEntry, response *wit.Response) (page,
+func (p *plugin) begin(o *feedreader.Context, f *feedreader.Feed, position *[]wit.OffsetEntry,
+	response *wit.Response) (page,
 	error) {
 	pool := &p.pages.Pool
 	switch {
 	case position == nil && response.Tag == "" && f.Tracking.On:
 		return delta.BeginDocument(pool, o, f, response), nil
 	case position == nil && response.Tag == "":
-		return notify.BeginLone(pool, o, f, response), nil
-	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.StoreTag):
-		return notify.BeginStore(pool, o, f, response), nil
-	case position == nil && f.Named() && strings.HasPrefix(response.Tag, notify.NamedTag):
-		return notify.BeginEntity(pool, o, f, response), nil
+		return notifications.BeginDocument(pool, o, f, response), nil
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.StoreTag):
+		return notifications.BeginStore(pool, o, f, response), nil
+	case position == nil && f.NotificationOnly() && strings.HasPrefix(response.Tag, notifications.NamedTag):
+		return notifications.BeginEntity(pool, o, f, response), nil
 	case position == nil:
 		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "a page without its position"}
 	case f.Tracking.On:
 		return delta.Begin(pool, o, f, *position, response)
 	}
-	return feed.BeginLoad(pool, o, f, *position, response)
+	return feedreader.BeginPage(pool, o, f, *position, response)
 }
 
-func (p *plugin) Abandon(number uint32) { p.drop(number, false) }
+func (p *plugin) Abandon(number uint32) { p.closePage(number, false) }
 
-// drop ends a page.
-func (p *plugin) drop(number uint32, sound bool) {
+func (p *plugin) closePage(number uint32, sound bool) {
 	if pg := p.pages.open[number]; pg != nil {
 		delete(p.pages.open, number)
 		p.pages.End(pg.Reading(), sound)
 	}
 }
 
-// Decode reads a piece. Rows point into memory that the next call uses again.
+// Decode decodes a chunk. Rows point into memory that the next call reuses.
 func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult, error) {
 	pg := p.pages.open[number]
 	if pg == nil {
@@ -80,9 +77,9 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	portion, ended, err := pg.Decode(tag, status, piece, last)
-	pg.Reading().Seal(&portion)
+	pg.Reading().Complete(&portion)
 	if err != nil || ended {
-		p.drop(number, err == nil)
+		p.closePage(number, err == nil)
 	}
 	return portion, err
 }

@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads
 // them. No changes tell of those, and many services don't report the deleted ones either. So the set is read once
 // more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
-func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
+func TestRowsDeletedDuringLoadBySkip(t *testing.T) {
 	for _, c := range []struct {
 		set, tombstones, format, token string
 		// deleted behind the first page of a reading of the set.
@@ -76,7 +76,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 					t.Errorf("row %s is missing in %v", key, f.targets)
 				}
 			})
-			if marks := f.log[len(f.log)-1].headers[feed.HeaderMark]; c.snapshot && marks != "end" {
+			if marks := f.log[len(f.log)-1].headers[feedreader.HeaderMark]; c.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(f.targets)
@@ -91,7 +91,7 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 }
 
 // An offset of a version that asked the changes behind such a load for deleted entities has the set read once more.
-func TestOffsetOfALoadByNumber(t *testing.T) {
+func TestOffsetOfLoadBySkip(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 35})
 	f := loaded(t, s, tracked00("Orders")...)
 	f.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"), wit.StringEntry("url", text(f.stored, "url")),
@@ -105,8 +105,8 @@ func TestOffsetOfALoadByNumber(t *testing.T) {
 	before = len(f.log)
 	write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feed.HeaderMark] != "ended" ||
-		behind[0].headers[feed.HeaderSnapshot] != "4711" {
+	if behind := f.log[before:]; len(behind) != 1 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+		behind[0].headers[feedreader.HeaderSnapshot] != "4711" {
 		t.Errorf("expected a row that says that the load 4711 has ended, found %v", behind)
 	}
 }
@@ -141,9 +141,9 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	// Nothing shows that its link doesn't count rows, so that the set is read again, with marks of its own.
 	load := f.log[before:]
 	for i, e := range load {
-		if mark := e.headers[feed.HeaderMark]; e.headers[feed.HeaderSnapshot] == "" ||
+		if mark := e.headers[feedreader.HeaderMark]; e.headers[feedreader.HeaderSnapshot] == "" ||
 			mark != map[int]string{0: "begin", 77: "begin"}[i] || i != 77 && i > 0 &&
-			e.headers[feed.HeaderSnapshot] != load[i-1].headers[feed.HeaderSnapshot] {
+			e.headers[feedreader.HeaderSnapshot] != load[i-1].headers[feedreader.HeaderSnapshot] {
 			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
 		}
 	}
@@ -154,14 +154,15 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
 	noError(t, f.catchUp(poll))
-	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feed.HeaderMark] != "ended" ||
-		behind[0].headers[feed.HeaderSnapshot] != load[77].headers[feed.HeaderSnapshot] || len(behind[1].headers) > 0 {
+	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[feedreader.HeaderMark] != "ended" ||
+		behind[0].headers[feedreader.HeaderSnapshot] != load[77].headers[feedreader.HeaderSnapshot] ||
+		len(behind[1].headers) > 0 {
 		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
 	}
 }
 
 // A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
-func TestCursorThatIsNotHeeded(t *testing.T) {
+func TestServiceThatIgnoresTheCursor(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 40})
 	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
@@ -175,14 +176,14 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 	if err == nil && step.Fetch != nil {
 		_, err = l.page(0, step.Fetch)
 	}
-	if !says(err, "does not heed it") || !says(err, "OrderDate is") || len(l.rows) > 0 {
+	if !says(err, "accepts $filter but ignores it") || !says(err, "OrderDate is") || len(l.rows) > 0 {
 		t.Errorf("%d rows came, %v", len(l.rows), err)
 	}
 }
 
 // A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
 // fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
-func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
+func TestPageOfChangesThatStaysLost(t *testing.T) {
 	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
 		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
@@ -230,7 +231,7 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 
 // Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
 // cannot be had: neither is taken for the other.
-func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
+func TestSkipTokenLostAfterLongPreparation(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := loaded(t, s, tracked00("Products")...)
 	for id := 1; id <= 25; id++ {
@@ -297,7 +298,7 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 }
 
 // The first page of a load in delta mode whose next link leads to itself is asked for once.
-func TestDeltaPageThatLeadsToItself(t *testing.T) {
+func TestDeltaPageThatLinksToItself(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 30, Switches: odatatest.Switches{PageSize: 10}})
 	f := newFollower(t, s, tracked00("Products")...)
 	asked, next := 0, regexp.MustCompile(`rel="next" href="[^"]*"`)
@@ -305,7 +306,7 @@ func TestDeltaPageThatLeadsToItself(t *testing.T) {
 		asked++
 		r.Body = next.ReplaceAllLiteral(r.Body, []byte(`rel="next" href="`+q.Target+`"`))
 	}
-	if err := f.catchUp(start); !says(err, "go in a circle") || asked != 1 || len(f.log) > 10 {
+	if err := f.catchUp(start); !says(err, "form a loop") || asked != 1 || len(f.log) > 10 {
 		t.Errorf("%d rows in %d requests, %v", len(f.log), asked, err)
 	}
 }
@@ -346,7 +347,7 @@ func TestDeltaLinkRepeatsTheFilterWrongly(t *testing.T) {
 }
 
 // A service that gives a page twice, by two addresses: in delta mode the rows come twice, and none is missing. (In full
-// mode it cannot be distinguished from a circle: TestCircles of package load.)
+// mode it cannot be distinguished from a circle: TestCircles of package paging.)
 func TestPagesThatComeTwice(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 80, Switches: odatatest.Switches{PageSize: 10, RepeatPages: 2}})
 	f := loaded(t, s, tracked00("Orders")...)

@@ -15,7 +15,7 @@ import (
 	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -155,8 +155,8 @@ type reader struct {
 
 var errKilled = errors.New("killed")
 
-// neverCame is the status of an answer that is lost on its way: the reader is killed.
-const neverCame = 0
+// noAnswer is the status of an answer that is lost on its way: the reader is killed.
+const noAnswer = 0
 
 // open opens the plugin as if it had not run before, as after a crash.
 func (r *reader) open(settings ...string) error {
@@ -164,7 +164,7 @@ func (r *reader) open(settings ...string) error {
 	var state []byte
 	var answers []wit.Response
 	for {
-		opening, err := r.p.Open(entry.Component, configuration(settings...), state, answers)
+		opening, err := r.p.Open(sourceconfig.Component, configuration(settings...), state, answers)
 		if err != nil || opening.Ready != nil {
 			r.opened = opening.Ready
 			return err
@@ -206,7 +206,7 @@ func (r *reader) changed(q *wit.Request) (wit.Response, error) {
 	if r.answered != nil {
 		r.answered(q, &answer)
 	}
-	if answer.Status == neverCame {
+	if answer.Status == noAnswer {
 		return answer, errKilled
 	}
 	return answer, nil

@@ -141,9 +141,9 @@ func TestReads(t *testing.T) {
 	}
 }
 
-// TestDeafServices reads from services that take options and don't heed them: what would be lost or come unasked is a
-// fault that names the setting, the rest is as it should be.
-func TestDeafServices(t *testing.T) {
+// TestServicesThatIgnoreOptions reads from services that take options and don't heed them: what would be lost or come
+// unasked is a fault that names the setting, the rest is as it should be.
+func TestServicesThatIgnoreOptions(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		options  []string
@@ -189,7 +189,7 @@ func TestDeafServices(t *testing.T) {
 				Switches: odatatest.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Error.Message,
-				"expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
+				"expanded as asked for, found a link to it; the service accepts $expand but ignores it") {
 				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults),
 					l.faults[:min(1, len(l.faults))])
 			}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,7 +21,7 @@ func validated(t *testing.T, s http.Handler, given ...string) (map[string]wit.Co
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := l.p.Validate(entry.Component, configuration(given...), true, state, answers)
+		inquiry, err := l.p.Validate(sourceconfig.Component, configuration(given...), true, state, answers)
 		noError(t, err)
 		if inquiry.Done != nil {
 			all := map[string]wit.ConfigValue{}
@@ -243,7 +243,7 @@ func TestNothingToRecommend(t *testing.T) {
 	}
 	// Where nothing says where the service is, nothing is asked.
 	alone := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
-	inquiry, err := (&plugin{}).Validate(entry.Component, alone, true, nil, nil)
+	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, alone, true, nil, nil)
 	if err != nil || inquiry.Done == nil {
 		t.Errorf("found %v %+v", err, inquiry.Pending)
 	}

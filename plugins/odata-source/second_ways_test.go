@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/delta"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/retire"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // A $filter among the user's own options holds for an entity that came both as a row and as deleted, too: where it no
@@ -101,7 +101,7 @@ func TestClientInLinks(t *testing.T) {
 // Connectors whose names differ in case alone have each its own subscriptions; host names and channels have no case.
 func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
-		values := entry.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
+		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
 			r := retire.Retiring{V: values, Addresses: []string{own}}
@@ -113,9 +113,10 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 				}
 			}
 		}
-		one := notify.Subscription{Collection: "Orders", ChangeType: "created", Address: to + "/orders/Orders 00"}
-		if !one.Covers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
-			one.Covers("Orders", "created", to+"/Orders/Orders 00") {
+		one := notifications.Subscription{Collection: "Orders", ChangeType: "created", Address: to +
+			"/orders/Orders 00"}
+		if !one.Delivers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
+			one.Delivers("Orders", "created", to+"/Orders/Orders 00") {
 			t.Errorf("%s covers another connector's", one.Address)
 		}
 	}
@@ -123,7 +124,7 @@ func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 
 // A service that forgets each token, and fails a page of each load that takes its place, has the set read whole so
 // many times and no more, however often the connector is started meanwhile.
-func TestReloadsEndBesideFailedPages(t *testing.T) {
+func TestReloadEndsDespiteFailedPages(t *testing.T) {
 	loads, fails := 0, 0
 	s := described(stubbornMetadata, func(w http.ResponseWriter, r *http.Request) {
 		body, q := "", r.URL.RawQuery
@@ -157,7 +158,7 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 		f.start() // as a task does that is started again behind a failed page
 		cause = start
 	}
-	if lost == 0 || loads > delta.MaxPasses+1 {
+	if lost == 0 || loads > delta.MaxLostTokens+1 {
 		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
 	}
 }
@@ -167,7 +168,7 @@ func TestReloadsEndBesideFailedPages(t *testing.T) {
 func TestClaimsAreThoseOfChanges(t *testing.T) {
 	claimed := func(set string, more ...string) string {
 		t.Helper()
-		layout, err := plan(entry.Component, configuration(append(tracked00(set), more...)...), 1)
+		layout, err := plan(sourceconfig.Component, configuration(append(tracked00(set), more...)...), 1)
 		if err != nil || len(layout.Claims) != 1 {
 			t.Fatalf("%s: expected one claim, found %v, %v", set, layout.Claims, err)
 		}
@@ -186,7 +187,7 @@ func TestClaimsAreThoseOfChanges(t *testing.T) {
 			t.Errorf("%s: expected a claim for each topic and filter, found %s for all", set, one)
 		}
 	}
-	layout, err := plan(entry.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
+	layout, err := plan(sourceconfig.Component, configuration(of(sapNorthwind, "FactsOfSales")...), 1)
 	if err != nil || len(layout.Claims) > 0 {
 		t.Errorf("expected no claims of a set that is read whole, found %v, %v", layout.Claims, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -17,25 +17,25 @@ import (
 // entities, the set is read again; where there is none, that is said.
 func TestNotificationStore(t *testing.T) {
 	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
-	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notify.StoreTarget) }
+	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, notifications.StoreTarget) }
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
 	}
 	for _, c := range []struct {
 		name string
 		// answered changes what the store answers.
-		answered func(q *wit.Request, r *wit.Response)
-		amid     bool
-		anew     bool
-		others   bool // there is nothing to be read
-		message  string
+		answered   func(q *wit.Request, r *wit.Response)
+		duringLoad bool
+		reload     bool
+		others     bool // there is nothing to be read
+		message    string
 	}{
 		{name: "as it is"},
 		{name: "with entities inline without addresses", answered: func(q *wit.Request, r *wit.Response) {
 			r.Body = regexp.MustCompile(`(?s)(<link rel="\S*related/via"[^>]*)>.*?</link>`).ReplaceAll(r.Body,
 				[]byte(`$1><inline><entry/></inline></link>`))
 		}},
-		{name: "amid a load", amid: true},
+		{name: "amid a load", duringLoad: true},
 		{name: "of another host and version",
 			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
 				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
@@ -45,13 +45,13 @@ func TestNotificationStore(t *testing.T) {
 				`<d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
 		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/",
-			"/hub/"+serviceName+";v=1/"), anew: true},
+			"/hub/"+serviceName+";v=1/"), reload: true},
 		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"),
 			others: true},
-		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), anew: true},
-		{name: "a notification of nothing", answered: replace("related/via", "related/other"), anew: true},
+		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), reload: true},
+		{name: "a notification of nothing", answered: replace("related/via", "related/other"), reload: true},
 		{name: "an end that never comes", answered: replace("</feed>",
-			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
+			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), reload: true},
 		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
 			message: "notification.catchup = reload reads the set again"},
 		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
@@ -63,10 +63,10 @@ func TestNotificationStore(t *testing.T) {
 			f := newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...)
 			_, err := f.subscribe("/c/Products")
 			noError(t, err)
-			if c.amid {
+			if c.duringLoad {
 				f.kill = 45 // pieces
 			}
-			if err := f.catchUp(start); (err != nil) != c.amid || c.amid && f.stored == nil {
+			if err := f.catchUp(start); (err != nil) != c.duringLoad || c.duringLoad && f.stored == nil {
 				t.Fatal(err)
 			}
 			for i := range 240 { // three pages of the store
@@ -95,7 +95,7 @@ func TestNotificationStore(t *testing.T) {
 				}
 				return
 			}
-			if c.anew {
+			if c.reload {
 				delete(f.state, "[40]") // pages say nothing of what is gone
 			}
 			f.equals(s, "Products", "ProductID", "ProductName")
@@ -108,7 +108,7 @@ func TestNotificationStore(t *testing.T) {
 					pages++
 				}
 			}
-			if want := 22; !c.anew && entities != want || (pages > 0) != (c.anew || c.amid) {
+			if want := 22; !c.reload && entities != want || (pages > 0) != (c.reload || c.duringLoad) {
 				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(f.targets, "\n"))
 			}
 			if err := f.catchUp(poll); err != nil || f.p.pages.open == nil || len(f.p.pages.open) > 0 {

@@ -8,14 +8,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names of the options by which SAP systems take client and language from a query.
 const (
 	optionClient   = "sap-client"
 	optionLanguage = "sap-language"
 )
 
-// Query is what the targets that a connector builds itself have in their query: client and language where the user
-// wants them there, else nothing. The host sets the headers in both cases.
+// Query returns the SAP client and language for URLs if they are configured there. The host sets the headers in any
+// case.
 func Query(v setting.Values) uri.Query {
 	if v.Word(ClientIn) != "query" {
 		return ""
@@ -29,9 +28,9 @@ func Query(v setting.Values) uri.Query {
 	return uri.Query(strings.Join(options, "&"))
 }
 
-// client complains where a client would not reach the service: one inside a path, which metadata and pages are asked
-// for behind. What a destination of BTP says of it only the host knows, which has no hand in queries.
-func client(v setting.Values, examined []wit.ConfigValue) {
+// examineClient rejects a client inside a path. The client of a BTP destination is known to the host only, which does
+// not change queries.
+func examineClient(v setting.Values, examined []wit.ConfigValue) {
 	if v.Word(ClientIn) == "query" && v.Text(Destination) != "" && v.Text(Client) == "" {
 		setting.AddError(examined, ClientIn, setting.Invalid(ClientIn, "query",
 			"expected "+Client+" with it, since what "+Destination+" says of the client goes as a header only"))

@@ -1,5 +1,5 @@
-// Package config declares the settings that both OData connectors have, and what holds among them. Settings of one
-// entity set stand in groups, `sap.odata#00.service`, numbered with one to three digits which are kept as written.
+// Package config declares the settings that both OData connectors share. Settings of one entity set are grouped,
+// `sap.odata#00.service`; groups are numbered with one to three digits, kept as written.
 package config
 
 import (
@@ -8,15 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Known is the fault of a component that is not the plugin's own, which has one, by its class or its short name.
-func Known(component, class, alias string) error {
+// CheckComponent returns an error unless the component is the class or its alias.
+func CheckComponent(component, class, alias string) error {
 	if component == class || component == alias {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + component + ", expected " + class}
 }
 
-// Names of settings that both connectors have.
 const (
 	Scheme   = "sap.odata.host.protocol"
 	Address  = "sap.odata.host.address"
@@ -24,14 +23,14 @@ const (
 	User     = "sap.odata.user.name"
 	Client   = "sap.odata.sap.client"
 	Language = "sap.odata.sap.language"
-	// ClientIn says where client and language stand in requests.
+	// ClientIn is the place of client and language in requests.
 	ClientIn  = "sap.odata.sap.client.in"
 	LinkHosts = "sap.odata.link.hosts"
-	// Destination of SAP BTP, in place of address and port.
+	// Destination is a destination of SAP BTP, instead of address and port.
 	Destination = "sap.odata.destination"
 )
 
-// Prefixes of the names that belong to the connectors: keys that begin so and aren't declared are errors.
+// Prefixes start the names of the connectors' settings. Unknown ones are errors.
 var Prefixes = []string{shared, groupPrefix}
 
 const (
@@ -39,13 +38,13 @@ const (
 	groupPrefix = "sap.odata#"
 )
 
-// InGroup is the full name of a setting of one entity set, by the number of its group.
+// InGroup returns the full name of a setting of one entity set.
 func InGroup(number, name string) string { return groupPrefix + number + "." + name }
 
-// Groups are the entity sets of which anything is given.
+// Groups returns the configured entity sets.
 func Groups(v setting.Values) []setting.Group { return v.Groups(groupPrefix+"{n}.", shared) }
 
-// Declare declares where the service is and how patient the host is with it. The host acts on all of it, by role.
+// Declare declares the connection settings, which the host applies by role.
 func Declare(t *setting.Table) {
 	t.Prefixes = Prefixes
 	group := setting.InGroup("Service destination")
@@ -59,11 +58,11 @@ func Declare(t *setting.Table) {
 		setting.Define(Port, wit.KindInt, wit.High, nil, "Port of the OData service. Required without "+Destination+".",
 			setting.AtLeast(1), setting.AtMost(65535), setting.Role(role.Port), group, setting.Display("Port")),
 		setting.Define(Destination, wit.KindString, wit.Medium, nil,
-			"Name of a destination of SAP BTP's destination service, which says where the service is "+
-				"and how to log on. What is set here goes before what it says.", setting.Role(role.Destination), group,
+			"Name of a destination of SAP BTP's destination service, which has the address of the service "+
+				"and the logon. Settings of the connector take precedence.", setting.Role(role.Destination), group,
 			setting.Display("Destination")),
 		setting.Define(User, wit.KindString, wit.High, nil,
-			"User for basic authentication. Services without authentication take any value, or none.",
+			"User for basic authentication. Services without authentication accept any value, or none.",
 			setting.Role(role.User), group, setting.Display("User")),
 		setting.Define("sap.odata.user.pwd", wit.KindPassword, wit.High, nil, "Password for basic authentication.",
 			setting.Role(role.Password), group, setting.Display("Password")),
@@ -75,8 +74,8 @@ func Declare(t *setting.Table) {
 			setting.Pattern("[A-Za-z0-9-]{1,14}"), setting.Role(role.Header+"sap-language"), group,
 			setting.Display("Language")),
 		setting.Define(ClientIn, wit.KindString, wit.Low, role.Own(role.ClientIn),
-			"header, or query: SAP client and language also stand in the query of requests, for gateways that "+
-				"take headers off. Links of the service are followed as they are.",
+			"header, or query: SAP client and language are also in the query of requests, for gateways that "+
+				"remove headers. Links of the service are followed as they are.",
 			setting.Allowed("header", "query"), setting.Role(role.ClientIn), group, setting.Display("Client in")),
 		setting.Define("sap.odata.http.codes", wit.KindList, wit.Medium, role.Own(role.RetryCodes),
 			"HTTP codes, and message codes of SAP, after which a request is sent again.", setting.Role(role.RetryCodes),
@@ -85,7 +84,7 @@ func Declare(t *setting.Table) {
 			"How often a request is sent again before the task fails.",
 			setting.AtLeast(0), setting.Role(role.RetryMax), group, setting.Display("Retries")),
 		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMinBackoffMS),
-			"Least wait before a request is sent again, in milliseconds; the wait is chosen at random "+
+			"Shortest wait before a request is sent again, in milliseconds; the wait is chosen at random "+
 				"between this and the longest.",
 			setting.AtLeast(0), setting.Role(role.RetryMinBackoffMS), group, setting.Display("Shortest wait")),
 		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.Own(role.RetryMaxBackoffMS),
@@ -98,14 +97,13 @@ func Declare(t *setting.Table) {
 			"How long the service may be silent, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ReadTimeoutMS), group, setting.Display("Read time-out")),
 	)
-	authentication(t)
-	proxy(t)
-	security(t)
-	load(t)
+	declareAuthentication(t)
+	declareProxy(t)
+	declareTLS(t)
+	declareLoad(t)
 }
 
-// authentication declares how the host logs on.
-func authentication(t *setting.Table) {
+func declareAuthentication(t *setting.Table) {
 	group := setting.InGroup("Authentication")
 	t.Declare(
 		setting.Define("sap.odata.auth.type", wit.KindString, wit.Medium, nil,
@@ -114,7 +112,7 @@ func authentication(t *setting.Table) {
 			setting.Allowed("basic", "oauth2", "header", "certificate", "none"), setting.Role(role.Auth), group,
 			setting.Display("Kind")),
 		setting.Define("sap.odata.oauth.token.endpoint", wit.KindString, wit.Medium, nil,
-			"URL that hands out OAuth 2.0 tokens for client credentials.",
+			"URL of the OAuth 2.0 token endpoint for client credentials.",
 			setting.Role(role.OAuthTokenEndpoint), group, setting.Display("Token endpoint")),
 		setting.Define("sap.odata.oauth.client.id", wit.KindString, wit.Medium, nil, "Client id for OAuth 2.0.",
 			setting.Role(role.OAuthClientID), group, setting.Display("Client id")),
@@ -122,20 +120,19 @@ func authentication(t *setting.Table) {
 			"Client secret for OAuth 2.0.",
 			setting.Role(role.OAuthClientSecret), group, setting.Display("Client secret")),
 		setting.Define("sap.odata.oauth.scope", wit.KindString, wit.Low, nil,
-			"Scopes to ask for, with blanks between them.", setting.Role(role.OAuthScope), group,
+			"Requested scopes, separated by spaces.", setting.Role(role.OAuthScope), group,
 			setting.Display("Scope")),
 		setting.Define("sap.odata.oauth.client.auth", wit.KindString, wit.Low, role.Own(role.OAuthClientAuth),
 			"Whether client id and secret go to the token endpoint in a header or in the body.",
 			setting.Allowed("header", "body"), setting.Role(role.OAuthClientAuth), group,
 			setting.Display("Client authentication")),
 		setting.Define("sap.odata.header.{name}", wit.KindPassword, wit.Low, nil,
-			"Value of the header NAME, which goes with every request to the service and to nobody else.",
+			"Value of the header NAME, which is sent with every request to the service only.",
 			setting.Role(role.Header+"{name}"), group),
 	)
 }
 
-// proxy declares the way to the service.
-func proxy(t *setting.Table) {
+func declareProxy(t *setting.Table) {
 	group := setting.InGroup("Proxy")
 	declare := func(name string, kind wit.SettingKind, use, documentation string, rules ...wit.Rule) {
 		t.Declare(setting.Define("sap.odata.proxy."+name, kind, wit.Low, nil, documentation,
@@ -175,8 +172,7 @@ func proxy(t *setting.Table) {
 		setting.AtLeast(0), setting.Display("Outage"))
 }
 
-// security declares what TLS goes by. Names of types and protocols are case-sensitive.
-func security(t *setting.Table) {
+func declareTLS(t *setting.Table) {
 	group := setting.InGroup("TLS")
 	for _, store := range []struct{ name, title, without, location, password, kind string }{
 		{"keystore", "Key store", "none", role.TLSKeyStoreLocation, role.TLSKeyStorePassword, role.TLSKeyStoreType},
@@ -231,8 +227,7 @@ func security(t *setting.Table) {
 	)
 }
 
-// load declares how much of the service is asked for at a time; all connectors share what a destination allows.
-func load(t *setting.Table) {
+func declareLoad(t *setting.Table) {
 	group := setting.InGroup("Load")
 	t.Declare(
 		setting.Define("sap.odata.max.concurrent.requests", wit.KindInt, wit.Low, role.Own(role.MaxConcurrent),
@@ -256,17 +251,15 @@ func load(t *setting.Table) {
 	)
 }
 
-// Examine checks the settings of a connector that has declared these: each by itself, and those that are about one
-// thing together.
-func Examine(t *setting.Table, given []wit.Setting) []wit.ConfigValue {
-	examined, v := t.Validate(given), t.Values(given)
-	place(v, examined)
-	client(v, examined)
+// Examine validates each setting, and settings that depend on each other.
+func Examine(t *setting.Table, settings []wit.Setting) []wit.ConfigValue {
+	examined, v := t.Validate(settings), t.Values(settings)
+	examineAddress(v, examined)
+	examineClient(v, examined)
 	return examined
 }
 
-// place complains where nothing says where the service is.
-func place(v setting.Values, examined []wit.ConfigValue) {
+func examineAddress(v setting.Values, examined []wit.ConfigValue) {
 	if v.Text(Destination) != "" {
 		return
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -222,15 +222,17 @@ func (d *JSON) probe(start int, out *Output) *scan.Error {
 		return nil
 	}
 	if d.state == jsonRoot && !known && !d.wraps(only, count) {
-		return &scan.Error{At: start, Expected: "rows", Found: "JSON with none of the set's properties, such as gateways " +
-			"answer: " + quoted(b[start:i])}
+		return &scan.Error{At: start, Expected: "rows",
+			Found: "JSON with none of the set's properties, such as gateways " +
+				"answer: " + quoted(b[start:i])}
 	}
 	return d.whole(start, i, only, count, out)
 }
 
 // wraps reports whether an object of one member may be what [JSON.whole] takes for something else than an entity.
 func (d *JSON) wraps(only jsonMember, count int) bool {
-	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") || only.is("odata.error") ||
+	return count == 0 || count == 1 && (only.is("d") || only.is("results") || only.is("error") ||
+		only.is("odata.error") ||
 		only.is("EntitySets"))
 }
 
@@ -442,9 +444,9 @@ func (s *stream) noRows(at int, expected, found string) *scan.Error {
 	s.html = bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
 	switch {
 	case s.html:
-		found, s.serviceText = "HTML", fault.Title(head)
-	case fault.IsError(head):
-		if code, message, _ := fault.Document(head); message != "" {
+		found, s.serviceText = "HTML", odataerror.Title(head)
+	case odataerror.IsError(head):
+		if code, message, _ := odataerror.Document(head); message != "" {
 			found, s.serviceText = "an error document", strings.TrimPrefix(code+": "+message, ": ")
 		}
 	}

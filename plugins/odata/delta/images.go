@@ -5,15 +5,14 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Rows of ODP say what they are: ODQ_CHANGEMODE is C, U or D, ODQ_ENTITYCNTR is negative for the state before a change.
+// ODQ_CHANGEMODE of ODP is C, U or D; ODQ_ENTITYCNTR is negative for the state before a change.
 
-// image is what a row of ODP is.
 type image byte
 
 const (
@@ -22,31 +21,29 @@ const (
 	imageDeleted
 )
 
-// watched are the watched columns of a row that say what happened to it.
 func (pg *Page) watched(row int) []decode.Span {
 	n := len(pg.Feed.Layout.Watch)
 	return pg.Out.Watched[row*n+pg.Feed.Watch : (row+1)*n]
 }
 
-// takeImage takes a row of ODP.
-func (pg *Page) takeImage(row *wit.Row, watched []decode.Span) {
+func (pg *Page) addImage(row *wit.Row, watched []decode.Span) {
 	c, f, change := pg.rows, pg.Feed, pg.changeOf(watched)
 	switch pg.imageOf(watched) {
 	case imageDeleted:
-		pg.takeDeleted(row, watched)
+		pg.addDeletedImage(row, watched)
 		return
 	case imageBefore:
 		if f.Tracking.DropBefore {
 			return
 		}
-		change = feed.ChangeBefore
+		change = feedreader.ChangeBefore
 	}
-	pg.Out.Data = f.Tell(row, pg.Out.Data, change)
+	pg.Out.Data = f.AddHeaders(row, pg.Out.Data, change)
 	c.merged = append(c.merged, *row)
 }
 
-// exempt says which rows need not meet a filter: deleted ones, of which the keys alone may have come, and states
-// before a change that are left out.
+// exempt reports rows that need not match a filter: deleted ones, which may consist of keys only, and dropped before
+// images.
 func (pg *Page) exempt() func(row int) bool {
 	if pg.Feed.Watch < 0 {
 		return nil
@@ -57,7 +54,6 @@ func (pg *Page) exempt() func(row int) bool {
 	}
 }
 
-// imageOf is what the row with these watched columns is.
 func (pg *Page) imageOf(watched []decode.Span) image {
 	f := pg.set()
 	if text, ok := f.textOf(f.Mode, pg.bytes(watched[0])); ok && text == "D" {
@@ -71,8 +67,8 @@ func (pg *Page) imageOf(watched []decode.Span) image {
 
 func (pg *Page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
-// bare is a column's value without its branch number; null: there is none.
-func (f Set) bare(column int, b []byte) (value []byte, null bool) {
+// stripBranch returns a column's value without the branch of an optional.
+func (f Set) stripBranch(column int, b []byte) (value []byte, null bool) {
 	if !f.Layout.Columns[column].Optional {
 		return b, false
 	}
@@ -83,7 +79,7 @@ func (f Set) bare(column int, b []byte) (value []byte, null bool) {
 }
 
 func (f Set) textOf(column int, b []byte) (string, bool) {
-	b, null := f.bare(column, b)
+	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	if null || size <= 0 || int(n) != len(b)-size {
 		return "", false
@@ -91,10 +87,9 @@ func (f Set) textOf(column int, b []byte) (string, bool) {
 	return string(b[size:]), true
 }
 
-// negative reports whether a column's number is below 0.
 func (f Set) negative(column int, b []byte) bool {
 	c := &f.Layout.Columns[column]
-	b, null := f.bare(column, b)
+	b, null := f.stripBranch(column, b)
 	n, size := binary.Varint(b)
 	switch {
 	case null || len(b) == 0:
@@ -109,28 +104,27 @@ func (f Set) negative(column int, b []byte) bool {
 	return size > 0 && n < 0
 }
 
-// takeDeleted takes a row of ODP that was deleted.
-func (pg *Page) takeDeleted(row *wit.Row, watched []decode.Span) {
+func (pg *Page) addDeletedImage(row *wit.Row, watched []decode.Span) {
 	c, f := pg.rows, pg.set()
 	when := pg.Answer.ReceivedAt
-	if ms, ok := fault.Date(feed.HeaderValue(pg.headers, "Date")); ok {
+	if ms, ok := odataerror.Date(feedreader.HeaderValue(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.Tracking.Additive {
-		gone := pg.marked(*row, when)
-		pg.Out.Data = f.Tell(&gone, pg.Out.Data, feed.ChangeDeleted)
-		c.merged = append(c.merged, gone)
+		deleted := pg.withDeletionTime(*row, when)
+		pg.Out.Data = f.AddHeaders(&deleted, pg.Out.Data, feedreader.ChangeDeleted)
+		c.merged = append(c.merged, deleted)
 		return
 	}
 	raws := make([][]byte, len(f.Layout.Keys))
 	for k, column := range f.Layout.Keys {
-		raws[k], _ = f.bare(column, pg.bytes(watched[1+k]))
+		raws[k], _ = f.stripBranch(column, pg.bytes(watched[1+k]))
 	}
 	pg.Out.Data, c.merged = pg.DeletedRows(pg.Out.Data, c.merged, row.RowIndex, raws, when)
 }
 
-// marked is a row with the time at which it was deleted, which stands at its end.
-func (pg *Page) marked(row wit.Row, when int64) wit.Row {
+// withDeletionTime sets the deletion time, which is the last column.
+func (pg *Page) withDeletionTime(row wit.Row, when int64) wit.Row {
 	f, v := pg.set(), row.Value
 	if f.Deleted != f.Layout.Visible-1 || f.Layout.Columns[f.Deleted].Shape != decode.Blank {
 		return row
@@ -142,20 +136,20 @@ func (pg *Page) marked(row wit.Row, when int64) wit.Row {
 	return row
 }
 
-// changeOf is what happened to an entity that is not deleted; watched is what the service says of it, nil where it says
-// nothing.
-func (pg *Page) changeOf(watched []decode.Span) feed.Change {
-	_, changes := pg.at.(*changing)
+// changeOf returns the change of an entity that is not deleted. watched is nil if the service does not send a change
+// mode.
+func (pg *Page) changeOf(watched []decode.Span) feedreader.Change {
+	_, changes := pg.at.(*readingChanges)
 	switch {
 	case pg.document:
-		return feed.ChangeUnknown
+		return feedreader.ChangeUnknown
 	case !changes:
-		return feed.ChangeRead
+		return feedreader.ChangeRead
 	case watched == nil:
-		return feed.ChangeChanged
+		return feedreader.ChangeChanged
 	}
 	if text, ok := pg.set().textOf(pg.Feed.Mode, pg.bytes(watched[0])); ok && text == "C" {
-		return feed.ChangeCreated
+		return feedreader.ChangeCreated
 	}
-	return feed.ChangeChanged
+	return feedreader.ChangeChanged
 }

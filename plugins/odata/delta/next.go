@@ -3,28 +3,28 @@ package delta
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/plugins/odata/entry"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next says which request comes next.
+// Next returns the next request.
 func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wit.NextAction, error) {
-	at, err := read(offset)
+	at, err := readPhase(offset)
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	rest, rests := at.(*resting)
+	rest, rests := at.(*idle)
 	switch {
 	case cause.Snapshot != nil && !rests:
-		return wit.NextAction{Idle: wit.Set}, nil // after what is being read
+		return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 	case cause.Snapshot != nil:
-		at = f.readWhole(rest, *cause.Snapshot, now)
+		at = f.snapshotOnDemand(rest, *cause.Snapshot, now)
 	case rests:
-		at, err = f.wake(rest, cause, now)
+		at, err = f.pollChanges(rest, cause, now)
 	case at == nil:
-		at = f.first(course{began: int(now)})
+		at = f.first(common{startedAt: int(now)})
 	default:
 		at = f.resume(at, cause, now)
 	}
@@ -36,45 +36,45 @@ func (f Set) Next(offset []wit.OffsetEntry, cause wit.PollReason, now int64) (wi
 	if err != nil {
 		return wit.NextAction{}, err
 	}
-	fields := fields(at)
+	fields := writePhase(at)
 	fetch.Position = &fields
 	return wit.NextAction{Fetch: fetch}, nil
 }
 
-// readWhole is a load of the whole set next to the changes: they go on from the link at which they rest, so that
-// nothing that changes or is deleted meanwhile is missing from them.
-func (f Set) readWhole(rest *resting, ident string, now int64) phase {
+// snapshotOnDemand reads the set besides the changes, which continue from the same link: nothing that changes in the
+// meantime is missing from them.
+func (f Set) snapshotOnDemand(rest *idle, ident string, now int64) phase {
 	number, err := strconv.Atoi(ident)
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	c := course{began: int(now), rewritten: rest.rewritten, snapshot: number}
-	return &rescanning{course: c, link: rest.link, onDemand: true, walk: f.Pages.First(now).Fields()}
+	c := common{startedAt: int(now), rewritten: rest.rewritten, snapshot: number}
+	return &readingSnapshot{common: c, link: rest.link, onDemand: true, position: f.Paging.First(now).Fields()}
 }
 
-// wake asks for changes.
-func (f Set) wake(rest *resting, cause wit.PollReason, now int64) (phase, error) {
-	next := &changing{course: rest.course, url: rest.link, unnotified: f.OnlyNotified() && cause.Poll != nil}
-	if next.began = int(now); cause.Start == nil {
+func (f Set) pollChanges(rest *idle, cause wit.PollReason, now int64) (phase, error) {
+	next := &readingChanges{common: rest.common, url: rest.link, unnotified: f.PolledOnNotification() &&
+		cause.Poll != nil}
+	if next.startedAt = int(now); cause.Start == nil {
 		return next, nil
 	}
-	next.pass = 0
-	f.StartsWith("nothing but changes", "read up to ", int64(rest.at), "and its delta link leads on from there")
+	next.lostTokens = 0
+	f.LogStart("nothing but changes", "read up to ", int64(rest.at), "and its delta link continues from there")
 	return next, f.rewrite(next)
 }
 
-// resume goes on with what was begun. What a start of the connector finds begun is followed by changes at once.
+// resume continues a phase. After a restart of the connector, changes follow without waiting for the next poll.
 func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
-	c := at.carried()
+	c := at.shared()
 	c.resumed = c.resumed || cause.Start != nil
 	switch p := at.(type) {
-	case *asking:
+	case *subscribing:
 		if p.step == stepOpen && cause.More == nil {
 			p.step, p.url = stepWait, f.FunctionURL(f.ODP.Subscribed)
 		}
-	case *changing:
-		p.again, p.relinked = p.again && cause.Start == nil, p.relinked && cause.Start == nil
-	case *plainLoad:
+	case *readingChanges:
+		p.retried, p.relinked = p.retried && cause.Start == nil, p.relinked && cause.Start == nil
+	case *legacyLoad:
 		link := p.url
 		switch {
 		case p.kept != "":
@@ -83,61 +83,57 @@ func (f Set) resume(at phase, cause wit.PollReason, now int64) phase {
 			link = f.tokenURL(p.token)
 		}
 		sdk.Log(wit.LevelWarn,
-			f.What()+": a load that an earlier version of this plugin began is begun again; rows that "+
-				"came are delivered again")
-		return &rescanning{course: p.course, link: link, onDemand: p.kept != "", walk: f.Pages.First(now).Fields()}
+			f.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
+				"are delivered again")
+		return &readingSnapshot{common: p.common, link: link, onDemand: p.kept != "",
+			position: f.Paging.First(now).Fields()}
 	}
 	return at
 }
 
-// restoreLinks gives stored links their options as they are asked: versions before stored links as services wrote them.
-// What has another value was asked by the settings before, or is the result of rewriting.
+// restoreLinks restores the options of stored links: earlier versions stored links as services wrote them.
 func (f Set) restoreLinks(at phase) {
-	for _, i := range at.items() {
+	for _, i := range at.fields() {
 		if i.Name == "url" || i.Name == "link" {
-			*i.Text, _ = f.Pages.RestoreOptions(*i.Text, f.Pages.Plain(false))
+			*i.Text, _ = f.Paging.RestoreOptions(*i.Text, f.Paging.WholeURL(false))
 		}
 	}
 }
 
-// fetch is the request of a phase.
 func (f Set) fetch(at phase) (fetch *wit.Fetch, err error) {
-	patience := wit.Ptr(uint32(f.Tracking.Patience))
+	patience := wit.Ptr(uint32(f.Tracking.FirstByteTimeout))
 	fetch = &wit.Fetch{Request: f.Request("", at.target())}
 	r := &fetch.Request
 	switch p := at.(type) {
 	case *loading:
 		prefer(r)
-		if !p.inside {
+		if !p.continued {
 			r.FirstByteTimeoutMs = patience
 		}
-	case *rescanning:
-		*r, err = f.walkRequest(p)
+	case *readingSnapshot:
+		*r, err = f.snapshotRequest(p)
 		r.FirstByteTimeoutMs = patience // the service may sort all rows
-	case *changing:
+	case *readingChanges:
 		prefer(r)
-		fetch.Acknowledges = !p.inside
-	case *asking:
+		fetch.Acknowledges = !p.continued
+	case *subscribing:
 		if p.step != stepOpen {
-			*r = f.question(p.url)
+			*r = f.jsonRequest(p.url)
 			break
 		}
-		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored
-		// first (P13).
+		// Each such request starts a job in an ODP service, so the offset that says so is stored first (P13).
 		prefer(r)
 		r.FirstByteTimeoutMs, r.Repeatable, fetch.Acknowledges = patience, false, true
 	default:
-		*r = f.question(at.target())
+		*r = f.jsonRequest(at.target())
 	}
 	return fetch, err
 }
 
-// question asks what an ODP service says in addition to the set.
-func (f Set) question(url string) wit.Request {
+func (f Set) jsonRequest(url string) wit.Request {
 	return service.Get("", f.Query.On(url), "application/json")
 }
 
-// prefer has changes tracked, before what else a request prefers.
 func prefer(r *wit.Request) {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "Prefer" {
@@ -146,23 +142,23 @@ func prefer(r *wit.Request) {
 	}
 }
 
-// rewrite replaces in a stored link what the settings say, once.
-func (f Set) rewrite(at *changing) error {
-	mark := f.rewriting()
+// rewrite applies the configured replacement to the stored link, once.
+func (f Set) rewrite(at *readingChanges) error {
+	mark := f.rewriteMark()
 	if mark == "" || at.rewritten == mark {
 		return nil
 	}
 	link, err := f.Tracking.Rewrite(at.url)
 	if err != nil {
-		return sdk.FailSetting(f.Setting(entry.NameRegex), err.Error())
+		return sdk.FailSetting(f.Setting(sourceconfig.NameRegex), err.Error())
 	}
 	at.rewritten = mark
 	if link != at.url {
-		sdk.Log(wit.LevelWarn, f.What()+": the stored delta link "+at.url+" is rewritten as "+
-			f.Setting(entry.NameRegex)+" says: "+link)
+		sdk.Log(wit.LevelWarn, f.Label()+": the stored delta link "+at.url+" is rewritten as "+
+			f.Setting(sourceconfig.NameRegex)+" says: "+link)
 		at.url = link
 	} else {
-		sdk.Log(wit.LevelWarn, f.What()+": "+f.Setting(entry.NameRegex)+
+		sdk.Log(wit.LevelWarn, f.Label()+": "+f.Setting(sourceconfig.NameRegex)+
 			" matches nothing of the stored delta link "+at.url)
 	}
 	return nil

@@ -2,77 +2,71 @@ package delta
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/decode"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Page reads an answer of delta mode.
+// Page reads a response in delta mode.
 type Page struct {
-	*feed.Reader
-	at phase
-	// headers are those of the answer that are needed after its body.
+	*feedreader.Reader
+	at      phase
 	headers []wit.Header
-	rows    *arrivals
-	// walk reads a page of a rescan, and is nil in other phases.
-	walk *feed.Load
-	// opening: it answers the request for the first extraction of an ODP service.
+	rows    *pageRows
+	// snapshotPage reads a page of a snapshot; nil in other phases.
+	snapshotPage *feedreader.PageReader
+	// opening reports that the response answers the request for ODP's first extraction.
 	opening bool
-	// document: it is the document of one row, as a fault has it.
+	// document reports that the response is the document of a dead letter.
 	document bool
 }
 
-// Reading is what it reads by.
-func (pg *Page) Reading() *feed.Reader { return pg.Reader }
+// Reading returns the reader.
+func (pg *Page) Reading() *feedreader.Reader { return pg.Reader }
 
 func (pg *Page) set() Set { return Set{pg.Feed} }
 
-// release hands on the last row of a page of a load with marks.
 func (pg *Page) release(portion *wit.DecodeResult, next phase) {
 	_, loads := next.(*loading)
-	_, rescans := next.(*rescanning)
-	portion.Rows, portion.Data = pg.rows.marks.Release(portion.Rows, portion.Data, !loads && !rescans)
+	_, rescans := next.(*readingSnapshot)
+	portion.Rows, portion.Data = pg.rows.markers.Release(portion.Rows, portion.Data, !loads && !rescans)
 	pg.Declare(portion)
 }
 
-// goOn ends a page at a phase. Changes are asked for at once after what an earlier start of the connector began: what
-// was changed since is in neither, and who reads once expects it.
-func (pg *Page) goOn(portion *wit.DecodeResult, next phase) {
-	c := next.carried()
-	c.resumed = pg.at.carried().resumed
-	rest, rests := next.(*resting)
+// continueWith ends a page. After a restart of the connector, changes are read right after the load, because users who
+// run it once expect them.
+func (pg *Page) continueWith(portion *wit.DecodeResult, next phase) {
+	c := next.shared()
+	c.resumed = pg.at.shared().resumed
+	rest, rests := next.(*idle)
 	if rests && c.resumed {
-		c.resumed, c.began = false, int(pg.Answer.ReceivedAt)
-		next, rests = &changing{course: rest.course, url: rest.link}, false
+		c.resumed, c.startedAt = false, int(pg.Answer.ReceivedAt)
+		next, rests = &readingChanges{common: rest.common, url: rest.link}, false
 	}
-	fields := fields(next)
+	fields := writePhase(next)
 	portion.Next, portion.More = &fields, !rests
 }
 
-// circle is the fault of a link that was followed before.
-func (pg *Page) circle(link string) error {
-	return &wit.Error{Kind: wit.ErrorData, Message: pg.What() + ": the service's pages go in a circle: the link " +
+func (pg *Page) loopError(link string) error {
+	return &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service's pages form a loop: the link " +
 		link + " was followed before"}
 }
 
-// arrivals is what a page has to keep of its rows and deleted entities while it is read.
-type arrivals struct {
-	// merged are the portion's rows with those for deleted entities among them, in the order of the page.
-	merged []wit.Row
-	faults []wit.RowError
-	// came and gone are the hashes of the keys of its rows and of its deleted entities.
-	came, gone map[uint64]bool
-	// first and last are the keys of the first and the last row of a page of a load.
-	first, last []byte
-	// origin is that of the last row handed on.
-	origin uint32
-	// asked are the entities that are read by their keys, marks what holds the last row back in a load with marks.
-	asked *rereads
-	marks *feed.Marks
+type pageRows struct {
+	// merged holds rows and deleted entities in the order of the page.
+	merged               []wit.Row
+	faults               []wit.RowError
+	rowKeys, deletedKeys map[uint64]bool
+	first, last          []byte
+	origin               uint32
+	rereads              *rereads
+	markers              *feedreader.SnapshotMarkers
 }
 
-func newArrivals() *arrivals { return &arrivals{asked: &rereads{}, marks: &feed.Marks{}} }
+func newPageRows() *pageRows {
+	return &pageRows{rereads: &rereads{}, markers: &feedreader.SnapshotMarkers{}}
+}
 
-// rereads are the entities of a page that are read by their keys, by number. The page ends when none is left.
+// rereads tracks entities that are read again by key. The page ends when none is left.
 type rereads struct {
 	open   map[string]*rereadEntity
 	number int
@@ -81,21 +75,17 @@ type rereads struct {
 
 func (r *rereads) waiting() bool { return len(r.open) > 0 }
 
-// rereadEntity is an entity that is read by its key: one that came both as a row and as deleted, so that the service
-// has to say which of the two holds (P22).
+// rereadEntity is an entity that occurs as a row and as deleted; the service has to decide (P22).
 type rereadEntity struct {
-	keys [][]byte
-	// predicate holds the keys in its address, target is what is asked for.
+	keys              [][]byte
 	predicate, target string
-	// when it was deleted, if it was; 0: nobody said.
+	// when is the deletion time in milliseconds. Zero means unknown.
 	when    int64
 	decoder decode.Decoder
 	rows    []wit.Row
 	data    []byte
-	// body is that of a refusal.
-	body []byte
-	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
-	// piece of its own answer came.
-	entities            int
-	listed, left, ended bool
+	body    []byte
+	// viaFilter: requested by a filter instead of its URL. outsideFilter: it no longer matches the filter.
+	entities                           int
+	viaFilter, outsideFilter, complete bool
 }

@@ -1,154 +1,132 @@
 package delta
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/load"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// phase is where delta mode stands: the plugin's part of a stored offset. Its kinds are the types of this file; which
-// follows which stands in transitions.go, and for ODP services in odp.go.
+// phase is a state of delta mode: the plugin's part of a stored offset.
 type phase interface {
-	// name is that in the offset.
 	name() string
-	// target is path and query of the request.
 	target() string
-	carried() *course
-	items() []load.Item
+	shared() *common
+	fields() []paging.OffsetField
 }
 
-// course is what all phases carry along from one to the next.
-type course struct {
-	// began is when the load or the changes were asked for first, in milliseconds since 1970.
-	began int
-	// rewritten is the mark of the settings by which the delta link was rewritten, or which found it newly made.
+// common holds the fields that all phases share.
+type common struct {
+	// startedAt is the time of the first request for the load or the changes, in milliseconds since 1970.
+	startedAt int
+	// rewritten identifies the settings with which the delta link was rewritten or created.
 	rewritten string
-	// pass is how many loads were begun for a lost token, one after another.
-	pass int
-	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for after
-	// it.
+	// lostTokens counts loads since the last valid token.
+	lostTokens int
+	// resumed reports that a previous start of the connector began the phase: changes are read right after it.
 	resumed bool
-	// snapshot is the number of the load that takes the place of a lost token, or that somebody has asked for, 0: none.
-	// It is read in the phases up to the end of that load.
+	// snapshot is the number of a load that replaces a lost token or was requested by a user. Zero means none.
 	snapshot int
-	// unmarked is the number of such a load whose end mark no row had.
-	unmarked int
+	// endMarkerPending is the number of a snapshot whose end no row has marked yet.
+	endMarkerPending int
 }
 
-func (c *course) carried() *course { return c }
+func (c *common) shared() *common { return c }
 
-// asking asks an ODP service for what goes before a load: whether somebody has subscribed, the end of that, or for the
-// first extraction. No phase comes after opening that would ask for the extraction a second time (P13).
-type asking struct {
-	course
-	// step is one of the constants below.
+// subscribing prepares the load of an ODP service. No phase after opening requests the extraction again (P13).
+type subscribing struct {
+	common
 	step string
 	url  string
-	// ended: the subscription of another reader was ended.
-	ended bool
+	// terminated reports that another reader's subscription was ended.
+	terminated bool
 }
 
-// Steps of asking, as they stand in the offset.
+// Steps of subscribing, as stored.
 const (
-	// stepAsk asks an ODP service whether somebody has subscribed already.
 	stepAsk = "ask"
-	// stepEnd ends that subscription, to take it over.
 	stepEnd = "end"
-	// stepOpen: the first extraction is about to be asked for. It stands in the stored offset before it is (P13).
+	// stepOpen requests the first extraction. It is stored before the request (P13).
 	stepOpen = "open"
-	// stepWait: it was asked for before, and nobody knows what became of it.
+	// stepWait: it was requested before; its result is unknown.
 	stepWait = "wait"
 )
 
-// loading reads the set whole, with changes tracked from its beginning, by the service's links.
+// loading reads the set with change tracking, by next links.
 type loading struct {
-	course
+	common
 	url string
-	// inside: the page is not the first one. applied: the service says that it tracks changes.
-	inside, applied bool
-	// seen is the number of rows so far.
-	seen int
-	// counted: the links count rows, or may, so that rows which are deleted meanwhile hide others: a rescan follows.
-	// doubt is the key of the last row, after which the link may lead, or by the number of rows.
-	counted bool
-	doubt   string
-	// followed are the links that led here.
-	followed load.Trail
+	// continued: not the first page. applied: the service confirmed change tracking.
+	continued, applied bool
+	seen               int
+	// linksCountRows: deleted rows may have hidden others, so a snapshot follows. lastKey is set while the link may
+	// contain either the last key or a count.
+	linksCountRows bool
+	lastKey        string
+	followed       paging.LoopDetector
 }
 
-// rescanning reads the set whole without tracking changes, as full mode does; the changes since the delta link follow.
-// It comes after a load whose links count rows, or is a load by itself: where somebody has asked for one, or where the
-// rows of an ODP service's first extraction got lost.
-type rescanning struct {
-	course
+// readingSnapshot reads the set like full mode, without change tracking; the changes since link follow. It follows a
+// load whose links count rows, or an ODP extraction whose rows were lost, or a user's request.
+type readingSnapshot struct {
+	common
 	link string
-	// onDemand: somebody has asked for it, and nothing depends on it.
+	// onDemand reports that a user requested it, so that it may be abandoned.
 	onDemand bool
-	// begun: rows of the load were handed on.
-	begun bool
-	// walk is where the reading stands.
-	walk []wit.OffsetEntry
+	started  bool
+	position []wit.OffsetEntry
 }
 
-// changing reads changes since a delta link. Its first request says to the service that all before has arrived (P1).
-type changing struct {
-	course
+// readingChanges reads changes from a delta link. Its first request confirms everything before it (P1).
+type readingChanges struct {
+	common
 	url string
-	// link is the delta link of these changes where url is another one: that of a further page, or where the service
-	// has them asked for.
-	link string
-	// inside: the page is not the first one.
-	inside bool
-	// seen is the number of rows so far.
-	seen int
-	// again: they were asked for from their link once more, since the service did not come to its answer (202).
-	// relinked: they were since a page of them could not be had.
-	again, relinked bool
-	// unnotified: they were asked for although no notification had come, see [entry.NotificationCheck].
+	// link is the delta link if url is that of a further page or of a prepared response.
+	link      string
+	continued bool
+	seen      int
+	// retried: requested again because the service did not finish preparing (202). relinked: because a page was lost.
+	retried, relinked bool
+	// unnotified reports that no notification preceded the request.
 	unnotified bool
-	// followed are the links that led here.
-	followed load.Trail
+	followed   paging.LoopDetector
 }
 
-// resting: all is read, and link leads on.
-type resting struct {
-	course
+// idle waits for the next poll; link is the delta link.
+type idle struct {
+	common
 	link string
-	// at is when the last page came, in milliseconds since 1970.
+	// at is the time of the last page in milliseconds since 1970.
 	at int
 }
 
-// listing asks an ODP service for the delta links that it keeps.
-type listing struct {
-	course
-	// why says what for.
-	why string
-	url string
-	// link is the delta link that is lost, or of the changes before.
+// findingDeltaLink reads the delta links that an ODP service keeps.
+type findingDeltaLink struct {
+	common
+	reason string
+	url    string
+	// link is the lost delta link, or the previous one.
 	link string
-	// deltaLinkRow is the best candidate so far.
 	deltaLinkRow
-	followed load.Trail
+	followed paging.LoopDetector
 }
 
-// Reasons to ask for links.
+// Reasons for findingDeltaLink, as stored.
 const (
-	whyLoaded  = "loaded"
-	whyChanged = "changed"
-	whyLost    = "lost"
-	whyOpened  = "opened"
+	reasonLoaded  = "loaded"
+	reasonChanged = "changed"
+	reasonLost    = "lost"
+	reasonOpened  = "opened"
 )
 
-// plainLoad is a load of a version before that asked for no tracking, and read by links: it begins again as a rescan.
-type plainLoad struct {
-	course
-	// kept is the link to go on from for one that somebody has asked for, else token makes it, or it is url: the
-	// changes after a load whose links count rows.
+// legacyLoad is a load of an earlier version without change tracking. It restarts as a snapshot.
+type legacyLoad struct {
+	common
+	// kept is the delta link of a load on demand; else token makes it, or it is url.
 	kept, token string
 	url         string
 }
 
-// deltaLinkRow is one of the links that the service keeps: its token, when it was made, as the service has it, and
-// whether it is that of a first load.
+// deltaLinkRow is a delta link that the service keeps. created is in the service's form; first marks the link of a
+// first load.
 type deltaLinkRow struct {
 	token, created string
 	first          bool

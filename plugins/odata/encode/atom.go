@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -21,7 +21,7 @@ const (
 
 func (b *Writer) appendEntry(dst []byte, s *Type, v *rowvalue.Value, path, tag string) ([]byte, error) {
 	if why := AtomProblem(s.Structure); why != "" {
-		return dst, fault.Data(path + ": " + why)
+		return dst, odataerror.Data(path + ": " + why)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
@@ -114,7 +114,7 @@ func (m *propertyCursor) appendElement(dst []byte, e *atomEntry) ([]byte, error)
 			return dst, err
 		}
 		if !scan.XMLAllows([]byte(c.Text)) {
-			return dst, fault.Data(m.path() +
+			return dst, odataerror.Data(m.path() +
 				": expected a text without control characters, which Atom cannot contain (" +
 				sinkconfig.NameRequestFormat + " = json can)")
 		}

@@ -2,7 +2,7 @@ package encode
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/value"
@@ -117,7 +117,7 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 		case m.isNull || p.Type.Primitive != edm.NotPrimitive:
 			return true, nil
 		case c.typ == nil:
-			return false, fault.Data(m.path() + ": its type " + p.Type.Name +
+			return false, odataerror.Data(m.path() + ": its type " + p.Type.Name +
 				" is neither a type of OData v2 nor declared in $metadata")
 		}
 		return true, nil
@@ -127,12 +127,13 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 	case !m.Value.Present:
 		return false, nil
 	case b.Update && b.Nested == nil:
-		return false, fault.Data(m.path() + ": nested content is for inserts only, because OData v2 cannot update an " +
+		return false, odataerror.Data(m.path() +
+			": nested content is for inserts only, because OData v2 cannot update an " +
 			"entity together with others (" + sinkconfig.NameNestedUpdates +
 			" = operations sends separate updates); remove the " +
 			"field, or write its entities from another topic")
 	case c.typ == nil:
-		return false, fault.Data(m.path() + ": $metadata does not declare its target type")
+		return false, odataerror.Data(m.path() + ": $metadata does not declare its target type")
 	case b.Update:
 		*b.Nested = append(*b.Nested, NestedContent{c.navigation, c.typ, m.Value, m.path()})
 		return false, nil
@@ -149,7 +150,7 @@ func (m *propertyCursor) unknownField() error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
-	return fault.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
+	return odataerror.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
 func (m *propertyCursor) convert() (c value.Converted, err error) {
@@ -157,7 +158,7 @@ func (m *propertyCursor) convert() (c value.Converted, err error) {
 		return *m.keyValue, nil
 	}
 	if c, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
-		return c, fault.Data(m.path() + ": " + err.Error())
+		return c, odataerror.Data(m.path() + ": " + err.Error())
 	}
 	return c, nil
 }
@@ -167,7 +168,7 @@ func Unexpected(path, expected, found string) error {
 	if path == "" {
 		path = "the value"
 	}
-	return fault.Data(path + ": expected " + expected + ", found " + found)
+	return odataerror.Data(path + ": expected " + expected + ", found " + found)
 }
 
 const (

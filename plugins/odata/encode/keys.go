@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -29,7 +29,7 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 	for _, name := range t.Key {
 		property := t.properties[name]
 		if property == nil {
-			return nil, fault.Data("the key property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.Data("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
 		k, ok, err := t.KeyValue(c, property, v, scalarKey)
@@ -37,13 +37,13 @@ func (t *Type) KeyValues(c *sinkconfig.Config, v *rowvalue.Value, scalarKey bool
 			return nil, err
 		}
 		if !ok {
-			return nil, fault.Data("the key needs property " + name + " of " + t.QualifiedName() +
+			return nil, odataerror.Data("the key needs property " + name + " of " + t.QualifiedName() +
 				": expected a struct of all key properties")
 		}
 		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
-		return nil, fault.Data(t.QualifiedName() + " has no key")
+		return nil, odataerror.Data(t.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
@@ -64,7 +64,7 @@ func (t *Type) KeyValue(c *sinkconfig.Config, property *edm.Property, v *rowvalu
 	}
 	k.Property = property
 	if k.Value, err = Convert(c, property, &member); err != nil {
-		return k, false, fault.Data("key property " + property.Name + ": " + err.Error())
+		return k, false, odataerror.Data("key property " + property.Name + ": " + err.Error())
 	}
 	return k, true, nil
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -50,9 +50,9 @@ func (t *EntitySet) FilterError(c *sinkconfig.Config) *wit.Error {
 				names = append(names, s.Properties[i].Name)
 			}
 		}
-		return fault.Config(sinkconfig.NameCheckFilter,
+		return odataerror.ForSetting(sinkconfig.NameCheckFilter,
 			"Entity set "+t.Name+" of "+t.Service+" has no property "+at.Name+" for the filter"+
-				fault.Among(at.Name, names, "it has none"))
+				odataerror.Suggest(at.Name, names, "it has none"))
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func (t *EntitySet) UncheckableError(c *sinkconfig.Config) *wit.Error {
 	if why == "" {
 		return nil
 	}
-	return fault.Config(sinkconfig.NameInsertUncertain,
+	return odataerror.ForSetting(sinkconfig.NameInsertUncertain,
 		"Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
 			" = check cannot look up an insert without a response: expected "+sinkconfig.NameCheckFilter+
 			" to find it by other properties, or another value")

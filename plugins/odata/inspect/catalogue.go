@@ -4,10 +4,10 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,8 +16,8 @@ const maxServices = 10_000
 
 // listServices lists what the catalogue of an SAP system holds.
 func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.given)
-	query, at := config.Query(v), entry.Origin(v)
+	v := sourceconfig.Table.Values(a.given)
+	query, at := config.Query(v), sourceconfig.Origin(v)
 	const options = "$format=json"
 	rows, catalogue, next, err := p.Catalogue(query, options)
 	from, list := query.On(probe.Catalogues[catalogue]+"/ServiceCollection?"+options), jsontext.List()
@@ -38,7 +38,7 @@ func listServices(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 		}
 		target, wrong := at.Resolve(next, "", from)
 		if wrong != nil {
-			return wit.CommandResult{}, fault.Config(config.LinkHosts, "catalogue of services: "+wrong.Error())
+			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
 		from = query.On(target)
 		rows, next, err = p.More(from)

@@ -6,12 +6,12 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -89,7 +89,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		text := valueOf(options, o.Names())
 		switch {
 		case text == "" && setting.IsRequired(o):
-			return wit.CommandResult{}, fault.Config(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
+			return wit.CommandResult{}, odataerror.ForSetting(o.Name, name+" needs -"+o.Name+": "+o.Documentation)
 		case text == "":
 		case o.Name == optionService:
 			a.root = service.Path(text)
@@ -102,7 +102,7 @@ func Run(name string, options, given []wit.Setting, state []byte, answers []wit.
 		default:
 			n, ok := setting.Integer(wit.KindInt, text)
 			if !ok || n < 1 || n > maxPeeked {
-				return wit.CommandResult{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
+				return wit.CommandResult{}, odataerror.ForSetting(optionRows, setting.Invalid(optionRows, text,
 					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
 			a.rows = int(n)
@@ -123,7 +123,7 @@ func valueOf(options []wit.Setting, names []string) string {
 
 // ping compares the service document with the metadata.
 func ping(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	query := config.Query(entry.Table.Values(a.given))
+	query := config.Query(sourceconfig.Table.Values(a.given))
 	m, err := p.Metadata(a.root, query)
 	answer, missing := p.Get(service.DocumentRequest(a.root, query)) // in the same round
 	if err != nil {
@@ -163,7 +163,7 @@ func numeral(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.
 
 // listSets is a table of the entity sets.
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	m, err := p.Metadata(a.root, config.Query(entry.Table.Values(a.given)))
+	m, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.given)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
@@ -203,18 +203,18 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 
 // feedOf is the feed of an entity set: that of the entry in the connector's file, with what it says of rows and types,
 // else of a plain one.
-func feedOf(p *probe.Prober, a arguments) (*feed.Feed, error) {
-	v := entry.Table.Values(a.given)
+func feedOf(p *probe.Prober, a arguments) (*feedreader.Feed, error) {
+	v := sourceconfig.Table.Values(a.given)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entry.Entries(v) {
+	for _, e := range sourceconfig.EntitySets(v) {
 		if e.Service == a.root && e.Set == a.set {
-			return feed.New(e, m)
+			return feedreader.New(e, m)
 		}
 	}
-	e := entry.Entry{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
-	e.Options.ScaleFallback = v.Number(entry.ScaleFallback)
-	return feed.New(e, m)
+	e := sourceconfig.EntitySetConfig{Number: "00", Service: a.root, Set: a.set, Query: config.Query(v), Count: true}
+	e.Options.ScaleFallback = v.Number(sourceconfig.ScaleFallback)
+	return feedreader.New(e, m)
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -69,8 +69,8 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = Subscriptions(p, entry.Table.Values(given), "/s", "Subs",
-					func(*notify.Subscription, func(string) (string, error)) error {
+				err = Subscriptions(p, sourceconfig.Table.Values(given), "/s", "Subs",
+					func(*notifications.Subscription, func(string) (string, error)) error {
 						if calls++; calls > 100 {
 							return endless
 						}

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -24,27 +24,27 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	f.Pages.Ordered, f.Pages.Countable, f.Pages.Top, f.Pages.Cursor = false, false, a.rows, nil
+	f.Paging.Ordered, f.Paging.Countable, f.Paging.Top, f.Paging.Cursor = false, false, a.rows, nil
 	f.PageSize = a.rows
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
 		f.UseFormat(refused)
-		target, _ = f.Pages.Request(f.Pages.First(0))
+		target, _ = f.Paging.Request(f.Paging.First(0))
 		request := f.Request("", target)
 		request.Tag = "page " + target
 		return p.Get(request)
 	}
 	answer, err := first(false)
-	if err == nil && fault.RefusesFormat(answer, answer.Body) {
+	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
-	pg, shown, tag := feed.Reader{Pool: &feed.Pool{}, Feed: f}, jsontext.List(), ""
+	pg, shown, tag := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: f}, jsontext.List(), ""
 	for pages := 0; err == nil; pages++ {
 		if answer.Status < 200 || answer.Status > 299 {
-			return wit.CommandResult{}, fault.Of("entity set "+a.set+" of "+a.root, answer, answer.Body)
+			return wit.CommandResult{}, odataerror.FromResponse("entity set "+a.set+" of "+a.root, answer, answer.Body)
 		}
 		if pages == 0 {
-			pg.Choose(answer.Body, true)
+			pg.ChooseDecoder(answer.Body, true)
 		}
 		if err := addRows(&pg, tag, answer.Body, &shown, a.rows); err != nil {
 			return wit.CommandResult{}, err
@@ -53,7 +53,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			break
 		}
 		follow := pg.Out.Follow[0]
-		o := entry.Origin(entry.Table.Values(a.given))
+		o := sourceconfig.Origin(sourceconfig.Table.Values(a.given))
 		inside, wrong := f.Resolve(&o, follow.Link, target)
 		if wrong != nil {
 			return wit.CommandResult{}, wrong
@@ -75,7 +75,7 @@ func peek(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 }
 
 // addRows decodes a page, or one inside of it, and adds its rows up to the most that are shown.
-func addRows(pg *feed.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
+func addRows(pg *feedreader.Reader, tag string, body []byte, rows *jsontext.Value, most int) error {
 	f := pg.Feed
 	fail := func(err error) error {
 		return &wit.Error{Kind: wit.ErrorData, Message: "entity set " + f.Set + " of " + f.Service + ": " + err.Error()}

@@ -4,12 +4,12 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -21,12 +21,12 @@ func EscapedSegment(name string) string { return string(uri.AppendEscaped(nil, n
 // Subscriptions calls each for the subscriptions in a collection of a service, in its pages; resolve makes a target of
 // a link in an answer.
 func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
-	each func(s *notify.Subscription, resolve func(link string) (string, error)) error) error {
+	each func(s *notifications.Subscription, resolve func(link string) (string, error)) error) error {
 	what := "subscriptions of " + root
 	fail := func(err error) error { return &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()} }
 	trail := pageTrail{list: what}
 	for target := root + "/" + collection; ; {
-		request := notify.ListRequest(config.Query(v).On(target))
+		request := notifications.ListRequest(config.Query(v).On(target))
 		if err := trail.add(request.Target); err != nil {
 			return err
 		}
@@ -35,11 +35,11 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 		if err != nil {
 			return err
 		}
-		page, next, err := notify.ReadSubscriptions(what, answer)
+		page, next, err := notifications.ReadSubscriptions(what, answer)
 		if err != nil {
 			return err
 		}
-		resolve := func(link string) (string, error) { return entry.Origin(v).Resolve(link, "", answer.Target) }
+		resolve := func(link string) (string, error) { return sourceconfig.Origin(v).Resolve(link, "", answer.Target) }
 		for i := range page {
 			if err := each(&page[i], resolve); err != nil {
 				return fail(err)
@@ -56,18 +56,18 @@ func Subscriptions(p *probe.Prober, v setting.Values, root, collection string,
 
 // activeSubscriptions lists the subscriptions that the user has at a service.
 func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.given)
 	m, err := p.Metadata(a.root, config.Query(v))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
-	collection := feed.CollectionOf(m)
+	collection := feedreader.SubscriptionSet(m)
 	if collection == "" {
-		return wit.CommandResult{}, fault.Config(optionService,
-			"the service "+a.root+" takes no subscriptions: it has no entity set "+feed.CollectionName)
+		return wit.CommandResult{}, odataerror.ForSetting(optionService,
+			"the service "+a.root+" takes no subscriptions: it has no entity set "+feedreader.DefaultSubscriptionSet)
 	}
 	list := jsontext.List()
-	err = Subscriptions(p, v, a.root, collection, func(s *notify.Subscription,
+	err = Subscriptions(p, v, a.root, collection, func(s *notifications.Subscription,
 		resolve func(string) (string, error)) error {
 		if target, err := resolve(s.Target); err == nil {
 			s.Target = target
@@ -82,24 +82,24 @@ func activeSubscriptions(p *probe.Prober, a arguments) (wit.CommandResult, error
 
 // deleteSubscription deletes one by its URL. Nothing but subscriptions is deleted.
 func deleteSubscription(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	v := entry.Table.Values(a.given)
+	v := sourceconfig.Table.Values(a.given)
 	set, _, err := uri.ParsePredicate(a.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
-		return wit.CommandResult{}, fault.Config(optionURL,
-			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feed.CollectionName+
+		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
+			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feedreader.DefaultSubscriptionSet+
 				"('ID'), as "+commandActive+" shows it, found "+a.link)
 	}
-	target, err := entry.Origin(v).Resolve(a.link, "", "/")
+	target, err := sourceconfig.Origin(v).Resolve(a.link, "", "/")
 	if err != nil {
-		return wit.CommandResult{}, fault.Config(optionURL, err.Error())
+		return wit.CommandResult{}, odataerror.ForSetting(optionURL, err.Error())
 	}
 	root := target[:strings.LastIndex(target, "/"+set)]
-	answer, err := p.Get(notify.EndRequest("subscription", target, root, config.Query(v)))
+	answer, err := p.Get(notifications.EndRequest("subscription", target, root, config.Query(v)))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	if answer.Status < 200 || answer.Status > 299 {
-		return wit.CommandResult{}, fault.Of("subscription "+target, answer, answer.Body)
+		return wit.CommandResult{}, odataerror.FromResponse("subscription "+target, answer, answer.Body)
 	}
 	return probe.Document(jsontext.Of(probe.Member("deleted", target))), nil
 }

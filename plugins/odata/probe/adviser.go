@@ -8,55 +8,48 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Names of the settings that an entity set has, of a source and of a sink.
 const (
 	nameService   = "service"
 	nameEntitySet = "entityset"
 	nameTopic     = "topic"
-	// groups is how the names of an entity set's settings begin, in front of its number.
-	groups = "sap.odata#"
+	groups        = "sap.odata#"
 )
 
-// Bounds of a validation online.
 const (
-	// MaxRecommended is how many values are recommended for one setting, and how many services a catalogue is asked
-	// for at a time.
+	// MaxRecommended bounds the recommended values of a setting and the services requested from a catalogue at a time.
 	MaxRecommended = 1000
-	// MaxAdvice bounds what is recommended for all settings together, in bytes.
+	// MaxAdvice bounds all recommendations together, in bytes.
 	MaxAdvice = 4 << 20
-	// MaxAsked is how many services are asked for their metadata. Entity sets of further ones are checked when the
-	// connector starts.
+	// MaxAsked bounds the services whose metadata are requested. Others are checked at the start.
 	MaxAsked = 20
 )
 
-// Adviser is a validation online in the making. Each call of the plugin goes by all answers that there are and requests
-// every document that is missing; it is done when none is.
+// Adviser validates online. Each call uses all responses so far and requests the missing documents; it is done when
+// none is missing.
 type Adviser struct {
-	Values   setting.Values
-	Examined []wit.ConfigValue
-	// Reachable: the settings say where the service is.
+	Values    setting.Values
+	Examined  []wit.ConfigValue
 	Reachable bool
 
 	*Prober
-	table *setting.Table
-	index map[string]int // in Examined, by name
-	// offered are the services of the catalogue that came.
+	table   *setting.Table
+	index   map[string]int // in Examined, by name
 	offered []offer
-	paths   map[string]bool // of those
+	paths   map[string]bool
 	models  map[string]*edm.Model
 	budget  int
 }
 
-// Advise is the adviser of settings that were examined offline.
-func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wit.ConfigValue) *Adviser {
-	v := table.Values(given)
+// Advise returns an adviser for settings that were validated offline.
+func (p *Prober) Advise(table *setting.Table, settings []wit.Setting, examined []wit.ConfigValue) *Adviser {
+	v := table.Values(settings)
 	a := &Adviser{Prober: p, Values: v, table: table, index: map[string]int{}, budget: MaxAdvice}
 	for _, e := range examined {
 		a.add(e)
@@ -65,16 +58,15 @@ func (p *Prober) Advise(table *setting.Table, given []wit.Setting, examined []wi
 	return a
 }
 
-// Inquiry is what the validation comes to so far.
-func (a *Adviser) Inquiry() wit.ValidateResult {
+// Result returns the missing requests, or the validation.
+func (a *Adviser) Result() wit.ValidateResult {
 	if need := a.Need(); need != nil {
 		return wit.ValidateResult{Pending: need}
 	}
 	return wit.ValidateResult{Done: &a.Examined}
 }
 
-// Next is the number of the group after the last one of those that begin so, with as many digits; "" after the last
-// that there can be, or where that lacks one of the settings that it must have.
+// Next returns the number of the next group, or "" if the last one is incomplete or there can be no more.
 func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 	if len(all) == 0 {
 		return "00"
@@ -83,16 +75,15 @@ func (a *Adviser) Next(all []setting.Group, mandatory ...string) string {
 	if slices.ContainsFunc(mandatory, func(name string) bool { return last.Text(name) == "" }) {
 		return ""
 	}
-	return following(last.Digits)
+	return nextNumber(last.Digits)
 }
 
-// Grow adds settings that nobody has given and that can be given next: those of a further entity set when the one
-// before is complete, and more.
-func (a *Adviser) Grow(given []wit.Setting, more ...string) {
+// AddSuggested adds settings that can be set next: those of another entity set if the last one is complete, and more.
+func (a *Adviser) AddSuggested(settings []wit.Setting, more ...string) {
 	if next := a.Next(config.Groups(a.Values), nameService, nameEntitySet, nameTopic); next != "" {
 		more = append(more, config.InGroup(next, nameService))
 	}
-	all := slices.Clone(given)
+	all := slices.Clone(settings)
 	for _, name := range more {
 		all = append(all, wit.Setting{Name: name})
 	}
@@ -104,27 +95,26 @@ func (a *Adviser) Grow(given []wit.Setting, more ...string) {
 	}
 }
 
-// Hide takes settings away that have no effect as long as others aren't given. What is given stays to be seen.
+// Hide hides unset settings that have no effect.
 func (a *Adviser) Hide(applies func(name string) bool) {
 	for i := range a.Examined {
 		e := &a.Examined[i]
-		if _, given := a.Values.Lookup(e.Key.Name); given || len(e.Errors) > 0 {
+		if _, isSet := a.Values.Lookup(e.Key.Name); isSet || len(e.Errors) > 0 {
 			continue
 		}
 		e.Visible = e.Visible && applies(e.Key.Name)
 	}
 }
 
-// Applies says what holds for the settings of both connectors.
+// Applies reports whether a setting of both connectors has an effect.
 func (a *Adviser) Applies(name string) bool {
 	return !strings.HasPrefix(name, "sap.odata.oauth.") || a.Values.Word("sap.odata.auth.type") == "oauth2"
 }
 
-// offer is a service of the catalogue: its path, and that and its name in lower case.
+// offer is a service of the catalogue. lower and name are in lower case.
 type offer struct{ path, lower, name string }
 
-// following is the next number of a group, with as many digits; "" after the last.
-func following(digits string) string {
+func nextNumber(digits string) string {
 	n, err := strconv.Atoi(digits)
 	if err != nil || n >= 999 {
 		return ""
@@ -138,7 +128,7 @@ func (a *Adviser) add(e wit.ConfigValue) {
 	a.Examined = append(a.Examined, e)
 }
 
-// At is an examined setting, nil where there is none.
+// At returns an examined setting, or nil.
 func (a *Adviser) At(name string) *wit.ConfigValue {
 	i, ok := a.index[name]
 	if !ok {
@@ -147,8 +137,8 @@ func (a *Adviser) At(name string) *wit.ConfigValue {
 	return &a.Examined[i]
 }
 
-// Complain adds an error, once, to a setting that may be known by another name only.
-func (a *Adviser) Complain(name, text string) {
+// AddProblem adds an error to a setting, once.
+func (a *Adviser) AddProblem(name, text string) {
 	e := a.At(name)
 	if e == nil {
 		spec, ok := a.table.Find(name)
@@ -164,15 +154,14 @@ func (a *Adviser) Complain(name, text string) {
 	}
 }
 
-// Hint says next to a setting what is worth knowing and no error: validation has no other place for it than the
-// documentation.
+// Hint adds a remark to a setting's documentation, because validation has no other place for it.
 func (a *Adviser) Hint(name, text string) {
 	if e := a.At(name); e != nil && !strings.Contains(e.Key.Documentation, text) {
 		e.Key.Documentation += " (" + text + ")"
 	}
 }
 
-// Recommend sets the values for a setting, as long as there is room.
+// Recommend sets the recommended values of a setting while there is room.
 func (a *Adviser) Recommend(name string, values []string) {
 	e := a.At(name)
 	if e == nil {
@@ -190,9 +179,9 @@ func (a *Adviser) Recommend(name string, values []string) {
 	e.Recommended = values
 }
 
-// Services recommends services from the catalogue, for each entity set those that begin as what stands there.
+// Services recommends services from the catalogue that match what was typed.
 func (a *Adviser) Services() {
-	var names []string // of the settings
+	var names []string
 	for i := range a.Examined {
 		if n := a.Examined[i].Key.Name; strings.HasSuffix(n, "."+nameService) && strings.HasPrefix(n, groups) {
 			names = append(names, n)
@@ -225,8 +214,7 @@ func (a *Adviser) Services() {
 	}
 }
 
-// offer takes services among those that are offered, each path once.
-func (a *Adviser) offer(services []Listed) {
+func (a *Adviser) offer(services []CatalogueEntry) {
 	if a.paths == nil {
 		a.paths = map[string]bool{}
 	}
@@ -238,11 +226,9 @@ func (a *Adviser) offer(services []Listed) {
 	}
 }
 
-// allServices are the options of a request for as many services as are recommended.
 var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
-// search asks the catalogue for services whose name begins as what was typed, and as half of it, for where it is
-// misspelt. A catalogue may hold more than it was asked for, and may refuse to search.
+// search asks the catalogue for services that start with the name, or with half of it in case it is misspelled.
 func (a *Adviser) search(typed, catalogue string) {
 	name := strings.ToUpper(typed[strings.LastIndexByte(strings.TrimRight(typed, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
@@ -263,8 +249,7 @@ func (a *Adviser) search(typed, catalogue string) {
 	}
 }
 
-// matching are the paths of the services that begin as what was typed, by path or by name; all where none does, or
-// where what was typed is one of them.
+// matching returns the services that start with typed; all if none does or if typed is one of them.
 func (a *Adviser) matching(typed string) []string {
 	var paths, all []string
 	low := strings.ToLower(typed)
@@ -281,8 +266,7 @@ func (a *Adviser) matching(typed string) []string {
 	return paths
 }
 
-// nearest are the paths of services that may have been meant by one that is not there: those that begin as half of its
-// name, else the first ones.
+// nearest returns services that start with half of a wrong name, else the first ones.
 func (a *Adviser) nearest(wrong string) []string {
 	name := strings.ToLower(wrong[strings.LastIndexByte(wrong, '/')+1:])
 	var near, others []string
@@ -299,8 +283,7 @@ func (a *Adviser) nearest(wrong string) []string {
 	return near[:min(len(near), MaxRecommended)]
 }
 
-// EntitySet recommends what the setting of an entry's entity set may be, and returns the metadata to check the rest by;
-// nil where nothing can be checked: they can't be had, or no set is named yet.
+// EntitySet recommends entity sets and returns the metadata; nil if nothing can be checked yet.
 func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions bool) *edm.Model {
 	if !a.Reachable || a.Values.Text(config.InGroup(number, nameService)) == "" {
 		return nil
@@ -316,8 +299,7 @@ func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions
 	return m
 }
 
-// model is the metadata of an entry's service, nil where they can't be had; what is wrong with the service then stands
-// in the setting's errors.
+// model returns the metadata of a service, or nil after adding its error to the setting.
 func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if m, ok := a.models[path]; ok {
 		return m
@@ -330,7 +312,7 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if a.models == nil {
 		a.models = map[string]*edm.Model{}
 	}
-	a.models[path] = nil // also while it is missing: it counts
+	a.models[path] = nil
 	name := config.InGroup(number, nameService)
 	answer, err := a.Get(service.MetadataRequest(path, query))
 	if err != nil {
@@ -343,12 +325,12 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	case errors.As(err, &f) && (f.Kind == wit.ErrorNotFound || f.Kind == wit.ErrorGone):
 		text := "The service " + path + " doesn't exist: " + f.Message
 		if near := a.nearest(path); len(near) > 0 {
-			text += fault.Among(path, near, "")
+			text += odataerror.Suggest(path, near, "")
 		}
-		a.Complain(name, text)
+		a.AddProblem(name, text)
 	case errors.As(err, &f) && (f.Kind == wit.ErrorForbidden || f.Kind == wit.ErrorData || succeeded(answer)):
-		a.Complain(name, f.Message)
-	default: // it may be there again when the connector starts
+		a.AddProblem(name, f.Message)
+	default: // may be temporary
 		a.Hint(name, "Its entity sets are not known: "+err.Error())
 		m = nil
 	}
@@ -356,8 +338,7 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	return m
 }
 
-// sets are the names that an entry of the service may have: the entity sets of the metadata, as far as the service
-// document has them, too, and with functions the function imports that answer entities.
+// sets returns the entity sets of metadata and service document, and with functions the function imports with entities.
 func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 	var document []string
 	if answer, err := a.Get(service.DocumentRequest(root, config.Query(a.Values))); err == nil && succeeded(answer) {
@@ -379,7 +360,7 @@ func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 	return names
 }
 
-// TopicsFor is the name of a set as a topic may have it.
+// TopicsFor returns a set's name as a topic name.
 func TopicsFor(set string) []string {
 	set, _, _ = strings.Cut(set, "(") // of a view with parameters
 	return []string{strings.Map(func(r rune) rune {
@@ -391,8 +372,8 @@ func TopicsFor(set string) []string {
 	}, set)}
 }
 
-// Refused puts a fault at its setting, or at the one given, and answers where it stands.
-func (a *Adviser) Refused(err error, name string) string {
+// AddError adds an error to its own setting, else to name, and returns the setting.
+func (a *Adviser) AddError(err error, name string) string {
 	text := err.Error()
 	var f *wit.Error
 	if errors.As(err, &f) {
@@ -401,11 +382,11 @@ func (a *Adviser) Refused(err error, name string) string {
 			name = *f.Setting
 		}
 	}
-	a.Complain(name, text)
+	a.AddProblem(name, text)
 	return name
 }
 
-// Choices recommends the allowed values of all settings that have such.
+// Choices recommends the allowed values of settings.
 func (a *Adviser) Choices() {
 	for i := range a.Examined {
 		e := &a.Examined[i]

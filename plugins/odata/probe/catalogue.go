@@ -3,23 +3,22 @@ package probe
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Catalogues are the versions of the catalogue service of SAP Gateway, the newest first.
+// Catalogues are the versions of SAP Gateway's catalogue service, the newest first.
 var Catalogues = []string{"/sap/opu/odata/IWFND/CATALOGSERVICE;v=2", "/sap/opu/odata/IWFND/CATALOGSERVICE"}
 
-// Listed is a service of the catalogue.
-type Listed struct{ Name, Version, Title, Path string }
+// CatalogueEntry is a service of the catalogue.
+type CatalogueEntry struct{ Name, Version, Title, Path string }
 
-// Catalogue returns services of the newest catalogue that answers a request with these options, which of [Catalogues]
-// that is, and the link to what comes after them; "" for none. Errors are *wit.Fault or
-// [ErrMissing].
-func (p *Prober) Catalogue(query uri.Query, options string) (rows []Listed, at int, next string, err error) {
+// Catalogue returns services of the newest catalogue that answers, its index in [Catalogues], and the next link. Errors
+// are *wit.Error or [ErrMissing].
+func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, at int, next string, err error) {
 	for at = range Catalogues {
 		answer, err := p.Get(catalogueRequest(query, Catalogues[at], options))
 		if err != nil {
@@ -39,8 +38,8 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []Listed, at i
 	return nil, 0, "", nil
 }
 
-// More returns the services behind a link of the catalogue, to which it was resolved, and the link to those after them.
-func (p *Prober) More(target string) (rows []Listed, next string, err error) {
+// More returns the services behind a next link, and the next one.
+func (p *Prober) More(target string) (rows []CatalogueEntry, next string, err error) {
 	answer, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err
@@ -52,20 +51,19 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 	return service.Get("catalogue "+root+" "+options, query.On(root+"/ServiceCollection?"+options), "application/json")
 }
 
-// readCatalogue reads an answer of the catalogue; next is the link to what comes after it, "" for none. Errors are
-// *wit.Fault.
-func readCatalogue(answer *wit.Response) (rows []Listed, next string, err error) {
+func readCatalogue(answer *wit.Response) (rows []CatalogueEntry, next string, err error) {
 	const what = "catalogue of services"
 	if !succeeded(answer) {
-		return nil, "", fault.Of(what, answer, answer.Body)
+		return nil, "", odataerror.FromResponse(what, answer, answer.Body)
 	}
 	document, err := jsontext.Parse(answer.Body)
 	if err != nil || !document.Has("d") {
-		return nil, "", fault.NotData(what, "rows in JSON", answer.Body)
+		return nil, "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
 	d := document.At("d")
 	for _, row := range d.At("results").Items {
-		s := Listed{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text, row.At("Title").Text,
+		s := CatalogueEntry{row.At("TechnicalServiceName").Text, row.At("TechnicalServiceVersion").Text,
+			row.At("Title").Text,
 			pathOf(row.At("ServiceUrl").Text)}
 		if s.Title == "" || s.Title == s.Name {
 			s.Title = row.At("Description").Text
@@ -75,7 +73,6 @@ func readCatalogue(answer *wit.Response) (rows []Listed, next string, err error)
 	return rows, d.At("__next").Text, nil
 }
 
-// pathOf is the path of a service's URL, which the catalogue has with whatever host it knows itself by.
 func pathOf(url string) string {
 	target, err := (uri.Origin{}).Resolve(url, "", "/")
 	if err != nil {

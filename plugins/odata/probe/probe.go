@@ -1,10 +1,7 @@
-// Package probe asks OData services about themselves: what a service, its metadata, its entity sets and its catalogue
-// answer, and what that means for the settings of a connector. Sources and sinks share it: [Adviser] checks settings
-// together with what the service says, for `culvert validate --online` and forms; [Steps] does so step by step, for
-// `culvert doctor`; commands ask for what they show.
-//
-// All of them ask by [Prober.Get]. A function that asks is called again with each round of answers and starts from the
-// beginning; what came before is in the state, so no document is requested twice.
+// Package probe asks OData services about themselves, for sources and sinks: [Adviser] for `culvert validate --online`
+// and forms, [Steps] for `culvert doctor`, and other commands. All use [Prober.Get]. A function that does is called
+// again with each round of responses and starts over; earlier responses are in the state, so no document is requested
+// twice.
 package probe
 
 import (
@@ -19,16 +16,16 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Prober holds the answers so far. Requests are distinguished by their tags.
+// Prober holds the responses so far, by tag.
 type Prober struct {
 	answers []wit.Response
-	wanted  []wit.Request
+	missing []wit.Request
 }
 
-// ErrMissing is the error of a request whose answer is not there yet. Who gets it returns it.
+// ErrMissing reports a missing response. Callers return it.
 var ErrMissing = errors.New("an answer is still missing")
 
-// Open returns a Prober with the answers of all rounds: those of a round before are in the state.
+// Open returns a Prober with the responses of all rounds.
 func Open(state []byte, answers []wit.Response) (*Prober, error) {
 	p := &Prober{}
 	field := func() []byte {
@@ -51,19 +48,19 @@ func Open(state []byte, answers []wit.Response) (*Prober, error) {
 	return p, nil
 }
 
-// Get returns the answer to a request, whatever its status, or [ErrMissing].
+// Get returns the response to a request, whatever its status, or [ErrMissing].
 func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
 	for i := range p.answers {
 		if p.answers[i].Tag == r.Tag {
 			return &p.answers[i], nil
 		}
 	}
-	for i := range p.wanted {
-		if p.wanted[i].Tag == r.Tag {
+	for i := range p.missing {
+		if p.missing[i].Tag == r.Tag {
 			return nil, ErrMissing
 		}
 	}
-	p.wanted = append(p.wanted, r)
+	p.missing = append(p.missing, r)
 	return nil, ErrMissing
 }
 
@@ -76,12 +73,12 @@ func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
 	return service.ReadMetadata(root, answer)
 }
 
-// Need returns the requests whose answers are missing, nil if there are none.
+// Need returns the missing requests, or nil.
 func (p *Prober) Need() *wit.RequestBatch {
-	if len(p.wanted) == 0 {
+	if len(p.missing) == 0 {
 		return nil
 	}
-	need := &wit.RequestBatch{Requests: p.wanted}
+	need := &wit.RequestBatch{Requests: p.missing}
 	for i := range p.answers {
 		a := &p.answers[i]
 		for _, field := range []string{a.Tag, a.Target, strconv.Itoa(int(a.Status))} {
@@ -92,7 +89,7 @@ func (p *Prober) Need() *wit.RequestBatch {
 	return need
 }
 
-// Run answers a command by a function that asks for documents.
+// Run runs a command that requests documents.
 func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandResult, error)) (wit.CommandResult,
 	error) {
 	p, err := Open(state, answers)
@@ -106,12 +103,12 @@ func Run(state []byte, answers []wit.Response, ask func(*Prober) (wit.CommandRes
 	return reply, err
 }
 
-// Document is a reply that is JSON.
+// Document returns a JSON result.
 func Document(v jsontext.Value) wit.CommandResult {
 	return wit.CommandResult{Document: wit.Ptr(string(jsontext.Append(nil, v)))}
 }
 
-// Member is a member of a JSON object that is a text.
+// Member returns a text member of a JSON object.
 func Member(name, text string) jsontext.Member {
 	return jsontext.Member{Name: name, Value: jsontext.Text(text)}
 }

@@ -7,45 +7,39 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Doctor is the command by which `culvert doctor` takes the steps of a plugin. Without an option it answers with the
-// names of its steps, in order; with option step it takes that step and answers whether it went well, which setting
-// mends it if not, and what was found.
+// Doctor is the command for `culvert doctor`. Without an option it returns the names of its steps; with option step it
+// runs that step and returns the result and the setting that fixes an error.
 const Doctor = "doctor"
 
 const optionStep = "step"
 
-// Service is one that a connector's settings name.
+// Service is a service that a connector uses.
 type Service struct {
-	// Path has no slash at its end.
-	Path string
-	// Setting is the one that names it.
+	// Path has no trailing slash.
+	Path    string
 	Setting string
-	// Written reports whether the connector writes to it, and so needs a token.
+	// Written reports whether the connector writes to it and needs a token.
 	Written bool
-	// Sets are the entity sets of it that the settings name.
-	Sets []Set
+	Sets    []Set
 }
 
 // Set is an entity set that a connector reads or writes.
 type Set struct {
-	// Name as the settings have it, Setting the one that names it.
 	Name, Setting string
-	// Atom: rows are requested in Atom, else in JSON.
-	Atom bool
-	// Find returns its address and the options that each request for it needs, by the metadata. Nil for an entity set
-	// that needs none.
+	Atom          bool
+	// Find returns the set's URL and the options of each request. Nil means that it needs none.
 	Find func(*edm.Model) (address, options string, err error)
 }
 
-// DoctorCommand declares the command for a plugin's list.
+// DoctorCommand declares the command.
 func DoctorCommand() wit.Command {
 	return wit.Command{Name: Doctor, Usage: "Goes through what the connector needs of its " +
 		"service, for culvert doctor.",
@@ -53,7 +47,7 @@ func DoctorCommand() wit.Command {
 			"One step; without it, the names of all.")}}
 }
 
-// Steps is the command; query goes with all that it asks.
+// Steps runs the command.
 func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	steps := stepsOf(services, query)
@@ -72,23 +66,20 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	}
 	i := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
 	if i < 0 {
-		return wit.CommandResult{}, fault.Config(optionStep, "unknown step "+name)
+		return wit.CommandResult{}, odataerror.ForSetting(optionStep, "unknown step "+name)
 	}
-	return Run(state, answers, steps[i].take)
+	return Run(state, answers, steps[i].run)
 }
 
-// step asks one thing of the service.
 type step struct {
 	name, setting string
-	// ask gets documents and returns what they hold, or what is wrong with them.
-	ask func(get func(wit.Request) (*wit.Response, error)) (string, error)
-	// optional: an answer that is not good is no obstacle.
-	optional bool
+	ask           func(get func(wit.Request) (*wit.Response, error)) (string, error)
+	optional      bool
 }
 
 func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
-	for _, s := range distinct(services) {
+	for _, s := range mergeByPath(services) {
 		document := service.DocumentRequest(s.Path, query)
 		steps = append(steps,
 			step{name: "service " + s.Path, setting: s.Setting, ask: reading(document, readService(s.Path))},
@@ -111,7 +102,6 @@ func stepsOf(services []Service, query uri.Query) []step {
 			}), optional: true})
 }
 
-// reading asks for one document and reads it.
 func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(wit.Request) (*wit.Response, error)) (
 	string, error) {
 	return func(get func(wit.Request) (*wit.Response, error)) (string, error) {
@@ -123,8 +113,7 @@ func reading(r wit.Request, read func(*wit.Response) (string, error)) func(func(
 	}
 }
 
-// distinct has every path once; it is written to if any of its settings writes.
-func distinct(services []Service) []Service {
+func mergeByPath(services []Service) []Service {
 	var list []Service
 	at := map[string]int{}
 	for _, s := range services {
@@ -144,9 +133,9 @@ func distinct(services []Service) []Service {
 	return list
 }
 
-// take takes the step and answers {"ok":…,"setting":…,"message":…}.
-func (s *step) take(p *Prober) (wit.CommandResult, error) {
-	var answer *wit.Response // the last one
+// run returns {"ok":…,"setting":…,"message":…}.
+func (s *step) run(p *Prober) (wit.CommandResult, error) {
+	var answer *wit.Response
 	message, err := s.ask(func(r wit.Request) (*wit.Response, error) {
 		a, err := p.Get(r)
 		if err == nil {
@@ -163,7 +152,7 @@ func (s *step) take(p *Prober) (wit.CommandResult, error) {
 		message = "not readable, which only costs suggestions of services: " + err.Error()
 	case is:
 		var advice string
-		if name, advice = remedy(answer, f); name == "" {
+		if name, advice = suggestion(answer, f); name == "" {
 			name = s.setting
 		}
 		if message = f.Message; advice != "" {
@@ -179,7 +168,7 @@ func (s *step) take(p *Prober) (wit.CommandResult, error) {
 func readService(path string) func(*wit.Response) (string, error) {
 	return func(answer *wit.Response) (string, error) {
 		names, err := service.ReadDocument(path, answer)
-		return counted(len(names), "entity set"), err
+		return plural(len(names), "entity set"), err
 	}
 }
 
@@ -189,11 +178,11 @@ func readMetadata(path string) func(*wit.Response) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return counted(len(m.Sets), "entity set") + ", " + counted(len(m.Functions), "function import"), nil
+		return plural(len(m.Sets), "entity set") + ", " + plural(len(m.Functions), "function import"), nil
 	}
 }
 
-func counted(n int, what string) string {
+func plural(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
@@ -205,7 +194,6 @@ const (
 	notImplemented = 501
 )
 
-// stepOf looks an entity set up in the metadata and asks for one row of it.
 func stepOf(s Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
 		ask: func(get func(wit.Request) (*wit.Response, error)) (string, error) {
@@ -232,7 +220,6 @@ func stepOf(s Service, set Set, query uri.Query) step {
 		}}
 }
 
-// find returns the set's address, and the options of requests for it as they stand before others.
 func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
 		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
@@ -247,30 +234,31 @@ func (set Set) find(m *edm.Model, s Service) (address, options string, err error
 	return address, options, err
 }
 
-// readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a
-// service can do.
+// readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
+// $top.
 func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	what := "entity set " + set.Name + " of " + s.Path
 	switch status := answer.Status; {
 	case status == notImplemented && !s.Written:
 		return "there; the service does not answer for one row alone ($top), so whether it can be " +
 			"read shows when it is read", nil
-	case !set.Atom && fault.RefusesFormat(answer, answer.Body):
+	case !set.Atom && odataerror.RefusesFormat(answer, answer.Body):
 		return "there; the service does not know $format, which is left out when the set is read", nil
 	case !succeeded(answer) && s.Written && status >= 400 && status != unauthorized:
-		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(),
+		return "there; it cannot be read, which writing does not need: " +
+				odataerror.FromResponse(what, answer, answer.Body).Error(),
 			nil
 	case !succeeded(answer):
-		return "", fault.Of(what, answer, answer.Body)
+		return "", odataerror.FromResponse(what, answer, answer.Body)
 	}
 	if set.Atom {
-		if !bytes.Contains(answer.Body, []byte("feed")) || fault.IsHTML(answer.Body) {
-			return "", fault.NotData(what, "an Atom feed", answer.Body)
+		if !bytes.Contains(answer.Body, []byte("feed")) || odataerror.IsHTML(answer.Body) {
+			return "", odataerror.NotData(what, "an Atom feed", answer.Body)
 		}
 		return "readable", nil
 	}
 	if v, err := jsontext.Parse(answer.Body); err != nil || !v.Has("d") {
-		return "", fault.NotData(what, "rows in JSON", answer.Body)
+		return "", odataerror.NotData(what, "rows in JSON", answer.Body)
 	}
 	return "readable", nil
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
 // level is one entity type in the tree of expansions.
@@ -89,7 +89,7 @@ func (l *level) noNavigation(name string) string {
 	if l.structure.Property(name) != nil {
 		text = name + " is a property of " + l.structure.QualifiedName() + ", which needs no expansion"
 	}
-	return text + fault.Among(name, names, "it has no navigation property")
+	return text + odataerror.Suggest(name, names, "it has no navigation property")
 }
 
 // choose reads the projection.
@@ -132,7 +132,7 @@ func (l *level) noProperty(name string, wanted func(*edm.Property) bool) string 
 }
 
 func noProperty(s *edm.Structure, name string, wanted func(*edm.Property) bool) string {
-	return name + " is no property of " + s.QualifiedName() + fault.Among(name, propertiesOf(s, wanted),
+	return name + " is no property of " + s.QualifiedName() + odataerror.Suggest(name, propertiesOf(s, wanted),
 		"it has no such property")
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 )
 
 // route is the way from the rows of a set to the property that a condition is about, step by step: through navigation
@@ -125,7 +125,7 @@ func (r *route) property() (*edm.Property, error) {
 		return nil, r.refuse(last + " is of type " + p.Type.Name + "; expected a property inside of it")
 	case r.many == 0 && !p.Filterable:
 		return nil, r.refuse("the service doesn't filter by " + last + " (sap:filterable=false)" +
-			fault.Among("", propertiesOf(s, filterable), "it filters by no property"))
+			odataerror.Suggest("", propertiesOf(s, filterable), "it filters by no property"))
 	}
 	if r.held == "" {
 		r.held = last

@@ -3,7 +3,7 @@ package query
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -66,5 +66,5 @@ func (s *Settings) Empty() bool {
 }
 
 func refuse(name, value, why string) error {
-	return fault.Config(name, setting.Invalid(name, value, why))
+	return odataerror.ForSetting(name, setting.Invalid(name, value, why))
 }

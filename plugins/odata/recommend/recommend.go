@@ -1,3 +1,4 @@
+// Package recommend validates the settings of a source online and recommends values.
 package recommend
 
 import (
@@ -6,48 +7,45 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// groups is how the names of an entity set's settings begin, in front of its number.
 const groups = "sap.odata#"
 
-// maxErrors is how many errors one entity set may have.
+// maxErrors bounds the errors of one entity set.
 const maxErrors = 50
 
-// ValidateOnline checks settings together with what the service says, and recommends values.
-func ValidateOnline(given []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
+// ValidateOnline validates settings with the service's metadata and recommends values.
+func ValidateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
 	p, err := probe.Open(state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	a := &adviser{p.Advise(entry.Table, given, entry.Examine(given))}
-	a.Grow(given, a.conditions()...)
+	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
+	a.AddSuggested(settings, a.conditions()...)
 	a.Services()
-	for _, e := range entry.Entries(a.Values) {
-		a.set(&e)
+	for _, e := range sourceconfig.EntitySets(a.Values) {
+		a.entitySet(&e)
 	}
 	a.Choices()
 	a.hide()
-	return a.Inquiry(), nil
+	return a.Result(), nil
 }
 
-// adviser is a validation online in the making.
 type adviser struct{ *probe.Adviser }
 
-// conditions are the settings of a further condition for each entity set, when that before is complete.
 func (a *adviser) conditions() (more []string) {
 	for _, g := range config.Groups(a.Values) {
-		conditions := a.Values.Groups(config.InGroup(g.Digits, entry.FilterGroup), "")
+		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
 		next := a.Next(conditions, query.Property, query.Option, query.Low)
-		if next == "" || g.Text(entry.NameService) == "" || g.Text(entry.NameEntitySet) == "" {
+		if next == "" || g.Text(sourceconfig.NameService) == "" || g.Text(sourceconfig.NameEntitySet) == "" {
 			continue
 		}
 		for _, name := range []string{query.Property, query.Option, query.Low, query.High} {
@@ -57,25 +55,23 @@ func (a *adviser) conditions() (more []string) {
 	return more
 }
 
-// set recommends what belongs to one entity set, and checks it against the metadata.
-func (a *adviser) set(e *entry.Entry) {
+func (a *adviser) entitySet(e *sourceconfig.EntitySetConfig) {
 	m := a.EntitySet(e.Number, e.Service, e.Set, e.Query, true)
 	if m == nil {
 		return
 	}
-	found, s, err := entry.FindSet(e, m)
+	found, s, err := sourceconfig.FindSet(e, m)
 	if err != nil {
-		a.Refused(err, config.InGroup(e.Number, entry.NameEntitySet))
+		a.AddError(err, config.InGroup(e.Number, sourceconfig.NameEntitySet))
 		return
 	}
-	a.Recommend(config.InGroup(e.Number, entry.NameTopic), probe.TopicsFor(found.Name))
+	a.Recommend(config.InGroup(e.Number, sourceconfig.NameTopic), probe.TopicsFor(found.Name))
 	a.properties(e, m, s)
-	a.delta(e, m, found)
-	a.probe(*e, m)
+	a.checkDelta(e, m, found)
+	a.compile(*e, m)
 }
 
-// properties recommends what rows may be chosen by and consist of.
-func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
+func (a *adviser) properties(e *sourceconfig.EntitySetConfig, m *edm.Model, s *edm.Structure) {
 	of := func(name string) string { return config.InGroup(e.Number, name) }
 	var chosen, expands, filters []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
@@ -106,7 +102,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 			}
 			path := prefix + n.Name
 			expands = append(expands, path)
-			expanded := slices.ContainsFunc(e.Reads.Expand, func(x string) bool {
+			expanded := slices.ContainsFunc(e.QueryOptions.Expand, func(x string) bool {
 				return x == path || strings.HasPrefix(x, path+"/")
 			})
 			if expanded {
@@ -117,7 +113,7 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	walk(s, "", 0, false)
 	a.Recommend(of(query.Select), chosen)
 	a.Recommend(of(query.Expand), expands)
-	a.Recommend(of(entry.NameCursor), feed.Growing(s))
+	a.Recommend(of(sourceconfig.NameCursor), feedreader.CursorProperties(s))
 	for i := range a.Examined {
 		name := a.Examined[i].Key.Name
 		if rest, ok := strings.CutPrefix(name, of("filter#")); ok && strings.HasSuffix(rest, "."+query.Property) {
@@ -126,11 +122,11 @@ func (a *adviser) properties(e *entry.Entry, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets,
+// checkDelta reports delta mode of a set without change tracking: an error if $metadata announce it for other sets,
 // else a hint, because many services leave the annotation out.
-func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
-	f := &feed.Feed{Entry: *e}
-	if !e.Tracking.On || set.ChangeTracking || f.Track(m, set) != nil || f.ODP != nil {
+func (a *adviser) checkDelta(e *sourceconfig.EntitySetConfig, m *edm.Model, set *edm.Set) {
+	f := &feedreader.Feed{EntitySetConfig: *e}
+	if !e.Tracking.On || set.ChangeTracking || f.DetectTracking(m, set) != nil || f.ODP != nil {
 		return
 	}
 	var names []string
@@ -139,54 +135,53 @@ func (a *adviser) delta(e *entry.Entry, m *edm.Model, set *edm.Set) {
 			names = append(names, service.Address(s))
 		}
 	}
-	name := config.InGroup(e.Number, entry.NameTrackChanges)
+	name := config.InGroup(e.Number, sourceconfig.NameTrackChanges)
 	if len(names) == 0 {
 		a.Hint(name, "$metadata of "+e.Service+" announces no change tracking; the end of the first load shows "+
 			"whether there is a delta link")
 		return
 	}
-	a.Complain(name, setting.Invalid(name, a.Values.Text(name),
+	a.AddProblem(name, setting.Invalid(name, a.Values.Text(name),
 		"the metadata of "+e.Service+" announce change tracking "+
-			"(sap:change-tracking) for other entity sets and not for "+e.Set+fault.Among("", names, "")))
+			"(sap:change-tracking) for other entity sets and not for "+e.Set+odataerror.Suggest("", names, "")))
 }
 
-// probe makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake
-// is reported at once.
-func (a *adviser) probe(e entry.Entry, m *edm.Model) {
-	e.Reads.Select, e.Reads.Conditions = slices.Clone(e.Reads.Select), slices.Clone(e.Reads.Conditions)
+// compile compiles the feed as a start does, and again without each part that was rejected, to report all mistakes at
+// once.
+func (a *adviser) compile(e sourceconfig.EntitySetConfig, m *edm.Model) {
+	e.QueryOptions.Select, e.QueryOptions.Conditions = slices.Clone(e.QueryOptions.Select),
+		slices.Clone(e.QueryOptions.Conditions)
 	for range maxErrors {
-		_, err := feed.New(e, m)
+		_, err := feedreader.New(e, m)
 		if err == nil {
 			return
 		}
-		name := a.Refused(err, config.InGroup(e.Number, entry.NameEntitySet))
+		name := a.AddError(err, config.InGroup(e.Number, sourceconfig.NameEntitySet))
 		rest := strings.TrimPrefix(name, config.InGroup(e.Number, ""))
-		at := slices.IndexFunc(e.Reads.Conditions, func(c query.Condition) bool {
+		at := slices.IndexFunc(e.QueryOptions.Conditions, func(c query.Condition) bool {
 			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
 		case at >= 0:
-			e.Reads.Conditions = slices.Delete(e.Reads.Conditions, at, at+1)
-		case rest == query.Select && len(e.Reads.Select) > 0:
-			e.Reads.Select = nil
-		case rest == entry.NameCursor && e.Cursor != "":
-			e.Cursor, e.Reads.Cursor, e.Lookback = "", "", 0
+			e.QueryOptions.Conditions = slices.Delete(e.QueryOptions.Conditions, at, at+1)
+		case rest == query.Select && len(e.QueryOptions.Select) > 0:
+			e.QueryOptions.Select = nil
+		case rest == sourceconfig.NameCursor && e.Cursor != "":
+			e.Cursor, e.QueryOptions.Cursor, e.Lookback = "", "", 0
 		default:
 			return
 		}
 	}
 }
 
-// hide takes settings away that have no effect as long as others aren't given.
 func (a *adviser) hide() {
 	subscribed := false
 	for _, g := range config.Groups(a.Values) {
-		subscribed = subscribed || entry.On(g, entry.NameSubscription)
+		subscribed = subscribed || sourceconfig.Flag(g, sourceconfig.NameSubscription)
 	}
 	a.Hide(func(name string) bool { return a.applies(name, subscribed) })
 }
 
-// applies reports whether a setting has an effect with those that are given.
 func (a *adviser) applies(name string, subscribed bool) bool {
 	number, own := "", ""
 	if rest, ok := strings.CutPrefix(name, groups); ok {
@@ -197,14 +192,16 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		return subscribed
 	case !a.Applies(name):
 		return false
-	case name == entry.DeltaTakeover || name == entry.InitialRead:
-		return slices.ContainsFunc(entry.Entries(a.Values), func(e entry.Entry) bool { return e.Tracking.On })
-	case number == "" || own == entry.NameService || own == entry.NameEntitySet || own == entry.NameTopic:
+	case name == sourceconfig.DeltaTakeover || name == sourceconfig.InitialRead:
+		return slices.ContainsFunc(sourceconfig.EntitySets(a.Values),
+			func(e sourceconfig.EntitySetConfig) bool { return e.Tracking.On })
+	case number == "" || own == sourceconfig.NameService || own == sourceconfig.NameEntitySet ||
+		own == sourceconfig.NameTopic:
 		return true
 	}
 	text := func(name string) string { return a.Values.Text(config.InGroup(number, name)) }
-	tracked, _ := setting.Flag(text(entry.NameTrackChanges))
-	if text(entry.NameService) == "" || text(entry.NameEntitySet) == "" {
+	tracked, _ := setting.Flag(text(sourceconfig.NameTrackChanges))
+	if text(sourceconfig.NameService) == "" || text(sourceconfig.NameEntitySet) == "" {
 		return false
 	}
 	if condition, ok := strings.CutSuffix(own, "."+query.High); ok && strings.HasPrefix(own, "filter#") {
@@ -212,16 +209,17 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 		return option == "bt" || option == "nb"
 	}
 	switch own {
-	case entry.NameDeletes, entry.NameLost, entry.NameRecovery, entry.NameRegex, entry.NameReplacement,
-		entry.NameNullMessages, entry.NameBefore, entry.NameDeltaKind:
+	case sourceconfig.NameDeletes, sourceconfig.NameLost, sourceconfig.NameRecovery, sourceconfig.NameRegex,
+		sourceconfig.NameReplacement,
+		sourceconfig.NameNullMessages, sourceconfig.NameBefore, sourceconfig.NameDeltaKind:
 		return tracked
-	case entry.NameCursor:
+	case sourceconfig.NameCursor:
 		return !tracked
-	case entry.NameLookback:
-		return text(entry.NameCursor) != ""
+	case sourceconfig.NameLookback:
+		return text(sourceconfig.NameCursor) != ""
 	}
-	if strings.HasPrefix(own, "subscription.") && own != entry.NameSubscription {
-		enabled, _ := setting.Flag(text(entry.NameSubscription))
+	if strings.HasPrefix(own, "subscription.") && own != sourceconfig.NameSubscription {
+		enabled, _ := setting.Flag(text(sourceconfig.NameSubscription))
 		return enabled
 	}
 	return true

@@ -5,7 +5,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
@@ -70,7 +70,7 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		}
 		c, err := encode.Convert(&e.state.Config, property, &member)
 		if err != nil {
-			return "", fault.Data(at.Name + ": " + err.Error())
+			return "", odataerror.Data(at.Name + ": " + err.Error())
 		}
 		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
 	}

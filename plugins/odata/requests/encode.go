@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -52,7 +52,7 @@ func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.Enco
 		switch {
 		case err != nil:
 			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
-				Error: *fault.As(err)})
+				Error: *odataerror.As(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
 		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
@@ -74,7 +74,8 @@ const errorClass = "org.apache.kafka.connect.errors.DataException"
 // encode returns the request for a row, nil if the row is ignored.
 func (e *rowEncoder) encode(topic string) (*request, error) {
 	if e.set == nil {
-		return nil, fault.Data("no entity set is configured for topic " + topic + ", the record's topic after the " +
+		return nil, odataerror.Data("no entity set is configured for topic " + topic +
+			", the record's topic after the " +
 			"transforms: expected one of " + e.state.TopicSettings() +
 			"; configure the topic, or change the transforms")
 	}
@@ -86,7 +87,7 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 			return nil, nil
 		}
 		if !e.hasKey {
-			return nil, fault.Data("a tombstone without a key does not identify an entity to delete")
+			return nil, odataerror.Data("a tombstone without a key does not identify an entity to delete")
 		}
 		e.keys, e.keyErr = e.set.Type.KeyValues(&e.state.Config, &e.key, true)
 		return e.encodeMode(modeDelete)
@@ -131,7 +132,7 @@ func (e *rowEncoder) mode() (string, error) {
 	m, ok := e.value.Field(e.state.ModeProperty)
 	text, isText := m.Text()
 	if !ok || !isText {
-		return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+		return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")
 	}
 	switch strings.ToUpper(strings.TrimSpace(string(text))) {
@@ -144,6 +145,6 @@ func (e *rowEncoder) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", fault.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
+	return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 		"), found " + strconv.Quote(string(text)))
 }

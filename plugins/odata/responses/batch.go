@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -30,9 +30,9 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
 		return b.forEach(func(t *requests.Target) wit.RowResult { return requeue(t.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
-		return nil, fault.Of(name, response, response.Body)
+		return nil, odataerror.FromResponse(name, response, response.Body)
 	case status == 429:
-		f := fault.Of(name, response, response.Body)
+		f := odataerror.FromResponse(name, response, response.Body)
 		return b.forEach(func(t *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: t.Hint.Text(), Error: f}}
 		}), nil
@@ -49,8 +49,8 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 }
 
 func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.RowResult, error) {
-	if fault.IsHTML(response.Body) {
-		return nil, fault.NotData(name, "a response to $batch", response.Body)
+	if odataerror.IsHTML(response.Body) {
+		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
 	kind := headerOf(response, "Content-Type")
 	_, multipart := batch.Boundary(kind)
@@ -59,10 +59,10 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 		d, multipart = batch.Parse(kind, response.Body)
 	}
 	if !multipart {
-		f := fault.NotData(name, "a response to $batch", response.Body)
+		f := odataerror.NotData(name, "a response to $batch", response.Body)
 		f.Kind = wit.ErrorTransient
-		if fault.IsError(response.Body) {
-			f = fault.Of(name, response, response.Body)
+		if odataerror.IsError(response.Body) {
+			f = odataerror.FromResponse(name, response, response.Body)
 			f.Kind, f.Code = wit.ErrorTransient, nil
 		}
 		return b.forEach(func(t *requests.Target) wit.RowResult { return s.unknownResult(t, f) }), nil
@@ -129,8 +129,8 @@ func (s handler) partResult(t *requests.Target, o outcome, noResult *wit.Error, 
 		return s.result(t, answer)
 	}
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
-	f := fault.Of(t.Name(), answer, answer.Body)
-	_, _, document := fault.Document(answer.Body)
+	f := odataerror.FromResponse(t.Name(), answer, answer.Body)
+	_, _, document := odataerror.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, concernsAnyCall(answer):
 		return wit.RowResult{}, f
@@ -164,7 +164,8 @@ func (s handler) isPlainlyWritten(t *requests.Target, m *batch.Message) bool {
 	default:
 		return false
 	}
-	return provesDone(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+	return provesDone(m.Status()) && !odataerror.IsHTML(m.Body) && !odataerror.IsError(m.Body) &&
+		m.Header("sap-message") == ""
 }
 
 // judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
@@ -174,7 +175,7 @@ func (b *sentBatch) judge(f func(t *requests.Target) (wit.RowResult, error)) ([]
 		if err == nil {
 			return v
 		}
-		rowErr := *fault.As(err)
+		rowErr := *odataerror.As(err)
 		if rowErr.Kind != wit.ErrorUnauthorized {
 			rowErr.Kind = wit.ErrorConfig
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -20,7 +20,7 @@ import (
 
 func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return classify(fault.Of(t.Name(), response, response.Body), response)
+		return classify(odataerror.FromResponse(t.Name(), response, response.Body), response)
 	}
 	unknown := func(why string) (wit.RowResult, error) {
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": " + why}), nil

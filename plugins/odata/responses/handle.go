@@ -2,7 +2,7 @@ package responses
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -55,23 +55,23 @@ func (s handler) otherResult(t *requests.Target, response *wit.Response) (wit.Ro
 		return retry(noResponseError(t)), nil
 	case response.Status == 0:
 		return reject(noResponseError(t)), nil
-	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.RowResult{}, fault.NotData(t.Name(), "an OData response", response.Body)
+	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
+		return wit.RowResult{}, odataerror.NotData(t.Name(), "an OData response", response.Body)
 	}
-	if isSuccess(response.Status) && fault.IsError(response.Body) {
+	if isSuccess(response.Status) && odataerror.IsError(response.Body) {
 		// A gateway may hide the status: the error document counts.
-		f := fault.Of(t.Name(), response, response.Body)
+		f := odataerror.FromResponse(t.Name(), response, response.Body)
 		f.Kind = wit.ErrorData
 		return reject(f), nil
 	}
 	if mayRejectAddress(t, response) {
-		return addressResult(t, fault.Of(t.Name(), response, response.Body)), nil
+		return addressResult(t, odataerror.FromResponse(t.Name(), response, response.Body)), nil
 	}
 	if s.concernsCall(t, response) {
 		return wit.RowResult{}, callError(t, response)
 	}
 	if isSuccess(response.Status) && !s.isServiceSuccess(t, response) {
-		f := fault.NotData(t.Name(), "an OData response", response.Body)
+		f := odataerror.NotData(t.Name(), "an OData response", response.Body)
 		if !provesDone(response.Status) {
 			f.Message = t.Name() + ": " + inconclusiveText(response.Status)
 		}
@@ -110,11 +110,11 @@ func requeue(h requests.Hint) wit.RowResult {
 // classify handles other errors: 401 fails the task, transient errors are retried, anything else rejects the row. A 500
 // rejects the row too, because services answer so for invalid rows, unless it reports a lock.
 func classify(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
-	_, message, _ := fault.Document(response.Body)
+	_, message, _ := odataerror.Document(response.Body)
 	switch {
 	case f.Kind == wit.ErrorUnauthorized:
 		return wit.RowResult{}, f
-	case response.Status == 500 && !fault.Locked(response, message):
+	case response.Status == 500 && !odataerror.Locked(response, message):
 		f.Kind = wit.ErrorData
 	case f.Kind == wit.ErrorTransient:
 		return retry(f), nil
@@ -124,8 +124,8 @@ func classify(f *wit.Error, response *wit.Response) (wit.RowResult, error) {
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
 func (s handler) classifyRepeatable(t *requests.Target, f *wit.Error, response *wit.Response) (wit.RowResult, error) {
-	code, _, _ := fault.Document(response.Body)
-	if t.InBatch && fault.Listed(s.RetryCodes, response.Status, code) {
+	code, _, _ := odataerror.Document(response.Body)
+	if t.InBatch && odataerror.MatchesCode(s.RetryCodes, response.Status, code) {
 		f.Kind = wit.ErrorTransient
 		return retry(f), nil
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
@@ -101,11 +101,11 @@ func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bo
 	if response.Status != 400 || s.UseETags || s.NoIfMatch || t.Hint.NoIfMatch {
 		return false
 	}
-	code, message, _ := fault.Document(response.Body)
+	code, message, _ := odataerror.Document(response.Body)
 	return !t.Set.SAP && !t.Set.Type.Etag() &&
-		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !fault.Locked(response,
+		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !odataerror.Locked(response,
 		message) &&
-		!fault.Listed(s.RetryCodes, response.Status, code)
+		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
 }
 
 func retryWithoutIfMatch(t *requests.Target) wit.RowResult {

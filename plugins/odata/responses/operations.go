@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/document"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -16,22 +16,22 @@ import (
 // failed changeset is stored. With proof the configured codes count as for other requests. Outside of batches the host
 // checks message codes. Anything else is a transient rejection that leaves the row in doubt.
 func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	isSuccessful := isSuccess(response.Status) && !isRepeatRejected(response) && !fault.IsHTML(response.Body) &&
-		!fault.IsError(response.Body)
+	isSuccessful := isSuccess(response.Status) && !isRepeatRejected(response) && !odataerror.IsHTML(response.Body) &&
+		!odataerror.IsError(response.Body)
 	if isSuccessful && s.isServiceSuccess(t, response) {
 		logServiceMessages(t.Path(), response)
 		s.learnKeys(t, headerOf(response, "Location"))
 		return written(), nil
 	}
 	name := t.Name()
-	f := fault.Of(name, response, response.Body)
+	f := odataerror.FromResponse(name, response, response.Body)
 	switch {
 	case isSuccessful && !provesDone(response.Status):
 		f.Message = name + ": " + inconclusiveText(response.Status)
 	case isSuccessful:
 		f.Message += " (expected an entity)"
 	}
-	code, message, document := fault.Document(response.Body)
+	code, message, document := odataerror.Document(response.Body)
 	if !document && !wit.IsRejection(response.Status) {
 		f.Code = nil
 	}
@@ -41,15 +41,15 @@ func (s handler) insertResult(t *requests.Target, response *wit.Response) (wit.R
 		return retry(noResponseError(t)), nil
 	case response.Status == 0:
 		return reject(inDoubtError(t.Path(), "no response")), nil
-	case isSuccess(response.Status) && fault.IsHTML(response.Body):
-		return wit.RowResult{}, fault.NotData(name, "an OData response", response.Body)
-	case document && (fault.Locked(response, message) || isNotServed(response.Status)):
+	case isSuccess(response.Status) && odataerror.IsHTML(response.Body):
+		return wit.RowResult{}, odataerror.NotData(name, "an OData response", response.Body)
+	case document && (odataerror.Locked(response, message) || isNotServed(response.Status)):
 		f.Kind = wit.ErrorTransient
 		return retry(f), nil
 	case failed && document && t.Operation == requests.UpsertInsert && s.isExisting(response, code, message):
 		return retryAsUpdate(t, f), nil
 	case failed && (document && t.InBatch || wit.IsRejection(response.Status)) &&
-		fault.Listed(s.RetryCodes, response.Status, code):
+		odataerror.MatchesCode(s.RetryCodes, response.Status, code):
 		f.Kind = wit.ErrorTransient
 		return retry(f), nil
 	case failed && document && t.InBatch && !wit.IsRejection(response.Status):
@@ -92,7 +92,7 @@ func (s handler) updateResult(t *requests.Target, response *wit.Response) (wit.R
 	}
 	upserts := t.IsUpsertUpdate()
 	tagged := s.UseETags && t.Hint.ETag != ""
-	f := fault.Of(t.Name(), response, response.Body)
+	f := odataerror.FromResponse(t.Name(), response, response.Body)
 	switch {
 	case response.Status == 412 && tagged:
 		return s.etagConflict(t), nil
@@ -147,7 +147,7 @@ func (s handler) deleteResult(t *requests.Target, response *wit.Response) (wit.R
 	case response.Status == 412:
 		return requeue(t.Hint.ForStep(requests.StepConfirm)), nil
 	}
-	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
+	return s.classifyRepeatable(t, odataerror.FromResponse(t.Name(), response, response.Body), response)
 }
 
 func confirmResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
@@ -158,7 +158,7 @@ func confirmResult(t *requests.Target, response *wit.Response) (wit.RowResult, e
 		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: "DELETE " + t.Path() +
 			": HTTP 412 although If-Match: * was sent and the entity exists"}), nil
 	}
-	return classify(fault.Of(t.Name(), response, response.Body), response)
+	return classify(odataerror.FromResponse(t.Name(), response, response.Body), response)
 }
 
 func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
@@ -167,7 +167,7 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Row
 		h := t.Hint
 		tag, err := etagOf(response)
 		if err != nil { // unlike an entity without ETag
-			return reject(fault.NotData(t.Name(), "an entity", response.Body)), nil
+			return reject(odataerror.NotData(t.Name(), "an entity", response.Body)), nil
 		}
 		if h.HasETag, h.ETag = true, tag; len(h.ETag) > maxETag {
 			return reject(&wit.Error{Kind: wit.ErrorData, Message: t.Name() + ": expected an ETag of at most " +
@@ -179,7 +179,7 @@ func (s handler) etagResult(t *requests.Target, response *wit.Response) (wit.Row
 	case s.isNotFound(response) && t.Operation == requests.ReadETagForDelete:
 		return written(), nil
 	}
-	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
+	return s.classifyRepeatable(t, odataerror.FromResponse(t.Name(), response, response.Body), response)
 }
 
 const maxETag = 8 << 10

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -54,7 +54,7 @@ func isRepeatRejected(response *wit.Response) bool {
 }
 
 func (s handler) isExisting(response *wit.Response, code, message string) bool {
-	return fault.Exists(response, message) || fault.Listed(s.ExistsCodes, response.Status, code)
+	return odataerror.Exists(response, message) || odataerror.MatchesCode(s.ExistsCodes, response.Status, code)
 }
 
 func (s handler) isNotFound(response *wit.Response) bool {
@@ -64,18 +64,18 @@ func (s handler) isNotFound(response *wit.Response) bool {
 	case status == 0 || isSuccess(status):
 		return false
 	}
-	code, _, _ := fault.Document(response.Body)
-	return fault.Listed(s.NotFoundCodes, response.Status, code)
+	code, _, _ := odataerror.Document(response.Body)
+	return odataerror.MatchesCode(s.NotFoundCodes, response.Status, code)
 }
 
 func retryAfter(response *wit.Response) uint32 {
-	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
+	wait, _ := odataerror.RetryAfter(headerOf(response, "Retry-After"), response.ReceivedAt)
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
 func logServiceMessages(name string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(messageLevel(text), name+": "+fault.Excerpt([]byte(text)))
+		sdk.Log(messageLevel(text), name+": "+odataerror.Excerpt([]byte(text)))
 	}
 }
 

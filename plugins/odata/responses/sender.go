@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -20,15 +20,15 @@ func (s handler) isServiceError(t *requests.Target, response *wit.Response) bool
 	if t.InBatch {
 		return true
 	}
-	code, _, document := fault.Document(response.Body)
-	if fault.NoService(code) {
+	code, _, document := odataerror.Document(response.Body)
+	if odataerror.NoService(code) {
 		return false // SAP Gateway does not know the service
 	}
 	if document || hasVersion(response) {
 		return true
 	}
 	return isEmpty(response.Body) && !s.ServiceCapabilities[t.Set.ServiceIndex].SendsVersion ||
-		fault.Listed(s.NotFoundCodes, response.Status, "")
+		odataerror.MatchesCode(s.NotFoundCodes, response.Status, "")
 }
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
@@ -78,27 +78,27 @@ func (s handler) concernsCall(t *requests.Target, response *wit.Response) bool {
 	case status == 408 || status == 413 || status == 429: // temporary, or about the size
 		return false
 	}
-	return response.Status/100 == 4 && !t.InBatch && fault.IsHTML(response.Body)
+	return response.Status/100 == 4 && !t.InBatch && odataerror.IsHTML(response.Body)
 }
 
 // concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
 func concernsAnyCall(response *wit.Response) bool {
 	if wit.IsRejection(response.Status) {
-		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
+		if code, _, document := odataerror.Document(response.Body); document && odataerror.NoService(code) {
 			return true
 		}
 	}
 	switch response.Status {
 	case 403:
-		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !odataerror.IsError(response.Body)
 	case 404, 410:
-		return fault.IsHTML(response.Body)
+		return odataerror.IsHTML(response.Body)
 	}
 	return false
 }
 
 func callError(t *requests.Target, response *wit.Response) *wit.Error {
-	f := fault.Of(t.Name(), response, response.Body)
+	f := odataerror.FromResponse(t.Name(), response, response.Body)
 	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
 		f.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
 			sinkconfig.NameNotFoundCodes + " are always trusted)"
@@ -117,7 +117,7 @@ func mayRejectAddress(t *requests.Target, response *wit.Response) bool {
 	}
 	switch response.Status {
 	case 400, 404, 414:
-		return !t.InBatch && fault.IsHTML(response.Body) && isUnusualKey(t.Predicate)
+		return !t.InBatch && odataerror.IsHTML(response.Body) && isUnusualKey(t.Predicate)
 	}
 	return false
 }
@@ -148,7 +148,7 @@ func addressResult(t *requests.Target, f *wit.Error) wit.RowResult {
 func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	h := t.Hint
 	h.ProbeSet, h.SetAnswers = false, true
-	_, _, document := fault.Document(response.Body)
+	_, _, document := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
 		return wit.RowResult{}, callError(t, response)
@@ -156,5 +156,5 @@ func (s handler) setResult(t *requests.Target, response *wit.Response) (wit.RowR
 		wit.IsRejection(response.Status) && (document || hasVersion(response)):
 		return requeue(h), nil
 	}
-	return s.classifyRepeatable(t, fault.Of(t.Name(), response, response.Body), response)
+	return s.classifyRepeatable(t, odataerror.FromResponse(t.Name(), response, response.Body), response)
 }

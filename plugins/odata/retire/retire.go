@@ -10,14 +10,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/entry"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/feed"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/inspect"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/notify"
+	"github.com/culvert-project/culvert/plugins/odata/notifications"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -34,7 +34,7 @@ func Declare() wit.Command {
 // Retiring ends what a connector has opened.
 type Retiring struct {
 	V       setting.Values
-	entries []entry.Entry
+	entries []sourceconfig.EntitySetConfig
 	// Addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	Addresses []string
 
@@ -78,7 +78,7 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 	}
 	r := newRetiring(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.entries) == 0 {
-		return wit.CommandResult{}, fault.Config(entry.NameTrackChanges,
+		return wit.CommandResult{}, odataerror.ForSetting(sourceconfig.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
 	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
@@ -90,8 +90,8 @@ func Run(settings []wit.Setting, state []byte, answers []wit.Response) (wit.Comm
 }
 
 func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
-	r := &Retiring{V: entry.Table.Values(settings), Addresses: addresses}
-	r.entries = slices.DeleteFunc(entry.Entries(r.V), func(e entry.Entry) bool {
+	r := &Retiring{V: sourceconfig.Table.Values(settings), Addresses: addresses}
+	r.entries = slices.DeleteFunc(sourceconfig.EntitySets(r.V), func(e sourceconfig.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
@@ -99,7 +99,7 @@ func newRetiring(settings []wit.Setting, addresses []string) *Retiring {
 
 // run ends queues and finds the subscriptions in as few rounds as possible, then ends these.
 func (r *Retiring) run(p *probe.Prober) (err error) {
-	services, models := entry.ServicesOf(r.entries), map[string]*edm.Model{}
+	services, models := sourceconfig.ServicePaths(r.entries), map[string]*edm.Model{}
 	for _, s := range services {
 		m, failed := p.Metadata(s, config.Query(r.V))
 		models[s], err = m, cmp.Or(err, failed)
@@ -116,12 +116,12 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range services {
-		collection := feed.CollectionOf(models[s])
-		subscribed := func(e entry.Entry) bool { return e.Service == s && e.Subscribing.On }
+		collection := feedreader.SubscriptionSet(models[s])
+		subscribed := func(e sourceconfig.EntitySetConfig) bool { return e.Service == s && e.Subscribing.On }
 		if collection == "" || !slices.ContainsFunc(r.entries, subscribed) {
 			continue
 		}
-		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notify.Subscription,
+		err = cmp.Or(err, inspect.Subscriptions(p, r.V, s, collection, func(one *notifications.Subscription,
 			resolve func(string) (string, error)) error {
 			if !r.Mine(one.Address) {
 				return nil
@@ -135,17 +135,17 @@ func (r *Retiring) run(p *probe.Prober) (err error) {
 		return err
 	}
 	for _, s := range r.subscriptions {
-		answer, missing := p.Get(notify.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
+		answer, missing := p.Get(notifications.EndRequest(s.target, s.target, s.service, config.Query(r.V)))
 		if err = cmp.Or(err, missing); missing == nil && (answer.Status < 200 || answer.Status > 299) &&
-			!feed.Gone(answer.Status, answer.Body) {
-			return fault.Of("subscription "+s.target, answer, answer.Body)
+			!feedreader.IsNotFound(answer.Status, answer.Body) {
+			return odataerror.FromResponse("subscription "+s.target, answer, answer.Body)
 		}
 	}
 	return err
 }
 
-func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error {
-	f, err := feed.New(e, m)
+func (r *Retiring) endQueue(p *probe.Prober, e sourceconfig.EntitySetConfig, m *edm.Model) error {
+	f, err := feedreader.New(e, m)
 	if err != nil {
 		return err
 	}
@@ -163,23 +163,23 @@ func (r *Retiring) endQueue(p *probe.Prober, e entry.Entry, m *edm.Model) error 
 		return err
 	}
 	if a.Status < 200 || a.Status > 299 {
-		return fault.Of(q.function+" of "+q.service, a, a.Body)
+		return odataerror.FromResponse(q.function+" of "+q.service, a, a.Body)
 	}
-	if done, ok := delta.Truth(a.Body, "ResultFlag"); !ok || !done {
-		return fault.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
+	if done, ok := delta.FindFlag(a.Body, "ResultFlag"); !ok || !done {
+		return odataerror.NotData(q.function+" of "+q.service, "ResultFlag true", a.Body)
 	}
 	return nil
 }
 
 // Mine reports whether notifications to an address are for this connector.
 func (r *Retiring) Mine(address string) bool {
-	to := entry.Delivery(r.V)
+	to := sourceconfig.DeliveryPrefix(r.V)
 	return to != "" && slices.ContainsFunc(r.Addresses, func(path string) bool {
 		own := to + path
 		if strings.HasSuffix(path, "/") {
-			return len(address) > len(own) && notify.SameAddress(address[:len(own)], own)
+			return len(address) > len(own) && notifications.SameAddress(address[:len(own)], own)
 		}
-		return notify.SameAddress(address, own)
+		return notifications.SameAddress(address, own)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -116,7 +116,7 @@ func refusedSetting(t *testing.T, metadata string, settings ...string) (setting,
 	if err == nil {
 		return "", ""
 	}
-	f := fault.As(err)
+	f := odataerror.As(err)
 	if f.Kind != wit.ErrorConfig || f.Setting == nil {
 		t.Fatalf("expected a fault of a setting, found %+v", f)
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -105,7 +105,8 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		keep, format string
 		refused      bool
 	}{{"false", "atom", true}, {"false", "json", false}, {"true", "atom", false}} {
-		w := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)), p: New("0.1.0")}
+		w := &harness{t: t, service: metadataService(strings.Replace(shop, note, note+mapping+c.keep+`"`, 1)),
+			p: New("0.1.0")}
 		given := configuration(append(set("00", "Orders"), "sap.odata.request.format="+c.format)...)
 		asked, err := w.p.Open(sinkconfig.Component, given, nil, nil)
 		noError(t, err)
@@ -115,7 +116,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 			t.Fatalf("%+v: found %v", c, err)
 		}
 		if c.refused {
-			if f := fault.As(err); f.Setting == nil || *f.Setting != sinkconfig.NameRequestFormat ||
+			if f := odataerror.As(err); f.Setting == nil || *f.Setting != sinkconfig.NameRequestFormat ||
 				!strings.Contains(f.Message, "Note") {
 				t.Errorf("expected the setting and the property to be named, found %+v", f)
 			}

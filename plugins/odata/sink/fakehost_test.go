@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -229,7 +229,7 @@ func (h *fakeHost) expectAll(outcome string) {
 // outcome returns the outcome of the first row, or "fault" and the kind of the error that failed the task.
 func (h *fakeHost) outcome() string {
 	if h.failed != nil {
-		return "fault " + fault.As(h.failed).Kind.String()
+		return "fault " + odataerror.As(h.failed).Kind.String()
 	}
 	return h.outcomes[0]
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -165,7 +165,7 @@ func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), "sap.odata.operation.mode=update", "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
 		_, err := New("0.1.0").Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
-		if f := fault.As(err); err == nil || f.Setting == nil || *f.Setting != sinkconfig.NameNestedUpdates {
+		if f := odataerror.As(err); err == nil || f.Setting == nil || *f.Setting != sinkconfig.NameNestedUpdates {
 			t.Errorf("%s: expected a fault about %s, found %v", more, sinkconfig.NameNestedUpdates, err)
 		}
 	}

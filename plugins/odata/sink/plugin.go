@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/responses"
@@ -45,7 +45,7 @@ func (p *Plugin) Describe() wit.Description {
 // Open reads the metadata of the services and returns the context.
 func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpenResult,
 	error) {
-	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.SinkOpenResult{}, err
 	}
 	if f := setting.FirstError(sinkconfig.Validate(settings)); f != nil {
@@ -75,7 +75,7 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 			return wit.SinkOpenResult{}, err
 		}
 		if why := encode.AtomProblem(t.Model.Structures[0]); why != "" && c.Atom {
-			return wit.SinkOpenResult{}, fault.Config(sinkconfig.NameRequestFormat,
+			return wit.SinkOpenResult{}, odataerror.ForSetting(sinkconfig.NameRequestFormat,
 				"Entity set "+t.Name+" of "+t.Service+": "+
 					why)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -140,7 +140,7 @@ func (w *harness) writeRow(topic string, key, value wit.ValueSlice) (result wit.
 	h.add(key, value)
 	h.run()
 	if result.Rejected = h.reasons[0]; h.failed != nil {
-		result.Rejected = fault.As(h.failed)
+		result.Rejected = odataerror.As(h.failed)
 	}
 	if h.outcomes[0] == outcomeWritten {
 		result = wit.RowResult{Written: wit.Set}
@@ -233,7 +233,8 @@ func TestHandleResponse(t *testing.T) {
 		{requests.Insert, 202, "", "refused transient"}, {requests.Insert, 201, `{"d":{"error":1}}`, "written"},
 		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
 		{requests.Insert, 201, `{"error":"timeout"}`, "refused transient"},
-		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
+		{requests.Insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`,
+			"again transient"},
 		{requests.Delete, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
 		{requests.Insert, 0, "", "refused conflict UNCERTAIN"}, {requests.Insert, 304, "", "refused transient"},
 		{requests.Insert, 302, "", "refused transient"}, {requests.Insert, 101, "", "refused transient"},
@@ -265,7 +266,8 @@ func TestHandleResponse(t *testing.T) {
 			"again transient"},
 		{requests.Insert, 500, "", "refused transient"}, {requests.Insert, 400, "", "refused data"},
 		{requests.Insert, 409, "", "refused conflict"},
-		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`, "refused conflict X/2"},
+		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`,
+			"refused conflict X/2"},
 		{requests.Insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
 		{requests.Insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
 			"refused forbidden X/1"},
@@ -299,7 +301,7 @@ func describe(t *testing.T, result wit.ResponseResult, err error) string {
 	found := "written"
 	switch v := result.Results; {
 	case err != nil:
-		found = "fault " + fault.As(err).Kind.String()
+		found = "fault " + odataerror.As(err).Kind.String()
 	case len(v) != 1:
 		t.Fatalf("expected one result, found %d", len(v))
 	case v[0].Rejected != nil:

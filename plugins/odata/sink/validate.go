@@ -11,7 +11,7 @@ import (
 // Validate checks settings, with the service if online is true.
 func (p *Plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.Known(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
@@ -28,7 +28,7 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		return wit.ValidateResult{}, err
 	}
 	a := p.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
-	a.Grow(settings)
+	a.AddSuggested(settings)
 	a.Services()
 	c := sinkconfig.Parse(a.Values)
 	var filterErrors []*wit.Error
@@ -40,11 +40,11 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		}
 		t, err := entityset.New(e, m, &c)
 		if err != nil {
-			a.Refused(err, config.InGroup(e.Number, sinkconfig.NameEntitySet))
+			a.AddError(err, config.InGroup(e.Number, sinkconfig.NameEntitySet))
 			continue
 		}
 		if f := t.UncheckableError(&c); f != nil {
-			a.Refused(f, sinkconfig.NameInsertUncertain)
+			a.AddError(f, sinkconfig.NameInsertUncertain)
 		}
 		if f := t.FilterError(&c); f != nil {
 			filterErrors = append(filterErrors, f)
@@ -52,7 +52,7 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		a.Recommend(config.InGroup(e.Number, sinkconfig.NameTopic), probe.TopicsFor(e.Name))
 	}
 	if len(filterErrors) > 0 && len(filterErrors) == len(all) {
-		a.Refused(filterErrors[0], sinkconfig.NameCheckFilter)
+		a.AddError(filterErrors[0], sinkconfig.NameCheckFilter)
 	}
 	a.Choices()
 	a.Hide(func(name string) bool {
@@ -68,5 +68,5 @@ func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response
 		}
 		return a.Applies(name)
 	})
-	return a.Inquiry(), nil
+	return a.Result(), nil
 }

@@ -1,5 +1,5 @@
-// Package zone turns the time on a clock somewhere into points in time, and back. Zones are those of IANA: a program
-// that has no files of them imports time/tzdata.
+// Package zone converts between local times of a time zone and points in time. A program without zone files has to
+// import time/tzdata.
 package zone
 
 import (
@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// Zone is where a service's clock is.
+// Zone is a time zone.
 type Zone struct {
 	name string
 	at   *time.Location
-	// The offset from UTC, in milliseconds, of points in time that are at least the first one and below the other, and
-	// that no other offset leads to: rows mostly have times that are near to each other.
+	// The last offset from UTC in milliseconds, cached with the range in which it is unambiguous.
 	from, until, offset int64
 }
 
-// Load finds a zone by its name, such as Europe/Berlin.
+// Load finds a zone by its IANA name.
 func Load(name string) (*Zone, error) {
 	if name == "" || name == "Local" {
 		return nil, errors.New("expected the name of a time zone")
@@ -29,7 +28,7 @@ func Load(name string) (*Zone, error) {
 	return &Zone{name: name, at: at}, nil
 }
 
-// Name of the zone, "" of none.
+// Name returns the name of the zone, or "".
 func (z *Zone) Name() string {
 	if z == nil {
 		return ""
@@ -39,18 +38,15 @@ func (z *Zone) Name() string {
 
 const (
 	msPerDay = 86_400_000
-	// Times before firstMs and from lastMs on stand for never and for ever: 0001-01-01 and 9999-12-31 are so in every
-	// zone, and some would leave the years that services have.
-	firstMs = -62_135_596_800_000 + msPerDay
-	lastMs  = 253_402_300_800_000 - msPerDay
-	// reach is further than any clock is from UTC, margin further than any is set back.
-	reach  = 16 * 3_600_000
-	margin = 32 * 3_600_000
+	// Times outside of these are 0001-01-01 and 9999-12-31, which mean never and forever in any zone.
+	firstMs   = -62_135_596_800_000 + msPerDay
+	lastMs    = 253_402_300_800_000 - msPerDay
+	maxOffset = 16 * 3_600_000
+	margin    = 32 * 3_600_000
 )
 
-// UTC is the point in time at which the clock shows a time; both are milliseconds since 1970, that of the clock as if
-// it were in UTC. A time that the clock shows twice is the first of the two. One that it leaves out is as long behind
-// the point at which it is set forward as it is behind the last time before: 02:30 is what is called 03:30.
+// UTC converts a local time; both are milliseconds since 1970. Of an ambiguous time it returns the first point. A
+// skipped time counts from the offset before: 02:30 becomes 03:30.
 func (z *Zone) UTC(clock int64) int64 {
 	if clock < firstMs || clock >= lastMs {
 		return clock
@@ -59,8 +55,8 @@ func (z *Zone) UTC(clock int64) int64 {
 		return utc
 	}
 	before := int64(0)
-	for at := clock - reach; ; {
-		from, until, offset := z.around(at)
+	for at := clock - maxOffset; ; {
+		from, until, offset := z.offsetAt(at)
 		switch utc := clock - offset; {
 		case utc < from:
 			return clock - before
@@ -75,8 +71,7 @@ func (z *Zone) UTC(clock int64) int64 {
 	}
 }
 
-// around is the offset at a point in time, and from when until when it is that.
-func (z *Zone) around(utc int64) (from, until, offset int64) {
+func (z *Zone) offsetAt(utc int64) (from, until, offset int64) {
 	at := time.UnixMilli(utc).In(z.at)
 	_, seconds := at.Zone()
 	from, until = math.MinInt64, math.MaxInt64
@@ -90,11 +85,10 @@ func (z *Zone) around(utc int64) (from, until, offset int64) {
 	return from, until, int64(seconds) * 1000
 }
 
-// layout of points in time, as Atom writes them.
 const layout = "2006-01-02T15:04:05.999999999"
 
-// Clock is what the clock shows at a point in time. Where [Zone.UTC] makes the same of a time that the clock leaves
-// out, least is that time, else it is the same.
+// Clock returns the local time of a point in time in Atom's form. least is the skipped time for which [Zone.UTC]
+// returns the same, if there is one.
 func (z *Zone) Clock(utc string) (shown, least string) {
 	t, err := time.Parse(layout, utc)
 	if ms := t.UnixMilli(); err != nil || ms < firstMs || ms >= lastMs {

@@ -14,10 +14,12 @@ func TestCron(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 40})
-	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+porttest.Address(t),
-		p.File("nightly.properties", append(e2etest.Source("nightly", address, "Orders"), "sap.odata#00.cron.expression=* * * * * ?")...))
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set",
+		"listeners=http://"+porttest.Address(t),
+		p.File("nightly.properties", append(e2etest.Source("nightly", address, "Orders"),
+			"sap.odata#00.cron.expression=* * * * * ?")...))
 	c.Eventually("three extractions", func() bool {
-		return strings.Count(c.Stderr.String(), "the next one begins at its time") >= 3
+		return strings.Count(c.Stderr.String(), "the next load starts as scheduled") >= 3
 	})
 	c.MustStop()
 }

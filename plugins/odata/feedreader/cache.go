@@ -1,0 +1,57 @@
+package feedreader
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Cache keeps unpacked contexts, the most recently used first.
+type Cache struct{ entries []cached }
+
+type cached struct {
+	context string
+	opened  *Context
+}
+
+// maxCompiled bounds the feeds (about 15 KB each) of all but the two most recent contexts.
+const maxCompiled = 256
+
+// Get returns the context, unpacked if needed. Errors are those of [UnpackContext].
+func (c *Cache) Get(context []byte) (*Context, error) {
+	for i := range c.entries {
+		if e := c.entries[i]; e.context == string(context) {
+			if i > 0 {
+				copy(c.entries[1:i+1], c.entries[:i])
+				c.entries[0] = e
+			}
+			return e.opened, nil
+		}
+	}
+	o, err := UnpackContext(context)
+	if err != nil {
+		return nil, err
+	}
+	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
+	compiled := 0
+	for i, e := range c.entries {
+		if compiled += len(e.opened.Feeds); i >= 2 && compiled > maxCompiled {
+			clear(c.entries[i:])
+			c.entries = c.entries[:i]
+			break
+		}
+	}
+	return o, nil
+}
+
+// Feed returns a context and one of its feeds.
+func (c *Cache) Feed(context []byte, number uint32) (*Context, *Feed, error) {
+	o, err := c.Get(context)
+	if err != nil {
+		return nil, nil, err
+	}
+	if int(number) >= len(o.Feeds) {
+		return nil, nil, &wit.Error{Kind: wit.ErrorInternal, Message: "no feed of that number"}
+	}
+	return o, &o.Feeds[number], nil
+}

@@ -1,0 +1,130 @@
+package feedreader
+
+import (
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (f *Feed) compileCursor(s *edm.Structure) error {
+	if f.Cursor == "" {
+		return nil
+	}
+	refuse := func(name, text, why string) error {
+		return odataerror.ForSetting(name, setting.Invalid(name, text, why))
+	}
+	p, names := s.Property(f.Cursor), CursorProperties(s)
+	name := f.Setting(sourceconfig.NameCursor)
+	switch {
+	case p == nil:
+		return refuse(name, f.Cursor, f.Cursor+" is no property of "+s.QualifiedName()+odataerror.Suggest(f.Cursor,
+			names,
+			"it has none that grows"))
+	case !canBeCursor(p):
+		return refuse(name, f.Cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+
+			odataerror.Suggest("", names, "no property of the set will do"))
+	case f.Lookback > 0 && p.Type.Primitive == edm.String:
+		return refuse(f.Setting(sourceconfig.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
+	}
+	nodes, err := f.model.ReadSchema(f.RowQuery.View, f.Options)
+	if err != nil {
+		return err
+	}
+	column := slices.IndexFunc(f.Layout.Columns, func(c decode.Column) bool { return c.Name == f.Cursor })
+	node := slices.IndexFunc(nodes[0].Fields, func(m wit.Field) bool { return m.Name == f.Cursor })
+	if column < 0 || node < 0 {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "the cursor " + f.Cursor + " is not read"}
+	}
+	f.Layout.Watch = append(slices.Clone(f.Layout.Watch), column)
+	if f.Rows != nil {
+		f.Rows.Watched = len(f.Layout.Watch)
+	}
+	watched, at, member := len(f.Layout.Watch), len(f.Layout.Watch)-1, nodes[0].Fields[node].Node
+	zoned := f.Options.Zoned(p, s.IsKey(p.Name))
+	typ := p.Type.Primitive
+	f.cursor = func(out *decode.Output, row int) (string, bool) {
+		place := out.Watched[row*watched+at]
+		text, _, err := value.Text(typ, nodes, member, out.Data[place.Start:place.Start+place.Size])
+		if err == nil && zoned {
+			_, text = f.Options.Zone.Clock(text) // as the service compares
+		}
+		return text, err == nil
+	}
+	f.Paging.Cursor = &paging.Cursor{Name: p.Name, Sortable: p.Sortable,
+		Loose:   zoned || typ == edm.String, // collations differ
+		Compare: func(a, b string) (int, bool) { return value.Compare(typ, a, b) },
+		Lower:   func(text string) string { return subtractLookback(typ, int64(f.Lookback), text) },
+		Condition: func(from string) string {
+			return p.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: typ, Text: from}))
+		}}
+	return nil
+}
+
+func subtractLookback(t edm.Primitive, lookback int64, text string) string {
+	if lookback == 0 {
+		return text
+	}
+	switch t {
+	case edm.DateTime, edm.DateTimeOffset:
+		at, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
+		if err != nil {
+			return text
+		}
+		at = at.Add(-time.Duration(min(lookback, math.MaxInt64/int64(time.Second))) * time.Second)
+		if at.Year() < 1 {
+			return "0001-01-01T00:00:00" + zoneOf(t)
+		}
+		return at.Format("2006-01-02T15:04:05.999") + zoneOf(t)
+	case edm.Decimal:
+		n, ok := new(big.Rat).SetString(text)
+		if !ok {
+			return text
+		}
+		_, fraction, _ := strings.Cut(text, ".")
+		return n.Sub(n, new(big.Rat).SetInt64(lookback)).FloatString(len(fraction))
+	default:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n-lookback > n {
+			return text
+		}
+		return strconv.FormatInt(n-lookback, 10)
+	}
+}
+
+func zoneOf(t edm.Primitive) string {
+	if t == edm.DateTimeOffset {
+		return "Z"
+	}
+	return ""
+}
+
+// CursorProperties returns the names of the properties that can be cursors.
+func CursorProperties(s *edm.Structure) (names []string) {
+	for i := range s.Properties {
+		if canBeCursor(&s.Properties[i]) {
+			names = append(names, s.Properties[i].Name)
+		}
+	}
+	return names
+}
+
+func canBeCursor(p *edm.Property) bool {
+	switch p.Type.Primitive {
+	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
+		return p.Filterable
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package feedreader
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// DeletedRows appends the rows of a deleted entity with these encoded keys.
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, origin uint32, raws [][]byte, when int64) ([]byte,
+	[]wit.Row) {
+	f := r.Feed
+	row := wit.Row{RowIndex: origin, Partition: -1, Offset: -1, Timestamp: -1}
+	start := len(data)
+	for _, raw := range raws {
+		data = append(data, raw...)
+	}
+	data = append(data, f.Layout.KeyTail...)
+	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.KeySchema, Start: uint32(start),
+		Size: uint32(len(data) - start)}
+	data = f.AddHeaders(&row, data, ChangeDeleted)
+	if f.Tracking.Deletes != sourceconfig.DeletesTombstone {
+		start = len(data)
+		data = f.appendDeleted(data, raws, when)
+		record := row
+		record.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: f.Layout.ValueSchema, Start: uint32(start),
+			Size: uint32(len(data) - start)}
+		rows = append(rows, record)
+	}
+	if f.Tracking.Deletes != sourceconfig.DeletesRecord {
+		rows = append(rows, row)
+	}
+	return data, rows
+}
+
+func (f *Feed) appendDeleted(dst []byte, raws [][]byte, when int64) []byte {
+	for i := range f.Layout.Visible {
+		k := slices.Index(f.Layout.Keys, i)
+		switch {
+		case k >= 0 && f.Layout.Columns[i].Optional:
+			dst = append(append(dst, 2), raws[k]...)
+		case k >= 0:
+			dst = append(dst, raws[k]...)
+		case i == f.Mode:
+			dst = connectdata.AppendString(append(dst, 2), "D")
+		case i == f.Deleted:
+			dst = connectdata.AppendNumber(append(dst, 2), when)
+		default:
+			dst = append(dst, 0)
+		}
+	}
+	return dst
+}

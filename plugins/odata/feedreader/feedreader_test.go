@@ -1,0 +1,275 @@
+package feedreader
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	odata "github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// compiled makes the feeds of settings by metadata; without any, by those of the demo service.
+func compiled(given []wit.Setting, at int64, metadata ...byte) (*Context, error) {
+	if f := setting.FirstError(sourceconfig.Examine(given)); f != nil {
+		return nil, f
+	}
+	o, all := NewContext(given)
+	o.At = at
+	for _, e := range all {
+		if len(metadata) == 0 {
+			w := httptest.NewRecorder()
+			odatatest.New(odatatest.Options{Rows: 4, Switches: odatatest.Switches{Delta: "links"}}).ServeHTTP(w,
+				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+e.Service+"/$metadata", nil))
+			metadata = w.Body.Bytes()
+		}
+		m, err := odata.ReadMetadata(e.Service, &wit.Response{Status: 200, Body: metadata})
+		if err != nil {
+			return nil, err
+		}
+		f, err := New(e, m)
+		if err != nil {
+			return nil, err
+		}
+		o.Feeds = append(o.Feeds, *f)
+	}
+	return o, nil
+}
+
+// orders makes the feed of the set Orders, with more settings.
+func orders(more ...string) (*Context, error) {
+	return compiled(configtest.Source(append(configtest.Set("00", "Orders"), more...)...), 0)
+}
+
+// TestWrongReads: what the metadata don't have is refused before a row is asked for, with the setting and what is
+// there.
+func TestWrongReads(t *testing.T) {
+	for _, c := range []struct {
+		settings []string
+		// setting is below sap.odata#00.
+		setting, message string
+	}{
+		{[]string{"sap.odata#00.entityset=Order"}, "entityset", "the nearest name is Orders; expected one of "},
+		{[]string{"sap.odata#00.select=Fright"}, "select", "Invalid value Fright for configuration " +
+			"sap.odata#00.select: Fright is no property of NorthwindModel.Order; the nearest name is Freight; " +
+			"expected one of OrderID, "},
+		{[]string{"sap.odata#00.select=Customer"}, "select",
+			"Customer is a navigation property: name Customer in sap.odata#00.expand, too"},
+		{[]string{"sap.odata#00.select=Customer/City"}, "select", "name Customer in sap.odata#00.expand, too"},
+		{[]string{"sap.odata#00.expand=Order_Detail"}, "expand", "Order_Detail is no navigation property of " +
+			"NorthwindModel.Order; the nearest name is Order_Details; expected one of Customer, "},
+		{[]string{"sap.odata#00.expand=Order_Details/Produkt"}, "expand", "the nearest name is Product"},
+		{[]string{"sap.odata#00.expand=Freight"}, "expand",
+			"Freight is a property of NorthwindModel.Order, which needs no expansion"},
+		{configtest.Condition("0", "Fright", "eq", "1"), "filter#0.property", "the nearest name is Freight"},
+		{configtest.Condition("0", "Customer", "eq", "1"), "filter#0.property",
+			"Customer is a navigation property; expected a property after it, such as Customer/CustomerID"},
+		{configtest.Condition("0", "Order_Details/Quantity", "eq", "1"), "filter#0.property",
+			"name Order_Details in sap.odata#00.expand, too"},
+		{configtest.Condition("0", "OrderID", "eq", "ten"), "filter#0.low",
+			`Invalid value ten for configuration sap.odata#00.filter#0.low: OrderID: expected a whole number of 32 bits (Edm.Int32), found "ten"`},
+		{configtest.Condition("0", "OrderID", "eq", "99999999999"), "filter#0.low", "a whole number of 32 bits"},
+		{configtest.Condition("0", "OrderID", "in", "1,,2"), "filter#0.low", `found ""`},
+		{configtest.Condition("0", "OrderID", "bt", "5", "4"), "filter#0.high",
+			"expected at least sap.odata#00.filter#0.low, 5"},
+		{configtest.Condition("0", "OrderDate", "ge", "yesterday"), "filter#0.low",
+			"expected a date such as 2024-01-31 or 2024-01-31T12:00:00 (Edm.DateTime)"},
+		{configtest.Condition("0", "OrderDate", "ge", "guid'00000000-0000-0000-0000-000000000000'"), "filter#0.low",
+			"expected a date"},
+		{configtest.Condition("0", "Freight", "ge", "1,5"), "filter#0.low",
+			"expected digits with a point, such as 12.5 (Edm.Decimal)"},
+		{[]string{"sap.odata#00.query=$top=5"}, "query", "it holds $top, which the connector sets by itself"},
+		{[]string{"sap.odata#00.query=$select=OrderID", "sap.odata#00.select=OrderID"}, "query", "found both"},
+	} {
+		_, err := orders(c.settings...)
+		var f *wit.Error
+		if !errors.As(err, &f) || f.Kind != wit.ErrorConfig || f.Setting == nil ||
+			*f.Setting != "sap.odata#00."+c.setting || !strings.Contains(f.Message, c.message) {
+			t.Errorf("%v: expected %s: %s, found %v", c.settings, c.setting, c.message, err)
+		}
+	}
+}
+
+// TestCursorsThatCannotBe are refused by name.
+func TestCursorsThatCannotBe(t *testing.T) {
+	for _, c := range []struct {
+		settings []string
+		message  string
+	}{
+		{[]string{"sap.odata#00.cursor.property=OrderDat"},
+			"OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
+		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"},
+			"expected 0 with ShipCity, which is a text"},
+	} {
+		_, err := orders(c.settings...)
+		if err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
+		}
+	}
+}
+
+// Fields that can't join a key are refused by name.
+func TestFurtherFieldsThatCannotBe(t *testing.T) {
+	for given, want := range map[string]string{
+		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
+		"a=1,a=2":       "expected each field once, found a twice",
+		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
+	} {
+		_, err := orders("sap.odata.key.extra=" + given)
+		var fault *wit.Error
+		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
+			!strings.Contains(fault.Message, want) {
+			t.Errorf("%s: expected %s, found %v", given, want, err)
+		}
+	}
+}
+
+// noError ends a test that can't go on after an error.
+func noError(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fingerprint(t *testing.T, settings ...string) string {
+	t.Helper()
+	o, err := orders(settings...)
+	noError(t, err)
+	return Fingerprint(o, &o.Feeds[0], sourceconfig.Table.Values(o.Settings))
+}
+
+// TestFingerprintOfReads: a set that says nothing of its rows keeps the fingerprint that installed offsets have.
+func TestFingerprintOfReads(t *testing.T) {
+	const plain = "origin=http://127.0.0.1:8080 client= user= " +
+		"set=/V2/Northwind/Northwind.svc/Orders mode=full format=json"
+	for _, c := range []struct {
+		settings []string
+		more     string
+	}{
+		{nil, ""},
+		{[]string{"sap.odata#00.select="}, ""},
+		{[]string{"sap.odata#00.select=Freight"}, " select=OrderID,Freight"},
+		{[]string{"sap.odata#00.expand=Customer"}, " expand=Customer"},
+		{append(configtest.Condition("0", "Order_Details/Quantity", "gt", "5"),
+			append(configtest.Condition("1", "Freight", "lt", "5"),
+				"sap.odata#00.expand=Order_Details")...),
+			" expand=Order_Details filter=Freight%20lt%205M inner=Order_Details/Quantity%20gt%205"},
+		{[]string{"sap.odata#00.query=search=x"}, " query=search%3Dx"},
+	} {
+		if found := fingerprint(t, c.settings...); found != plain+c.more {
+			t.Errorf("%v: expected\n%s, found\n%s", c.settings, plain+c.more, found)
+		}
+	}
+}
+
+// Fingerprints name the mode and the format that is used.
+func TestFingerprintNamesTheFormat(t *testing.T) {
+	tracked := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}
+	for _, c := range []struct {
+		settings []string
+		mode     string
+	}{
+		{nil, " mode=full format=json"}, {[]string{"sap.odata#00.format=atom"}, " mode=full format=atom"},
+		{tracked, " mode=delta format=atom"},
+		{append(tracked, "sap.odata#00.format=json"), " mode=delta format=json"},
+	} {
+		if found := fingerprint(t, c.settings...); !strings.Contains(found, c.mode) {
+			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
+		}
+	}
+}
+
+func TestStaleContext(t *testing.T) {
+	o, err := orders()
+	noError(t, err)
+	good := PackContext(o)
+	for _, context := range [][]byte{nil, {1}, good[:len(good)-1], append(good, 0)} {
+		var f *wit.Error
+		if _, err := UnpackContext(context); !errors.As(err, &f) || f.Kind != wit.ErrorStale {
+			t.Errorf("a context of %d bytes: found %v", len(context), err)
+		}
+	}
+}
+
+// TestContextsAreKeptByTheirFeeds: an instance keeps what it made of the contexts of many tasks with few sets each, and
+// of few with many.
+func TestContextsAreKeptByTheirFeeds(t *testing.T) {
+	one, err := orders("sap.odata#00.id=0")
+	noError(t, err)
+	contexts := func(tasks, sets int) (c Cache) {
+		var settings []string
+		for i := range sets {
+			settings = append(settings, configtest.Set(fmt.Sprintf("%03d", i), "Orders")...)
+		}
+		for task := range tasks {
+			o := &Context{Settings: configtest.Source(settings...), At: int64(task), Feeds: slices.Repeat(one.Feeds,
+				sets)}
+			_, err := c.Get(PackContext(o))
+			noError(t, err)
+		}
+		return c
+	}
+	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
+		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
+			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
+		}
+	}
+}
+
+// TestMetadataInMotion is T9: a property that metadata lack has the page ask for them, however old they are, and no
+// row is passed on before; a value that doesn't fit old ones has the plugin opened again, one that doesn't fit fresh
+// ones is a fault of its own.
+func TestMetadataInMotion(t *testing.T) {
+	const read = 1_700_000_000_000
+	for _, c := range []struct {
+		body  string
+		at    int64
+		stale bool
+		// rows, faults and requests that come where the page isn't stale
+		rows, faults, requests int
+	}{
+		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, false, 0, 0, 1},
+		{`{"d":[{"ID":1,"New":2}]}`, read, false, 0, 0, 1},
+		{`{"d":[{"ID":"x"}]}`, read + 60_001, true, 0, 0, 0},
+		{`{"d":[{"ID":"x"}]}`, read, false, 0, 1, 0},
+		{`{"d":[{"ID":1}]}`, read + 60_001, false, 1, 0, 0},
+	} {
+		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
+			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+		o, err := compiled(configtest.Source(configtest.Set("00", "X")...), read, []byte(metadata)...)
+		noError(t, err)
+		page, err := BeginPage(&Pool{}, o, &o.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
+			&wit.Response{Status: 200, ReceivedAt: c.at})
+		noError(t, err)
+		portion, _, err := page.Decode("", 200, []byte(c.body), true)
+		f, isFault := err.(*wit.Error)
+		if stale := isFault && f.Kind == wit.ErrorStale; stale != c.stale || len(portion.Rows) != c.rows ||
+			len(portion.Errors) != c.faults || len(portion.Linked) != c.requests {
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
+				len(portion.Rows), len(portion.Errors), len(portion.Linked))
+		}
+	}
+}
+
+// A look-back reaches back however long it is: none is so long that a time before it comes out after it.
+func TestLookbackNeverLooksAhead(t *testing.T) {
+	for _, lookback := range []int64{1, 86_400, 9_223_372_036, 9_223_372_037, 12_000_000_000, 8_000_000_000_000,
+		math.MaxInt64} {
+		for _, of := range []edm.Primitive{edm.DateTime, edm.DateTimeOffset} {
+			if from := subtractLookback(of, lookback, "2024-01-31T00:00:00"); from >= "2024-01-31" {
+				t.Errorf("%d s: found %s", lookback, from)
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package feedreader
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// $format requests JSON in case a gateway drops the Accept header. WCF Data Services does not know it and returns 400;
+// then the offset says to use the header alone.
+
+const formatField = "unformatted"
+
+// FormatRefused reports whether the offset says that the service refuses $format.
+func FormatRefused(offset []wit.OffsetEntry) bool { return paging.FlagField(offset, formatField) }
+
+// WithFormat copies that field to the next offset.
+func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
+	if !refused || fields == nil {
+		return fields
+	}
+	all := append(slices.Clone(*fields), wit.BooleanEntry(formatField, true))
+	return &all
+}
+
+// RefusesFormat reports whether the response refuses the $format of its request.
+func (r *Reader) RefusesFormat(asked string) bool {
+	if r.Feed.Paging.FormatOption == "" || !strings.Contains(asked, formatOption) ||
+		!odataerror.RefusesFormat(&r.Answer, r.Body) {
+		return false
+	}
+	sdk.Log(wit.LevelInfo, odataerror.FromResponse(r.Label(), &r.Answer, r.Body).Message+
+		"; asking without $format, by the header Accept alone")
+	r.Unformatted = true
+	r.Feed.UseFormat(true)
+	return true
+}
+
+// WithoutFormat removes $format from a URL.
+func WithoutFormat(target string) string {
+	path, query, _ := strings.Cut(target, "?")
+	options := slices.DeleteFunc(strings.Split(query, "&"), func(o string) bool { return o == formatOption })
+	if len(options) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(options, "&")
+}

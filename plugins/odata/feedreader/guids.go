@@ -1,0 +1,98 @@
+package feedreader
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// GUIDs are equal in upper and lower case (MS-ODATA, 2.2.2), but Kafka compares bytes: a delete with a key in the other
+// case would leave its row in Kafka. So the offset stores the case of GUIDs in rows, and keys of deleted entities use
+// it.
+
+// GuidField is the field of the offset: l or u, missing until a GUID had a letter. Earlier versions stored a character
+// for each GUID, some of which mean neither.
+const GuidField = "guids"
+
+const (
+	lowerCase = 'l'
+	upperCase = 'u'
+)
+
+const GuidTag = " " + GuidField + "="
+
+// GuidCase returns the field of an offset, or "".
+func GuidCase(offset []wit.OffsetEntry) string { return paging.TextField(offset, GuidField) }
+
+func parseGuidCase(field string) byte {
+	if field != "" && (field[0]|0x20 == lowerCase || field[0]|0x20 == upperCase) {
+		return field[0] | 0x20
+	}
+	return 0
+}
+
+// AddGuidCase copies the field to the next position.
+func (f *Feed) AddGuidCase(position *[]wit.OffsetEntry, offset []wit.OffsetEntry) {
+	if field := GuidCase(offset); len(f.guids) > 0 && position != nil && field != "" {
+		*position = append(*position, wit.StringEntry(GuidField, field))
+	}
+}
+
+// TagWithGuidCase appends the field to a tag.
+func (f *Feed) TagWithGuidCase(tag string, offset []wit.OffsetEntry) string {
+	if field := GuidCase(offset); len(f.guids) > 0 && field != "" {
+		return tag + GuidTag + field
+	}
+	return tag
+}
+
+func (f *Feed) guidCaseOf(out *decode.Output) byte {
+	if len(f.guids) == 0 {
+		return 0
+	}
+	for i := range out.Rows {
+		raws := f.Keys.Split(KeyOf(&out.Rows[i], out.Data))
+		for _, k := range f.guids {
+			if raws == nil {
+				break
+			}
+			text, _ := connectdata.LengthPrefixed(raws[k])
+			at := bytes.IndexFunc(text, func(c rune) bool { return c >= 'A' })
+			switch {
+			case at < 0:
+				continue
+			case text[at] >= 'a':
+				return lowerCase
+			}
+			return upperCase
+		}
+	}
+	return 0
+}
+
+func (f *Feed) fitKeys(raws [][]byte, to byte) {
+	for _, k := range f.guids {
+		switch text, _ := connectdata.LengthPrefixed(raws[k]); to {
+		case lowerCase:
+			copy(text, bytes.ToLower(text))
+		case upperCase:
+			copy(text, bytes.ToUpper(text))
+		}
+	}
+}
+
+// KeyOf returns the key of a row.
+func KeyOf(row *wit.Row, data []byte) []byte { return data[row.Key.Start : row.Key.Start+row.Key.Size] }
+
+// JoinKey joins the parts of a key.
+func (f *Feed) JoinKey(raws [][]byte) []byte {
+	return append(slices.Concat(raws...), f.Layout.KeyTail...)
+}
+
+// Clip shortens a text for messages.
+func Clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 200)], "") }

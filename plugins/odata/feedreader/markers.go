@@ -1,0 +1,110 @@
+package feedreader
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Headers of a load that replaces what was read before (P8): entities delivered before its begin marker and not up to
+// its end marker were deleted in the meantime.
+const (
+	// HeaderSnapshot is the number of the load.
+	HeaderSnapshot = "culvert.snapshot"
+	// HeaderMark is begin, end or both (begin,end); ended in the first row after a load whose last page was empty.
+	HeaderMark = "culvert.snapshot.mark"
+)
+
+// SnapshotMarkers adds the headers to rows. It holds the last row of each page back until it is known whether it is the
+// load's last one.
+type SnapshotMarkers struct {
+	// Snapshot is the number of the load. Zero means no markers.
+	Snapshot int
+	Started  bool
+
+	held       bool
+	row        wit.Row
+	key, value []byte
+	headers    []byte
+}
+
+// HasHeldRow reports whether a row is held back.
+func (m *SnapshotMarkers) HasHeldRow() bool { return m.held }
+
+// Hold adds markers to the rows and holds the last one back.
+func (m *SnapshotMarkers) Hold(rows []wit.Row, data []byte) ([]wit.Row, []byte) {
+	if m.Snapshot == 0 || len(rows) == 0 {
+		return rows, data
+	}
+	marked := make([]wit.Row, 0, len(rows)+1)
+	if m.held {
+		marked, data = m.Release(marked, data, false)
+	}
+	last := rows[len(rows)-1]
+	for _, row := range rows[:len(rows)-1] {
+		data = m.addMarker(&row, data, false)
+		marked = append(marked, row)
+	}
+	m.row, m.held = last, true
+	m.key, m.value = bytesOf(m.key, data, last.Key), bytesOf(m.value, data, last.Value)
+	m.headers = bytesOf(m.headers, data, last.Headers)
+	return marked, data
+}
+
+func bytesOf(dst, data []byte, d wit.ValueSlice) []byte {
+	return append(dst[:0], data[d.Start:d.Start+d.Size]...)
+}
+
+// Release appends the row held back. last marks it as the load's last one.
+func (m *SnapshotMarkers) Release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []byte) {
+	if !m.held {
+		return rows, data
+	}
+	row := m.row
+	row.Key.Start = uint32(len(data))
+	data = append(data, m.key...)
+	row.Value.Start = uint32(len(data))
+	data = append(data, m.value...)
+	row.Headers.Start = uint32(len(data))
+	data = append(data, m.headers...)
+	data = m.addMarker(&row, data, last)
+	m.held = false
+	return append(rows, row), data
+}
+
+func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, last bool) []byte {
+	mark := ""
+	if !m.Started {
+		mark = "begin"
+	}
+	m.Started = true
+	if last && mark != "" {
+		mark += ",end"
+	} else if last {
+		mark = "end"
+	}
+	return addMarkerHeaders(row, data, m.Snapshot, mark)
+}
+
+// AddEndedMarker marks the first row after a load whose last page was empty.
+func AddEndedMarker(row *wit.Row, data []byte, snapshot int) []byte {
+	return addMarkerHeaders(row, data, snapshot, "ended")
+}
+
+func addMarkerHeaders(row *wit.Row, data []byte, snapshot int, mark string) []byte {
+	var headers []connectdata.Header
+	if of := row.Headers; of.Encoding == wit.Raw { // encoded by AddHeaders
+		headers, _ = connectdata.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
+	}
+	headers = append(headers, connectdata.Header{Name: HeaderSnapshot, Form: wit.Raw,
+		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
+	if mark != "" {
+		headers = append(headers, connectdata.Header{Name: HeaderMark, Form: wit.Raw, Value: []byte(mark)})
+	}
+	row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(data))}
+	data = connectdata.AppendHeaders(data, headers)
+	row.Headers.Size = uint32(len(data)) - row.Headers.Start
+	return data
+}

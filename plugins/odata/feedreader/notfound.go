@@ -1,0 +1,52 @@
+package feedreader
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// IsNotFound reports whether a response says that an entity does not exist. Only an OData error document does: gateways
+// return 404 with other content, SAP Gateway also for unknown services.
+func IsNotFound(status uint16, body []byte) bool {
+	code, _, ok := odataerror.Document(body)
+	return (status == 404 || status == 410) && ok && !odataerror.NoService(code)
+}
+
+// IsNotFound also applies the configured codes.
+func (f *Feed) IsNotFound(status uint16, body []byte) bool {
+	code, _, _ := odataerror.Document(body)
+	return IsNotFound(status, body) || odataerror.MatchesCode(f.Tracking.NotFound, status, code) &&
+		!odataerror.IsHTML(body)
+}
+
+// NotFoundStatuses returns the statuses that may mean that an entity does not exist.
+func (f *Feed) NotFoundStatuses() []uint16 {
+	statuses := []uint16{404, 410}
+	for _, code := range f.Tracking.NotFound {
+		if len(statuses) == 2 {
+			statuses = append(statuses, 400) // used with codes of their own
+		}
+		if status, err := strconv.ParseUint(code, 10, 16); err == nil && !slices.Contains(statuses, uint16(status)) {
+			statuses = append(statuses, uint16(status))
+		}
+	}
+	return statuses
+}
+
+// ReadError returns the error for an entity that cannot be read and is not known to be deleted.
+func ReadError(what string, answer *wit.Response, body []byte) error {
+	f := odataerror.FromResponse(what, answer, body)
+	switch answer.Status {
+	case 404, 410:
+		f.Message += "; it is not considered deleted: only an error document of the OData service " +
+			"about the entity would say so"
+	case 400:
+		f.Message += "; if this means that the entity does not exist, add the code to " + sourceconfig.NotFoundCodes +
+			""
+	}
+	return f
+}

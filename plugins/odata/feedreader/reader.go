@@ -1,0 +1,234 @@
+package feedreader
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader reads a response chunk by chunk.
+type Reader struct {
+	Pool   *Pool
+	opened *Context
+	Feed   *Feed
+	Base   string
+	// Answer is the response without body, Body that of an error, Out the last decoded chunk.
+	Answer      wit.Response
+	Body        []byte
+	Out         decode.Output
+	charset     string
+	guidCase    byte
+	Unformatted bool
+
+	Decoder *formatDecoder
+	// Single reports that the response is one entity.
+	Single bool
+	// Exempt, if set, reports rows that the filter need not match.
+	Exempt func(row int) bool
+	page   *paging.Page
+	// pending is the metadata check that the last rows are waiting for.
+	pending *metadataCheck
+	// Ended: the last chunk was read. declared: the schemas were sent, as each page does.
+	Ended, declared bool
+}
+
+// Pool keeps readers, with their buffers, and decoders for reuse.
+type Pool struct {
+	Spare    []*Reader
+	Decoders []*formatDecoder
+}
+
+type formatDecoder struct {
+	decode.Decoder
+	feed *Feed
+	Atom bool
+}
+
+// MaxSpare bounds the readers and the decoders kept, of about 90 KB each.
+const MaxSpare = 8
+
+// MaxErrorBody bounds the part of an error document that is read, in bytes.
+const MaxErrorBody = 256 << 10
+
+// Begin returns a reader for a response. guids is the field [GuidField].
+func (p *Pool) Begin(o *Context, f *Feed, response *wit.Response, guids string) *Reader {
+	r := &Reader{}
+	if n := len(p.Spare); n > 0 {
+		r, p.Spare = p.Spare[n-1], p.Spare[:n-1]
+	}
+	r.Pool, r.opened, r.Feed, r.Ended, r.declared = p, o, f, false, false
+	r.Unformatted, r.Single, r.Exempt, r.pending = false, false, nil, &metadataCheck{}
+	r.Body = r.Body[:0]
+	r.Base = string([]byte(response.Target))
+	r.Answer = wit.Response{Status: response.Status, ReceivedAt: response.ReceivedAt, Target: r.Base}
+	r.guidCase = parseGuidCase(guids)
+	_, r.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
+	r.charset, _, _ = strings.Cut(r.charset, ";")
+	r.charset = strings.Trim(r.charset, `"' `)
+	return r
+}
+
+// End ends reading. The decoder is kept unless it failed.
+func (p *Pool) End(r *Reader, sound bool) {
+	if sound && r.Decoder != nil {
+		r.Decoder.Reset()
+		p.putDecoder(r.Decoder)
+	}
+	r.Decoder, r.opened, r.Feed = nil, nil, nil
+	if len(p.Spare) < MaxSpare {
+		p.Spare = append(p.Spare, r)
+	}
+}
+
+func (p *Pool) putDecoder(d *formatDecoder) {
+	if len(p.Decoders) == MaxSpare {
+		p.Decoders = slices.Delete(p.Decoders, 0, 1)
+	}
+	p.Decoders = append(p.Decoders, d)
+}
+
+func (p *Pool) takeDecoder(f *Feed, atom bool) *formatDecoder {
+	at := slices.IndexFunc(p.Decoders, func(d *formatDecoder) bool { return d.feed == f && d.Atom == atom })
+	if at < 0 {
+		return nil
+	}
+	d := p.Decoders[at]
+	p.Decoders = slices.Delete(p.Decoders, at, at+1)
+	return d
+}
+
+// CollectBody collects the body of an error response.
+func (r *Reader) CollectBody(piece []byte) {
+	r.Body = append(r.Body, piece[:min(len(piece), MaxErrorBody-len(r.Body))]...)
+}
+
+// Rewrite removes what was read only for the filter.
+func (r *Reader) Rewrite(out *decode.Output) error {
+	if err := r.Feed.Rows.Rewrite(out); err != nil {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: r.Label() + ": " + err.Error()}
+	}
+	return nil
+}
+
+// ChooseDecoder chooses the decoder by the first bytes, since some services ignore $format and Accept.
+func (r *Reader) ChooseDecoder(piece []byte, last bool) bool {
+	if len(piece) == 0 && !last {
+		return false
+	}
+	atom := isAtom(piece, r.Feed.Atom)
+	if r.Decoder = r.Pool.takeDecoder(r.Feed, atom); r.Decoder == nil {
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(piece), r.Feed, atom}
+	}
+	return true
+}
+
+func isAtom(piece []byte, usual bool) bool {
+	switch start := bytes.TrimLeft(piece, " \t\r\n\xef\xbb\xbf"); {
+	case len(start) == 0:
+	case start[0] == '<':
+		return true
+	case start[0] == '{' || start[0] == '[':
+		return false
+	}
+	return usual
+}
+
+// decodeError returns the error of an unreadable page. A truncated one, or one in which the service failed, can be
+// retried.
+func (r *Reader) decodeError(err error) error {
+	f := &wit.Error{Kind: wit.ErrorData, Message: r.Label() + ": " + err.Error()} // the host names the request
+	var e *decode.PageError
+	if errors.As(err, &e) {
+		switch {
+		case e.HTML:
+			f.Kind = wit.ErrorUnauthorized
+		case e.Failed, e.Found == "its end":
+			f.Kind = wit.ErrorTransient
+		}
+	}
+	return f
+}
+
+// Label names the set in messages.
+func (r *Reader) Label() string { return r.Feed.Label() }
+
+// Resolve turns a link of the response into a target.
+func (r *Reader) Resolve(link decode.Link) (string, error) {
+	return r.Feed.Resolve(&r.opened.Origin, link, r.Base)
+}
+
+// Resolve turns a link of the service into a target.
+func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (string, error) {
+	target, err := origin.Resolve(link.Href, link.Base, base)
+	var foreign *uri.ForeignError
+	switch {
+	case errors.As(err, &foreign):
+		return "", odataerror.ForSetting(config.LinkHosts, f.Label()+": "+err.Error())
+	case err != nil:
+		return "", &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": " + err.Error()}
+	}
+	return target, nil
+}
+
+// NewDecoder returns a decoder for the format of the text.
+func (f *Feed) NewDecoder(piece []byte) decode.Decoder {
+	if isAtom(piece, f.Atom) {
+		return decode.NewAtom(f.Layout)
+	}
+	return decode.NewJSON(f.Layout)
+}
+
+// EntityTarget returns the URL of the entity with a key predicate.
+func (f *Feed) EntityTarget(predicate string) string {
+	options := f.Paging.Options
+	if f.Paging.FormatOption != "" {
+		options = append([]string{f.Paging.FormatOption}, options...)
+	}
+	target := f.Service + "/" + f.Address + predicate
+	if len(options) > 0 {
+		target += "?" + strings.Join(options, "&")
+	}
+	return f.Query.On(target)
+}
+
+// HeaderValue returns the first header with a name, or "".
+func HeaderValue(headers []wit.Header, name string) string {
+	for _, h := range headers {
+		if strings.EqualFold(h.Name, name) {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// CopyLearned copies what another reader learned about the service.
+func (r *Reader) CopyLearned(of *Reader) {
+	r.Unformatted = of.Unformatted
+	if r.guidCase == 0 {
+		r.guidCase = of.guidCase
+	}
+}
+
+// FitKeys writes the GUIDs of a deleted entity's key in the case of rows.
+func (r *Reader) FitKeys(raws [][]byte) { r.Feed.fitKeys(raws, r.guidCase) }
+
+// Declare sends the schemas with the page's first rows.
+func (r *Reader) Declare(portion *wit.DecodeResult) {
+	if len(portion.Rows) > 0 && !r.declared {
+		r.declared = true
+		portion.Schemas = r.Feed.schemas()
+	}
+}
+
+type metadataCheck struct {
+	names    []string
+	document []byte
+}

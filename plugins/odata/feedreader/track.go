@@ -1,0 +1,89 @@
+package feedreader
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DetectTracking finds out how the service tracks changes, and chooses the format.
+func (f *Feed) DetectTracking(m *edm.Model, set *edm.Set) error {
+	if !f.Tracking.On {
+		return nil
+	}
+	links := m.Set("DeltaLinksOf" + set.Name)
+	function := func(prefix string) string {
+		for _, fn := range m.Functions {
+			if fn.Name == prefix+set.Name {
+				return fn.Name
+			}
+		}
+		return ""
+	}
+	if subscribed := function("SubscribedTo"); links != nil && subscribed != "" {
+		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: function("TerminateDeltasFor")}
+	}
+	if !f.Formatted {
+		// SAP Gateway reports deleted entities in Atom only; ODP reports them as rows.
+		f.Atom = f.ODP == nil
+	} else if !f.Atom && f.ODP == nil {
+		sdk.Log(wit.LevelWarn, "entity set "+f.Set+" of "+f.Service+": SAP Gateway does not report "+
+			"deleted entities in JSON; "+f.Setting(sourceconfig.NameFormat)+" = atom, or none, does")
+	}
+	if f.ODP == nil && !f.DeclaresTracking {
+		sdk.Log(wit.LevelInfo, "entity set "+f.Set+" of "+f.Service+": $metadata announces no change tracking; the "+
+			"end of the first load shows whether there is a delta link")
+	}
+	return nil
+}
+
+func (o *ODP) pack(b []byte) []byte {
+	if o == nil {
+		return pack.Bool(b, false)
+	}
+	return pack.String(pack.String(pack.String(pack.Bool(b, true), o.Links), o.Subscribed), o.Terminate)
+}
+
+func unpackODP(r *pack.Reader) *ODP {
+	if !r.Bool() {
+		return nil
+	}
+	return &ODP{Links: r.String(), Subscribed: r.String(), Terminate: r.String()}
+}
+
+func (f *Feed) findSubscriptions(m *edm.Model) error {
+	if !f.Subscribing.On {
+		return nil
+	}
+	name := f.Setting(sourceconfig.NameSubscription)
+	if m.Set(f.Set) == nil {
+		return odataerror.ForSetting(name, f.Set+" of "+f.Service+" is not an entity set of the service, which "+
+			"accepts subscriptions to entity sets only")
+	}
+	if f.Subscriptions = SubscriptionSet(m); f.Subscriptions == "" {
+		return odataerror.ForSetting(name, "the service "+f.Service+" accepts no subscriptions: it has no entity set "+
+			DefaultSubscriptionSet)
+	}
+	if f.NotificationOnly() && len(f.Structure().Key) == 0 {
+		return odataerror.ForSetting(name, "entities of "+f.Set+" of "+f.Service+" have no key by which one "+
+			"that changed could be read")
+	}
+	return nil
+}
+
+// SubscriptionSet returns the service's entity set for subscriptions, or "".
+func SubscriptionSet(m *edm.Model) string {
+	for _, s := range m.Sets {
+		if s.Subscription || s.Name == DefaultSubscriptionSet {
+			return service.Address(s)
+		}
+	}
+	return ""
+}
+
+// DefaultSubscriptionSet is the name in SAP Gateway's notification model.
+const DefaultSubscriptionSet = "SubscriptionCollection"

@@ -1,0 +1,232 @@
+package notifications
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/document"
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What SAP Gateway sends is not documented. Accepted are entries of its notification store (type Notification, link
+// `via` to the entity), the entity itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or
+// without a body.
+
+// notificationEntry is an entry of a notification or of a feed of subscriptions.
+type notificationEntry struct {
+	address, term, via string
+	properties         map[string]string
+	inline             []notificationEntry
+}
+
+const maxNested = 8
+
+func (n *notificationEntry) text(name string) string { return n.properties[name] }
+
+func readEntries(body []byte) (entries []notificationEntry, next string, err error) {
+	v, err := document.Parse(body)
+	if err != nil {
+		return nil, "", err
+	}
+	items, ok := document.Items(v)
+	if !ok {
+		items = []jsontext.Value{v}
+	}
+	if len(items) > document.MaxEntries { // each may become a request
+		return nil, "", document.ErrTooMany
+	}
+	for _, item := range items {
+		if item.Kind != jsontext.Object {
+			return nil, "", errors.New("expected entries to be objects")
+		}
+		entries = append(entries, entryOf(item, 0))
+	}
+	return entries, v.At("__next").Text, nil
+}
+
+func entryOf(v jsontext.Value, depth int) notificationEntry {
+	n := notificationEntry{address: v.At("__metadata", "uri").Text, term: v.At("__metadata", "type").Text,
+		properties: map[string]string{}}
+	for _, name := range []string{"title", "updated", "user"} { // a property of that name takes precedence
+		if text := v.At("__metadata", name).Text; text != "" {
+			n.properties[name] = text
+		}
+	}
+	for _, m := range v.Members {
+		switch m.Value.Kind {
+		case jsontext.String, jsontext.Number:
+			n.properties[m.Name] = m.Value.Text
+		case jsontext.True:
+			n.properties[m.Name] = "true"
+		case jsontext.False:
+			n.properties[m.Name] = "false"
+		case jsontext.Object:
+			if m.Name != "via" || depth == maxNested {
+				continue
+			}
+			n.via = m.Value.At("__deferred", "uri").Text
+			if len(m.Value.Members) == 1 && m.Value.Has("__deferred") {
+				continue
+			}
+			items, ok := document.Items(m.Value)
+			if !ok {
+				items = []jsontext.Value{m.Value}
+			}
+			for _, item := range items {
+				n.inline = append(n.inline, entryOf(item, depth+1))
+			}
+		}
+	}
+	return n
+}
+
+func (n *notificationEntry) isNotification() bool {
+	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
+		return true
+	}
+	return n.via != "" || len(n.inline) > 0 || n.text("changeType") != "" && n.text("collection") != ""
+}
+
+const (
+	pokeData    = "x-sap-poke-data"
+	pokeEntries = "x-sap-poke-entriesofinterest"
+	pokeTitle   = "x-sap-poke-title"
+)
+
+// HandleNotification reads a notification: in delta mode it triggers a poll, in full mode it names entities.
+func HandleNotification(o *feedreader.Context, n wit.Notification) ([]wit.Trigger, error) {
+	path, _, _ := strings.Cut(n.Target, "?")
+	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
+	for i := range o.Feeds {
+		if f := &o.Feeds[i]; f.Name == name && f.Subscribing.On {
+			return Set{f}.triggers(uint32(i), &n)
+		}
+	}
+	return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: "there is no subscription with the path " +
+		feedreader.Clip(path)}
+}
+
+func (f Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error) {
+	notes, err := f.entries(n)
+	if err != nil {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: f.Label() + ": a notification cannot be read: " +
+			err.Error()}
+	}
+	var triggers []wit.Trigger
+	for i := range notes {
+		one := &notes[i]
+		trigger := wit.Trigger{Feed: number, AnswerWhenStored: f.NotificationOnly()}
+		if one.isNotification() {
+			trigger.Ident = one.text("ID")
+			if collection := one.text("collection"); collection != "" && collection != f.Set {
+				return nil, &wit.Error{Kind: wit.ErrorNotFound, Message: f.Label() + ": received a notification of " +
+					strconv.Quote(feedreader.Clip(collection)) +
+					", which is another entity set"}
+			}
+		}
+		if !f.NotificationOnly() {
+			triggers = append(triggers, trigger)
+			continue
+		}
+		tokens, err := f.tokens(one)
+		if err != nil {
+			return nil, err
+		}
+		for _, trigger.Token = range tokens {
+			if trigger.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
+				trigger.Token += deletedToken
+			}
+			triggers = append(triggers, trigger)
+		}
+	}
+	// The second entity would be considered a repetition of the first one.
+	if len(triggers) > 1 && f.NotificationOnly() {
+		for i := range triggers {
+			if w := &triggers[i]; w.Ident != "" {
+				w.Ident += " " + w.Token
+			}
+		}
+	}
+	return triggers, nil
+}
+
+func (f Set) entries(n *wit.Notification) ([]notificationEntry, error) {
+	data := feedreader.HeaderValue(n.Headers, pokeData)
+	if len(bytes.TrimSpace(n.Body)) > 0 {
+		notes, next, err := readEntries(n.Body)
+		if err == nil && len(notes) == 0 {
+			err = errors.New("expected an entry, found none")
+		}
+		if next != "" { // there are more entries
+			notes = append(notes, notificationEntry{term: "Notification"})
+		}
+		return notes, err
+	}
+	if data == "" && feedreader.HeaderValue(n.Headers, pokeTitle) == "" &&
+		feedreader.HeaderValue(n.Headers, pokeEntries) == "" {
+		return nil, errors.New("expected a body or a header " + pokeData + ", found neither")
+	}
+	one := notificationEntry{term: "Notification", properties: map[string]string{}}
+	if data != "" {
+		one.via = data
+		if strings.HasPrefix(data, "(") {
+			one.via = f.Address + data
+		}
+	}
+	return []notificationEntry{one}, nil
+}
+
+// tokens returns the key predicates of the entities. If there is none, the whole set is read again.
+func (f Set) tokens(n *notificationEntry) (tokens []string, err error) {
+	entities := []notificationEntry{*n}
+	if n.isNotification() {
+		entities = n.inline
+		if via := n.via; len(entities) == 0 && via != "" {
+			entities = []notificationEntry{{address: via}}
+		}
+	}
+	for i := range entities {
+		raws, err := f.keysOf(&entities[i])
+		if err == nil {
+			var token string
+			if token, err = f.Keys.Predicate(raws); err == nil {
+				tokens = append(tokens, token)
+				continue
+			}
+		}
+		return nil, &wit.Error{Kind: wit.ErrorData,
+			Message: f.Label() + ": the key of a notified entity cannot be read: " + err.Error()}
+	}
+	if len(tokens) == 0 {
+		sdk.Log(wit.LevelWarn, f.Label()+": a notification names no entity: the set is read again")
+		tokens = []string{""}
+	}
+	return tokens, nil
+}
+
+func (f Set) keysOf(n *notificationEntry) ([][]byte, error) {
+	set, _, err := uri.ParsePredicate(n.address)
+	if err == nil && set != f.Set && set != f.Address && !strings.HasSuffix(f.Address, "."+set) {
+		return nil, errors.New("expected an entity of " + f.Set + ", found one of " +
+			strconv.Quote(feedreader.Clip(set)))
+	}
+	if err == nil {
+		return f.Keys.Read(n.address)
+	}
+	keys := []uri.Key{}
+	for _, name := range f.Structure().Key {
+		text, ok := n.properties[name]
+		if !ok {
+			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
+		}
+		p := f.Structure().Property(name)
+		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+	}
+	return f.Keys.Read(string(uri.AppendPredicate([]byte(f.Address), keys)))
+}

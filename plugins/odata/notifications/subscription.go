@@ -1,0 +1,185 @@
+package notifications
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var changeTypes = []string{"created", "updated", "deleted"}
+
+// Subscription is a subscription of the service.
+type Subscription struct{ ID, Target, Collection, ChangeType, Address, filter, User, Updated, persist string }
+
+// SameAddress compares addresses: host and channel case-insensitively, the path, which ends with the names of connector
+// and feed, exactly.
+func SameAddress(a, b string) bool {
+	pathAt := func(s string) int {
+		start := strings.Index(s, "://") + len("://")
+		if start < len("://") {
+			start = 0
+		}
+		if i := strings.IndexByte(s[start:], '/'); i >= 0 {
+			return start + i
+		}
+		return len(s)
+	}
+	i, k := pathAt(a), pathAt(b)
+	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
+}
+
+// Delivers reports whether it delivers all changes of a type of a set to an address.
+func (s *Subscription) Delivers(set, changeType, address string) bool {
+	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
+		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(one string) bool {
+			return strings.EqualFold(strings.TrimSpace(one), changeType)
+		})
+}
+
+// ListRequest requests the user's subscriptions.
+func ListRequest(target string) wit.Request {
+	return service.Get("subscriptions", target, "application/atom+xml")
+}
+
+// ReadSubscriptions reads a page of them and the next link.
+func ReadSubscriptions(what string, a *wit.Response) (list []Subscription, next string, err error) {
+	if a.Status < 200 || a.Status > 299 {
+		return nil, "", odataerror.FromResponse(what, a, a.Body)
+	}
+	entries, next, err := readEntries(a.Body)
+	if err != nil {
+		f := odataerror.NotData(what, "a feed of subscriptions", a.Body)
+		f.Message += ": " + err.Error()
+		return nil, "", f
+	}
+	for i := range entries {
+		e := &entries[i]
+		list = append(list, Subscription{ID: e.text("ID"), Target: e.address, Collection: e.text("collection"),
+			ChangeType: e.text("changeType"),
+			Address:    e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"),
+			User: e.text("user"), Updated: e.text("updated")})
+	}
+	return list, next, nil
+}
+
+const (
+	phaseList = iota
+	phaseCreate
+	phaseVerify
+)
+
+// Subscribe lists the subscriptions, creates the missing ones and lists them again, because a 201 proves nothing.
+// address is the path of the listener.
+func Subscribe(o *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
+	f := Set{feed}
+	what := "subscriptions to " + f.Set + " of " + f.Service
+	if !f.Subscribing.On {
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
+			Message: what + ": " + f.Setting(sourceconfig.NameSubscription) + " is 0"}
+	}
+	root, to := f.Query.On(f.Service+"/"+f.Subscriptions), f.Subscribing.DeliveryPrefix+address
+	if len(state) == 0 {
+		return f.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
+	}
+	r := pack.Open(state)
+	phase, found := r.Int(), r.Strings()
+	if !r.Done() || len(found) != len(changeTypes) || len(answers) == 0 {
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: what + ": the state cannot be read"}
+	}
+	if phase == phaseCreate {
+		for i := range answers {
+			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
+				return wit.CallResult{}, odataerror.FromResponse(what+": "+a.Tag, a, a.Body)
+			}
+		}
+		return f.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
+	}
+	list, next, err := ReadSubscriptions(what, &answers[0])
+	if err != nil {
+		return wit.CallResult{}, err
+	}
+	f.matchSubscriptions(list, to, found)
+	if next != "" {
+		target, err := o.Origin.Resolve(next, "", answers[0].Target)
+		if err != nil {
+			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: what + ": " + err.Error()}
+		}
+		return f.listSubscriptions(f.Query.On(target), phase, found), nil
+	}
+	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), found)}
+	var names, missing []string
+	for i, changeType := range changeTypes {
+		if names = append(names, changeType+" "+found[i]); found[i] != "" {
+			continue
+		}
+		missing = append(missing, changeType)
+		need.Requests = append(need.Requests, f.createRequest(root, changeType, to))
+	}
+	switch {
+	case len(missing) == 0:
+		return wit.CallResult{Done: wit.Ptr(strings.Join(names, ", "))}, nil
+	case phase == phaseVerify:
+		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData,
+			Message: what + ": the service accepted subscriptions for " + strings.Join(missing, ", ") +
+				" to " + to + " but does not list them"}
+	}
+	return wit.CallResult{Pending: need}, nil
+}
+
+// matchSubscriptions sets the missing IDs of found, one for each change type.
+func (f Set) matchSubscriptions(list []Subscription, address string, found []string) {
+	for _, s := range list {
+		for i, changeType := range changeTypes {
+			if found[i] == "" && s.Delivers(f.Set, changeType, address) &&
+				(!f.UsesNotificationStore() || s.persist == "true") {
+				found[i] = s.ID
+			}
+		}
+	}
+}
+
+func (f Set) listSubscriptions(target string, phase int, found []string) wit.CallResult {
+	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
+		State: pack.Strings(pack.Int(nil, phase), found)}}
+}
+
+func (f Set) createRequest(target, changeType, address string) wit.Request {
+	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
+		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
+		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
+	selects := "*"
+	if f.NotificationOnly() || f.Tracking.On {
+		selects = strings.Join(f.Structure().Key, ",")
+	}
+	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.Set}, {"filter", ""},
+		{"select", selects},
+		{"persistNotifications", strconv.FormatBool(f.UsesNotificationStore())}, {"changeType", changeType}} {
+		body = append(body, "<d:"+p[0]+">"...)
+		body = append(body, escapeXML.Replace(p[1])...)
+		body = append(body, "</d:"+p[0]+">"...)
+	}
+	body = append(body, "</m:properties></atom:content></atom:entry>"...)
+	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
+		TokenPath: wit.Ptr(f.Query.On(f.Service + "/")),
+		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
+			{Name: "Accept", Value: "application/atom+xml"},
+			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+
+// EndRequest deletes a subscription.
+func EndRequest(tag, target, root string, query uri.Query) wit.Request {
+	r := service.Get(tag, query.On(target), "application/atom+xml")
+	r.Method, r.TokenPath = "DELETE", wit.Ptr(query.On(root+"/"))
+	return r
+}

@@ -1,0 +1,98 @@
+package odataerror
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// RefusesFormat reports whether a response refuses $format, like WCF Data Services: "The query parameter '$format'
+// begins with a system-reserved '$' character but is not recognized."
+func RefusesFormat(response *wit.Response, body []byte) bool {
+	if response.Status != 400 && response.Status != 501 {
+		return false
+	}
+	parts := strings.Split(decoded(string(body[:min(len(body), maxSearched)])), "$format=json")
+	for i, before := range parts[:len(parts)-1] {
+		if !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&") && !strings.HasPrefix(parts[i+1], "&") {
+			return true // the option itself, not in a URL
+		}
+	}
+	text := SearchText(response.Target, string(body))
+	return strings.Contains(text, "$format") || strings.Contains(text, "format") &&
+		(strings.Contains(text, "option") || strings.Contains(text, "parameter"))
+}
+
+// kind classifies a status. A text about a lock makes a 400 transient (P17); the host matches `retry.codes` by code.
+func kind(response *wit.Response, message string) wit.ErrorKind {
+	switch status := response.Status; {
+	case status == 409 || status == 412 || status == 428:
+		return wit.ErrorConflict
+	case status == 400 && Locked(response, message):
+		return wit.ErrorTransient
+	case status == 405 || status == 501 || status == 505:
+		return wit.ErrorUnsupported
+	case status >= 300 && status < 400:
+		return wit.ErrorUnauthorized
+	}
+	return wit.ErrorKindOf(response.Status)
+}
+
+// NoService reports whether a code of SAP Gateway means that a service is not registered or not active (class MED), not
+// permitted (CM_CONSUMER) or without a system (CM_COS), rather than that an entity is missing. Assumption: all messages
+// of these classes do; 170, 101 and 064 are known.
+func NoService(code string) bool {
+	return strings.HasPrefix(code, "/IWFND/MED/") || strings.HasPrefix(code, "/IWFND/CM_CONSUMER/") ||
+		strings.HasPrefix(code, "/IWFND/CM_COS/")
+}
+
+// Locked reports whether another user has locked the entity. Assumption: if there is no code, SAP's English and German
+// texts say so.
+func Locked(response *wit.Response, message string) bool {
+	text := SearchText(response.Target, message)
+	return strings.Contains(text, "locked by") || strings.Contains(text, "is locked") ||
+		strings.Contains(text, "gesperrt")
+}
+
+// Exists reports whether the entity exists already. Assumption: 409 says so; for services with a 400 of their own,
+// SAP's and CAP's English and German texts do.
+func Exists(response *wit.Response, message string) bool {
+	text := SearchText(response.Target, message)
+	return response.Status == 409 || strings.Contains(text, "already exist") ||
+		strings.Contains(text, "existiert bereits") || strings.Contains(text, "bereits vorhanden") ||
+		strings.Contains(text, "unique constraint")
+}
+
+// LostToken reports whether the service no longer knows a link's token (P8): 410, SAP's codes, or a text with 400, 404
+// or 412. With a status of a failing service a text proves nothing, because it may quote the request. Assumption: no
+// document says which status /IWFND/CM_MGW/090 "Invalid Delta Token" has.
+func LostToken(response *wit.Response, body []byte) bool {
+	code, message := document(body)
+	switch response.Status {
+	case 410:
+		return true
+	case 408, 429, 502, 503, 504:
+		return false
+	case 400, 404, 412:
+		text := strings.ReplaceAll(SearchText(response.Target, code+" "+message), " ", "")
+		for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
+			"recoveryofoldrequests", "error536", "(536)"} {
+			if strings.Contains(text, sign) {
+				return true
+			}
+		}
+	}
+	// SAP SuccessFactors writes the code of a lost snapshot before the text (KBA 2990434).
+	number, is536 := strings.CutSuffix(code, "536")
+	return is536 && strings.TrimRight(number, "0123456789") == number || strings.HasSuffix(code, "/IWFND/CM_MGW/090") ||
+		code == "COE0019" || strings.HasPrefix(message, "[COE0019]")
+}
+
+// MatchesCode reports whether codes contain the status or the error code.
+func MatchesCode(codes []string, status uint16, code string) bool {
+	return slices.ContainsFunc(codes, func(c string) bool {
+		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
+	})
+}

@@ -1,0 +1,349 @@
+// Package odataerror turns responses of an OData service that are not data into errors of the contract: error documents
+// in JSON and XML, HTML pages, plain text and empty bodies.
+package odataerror
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const detailSize = 1024
+
+// FromResponse returns the error of a response with an error status. what starts the message, such as "$metadata of
+// /s".
+func FromResponse(what string, response *wit.Response, body []byte) *wit.Error {
+	code, message := document(body)
+	f := &wit.Error{Kind: kind(response, message),
+		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
+	switch {
+	case message != "":
+		f.Message += ": " + message
+	case len(body) == 0:
+		f.Message += " without a body"
+	case IsHTML(body):
+		f.Message += " with an HTML page: " + describeHTML(response.Status, body)
+	}
+	if id := transactionID(body); id != "" {
+		f.Message += " (transaction " + id + ")"
+	}
+	if code != "" {
+		f.Code = &code
+	}
+	if len(body) > 0 {
+		f.Detail = wit.Ptr(Excerpt(body))
+	}
+	return f
+}
+
+// NotData returns the error of a successful response with unexpected content, such as a logon page.
+func NotData(what, expected string, body []byte) *wit.Error {
+	found := "something else"
+	switch {
+	case len(body) == 0:
+		found = "an empty body"
+	case IsHTML(body):
+		found = "an HTML page; " + logonHint
+	}
+	f := &wit.Error{Kind: wit.ErrorData, Message: what + ": expected " + expected + ", found " + found}
+	if IsHTML(body) {
+		f.Kind = wit.ErrorUnauthorized
+	}
+	if len(body) > 0 {
+		f.Detail = wit.Ptr(Excerpt(body))
+	}
+	return f
+}
+
+// describeHTML returns the title, unless the status can mean a logon page: then a hint. Reverse proxies put the reason
+// into the title, such as a missing client certificate.
+func describeHTML(status uint16, body []byte) string {
+	title := Title(body)
+	switch {
+	case title == "":
+		return logonHint
+	case status == 400 || status == 407 || status == 408 || status == 429 || status >= 500:
+		return title
+	}
+	return title + "; " + logonHint
+}
+
+// Title returns the title of an HTML page, or "" if its first 4 KiB have none.
+func Title(body []byte) string {
+	text := string(body[:min(len(body), 4<<10)])
+	low := strings.ToLower(text)
+	from := strings.Index(low, "<title>")
+	if from < 0 || len(low) != len(text) {
+		return ""
+	}
+	from += len("<title>")
+	to := strings.Index(low[from:], "</title>")
+	if to < 0 {
+		return ""
+	}
+	title := strings.Join(strings.Fields(text[from:from+to]), " ")
+	return strings.ToValidUTF8(title[:min(len(title), 200)], "\ufffd")
+}
+
+const logonHint = "is this a logon page? The user must be one for technical communication (type System or " +
+	"Communication), and the path must be that of an OData service"
+
+// ForSetting returns the error of a setting.
+func ForSetting(setting, text string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
+}
+
+// Data returns an error for a record that cannot be written.
+func Data(text string) error { return &wit.Error{Kind: wit.ErrorData, Message: text} }
+
+// As returns the [wit.Error] in err. Any other error becomes one of kind data.
+func As(err error) *wit.Error {
+	var f *wit.Error
+	if errors.As(err, &f) {
+		return f
+	}
+	return &wit.Error{Kind: wit.ErrorData, Message: err.Error()}
+}
+
+// Excerpt returns the first 1 kB of a body as text.
+func Excerpt(body []byte) string {
+	if len(body) > detailSize {
+		body = body[:detailSize]
+	}
+	return strings.ToValidUTF8(string(body), "\ufffd")
+}
+
+// IsError reports whether a body is an error document.
+func IsError(body []byte) bool {
+	start := trimStart(body[:min(len(body), 300)])
+	if len(start) == 0 {
+		return false
+	}
+	if start[0] == '{' {
+		start = bytes.TrimLeft(start[1:], blanks)
+		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
+	}
+	if start[0] != '<' {
+		return false
+	}
+	r := markup.NewReader(body)
+	kind, err := r.Next()
+	return err == nil && kind == markup.Open && r.Local == "error"
+}
+
+// Document returns code and message of an error document. ok reports that it is a complete one of OData v2, so that the
+// service itself has answered and not a gateway in front of it.
+func Document(body []byte) (code, message string, ok bool) {
+	if isJSON(body) {
+		e := errorObject(body)
+		code, message = fromJSON(e)
+		return code, message, completeJSON(e)
+	}
+	code, message = document(body)
+	return code, message, completeXML(body)
+}
+
+func completeJSON(e jsontext.Value) bool {
+	message := e.At("message")
+	of := message.At("value").Kind == jsontext.String
+	// Gateways write a number with a plain message, services one with a message of OData v2.
+	code := e.At("code").Kind
+	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
+}
+
+func completeXML(body []byte) bool {
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
+		!slices.Contains(metadataSpaces, r.Space) {
+		return false
+	}
+	coded, said := false, false
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil || kind == markup.End:
+			return false
+		case kind == markup.Close:
+			return coded && said
+		case kind == markup.Open:
+			coded, said = coded || r.Local == "code", said || r.Local == "message"
+			if r.Skip() != nil {
+				return false
+			}
+		}
+	}
+}
+
+var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
+	"http://docs.oasis-open.org/odata/ns/metadata"}
+
+const blanks = " \t\r\n"
+
+func trimStart(body []byte) []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
+}
+
+func isJSON(body []byte) bool { return bytes.HasPrefix(trimStart(body), []byte("{")) }
+
+// IsHTML reports whether a body is an HTML page.
+func IsHTML(body []byte) bool {
+	first := trimStart(body[:min(len(body), 300)])
+	if len(first) == 0 || first[0] != '<' {
+		return false
+	}
+	start := strings.ToLower(string(first))
+	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||
+		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
+}
+
+func document(body []byte) (code, message string) {
+	text := trimStart(body)
+	switch {
+	case isJSON(body):
+		return fromJSON(errorObject(body))
+	case IsHTML(body):
+	case bytes.HasPrefix(text, []byte("<")):
+		return fromXML(body)
+	case len(text) > 0:
+		line, _, _ := strings.Cut(string(text), "\n")
+		line = strings.TrimSpace(line)
+		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
+	}
+	return "", ""
+}
+
+const maxTransaction = 64
+
+func transactionID(body []byte) string {
+	id := ""
+	switch text := trimStart(body); {
+	case isJSON(body):
+		id = errorObject(body).At("innererror").At("transactionid").Text
+	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
+		id = xmlTransactionID(body)
+	}
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-'
+	}
+	if len(id) > maxTransaction || strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
+		return ""
+	}
+	return id
+}
+
+func xmlTransactionID(body []byte) string {
+	r := markup.NewReader(body)
+	for _, name := range []string{"error", "innererror", "transactionid"} {
+		for {
+			kind, err := r.Next()
+			if err != nil || kind == markup.End || kind == markup.Close {
+				return ""
+			}
+			if kind != markup.Open {
+				continue
+			}
+			if r.Local == name {
+				break
+			}
+			if r.Skip() != nil {
+				return ""
+			}
+		}
+	}
+	id, err := r.Content()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(id)
+}
+
+func errorObject(body []byte) jsontext.Value {
+	v, err := jsontext.Parse(body)
+	if err != nil {
+		return jsontext.Value{}
+	}
+	e := v.At("error")
+	if e.Kind != jsontext.Object {
+		e = v.At("odata.error")
+	}
+	return e
+}
+
+func fromJSON(e jsontext.Value) (code, message string) {
+	if m := e.At("message"); m.Kind == jsontext.String {
+		message = m.Text
+	} else {
+		message = m.At("value").Text
+	}
+	return e.At("code").Text, message
+}
+
+func fromXML(body []byte) (code, message string) {
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" {
+		return "", ""
+	}
+	for {
+		kind, err := r.Next()
+		if err != nil || kind == markup.End || kind == markup.Close {
+			return code, message
+		}
+		if kind != markup.Open {
+			continue
+		}
+		name := r.Local
+		text, err := r.Content()
+		text = strings.TrimSpace(text)
+		switch {
+		case err != nil:
+			return code, message
+		case name == "code":
+			code = text
+		case name == "message":
+			message = text
+		}
+	}
+}
+
+const maxNames = 40
+
+// Suggest names the nearest of names, and lists them.
+func Suggest(wrong string, names []string, none string) string {
+	if len(names) == 0 {
+		return "; " + none
+	}
+	text, least := "", len(wrong)/3+2
+	for _, name := range names {
+		if d := setting.Distance(strings.ToLower(wrong), strings.ToLower(name)); d < least {
+			least, text = d, "; the nearest name is "+name
+		}
+	}
+	if len(names) > maxNames {
+		return text + "; expected one of " + strings.Join(names[:maxNames], ", ") + ", ..."
+	}
+	return text + "; expected one of " + strings.Join(names, ", ")
+}
+
+// RetryAfter reads a Retry-After header, seconds or a date. now is the time of the response in milliseconds since 1970.
+func RetryAfter(text string, now int64) (wait time.Duration, ok bool) {
+	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
+		return time.Duration(min(max(n, 0), math.MaxInt32)) * time.Second, true
+	}
+	at, ok := Date(text)
+	return time.Duration(min(max(at-now, 0), math.MaxInt32)) * time.Millisecond, ok
+}
+
+// Date reads an HTTP date, in milliseconds since 1970.
+func Date(text string) (ms int64, ok bool) {
+	t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", strings.TrimSpace(text))
+	return t.UnixMilli(), err == nil
+}

@@ -1,0 +1,92 @@
+package odataerror
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/scan"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+)
+
+const (
+	maxSearched = 4 << 10
+	maxOptions  = 100
+)
+
+const minSearched = len("gesperrt")
+
+// SearchText returns a response's text in lower case, without the URL of its request, whose words are the client's own.
+// Services quote a URL decoded, escaped, without host, cut off, or with its options in another order.
+func SearchText(target, text string) string {
+	path, query, _ := strings.Cut(target, "?")
+	text = decoded(text[:min(len(text), maxSearched)])
+	for _, part := range []string{path, path[strings.LastIndexByte(path, '/')+1:]} {
+		if len(part) >= minSearched {
+			text = strings.ReplaceAll(text, decoded(part), " ")
+		}
+	}
+	options := strings.SplitN(query, "&", maxOptions)
+	for i := range options {
+		options[i] = decoded(options[i])
+	}
+	var out strings.Builder
+	for at := 0; at < len(text); {
+		size := 0
+		if at == 0 || !isWord(text[at-1]) {
+			cut := at > 0 && (text[at-1] == '?' || text[at-1] == '&')
+			for _, option := range options {
+				n := 0
+				for n < len(option) && at+n < len(text) && text[at+n] == option[n] {
+					n++
+				}
+				whole := n == len(option) && (at+n == len(text) || !isWord(text[at+n]))
+				if (cut || whole) && n > strings.IndexByte(option+"=", '=') {
+					size = max(size, n)
+				}
+			}
+		}
+		if size == 0 {
+			size = 1
+			out.WriteByte(text[at])
+		}
+		at += size
+	}
+	return out.String()
+}
+
+func isWord(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' }
+
+// decoded removes escapes of URLs, XML, HTML and JSON, also nested ones, and converts to lower case.
+func decoded(text string) string {
+	for range 3 {
+		text = unescaped(text)
+	}
+	return strings.ToLower(strings.ReplaceAll(text, "+", " "))
+}
+
+func unescaped(text string) string {
+	var out strings.Builder
+	for text = uri.Unescape(text); text != ""; {
+		c, size := rune(0), 1
+		switch {
+		case text[0] == '&':
+			if named, n := scan.AppendXMLEntity(nil, text); n > 0 {
+				c, _ = utf8.DecodeRune(named)
+				size = n
+			}
+		case text[0] == '\\' && len(text) > 1:
+			c, size = rune(text[1]), 2
+			if n, err := strconv.ParseUint(text[2:min(len(text), 6)], 16, 16); err == nil && text[1] == 'u' {
+				c, size = rune(n), min(len(text), 6)
+			}
+		}
+		if c == 0 {
+			out.WriteByte(text[0])
+		} else {
+			out.WriteRune(c)
+		}
+		text = text[size:]
+	}
+	return out.String()
+}

@@ -1,0 +1,175 @@
+package odataerror_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"html"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// quotations are the forms in which services quote the address of a request in a message.
+func quotations(target string) map[string]string {
+	decoded, err := url.QueryUnescape(target)
+	if err != nil {
+		panic(err)
+	}
+	escaped := func(text string) string {
+		var out strings.Builder
+		if err := xml.EscapeText(&out, []byte(text)); err != nil {
+			panic(err)
+		}
+		return out.String()
+	}
+	quoted := func(text string) string {
+		out, err := json.Marshal(text)
+		if err != nil {
+			panic(err)
+		}
+		return string(out)
+	}
+	_, query, _ := strings.Cut(target, "?")
+	return map[string]string{
+		"as it came":       target,
+		"with its host":    "http://erp:8000" + target,
+		"decoded":          decoded,
+		"for XML":          escaped(target),
+		"decoded, for XML": escaped(decoded),
+		"for HTML twice":   html.EscapeString(html.EscapeString(decoded)),
+		"for JSON":         quoted(decoded),
+		"all of it %":      url.QueryEscape(target),
+		"slashes for JSON": strings.ReplaceAll(target, "/", `\/`),
+		"every character": "/s/Orders?&#x24;skiptoken&#x3d;1000&amp;&#36;filter&#61;Name eq &#39;gesperrt " +
+			"deltalink&#39;",
+		"the query alone": "?" + query,
+		"relative":        target[strings.LastIndexByte(target, '/')+1:],
+		"of a back end":   "https://other/v4/X?$count=true&$skiptoken=1000",
+		"cut off":         target[:len(target)-8] + "...",
+		"cut off in name": target[:strings.Index(target, "1000")+2],
+	}
+}
+
+// TestQuotedRequestIsNotSearched: a word in the address of the client's own request is none that the service has said.
+func TestQuotedRequestIsNotSearched(t *testing.T) {
+	const target = "/s/Orders?$skiptoken=1000&$filter=Name%20eq%20%27gesperrt+deltalink%27&$format=json&$inlinecount=allpages"
+	for name, quoted := range quotations(target) {
+		for _, message := range []string{quoted, "in '" + quoted + "': not now", "GET " + quoted + " failed"} {
+			answer := &wit.Response{Status: 400, Target: target}
+			body, err := json.Marshal(map[string]any{"error": map[string]any{"code": "X", "message": message}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if odataerror.LostToken(answer, body) || odataerror.Locked(answer, message) ||
+				odataerror.RefusesFormat(answer, body) ||
+				strings.Contains(odataerror.SearchText(target, message), "inlinecount") {
+				t.Errorf("%s: %q was searched as %q", name, message, odataerror.SearchText(target, message))
+			}
+			said := strings.TrimSuffix(string(body), `"}}`) + `: the skiptoken is not known, $format is no option, "}}`
+			if !odataerror.LostToken(answer, []byte(said)) || !odataerror.RefusesFormat(answer, []byte(said)) ||
+				!odataerror.Locked(answer, message+" - is locked by X") {
+				t.Errorf("%s: what the service says after %q was not found", name, message)
+			}
+		}
+	}
+	// Of its options alone, in a text.
+	for message, lost := range map[string]bool{
+		"Invalid request $skiptoken=1000&$format=json: backend not ready":  false,
+		"query option $skiptoken=1000 failed: database is restarting":      false,
+		"/other/Orders;$skiptoken=1000 is not to be had":                   false,
+		"$skiptoken=1000: not now":                                         false,
+		"“$skiptoken=1000”, '$skiptoken=1000', [$skiptoken=1000]: not now": false,
+		"the skiptoken is not known":                                       true,
+		"$skiptoken=1000: the skiptoken is not known":                      true,
+		"x$skiptoken=1000":     true,
+		"Unknown $skiptoken=7": true,
+	} {
+		if odataerror.LostToken(&wit.Response{Status: 400, Target: target}, []byte(message)) != lost {
+			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
+		}
+	}
+	// Of an address without a query, and of one with a key in it.
+	for target, message := range map[string]string{
+		"/s/Statuses('gesperrt')":                 "/s/Statuses('gesperrt') has a wrong value",
+		"/s/Statuses('is%20locked%2F%C3%BC')":     "no update of Statuses('is locked/ü')",
+		"/s/DeltaLinksOfFacts":                    "Resource not found for segment 'DeltaLinksOfFacts'",
+		"/s/Things('already%20exists')?sap-x=100": "PUT /s/Things('already exists')?sap-x=100",
+	} {
+		answer := &wit.Response{Status: 404, Target: target}
+		if odataerror.Locked(answer, message) || odataerror.LostToken(answer, []byte(message)) ||
+			odataerror.Exists(answer, message) {
+			t.Errorf("%q was searched as %q", message, odataerror.SearchText(target, message))
+		}
+	}
+	// What is searched ends somewhere.
+	for at, found := range map[int]bool{4<<10 - len("gesperrt"): true, 4<<10 - len("gesperrt") + 1: false} {
+		if odataerror.Locked(&wit.Response{Status: 400}, strings.Repeat("x", at)+"gesperrt") != found {
+			t.Errorf("a word at %d: expected %v", at, found)
+		}
+	}
+}
+
+// TestFormatNamedAsAWhole: an option that a text names as a whole is said, unless it stands in the request's address.
+func TestFormatNamedAsAWhole(t *testing.T) {
+	for message, refused := range map[string]bool{
+		"The query option '$format=json' is not supported":                            true,
+		"Unknown query option: $format=json":                                          true,
+		"“$format=json” is no option":                                                 true,
+		"%24format%3Djson is not known":                                               true,
+		"GET /s/Orders?$format=json: the query option '$format=json' is not known":    true,
+		"the query option $format is not known":                                       true,
+		"GET /s/Orders?$format=json failed":                                           false,
+		"https://erp/s/Orders?$top=1&$format=json&$inlinecount=allpages: not now":     false,
+		"Invalid request $format=json&$inlinecount=allpages: backend not ready":       false,
+		"Invalid request $top=1&amp;$format=json: backend not ready":                  false,
+		"GET /s/Orders?$top=1&$format=json: a wrong query option":                     false,
+		"GET %2Fs%2FOrders%3F%24format%3Djson%26%24inlinecount%3Dallpages: a failure": false,
+		"": false,
+	} {
+		for status, counts := range map[uint16]bool{400: true, 501: true, 404: false, 500: false} {
+			answer := &wit.Response{Status: status, Target: "/s/Orders?$top=1&$format=json&$inlinecount=allpages"}
+			if odataerror.RefusesFormat(answer, []byte(message)) != (refused && counts) {
+				t.Errorf("%d %q: expected %v", status, message, refused && counts)
+			}
+		}
+	}
+}
+
+// TestLostToken: a status, a code of SAP's or, with three statuses, a text says that a token is lost.
+func TestLostToken(t *testing.T) {
+	document := func(code, message string) string {
+		return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + message + `"}}}`
+	}
+	all := []uint16{400, 401, 403, 404, 408, 410, 412, 429, 500, 502, 503, 504}
+	texts, codes := []uint16{400, 404, 410, 412}, []uint16{400, 401, 403, 404, 410, 412, 500}
+	for body, lost := range map[string][]uint16{
+		"": {410},
+		document("SY/530", "The data service has failed"):              {410},
+		document("SY/530", "Invalid Delta Token"):                      texts,
+		document("SY/530", "skip token 1000 has expired"):              texts,
+		document("SY/530", "Error 536: no recovery"):                   texts,
+		document("SY/530", "Lost: [COE0019]"):                          {410},
+		`<error><code>X</code><message>no deltalink</message></error>`: texts,
+		"Unknown $skiptoken":                                           texts,
+		document("RSODP/536", "recovery not possible"):                 codes,
+		document("536", ""):                                            codes,
+		document("RSODP/1536", "something else"):                       {410},
+		document("/IWFND/CM_MGW/090", "Ungültig"):                      codes,
+		document("COE_GENERAL", "[COE0019][SNP]Snapshot"):              codes,
+		"<html><title>deltatoken</title></html>":                       {410},
+	} {
+		for _, status := range all {
+			expected := false
+			for _, s := range lost {
+				expected = expected || s == status
+			}
+			if found := odataerror.LostToken(&wit.Response{Status: status, Target: "/s/X?$skiptoken=1000"},
+				[]byte(body)); found != expected {
+				t.Errorf("%d %s: expected %v, found %v", status, body, expected, found)
+			}
+		}
+	}
+}

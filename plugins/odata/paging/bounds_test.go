@@ -1,0 +1,165 @@
+package paging
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Lengths up to which links and addresses, and texts of keys and cursors, always fit into an offset. Servers take no
+// longer addresses by default: nginx, Apache and Tomcat have 8 KiB.
+const (
+	linkBytes = 8 << 10
+	textBytes = 1 << 10
+)
+
+func textOf(n int) string { return "/" + strings.Repeat("x", n-1) }
+
+func marksOf(n int) (marks []uint64) {
+	for range n {
+		marks = append(marks, rand.Uint64()>>16)
+	}
+	return marks
+}
+
+// largestPosition is a position of which every part is as large as the code makes it.
+func largestPosition() *Position {
+	p := newPosition(math.MaxUint16 &^ loadComplete)
+	p.url, p.pager = textOf(linkBytes), skipPager{overlaps: true}
+	p.question = &question{askKeys, textOf(linkBytes), textOf(textBytes)}
+	for _, n := range []*int{&p.rowsRead, &p.totalCount, &p.undecoded, &p.snapshot, &p.endMarkerPending, &p.timestamp,
+		&p.checks.repeatCount,
+		&p.checks.emptyPages, &p.previous.attempts, &p.previous.minRows} {
+		*n = math.MaxInt
+	}
+	m, r := p.checks, repeatCheck{sampling: true}
+	m.sorted, m.folded, m.key = true, true, textOf(textBytes)
+	rows, data := make([]wit.Row, 4*sampled), make([]byte, 4*sampled)
+	for i := range rows {
+		data[i] = byte(i)
+		rows[i].Key = wit.ValueSlice{Size: uint32(i)}
+		m.followed.Visit(fmt.Sprint(i))
+		m.pages.Visit(fmt.Sprint(i))
+	}
+	r.rememberLast(rows, data)
+	r.current, r.repeated = marksOf(4*sampled), marksOf(1)
+	r.save(m)
+	m.lastHashes = packHashes(r.lastHashes)
+	p.undecodedHashes = packHashes(marksOf(maxFaultHashes))
+	p.previous.repeatDigest, p.previous.outOfOrderKey = m.repeatDigest, encodeHash(hashOf("x"))
+	return p
+}
+
+func fits(t *testing.T, p *Position) {
+	t.Helper()
+	fields := p.Fields()
+	t.Logf("%d bytes", wit.OffsetBytes(fields))
+	if err := plugin.CheckOffset("next", fields); err != nil {
+		t.Error(err)
+	}
+	if _, err := Read(fields); err != nil {
+		t.Error(err)
+	}
+}
+
+// The largest offset of a load is one that the host stores.
+func TestLargestPositionFits(t *testing.T) {
+	p := largestPosition()
+	if p.checks.sample != packHashes(unpackHashes(p.checks.sample)[:sampled]) ||
+		len(p.checks.lastHashes) != maxTail*hashSize ||
+		len(p.checks.pages.recent) != maxRecent*hashSize {
+		t.Error("expected the largest parts")
+	}
+	fits(t, p)
+}
+
+// So is that of a load by a cursor, whose look-back holds more rows than can be remembered, amid the load and at its
+// end, whatever its values look like: as many rows are remembered as there is room for.
+func TestLargestPositionOfACursorFits(t *testing.T) {
+	for name, value := range map[string]string{"time": "2024-01-01T00:00:00", "number": "7",
+		"time with zone": "2024-01-01T00:00:00.1234567+02:00", "escaped": strings.Repeat("ä", textBytes/12)} {
+		t.Run(name, func(t *testing.T) {
+			s := setOf("links", 0)
+			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+				Compare: func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
+			at := largestPosition()
+			for _, isDone := range []bool{false, true, false, true} {
+				var page cursorCheck
+				page.begin(s.Cursor, at.cursor)
+				page.high = value
+				for i := range 6_000 {
+					page.rows = append(page.rows, seenRow{value, fmt.Sprintf("%011d", i)})
+				}
+				next := largestPosition()
+				if next.capabilities.set(loadComplete, isDone); isDone {
+					next.question = &question{}
+				} else {
+					at.question = &question{}
+				}
+				page.save(s, at, next)
+				next.cursor.from = value
+				fits(t, next)
+				if n := len(unpackRows(next.cursor.currentRows + next.cursor.previousRows)); n < 100 &&
+					len(value) < 100 {
+					t.Errorf("%d rows are remembered", n)
+				}
+				at = next
+			}
+		})
+	}
+}
+
+// TestMarksCutForRoom: where marks are cut since the offset has no room for more it is said, once, as where they are
+// more than are kept at all.
+func TestMarksCutForRoom(t *testing.T) {
+	for name, c := range map[string]struct{ rows, said int }{
+		"all fit": {200, 0}, "cut": {1_700, 1}, "more than kept": {6_000, 1}} {
+		for _, large := range []bool{true, false} {
+			s := setOf("links", 0)
+			s.Cursor = &Cursor{Name: "C", Lower: func(string) string { return "" },
+				Condition: func(string) string { return "" },
+				Compare:   func(a, b string) (int, bool) { return strings.Compare(a, b), true }}
+			position := func() *Position {
+				if large {
+					p := largestPosition()
+					p.question.kind = ""
+					return p
+				}
+				return newPosition(0)
+			}
+			at, said := position(), 0
+			for load := range 3 {
+				for pages := range 3 {
+					var page cursorCheck
+					page.begin(s.Cursor, at.cursor)
+					for i := range c.rows / 3 {
+						page.rows = append(page.rows, seenRow{"7", fmt.Sprintf("%d%010d", pages, i)})
+					}
+					page.high = "7"
+					next := position()
+					if next.capabilities.set(loadComplete, pages == 2); pages == 2 {
+						next = newPosition(loadComplete)
+					}
+					said += len(page.save(s, at, next))
+					at = next
+				}
+				if last := at; load < 2 {
+					at = position()
+					at.cursor = s.Cursor.next(last.cursor)
+				}
+			}
+			want := c.said
+			if name == "cut" && !large {
+				want = 0
+			}
+			if said != want {
+				t.Errorf("%s, large %v: said %d times, expected %d", name, large, said, want)
+			}
+		}
+	}
+}

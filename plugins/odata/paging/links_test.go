@@ -1,0 +1,91 @@
+package paging
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestOptionsOfALink: where a link repeats an option in another form ours takes its place, where it has another value
+// it is refused, and what it leaves out or adds is the service's own.
+func TestOptionsOfALink(t *testing.T) {
+	const filter = "$filter=Name%20eq%20%27A%2BB%20100%25%27"
+	const asked = "/s/X?" + filter + "&$orderby=K,L%20desc&$select=K,Name&$expand=Items,To/Other&$format=json"
+	for name, c := range map[string]struct{ query, want string }{
+		"as it was asked":    {filter + "&$skiptoken=7", filter + "&$skiptoken=7"},
+		"without any":        {"$skiptoken=7", "$skiptoken=7"},
+		"plus for 2B":        {"$filter=Name%20eq%20%27A+B%20100%25%27", filter},
+		"plus for blanks":    {"$filter=Name+eq+%27A%2BB+100%25%27", filter},
+		"decoded":            {"$filter=Name%20eq%20'A+B%20100%'&$skiptoken=7", filter + "&$skiptoken=7"},
+		"decoded as a form":  {"$filter=Name%20eq%20'A%20B%20100%25'", filter},
+		"encoded twice":      {"$filter=Name%2520eq%2520%2527A%252BB%2520100%2525%2527", filter},
+		"its name encoded":   {"%24filter=Name+eq+%27A%2BB+100%25%27", filter},
+		"another literal":    {"$filter=Name%20eq%20%27A-B%20100%25%27", ""},
+		"in small letters":   {"$filter=name%20eq%20%27a%2Bb%20100%25%27", ""},
+		"cut at a character": {"$filter=Name%20eq%20%27A", ""},
+		"empty":              {"$filter=", ""},
+		"more":               {"$filter=(Name%20eq%20%27A%2BB%20100%25%27)%20and%20K%20gt%207", ""},
+		"lists with blanks":  {"$select=K,%20Name&$expand=Items,+To/Other", "$select=K,Name&$expand=Items,To/Other"},
+		"encoded lists":      {"$select=K%2CName&$expand=Items%2CTo%2FOther", "$select=K,Name&$expand=Items,To/Other"},
+		"fewer properties":   {"$select=K", ""},
+		"more properties":    {"$select=K,Name,L", ""},
+		"fewer expanded":     {"$expand=Items", ""},
+		"another order":      {"$orderby=K,L", ""},
+		"swapped order":      {"$orderby=L%20desc,K", ""},
+		"descending":         {"$orderby=K%20desc,L%20desc", ""},
+		"ascending said":     {"$orderby=K%20asc,%20L%20desc", "$orderby=K,L%20desc"},
+		"ascending, as form": {"$orderby=K+asc%2CL+desc", "$orderby=K,L%20desc"},
+		"a name with asc":    {"$orderby=Kasc,L%20desc", ""},
+		"selected otherwise": {"$select=Name,K", "$select=K,Name"},
+		"expanded otherwise": {"$expand=To%2FOther,+Items", "$expand=Items,To/Other"},
+		"filtered otherwise": {"$filter=%27A%2BB%20100%25%27%20eq%20Name", ""},
+		"both":               {filter + "&$filter=K%20gt%207", ""},
+	} {
+		found, err := setOf("auto", 0).RestoreOptions("/s/X?"+c.query, asked, "")
+		if c.want == "" {
+			option, _, _ := strings.Cut(c.query, "=")
+			if err == nil || !strings.Contains(err.Error(), "expected "+option+"=") {
+				t.Errorf("%s: expected that the option is named, found %s, %v", name, found, err)
+			}
+		} else if err != nil || found != "/s/X?"+c.want {
+			t.Errorf("%s: expected %s, found %s, %v", name, c.want, found, err)
+		}
+	}
+	// A wrong option stays, the others are restored all the same; what only a request had is restored as that.
+	found, err := setOf("auto", 0).RestoreOptions("/s/X?$select=L&$filter=Name+eq+%27A+B+100%25%27", asked)
+	if err == nil || found != "/s/X?$select=L&"+filter {
+		t.Errorf("found %s, %v", found, err)
+	}
+	found, err = setOf("auto", 0).RestoreOptions("/s/X?$filter=K+gt+'A+B'&$select=L", "/s/X",
+		"/s/X?$filter=K%20gt%20'A%2BB'")
+	if err != nil || found != "/s/X?$filter=K%20gt%20'A%2BB'&$select=L" {
+		t.Errorf("found %s, %v", found, err)
+	}
+	// none was asked
+	for _, link := range []string{"/s/X", "/s/X?", "/s/X?$filter=K%20gt%207&$orderby=K&$skiptoken=7"} {
+		if found, err := setOf("auto", 0).RestoreOptions(link, "/s/X?$format=json", ""); found != link || err != nil {
+			t.Errorf("%s: found %s, %v", link, found, err)
+		}
+	}
+}
+
+// TestOptionsOfTheRequest: a link may repeat the options of the request that it came with instead of the first page's,
+// also where that was a link that came after a page by key.
+func TestOptionsOfTheRequest(t *testing.T) {
+	set := setOf("auto", 0)
+	first := set.First(0)
+	for query, fails := range map[string]bool{"$filter=U+and+K+gt+1000L": false, "$filter=U": false, "": false,
+		"$filter=K%20gt%201000L": true, "$filter=U%20and%20K%20gt%207L": true} {
+		for _, asked := range []string{"$filter=U%20and%20K%20gt%201000L", ""} {
+			for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
+				set.Filter = func(own string) string { return strings.ReplaceAll("U"+own, " ", "%20") }
+				pg, at := NewPage(), *first
+				at.url, at.pager = "/s/X?"+asked+"&$skiptoken=9", w
+				pg.Begin(set, &at)
+				found, err := pg.newTransition(PageInfo{}).restoreOptions("/s/X?" + query + "&$skiptoken=10")
+				if (err != nil) != (fails || asked == "" && strings.Contains(query, "1000")) {
+					t.Errorf("%T, asked %s: link %s, found %s, %v", w, asked, query, found, err)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package paging
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// LoopDetector detects loops in constant space. It keeps the last maxRecent steps and the step whose number is the last
+// power of two (Brent's algorithm): loops of up to maxRecent steps are found at once, longer ones before the third
+// round.
+type LoopDetector struct {
+	steps      int
+	checkpoint string
+	recent     string
+}
+
+const (
+	maxRecent = 64
+	hashSize  = 8
+)
+
+// visit records the step and reports whether it was seen before.
+func (t *LoopDetector) visit(hash hash) (before bool) {
+	h := encodeHash(hash)
+	if h == t.checkpoint || t.isRecent(h) {
+		return true
+	}
+	t.steps++
+	if bits.OnesCount(uint(t.steps)) == 1 {
+		t.checkpoint = h
+	}
+	t.recent = t.recent[max(0, len(t.recent)-(maxRecent-1)*hashSize):] + h
+	return false
+}
+
+// Visit is visit for a text, such as a URL.
+func (t *LoopDetector) Visit(text string) (before bool) { return t.visit(hashOf(text)) }
+
+func (t *LoopDetector) isRecent(h string) bool {
+	for at := 0; at < len(t.recent); at += hashSize {
+		if t.recent[at:at+hashSize] == h {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the stored form, which parse reads.
+func (t *LoopDetector) String() string {
+	return strconv.Itoa(t.steps) + "." + t.checkpoint + "." + t.recent
+}
+
+func (t *LoopDetector) parse(s string) bool {
+	parts := strings.Split(s, ".")
+	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
+		len(parts[2]) > maxRecent*hashSize {
+		return false
+	}
+	steps, err := strconv.Atoi(parts[0])
+	t.steps, t.checkpoint, t.recent = steps, parts[1], parts[2]
+	return err == nil && steps > 0
+}
+
+type hash uint64
+
+const emptyHash hash = 14695981039346656037
+
+const hashFactor = 1099511628211
+
+func (h *hash) add(b []byte) {
+	x := uint64(*h)
+	for n := len(b); ; n >>= 8 {
+		x = (x ^ uint64(n&0xff)) * hashFactor
+		if n < 256 {
+			break
+		}
+	}
+	for _, c := range b {
+		x = (x ^ uint64(c)) * hashFactor
+	}
+	*h = hash(x)
+}
+
+func hashOf[T string | []byte](s T) hash {
+	h := emptyHash
+	h.add([]byte(s))
+	return h
+}
+
+func (h hash) bits48() uint64 { return uint64(h^h>>48) & (1<<48 - 1) }
+
+func encodeHash(h hash) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], h.bits48())
+	return base64.RawURLEncoding.EncodeToString(b[2:])
+}

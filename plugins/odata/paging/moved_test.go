@@ -1,0 +1,204 @@
+package paging
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// versions is what a row's number is divided by: the rest is its key, and each change of it adds one to the quotient.
+const versions = 10_000
+
+// unsorted is a service that takes $orderby and $filter and heeds neither. It has its rows in an order of its own, and
+// its links count them.
+func unsorted(rows, page int) *service {
+	return &service{keys: upFrom(1, rows), page: page, links: "skip", order: "ignores", filter: "ignores",
+		count: "whole", skips: true, key: func(row int) int { return row % versions }}
+}
+
+// change changes a row and puts it at the end, as a service does that sorts by when rows were changed.
+func (s *service) change(key int) {
+	at := slices.IndexFunc(s.keys, func(row int) bool { return s.key(row) == key })
+	row := s.keys[at]
+	s.keys = append(slices.Delete(s.keys, at, at+1), row+versions)
+}
+
+// beforePage changes the rows before a page, questions left out, and at no other time; number counts pages from 1 on.
+func beforePage(change func(s *service, number int)) func(*service, int) {
+	pages := 0
+	return func(s *service, _ int) {
+		if !strings.Contains(s.requests[len(s.requests)-1], "$top=1") {
+			pages++
+			change(s, pages)
+		}
+	}
+}
+
+// insert puts rows with keys from 9000 on before all others.
+func (s *service) insert(rows int) {
+	for key := range rows {
+		s.keys = slices.Insert(s.keys, 0, 9000+key)
+	}
+}
+
+// A row that moves behind what was read takes its neighbour to where nobody reads it, and makes up for it in the count:
+// the set is read from its start again, and is whole then.
+func TestRowThatMovesDuringALoad(t *testing.T) {
+	reversed := func(s *service) *service { slices.Reverse(s.keys); return s }
+	interleaved := func(s *service) *service {
+		slices.SortFunc(s.keys, func(a, b int) int { return (a*7919)%1009 - (b*7919)%1009 })
+		return s
+	}
+	ten := func(s *service) { s.change(10) }
+	for _, c := range []struct {
+		name string
+		s    func() *service
+		// at is the page before which the rows change, inserted that before which a row was inserted, 0: none was.
+		at, inserted int
+		change       func(*service)
+	}{
+		{"a row of page 1, to the end", func() *service { return unsorted(300, 100) }, 2, 0, ten},
+		{"behind the first link", func() *service { return unsorted(300, 100) }, 3, 0, ten},
+		{"of a large set", func() *service { return unsorted(3000, 500) }, 2, 0, ten},
+		{"of a large set, later", func() *service { return unsorted(3000, 500) }, 5, 0, ten},
+		{"the last row of a page, to the end of the next one", func() *service { return unsorted(200, 100) }, 2, 0,
+			func(s *service) { s.change(100) }},
+		{"the last row of a page of a large set", func() *service { return unsorted(2000, 1000) }, 2, 0,
+			func(s *service) { s.change(1000) }},
+		{"several rows", func() *service { return unsorted(300, 100) }, 2, 0, func(s *service) {
+			for _, key := range []int{99, 3, 100, 50} {
+				s.change(key)
+			}
+		}},
+		{"the keys descend", func() *service { return reversed(unsorted(300, 100)) }, 3, 0,
+			func(s *service) { s.change(250) }},
+		{"the keys are in no order", func() *service { return interleaved(unsorted(900, 100)) }, 4, 0, ten},
+		{"rows are inserted, too", func() *service { return unsorted(300, 100) }, 3, 0, func(s *service) {
+			s.change(10)
+			s.insert(2)
+		}},
+		{"rows of a large set were inserted before", func() *service { return unsorted(3000, 500) }, 5, 3, ten},
+		{"pages of few rows", func() *service { return unsorted(90, 10) }, 3, 0, func(s *service) { s.change(1) }},
+		{"pages of seven rows", func() *service { return unsorted(30, 7) }, 3, 0, func(s *service) { s.change(1) }},
+		{"pages of five rows", func() *service { return unsorted(30, 5) }, 3, 0, func(s *service) { s.change(3) }},
+		{"pages of five rows, as the second is asked for", func() *service { return unsorted(30, 5) }, 2, 0,
+			func(s *service) { s.change(3) }},
+		{"pages of two rows", func() *service { return unsorted(12, 2) }, 3, 0, func(s *service) { s.change(1) }},
+		{"pages of a row", func() *service { return unsorted(12, 1) }, 3, 0, func(s *service) { s.change(1) }},
+	} {
+		for _, count := range []string{"whole", "none"} {
+			for _, paging := range []string{"auto", "links"} {
+				t.Run(fmt.Sprint(c.name, " count ", count, " ", paging), func(t *testing.T) {
+					s := c.s()
+					s.count = count
+					s.between = beforePage(func(s *service, n int) {
+						if n == c.inserted {
+							s.insert(1)
+						}
+						if n == c.at {
+							c.change(s)
+						}
+					})
+					res, err := s.load(t, setOf(paging, 0), nil)
+					s.whole(t, res, err)
+				})
+			}
+		}
+	}
+}
+
+// Where rows move each time, the load fails and says so: it never ends as if it were whole.
+func TestRowThatMovesDuringEachLoad(t *testing.T) {
+	for _, rows := range []int{300, 3000} {
+		for _, paging := range []string{"auto", "links"} {
+			s := unsorted(rows, rows/3)
+			there := slices.Clone(s.keys)
+			s.between = func(s *service, _ int) {
+				if s.keys = slices.Clone(there); strings.Contains(s.requests[len(s.requests)-1], "$skip=") {
+					s.change(10)
+				}
+			}
+			if c, err := s.load(t, setOf(paging, 0), nil); len(c.missing) > 0 && err == nil {
+				t.Errorf("%d rows, %s: rows %v are missing", rows, paging, c.missing)
+			}
+		}
+	}
+}
+
+// What is no sign of a row that moved reads nothing from its start again: rows that were inserted, links that lead to
+// what is after a key, and an order that is not that of the keys and stays as it is. Keys that name more than one row
+// do once: a second reading brings the same ones again.
+func TestLoadsInWhichNoRowMoves(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		rows, page int
+		change     func(*service)
+		key        func(i int) int
+		// again is how many rows come twice; twins: all do, since keys are not unique, which a second reading shows.
+		again      int
+		duplicates bool
+	}{
+		{name: "nothing changes", rows: 300, page: 100},
+		{name: "a row is inserted", rows: 300, page: 100, change: func(s *service) { s.insert(1) }, again: 1},
+		{name: "rows are inserted", rows: 300, page: 100, change: func(s *service) { s.insert(40) }, again: 40},
+		{name: "a row is inserted before a page of five", rows: 30, page: 5, change: func(s *service) { s.insert(1) },
+			again: 1},
+		{name: "rows are inserted before a page of five", rows: 30, page: 5, change: func(s *service) { s.insert(3) },
+			again: 3},
+		{name: "rows are inserted into a large set", rows: 3000, page: 1000, change: func(s *service) { s.insert(40) },
+			again: 40},
+		{name: "keys that do not tell rows apart", rows: 300, page: 100, key: func(i int) int { return i / 3 },
+			duplicates: true},
+		{name: "few keys", rows: 300, page: 100, key: func(i int) int { return i % 41 }, duplicates: true},
+		{name: "few keys, and a row that is changed", rows: 300, page: 100, key: func(i int) int { return i % 41 },
+			duplicates: true, change: func(s *service) { s.keys[5] += 500 * versions }},
+		{name: "a row out of order", rows: 300, page: 100, key: func(i int) int { return (i + 1) % 300 }},
+		{name: "the keys descend", rows: 3000, page: 500, key: func(i int) int { return 3000 - i }},
+	} {
+		for _, paging := range []string{"auto", "links"} {
+			t.Run(c.name+" "+paging, func(t *testing.T) {
+				s := unsorted(c.rows, c.page)
+				for i := range s.keys {
+					if c.key != nil {
+						s.keys[i] = c.key(i)
+					}
+					s.keys[i] += i * versions
+				}
+				rows := len(s.keys)
+				if c.change != nil {
+					s.between = beforePage(func(s *service, n int) {
+						if n == 2 {
+							c.change(s)
+						}
+					})
+				}
+				res, err := s.load(t, setOf(paging, 0), nil)
+				if c.duplicates {
+					rows *= 2
+				}
+				s.whole(t, res, err)
+				if len(res.rows) != rows+c.again {
+					t.Errorf("expected %d rows, found %d", rows+c.again, len(res.rows))
+				}
+			})
+		}
+	}
+}
+
+// A large set whose keys ascend for a while, as where a service sorts by something else first, is read from its start
+// again once. The load after that knows it.
+func TestLargeSetInAnOrderOfItsOwn(t *testing.T) {
+	s, set := unsorted(3000, 500), setOf("links", 0)
+	for i := range s.keys {
+		s.keys[i] = (i + 800) % 3000
+	}
+	c, err := s.load(t, set, nil)
+	s.whole(t, c, err)
+	if len(c.rows) != 6000 {
+		t.Fatalf("%d rows came", len(c.rows))
+	}
+	if c, err = s.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil || len(c.rows) != 3000 {
+		t.Errorf("expected each row once, found %d of 3000, %v", len(c.rows), err)
+	}
+}

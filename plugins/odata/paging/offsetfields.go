@@ -1,0 +1,93 @@
+package paging
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// OffsetField describes a field of an offset; one of its pointers is set.
+type OffsetField struct {
+	Name         string
+	Text         *string
+	Number       *int
+	Flag         *bool
+	Loop         *LoopDetector
+	Min          int
+	Capabilities *Capabilities
+	Capability   Capabilities
+}
+
+// WriteFields returns the fields of an offset. Empty ones are omitted.
+func WriteFields(items []OffsetField) []wit.OffsetEntry {
+	var fields []wit.OffsetEntry
+	for _, i := range items {
+		switch {
+		case i.Text != nil && *i.Text != "":
+			fields = append(fields, wit.StringEntry(i.Name, *i.Text))
+		case i.Number != nil && *i.Number >= i.Min:
+			fields = append(fields, wit.IntegerEntry(i.Name, int64(*i.Number)))
+		case i.Flag != nil && *i.Flag, i.Capabilities != nil && i.Capabilities.has(i.Capability):
+			fields = append(fields, wit.BooleanEntry(i.Name, true))
+		case i.Loop != nil && i.Loop.steps > 0:
+			fields = append(fields, wit.StringEntry(i.Name, i.Loop.String()))
+		}
+	}
+	return fields
+}
+
+// ReadFields reads what [WriteFields] wrote and ignores other fields.
+func ReadFields(offset []wit.OffsetEntry, items []OffsetField) error {
+	for _, f := range offset {
+		for _, i := range items {
+			if i.Name == f.Name && !i.read(f.Value) {
+				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: field " + f.Name +
+					" isn't of the form that this connector writes"}
+			}
+			if i.Name == f.Name && slices.Contains(urlFields, i.Name) && isForeign(*i.Text) {
+				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: expected field " + f.Name +
+					" with a path, found \"" + *i.Text + "\""}
+			}
+		}
+	}
+	return nil
+}
+
+var urlFields = []string{"url", "next", "link", "kept"}
+
+// isForeign reports whether a URL is not a path of this service: two slashes, or backslashes, start another host's.
+func isForeign(address string) bool {
+	return address != "" && (address[0] != '/' || len(address) > 1 && (address[1] == '/' || address[1] == '\\'))
+}
+
+func (i *OffsetField) read(v wit.Scalar) bool {
+	switch {
+	case i.Text != nil && v.String != nil:
+		*i.Text = string([]byte(*v.String))
+	case i.Number != nil && v.Integer != nil && *v.Integer >= 0:
+		*i.Number = int(*v.Integer)
+	case i.Flag != nil && v.Boolean != nil:
+		*i.Flag = *v.Boolean
+	case i.Capabilities != nil && v.Boolean != nil:
+		i.Capabilities.set(i.Capability, *v.Boolean)
+	case i.Loop != nil && v.String != nil:
+		return i.Loop.parse(*v.String)
+	default:
+		return false
+	}
+	return true
+}
+
+// TextField returns a text of an offset, or "".
+func TextField(offset []wit.OffsetEntry, name string) string {
+	if v, ok := wit.Lookup(offset, name); ok && v.String != nil {
+		return *v.String
+	}
+	return ""
+}
+
+// FlagField reports whether a field of an offset is true.
+func FlagField(offset []wit.OffsetEntry, name string) bool {
+	v, ok := wit.Lookup(offset, name)
+	return ok && v.Boolean != nil && *v.Boolean
+}

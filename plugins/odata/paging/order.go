@@ -1,0 +1,105 @@
+package paging
+
+import (
+	"encoding/binary"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// orderCheck checks that rows ascend by key: many services accept $orderby but ignore it, and keysets would lose rows.
+// Texts may ascend by bytes or case-insensitively; any other collation counts as unordered.
+type orderCheck struct {
+	keys        Keys
+	watching    bool
+	rows        int
+	prior, last []byte
+	// bytes, folded: all rows so far ascend by bytes, or case-insensitively.
+	bytes, folded bool
+}
+
+func (o *orderCheck) begin(keys Keys, m *checkState, seen int) {
+	*o = orderCheck{keys: keys, prior: o.prior[:0], last: o.last[:0], bytes: m.sorted || seen == 0,
+		folded: m.folded || seen == 0}
+	o.watching = keys != nil && (seen == 0 || m.ascending() && m.key != "")
+}
+
+func (o *orderCheck) ascends() bool { return o.watching && (o.bytes || o.folded) }
+
+// observe checks consecutive rows. before is the key before the page, or nil.
+func (o *orderCheck) observe(rows []wit.Row, data []byte, before []string) {
+	if !o.watching || len(rows) == 0 {
+		return
+	}
+	prior, last := o.prior, o.last
+	for i := range rows {
+		key := keyOf(&rows[i], data)
+		if o.rows == 0 {
+			o.compareFirst(before, key)
+		} else {
+			o.record(o.keys.Compare(last, key))
+		}
+		o.rows++
+		if prior, last = last, key; !o.watching {
+			break
+		}
+	}
+	o.saveKeys(prior, last)
+}
+
+func (o *orderCheck) saveKeys(prior, last []byte) {
+	o.prior = append(o.prior[:0], prior...)
+	o.last = append(o.last[:0], last...)
+}
+
+func (o *orderCheck) compareFirst(before []string, key []byte) {
+	texts := o.keys.Texts(key)
+	if texts == nil {
+		o.watching = false
+	} else if before != nil {
+		o.record(o.keys.CompareTexts(before, texts))
+	}
+}
+
+func (o *orderCheck) record(plain, folded int, known bool) {
+	o.bytes, o.folded = o.bytes && plain < 0, o.folded && folded < 0
+	o.watching = o.watching && known && (o.bytes || o.folded)
+}
+
+// observeAscending is a fast path for rows with a single integer key. It returns the number of leading rows that
+// ascend.
+func (o *orderCheck) observeAscending(c *pageDigest, rows []wit.Row, data []byte) int {
+	if !o.watching || o.rows == 0 || len(rows) == 0 || !o.keys.Whole() {
+		return 0
+	}
+	before, size := binary.Varint(o.last)
+	if size <= 0 {
+		return 0
+	}
+	keys, n := uint64(c.keys), 0
+	prior, last := o.prior, o.last
+	for n < len(rows) {
+		d := &rows[n].Key
+		key := data[d.Start : d.Start+d.Size]
+		if len(key) == 0 || len(key) > binary.MaxVarintLen64 {
+			break
+		}
+		hashed, bits, shift := (keys^uint64(len(key)))*hashFactor, uint64(0), 0
+		for _, b := range key {
+			hashed = (hashed ^ uint64(b)) * hashFactor
+			bits |= uint64(b&0x7f) << (shift & 63)
+			shift += 7
+		}
+		v := int64(bits>>1) ^ -int64(bits&1)
+		if v <= before {
+			break
+		}
+		before, keys, prior, last = v, hashed, last, key
+		n++
+	}
+	if n > 0 {
+		o.rows += n
+		o.saveKeys(prior, last)
+		c.addHashed(n, last, hash(keys))
+	}
+	return n
+}

@@ -1,0 +1,457 @@
+package paging
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A service that takes $orderby and doesn't heed it: rows out of order arrive like all others, each once.
+func TestRowsOutOfOrder(t *testing.T) {
+	displaced := func(from, to int) []int {
+		keys := upFrom(1000, 300)
+		k := keys[from]
+		return slices.Insert(slices.Delete(keys, from, from+1), to, k)
+	}
+	for _, links := range []string{"skip", "token"} {
+		for _, order := range []string{"ignores", "unfiltered"} {
+			for _, count := range []string{"filtered", "whole", "first", "none"} {
+				for name, keys := range map[string][]int{"the first row late": displaced(0, 250),
+					"the 200th first":           displaced(199, 0),
+					"the 200th last":            displaced(199, 299),
+					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120),
+					"two": append(displaced(5, 250), 7)} {
+					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
+						s := &service{keys: keys, page: 100, links: links, order: order, count: count, skips: true}
+						c, err := s.load(t, setOf("auto", 0), nil)
+						s.whole(t, c, err)
+						if len(s.requests) > 12 { // it is read once more at most
+							t.Errorf("%d rows came twice, %v", c.twice, s.requests)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before
+// them hides no other: the pages go by key, and where the service doesn't sort the load begins again.
+func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
+	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
+		for _, first := range []int{1, 5000} {
+			for _, order := range []string{"heeds", "refused"} {
+				t.Run(fmt.Sprint(links, first, order), func(t *testing.T) {
+					s := &service{keys: upFrom(first, 3000), page: 1000, links: links, order: order, skips: true}
+					s.between = func(s *service, number int) {
+						if number == 2 {
+							s.remove(first + 5)
+						}
+					}
+					c, err := s.load(t, setOf("auto", 0), nil)
+					s.whole(t, c, err)
+					if order == "heeds" && c.twice > 0 {
+						t.Errorf("%d rows came twice, %v", c.twice, s.requests)
+					}
+				})
+			}
+		}
+	}
+}
+
+// settled fails a test of a load that did not bring each of the rows that can be read once, and each of the others as a
+// fault once.
+func (s *service) settled(t *testing.T, c result, err error) {
+	t.Helper()
+	slices.Sort(c.faults)
+	faults := len(slices.Compact(slices.Clone(c.faults)))
+	if err != nil || len(c.missing) > 0 || c.twice > 0 || len(c.rows) != len(s.keys)-len(s.unread) ||
+		faults != len(s.unread) || len(c.faults) != faults {
+		t.Errorf("%d rows came, %d twice, %v are missing; faults %v; %v, in %d requests:\n%s", len(c.rows), c.twice,
+			c.missing, c.faults, err, len(s.requests), strings.Join(s.requests, "\n"))
+	}
+}
+
+func setFrom(keys []int) map[int]bool {
+	set := map[int]bool{}
+	for _, k := range keys {
+		set[k] = true
+	}
+	return set
+}
+
+// A page that ends with rows that can't be read is not the last one, however pages are asked for; such a row is a fault
+// once, and ends no load.
+func TestRowsThatCannotBeRead(t *testing.T) {
+	for name, unread := range map[string][]int{"the last of page 2": {20}, "two": {19, 20}, "the first of page 3": {21},
+		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
+		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
+		"all but one": upFrom(2, 39), "two whole pages at the end": upFrom(21, 20)} {
+		for _, c := range []struct{ count, order, links, paging string }{
+			{"none", "heeds", "none", "top"}, {"filtered", "heeds", "none", "top"}, {"first", "heeds", "none", "top"},
+			{"none", "heeds", "none", "auto"}, {"filtered", "heeds", "none", "auto"},
+			{"none", "refused", "none", "top"}, {"filtered", "refused", "none", "auto"},
+			{"filtered", "heeds", "token", "auto"}, {"none", "heeds", "token", "auto"},
+			{"filtered", "heeds", "key", "auto"},
+		} {
+			t.Run(fmt.Sprint(name, c), func(t *testing.T) {
+				s := &service{keys: upFrom(1, 40), page: 10, links: c.links, order: c.order, count: c.count,
+					skips: true, tops: true, unread: setFrom(unread)}
+				top := 0
+				if c.paging == "top" {
+					top = 10
+				}
+				res, err := s.load(t, setOf(c.paging, top), nil)
+				if s.settled(t, res, err); len(s.requests) >= 100 {
+					t.Errorf("%d requests", len(s.requests))
+				}
+			})
+		}
+	}
+}
+
+// Where the rows of the last page can't be read and nothing says that there are others, a service that ignores or
+// refuses $skip, or whose metadata say that it can't be paged, ends the load. Each row is a fault once.
+func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
+	for _, c := range []struct {
+		rows    int
+		unread  []int
+		count   string
+		settled bool // the load ends, else it fails since there may be more rows
+	}{
+		{1, upFrom(1, 1), "none", true}, {1, upFrom(1, 1), "page", true}, {10, upFrom(1, 10), "none", true},
+		{10, upFrom(1, 10), "page", true}, {10, upFrom(1, 10), "filtered", true}, {10, []int{10}, "none", true},
+		{10, upFrom(4, 7), "none", true}, {10, []int{10}, "page", true}, {10, []int{10}, "first", true},
+		{70, upFrom(7, 64), "none", true}, {40, upFrom(21, 20), "none", false},
+	} {
+		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
+			for _, tops := range []bool{true, false} {
+				t.Run(fmt.Sprint(c, way, tops), func(t *testing.T) {
+					s := &service{keys: upFrom(1, c.rows), page: max(10, c.rows/2), links: "none", count: c.count,
+						tops: tops, unread: setFrom(c.unread)}
+					if c.rows == 70 {
+						s.page = 70
+					}
+					s.noSkip, _ = strconv.Atoi(way)
+					set := setOf("auto", 0)
+					set.Pageable = way != "unpageable"
+					res, err := s.load(t, set, nil)
+					if c.settled {
+						s.settled(t, res, err)
+					} else if err == nil {
+						t.Errorf("the load ends after %d rows:\n%s", len(res.rows), strings.Join(s.requests, "\n"))
+					}
+					if len(s.requests) >= 100 {
+						t.Errorf("%d requests", len(s.requests))
+					}
+				})
+			}
+		}
+	}
+}
+
+// A page of rows that can't be read comes after as many as the service counted at first: the page's own count says that
+// others follow it, since rows were inserted meanwhile.
+func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
+	s := &service{keys: upFrom(1, 40), page: 10, links: "none", skips: true, unread: setFrom(upFrom(41, 10))}
+	s.between = func(s *service, number int) {
+		if number == 2 {
+			s.keys = upFrom(1, 70)
+		}
+	}
+	c, err := s.load(t, setOf("auto", 0), nil)
+	s.settled(t, c, err)
+}
+
+// A service that caps its pages, without link and count, is read whole where it heeds the key or $skip, also after
+// restarts; one that gives all its rows is asked once more.
+func TestPagesWithoutLinkAndCount(t *testing.T) {
+	for _, count := range []string{"none", "refused"} {
+		for _, paging := range []string{"auto", "keys", "links"} {
+			for _, filter := range []string{"heeds", "ignores", "refused"} {
+				for _, order := range []string{"heeds", "ignores", "refused"} {
+					for _, skips := range []bool{true, false} {
+						for _, cap := range []int{1, 100, 350, 1000} {
+							s := &service{keys: upFrom(1, 350), page: cap, links: "none", order: order, filter: filter,
+								count: count, skips: skips}
+							if cap == 1 {
+								s.keys = s.keys[:5]
+							}
+							c, err := s.load(t, setOf(paging, 0), nil)
+							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" ||
+								order != "heeds" || cap == 1)
+							if !hopeless && (err != nil || len(c.missing) > 0) || err == nil && c.twice > 0 &&
+								order == "heeds" {
+								t.Errorf("%s: rows %v are missing, %d twice, %v: %v\n%s", paging, c.missing, c.twice,
+									err, s, strings.Join(s.requests, "\n"))
+							}
+							most := 2
+							if count == "refused" {
+								most++
+							}
+							if cap >= 350 && order == "heeds" && filter == "heeds" && skips && len(s.requests) > most {
+								t.Errorf("%s: %d requests: %v", paging, len(s.requests), s.requests)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A service that goes in a circle is found out, whatever the circle's length, and after a restart.
+func TestCircles(t *testing.T) {
+	for _, c := range []struct {
+		circle, page int
+		links, want  string
+	}{{1, 10, "token", "is its own URL"}, {2, 10, "skip", "followed before"}, {7, 10, "token", "followed before"},
+		{50, 10, "token", "followed before"}, {50, 10, "skip", "followed before"}, {150, 4, "token", "loop"},
+		{0, 10, "grow", "has the same rows"}} {
+		t.Run(fmt.Sprint(c), func(t *testing.T) {
+			s := &service{keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores",
+				skips: true, circle: c.circle}
+			slices.Reverse(s.keys)
+			_, err := s.load(t, setOf("auto", 0), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "X?") {
+				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", c.want, err,
+					len(s.requests))
+			}
+			most := c.circle + 2
+			if c.circle > 64 {
+				most = 3 * c.circle
+			}
+			if len(s.requests) > most+100/c.page {
+				t.Errorf("%d requests for a circle of %d", len(s.requests), c.circle)
+			}
+		})
+	}
+}
+
+// Where the order of rows changes between pages that are asked for by number, some come twice, as many never, and their
+// number is right: the load fails, and never ends as if it were whole. Where it changes only once it is read again.
+func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
+	shuffling := func(links, order string, swaps, requests int) *service {
+		s := &service{keys: upFrom(1, 200), page: 20, links: links, order: order, skips: true}
+		r := rand.New(rand.NewPCG(1, 2))
+		s.between = func(s *service, number int) {
+			for i := 0; i < swaps && number <= requests; i++ {
+				i, j := r.IntN(len(s.keys)), r.IntN(len(s.keys))
+				s.keys[i], s.keys[j] = s.keys[j], s.keys[i]
+			}
+		}
+		return s
+	}
+	for _, links := range []string{"skip", "token", "none", "key"} {
+		for _, order := range []string{"ignores", "refused"} {
+			for _, swaps := range []int{3, 100} {
+				s := shuffling(links, order, swaps, 400)
+				c, err := s.load(t, setOf("auto", 0), nil)
+				if len(s.requests) > 400 || err == nil && len(c.missing) > 0 {
+					t.Errorf("links %s, order %s, %d swaps: rows %v are missing in %d requests, %v", links, order,
+						swaps, c.missing, len(s.requests), err)
+				}
+			}
+		}
+	}
+	s := shuffling("skip", "ignores", 50, 5)
+	c, err := s.load(t, setOf("auto", 0), nil)
+	s.whole(t, c, err)
+	if len(c.rows) <= 200 {
+		t.Errorf("%d rows came in all", len(c.rows))
+	}
+}
+
+// Keys that name several rows, of a view whose key is none, are no sign of that: a second reading brings the same ones
+// again, and the load is complete. Later loads know it.
+func TestRowsThatAreTheSame(t *testing.T) {
+	s := &service{keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
+		links: "skip", order: "ignores", skips: true}
+	set := setOf("auto", 0)
+	c, err := s.load(t, set, nil)
+	if err != nil || len(c.rows) != 2*len(s.keys) {
+		t.Fatalf("%d of twice %d rows came, %v", len(c.rows), len(s.keys), err)
+	}
+	if c, err = s.load(t, set, set.FirstAfter(c.end, 1_700_000_100_000)); err != nil || len(c.rows) != len(s.keys) {
+		t.Errorf("%d of %d rows came in the load after it, %v", len(c.rows), len(s.keys), err)
+	}
+}
+
+// TestLinkOfAnEmptyPage: a service that gives every page a link back, and heeds what asks for rows after a key, is read
+// to its end, since the empty page's link leads to no row after the last key. Each row comes once.
+func TestLinkOfAnEmptyPage(t *testing.T) {
+	for _, c := range []struct{ count, order string }{{"filtered", "ignores"}, {"whole", "ignores"}, {"first", "heeds"},
+		{"none", "heeds"}, {"refused", "heeds"}} {
+		for _, once := range []bool{false, true} {
+			s := &service{keys: upFrom(1, 25_000), page: 100, links: "back", count: c.count, order: c.order,
+				skips: true}
+			set := setOf("auto", 0)
+			set.ExactlyOnce = once
+			res, err := s.load(t, set, nil)
+			if err != nil || len(res.rows) != 25_000 || res.twice > 0 || len(s.requests) > 254 {
+				t.Errorf("count %s, exactly-once %v: %d rows, %d twice, in %d requests, %v\n%s", c.count, once,
+					len(res.rows),
+					res.twice, len(s.requests), err, strings.Join(s.requests[len(s.requests)-4:], "\n"))
+			}
+		}
+	}
+	// Where rows are missing, the service's word is not taken for it.
+	s := &service{keys: upFrom(1, 300), page: 100, links: "back", count: "more"}
+	if res, err := s.load(t, setOf("auto", 0), nil); err == nil {
+		t.Errorf("%d rows were taken for all", len(res.rows))
+	}
+}
+
+// TestLinkOfAnEmptyPageBeforeRows: a service that cuts pages before it hides rows gives pages that are empty and have
+// more behind them. They are read, each row once.
+func TestLinkOfAnEmptyPageBeforeRows(t *testing.T) {
+	for _, links := range []string{"token", "skip", "base64", "key", "sealed"} {
+		for _, count := range []string{"none", "refused", "page"} {
+			for _, hidden := range [][]int{upFrom(1001, 200), upFrom(1001, 100), upFrom(951, 1000), upFrom(2801, 200),
+				upFrom(101, 2800), append(upFrom(1001, 200), upFrom(1301, 150)...)} {
+				for _, paging := range []string{"auto", "keys"} {
+					s := &service{keys: upFrom(1, 3000), page: 100, links: links, count: count, skips: true,
+						hidden: setFrom(hidden)}
+					res, err := s.load(t, setOf(paging, 0), nil)
+					if err != nil || len(res.rows) != 3000-len(hidden) || res.twice > 0 ||
+						len(s.requests) > 100 {
+						t.Errorf("links %s, count %s, paging %s, %d hidden from %d on: %d rows, %d twice, in %d "+
+							"requests, %v", links, count, paging, len(hidden), hidden[0], len(res.rows), res.twice,
+							len(s.requests), err)
+					}
+				}
+			}
+		}
+	}
+	// Where that link leads to rows on both sides of the last key, some would be lost or come twice.
+	for _, mixed := range [][]int{append(upFrom(50, 50), upFrom(201, 50)...),
+		append(upFrom(201, 50), upFrom(50, 50)...),
+		{200, 100, 99, 98, 97, 96, 95, 94}} {
+		s := &service{keys: upFrom(1, 300), page: 100, links: "token", count: "none", skips: true,
+			hidden: setFrom(upFrom(101, 100))}
+		s.between = func(s *service, number int) {
+			if q := s.requests[number-1]; strings.Contains(q, "$skiptoken=100") && strings.Contains(q, "100L") {
+				s.keys, s.filter, s.order, s.hidden = slices.Concat(upFrom(1, 100), mixed), "ignores", "ignores", nil
+			}
+		}
+		set := setOf("auto", 0)
+		set.ExactlyOnce = true
+		if res, err := s.load(t, set, nil); err == nil || !strings.Contains(err.Error(), "paging = links") {
+			t.Errorf("%d rows, %v\n%s", len(res.rows), err, strings.Join(s.requests, "\n"))
+		}
+	}
+}
+
+// TestPageThatComesNextAgain: in no walk is what was asked for, and brought no row, what comes next.
+func TestPageThatComesNextAgain(t *testing.T) {
+	for _, w := range []pager{keysetPager{}, nextLinkPager{}, skipPager{}} {
+		for rows, fails := range map[int]bool{0: true, 1: false} {
+			at := newPosition(0)
+			at.url, at.pager, at.rowsRead = "/s/X?$skip=7", w, 7
+			pg := NewPage()
+			pg.Begin(setOf("auto", 0), at)
+			next := pg.newTransition(PageInfo{})
+			next.next.rowsRead += rows
+			if _, err := next.end(nil); (err != nil) != fails {
+				t.Errorf("%T after %d rows: %v", w, rows, err)
+			}
+		}
+	}
+}
+
+// TestLinkOfAnEmptyPageThatIsRefused: where the link of an empty page by key is lost or refused, the rows after the
+// last key are asked for once more. Each row comes once, the set is not read again, and the service still counts as one
+// that compares keys.
+func TestLinkOfAnEmptyPageThatIsRefused(t *testing.T) {
+	for status, rows := range map[int]int{400: 3000, 404: 3000, 405: 3000, 410: 25_000, 501: 3000} {
+		for _, c := range []struct {
+			links, count string
+			hidden       []int
+			always       bool
+		}{
+			{"token", "none", upFrom(1001, 200), false}, {"token", "none", upFrom(rows-99, 100), false},
+			{"fresh", "none", upFrom(1001, 500), false}, {"fresh", "refused", upFrom(1001, 200), false},
+			{"key", "none", append(upFrom(1001, 200), upFrom(2001, 150)...), false},
+			{"back", "none", nil, true}, {"back", "whole", nil, true}, {"back", "first", nil, true},
+			{"fresh", "none", upFrom(rows-299, 300), true}, {"token", "none", upFrom(rows-299, 300), true},
+		} {
+			for _, once := range []bool{false, true} {
+				for _, filtered := range []bool{false, true} {
+					if rows > 3000 && (once || filtered) {
+						continue
+					}
+					s := &service{keys: upFrom(1, rows), page: 100, links: c.links, count: c.count, skips: true,
+						hidden: setFrom(c.hidden)}
+					s.refused = func(times int) int {
+						if c.always || times == 1 || times == 3 {
+							return status
+						}
+						return 0
+					}
+					set := setOf("keys", 0)
+					if set.ExactlyOnce = once; filtered {
+						set.Filter = users
+					}
+					res, err := s.load(t, set, nil)
+					if err != nil || len(res.rows) != rows-len(c.hidden) || res.twice > 0 ||
+						len(s.requests) > rows/100+20 || res.end.capabilities.has(ignoresKeyFilter) {
+						t.Errorf("%d, links %s, count %s, exactly-once %v, filtered %v: %d rows, %d twice, in %d "+
+							"requests, %v\n%s", status, c.links, c.count, once, filtered, len(res.rows), res.twice,
+							len(s.requests), err, strings.Join(s.requests[max(0, len(s.requests)-6):], "\n"))
+					}
+				}
+			}
+		}
+	}
+	// The rows of a page before it can't be read, so that the empty one was asked for by number from a key.
+	for _, status := range []int{0, 404, 410} {
+		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: "none", skips: true,
+			hidden: setFrom(upFrom(201, 100)), unread: setFrom(upFrom(101, 100)),
+			refused: func(times int) int { return status * (times % 2) }}
+		res, err := s.load(t, setOf("auto", 0), nil)
+		if err != nil || len(res.missing) > 0 || res.twice > 0 || !slices.Equal(res.faults, upFrom(101, 100)) {
+			t.Errorf("%d: %d rows, %d twice, %d faults, %v, in\n%s", status, len(res.rows), res.twice,
+				len(res.faults), err, strings.Join(s.requests, "\n"))
+		}
+	}
+	// Where the service counts more rows than came, or each second link is refused, they are not taken for all.
+	for count, refused := range map[string]func(int) int{"whole": func(int) int { return 404 },
+		"none": func(times int) int { return times % 2 * 410 }} {
+		s := &service{keys: upFrom(1, 500), page: 100, links: "token", count: count, hidden: setFrom(upFrom(101, 200)),
+			refused: refused}
+		if res, err := s.load(t, setOf("auto", 0), nil); err == nil || len(s.requests) > 2*maxEmpty {
+			t.Errorf("count %s: %d rows were taken for all, in %d requests", count, len(res.rows), len(s.requests))
+		}
+	}
+}
+
+// users puts a condition of the user's before the connector's own.
+func users(own string) string {
+	if own != "" {
+		own = " and (" + own + ")"
+	}
+	return strings.ReplaceAll(usersFilter+own, " ", "%20")
+}
+
+// TestLinkOfAnEmptyPageToItself: an empty page by key whose link is its own address in another form is the last one.
+func TestLinkOfAnEmptyPageToItself(t *testing.T) {
+	for _, count := range []string{"none", "whole", "first", "refused"} {
+		for _, once := range []bool{false, true} {
+			for _, filtered := range []bool{false, true} {
+				s := &service{keys: upFrom(1, 300), page: 100, links: "echo", count: count, skips: true}
+				set := setOf("keys", 0)
+				if set.ExactlyOnce = once; filtered {
+					set.Filter = users
+				}
+				res, err := s.load(t, set, nil)
+				if err != nil || len(res.rows) != 300 || res.twice > 0 || len(s.requests) > 7 {
+					t.Errorf("count %s, exactly-once %v, filtered %v: %d rows, %d twice, %v, in\n%s", count, once,
+						filtered, len(res.rows), res.twice, err, strings.Join(s.requests, "\n"))
+				}
+			}
+		}
+	}
+}

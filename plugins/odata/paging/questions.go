@@ -1,0 +1,162 @@
+package paging
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (t *transition) afterAnswer() error {
+	n, asked := t.next, t.at.question
+	n.question = &question{}
+	switch asked.kind {
+	case askKeys:
+		if !t.keyOrderConfirmed() {
+			return t.abandonKeyset("the service does not sort by key or does not compare keys")
+		}
+		n.capabilities.set(sortsByKey, true)
+	case askCount:
+		if t.Count > t.Rows {
+			n.capabilities.set(countsWholeSet, true)
+			return t.complete()
+		}
+	case askRows:
+		if t.Count < 0 || t.Count > n.rowsRead {
+			why := "and it now counts " + number(t.Count)
+			moved := t.Count >= 0 && t.Count != n.totalCount // rows were inserted and deleted
+			if _, keyed := t.at.pager.(keysetPager); keyed && !moved {
+				return t.restartWithoutKeyset(why)
+			}
+			return t.retry(why)
+		}
+		t.info(number(n.rowsRead) + " rows were read of " + number(n.totalCount) +
+			": the others were deleted in the meantime, the " +
+			"service counts " + number(t.Count))
+		return t.complete()
+	}
+	return nil
+}
+
+// keyOrderConfirmed evaluates the answer to keyOrderURL. If the second key's row was deleted in the meantime, the first
+// row is another one after the first key, in reverse order the first key's own.
+func (t *transition) keyOrderConfirmed() bool {
+	found, prior := t.set.texts(t.first), t.set.unpack(t.at.question.prior)
+	switch {
+	case found == nil:
+		return false
+	case t.at.totalCount >= 0:
+		return t.isAfter(found, t.set.unpack(cmp.Or(t.at.question.prior, t.at.checks.key)))
+	}
+	return slices.Equal(found, t.set.unpack(t.at.checks.key)) || t.at.rowsRead > 2 && slices.Equal(found, prior)
+}
+
+func (t *transition) isAfter(a, b []string) bool {
+	plain, folded, known := t.set.Keys.CompareTexts(a, b)
+	if !t.at.checks.sorted {
+		plain = folded
+	}
+	return known && plain > 0
+}
+
+// abandonKeyset continues by next link or $skip. No row of a keyset page was emitted yet, unless it was unsolicited.
+func (t *transition) abandonKeyset(why string) error {
+	n, link := t.next, t.at.question.link
+	if n.capabilities.has(hadUnsolicitedRows) {
+		return t.restartWithoutKeyset(why)
+	}
+	t.markKeyFilterIgnored()
+	n.question = &question{}
+	n.rowsRead, n.undecoded, n.undecodedHashes = n.rowsRead+n.undecoded, 0, ""
+	if link == "" {
+		t.info(why + "; continuing by $skip")
+		t.skipRead(n.totalCount < 0)
+		return nil
+	}
+	t.info(why + "; continuing by its next links")
+	last := n.checks.lastHashes
+	err := t.followLink(link, true)
+	n.checks.lastHashes = last
+	return err
+}
+
+// Refusal is a response with an error status.
+type Refusal struct {
+	Status int
+	// Err is returned if no other request can be tried. Text is the response's text in lower case, without the
+	// request's URL.
+	Err  *wit.Error
+	Text string
+	// TokenLost reports that the service no longer knows the token of the link that was followed.
+	TokenLost bool
+	At        int64
+}
+
+// Refused handles a response with an error status: it returns the error, or the position of another request for the
+// same rows, since services reject $orderby, counts and filters by key (P3). If a next link's token was lost, the load
+// starts over.
+func (pg *Page) Refused(r Refusal) (*Position, error) {
+	t := pg.newTransition(PageInfo{Count: -1, At: r.At})
+	_, keyed := pg.at.pager.(keysetPager)
+	_, linked := pg.at.pager.(nextLinkPager)
+	how, asked := "continuing differently", pg.at.question.kind
+	var err error
+	switch {
+	case (asked == askHighest || asked == askCount) && (r.rejectsOption() || r.Status == 408 || r.Status >= 500):
+		how, t.next.question = "continuing without an answer", &question{}
+	case asked == askKeys && r.rejectsOption():
+		err = t.abandonKeyset(r.Err.Message)
+	case r.TokenLost && linked && asked == "":
+		return t.end(t.retry(r.Err.Message))
+	case asked == "" && pg.at.followsEmptyPage() && (r.TokenLost || r.rejectsOption()) && pg.at.url != t.keysetURL():
+		how, err = t.retryEmptyPage()
+	case asked != "" || !r.rejectsOption():
+		return nil, r.Err
+	case pg.at.isUnsolicited():
+		how, err = "continuing, because the service does not say whether it has more rows", t.pageUnavailable()
+	case keyed:
+		err = t.restartWithoutKeyset(r.Err.Message)
+	case pg.at.pager != nil || !t.dropOption(r):
+		return nil, r.Err
+	default:
+		how = "continuing without options that the service may not support"
+	}
+	if err == nil {
+		t.warn("GET " + pg.set.Target(pg.at) + ": " + r.Err.Message + "; " + how + ": " + pg.set.Target(t.next))
+	}
+	return t.end(err)
+}
+
+func (r *Refusal) rejectsOption() bool {
+	switch r.Status {
+	case 400, 404, 405, 501:
+		return r.Err.Kind != wit.ErrorTransient
+	}
+	return false
+}
+
+// dropOption requests the first page without the option that the error names, else $orderby, then the count, then both.
+func (t *transition) dropOption(r Refusal) bool {
+	n, s := t.next, t.set
+	if r.Status == 404 {
+		return false
+	}
+	orders, counts := s.Ordered && !n.capabilities.has(refusesOrderBy), s.requestsCount(n.capabilities)
+	namesCount := strings.Contains(r.Text, strings.TrimPrefix(s.countName(), "$"))
+	switch {
+	case orders && counts:
+		n.capabilities.set(refusesOrderBy, !namesCount)
+		n.capabilities.set(refusesCount, namesCount)
+	case counts && s.Ordered && !namesCount:
+		n.capabilities.set(refusesOrderBy, false)
+		n.capabilities.set(refusesCount, true)
+	case counts, orders:
+		n.capabilities.set(refusesOrderBy, true)
+		n.capabilities.set(refusesCount, true)
+	default:
+		return false
+	}
+	n.url = s.pageURL(n, "", 0)
+	return true
+}

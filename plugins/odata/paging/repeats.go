@@ -1,0 +1,214 @@
+package paging
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// repeatCheck finds keys that occur on two pages. While pages are counted, a row that moves to a later page pushes
+// another one to where it is not read, and keeps the count right. Rows that were inserted repeat keys too but hide
+// none: the next page then starts with exactly the last rows of the previous one.
+//
+// It remembers all keys up to sampleSize, then the ones with the least hashes: one moved row of N is found with a
+// chance of sampleSize/N. While keys ascend, a key below the previous page's last one counts as repeated too.
+type repeatCheck struct {
+	sampling          bool
+	previous, current []uint64
+	maxHash           uint64
+	tail              tail
+	lastHashes        []uint64
+	// floor is the last key before the page while keys ascend. outOfOrderKey is the first key below a floor in the
+	// previous attempt; it is cleared when it occurs elsewhere.
+	floor         []string
+	outOfOrderKey string
+	duplicateKeys bool
+	repeated      []uint64
+}
+
+const (
+	// sampled is the number of keys that a load remembers: 8 KB in the offset.
+	sampled = 1000
+	// maxTail bounds the remembered last rows of a page: if more are inserted between two pages, the load restarts.
+	maxTail = 64
+	// enoughToSort is the number of ordered rows that shows sorting: one of 40,320 orders of eight rows.
+	enoughToSort = 8
+)
+
+func (r *repeatCheck) begin(s *Set, at *Position) {
+	m := at.checks
+	counting := at.pager != nil && at.pager.countsRows()
+	r.sampling = s.Keys != nil && at.question.kind == "" &&
+		(at.rowsRead < enoughToSort || counting || !m.ascending())
+	r.previous, r.current, r.maxHash, r.repeated = nil, r.current[:0], 1<<48, r.repeated[:0]
+	r.tail, r.lastHashes, r.floor, r.outOfOrderKey, r.duplicateKeys = tail{}, r.lastHashes[:0], nil,
+		at.previous.outOfOrderKey, false
+	if _, keyed := at.pager.(keysetPager); keyed || s.Keys == nil || at.question.kind != "" {
+		return
+	}
+	if !at.capabilities.has(duplicateKeys) { // else equal keys may be different rows
+		r.tail.begin(m.lastHashes)
+	}
+	if r.previous = unpackHashes(m.sample); len(r.previous) >= sampled {
+		slices.Sort(r.previous)
+		r.maxHash = r.previous[len(r.previous)-1]
+	}
+	slices.Sort(r.previous)
+	if m.ascending() && len(r.previous) < at.rowsRead {
+		r.floor = s.unpack(m.key)
+	}
+}
+
+func (r *repeatCheck) countOverlap(rows []wit.Row, data []byte) (n int) {
+	for n < len(rows) && r.tail.matching {
+		r.tail.next(keyHash(&rows[n], data))
+		if r.tail.matching || r.tail.complete {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *repeatCheck) observe(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+	if r.outOfOrderKey != "" || r.floor != nil && !o.watching {
+		r.observeBelowFloor(rows, data, o, m)
+	}
+	if !r.sampling {
+		return
+	}
+	for i := range rows {
+		mark := keyHash(&rows[i], data)
+		if r.tail.endsWith(mark) {
+			r.repeated = append(r.repeated, mark)
+		}
+		if mark <= r.maxHash {
+			if r.current = append(r.current, mark); len(r.current) == 4*sampled {
+				r.sort()
+			}
+		}
+	}
+}
+
+func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, o *orderCheck, m *checkState) {
+	for i := range rows {
+		key := keyOf(&rows[i], data)
+		mark, falls := hashOf(key), false
+		if r.floor != nil && !o.watching {
+			plain, folded, known := o.keys.CompareTexts(o.keys.Texts(key), r.floor)
+			if !m.sorted {
+				plain = folded
+			}
+			falls = known && plain <= 0
+		}
+		switch {
+		case falls && encodeHash(mark) == r.outOfOrderKey:
+			r.floor = nil
+		case falls:
+			r.repeated, r.floor, r.outOfOrderKey = append(r.repeated, mark.bits48()), nil, encodeHash(mark)
+		case encodeHash(mark) == r.outOfOrderKey:
+			r.outOfOrderKey = ""
+		}
+	}
+}
+
+func (r *repeatCheck) seenBefore(row *wit.Row, data []byte) bool {
+	_, some := slices.BinarySearch(r.previous, keyHash(row, data))
+	return some
+}
+
+func (r *repeatCheck) rememberLast(rows []wit.Row, data []byte) {
+	rows = rows[max(0, len(rows)-maxTail):]
+	r.lastHashes = r.lastHashes[max(0, len(r.lastHashes)+len(rows)-maxTail):]
+	for i := range rows {
+		r.lastHashes = append(r.lastHashes, keyHash(&rows[i], data))
+	}
+}
+
+// sort keeps the least hashes, each once: the same key twice on one page is not a repeat.
+func (r *repeatCheck) sort() {
+	slices.Sort(r.current)
+	n := len(r.current)
+	r.current = slices.Compact(r.current)
+	if r.duplicateKeys = r.duplicateKeys || len(r.current) < n; len(r.current) > sampled {
+		r.current = r.current[:sampled]
+		r.maxHash = r.current[sampled-1]
+	}
+}
+
+func (r *repeatCheck) save(m *checkState) {
+	r.repeated = append(r.repeated, r.tail.partialMatch()...)
+	r.sort()
+	all := r.previous
+	for _, mark := range r.current {
+		if _, again := slices.BinarySearch(r.previous, mark); again {
+			if !slices.Contains(r.repeated, mark) {
+				r.repeated = append(r.repeated, mark)
+			}
+			continue
+		}
+		all = append(all, mark)
+	}
+	m.addRepeats(r.repeated)
+	if r.sampling {
+		slices.Sort(all)
+		m.sample = packHashes(all[:min(len(all), sampled)])
+	}
+}
+
+// addRepeats counts repeated keys. The digest does not depend on their order.
+func (m *checkState) addRepeats(marks []uint64) {
+	if len(marks) == 0 {
+		return
+	}
+	sum := uint64(0)
+	for _, mark := range append(unpackHashes(m.repeatDigest), marks...) {
+		sum += mark
+	}
+	m.repeatCount, m.repeatDigest = m.repeatCount+len(marks), packHashes([]uint64{sum & (1<<48 - 1)})
+}
+
+// tail compares the first rows of a page with the last ones of the previous page.
+type tail struct {
+	hashes []uint64
+	// matching: the next row may match. complete: the last row of the previous page matched.
+	matching, complete bool
+	matched, from      int
+}
+
+func (t *tail) begin(last string) {
+	t.hashes = unpackHashes(last)
+	t.matching = len(t.hashes) > 0
+}
+
+func (t *tail) next(mark uint64) {
+	if t.matched == 0 {
+		for t.from = len(t.hashes) - 1; t.from >= 0 && t.hashes[t.from] != mark; {
+			t.from--
+		}
+	}
+	if at := t.from + t.matched; t.from < 0 || t.hashes[at] != mark {
+		t.matching = false
+	} else {
+		t.matched++
+		t.complete = at == len(t.hashes)-1
+		t.matching = !t.complete
+	}
+}
+
+func (t *tail) partialMatch() []uint64 {
+	if t.matched == 0 || t.complete {
+		return nil
+	}
+	return t.hashes[t.from : t.from+t.matched]
+}
+
+func (t *tail) overlap() int {
+	if t.complete {
+		return t.matched
+	}
+	return 0
+}
+
+func (t *tail) endsWith(mark uint64) bool {
+	return len(t.hashes) > 0 && t.hashes[len(t.hashes)-1] == mark
+}

@@ -1,0 +1,172 @@
+package paging
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"strconv"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+type cursorCheck struct {
+	seen          map[string]bool
+	high          string
+	rows          []seenRow
+	belowFrom     string
+	nullIsHighest bool
+}
+
+func (p *cursorCheck) begin(c *Cursor, at *cursorState) {
+	*p = cursorCheck{}
+	if c == nil {
+		return
+	}
+	known := unpackRows(at.previousRows)
+	*p = cursorCheck{seen: make(map[string]bool, len(known)), high: at.high, rows: unpackRows(at.currentRows)}
+	for _, m := range known {
+		p.seen[m.hash] = true
+	}
+}
+
+// observeHighest reads the answer to askHighest. Services that sort null first return no value; then the highest one of
+// the first page is used, since many services do not know a filter for null.
+func (p *cursorCheck) observeHighest(s *Set, out *Rows, first bool) {
+	for i := range out.Rows {
+		text, ok := out.Cursor(i)
+		p.nullIsHighest = p.nullIsHighest || !ok && i == 0 && first
+		if ok && (p.high == "" || s.Cursor.atLeast(text, p.high)) {
+			p.high = text
+		}
+	}
+}
+
+// base returns the value before the look-back. Rows may change after their page was read, so it is that of the start.
+func (p *cursorCheck) base(at *Position) string {
+	if at.rowsRead > 0 && (at.cursor.base != "" || at.cursor.baseUnknown) {
+		return at.cursor.base
+	}
+	return p.high
+}
+
+// filterSeen records the rows' cursor values and drops rows that an earlier load delivered.
+func (p *cursorCheck) filterSeen(s *Set, at *Position, out *Rows, rows []wit.Row) []wit.Row {
+	c := s.Cursor
+	if c == nil {
+		return rows
+	}
+	first := len(out.Rows) - len(rows)
+	kept := rows[:0:0]
+	for i := range rows {
+		text, ok := out.Cursor(first + i)
+		if !ok {
+			kept = append(kept, rows[i])
+			continue
+		}
+		if c.below(text, at.cursor.from) {
+			p.belowFrom = text
+			return nil
+		}
+		if p.high == "" || c.atLeast(text, p.high) {
+			p.high = text
+		}
+		h := emptyHash
+		for _, d := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
+			h.add(out.Data[d.Start : d.Start+d.Size])
+		}
+		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
+		if base := p.base(at); base != "" && c.atLeast(text, c.Lower(base)) {
+			if p.rows = append(p.rows, seenRow{text, hash}); len(p.rows) > 4*maxSeenBytes/seenRowBytes {
+				p.prune(c, at)
+			}
+		}
+		if !p.seen[hash] {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}
+
+func (p *cursorCheck) filterIgnored(s *Set, at *Position) error {
+	setting := s.Setting("cursor.property")
+	return &wit.Error{Kind: wit.ErrorData, Setting: &setting, Message: s.Label() + ": found a row whose " +
+		s.Cursor.Name + " is " + p.belowFrom + ", and rows from " + at.cursor.from +
+		" on were requested: the service accepts $filter but ignores it, or its next links do"}
+}
+
+const seenRowBytes = 32
+
+func (p *cursorCheck) prune(c *Cursor, at *Position) {
+	least := c.Lower(p.base(at))
+	p.rows = slices.DeleteFunc(p.rows, func(m seenRow) bool { return !c.atLeast(m.value, least) })
+	if full(p.rows) {
+		p.truncate(c, maxSeenBytes)
+	}
+}
+
+// truncate keeps the rows with the highest values: as many as fit into maxBytes, and one more.
+func (p *cursorCheck) truncate(c *Cursor, most int) {
+	slices.SortStableFunc(p.rows, func(a, b seenRow) int {
+		order, _ := c.Compare(b.value, a.value)
+		return order
+	})
+	kept := 0
+	for size := 0; kept < len(p.rows) && size <= most; kept++ {
+		size += p.rows[kept].size()
+	}
+	p.rows = p.rows[:kept]
+}
+
+const spareBytes = 1 << 10
+
+// full reports whether the rows exceed what prune keeps. Rows that save truncated further do not.
+func full(marks []seenRow) bool {
+	size := 0
+	for _, m := range marks {
+		size += m.size()
+	}
+	return size > maxSeenBytes
+}
+
+func (p *cursorCheck) save(s *Set, at, next *Position) (warnings []string) {
+	c := s.Cursor
+	if c == nil || next.snapshot > at.snapshot { // the load restarts
+		return nil
+	}
+	if p.nullIsHighest {
+		warnings = append(warnings, "the service returns a row without "+c.Name+" as the one with the highest value: "+
+			"the next load starts at the highest value of this one's first page, or reads all rows if that has none")
+	}
+	isDone := next.capabilities.has(loadComplete)
+	if at.question.kind != "" && !isDone { // its rows are not emitted
+		cursor := *at.cursor
+		cursor.high, next.cursor = p.high, &cursor
+		return warnings
+	}
+	if p.high != "" {
+		p.prune(c, at)
+	}
+	cursor := cursorState{from: at.cursor.from, high: p.high, base: p.base(at), previousRows: at.cursor.previousRows,
+		currentRows: packRows(p.rows), baseUnknown: at.cursor.baseUnknown, truncated: at.cursor.truncated}
+	if next.cursor = &cursor; next.rowsRead > 0 && cursor.base == "" {
+		cursor.baseUnknown = true
+	}
+	if over := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; over > 0 {
+		p.truncate(c, len(cursor.currentRows)-over)
+		cursor.currentRows, cursor.truncated = packRows(p.rows), true
+	}
+	if (cursor.truncated || isDone && full(p.rows)) && !at.cursor.truncated &&
+		!full(unpackRows(at.cursor.previousRows)) {
+		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
+			strconv.Itoa(len(p.rows))+" that can be remembered; others may be delivered again by each load: "+
+			s.Setting("cursor.lookback")+" limits them")
+	}
+	if !isDone {
+		return warnings
+	}
+	cursor.from = ""
+	if cursor.previousRows, cursor.currentRows = cursor.currentRows, ""; cursor.previousRows == "" {
+		cursor.previousRows = at.cursor.previousRows // no rows
+	}
+	return warnings
+}

@@ -1,0 +1,547 @@
+package paging
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// service answers requests for a set in memory, whose rows have one key, K, a whole number. It takes what it is asked
+// and does what it likes. Where nothing is said it heeds $orderby and $filter and counts the filtered rows.
+type service struct {
+	// keys are in the order in which the service has them; page is how many it gives at a time.
+	keys []int
+	page int
+	// key is that of a row, whose value is then the number in keys; nil: the number is the key.
+	key func(row int) int
+	// links: skip, token, base64 (as SAP SuccessFactors), offset (as CAP beside $top), page (the number of the page),
+	// sealed (rows counted, so that nobody can read it), key (the last row's), grow (a number that grows, rows that
+	// don't), back (on each page, to the second one), fresh (as token, and none twice), echo (as token, and of an
+	// empty page its own address with + for blanks), none. refused is the status with which a link that a page by key
+	// had is refused, given how often one was asked for; nil: none is.
+	links   string
+	refused func(times int) int
+	times   int
+	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (numbers as texts), refused.
+	order string
+	// filter: heeds, ignores, refused.
+	filter string
+	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
+	// more (five too many).
+	count string
+	// skips, tops: $skip, $top are heeded. noSkip is the status with which a request with $skip is refused, 0: none is.
+	skips, tops bool
+	noSkip      int
+	// ends: feeds end after so many rows without a link, 0: they don't.
+	ends int
+	// unread are keys of rows that can't be read; circle is the page whose link leads back by so many, 0: none.
+	unread map[int]bool
+	circle int
+	// hidden are keys of rows that are taken out of a page after it was cut.
+	hidden map[int]bool
+	// between changes the rows before a request; number counts them from 1 on.
+	between  func(s *service, number int)
+	deleted  map[int]bool
+	requests []string
+}
+
+// answer is what a request came to; keys are those of its rows.
+type answer struct {
+	status     int
+	keys       []int
+	count      int
+	link, says string
+}
+
+func (s *service) String() string {
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, ends %d, "+
+		"circle %d: %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.ends,
+		s.circle, s.keys)
+}
+
+func (s *service) get(target string) (a answer) {
+	_, query, _ := strings.Cut(target, "?")
+	s.requests = append(s.requests, query)
+	if s.between != nil {
+		s.between(s, len(s.requests))
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	filter, by, counts := q.Get("$filter"), q.Get("$orderby"), q.Has("$inlinecount")
+	switch {
+	case by != "" && s.order == "refused":
+		return answer{status: 400, says: "no $orderby"}
+	case counts && s.count == "refused":
+		return answer{status: 400, says: "no $inlinecount"}
+	case filter != "" && s.filter == "refused":
+		return answer{status: 400, says: "no $filter"}
+	case q.Has("$skip") && s.noSkip > 0:
+		return answer{status: s.noSkip, says: "no $skip"}
+	}
+	if s.refused != nil && q.Has("$skiptoken") && strings.Contains(filter, " gt ") {
+		if s.times++; s.refused(s.times) > 0 {
+			return answer{status: s.refused(s.times), says: "no such page"}
+		}
+	}
+	all := s.sorted(s.choose(filter), by, filter)
+	start := s.start(q, all, by)
+	rest := all[min(start, len(all)):]
+	page := rest[:min(s.page, len(rest))]
+	if top, err := strconv.Atoi(q.Get("$top")); err == nil && s.tops {
+		page = page[:min(top, len(page))]
+	}
+	a = answer{status: 200, keys: page, count: -1}
+	if counts {
+		a.count = s.counted(len(all), len(page), filter, start)
+	}
+	end, circled := start+len(page), false
+	if s.circle > 0 && end/s.page > s.circle {
+		end, circled = end-s.circle*s.page, true
+	}
+	cut := s.ends > 0 && end%s.ends == 0
+	if s.links == "grow" {
+		a.link = s.link(q, end, 0)
+	} else if s.links == "back" {
+		a.link = s.link(q, s.page, 0)
+	} else if s.links == "echo" && len(page) == 0 {
+		a.link = "/s/X?" + strings.ReplaceAll(query, "%20", "+")
+	} else if (len(rest) > len(page) || circled) && s.links != "none" && len(page) > 0 && !cut {
+		a.link = s.link(q, end, page[len(page)-1])
+	}
+	a.keys = slices.DeleteFunc(slices.Clone(page), func(k int) bool { return s.hidden[k] })
+	return a
+}
+
+// start is the place of the page's first row.
+func (s *service) start(q url.Values, all []int, by string) (start int) {
+	if text := q.Get("$skip"); text != "" && s.skips {
+		start, _ = strconv.Atoi(text)
+	}
+	token := q.Get("$skiptoken")
+	plain, _ := base64.StdEncoding.DecodeString(token)
+	switch {
+	case token == "", s.links == "grow":
+	case s.links == "page":
+		start, _ = strconv.Atoi(token)
+		start = (start - 1) * s.page
+	case s.links == "key":
+		last, _ := strconv.Atoi(token)
+		if at := slices.Index(all, last); at >= 0 {
+			return at + 1
+		}
+		if start = len(all); by != "" && s.order == "heeds" { // the row is gone: where it would be
+			start, _ = slices.BinarySearch(all, last)
+		}
+	case s.links == "base64":
+		fmt.Sscanf(string(plain), `{"startRow":%d,`, &start)
+	case s.links == "offset":
+		fmt.Sscanf(string(plain), "$rows=500&$offset=%d", &start)
+	case s.links == "sealed":
+		start = len(token)
+	default:
+		token, _, _ = strings.Cut(token, "-")
+		start, _ = strconv.Atoi(token)
+	}
+	return start
+}
+
+func (s *service) link(q url.Values, end, last int) string {
+	coded := base64.StdEncoding.EncodeToString
+	option := "$skiptoken=" + strconv.Itoa(end)
+	switch s.links {
+	case "skip":
+		option = "$skip=" + strconv.Itoa(end)
+	case "key":
+		option = "$skiptoken=" + strconv.Itoa(last)
+	case "page":
+		option = "$skiptoken=" + strconv.Itoa(end/s.page+1)
+	case "grow":
+		n, _ := strconv.Atoi(q.Get("$skiptoken"))
+		option = "$skiptoken=" + strconv.Itoa(n+1)
+	case "base64":
+		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, end,
+			end+s.page)))
+	case "offset":
+		option = "$skiptoken=" + url.QueryEscape(coded(fmt.Appendf(nil, "$rows=500&$offset=%d", end)))
+	case "fresh":
+		option += "-" + strconv.Itoa(len(s.requests))
+	case "sealed":
+		option = "$skiptoken=" + strings.Repeat("x", end)
+	}
+	for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+		if q.Has(name) {
+			option = name + "=" + strings.ReplaceAll(q.Get(name), " ", "%20") + "&" + option
+		}
+	}
+	return "/s/X?" + option
+}
+
+func (s *service) counted(all, page int, filter string, start int) int {
+	switch s.count {
+	case "none":
+		return -1
+	case "first":
+		if filter != "" || start > 0 {
+			return -1
+		}
+	case "whole":
+		return len(s.keys)
+	case "page":
+		return page
+	case "zero":
+		return 0
+	case "more":
+		return all + 5
+	}
+	return all
+}
+
+// usersFilter is a condition of the user's that all rows meet.
+const usersFilter = "U eq 1"
+
+// choose takes the rows that a filter leaves, in the service's own order.
+func (s *service) choose(filter string) []int {
+	keys := slices.Clone(s.keys)
+	if _, own, users := strings.Cut(filter, usersFilter); users {
+		filter = strings.Trim(own, "and ()")
+	}
+	if filter == "" || s.filter == "ignores" {
+		return keys
+	}
+	words := strings.Fields(filter)
+	than, err := strconv.Atoi(strings.TrimSuffix(words[2], "L"))
+	if err != nil || len(words) != 3 || words[0] != "K" {
+		panic(filter)
+	}
+	return slices.DeleteFunc(keys, func(k int) bool {
+		c := s.compare(k, than)
+		return !(words[1] == "gt" && c > 0 || words[1] == "le" && c <= 0)
+	})
+}
+
+func (s *service) compare(a, b int) int {
+	if s.order == "text" {
+		return strings.Compare(strconv.Itoa(a), strconv.Itoa(b))
+	}
+	return cmp.Compare(a, b)
+}
+
+func (s *service) sorted(keys []int, by, filter string) []int {
+	if by == "" || s.order == "ignores" || s.order == "unfiltered" && filter != "" {
+		return keys
+	}
+	slices.SortFunc(keys, s.compare)
+	if strings.HasSuffix(by, " desc") {
+		slices.Reverse(keys)
+	}
+	return keys
+}
+
+// remove takes rows away.
+func (s *service) remove(keys ...int) {
+	for _, k := range keys {
+		s.deleted[k] = true
+		s.keys = slices.DeleteFunc(s.keys, func(other int) bool { return other == k })
+	}
+}
+
+// result is what a load of a service brought.
+type result struct {
+	rows, faults []int
+	// missing are those of the rows there throughout that did not come, twice is how many came more than once.
+	missing []int
+	twice   int
+	end     *Position
+}
+
+// load asks for each page from the text of the stored offset, as after a restart.
+func (s *service) load(t *testing.T, set *Set, from *Position) (c result, err error) {
+	t.Helper()
+	s.order, s.filter = cmp.Or(s.order, "heeds"), cmp.Or(s.filter, "heeds")
+	s.count, s.deleted = cmp.Or(s.count, "filtered"), map[int]bool{}
+	before := slices.Clone(s.keys)
+	pg, at := NewPage(), from
+	for at == nil || !at.capabilities.has(loadComplete) {
+		if at == nil {
+			at = set.First(1_700_000_000_000)
+		} else if at, err = Read(at.Fields()); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.requests) > 4000 || len(c.rows) > 3*len(s.keys)+4000 {
+			t.Fatalf("the load doesn't end: %v\n%s", s, strings.Join(s.requests[:20], "\n"))
+		}
+		if at, err = s.turn(set, pg, at, &c); err != nil {
+			break
+		}
+	}
+	c.end = at
+	n := map[int]int{}
+	for _, k := range c.rows {
+		n[k]++
+	}
+	for _, row := range before {
+		k := s.keyOf(row)
+		if n[k] == 0 && !s.deleted[k] && !s.unread[k] && !s.hidden[row] {
+			c.missing = append(c.missing, k)
+		}
+		if n[k] > 1 {
+			c.twice++
+		}
+	}
+	return c, err
+}
+
+// whole fails a test of a load that did not bring all rows.
+func (s *service) whole(t *testing.T, c result, err error) {
+	t.Helper()
+	if err != nil || len(c.missing) > 0 {
+		t.Fatalf("rows %v came, %v are missing, %v\n%s", c.rows, c.missing, err, strings.Join(s.requests, "\n"))
+	}
+}
+
+func (s *service) keyOf(row int) int {
+	if s.key == nil {
+		return row
+	}
+	return s.key(row)
+}
+
+// turn asks for a page, shows it in pieces, and says where to go on.
+func (s *service) turn(set *Set, pg *Page, at *Position, c *result) (*Position, error) {
+	target, _ := set.Request(at)
+	a := s.get(target)
+	pg.Begin(set, at)
+	defer pg.End()
+	if a.status != 200 {
+		return pg.Refused(Refusal{Status: a.status, At: 1_700_000_000_000, Text: a.says, TokenLost: a.status == 410,
+			Err: &wit.Error{Kind: wit.ErrorData, Message: "refused " + strconv.Itoa(a.status)}})
+	}
+	origin := uint32(0)
+	for rest := a.keys; len(rest) > 0; {
+		n := min(len(rest), 7)
+		var out Rows
+		for _, k := range rest[:n] {
+			start := uint32(len(out.Data))
+			if s.unread[k] {
+				out.Data = fmt.Appendf(out.Data, `{"K":"no number %d"}`, k)
+				out.Faults = append(out.Faults, wit.RowError{RowIndex: origin, RawStart: start,
+					RawSize: uint32(len(out.Data)) - start})
+			} else {
+				out.Data = binary.AppendVarint(out.Data, int64(s.keyOf(k)))
+				value := uint32(len(out.Data))
+				out.Data = binary.AppendVarint(out.Data, int64(k))
+				out.Rows = append(out.Rows, wit.Row{RowIndex: origin,
+					Key:   wit.ValueSlice{Start: start, Size: value - start},
+					Value: wit.ValueSlice{Start: value, Size: uint32(len(out.Data)) - value}})
+			}
+			origin++
+		}
+		rows, keep := pg.Observe(&out)
+		if keep {
+			for i := range rows {
+				k, _ := binary.Varint(keyOf(&rows[i], out.Data))
+				c.rows = append(c.rows, int(k))
+			}
+			for _, f := range out.Faults {
+				var k int
+				fmt.Sscanf(string(out.Data[f.RawStart:f.RawStart+f.RawSize]), `{"K":"no number %d"}`, &k)
+				c.faults = append(c.faults, k)
+			}
+		}
+		rest = rest[n:]
+	}
+	return pg.Next(PageInfo{Rows: len(a.keys), Count: a.count, Link: a.link, At: 1_700_000_000_000})
+}
+
+// setOf is the set X, as settings have it.
+func setOf(paging string, top int) *Set {
+	return &Set{Name: "X", Service: "/s", Address: "X", Ordered: true, Countable: true, Pageable: true, Count: true,
+		CountOption: "$inlinecount=allpages", TokenOption: "$skiptoken", Paging: paging, Top: top,
+		AfterLoad: "nothing more",
+		Setting:   func(name string) string { return "sap.odata#00." + name }, Keys: numbers()}
+}
+
+// random makes a service, and says whether it does all that it says.
+func random(r *rand.Rand) (s *service, set *Set, sound bool) {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	s = &service{page: 1 + r.IntN(20), skips: r.IntN(6) > 0, tops: r.IntN(4) > 0,
+		links:  pick("skip", "token", "key", "none", "skip", "token", "base64", "offset", "page", "sealed"),
+		order:  pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused"),
+		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"),
+		count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page",
+			"zero")}
+	n := 1 + r.IntN(80)
+	for k := range n {
+		s.keys = append(s.keys, (k-n/4)*3)
+	}
+	switch r.IntN(4) {
+	case 0:
+		r.Shuffle(n, func(i, j int) { s.keys[i], s.keys[j] = s.keys[j], s.keys[i] })
+	case 1, 2:
+		for range 1 + r.IntN(3) {
+			from, to := r.IntN(n), r.IntN(n)
+			k := s.keys[from]
+			s.keys = slices.Insert(slices.Delete(s.keys, from, from+1), to, k)
+		}
+	}
+	switch r.IntN(12) {
+	case 0:
+		s.circle = 1 + r.IntN(4)
+	case 1:
+		s.links = "grow"
+	}
+	set = setOf(pick("auto", "auto", "auto", "keys", "links"), 0)
+	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
+	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" ||
+		set.Paging == "links")) {
+		s.links = "key" // nothing tells that rows are missing
+	}
+	s.skips = s.skips || !counted && s.links == "skip"
+	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && set.Paging != "links" &&
+		r.IntN(2) == 0 {
+		s.between = func(s *service, _ int) { s.move(r) } // by links that count rows nobody notices a row for another
+	} else if counted && s.links != "page" && r.IntN(4) == 0 { // whose numbers hold from the start alone
+		s.ends = s.page * (1 + r.IntN(3))
+	}
+	sound = s.order == "heeds" && s.filter == "heeds" && s.skips &&
+		(s.count == "none" || s.count == "filtered" || s.count == "whole")
+	if uncounted := s.count == "none" || s.count == "refused"; uncounted && n <= s.page {
+		sound = true // it gives all its rows in one page, whatever it does with what it's asked besides
+	}
+	sound = sound && s.circle == 0 && s.links != "grow" && s.between == nil
+	return s, set, sound
+}
+
+// move takes rows away, or brings some.
+func (s *service) move(r *rand.Rand) {
+	for range r.IntN(3) {
+		at := r.IntN(len(s.keys))
+		if len(s.keys) > 5 && r.IntN(2) == 0 {
+			s.remove(s.keys[at])
+		} else if key := r.IntN(4000) - 500; !slices.Contains(s.keys, key) && !s.deleted[key] {
+			s.keys = slices.Insert(s.keys, at, key)
+		}
+	}
+}
+
+// TestOddServices: whatever a service does and says, either every row that was there throughout comes, or the load
+// fails; it never fails with one that does what it says, and brings its rows once.
+func TestOddServices(t *testing.T) {
+	t.Parallel()
+	rounds, failed, restarted, most := 3000, 0, 0, 0
+	for seed := range uint64(rounds) {
+		s, set, sound := random(rand.New(rand.NewPCG(seed, 1)))
+		what := s.String()
+		c, err := s.load(t, set, nil)
+		switch {
+		case err == nil && len(c.missing) > 0:
+			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, c.missing, what,
+				strings.Join(s.requests, "\n"))
+		case sound && (err != nil || c.twice > 0):
+			t.Fatalf("seed %d, paging %s, does what it says: %d rows came twice, %v: %s\n%s", seed, set.Paging, c.twice,
+				err, what, strings.Join(s.requests, "\n"))
+		}
+		if err != nil {
+			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			failed++
+		}
+		if c.twice > 0 {
+			restarted++
+		}
+		most = max(most, len(s.requests)*s.page)
+		set.ExactlyOnce = true
+		s, _, _ = random(rand.New(rand.NewPCG(seed, 1)))
+		if c, err = s.load(t, set, nil); c.twice > 0 && err == nil && s.between == nil {
+			t.Fatalf("seed %d, paging %s: %d rows came twice, with exactly-once: %s\n%s", seed, set.Paging, c.twice,
+				what, strings.Join(s.requests, "\n"))
+		}
+	}
+	t.Logf("%d of %d loads failed, %d brought rows twice, %d rows were asked for at most", failed, rounds, restarted,
+		most)
+}
+
+// TestPageOfKnownRows: a page that brings nothing but the last rows of the page before it, since others were
+// inserted meanwhile, is no page of a circle: the set is read again, and comes whole.
+func TestPageOfKnownRows(t *testing.T) {
+	s := &service{keys: upFrom(1, 7), page: 3, links: "base64", order: "ignores", count: "whole", skips: true}
+	s.between = func(s *service, number int) {
+		switch number {
+		case 2:
+			s.remove(7)
+		case 3:
+			s.keys = slices.Insert(s.keys, 0, 0)
+		}
+	}
+	c, err := s.load(t, setOf("links", 0), nil)
+	s.whole(t, c, err)
+	if !slices.Contains(c.rows, 0) {
+		t.Errorf("row 0 did not come: %v", c.rows)
+	}
+	s.requests = nil
+	s.between = func(s *service, number int) {
+		if number == 3 { // the second page comes again
+			s.remove(7)
+			s.keys = slices.Insert(s.keys, 0, 20, 21, 22)
+		}
+	}
+	s.keys = upFrom(1, 7)
+	c, err = s.load(t, setOf("links", 0), nil)
+	s.whole(t, c, err)
+	if !slices.Contains(c.rows, 21) {
+		t.Errorf("row 21 did not come: %v", c.rows)
+	}
+}
+
+// TestRowsInsertedBelowTheLastKey: rows that are inserted below keys that came, while as many others go, are what the
+// data did. The set is read again by the same walk, and later loads still go by key.
+func TestRowsInsertedBelowTheLastKey(t *testing.T) {
+	s := &service{keys: upFrom(2, 7), page: 3, links: "base64", count: "whole", skips: true}
+	s.between = func(s *service, number int) {
+		if number == 3 {
+			s.remove(8)
+			s.keys = slices.Insert(s.keys, 0, 0, 1)
+		}
+	}
+	c, err := s.load(t, setOf("auto", 0), nil)
+	s.whole(t, c, err)
+	if !slices.Contains(c.rows, 0) {
+		t.Fatalf("row 0 did not come: %v", c.rows)
+	}
+	if c.end.capabilities.has(ignoresKeyFilter) || !c.end.capabilities.has(sortsByKey) {
+		t.Errorf("the service is no longer asked by key: %v", strings.Join(s.requests, "\n"))
+	}
+}
+
+// TestCircleOfLinksIsLeftByKey: where next links lead in a circle and nothing else says that there are more rows, the
+// load goes on by key, each row once; where the service does not sort or compare, it fails.
+func TestCircleOfLinksIsLeftByKey(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		for circle := 1; circle < 4; circle++ {
+			for _, filter := range []string{"heeds", "ignores", "refused"} {
+				s := &service{keys: upFrom(1, 30), page: 3, links: "token", filter: filter, count: "none", skips: true,
+					circle: circle}
+				set := setOf("auto", 0)
+				set.ExactlyOnce = once
+				c, err := s.load(t, set, nil)
+				if whole := err == nil && len(c.rows) == 30; whole != (filter == "heeds") || err == nil && !whole {
+					t.Errorf("circle of %d, filter %s: %d rows came, %v\n%s", circle, filter, len(c.rows), err,
+						strings.Join(s.requests, "\n"))
+				}
+			}
+		}
+	}
+}

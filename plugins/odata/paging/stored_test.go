@@ -1,0 +1,109 @@
+package paging
+
+import (
+	"encoding/json"
+	"strconv"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+)
+
+// Offsets that the version before walks had types stored amid a load are gone on from: each of its kinds leads to the
+// page that it was about to ask for, or to the question in its place.
+func TestOffsetsOfTheVersionBefore(t *testing.T) {
+	const page, keyed = "/s/X?$orderby=K&$inlinecount=allpages",
+		"/s/X?$filter=K%20gt%202L&$orderby=K&$inlinecount=allpages"
+	for name, c := range map[string]struct {
+		offset string
+		walk   pager
+		target string
+	}{
+		"first page": {`{"url":"/s/X?$inlinecount=allpages","seen":0,"unordered":true}`, nil,
+			"/s/X?$inlinecount=allpages"},
+		"by links": {`{"url":"/s/X?$skiptoken='d'","seen":3,"sorted":true,"folded":true,"key":"(2L)",
+			"sample":"kEB01Qld8Bh15chV","followed":"2.iyMLHamh.7AFMel0qiyMLHamh","pages":"1.QuuHv8lA.QuuHv8lA"}`,
+			nextLinkPager{}, "/s/X?$skiptoken='d'"},
+		"by links that count": {`{"url":"/s/X?$skiptoken=2","seen":2,"count":4,"links":true,"shifts":true,
+			"tail":"eCHdkcp5","run":"VofqdufE","followed":"2.ATCQKR8j.CMaXq0ATATCQKR8j"}`, nextLinkPager{true},
+			"/s/X?$skiptoken=2"},
+		"by key": {`{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"folded":true,"sound":true,
+			"key":"(2L)","next":"/s/X?$skip=2"}`, keysetPager{}, keyed},
+		"by key, checked": {`{"url":"` + keyed + `","seen":2,"count":3,"base":2,"sorted":true,"key":"(2L)",
+			"check":"rows","level":2,"floor":"(1L)","floorseen":1}`, keysetPager{}, keyed},
+		"by key, order asked": {`{"url":"` + keyed + `","seen":2,"count":5,"base":2,"sorted":true,"key":"(2L)",
+			"check":"order","probed":1}`, keysetPager{}, ""},
+		"by key, unannounced": {`{"url":"` + keyed + `","seen":2,"base":2,"sorted":true,"key":"(2L)",
+			"check":"count","beyond":true,"tail":"Hge06I3X","run":"JAe06JgF","claimed":2}`,
+			keysetPager{unsolicited: true}, page + "1"},
+		"by key, rows left out": {`{"url":"` + keyed + `&$skip=3","seen":2,"base":2,"passed":3,"sorted":true,
+			"key":"(2L)"}`,
+			keysetPager{skipped: 3}, keyed + "&$skip=3"},
+		"by number": {`{"url":"/s/X?$skip=298","seen":299,"count":400,"unordered":true,"laps":true,"tail":"Hge06I3X"}`,
+			skipPager{overlaps: true}, "/s/X?$skip=298"},
+		"by number, unannounced": {`{"url":"/s/X?$skip=6","seen":6,"shifts":true,"faults":"k7Pk-zcZ","beyond":true}`,
+			skipPager{unsolicited: true}, "/s/X?$skip=6"},
+		"the count at the end": {`{"url":"` + keyed + `","seen":5,"count":6,"base":2,"check":"end"}`, nextLinkPager{},
+			page},
+		"the way without": {`{"url":"` + page + `","seen":0,"check":"without","refused":"500 SY/530"}`, nil, page},
+		"complete": {`{"url":"` + page + `","seen":4,"count":4,"done":true,"proven":true,
+			"fell":"Hge06I3X"}`, nil, page},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var fields map[string]any
+			if err := json.Unmarshal([]byte(c.offset), &fields); err != nil {
+				t.Fatal(err)
+			}
+			at, err := Read(configtest.Offset(fields))
+			if err != nil || at.pager != c.walk {
+				t.Fatalf("expected the walk %#v, found %+v, %v", c.walk, at, err)
+			}
+			target, _ := setOf("auto", 0).Request(at)
+			switch c.target {
+			case "": // the question for two keys, by the one that is known
+				c.target = "/s/X?$filter=K%20gt%202L&$orderby=K&$top=1"
+			case page + "1":
+				c.target = "/s/X?$orderby=K&$top=1&$inlinecount=allpages"
+			}
+			if target != c.target {
+				t.Errorf("expected %s, found %s", c.target, target)
+			}
+			if again, err := Read(at.Fields()); err != nil || again.pager != at.pager || again.url != at.url ||
+				again.capabilities != at.capabilities || *again.checks != *at.checks {
+				t.Errorf("stored again it is %+v, %v", again, err)
+			}
+		})
+	}
+}
+
+// Names of fields that the host gives an offset are its own: a page whose position has one of them fails.
+func TestNoFieldIsTheHosts(t *testing.T) {
+	for _, item := range newPosition(0).items(&stored{}) {
+		switch item.Name {
+		case "record", "keys", "fingerprint", "subscription":
+			t.Errorf("the field %s is the host's", item.Name)
+		}
+	}
+}
+
+// What a load remembers doesn't grow with it.
+func TestLoopDetectorIsBounded(t *testing.T) {
+	var tr LoopDetector
+	for i := range 200_000 {
+		if tr.visit(hashOf(strconv.Itoa(i))) {
+			t.Fatalf("step %d looks like one before", i)
+		}
+	}
+	if n := len(tr.String()); n > 1000 {
+		t.Errorf("%d bytes", n)
+	}
+	again := LoopDetector{}
+	if !again.parse(tr.String()) || again != tr {
+		t.Error("it can't be read again")
+	}
+	for _, s := range []string{"", "1", "1.2.3", "0." + tr.checkpoint + ".", tr.String() + "x", "x." + tr.checkpoint +
+		"."} {
+		if again.parse(s) {
+			t.Errorf("%q was read", s)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+// Package service requests the documents that describe OData services.
+package service
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// MetadataRequest requests $metadata. path has no trailing slash.
+func MetadataRequest(path string, query uri.Query) wit.Request {
+	return Get(path, query.On(path+"/$metadata"), "application/xml")
+}
+
+// NeedMetadata returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
+func NeedMetadata(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
+	if len(answers) == 0 {
+		need := &wit.RequestBatch{}
+		for _, s := range services {
+			need.Requests = append(need.Requests, MetadataRequest(s, query))
+		}
+		return need, nil
+	}
+	if len(answers) != len(services) {
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "expected " + strconv.Itoa(len(services)) +
+			" answers, found " + strconv.Itoa(len(answers))}
+	}
+	return nil, nil
+}
+
+// DocumentRequest requests a service document.
+func DocumentRequest(path string, query uri.Query) wit.Request {
+	return Get("document "+path, query.On(path+"/"), documentTypes)
+}
+
+// ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
+func ReadDocument(path string, answer *wit.Response) ([]string, error) {
+	what := "service document of " + path
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, odataerror.FromResponse(what, answer, answer.Body)
+	}
+	names, ok := Collections(answer.Body)
+	if !ok {
+		return nil, odataerror.NotData(what, "a service document", answer.Body)
+	}
+	return names, nil
+}
+
+const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
+
+// Get returns a repeatable GET request.
+func Get(tag, target, accept string) wit.Request {
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
+		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
+// ReadMetadata parses $metadata. Errors are *wit.Error.
+func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
+	what := "$metadata of " + path
+	if answer.Status < 200 || answer.Status > 299 {
+		return nil, odataerror.FromResponse(what, answer, answer.Body)
+	}
+	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
+		return nil, odataerror.NotData(what, "a $metadata document", answer.Body)
+	}
+	m, err := edm.Parse(answer.Body)
+	if err != nil {
+		f := odataerror.NotData(what, "a $metadata document", answer.Body)
+		f.Message = what + ": " + err.Error()
+		return nil, f
+	}
+	return m, nil
+}
+
+// FindSet finds an entity set and its type. name is the setting that names the set. Errors are *wit.Error.
+func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, error) {
+	s := m.Set(set)
+	if s == nil {
+		var names []string
+		for _, other := range m.Sets {
+			names = append(names, Address(other))
+		}
+		return nil, nil, odataerror.ForSetting(name,
+			"Entity set "+set+" isn't in $metadata of "+path+odataerror.Suggest(set,
+				names,
+				"it has no entity set"))
+	}
+	t := m.Structure(s.Type)
+	if t == nil {
+		return nil, nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "entity set " + set + " of " + path +
+			": its type " + s.Type + " isn't in $metadata"}
+	}
+	return s, t, nil
+}
+
+// Path adds a leading slash and removes trailing ones.
+func Path(s string) string { return "/" + strings.Trim(s, "/") }
+
+// Address returns the name of a set in URLs.
+func Address(s *edm.Set) string {
+	if s.Default {
+		return s.Name
+	}
+	return s.Container + "." + s.Name
+}
+
+// Collections returns the names in a service document, in JSON or Atom; ok is false if it is none.
+func Collections(body []byte) ([]string, bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		var names []string
+		for _, item := range v.At("EntitySets").Items {
+			names = append(names, item.Text)
+		}
+		return names, v.Has("EntitySets")
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {
+		return nil, false
+	}
+	var names []string
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil:
+			return nil, false
+		case kind == markup.End:
+			return names, true
+		case kind == markup.Open && r.Local == "collection":
+			href, _ := r.Attribute("href")
+			names = append(names, href)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package sourceconfig
+
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+// Component is the connector's class, Alias its short name.
+const (
+	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
+	Alias     = "ODataSource"
+)
+
+// Settings of one entity set, without the prefix `sap.odata#NN.`.
+const (
+	NameService        = "service"
+	NameEntitySet      = "entityset"
+	NameTopic          = "topic"
+	nameID             = "id"
+	NameTrackChanges   = "track-changes"
+	NameExecPeriod     = "exec-period"
+	NameDecimalMapping = "decimal.mapping"
+	namePageSize       = "page.size"
+	NameCount          = "count"
+	NameFormat         = "format"
+	NameNullable       = "nullable"
+	namePaging         = "paging"
+	NameCron           = "cron.expression"
+	nameDateMapping    = "date.mapping"
+	nameTimestamps     = "timestamp.precision"
+	nameZone           = "datetime.zone"
+	NameSubscription   = "subscription.enable"
+	nameKeyExtra       = "key.extra"
+	NameIncompleteLoad = "incomplete.load"
+	namePartition      = "topic.partition"
+	NameDerived        = "derived"
+
+	MetadataRefresh = "sap.odata.metadata.refresh.ms"
+
+	ScaleFallback   = "sap.odata.decimal.scale.fallback"
+	DecimalRounding = "sap.odata.decimal.rounding.mode"
+	DecimalOverflow = "sap.odata.decimal.overflow"
+)
+
+// ExactlyOnce is the worker's setting, which the host passes to sources.
+const ExactlyOnce = "exactly.once.source.support"
+
+// PagingTop is the paging mode with $top.
+const PagingTop = "top"
+
+const maxSeconds = 4_294_967
+
+var allSets = setting.InGroup("All entity sets")
+
+// HeadersEnable adds headers of Connect's type string to records.
+const HeadersEnable = "sap.odata.headers.enable"
+
+const (
+	HeaderService   = "sap.odata.service"
+	HeaderEntitySet = "sap.odata.entityset"
+	HeaderChange    = "sap.odata.change"
+	HeaderVersion   = "culvert.plugin.version"
+)
+
+// FreshFor and StillFor bound, in milliseconds, how long metadata are trusted that lack a property: first the former,
+// up to the latter if it stays missing. While metadata are fresh, a value that does not fit is the row's error.
+const (
+	FreshFor = 60_000
+	StillFor = 3_600_000
+)
+
+// EntitySetConfig is the configuration of one entity set.
+type EntitySetConfig struct {
+	Number                  string
+	Service, Set, Topic, ID string
+	// Period is in seconds; -1 means once, unless Cron is set.
+	Period int
+	Cron   string
+	// Extra holds additional fields of keys, parsed from ExtraText of the setting ExtraSource.
+	Extra                  []wit.Setting
+	ExtraText, ExtraSource string
+	// TopicPartition is the partition for all rows; -1 means by key.
+	TopicPartition int
+	Headers        bool
+	DerivedTypes   bool
+	Cursor         string
+	Lookback       int
+	// CronSource is the name of the setting that Cron comes from.
+	CronSource       string
+	Zone, zoneSource string
+	PageSize         int
+	Count            bool
+	Atom             bool
+	PagingMode       string
+	// ExactlyOnce fails a full load that would have to start over.
+	ExactlyOnce  bool
+	QueryOptions query.Settings
+	Query        uri.Query
+	Options      edm.Options
+	Tracking     Tracking
+	Formatted    bool
+	Subscribing  Subscribing
+}
+
+// NotificationOnly reports whether the set is in full mode and read only when a notification names an entity.
+func (e *EntitySetConfig) NotificationOnly() bool {
+	return e.Subscribing.On && !e.Tracking.On && e.Period < 0 && e.Cron == ""
+}
+
+// PolledOnNotification reports whether the set is in delta mode and changes are requested on notification only.
+func (e *EntitySetConfig) PolledOnNotification() bool {
+	return e.Subscribing.On && e.Tracking.On && e.Period < 0 && e.Cron == ""
+}
+
+// Tracking holds the settings of delta mode.
+type Tracking struct {
+	On                   bool
+	Deletes, OnLostToken string
+	Regex, Replacement   string
+	DropBefore           bool
+	Additive, TakeOver   bool
+	// FirstByteTimeout is that of a first extraction, in milliseconds.
+	FirstByteTimeout int
+	// NotFound holds additional codes of an entity that does not exist.
+	NotFound []string
+}
+
+// Rewrite applies the configured replacement to a link, like Java's String.replaceAll.
+func (t *Tracking) Rewrite(link string) (string, error) {
+	p, err := pattern.Compile(t.Regex)
+	if err != nil {
+		return "", err // examineTracking has reported it
+	}
+	r, wrong := p.Replacement(t.Replacement)
+	if wrong != nil {
+		return "", wrong
+	}
+	return p.ReplaceAll(link, r)
+}
+
+// Subscribing holds the settings of subscriptions.
+type Subscribing struct {
+	On bool
+	// Catchup is what a start does about missed changes.
+	Catchup string
+	// Check is the interval of polls without notifications in seconds; -1 means never.
+	Check int
+	// Confirm is the delay in seconds before an entity that contradicts its notification is read again. Zero means
+	// never.
+	Confirm int
+	// DeliveryPrefix starts delivery addresses: a channel of an RFC destination, or a URL.
+	DeliveryPrefix string
+}
+
+// Flag reads a flag of a group.
+func Flag(g setting.Group, name string) bool {
+	flag, _ := setting.Flag(g.Text(name))
+	return flag
+}
+
+// ServicePaths returns the paths of the services, each once.
+func ServicePaths(all []EntitySetConfig) []string {
+	var services []string
+	for _, e := range all {
+		if !slices.Contains(services, e.Service) {
+			services = append(services, e.Service)
+		}
+	}
+	return services
+}

@@ -1,0 +1,130 @@
+package sourceconfig
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// FilterGroup prefixes the settings of a condition.
+const FilterGroup = "filter#{m}."
+
+// otherNames are aliases that configurations of similar connectors may use. The original's own names are not public.
+var otherNames = map[string][]string{
+	query.Select: {"projections", "projection", "properties"},
+	query.Expand: {"expands", "expansions", "navigations"},
+	FilterGroup:  {"filters#{m}.", "select#{m}.", "selection#{m}.", "selections#{m}."},
+}
+
+func declareQueryOptions(t *setting.Table) {
+	one := func(name, other string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
+		rules = append(rules, setting.InGroup("Entity set {n}"))
+		for _, alias := range otherNames[other] {
+			rules = append(rules, setting.Alias("sap.odata#{n}."+alias+strings.TrimPrefix(name, other)))
+		}
+		t.Declare(setting.Define("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
+	}
+	one(query.Select, query.Select, wit.KindList,
+		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
+			"Keys are always read. If no property of an entity is named, all are read.",
+		setting.Display("Properties"))
+	one(query.Expand, query.Expand, wit.KindList,
+		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
+			"One entity becomes a structure, many become an array of structures.",
+		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
+	one(query.Raw, query.Raw, wit.KindString,
+		"Further options of each request for rows, as in a URL: search=bolt&sap-statistics=false. "+
+			"A $filter is combined with the conditions. Parameters of a function import belong here.",
+		setting.Display("Query"))
+	one(FilterGroup+query.Property, FilterGroup, wit.KindString,
+		"Filter condition {m}: the property. A path through a navigation property to many "+
+			"entities, such as Order_Details/Quantity, selects among the expanded ones. All conditions must hold.",
+		setting.Display("Property"))
+	one(FilterGroup+query.Option, FilterGroup, wit.KindString,
+		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
+			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
+	one(FilterGroup+query.Low, FilterGroup, wit.KindString, "Filter condition {m}: the value, or the lower bound; "+
+		"for in, the values separated by commas. Plain, or as in "+
+		"a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
+	one(FilterGroup+query.High, FilterGroup, wit.KindString, "Filter condition {m}: the upper bound of bt and nb.",
+		setting.Display("High"))
+}
+
+func readQueryOptions(v setting.Values, g setting.Group) query.Settings {
+	list := func(name string) []string {
+		return slices.DeleteFunc(setting.List(g.Text(name)), func(item string) bool { return item == "" })
+	}
+	s := query.Settings{Prefix: config.InGroup(g.Digits, ""), Select: list(query.Select), Expand: list(query.Expand),
+		Raw: g.Text(query.Raw), Cursor: g.Text(NameCursor)}
+	for _, c := range v.Groups(config.InGroup(g.Digits, FilterGroup), "") {
+		s.Conditions = append(s.Conditions, query.Condition{Prefix: c.Name(""), Property: c.Text(query.Property),
+			Option: c.Word(query.Option),
+			Low:    c.Text(query.Low), High: c.Text(query.High)})
+	}
+	return s
+}
+
+func examineConditions(v setting.Values, s *query.Settings, examined []wit.ConfigValue) {
+	for _, c := range s.Conditions {
+		isSet := func(name string) bool {
+			_, ok := v.Lookup(c.Prefix + name)
+			return ok
+		}
+		// A setting that is missing cannot carry an error of its own.
+		complain := func(name, text string) {
+			for _, at := range []string{name, query.Property, query.Option, query.Low, query.High} {
+				if isSet(at) {
+					setting.AddError(examined, c.Prefix+at, text)
+					return
+				}
+			}
+		}
+		for _, name := range []string{query.Property, query.Option, query.Low} {
+			if !isSet(name) || name == query.Property && c.Property == "" {
+				complain(name, setting.Missing(c.Prefix+name))
+			}
+		}
+		switch between := c.Option == "bt" || c.Option == "nb"; {
+		case between && !isSet(query.High):
+			complain(query.High, setting.Missing(c.Prefix+query.High))
+		case !between && c.High != "" && c.Option != "":
+			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High,
+				"expected it with the operators bt and nb only, found "+c.Option))
+		}
+	}
+}
+
+const (
+	NameCursor   = "cursor.property"
+	NameLookback = "cursor.lookback"
+)
+
+func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
+	both(NameCursor, wit.KindString, wit.Medium, "",
+		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
+			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
+			"tracking; deleted rows are not detected.",
+		setting.Display("Cursor"))
+	both(NameLookback, wit.KindLong, wit.Low, "0",
+		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
+			"numbers. For rows that are committed late or change while others are read. Rows that were already "+
+			"delivered unchanged are left out.",
+		setting.AtLeast(0), setting.Display("Look-back"))
+}
+
+func examineCursor(e *EntitySetConfig, examined []wit.ConfigValue) {
+	if e.Cursor != "" && e.Tracking.On {
+		name := config.InGroup(e.Number, NameTrackChanges)
+		setting.AddError(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.Number,
+			NameCursor)+": a set is read by changes or by a cursor"))
+	}
+	if e.Lookback > 0 && e.Cursor == "" {
+		name := config.InGroup(e.Number, NameLookback)
+		setting.AddError(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.Number,
+			NameCursor)+" with it"))
+	}
+}

@@ -1,0 +1,331 @@
+package sourceconfig
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/query"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const maxPartition = 1<<31 - 1
+
+// Table declares the settings of the connector.
+var Table = declare()
+
+func declare() *setting.Table {
+	t := &setting.Table{}
+	config.Declare(t)
+	t.Declare(setting.Define(config.LinkHosts, wit.KindList, wit.Medium, nil,
+		"Other hosts, name or name:port, that the service uses in its links, such as behind SAP Cloud Connector or "+
+			"a reverse proxy. Such links keep path and query and are sent to the configured host; links to any other "+
+			"host fail the task.",
+		setting.InGroup("Service destination"), setting.Display("Hosts in links")))
+	declareSets(t)
+	declareQueryOptions(t)
+	declareShared(t)
+	declareTracking(t)
+	declareSubscriptions(t)
+	declareDecimals(t)
+	declareMetadata(t)
+	t.Declare(setting.Define(HeadersEnable, wit.KindString, wit.Low, setting.Default("0"),
+		"1 adds headers with the origin of each record: "+HeaderService+", "+HeaderEntitySet+", "+
+			HeaderVersion+" and "+HeaderChange+
+			", which is read for rows of sets that are read whole or by a cursor, else created, "+
+			"changed, before or deleted.",
+		setting.Allowed(setting.Flags...), allSets, setting.Display("Headers")))
+	declareUnsupported(t)
+	return t
+}
+
+func declareSets(t *setting.Table) {
+	group := setting.InGroup("Entity set {n}")
+	of := func(name string) string { return "sap.odata#{n}." + name }
+	t.Declare(
+		setting.Define(of(NameService), wit.KindString, wit.High, nil,
+			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
+			setting.Required(), setting.Dependents(of(NameEntitySet)), group, setting.Display("Service")),
+		setting.Define(of(NameEntitySet), wit.KindString, wit.High, nil,
+			"Name of the entity set. For a view with parameters: ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set. With "+
+				"the service it identifies the entry.",
+			setting.Required(), setting.Dependents(of(NameTopic), of(query.Select), of(query.Expand), of(NameCursor)),
+			group, setting.Display("Entity set")),
+		setting.Define(of(NameTopic), wit.KindString, wit.High, nil, "Topic to which the rows go.",
+			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
+		setting.Define(of(nameID), wit.KindString, wit.Low, nil,
+			"Part of the identity, so that one entity set can be read in several ways.", group,
+			setting.Display("Identity")),
+		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
+			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
+				"changed and deleted (delta mode).",
+			setting.Allowed(setting.Flags...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)), group,
+			setting.Display("Track changes")),
+		setting.Define(of(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
+			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
+			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
+		setting.Define(of(NameDerived), wit.KindString, wit.Low, setting.Default("ignore"),
+			"Properties that types derived from the entity set's (BaseType) add to it: include makes them optional "+
+				"fields; ignore leaves them out, with a warning that lists them.",
+			setting.Allowed("include", "ignore"), group, setting.Display("Derived types")),
+		setting.Define(of(NameDecimalMapping), wit.KindString, wit.Medium, nil,
+			"primitive turns decimals into long where the scale is 0, else into double; none, the "+
+				"default, keeps them exact.",
+			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
+	)
+}
+
+func declareShared(t *setting.Table) {
+	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
+		rules ...wit.Rule) {
+		t.Declare(setting.Define("sap.odata."+name, kind, importance, &value,
+			documentation+" For all entity sets that don't say otherwise.", append(slices.Clip(rules), allSets)...),
+			setting.Define("sap.odata#{n}."+name, kind, importance, nil, documentation,
+				append(slices.Clip(rules), setting.InGroup("Entity set {n}"))...))
+	}
+	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
+		setting.AtLeast(1), setting.Display("Page size"))
+	both(NameCount, wit.KindString, wit.Low, "allpages",
+		"allpages requests the number of rows, which detects a feed that ends early; none does not.",
+		setting.Allowed("allpages", "none"), setting.Display("Count"))
+	both(NameFormat, wit.KindString, wit.Low, "json", "Format of rows: json or atom.",
+		setting.Allowed("json", "atom"), setting.Display("Format"))
+	both(NameNullable, wit.KindString, wit.Low, "metadata",
+		"metadata makes fields optional as specified by the metadata; lenient makes all but keys optional.",
+		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
+	both(namePaging, wit.KindString, wit.Low, "auto",
+		"links follows the service's next links; keys requests the rows after the last key, which is not affected by "+
+			"inserted and deleted rows; auto follows links that contain the last row's key, and uses keys if links "+
+			"count rows or may do so; top requests page.size rows at a time ($top), by key if keys are sortable "+
+			"and else by $skip, for services that return a whole set in one response.",
+		setting.Allowed("auto", "links", "keys", PagingTop), setting.Display("Paging"))
+	t.Declare(setting.Define("sap.odata#{n}."+NameIncompleteLoad, wit.KindString, wit.Low, nil,
+		"What to do if rows of a full load were written and others may be missing, because the service ignored a "+
+			"query option or rows moved during the load: reload reads the set again, so that rows are written twice, "+
+			"with headers that mark the reload; fail stops the task. Default: reload, and fail with exactly-once.",
+		setting.Alias("sap.odata#{n}.unsound"), setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"),
+		setting.Display("Incomplete load")))
+	both(nameDateMapping, wit.KindString, wit.Low, "timestamp",
+		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
+			"timestamp makes them Timestamp, as all others.",
+		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
+	both(nameTimestamps, wit.KindString, wit.Low, "millis",
+		"millis makes points in time Connect's Timestamp, digits after milliseconds are dropped; micros makes them "+
+			"int64 of microseconds since 1970 "+
+			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
+		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
+	both(nameZone, wit.KindString, wit.Low, "",
+		"Time zone of the service's points in time without one (Edm.DateTime), by its IANA "+
+			"name, such as Europe/Berlin. Default: UTC. Keys, and dates without a time of day (sap:display-format "+
+			"Date), stay as they are.",
+		setting.Display("Time zone"))
+	declareCursor(both)
+	both(nameKeyExtra, wit.KindList, wit.Low, "",
+		"Fields with the same text in each record's key, after the key's own: system=PRD,client=100. For topics "+
+			"with rows of several systems.",
+		setting.Display("Further fields of keys"))
+	both(namePartition, wit.KindInt, wit.Low, "-1",
+		"Partition of the topic for all rows, so that they stay in order; -1 "+
+			"chooses it by the record's key.",
+		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
+	both(NameCron, wit.KindString, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
+		"(second minute hour day-of-month month weekday) with a time zone after it, UTC without: 0 0 22 ? * MON-FRI "+
+		"Europe/Berlin. Instead of exec-period; the first extraction starts at once.", setting.Display("Times"))
+}
+
+func declareDecimals(t *setting.Table) {
+	group := setting.InGroup("Decimals")
+	t.Declare(
+		setting.Define(ScaleFallback, wit.KindInt, wit.Low, setting.Default("6"),
+			"Scale of decimals whose metadata do not specify it.",
+			setting.AtLeast(0), setting.AtMost(127), group),
+		setting.Define(DecimalOverflow, wit.KindString, wit.Low, setting.Default("fail"),
+			"What to do with digits after the scale: fail rejects the row, round rounds.", setting.Allowed("fail",
+				"round"), group),
+		setting.Define(DecimalRounding, wit.KindString, wit.Low, setting.Default("half_even"),
+			"How decimal.overflow = round rounds.",
+			setting.Allowed(roundingNames()...), group),
+	)
+}
+
+var roundings = []struct {
+	name string
+	mode edm.Rounding
+}{{"half_even", edm.RoundHalfEven}, {"half_up", edm.RoundHalfUp}, {"half_down", edm.RoundHalfDown}, {"up", edm.RoundUp},
+	{"down", edm.RoundDown}, {"floor", edm.RoundFloor}, {"ceiling", edm.RoundCeiling}}
+
+func roundingNames() []string {
+	var names []string
+	for _, r := range roundings {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+func declareMetadata(t *setting.Table) {
+	t.Declare(setting.Define(MetadataRefresh, wit.KindLong, wit.Low, setting.Default("0"),
+		"Milliseconds after which $metadata is read again, so that new properties are known before rows have them; "+
+			"0 reads it again only if rows do not fit it. At least 60000, if not 0.", setting.AtLeast(0), allSets,
+		setting.Display("Metadata again after")))
+}
+
+func declareUnsupported(t *setting.Table) {
+	const guard = "sap.odata#{n}.cron.security.time.sec"
+	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
+		"Guard interval of the cron expression, in seconds.",
+		setting.InGroup("Entity set {n}")), "0")
+	t.SuggestInstead(guard, "extractions of a set never overlap anyway: times of "+NameCron+
+		" during an extraction are skipped")
+}
+
+// EntitySets reads the groups.
+func EntitySets(v setting.Values) []EntitySetConfig {
+	var all []EntitySetConfig
+	for _, g := range config.Groups(v) {
+		e := EntitySetConfig{Number: g.Digits, Service: service.Path(g.Text(NameService)),
+			Set: strings.Trim(g.Text(NameEntitySet), "/"), Topic: g.Text(NameTopic),
+			ID: g.Text(nameID), Period: g.Number(NameExecPeriod), PageSize: g.Number(namePageSize),
+			Count: g.Word(NameCount) != "none",
+			Atom:  g.Word(NameFormat) == "atom", PagingMode: g.Word(namePaging), Cron: g.Text(NameCron),
+			Cursor: g.Text(NameCursor), Lookback: g.Number(NameLookback),
+			CronSource: g.Source(NameCron), Query: config.Query(v), QueryOptions: readQueryOptions(v, g)}
+		e.ExtraText, e.ExtraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
+		e.Extra, _ = parseKeyExtra(e.ExtraText)
+		e.TopicPartition = g.Number(namePartition)
+		e.DerivedTypes = g.Word(NameDerived) == "include"
+		e.ExactlyOnce = g.Word(NameIncompleteLoad) == "fail" || g.Word(NameIncompleteLoad) == "" &&
+			v.Word(ExactlyOnce) == "enabled"
+		e.Headers, _ = setting.Flag(v.Text(HeadersEnable))
+		e.Tracking, e.Subscribing = readTracking(v, g), readSubscribing(v, g)
+		_, own := v.Lookup(config.InGroup(g.Digits, NameFormat))
+		_, shared := v.Lookup("sap.odata." + NameFormat)
+		e.Formatted = own || shared
+		e.Options = edm.Options{Delta: e.Tracking.On || e.NotificationOnly(),
+			PrimitiveDecimals: g.Word(NameDecimalMapping) == "primitive",
+			ScaleFallback:     v.Number(ScaleFallback),
+			Lenient:           g.Word(NameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
+			Micros: g.Word(nameTimestamps) == "micros"}
+		if e.Options.Micros && !e.Formatted {
+			e.Atom, e.Formatted = true, true
+		}
+		if e.Zone = g.Text(nameZone); e.Zone != "" {
+			e.zoneSource = g.Source(nameZone)
+			e.Options.Zone, _ = zone.Load(e.Zone)
+			e.QueryOptions.Zone = e.Options.Zone
+		}
+		if v.Word(DecimalOverflow) == "round" {
+			for _, r := range roundings {
+				if r.name == v.Word(DecimalRounding) {
+					e.Options.Rounding = r.mode
+				}
+			}
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// parseKeyExtra reads name=value pairs; wrong describes an error.
+func parseKeyExtra(text string) (fields []wit.Setting, wrong string) {
+	for _, part := range setting.List(text) {
+		name, value, some := strings.Cut(part, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		taken := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
+		switch {
+		case part == "":
+		case !some || name == "":
+			return nil, "expected fields as name=value with commas between them, found " + strconv.Quote(part)
+		case taken:
+			return nil, "expected each field once, found " + name + " twice"
+		default:
+			fields = append(fields, wit.Setting{Name: name, Value: value})
+		}
+	}
+	return fields, ""
+}
+
+// Origin returns the address of the service.
+func Origin(v setting.Values) uri.Origin {
+	return uri.Origin{Scheme: v.Word(config.Scheme), Host: v.Text(config.Address), Port: v.Number(config.Port),
+		Aliases: v.List(config.LinkHosts)}
+}
+
+// Examine validates all settings.
+func Examine(settings []wit.Setting) []wit.ConfigValue {
+	examined := config.Examine(Table, settings)
+	v := Table.Values(settings)
+	all := EntitySets(v)
+	if len(all) == 0 {
+		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
+			"No entity set is configured: expected "+
+				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
+				NameTopic))
+	}
+	for i, e := range all {
+		if e.Period == 0 {
+			setting.AddError(examined, config.InGroup(e.Number, NameExecPeriod),
+				setting.Invalid(config.InGroup(e.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))
+		}
+		if source := e.CronSource; e.Cron != "" && e.Period > 0 {
+			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
+				"expected it without "+config.InGroup(e.Number,
+					NameExecPeriod)+", found both"))
+		} else if n := len(strings.Fields(e.Cron)); e.Cron != "" && !strings.HasPrefix(e.Cron, "@") && (n < 6 ||
+			n > 8) {
+			setting.AddError(examined, source, setting.Invalid(source, e.Cron,
+				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a "+
+					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
+		}
+		if name := config.InGroup(e.Number, nameTimestamps); e.Options.Micros && !e.Atom {
+			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.Number,
+				NameFormat)+" = atom with it, since JSON has milliseconds only"))
+		}
+		if e.Zone != "" && e.Options.Zone == nil {
+			setting.AddError(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.Zone,
+				"expected a time zone by its IANA name, such as Europe/Berlin"))
+		}
+		if _, wrong := parseKeyExtra(e.ExtraText); wrong != "" {
+			setting.AddError(examined, e.ExtraSource, setting.Invalid(e.ExtraSource, e.ExtraText, wrong))
+		}
+		examineConditions(v, &e.QueryOptions, examined)
+		examineCursor(&e, examined)
+		for _, other := range all[:i] { // P30
+			if other.Service == e.Service && other.Set == e.Set && other.ID == e.ID {
+				setting.AddError(examined, config.InGroup(e.Number, NameEntitySet),
+					"Entity set "+e.Set+" of "+e.Service+" is already configured in "+
+						config.InGroup(other.Number, NameEntitySet)+"; to read it twice, give one of them "+
+						config.InGroup(e.Number, nameID))
+			}
+		}
+	}
+	if ms := v.Number(MetadataRefresh); ms > 0 && ms < FreshFor {
+		setting.AddError(examined, MetadataRefresh, setting.Invalid(MetadataRefresh, v.Text(MetadataRefresh),
+			"expected 0 or at least "+strconv.Itoa(FreshFor)))
+	}
+	examineTracking(examined, v, all)
+	examineSubscriptions(examined, v, all)
+	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
+	if v.Number(least) > v.Number(most) {
+		setting.AddError(examined, least, setting.Invalid(least, v.Text(least),
+			"expected at most "+most+", "+v.Text(most)))
+	}
+	return examined
+}
+
+// MismatchPolicy returns the handling of an offset that belongs to something else.
+func MismatchPolicy(v setting.Values, number string) wit.MismatchPolicy {
+	switch v.Word(config.InGroup(number, nameChange)) {
+	case "reload":
+		return wit.MismatchReload
+	case "keep":
+		return wit.MismatchKeep
+	}
+	return wit.MismatchFail
+}

@@ -1,0 +1,143 @@
+package sourceconfig
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
+)
+
+// Every name that the original connector has is built under that name, an alias of ours, or refused by name.
+func TestNamesOfTheOriginal(t *testing.T) {
+	configtest.Names(t, Table, "source", "../../../testdata/overview-names.txt")
+}
+
+// TestIncompleteLoadByBothNames: the setting has its effect by its name and by the one of versions before 0.3.0, which
+// the host replaces as here.
+func TestIncompleteLoadByBothNames(t *testing.T) {
+	for _, name := range []string{"sap.odata#00.incomplete.load", "sap.odata#00.unsound"} {
+		spec, ok := Table.Find(name)
+		if !ok || spec.Name != "sap.odata#00.incomplete.load" {
+			t.Fatalf("%s: found the setting %q", name, spec.Name)
+		}
+		for value, fails := range map[string]bool{"reload": false, "fail": true} {
+			given := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
+				ExactlyOnce+"=enabled")...)
+			if sets := EntitySets(Table.Values(given)); len(sets) != 1 || sets[0].ExactlyOnce != fails {
+				t.Errorf("%s=%s: found %+v", name, value, sets)
+			}
+		}
+	}
+}
+
+func TestConfigurations(t *testing.T) {
+	orders := configtest.Set("00", "Orders")
+	subscribed := append(configtest.Set("00", "Orders"), "sap.odata#00.subscription.enable=1",
+		"sap.odata.subscription.dest=C",
+		"sap.odata.subscription.ports=8301,8302")
+	for _, c := range []struct {
+		settings         []string
+		setting, message string
+	}{
+		{orders, "", ""},
+		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE",
+			"sap.odata#00.decimal.mapping=Primitive"), "", ""},
+		{nil, "sap.odata#00.service", "No entity set is configured"},
+		{orders[:2], "sap.odata#00.topic", "Missing required"},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
+			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{append(orders, "sap.odata#00.delta.link.regex=(?<=deltatoken=)'(?<t>[^']*+)'",
+			"sap.odata#00.delta.link.replacement=${t}\\$"), "", ""},
+		{append(orders, "sap.odata#00.delta.link.regex=(a"), "sap.odata#00.delta.link.regex",
+			"Invalid value (a for configuration sap.odata#00.delta.link.regex: expected a regular expression of " +
+				"Java: Unclosed group near index 2"},
+		{append(orders, "sap.odata#00.delta.link.regex=a", "sap.odata#00.delta.link.replacement=$1"),
+			"sap.odata#00.delta.link.replacement", "Invalid value $1 for configuration " +
+				"sap.odata#00.delta.link.replacement: expected what Java replaces matches of " +
+				"sap.odata#00.delta.link.regex by: No group 1"},
+		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
+		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
+		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property",
+			"Missing required configuration \"sap.odata#00.filter#00.option\""},
+		{append(orders, configtest.Condition("0", "OrderID", "EQ", "1")...), "", ""},
+		{append(orders, "sap.odata#00.cron.expression=0 0 22 ? * MON-FRI Europe/Berlin", "sap.odata.paging=TOP"), "",
+			""},
+		{append(orders, "sap.odata#00.cron.expression=0 22 * *"), "sap.odata#00.cron.expression",
+			"Invalid value 0 22 * * for configuration sap.odata#00.cron.expression: expected six fields"},
+		{append(orders, "sap.odata.cron.expression=0 0 22 * * ?", "sap.odata#00.exec-period=5"),
+			"sap.odata.cron.expression", "Invalid value 0 0 22 * * ? for configuration sap.odata.cron.expression: " +
+				"expected it without sap.odata#00.exec-period, found both"},
+		{append(orders, configtest.Condition("0", "OrderID", "like", "1")...), "sap.odata#00.filter#0.option",
+			"Invalid value like for configuration sap.odata#00.filter#0.option: String must be one of: eq, ne, " +
+				"le, lt, ge, gt, bt, nb, in"},
+		{append(orders, configtest.Condition("0", "OrderID", "bt", "1")...), "sap.odata#00.filter#0.property",
+			"Missing required configuration \"sap.odata#00.filter#0.high\""},
+		{append(orders, configtest.Condition("0", "OrderID", "eq", "1", "2")...), "sap.odata#00.filter#0.high",
+			"Invalid value 2 for configuration sap.odata#00.filter#0.high: expected it with the operators " +
+				"bt and nb only, found eq"},
+		{append(orders, "sap.odata#00.filter#0.option=eq", "sap.odata#00.filter#0.low=1"),
+			"sap.odata#00.filter#0.option", "Missing required configuration \"sap.odata#00.filter#0.property\""},
+		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property",
+			"unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
+		{append(orders, "sap.odata.sap.client=100", "sap.odata.sap.client.in=QUERY"), "", ""},
+		{append(orders, "sap.odata.sap.client.in=header"), "", ""},
+		{append(orders, "sap.odata.sap.client.in=cookie"), "sap.odata.sap.client.in",
+			"Invalid value cookie for configuration sap.odata.sap.client.in: String must be one of: header, query"},
+		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client.in=query"), "sap.odata.sap.client.in",
+			"Invalid value query for configuration sap.odata.sap.client.in: expected sap.odata.sap.client with it"},
+		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client=100", "sap.odata.sap.client.in=query"), "",
+			""},
+		{append(orders, "sap.odata.sap.client=100", "sap.odata#00.service=/s?sap-client=200"), "sap.odata#00.service",
+			"Invalid value /s?sap-client=200 for configuration sap.odata#00.service: it names the SAP client 200"},
+		{append(orders, "sap.odata#00.entityset=Orders?$top=1&SAP-Client=200"), "sap.odata#00.entityset",
+			"Invalid value Orders?$top=1&SAP-Client=200 for configuration"},
+		{append(orders, "sap.odata.keystore.location=x", "sap.odata.proxy.type=HTTP", "sap.odata.auth.type=oauth2"), "",
+			""},
+		{append(orders, "sap.odata.keystore.type=jks"), "", ""},
+		{append(orders, "sap.odata.keystore.type=JKS"), "sap.odata.keystore.type",
+			"Invalid value JKS for configuration sap.odata.keystore.type: String must be one of: jceks, jks"},
+		{append(orders, "sap.odata.auth.type=digest"), "sap.odata.auth.type", "Invalid value digest"},
+		{append(orders, configtest.Set("1", "Orders/")...), "sap.odata#1.entityset",
+			"Entity set Orders of /V2/Northwind/Northwind.svc is already configured in sap.odata#00.entityset"},
+		{append(append(orders, configtest.Set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
+		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms",
+			"Invalid value 20000"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports=8301"),
+			"sap.odata.subscription.dest",
+			"sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.dest or sap.odata.subscription.url"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C"),
+			"sap.odata.subscription.ports", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.ports"},
+		{append(subscribed, "sap.odata.subscription.url=http://h"), "sap.odata.subscription.url",
+			"Expected sap.odata.subscription.dest or sap.odata.subscription.url, found both"},
+		{append(orders, "sap.odata.subscription.url=h:1"), "sap.odata.subscription.url", "Invalid value h:1"},
+		{append(subscribed, "sap.odata.subscription.dest=urn:x"), "sap.odata.subscription.dest", "Invalid value urn:x"},
+		{append(orders, "sap.odata.subscription.ports=8301,x"), "sap.odata.subscription.ports", "Invalid value 8301,x"},
+		{append(orders, "sap.odata.subscription.ports=65536"), "sap.odata.subscription.ports", "Invalid value 65536"},
+		{append(subscribed, "sap.odata.subscription.password=x"), "sap.odata.subscription.user",
+			"sap.odata.subscription.password needs sap.odata.subscription.user"},
+		{append(subscribed, "sap.odata.subscription.user=x"), "sap.odata.subscription.password",
+			"sap.odata.subscription.user needs sap.odata.subscription.password"},
+		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt",
+			"sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable",
+			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
+		{append(subscribed, "sap.odata#00.query=search=x&%24Filter=OrderID%20gt%201"),
+			"sap.odata#00.subscription.enable",
+			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
+		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
+		{subscribed, "", ""},
+		{append(orders, "sap.odata#00.cursor.lookback=5"), "sap.odata#00.cursor.lookback",
+			"Invalid value  for configuration sap.odata#00.cursor.lookback: expected sap.odata#00.cursor.property " +
+				"with it"},
+		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
+	} {
+		setting, message := "", ""
+		for _, e := range Examine(configtest.Source(c.settings...)) {
+			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == c.setting) {
+				setting, message = e.Key.Name, e.Errors[0]
+			}
+		}
+		if setting != c.setting || !strings.HasPrefix(message, c.message) || (c.message == "") != (message == "") {
+			t.Errorf("%v: expected %s: %s, found %s: %s", c.settings, c.setting, c.message, setting, message)
+		}
+	}
+}

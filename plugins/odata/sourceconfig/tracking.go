@@ -1,0 +1,143 @@
+package sourceconfig
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java/pattern"
+)
+
+const (
+	NameDeletes      = "deletes"
+	NameLost         = "delta.lost"
+	NameRecovery     = "delta.link.recovery"
+	NameRegex        = "delta.link.regex"
+	NameReplacement  = "delta.link.replacement"
+	NameNullMessages = "null-messages"
+	NameBefore       = "before.images"
+	NameDeltaKind    = "delta.kind"
+	nameChange       = "query.change"
+
+	DeltaTakeover = "sap.odata.delta.takeover"
+	NotFoundCodes = "sap.odata.notfound.codes"
+	InitialRead   = "sap.odata.initial.read.timeout.ms"
+)
+
+const (
+	LostFail    = "fail"
+	LostRecover = "recover"
+	LostReload  = "reload"
+)
+
+const (
+	DeletesRecord    = "record"
+	DeletesTombstone = "tombstone"
+	deletesBoth      = "both"
+)
+
+func declareTracking(t *setting.Table) {
+	group := setting.InGroup("Entity set {n}")
+	one := func(name string, importance wit.Importance, value *string, documentation string, rules ...wit.Rule) {
+		t.Declare(setting.Define("sap.odata#{n}."+name, wit.KindString, importance, value, documentation,
+			append(rules, group)...))
+	}
+	one(NameDeletes, wit.Medium, setting.Default(DeletesRecord),
+		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or ODQ_CHANGEMODE D "+
+			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
+		setting.Allowed(DeletesRecord, DeletesTombstone, deletesBoth), setting.Display("Deletes"))
+	one(NameLost, wit.Medium, setting.Default(LostFail),
+		"What to do when the service no longer knows the delta token: fail; recover, continue from the oldest "+
+			"link that an ODP service keeps; reload, read the whole entity set again.",
+		setting.Allowed(LostFail, LostRecover, LostReload), setting.Display("Lost token"))
+	one(NameRecovery, wit.Low, setting.Default("0"), "1 means "+NameLost+" = recover.",
+		setting.Allowed(setting.Flags...),
+		setting.Display("Recovery"))
+	one(NameRegex, wit.Low, nil, "Java regular expression; what it matches in the stored delta link is replaced at "+
+		"the "+
+		"start, once for each pair of this setting and "+NameReplacement+".", setting.Display("Pattern in the link"))
+	one(NameReplacement, wit.Low, nil, "The replacement; $1 is the match of the pattern's first group, ${name} "+
+		"that of a named group.", setting.Display("Its replacement"))
+	one(NameNullMessages, wit.Low, setting.Default("0"),
+		"Accepted for compatibility, without effect: a new delta link is stored after every response, also after "+
+			"one without rows, and needs no record.", setting.Allowed(setting.Flags...),
+		setting.Display("Null messages"))
+	one(NameBefore, wit.Low, setting.Default("keep"),
+		"Whether to keep ODP's rows with the state before a change.",
+		setting.Allowed("keep", "drop"), setting.Display("Before images"))
+	one(NameDeltaKind, wit.Low, setting.Default("images"),
+		"additive means that the values of ODP's rows are added up, so that before images and the values "+
+			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
+	one(nameChange, wit.Low, setting.Default("fail"),
+		"What to do when a stored offset belongs to another origin, user, "+
+			"set, query or format: fail and report the difference; reload, read the set again; keep, continue from "+
+			"it.", setting.Allowed("fail", "reload", "keep"),
+		setting.Role(role.SourceChanged), setting.Display("Changed query"))
+	t.Declare(
+		setting.Define(DeltaTakeover, wit.KindString, wit.Low, setting.Default("0"),
+			"true ends an ODP subscription that another reader has opened with this user, and starts over.",
+			setting.Allowed(setting.Flags...), allSets, setting.Display("Take over")),
+		setting.Define(NotFoundCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
+			"that an entity does not exist, which is read because a notification names it, or because "+
+			"it occurs as a row and as deleted: in addition to 404 and 410 with an OData error document. Such an "+
+			"entity "+
+			"is deleted. A code with any other meaning deletes existing entities.",
+			allSets, setting.Display("Codes of missing")),
+		setting.Define(InitialRead, wit.KindLong, wit.Low, setting.Default("7200000"),
+			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
+			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
+}
+
+func readTracking(v setting.Values, g setting.Group) Tracking {
+	t := Tracking{On: Flag(g, NameTrackChanges), Deletes: g.Word(NameDeletes), OnLostToken: g.Word(NameLost),
+		Regex:       g.Text(NameRegex),
+		Replacement: g.Text(NameReplacement), DropBefore: g.Word(NameBefore) == "drop",
+		Additive: g.Word(NameDeltaKind) == "additive",
+		TakeOver: v.On(DeltaTakeover), FirstByteTimeout: v.Number(InitialRead), NotFound: v.List(NotFoundCodes)}
+	if Flag(g, NameRecovery) && t.OnLostToken == LostFail {
+		t.OnLostToken = LostRecover
+	}
+	return t
+}
+
+func examineTracking(examined []wit.ConfigValue, v setting.Values, all []EntitySetConfig) {
+	for i, e := range all {
+		of := func(name string) string { return config.InGroup(e.Number, name) }
+		t := e.Tracking
+		if p, err := pattern.Compile(t.Regex); err != nil {
+			setting.AddError(examined, of(NameRegex), setting.Invalid(of(NameRegex), t.Regex,
+				"expected a regular expression of Java: "+err.Error()))
+		} else if _, wrong := p.Replacement(t.Replacement); wrong != nil && t.Regex != "" {
+			setting.AddError(examined, of(NameReplacement), setting.Invalid(of(NameReplacement), t.Replacement,
+				"expected what Java replaces matches of "+of(NameRegex)+" by: "+wrong.Text))
+		}
+		if t.Regex == "" && t.Replacement != "" {
+			setting.AddError(examined, of(NameReplacement), of(NameReplacement)+" replaces nothing without "+
+				of(NameRegex))
+		}
+		if !t.On {
+			continue
+		}
+		if e.Period < 0 && e.Cron == "" && !e.Subscribing.On {
+			setting.AddError(examined, of(NameExecPeriod), "Delta mode with "+of(NameExecPeriod)+
+				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
+				NameCron+", or "+of(NameSubscription)+" = 1")
+		}
+		if t.Additive && (t.DropBefore || t.Deletes != DeletesRecord) {
+			setting.AddError(examined, of(NameDeltaKind), of(NameDeltaKind)+" = additive needs all rows: expected "+
+				NameBefore+" = keep and "+NameDeletes+" = record")
+		}
+		if g := v.Text(of(NameLost)); t.OnLostToken == LostReload && v.On(of(NameRecovery)) {
+			setting.AddError(examined, of(NameRecovery), of(NameRecovery)+" = 1 and "+of(NameLost)+" = "+g+
+				" contradict each other")
+		}
+		for _, other := range all[:i] {
+			if other.Tracking.On && other.Service == e.Service && other.Set == e.Set {
+				setting.AddError(examined, of(NameTrackChanges), "Entity set "+e.Set+" of "+e.Service+
+					" is in delta mode by "+
+					config.InGroup(other.Number, NameTrackChanges)+
+					" already: a service keeps one queue of changes for a user")
+			}
+		}
+	}
+}
