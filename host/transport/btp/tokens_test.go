@@ -674,7 +674,7 @@ func TestFailureIsShared(t *testing.T) {
 	for range 4 {
 		wait.Go(ask)
 	}
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 5 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 5 })
 	g.answers <- status(401, "")
 	wait.Wait()
 	close(failures)
@@ -702,9 +702,9 @@ func TestOwnEndIsNotShared(t *testing.T) {
 			t.Errorf("expected token-1, found %q, %v", got, err)
 		}
 	})
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 2 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 2 })
 	cancel()
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 1 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 1 })
 	g.answers <- silent
 	g.wait()
 	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
