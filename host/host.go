@@ -230,7 +230,7 @@ func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
 	o := reload.Options{Worker: h.in.Worker, Folder: h.in.Config.Files.Folder, Connectors: h.in.Connectors,
 		Hidden: h.in.Shadowed, Checker: *h.in.Checker, Lockouts: h.lockouts,
-		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove, Lock: guard.NewTurn(),
+		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove, Lock: guard.NewCtxMutex(),
 		Log: h.in.Log}
 	if h.group != nil {
 		o.Group = h.group

@@ -78,7 +78,7 @@ func WriteJUnit(path string, results []Result) error {
 	if err != nil {
 		return err
 	}
-	return wholefile.Replace(path, append([]byte(xml.Header), append(out, '\n')...))
+	return wholefile.Write(path, append([]byte(xml.Header), append(out, '\n')...))
 }
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }

@@ -39,7 +39,8 @@ func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) 
 // ask calls the plugin until it needs no more documents, which f fetches.
 func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
 	answers []wit.Response) (*wit.RequestBatch, error)) error {
-	return transport.Ask(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
 		err = p.do(ctx, func(i *plugin.Instance) error {
 			need, err = call(i, state, answers)
 			return err

@@ -42,7 +42,7 @@ type Checker struct {
 	Lockouts     *lockouts.Store
 	Wait         time.Duration
 	Logon        bool
-	Destinations *transport.Destinations
+	Destinations *transport.OriginRegistry
 
 	// Logger gets what keeps a plugin from checking with its service. Nil means nothing is logged.
 	Logger *slog.Logger

@@ -183,8 +183,8 @@ func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c
 		if err != nil {
 			return nil, err
 		}
-		s.Once()
-		s.Meet(k.Destinations)
+		s.NoRetries()
+		s.UseLimits(k.Destinations)
 		timed, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
 		destination, err := s.Destination(timed)
@@ -195,7 +195,7 @@ func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c
 		if err != nil {
 			return nil, err
 		}
-		accepted, refused := logon.Judged() // what is refused is not sent
+		accepted, refused := logon.Status() // what is refused is not sent
 		if logon.Needed() && !k.Logon && !accepted && !refused {
 			v.untried = "the service has not taken this secret yet, and it is not stored"
 			return nil, errors.New("logon not tried: " + v.untried)
@@ -252,11 +252,11 @@ func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
 	}
 	response, err := client.Exchange(ctx, r)
 	switch {
-	case err == nil && response.Status == http.StatusUnauthorized, service.Refused(err):
+	case err == nil && response.Status == http.StatusUnauthorized, service.IsUnauthorized(err):
 		if err == nil {
 			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
 		}
-		why := service.Explained(client, err)
+		why := service.Explain(client, err)
 		v.mu.Lock()
 		if v.refused == nil {
 			v.refused = why

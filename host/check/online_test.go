@@ -66,7 +66,7 @@ func TestSilentService(t *testing.T) {
 		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
 			w.Providers)
-		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewDestinations()}
+		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewOriginRegistry()}
 		v := k.newOnlineCheck(t.Context(), component, c)
 		_, err = v.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
 			Target: one.path}}})
@@ -89,7 +89,7 @@ func TestValidationMeetsTheWorkersClients(t *testing.T) {
 		Rules: []wit.Rule{{Role: &address}}}}}
 	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
 		w.Providers)
-	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewDestinations()}
+	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewOriginRegistry()}
 	client, err := k.newOnlineCheck(t.Context(), component, c).connect()
 	require.NoError(t, err)
 	defer client.Close()
@@ -134,7 +134,7 @@ func TestTypedSecretsAreNotSent(t *testing.T) {
 			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
 			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
 		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
-			Destinations: transport.NewDestinations()}
+			Destinations: transport.NewOriginRegistry()}
 		v := k.newOnlineCheck(t.Context(), component, c)
 		answers, err := v.Fetch(t.Context(),
 			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})

@@ -159,7 +159,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	if err == nil && answer.Document == nil && answer.Schemas == nil {
 		err = errors.New("the plugin answered nothing")
 	}
-	if err = service.Explained(t.client, err); err != nil {
+	if err = service.Explain(t.client, err); err != nil {
 		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)
 	}
 	if answer.Document != nil {
@@ -207,7 +207,7 @@ func (t *Tool) open(ctx context.Context) error {
 func (t *Tool) service() (*service.Service, error) {
 	s, err := service.New(t.component, t.connector, t.worker.Providers, t.lockouts, t.logger)
 	if err == nil && t.once {
-		s.Once()
+		s.NoRetries()
 	}
 	return s, err
 }

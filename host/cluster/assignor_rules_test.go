@@ -152,7 +152,7 @@ func TestStrictestLimitsOfTwoWorkers(t *testing.T) {
 		l := limits.New("https://sap")
 		client := l.Join(own[name], slog.New(slog.DiscardHandler), func() {}, func(int) {})
 		l.Divide(a.Origins[KeyOf("https://sap")])
-		use := client.Use()
+		use := client.Usage()
 		assert.Equal(t, 1, use.Requests.Limit, name+" of 2")
 		assert.Equal(t, 2.5, use.PerSecond, name+" of 5 a second")
 	}

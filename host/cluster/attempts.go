@@ -105,7 +105,7 @@ func (l *lockout) recordOutcome(c lockoutCall, now time.Time) (changed bool) {
 		l.reject(c.Secret, now)
 	case c.Outcome == lockouts.Accepted && own:
 		l.Attempt, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()
-	case c.Outcome == lockouts.Nothing && own:
+	case c.Outcome == lockouts.Inconclusive && own:
 		next := attempt{Secret: t.Secret, Failures: t.Failures - 1}
 		if l.Attempt = &next; next.Failures <= 0 {
 			l.Attempt = nil
@@ -140,13 +140,13 @@ func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
 type AttemptArbiter struct {
 	state     configtopic.ClusterState
 	memberIDs func() map[string]bool
-	lock      guard.Turn // of calls, until what they change is written
+	lock      guard.CtxMutex // of calls, until what they change is written
 }
 
 // NewAttemptArbiter returns a worker's arbiter. members returns nil if it does not lead or has not caught up
 // ([Log.Lead]).
 func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[string]bool) *AttemptArbiter {
-	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewTurn()}
+	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
 }
 
 // HandleCall answers a [LockoutsCall].

@@ -152,14 +152,14 @@ func TestRandomLockouts(t *testing.T) {
 				}
 			case n < 3 && holder != "":
 				c.Turn = holder
-				c.Outcome = []lockouts.Outcome{lockouts.Rejected, lockouts.Nothing}[r.IntN(2)]
+				c.Outcome = []lockouts.Outcome{lockouts.Rejected, lockouts.Inconclusive}[r.IntN(2)]
 				l.recordOutcome(c, now)
-				if c.Outcome == lockouts.Nothing {
+				if c.Outcome == lockouts.Inconclusive {
 					sent--
 				}
 				holder = ""
 			case n < 5: // of who holds no permit
-				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Nothing}[r.IntN(2)]
+				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
 				if l.recordOutcome(c, now) {
 					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
 						encodedNote(t, &l))

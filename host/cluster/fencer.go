@@ -17,7 +17,7 @@ type Fencer struct {
 	state       configtopic.ClusterState
 	group       string
 	checkLeader func(context.Context) error
-	locks       [64]guard.Turn // by the names of connectors
+	locks       [64]guard.CtxMutex // by the names of connectors
 }
 
 // NewFencer returns the fencer of a group. checkLeader is called before anything is fenced, see [Worker.CheckLeader]: a
@@ -25,7 +25,7 @@ type Fencer struct {
 func NewFencer(ledger configtopic.ClusterState, group string, leads func(context.Context) error) *Fencer {
 	f := &Fencer{state: ledger, group: group, checkLeader: leads}
 	for i := range f.locks {
-		f.locks[i] = guard.NewTurn()
+		f.locks[i] = guard.NewCtxMutex()
 	}
 	return f
 }

@@ -61,7 +61,7 @@ type leader struct {
 
 func newLeader(w *Worker) *leader {
 	return &leader{worker: w, notify: guard.NewBell(), stoppedOnly: map[string]int{},
-		rolloutLock: rolloutLock{guard.NewTurn(), map[string]int64{}}}
+		rolloutLock: rolloutLock{guard.NewCtxMutex(), map[string]int64{}}}
 }
 
 func (l *leader) setGeneration(generation int32) {

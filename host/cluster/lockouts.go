@@ -54,7 +54,7 @@ type outcomeReport struct {
 func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
 	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
 	l := &Lockouts{state: ledger, callLeader: ask, memberID: member, log: log, notify: guard.NewBell()}
-	store.Share(l)
+	store.JoinGroup(l)
 	return l
 }
 
@@ -95,8 +95,8 @@ func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (
 	return a, known, err
 }
 
-// Look implements [lockouts.Group].
-func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
+// Lookup implements [lockouts.Group].
+func (l *Lockouts) Lookup(s lockouts.Secret) (refused, resumed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all lockoutSettings
@@ -113,8 +113,8 @@ func (l *Lockouts) Look(s lockouts.Secret) (refused, resumed time.Time) {
 	return refused, time.UnixMilli(all.Resumed)
 }
 
-// Enter implements [lockouts.Group]. Without a leader it waits.
-func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
+// Acquire implements [lockouts.Group]. Without a leader it waits.
+func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
 	origin, _, _ := strings.Cut(s.Place, "\x00")
 	turn = rand.Text()
 	for {
@@ -133,14 +133,14 @@ func (l *Lockouts) Enter(ctx context.Context, s lockouts.Secret) (turn string, r
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
-			l.Tell(s, turn, lockouts.Nothing) // the leader may have given it, and the answer be lost
+			l.Report(s, turn, lockouts.Inconclusive) // the leader may have given it, and the answer be lost
 			return "", refused, err
 		}
 	}
 }
 
-// Tell implements [lockouts.Group].
-func (l *Lockouts) Tell(s lockouts.Secret, turn string, what lockouts.Outcome) {
+// Report implements [lockouts.Group].
+func (l *Lockouts) Report(s lockouts.Secret, turn string, what lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending = append(l.pending, outcomeReport{s, turn, what})

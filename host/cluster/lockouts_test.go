@@ -157,7 +157,7 @@ func alice(secret string) lockouts.Identity {
 
 // logOn sends one request with a secret.
 func (d *desk) logOn(ctx context.Context, secret string) (status int, err error) {
-	done, err := d.store.Of(alice(secret)).Enter(ctx, func() bool { return false })
+	done, err := d.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return 0, err
 	}
@@ -246,7 +246,7 @@ func TestWrongSecretOnTenWorkers(t *testing.T) {
 			path := filepath.Join(o.t.TempDir(), "logons")
 			command, err := lockouts.Open("", path, d.folder)
 			require.NoError(t, err)
-			if why := command.Of(alice("wrong")).Refusal(); why == "" {
+			if why := command.Gate(alice("wrong")).Refusal(); why == "" {
 				t.Error("expected a command of the machine to know")
 			}
 			list, _ := d.store.List()
@@ -353,7 +353,7 @@ func TestSlowAnswerToTurnRequest(t *testing.T) {
 	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
 		all(t.Context(), desks, 1, "right")
 		time.Sleep(10 * time.Minute)
-		done, err := desks[0].store.Of(alice("right")).Enter(t.Context(), func() bool { return false })
+		done, err := desks[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
 		require.NoError(t, err)
 		began := time.Now()
 		_, err = desks[1].logOn(t.Context(), "right")
@@ -428,7 +428,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 		return answered(ctx, leader, body, into)
 	}, func() string { return "w" }, slog.New(slog.DiscardHandler))
 	require.NoError(t, a.Lead(ctx))
-	done, err := store.Of(alice("first")).Enter(ctx, func() bool { return false })
+	done, err := store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
 	require.NoError(t, err)
 	require.NoError(t, b.Lead(ctx))
 	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
@@ -438,7 +438,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 	}
 	a.Resign()
 	leader = next
-	_, _, err = shared.Enter(ctx, secret)
+	_, _, err = shared.Acquire(ctx, secret)
 	require.NoError(t, err)
 	running, end := context.WithCancel(ctx)
 	defer end()
@@ -454,7 +454,7 @@ func TestFencedLeaderGrantsNoTurn(t *testing.T) {
 		require.NoError(t, ctx.Err())
 		require.NoError(t, b.Refresh(ctx))
 	}
-	_, err = store.Of(alice("first")).Enter(ctx, func() bool { return false })
+	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
 	if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
 		t.Errorf("expected it to be refused, found %v", err)
 	}
@@ -477,7 +477,7 @@ func TestLogonsThatWaitAreOneWarning(t *testing.T) {
 		secret := lockouts.Secret{Place: "service", Hash: func() (h [32]byte) { return h }}
 		var all sync.WaitGroup
 		for range 5 {
-			all.Go(func() { shared.Enter(ctx, secret) })
+			all.Go(func() { shared.Acquire(ctx, secret) })
 		}
 		all.Wait()
 		if n := strings.Count(log.String(), "a logon waits for the leader of the cluster"); n != 1 {
@@ -494,7 +494,7 @@ func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
 		bob.User = "BOB"
 		for _, id := range []lockouts.Identity{alice("wrong"), bob} {
 			ctx := t.Context()
-			done, err := desks[0].store.Of(id).Enter(ctx, func() bool { return true })
+			done, err := desks[0].store.Gate(id).Acquire(ctx, func() bool { return true })
 			require.NoError(t, err)
 			if id.User != "BOB" {
 				o.mu.Lock()

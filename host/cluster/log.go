@@ -62,7 +62,7 @@ type Log struct {
 
 	// writeLock guards transactions, which is nil unless the ID is claimed, and output. It is held for a leader's
 	// write.
-	writeLock    guard.Turn
+	writeLock    guard.CtxMutex
 	transactions *kafka.Transactions
 	output       *kafka.TransactionalOutput
 
@@ -87,7 +87,7 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	k.Consumer.ReadUncommitted = false
 	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
 	o.Kafka = k
-	l := &Log{options: o, writeLock: guard.NewTurn(), advanced: make(chan struct{})}
+	l := &Log{options: o, writeLock: guard.NewCtxMutex(), advanced: make(chan struct{})}
 	l.term, l.endTerm = context.WithCancel(context.Background())
 	l.endTerm()
 	defer func() {

@@ -22,7 +22,7 @@ const maxPassed = 32
 
 // rolloutLock is held while pins are read and written. chosenAt are the offsets of operators' choices, by plugin.
 type rolloutLock struct {
-	guard.Turn
+	guard.CtxMutex
 	chosenAt map[string]int64
 }
 

@@ -241,7 +241,7 @@ func (s *simulated) start(slot int) *simWorker {
 	stored, err := offset.Open(ctx, k, offsets, nil, w.logger)
 	must(err)
 	w.herder = connect.New(connect.Options{Worker: settings, Plugins: s.plugins, Registry: s.registry, Kafka: k,
-		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewDestinations(),
+		Offsets: stored, Lockouts: lockouts.New(), Destinations: transport.NewOriginRegistry(),
 		WorkerID: w.name + ":8083", Version: "v",
 		Target: func(c *config.Connector) connect.TargetState { return w.target(c.Name) },
 		Group:  simGroup{w, s}, Logger: w.logger}, nil)

@@ -201,5 +201,5 @@ func saveJSON(path string, most int, value any) error {
 	if len(data) > most {
 		return fmt.Errorf("expected at most %d bytes in %s, found %d", most, filepath.Base(path), len(data))
 	}
-	return wholefile.ReplaceSynced(path, data)
+	return wholefile.WriteSynced(path, data)
 }

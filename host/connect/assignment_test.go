@@ -348,7 +348,7 @@ func TestConnectorsHaveTheWorkersPart(t *testing.T) {
 	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
 		"spy.port="+port, "spy.user=reader", "spy.password=p")
 	var asked []string
-	b.options.Destinations = transport.NewDestinations()
+	b.options.Destinations = transport.NewOriginRegistry()
 	b.options.Destinations.Divide(func(origin string) limits.Division {
 		asked = append(asked, origin)
 		return limits.Division{Workers: 4}

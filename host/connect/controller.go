@@ -153,7 +153,7 @@ func (k *controller) updateInPlace(c *config.Connector) {
 		current, state := k.status.currentRun, k.status.state
 		k.mu.Unlock()
 		if k.isActive() && state == Running { // else the next run gets the configuration
-			current.clients.service.Adopt(current.clients.client, c)
+			current.clients.service.UpdateInPlace(current.clients.client, c)
 		}
 	}})
 }
@@ -321,7 +321,8 @@ func (k *controller) applyTransition(e event) action {
 	s := &k.status
 	t, ok := transitions[s.state][e.kind]
 	if !ok {
-		k.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change", "state",
+		k.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change",
+			"state",
 			s.state, "event", string(e.kind))
 		return doNothing
 	}

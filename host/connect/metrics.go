@@ -73,7 +73,7 @@ func (v *view) metrics() Metrics {
 
 // OriginUse is what this worker uses of an origin, and for which connectors.
 type OriginUse struct {
-	limits.Use
+	limits.Usage
 	WorkerID   string   `json:"worker_id"`
 	Connectors []string `json:"connectors"`
 }
@@ -86,9 +86,9 @@ func (h *Herder) Origins() []OriginUse {
 		if client == nil {
 			continue
 		}
-		for _, u := range client.Uses() {
+		for _, u := range client.Usage() {
 			if all[u.Origin] == nil {
-				all[u.Origin] = &OriginUse{Use: u, WorkerID: h.shared.WorkerID}
+				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
 			}
 			all[u.Origin].Connectors = append(all[u.Origin].Connectors, k.name)
 		}

@@ -29,7 +29,7 @@ type Options struct {
 	// Lockouts remembers rejected credentials. Default: one for the process.
 	Lockouts *lockouts.Store
 	// Destinations shares limits between clients of the same origin. Default: one for the process.
-	Destinations *transport.Destinations
+	Destinations *transport.OriginRegistry
 	// WorkerID is host:port of this worker. Version is reported as the version of converters.
 	WorkerID, Version string
 	// Target returns the initial target state of a connector. Default: Running.

@@ -30,7 +30,7 @@ func (c *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	for _, settings := range p.Tasks {
 		plan.Tasks = append(plan.Tasks, c.unresolvedTaskConfig(c.accepted, settings))
 	}
-	plan.Origin, plan.Requests, plan.PerSecond = c.clients.client.Demand()
+	plan.Origin, plan.Requests, plan.PerSecond = c.clients.client.Limits()
 	return nil, c.options.Group.PutTaskConfigs(ctx, c.config.Name, plan)
 }
 

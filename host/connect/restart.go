@@ -56,8 +56,8 @@ func (t *task) waitForRestart(ctx context.Context, err error, version int64, bac
 	waiting, stop := t.startWork(ctx)
 	defer stop(nil)
 	switch {
-	case service.Fixable(err):
-		if !c.clients.service.AwaitFix(waiting, c.clients.client, version) {
+	case service.IsConfigError(err):
+		if !c.clients.service.WaitForConfigChange(waiting, c.clients.client, version) {
 			break
 		}
 		if err := c.clients.client.Refresh(ctx); err != nil { // the client may have changed

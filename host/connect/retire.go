@@ -98,7 +98,8 @@ func (c *connectorRun) callRetire(ctx context.Context) (done string, err error) 
 	defer binding.Close()
 	guest := components.Guest(c.options.Plugins, binding.Current().Module(), c.class.component)
 	settings, addresses := guest.Settings(c.config), []string{notificationPath(c.config.Name, "")}
-	err = transport.Ask(ctx, c.clients.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+	err = transport.CallWithFetch(ctx, c.clients.client, func(state []byte,
+		answers []wit.Response) (need *wit.RequestBatch,
 		err error) {
 		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
 			a, err := i.Retire(ctx, c.class.component.Name, settings, addresses, state, answers)

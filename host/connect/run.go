@@ -51,10 +51,10 @@ type runClients struct {
 	service          *service.Service
 	client           *transport.Client
 	kafka            kafka.Config
-	openLock         guard.Turn    // held by openForTasks
-	opened           bool          // guarded by openLock
-	admin            *kafka.Admin  // of a source: creates its topics
-	offsets          *offset.Store // of a source
+	openLock         guard.CtxMutex // held by openForTasks
+	opened           bool           // guarded by openLock
+	admin            *kafka.Admin   // of a source: creates its topics
+	offsets          *offset.Store  // of a source
 	producersPerTask int
 	registries       registries
 	dryRun           bool
@@ -62,7 +62,7 @@ type runClients struct {
 
 func newConnectorRun(k *controller, o *Options, c *config.Connector) *connectorRun {
 	n := &connectorRun{controller: k, options: o, accepted: c, config: c, configErr: c.Problems.Err(), log: k.log,
-		clients: runClients{openLock: guard.NewTurn()}, set: taskSet{assignment: Assignment{Standalone: true}}}
+		clients: runClients{openLock: guard.NewCtxMutex()}, set: taskSet{assignment: Assignment{Standalone: true}}}
 	n.clients.registries.log = n.log
 	n.class.plugin, n.class.component, n.class.err = components.Find(o.Plugins, c.Text("connector.class"),
 		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
@@ -172,7 +172,7 @@ func (c *connectorRun) openService(ctx context.Context) (err error) {
 	c.clients.service, err = service.New(c.class.component, c.config, c.options.Worker.Providers, c.options.Lockouts,
 		c.log)
 	if err == nil {
-		c.clients.service.Meet(c.options.Destinations)
+		c.clients.service.UseLimits(c.options.Destinations)
 		c.clients.client, err = c.clients.service.Open(ctx)
 	}
 	return err

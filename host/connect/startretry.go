@@ -62,10 +62,10 @@ func (c *connectorRun) waitRetryable(ctx context.Context, err error, stamp strin
 // allows rejected credentials to be tried again. It reports false if the destination service itself was rejected,
 // because each lookup would send the same credentials again.
 func (c *connectorRun) retriesLookup(err error) bool {
-	if !service.Fixable(err) || c.clients.service == nil {
+	if !service.IsConfigError(err) || c.clients.service == nil {
 		return false
 	}
-	return c.clients.service.HasDestination() && !service.Refused(err) || c.clients.client != nil &&
+	return c.clients.service.HasDestination() && !service.IsUnauthorized(err) || c.clients.client != nil &&
 		c.clients.client.Refusal() != ""
 }
 

@@ -61,7 +61,7 @@ func TestTaskConditions(t *testing.T) {
 			at, _ := url.Parse(server.URL)
 			port, _ := strconv.Atoi(at.Port())
 			client, err := transport.New(transport.Config{Scheme: "http", Address: at.Hostname(), Port: port,
-				Limits: c.limits, Destinations: transport.NewDestinations()})
+				Limits: c.limits, Destinations: transport.NewOriginRegistry()})
 			require.NoError(t, err)
 			defer client.Close()
 			ctx, end := context.WithCancel(t.Context())

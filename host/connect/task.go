@@ -65,7 +65,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 	for {
 		version, began := c.clients.service.Version(), time.Now()
 		working, stop := t.startWork(ctx)
-		err := service.Explained(c.clients.client, guard.Do(c.log, t.name(), func() error {
+		err := service.Explain(c.clients.client, guard.Do(c.log, t.name(), func() error {
 			return t.work(working,
 				once)
 		}))

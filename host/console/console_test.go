@@ -120,7 +120,7 @@ func newFake() *fake {
 		"GET /culvert/cluster": rest.Group{Group: odd, Leader: odd, Members: []rest.GroupMember{{WorkerID: odd}},
 			Unplaced: map[string]string{odd: odd}, Problems: []string{odd}, Waits: map[string]string{odd: odd}},
 		"GET /culvert/origins": rest.Origins{Silent: []string{odd}, Origins: []rest.Origin{{
-			OriginUse: connect.OriginUse{WorkerID: odd, Connectors: []string{odd}, Use: limits.Use{Origin: odd,
+			OriginUse: connect.OriginUse{WorkerID: odd, Connectors: []string{odd}, Usage: limits.Usage{Origin: odd,
 				Requests: limits.Count{Used: 1, Limit: 4, Waiting: 2}, Waiting: []string{odd}, Windows: []string{odd},
 				Until: at}},
 			Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},

@@ -33,14 +33,14 @@ func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, 
 			if !exists {
 				continue
 			}
-			elapsed -= e.Took
+			elapsed -= e.Elapsed
 			name, err := string(s), w.explain(e.Err, address)
 			if s == socks.StepProxy {
 				name += " " + w.route.Address()
 				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, " +
 					"which only applications on BTP reach?"}.explain(err)
 			}
-			if !v.record(name, e.Took, "", err) {
+			if !v.record(name, e.Elapsed, "", err) {
 				if conn != nil {
 					conn.Close()
 				}
@@ -50,7 +50,7 @@ func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, 
 		w.known = len(last) > 0
 	}
 	if e, exists := last[socks.StepConnect]; exists {
-		elapsed = e.Took
+		elapsed = e.Elapsed
 	}
 	mapped := w.route.Mapped(address)
 	message := ""

@@ -122,7 +122,7 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 	if r.Info() == nil {
 		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
 	}
-	found, err := btp.Attached(ctx, *r.Info(), o)
+	found, err := btp.ConnectedCloudConnectors(ctx, *r.Info(), o)
 	if err != nil { // no worker asks for them: the connections that follow show whether there is one
 		return "not known, which costs this line only: " + err.Error(), nil
 	}

@@ -63,7 +63,7 @@ type Worker struct {
 	session *rest.Session
 	// handlers are by method and path.
 	handlers     map[string]rest.Call
-	destinations *transport.Destinations
+	destinations *transport.OriginRegistry
 	lockouts     *cluster.Lockouts
 	store        *configtopic.Store
 	fences       *cluster.Fencer
@@ -89,7 +89,7 @@ func New(o Options) (*Worker, error) {
 		return nil, err
 	}
 	c := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
-		handlers: map[string]rest.Call{}, destinations: transport.NewDestinations(),
+		handlers: map[string]rest.Call{}, destinations: transport.NewOriginRegistry(),
 		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
 	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.changed, o.Log)
 	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
@@ -111,7 +111,7 @@ func New(o Options) (*Worker, error) {
 func (c *Worker) Session() *rest.Session { return c.session }
 
 // Destinations returns where the worker's clients share the limits of an origin.
-func (c *Worker) Destinations() *transport.Destinations { return c.destinations }
+func (c *Worker) Destinations() *transport.OriginRegistry { return c.destinations }
 
 // Store returns the store of the config topic.
 func (c *Worker) Store() *configtopic.Store { return c.store }

@@ -2,14 +2,14 @@ package guard
 
 import "context"
 
-// Turn is a lock that whoever waits for it can stop waiting for. It is made by [NewTurn].
-type Turn chan struct{}
+// CtxMutex is a lock that whoever waits for it can stop waiting for. It is made by [NewCtxMutex].
+type CtxMutex chan struct{}
 
-// NewTurn makes one that nobody holds.
-func NewTurn() Turn { return make(Turn, 1) }
+// NewCtxMutex makes one that nobody holds.
+func NewCtxMutex() CtxMutex { return make(CtxMutex, 1) }
 
 // Lock returns without the lock, with the cause, where ctx ends before.
-func (t Turn) Lock(ctx context.Context) error {
+func (t CtxMutex) Lock(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
 		return nil
@@ -19,7 +19,7 @@ func (t Turn) Lock(ctx context.Context) error {
 }
 
 // TryLock tells whether it has taken the lock, which nobody held.
-func (t Turn) TryLock() bool {
+func (t CtxMutex) TryLock() bool {
 	select {
 	case t <- struct{}{}:
 		return true
@@ -29,7 +29,7 @@ func (t Turn) TryLock() bool {
 }
 
 // Unlock gives it free.
-func (t Turn) Unlock() { <-t }
+func (t CtxMutex) Unlock() { <-t }
 
 // Bell wakes whoever receives from it. It is made by [NewBell].
 type Bell chan struct{}
@@ -38,4 +38,4 @@ type Bell chan struct{}
 func NewBell() Bell { return make(Bell, 1) }
 
 // Ring wakes one receiver, or the next one that comes: of several rings before that it hears one.
-func (b Bell) Ring() { Turn(b).TryLock() }
+func (b Bell) Ring() { CtxMutex(b).TryLock() }

@@ -25,7 +25,7 @@ type Session struct {
 	now                func() bootTime
 
 	// asking serializes requests to the coordinator. probing is set while a heartbeat of our own is in progress.
-	asking  guard.Turn
+	asking  guard.CtxMutex
 	probing atomic.Bool
 
 	mu sync.Mutex
@@ -54,7 +54,7 @@ func (i bootTime) minus(d time.Duration) bootTime { return bootTime{i.at.Add(-d)
 // NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
 // for none).
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewTurn()}
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewCtxMutex()}
 	if instance != "" {
 		s.instance = &instance
 	}

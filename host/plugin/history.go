@@ -323,7 +323,7 @@ func (h *history) recordRun(info *Info) {
 	}
 	text, err := json.Marshal(h)
 	if err == nil {
-		err = wholefile.ReplaceSynced(h.path, text)
+		err = wholefile.WriteSynced(h.path, text)
 	}
 	if err != nil {
 		h.logger.Warn("which versions of plugins ran can't be kept: after a restart the first that is found counts",

@@ -33,7 +33,7 @@ type Options struct {
 	// Remove also removes what is stored about the connector.
 	Remove func(name string) error
 	// Lock is held while connectors are reconciled and while REST changes one.
-	Lock guard.Turn
+	Lock guard.CtxMutex
 	Log  *slog.Logger
 }
 

@@ -79,7 +79,7 @@ func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, max
 	switch {
 	case errors.Is(err, inbound.ErrFull):
 		w.Header().Set("Retry-After", "10")
-		inbound.Early(w, r, func() { answer(http.StatusServiceUnavailable, err.Error()) })
+		inbound.AnswerEarly(w, r, func() { answer(http.StatusServiceUnavailable, err.Error()) })
 	case errors.As(err, &tooLarge):
 		answer(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maximum))
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -16,7 +16,7 @@ import (
 // Origins are two of the first worker, and one of the second; the third has none.
 func (r *runner) Origins() (all []connect.OriginUse) {
 	for n := range 2 - r.number {
-		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Use: limits.Use{
+		all = append(all, connect.OriginUse{WorkerID: r.id(), Connectors: []string{"c"}, Usage: limits.Usage{
 			Origin: fmt.Sprint("https://sap", n), Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5,
 			Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
 			Waiting: []string{"why"}, Windows: []string{"when"}, Until: time.Unix(0, 0).UTC()}})
@@ -41,9 +41,10 @@ func TestOriginsOfAGroup(t *testing.T) {
 		return all
 	}
 	until := time.Unix(0, 0).UTC()
-	want := Origin{OriginUse: connect.OriginUse{WorkerID: "w0", Connectors: []string{"c"}, Use: limits.Use{
-		Origin: "https://sap0", Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3}, Connections: limits.Count{Used: 4},
-		Sessions: limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
+	want := Origin{OriginUse: connect.OriginUse{WorkerID: "w0", Connectors: []string{"c"}, Usage: limits.Usage{
+		Origin: "https://sap0", Requests: limits.Count{Used: 1, Limit: 2, Waiting: 3},
+		Connections: limits.Count{Used: 4},
+		Sessions:    limits.Count{Used: 1, Limit: 2}, PerSecond: 0.5, Waiting: []string{"why"},
 		Windows: []string{"when"}, Until: until}}}
 	for _, url := range urls {
 		all := read(url)

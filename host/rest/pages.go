@@ -44,7 +44,7 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 		return nil, body, false
 	}
 	copies := int64(len(data)) * (formCopies - 1)
-	if !bodies.Take(copies, maxForms) {
+	if !bodies.Reserve(copies, maxForms) {
 		w.Header().Set("Retry-After", "10")
 		refuse(http.StatusServiceUnavailable, inbound.ErrFull.Error())
 		return nil, body, false
@@ -55,7 +55,7 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 		ok = false
 	}
 	return r.PostForm, func() {
-		bodies.Take(-copies, maxForms)
+		bodies.Reserve(-copies, maxForms)
 		body()
 	}, ok
 }

@@ -305,7 +305,7 @@ func (req *request) call(s *Session, connector string, call Call) {
 	}
 	hash, err := s.verify(req.r, own)
 	if err != nil {
-		inbound.Early(req.w, req.r, func() { req.failErr(err) })
+		inbound.AnswerEarly(req.w, req.r, func() { req.failErr(err) })
 		return
 	}
 	body, ok := req.readBody(maxCall)

@@ -17,7 +17,7 @@ import (
 
 // A change that waits for another one is answered when its time is over, though the other one never ends.
 func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
-	r := reload.New(reload.Options{Lock: guard.NewTurn()}, nil)
+	r := reload.New(reload.Options{Lock: guard.NewCtxMutex()}, nil)
 	require.NoError(t, r.Lock.Lock(t.Context()))
 	ctx, over := context.WithCancel(t.Context())
 	over()

@@ -10,25 +10,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// ended says whether an answer says that the session of its request was ended by the service before anything was done.
-// Assumption: ICF's answer 400 says so in the status line or in its page, in English; no document gives its exact
-// bytes.
-func (a *Answer) ended() bool {
+// isSessionEnd reports whether the service ended the request's session before it did anything. Assumption: ICF's
+// 400 says so in English, in the status line or in its page; no document gives the exact bytes.
+func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
 	}
-	return saysEnded(a.reason) || !a.holdsData() && saysEnded(a.peek(4<<10))
+	return mentionsSessionEnd(a.reason) || !a.isData() && mentionsSessionEnd(a.peek(4<<10))
 }
 
-func saysEnded(text string) bool {
+func mentionsSessionEnd(text string) bool {
 	text = strings.ToLower(text)
 	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") ||
 		strings.Contains(text, "session no longer exists")
 }
 
-// holdsData says whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
-// says of sessions is about its own business. ICF's pages are HTML.
-func (a *Answer) holdsData() bool {
+// isData reports whether an answer is JSON or XML, which the service itself has written within a session. ICF's
+// pages are HTML.
+func (a *Answer) isData() bool {
 	for _, h := range a.Headers {
 		if !strings.EqualFold(h.Name, "Content-Type") {
 			continue
@@ -46,88 +45,83 @@ func (a *Answer) holdsData() bool {
 // Answer is an answer whose body is still to be read: Response.Body is empty. Body must be closed.
 type Answer struct {
 	wit.Response
-	// Body ends with io.EOF only where the answer ended as it said it would; everything else is an error: a *wit.Fault
-	// of kind transient, or the cause of the context that [Client.Do] was called with.
-	Body io.ReadCloser
-	// reason is the text after the status; token is the service's CSRF token, which is none of the guest's; inSession:
-	// cookies went with the request; over: their session had ended before; wantsToken: it refuses the request for its
-	// CSRF token.
-	reason    string
-	token     string
-	secrets   []string // of the request, which no message shows
-	inSession bool
-	over      bool
-	// generation is that of the session, whose cookies went along.
-	generation int
+	// Body ends with io.EOF only if the answer is complete. Other errors are a transient *wit.Error, or the cause
+	// of the context that [Client.Do] was called with.
+	Body         io.ReadCloser
+	reason       string
+	token        string
+	secrets      []string // of the request, which no message shows
+	inSession    bool
+	sessionEnded bool
+	generation   int
 
-	wantsToken bool
+	tokenRefused bool
 }
 
-// withoutConnector says whether the proxy of SAP Connectivity says that no Cloud Connector is there: the request went
-// nowhere. assumption: its text names the Cloud Connector, which no service behind one does.
-func (a *Answer) withoutConnector() bool {
+// isConnectorMissing reports whether the proxy of SAP Connectivity found no Cloud Connector, so that the request
+// was not forwarded. Assumption: no service mentions the Cloud Connector in a 503.
+func (a *Answer) isConnectorMissing() bool {
 	return strings.Contains(a.peek(1<<10), "no SAP Cloud Connector")
 }
 
-// discard reads what is left of a short body, so that its connection can be used again.
+// discard reads the rest of a short body, so that its connection can be reused.
 func (a *Answer) discard() {
 	io.CopyN(io.Discard, a.Body, 64<<10)
 	a.Body.Close()
 }
 
-// peek is the beginning of the body, which can be read all the same.
+// peek returns the beginning of the body without consuming it.
 func (a *Answer) peek(n int64) string {
 	head, err := io.ReadAll(io.LimitReader(a.Body, n))
 	rest := a.Body
-	a.Body = peeked{io.MultiReader(bytes.NewReader(head), ended{err, rest}), rest}
+	a.Body = peekedBody{io.MultiReader(bytes.NewReader(head), resumedReader{err, rest}), rest}
 	return toUTF8(string(head))
 }
 
-// peeked is a body of which some was read already.
-type peeked struct {
+type peekedBody struct {
 	io.Reader
 	io.Closer
 }
 
-// ended goes on after a body's beginning, unless that ended in an error.
-type ended struct {
+// resumedReader continues after a peeked beginning, unless reading that failed.
+type resumedReader struct {
 	err  error
 	rest io.Reader
 }
 
-func (e ended) Read(p []byte) (int, error) {
+func (e resumedReader) Read(p []byte) (int, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
 	return e.rest.Read(p)
 }
 
-// excerpt is the beginning of a body for a message; it discards the rest.
+// excerpt returns the beginning of a body for a message, and discards the rest.
 func (a *Answer) excerpt() string {
 	head, _ := io.ReadAll(io.LimitReader(a.Body, 300))
 	a.discard()
 	text := toUTF8(string(head))
 	for _, s := range a.secrets { // cut in the middle
-		for n := min(len(s)-1, len(text)); n >= shortest; n-- {
+		for n := min(len(s)-1, len(text)); n >= shortestSecret; n-- {
 			if strings.HasSuffix(text, s[:n]) {
 				text = text[:len(text)-n]
 				break
 			}
 		}
 	}
-	return strings.Join(strings.Fields(without(text, a.secrets)), " ")
+	return strings.Join(strings.Fields(redact(text, a.secrets)), " ")
 }
 
-// NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
-// that could be read.
-type NoAnswer struct {
+// NoResponseError is the error of a request that may have been processed, must not be sent twice, and got no
+// readable answer.
+type NoResponseError struct {
 	Method, Target string
-	// Status of the answer that could not be read, 0 where none came.
+	// Status is that of the unreadable answer. Zero means that no answer arrived.
 	Status int
 	Cause  error
 }
 
-func (n *NoAnswer) Error() string {
+func (n *NoResponseError) Error() string {
 	if n.Status != 0 {
 		return fmt.Sprintf("%s %s was answered %d, and the answer cannot be used: %v", n.Method, n.Target, n.Status,
 			n.Cause)
@@ -135,4 +129,4 @@ func (n *NoAnswer) Error() string {
 	return fmt.Sprintf("%s %s may have arrived, but no answer came: %v", n.Method, n.Target, n.Cause)
 }
 
-func (n *NoAnswer) Unwrap() error { return n.Cause }
+func (n *NoResponseError) Unwrap() error { return n.Cause }

@@ -34,14 +34,14 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 				a := &answering{}
 				n := 0
 				start := time.Now()
-				err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
+				err := CallWithFetch(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
 					n++
 					return &wit.RequestBatch{State: []byte{byte(n)}, Requests: c.need(n)}, nil
 				})
 				wantFault(t, err, wit.ErrorInternal, "after 20 rounds")
-				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute ||
+				if elapsed := time.Since(start); c.paced != (elapsed > 20*time.Second) || elapsed > time.Minute ||
 					n != maxRounds+1 {
-					t.Errorf("%d rounds in %v", n, took)
+					t.Errorf("%d rounds in %v", n, elapsed)
 				}
 			})
 		})
@@ -53,7 +53,7 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 	for _, each := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
 		a := &answering{}
 		n := 0
-		err := Ask(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
+		err := CallWithFetch(t.Context(), a, func([]byte, []wit.Response) (*wit.RequestBatch, error) {
 			if n++; n > 2 {
 				return nil, nil
 			}

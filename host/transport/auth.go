@@ -12,27 +12,27 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication is what the requests of a destination show.
+// authentication adds credentials to the requests of a destination.
 type authentication struct {
-	// fixed goes on each request, "" is nothing.
+	// fixed is the Authorization header of each request. Empty means none.
 	fixed    string
 	tokens   Authorizer
 	identity Identity
-	// header is where tokens stand, as far as that is known.
+	// header is the header that carries tokens, if known.
 	header string
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			id.Secret += name + ":" + headers[name] + "\n"
 		}
 	}
 	return id
 }
 
-// authorize adds what the request shows. value is that of a token, which may be refused and renewed; "" where there is
-// none.
+// authorize sets the credentials. value is the token's, which can be renewed if it is refused; "" if there is no
+// token.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -44,14 +44,15 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 	if err != nil {
 		return "", err
 	}
-	if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
 	}
 	h.Set(name, value)
 	return value, nil
 }
 
-// tokenFault is the fault of a token that was not to be had. refused: the secret that it is given for was refused.
+// tokenFault converts the error of a token request. refused reports that the credentials for the token were
+// rejected.
 func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
@@ -70,15 +71,13 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	return faultf(wit.ErrorConfig, "%v", err), false
 }
 
-// shownToken shows a token in a header.
-type shownToken struct {
-	tokens *btp.Tokens
-	// name is the header, value what it says, with a place for the token.
+// tokenHeader puts tokens into a header.
+type tokenHeader struct {
+	tokens      *btp.Tokens
 	name, value string
 }
 
-// Authorize is the header with a token that is not the refused one.
-func (s *shownToken) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	before, after, _ := strings.Cut(s.value, tokenPlace)
 	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
 	return s.name, before + token + after, err

@@ -16,24 +16,24 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// body is an answer's body: bounded in silence, unpacked, and with an end that can be trusted.
+// body reads an answer's body: it limits pauses, decompresses, and verifies the end.
 type body struct {
 	inner    io.ReadCloser
 	unpacked *gzip.Reader
 	packed   bool
 	unknown  string // the encoding, where we cannot unpack it
-	quiet    *silence
+	timeout  *readTimeout
 	parent   context.Context
-	what     string
+	request  string
 	received *atomic.Int64
 	read     int64
 	err      error
-	leave    func() // says that the request is over
-	broke    func(error)
+	release  func() // says that the request is over
+	onBroken func(error)
 }
 
-// decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of
-// Read: the status says what it says all the same, and an empty body is empty in every encoding.
+// decode prepares decompression and removes the headers that it invalidates. An unknown encoding fails in Read: the
+// status is valid nevertheless, and an empty body needs no decoding.
 func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":
@@ -50,24 +50,24 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	b.quiet.reading()
-	n, err := b.piece(p)
-	b.quiet.waiting()
+	b.timeout.reading()
+	n, err := b.readDecoded(p)
+	b.timeout.waiting()
 	b.read += int64(n)
 	if err != nil {
-		b.err = b.ending(err)
-		b.quiet.cancel(nil)
-		b.leave()
+		b.err = b.classifyEnd(err)
+		b.timeout.cancel(nil)
+		b.release()
 	}
 	return n, b.err
 }
 
-func (b *body) piece(p []byte) (int, error) {
+func (b *body) readDecoded(p []byte) (int, error) {
 	if !b.packed {
 		n, err := (*wireBody)(b).Read(p)
 		if n > 0 && b.unknown != "" {
 			return 0, faultf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
-				b.what, b.unknown)
+				b.request, b.unknown)
 		}
 		return n, err
 	}
@@ -81,8 +81,8 @@ func (b *body) piece(p []byte) (int, error) {
 	return b.unpacked.Read(p)
 }
 
-// ending is io.EOF for a true end, else a fault.
-func (b *body) ending(err error) error {
+// classifyEnd returns io.EOF for a complete body, else a fault.
+func (b *body) classifyEnd(err error) error {
 	if err == io.EOF {
 		return err
 	}
@@ -92,29 +92,29 @@ func (b *body) ending(err error) error {
 	if _, ok := errors.AsType[*wit.Error](err); ok {
 		return err
 	}
-	if cause := context.Cause(b.quiet.ctx); cause != nil {
+	if cause := context.Cause(b.timeout.ctx); cause != nil {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
 	}
-	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
-	b.broke(fault)
+	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
+	b.onBroken(fault)
 	return fault
 }
 
 func (b *body) Close() error {
-	b.quiet.waiting()
+	b.timeout.waiting()
 	err := b.inner.Close()
-	b.quiet.cancel(nil)
-	b.leave()
+	b.timeout.cancel(nil)
+	b.release()
 	if b.err == nil {
-		b.err = errors.New(b.what + ": the body was closed before its end")
+		b.err = errors.New(b.request + ": the body was closed before its end")
 	}
 	return err
 }
 
-// wireBody is the body as it travels.
+// wireBody is the body before decompression.
 type wireBody body
 
 func (w *wireBody) Read(p []byte) (int, error) {
@@ -123,9 +123,9 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// silence ends an exchange in which nothing has come for too long. It holds a timer, not a goroutine. The hooks of
-// net/http call it from other goroutines, some after the answer is there.
-type silence struct {
+// readTimeout cancels an exchange that received nothing for too long. It holds a timer, not a goroutine. Hooks of
+// net/http call it from other goroutines, some of them after the answer arrived.
+type readTimeout struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
@@ -135,9 +135,9 @@ type silence struct {
 	answered bool
 }
 
-// newSilence returns one whose time does not run yet.
-func newSilence(ctx context.Context, limit time.Duration) *silence {
-	s := &silence{limit: limit}
+// newReadTimeout returns a timeout that is not running yet.
+func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
+	s := &readTimeout{limit: limit}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.timer = time.AfterFunc(time.Hour, func() {
 		s.mu.Lock()
@@ -148,8 +148,8 @@ func newSilence(ctx context.Context, limit time.Duration) *silence {
 	return s
 }
 
-// asking starts the time again while the request goes out.
-func (s *silence) asking() {
+// sending restarts the timer while the request is written.
+func (s *readTimeout) sending() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.answered {
@@ -157,34 +157,34 @@ func (s *silence) asking() {
 	}
 }
 
-// answer ends the first phase; limit holds from now on.
-func (s *silence) answer(limit time.Duration) {
+// answerBegan stops the timer and sets the limit for reads of the body.
+func (s *readTimeout) answerBegan(limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answered, s.limit = true, limit
 	s.timer.Stop()
 }
 
-// reading starts the time again, waiting stops it.
-func (s *silence) reading() { s.timer.Reset(s.limit) }
+func (s *readTimeout) reading() { s.timer.Reset(s.limit) }
 
-func (s *silence) waiting() { s.timer.Stop() }
+func (s *readTimeout) waiting() { s.timer.Stop() }
 
-// upload is a request's body; every piece that goes out breaks the silence.
+// upload is a request's body; each write restarts the read timeout.
 type upload struct {
 	*bytes.Reader
-	quiet *silence
-	sent  interface{ Add(int64) int64 }
+	timeout *readTimeout
+	sent    interface{ Add(int64) int64 }
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
-	u.quiet.asking()
+	u.timeout.sending()
 	u.sent.Add(int64(n))
 	return n, err
 }
 
-// WriteTo is hidden on purpose: it would hand out the whole body at once, and a slow upload would count as silence.
+// WriteTo hides the method of bytes.Reader, which would write the whole body at once, without restarting the
+// timeout.
 func (u *upload) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{u})
 }

@@ -48,7 +48,7 @@ func TestNothingCrossesInClear(t *testing.T) {
 		{"http.auth=header", "http.header.APIKey=4pikey"},
 		byOAuth2(byName(tapped) + "/token"),
 	} {
-		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...), Surroundings{Logger: log.logger()})
+		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...), Environment{Logger: log.logger()})
 		r := withToken(post("/Orders"), "/")
 		for range 2 {
 			wantStatus(t, c, r, 200)

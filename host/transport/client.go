@@ -9,23 +9,22 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Client makes exchanges with one destination, in sessions that it shares with clients that log on alike. Safe for use
-// by several goroutines.
+// Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
-	at       atomic.Pointer[destination]
-	changing sync.Mutex
-	asking   guard.Turn // of who looks whether settings have changed
-	closed   sync.Once
-	counter  counters
+	target     atomic.Pointer[destination]
+	changing   sync.Mutex
+	refreshing guard.CtxMutex // of who looks whether settings have changed
+	closed     sync.Once
+	counter    counters
 }
 
-// Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the
-// questions for a CSRF token that the service answered with one and without.
+// Counters are the totals of a client. Bytes are those of bodies on the wire; Tokens and NoTokens count CSRF token
+// requests that returned a token or none.
 type Counters struct {
 	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
-	// Answers are by the first digit of their status; at 0 stand requests without one.
+	// Answers are counted by the first digit of their status; index 0 counts requests without an answer.
 	Answers [6]int64
-	// Waited is how long requests took until the head of their answer, or until it was known that there is none.
+	// Waited is the total time from sending to the head of the answer, or to the failure.
 	Waited time.Duration
 }
 
@@ -35,29 +34,28 @@ type counters struct {
 	answers [6]atomic.Int64
 }
 
-// answered counts an answer with a status; 0: there is none.
-func (n *counters) answered(status int, took time.Duration) {
+// countAnswer counts an answer. Status zero means that none arrived.
+func (n *counters) countAnswer(status int, elapsed time.Duration) {
 	if status /= 100; status >= len(n.answers) {
 		status = 0
 	}
 	n.answers[status].Add(1)
-	n.waited.Add(int64(took))
+	n.waited.Add(int64(elapsed))
 }
 
-// New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
+// New validates a configuration; it sends nothing. Errors are *wit.Error of kind config.
 func New(c Config) (*Client, error) {
 	d, err := newDestination(c)
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{asking: guard.NewTurn()}
-	client.at.Store(d)
+	client := &Client{refreshing: guard.NewCtxMutex()}
+	client.target.Store(d)
 	return client, nil
 }
 
-// change makes the client go on with other settings: requests under way end as they began, those that begin go by the
-// new ones. Where the user or the service is another one, the session ends. Errors are those of [New], and change
-// nothing.
+// change replaces the configuration: requests in flight keep the old one. If user or service differ, the session
+// ends. On errors, which are those of [New], nothing changes.
 func (c *Client) change(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
@@ -65,30 +63,30 @@ func (c *Client) change(to Config) error {
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	old := c.at.Swap(d)
+	old := c.target.Swap(d)
 	old.leave()
 	old.endIdle()
 	return nil
 }
 
-// Refresh has Config.Refresh look whether anything has changed, so that it is known before the next request.
+// Refresh calls Config.Refresh, so that changes are applied before the next request.
 func (c *Client) Refresh(ctx context.Context) error {
 	_, err := c.current(ctx, false)
 	return err
 }
 
-// current is the destination as it is now. refused: look whether there is another secret.
+// current returns the destination with the present configuration. refused requests a check for a new secret.
 func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
-	if d := c.at.Load(); d.config.Refresh == nil {
+	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
 	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
 	// destination that another goroutine is just replacing.
-	if err := c.asking.Lock(ctx); err != nil {
+	if err := c.refreshing.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer c.asking.Unlock()
-	changed, err := c.at.Load().config.Refresh(ctx, refused)
+	defer c.refreshing.Unlock()
+	changed, err := c.target.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
 		err = c.change(*changed)
 	}
@@ -96,16 +94,15 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 		fault, _ := tokenFault(ctx, err)
 		return nil, fault
 	}
-	return c.at.Load(), nil
+	return c.target.Load(), nil
 }
 
-// Origin is scheme, host and port, as in https://host:8443.
-func (c *Client) Origin() string { return c.at.Load().origin.String() }
+// Origin returns scheme, host and port, as in https://host:8443.
+func (c *Client) Origin() string { return c.target.Load().origin.String() }
 
-// Retry says what is tried again; callers use it for answers that break off while they read them.
-func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
+// Retry returns the retry policy, for callers whose answers break off while they read them.
+func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
-// Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
 	n := &c.counter
 	now := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
@@ -117,11 +114,11 @@ func (c *Client) Counters() Counters {
 	return now
 }
 
-// Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are
-// being read go on.
+// Close ends idle connections and the sessions that no other client uses, within 2 s. Answers that are being read
+// continue.
 func (c *Client) Close() {
 	c.closed.Do(func() {
-		d := c.at.Load()
+		d := c.target.Load()
 		d.leave()
 		d.endIdle()
 	})

@@ -88,7 +88,7 @@ func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test fu
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(w)
 		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: lockouts.New(),
-			Destinations: NewDestinations()}
+			Destinations: NewOriginRegistry()}
 		if change != nil {
 			change(&config)
 		}
@@ -321,7 +321,7 @@ func TestConfigOfRoles(t *testing.T) {
 		"http.password":          "p",
 		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
 		"retry.codes": "503, SY/530",
-		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Surroundings{})
+		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Environment{})
 	got.Route, got.explain, got.Logger = Route{}, nil, nil
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
 		t.Error(diff, err)
@@ -334,7 +334,7 @@ func TestConfigOfRoles(t *testing.T) {
 		"http.client-in":           {"qurey", "String must be one of: header, query"},
 		"tls.allow-legacy":         {"perhaps", "Expected value to be either true or false"},
 	} {
-		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Surroundings{})
+		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Environment{})
 		wantFault(t, err, wit.ErrorConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
 	}
 }
@@ -453,7 +453,7 @@ func TestConnectionErrors(t *testing.T) {
 						text(t, client, get("/warm"))
 					}
 					status, _, err := text(t, client, c.request)
-					_, lost := errors.AsType[*NoAnswer](err)
+					_, lost := errors.AsType[*NoResponseError](err)
 					if status != c.status || requests != c.requests || (c.status == 0) != lost {
 						t.Fatalf("status %d, %d requests, %v", status, requests, err)
 					}
@@ -565,7 +565,7 @@ func TestSilence(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
 			func(t *testing.T, c *Client) {
 				_, _, err := text(t, c, post("/orders"))
-				_, lost := errors.AsType[*NoAnswer](err)
+				_, lost := errors.AsType[*NoResponseError](err)
 				if want := "POST /orders may have arrived, but no answer came: nothing came for 30s"; !lost ||
 					!strings.Contains(err.Error(), want) {
 					t.Error(err)
@@ -637,7 +637,7 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 		}
 		requests = 0
 		_, err = c.Exchange(t.Context(), post("/a"))
-		if _, lost := errors.AsType[*NoAnswer](err); !lost || requests != 1 {
+		if _, lost := errors.AsType[*NoResponseError](err); !lost || requests != 1 {
 			t.Fatal(err, requests)
 		}
 	})
@@ -1007,7 +1007,7 @@ func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 		}
 		before := requests
 		_, _, err := text(t, c, post("/"))
-		if lost, is := errors.AsType[*NoAnswer](err); !is || lost.Status != 302 || requests != before+1 {
+		if lost, is := errors.AsType[*NoResponseError](err); !is || lost.Status != 302 || requests != before+1 {
 			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-before, err)
 		}
 		away.Store(false)
@@ -1034,7 +1034,7 @@ func TestCanceledRequests(t *testing.T) {
 		ctx, cancel = context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(why) })
 		_, err := c.Do(ctx, post("/slow"))
-		if _, lost := errors.AsType[*NoAnswer](err); !lost || !errors.Is(err, why) {
+		if _, lost := errors.AsType[*NoResponseError](err); !lost || !errors.Is(err, why) {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)

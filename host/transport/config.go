@@ -22,71 +22,67 @@ import (
 type Config struct {
 	// Scheme is http or https. Default https.
 	Scheme string
-	// Address is a host name or an IP address, Port a TCP port. Default of Port: 80 or 443, as the scheme has it.
+	// Address is a host name or an IP address. Port defaults to 80 or 443, depending on Scheme.
 	Address string
 	Port    int
-	// Prefix is put in front of paths that are not below it, as a destination of BTP wants it. Default "".
+	// Prefix is put before paths that are not below it, as BTP destinations require. Default "".
 	Prefix string
-	// Query is added to that of each request which does not have those names. Default: nothing.
+	// Query is added to each request, except for parameters that it has already. Default: nothing.
 	Query url.Values
-	// Auth is how to log on: one of the Auth… constants. Default: basic where there is a User, else none.
+	// Auth is one of the Auth… constants. Default: basic if User is set, else none.
 	Auth string
-	// User and Password for basic authentication. User "": none is sent.
+	// User and Password are for basic authentication. An empty User means none.
 	User, Password string
-	// Authorizer hands out the tokens of oauth2. Identity is who it is, or whose certificate TLS shows.
+	// Authorizer provides the tokens of oauth2. Identity is its client, or the TLS certificate.
 	Authorizer Authorizer
 	Identity   Identity
-	// Headers go on every request, those of the client itself included, and win over a guest's.
+	// Headers are set on all requests, the client's own included, and override a guest's.
 	Headers map[string]string
-	// SecretQuery are parameters of the query of every request, which no guest, log or message shows. They win over a
-	// guest's.
+	// SecretQuery are parameters of all requests that no guest, log or message contains. They override a guest's.
 	SecretQuery map[string]string
-	// Login makes an exchange for a token, for AuthLogin.
+	// Login configures the token request of authLogin.
 	Login *Login
-	// Origins are further origins that requests may go to. Default: none.
+	// Origins are further origins for requests. Default: none.
 	Origins []Origin
-	// ConnectTimeout bounds dialling and the TLS handshake. Default 10 s.
+	// ConnectTimeout bounds dialing and the TLS handshake. Default 10 s.
 	ConnectTimeout time.Duration
-	// ReadTimeout is the longest silence: before the first byte of an answer, and between any two reads of its body. It
-	// does not bound the length of an answer, and does not run while nobody reads. Default 60 s.
+	// ReadTimeout bounds the time to the first byte of an answer, and between two reads of its body, while someone
+	// reads. It does not bound the whole answer. Default 60 s.
 	ReadTimeout time.Duration
 	Retry       Retry
 	// TLS is used for https. Default: the system's roots.
 	TLS *tls.Config
-	// TrustAll: the certificate of the server at Address is not looked at; that of a proxy is.
+	// TrustAll skips the verification of the server's certificate, not of a proxy's.
 	TrustAll bool
-	// Dial makes connections. Default: plain TCP. It is for tests and for what is no proxy; Route goes before it.
+	// Dial makes connections if Route does not. It is for tests. Default: TCP.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Route leads there. Default: straight.
+	// Route is the way to the destination. Default: direct.
 	Route Route
-	// ownTLS is TLS without what a destination of BTP says: for the token service of oauth2's settings, and for
-	// proxies.
+	// ownTLS is TLS without a BTP destination's values: for oauth2's token service and for proxies.
 	ownTLS *tls.Config
-	// explain makes an error of a handshake one that names the setting.
+	// explain names the setting that causes a handshake error.
 	explain func(error) error
-	// names are the user's of the settings that say where the service is.
-	names names
-	// Refresh is what all of this is now, nil for what it was (P25). It is called before each request, so it must
-	// be cheap; and, with refused, where a secret was refused before, to look whether there is another one.
+	names   settingNames
+	// Refresh returns the changed configuration, nil if unchanged (P25). It is called before each request and must
+	// be cheap; refused requests a thorough check for a new secret.
 	Refresh func(ctx context.Context, refused bool) (*Config, error)
-	// Lockouts remembers refused logons. Default: one for the whole process.
+	// Lockouts stores refused logons. Default: one store for the process.
 	Lockouts *lockouts.Store
-	// Limits bound what the destination is asked.
+	// Limits bound the requests to the destination.
 	Limits limits.Limits
-	// LogoffPath ends a session, "" where services know no such thing.
+	// LogoffPath ends a session. Empty if the service has no such path.
 	LogoffPath string
-	// ClientInQuery: requests that no guest has asked for have the headers of SAP client and language in their query,
-	// too.
+	// ClientInQuery puts the SAP client and language headers into the query of the host's own requests, too.
 	ClientInQuery bool
-	// Destinations is where clients of the same origin meet. Default: one for the whole process.
-	Destinations *Destinations
+	// Destinations is shared by clients of one origin. Default: one registry for the process.
+	Destinations *OriginRegistry
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
 
-// Explain says of the error of a TLS handshake which setting mends it, where one does.
+// Explain names the setting to correct after a failed TLS handshake, if any.
 func (c *Config) Explain(err error) error {
-	if strayed(err) && c.names.scheme != "" {
+	if isNotTLS(err) && c.names.scheme != "" {
 		return c.names.fault(c.names.scheme, "",
 			"expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)",
 			c.Port, err)
@@ -113,7 +109,7 @@ func (c *Config) origin() (endpoint, error) {
 	}
 	if o.host == "" || hint != "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
 		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s",
-			hideUser(c.Address), hint)
+			redactUser(c.Address), hint)
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)
@@ -124,50 +120,49 @@ func (c *Config) origin() (endpoint, error) {
 	return o, nil
 }
 
-// Login is an exchange that the host makes to log on: user and password for a token, which requests show in a header.
-// The zero value of a field means the default that its comment names.
+// Login is a request that exchanges user and password for a token, which requests send in a header. The zero value
+// of a field means its default.
 type Login struct {
-	// Target is a path on the service's own origin, or a URL. Secrets of the query, headers and what a destination of
-	// BTP says of its own server go along on the service's own origin alone.
+	// Target is a path on the service's origin, or a URL. Secret parameters, headers and TLS values of a BTP
+	// destination are used on the service's origin alone.
 	Target string
 	// Method is POST, PUT or PATCH. Default POST.
 	Method string
-	// Body is JSON or a form, in which {user} and {password} stand for both.
+	// Body is JSON or a form with the placeholders {user} and {password}.
 	Body string
-	// TokenPath and LifetimePath are names of members of the JSON answer, with dots between. LifetimePath "": a token
-	// is used until it is refused.
+	// TokenPath and LifetimePath are dotted paths in the JSON answer. Without LifetimePath a token is used until it
+	// is refused.
 	TokenPath, LifetimePath string
-	// Header is that of requests, in which {token} stands for the token. Default Authorization: Bearer {token}.
+	// Header contains the placeholder {token}. Default Authorization: Bearer {token}.
 	Header string
-	// setting is what the user calls the setting of a role. nil: as the role.
+	// setting maps roles to the user's settings; nil means unchanged.
 	setting func(role string) string
 }
 
-// Origin is a further origin that requests may go to, because the user names it: of files that the service refers to,
-// or of pages that it has elsewhere.
+// Origin is a further origin that the user allows, for files or pages that the service refers to.
 type Origin struct {
 	Scheme, Address string
 	Port            int
-	// Credentials: what the service is shown is shown there, too. Otherwise nothing of it is: no user, no token, no
-	// header, parameter or certificate of the settings.
+	// Credentials sends the service's credentials there too. Otherwise no user, token, header, parameter or
+	// certificate of the settings is sent.
 	Credentials bool
 }
 
-// Route is how requests get to a destination.
+// Route configures the way to a destination.
 type Route struct {
-	// RoundTripper lets connections and requests go by it: route.Route has it. nil: straight.
+	// RoundTripper applies the route to a transport: see route.Route. Nil means direct.
 	RoundTripper func(*http.Transport) http.RoundTripper
-	// Settings are what RoundTripper comes from, for those who go the route step by step.
+	// Settings are the route's settings.
 	Settings route.Settings
-	// Whole: requests name the whole URL, because a proxy reads them.
+	// Whole means that requests contain the whole URL, for a proxy that reads them.
 	Whole bool
-	// Place says where names have a meaning of their own: behind a Cloud Connector. "" is the network at large.
+	// Place identifies the network behind a Cloud Connector. Empty means the public network.
 	Place string
-	// Outage is how long a Cloud Connector that is away is waited for: in dialling, which then may take so much longer
-	// than ConnectTimeout and is not tried again; and, with Whole, after answers of 503.
+	// Outage is how long to wait for a missing Cloud Connector: while dialing, which is not retried then, and, with
+	// Whole, after 503.
 	Outage time.Duration
 
-	through *route.Route // nil: straight
+	resolved *route.Route // nil: straight
 }
 
 // The kinds of authentication.
@@ -180,31 +175,29 @@ const (
 	AuthNone        = "none"
 )
 
-// Authorizer hands out what requests show in place of a password: a token that is renewed in time. Safe for use by
-// several goroutines.
+// Authorizer provides tokens and renews them. Safe for concurrent use.
 type Authorizer interface {
-	// Authorize is a header, with another value than the refused one where that is not empty. It is called for each
-	// request. Errors are *btp.Failure, or faults.
+	// Authorize returns a header whose value differs from the refused one, if that is not empty. It is called for
+	// each request. Errors are *btp.Failure or *wit.Error.
 	Authorize(ctx context.Context, refused string) (name, value string, err error)
 }
 
-// Identity is who logs on, by which refusals are remembered. The secret is nothing but compared.
+// Identity is who logs on. The secret is only compared, to recognize refusals.
 type Identity struct{ User, Secret string }
 
-// Surroundings are what settings lean on. The zero value has nothing.
-type Surroundings struct {
-	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
-	// nil: nothing does.
+// Environment is what settings depend on. The zero value is empty.
+type Environment struct {
+	// Context cancels opening key stores, whose key derivation may take seconds. Nil means no cancellation.
 	Context context.Context
-	// VCAP is the text of VCAP_SERVICES, VCAPErr why the file that stands in its place cannot be read.
+	// VCAP is the content of VCAP_SERVICES; VCAPErr is the error of reading the file that replaces it.
 	VCAP    string
 	VCAPErr error
 	// Logger. Default: discards.
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.
 	Lockouts *lockouts.Store
-	// Destinations is where clients of the same origin meet. Default: one for the whole process.
-	Destinations *Destinations
+	// Destinations is shared by clients of one origin. Default: one registry for the process.
+	Destinations *OriginRegistry
 
 	// What a destination of BTP delivers: Authorizer logs on in place of oauth2's settings, as Identity; Key and Trust
 	// are stores where settings name none; with TrustAll the server's certificate is not looked at. The last three hold

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// transport makes connections, with HTTP/1.1 alone: what may have arrived and what not is only as clear as this there.
+// transport allows HTTP/1.1 alone: only there it is certain whether a request may have arrived.
 func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 	secure := c.ServerTLS()
 	if secure != nil {
@@ -42,7 +42,7 @@ func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 	return w, route
 }
 
-// byTLSProxy says whether requests go by a proxy that is spoken to by TLS: those of the environment may be such.
+// byTLSProxy reports whether requests use a proxy with TLS; the environment may name one.
 func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
 	if w.Proxy == nil {
 		return false
@@ -51,9 +51,8 @@ func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
 	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
-// proxyTLS makes connections to such a proxy. net/http would secure them as those to the server, by whose name and
-// certificate no proxy goes: what a destination says about its server, TrustAll above all, and the client's key are not
-// for the proxy.
+// proxyTLS dials a proxy with TLS. net/http would use the server's TLS settings for it, although TrustAll and the
+// client's key are meant for the server alone.
 func (c *Config) proxyTLS(w *http.Transport) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := w.DialContext(ctx, network, address)
@@ -93,7 +92,7 @@ func http1() *http.Protocols {
 
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// bounded bounds dialling: by the time-out for connections, longer where the route waits for a Cloud Connector.
+// bounded limits the time for dialing, which includes the wait for a Cloud Connector.
 func (c *Config) bounded(dial dial) dial {
 	limit, waits := c.ConnectTimeout+c.Route.Outage, c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -111,35 +110,34 @@ func (c *Config) bounded(dial dial) dial {
 	}
 }
 
-// outageError is the end of a route that has waited for long already: it is not tried again.
+// outageError is the error of a route that has waited long already. It is not retried.
 type outageError struct{ cause error }
 
 func (o *outageError) Error() string { return o.cause.Error() }
 
 func (o *outageError) Unwrap() error { return o.cause }
 
-// proxyError is an answer of a proxy that made no tunnel.
+// proxyError is a proxy's refusal to open a tunnel.
 type proxyError struct {
 	proxy  string
 	status int
 	text   string
-	see    string
+	hint   string
 }
 
 func (p *proxyError) Error() string {
 	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
 	if p.refused() {
-		text += ": it wants a user and a password, or others" + p.see
+		text += ": it wants a user and a password, or others" + p.hint
 	}
 	return text
 }
 
-// Permanent: the same user is refused again.
 func (p *proxyError) Permanent() bool {
 	return p.refused() || p.status == http.StatusForbidden || p.status == http.StatusMethodNotAllowed
 }
 
-// refused: CONNECT is answered by nobody but the proxy, and Tinyproxy says 401 to a wrong password.
+// refused accepts 401 too: only the proxy answers CONNECT, and Tinyproxy sends 401 for a wrong password.
 func (p *proxyError) refused() bool {
 	return p.status == http.StatusProxyAuthRequired || p.status == http.StatusUnauthorized
 }
@@ -148,10 +146,10 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.see()}
+	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.credentialsHint()}
 }
 
-// permanent says whether a route failed for a reason that stays until somebody mends it.
+// permanent reports whether a route fails until a setting is changed.
 func permanent(err error) bool {
 	var known interface{ Permanent() bool }
 	return errors.As(err, &known) && known.Permanent()

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authenticationOf reads it from a configuration whose headers are in lower case.
+// authenticationOf expects header names in lower case.
 func authenticationOf(c *Config) (a authentication, err error) {
 	switch c.Auth {
 	case "", AuthBasic:
@@ -45,8 +45,7 @@ func authenticationOf(c *Config) (a authentication, err error) {
 	return a, nil
 }
 
-// authenticateBy reads how to log on from roles.
-func authenticateBy(c *Config, roles Roles, s Surroundings) error {
+func readAuth(c *Config, roles Roles, s Environment) error {
 	if err := checkHeaders(roles); err != nil {
 		return err
 	}
@@ -58,16 +57,16 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		c.Auth = AuthNone
 	}
 	if c.Auth == authLogin {
-		return loginBy(c, roles)
+		return readLogin(c, roles)
 	}
-	if err := loginUnused(c, roles); err != nil {
+	if err := rejectLoginSettings(c, roles); err != nil {
 		return err
 	}
 	if c.Auth != AuthOAuth2 {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
 			role.OAuthScope} {
 			if roles.IsSet(name) {
-				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
+				return settingFault(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
 					orNothing(roles.Text(role.Auth)))
 			}
 		}
@@ -75,26 +74,27 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {
-			return wrong(roles, role.User, "expected a user for %s = basic, found nothing", roles.Setting(role.Auth))
+			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing",
+				roles.Setting(role.Auth))
 		}
 	case AuthOAuth2:
 		if s.Authorizer != nil {
 			c.Authorizer, c.Identity = s.Authorizer, s.Identity
 			return nil
 		}
-		return oauthBy(c, roles, s)
+		return readOAuth(c, roles, s)
 	case AuthHeader:
 		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
-			return wrong(roles, role.Auth, "expected a header to log on with for header, found none: %s",
+			return settingFault(roles, role.Auth, "expected a header to log on with for header, found none: %s",
 				roles.Setting(role.Header+"{name}"))
 		}
 	case AuthCertificate:
 		switch {
 		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
-			return wrong(roles, role.Auth, "expected %s for certificate, found nothing",
+			return settingFault(roles, role.Auth, "expected %s for certificate, found nothing",
 				roles.Setting(role.TLSKeyStoreLocation))
 		case c.Scheme == "http":
-			return wrong(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
+			return settingFault(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
 				roles.Setting(role.Scheme))
 		}
 	}
@@ -107,16 +107,16 @@ func checkHeaders(roles Roles) error {
 		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
-		case !token(name):
-			return wrong(roles, header, "expected the name of a header after the last dot, found %q", name)
+		case !isToken(name):
+			return settingFault(roles, header, "expected the name of a header after the last dot, found %q", name)
 		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
-			return wrong(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
+			return settingFault(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
 				orNothing(roles.Text(role.Auth)))
 		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
-			return wrong(roles, header, "%s is made by the program itself", name)
+			return settingFault(roles, header, "%s is made by the program itself", name)
 		case seen[canonical]:
-			return wrong(roles, header, "%s is set by another setting too", name)
+			return settingFault(roles, header, "%s is set by another setting too", name)
 		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
 			return invalid(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
 		}
@@ -125,7 +125,7 @@ func checkHeaders(roles Roles) error {
 	return nil
 }
 
-func oauthBy(c *Config, roles Roles, s Surroundings) error {
+func readOAuth(c *Config, roles Roles, s Environment) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
 		ClientID: roles.Text(role.OAuthClientID),
 		Secret:   roles.Text(role.OAuthClientSecret)}
@@ -150,12 +150,12 @@ func oauthBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = &shownToken{tokens, "Authorization", "Bearer " + tokenPlace},
+	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlace},
 		Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }
 
-// oauthRole is the end of the role of a field as package btp calls it.
+// oauthRole maps a field name of package btp to the end of a role.
 func oauthRole(field string) string {
 	if field == "token-url" {
 		return "token-endpoint"
@@ -163,7 +163,7 @@ func oauthRole(field string) string {
 	return field
 }
 
-// queryIdentity is a secret in the query as one by which refusals are remembered.
+// queryIdentity adds secrets of the query to the identity by which refusals are remembered.
 func queryIdentity(id Identity, query map[string]string) Identity {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		id.Secret += "?" + name + "=" + query[name] + "\n"

@@ -13,18 +13,18 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// destination is what a [Config] comes to: where requests go, by which route, and what they show. It never changes; a
-// client whose settings change takes another one.
+// destination is a validated, immutable [Config] with what requests need: origin, route and credentials. A client
+// whose settings change gets another one.
 type destination struct {
 	config       Config // with defaults
 	origin       endpoint
 	auth         authentication
 	client       string // SAP's, that requests ask: by header, or by the destination's query
-	logon        *lockouts.Logon
+	logon        *lockouts.Gate
 	transport    *http.Transport
 	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
 
-	handovers handovers
+	responses responseTracker
 
 	// what it shares with other clients
 	limits   *limits.Client
@@ -32,19 +32,18 @@ type destination struct {
 	partner  *away.Partner
 
 	mu     guard.Mutex
-	others map[string]*lockouts.Logon // by the client that a request named where none is configured
+	others map[string]*lockouts.Gate // by the client that a request named where none is configured
 
 	further map[string]*destination // by origin: those that the user names in addition to the service's
 }
 
-// identity is who logs on at a client of SAP's.
 func (d *destination) identity(client string) lockouts.Identity {
 	return lockouts.Identity{Origin: d.address(), Client: client, User: d.auth.identity.User,
 		Secret: d.auth.identity.Secret}
 }
 
-// address is the origin, and the route to it where another route leads to another system of that name. However somebody
-// spells a host's name, it is one place: its users are locked after so many refusals in all.
+// address returns the origin in lower case, plus the route if names have another meaning there. All spellings of a
+// host share the count of refused logons.
 func (d *destination) address() string {
 	address := strings.ToLower(d.origin.String())
 	if d.config.Route.Place != "" {
@@ -53,8 +52,8 @@ func (d *destination) address() string {
 	return address
 }
 
-// forTarget is the destination of an absolute target: the service's own, or another one that the user names. What is no
-// URL, or of another origin, is the service's, which refuses the latter.
+// forTarget returns the destination of an absolute target: the service's own, or a further origin of the settings.
+// Any other target is left to the service's own, which rejects it.
 func (d *destination) forTarget(target string) *destination {
 	if len(d.further) == 0 {
 		return d
@@ -78,34 +77,32 @@ func (d *destination) forTarget(target string) *destination {
 	return d
 }
 
-// of is the destination of a request. The settings may have changed since the request began.
-func (d *destination) of(e *exchange) (*destination, error) {
-	if e.elsewhere == "" {
+// destinationFor returns the destination of a request whose settings may have changed since it began.
+func (d *destination) destinationFor(e *exchange) (*destination, error) {
+	if e.otherOrigin == "" {
 		return d, nil
 	}
-	if other := d.further[e.elsewhere]; other != nil {
+	if other := d.further[e.otherOrigin]; other != nil {
 		return other, nil
 	}
 	return nil, d.config.names.fault(d.config.names.origins, "origins",
-		"expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
+		"expected %s among them, which a request that is under way goes to, found it no longer", e.otherOrigin)
 }
 
-// endIdle ends the connections that nobody uses, now or as soon as the answers that are being handed over have got to
-// their callers.
+// endIdle closes idle connections, now or as soon as arriving responses are delivered.
 func (d *destination) endIdle() {
-	d.handovers.mu.Lock()
-	defer d.handovers.mu.Unlock()
-	d.handovers.wanted = true
-	d.handovers.endIdle(d.transport)
+	d.responses.mu.Lock()
+	defer d.responses.mu.Unlock()
+	d.responses.closeWanted = true
+	d.responses.endIdle(d.transport)
 }
 
-// roundTrip makes an exchange up to the beginning of its answer.
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
-	one := &handover{}
-	defer func() { d.handovers.end(one, true, d.transport) }()
+	one := &arrivingResponse{}
+	defer func() { d.responses.finished(one, true, d.transport) }()
 	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
-		GetConn:              func(string) { d.handovers.end(one, false, d.transport) },
-		GotFirstResponseByte: func() { d.handovers.begin(one) },
+		GetConn:              func(string) { d.responses.finished(one, false, d.transport) },
+		GotFirstResponseByte: func() { d.responses.started(one) },
 	})))
 }

@@ -38,7 +38,8 @@ func TestDemand(t *testing.T) {
 		"by default": {Config{Address: "SAP.example"}, "https://sap.example", 4, 0},
 		"as given": {Config{Scheme: "http", Address: "sap.example", Port: 8000,
 			Limits: limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5}}, sharedOrigin, 7, 2.5},
-		"fewer connections": {Config{Address: "::1", Limits: limits.Limits{Concurrent: 7, Connections: 3}}, "https://[::1]",
+		"fewer connections": {Config{Address: "::1", Limits: limits.Limits{Concurrent: 7, Connections: 3}},
+			"https://[::1]",
 			3, 0},
 		"by a Cloud Connector": {Config{Scheme: "http", Address: "Virtual", Port: 44300,
 			Route: Route{Place: "Cloud Connector of location LOC"}},
@@ -46,11 +47,11 @@ func TestDemand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.config.Destinations = NewDestinations()
+			c.config.Destinations = NewOriginRegistry()
 			client, err := New(c.config)
 			require.NoError(t, err)
 			defer client.Close()
-			origin, requests, perSecond := client.Demand()
+			origin, requests, perSecond := client.Limits()
 			assert.Equal(t, c.origin, origin)
 			assert.Equal(t, c.requests, requests)
 			assert.Equal(t, c.perSecond, perSecond)
@@ -67,8 +68,8 @@ func TestDemand(t *testing.T) {
 func TestDividedOrigin(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, nil, func(t *testing.T, one *Client) {
-		worker := one.at.Load().config.Destinations
-		another := beside(t, one, func(c *Config) { c.Destinations = NewDestinations() })
+		worker := one.target.Load().config.Destinations
+		another := beside(t, one, func(c *Config) { c.Destinations = NewOriginRegistry() })
 		takes := func(want int, when string, clients ...*Client) {
 			t.Helper()
 			assert.Equal(t, time.Duration(want)*time.Second, all(t, 12/len(clients), clients...), when)
@@ -98,7 +99,7 @@ func TestFurtherOriginsHaveNoPart(t *testing.T) {
 	service(t, f.ServeHTTP, func(c *Config) {
 		c.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: 8000}}
 	}, func(t *testing.T, c *Client) {
-		c.at.Load().config.Destinations.Divide(among(1))
+		c.target.Load().config.Destinations.Divide(among(1))
 		began := time.Now()
 		together(3, func(int) { wantStatus(t, c, get("http://files.example:8000/"), 200) })
 		assert.Equal(t, 3*time.Second, time.Since(began))
@@ -125,9 +126,9 @@ func TestSmallerPartEndsSessions(t *testing.T) {
 	}
 	service(t, handler, sessioned, func(t *testing.T, c *Client) {
 		release, slow = make(chan bool), make(chan bool)
-		worker := c.at.Load().config.Destinations
+		worker := c.target.Load().config.Destinations
 		inUse := func() int {
-			u := c.Uses()[0]
+			u := c.Usage()[0]
 			return max(u.Requests.Used, u.Sessions.Used)
 		}
 		wants := func(sessions, taken int, when string) {

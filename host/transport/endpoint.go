@@ -11,13 +11,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// endpoint is where all requests of a client go.
+// endpoint is an origin: scheme, host and port.
 type endpoint struct {
 	scheme, host string
 	port         int
 }
 
-// String is the origin as it stands in front of a path; default ports are left out.
+// String leaves out default ports.
 func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
 
 func (o endpoint) authority() string {
@@ -31,7 +31,7 @@ func (o endpoint) authority() string {
 	return host + ":" + strconv.Itoa(o.port)
 }
 
-// same says whether an absolute URL is of this origin. Names of the loopback interface are one name.
+// same reports whether an absolute URL has this origin. All names of the loopback interface are equal.
 func (o endpoint) same(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
@@ -43,7 +43,7 @@ func (o endpoint) same(u *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
 }
 
-// withoutBrackets is an address that may be of IPv6 and written as in a URL.
+// withoutBrackets removes the brackets of an IPv6 address.
 func withoutBrackets(address string) string {
 	address = strings.TrimSpace(address)
 	if inner, ok := strings.CutSuffix(address, "]"); ok && strings.HasPrefix(inner, "[") {
@@ -59,11 +59,11 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// addQuery adds what the query does not have, so that links which have it stay as they are.
+// addQuery adds only parameters that are missing, so that links which contain them stay unchanged.
 func addQuery(line string, add url.Values) string {
 	path, query, _ := strings.Cut(line, "?")
 	for _, name := range slices.Sorted(maps.Keys(add)) {
-		if has(query, name) {
+		if hasParameter(query, name) {
 			continue
 		}
 		if query != "" {
@@ -77,7 +77,7 @@ func addQuery(line string, add url.Values) string {
 	return path + "?" + query
 }
 
-func has(query, name string) bool {
+func hasParameter(query, name string) bool {
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); key == name || key == url.QueryEscape(name) {
 			return true
@@ -86,13 +86,12 @@ func has(query, name string) bool {
 	return false
 }
 
-// resolve turns a request's target into what stands in the request line: path and query, byte for byte as they were
-// given, because links of a service are sent back verbatim. Only what a request line cannot hold is percent-encoded.
-// `base` is the path and query against which a relative reference (of a redirect) counts; "" refuses relative
-// references.
+// resolve converts a target into the request line's path and query, byte for byte: links of a service are sent back
+// verbatim. Only bytes that a request line cannot hold are percent-encoded. base resolves relative references of
+// redirects; "" rejects them.
 func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", shown(target))
+		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -105,14 +104,14 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		switch {
 		case strings.Contains(before, "@"):
 			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
-				"found %q: who logs on is said by the connector's settings alone", shown(target))
+				"found %q: who logs on is said by the connector's settings alone", printable(target))
 		case err != nil || u.Host == "":
 			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
-				shown(target))
+				printable(target))
 		case !o.same(u):
 			return "", faultf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
-				o, shown(target))
+				o, printable(target))
 		}
 		return requestLine(rest), nil
 	case strings.HasPrefix(target, "/"):
@@ -129,10 +128,10 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		return requestLine(u.RequestURI()), nil
 	}
 	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
-		o, hideUser(shown(target)))
+		o, redactUser(printable(target)))
 }
 
-// schemeOf is the scheme of an absolute URL, in lower case, "" if there is none.
+// schemeOf returns the scheme of an absolute URL in lower case, or "".
 func schemeOf(target string) string {
 	scheme, _, ok := strings.Cut(target, ":")
 	if !ok || strings.ContainsAny(scheme, "/?") {
@@ -141,7 +140,6 @@ func schemeOf(target string) string {
 	return strings.ToLower(scheme)
 }
 
-// cutAuthority cuts an absolute URL in front of its path, which is not looked at.
 func cutAuthority(target string) (before, rest string) {
 	start := strings.Index(target, "://") + len("://")
 	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
@@ -167,8 +165,8 @@ func requestLine(target string) string {
 	return b.String()
 }
 
-// urlOf makes the URL that sends this request line unchanged; absolute: the origin is to stand
-// in front of it, as HTTP proxies want it (what a path may not hold is percent-encoded then).
+// urlOf returns a URL that sends this request line unchanged. absolute puts the origin in front, as HTTP proxies
+// need it; net/http percent-encodes the path then.
 func (o endpoint) urlOf(line string, absolute bool) *url.URL {
 	path, query, has := strings.Cut(line, "?")
 	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}

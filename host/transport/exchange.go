@@ -8,42 +8,39 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// exchange is a request with what the host adds.
+// exchange is a request with the headers that the host adds.
 type exchange struct {
 	tag, method, line string
 	header            http.Header
 	body              []byte
 	repeatable        bool
 	tokenFrom         string
-	patience          time.Duration
-	// refused is the token that was refused.
+	firstByteTimeout  time.Duration
+	// refused is the token that the service rejected.
 	refused string
-	// serves is the exchange that this one fetches a token for, nil for none.
-	serves *exchange
-	// client is the SAP client that the request names itself, "" for none.
+	// tokenFor is the exchange that needs the CSRF token requested here; nil for other requests.
+	tokenFor *exchange
+	// client is the SAP client in the request itself, or "".
 	client string
-	// elsewhere is the origin that the request goes to, of those that the user names in addition to the service's; ""
-	// is the service's own.
-	elsewhere string
+	// otherOrigin is the further origin that the request goes to. Empty means the service's own.
+	otherOrigin string
 }
 
-// target is where the request goes, as the guest sees it: the line of another origin means nothing without it.
-func (e *exchange) target() string { return e.elsewhere + e.line }
+func (e *exchange) target() string { return e.otherOrigin + e.line }
 
-// shows says whether the request shows who asks.
-func (e *exchange) shows(d *destination) bool {
-	return e.elsewhere == "" || d.auth.identity != (Identity{})
+func (e *exchange) showsCredentials(d *destination) bool {
+	return e.otherOrigin == "" || d.auth.identity != (Identity{})
 }
 
-// name is the request in a message. Links to other origins are often good for whoever has them: of their query the
-// names are shown.
-func (e *exchange) name() string { return e.method + " " + e.shownTarget() }
+// name identifies the request in messages. Links to other origins may be secrets, so only parameter names of their
+// query are printed.
+func (e *exchange) name() string { return e.method + " " + e.printableTarget() }
 
-func (e *exchange) shownTarget() string { return e.elsewhere + e.shownLine() }
+func (e *exchange) printableTarget() string { return e.otherOrigin + e.printableLine() }
 
-func (e *exchange) shownLine() string {
-	if e.elsewhere != "" {
-		return shown(e.line)
+func (e *exchange) printableLine() string {
+	if e.otherOrigin != "" {
+		return printable(e.line)
 	}
 	return e.line
 }
@@ -51,7 +48,7 @@ func (e *exchange) shownLine() string {
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	if other := d.forTarget(r.Target); other != d {
-		d, e.elsewhere = other, other.origin.String()
+		d, e.otherOrigin = other, other.origin.String()
 	}
 	var err error
 	if err := checkMethod(r.Method); err != nil {
@@ -60,10 +57,10 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	if e.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
 	}
-	if err := d.asksFor("target", e.line); err != nil {
+	if err := d.checkTarget("target", e.line); err != nil {
 		return nil, err
 	}
-	e.client = namedClient(e.line)
+	e.client = clientInLine(e.line)
 	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
 		return nil, err
 	}
@@ -80,25 +77,25 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 		if e.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
 			return nil, err
 		}
-		if err := d.asksFor("token-from", e.tokenFrom); err != nil {
+		if err := d.checkTarget("token-from", e.tokenFrom); err != nil {
 			return nil, err
 		}
 	}
 	if r.FirstByteTimeoutMs != nil {
-		e.patience = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
+		e.firstByteTimeout = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
 	}
 	return e, nil
 }
 
-// unusable is the error of an answer that cannot be handed on, although its status was read.
+// unusable is the error of an answer that cannot be returned although its status was read.
 func (e *exchange) unusable(status int, cause error) error {
 	if e.repeatable || wit.IsRejection(uint16(status)) {
 		return cause
 	}
-	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}
+	return &NoResponseError{Method: e.method, Target: e.printableTarget(), Status: status, Cause: cause}
 }
 
-// withoutQuery keeps tickets that stand in the query out of messages.
+// withoutQuery keeps tickets in a query out of messages.
 func withoutQuery(location string) string {
 	before, _, _ := strings.Cut(location, "?")
 	return before

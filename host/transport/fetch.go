@@ -14,11 +14,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer
-// that is read whole, in bytes: half of the memory that an instance has, which holds them and what is made of them.
+// maxBodies bounds the answers that a plugin receives in one call, in bytes: half the memory of an instance, which
+// holds the bodies and what it makes of them.
 const maxBodies = 64 << 20
 
-// Fetch answers a need: one request after another, whatever the status of the answers.
+// Fetch sends a batch, one request after another, and returns answers of any status.
 func (c *Client) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
 	left := maxBodies
 	answers := make([]wit.Response, 0, len(n.Requests))
@@ -33,9 +33,9 @@ func (c *Client) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response,
 	return answers, nil
 }
 
-// Exchange makes an exchange and reads the answer whole. An answer that breaks off is asked for again where the request
-// is repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that
-// the service refused the request.
+// Exchange sends a request and reads the whole answer. A repeatable request is sent again if its answer breaks off.
+// Otherwise an unreadable answer is a *NoResponseError, unless its status alone proves that the service rejected
+// the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	return c.exchangeWhole(ctx, r, maxBodies)
 }
@@ -59,7 +59,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return wit.Response{}, faultf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
 				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {
-			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
+			return wit.Response{}, &NoResponseError{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
 		f, ok := errors.AsType[*wit.Error](err)
 		if !ok || f.Kind != wit.ErrorTransient || repeated >= c.Retry().Times() {
@@ -72,62 +72,56 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 	}
 }
 
-// tooLarge is the fault of an answer of more bytes than the limit, which those before it may have lowered.
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
 		return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
-			ShownTarget(r.Target), maxBodies>>20)
+			PrintableTarget(r.Target), maxBodies>>20)
 	}
 	return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
-		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), maxBodies>>20,
+		"connector that reads of fewer services asks for fewer", r.Method, PrintableTarget(r.Target), maxBodies>>20,
 		float64(maxBodies-limit)/(1<<20))
 }
 
-// buffers are memory for bodies of which nobody knows how long they are: one that grows until all is there would be
-// made several times over for each answer.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// keptBuffer is how large such memory is kept, in bytes.
-const keptBuffer = 4 << 20
+const pooledBufferSize = 4 << 20
 
-// readAll reads a body to its end, or one byte more than the limit.
+// readAll reads at most one byte more than the limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
 	b := buffers.Get().(*bytes.Buffer)
 	b.Reset()
 	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
 	read := bytes.Clone(b.Bytes())
-	if b.Cap() <= keptBuffer {
+	if b.Cap() <= pooledBufferSize {
 		buffers.Put(b)
 	}
 	return read, err
 }
 
-// Fetcher is what answers needs: a [Client].
+// Fetcher sends the requests of plugins; [Client] implements it.
 type Fetcher interface {
 	Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error)
 }
 
-// maxRounds bounds how often a function may ask before it is done.
+// maxRounds bounds how often a function may return requests before its result.
 const maxRounds = 20
 
-// maxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer
-// may be empty.
+// maxRequests bounds the requests of all rounds of a function.
 const maxRequests = 10_000
 
-// Idle pauses before a plugin is asked once more that got nowhere in n tries: 100 ms, growing to 2 s, and not at all
-// for 0; at least for `atLeast`.
-func Idle(ctx context.Context, n int, atLeast time.Duration) error {
+// PauseIdle waits before a plugin that made no progress in n calls is called again: 100 ms, doubling up to 2 s;
+// zero for n = 0, and at least atLeast.
+func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
 	}
 	return pause.For(ctx, atLeast)
 }
 
-// Ask calls a function of a plugin that may need to see documents first, until it needs none: at most 20 rounds, 10,000
-// requests and 64 MiB of answers in all. Rounds in which it asks for nothing that it has not asked for before are
-// paced.
-func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
+// CallWithFetch calls a plugin's function until it needs no more documents: at most 20 rounds, 10,000 requests and
+// 64 MiB of answers. Rounds that only repeat earlier requests are slowed down.
+func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
 	error)) error {
 	var state []byte
 	var answers []wit.Response
@@ -143,9 +137,9 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			return faultf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
 				maxRequests, requests)
 		}
-		if idle++; news(asked, need.Requests) {
+		if idle++; anyNew(asked, need.Requests) {
 			idle = 0
-		} else if err := Idle(ctx, idle, 0); err != nil {
+		} else if err := PauseIdle(ctx, idle, 0); err != nil {
 			return err
 		}
 		if answers, err = f.Fetch(ctx, *need); err != nil {
@@ -163,7 +157,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 	return faultf(wit.ErrorInternal, "the plugin still asks for documents after %d rounds", maxRounds)
 }
 
-// RequestBytes is how many bytes a request of a plugin takes in memory, for what keeps several.
+// RequestBytes returns the memory that a plugin's request takes, in bytes.
 func RequestBytes(r *wit.Request) int64 {
 	n := len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target)
 	if r.TokenPath != nil {
@@ -175,8 +169,8 @@ func RequestBytes(r *wit.Request) int64 {
 	return int64(n)
 }
 
-// news says whether a request is among these that is not among those that were asked for before, and adds them.
-func news(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
+// anyNew reports whether a request is not in seen, and adds all of them.
+func anyNew(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
 	for i := range requests {
 		r := &requests[i]
 		key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))

@@ -14,7 +14,7 @@ func TestLimitsByRole(t *testing.T) {
 	if err := limitBy(&c, roleMap{"http.max-concurrent": "7", "http.max-connections": "3",
 		"http.requests-per-second": "0.5",
 		"http.maintenance-windows": "0 0 22 ? * SAT/4h Europe/Berlin; 0 0 1 * * ?/1h", "http.logoff-path": "/bye"},
-		Surroundings{}); err != nil {
+		Environment{}); err != nil {
 		t.Fatal(err)
 	}
 	if c.Limits.Concurrent != 7 || c.Limits.Connections != 3 || c.Limits.PerSecond != 0.5 ||
@@ -24,7 +24,7 @@ func TestLimitsByRole(t *testing.T) {
 	for role, text := range map[string]string{"http.max-concurrent": "-1", "http.max-connections": "many",
 		"http.requests-per-second": "NaN",
 		"http.maintenance-windows": "on Sundays", "http.logoff-path": "http://elsewhere/"} {
-		err := limitBy(&c, roleMap{role: text}, Surroundings{})
+		err := limitBy(&c, roleMap{role: text}, Environment{})
 		wantFault(t, err, wit.ErrorConfig, text)
 		if f := err.(*wit.Error); f.Setting == nil || *f.Setting != roleMap(nil).Setting(role) {
 			t.Errorf("%s: expected the setting to be named, found %v", role, f.Setting)

@@ -40,7 +40,7 @@ func (f *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // beside is another client of the same destination.
 func beside(t *testing.T, c *Client, change func(*Config)) *Client {
 	t.Helper()
-	config := c.at.Load().config
+	config := c.target.Load().config
 	if change != nil {
 		change(&config)
 	}
@@ -79,10 +79,10 @@ func TestRequestsAtATime(t *testing.T) {
 		wired(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
 			w *wires) {
 			two := beside(t, one, func(config *Config) { config.Limits = c.second })
-			took := all(t, 10, one, two)
-			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || took != want {
+			elapsed := all(t, 10, one, two)
+			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || elapsed != want {
 				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want,
-					f.most.Load(), took)
+					f.most.Load(), elapsed)
 			}
 			if c.second.Connections > 0 && w.most.Load() > int64(c.second.Connections) {
 				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.most.Load())
@@ -127,8 +127,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 			if _, err := c.Do(ctx, get("/")); err == nil || err.Error() != "enough" {
 				t.Errorf("found %v", err)
 			}
-			if took := all(t, 1, c); took != 119*time.Second { // its place is free again
-				t.Errorf("found %v", took)
+			if elapsed := all(t, 1, c); elapsed != 119*time.Second { // its place is free again
+				t.Errorf("found %v", elapsed)
 			}
 		})
 }
@@ -163,7 +163,7 @@ func TestMaintenanceWindow(t *testing.T) {
 }
 
 // A request beside others goes out where there is room for it at once, and counts; one within an answer needs no room.
-func TestRequestsBesideOthers(t *testing.T) {
+func TestRequestsThatMustNotWait(t *testing.T) {
 	release := make(chan struct{})
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "begun")
@@ -181,13 +181,13 @@ func TestRequestsBesideOthers(t *testing.T) {
 			return a
 		}
 		main := open(t.Context())
-		besides := Beside(Within(t.Context()))
-		second := open(besides)
-		if _, err := c.Do(besides, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err,
+		withoutWaiting := WithoutWaiting(WithParent(t.Context()))
+		second := open(withoutWaiting)
+		if _, err := c.Do(withoutWaiting, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err,
 			ErrNoRoom) {
 			t.Errorf("expected no room for a third request, found %v", err)
 		}
-		within := open(Within(t.Context()))
+		within := open(WithParent(t.Context()))
 		close(release)
 		for _, a := range []*Answer{main, second, within} {
 			if _, err := io.ReadAll(a.Body); err != nil {
@@ -195,7 +195,7 @@ func TestRequestsBesideOthers(t *testing.T) {
 			}
 			a.Body.Close()
 		}
-		a := open(besides)
+		a := open(withoutWaiting)
 		a.Body.Close()
 	})
 }

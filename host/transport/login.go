@@ -24,8 +24,7 @@ const (
 	tokenPlace    = "{token}"
 )
 
-// loginBy reads a login from roles.
-func loginBy(c *Config, roles Roles) error {
+func readLogin(c *Config, roles Roles) error {
 	of := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
 	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody),
 		TokenPath:    of(role.LoginTokenPath),
@@ -33,12 +32,12 @@ func loginBy(c *Config, roles Roles) error {
 	return c.Login.check(c)
 }
 
-// loginUnused refuses settings of a login that is not made.
-func loginUnused(c *Config, roles Roles) error {
+// rejectLoginSettings rejects settings of a login under another kind of authentication.
+func rejectLoginSettings(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
 		if roles.IsSet(name) && roles.Text(name) != "" {
-			return wrong(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
+			return settingFault(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
 				roles.Setting(role.LoginTarget), orNothing(c.Auth))
 		}
 	}
@@ -58,7 +57,6 @@ func (l *Login) wrong(role, format string, args ...any) *wit.Error {
 	return f
 }
 
-// check finds what is wrong with a login before anything is sent.
 func (l *Login) check(c *Config) error {
 	if l.Target == "" {
 		return l.wrong(role.LoginTarget, "expected a path, or a URL, to log on at, found nothing")
@@ -67,7 +65,7 @@ func (l *Login) check(c *Config) error {
 		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, "+
-				"without user and password in it, found %q", shown(l.Target))
+				"without user and password in it, found %q", printable(l.Target))
 		}
 	}
 	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
@@ -100,8 +98,8 @@ func (l *Login) check(c *Config) error {
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
-	if !ok || !token(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
-		reserved(canonical) && canonical != "Authorization" || slices.Contains(bySettings, canonical) {
+	if !ok || !isToken(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
+		reserved(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
 		return l.wrong(role.LoginHeader,
 			"expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace,
 			tokenPlace, l.Header)
@@ -135,8 +133,7 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// contentType is that of the body: JSON where it is JSON once the placeholders are filled, a form where it is pairs; ""
-// is neither.
+// contentType returns JSON or form, whichever the body is once its placeholders are filled; else "".
 func (l *Login) contentType() string {
 	filled := strings.NewReplacer(userPlace, "x", passwordPlace, "x").Replace(l.Body)
 	if json.Valid([]byte(filled)) && strings.ContainsAny(filled[:1], `{["`) {
@@ -153,7 +150,6 @@ func (l *Login) contentType() string {
 	return formType
 }
 
-// body is what is sent. A value that holds a placeholder is a value.
 func (l *Login) body(user, password string) string {
 	escape := url.QueryEscape
 	if l.contentType() == jsonType {
@@ -162,7 +158,7 @@ func (l *Login) body(user, password string) string {
 	return strings.NewReplacer(userPlace, escape(user), passwordPlace, escape(password)).Replace(l.Body)
 }
 
-// inJSON is a text as it stands between the quotes of JSON.
+// inJSON escapes a text for a JSON string.
 func inJSON(text string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -174,7 +170,7 @@ func inJSON(text string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// members are the names of a path; `$.` in front is taken for the answer itself.
+// members splits a path of member names; a leading `$.` means the answer itself.
 func members(path string) []string {
 	path = strings.TrimPrefix(path, "$.")
 	if path == "" || path == "$" {
@@ -187,14 +183,13 @@ func members(path string) []string {
 	return names
 }
 
-// identity is who logs on. How it is done belongs to it: a password that was refused may be right where it goes
-// elsewhere, or where the token is found at last.
+// identity includes the login's own settings: a refused password may be right at another URL.
 func (l *Login) identity(c *Config) Identity {
 	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
 }
 
-// logsIn makes what hands out tokens, for a service that is logged in at.
-func (c *Config) logsIn(o endpoint) error {
+// addLogin sets the Authorizer of a login.
+func (c *Config) addLogin(o endpoint) error {
 	if c.Auth != authLogin || c.Authorizer != nil {
 		return nil
 	}
@@ -231,12 +226,11 @@ func (c *Config) logsIn(o endpoint) error {
 	}
 	request.Secrets = c.loginSecrets(request.Body)
 	name, value, _ := l.header()
-	c.Authorizer = &shownToken{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
+	c.Authorizer = &tokenHeader{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
 	c.Identity = l.identity(c)
 	return nil
 }
 
-// loginLine is the line of a login on the service's own origin.
 func (c *Config) loginLine(o endpoint) (own bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !session.Below(path, c.Prefix) {
@@ -245,12 +239,12 @@ func (c *Config) loginLine(o endpoint) (own bool, line string) {
 	return err == nil, line
 }
 
-// loginSecrets are all ways in which secrets stand in a login.
+// loginSecrets returns the secrets of a login in all their encodings, longest first.
 func (c *Config) loginSecrets(body string) []string {
 	secrets := []string{body}
 	values := slices.Collect(maps.Values(c.SecretQuery))
 	for name, value := range c.Headers {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			values = append(values, value)
 		}
 	}

@@ -69,7 +69,7 @@ func TestLoginIsChecked(t *testing.T) {
 		"credentials, as the others": {[]string{"http.origins=http://a.example WITH Credentials, https://b:8443"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := ConfigOf(rolesOf(t, "http://127.0.0.1:1", append(right, k.change...)...), Surroundings{})
+			c, err := ConfigOf(rolesOf(t, "http://127.0.0.1:1", append(right, k.change...)...), Environment{})
 			if err == nil {
 				var client *Client
 				if client, err = New(c); err == nil {
@@ -109,7 +109,7 @@ func TestLoginBody(t *testing.T) {
 
 // A login on the service's own origin goes as requests go: with the settings' headers and secrets of the query. A
 // redirect takes no secret elsewhere.
-func TestLoginGoesAsRequestsGo(t *testing.T) {
+func TestLoginUsesRouteOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("a password went elsewhere")
@@ -130,11 +130,11 @@ func TestLoginGoesAsRequestsGo(t *testing.T) {
 	roles := rolesOf(t, server.URL, "http.user=u", "http.password=x", "http.login.target=/in",
 		"http.login.body=p={password}", "http.login.token-path=t",
 		"http.query.key=k&1", "http.header.sap-client=100")
-	if _, err := clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/a?key=other")); err != nil {
+	if _, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/a?key=other")); err != nil {
 		t.Error(err)
 	}
 	redirect.Store(true)
-	_, err := clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/a"))
+	_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/a"))
 	assert.Error(t, err, "secrets are not sent elsewhere")
 }
 
@@ -160,7 +160,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 		http.Redirect(w, r, files.URL+r.URL.Path+"?sig=abc", http.StatusFound)
 	})
 	roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.origins="+files.URL)
-	c := clientOf(t, roles, Surroundings{})
+	c := clientOf(t, roles, Environment{})
 	a, err := c.Exchange(t.Context(), get("/file"))
 	if err != nil || string(a.Body) != "file" || a.Target != files.URL+"/file?sig=abc" {
 		t.Errorf("expected the file, found %q of %s, %v", a.Body, a.Target, err)
@@ -170,7 +170,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 		t.Errorf("expected the way back to be refused, found %v", err)
 	}
 	delete(roles, "http.origins")
-	if _, err = clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/file")); err == nil ||
+	if _, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file")); err == nil ||
 		strings.Contains(err.Error(), "sig=abc") {
 		t.Errorf("expected a redirect to an origin that is not named to be refused, found %v", err)
 	}
@@ -194,7 +194,7 @@ func TestRequestsToNamedOrigins(t *testing.T) {
 		service := serve(t, func(http.ResponseWriter, *http.Request) {})
 		roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.query.key=q",
 			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
-		_, err := clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
+		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
 		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
 			err != nil && strings.Contains(err.Error(), "sig=abc") {
 			t.Errorf("%q: asked %d times, %v", named, asked, err)
@@ -208,7 +208,7 @@ func TestNoUserInTargets(t *testing.T) {
 		t.Error("a request was sent")
 	})
 	host := strings.TrimPrefix(server.URL, "http://")
-	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Surroundings{})
+	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Environment{})
 	for _, target := range []string{"http://u:pw-1@" + host + "/", "//u:pw-1@" + host + "/a",
 		"http://u:pw-1@localhost:1/", "http://u:pw-1@%zz/", "u:pw-1@" + host} {
 		_, err := c.Exchange(t.Context(), get(target))

@@ -13,10 +13,9 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// logoffWithin bounds how long sessions are logged off in all.
+// logoffWithin bounds the log-off of all sessions together.
 const logoffWithin = 2 * time.Second
 
-// logoff ends sessions at the service, where it has opened any.
 func (d *destination) logoff(all []*session.Session) {
 	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
 		return
@@ -43,7 +42,7 @@ func (d *destination) logoff(all []*session.Session) {
 	wg.Wait()
 }
 
-// trim logs off sessions that nobody uses where there are more than `most`. It does not wait for that.
+// trim logs off unused sessions in excess of most, in the background.
 func (d *destination) trim(most int) {
 	over := d.sessions.Trim(most)
 	if len(over) == 0 {
@@ -56,11 +55,11 @@ func (d *destination) trim(most int) {
 	}()
 }
 
-// logoffOne sends no password: a session that the service has forgotten is not to be opened again.
+// logoffOne sends no password, which could open a new session.
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
 	for name, value := range d.config.Headers {
-		if d.config.Auth != AuthHeader || slices.Contains(notSecret, name) {
+		if d.config.Auth != AuthHeader || slices.Contains(publicHeaders, name) {
 			h.Set(name, value)
 		}
 	}
@@ -79,14 +78,13 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	return nil
 }
 
-// logoffLine is the path that ends a session; the SAP client may be in its query, as guests have it in theirs.
 func (d *destination) logoffLine() string {
 	if !d.config.ClientInQuery {
 		return d.config.LogoffPath
 	}
 	client := url.Values{}
 	for name, value := range d.config.Headers {
-		if slices.Contains(notSecret, name) && value != "" {
+		if slices.Contains(publicHeaders, name) && value != "" {
 			client.Set(name, value)
 		}
 	}

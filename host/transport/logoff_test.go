@@ -53,7 +53,7 @@ func TestQueryOfALogoff(t *testing.T) {
 				found = append(found, r.URL.RawQuery)
 			}, func(c *Config) {
 				sessioned(c)
-				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Surroundings{})
+				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Environment{})
 				require.NoError(t, err)
 				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
 				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
@@ -65,7 +65,7 @@ func TestQueryOfALogoff(t *testing.T) {
 
 // A log-off that an SAP system does not let through is told; that of a service which has none is not.
 func TestLogoffThatIsRefused(t *testing.T) {
-	for status, tells := range map[int]bool{200: false, 404: false, 403: true} {
+	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
 		var log bytes.Buffer
 		service(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/logoff" {
@@ -75,8 +75,8 @@ func TestLogoffThatIsRefused(t *testing.T) {
 			w.Header().Add("Set-Cookie", "SID=1; Path=/")
 		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
 			func(t *testing.T, c *Client) { all(t, 1, c) })
-		if told := strings.Contains(log.String(),
-			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); told != tells {
+		if logged := strings.Contains(log.String(),
+			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); logged != logs {
 			t.Errorf("%d: found\n%s", status, &log)
 		}
 	}

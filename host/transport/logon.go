@@ -8,37 +8,36 @@ import (
 	"github.com/culvert-project/culvert/host/transport/lockouts"
 )
 
-// Logon is who a client would log on as, where, and by what secret. It shows no secret when printed.
+// Logon identifies a user, an origin and a secret. Printing it does not show the secret.
 type Logon struct {
 	id       lockouts.Identity
 	lockouts *lockouts.Store
 }
 
-// LogonOf is the logon of the clients of a configuration. It sends nothing, and nobody remembers it. Errors are those
-// that [New] would have.
+// LogonOf returns the logon of clients with this configuration. It sends nothing and registers nothing. Errors are
+// those of [New].
 func LogonOf(c Config) (Logon, error) {
-	d, err := prepared(c)
+	d, err := prepareDestination(c)
 	if err != nil {
 		return Logon{}, err
 	}
 	return Logon{d.identity(d.client), d.config.Lockouts}, nil
 }
 
-// Needed says whether there is anything to log on with.
+// Needed reports whether there are credentials.
 func (l Logon) Needed() bool { return l.id.Needed() }
 
-// Judged is [lockouts.Store.Judged] of it.
-func (l Logon) Judged() (accepted, isRefused bool) { return l.lockouts.Judged(l.id) }
+// Status calls [lockouts.Store.Status].
+func (l Logon) Status() (accepted, isRefused bool) { return l.lockouts.Status(l.id) }
 
-// String is where it logs on.
+// String returns the origin.
 func (l Logon) String() string { return l.id.Origin }
 
-// LogValue is String.
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// logonOf is the logon of requests that ask a client; "": the configured one, or the system's own.
-func (d *destination) logonOf(client string) *lockouts.Logon {
-	if client = paddedClient(client); client == paddedClient(d.client) || client == "" {
+// logonOf returns the gate of requests to an SAP client; "" means the configured or default one.
+func (d *destination) logonOf(client string) *lockouts.Gate {
+	if client = normalizeClient(client); client == normalizeClient(d.client) || client == "" {
 		return d.logon
 	}
 	d.mu.Lock()
@@ -46,30 +45,28 @@ func (d *destination) logonOf(client string) *lockouts.Logon {
 	g, ok := d.others[client]
 	if !ok {
 		if d.others == nil {
-			d.others = map[string]*lockouts.Logon{}
+			d.others = map[string]*lockouts.Gate{}
 		}
-		g = d.config.Lockouts.Of(d.identity(client))
-		g.Suspects(d.config.Route.suspect())
+		g = d.config.Lockouts.Gate(d.identity(client))
+		g.SetSuspect(d.config.Route.suspect())
 		d.others[client] = g
 	}
 	return g
 }
 
-// logons are all of them, the configured one first.
-func (d *destination) logons() []*lockouts.Logon {
+func (d *destination) logons() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := []*lockouts.Logon{d.logon}
+	all := []*lockouts.Gate{d.logon}
 	for _, client := range slices.Sorted(maps.Keys(d.others)) {
 		all = append(all, d.others[client])
 	}
 	return all
 }
 
-// Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now
-// was not refused.
+// Refusal describes who was refused where and since when, and what to do; "" if the present secret was not refused.
 func (c *Client) Refusal() string {
-	for _, g := range c.at.Load().logons() {
+	for _, g := range c.target.Load().logons() {
 		if why := g.Refusal(); why != "" {
 			return why
 		}

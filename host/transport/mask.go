@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// masked is a body in which texts are hidden that nobody is to see. It reads ahead as far as the longest of them.
+// masked is a body in which texts are redacted. It reads ahead by the length of the longest text.
 type masked struct {
 	inner io.ReadCloser
 	texts [][]byte // the longest first
@@ -15,7 +15,6 @@ type masked struct {
 	err   error
 }
 
-// mask hides texts in a body.
 func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 	if len(texts) == 0 {
 		return body
@@ -42,7 +41,7 @@ func (m *masked) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// hide moves what is settled from raw to out: all but an ending that may be the beginning of a text.
+// hide moves bytes from raw to out, except an end that may be the beginning of a text.
 func (m *masked) hide() {
 	settled := len(m.raw)
 	if m.err == nil {
@@ -76,7 +75,6 @@ func (m *masked) hide() {
 	}
 }
 
-// find is where the text begins at or after a position, -1 if nowhere.
 func find(in, text []byte, from int) int {
 	if i := bytes.Index(in[from:], text); i >= 0 {
 		return from + i

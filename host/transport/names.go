@@ -6,26 +6,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// names are what the user calls the settings that say where the service is, "" where there is no such setting.
-// destination is that of the destination which said it in their place.
-type names struct{ scheme, address, port, destination, origins string }
+// settingNames are the user's names of the settings that locate the service; "" if there is none. destination is
+// the setting of the BTP destination that supplies the values instead.
+type settingNames struct{ scheme, address, port, destination, origins string }
 
-func namesOf(roles Roles) names {
+func settingNamesOf(roles Roles) settingNames {
 	of := func(name string) string {
 		if setting := roles.Setting(name); setting != name { // there is one
 			return setting
 		}
 		return ""
 	}
-	n := names{scheme: of(role.Scheme), address: of(role.Address), port: of(role.Port)}
+	n := settingNames{scheme: of(role.Scheme), address: of(role.Address), port: of(role.Port)}
 	if roles.Text(role.Destination) != "" {
 		n.destination = of(role.Destination)
 	}
 	return n
 }
 
-// fault is a fault at a setting; what describes the setting where the configuration has no name for it.
-func (n names) fault(setting, what, format string, args ...any) *wit.Error {
+// fault is about a setting; what describes it if the configuration has no name for it.
+func (n settingNames) fault(setting, what, format string, args ...any) *wit.Error {
 	f := faultf(wit.ErrorConfig, format, args...)
 	if setting == "" {
 		f.Message = what + ": " + f.Message
@@ -35,7 +35,7 @@ func (n names) fault(setting, what, format string, args ...any) *wit.Error {
 	return f
 }
 
-// strayed says whether a handshake met somebody who does not speak TLS.
-func strayed(err error) bool {
+// isNotTLS reports whether a handshake failed because the server does not use TLS.
+func isNotTLS(err error) bool {
 	return keystore.ClassOf(err) == keystore.NotTLS
 }

@@ -13,10 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// addOrigins makes the destinations of the other origins.
 func (d *destination) addOrigins() error {
 	for _, o := range d.config.Origins {
-		other, err := newDestination(d.config.at(o))
+		other, err := newDestination(d.config.forOrigin(o))
 		if err != nil {
 			d.leaveFurther()
 			return err
@@ -42,20 +41,20 @@ func (d *destination) leaveFurther() {
 }
 
 func newDestination(c Config) (*destination, error) {
-	d, err := prepared(c)
+	d, err := prepareDestination(c)
 	if err != nil {
 		return nil, err
 	}
 	d.config.Lockouts.LogTo(d.config.Logger)
-	d.logon = d.config.Lockouts.Of(d.identity(d.client))
-	d.logon.Suspects(d.config.Route.suspect())
+	d.logon = d.config.Lockouts.Gate(d.identity(d.client))
+	d.logon.SetSuspect(d.config.Route.suspect())
 	d.transport, d.roundTripper = d.config.transport(d.origin)
 	d.config.Destinations.join(d)
 	return d, d.addOrigins()
 }
 
-// prepared is a destination that no client shares and nobody is known to log on at yet.
-func prepared(c Config) (*destination, error) {
+// prepareDestination returns a destination that is not registered with other clients or lockouts yet.
+func prepareDestination(c Config) (*destination, error) {
 	o, err := c.origin()
 	if err != nil {
 		return nil, err
@@ -64,7 +63,7 @@ func prepared(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
-	if err := c.logsIn(o); err != nil {
+	if err := c.addLogin(o); err != nil {
 		return nil, err
 	}
 	d := &destination{config: c, origin: o}
@@ -98,7 +97,7 @@ func (c *Config) defaults() {
 		c.Lockouts = processLockouts
 	}
 	if c.Destinations == nil {
-		c.Destinations = processDestinations
+		c.Destinations = processOrigins
 	}
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
@@ -111,7 +110,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 		if value == "" {
 			continue
 		}
-		if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
+		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 			return nil, faultf(wit.ErrorConfig, "header %q: expected a header's name and a value without line breaks",
 				name)
 		}
@@ -120,7 +119,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// leave says that the client goes there no more. Sessions that no other client needs are logged off.
+// leave deregisters the client. Sessions that no other client uses are logged off.
 func (d *destination) leave() {
 	over := d.sessions.Leave()
 	d.logoff(over)
@@ -129,18 +128,17 @@ func (d *destination) leave() {
 	d.leaveFurther()
 }
 
-// who is who logs on and how: clients of which this is the same share sessions.
-func (d *destination) who() string {
+// sessionKey identifies user and credentials: clients with equal keys share sessions.
+func (d *destination) sessionKey() string {
 	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
-// limitedBy has a destination's requests and connections count among those of all clients of its origin.
-func (d *destination) limitedBy(l *limits.Limiter) {
+func (d *destination) useLimiter(l *limits.Limiter) {
 	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, d.trim)
 	d.limits = client
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return client.Dial(ctx, isWithin(ctx), func(ctx context.Context) (net.Conn, error) {
+		return client.Dial(ctx, hasParent(ctx), func(ctx context.Context) (net.Conn, error) {
 			return dial(ctx, network, address)
 		})
 	}

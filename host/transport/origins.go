@@ -11,18 +11,16 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// withCredentials is what follows an origin that is shown the credentials.
 const withCredentials = "with credentials"
 
-// originsBy reads further origins from roles.
-func originsBy(c *Config, roles Roles, _ Surroundings) error {
+func readOrigins(c *Config, roles Roles, _ Environment) error {
 	if strings.TrimSpace(roles.Text(role.Origins)) == "" {
 		return nil
 	}
 	for text := range strings.SplitSeq(roles.Text(role.Origins), ",") {
 		o, err := readOrigin(text)
 		if err == nil {
-			err = c.mayHave(o)
+			err = c.checkOrigin(o)
 		}
 		if err != nil {
 			return invalid(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
@@ -33,8 +31,8 @@ func originsBy(c *Config, roles Roles, _ Surroundings) error {
 	return nil
 }
 
-// readOrigin reads `https://host:port`, with or without `with credentials` after it. The text is not shown where it
-// may hold a password.
+// readOrigin parses `https://host:port`, optionally followed by `with credentials`. Errors do not print texts that
+// may contain a password.
 func readOrigin(text string) (o Origin, err error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -44,20 +42,20 @@ func readOrigin(text string) (o Origin, err error) {
 		o.Credentials = true
 	} else if rest != "" {
 		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q after it", withCredentials,
-			hideUser(rest))
+			redactUser(rest))
 	}
 	u, err := url.Parse(words[0])
 	switch {
 	case err != nil:
-		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q", hideUser(words[0]))
+		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q", redactUser(words[0]))
 	case u.User != nil:
 		return o, fmt.Errorf("expected an origin without user and password in it, found %q: who logs on "+
-			"stands in settings of its own", hideUser(words[0]))
+			"stands in settings of its own", redactUser(words[0]))
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "",
 		u.Fragment != "",
 		strings.Contains(u.Host, "*"):
 		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
-			"path and query, found %q", shown(words[0]))
+			"path and query, found %q", printable(words[0]))
 	}
 	o.Scheme, o.Address = u.Scheme, u.Hostname()
 	if port := u.Port(); port != "" {
@@ -68,8 +66,7 @@ func readOrigin(text string) (o Origin, err error) {
 	return o, nil
 }
 
-// mayHave checks an origin against the settings of the service.
-func (c *Config) mayHave(o Origin) error {
+func (c *Config) checkOrigin(o Origin) error {
 	switch {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
 		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is "+
@@ -81,16 +78,16 @@ func (c *Config) mayHave(o Origin) error {
 	return nil
 }
 
-// at is the configuration of another origin, reached the same way. What a destination of BTP says of its own server
-// does not hold there.
-func (c Config) at(o Origin) Config {
+// forOrigin returns the configuration of a further origin on the same route. A BTP destination's values for its own
+// server do not apply there.
+func (c Config) forOrigin(o Origin) Config {
 	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
 	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
 	if c.explain != nil { // else nothing came from a destination
 		c.TLS = c.ownTLS
 	}
-	c.names = names{address: c.names.origins}
-	if at, err := c.origin(); err == nil && c.Route.through != nil {
+	c.names = settingNames{address: c.names.origins}
+	if at, err := c.origin(); err == nil && c.Route.resolved != nil {
 		c.Route.Whole = c.Route.whole(at)
 	}
 	if o.Credentials {

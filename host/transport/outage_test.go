@@ -37,7 +37,7 @@ func TestOutageIsOneLine(t *testing.T) {
 			defer server.Close()
 			var log journal
 			c := clientOf(t, rolesOf(t, server.URL, "retry.max=3", "retry.min-backoff-ms=1", "retry.max-backoff-ms=2"),
-				Surroundings{Logger: log.logger()})
+				Environment{Logger: log.logger()})
 			ask := func() error {
 				_, _, err := text(t, c, get("/x"))
 				return err

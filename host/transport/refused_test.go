@@ -88,7 +88,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
 				time.Sleep(24 * time.Hour)
 				assert.Equal(t, 1, s.n, "requests by the next day")
-				n, err := c.at.Load().config.Lockouts.Resume(t.Context())
+				n, err := c.target.Load().config.Lockouts.Resume(t.Context())
 				require.NoError(t, err)
 				assert.Equal(t, 1, n, "refusals")
 				together(8, func(int) { wantStatus(t, c, request, 200) })

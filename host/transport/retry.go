@@ -14,15 +14,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Retry says what is tried again, how often, and after what pause. The zero value holds the defaults, those of
-// [role.RetryCodes], [role.RetryMax], [role.RetryMinBackoffMS] and [role.RetryMaxBackoffMS].
+// Retry is a retry policy. Its zero value means the defaults of [role.RetryCodes], [role.RetryMax],
+// [role.RetryMinBackoffMS] and [role.RetryMaxBackoffMS].
 type Retry struct {
-	// Codes: HTTP codes of answers that are no final answers, and codes of the service itself, which faults name. Those
-	// of HTTP count for requests that are repeatable. An empty list that is not nil: none.
+	// Codes are HTTP statuses, which apply to repeatable requests, and error codes of the service. An empty list
+	// that is not nil means none.
 	Codes []string
-	// Max is how many times a request is sent again.
+	// Max is how many times a request is repeated.
 	Max *int
-	// A pause is drawn evenly between the two.
+	// MinBackoff and MaxBackoff are the bounds of a random pause.
 	MinBackoff, MaxBackoff time.Duration
 }
 
@@ -33,7 +33,7 @@ var (
 	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)
 )
 
-// maxWait bounds what a Retry-After can ask for.
+// maxWait bounds Retry-After.
 const maxWait = time.Hour
 
 func (r Retry) withDefaults() Retry {
@@ -50,14 +50,14 @@ func (r Retry) withDefaults() Retry {
 	return r
 }
 
-// Times is how many times something is tried again.
+// Times returns the number of retries.
 func (r Retry) Times() int { return *r.withDefaults().Max }
 
-// Names says whether a code, of HTTP or of the service, is one of those to be tried again.
+// Names reports whether an HTTP status or a code of the service is to be retried.
 func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
 
-// NamesMessage says whether a code of the service itself is one of those to be tried again. A number that is a status
-// of HTTP is no such code: services repeat the status in their error documents, and say nothing by it.
+// NamesMessage reports whether a code in the service's error document is to be retried. HTTP statuses are not:
+// services repeat the answer's status there without a meaning of its own.
 func (r Retry) NamesMessage(code string) bool {
 	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {
 		return false
@@ -65,7 +65,7 @@ func (r Retry) NamesMessage(code string) bool {
 	return r.Names(code)
 }
 
-// Wait pauses before the next try, at least for `atLeast`. It ends early with the context's cause.
+// Wait pauses before the next attempt, for at least atLeast. It returns the cause of a context that ends.
 func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	r = r.withDefaults()
 	drawn := r.MinBackoff
@@ -75,7 +75,7 @@ func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	return pause.For(ctx, max(drawn, min(atLeast, maxWait)))
 }
 
-// RetryAfter is how long an answer asks to wait before the request is sent again, 0 where it does not say.
+// RetryAfter returns the pause that an answer requests. Zero means none.
 func RetryAfter(answer wit.Response) time.Duration {
 	for _, h := range answer.Headers {
 		if strings.EqualFold(h.Name, "Retry-After") {
@@ -85,7 +85,6 @@ func RetryAfter(answer wit.Response) time.Duration {
 	return 0
 }
 
-// retryAfter reads the header of that name: seconds, or a date.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
 	if n, err := strconv.Atoi(v); err == nil && n > 0 {

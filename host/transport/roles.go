@@ -12,19 +12,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles is what a connector's settings come to for the host; package config has it.
+// Roles provides a connector's settings by role; package config implements it.
 type Roles interface {
-	// Text is the value of a role, "" when nothing has it.
+	// Text returns the value of a role, or "".
 	Text(role string) string
-	// Prefix is every role below a prefix, the prefix cut off.
+	// Prefix returns all roles below a prefix, without it.
 	Prefix(role string) map[string]string
-	// Setting is the name of the setting with that role, for messages.
+	// Setting returns the name of the role's setting, for messages.
 	Setting(role string) string
-	// IsSet says whether the user gave the role a value.
+	// IsSet reports whether the user set the role.
 	IsSet(role string) bool
 }
 
-// declared is what values of roles are to be, whatever kind a plugin's declaration says.
+// declared are the kinds of roles, whatever a plugin declares.
 var declared = setting.NewTable(
 	number(role.Port), number(role.MaxConcurrent), number(role.MaxConnections), number(role.RetryMax),
 	milliseconds(role.ConnectTimeoutMS), milliseconds(role.ReadTimeoutMS), milliseconds(role.RetryMinBackoffMS),
@@ -43,12 +43,12 @@ func number(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
 }
 
-// milliseconds are at most 34 years, which a [time.Duration] can hold.
+// milliseconds are at most 34 years, the range of [time.Duration].
 func milliseconds(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
 }
 
-// ownNumber is the number that a role has where nobody says anything, see [role.Own].
+// ownNumber returns the default of a role, see [role.Own].
 func ownNumber(name string) int {
 	n, err := strconv.Atoi(*role.HostDefault(name))
 	if err != nil {
@@ -57,16 +57,15 @@ func ownNumber(name string) int {
 	return n
 }
 
-// ownMilliseconds is [ownNumber] for a role in milliseconds.
 func ownMilliseconds(name string) time.Duration { return setting.Milliseconds(int64(ownNumber(name))) }
 
-// roleReader reads values of roles that are declared; it keeps the first error.
+// roleReader parses declared roles and keeps the first error.
 type roleReader struct {
 	roles Roles
 	err   error
 }
 
-// text is the value of a role, "" where it is not given or cannot be.
+// text returns "" for a missing or an invalid value.
 func (r *roleReader) text(name string) string {
 	text := strings.TrimSpace(r.roles.Text(name))
 	spec, known := declared.Find(name)
@@ -76,7 +75,7 @@ func (r *roleReader) text(name string) string {
 	spec.Name = r.roles.Setting(name)
 	if why := (setting.Check{}).Value(&spec, text); why != "" {
 		if r.err == nil {
-			r.err = wrong(r.roles, name, "%s", why)
+			r.err = settingFault(r.roles, name, "%s", why)
 		}
 		return ""
 	}
@@ -98,24 +97,22 @@ func (r *roleReader) flag(name string) bool {
 	return on
 }
 
-// is says whether the value of an enumeration is this one, in any case.
 func (r *roleReader) is(name, value string) bool { return strings.EqualFold(r.text(name), value) }
 
 func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond
 }
 
-// wrong is the fault of a setting.
-func wrong(roles Roles, role, format string, args ...any) *wit.Error {
+func settingFault(roles Roles, role, format string, args ...any) *wit.Error {
 	f := faultf(wit.ErrorConfig, format, args...)
 	name := roles.Setting(role)
 	f.Setting = &name
 	return f
 }
 
-// invalid is the fault of a setting's value, in Kafka Connect's words.
+// invalid is the fault of a value, worded as Kafka Connect does.
 func invalid(roles Roles, role, value string, why error) *wit.Error {
-	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
+	return settingFault(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }
 
 func splitCodes(text string) []string {

@@ -13,22 +13,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// forTokens is the route to a service that hands out tokens: that of the requests where an ordinary proxy leads out of
-// a company's network, else what the environment says. Behind a Cloud Connector there is no such service.
+// forTokens sets the route to a token service: that of the requests if it is an ordinary proxy, else the
+// environment's. Behind a Cloud Connector there is no token service.
 func (r *Route) forTokens(o *btp.TokenOptions) {
-	if r.through == nil {
+	if r.resolved == nil {
 		return
 	}
-	switch r.through.Type() {
+	switch r.resolved.Type() {
 	case route.HTTP:
-		o.Proxy = r.through.HTTPProxy().URL
+		o.Proxy = r.resolved.HTTPProxy().URL
 	case route.SOCKS5, route.None:
-		o.Dial, o.Proxy = r.through.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+		o.Dial, o.Proxy = r.resolved.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
 	}
 }
 
-// see names what user and password of the proxy come from, in brackets; "" where there are none.
-func (r *Route) see() string {
+// credentialsHint names, in brackets, the settings of the proxy's credentials, or "".
+func (r *Route) credentialsHint() string {
 	switch {
 	case r.Settings.Name == nil:
 	case r.Settings.Type == route.HTTP:
@@ -39,18 +39,17 @@ func (r *Route) see() string {
 	return ""
 }
 
-// suspect names the proxy as somebody who may have answered 401 for itself, as some do to requests that name the whole
-// URL; "" where it has no user that could be wrong.
+// suspect names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
+// credentials.
 func (r *Route) suspect() string {
 	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
 	}
-	return ", by the service or by the proxy" + r.see() + ","
+	return ", by the service or by the proxy" + r.credentialsHint() + ","
 }
 
-// leadBy reads the route from roles.
-func leadBy(c *Config, roles Roles, s Surroundings) error {
-	settings, err := routeBy(c, roles, s)
+func readRoute(c *Config, roles Roles, s Environment) error {
+	settings, err := routeSettings(c, roles, s)
 	if err != nil {
 		return err
 	}
@@ -62,10 +61,11 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 		}
 		return f
 	}
-	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, through: r}
+	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, resolved: r}
 	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return wrong(roles, role.Scheme, "expected http for %s = %s, found https: that proxy takes http only, TLS is "+
-			"made behind the Cloud Connector",
+		return settingFault(roles, role.Scheme,
+			"expected http for %s = %s, found https: that proxy takes http only, TLS is "+
+				"made behind the Cloud Connector",
 			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
@@ -82,7 +82,7 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	return nil
 }
 
-func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
+func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error) {
 	of := func(short string) string { return roles.Text(role.Proxy + short) }
 	name := func(short string) string { return roles.Setting(role.Proxy + short) }
 	settings, err := route.SettingsOf(of, name, s.VCAP, s.VCAPErr)
@@ -99,21 +99,21 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	}
 	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
 		roles.IsSet(role.Proxy+route.NameOutage) {
-		return settings, wrong(roles, role.Proxy+route.NameOutage,
+		return settings, settingFault(roles, role.Proxy+route.NameOutage,
 			"expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err
 }
 
-// wholeOnly says whether a proxy leads there that takes requests of http alone.
+// wholeOnly reports whether the proxy accepts only http requests.
 func (r *Route) wholeOnly() bool {
-	return r.through != nil && r.through.Type() == route.ConnectivityHTTP
+	return r.resolved != nil && r.resolved.Type() == route.ConnectivityHTTP
 }
 
-// whole says whether a proxy reads the requests to an origin.
+// whole reports whether a proxy reads the requests to an origin.
 func (r *Route) whole(o endpoint) bool {
-	proxy := r.through.HTTPProxy()
+	proxy := r.resolved.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false
 	}

@@ -44,7 +44,7 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	return m
 }
 
-func configOf(t *testing.T, roles roleMap, s Surroundings) Config {
+func configOf(t *testing.T, roles roleMap, s Environment) Config {
 	t.Helper()
 	config, err := ConfigOf(roles, s)
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func opened(t *testing.T, config Config) *Client {
 	return c
 }
 
-func clientOf(t *testing.T, roles roleMap, s Surroundings) *Client {
+func clientOf(t *testing.T, roles roleMap, s Environment) *Client {
 	t.Helper()
 	s.Lockouts = lockouts.New()
 	return opened(t, configOf(t, roles, s))
@@ -163,7 +163,7 @@ func TestOAuth2(t *testing.T) {
 	log := &journal{}
 	roles := rolesOf(t, server.URL, byOAuth2(endpoint.URL+"/as/token", "http.oauth.scope=a b",
 		"http.oauth.client-auth=header")...)
-	c := clientOf(t, roles, Surroundings{Logger: log.logger()})
+	c := clientOf(t, roles, Environment{Logger: log.logger()})
 	expect := func(r *wit.Request, status uint16, sent, issued int) {
 		t.Helper()
 		requests = 0
@@ -187,7 +187,7 @@ func TestOAuth2(t *testing.T) {
 
 	// In the body, and with a wrong secret: the token service is asked once.
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
-	c, before := clientOf(t, roles, Surroundings{Logger: log.logger()}), len(tokens.forms)
+	c, before := clientOf(t, roles, Environment{Logger: log.logger()}), len(tokens.forms)
 	for range 3 {
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
@@ -222,7 +222,7 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		"none": {[]string{"http.auth=none", "http.user=u", "http.password=p"}, "Authorization", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Surroundings{})
+			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Environment{})
 			wantFaultOf(t, client, get("/"), wit.ErrorUnauthorized, "which is not followed")
 			assert.Equal(t, c.want, seen.Get(c.header), c.header)
 			wantFaultOf(t, client, get(elsewhere.URL+"/x"), wit.ErrorData, "expected the origin")
@@ -300,7 +300,7 @@ func TestCorporateProxy(t *testing.T) {
 		paths = nil
 		p := &corporate{to: c.to}
 		roles := rolesOf(t, c.at, byProxy(serve(t, p.ServeHTTP), c.password, "http.user=u", "http.password=s3cret")...)
-		config := configOf(t, roles, Surroundings{Lockouts: lockouts.New()})
+		config := configOf(t, roles, Environment{Lockouts: lockouts.New()})
 		if strings.HasPrefix(c.at, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
@@ -334,7 +334,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
-	c := clientOf(t, roles, Surroundings{Lockouts: lockouts.New()})
+	c := clientOf(t, roles, Environment{Lockouts: lockouts.New()})
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
@@ -347,7 +347,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 func TestTokensByCorporateProxy(t *testing.T) {
 	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
-		byOAuth2("http://idp.example/token")...)...), Surroundings{})
+		byOAuth2("http://idp.example/token")...)...), Environment{})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
 		p.lines[0] != "POST http://idp.example/token" {
 		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
@@ -369,12 +369,12 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{"http://inside.example", nil, false},
 		{"http://outside.example", []string{"http.proxy.type=none"}, false},
 	} {
-		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Surroundings{})
+		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Environment{})
 		if err != nil || config.Route.Whole != c.whole {
 			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.Whole, err, c.whole)
 		}
 	}
-	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Surroundings{})
+	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 1 {
 		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
 	}
@@ -409,7 +409,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	roles := rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=s3cret",
 		"http.proxy.type=sap-connectivity-http",
 		"http.proxy.location-id=DE-Berlin", "http.proxy.outage-ms=20000")
-	c := clientOf(t, roles, Surroundings{VCAP: a.VCAP(0), Logger: log.logger()})
+	c := clientOf(t, roles, Environment{VCAP: a.VCAP(0), Logger: log.logger()})
 	expect := func(r *wit.Request, tokens int) {
 		t.Helper()
 		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
@@ -449,7 +449,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 	a.Detach("")
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
 		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"),
-			Surroundings{VCAP: a.VCAP(0)})
+			Environment{VCAP: a.VCAP(0)})
 		start := time.Now()
 		status, _, err := text(t, c, get("/x"))
 		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
@@ -458,8 +458,8 @@ func TestConnectivityOutageEnds(t *testing.T) {
 		if kind != "sap-connectivity-http" {
 			wantFault(t, err, wit.ErrorTransient, "no Cloud Connector is connected")
 		}
-		if took := time.Since(start); took < 1500*time.Millisecond {
-			t.Errorf("%s: gave up after %v", kind, took)
+		if elapsed := time.Since(start); elapsed < 1500*time.Millisecond {
+			t.Errorf("%s: gave up after %v", kind, elapsed)
 		}
 	}
 }
@@ -469,7 +469,7 @@ func TestConnectivitySOCKS5(t *testing.T) {
 	a, _ := account(t, func(http.ResponseWriter, *http.Request) { requests++ })
 	with := func(at string) *Client {
 		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"),
-			Surroundings{VCAP: a.VCAP(0)})
+			Environment{VCAP: a.VCAP(0)})
 	}
 	c := with("http://s4.virtual:8000")
 	wantStatus(t, c, post("/x"), 200)
@@ -490,7 +490,7 @@ func TestUntrustedNamesJava(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(home, "lib", "security"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(home, "lib", "security", "cacerts"), nil, 0o600))
 	t.Setenv("JAVA_HOME", home)
-	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
+	c := clientOf(t, rolesOf(t, server.URL), Environment{})
 	wantFaultOf(t, c, post("/x"), wit.ErrorConfig, filepath.Join(home, "lib", "security", "cacerts"),
 		"tls.truststore.location", "tls.truststore.password")
 }
@@ -503,7 +503,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	trust := &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(server)}
 	for _, trust := range []*btp.Store{nil, trust} {
-		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
+		c := clientOf(t, rolesOf(t, at), Environment{Trust: trust})
 		err := wantFaultOf(t, c, get("/"), wit.ErrorConfig, "http.address: "+at, "is for example.com, ",
 			"not for localhost")
 		if strings.Contains(err.Error(), "host-check") {
@@ -529,15 +529,15 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		}
 	})
 	config := configOf(t, rolesOf(t, server.URL, "http.user=u", "http.password=old"),
-		Surroundings{Lockouts: lockouts.New()})
+		Environment{Lockouts: lockouts.New()})
 	next := config
 	next.Password = "new"
-	told := false
+	logged := false
 	config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
-		if !refused || told {
+		if !refused || logged {
 			return nil, nil
 		}
-		told = true // one asks at a time
+		logged = true // one asks at a time
 		return &next, nil
 	}
 	next.Refresh = config.Refresh

@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/host/transport/session"
 )
 
-// secrets are the values of a request as it was sent that no guest may see, the longest first.
+// secrets returns the secret values of a sent request, longest first.
 func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
 
-// shortestCookie is how long a cookie's value is that says something about the session, shortestSession how long the id
-// of a session is, as it may stand in addresses, where keys of entities stand too.
+// shortestCookie and shortestSession are lengths below which cookie values are no secrets, in texts and in
+// addresses, where entity keys may equal them.
 const shortestCookie, shortestSession = 8, 16
 
 func (d *destination) secretsOf(sent http.Header, least int) []string {
@@ -27,7 +27,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	}
 	add(d.config.Password)
 	for name, value := range d.config.Headers {
-		if !slices.Contains(notSecret, name) {
+		if !slices.Contains(publicHeaders, name) {
 			add(value)
 		}
 	}
@@ -54,7 +54,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	})
 }
 
-// withSecrets adds the secrets of the settings to the query of a request as it is sent.
+// withSecrets adds secret parameters to the request line.
 func (d *destination) withSecrets(line string) string {
 	if len(d.config.SecretQuery) == 0 {
 		return line
@@ -66,8 +66,7 @@ func (d *destination) withSecrets(line string) string {
 	return addQuery(line, secrets)
 }
 
-// withoutSecrets takes from a line the parameters that settings give a secret value: a link of a service may repeat
-// them, and what stands there is shown. What is left stays byte for byte as it was.
+// withoutSecrets removes secret parameters from a link of the service, which may repeat them.
 func (d *destination) withoutSecrets(line string) string {
 	path, query, asks := strings.Cut(line, "?")
 	if !asks || len(d.config.SecretQuery) == 0 {
@@ -93,7 +92,7 @@ func unescapedOnce(name string) string {
 	return name
 }
 
-// secretPairs are the parameters with a secret value as they may stand in a link.
+// secretPairs returns the secret parameters in all encodings of links.
 func (d *destination) secretPairs() (pairs []string) {
 	for name, value := range d.config.SecretQuery {
 		for _, n := range []string{name, url.QueryEscape(name)} {
@@ -106,12 +105,12 @@ func (d *destination) secretPairs() (pairs []string) {
 	return slices.Compact(pairs)
 }
 
-// longSecret is how long a secret is that is hidden in the text of a refusal.
+// longSecret is the minimum length of a secret that is redacted in error answers.
 const longSecret = 8
 
-// hides are the texts that a guest is not to see in the body of an answer: parameters with a secret value, which links
-// repeat; and in refusals, which like to say what was asked, the secrets themselves. Of other bodies they may be data.
-func (d *destination) hides(status int, secrets []string) []string {
+// hiddenTexts returns what is redacted in a body: secret parameters, and in error answers the secrets themselves.
+// In other bodies equal texts may be data.
+func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	texts := d.secretPairs()
 	if status < 400 {
 		return texts
@@ -124,19 +123,18 @@ func (d *destination) hides(status int, secrets []string) []string {
 	return texts
 }
 
-// resolve is [origin.resolve] for a request of a guest; a path that is not below the destination's own is put there.
-// The destination's query is not in it, since that may hold a key: it is added when the request is built, and shows in
-// no message, log or answer.
+// resolve puts a guest's path below the destination's prefix. Its query, which may contain a key, is added only
+// when the request is built.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
 	line = d.withoutSecrets(line)
-	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" && !session.Below(path, d.config.Prefix) {
+	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" &&
+		!session.Below(path, d.config.Prefix) {
 		line = d.config.Prefix + line
 	}
 	return line, err
 }
 
-// urlOf is the URL of a line, with the secrets of the settings and with the destination's query.
 func (d *destination) urlOf(line string) *url.URL {
 	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
 }

@@ -16,20 +16,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
-// errRefusedToken: the service has refused a token, for which there may be another one.
 var errRefusedToken = errors.New("the token was refused")
 
-// send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
+// send makes one attempt. The error is a *sendError if no answer arrived.
+func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
 	d := p.destination
-	if err := d.limits.Begin(ctx); err != nil {
+	if err := d.limits.WaitToSend(ctx); err != nil {
 		return nil, nil, err
 	}
-	waited := d.limits.Logons()
-	done, err := d.logonOf(e.client).Enter(ctx, func() bool { return d.sessions.Opening(p.session) })
+	waited := d.limits.RecordLogonWait()
+	done, err := d.logonOf(e.client).Acquire(ctx, func() bool { return d.sessions.IsOpening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
@@ -46,13 +44,13 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.T
 	}
 	s := c.prepare(ctx, p, e, h, csrf.Value)
 	if csrf.Value != "" && csrf.Generation != s.generation {
-		s.quiet.cancel(nil)
+		s.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	status = 0
 	answer, err := s.roundTrip()
 	if err != nil {
-		if errors.Is(err, errNoLonger) {
+		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
 		}
 		return nil, nil, err
@@ -69,35 +67,33 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *session.T
 	return a, answer.Header, nil
 }
 
-// sending is one exchange under way: from its request, which is complete, to the end of its answer's body.
+// sending is an attempt, from the complete request to the end of the answer's body.
 type sending struct {
-	client   *Client
-	pass     *pass
-	exchange *exchange
-	parent   context.Context // of whoever wants the answer; the request has that of quiet
-	quiet    *silence
-	request  *http.Request
-	// generation is the session's, whose cookies the request shows.
-	generation int
-	// wrote: some of the request may have arrived
-	wrote atomic.Bool
-	began time.Time
+	client         *Client
+	permit         *permit
+	exchange       *exchange
+	parent         context.Context // of whoever wants the answer; the request has that of quiet
+	timeout        *readTimeout
+	request        *http.Request
+	generation     int
+	mayHaveArrived atomic.Bool
+	began          time.Time
 }
 
-// prepare builds a request, in the jar's present session. The limit on silence starts when something was sent; before
-// that the connect time-out holds.
-func (c *Client) prepare(ctx context.Context, p *pass, e *exchange, h http.Header, csrf string) *sending {
-	s := &sending{client: c, pass: p, exchange: e, parent: ctx,
-		quiet: newSilence(ctx, max(p.destination.config.ReadTimeout, e.patience))}
+// prepare builds a request in the present session. The read timeout starts when something was sent; until then the
+// connect timeout applies.
+func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Header, csrf string) *sending {
+	s := &sending{client: c, permit: p, exchange: e, parent: ctx,
+		timeout: newReadTimeout(ctx, max(p.destination.config.ReadTimeout, e.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			if e.serves == nil && !StillMaySend(ctx) {
-				s.quiet.cancel(errNoLonger)
+			if e.tokenFor == nil && !SendCheckHolds(ctx) {
+				s.timeout.cancel(errSendCheckExpired)
 				i.Conn.Close() // net/http would send all the same
 			}
 		},
-		WroteHeaders: func() { s.wrote.Store(true); s.quiet.asking() },
-		WroteRequest: func(httptrace.WroteRequestInfo) { s.quiet.asking() },
+		WroteHeaders: func() { s.mayHaveArrived.Store(true); s.timeout.sending() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { s.timeout.sending() },
 	}
 	cookies, generation := p.session.Cookies(e.line)
 	s.generation = generation
@@ -109,16 +105,16 @@ func (c *Client) prepare(ctx context.Context, p *pass, e *exchange, h http.Heade
 	}
 	s.request = (&http.Request{Method: e.method, URL: p.destination.urlOf(e.line),
 		Host: p.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
-		WithContext(httptrace.WithClientTrace(s.quiet.ctx, trace))
+		WithContext(httptrace.WithClientTrace(s.timeout.ctx, trace))
 	s.upload()
 	return s
 }
 
-// upload gives the request its body, so that net/http repeats on its own only what may be repeated.
+// upload sets the body so that net/http repeats only repeatable requests.
 func (s *sending) upload() {
 	e, r := s.exchange, s.request
 	body := func() (io.ReadCloser, error) {
-		return &upload{Reader: bytes.NewReader(e.body), quiet: s.quiet, sent: &s.client.counter.sent}, nil
+		return &upload{Reader: bytes.NewReader(e.body), timeout: s.timeout, sent: &s.client.counter.sent}, nil
 	}
 	switch {
 	case len(e.body) > 0:
@@ -138,42 +134,38 @@ func (s *sending) upload() {
 	}
 }
 
-// roundTrip sends the request and waits for the head of the answer. Where none comes the exchange has ended.
 func (s *sending) roundTrip() (*http.Response, error) {
-	d, counter := s.pass.destination, &s.client.counter
+	d, counter := s.permit.destination, &s.client.counter
 	counter.requests.Add(1)
 	s.began = time.Now()
 	answer, err := d.roundTrip(s.request)
-	s.quiet.answer(d.config.ReadTimeout)
+	s.timeout.answerBegan(d.config.ReadTimeout)
 	if err != nil {
-		counter.answered(0, time.Since(s.began))
-		defer s.quiet.cancel(nil)
-		err = d.lost(s.parent, s.quiet, s.exchange, s.wrote.Load(), err)
+		counter.countAnswer(0, time.Since(s.began))
+		defer s.timeout.cancel(nil)
+		err = d.explainFailure(s.parent, s.timeout, s.exchange, s.mayHaveArrived.Load(), err)
 		s.log(0, 0, err)
 		return nil, err
 	}
-	counter.answered(answer.StatusCode, time.Since(s.began))
+	counter.countAnswer(answer.StatusCode, time.Since(s.began))
 	return answer, nil
 }
 
-// log writes what became of the exchange; err is nil where its answer ended as it should.
 func (s *sending) log(status int, bytes int64, err error) {
-	s.pass.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
+	s.permit.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
 }
 
-// drop ends an exchange whose answer is not read.
 func (s *sending) drop(answer *http.Response, err error) {
 	s.log(answer.StatusCode, 0, err)
 	answer.Body.Close()
-	s.quiet.cancel(nil)
+	s.timeout.cancel(nil)
 }
 
-// accept notes what the head of an answer says of the session, and makes of it what is handed on: without the secrets
-// of the request, which services repeat.
+// accept updates the session and returns the answer without the request's secrets.
 func (s *sending) accept(answer *http.Response) (*Answer, error) {
-	d, e, status, sent := s.pass.destination, s.exchange, answer.StatusCode, s.request.Header
-	s.pass.session.Follow(answer.Header, e.line, s.generation)
-	d.sessions.Learn(s.pass.session, status)
+	d, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
+	s.permit.session.Update(answer.Header, e.line, s.generation)
+	d.sessions.Observe(s.permit.session, status)
 	if err := d.checkClient(answer.Header); err != nil {
 		s.drop(answer, err)
 		return nil, e.unusable(status, err)
@@ -185,33 +177,31 @@ func (s *sending) accept(answer *http.Response) (*Answer, error) {
 	body := s.body(answer) // before the headers: it takes the encoding out of them
 	ofAddresses := func() []string { return d.secretsOf(sent, shortestSession) }
 	a.Headers = answerHeaders(answer.Header, a.secrets, ofAddresses)
-	a.Body = mask(body, d.hides(status, a.secrets))
+	a.Body = mask(body, d.hiddenTexts(status, a.secrets))
 	return a, nil
 }
 
-// body is that of an answer. Its end, or its being closed, is the exchange's end, and leaves the origin's place to
-// others.
+// body ends the exchange and releases its slot when it is read or closed.
 func (s *sending) body(answer *http.Response) *body {
 	e := s.exchange
-	b := &body{inner: answer.Body, quiet: s.quiet, parent: s.parent, what: e.name(),
+	b := &body{inner: answer.Body, timeout: s.timeout, parent: s.parent, request: e.name(),
 		received: &s.client.counter.received}
-	b.leave = sync.OnceFunc(func() {
+	b.release = sync.OnceFunc(func() {
 		broken := b.err
 		if errors.Is(broken, io.EOF) {
 			broken = nil
 		}
 		s.log(answer.StatusCode, b.read, broken)
-		s.pass.leave()
+		s.permit.release()
 	})
-	b.broke = func(err error) { s.pass.destination.silent(time.Now(), noAnswerComes, e, "cause", err) }
+	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noAnswerComes, e, "cause", err) }
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
 	return b
 }
 
-// newlyRefused says whether a token was refused for the first time in this exchange, so that another one is to be
-// tried.
+// newlyRefused reports whether a token was refused for the first time, so that another one is tried.
 func (e *exchange) newlyRefused(status int, shown string) bool {
 	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
 		return false
@@ -220,7 +210,7 @@ func (e *exchange) newlyRefused(status int, shown string) bool {
 	return true
 }
 
-// headers are the guest's with the host's own; shown is the token among them, "" if there is none.
+// headers merges the guest's headers with the host's. shown is the token among them, or "".
 func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, shown string, err error) {
 	h = e.header.Clone()
 	if h.Get("Accept-Encoding") == "" {

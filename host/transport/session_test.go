@@ -112,8 +112,8 @@ func TestLogoffIsBounded(t *testing.T) {
 		all(t, 4, c)
 		began := time.Now()
 		c.Close()
-		if took := time.Since(began); took > logoffWithin {
-			t.Errorf("expected at most %v, found %v", logoffWithin, took)
+		if elapsed := time.Since(began); elapsed > logoffWithin {
+			t.Errorf("expected at most %v, found %v", logoffWithin, elapsed)
 		}
 	})
 }
@@ -142,7 +142,7 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
-		config := c.at.Load().config
+		config := c.target.Load().config
 		require.NoError(t, c.change(config))
 		all(t, 1, c)
 		if s.opened != 1 || len(s.asked) != 0 {
@@ -181,10 +181,11 @@ func TestSessionTimedOut(t *testing.T) {
 		answers    string
 		status     uint16
 	}{
-		"once":            {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
-		"always":          {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
-		"without kind":    {"", "400 Session not found", 1, "GET POST GET POST", 200},
-		"XHTML":           {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1, "GET POST GET POST", 200},
+		"once":         {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
+		"always":       {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
+		"without kind": {"", "400 Session not found", 1, "GET POST GET POST", 200},
+		"XHTML": {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1,
+			"GET POST GET POST", 200},
 		"another":         {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
 		"business":        {"application/json;charset=utf-8", business, 9, "GET POST", 400},
 		"mislabelled":     {"text/html", business, 9, "GET POST", 400},
@@ -235,7 +236,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
 				if k.known {
-					done, err := c.at.Load().logon.Enter(t.Context(), func() bool { return false })
+					done, err := c.target.Load().logon.Acquire(t.Context(), func() bool { return false })
 					require.NoError(t, err)
 					done(200)
 				}
@@ -246,14 +247,14 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				}()
 				synctest.Wait()
 				began := time.Now()
-				told := make(chan string)
+				logged := make(chan string)
 				go func() {
 					time.Sleep(5*time.Second + time.Second)
-					told <- c.Waiting()
+					logged <- c.Waiting()
 				}()
 				all(t, 1, c)
 				assert.Equal(t, k.waits, time.Since(began), "waited")
-				assert.Equal(t, "logons to http://sap.example:8000 go one after another", <-told)
+				assert.Equal(t, "logons to http://sap.example:8000 go one after another", <-logged)
 				if err := <-slow; err != nil {
 					t.Error(err)
 				}

@@ -11,9 +11,9 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// ConfigOf reads a destination from roles; it opens stores and sends nothing. Errors are *wit.Fault of kind config,
-// which name the setting where it is one.
-func ConfigOf(roles Roles, s Surroundings) (Config, error) {
+// ConfigOf reads a configuration from roles. It opens key stores and sends nothing. Errors are *wit.Error of kind
+// config that name the setting if possible.
+func ConfigOf(roles Roles, s Environment) (Config, error) {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -27,7 +27,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 		Retry: Retry{
 			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
 		},
-		Logger: s.Logger, Lockouts: s.Lockouts, Destinations: s.Destinations, names: namesOf(roles),
+		Logger: s.Logger, Lockouts: s.Lockouts, Destinations: s.Destinations, names: settingNamesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
 		!roles.IsSet(role.RetryCodes) {
@@ -46,8 +46,8 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Surroundings) error{secureBy, leadBy, originsBy, queryBy,
-		authenticateBy, limitBy} {
+	for _, part := range []func(*Config, Roles, Environment) error{secureBy, readRoute, readOrigins, queryBy,
+		readAuth, limitBy} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}
@@ -56,7 +56,7 @@ func ConfigOf(roles Roles, s Surroundings) (Config, error) {
 }
 
 // limitBy reads limits and the way to log off from roles.
-func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
+func limitBy(c *Config, roles Roles, _ Environment) (err error) {
 	r := roleReader{roles: roles}
 	c.Limits = limits.Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
 	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
@@ -77,7 +77,7 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 }
 
 // queryBy reads the secrets that stand in the query from roles.
-func queryBy(c *Config, roles Roles, _ Surroundings) error {
+func queryBy(c *Config, roles Roles, _ Environment) error {
 	secrets := roles.Prefix(role.Query)
 	if len(secrets) == 0 {
 		return nil
@@ -85,7 +85,8 @@ func queryBy(c *Config, roles Roles, _ Surroundings) error {
 	c.SecretQuery = secrets
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
 		if slices.Contains(sapParameters, parameter(name)) {
-			return wrong(roles, role.Query+name, "%s has a setting of its own, or none: expected another parameter",
+			return settingFault(roles, role.Query+name,
+				"%s has a setting of its own, or none: expected another parameter",
 				name)
 		}
 	}

@@ -28,7 +28,7 @@ func TestHostInAnySpelling(t *testing.T) {
 // An address of IPv6 may stand in brackets, as in a URL; whoever dials it by its configuration puts some around it.
 func TestAddressInBrackets(t *testing.T) {
 	for _, address := range []string{"::1", "[::1]", " ::1 "} {
-		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Surroundings{})
+		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Environment{})
 		require.NoError(t, err)
 		o, err := c.origin()
 		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {

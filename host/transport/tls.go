@@ -16,7 +16,7 @@ import (
 )
 
 // secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
-func secureBy(c *Config, roles Roles, s Surroundings) error {
+func secureBy(c *Config, roles Roles, s Environment) error {
 	r := roleReader{roles: roles}
 	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),

@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// exchanged tells at debug what one exchange was: its method, its target without what may be a secret, the status (0:
-// no answer), the bytes of the body as they were read, and the time until the body's end. sent are the request's
-// headers, whose secrets are nobody's.
+// exchanged logs an exchange at DEBUG, without secrets; status zero means no answer, bytes are those of the body read.
 func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes int64, began time.Time, err error) {
 	log := d.config.Logger
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status,
+	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status",
+		status,
 		"bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
-		attributes = append(attributes, "error", without(err.Error(), secrets))
+		attributes = append(attributes, "error", redact(err.Error(), secrets))
 	}
 	log.Debug("request", attributes...)
 }
 
 // named is a request in a log: its method, and its target without what may be a secret.
 func (d *destination) named(e *exchange) string {
-	return e.method + " " + e.elsewhere + without(shown(e.line), d.secrets(nil))
+	return e.method + " " + e.otherOrigin + redact(printable(e.line), d.secrets(nil))
 }

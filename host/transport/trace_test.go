@@ -23,7 +23,7 @@ func TestShownLine(t *testing.T) {
 		"/Users('a@b')?$top=1":                               "/Users('a@b')?$top=1",
 		"/a?sap-client=1000":                                 "/a?sap-client=1000",
 	} {
-		assert.Equal(t, want, without(shown(line), d.secrets(nil)), line)
+		assert.Equal(t, want, redact(printable(line), d.secrets(nil)), line)
 	}
 }
 
@@ -59,6 +59,6 @@ func TestShownTarget(t *testing.T) {
 		"//u:p@h/a":                         "//[hidden]@h/a",
 		"https://files.example/a?X-Sig=abc": "https://files.example/a?X-Sig=[hidden]",
 	} {
-		assert.Equal(t, want, ShownTarget(target), target)
+		assert.Equal(t, want, PrintableTarget(target), target)
 	}
 }

@@ -46,7 +46,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
 	})
 	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
-	for name, around := range map[string]Surroundings{
+	for name, around := range map[string]Environment{
 		"TrustAll":    {TrustAll: true},
 		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(tokens)}},
 	} {
@@ -56,7 +56,7 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
 		})
 	}
-	c := clientOf(t, rolesOf(t, server.URL), Surroundings{TrustAll: true})
+	c := clientOf(t, rolesOf(t, server.URL), Environment{TrustAll: true})
 	wantStatus(t, c, get("/"), 200)
 }
 

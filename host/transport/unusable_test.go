@@ -27,7 +27,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		// status is what the *NoAnswer says, 0: there is none.
+		// status is that of the *NoResponseError; zero means none.
 		status int
 		text   string
 	}{
@@ -65,7 +65,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 			service(t, counted, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} },
 				func(t *testing.T, client *Client) {
 					_, err := client.Exchange(t.Context(), post("/orders"))
-					var lost *NoAnswer
+					var lost *NoResponseError
 					if found := errors.As(err, &lost); found != (c.status != 0) || found && (lost.Status != c.status ||
 						!strings.Contains(err.Error(), "POST /orders")) {
 						t.Errorf("expected status %d, found %v", c.status, err)

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// node is a broker as an answer names it.
+// node is a broker in an answer.
 type node struct {
 	id   int32
 	host string
@@ -28,7 +28,7 @@ type node struct {
 
 func (n node) address() string { return net.JoinHostPort(n.host, strconv.Itoa(int(n.port))) }
 
-// brokers holds the listeners, by the ids of the brokers behind them. They are never taken away: clients remember
+// brokers holds the listeners by broker id. They are never closed before the tunnel ends: clients remember
 // addresses.
 type brokers struct {
 	tunnel    *Tunnel
@@ -37,18 +37,18 @@ type brokers struct {
 
 	mu     sync.Mutex
 	closed bool
-	byID   map[int32]*entrance
+	byID   map[int32]*brokerListener
 	all    []net.Listener
 }
 
-// entrance is a broker's listener, with the address that the broker has now.
-type entrance struct {
+// brokerListener is a broker's local port, with its present address.
+type brokerListener struct {
 	address atomic.Pointer[string]
 	port    int32
 }
 
 func (b *brokers) open(t *Tunnel, bootstrap net.Listener) {
-	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*entrance{}, []net.Listener{bootstrap}
+	b.tunnel, b.bootstrap, b.byID, b.all = t, bootstrap.Addr(), map[int32]*brokerListener{}, []net.Listener{bootstrap}
 	b.host, _, _ = net.SplitHostPort(bootstrap.Addr().String())
 }
 
@@ -61,11 +61,11 @@ func (b *brokers) close() {
 	}
 }
 
-// maxBrokers is how many brokers a tunnel makes listeners for, each with a port of this machine.
+// maxBrokers bounds the listeners of a tunnel.
 const maxBrokers = 1_000
 
-// meet makes listeners for brokers that are new and follows those that have moved.
-func (b *brokers) meet(nodes []node) error {
+// update opens listeners for new brokers and follows those that have moved.
+func (b *brokers) update(nodes []node) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var fresh []node
@@ -112,7 +112,7 @@ func (b *brokers) add(n node, rank int) error {
 		return fmt.Errorf("no free port for broker %d behind %s: %v", n.id, b.bootstrap, err)
 	}
 	address := n.address()
-	e := &entrance{port: int32(portOf(listener.Addr()))}
+	e := &brokerListener{port: int32(portOf(listener.Addr()))}
 	e.address.Store(&address)
 	b.byID[n.id], b.all = e, append(b.all, listener)
 	b.tunnel.options.Announce(fmt.Sprintf("%s broker %d %s", listener.Addr(), n.id, address))
@@ -124,7 +124,7 @@ func (b *brokers) add(n node, rank int) error {
 	return nil
 }
 
-// port is that of a broker's listener; 0: there is none.
+// port returns the local port of a broker, or 0.
 func (b *brokers) port(id int32) int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,8 +134,8 @@ func (b *brokers) port(id int32) int32 {
 	return 0
 }
 
-// discover asks the cluster for its brokers until it answers. A cluster that lets nobody ask before a logon that only
-// clients can make hangs up: then listeners are made from the clients' answers.
+// discover asks the cluster for its brokers until it answers. If the cluster requires a logon that only clients can
+// make, listeners are opened by the clients' answers.
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
@@ -156,7 +156,6 @@ func (t *Tunnel) discover() {
 	}
 }
 
-// ask makes one metadata request of our own.
 func (t *Tunnel) ask() error {
 	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v",
 		t.options.DialTimeout))
@@ -183,5 +182,5 @@ func (t *Tunnel) ask() error {
 	for _, b := range known {
 		nodes = append(nodes, node{b.ID, b.Host, b.Port})
 	}
-	return t.brokers.meet(nodes)
+	return t.brokers.update(nodes)
 }

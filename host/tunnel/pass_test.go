@@ -17,8 +17,8 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 		name string
 		pair func(*testing.T) (near, far net.Conn)
 	}{{"TCP", tcpPair}, {"other", func(*testing.T) (near, far net.Conn) { return net.Pipe() }}} {
-		for _, size := range []int{1, 8, 1000, worthSplicing - 1, worthSplicing, bufferSize - 1, bufferSize,
-			bufferSize + 1, 2*bufferSize + worthSplicing/2, 1 << 20} {
+		for _, size := range []int{1, 8, 1000, minSplice - 1, minSplice, bufferSize - 1, bufferSize,
+			bufferSize + 1, 2*bufferSize + minSplice/2, 1 << 20} {
 			for _, more := range []int{0, 1, 5000} {
 				source, from := kind.pair(t)
 				to, sink := kind.pair(t)
@@ -35,7 +35,7 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 				for _, c := range []net.Conn{source, from, to, sink} {
 					c.SetDeadline(time.Now().Add(5 * time.Minute))
 				}
-				if err := pass(to, from, buffered, int64(size)); err != nil {
+				if err := copyBytes(to, from, buffered, int64(size)); err != nil {
 					t.Fatalf("%s, %d bytes and %d behind: %v", kind.name, size, more, err)
 				}
 				if !bytes.Equal(<-got, frame) {
@@ -60,7 +60,7 @@ func TestPassEndsWithTheConnection(t *testing.T) {
 		to, sink := tcpPair(t)
 		source.Write(make([]byte, size/2))
 		source.Close()
-		if err := pass(to, from, bufio.NewReaderSize(from, bufferSize), int64(size)); err == nil {
+		if err := copyBytes(to, from, bufio.NewReaderSize(from, bufferSize), int64(size)); err == nil {
 			t.Errorf("half of %d bytes: expected an error", size)
 		}
 		to.Close()

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka/wire"
 )
 
-// relay is one client's connection and the one to its broker.
+// relay connects one client with a broker.
 type relay struct {
 	tunnel   *Tunnel
 	client   net.Conn
@@ -26,30 +26,29 @@ type relay struct {
 	broker   *wire.Conn
 	address  string
 
-	// asked are the requests whose answers are due; a broker answers in the order of the requests.
-	asked   chan pending
-	waiting atomic.Int64
-	// writing is held for each request that goes to the broker, and while a logon is renewed.
+	// pending are unanswered requests in order, as the broker answers them.
+	pending    chan pendingAnswer
+	unanswered atomic.Int64
+	// writing is held for each request to the broker, and while a logon is renewed.
 	writing sync.Mutex
 	ended   chan struct{} // closed when no more answers come
 	next    int32         // correlation of our own requests
-	held    []byte
+	buffer  []byte
 }
 
-// pending is a request whose answer is due.
-type pending struct {
+type pendingAnswer struct {
 	key, version int16
 	correlation  int32
-	own          chan<- []byte // gets the answer of a request of ours
+	reply        chan<- []byte // gets the answer of a request of ours
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
 		broker: wire.New(broker), address: address,
-		asked: make(chan pending, 256), ended: make(chan struct{})}
+		pending: make(chan pendingAnswer, 256), ended: make(chan struct{})}
 }
 
-// run passes requests and answers until one side ends (nil), something cannot be passed on, or ctx ends.
+// run relays until a side ends (nil), a message cannot be relayed, or ctx ends.
 func (r *relay) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, r.drain)
 	defer stop()
@@ -69,17 +68,16 @@ func (r *relay) run(ctx context.Context) error {
 	r.client.Close()
 	r.broker.Close()
 	<-done
-	return errors.Join(unlessClosed(fromClient), unlessClosed(fromBroker))
+	return errors.Join(ignoreClosed(fromClient), ignoreClosed(fromBroker))
 }
 
-// drain takes no more requests and gives the answers under way some time.
 func (r *relay) drain() {
 	r.client.SetReadDeadline(time.Now())
 	deadline := time.NewTimer(drainTime)
 	defer deadline.Stop()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	for r.waiting.Load() > 0 {
+	for r.unanswered.Load() > 0 {
 		select {
 		case <-r.ended:
 			return
@@ -92,8 +90,7 @@ func (r *relay) drain() {
 	r.broker.Close()
 }
 
-// unlessClosed is nil for the ways in which a connection ends.
-func unlessClosed(err error) error {
+func ignoreClosed(err error) error {
 	var broken net.Error
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &broken) {
 		return nil
@@ -128,9 +125,9 @@ func (r *relay) passRequests() error {
 		}
 		r.writing.Lock()
 		if answered {
-			r.expect(pending{key: h.key, version: h.version, correlation: h.correlation})
+			r.expect(pendingAnswer{key: h.key, version: h.version, correlation: h.correlation})
 		}
-		err = pass(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
+		err = copyBytes(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
 		r.writing.Unlock()
 		if err != nil {
 			return err
@@ -138,17 +135,16 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// pass writes the next n bytes, of which some are in the reader's buffer, from one connection to the other. Between two
-// of plain TCP the kernel does the rest; else it goes in pieces as large as the buffer: TLS hands out 16 KiB at most at
-// once, and what is missing of a piece is on its way, since it is of the same frame.
-func pass(to, from net.Conn, buffered *bufio.Reader, n int64) error {
+// copyBytes copies n bytes, some of which are buffered. The kernel copies between plain TCP connections; otherwise
+// pieces have the buffer's size, since TLS returns 16 KiB at most.
+func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	out, ok := to.(*net.TCPConn)
 	in, plain := from.(*net.TCPConn)
 	for n > 0 {
 		size := min(n, int64(buffered.Size()))
 		if plain { // which hands out all that there is
 			if buffered.Buffered() == 0 {
-				if ok && n >= worthSplicing {
+				if ok && n >= minSplice {
 					return splice(out, in, n)
 				}
 				if _, err := buffered.Peek(1); err != nil {
@@ -169,10 +165,9 @@ func pass(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	return nil
 }
 
-// worthSplicing is the rest of a frame for which two system calls more are nothing, in bytes.
-const worthSplicing = 32 << 10
+// minSplice is the number of bytes for which splice is worth its system calls.
+const minSplice = 32 << 10
 
-// splice lets the kernel pass n bytes.
 func splice(to, from *net.TCPConn, n int64) error {
 	passed, err := to.ReadFrom(&io.LimitedReader{R: from, N: n})
 	if err == nil && passed < n {
@@ -181,18 +176,18 @@ func splice(to, from *net.TCPConn, n int64) error {
 	return err
 }
 
-func (r *relay) expect(a pending) {
-	r.waiting.Add(1)
+func (r *relay) expect(a pendingAnswer) {
+	r.unanswered.Add(1)
 	select {
-	case r.asked <- a:
+	case r.pending <- a:
 	case <-r.ended:
 	}
 }
 
-// refuseVersions answers a client that asks for versions in a layout that is not known, as a broker does that is older
-// than the client: error 35 in version 0, with the versions in which it may ask again.
+// refuseVersions answers an ApiVersions request of an unknown version as an older broker does: error 35 in version
+// 0, with the supported versions.
 func (r *relay) refuseVersions(h requestHead) error {
-	if r.waiting.Load() > 0 {
+	if r.unanswered.Load() > 0 {
 		return fmt.Errorf("the client asked for versions in the unknown version %d while answers were due", h.version)
 	}
 	if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
@@ -214,9 +209,9 @@ func (r *relay) passAnswers() error {
 		if err != nil {
 			return err
 		}
-		var a pending
+		var a pendingAnswer
 		select {
-		case a = <-r.asked:
+		case a = <-r.pending:
 		default:
 			return fmt.Errorf("the broker answered what nobody asked (correlation %d)", correlation)
 		}
@@ -225,37 +220,37 @@ func (r *relay) passAnswers() error {
 				a.correlation, kmsg.NameForKey(a.key), correlation)
 		}
 		switch {
-		case a.own != nil:
+		case a.reply != nil:
 			frame := make([]byte, size+4)
 			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
-				a.own <- frame[8:]
+				a.reply <- frame[8:]
 			}
-		case carriesAddress(a.key, a.version) && (size <= maxHeld || !passable(a.key)):
+		case carriesAddress(a.key, a.version) && (size <= maxRewritten || !passable(a.key)):
 			err = r.passRewritten(a, size)
 		default:
-			err = pass(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
+			err = copyBytes(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
 		}
-		r.waiting.Add(-1)
+		r.unanswered.Add(-1)
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// maxHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single
-// larger record aside.
-const maxHeld = 128 << 20
+// maxRewritten bounds an answer that is read whole. A broker's limit for a fetch is 55 MiB (fetch.max.bytes), apart
+// from a single larger record.
+const maxRewritten = 128 << 20
 
-// passRewritten reads an answer whole and passes it on with the tunnel's addresses.
-func (r *relay) passRewritten(a pending, size int32) error {
-	if size > maxHeld {
-		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, maxHeld)
+func (r *relay) passRewritten(a pendingAnswer, size int32) error {
+	if size > maxRewritten {
+		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size,
+			maxRewritten)
 	}
 	total := int(size) + 4
-	if cap(r.held) < total || cap(r.held) > 8<<20 && total < 1<<20 {
-		r.held = make([]byte, total)
+	if cap(r.buffer) < total || cap(r.buffer) > 8<<20 && total < 1<<20 {
+		r.buffer = make([]byte, total)
 	}
-	frame := r.held[:total]
+	frame := r.buffer[:total]
 	if _, err := io.ReadFull(r.broker.Answers, frame); err != nil {
 		return err
 	}

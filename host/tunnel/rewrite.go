@@ -36,7 +36,7 @@ func passable(key int16) bool { return key == keyFetch || key == 78 }
 
 // rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole,
 // with size.
-func (r *relay) rewrite(a pending, frame []byte) ([]byte, error) {
+func (r *relay) rewrite(a pendingAnswer, frame []byte) ([]byte, error) {
 	answer := kmsg.ResponseForKey(a.key)
 	answer.SetVersion(a.version)
 	head := cursor{rest: frame[8:]}
@@ -131,7 +131,7 @@ func (r *relay) exchange(found []addressField) (changed bool, err error) {
 			nodes = append(nodes, node{p.id, *p.host, *p.port})
 		}
 	}
-	if err := r.tunnel.brokers.meet(nodes); err != nil {
+	if err := r.tunnel.brokers.update(nodes); err != nil {
 		return false, err
 	}
 	host := advertised(r.client)

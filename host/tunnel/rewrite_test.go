@@ -60,7 +60,7 @@ func TestNoAddressGetsBy(t *testing.T) {
 				continue
 			}
 			seen++
-			got, err := r.rewrite(pending{key: key, version: version}, bytes.Clone(frame))
+			got, err := r.rewrite(pendingAnswer{key: key, version: version}, bytes.Clone(frame))
 			if err != nil {
 				t.Errorf("%s version %d: %v", kmsg.NameForKey(key), version, err)
 			} else if bytes.Contains(got, []byte(secretHost)) {
@@ -148,7 +148,7 @@ func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
 	controllers.Brokers = append(controllers.Brokers, node)
 	for _, answer := range []kmsg.Response{fetch, coordinator, controllers} {
 		frame := frameWith(answer)
-		got, err := r.rewrite(pending{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
+		got, err := r.rewrite(pendingAnswer{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
 		require.NoError(t, err)
 		assert.Equal(t, frame, got, fmt.Sprintf("%T changed", answer))
 	}
@@ -169,7 +169,7 @@ func FuzzRewrite(f *testing.F) {
 		}
 		r := testRelay(t)
 		frame := sized(append(make([]byte, 8), body...))
-		got, err := r.rewrite(pending{key: key, version: version}, frame)
+		got, err := r.rewrite(pendingAnswer{key: key, version: version}, frame)
 		if err == nil && int(got[0])<<24|int(got[1])<<16|int(got[2])<<8|int(got[3]) != len(got)-4 {
 			t.Errorf("size % x of %d bytes", got[:4], len(got))
 		}
@@ -179,12 +179,12 @@ func FuzzRewrite(f *testing.F) {
 // Each broker that an answer names takes a port of this machine: there is an end to them.
 func TestBrokersAreBounded(t *testing.T) {
 	var b brokers
-	b.byID = map[int32]*entrance{}
+	b.byID = map[int32]*brokerListener{}
 	many := make([]node, 100_000)
 	for i := range many {
 		many[i] = node{int32(i), "broker", 9092}
 	}
-	if err := b.meet(many); err == nil || !strings.Contains(err.Error(),
+	if err := b.update(many); err == nil || !strings.Contains(err.Error(),
 		"expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
 		t.Errorf("%d listeners, %v", len(b.byID), err)
 	}

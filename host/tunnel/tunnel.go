@@ -1,13 +1,8 @@
-// Package tunnel lets any Kafka client of this machine use a remote cluster as if it were local: one local listener for
-// each broker, and the addresses of brokers rewritten in every answer that carries one.
-//
-// A connection to a listener is a connection to its broker: requests pass as they came, answers are decoded only where
-// they can hold a broker's address, by their API key (see [rewrite]). The versions that a broker offers are capped to
-// those whose layout is known, so that no address gets by unseen. TLS towards the brokers belongs to the dialer, since
-// answers must be read here; SASL is either done here ([Options].SASL) or the client's own handshake is passed on.
-//
-// Memory: answers that must be decoded are held whole, one for each connection and 128 MiB at most; everything else
-// passes through buffers of 64 KiB, and whoever does not read is not read from.
+// Package tunnel makes a remote Kafka cluster available to local clients: one local listener per broker, with
+// brokers' addresses rewritten in answers. Requests pass unchanged; only answers that may contain an address are
+// decoded, by API key (see [rewrite]). ApiVersions answers are limited to versions of known layout, so that no
+// address passes unseen. The dialer does TLS. SASL is done here ([Options].SASL) or by the client. Decoded answers
+// are held whole, one per connection and at most 128 MiB; everything else passes through buffers of 64 KiB.
 package tunnel
 
 import (
@@ -48,8 +43,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// drainTime is how long answers under way may take when the tunnel ends; a consumer's fetch waits half a second by
-// default.
+// drainTime bounds answers in progress when the tunnel ends; by default a consumer's fetch waits half a second.
 const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
@@ -63,10 +57,9 @@ type Tunnel struct {
 	partners sync.Map // of *away.Partner, by the address of a broker
 }
 
-// Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before
-// a client comes; a cluster that cannot be reached, or that wants the client's own logon first, is met when clients
-// come. It returns when the bootstrap listener stands. The tunnel ends with ctx: no new connections, no new requests;
-// answers under way get [drainTime].
+// Open listens on the bootstrap address and discovers the brokers in the background; if the cluster is unreachable
+// or requires the client's own logon, it learns them from clients' answers. It returns once the bootstrap listener
+// is open. The tunnel ends with ctx; answers in progress get [drainTime].
 func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:9092"
@@ -124,7 +117,6 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(refusals...)
 }
 
-// serve accepts connections until the listener is closed.
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.group.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.Panic) { t.cancel() })
@@ -151,7 +143,6 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	})
 }
 
-// connect makes the way for one client's connection and passes both directions until either side ends.
 func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no connection after %v",
@@ -159,14 +150,14 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer cancel()
 	broker, address, err := dial(ctx)
 	if err != nil {
-		t.refuse(address, err)
+		t.logRefusal(address, err)
 		return
 	}
 	defer broker.Close()
 	r := newRelay(t, client, broker, address)
 	if t.options.SASL != nil {
 		if err := r.logOn(ctx); err != nil {
-			t.refuse(address, err)
+			t.logRefusal(address, err)
 			return
 		}
 	}
@@ -177,9 +168,9 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	}
 }
 
-// refuse logs why a client's connection was closed; clients try again many times a second, so the same reason is logged
+// logRefusal logs why a client's connection was closed. Clients retry many times a second, so each reason is logged
 // once until the broker is reached.
-func (t *Tunnel) refuse(address string, err error) {
+func (t *Tunnel) logRefusal(address string, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
@@ -187,13 +178,12 @@ func (t *Tunnel) refuse(address string, err error) {
 		"tunnel: a client's connection was closed, the broker cannot be reached", "broker", address, "error", err)
 }
 
-// partner is a broker as clients reach it.
 func (t *Tunnel) partner(address string) *away.Partner {
 	p, _ := t.partners.LoadOrStore(address, &away.Partner{})
 	return p.(*away.Partner)
 }
 
-// advertised is the host under which a client that came in on a connection finds the other listeners of the tunnel.
+// advertised returns the local address of a client's connection, at which it can reach the other listeners.
 func advertised(client net.Conn) string {
 	if a, err := netip.ParseAddrPort(client.LocalAddr().String()); err == nil {
 		return a.Addr().Unmap().String()
@@ -201,5 +191,4 @@ func advertised(client net.Conn) string {
 	return "127.0.0.1"
 }
 
-// portOf is the port of a listener.
 func portOf(a net.Addr) int { return a.(*net.TCPAddr).Port }

@@ -203,15 +203,15 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := 0
+	logged := 0
 	for _, line := range log.all() {
 		if strings.Contains(line, "level=WARN msg=\"tunnel: a client's connection was closed") && strings.Contains(line,
 			refused.Error()) {
-			told++
+			logged++
 		}
 	}
-	if told != 1 {
-		t.Errorf("told %d times, expected once:\n%s", told, strings.Join(log.all(), "\n"))
+	if logged != 1 {
+		t.Errorf("told %d times, expected once:\n%s", logged, strings.Join(log.all(), "\n"))
 	}
 }
 
@@ -301,7 +301,7 @@ func TestOldLogonIsRefused(t *testing.T) {
 	}
 }
 
-func TestClientWithTLSIsTold(t *testing.T) {
+func TestClientWithTLSIsLogged(t *testing.T) {
 	log := &lines{}
 	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs(), Logger: logTo(log)})
 	conn := dialTo(t, tunnel)

@@ -53,7 +53,7 @@ type sample struct {
 	bytes int
 
 	// computing is held for what is shown, which is of the first rows.
-	computing guard.Turn
+	computing guard.CtxMutex
 	shown     rest.Sample
 }
 
@@ -91,8 +91,9 @@ func (k *sample) wants(connector string) bool {
 
 func newSample(connector string, wanted int, show string) *sample {
 	now := time.Now().UTC()
-	return &sample{computing: guard.NewTurn(), Sample: rest.Sample{Connector: connector, State: waiting, Wanted: wanted,
-		Show: show, Created: now, Expires: now.Add(lifetime), Steps: []rest.SampleStep{}, Rows: []rest.SampledRow{}}}
+	return &sample{computing: guard.NewCtxMutex(), Sample: rest.Sample{Connector: connector, State: waiting,
+		Wanted: wanted,
+		Show:   show, Created: now, Expires: now.Add(lifetime), Steps: []rest.SampleStep{}, Rows: []rest.SampledRow{}}}
 }
 
 // Ask has the next rows of a connector kept, in the place of the oldest sample where there are too many; an error is a

@@ -19,21 +19,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// vcapServices is where Cloud Foundry says what an application is bound to.
 const vcapServices = "VCAP_SERVICES"
 
-// namedDestination is a destination of BTP that a connector names. Safe for use by several goroutines.
+// namedDestination is the BTP destination of a connector. Safe for concurrent use.
 type namedDestination struct {
 	name         string
 	destinations *btp.Destinations
 	log          *slog.Logger
 
-	mu    sync.Mutex
-	found btp.Destination
-	said  bool // which settings go before it
+	mu     sync.Mutex
+	found  btp.Destination
+	logged bool // which settings go before it
 }
 
-// newNamedDestination finds the destination service among what is bound; it asks for nothing yet.
+// newNamedDestination sends nothing.
 func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
@@ -63,7 +62,7 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
-// find asks for the destination; it reports whether it is another one than before, tokens apart.
+// find fetches the destination and reports whether anything but tokens has changed.
 func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	var failure *btp.Failure
@@ -77,7 +76,7 @@ func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	case err != nil:
 		return false, t.fault(err)
 	}
-	found.Token = withoutValue(found.Token)
+	found.Token = withoutTokenValue(found.Token)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if reflect.DeepEqual(t.found, found) {
@@ -107,15 +106,15 @@ func (t *namedDestination) fault(err error) error {
 	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
 }
 
-// withoutValue leaves of a token that there is one: it changes every hour, and requests ask for it.
-func withoutValue(token *btp.DeliveredToken) *btp.DeliveredToken {
+// withoutTokenValue keeps only the token's header: the value changes every hour and is fetched per request.
+func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	if token == nil {
 		return nil
 	}
 	return &btp.DeliveredToken{Header: token.Header}
 }
 
-// Authorize is what the destination service delivered.
+// Authorize returns the delivered token.
 func (t *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
@@ -130,20 +129,21 @@ func (t *namedDestination) Authorize(ctx context.Context, refused string) (name,
 	return found.Token.Header, found.Token.Value, nil
 }
 
-// config is what the destination and the settings, which go before it, come to.
-func (t *namedDestination) config(roles config.Roles, around transport.Surroundings) (transport.Config, error) {
+// config merges the destination with the settings, which take precedence.
+func (t *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
 	t.mu.Lock()
 	found := t.found
 	t.mu.Unlock()
-	merged := targetRoles{roles, values(&found, roles)}
-	t.say(merged)
-	if found.Token != nil && !merged.loggedOn() {
-		around.Authorizer = t
-		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL,
-			t.name, found.Digest)}
+	merged := mergedRoles{roles, values(&found, roles)}
+	t.logOverrides(merged)
+	if found.Token != nil && !merged.hasLogon() {
+		environment.Authorizer = t
+		environment.Identity = transport.Identity{User: "destination " + t.name,
+			Secret: fmt.Sprintf("%s %s %x", found.URL,
+				t.name, found.Digest)}
 	}
-	around.Key, around.Trust, around.TrustAll = found.Keystore, found.Truststore, found.TrustAll
-	c, err := transport.ConfigOf(merged, around)
+	environment.Key, environment.Trust, environment.TrustAll = found.Keystore, found.Truststore, found.TrustAll
+	c, err := transport.ConfigOf(merged, environment)
 	if err != nil {
 		return c, fmt.Errorf("destination %s: %w", t.name, err)
 	}
@@ -152,13 +152,12 @@ func (t *namedDestination) config(roles config.Roles, around transport.Surroundi
 	return c, nil
 }
 
-// assumed are settings as they might be with the destination: what can be said before it is asked for.
-func (t *namedDestination) assumed(roles config.Roles) transport.Roles {
-	return targetRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
+// placeholder returns settings with an invalid address, for checks before the destination is fetched.
+func (t *namedDestination) placeholder(roles config.Roles) transport.Roles {
+	return mergedRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
 }
 
-// say names, once, the settings that go before the destination.
-func (t *namedDestination) say(merged targetRoles) {
+func (t *namedDestination) logOverrides(merged mergedRoles) {
 	var before []string
 	for role, value := range merged.values {
 		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
@@ -168,15 +167,15 @@ func (t *namedDestination) say(merged targetRoles) {
 	slices.Sort(before)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.said {
+	if !t.logged {
 		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication",
 			t.found.Authentication,
 			"proxy", t.found.ProxyType, "settings that go before it", before)
 	}
-	t.said = true
+	t.logged = true
 }
 
-// values are what a destination says, by role.
+// values returns the destination's values by role.
 func values(d *btp.Destination, roles config.Roles) map[string]string {
 	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
 		role.Header + "sap-language": d.Language}
@@ -211,23 +210,22 @@ func values(d *btp.Destination, roles config.Roles) map[string]string {
 	return v
 }
 
-// targetRoles are settings that go before those of a destination.
-type targetRoles struct {
+// mergedRoles are settings completed by a destination.
+type mergedRoles struct {
 	config.Roles
 	values map[string]string
 }
 
-// loggedOn: the settings say how to log on.
-func (t targetRoles) loggedOn() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
+func (t mergedRoles) hasLogon() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
 
-func (t targetRoles) Text(role string) string {
+func (t mergedRoles) Text(role string) string {
 	if v := t.values[role]; v != "" && !t.Roles.IsSet(role) {
 		return v
 	}
 	return t.Roles.Text(role)
 }
 
-func (t targetRoles) Prefix(prefix string) map[string]string {
+func (t mergedRoles) Prefix(prefix string) map[string]string {
 	all := map[string]string{}
 	for role, v := range t.values {
 		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {

@@ -298,7 +298,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	defer cancel()
 	version := s.version.Load()
 	write("password", "second\n")
-	if !s.other(ctx, version) {
+	if !s.waitForVersion(ctx, version) {
 		t.Fatal("the change was not seen")
 	}
 	if _, err := ask(client, "/"); err != nil {
@@ -335,7 +335,7 @@ func TestStoresAreFollowed(t *testing.T) {
 	defer cancel()
 	version := s.version.Load()
 	require.NoError(t, os.WriteFile(path, root(own.Certificate[0]), 0o600))
-	if !s.other(ctx, version) {
+	if !s.waitForVersion(ctx, version) {
 		t.Fatal("the change was not seen")
 	}
 	if status, err := ask(client, "/"); err != nil || status != 200 {

@@ -1,12 +1,6 @@
-// Package service is what a connector talks to: its service's address, how it logs on there, the proxy on the way, and
-// the destination of BTP that may say all of that. It makes the HTTP client of a connector and keeps its settings up to
-// date while tasks run.
-//
-// Where to look: service.go for settings and how changes of them reach a client, destination.go for destinations of
-// BTP, waiting.go for what a failed task waits for, refusal.go for what users read when the service does not take who
-// asks.
-//
-// Invariants: [New] and [Service.Check] send nothing; [Service.Open] asks the destination service alone. A change that
-// comes to no usable settings leaves those before. A secret that was refused is not shown again by itself, neither to
-// the service nor to whom a destination's tokens come from.
+// Package service provides the HTTP client of a connector: address, logon and proxy of its service, from the
+// settings and from a BTP destination. It keeps the client's settings up to date while tasks run. Invariants: [New]
+// and [Service.Check] send nothing, [Service.Open] asks only the destination service. A change that results in
+// invalid settings is ignored. A refused secret is not sent again automatically, neither to the service nor to a
+// token service.
 package service

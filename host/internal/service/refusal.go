@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Explained puts in front of the refusal of a service who was refused, and what can be done about it.
-func Explained(c *transport.Client, err error) error {
-	if !Refused(err) {
+// Explain adds to a refusal by the service who was refused and what to do.
+func Explain(c *transport.Client, err error) error {
+	if !IsUnauthorized(err) {
 		return err
 	}
 	var known *lockouts.LockedOut
@@ -29,7 +29,6 @@ func Explained(c *transport.Client, err error) error {
 	return err
 }
 
-// causeFirst is an error whose text begins with the cause that it holds.
 type causeFirst struct {
 	text  string
 	cause error
@@ -38,14 +37,14 @@ type causeFirst struct {
 func (c *causeFirst) Error() string { return c.text }
 func (c *causeFirst) Unwrap() error { return c.cause }
 
-// Refused tells whether the service did not take who asked.
-func Refused(err error) bool {
+// IsUnauthorized reports whether the service rejected the credentials.
+func IsUnauthorized(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized
 }
 
-// Fixable tells whether settings are why a task failed.
-func Fixable(err error) bool {
+// IsConfigError reports whether a task failed because of settings or credentials.
+func IsConfigError(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && (fault.Kind == wit.ErrorUnauthorized || fault.Kind == wit.ErrorConfig)
 }

@@ -20,13 +20,13 @@ func TestExplainedLockout(t *testing.T) {
 		{locked, locked.Why},
 		{fmt.Errorf("GET /x/$metadata: %w", locked), locked.Why + " (in GET /x/$metadata)"},
 	} {
-		err := Explained(nil, c.err)
-		if err.Error() != c.want || !Refused(err) || !errors.Is(err, c.err) {
-			t.Errorf("expected %q, found %q, refused %v", c.want, err, Refused(err))
+		err := Explain(nil, c.err)
+		if err.Error() != c.want || !IsUnauthorized(err) || !errors.Is(err, c.err) {
+			t.Errorf("expected %q, found %q, refused %v", c.want, err, IsUnauthorized(err))
 		}
 	}
-	gone := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}
-	if err := Explained(nil, gone); err != error(gone) {
+	result := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}
+	if err := Explain(nil, result); err != error(result) {
 		t.Errorf("expected the fault as it is, found %v", err)
 	}
 }

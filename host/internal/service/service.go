@@ -19,44 +19,43 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Service is where the client of a connector gets its settings from: from the connector, secrets of references
-// included, and from the destination of BTP that it names. Safe for use by several goroutines.
+// Service provides the client's settings: from the connector, with secrets resolved, and from its BTP destination.
+// Safe for concurrent use.
 type Service struct {
-	component wit.Component
-	providers *config.Providers
-	lockouts  *lockouts.Store
-	meets     *transport.Destinations // see Meet
-	log       *slog.Logger
-	target    *namedDestination // nil without a destination of BTP
-	once      bool              // see Once
-	rereads   time.Duration
+	component    wit.Component
+	providers    *config.Providers
+	lockouts     *lockouts.Store
+	origins      *transport.OriginRegistry // see Meet
+	log          *slog.Logger
+	destination  *namedDestination // nil without a destination of BTP
+	noRetries    bool              // see Once
+	pollInterval time.Duration
 
-	// changed: a file may have changed since it was read.
 	changed atomic.Bool
 
-	// version counts changes; news is closed and made again with each.
+	// version counts changes; notify is closed and replaced with each.
 	version atomic.Int64
 
 	mu        sync.Mutex
 	connector *config.Connector // as it was read last
-	adopted   *config.Connector // other settings, to be taken with the next look
+	pending   *config.Connector // other settings, to be taken with the next look
 	stamp     string            // of the files that are read by the path that a setting gives
-	news      chan struct{}
+	notify    chan struct{}
 }
 
-// New reads what a connector says about its service; it sends nothing.
+// New reads the settings of a connector's service; it sends nothing.
 func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
 	log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c,
-		news: make(chan struct{}), rereads: time.Minute}
+		notify: make(chan struct{}), pollInterval: time.Minute}
 	roles := s.roles()
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
 	if roles.Has(role.Destination) {
-		s.target, err = newNamedDestination(roles, log)
+		s.destination, err = newNamedDestination(roles, log)
 	}
 	return s, err
 }
@@ -65,26 +64,25 @@ func (s *Service) roles() config.Roles {
 	return s.connector.Roles(s.component)
 }
 
-// Once has every request sent once, whatever the connector's settings say: no answer is tried again, and a Cloud
-// Connector that is away is not waited for. It is called before the first of them.
-func (s *Service) Once() { s.once = true }
+// NoRetries makes the client send every request once and not wait for a Cloud Connector, whatever the settings say.
+// Call it before the first request.
+func (s *Service) NoRetries() { s.noRetries = true }
 
-// Meet has the client meet others of the same origin at a place, whose limits they share. It is called before the first
-// use. Default, and nil: one for the whole process.
-func (s *Service) Meet(at *transport.Destinations) { s.meets = at }
+// UseLimits makes the client share limits with others of the same origin in a registry. Call it before the first
+// use. Nil means one for the process.
+func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
 
-// HasDestination tells whether the connector names a destination of BTP.
-func (s *Service) HasDestination() bool { return s.target != nil }
+// HasDestination reports whether the connector names a BTP destination.
+func (s *Service) HasDestination() bool { return s.destination != nil }
 
-// Version counts changes of the settings, see [Service.AwaitFix].
+// Version counts changes of the settings, see [Service.WaitForConfigChange].
 func (s *Service) Version() int64 { return s.version.Load() }
 
-// Check finds what is wrong with the settings without sending anything. What only a destination of BTP says is not
-// known then.
+// Check validates the settings without sending anything; values of a BTP destination are not checked.
 func (s *Service) Check(ctx context.Context) error {
 	roles := s.roles()
-	if s.target != nil {
-		_, err := transport.ConfigOf(s.target.assumed(roles), s.surroundings(ctx))
+	if s.destination != nil {
+		_, err := transport.ConfigOf(s.destination.placeholder(roles), s.environment(ctx))
 		return err
 	}
 	client, err := s.Open(ctx)
@@ -94,7 +92,7 @@ func (s *Service) Check(ctx context.Context) error {
 	return err
 }
 
-// Open makes the client. It sends nothing but questions to the destination service.
+// Open returns a client. Only the destination service is asked.
 func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	c, err := s.Destination(ctx)
 	if err != nil {
@@ -103,11 +101,11 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	return transport.New(c)
 }
 
-// Destination is how requests of the connector travel; where the connector names a destination of BTP, that is asked
-// for. Changes to it change nothing.
+// Destination returns the client's configuration, without following changes. It asks the destination service if the
+// connector names a BTP destination.
 func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
-	if s.target != nil {
-		if _, err := s.target.find(ctx); err != nil {
+	if s.destination != nil {
+		if _, err := s.destination.find(ctx); err != nil {
 			return transport.Config{}, err
 		}
 	}
@@ -116,34 +114,33 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	return s.config(ctx)
 }
 
-func (s *Service) surroundings(ctx context.Context) transport.Surroundings {
+func (s *Service) environment(ctx context.Context) transport.Environment {
 	vcap, err := btp.Environment()
-	return transport.Surroundings{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
-		Destinations: s.meets}
+	return transport.Environment{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
+		Destinations: s.origins}
 }
 
-// config is what the settings come to now; s.mu is held.
+// config expects s.mu to be held.
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
-	roles, around := s.roles(), s.surroundings(ctx)
+	roles, environment := s.roles(), s.environment(ctx)
 	var c transport.Config
 	var err error
-	if s.target != nil {
-		c, err = s.target.config(roles, around)
+	if s.destination != nil {
+		c, err = s.destination.config(roles, environment)
 	} else {
-		c, err = transport.ConfigOf(roles, around)
+		c, err = transport.ConfigOf(roles, environment)
 	}
 	c.Refresh = s.refresh
-	if s.once {
+	if s.noRetries {
 		c.Retry.Max, c.Route.Outage = new(int), 0
 	}
 	return c, err
 }
 
-// Adopt has the client go on with other settings of the connector. It sends nothing where there is no destination of
-// BTP.
-func (s *Service) Adopt(client *transport.Client, c *config.Connector) {
+// UpdateInPlace applies other settings of the connector in the background.
+func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	s.mu.Lock()
-	s.adopted = c
+	s.pending = c
 	s.mu.Unlock()
 	s.changed.Store(true)
 	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
@@ -154,15 +151,15 @@ func (s *Service) Adopt(client *transport.Client, c *config.Connector) {
 	}()
 }
 
-// refresh is asked before each request; after a refusal it looks at the files, and at the destination, in any case.
+// refresh is called before each request; after a refusal it reads files and destination in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
 	moved := false
-	if s.target != nil {
+	if s.destination != nil {
 		if refused {
-			s.target.destinations.Forget(s.target.name)
+			s.destination.destinations.Forget(s.destination.name)
 		}
 		var err error
-		if moved, err = s.target.find(ctx); err != nil {
+		if moved, err = s.destination.find(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +169,7 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed.Store(false)
-	if !s.read() && !moved {
+	if !s.reload() && !moved {
 		return nil, nil
 	}
 	c, err := s.config(ctx)
@@ -182,48 +179,48 @@ func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config,
 	}
 	s.log.Info("settings of the service have changed: going on with the new ones")
 	s.version.Add(1)
-	close(s.news)
-	s.news = make(chan struct{})
+	close(s.notify)
+	s.notify = make(chan struct{})
 	return &c, nil
 }
 
-// read reads secrets again; it reports whether any is another one. s.mu is held.
-func (s *Service) read() bool {
-	if s.adopted != nil {
-		s.connector, s.adopted = s.adopted, nil
+// reload resolves secrets again and reports whether any has changed. s.mu is held.
+func (s *Service) reload() bool {
+	if s.pending != nil {
+		s.connector, s.pending = s.pending, nil
 		s.stamp = watch.Stamp(pathsOf(s.roles())...)
 		return true
 	}
-	again, err := s.connector.Resolve(s.providers)
+	resolved, err := s.connector.Resolve(s.providers)
 	if err != nil {
 		s.log.Error("secrets can't be read, those before are kept", "error", err)
 		return false
 	}
-	differing := s.connector.ChangedSince(again)
+	differing := s.connector.ChangedSince(resolved)
 	d := config.DeclareComponent(s.component)
-	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !concernsService(d, key) })
+	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !affectsService(d, key) })
 	if len(mine) < len(differing) {
 		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
 	}
-	s.connector = again
+	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
 	other := stamp != s.stamp
 	s.stamp = stamp
 	return len(mine) > 0 || other
 }
 
-func concernsService(d *config.Declarations, key string) bool {
+func affectsService(d *config.Declarations, key string) bool {
 	spec, ok := d.Find(key)
 	name := spec.Role()
 	return ok && (strings.HasPrefix(name, role.HTTP) || strings.HasPrefix(name, role.TLS) ||
 		strings.HasPrefix(name, role.Retry))
 }
 
-// pathRoles are settings whose value is the path of a file.
+// pathRoles are settings whose value is a path.
 var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
 	role.ProxyServiceKey, role.ProxyTokenCertificate, role.ProxyTokenKey}
 
-// Paths are the files that a connector names without a reference for its service.
+// Paths returns the files that a connector's service settings name without a reference.
 func Paths(component wit.Component, c *config.Connector) []string {
 	return pathsOf(c.Roles(component))
 }
@@ -238,10 +235,10 @@ func pathsOf(roles config.Roles) []string {
 	return paths
 }
 
-// Watch follows the files that the settings lead to, for a client. close ends it.
+// Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
-	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.target == nil {
+	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.destination == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -28,7 +28,7 @@ type announcement struct {
 func announce(dir string, a announcement) error {
 	text, err := json.Marshal(a)
 	if err == nil {
-		err = wholefile.Replace(filepath.Join(dir, announcementFile), append(text, '\n'))
+		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("embedded broker: %w", err)
@@ -123,11 +123,11 @@ func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 var errLocked = errors.New("another culvert has it")
 
 func lockFolder(dir string) (*lock.Lock, error) {
-	l, err := lock.Take(filepath.Join(dir, "broker.lock"))
+	l, err := lock.Acquire(filepath.Join(dir, "broker.lock"))
 	switch {
 	case err == nil:
 		return l, nil
-	case !errors.Is(err, lock.ErrTaken):
+	case !errors.Is(err, lock.ErrLocked):
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	who := ""

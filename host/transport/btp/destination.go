@@ -215,8 +215,8 @@ func (t *Destination) readTokens(a *answer, now time.Time) error {
 			}
 			token = DeliveredToken{Header: "Authorization", Value: kind + " " + d.Value}
 		}
-		if life := seconds(d.ExpiresIn); life > 0 {
-			token.Expires = now.Add(life)
+		if lifetime := seconds(d.ExpiresIn); lifetime > 0 {
+			token.Expires = now.Add(lifetime)
 		}
 		t.Token = &token
 		return nil

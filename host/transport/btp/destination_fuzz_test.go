@@ -29,7 +29,7 @@ func FuzzTarget(f *testing.F) {
 			target.Authentication == "" || target.ProxyType == ""):
 			t.Errorf("an address that is none: %#v", target)
 		case err == nil && target.Token != nil && !target.Token.Expires.IsZero() && (target.Token.Expires.Before(now) ||
-			target.Token.Expires.After(now.Add(maxLife))):
+			target.Token.Expires.After(now.Add(maxLifetime))):
 			t.Errorf("a token that ends at %v", target.Token.Expires)
 		case err != nil && !errors.As(err, &failure):
 			t.Errorf("expected a *Failure, found %v", err)

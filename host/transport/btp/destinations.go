@@ -18,17 +18,16 @@ type Destinations struct {
 	base    string
 
 	mu    sync.Mutex
-	known map[string]*kept[Destination]
+	known map[string]*cachedValue[Destination]
 }
 
 const (
-	// destinationLife is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts
-	// soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
-	destinationLife = 4 * time.Minute
+	// destinationLifetime is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit
+	// counts soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
+	destinationLifetime = 4 * time.Minute
 	// maxOutage is how long a destination is used on while the service does not answer.
 	maxOutage = time.Hour
-	// restAfterFailure is how long nobody asks a service that has not answered with all patience, or has refused the
-	// binding once.
+	// restAfterFailure is the pause after a service did not answer despite retries, or refused the binding once.
 	restAfterFailure = 10 * time.Second
 )
 
@@ -43,38 +42,38 @@ func NewDestinations(d DestinationService, o TokenOptions) (*Destinations, error
 	if err != nil {
 		return nil, err
 	}
-	return &Destinations{binding: d, service: service, base: base, known: map[string]*kept[Destination]{}}, nil
+	return &Destinations{binding: d, service: service, base: base, known: map[string]*cachedValue[Destination]{}}, nil
 }
 
 // Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each
 // request. When the service does not answer, a destination that was found before is used for an hour more, as long as
 // its token is valid. Errors are *Failure.
 func (d *Destinations) Find(ctx context.Context, name string) (Destination, error) {
-	return d.of(name).get(ctx, never)
+	return d.cached(name).get(ctx, acceptAll)
 }
 
 // Renew is Find for one whose token was refused, as it stood in DeliveredToken.Value: it holds another one.
 func (d *Destinations) Renew(ctx context.Context, name, refused string) (Destination, error) {
-	return d.of(name).get(ctx, func(t Destination) bool { return t.Token != nil && t.Token.Value == refused })
+	return d.cached(name).get(ctx, func(t Destination) bool { return t.Token != nil && t.Token.Value == refused })
 }
 
 // Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed
 // since.
-func (d *Destinations) Forget(name string) { d.of(name).forget() }
+func (d *Destinations) Forget(name string) { d.cached(name).forget() }
 
-func (d *Destinations) of(name string) *kept[Destination] {
+func (d *Destinations) cached(name string) *cachedValue[Destination] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.known[name]
 	if k == nil {
-		k = &kept[Destination]{
-			clock: d.service.options.Clock,
-			rest:  restAfterFailure,
-			ask: func(ctx context.Context, patient bool) (grant[Destination], error) {
+		k = &cachedValue[Destination]{
+			clock:         d.service.options.Clock,
+			retryInterval: restAfterFailure,
+			request: func(ctx context.Context, patient bool) (grant[Destination], error) {
 				return d.ask(ctx, name, patient)
 			},
-			late: func(err error, left time.Duration) bool { return d.late(name, err, left) },
-			same: func() error {
+			keepOnError: func(err error, left time.Duration) bool { return d.keepOnError(name, err, left) },
+			sameValueError: func() error {
 				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service "+
 					"delivers again the token that was refused", name)}
 			},
@@ -98,7 +97,8 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 	if err != nil {
 		return grant[Destination]{}, err
 	}
-	g := grant[Destination]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + maxOutage)}
+	g := grant[Destination]{value: t, renew: now.Add(destinationLifetime),
+		expires: now.Add(destinationLifetime + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
 		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
 			g.renew = due
@@ -112,8 +112,9 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 	return g, nil
 }
 
-// late keeps a destination while the service does not answer. One that is gone, or that the service refuses, is gone.
-func (d *Destinations) late(name string, err error, left time.Duration) bool {
+// keepOnError keeps a destination while the service does not answer. One that is gone, or that the service refuses, is
+// gone.
+func (d *Destinations) keepOnError(name string, err error, left time.Duration) bool {
 	failure, _ := errors.AsType[*Failure](err)
 	stays := failure != nil && failure.Temporary()
 	if stays {

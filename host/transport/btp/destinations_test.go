@@ -85,9 +85,9 @@ func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	return d
 }
 
-func bearer(value, life string) string {
+func bearer(value, lifetime string) string {
 	return `"authTokens":[{"type":"Bearer","value":"` + value +
-		`","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + life + `"}]`
+		`","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + lifetime + `"}]`
 }
 
 func TestFindDestination(t *testing.T) {
@@ -347,8 +347,9 @@ func TestForgottenInMidRequest(t *testing.T) {
 func TestDeliveredTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
 	s.tokens.life = `,"expires_in":43200`
-	put := func(token, life string) {
-		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`, bearer(token, life))
+	put := func(token, lifetime string) {
+		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`,
+			bearer(token, lifetime))
 	}
 	want := func(target btp.Destination, value string) {
 		t.Helper()
@@ -404,18 +405,18 @@ func TestAttached(t *testing.T) {
 	t.Cleanup(s.Close)
 	info := btp.Info{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
 	options := btp.TokenOptions{Logger: logs(t)}
-	got, err := btp.Attached(t.Context(), info, options)
+	got, err := btp.ConnectedCloudConnectors(t.Context(), info, options)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"", "DE-Berlin", "x"}, got)
 	body = `{"error":"no list"}`
 	tokens.issued = 0
-	_, err = btp.Attached(t.Context(), info, options)
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "", "expected a list of Cloud Connectors")
 	info.InfoPath = ""
-	_, err = btp.Attached(t.Context(), info, options)
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "scc_info_path", "missing: scc_info_path", "api_access")
 	info.InfoPath, info.ServiceURL = "/x", ""
-	_, err = btp.Attached(t.Context(), info, options)
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "connectivity_service.url", "missing: connectivity_service.url")
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/base/loopback"
 )
 
-// Login is an exchange of a user and a password for a token, as services have it that know no OAuth.
+// Login exchanges user and password for a token at services without OAuth.
 type Login struct {
 	// Method, URL, Header and Body are the request as it goes out.
 	Method string
@@ -28,8 +28,8 @@ type Login struct {
 	Secrets []string
 }
 
-// NewLogin keeps the token of a login; nothing is asked for yet. Of the options it heeds TLS, Dial, Proxy,
-// RoundTripper, the time-outs, Patience, Logger, Clock and Name, which knows target, token-path, user and password.
+// NewLogin caches the token of a login and sends nothing. It uses TLS, Dial, Proxy, RoundTripper, the timeouts,
+// Patience, Logger, Clock and Name of the options; Name knows target, token-path, user and password.
 func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()
 	path := cmp.Or(l.URL.Opaque, l.URL.EscapedPath())
@@ -38,10 +38,9 @@ func NewLogin(l Login, o TokenOptions) *Tokens {
 	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
 		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address)
 	}
-	return keepTokens(&r.partner, "user", r.once, o)
+	return cacheTokens(&r.partner, "user", r.once, o)
 }
 
-// loginRequester makes the exchange: no memory.
 type loginRequester struct {
 	partner
 	login  Login
@@ -71,7 +70,7 @@ func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Dura
 	return g, 0, err
 }
 
-// read finds token and lifetime in an answer. A success without a token is how some services refuse.
+// read extracts token and lifetime. Some services refuse with a success without a token.
 func (r *loginRequester) read(body string) (granted, error) {
 	var answer any
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
@@ -93,16 +92,16 @@ func (r *loginRequester) read(body string) (granted, error) {
 	g := granted{token: text}
 	switch {
 	case r.login.LifetimePath != nil:
-		g.life = seconds(member(answer, r.login.LifetimePath))
+		g.lifetime = seconds(member(answer, r.login.LifetimePath))
 	default:
-		if g.life = lifeOf(text, r.clock()); g.life <= 0 {
-			g.life = maxLife
+		if g.lifetime = lifetimeOf(text, r.clock()); g.lifetime <= 0 {
+			g.lifetime = maxLifetime
 		}
 	}
 	return g, nil
 }
 
-// member is the value at the end of the names, nil where one is missing.
+// member returns the value at a path, or nil.
 func member(v any, path []string) any {
 	for _, name := range path {
 		object, _ := v.(map[string]any)
@@ -111,7 +110,7 @@ func member(v any, path []string) any {
 	return v
 }
 
-// kindOf says what was found in the place of a token, without showing it.
+// kindOf describes a value without printing it.
 func kindOf(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -129,8 +128,8 @@ func kindOf(v any) string {
 	return "no text"
 }
 
-// refused explains an answer that is no success. What may mean that user or password are wrong counts so: they are not
-// shown again.
+// refused explains an error answer. If user or password may be wrong it counts as a refusal: they are not sent
+// again.
 func (r *loginRequester) refused(answer *http.Response, body string) *Failure {
 	status := answer.StatusCode
 	answered := r.answered(status, body)

@@ -38,8 +38,8 @@ type requester struct {
 
 // granted is an answer. life is 0 if the service did not say how long the token lives.
 type granted struct {
-	token string
-	life  time.Duration
+	token    string
+	lifetime time.Duration
 }
 
 func newRequester(c Credentials, o TokenOptions) (*requester, error) {
@@ -65,7 +65,7 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	r.client = o.httpClient(pair)
 	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
 		encoded != c.ClientID+c.Secret {
-		r.client.Transport = saysEncoded{r.client.Transport}
+		r.client.Transport = encodedRoundTripper{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
 		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.address)
@@ -73,21 +73,21 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 	return r, nil
 }
 
-// saysEncoded tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749 wants it:
-// without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
-type saysEncoded struct{ next http.RoundTripper }
+// encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749
+// wants it: without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
+type encodedRoundTripper struct{ next http.RoundTripper }
 
-func (s saysEncoded) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-CF-ENCODED-CREDENTIALS", "true")
 	return s.next.RoundTrip(r)
 }
 
-// untraced keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle of a
-// request would take the token service's news for news of that request, and count it as sent.
-type untraced struct{ context.Context }
+// untracedContext keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle
+// of a request would take the token service's news for news of that request, and count it as sent.
+type untracedContext struct{ context.Context }
 
-func (u untraced) Value(key any) any {
+func (u untracedContext) Value(key any) any {
 	v := u.Context.Value(key)
 	if _, hooks := v.(*httptrace.ClientTrace); hooks {
 		return nil
@@ -95,15 +95,15 @@ func (u untraced) Value(key any) any {
 	return v
 }
 
-// whole makes requests that the caller's httptrace does not see, and reads each answer to its end: one that breaks off
-// is an error of the connection, not of its text.
-type whole struct{ next http.RoundTripper }
+// wholeBodyRoundTripper makes requests that the caller's httptrace does not see, and reads each answer to its end: one
+// that breaks off is an error of the connection, not of its text.
+type wholeBodyRoundTripper struct{ next http.RoundTripper }
 
 // maxAnswer is in bytes.
 const maxAnswer = 1 << 20
 
-func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := w.next.RoundTrip(r.WithContext(untraced{r.Context()}))
+func (w wholeBodyRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := w.next.RoundTrip(r.WithContext(untracedContext{r.Context()}))
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     whole{roundTripper},
+		Transport:     wholeBodyRoundTripper{roundTripper},
 	}
 }
 
@@ -163,9 +163,9 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// insist tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the
+// retryUntil tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the
 // context has ended.
-func insist(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
+func retryUntil(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
 	began := time.Now()
 	for backoff := (pause.Backoff{First: firstPause, Longest: lastPause}); ; {
 		atLeast, err := try()
@@ -203,9 +203,9 @@ func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration,
 			"expected a JSON object with access_token, but %s",
 			strings.TrimPrefix(quote(err.Error(), r.secrets...), "oauth2: "))
 	}
-	g = granted{token: t.AccessToken, life: seconds(t.Extra("expires_in"))}
-	if g.life <= 0 {
-		g.life = lifeOf(t.AccessToken, r.clock())
+	g = granted{token: t.AccessToken, lifetime: seconds(t.Extra("expires_in"))}
+	if g.lifetime <= 0 {
+		g.lifetime = lifetimeOf(t.AccessToken, r.clock())
 	}
 	if strings.ContainsAny(g.token, " \t\r\n") {
 		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
@@ -260,15 +260,15 @@ func seconds(v any) time.Duration {
 	if !(n > 0) {
 		return 0
 	}
-	return time.Duration(min(n, maxLife.Seconds()) * float64(time.Second))
+	return time.Duration(min(n, maxLifetime.Seconds()) * float64(time.Second))
 }
 
-// maxLife bounds what a service can say of a token: a wrong unit must not keep one for centuries.
-const maxLife = 30 * 24 * time.Hour
+// maxLifetime bounds what a service can say of a token: a wrong unit must not keep one for centuries.
+const maxLifetime = 30 * 24 * time.Hour
 
-// lifeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so
-// it is second choice. 0: not a JWT, or it does not say.
-func lifeOf(token string, now time.Time) time.Duration {
+// lifetimeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right,
+// so it is second choice. 0: not a JWT, or it does not say.
+func lifetimeOf(token string, now time.Time) time.Duration {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return 0

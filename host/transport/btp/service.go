@@ -67,7 +67,7 @@ func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte,
 		_, err := try()
 		return body, err
 	}
-	err := insist(ctx, c.options.Patience, try)
+	err := retryUntil(ctx, c.options.Patience, try)
 	return body, err
 }
 

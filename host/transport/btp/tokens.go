@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TokenOptions say how tokens are asked for. The zero value is what SAP BTP wants.
+// TokenOptions configure token requests. The zero value fits SAP BTP.
 type TokenOptions struct {
 	// Verbatim: TokenURL is the whole address. Default: /oauth/token is appended unless it is there.
 	Verbatim bool
@@ -24,20 +24,20 @@ type TokenOptions struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Proxy is as in http.Transport. Default: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// RoundTripper leads requests another way than Dial and Proxy, as it does those to the service. Default: none.
+	// RoundTripper overrides Dial and Proxy. Default: none.
 	RoundTripper func(*http.Transport) http.RoundTripper
 	// ConnectTimeout bounds dialling and the TLS handshake each. Default 5 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for an answer. Default 30 s.
 	ReadTimeout time.Duration
-	// Patience is how long a service that does not answer is asked again and again, if the context allows. Default 30
-	// s.
+	// Patience bounds retries of a service that does not answer. Default 30 s.
 	Patience time.Duration
-	// Name is how the user calls token-url, client-id, client-secret, certificate, key, scope. Default: so.
+	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings. Default:
+	// unchanged.
 	Name func(field string) string
-	// Logger. Default: discards. No token and no secret is ever given to it.
+	// Logger never receives a token or secret. Default: discards.
 	Logger *slog.Logger
-	// Clock tells the time. Default time.Now.
+	// Clock returns the time. Default time.Now.
 	Clock func() time.Time
 }
 
@@ -63,72 +63,72 @@ func (o TokenOptions) withDefaults() TokenOptions {
 	return o
 }
 
-// Tokens keeps an access token and renews it in time. Safe for use by several goroutines; it has none of its own.
+// Tokens caches an access token and renews it in time. Safe for concurrent use; it has no goroutines.
 type Tokens struct {
-	options TokenOptions
-	address string
-	once    asks
-	kept    kept[string]
+	options     TokenOptions
+	address     string
+	requestOnce tokenRequest
+	cache       cachedValue[string]
 }
 
-// asks asks a service for a token once. atLeast is the pause that the service asks for. Errors are *Failure.
-type asks func(ctx context.Context) (g granted, atLeast time.Duration, err error)
+// tokenRequest requests a token once. atLeast is the pause that the service requests. Errors are *Failure.
+type tokenRequest func(ctx context.Context) (g granted, atLeast time.Duration, err error)
 
-// NewTokens checks the credentials; nothing is asked for yet. Errors are *Failure and name all fields that are missing.
+// NewTokens checks the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	o = o.withDefaults()
 	r, err := newRequester(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return keepTokens(&r.partner, "client-id", r.once, o), nil
+	return cacheTokens(&r.partner, "client-id", r.once, o), nil
 }
 
-// keepTokens keeps those of a service. whose is the field that says who logs on there.
-func keepTokens(p *partner, whose string, once asks, o TokenOptions) *Tokens {
-	t := &Tokens{options: o, address: p.address, once: once}
-	t.kept.clock, t.kept.ask, t.kept.late = o.Clock, t.ask, t.late
-	t.kept.same = func() error {
+// cacheTokens caches a service's tokens. whose is the field of the client or user.
+func cacheTokens(p *partner, whose string, once tokenRequest, o TokenOptions) *Tokens {
+	t := &Tokens{options: o, address: p.address, requestOnce: once}
+	t.cache.clock, t.cache.request, t.cache.keepOnError = o.Clock, t.request, t.keepOnError
+	t.cache.sameValueError = func() error {
 		return p.failure(Unauthorized, whose, nil, "hands out again the token that was refused")
 	}
-	t.kept.start()
+	t.cache.start()
 	return t
 }
 
-// Token is an access token other than the refused one; refused "" takes any. A token is renewed 60 s before it expires,
-// or at half of its life if that is shorter than 120 s. One renewal runs at a time. While an old token is still valid,
-// callers get it and a token service that is down stops nobody. Errors are *Failure.
+// Token returns an access token other than the refused one; "" accepts any. A token is renewed 60 s before it
+// expires, or after half its lifetime below 120 s. While the old token is valid, callers get it, even if the token
+// service is down. Errors are *Failure.
 func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
-	return t.kept.get(ctx, func(token string) bool { return token == refused })
+	return t.cache.get(ctx, func(token string) bool { return token == refused })
 }
 
-// unknownLife is taken for tokens of which nothing says how long they live.
-const unknownLife = 5 * time.Minute
+// defaultLifetime applies to tokens without a known lifetime.
+const defaultLifetime = 5 * time.Minute
 
-func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
-	once := func(ctx context.Context) (granted, error) { g, _, err := t.once(ctx); return g, err }
+func (t *Tokens) request(ctx context.Context, patient bool) (grant[string], error) {
+	once := func(ctx context.Context) (granted, error) { g, _, err := t.requestOnce(ctx); return g, err }
 	if patient {
-		once = t.patient
+		once = t.requestPatiently
 	}
 	g, err := once(ctx)
 	if err != nil {
 		return grant[string]{}, err
 	}
-	if g.life <= 0 {
-		g.life = unknownLife
+	if g.lifetime <= 0 {
+		g.lifetime = defaultLifetime
 	}
-	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.life)
+	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.lifetime)
 	now := t.options.Clock()
-	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
+	return grant[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
 }
 
-// patient asks until there is an answer, the context ends or the patience does. Pauses grow from 100 ms.
-func (t *Tokens) patient(ctx context.Context) (granted, error) {
+// requestPatiently retries until an answer, the end of Patience or of the context; pauses grow from 100 ms.
+func (t *Tokens) requestPatiently(ctx context.Context) (granted, error) {
 	var g granted
-	err := insist(ctx, t.options.Patience, func() (time.Duration, error) {
+	err := retryUntil(ctx, t.options.Patience, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
-		g, atLeast, err = t.once(ctx)
+		g, atLeast, err = t.requestOnce(ctx)
 		if err != nil {
 			t.options.Logger.Debug("no token", "url", t.address, "error", err)
 		}
@@ -137,16 +137,15 @@ func (t *Tokens) patient(ctx context.Context) (granted, error) {
 	return g, err
 }
 
-// renewal is when a token that lives so long from now on is to be renewed.
-func renewal(now time.Time, life time.Duration) time.Time {
-	if life < 2*time.Minute {
-		return now.Add(life / 2)
+func renewal(now time.Time, lifetime time.Duration) time.Time {
+	if lifetime < 2*time.Minute {
+		return now.Add(lifetime / 2)
 	}
-	return now.Add(life - time.Minute)
+	return now.Add(lifetime - time.Minute)
 }
 
-// late keeps a valid token whatever the token service says: those who look at tokens do not ask it.
-func (t *Tokens) late(err error, left time.Duration) bool {
+// keepOnError keeps a valid token in any case: resource servers do not ask the token service.
+func (t *Tokens) keepOnError(err error, left time.Duration) bool {
 	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second),
 		"error", err)
 	return true

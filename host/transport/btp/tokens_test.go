@@ -232,7 +232,7 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 }
 
 // A JWT says itself how long it lives, if nothing else does.
-func TestTokenWithoutLifeIsRead(t *testing.T) {
+func TestTokenWithoutLifetimeIsRead(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
 	s.set(status(200, `{"access_token":"`+jwt+`"}`))
@@ -587,10 +587,10 @@ func TestPatience(t *testing.T) {
 				}
 				began := time.Now()
 				_, err := tokens.Token(ctx, "")
-				took := time.Since(began)
+				elapsed := time.Since(began)
 				wantFailure(t, err, btp.Unavailable, "token-url", "http://token.example.com/oauth/token")
-				if took < c.from || took > c.to {
-					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.from, c.to, took, err)
+				if elapsed < c.from || elapsed > c.to {
+					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.from, c.to, elapsed, err)
 				}
 				mu.Lock()
 				if tries < c.tries[0] || tries > c.tries[1] {
@@ -674,7 +674,7 @@ func TestFailureIsShared(t *testing.T) {
 	for range 4 {
 		wait.Go(ask)
 	}
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 5 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 5 })
 	g.answers <- status(401, "")
 	wait.Wait()
 	close(failures)
@@ -702,9 +702,9 @@ func TestOwnEndIsNotShared(t *testing.T) {
 			t.Errorf("expected token-1, found %q, %v", got, err)
 		}
 	})
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 2 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 2 })
 	cancel()
-	waitFor(t, func() bool { return waiting("btp.(*kept[...]).fetch") == 1 })
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 1 })
 	g.answers <- silent
 	g.wait()
 	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)

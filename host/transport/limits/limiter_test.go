@@ -71,7 +71,7 @@ func TestPartsComeToNoMore(t *testing.T) {
 		all := Limits{Concurrent: 1 + r.IntN(20), Connections: r.IntN(30), PerSecond: float64(r.IntN(3)) * 2.5}
 		all.Concurrent = Least(all.Concurrent, all.Connections)
 		workers := 1 + r.IntN(all.Concurrent)
-		part := all.part(workers)
+		part := all.perWorker(workers)
 		if part.Concurrent < 1 || all.Connections > 0 && part.Connections < part.Concurrent {
 			t.Fatalf("%+v of %d: expected a request, and a connection for each, found %+v", all, workers, part)
 		}
@@ -93,14 +93,14 @@ type asking struct {
 func (a *asking) begin(n int, c *Client) {
 	for range n {
 		a.all.Go(func() {
-			if err := c.Enter(a.t.Context()); err != nil {
+			if err := c.Acquire(a.t.Context()); err != nil {
 				a.t.Error(err)
 				return
 			}
 			a.now.Add(1)
 			<-a.end
 			a.now.Add(-1)
-			c.Done()
+			c.Release()
 		})
 	}
 }
@@ -147,7 +147,7 @@ func TestDivisionWhileRequestsRun(t *testing.T) {
 		a.ends(20 - 3 - 3 - 3)
 		a.wants(0, "all are through")
 		a.all.Wait()
-		assert.Equal(t, 0, one.Use().Requests.Used)
+		assert.Equal(t, 0, one.Usage().Requests.Used)
 	})
 }
 
@@ -164,16 +164,16 @@ func TestWaitingForAPart(t *testing.T) {
 		assert.Equal(t, waits+"1 at a time, this worker's part in the cluster", c.Waiting())
 		l.Divide(Division{Workers: 1})
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
-		assert.Ends(t, c.EnterAtOnce(t.Context()), ErrNoRoom.Error())
+		assert.Ends(t, c.TryAcquire(t.Context()), ErrNoRoom.Error())
 		a.ends(4)
 		a.all.Wait()
 		assert.Equal(t, "", c.Waiting())
 
 		for range 2 {
 			l.Divide(Division{Workers: 2})
-			require.NoError(t, c.Begin(t.Context()))
+			require.NoError(t, c.WaitToSend(t.Context()))
 			ctx, cancel := context.WithCancel(t.Context())
-			go c.Begin(ctx)
+			go c.WaitToSend(ctx)
 			synctest.Wait()
 			assert.Equal(t, "no more than 0.5 requests a second go to https://sap.example, this worker's part in the "+
 				"cluster", c.Waiting())
@@ -194,7 +194,7 @@ func TestPartOfASecond(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 12 {
 			wg.Go(func() {
-				if err := c.Begin(t.Context()); err != nil {
+				if err := c.WaitToSend(t.Context()); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -225,7 +225,7 @@ func TestTimesOfAClientThatLeft(t *testing.T) {
 		began := time.Now()
 		var wg sync.WaitGroup
 		for range 4 {
-			wg.Go(func() { assert.NoError(t, c.Begin(t.Context())) })
+			wg.Go(func() { assert.NoError(t, c.WaitToSend(t.Context())) })
 		}
 		synctest.Wait()
 		c.Leave()
@@ -298,20 +298,20 @@ func TestUse(t *testing.T) {
 		began := time.Now()
 		time.Sleep(longWait + time.Second)
 		why := "requests to " + origin + " wait for others: 2 at a time"
-		want := Use{Origin: origin, Requests: Count{2, 2, 2}, Connections: Count{Limit: 3},
+		want := Usage{Origin: origin, Requests: Count{2, 2, 2}, Connections: Count{Limit: 3},
 			Sessions: Count{Limit: 3}, PerSecond: 50,
 			Waiting: []string{why}, Windows: []string{"0 0 2 * * ?/1h UTC"}}
-		assert.Equal(t, want, one.Use())
-		assert.Equal(t, want, two.Use(), "it is the origin's")
+		assert.Equal(t, want, one.Usage())
+		assert.Equal(t, want, two.Usage(), "it is the origin's")
 		assert.Equal(t, Wait{Reasons: []string{why}, Since: began}, one.Waits())
 		a.ends(4)
 		a.all.Wait()
-		end := one.Asked()
+		end := one.RecordRetryAfter()
 		waits := one.Waits()
 		assert.Equal(t, true, waits.Asked && waits.Since.Equal(time.Now()), "the service has asked for it")
 		end()
 		assert.Equal(t, Wait{}, one.Waits())
 		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))
-		assert.Equal(t, 3*time.Hour, one.Use().Until.Sub(began.Truncate(24*time.Hour)), "a window is open")
+		assert.Equal(t, 3*time.Hour, one.Usage().Until.Sub(began.Truncate(24*time.Hour)), "a window is open")
 	})
 }

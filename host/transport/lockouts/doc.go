@@ -3,9 +3,9 @@
 //
 // Each user of an origin and SAP client has one gate. It lets one logon through at a time. It is shut for a secret
 // after one refusal, until the secret is another one or an operator resumes. A secret that was accepted within
-// [trusted] is no longer a logon: requests with it go side by side.
+// [trustPeriod] is no longer a logon: requests with it go side by side.
 //
-//   - store.go: [Store], the gates of a process, and what an operator sees of them. logon.go: [Logon], a secret at its
+//   - store.go: [Store], the gates of a process, and what an operator sees of them. logon.go: [Gate], a secret at its
 //     gate, and when a request may be sent. file.go: the file of refusals.
 //   - owner_unix.go and owner_other.go: who owns a file.
 //

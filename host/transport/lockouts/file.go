@@ -66,7 +66,7 @@ func (f *file) create() error {
 	}
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt)
-	err := wholefile.New(f.path, []byte("salt "+hex.EncodeToString(salt)+"\n"))
+	err := wholefile.Create(f.path, []byte("salt "+hex.EncodeToString(salt)+"\n"))
 	if errors.Is(err, os.ErrExist) { // of several processes the first one's salt holds
 		return nil
 	}
@@ -201,5 +201,5 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 	for digest, at := range f.refused {
 		fmt.Fprintf(&text, "%d %s\n", at.UnixMilli(), digest)
 	}
-	return forgotten, wholefile.Replace(f.path, []byte(text.String()))
+	return forgotten, wholefile.Write(f.path, []byte(text.String()))
 }

@@ -16,15 +16,14 @@ import (
 // file that is named by a slow hash and ends in formerRefusal.
 const formerFolder, formerRefusal = "logons", ".refused"
 
-// hasFormer reports whether a folder has refusals of a version before.
 func hasFormer(folder string) bool {
 	entries, _ := os.ReadDir(folder)
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), formerRefusal) })
 }
 
-// adopt adds a secret to the own file that a version before has kept as refused, unless it was resumed since; l.mu is
-// held, some 20 ms for each such folder.
-func (l *Store) adopt(id Identity, s Secret) {
+// importFormer copies a refusal of an older version to the own file, unless resumed since; l.mu is held, for about
+// 20 ms per folder.
+func (l *Store) importFormer(id Identity, s Secret) {
 	for _, folder := range l.former {
 		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)
 		if err != nil {
@@ -36,7 +35,7 @@ func (l *Store) adopt(id Identity, s Secret) {
 		}
 		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+formerRefusal))
 		if err == nil && info.ModTime().After(l.resumed) {
-			l.keep(s, info.ModTime())
+			l.save(s, info.ModTime())
 		}
 	}
 }

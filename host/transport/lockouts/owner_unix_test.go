@@ -18,18 +18,18 @@ func TestFileOfRefusalsIsTheUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("nobody else can give a file away")
 	}
-	bob := somebody
+	bob := alice
 	bob.User = "BOB"
 	try(t, l, bob, 401)
 	require.NoError(t, os.Chown(filepath.Join(folder, fileName), 65534, 65534))
 	for _, l := range []*Store{l, open(t, folder)} {
-		try(t, l, somebody, 401)
+		try(t, l, alice, 401)
 		content, err := os.ReadFile(filepath.Join(folder, fileName))
 		require.NoError(t, err)
 		if n := strings.Count(string(content), "\n"); n != 1+2 {
 			t.Errorf("expected nothing to be added to it, found %d lines", n)
 		}
-		_, err = try(t, l, somebody, 200)
+		_, err = try(t, l, alice, 200)
 		wantRefusal(t, err)
 		_, err = try(t, l, bob, 200)
 		wantRefusal(t, err)

@@ -16,36 +16,36 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Store holds the gates of a process, and which secrets were refused. One is shared by all clients of a process; its
-// file, if it has one, outlives it. Safe for use by several goroutines.
+// Store holds the gates of a process and the refused secrets. All clients share one; its file, if any, outlives the
+// process. Safe for concurrent use.
 type Store struct {
-	locks string // the folder of lock files, "" for none
-	log   atomic.Pointer[slog.Logger]
-	group Group // nil for a worker that is alone
+	lockFolder string // the folder of lock files, "" for none
+	log        atomic.Pointer[slog.Logger]
+	group      Group // nil for a worker that is alone
 
 	mu      guard.Mutex
 	files   []*file  // the own one first
 	former  []string // folders of [formerFolder]
-	logons  map[[sha256.Size]byte]*Logon
-	gates   map[string]guard.Turn // by [Identity.place]
-	resumed time.Time             // when an operator had resumed in the group, as of the last look
+	gates   map[[sha256.Size]byte]*Gate
+	locks   map[string]guard.CtxMutex // by [Identity.place]
+	resumed time.Time                 // when an operator had resumed in the group, as of the last look
 }
 
-// New returns a store that ends with the process.
+// New returns a store in memory.
 func New() *Store {
-	return &Store{files: []*file{{}}, logons: map[[sha256.Size]byte]*Logon{}, gates: map[string]guard.Turn{}}
+	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{}}
 }
 
-// Open returns a store that keeps refusals in a file in the first folder, which is made if it is missing, and reads
-// those in files of the other folders: a worker and commands beside it know of each other. While processes with the
-// same folder locks log on to an origin for the first time, the others wait.
+// Open returns a store that saves refusals in a file in folder own, which is created if needed, and reads those of
+// the other folders, so that a worker and commands share them. Processes with the same folder locks log on to an
+// origin for the first time one after another.
 func Open(locks, own string, others ...string) (*Store, error) {
 	f, err := openFile(own)
 	if err != nil {
 		return nil, fmt.Errorf("refused logons are kept in %s: %w", own, err)
 	}
 	l := New()
-	l.locks, l.files = locks, []*file{f}
+	l.lockFolder, l.files = locks, []*file{f}
 	for _, folder := range append([]string{own}, others...) {
 		if former := filepath.Join(folder, formerFolder); hasFormer(former) {
 			l.former = append(l.former, former)
@@ -59,88 +59,86 @@ func Open(locks, own string, others ...string) (*Store, error) {
 	return l, nil
 }
 
-// Writable returns an error if refusals can't be added to the own file because it is another user's: they end with the
-// process then.
+// Writable returns an error if the own file belongs to another user: refusals are lost at exit then.
 func (l *Store) Writable() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.files[0].owner
 }
 
-// Group is what the workers of a group find out about secrets together (P10). Methods may be called by several
-// goroutines; all but Enter and Resume return at once.
+// Group shares refusals among the workers of a group (P10). Safe for concurrent use; all methods but Acquire and
+// Resume return at once.
 type Group interface {
-	// Look returns since when the group knows a secret as refused (zero: it does not), and when an operator resumed
-	// last.
-	Look(Secret) (refused, resumed time.Time)
-	// Enter waits until this worker has the turn to log on with a secret, which [Group.Tell] ends. turn is "" if none
-	// is needed; then refused is since when the group knows the secret as refused, zero: it is not. The error is the
-	// cause of the context.
-	Enter(context.Context, Secret) (turn string, refused time.Time, err error)
-	// Tell says what has come of a secret. A refusal counts with and without a turn.
-	Tell(s Secret, turn string, o Outcome)
-	// Resume has all workers forget all refusals, and returns how many the group knew.
+	// Lookup returns when the group learned of the secret's refusal (zero means not refused), and when an operator
+	// resumed last.
+	Lookup(Secret) (refused, resumed time.Time)
+	// Acquire waits for the exclusive turn to log on with a secret, which [Group.Report] ends. turn is "" if none
+	// is needed; refused is set then if the secret was refused. The error is the context's cause.
+	Acquire(context.Context, Secret) (turn string, refused time.Time, err error)
+	// Report stores a secret's outcome. A refusal counts even without a turn.
+	Report(s Secret, turn string, o Outcome)
+	// Resume clears the refusals of all workers and returns their number.
 	Resume(context.Context) (int, error)
 }
 
-// Outcome is what has come of a secret.
+// Outcome is what an answer proves about a secret.
 type Outcome string
 
 // The outcomes.
 const (
-	// Nothing: nobody has looked at it.
-	Nothing  Outcome = "nothing"
-	Accepted Outcome = "accepted"
-	Rejected Outcome = "refused"
+	// Inconclusive means that the secret was not checked.
+	Inconclusive Outcome = "nothing"
+	Accepted     Outcome = "accepted"
+	Rejected     Outcome = "refused"
 )
 
-// Share has the store send secrets in turn with other workers of a group. It comes before the first [Store.Of].
-func (l *Store) Share(with Group) {
+// JoinGroup shares refusals and turns with the workers of a group. It must precede the first [Store.Gate].
+func (l *Store) JoinGroup(with Group) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.logons) > 0 {
+	if len(l.gates) > 0 {
 		panic("lockouts: expected no logons before Share")
 	}
 	l.group = with
 }
 
-// LogTo sets the logger of what cannot be written to the file: that of the first client that logs at all.
+// LogTo sets the logger for errors of the file, unless it is set or discards errors.
 func (l *Store) LogTo(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
 		l.log.CompareAndSwap(nil, log)
 	}
 }
 
-// Of returns the logon of an identity; nil if it has neither user nor secret.
-func (l *Store) Of(id Identity) *Logon {
+// Gate returns the gate of an identity; nil without user and secret.
+func (l *Store) Gate(id Identity) *Gate {
 	if !id.Needed() {
 		return nil
 	}
 	key := id.key()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if g := l.logons[key]; g != nil {
+	if g := l.gates[key]; g != nil {
 		return g
 	}
-	turn := l.gates[id.place()]
+	turn := l.locks[id.place()]
 	if turn == nil {
-		turn = guard.NewTurn()
-		l.gates[id.place()] = turn
+		turn = guard.NewCtxMutex()
+		l.locks[id.place()] = turn
 	}
-	g := &Logon{Identity: id, secret: id.hidden(), store: l, turn: turn}
+	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: turn}
 	g.Secret = ""
-	l.logons[key] = g
-	l.adopt(id, g.secret)
+	l.gates[key] = g
+	l.importFormer(id, g.secret)
 	return g
 }
 
-// Judged reports whether the origin has accepted the secret in this process, and not refused it since; and whether it
-// counts as refused, so that clients do not send it.
-func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
+// Status reports whether the origin accepted the secret in this process and has not refused it since; and whether
+// it counts as refused, so that it is not sent.
+func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
-	g, s := l.logons[id.key()], id.hidden()
+	g, s := l.gates[id.key()], id.hidden()
 	if g == nil {
-		l.adopt(id, s)
+		l.importFormer(id, s)
 	} else {
 		s = g.secret
 		accepted, _ = g.known()
@@ -150,13 +148,13 @@ func (l *Store) Judged(id Identity) (accepted, isRefused bool) {
 	return accepted, !at.IsZero() || err != nil
 }
 
-// refused returns since when a secret is refused, as far as this process, its files and the group know; zero: it is
-// not. The error is that of the own file, if it can't be read. An operator's resume in the group removes what this
-// worker kept before it began; later everything that is there when it hears of the resume, since clocks differ.
+// refused returns since when a secret is refused, by this process, its files and the group; zero if it is not. The
+// error is that of the own file. The first resume known from the group clears what this worker stored before it;
+// later ones clear everything, since clocks differ.
 func (l *Store) refused(s Secret) (time.Time, error) {
 	var inGroup, resumed time.Time
 	if l.group != nil {
-		inGroup, resumed = l.group.Look(s)
+		inGroup, resumed = l.group.Lookup(s)
 	}
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
@@ -180,24 +178,22 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 	if inGroup.IsZero() || resumed.Before(l.resumed) { // a look from before a resume
 		return time.Time{}, unread
 	}
-	l.keep(s, inGroup) // for commands beside this worker
+	l.save(s, inGroup) // for commands beside this worker
 	return inGroup, nil
 }
 
-// refuse notes that a service refused the secret.
 func (l *Store) refuse(s Secret) {
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
-	l.keep(s, time.Now())
+	l.save(s, time.Now())
 	l.mu.Unlock()
 	if l.group != nil {
-		l.group.Tell(s, "", Rejected)
+		l.group.Report(s, "", Rejected)
 	}
 }
 
-// keep adds a refusal to the own file; l.mu is held. One that cannot be written is reported, since a restart would show
-// the secret again.
-func (l *Store) keep(s Secret, at time.Time) {
+// save expects l.mu to be held. It logs failures, since after a restart the secret would be sent again.
+func (l *Store) save(s Secret, at time.Time) {
 	if known, _ := l.files[0].find(s); !known.IsZero() {
 		return
 	}
@@ -208,7 +204,7 @@ func (l *Store) keep(s Secret, at time.Time) {
 	}
 }
 
-// forget removes refusals that are not after a time, all if it is zero, as far as they are known here; l.mu is held.
+// forget removes refusals up to a time, all if it is zero; l.mu is held.
 func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	if until.IsZero() {
 		for _, folder := range l.former {
@@ -223,8 +219,8 @@ func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	return forgotten, err
 }
 
-// Resume forgets all refusals, so that each secret is tried once more: for operators who have unlocked a user. It
-// returns how many there were. In a group all workers forget them; without a leader that waits for the context's end.
+// Resume clears all refusals, for operators who have unlocked a user, and returns their number. In a group it
+// applies to all workers and waits for a leader until ctx ends.
 func (l *Store) Resume(ctx context.Context) (int, error) {
 	known, err := 0, error(nil)
 	if l.group != nil {
@@ -236,13 +232,12 @@ func (l *Store) Resume(ctx context.Context) (int, error) {
 	return max(known, forgotten), errors.Join(err, here)
 }
 
-// alone waits until no other process of the machine, and no other worker of the group, logs on with a secret of the
-// user. end says what has come of it.
-func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err error) {
+// acquire waits until no other process or worker logs on with a secret of the user. end reports the outcome.
+func (l *Store) acquire(ctx context.Context, s Secret) (end func(Outcome), err error) {
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
 	if l.group != nil {
-		turn, err := l.enter(ctx, s)
+		turn, err := l.acquireInGroup(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -250,17 +245,17 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 			end = func(o Outcome) {
 				unlock()
 				if o != Rejected { // which ends it, too, see refuse
-					l.group.Tell(s, turn, o)
+					l.group.Report(s, turn, o)
 				}
 			}
 		}
 	}
-	if l.locks != "" {
+	if l.lockFolder != "" {
 		// The name says nothing of who logs on where: users that share it wait for each other.
 		name := fmt.Sprintf("logons-%02x.lock", sha256.Sum256([]byte(s.Place))[0])
-		taken, err := lockFile(ctx, filepath.Join(l.locks, name))
+		taken, err := lockFile(ctx, filepath.Join(l.lockFolder, name))
 		if err != nil {
-			end(Nothing)
+			end(Inconclusive)
 			return nil, err
 		}
 		unlock = taken
@@ -268,21 +263,20 @@ func (l *Store) alone(ctx context.Context, s Secret) (end func(Outcome), err err
 	return end, nil
 }
 
-// enter has the group give the turn, see [Group.Enter], and notes a secret that it knows as refused, unless an operator
-// has resumed in the meantime: then it asks again.
-func (l *Store) enter(ctx context.Context, s Secret) (turn string, err error) {
+// acquireInGroup saves a refusal known to the group, unless an operator resumed in the meantime.
+func (l *Store) acquireInGroup(ctx context.Context, s Secret) (turn string, err error) {
 	s.Hash() // before others wait for the lock
 	for {
 		l.mu.Lock()
 		resumed := l.resumed
 		l.mu.Unlock()
-		turn, at, err := l.group.Enter(ctx, s)
+		turn, at, err := l.group.Acquire(ctx, s)
 		if err != nil || at.IsZero() {
 			return turn, err
 		}
 		l.mu.Lock()
 		if resumed.Equal(l.resumed) {
-			l.keep(s, at)
+			l.save(s, at)
 		}
 		l.mu.Unlock()
 		if at, err := l.refused(s); err != nil || !at.IsZero() {
@@ -291,21 +285,19 @@ func (l *Store) enter(ctx context.Context, s Secret) (turn string, err error) {
 	}
 }
 
-// Lockout is a secret that is not sent, and why.
+// Lockout is a secret that is not sent.
 type Lockout struct {
 	Origin, Client, User string
-	// Since is when it was refused.
-	Since time.Time
-	// Text says all of it, and what is to be done.
+	Since                time.Time
+	// Text describes the refusal and what to do.
 	Text string
 }
 
-// List returns the lockouts of those who log on in this process. others counts refusals of other processes, which say
-// nothing of whom they concern.
+// List returns the lockouts of this process's identities. others counts stored refusals of unknown identities.
 func (l *Store) List() (list []Lockout, others int) {
 	l.mu.Lock()
-	known := make([]*Logon, 0, len(l.logons))
-	for _, g := range l.logons {
+	known := make([]*Gate, 0, len(l.gates))
+	for _, g := range l.gates {
 		known = append(known, g)
 	}
 	l.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-var somebody = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
+var alice = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
 
 // always and never tell whether a request opens a session.
 func always() bool { return true }
@@ -31,7 +31,7 @@ func never() bool { return false }
 // try sends the secret to a service that answers with a status; sent reports whether it came to that.
 func try(t *testing.T, l *Store, id Identity, status int) (sent bool, err error) {
 	t.Helper()
-	done, err := l.Of(id).Enter(t.Context(), always)
+	done, err := l.Gate(id).Acquire(t.Context(), always)
 	if err != nil {
 		return false, err
 	}
@@ -67,16 +67,16 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 func TestOneRefusalShutsTheGate(t *testing.T) {
 	data, user := t.TempDir(), t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
-		if sent, err := try(t, open(t, c.own, c.other), somebody, 401); !sent {
+		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
 			t.Fatal(err)
 		}
 		nothingReadable(t, filepath.Join(c.own, fileName))
 		running := open(t, c.other, c.own) // beside it
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
-			_, err := try(t, l, somebody, 200)
+			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
 				"change user or password", "culvert run --resume-logons")
-			if strings.Contains(err.Error(), somebody.Secret) {
+			if strings.Contains(err.Error(), alice.Secret) {
 				t.Errorf("%s: the error shows the secret: %v", what, err)
 			}
 		}
@@ -86,13 +86,13 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 			"client": func(id *Identity) { id.Client = "200" },
 			"origin": func(id *Identity) { id.Origin = "https://sap.example" },
 		} {
-			other := somebody
+			other := alice
 			change(&other)
 			if sent, err := try(t, l, other, 200); !sent {
 				t.Errorf("expected another %s to be tried, found %v", what, err)
 			}
 		}
-		spelt := somebody
+		spelt := alice
 		spelt.User = "alice"
 		_, err := try(t, l, spelt, 200)
 		wantRefusal(t, err, "alice")
@@ -107,7 +107,7 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 1, n, "forgotten")
 		for _, l := range []*Store{l, running, open(t, c.own)} {
-			if sent, err := try(t, l, somebody, 200); !sent {
+			if sent, err := try(t, l, alice, 200); !sent {
 				t.Errorf("%s: after resuming: %v", what, err)
 			}
 		}
@@ -117,11 +117,11 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 // Two connectors may have two wrong secrets of a user: neither is sent a second time after the other.
 func TestEachRefusedSecretIsRemembered(t *testing.T) {
 	folder := t.TempDir()
-	other := somebody
+	other := alice
 	other.Secret = "another"
 	for range 3 {
 		l := open(t, folder)
-		try(t, l, somebody, 401)
+		try(t, l, alice, 401)
 		try(t, l, other, 401)
 	}
 	content, err := os.ReadFile(filepath.Join(folder, fileName))
@@ -137,20 +137,20 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	var log strings.Builder
 	l.LogTo(slog.New(slog.DiscardHandler)) // of a command that logs nothing
 	l.LogTo(slog.New(slog.NewTextHandler(&log, nil)))
-	l.locks = ""
-	done, err := l.Of(somebody).Enter(t.Context(), always)
+	l.lockFolder = ""
+	done, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
 	if said := log.String(); !strings.Contains(said, "can't be written down") || strings.Contains(said,
-		somebody.Secret) {
+		alice.Secret) {
 		t.Errorf("expected the refusal without the secret, found %q", said)
 	}
 	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
-	other := somebody
+	other := alice
 	other.User = "BOB"
 	try(t, l, other, 401)
-	if sent, err := try(t, l, somebody, 200); sent {
+	if sent, err := try(t, l, alice, 200); sent {
 		t.Errorf("the secret was sent again: %v", err)
 	}
 	n, err := l.Resume(t.Context())
@@ -186,10 +186,10 @@ func TestFileIsBounded(t *testing.T) {
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, []byte(string(content)+"what\n\n"+lines.String()), 0o600))
-	try(t, l, somebody, 401)
+	try(t, l, alice, 401)
 	_, others := open(t, folder).List()
 	assert.Equal(t, maxRefusals/2, others)
-	_, err = try(t, open(t, folder), somebody, 200)
+	_, err = try(t, open(t, folder), alice, 200)
 	wantRefusal(t, err)
 	require.NoError(t, os.WriteFile(path, []byte(string(content)+strings.Repeat("\n", maxFile)), 0o600))
 	if _, err := Open("", folder); err == nil {
@@ -205,7 +205,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			done, err := processes[i%2].Of(somebody).Enter(t.Context(), never)
+			done, err := processes[i%2].Gate(alice).Acquire(t.Context(), never)
 			if err != nil {
 				wantRefusal(t, err, "ALICE")
 				return
@@ -227,13 +227,13 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 func TestSecretThatIsWrongNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
-		try(t, l, somebody, 200)
-		time.Sleep(2 * silent)
+		try(t, l, alice, 200)
+		time.Sleep(2 * leaderAfter)
 		var sent atomic.Int64
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				done, err := l.Of(somebody).Enter(t.Context(), never)
+				done, err := l.Gate(alice).Acquire(t.Context(), never)
 				if err != nil {
 					wantRefusal(t, err, "ALICE")
 					return
@@ -251,13 +251,13 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 // Logons of a user take turns, whatever secret they send; those of another one do not wait.
 func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	l := New()
-	other, bob := somebody, somebody
+	other, bob := alice, alice
 	other.Secret, bob.User = "another", "BOB"
-	first, err := l.Of(somebody).Enter(t.Context(), always)
+	first, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	if _, err := l.Of(other).Enter(ctx, always); err == nil || err.Error() != "enough" {
+	if _, err := l.Gate(other).Acquire(ctx, always); err == nil || err.Error() != "enough" {
 		t.Errorf("expected the second secret to wait for the first, found %v", err)
 	}
 	if sent, err := try(t, l, bob, 200); !sent {
@@ -268,14 +268,14 @@ func TestLogonsOfAUserTakeTurns(t *testing.T) {
 		t.Errorf("after the first: %v", err)
 	}
 	// A secret that was accepted goes without a turn, unless a session is to be opened.
-	holding, err := l.Of(somebody).Enter(t.Context(), always)
+	holding, err := l.Gate(alice).Acquire(t.Context(), always)
 	require.NoError(t, err)
-	done, err := l.Of(other).Enter(ctx, never)
+	done, err := l.Gate(other).Acquire(ctx, never)
 	if err != nil {
 		t.Fatalf("in a session: %v", err)
 	}
 	done(200)
-	if _, err := l.Of(other).Enter(ctx, always); err == nil {
+	if _, err := l.Gate(other).Acquire(ctx, always); err == nil {
 		t.Error("expected the opening of a session to wait")
 	}
 	holding(0)
@@ -300,15 +300,15 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
 		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
 		l := New()
-		if sent, err := try(t, l, somebody, status); !sent {
+		if sent, err := try(t, l, alice, status); !sent {
 			t.Fatal(err)
 		}
-		done, err := l.Of(somebody).Enter(t.Context(), never)
+		done, err := l.Gate(alice).Acquire(t.Context(), never)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("alone"))
-		_, err = l.Of(somebody).Enter(ctx, never)
-		if beside := err == nil; beside != known {
+		_, err = l.Gate(alice).Acquire(ctx, never)
+		if admitted := err == nil; admitted != known {
 			t.Errorf("%d: expected the next ones to go side by side: %v, found %v", status, known, err)
 		}
 		done(0)
@@ -321,21 +321,21 @@ type fixedGroup struct {
 	refused, resumed time.Time
 }
 
-func (g *fixedGroup) Look(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
+func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
 
 // What the group knows as refused is written down for commands beside this worker; a resume of the group removes what
 // was refused before it, and everything once this worker hears of it, whatever its clock says.
 func TestRefusalsOfTheGroup(t *testing.T) {
 	folder := t.TempDir()
-	try(t, open(t, folder), somebody, 401)
+	try(t, open(t, folder), alice, 401)
 	wants := func(l *Store, refused bool, when string) {
 		t.Helper()
-		_, isRefused := l.Judged(somebody)
+		_, isRefused := l.Status(alice)
 		assert.Equal(t, refused, isRefused, when)
 	}
 	early := &fixedGroup{resumed: time.UnixMilli(0)}
 	l := open(t, folder)
-	l.Share(early)
+	l.JoinGroup(early)
 	wants(l, true, "before any resume")
 	early.resumed = time.Now().Add(-time.Hour) // by the leader's clock
 	wants(l, false, "after a resume")
@@ -344,7 +344,7 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	wants(open(t, folder), true, "beside the worker")
 
 	late := open(t, folder)
-	late.Share(&fixedGroup{resumed: time.Now().Add(time.Second)})
+	late.JoinGroup(&fixedGroup{resumed: time.Now().Add(time.Second)})
 	wants(late, false, "resumed while it was away")
 	wants(open(t, folder), false, "beside it")
 }
@@ -354,18 +354,18 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
 		if group != nil {
-			l.Share(group)
+			l.JoinGroup(group)
 		}
-		l.Judged(somebody)
+		l.Status(alice)
 		l.mu.Lock()
-		l.keep(somebody.hidden(), time.Now().Add(time.Hour))
+		l.save(alice.hidden(), time.Now().Add(time.Hour))
 		l.mu.Unlock()
 		if group != nil {
 			group.resumed = time.Now()
 		} else if _, err := l.Resume(t.Context()); err != nil {
 			t.Error(err)
 		}
-		_, refused := l.Judged(somebody)
+		_, refused := l.Status(alice)
 		assert.Equal(t, false, refused, what)
 	}
 }
@@ -374,10 +374,10 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 func TestStaleLook(t *testing.T) {
 	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
-	l.Share(g)
-	l.Judged(somebody)
+	l.JoinGroup(g)
+	l.Status(alice)
 	g.refused, g.resumed = time.Now(), g.resumed.Add(-time.Second)
-	_, refused := l.Judged(somebody)
+	_, refused := l.Status(alice)
 	assert.Equal(t, false, refused)
 }
 
@@ -389,14 +389,14 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 	salt, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append(salt, "12345 abc"...), 0o600))
-	try(t, l, somebody, 401)
-	_, err = try(t, open(t, folder), somebody, 200)
+	try(t, l, alice, 401)
+	_, err = try(t, open(t, folder), alice, 200)
 	wantRefusal(t, err, "was refused (401)")
 
 	require.NoError(t, os.WriteFile(path, []byte("something else"), 0o600))
-	_, err = try(t, l, somebody, 200)
+	_, err = try(t, l, alice, 200)
 	wantRefusal(t, err, "was refused (401)")
-	bob := somebody
+	bob := alice
 	bob.User = "BOB"
 	_, err = try(t, l, bob, 200)
 	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`,
@@ -415,18 +415,18 @@ func TestRefusalsOfVersionsBefore(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(former, hex.EncodeToString(hash)+".refused"), nil, 0o600))
 
 	l := open(t, folder, user)
-	_, refused := l.Judged(somebody)
+	_, refused := l.Status(alice)
 	assert.Equal(t, true, refused)
-	_, err = try(t, open(t, user, folder), somebody, 200)
+	_, err = try(t, open(t, user, folder), alice, 200)
 	wantRefusal(t, err, "ALICE")
-	other := somebody
+	other := alice
 	other.Secret = "another"
 	if sent, err := try(t, l, other, 200); !sent {
 		t.Error(err)
 	}
 	_, err = l.Resume(t.Context())
 	require.NoError(t, err)
-	if sent, err := try(t, open(t, folder, user), somebody, 200); !sent {
+	if sent, err := try(t, open(t, folder, user), alice, 200); !sent {
 		t.Error(err)
 	}
 }

@@ -102,15 +102,15 @@ func TestSOCKS5(t *testing.T) {
 
 // connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then
 // echoes.
-func connectProxy(t *testing.T, answer string, piece int, heard chan<- *http.Request) string {
+func connectProxy(t *testing.T, answer string, piece int, received chan<- *http.Request) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
 		request, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
-		if heard != nil {
-			heard <- request
+		if received != nil {
+			received <- request
 		}
 		for answer := answer; answer != ""; {
 			n := min(piece, len(answer))
@@ -162,11 +162,11 @@ func TestHTTPConnect(t *testing.T) {
 				if good {
 					answer += "greeting"
 				}
-				heard := make(chan *http.Request, 1)
-				r := routeOf(t, route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, heard),
+				received := make(chan *http.Request, 1)
+				r := routeOf(t, route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, received),
 					User: "me", Password: "secret:x", Name: named})
 				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
-				request := <-heard
+				request := <-received
 				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
 					request.RequestURI != "kafka.corp:9092" ||
 					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString(

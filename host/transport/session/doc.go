@@ -10,7 +10,7 @@
 //
 //   - A session has one logon at a time, and there are no more sessions than requests at a time (P11).
 //   - A token is used in the generation that it was fetched in, with its cookies alone.
-//   - Of one session one token is fetched at a time. Generations begin by [Session.Drop] under the turn of tokens.
+//   - Of one session one token is fetched at a time. Generations begin by [Session.Restart] under the turn of tokens.
 //   - What a service sets is bounded in number and size.
 //
 // Locks, from the outside in: the turn of a session's tokens, Store.mu, jar.mu.

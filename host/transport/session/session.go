@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Session is what belongs together to a service: cookies, and the tokens that were given out with them. It may begin
-// again, as another one of the service's: generations count that. Safe for use by several goroutines.
+// Session holds cookies and the CSRF tokens issued with them. Restarting it replaces the service's session and
+// increments its generation. Safe for concurrent use.
 type Session struct {
 	jar    jar
 	tokens tokens
@@ -18,27 +18,24 @@ type Session struct {
 	users, open int
 }
 
-// Cookies are the value of the header of that name for a request for a path, "" if there are none, and the generation
-// that they are of.
+// Cookies returns the Cookie header for a path, or "", and its generation.
 func (s *Session) Cookies(path string) (header string, generation int) {
 	return s.jar.header(path, time.Now())
 }
 
-// Generation is the one that the session is in.
 func (s *Session) Generation() int { return s.jar.current() }
 
-// Follow takes the cookies of an answer to a request for a path that was sent in a generation, if it is still that one.
-func (s *Session) Follow(h http.Header, path string, generation int) {
+// Update stores an answer's cookies, unless the generation has changed since the request.
+func (s *Session) Update(h http.Header, path string, generation int) {
 	s.jar.follow(h, path, time.Now(), generation)
 }
 
-// Opened says whether the service has opened a session, see jar.opened.
 func (s *Session) Opened() bool { return s.jar.opened() }
 
-// Drop begins the session again with what the answer brought that ended it, unless somebody has done so since the given
-// generation: services open a session for a request that they refuse, and it would stay open. fetching: by who fetches
-// a token, whose turn it is.
-func (s *Session) Drop(generation int, fetching bool, h http.Header, path string) {
+// Restart begins a new generation with the cookies of the answer that ended the session, unless another request did
+// so: services open a session for a rejected request, which would stay open. fetching means that the caller fetches
+// a token and holds the lock.
+func (s *Session) Restart(generation int, fetching bool, h http.Header, path string) {
 	if !fetching {
 		_ = s.tokens.turn.Lock(context.Background())
 		defer s.tokens.turn.Unlock()
@@ -48,14 +45,12 @@ func (s *Session) Drop(generation int, fetching bool, h http.Header, path string
 	}
 }
 
-// tokens holds the CSRF tokens of a session, by the path that they were fetched from. One is fetched at a time; the
-// others wait for it. turn is the lock.
+// tokens holds the CSRF tokens of a session by path. One is fetched at a time; turn is the lock.
 type tokens struct {
-	turn  guard.Turn
+	turn  guard.CtxMutex
 	known map[string]*Token
 }
 
-// Token is a CSRF token.
 type Token struct {
 	// Value is "" where the service hands out none.
 	Value string
@@ -66,13 +61,12 @@ type Token struct {
 }
 
 func newTokens() tokens {
-	return tokens{turn: guard.NewTurn(), known: map[string]*Token{}}
+	return tokens{turn: guard.NewCtxMutex(), known: map[string]*Token{}}
 }
 
-// Token returns the token that is fetched from a path, fetching it if it is not known; a path "" has none, without a
-// value. answered is to be called when the request has its answer, or none: the first request with a new token goes
-// alone, because services change the session's id with its answer and know the one before no longer. Errors are those
-// of fetch, and the context's cause.
+// Token returns the CSRF token of a path, fetching it if needed; for "" a token without value. answered must be
+// called after the answer: the first request with a new token is sent alone, because services change the session id
+// with its answer. Errors are those of fetch, and the context's cause.
 func (s *Session) Token(ctx context.Context, from string, fetch func() (string, error)) (token *Token,
 	answered func(), err error) {
 	t := &s.tokens

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// Store holds the sessions at one origin. Safe for use by several goroutines, as its pools are.
+// Store holds the sessions at one origin. Safe for concurrent use, as are its pools.
 type Store struct {
 	mu         guard.Mutex
 	byIdentity map[[sha256.Size]byte]*Pool
@@ -20,9 +20,9 @@ func New() *Store {
 	return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}, ending: map[[sha256.Size]byte]int{}}
 }
 
-// Pool is the sessions of one identity at one origin, shared by all clients that log on alike (P11). A request has a
-// session to itself until its answer begins, as long as there may be that many; so a session has one logon, and there
-// are no more sessions than requests at a time. They are under the lock of their store.
+// Pool holds the sessions of one identity at an origin, shared by clients with the same logon (P11). A request owns
+// a session until its answer begins, if the limit allows; so each session has one logon, and there are no more
+// sessions than concurrent requests. The store's lock guards it.
 type Pool struct {
 	store   *Store
 	key     [sha256.Size]byte
@@ -34,7 +34,7 @@ type Pool struct {
 	stateless bool
 }
 
-// Join returns the sessions of an identity, which is a text that says who logs on and how, for one more client.
+// Join adds a client to the pool of an identity.
 func (st *Store) Join(identity string) *Pool {
 	key := sha256.Sum256([]byte(identity))
 	st.mu.Lock()
@@ -48,8 +48,7 @@ func (st *Store) Join(identity string) *Pool {
 	return s
 }
 
-// Leave says that a client needs them no more. It returns those that nobody needs, to be logged off and then reported
-// to [Pool.Ended].
+// Leave removes a client. It returns unused sessions, to be logged off and then passed to [Pool.Ended].
 func (s *Pool) Leave() []*Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -63,9 +62,9 @@ func (s *Pool) Leave() []*Session {
 	return s.all
 }
 
-// Take returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
-// session with the fewest users. most 0: there may be any number.
-func (s *Pool) Take(most int) *Session {
+// Acquire returns an idle session, else a new one, or at the limit most the one with the fewest users. Zero means
+// no limit.
+func (s *Pool) Acquire(most int) *Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	var one *Session
@@ -83,8 +82,8 @@ func (s *Pool) Take(most int) *Session {
 	return one
 }
 
-// GiveBack says that a request needs its session no more, but for its answer.
-func (s *Pool) GiveBack(one *Session) {
+// Release marks the session idle, while its answer may still be read.
+func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	if one.users--; one.users == 0 {
@@ -92,15 +91,15 @@ func (s *Pool) GiveBack(one *Session) {
 	}
 }
 
-// Done says that the answer of a request has ended, or that there was none.
+// Done records that the answer of a request ended or that there was none.
 func (s *Pool) Done(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	one.open--
 }
 
-// Trim takes out what there is more than `most` sessions, to be logged off and then reported to [Pool.Ended]. Those in
-// use stay, also where no more than an answer is read: the log-off could end it.
+// Trim removes idle sessions in excess of most, to be logged off and then passed to [Pool.Ended]. Sessions whose
+// answers are read stay: a log-off could end the answer.
 func (s *Pool) Trim(most int) (over []*Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -115,7 +114,7 @@ func (s *Pool) Trim(most int) (over []*Session) {
 	return over
 }
 
-// Ended says that so many of the sessions that were taken out have been logged off, or are left to time out.
+// Ended records that n removed sessions were logged off or abandoned.
 func (s *Pool) Ended(n int) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -124,7 +123,7 @@ func (s *Pool) Ended(n int) {
 	}
 }
 
-// Most is how many sessions the user has that has most, those included that are being logged off.
+// Most returns the largest number of sessions of a user, including those being logged off.
 func (st *Store) Most() (most int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -137,11 +136,11 @@ func (st *Store) Most() (most int) {
 	return most
 }
 
-// Most is that of the pool's store.
+// Most calls [Store.Most].
 func (s *Pool) Most() int { return s.store.Most() }
 
-// Learn notes whether the service opens sessions at all.
-func (s *Pool) Learn(one *Session, status int) {
+// Observe learns whether the service opens sessions at all.
+func (s *Pool) Observe(one *Session, status int) {
 	if status >= 400 {
 		return
 	}
@@ -150,8 +149,8 @@ func (s *Pool) Learn(one *Session, status int) {
 	s.stateless = one.jar.empty()
 }
 
-// Opening says whether a request in this session is a logon of its own.
-func (s *Pool) Opening(one *Session) bool {
+// IsOpening reports whether a request in this session is a logon.
+func (s *Pool) IsOpening(one *Session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	return !s.stateless && one.jar.empty()

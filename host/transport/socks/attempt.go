@@ -47,7 +47,7 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 			if ctx.Err() != nil {
 				return nil, d.ended(ctx, last, err)
 			}
-			if !passes(err) {
+			if !isTransient(err) {
 				return nil, fmt.Errorf("no tunnel to %s: %w", d.address, err)
 			}
 			last = err
@@ -87,8 +87,8 @@ func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error)
 	return conn, err
 }
 
-// passes says whether an error may be gone the next time.
-func passes(err error) bool {
+// isTransient says whether an error may be gone the next time.
+func isTransient(err error) bool {
 	var token *tokenError
 	if errors.As(err, &token) {
 		var known interface{ Temporary() bool }

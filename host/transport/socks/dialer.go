@@ -53,7 +53,7 @@ type Event struct {
 	Step     Step
 	Target   string
 	Location string
-	Took     time.Duration
+	Elapsed  time.Duration
 	Err      error
 }
 

@@ -28,7 +28,7 @@ func (d *dialling) attempt(ctx context.Context, location string) (net.Conn, erro
 	a := &attempt{dialling: d, location: location}
 	token, err := a.token(ctx) // which has limits of its own
 	if err != nil {
-		return nil, a.end(err)
+		return nil, a.endStep(err)
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -36,19 +36,19 @@ func (d *dialling) attempt(ctx context.Context, location string) (net.Conn, erro
 	if err != nil && timed.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
 	}
-	return conn, a.end(err)
+	return conn, a.endStep(err)
 }
 
-// enter ends the step before and begins the next.
-func (a *attempt) enter(step Step) {
-	a.end(nil)
+// beginStep ends the step before and begins the next.
+func (a *attempt) beginStep(step Step) {
+	a.endStep(nil)
 	a.step, a.began = step, time.Now()
 }
 
-// end ends the step and names it in the error.
-func (a *attempt) end(err error) error {
+// endStep ends the step and names it in the error.
+func (a *attempt) endStep(err error) error {
 	if a.step != "" && a.Trace != nil {
-		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Took: time.Since(a.began), Err: err})
+		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Elapsed: time.Since(a.began), Err: err})
 	}
 	switch err.(type) {
 	case nil, *Refused, *Unexpected, *Unusable:
@@ -61,7 +61,7 @@ func (a *attempt) end(err error) error {
 }
 
 func (a *attempt) token(ctx context.Context) (string, error) {
-	a.enter(StepToken)
+	a.beginStep(StepToken)
 	token, err := a.Token(ctx, a.refused)
 	if err != nil {
 		return "", &tokenError{err}
@@ -70,7 +70,7 @@ func (a *attempt) token(ctx context.Context) (string, error) {
 }
 
 func (a *attempt) make(ctx context.Context, token string) (net.Conn, error) {
-	a.enter(StepProxy)
+	a.beginStep(StepProxy)
 	forward := a.Forward
 	if forward == nil {
 		forward = Direct()
@@ -101,7 +101,7 @@ func (a *attempt) talk(ctx context.Context, conn net.Conn, token string) error {
 }
 
 func (a *attempt) exchange(conn net.Conn, token string) error {
-	a.enter(StepGreeting)
+	a.beginStep(StepGreeting)
 	if _, err := conn.Write([]byte{0x05, 0x01, 0x80}); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (a *attempt) exchange(conn net.Conn, token string) error {
 	if method != 0x80 {
 		return a.refusal(method)
 	}
-	a.enter(StepAuthentication)
+	a.beginStep(StepAuthentication)
 	if _, err := conn.Write(logonRequest(token, a.location)); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (a *attempt) exchange(conn net.Conn, token string) error {
 		a.dialling.refused = token
 		return a.refusal(status)
 	}
-	a.enter(StepConnect)
+	a.beginStep(StepConnect)
 	if _, err := conn.Write(a.request); err != nil {
 		return err
 	}

@@ -86,8 +86,8 @@ func TestOutage(t *testing.T) {
 			if err != nil {
 				t.Fatalf("REP %02x: %v", code, err)
 			}
-			if took := time.Since(began); took < time.Minute || took > time.Minute+20*time.Second {
-				t.Errorf("REP %02x: expected a tunnel soon after a minute, found it after %v", code, took)
+			if elapsed := time.Since(began); elapsed < time.Minute || elapsed > time.Minute+20*time.Second {
+				t.Errorf("REP %02x: expected a tunnel soon after a minute, found it after %v", code, elapsed)
 			}
 			echoes(t, second)
 			second.Close()
@@ -109,8 +109,8 @@ func TestOutageEnds(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Code != socks.NetworkUnreachable || refused.Permanent() {
 			t.Fatalf("expected REP 03, found %v", err)
 		}
-		if took := time.Since(began); took < d.Outage || took > d.Outage+time.Second {
-			t.Errorf("expected to give up after %v, found %v", d.Outage, took)
+		if elapsed := time.Since(began); elapsed < d.Outage || elapsed > d.Outage+time.Second {
+			t.Errorf("expected to give up after %v, found %v", d.Outage, elapsed)
 		}
 	})
 }
@@ -129,8 +129,8 @@ func TestForbiddenEndsOutage(t *testing.T) {
 			"add kafka.virtual:9092") {
 			t.Fatalf("expected REP 02, found %v", err)
 		}
-		if took := time.Since(began); took > 30*time.Second {
-			t.Errorf("expected to fail at once, found it after %v", took)
+		if elapsed := time.Since(began); elapsed > 30*time.Second {
+			t.Errorf("expected to fail at once, found it after %v", elapsed)
 		}
 	})
 }
@@ -193,9 +193,9 @@ func TestStall(t *testing.T) {
 
 			began := time.Now()
 			_, err := d.DialContext(t.Context(), "tcp", "kafka.virtual:9092")
-			if took := time.Since(began); err == nil || took != d.Attempt || !strings.Contains(err.Error(),
+			if elapsed := time.Since(began); err == nil || elapsed != d.Attempt || !strings.Contains(err.Error(),
 				", "+c.step+": ") || !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, took, err)
+				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, elapsed, err)
 			}
 
 			reason := errors.New("the task is being stopped")
@@ -204,9 +204,9 @@ func TestStall(t *testing.T) {
 			d.Outage = time.Hour
 			began = time.Now()
 			_, err = d.DialContext(ctx, "tcp", "kafka.virtual:9092")
-			if took := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) ||
-				took != 7*time.Second {
-				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, took, err)
+			if elapsed := time.Since(began); !errors.Is(err, reason) || !errors.Is(err, context.Canceled) ||
+				elapsed != 7*time.Second {
+				t.Errorf("%s, %d bytes: after %v found %v", c.at, c.bytes, elapsed, err)
 			}
 
 			time.AfterFunc(50*time.Second, clear)

@@ -1,5 +1,5 @@
-// Package away logs that a partner does not answer: once when it goes away, and once when it answers again, however
-// many callers ask it and however often.
+// Package away logs that a partner does not answer: once when that begins and once when it ends, for all callers
+// together.
 package away
 
 import (
@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Partner is a service, broker or other program that may be away. The zero value is one that answers. Safe for use by
-// several goroutines.
+// Partner is a service or broker that may be unreachable. The zero value is reachable. Safe for concurrent use.
 type Partner struct {
 	mu     sync.Mutex
 	since  time.Time // zero means it answers
@@ -20,12 +19,12 @@ type Partner struct {
 	reason string
 }
 
-// settling is how long what is logged of a partner holds: one that answers now and again is not reported with each try.
-const settling = 2 * time.Second
+// quietPeriod suppresses alternating messages about a partner that answers only sometimes.
+const quietPeriod = 2 * time.Second
 
-// Lost notes that a try which began at a time has failed. It logs a warning if the partner answered before, or if the
-// reason is another one than at the last warning, digits aside; else a line of level debug. A try that began before the
-// partner answered again is late, and no news. warned reports whether it was a warning.
+// Lost records a failed attempt. It logs a warning if the partner was reachable, or if the reason differs from the
+// last warning's, ignoring digits; otherwise at DEBUG. Attempts that began before the last recovery are ignored.
+// warned reports whether it logged a warning.
 func (p *Partner) Lost(log *slog.Logger, began time.Time, reason, text string, args ...any) (warned bool) {
 	level := slog.LevelDebug
 	if warned = p.lost(began, reason); warned {
@@ -50,13 +49,13 @@ func (p *Partner) lost(began time.Time, reason string) (news bool) {
 	if p.since.IsZero() {
 		p.since = time.Now()
 	}
-	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(settling))
+	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(quietPeriod))
 	p.warned, p.reason = p.warned || news, reason
 	return news
 }
 
-// Back notes that the partner has answered a try that began at a time. If it was away, and has answered a try that
-// began since, it logs that, with how long it was away, unless no warning said so.
+// Back records a successful attempt. If a warning was logged before it began, it logs the recovery and the
+// duration.
 func (p *Partner) Back(log *slog.Logger, began time.Time, text string, args ...any) {
 	if lasted, back := p.back(began); back {
 		log.Info(text, append(args, "after", lasted.Round(time.Second))...)
@@ -74,7 +73,7 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	return lasted, back
 }
 
-// Since returns when the partner went away. Zero means that it answers, as far as anybody has asked.
+// Since returns when the partner became unreachable. Zero means reachable, as far as known.
 func (p *Partner) Since() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -44,7 +44,7 @@ func TestOutageIsTwoLines(t *testing.T) {
 		assert.Equal(t, false, p.Since().IsZero(), "a partner that is away again at once")
 		p.Back(log, time.Now().Add(1), "back")
 		assert.Equal(t, true, p.Since().IsZero())
-		time.Sleep(settling)
+		time.Sleep(quietPeriod)
 		assert.Equal(t, true, lost(time.Now(), "x"), "another outage")
 		assert.Equal(t, "level=WARN msg=gone why=\"9 ms\"\nlevel=WARN msg=gone why=\"\"\n"+
 			"level=INFO msg=back who=it after=2s\nlevel=WARN msg=gone why=x\n", said.String())

@@ -1,5 +1,5 @@
-// Package lock keeps a second process out of what one has to itself, by a lock of the operating system on a file. The
-// system lets go of it however the process ends.
+// Package lock keeps out a second process with an operating system lock on a file. The system releases it however
+// the process ends.
 package lock
 
 import (
@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// ErrTaken is in the error of [Take] when another process has the lock.
-var ErrTaken = errors.New("another process has it")
+// ErrLocked means that another process holds the lock.
+var ErrLocked = errors.New("another process has it")
 
 // Lock is held until Release or the end of the process.
 type Lock struct{ file *os.File }
 
-// Take locks a file, which is made if it is missing and stays; it holds the number of the process that locked it
-// last. It does not wait.
-func Take(name string) (*Lock, error) {
+// Acquire locks a file, which is created if needed and never removed; it contains the number of the last process
+// that locked it. It does not wait.
+func Acquire(name string) (*Lock, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -29,7 +29,7 @@ func Take(name string) (*Lock, error) {
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", name, err)
 	case taken:
-		err = fmt.Errorf("lock %s: %w", name, ErrTaken)
+		err = fmt.Errorf("lock %s: %w", name, ErrLocked)
 		if pid := holder(file); pid > 0 {
 			err = fmt.Errorf("%w (process %d)", err, pid)
 		}
@@ -44,7 +44,7 @@ func Take(name string) (*Lock, error) {
 	return nil, err
 }
 
-// holder is the process that a lock's file names, 0 if it names none.
+// holder returns the process number in a lock file, or 0.
 func holder(file *os.File) int {
 	text, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
 	if err != nil {

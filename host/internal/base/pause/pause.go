@@ -1,4 +1,4 @@
-// Package pause waits, and no longer than somebody wants to.
+// Package pause waits with contexts.
 package pause
 
 import (
@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// For waits for d, or until ctx ends, with its cause.
+// For waits for d. If ctx ends first, it returns the cause.
 func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
 	}
-	defer Begin(ctx)()
+	defer MarkWait(ctx)()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -22,17 +22,17 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-type noteKey struct{}
+type observerKey struct{}
 
-// Noted is a context of which waits are noted, so that they do not count as work: note is called with 1 when one
-// begins, and with -1 when it ends. Several may last at a time.
-func Noted(ctx context.Context, note func(by int)) context.Context {
-	return context.WithValue(ctx, noteKey{}, note)
+// WithWaitObserver returns a context whose waits call note with 1 at the start and -1 at the end, so that they do
+// not count as work. Waits may overlap.
+func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
+	return context.WithValue(ctx, observerKey{}, note)
 }
 
-// Begin notes a wait, until end is called, where somebody wants that.
-func Begin(ctx context.Context) (end func()) {
-	note, some := ctx.Value(noteKey{}).(func(int))
+// MarkWait reports a wait to the observer of [WithWaitObserver], until end is called.
+func MarkWait(ctx context.Context) (end func()) {
+	note, some := ctx.Value(observerKey{}).(func(int))
 	if !some {
 		return func() {}
 	}

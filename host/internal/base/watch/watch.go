@@ -1,8 +1,6 @@
-// Package watch hears of what happens to files, and reports it when they have come to rest.
-//
-// Folders are watched rather than files, because files are replaced: by renaming, or, as Kubernetes does it, by another
-// link next to them. Network drives and some mounts tell nobody what happens to them, and an event may be lost: who
-// must not miss a change looks from time to time as well ([Files] does).
+// Package watch watches files and reports changes once they stop. It watches folders, because files are replaced by
+// renaming or, by Kubernetes, with links. Some network drives and mounts send no events, and events may be lost, so
+// [Files] polls as well.
 package watch
 
 import (
@@ -18,22 +16,19 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// patience is how many times [Options.Settle] events are waited out until they are reported although others go on.
-const patience = 10
+// delayFactor is the number of [Options.Settle] periods after which continuous changes are reported.
+const delayFactor = 10
 
-// Options of a [Folders].
 type Options struct {
-	// Settle is for how long nothing may happen until what has happened is reported: files are written in pieces.
+	// Settle is how long changes must stop before they are reported: files are written in pieces.
 	Settle time.Duration
-	// Concerns reports whether an event is of interest, by the path of its file; nil: every one is. Names that begin
-	// with two dots are in any case: those are the links that Kubernetes switches.
+	// Concerns filters events by path; nil accepts all. Names that begin with two dots always count: Kubernetes
+	// replaces such links.
 	Concerns func(path string) bool
-	// Logger gets a panic. Default: none.
-	Logger *slog.Logger
+	Logger   *slog.Logger
 }
 
-// Folders hears of what happens in folders. It owns a goroutine, which ends with Close. Safe for use by several
-// goroutines.
+// Folders watches folders. Its goroutine ends with Close. Safe for concurrent use.
 type Folders struct {
 	files   *fsnotify.Watcher
 	changed guard.Bell
@@ -44,7 +39,7 @@ type Folders struct {
 	settle  time.Duration
 }
 
-// Open begins to listen; [Folders.Add] says where.
+// Open returns a watcher without folders.
 func Open(o Options) (*Folders, error) {
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -60,7 +55,6 @@ func Open(o Options) (*Folders, error) {
 	return f, nil
 }
 
-// Add listens to one more folder; one that is listened to already changes nothing.
 func (f *Folders) Add(folder string) error {
 	if err := f.files.Add(folder); err != nil {
 		return fmt.Errorf("watching %s: %w", folder, err)
@@ -68,8 +62,7 @@ func (f *Folders) Add(folder string) error {
 	return nil
 }
 
-// Changed has an element when something has happened since the last was taken, and nothing has for [Options.Settle];
-// where something happens all the time, after ten times as long, and once more at the end.
+// Changed receives after changes once they stop for [Options.Settle], at the latest after ten times as long.
 func (f *Folders) Changed() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -77,7 +70,7 @@ func (f *Folders) Changed() <-chan struct{} {
 	return f.changed
 }
 
-// Written reports whether a file was written to within the last [Options.Settle]: it may be cut off.
+// Written reports whether a file was written within the last [Options.Settle] and may be incomplete.
 func (f *Folders) Written(path string) bool {
 	if f == nil {
 		return false
@@ -98,7 +91,7 @@ func (f *Folders) Close() {
 }
 
 func (f *Folders) run(concerns func(string) bool) {
-	due := newRest(f.settle)
+	due := newDebouncer(f.settle)
 	defer due.timer.Stop()
 	for {
 		select {
@@ -110,21 +103,20 @@ func (f *Folders) run(concerns func(string) bool) {
 				f.note(e.Name)
 			}
 			if concerns == nil || concerns(e.Name) || strings.HasPrefix(filepath.Base(e.Name), "..") {
-				due.happened()
+				due.event()
 			}
 		case _, ok := <-f.files.Errors: // events were lost
 			if !ok {
 				return
 			}
-			due.happened()
+			due.event()
 		case <-due.timer.C:
-			due.reported()
+			due.fired()
 			f.changed.Ring()
 		}
 	}
 }
 
-// note remembers that a file is being written.
 func (f *Folders) note(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,31 +129,29 @@ func (f *Folders) note(path string) {
 	f.written[filepath.Clean(path)] = now
 }
 
-// rest fires when nothing has happened for a while, and where something always happens in time, too: then again when
-// that is over.
-type rest struct {
+// debouncer fires when events stop for a while, and at intervals if they do not.
+type debouncer struct {
 	timer  *time.Timer
 	settle time.Duration
 	first  time.Time // of what was not reported yet; zero: nothing
 	last   time.Time
 }
 
-func newRest(settle time.Duration) *rest {
-	r := &rest{timer: time.NewTimer(settle), settle: settle}
+func newDebouncer(settle time.Duration) *debouncer {
+	r := &debouncer{timer: time.NewTimer(settle), settle: settle}
 	r.timer.Stop()
 	return r
 }
 
-func (r *rest) happened() {
+func (r *debouncer) event() {
 	r.last = time.Now()
 	if r.first.IsZero() {
 		r.first = r.last
 	}
-	r.timer.Reset(max(0, min(r.settle, patience*r.settle-r.last.Sub(r.first))))
+	r.timer.Reset(max(0, min(r.settle, delayFactor*r.settle-r.last.Sub(r.first))))
 }
 
-// reported is called when it has fired.
-func (r *rest) reported() {
+func (r *debouncer) fired() {
 	r.first = time.Time{}
 	now := time.Now()
 	if quiet := now.Sub(r.last); quiet < r.settle {

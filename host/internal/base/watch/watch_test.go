@@ -13,13 +13,13 @@ import (
 // What has happened is reported when nothing has happened since for a while, and where something always happens, too.
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRest(Settle)
+		r := newDebouncer(Settle)
 		defer r.timer.Stop()
 		fired := func() bool {
 			synctest.Wait()
 			select {
 			case <-r.timer.C:
-				r.reported()
+				r.fired()
 				return true
 			default:
 				return false
@@ -29,7 +29,7 @@ func TestRest(t *testing.T) {
 			t.Error("reported although nothing has happened")
 		}
 		for range 3 {
-			r.happened()
+			r.event()
 			if time.Sleep(Settle / 2); fired() {
 				t.Error("reported in the midst of it")
 			}
@@ -39,12 +39,12 @@ func TestRest(t *testing.T) {
 		}
 		times := 0
 		for range 200 {
-			r.happened()
+			r.event()
 			if time.Sleep(Settle / 2); fired() {
 				times++
 			}
 		}
-		if times < 200/2/patience-1 || times > 200/2/patience {
+		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
 			t.Errorf("where something always happens: reported %d times", times)
 		}
 		if time.Sleep(Settle); !fired() {

@@ -1,6 +1,5 @@
-// Package wholefile writes files that have all of their content at any moment: whoever reads one, at the same time as
-// the writer or after a crash, finds what was there before or what is there now. It reads what is a file and nothing
-// else, so that a pipe in the place of one holds up nobody.
+// Package wholefile writes files atomically: readers, at the same time or after a crash, find the old or the new
+// content. It reads regular files alone, so that a pipe does not block.
 package wholefile
 
 import (
@@ -11,14 +10,14 @@ import (
 	"time"
 )
 
-// Replace writes a file in the place of the one of that name, for this user alone (0600).
-func Replace(path string, content []byte) error { return replace(path, content, false) }
+// Write replaces a file atomically, readable by this user alone (0600).
+func Write(path string, content []byte) error { return write(path, content, false) }
 
-// ReplaceSynced is Replace for what must outlive a crash of the machine.
-func ReplaceSynced(path string, content []byte) error { return replace(path, content, true) }
+// WriteSynced is Write for files that must survive a crash of the machine.
+func WriteSynced(path string, content []byte) error { return write(path, content, true) }
 
-func replace(path string, content []byte, synced bool) error {
-	name, err := sibling(path, content, synced)
+func write(path string, content []byte, synced bool) error {
+	name, err := writeTemp(path, content, synced)
 	if err != nil {
 		return err
 	}
@@ -32,7 +31,7 @@ func replace(path string, content []byte, synced bool) error {
 	return nil
 }
 
-// syncFolder has the names of a folder outlive a crash of the machine, where its file system can do that.
+// syncFolder makes names survive a crash of the machine, if the file system can.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -42,29 +41,28 @@ func syncFolder(path string) error {
 	return folder.Close()
 }
 
-// unfinished is how files begin that are written before they get their name.
-const unfinished = ".culvert-new-"
+const tempPrefix = ".culvert-new-"
 
-// abandoned is after how long such a file is nobody's any more.
-const abandoned = time.Hour
+// tempMaxAge is the age at which a temporary file counts as left behind.
+const tempMaxAge = time.Hour
 
-// Clean removes what a program that was killed has left unfinished in a folder.
+// Clean removes temporary files of killed processes from a folder.
 func Clean(folder string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return // it need not be there
 	}
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), unfinished) && info.Mode().IsRegular() &&
-			time.Since(info.ModTime()) > abandoned {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), tempPrefix) && info.Mode().IsRegular() &&
+			time.Since(info.ModTime()) > tempMaxAge {
 			_ = os.Remove(filepath.Join(folder, e.Name()))
 		}
 	}
 }
 
-// sibling writes the content to a file of another name in the same folder.
-func sibling(path string, content []byte, synced bool) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*") // mode 0600
+// writeTemp writes a temporary file in the folder of path.
+func writeTemp(path string, content []byte, synced bool) (name string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*") // mode 0600
 	if err != nil {
 		return "", err
 	}
@@ -78,9 +76,9 @@ func sibling(path string, content []byte, synced bool) (name string, err error) 
 	return f.Name(), nil
 }
 
-// New writes a file that must not be there yet: os.ErrExist where it is. Of several that write it at once one succeeds.
-func New(path string, content []byte) error {
-	name, err := sibling(path, content, true)
+// Create writes a new file and returns os.ErrExist if it exists. Of concurrent calls one succeeds.
+func Create(path string, content []byte) error {
+	name, err := writeTemp(path, content, true)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 func TestReplace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	for _, want := range []string{"one", "another"} {
-		for _, write := range []func(string, []byte) error{Replace, ReplaceSynced} {
+		for _, write := range []func(string, []byte) error{Write, WriteSynced} {
 			require.NoError(t, write(path, []byte(want)))
 			if got, err := os.ReadFile(path); err != nil || string(got) != want {
 				t.Errorf("expected %q, found %q, %v", want, got, err)
@@ -24,7 +24,7 @@ func TestReplace(t *testing.T) {
 		}
 	}
 	alone(t, path)
-	if err := Replace(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
+	if err := Write(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("expected that there is no such folder, found %v", err)
 	}
 }
@@ -43,7 +43,7 @@ func TestNew(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					if err := New(path, []byte("content")); err == nil {
+					if err := Create(path, []byte("content")); err == nil {
 						made.Add(1)
 					} else if !errors.Is(err, os.ErrExist) {
 						t.Error(err)

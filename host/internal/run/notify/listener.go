@@ -228,7 +228,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
-		inbound.Early(w, r, func() { s.retryLater(w, r, nil) })
+		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, nil) })
 		return
 	}
 	d := s.find(r.URL)
@@ -250,7 +250,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	tooMuch := new(http.MaxBytesError)
 	switch {
 	case errors.Is(err, inbound.ErrFull):
-		inbound.Early(w, r, func() { s.retryLater(w, r, d) })
+		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, d) })
 		return
 	case errors.As(err, &tooMuch):
 		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes",

@@ -221,7 +221,7 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 	if held := under.Load(); held > maxTotalBodies {
 		t.Errorf("expected bodies of at most %d bytes together, found %d", maxTotalBodies, held)
 	}
-	if held := h.bodies.Held(); held > maxTotalBodies {
+	if held := h.bodies.InUse(); held > maxTotalBodies {
 		t.Errorf("expected to hold at most %d bytes, found %d", maxTotalBodies, held)
 	}
 	close(goOn)

@@ -92,7 +92,7 @@ type Store struct {
 
 	worker *Store
 
-	reading guard.Turn // one Refresh at a time
+	reading guard.CtxMutex // one Refresh at a time
 
 	mu        guard.Mutex
 	positions kafka.Positions
@@ -134,7 +134,7 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, reading: guard.NewTurn(),
+	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, reading: guard.NewCtxMutex(),
 		known: map[string]bool{}, entries: map[string]*stored{}}
 	for _, name := range connectors {
 		s.known[name] = true

@@ -399,7 +399,7 @@ func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
 
 // A flush waits for another write only as long as its context lasts.
 func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
-	w := &Writer{flushing: guard.NewTurn()}
+	w := &Writer{flushing: guard.NewCtxMutex()}
 	require.NoError(t, w.flushing.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -409,7 +409,7 @@ func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
 }
 
 func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
-	s := &Store{reading: guard.NewTurn(), known: map[string]bool{}}
+	s := &Store{reading: guard.NewCtxMutex(), known: map[string]bool{}}
 	require.NoError(t, s.reading.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -21,7 +21,7 @@ func (s *Store) OpenTransactionalWriter(ctx context.Context, connector, id strin
 	if err != nil {
 		return nil, fmt.Errorf("offsets of connector %s: %w", connector, err)
 	}
-	t := &transactionalProducer{store: s, connector: connector, transactions: transactions, lock: guard.NewTurn()}
+	t := &transactionalProducer{store: s, connector: connector, transactions: transactions, lock: guard.NewCtxMutex()}
 	t.ctx, t.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s.writer(connector, onWrite, t), nil
 }
@@ -33,7 +33,7 @@ type transactionalProducer struct {
 	ctx          context.Context // canceled by close
 	cancel       context.CancelFunc
 
-	lock   guard.Turn
+	lock   guard.CtxMutex
 	output *kafka.TransactionalOutput // nil while no transaction is open
 	failed *lostError                 // nil while the producer works
 }

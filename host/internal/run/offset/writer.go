@@ -23,7 +23,7 @@ type Writer struct {
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	flushing guard.Turn // one write at a time, so that older offsets never overtake newer ones
+	flushing guard.CtxMutex // one write at a time, so that older offsets never overtake newer ones
 
 	mu        sync.Mutex
 	pending   map[string]Entry
@@ -40,7 +40,7 @@ func (s *Store) writer(connector string, onWrite func(began time.Time, err error
 	ctx, stop := context.WithCancel(context.Background())
 	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
 		done:     make(chan struct{}),
-		flushing: guard.NewTurn(), pending: map[string]Entry{}}
+		flushing: guard.NewCtxMutex(), pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }

@@ -226,7 +226,7 @@ func TestUncheckedRecordOfALostPartition(t *testing.T) {
 // network kept the record from being checked.
 func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
 	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
-	noAnswer := &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: away}
+	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
 	for _, c := range []struct {
 		why  error
 		want bool

@@ -86,7 +86,7 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 		span.SetStatus(response.Status)
 	}
 	span.End(err)
-	var noAnswer *transport.NoAnswer
+	var noAnswer *transport.NoResponseError
 	var notSent *unsentError
 	switch {
 	case errors.As(err, &notSent) && notSent.cause == nil:
@@ -101,7 +101,7 @@ func (w *activeBatch) deliver(o *outcome, j *delivery) ([]delivery, error) {
 		if d := w.rowStates[j.rows[0]].inDoubt; d != nil {
 			return nil, d.withReason(err).failure
 		}
-		return nil, w.rowsError(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
+		return nil, w.rowsError(j.rows, j.Request.Method+" "+transport.PrintableTarget(j.Request.Target), err)
 	}
 	results, err := w.interpret(j, response)
 	if err != nil {
@@ -118,13 +118,13 @@ func (w *activeBatch) returnUnsent(j *delivery) []delivery {
 
 // sendRequest repeats requests that failed transiently for as long as errors.retry.timeout allows.
 func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, error) {
-	workCtx := transport.Before(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
+	workCtx := transport.WithSendCheck(w.task.run.requestCtx, func() error { return w.awaitOwnership(items) },
 		func() bool { return w.task.run.consumer.Lasts() && !w.task.tracker.checkAny(items, (*item).revoked) })
 	for retries := w.task.o.Retry.Start(); ; {
 		sendCtx, endSend := w.task.count.send.Track(workCtx)
 		response, err := w.task.o.Client.Exchange(sendCtx, &j.Request)
 		endSend()
-		var noAnswer *transport.NoAnswer
+		var noAnswer *transport.NoResponseError
 		var f *wit.Error
 		if err == nil || errors.As(err, &noAnswer) || !errors.As(err, &f) || f.Kind != wit.ErrorTransient {
 			return response, err
@@ -136,7 +136,7 @@ func (w *activeBatch) sendRequest(j *delivery, items []*item) (wit.Response, err
 		w.task.count.errors.Add()
 		w.task.o.Metrics.Retries.Add(1)
 		task.LogRetry(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
-			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
+			j.Request.Method+" "+transport.PrintableTarget(j.Request.Target), "error", err)
 	}
 }
 
@@ -227,13 +227,14 @@ func (w *activeBatch) announce(j *delivery) int {
 	return w.task.tracker.apply(deliveryAnnounced{items, !j.Request.Repeatable}).number
 }
 
-func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response, noAnswer *transport.NoAnswer,
+func (w *activeBatch) handleUnreadable(o *outcome, j *delivery, response wit.Response,
+	noAnswer *transport.NoResponseError,
 	err error) ([]delivery, error) {
 	if j.Request.Repeatable || noAnswer == nil && wit.IsRejection(response.Status) {
 		return nil, w.rowsError(j.rows, "settle", err)
 	}
 	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", j.Request.Method,
-		transport.ShownTarget(j.Request.Target), response.Status, err)
+		transport.PrintableTarget(j.Request.Target), response.Status, err)
 	if noAnswer != nil {
 		reason = noAnswer
 	}
@@ -269,7 +270,7 @@ func (w *activeBatch) interpret(j *delivery, response wit.Response) (results []w
 			return nil, err
 		default:
 			w.task.log.Warn("the plugin failed to read a response; trying a fresh instance", "request",
-				j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
+				j.Request.Method+" "+transport.PrintableTarget(j.Request.Target),
 				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}

@@ -29,7 +29,7 @@ func (e *recordError) Error() string {
 // Unwrap returns what prevents the check of a record in doubt: what brought it into doubt predicts nothing.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
-		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoAnswer))) {
+		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoResponseError))) {
 		return nil
 	}
 	return e.err

@@ -258,8 +258,8 @@ func (s *service) Fetch(context.Context, wit.RequestBatch) ([]wit.Response, erro
 }
 
 func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	for retryAfter := false; !retryAfter || !transport.StillMaySend(ctx); retryAfter = true {
-		if err := transport.MaySend(ctx); err != nil {
+	for retryAfter := false; !retryAfter || !transport.SendCheckHolds(ctx); retryAfter = true {
+		if err := transport.CheckSend(ctx); err != nil {
 			return wit.Response{}, err
 		}
 	}
@@ -280,7 +280,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		err = &transport.NoAnswer{Method: r.Method, Target: r.Target, Cause: context.Cause(ctx)}
+		err = &transport.NoResponseError{Method: r.Method, Target: r.Target, Cause: context.Cause(ctx)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -308,7 +308,7 @@ func byBody(statuses map[string]uint16) func(int, string) (uint16, error) {
 
 // lostAnswer is what became of a request that may have arrived.
 func lostAnswer() error {
-	return &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+	return &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
 }
 
 func (s *service) seen() []string {

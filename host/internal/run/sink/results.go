@@ -14,7 +14,7 @@ type resultHandler struct {
 	out      *outcome
 	j        *delivery
 	status   uint16
-	noAnswer *transport.NoAnswer
+	noAnswer *transport.NoResponseError
 	// retryRows are encoded again with retryHints, checkRows are checked.
 	retryRows, checkRows []uint32
 	retryHints           []wit.Hint
@@ -29,7 +29,7 @@ type resultHandler struct {
 // handleResults applies all results before it returns the first failure: what is written stays settled and what is in
 // doubt is recorded, whatever the other results.
 func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.RowResult, response wit.Response,
-	noAnswer *transport.NoAnswer) ([]delivery, error) {
+	noAnswer *transport.NoResponseError) ([]delivery, error) {
 	t := w.task
 	g := &resultHandler{activeBatch: w, out: o, j: j, status: response.Status, noAnswer: noAnswer}
 	written := int64(0)
@@ -91,7 +91,7 @@ func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	} else {
 		if requestsCheck(r.Hint) && !g.j.Request.Repeatable {
 			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
-				g.j.Request.Method, transport.ShownTarget(g.j.Request.Target), g.status))
+				g.j.Request.Method, transport.PrintableTarget(g.j.Request.Target), g.status))
 		}
 		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
 	}
@@ -127,7 +127,7 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 	case g.backoff:
 		return g.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))
 	case g.noProgress > 0 || least > 0:
-		return transport.Idle(stopping, g.noProgress, least)
+		return transport.PauseIdle(stopping, g.noProgress, least)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (g *resultHandler) wait(retryAfter time.Duration) error {
 // handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
 // letter or is in doubt.
 func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Error, status uint16,
-	noAnswer *transport.NoAnswer) (retry bool, err error) {
+	noAnswer *transport.NoResponseError) (retry bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case noAnswer != nil && noAnswer.Status != 0:
@@ -159,7 +159,7 @@ func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit
 	case !j.Request.Repeatable && !provesNotWritten(f, status):
 		t.count.errors.Add()
 		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method,
-			transport.ShownTarget(j.Request.Target),
+			transport.PrintableTarget(j.Request.Target),
 			status, f))
 		return false, nil
 	case isCallError(f):
@@ -187,7 +187,8 @@ func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retr
 }
 
 // shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
-func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoAnswer) (bool, error) {
+func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
+	error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Error == nil {
 		return w.countRepeat(row, r)

@@ -165,7 +165,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) {
-			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Status: 201,
+			return 0, &transport.NoResponseError{Method: "POST", Target: "/Set", Status: 201,
 				Cause: &wit.Error{Kind: wit.ErrorData, Message: "packed in br"}}
 		}
 		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",

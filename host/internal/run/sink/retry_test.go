@@ -114,7 +114,7 @@ func TestStopWhileTryingAgain(t *testing.T) {
 		defer stop()
 		began := time.Now()
 		err := NewTask(x.o).Run(ctx)
-		var noAnswer *transport.NoAnswer
+		var noAnswer *transport.NoResponseError
 		if elapsed := time.Since(began); elapsed != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
 			t.Errorf("ended after %v with %v, committed %d", elapsed, err, x.committed("t", 0))
 		}

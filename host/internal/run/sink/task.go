@@ -53,7 +53,7 @@ type openedVersion struct {
 	code   Code
 	topics []string
 	// responseLock serializes handle-response calls: each needs the context that the previous one has returned.
-	responseLock guard.Turn
+	responseLock guard.CtxMutex
 
 	mu       sync.Mutex
 	context  []byte
@@ -118,7 +118,7 @@ func NewTask(o Options) *Task {
 		knownChanged: make(chan struct{}, 1)}
 	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
-		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewTurn()} },
+		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewCtxMutex()} },
 		VersionOf: func(o *openedVersion) Code { return o.code },
 		CallOpen:  t.callOpen, CheckCompatible: t.compatible})
 	if o.Once {

@@ -84,8 +84,8 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	for asked := false; !asked || !transport.StillMaySend(ctx); asked = true {
-		if err := transport.MaySend(ctx); err != nil {
+	for asked := false; !asked || !transport.SendCheckHolds(ctx); asked = true {
+		if err := transport.CheckSend(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -97,7 +97,7 @@ func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, er
 	s.requests = append(s.requests, r.Target)
 	if s.lose > 0 && !r.Repeatable && r.Target != "/open" {
 		s.lose--
-		return nil, &transport.NoAnswer{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
+		return nil, &transport.NoResponseError{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
 	}
 	status, body, cut := uint16(200), "", false
 	if lines, ok := s.follows[r.Target]; ok {

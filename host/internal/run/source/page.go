@@ -104,7 +104,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 			return end, err
 		}
 	}
-	source := &origin{request: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target)}
+	source := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
 	p := newPage(f, fetch, source, &attempts.bisection)
 	p.reader = r
 	if f.position.midPage && fetch.Position != nil {
@@ -136,7 +136,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 				leaseErr().Error()}
 		}
 		// The plugin finds out the outcome of a non-repeatable request when it returns the next action.
-		if noAnswer := new(transport.NoAnswer); errors.As(err, &noAnswer) {
+		if noAnswer := new(transport.NoResponseError); errors.As(err, &noAnswer) {
 			return end, &wit.Error{Kind: wit.ErrorTransient, Message: noAnswer.Error()}
 		}
 		return end, &permanentError{err}
@@ -145,7 +145,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	if err := slot.acquire(ctx); err != nil {
 		return end, err
 	}
-	end, err = p.decodePage(transport.Within(ctx), answer)
+	end, err = p.decodePage(transport.WithParent(ctx), answer)
 	if err == nil {
 		f.task.o.Metrics.Batches.Record(start, p.emitted.rows)
 	} else {
@@ -166,7 +166,7 @@ func (f *feed) withLease(ctx context.Context, fetch *wit.Fetch) (sendCtx context
 	var rejection error
 	expired, end := context.WithCancel(ctx)
 	end()
-	return transport.Before(ctx, func() error { rejection = lease(ctx); return rejection },
+	return transport.WithSendCheck(ctx, func() error { rejection = lease(ctx); return rejection },
 		func() bool { return lease(expired) == nil }), func() error { return rejection }
 }
 
@@ -337,13 +337,13 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	}
 	endFetch()
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &permanentError{err})
+		return nil, fmt.Errorf("follow %s: %w", transport.PrintableTarget(r.Target), &permanentError{err})
 	}
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
 		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
-			transport.ShownTarget(r.Target),
+			transport.PrintableTarget(r.Target),
 			answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &permanentError{err}
@@ -352,7 +352,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	}
 	next, err := p.readBody(ctx, r.Tag, answer.Status, answer.Body)
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
+		return nil, fmt.Errorf("follow %s: %w", transport.PrintableTarget(r.Target), err)
 	}
 	return next, nil
 }

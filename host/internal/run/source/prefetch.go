@@ -58,7 +58,7 @@ func (p *page) fetchAllLinked(ctx context.Context, linked []wit.LinkedRequest) e
 		}
 	}
 	push(linked)
-	prefetchCtx, end := context.WithCancel(transport.Beside(ctx))
+	prefetchCtx, end := context.WithCancel(transport.WithoutWaiting(ctx))
 	var sent sync.WaitGroup
 	defer func() {
 		end()

@@ -81,7 +81,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 			continue
 		}
 		var pluginErr *wit.Error
-		noAnswer := new(transport.NoAnswer) // the plugin checks the outcome of the request
+		noAnswer := new(transport.NoResponseError) // the plugin checks the outcome of the request
 		if retriable := errors.As(err, &noAnswer) || errors.As(err, &pluginErr) &&
 			pluginErr.Kind == wit.ErrorTransient; !retriable ||
 			retried >= t.o.Client.Retry().Times() {
@@ -96,7 +96,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
 	created bool, err error) {
-	err = transport.Ask(ctx, t.o.Client, func(state []byte,
+	err = transport.CallWithFetch(ctx, t.o.Client, func(state []byte,
 		answers []wit.Response) (need *wit.RequestBatch, err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)

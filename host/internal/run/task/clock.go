@@ -38,7 +38,7 @@ func (c *BusyClock) Track(ctx context.Context) (working context.Context, end fun
 		}
 		c.add(-delta, 0)
 	}
-	return pause.Noted(ctx, onWait), func() {
+	return pause.WithWaitObserver(ctx, onWait), func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if ended = true; waits == 0 {

@@ -80,7 +80,8 @@ const (
 // Open opens a version.
 func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
 	o := p.New(code)
-	err := transport.Ask(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
+	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
 		err = Do(ctx, code, func(call C) error {
 			need, err = p.CallOpen(ctx, call, o, state, answers)
 			return err
@@ -357,7 +358,7 @@ func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
 	if n == 0 {
 		return nil
 	}
-	return transport.Idle(ctx, n, 0)
+	return transport.PauseIdle(ctx, n, 0)
 }
 
 // Current returns the connector's current version, which may not be opened yet.

@@ -94,7 +94,7 @@ func (s *Cache) Keep(hash, kind string, content []byte) {
 	}
 	key := s.key(hash)
 	sum := checksum(key, kind, content)
-	err := wholefile.Replace(s.path(key, kind), append(sum[:], content...))
+	err := wholefile.Write(s.path(key, kind), append(sum[:], content...))
 	if err != nil {
 		s.logger.Warn("the plugin cache cannot be written", "folder", s.dir, "error", err)
 	}

@@ -17,46 +17,46 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// lostError is an exchange without an answer.
-type lostError struct {
-	// sent: some of it may have arrived
+// sendError is the error of a request without an answer.
+type sendError struct {
+	// sent reports that some of the request may have arrived.
 	sent  bool
 	cause error
 }
 
-func (l *lostError) Error() string { return l.cause.Error() }
+func (l *sendError) Error() string { return l.cause.Error() }
 
-func (d *destination) lost(ctx context.Context, quiet *silence, e *exchange, sent bool, err error) error {
-	if cause := context.Cause(quiet.ctx); errors.Is(cause, errNoLonger) {
+func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e *exchange, sent bool, err error) error {
+	if cause := context.Cause(quiet.ctx); errors.Is(cause, errSendCheckExpired) {
 		return cause
 	}
 	if ctx.Err() != nil {
 		if sent && !e.repeatable {
-			return &lostError{sent, context.Cause(ctx)}
+			return &sendError{sent, context.Cause(ctx)}
 		}
 		return context.Cause(ctx)
 	}
-	if f := d.untrusted(err); f != nil {
+	if f := d.tlsFault(err); f != nil {
 		if sent && !e.repeatable && keystore.IsRenegotiation(err) {
-			return &lostError{sent, f} // the server had the request, and may have done what it asks for
+			return &sendError{sent, f} // the server had the request, and may have done what it asks for
 		}
 		return f
 	}
 	if permanent(err) && !sent {
 		return faultf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
-	if f := d.noToken(err); f != nil && !sent {
+	if f := d.tokenServiceFault(err); f != nil && !sent {
 		return f
 	}
 	if cause := context.Cause(quiet.ctx); cause != nil {
 		err = cause
 	}
-	return &lostError{sent, err}
+	return &sendError{sent, err}
 }
 
-// noToken is the fault of a route for which there is no token, and will be none before somebody mends a setting; nil:
-// that was not the reason. The token service is not asked again with a secret that it has refused.
-func (d *destination) noToken(err error) error {
+// tokenServiceFault returns the fault of a route that gets no token until a setting changes, else nil. The token
+// service is not asked again with a rejected secret.
+func (d *destination) tokenServiceFault(err error) error {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if !ok || failure.Temporary() {
 		return nil
@@ -68,9 +68,8 @@ func (d *destination) noToken(err error) error {
 	return faultf(kind, "%s: %v", d.origin, err)
 }
 
-// untrusted is the fault of a handshake that a setting mends: of a server whose certificate is not trusted, or which
-// does not take ours. nil: that was not the reason.
-func (d *destination) untrusted(err error) error {
+// tlsFault returns the fault of a failed TLS handshake that a setting can correct, else nil.
+func (d *destination) tlsFault(err error) error {
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // what stands there in place of the service may pass
 	}
@@ -89,18 +88,18 @@ func (d *destination) untrusted(err error) error {
 	return nil
 }
 
-// see names, in brackets, the settings to look at where nothing, or no TLS, was found in the service's place; "" where
-// it is not they that are to blame: what came behind a proxy is the proxy's word.
-func (d *destination) see(err error) string {
+// settingsHint names, in brackets, the settings to check if no service, or no TLS, was found at the address; "" if
+// a proxy may be the cause.
+func (d *destination) settingsHint(err error) string {
 	n := d.config.names
 	settings, text := []string{n.address, n.port}, "see "
 	dialled, _ := errors.AsType[*net.OpError](err)
 	_, unknown := errors.AsType[*net.DNSError](err)
 	switch {
-	case d.config.Route.through != nil && !slices.Contains([]string{route.Unset, route.None},
-		d.config.Route.through.Type()):
+	case d.config.Route.resolved != nil && !slices.Contains([]string{route.Unset, route.None},
+		d.config.Route.resolved.Type()):
 		return ""
-	case strayed(err):
+	case isNotTLS(err):
 		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
 	case unknown:
 		settings = []string{n.address}

@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-// Attached lists the location ids of the Cloud Connectors that are connected to the subaccount of the binding, in the
-// service's order; "" is the one without. Errors are *Failure.
-func Attached(ctx context.Context, i Info, o TokenOptions) (locations []string, err error) {
+// ConnectedCloudConnectors lists the location ids of the Cloud Connectors connected to the binding's subaccount, in
+// the service's order; "" is the default location. Errors are *Failure.
+func ConnectedCloudConnectors(ctx context.Context, i Info, o TokenOptions) (locations []string, err error) {
 	if i.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
 			text: i.prefix() + "missing: scc_info_path below connectivity_service; instances of " +

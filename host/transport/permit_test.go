@@ -22,7 +22,7 @@ func TestConnectionsWithinAnAnswer(t *testing.T) {
 			defer outer.Body.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			inner, err := c.Do(Within(ctx), get("/nested"))
+			inner, err := c.Do(WithParent(ctx), get("/nested"))
 			if err != nil {
 				t.Fatalf("%v; waiting: %s", err, c.Waiting())
 			}

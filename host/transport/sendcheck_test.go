@@ -38,7 +38,7 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 				other := beside(t, sink, nil)
 				asked, looked := 0, 0
 				gate := make(chan struct{})
-				ctx := Before(t.Context(), func() error {
+				ctx := WithSendCheck(t.Context(), func() error {
 					if asked++; asked > c.holds {
 						<-gate
 					}
@@ -78,7 +78,7 @@ func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 			}
 			asked, looked := []time.Duration(nil), []time.Duration(nil)
 			began := time.Now()
-			ctx := Before(t.Context(), func() error { asked = append(asked, time.Since(began)); return nil },
+			ctx := WithSendCheck(t.Context(), func() error { asked = append(asked, time.Since(began)); return nil },
 				func() bool { looked = append(looked, time.Since(began)); return len(looked) > 1 })
 			require.NoError(t, try(ctx, c, write()))
 			if g.writes != 1 || len(asked) != 2 || asked[0] != 0 || len(looked) != 2 ||
@@ -103,7 +103,8 @@ func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 		}
 	}
 	service(t, func(http.ResponseWriter, *http.Request) { served++ }, slow, func(t *testing.T, c *Client) {
-		ctx := Before(t.Context(), func() error { asked++; holds = true; return nil }, func() bool { return holds })
+		ctx := WithSendCheck(t.Context(), func() error { asked++; holds = true; return nil },
+			func() bool { return holds })
 		for range 2 { // the second has the connection of the first
 			require.NoError(t, try(ctx, c, &wit.Request{Method: "GET", Target: "/"}))
 		}
@@ -116,7 +117,7 @@ func TestWhatIsAskedBeforeRefuses(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {
 		no := errors.New("no")
-		refused := Before(t.Context(), func() error { return no }, func() bool { return true })
+		refused := WithSendCheck(t.Context(), func() error { return no }, func() bool { return true })
 		if err := try(refused, c, write()); !errors.Is(err, no) {
 			t.Errorf("found %v", err)
 		}

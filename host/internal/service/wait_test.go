@@ -45,23 +45,23 @@ func TestDestinationThatIsMended(t *testing.T) {
 			}
 			put(k.wrong, "t0ken-1")
 			s, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
-			s.rereads = time.Millisecond
+			s.pollInterval = time.Millisecond
 			version := s.version.Load()
 			if status, err := ask(client, "/"); err == nil && status != 401 {
 				t.Fatalf("expected to be refused, found %d", status)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			gone := make(chan bool, 1)
-			go func() { gone <- s.AwaitFix(ctx, client, version) }()
+			result := make(chan bool, 1)
+			go func() { result <- s.WaitForConfigChange(ctx, client, version) }()
 			mu.Lock()
 			if good = "Basic dTowbmU="; k.tokens {
 				good = "Bearer t0ken-2"
 			}
 			mu.Unlock()
 			put(k.right, "t0ken-2")
-			s.target.destinations.Forget("D") // as after its four minutes
-			if !<-gone {
+			s.destination.destinations.Forget("D") // as after its four minutes
+			if !<-result {
 				t.Fatal("expected the task to go on")
 			}
 			if status, err := ask(client, "/"); err != nil || status != 200 {

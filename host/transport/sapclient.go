@@ -13,20 +13,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What SAP systems read in the place of headers: the client and the user to log on with may stand in a request's query,
-// in the parameters of its path, in a form, and the client also in brackets in the path, as `sap(bD1lbiZjPTEwMA==)`,
-// which is l=en&c=100. Names count in any case. Who is asked belongs to the user's settings, because a refusal is noted
-// for whom it was asked, so a request may name the client that is configured, or any where none is; a user or a
-// password it names nowhere.
+// SAP systems accept client and user not only as headers but in the query, in path parameters, in a form, and the
+// client in brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Names are case-insensitive. Refusals are
+// stored per client and user, so a request must not choose them: it may name the configured client, or any if none
+// is configured, and never a user or password.
 const (
 	sapClient   = "sap-client"
 	sapUser     = "sap-user"
 	sapPassword = "sap-password"
 )
 
-// asksFor checks what a request of a guest, or a redirect, says about client and user. what is target, redirect or the
-// like.
-func (d *destination) asksFor(what, line string) error {
+// checkTarget validates client and user in a guest's request or a redirect. what is target, redirect or the like.
+func (d *destination) checkTarget(what, line string) error {
 	clients, err := clientsOf(what, line)
 	if err != nil {
 		return err
@@ -34,7 +32,6 @@ func (d *destination) asksFor(what, line string) error {
 	return d.checkClients(what, clients)
 }
 
-// checkClients refuses clients other than the configured one, and of several that differ all.
 func (d *destination) checkClients(what string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
@@ -58,22 +55,22 @@ func isClient(s string) bool {
 	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
 }
 
-// sameClient: SAP's clients have three digits, some write them without zeros in front.
-func sameClient(a, b string) bool { return paddedClient(a) == paddedClient(b) }
+// sameClient ignores leading zeros.
+func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
 
-func paddedClient(s string) string {
+func normalizeClient(s string) string {
 	if isClient(s) && s != "" {
 		return "000"[len(s):] + s
 	}
 	return s
 }
 
-// clientsOf are the clients that a line of a request names, as they are written. A user or a password in it is a fault.
+// clientsOf returns the clients in a request line. A user or password in it is a fault.
 func clientsOf(what, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
-		if client, ok := bracketed(segment); ok {
+		if client, ok := clientInBrackets(segment); ok {
 			clients = append(clients, client)
 		}
 		if _, parameters, ok := strings.Cut(segment, ";"); ok {
@@ -84,7 +81,6 @@ func clientsOf(what, line string) (clients []string, err error) {
 	return append(clients, found...), err
 }
 
-// clientsIn looks at pairs of a query or a form.
 func clientsIn(what, pairs string) (clients []string, err error) {
 	for name, value := range parameters(pairs) {
 		switch name {
@@ -98,7 +94,7 @@ func clientsIn(what, pairs string) (clients []string, err error) {
 	return clients, nil
 }
 
-// parameters are the pairs of a query or a form, with names and values as SAP systems compare them.
+// parameters returns the pairs of a query or form, decoded as SAP systems compare them.
 func parameters(pairs string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
@@ -110,12 +106,11 @@ func parameters(pairs string) iter.Seq2[string, string] {
 	}
 }
 
-// parameter is a name as SAP systems compare it.
 func parameter(name string) string {
 	return strings.ToLower(strings.TrimFunc(unescaped(name), func(c rune) bool { return c <= ' ' }))
 }
 
-// unescaped takes percent-encoding off, also where something on the way took it off once more: twice at most.
+// unescaped decodes twice, since an intermediary may decode once.
 func unescaped(s string) string {
 	for range 2 {
 		once, err := url.QueryUnescape(s)
@@ -127,8 +122,7 @@ func unescaped(s string) string {
 	return s
 }
 
-// bracketed is the client in brackets after the name of a segment.
-func bracketed(segment string) (client string, ok bool) {
+func clientInBrackets(segment string) (client string, ok bool) {
 	segment, _, _ = strings.Cut(segment, ";")
 	if decoded, err := url.PathUnescape(segment); err == nil {
 		segment = decoded
@@ -151,7 +145,6 @@ func bracketed(segment string) (client string, ok bool) {
 	return client, client != ""
 }
 
-// checkForm looks at a body that SAP systems read as they read a query.
 func (d *destination) checkForm(contentType string, body []byte) (clients []string, err error) {
 	kind, _, _ := mime.ParseMediaType(contentType)
 	if kind == "" {
@@ -175,17 +168,15 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	return nil, nil
 }
 
-// namedClient is the client that a line asks, which was checked; "" where it names none.
-func namedClient(line string) string {
+func clientInLine(line string) string {
 	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
 	}
 	return ""
 }
 
-// checkClient refuses an answer of another SAP client than the one that is asked (P12): the service would read and
-// write the wrong company's data. The cookie sap-usercontext holds pairs as a query does (`sap-language=EN&
-// sap-client=100`), of which some servers write = and & as %3D and %26.
+// checkClient rejects an answer of another SAP client (P12), which would be another company's data. The cookie
+// sap-usercontext holds pairs as a query does; some servers percent-encode them.
 func (d *destination) checkClient(h http.Header) error {
 	if d.client == "" {
 		return nil
@@ -201,7 +192,7 @@ func (d *destination) checkClient(h http.Header) error {
 	return nil
 }
 
-// client is the SAP client that requests ask. A destination's query counts for that as a header does.
+// client returns the configured SAP client, from headers or the destination's query.
 func (c *Config) client() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {

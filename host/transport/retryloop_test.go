@@ -15,7 +15,7 @@ func TestSettingsAreAskedOncePerRequest(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	config := configOf(t, rolesOf(t, server.URL), Surroundings{})
+	config := configOf(t, rolesOf(t, server.URL), Environment{})
 	config.Refresh = func(context.Context, bool) (*Config, error) { asked.Add(1); return nil, nil }
 	c := opened(t, config)
 	for i, want := range []int64{1, 3} { // the second one is answered 503 once

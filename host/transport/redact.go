@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// printable redacts a request line for logs: of its query only parameter names are kept, and the values of protocol
+// options such as $filter, of client and language. Others may be API keys or tokens.
+func printable(line string) string {
+	path, query, asks := strings.Cut(line, "?")
+	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
+		path = redactUser(path)
+	}
+	if !asks {
+		return path
+	}
+	options := strings.Split(query, "&")
+	for i, option := range options {
+		name, value, _ := strings.Cut(option, "=")
+		if plain, err := url.QueryUnescape(name); err == nil && value != "" && !isPublicOption(plain) {
+			options[i] = name + "=" + hidden
+		} else if err != nil {
+			options[i] = hidden
+		}
+	}
+	return path + "?" + strings.Join(options, "&")
+}
+
+// PrintableTarget returns a guest's target for a message: without user and password, and for URLs without query
+// values, since links to other origins may be secrets.
+func PrintableTarget(target string) string {
+	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
+		return redactUser(printable(target))
+	}
+	return target
+}
+
+// LoggedTarget returns a target for logs, with query values of protocol options alone.
+func LoggedTarget(target string) string { return redactUser(printable(target)) }
+
+// redactUser hides user:password before the @ of a URL.
+func redactUser(text string) string {
+	at := strings.LastIndexByte(text, '@')
+	if at < 0 {
+		return text
+	}
+	start := 0
+	if slashes := strings.Index(text[:at], "//"); slashes >= 0 {
+		start = slashes + 2
+	}
+	return text[:start] + hidden + text[at:]
+}
+
+func isPublicOption(name string) bool {
+	switch name = strings.ToLower(name); name {
+	case sapClient, "sap-language", "search", "skip", "top":
+		return true
+	}
+	return strings.HasPrefix(name, "$") || strings.HasPrefix(name, "!")
+}
+
+// shortestSecret is the minimum length of a secret that is searched for within a text: shorter ones match by
+// chance.
+const shortestSecret = 4
+
+const hidden = setting.Hidden
+
+func redact(value string, secrets []string) string {
+	for _, s := range secrets {
+		switch {
+		case len(s) >= shortestSecret:
+			value = strings.ReplaceAll(value, s, hidden)
+		case value == s:
+			value = hidden
+		}
+	}
+	return value
+}
+
+func toUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
+}
