@@ -25,10 +25,10 @@ func (b *bench) sides() []side {
 
 // ratioOf is what the first of two sides took to what the second did: the median of the ratios of neighbouring runs,
 // since what else goes on at a machine meets both of a pair, the lowest and the highest.
-func ratioOf(took [2][]float64) string {
-	ratios := make([]float64, len(took[0]))
+func ratioOf(elapsed [2][]float64) string {
+	ratios := make([]float64, len(elapsed[0]))
 	for n := range ratios {
-		ratios[n] = took[0][n] / took[1][n]
+		ratios[n] = elapsed[0][n] / elapsed[1][n]
 	}
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
@@ -63,9 +63,9 @@ func (b *bench) inTurns(cases int, run func(round, i int, of side) (used, error)
 				if m.stages == nil {
 					m.stages = make([][]float64, len(u.stages))
 				}
-				for s, took := range u.stages {
+				for s, elapsed := range u.stages {
 					if at == 0 {
-						m.stages[s] = append(m.stages[s], took)
+						m.stages[s] = append(m.stages[s], elapsed)
 					}
 				}
 			}
@@ -87,7 +87,7 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 		}
 	}
 	var order []string
-	took := map[string]*[2][]float64{}
+	elapsed := map[string]*[2][]float64{}
 	for round := range in.rounds {
 		for n := range trees {
 			at := (n + round) % 2
@@ -99,17 +99,17 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 				return fmt.Errorf("%s in %s: %w: %s", b.name, trees[at], err, out)
 			}
 			for _, f := range figures(out, b.units[0]) {
-				if took[f.name] == nil {
-					took[f.name], order = &[2][]float64{}, append(order, f.name)
+				if elapsed[f.name] == nil {
+					elapsed[f.name], order = &[2][]float64{}, append(order, f.name)
 				}
-				took[f.name][at] = append(took[f.name][at], f.value)
+				elapsed[f.name][at] = append(elapsed[f.name][at], f.value)
 			}
 		}
 	}
 	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
 		"lowest and the highest\n", b.units[0], in.rounds, in.tree)
 	for _, name := range order {
-		of := *took[name]
+		of := *elapsed[name]
 		if len(of[0]) != len(of[1]) {
 			fmt.Printf("%-60s  one tree alone has it\n", name)
 			continue

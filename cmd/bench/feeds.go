@@ -51,8 +51,8 @@ func feeds(ctx context.Context, b *bench) error {
 		feedRows, detailRows, feedPage)
 	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", h.most,
 		m.reading, settled, h.finished, m.finished, h.cpu.Seconds(), h.wall.Seconds())
-	if missed := m.misses(h); b.strict && len(missed) > 0 {
-		return errors.New(strings.Join(missed, "; "))
+	if failures := m.misses(h); b.strict && len(failures) > 0 {
+		return errors.New(strings.Join(failures, "; "))
 	}
 	return nil
 }
@@ -61,14 +61,14 @@ func feeds(ctx context.Context, b *bench) error {
 const tolerance = 1.15
 
 // misses are the aims that a worker is beyond of, by more than figures differ.
-func (m many) misses(h held) (missed []string) {
+func (m many) misses(h held) (failures []string) {
 	if h.most > tolerance*m.reading {
-		missed = append(missed, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
+		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
 	}
 	if h.finished > tolerance*m.finished {
-		missed = append(missed, fmt.Sprintf("finished %.0f MiB, aim %.0f", h.finished, m.finished))
+		failures = append(failures, fmt.Sprintf("finished %.0f MiB, aim %.0f", h.finished, m.finished))
 	}
-	return missed
+	return failures
 }
 
 // held is what a worker took for its feeds: memory in MiB, at the worst moment and when nothing was left to read.

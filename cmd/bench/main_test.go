@@ -41,15 +41,15 @@ func TestFiguresAreRead(t *testing.T) {
 	}
 }
 
-// With --strict an aim counts as missed beyond what figures differ by.
-func TestMissedAims(t *testing.T) {
+// With --strict an aim counts as failures beyond what figures differ by.
+func TestFailedTargets(t *testing.T) {
 	m := many{reading: 200, finished: 100}
 	for _, c := range []struct {
 		reading, finished float64
-		missed            int
+		failures          int
 	}{{200, 100, 0}, {229, 114, 0}, {231, 90, 1}, {231, 116, 2}} {
-		if missed := m.misses(held{most: c.reading, finished: c.finished}); len(missed) != c.missed {
-			t.Errorf("%v and %v MiB: expected %d aims missed, found %q", c.reading, c.finished, c.missed, missed)
+		if failures := m.misses(held{most: c.reading, finished: c.finished}); len(failures) != c.failures {
+			t.Errorf("%v and %v MiB: expected %d aims failures, found %q", c.reading, c.finished, c.failures, failures)
 		}
 	}
 }

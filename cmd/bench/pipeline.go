@@ -183,11 +183,11 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 		if !found {
 			return nil, fmt.Errorf("the worker does not say how long it was at work in stage %s: %s", name, log)
 		}
-		took, err := time.ParseDuration(strings.Fields(rest)[0])
+		elapsed, err := time.ParseDuration(strings.Fields(rest)[0])
 		if err != nil {
 			return nil, err
 		}
-		stages = append(stages, took.Seconds())
+		stages = append(stages, elapsed.Seconds())
 	}
 	return stages, nil
 }
@@ -293,11 +293,12 @@ func pipeline(ctx context.Context, b *bench) error {
 	for i, s := range cases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
-		for _, took := range found[i+1].stages {
-			total += median(took)
+		for _, elapsed := range found[i+1].stages {
+			total += median(elapsed)
 		}
-		for n, took := range found[i+1].stages {
-			fmt.Printf("  %s %.2f (%.0f %%)", stageNames[n], median(took)/float64(b.rows)*1e6, 100*median(took)/total)
+		for n, elapsed := range found[i+1].stages {
+			fmt.Printf("  %s %.2f (%.0f %%)", stageNames[n], median(elapsed)/float64(b.rows)*1e6,
+				100*median(elapsed)/total)
 		}
 		fmt.Println()
 	}
@@ -364,20 +365,20 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	if err != nil {
 		return u, err
 	}
-	var took time.Duration
-	for took == 0 && wait.Err() == nil {
+	var elapsed time.Duration
+	for elapsed == 0 && wait.Err() == nil {
 		if client.PollFetches(wait).NumRecords() > 0 {
-			took = time.Since(started)
+			elapsed = time.Since(started)
 		}
 	}
 	if err := c.ended(); err != nil {
 		return u, err
 	}
-	if took == 0 {
+	if elapsed == 0 {
 		return u, errors.New("no record came in three minutes")
 	}
 	u = c.used()
-	u.wall = took
+	u.wall = elapsed
 	return u, nil
 }
 

@@ -191,8 +191,8 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			wall := median(found[i].wall[0])
 			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(found[i].cpu[0]), wall,
 				float64(c.rows)/wall)
-			if beyond := median(found[i].cpu[0]) - median(found[0].cpu[0]); i > 0 && beyond > 0 {
-				fmt.Printf("  %14.0f\n ", float64(c.rows)/beyond)
+			if above := median(found[i].cpu[0]) - median(found[0].cpu[0]); i > 0 && above > 0 {
+				fmt.Printf("  %14.0f\n ", float64(c.rows)/above)
 				for s, name := range sinkStages {
 					fmt.Printf("  %s %.2f s", name, median(found[i].stages[s]))
 				}

@@ -42,7 +42,7 @@ accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 }
 
 // judge shows what was found. The error is that the file is refused.
-func judge(w io.Writer, file string, c *plugin.Checked) error {
+func judge(w io.Writer, file string, c *plugin.CheckResult) error {
 	if c.Info.Err != nil {
 		return failed(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredAnyway(c)))
 	}
@@ -56,14 +56,14 @@ func judge(w io.Writer, file string, c *plugin.Checked) error {
 }
 
 // meteredAnyway says that a refused module's time could be fenced: one thing less to look for.
-func meteredAnyway(c *plugin.Checked) string {
+func meteredAnyway(c *plugin.CheckResult) string {
 	if c.Metered.BytesOut == 0 {
 		return ""
 	}
 	return fmt.Sprintf("\n(its time could be fenced: %s)", growth(c))
 }
 
-func showChecked(w io.Writer, file string, c *plugin.Checked) error {
+func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 	verdict := "accepted"
 	if c.Refused() {
 		verdict = "refused"
@@ -80,7 +80,7 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 		fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
 			"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
 	for _, call := range c.Calls {
-		rows = append(rows, []string{inLine(call.Function + " " + call.Of), inLine(call.Answer)})
+		rows = append(rows, []string{inLine(call.Function + " " + call.Subject), inLine(call.Answer)})
 	}
 	if err := columns(w, "", rows); err != nil {
 		return err
@@ -105,7 +105,7 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 }
 
 // growth is a module's size before and after it is metered.
-func growth(c *plugin.Checked) string {
+func growth(c *plugin.CheckResult) string {
 	before, after := c.Info.Size, c.Metered.BytesOut
 	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", before, after, 100*(float64(after)/float64(before)-1))
 }

@@ -373,7 +373,7 @@ func TestUnsolicitedAnswersAreCut(t *testing.T) {
 		}
 	}
 	e2etest.Contains(t, "stderr", stderr.String(), "Unsolicited response", "HTTP/1.1 400 Bad Request")
-	e2etest.Lacks(t, "stderr", stderr.String(), "session=abc")
+	e2etest.MustNotContain(t, "stderr", stderr.String(), "session=abc")
 }
 
 type mistakenWriter struct{}

@@ -186,8 +186,8 @@ func joined(e ast.Expr) string {
 	return "\x00"
 }
 
-// TestRulesStandBesideTheirCode: a comment of the program names each rule of DESIGN.md.
-func TestRulesStandBesideTheirCode(t *testing.T) {
+// TestRulesAreNextToTheirCode: a comment of the program names each rule of DESIGN.md.
+func TestRulesAreNextToTheirCode(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../DESIGN.md")
 	e2etest.NoError(t, err)
@@ -311,7 +311,8 @@ func commandLines(page string) (lines []string) {
 		for line := range strings.Lines(m[1]) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
 			for _, part := range strings.Split(line, " | ") {
-				part = strings.TrimPrefix(regexp.MustCompile(`^([A-Z_]+=("[^"]*"|\S*) )*`).ReplaceAllString(part, ""), "bin/")
+				part = strings.TrimPrefix(regexp.MustCompile(`^([A-Z_]+=("[^"]*"|\S*) )*`).ReplaceAllString(part, ""),
+					"bin/")
 				if rest, ok := strings.CutPrefix(part, "culvert "); ok {
 					lines = append(lines, strings.TrimSuffix(rest, "&"))
 				}

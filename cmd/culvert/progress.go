@@ -36,16 +36,16 @@ func isTerminal(out io.Writer) bool {
 }
 
 // compiling shows what keeps a command waiting while plugins are compiled: on a terminal as soon as it takes a while.
-func compiling(out io.Writer) func(took time.Duration) {
+func compiling(out io.Writer) func(elapsed time.Duration) {
 	terminal := isTerminal(out)
-	return func(took time.Duration) {
+	return func(elapsed time.Duration) {
 		switch {
-		case took == 0 && terminal:
+		case elapsed == 0 && terminal:
 			fmt.Fprint(out, plugin.CompilingText(0)+" …")
-		case took > 0 && terminal:
-			fmt.Fprint(out, "\r\x1b[K"+plugin.CompilingText(took)+"\n")
-		case took > 0:
-			fmt.Fprintln(out, plugin.CompilingText(took))
+		case elapsed > 0 && terminal:
+			fmt.Fprint(out, "\r\x1b[K"+plugin.CompilingText(elapsed)+"\n")
+		case elapsed > 0:
+			fmt.Fprintln(out, plugin.CompilingText(elapsed))
 		}
 	}
 }

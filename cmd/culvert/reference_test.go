@@ -149,9 +149,9 @@ func clients() string {
 	for _, p := range kafka.ClientProperties() {
 		effect := "as in Kafka"
 		switch {
-		case p.Refused != "":
-			effect = "refused: " + p.Refused
-		case p.Idle:
+		case p.Unsupported != "":
+			effect = "refused: " + p.Unsupported
+		case p.Ignored:
 			effect = "none"
 		case p.Name == "fetch.max.decompressed.bytes":
 			effect = "not in Kafka: the most bytes that one compressed batch may have without compression, " +
@@ -294,7 +294,7 @@ var figureDescribed = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
 // clientsMetrics is the table of figures of Kafka's clients.
 func clientsMetrics() string {
 	descriptions := make(chan *prometheus.Desc, 1000)
-	kafka.NewFigures().Describe(descriptions)
+	kafka.NewMetrics().Describe(descriptions)
 	close(descriptions)
 	help := map[string]string{}
 	for d := range descriptions {

@@ -35,7 +35,7 @@ func run() error {
 		"NAME=FILE of the destination service, as JSON with the names of the cockpit; may be repeated")
 	flag.StringVar(&o.folder, "write", "connectivity-keys",
 		"folder for connectivity-key.json, destination-key.json and vcap.json")
-	flag.DurationVar(&o.life, "token-life", 0, "how long tokens are valid (default 1h)")
+	flag.DurationVar(&o.lifetime, "token-lifetime", 0, "how long tokens are valid (default 1h)")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("expected flags only, found %q", flag.Arg(0))
@@ -60,13 +60,13 @@ func run() error {
 type options struct {
 	mappings, locations, destinations texts
 	folder                            string
-	life                              time.Duration
+	lifetime                          time.Duration
 }
 
 // apply gives the subaccount its Cloud Connectors, what they expose, and its destinations.
 func (o *options) apply(s *connectivitytest.Server) error {
-	if o.life > 0 {
-		s.Lifetime(o.life)
+	if o.lifetime > 0 {
+		s.Lifetime(o.lifetime)
 	}
 	attached := map[string]bool{}
 	for _, id := range o.locations {

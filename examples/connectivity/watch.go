@@ -9,11 +9,11 @@ import (
 
 // watch prints what was asked for when it is over, until ctx ends.
 func watch(ctx context.Context, s *connectivitytest.Server) {
-	told := map[int]bool{}
-	for s.Wait(ctx, len(told)+1, over) == nil {
+	reported := map[int]bool{}
+	for s.Wait(ctx, len(reported)+1, over) == nil {
 		for i, e := range s.Ledger() {
-			if over(e) && !told[i] {
-				told[i] = true
+			if over(e) && !reported[i] {
+				reported[i] = true
 				fmt.Println(line(e))
 			}
 		}

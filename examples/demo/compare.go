@@ -28,7 +28,7 @@ func (c *comparison) differ(format string, args ...any) {
 }
 
 // compare holds what arrived in the topics, and what was written back, against what the service has.
-func (d *demo) compare(took time.Duration) error {
+func (d *demo) compare(elapsed time.Duration) error {
 	c := &comparison{}
 	rows := 0
 	for _, set := range []string{"Orders", "Products", "Order_Details"} {
@@ -46,7 +46,7 @@ func (d *demo) compare(took time.Duration) error {
 		return fmt.Errorf("%d differences", c.differences)
 	}
 	fmt.Printf("all equal: %d records read, %d written back, in %.1f s\n", rows, d.service.Count("Order_DetailCopies"),
-		took.Seconds())
+		elapsed.Seconds())
 	return nil
 }
 

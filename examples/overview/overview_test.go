@@ -32,7 +32,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 			first, _, _ := strings.Cut(read(t, file), "\n")
 			refused, isRefused := strings.CutPrefix(first, "# refused: ")
 			refused, wellFormed := strings.CutSuffix(refused, " is not built yet")
-			beside, needsWorker := strings.CutPrefix(first, "# runs with ")
+			companion, needsWorker := strings.CutPrefix(first, "# runs with ")
 			if first != "# runs" && !needsWorker && !(isRefused && wellFormed) {
 				t.Fatalf("the first line is %q, expected `# runs`, `# runs with FILE` or `# refused: SETTING is not "+
 					"built yet`", first)
@@ -46,7 +46,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 			}
 			files := []string{file}
 			if needsWorker {
-				files = []string{beside, file}
+				files = []string{companion, file}
 			}
 			arguments, err := config.ParseArguments(files)
 			ok(t, err)

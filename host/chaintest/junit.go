@@ -31,7 +31,7 @@ type (
 		Time     string     `xml:"time,attr"`
 		Cases    []testCase `xml:"testcase"`
 
-		took time.Duration
+		elapsed time.Duration
 	}
 	testCase struct {
 		Name    string   `xml:"name,attr"`
@@ -59,7 +59,7 @@ func WriteJUnit(path string, results []Result) error {
 		s := all.Suites[len(all.Suites)-1]
 		// Build servers take what stands after the last dot for a class in a package, which .yaml is not.
 		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
-		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Took)}
+		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Elapsed)}
 		if c.Name == "" {
 			c.Name = r.File
 		}
@@ -70,8 +70,8 @@ func WriteJUnit(path string, results []Result) error {
 			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
 			c.Failure = &failure{first, "failure", text}
 		}
-		s.took, total = s.took+r.Took, total+r.Took
-		s.Time, all.Time = seconds(s.took), seconds(total)
+		s.elapsed, total = s.elapsed+r.Elapsed, total+r.Elapsed
+		s.Time, all.Time = seconds(s.elapsed), seconds(total)
 		s.Cases = append(s.Cases, c)
 	}
 	out, err := xml.MarshalIndent(all, "", "  ")

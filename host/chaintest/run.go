@@ -36,7 +36,7 @@ type Result struct {
 	// File and Line are where the test stands; Name is empty for a file.
 	File, Name string
 	Line       int
-	Took       time.Duration
+	Elapsed    time.Duration
 	// Failures are empty where the test is good.
 	Failures config.Problems
 }
@@ -66,7 +66,7 @@ func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
 			if err := ctx.Err(); err != nil {
 				return all, err
 			}
-			all = append(all, Result{File: path, Name: t.name, Line: t.line, Took: time.Since(began),
+			all = append(all, Result{File: path, Name: t.name, Line: t.line, Elapsed: time.Since(began),
 				Failures: r.failures})
 		}
 	}

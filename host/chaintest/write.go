@@ -60,9 +60,9 @@ type refusal struct{ Error, Stage, Class string }
 
 // Add adds a record, the row of a batch, with what became of it in another batch. The data of batches grows. It is an
 // error where something must not be shown: what is left would be no test of the record.
-func (w *Writer) Add(ctx context.Context, came, made *record.Batch, o *Outcome) error {
-	row := &came.Rows[0]
-	r, err := w.record(ctx, came, row)
+func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome) error {
+	row := &input.Rows[0]
+	r, err := w.record(ctx, input, row)
 	if err != nil {
 		return err
 	}

@@ -303,7 +303,7 @@ func entry(c *config.Connector, key string) config.Entry {
 }
 
 func problem(e config.Entry, err error) config.Problem {
-	var unsettled *plugin.Unsettled
+	var unsettled *plugin.AmbiguousPlugin
 	return config.Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: err.Error(), ConnectorOnly: errors.As(err,
 		&unsettled)}
 }

@@ -72,7 +72,7 @@ func TestFences(t *testing.T) {
 	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
 	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
 	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
-	assert.Equal(t, "g-c-1-1", kafka.Taken(err))
+	assert.Equal(t, "g-c-1-1", kafka.TakenOverID(err))
 	found := a.store.Fencing("c")
 	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
 	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))

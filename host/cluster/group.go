@@ -175,7 +175,7 @@ func (g *Group) RejoinNow(generation int32) {
 }
 
 // OwnsAssignment reports whether this member has an assignment that no other member can have, on both clocks.
-func (g *Group) OwnsAssignment() bool { return g.ownsAssignment.Load() && g.session.Lasts() }
+func (g *Group) OwnsAssignment() bool { return g.ownsAssignment.Load() && g.session.IsValid() }
 
 // Confirm asks the coordinator whether this member belongs to its generation. It may fail at the end of a rebalance.
 func (g *Group) Confirm(ctx context.Context) error {
@@ -255,9 +255,9 @@ func (g *Group) onError(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch err = g.explain(err); {
-	case security.Passes(err) && g.session.Lasts():
+	case security.IsTransient(err) && g.session.IsValid():
 		return // nobody can have given this member up: it joins again as the same one
-	case !kafka.JoinsAgain(err):
+	case !kafka.IsRejoinable(err):
 		g.reportJoin(err)
 	}
 	g.revoke(err)
@@ -284,12 +284,13 @@ func (g *Group) watch() {
 	end()
 	for wait := g.options.HeartbeatInterval; pause.For(g.ctx, wait) == nil; {
 		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
-		left := g.session.Left(g.options.SessionTimeout)
+		left := g.session.Remaining(g.options.SessionTimeout)
 		switch holds := g.ownsAssignment.Load(); {
 		case holds && left <= 0:
 			g.expire()
 			wait = g.options.HeartbeatInterval
-		case g.OwnsAssignment() && left > g.options.SessionTimeout/2 && g.session.Stable(g.options.RebalanceTimeout/2):
+		case g.OwnsAssignment() && left > g.options.SessionTimeout/2 &&
+			g.session.IsStable(g.options.RebalanceTimeout/2):
 			wait = left - g.options.SessionTimeout/2
 		default:
 			if !holds {
@@ -308,7 +309,7 @@ func (g *Group) watch() {
 func (g *Group) expire() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.ownsAssignment.Load() || g.session.Left(g.options.SessionTimeout) > 0 {
+	if !g.ownsAssignment.Load() || g.session.Remaining(g.options.SessionTimeout) > 0 {
 		return
 	}
 	g.revoke(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
@@ -338,7 +339,7 @@ func (g *Group) explain(err error) error {
 		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
 			"has joined with it: give each worker one of its own: %w", g.options.Group, g.options.InstanceID, err)
 	}
-	return kafka.Lacking(g.dialer.Explain(err), "READ", "Group "+g.options.Group)
+	return kafka.WithMissingRight(g.dialer.Explain(err), "READ", "Group "+g.options.Group)
 }
 
 type balancer struct{ *Group }

@@ -359,7 +359,7 @@ func (n requirement) metBy(m Member) bool {
 		return slices.Contains(m.Classes, KeyOf(n.class))
 	}
 	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {
-		return o.Name == n.plugin && o.Version == n.version && !o.Left
+		return o.Name == n.plugin && o.Version == n.version && !o.Rejected
 	})
 }
 

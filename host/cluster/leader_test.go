@@ -34,7 +34,7 @@ func TestVersionsThatConnectorsName(t *testing.T) {
 		return m
 	}
 	old, newer := plugin.Offer{Name: "shop", Version: "1.0"}, plugin.Offer{Name: "shop", Version: "2.0"}
-	left, smt := plugin.Offer{Name: "shop", Version: "1.0", Left: true}, plugin.Offer{Name: "smt", Version: "1.1"}
+	left, smt := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}, plugin.Offer{Name: "smt", Version: "1.1"}
 	members := []Member{member([]string{"Shop", "Cast"}, newer, old, smt), member([]string{"Shop"}, newer),
 		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
 	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}

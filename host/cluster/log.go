@@ -44,9 +44,9 @@ func (e *WriteError) Unwrap() error { return e.Cause }
 
 // LogOptions configure a [Log].
 type LogOptions struct {
-	Kafka  kafka.Config   // the configuration of the worker's clients
-	Topic  kafka.Internal // the config topic. It has one partition, whatever Partitions says.
-	Group  string         // group.id
+	Kafka  kafka.Config        // the configuration of the worker's clients
+	Topic  kafka.InternalTopic // the config topic. It has one partition, whatever Partitions says.
+	Group  string              // group.id
 	Logger *slog.Logger
 }
 
@@ -98,7 +98,7 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 	if l.admin, err = kafka.NewAdmin(k); err != nil {
 		return nil, err
 	}
-	if err = l.admin.EnsureInternal(ctx, o.Topic); err != nil {
+	if err = l.admin.EnsureInternalTopic(ctx, o.Topic); err != nil {
 		return nil, err
 	}
 	if l.reader, err = kafka.NewReader(k); err != nil {
@@ -136,7 +136,7 @@ func (l *Log) Close() {
 func LeaderTransactionalID(group string) string { return "connect-cluster-" + group }
 
 func (l *Log) checkAccess(ctx context.Context) error {
-	err := kafka.Examine(ctx, l.anyWriter, l.options.Topic)
+	err := kafka.CheckInternalTopic(ctx, l.anyWriter, l.options.Topic)
 	if err == nil {
 		err = CheckLeaderAccess(ctx, l.anyWriter, l.options.Group)
 	}
@@ -182,7 +182,7 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 			caught = true
 			caughtUp()
 			continue
-		case !caught, errors.Is(err, kafka.ErrShrunk):
+		case !caught, errors.Is(err, kafka.ErrTruncated):
 			return fmt.Errorf("%s: %w", l.options.Topic.Setting, err)
 		case err != nil && err.Error() != said:
 			said = err.Error()
@@ -376,7 +376,7 @@ func (l *Log) Write(ctx context.Context, leading bool, records ...configtopic.Re
 func (l *Log) writeAny(ctx context.Context, records []*kgo.Record) error {
 	if err := l.anyWriter.ProduceSync(ctx, records...).FirstErr(); err != nil {
 		return fmt.Errorf("%s: write to topic %s: %w", l.options.Topic.Setting, l.options.Topic.Name,
-			kafka.Lacking(l.dialer.Explain(err), "WRITE", "Topic "+l.options.Topic.Name))
+			kafka.WithMissingRight(l.dialer.Explain(err), "WRITE", "Topic "+l.options.Topic.Name))
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
 	k := kafka.Defaults()
 	k.Bootstrap = addrs
 	k.Consumer.FetchMaxWait = 50 * time.Millisecond
-	return LogOptions{Kafka: k, Topic: kafka.Internal{Name: "configs", Setting: "config.storage.topic",
+	return LogOptions{Kafka: k, Topic: kafka.InternalTopic{Name: "configs", Setting: "config.storage.topic",
 		Replication: 1}, Group: "g", Logger: log}
 }
 
@@ -413,7 +413,7 @@ func TestTopicMadeAgain(t *testing.T) {
 		})
 	}()
 	<-again
-	if err := <-read; !errors.Is(err, kafka.ErrShrunk) {
+	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
 		t.Errorf("expected that records are lost, found %v", err)
 	}
 }

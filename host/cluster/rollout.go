@@ -45,7 +45,7 @@ func (r *rollout) version(hash string) (all groupVersion) {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if o.Hash == hash && !slices.Contains(all.members, m.name) {
-				o.Left = o.Left || all.Left
+				o.Rejected = o.Rejected || all.Rejected
 				all = groupVersion{o, append(all.members, m.name)}
 			}
 		}
@@ -55,7 +55,7 @@ func (r *rollout) version(hash string) (all groupVersion) {
 
 func (r *rollout) next() rest.GroupPin {
 	p := r.pin
-	if before := r.version(p.Before); r.version(p.Hash).Left && before.members != nil &&
+	if before := r.version(p.Before); r.version(p.Hash).Rejected && before.members != nil &&
 		len(before.members) == len(r.members) {
 		p.Passed = append(slices.Clone(p.Passed), p.Hash)
 		p.Passed = p.Passed[max(0, len(p.Passed)-maxPassed):]
@@ -70,7 +70,7 @@ func (r *rollout) next() rest.GroupPin {
 // rank orders versions by history: abandoned or passed over ones only count if no member has another one.
 func rank(o groupVersion, p *rest.GroupPin) int {
 	switch {
-	case o.Left:
+	case o.Rejected:
 		return 0
 	case slices.Contains(p.Passed, o.Hash):
 		return 1
@@ -119,7 +119,7 @@ func (r *rollout) pendingReason() string {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
-				!r.version(o.Hash).Left &&
+				!r.version(o.Hash).Rejected &&
 				!slices.Contains(r.pin.Passed, o.Hash) {
 				newest = o
 			}
@@ -173,7 +173,7 @@ func (l *leader) rollouts() map[string]*rollout {
 			continue
 		}
 		for _, o := range m.Plugins {
-			o.Left = o.Left && (m.Offset > l.rolloutLock.chosenAt[o.Name] || o.Hash != pins[o.Name].Hash)
+			o.Rejected = o.Rejected && (m.Offset > l.rolloutLock.chosenAt[o.Name] || o.Hash != pins[o.Name].Hash)
 			r := all[o.Name]
 			if r == nil {
 				r = &rollout{pin: pins[o.Name]}
@@ -283,15 +283,15 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 }
 
 func (w *Worker) pinPlugins() {
-	pins := map[string]plugin.Pin{}
+	pins := map[string]plugin.PinnedVersion{}
 	for name, p := range w.pinnedVersions() {
-		pins[name] = plugin.Pin{Hash: p.Hash, Before: p.Before}
+		pins[name] = plugin.PinnedVersion{Hash: p.Hash, Previous: p.Before}
 	}
 	w.options.Plugins.Pin(pins)
 }
 
 func (w *Worker) addOffer(m *Metadata) (news bool) {
-	for _, o := range w.options.Plugins.Offers() {
+	for _, o := range w.options.Plugins.Versions() {
 		o.Hash = shortHash(o.Hash)
 		m.Plugins = append(m.Plugins, o)
 	}

@@ -21,7 +21,7 @@ func rolls(pin rest.GroupPin, members ...string) *rollout {
 		for _, o := range f[1:] {
 			version, hash, _ := strings.Cut(strings.Trim(o, "-"), ":")
 			one.versions = append(one.versions, plugin.Offer{Name: "p", Version: version, Hash: hash,
-				Left: strings.HasSuffix(o, "-")})
+				Rejected: strings.HasSuffix(o, "-")})
 		}
 		r.members = append(r.members, one)
 	}

@@ -187,7 +187,7 @@ func newSimulated(t testing.TB, service *counted, code string) *simulated {
 	var err error
 	s.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{code},
 		CacheDir: filepath.Join(code, "cache"), Registry: s.registry, Logger: slog.New(slog.DiscardHandler),
-		Idle: time.Hour, Rest: time.Hour})
+		Idle: time.Hour, CodeIdle: time.Hour})
 	require.NoError(t, err)
 	s.network = clustertest.New(t, "rows")
 	return s
@@ -228,10 +228,11 @@ func (s *simulated) start(slot int) *simWorker {
 	settings, problems := config.NewWorker("", entries, nil, nil)
 	must(problems.Err())
 	var err error
-	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.Internal{Name: s.topic,
+	w.log, err = OpenLog(ctx, LogOptions{Kafka: k, Topic: kafka.InternalTopic{Name: s.topic,
 		Setting: "config.storage.topic", Replication: 1}, Group: s.group, Logger: w.logger})
 	must(err)
-	w.status, err = OpenStatusTopic(ctx, k, kafka.Internal{Name: "statuses", Partitions: 1, Replication: 1}, w.logger)
+	w.status, err = OpenStatusTopic(ctx, k, kafka.InternalTopic{Name: "statuses", Partitions: 1, Replication: 1},
+		w.logger)
 	must(err)
 	w.store = configtopic.NewStore(s.topic, settings, w.changed, w.logger)
 	w.store.SetWriter(w.log)
@@ -493,9 +494,9 @@ func (w *simWorker) reach(ctx context.Context, to string) (*simWorker, error) {
 	}
 	for _, one := range []*simWorker{w, other} {
 		one.mu.Lock()
-		silent, gone := one.silent, one.removed
+		silent, removed := one.silent, one.removed
 		one.mu.Unlock()
-		if gone {
+		if removed {
 			return nil, errSilent
 		}
 		if silent != nil {

@@ -25,8 +25,9 @@ const (
 
 // ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions, as in Kafka
 // Connect.
-func ParseStatusTopic(properties map[string]string) (kafka.Internal, setting.Problems) {
-	return kafka.ParseInternal(properties, "status.storage.", kafka.Internal{Name: "connect-status", Partitions: 5})
+func ParseStatusTopic(properties map[string]string) (kafka.InternalTopic, setting.Problems) {
+	return kafka.ParseInternalTopic(properties, "status.storage.",
+		kafka.InternalTopic{Name: "connect-status", Partitions: 5})
 }
 
 // StatusTopic reads the status topic and writes to it. It owns a goroutine and its clients until Close. While the
@@ -53,14 +54,14 @@ type StatusTopic struct {
 }
 
 // OpenStatusTopic creates the topic if it is missing, and starts reading it. It rejects one that is not compacted.
-func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.Internal,
+func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTopic,
 	log *slog.Logger) (*StatusTopic, error) {
 	admin, err := kafka.NewAdmin(k)
 	if err != nil {
 		return nil, err
 	}
 	defer admin.Close()
-	if err := admin.EnsureInternal(ctx, topic); err != nil {
+	if err := admin.EnsureInternalTopic(ctx, topic); err != nil {
 		return nil, err
 	}
 	// Fixed, whatever the worker's producers and consumers are configured to: as Kafka Connect's KafkaBasedLog.
@@ -201,7 +202,7 @@ func (t *StatusTopic) onProduced(k statusKey, err error) {
 	case err != nil:
 		if !t.failing && t.ctx.Err() == nil {
 			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
-				k.String(), "error", kafka.Lacking(err, "WRITE", "Topic "+t.name))
+				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
 		}
 		t.failing, t.following = true, false
 		t.interrupt()
@@ -253,7 +254,7 @@ func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc)
 
 func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, endless bool) error {
 	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: endless, Uncommitted: true,
-		Expected: true, SideBySide: true}, t.applyRecord)
+		Expected: true, Parallel: true}, t.applyRecord)
 	if next != nil {
 		*at = next
 	}

@@ -377,7 +377,7 @@ func TestStatusTopicIsRefused(t *testing.T) {
 			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x",
 			"offset.storage.topic": "o"})
 		assert.Equal(t, 2, len(problems))
-		assert.Equal(t, kafka.Internal{Name: "my-states", Setting: "status.storage.topic",
+		assert.Equal(t, kafka.InternalTopic{Name: "my-states", Setting: "status.storage.topic",
 			Configs: map[string]string{"segment.bytes": "1000000"}}, topic)
 		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
 		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "my-states")

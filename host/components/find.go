@@ -170,7 +170,7 @@ func nearness(c *wit.Component, class string) int {
 	return 1
 }
 
-func named(c *wit.Component, class string) bool { return slices.Contains(plugin.Answers(c), class) }
+func named(c *wit.Component, class string) bool { return slices.Contains(plugin.Names(c), class) }
 
 func component(info *plugin.Info, kind wit.ComponentKind, class string) *wit.Component {
 	for _, exact := range []bool{true, false} {

@@ -88,7 +88,7 @@ func ByTopic(m *plugin.Manager, c *config.Connector) bool { return EffectOf(m, c
 
 // Reserved returns the topics to which no connector may write: Kafka's own, those of the worker, and those of its
 // connectors.
-func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserved) {
+func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.ReservedTopics) {
 	for _, setting := range []struct{ name, use string }{
 		{"offset.storage.topic", "the offsets of sources"}, {"config.storage.topic", "configurations of connectors"},
 		{"status.storage.topic", "states of connectors"},

@@ -65,7 +65,7 @@ func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err err
 	if len(created) > 0 {
 		c.log.Info("dead letter topic created", "task", t.number, "topic", topic)
 	}
-	return topic, k.LearnTopic(ctx, admin, topic)
+	return topic, k.LoadTopicLimits(ctx, admin, topic)
 }
 
 func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
@@ -265,7 +265,8 @@ func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setti
 		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
 			prefix := "transforms." + aliases[l.Transform] + "."
 			class = c.config.Text(prefix + "type")
-			if module, component, err := components.Find(c.options.Plugins, class, c.config.Text(prefix+"plugin.version"),
+			if module, component, err := components.Find(c.options.Plugins, class,
+				c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
 				info, class = module, component.Name
 			}

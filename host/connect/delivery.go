@@ -142,7 +142,7 @@ func (t *task) checkLease(ctx context.Context) error {
 // paused. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
 // only after a delay and as a member, so that two workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
-	id := kafka.Taken(err)
+	id := kafka.TakenOverID(err)
 	if t.run.options.Group == nil || id == "" {
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *connectorRun) fence(ctx context.Context, tasks int) error {
 		return c.options.Group.Fence(ctx, c.config.Name, c.assignment().version(), counts)
 	}
 	w := c.options.Worker
-	f := fencing.Fencer{Worker: c.options.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.Internal{
+	f := fencing.Fencer{Worker: c.options.Kafka, Group: w.Text("group.id"), Log: c.log, Topic: kafka.InternalTopic{
 		Name: w.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
 		Replication: int16(w.Int("config.storage.replication.factor"))}}
 	return f.Fence(ctx, c.transactionalConfig(), c.config.Name, counts)
@@ -126,7 +126,7 @@ func (c *connectorRun) openOffsets(ctx context.Context) (err error) {
 		settings.Topic = topic
 	}
 	producers, _ := c.producerConfig()
-	store, err := offset.OpenForConnector(ctx, producers.OfProducers(), settings, c.config.Name, c.options.Offsets,
+	store, err := offset.OpenForConnector(ctx, producers.ForProducers(), settings, c.config.Name, c.options.Offsets,
 		c.log)
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)

@@ -42,7 +42,7 @@ type Options struct {
 	Observer func(connector string) *core.Observer
 	Logger   *slog.Logger
 
-	reserved kafka.Reserved // topics that connectors must not write to
+	reserved kafka.ReservedTopics // topics that connectors must not write to
 	sharedResources
 }
 

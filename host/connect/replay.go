@@ -123,9 +123,9 @@ func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.R
 	if c.clients.admin != nil {
 		defer c.clients.admin.Close()
 	}
-	lock, err := kafka.TakeTurn(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
+	lock, err := kafka.AcquireGroupLock(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
 		h.shared.Worker.Text("offset.storage.topic"))
-	if errors.Is(err, kafka.ErrTurnTaken) {
+	if errors.Is(err, kafka.ErrLocked) {
 		return fmt.Errorf("%w by another process: %w", ErrReplayInProgress, err)
 	}
 	if err != nil {

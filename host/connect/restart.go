@@ -113,5 +113,5 @@ func (c *connectorRun) autoRestart() bool { return c.boolean(config.AutoRestart)
 func isRetriable(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient ||
-		security.Passes(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
+		security.IsTransient(err) || errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

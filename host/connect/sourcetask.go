@@ -116,7 +116,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			Buffers:        c.options.buffers,
 		},
 		OnIdle: func(until time.Time) (end func()) {
-			return c.set.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().Rest() })
+			return c.set.idle.setIdle(t.number, until, time.Now(), func() { binding.Current().CloseIdle() })
 		},
 		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: c.options.Tracer,
 			TraceHeaders: c.boolean(config.TraceHeaders), Logger: c.options.Logger},

@@ -201,8 +201,8 @@ func TestIsRetriable(t *testing.T) {
 		{fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch), false},
 		{fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping), false},
 		{fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed), false},
-		{fmt.Errorf("5 times in succession: %w", &kafka.Rewound{Cause: kerr.InvalidTxnState}), false},
-		{fmt.Errorf("5 times in succession: %w", &kafka.Rewound{Cause: kerr.UnknownProducerID}), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID}), false},
 		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
 	} {
 		if found := isRetriable(c.err); found != c.want {

@@ -43,9 +43,9 @@ func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
 			_, err = c.clients.admin.EnsureTopics(ctx, wanted)
 		}
 		if err == nil {
-			err = producers.LearnTopic(ctx, c.clients.admin, topic)
+			err = producers.LoadTopicLimits(ctx, c.clients.admin, topic)
 		}
-		if err == nil || !security.Away(err) || pause.For(ctx, time.Second) != nil {
+		if err == nil || !security.IsUnreachable(err) || pause.For(ctx, time.Second) != nil {
 			return err
 		}
 	}

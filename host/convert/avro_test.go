@@ -655,7 +655,7 @@ func TestRulesOfSchemas(t *testing.T) {
 
 // Points in time and times of day that Kafka Connect has no type for keep the logical type of Avro as their name, by
 // which a sink knows what their integers count. What has a name of its own keeps that.
-func TestLogicalTypesThatConnectLacks(t *testing.T) {
+func TestLogicalTypesUnknownToConnect(t *testing.T) {
 	for schema, want := range map[string]string{
 		`{"type":"long","logicalType":"time-micros"}`:                                "time-micros",
 		`{"type":"long","logicalType":"timestamp-micros"}`:                           "timestamp-micros",

@@ -154,7 +154,7 @@ func asHTTPError(err error) error {
 // isTransient reports whether a later call may succeed.
 func isTransient(err error) bool {
 	var fault *wit.Error
-	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.Passes(err) ||
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.IsTransient(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
@@ -195,8 +195,8 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	w := c.Settings
 	settings := w.All()
 	delete(settings, config.SecretsSetting) // it is no setting of the topic
-	configs, wrong := kafka.ParseInternal(settings, "config.storage.",
-		kafka.Internal{Name: w.ConfigTopic(), Partitions: 1})
+	configs, wrong := kafka.ParseInternalTopic(settings, "config.storage.",
+		kafka.InternalTopic{Name: w.ConfigTopic(), Partitions: 1})
 	states, more := cluster.ParseStatusTopic(w.All())
 	if err := append(wrong, more...).Err(); err != nil {
 		return &setup.Error{Cause: err}
@@ -379,7 +379,7 @@ func (c *Worker) declared(class string) (name, of string) {
 	}
 	for _, info := range c.Parts.Plugins().Modules() {
 		for i := range info.Components {
-			if slices.Contains(plugin.Answers(&info.Components[i]), class) {
+			if slices.Contains(plugin.Names(&info.Components[i]), class) {
 				return info.Components[i].Name, info.Name
 			}
 		}

@@ -37,9 +37,9 @@ func ended(t *testing.T, f func()) bool {
 	t.Helper()
 	before := exit
 	defer func() { exit = before }()
-	type gone struct{}
+	type goexit struct{}
 	ends := false
-	exit = func() { ends = true; panic(gone{}) }
+	exit = func() { ends = true; panic(goexit{}) }
 	func() {
 		defer func() { _ = recover() }()
 		f()

@@ -114,7 +114,8 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
 		all := strings.Join(names, ", ")
-		return nil, fmt.Errorf("topics %s: metadata: %w", all, Lacking(a.dialer.Explain(err), "DESCRIBE", "Topic "+all))
+		return nil, fmt.Errorf("topics %s: metadata: %w", all, WithMissingRight(a.dialer.Explain(err), "DESCRIBE",
+			"Topic "+all))
 	}
 	for _, t := range topics {
 		found, ok := metadata.Topics[t.Name]
@@ -122,7 +123,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 		case ok && found.Err == nil:
 			continue
 		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
-			return created, fmt.Errorf("topic %s: %w", t.Name, Lacking(found.Err, "DESCRIBE", "Topic "+t.Name))
+			return created, fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(found.Err, "DESCRIBE", "Topic "+t.Name))
 		}
 		switch made, err := a.create(ctx, t); {
 		case err != nil:
@@ -155,7 +156,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		}
 		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	}
-	err = Lacking(a.dialer.Explain(err), "CREATE", "Topic "+t.Name)
+	err = WithMissingRight(a.dialer.Explain(err), "CREATE", "Topic "+t.Name)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
@@ -217,8 +218,8 @@ func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
 	return ""
 }
 
-// Internal is one of Kafka Connect's own topics (offsets, configuration, status).
-type Internal struct {
+// InternalTopic is one of Kafka Connect's own topics (offsets, configuration, status).
+type InternalTopic struct {
 	Name       string
 	Setting    string
 	Partitions int32
@@ -227,9 +228,10 @@ type Internal struct {
 	Configs     map[string]string
 }
 
-// ParseInternal reads a worker's properties that begin with prefix (offset.storage. or status.storage.): topic,
+// ParseInternalTopic reads a worker's properties that begin with prefix (offset.storage. or status.storage.): topic,
 // partitions, replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
-func ParseInternal(properties map[string]string, prefix string, t Internal) (Internal, setting.Problems) {
+func ParseInternalTopic(properties map[string]string, prefix string, t InternalTopic) (InternalTopic,
+	setting.Problems) {
 	var problems setting.Problems
 	t.Setting = prefix + "topic"
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
@@ -269,10 +271,10 @@ func count[T int16 | int32](value string, most int64) (T, error) {
 	return T(n), nil
 }
 
-// EnsureInternal creates an internal topic, compacted as in Kafka Connect. On the embedded broker it has one
+// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect. On the embedded broker it has one
 // partition and infinite retention instead, since compaction loses data there. An existing topic that is not
 // compacted is rejected: old offsets would expire.
-func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
+func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error {
 	embedded, err := a.Embedded(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Setting, err)
@@ -300,11 +302,11 @@ func (a *Admin) EnsureInternal(ctx context.Context, t Internal) error {
 	return a.checkCompacted(ctx, t)
 }
 
-// CheckInternal checks an existing internal topic like [Admin.EnsureInternal] and [Examine].
-func (a *Admin) CheckInternal(ctx context.Context, t Internal) error {
+// CheckInternalTopic checks an existing internal topic like [Admin.EnsureInternalTopic] and [CheckInternalTopic].
+func (a *Admin) CheckInternalTopic(ctx context.Context, t InternalTopic) error {
 	embedded, err := a.Embedded(ctx)
 	if err == nil {
-		err = a.dialer.Explain(Examine(ctx, a.client, t))
+		err = a.dialer.Explain(CheckInternalTopic(ctx, a.client, t))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.Setting, err)
@@ -315,9 +317,9 @@ func (a *Admin) CheckInternal(ctx context.Context, t Internal) error {
 	return a.checkCompacted(ctx, t)
 }
 
-// Examine returns why a client cannot use an internal topic: a wrong number of partitions, or no right to READ or
-// WRITE.
-func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
+// CheckInternalTopic returns why a client cannot use an internal topic: a wrong number of partitions, or no right to
+// READ or WRITE.
+func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic) error {
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = &t.Name
@@ -331,7 +333,7 @@ func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
 	}
 	found := metadata.Topics[0]
 	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
-		return fmt.Errorf("topic %s: %w", t.Name, Lacking(err, "DESCRIBE", "Topic "+t.Name))
+		return fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(err, "DESCRIBE", "Topic "+t.Name))
 	}
 	if n := len(found.Partitions); t.Partitions == 1 && n != 1 {
 		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
@@ -340,7 +342,7 @@ func Examine(ctx context.Context, client *kgo.Client, t Internal) error {
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
 		// Brokers before Kafka 2.3 do not report rights (KIP-430).
 		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
-			return Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
+			return WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
 		}
 	}
 	return nil
@@ -361,7 +363,7 @@ func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, er
 	return ofConnect, nil
 }
 
-func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
+func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
 	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
 		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
@@ -454,7 +456,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 		}
 		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
 			return nil, fmt.Errorf("offsets of group %s: %w", group,
-				Lacking(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
+				WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}

@@ -79,9 +79,9 @@ func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
 	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
-	topic := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
+	topic := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
 	for range 2 {
-		require.NoError(t, a.EnsureInternal(ctx, topic))
+		require.NoError(t, a.EnsureInternalTopic(ctx, topic))
 	}
 	ends, err := a.EndOffsets(ctx, false, topic.Name)
 	if err != nil || len(ends[topic.Name]) != 1 {
@@ -104,10 +104,10 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
-	made := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
+	made := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
 		Configs: map[string]string{"segment.bytes": "1048576"}}
 	for range 2 {
-		require.NoError(t, a.EnsureInternal(ctx, made))
+		require.NoError(t, a.EnsureInternalTopic(ctx, made))
 	}
 	info := cluster.TopicInfo(made.Name)
 	ends, err := a.EndOffsets(ctx, false, made.Name)
@@ -118,7 +118,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
 		_, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}})
 		require.NoError(t, err)
-		err = a.EnsureInternal(ctx, Internal{Name: name, Setting: "offset.storage.topic"})
+		err = a.EnsureInternalTopic(ctx, InternalTopic{Name: name, Setting: "offset.storage.topic"})
 		if name == "by-hand" {
 			assert.NoError(t, err)
 			continue
@@ -128,7 +128,7 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 			t.Errorf("%s: found %v", policy, err)
 		}
 	}
-	err = a.EnsureInternal(ctx, Internal{Name: "wide", Setting: "config.storage.topic", Replication: 3})
+	err = a.EnsureInternalTopic(ctx, InternalTopic{Name: "wide", Setting: "config.storage.topic", Replication: 3})
 	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
 		t.Errorf("more replicas than brokers: found %v", err)
 	}

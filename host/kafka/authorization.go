@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Lacking adds the missing right to an authorization error; other errors are returned unchanged. right is an ACL
-// operation, resource a type and name, such as `Topic orders`.
-func Lacking(err error, right, resource string) error {
+// WithMissingRight adds the missing right to an authorization error; other errors are returned unchanged. right is an
+// ACL operation, resource a type and name, such as `Topic orders`.
+func WithMissingRight(err error, right, resource string) error {
 	fault := (*wit.Error)(nil)
 	switch {
 	case err == nil || errors.As(err, &fault):
@@ -65,11 +65,11 @@ func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []str
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			found(name, "it is not there: brokers or the worker make it, or somebody has to", nil)
 		case err != nil:
-			found(name, "", Lacking(err, "DESCRIBE", "Topic "+name))
+			found(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
 		case len(has) == 0:
 			found(name, "the brokers do not say which rights the user has", nil)
 		case !slices.Contains(has, right):
-			found(name, "", Lacking(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
+			found(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
 		default:
 			found(name, "DESCRIBE, "+right.String(), nil)
 		}

@@ -83,7 +83,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if client.RequestTimeout > 0 {
 		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
 	}
-	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.producers }, opts)
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.producers }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -114,7 +114,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if s.Rack != "" {
 		opts = append(opts, kgo.Rack(s.Rack))
 	}
-	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.consumers }, opts)
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.consumers }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -123,7 +123,7 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
 	client := c.Admin.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
-	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -202,6 +202,6 @@ func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 
 func isTransientValue(value any) bool {
 	err, ok := value.(error)
-	return ok && err != nil && (security.Passes(err) || isUnknownMember(err) || security.Away(err) ||
+	return ok && err != nil && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
 }

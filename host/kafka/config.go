@@ -22,7 +22,7 @@ type Config struct {
 	Proxy   *security.Proxy
 	Extra   []kgo.Opt
 	Logger  *slog.Logger
-	Figures *Figures
+	Metrics *Metrics
 
 	live   *security.Live
 	shared *shared
@@ -57,7 +57,7 @@ type ClientConfig struct {
 	// IdleTimeout is when an unused connection is closed. Default 30 s, below the limits of proxies and firewalls.
 	IdleTimeout time.Duration
 	// Security holds security.protocol, ssl.* and sasl.* by Kafka's names without a prefix.
-	Security map[string]security.Given
+	Security map[string]security.Value
 
 	access *security.Access // that Parse and Override made of it; nil: plain TCP
 }
@@ -78,7 +78,7 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	}
 	given := maps.Clone(base.Security)
 	if given == nil {
-		given = map[string]security.Given{}
+		given = map[string]security.Value{}
 	}
 	maps.Copy(given, c.Security)
 	c.Security = given
@@ -152,8 +152,8 @@ func Defaults() Config {
 	}
 }
 
-// OfProducers returns a configuration whose clients all use the brokers and credentials of c's producers.
-func (c Config) OfProducers() Config {
+// ForProducers returns a configuration whose clients all use the brokers and credentials of c's producers.
+func (c Config) ForProducers() Config {
 	c.ClientConfig = c.Producer.withDefaults(c.ClientConfig)
 	c.Consumer.ClientConfig, c.Admin = c.ClientConfig, c.ClientConfig
 	return c

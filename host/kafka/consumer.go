@@ -226,7 +226,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			s.config.log().Warn("kafka: the broker has lost records", "group", s.options.Group, "topic", topic,
 				"partition", partition, "error", err)
 		case isRejoinableSession(err):
-			if !s.dialer.Outages().Lately() { // that has been said
+			if !s.dialer.Outages().Recent() { // that has been said
 				s.config.log().Warn("kafka: the group membership has ended; the consumer rejoins", "group",
 					s.options.Group, "error", err)
 			}
@@ -234,11 +234,11 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made again: "+
 				"restart the task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
-			failure = Lacking(err, "READ", "Group "+s.options.Group)
+			failure = WithMissingRight(err, "READ", "Group "+s.options.Group)
 		case failure == nil:
 			at, _ := s.position(topic, partition)
 			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition,
-				Lacking(s.config.Consumer.explainTooLarge(err, at), "READ", "Topic "+topic))
+				WithMissingRight(s.config.Consumer.explainTooLarge(err, at), "READ", "Topic "+topic))
 		}
 	})
 	if failure == nil {
@@ -275,7 +275,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if errors.Is(failure, kerr.TopicAuthorizationFailed) {
 		resource = "Topic that is read"
 	}
-	return fmt.Errorf("commit offsets of group %s: %w", s.options.Group, Lacking(failure, "READ", resource))
+	return fmt.Errorf("commit offsets of group %s: %w", s.options.Group, WithMissingRight(failure, "READ", resource))
 }
 
 // Close leaves the group, unless the member is static. It does not commit.
@@ -311,7 +311,7 @@ func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.C
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	err := ask(ctx)
-	for err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil {
+	for err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil {
 		err = ask(ctx)
 	}
 	if err == nil {
@@ -320,7 +320,7 @@ func (s *Consumer) retryWhileUnreachable(ctx context.Context, ask func(context.C
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() == nil && s.failure == nil {
-		s.failure = Lacking(err, "READ", "Group "+s.options.Group)
+		s.failure = WithMissingRight(err, "READ", "Group "+s.options.Group)
 	}
 }
 

@@ -8,16 +8,16 @@ import (
 	"github.com/twmb/franz-go/plugin/kprom"
 )
 
-// Figures are Prometheus metrics of a worker's clients by role and broker. There are no labels for clients and
+// Metrics are Prometheus metrics of a worker's clients by role and broker. There are no labels for clients and
 // topics, since connectors have as many clients as tasks.
-type Figures struct {
+type Metrics struct {
 	*prometheus.Registry
 	producers, consumers, admins kgo.Opt
 }
 
-// NewFigures creates empty metrics with their own registry.
-func NewFigures() *Figures {
-	f := &Figures{Registry: prometheus.NewRegistry()}
+// NewMetrics creates empty metrics with their own registry.
+func NewMetrics() *Metrics {
+	f := &Metrics{Registry: prometheus.NewRegistry()}
 	of := func(role string) kgo.Opt {
 		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{f.Registry}),
 			kprom.WithStaticLabel(prometheus.Labels{"role": role}), kprom.Buckets([]float64{0.005, 0.05, 0.5, 5}),
@@ -30,7 +30,7 @@ func NewFigures() *Figures {
 	return f
 }
 
-func (f *Figures) with(role func(*Figures) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
+func (f *Metrics) with(role func(*Metrics) kgo.Opt, opts []kgo.Opt) []kgo.Opt {
 	if f == nil {
 		return opts
 	}

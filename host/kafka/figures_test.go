@@ -15,9 +15,9 @@ import (
 func TestFiguresOfClients(t *testing.T) {
 	c := Defaults()
 	c.Bootstrap = []string{openTestBroker(t, t.TempDir()).Addr()}
-	c.Figures = NewFigures()
+	c.Metrics = NewMetrics()
 	counted := func() (records float64, series int) {
-		families, err := c.Figures.Gather()
+		families, err := c.Metrics.Gather()
 		require.NoError(t, err)
 		for _, f := range families {
 			for _, m := range f.Metric {

@@ -44,7 +44,7 @@ func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 	}
 	if err != nil {
 		return g, fmt.Errorf("members of group %s: %w", group,
-			Lacking(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
+			WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 	}
 	g = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
 	for _, m := range described.Members {

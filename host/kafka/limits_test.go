@@ -117,7 +117,7 @@ func TestTopicOfSmallBatches(t *testing.T) {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				config, refused := smallTopic(t, 3, c.reportsLimit)
 				config.Producer.MaxRequestBytes = c.maxRequest
-				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
+				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				require.NoError(t, send(t, config, func(b Records) { fill(b, rowsOfTest) }))
 				assert.Equal(t, int64(0), refused.Load(), "refused batches")
 				of, n := valuesOf(t, config, "rows")
@@ -146,9 +146,9 @@ func TestBatchTooLargeForItsTopic(t *testing.T) {
 		for by, send := range outputs {
 			t.Run(name+"/"+by, func(t *testing.T) {
 				config, _ := smallTopic(t, 1, c.reportsLimit)
-				require.NoError(t, config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
+				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
 				err := send(t, config, c.add)
-				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*Rewound)) {
+				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAborted)) {
 					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
 				}
 				for _, want := range []string{"topic rows", "uncompressed_bytes=",

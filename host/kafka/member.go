@@ -117,14 +117,14 @@ func (s *Consumer) pollError() error {
 // Alive returns nil if no other member can own this member's partitions. It asks the coordinator only after a session
 // timeout, as after a pause of the process.
 func (s *Consumer) Alive(ctx context.Context) error {
-	if s.session.Lasts() {
+	if s.session.IsValid() {
 		return nil
 	}
 	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
 // Lasts reports whether the session has not timed out.
-func (s *Consumer) Lasts() bool { return s.session.Lasts() }
+func (s *Consumer) Lasts() bool { return s.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 

@@ -84,8 +84,8 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				return answer, nil, true
 			})
 			err = o.Commit(t.Context())
-			rewound := (*Rewound)(nil)
-			if !Outlasted(err) || errors.As(err, &rewound) != c.over {
+			rewound := (*TransactionAborted)(nil)
+			if !IsTransactionTimeout(err) || errors.As(err, &rewound) != c.over {
 				t.Errorf("expected to start over %t, found %v", c.over, err)
 			}
 			if n := strings.Count(log.String(), "as soon as the brokers say what became of it"); n != c.lines {

@@ -79,7 +79,7 @@ func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition
 	case err != nil:
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.options.Group,
 			topic,
-			partition, missing, to, Lacking(err, "READ", "Group "+s.options.Group))
+			partition, missing, to, WithMissingRight(err, "READ", "Group "+s.options.Group))
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
 		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.options.Group, topic,

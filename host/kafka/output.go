@@ -28,15 +28,17 @@ type OffsetStore interface {
 	OnFailure(failed func(error))
 }
 
-// Rewound is the error of a feed that has continued after uncommitted pages: restart it from its offset, read again
-// from Kafka, since a commit without response may have succeeded.
-type Rewound struct {
+// TransactionAborted is the error of a feed that has continued after uncommitted pages: restart it from its offset,
+// read again from Kafka, since a commit without response may have succeeded.
+type TransactionAborted struct {
 	Cause     error
 	Committed bool
 }
 
-func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
-func (r *Rewound) Unwrap() error { return r.Cause }
+func (r *TransactionAborted) Error() string {
+	return "what was read is not committed: " + r.Cause.Error()
+}
+func (r *TransactionAborted) Unwrap() error { return r.Cause }
 
 // Output writes the records and offsets of one source feed, at least once: records of an aborted page stay, and
 // offsets are stored some time after the records before them were acknowledged. Begin, Commit and Abort do nothing
@@ -55,8 +57,8 @@ func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 // OnFailure is [OffsetStore.OnFailure].
 func (o *Output) OnFailure(failed func(error)) { o.offsets.OnFailure(failed) }
 
-// Keeps reports whether records of an interrupted page stay, so that the page can be continued.
-func (o *Output) Keeps() bool { return true }
+// AtLeastOnce reports whether records of an interrupted page stay, so that the page can be continued.
+func (o *Output) AtLeastOnce() bool { return true }
 
 // Begin starts or continues a page.
 func (o *Output) Begin(context.Context) error { return nil }

@@ -77,7 +77,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]clientK
 		p, known := settings[s][short]
 		switch {
 		case security.Concerns(short):
-			warning, err := c.applySecurity(s, short, security.Given{Name: name, Value: value})
+			warning, err := c.applySecurity(s, short, security.Value{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
@@ -107,7 +107,7 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
 }
 
-func (c *Config) applySecurity(s clientKind, name string, given security.Given) (warns setting.Problem, err error) {
+func (c *Config) applySecurity(s clientKind, name string, given security.Value) (warns setting.Problem, err error) {
 	effective, warns, err := security.Check(name, given)
 	if !effective {
 		return warns, err
@@ -115,7 +115,7 @@ func (c *Config) applySecurity(s clientKind, name string, given security.Given) 
 	client := c.client(s)
 	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
 	if client.Security == nil {
-		client.Security = map[string]security.Given{}
+		client.Security = map[string]security.Value{}
 	}
 	client.Security[name] = given
 	return warns, nil

@@ -208,7 +208,7 @@ func (b *Batch) onAnswer(r *kgo.Record, err error) {
 			"both where a record alone is larger: %w", r.Topic, b.producer.client.maxRequestBytes, err))
 	default:
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, withClockHint(r,
-			Lacking(err, "WRITE", "Topic "+r.Topic))))
+			WithMissingRight(err, "WRITE", "Topic "+r.Topic))))
 		b.producer.client.retire()
 	}
 	b.release(1)

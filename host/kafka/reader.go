@@ -68,8 +68,8 @@ type ReadOptions struct {
 	// Expected retries an unknown topic for 30 s, as Kafka Connect's KafkaBasedLog does: at first only the controller
 	// knows a new topic.
 	Expected bool
-	// SideBySide reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
-	SideBySide bool
+	// Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
+	Parallel bool
 }
 
 const parallelPartitions = 4
@@ -131,13 +131,13 @@ func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, 
 			}
 			if err != nil {
 				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
-					Lacking(r.dialer.Explain(err), "READ", "Topic "+topic))
+					WithMissingRight(r.dialer.Explain(err), "READ", "Topic "+topic))
 			}
 		}
 		return nil
 	}
 	count := 1
-	if o.SideBySide {
+	if o.Parallel {
 		count = min(parallelPartitions, len(to))
 	}
 	for range count {
@@ -240,8 +240,8 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	return from, to, nil
 }
 
-// ErrShrunk is the error of a resumed read whose topic ends before its start.
-var ErrShrunk = errors.New("it has lost records, or was deleted and made again")
+// ErrTruncated is the error of a resumed read whose topic ends before its start.
+var ErrTruncated = errors.New("it has lost records, or was deleted and made again")
 
 func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
@@ -257,7 +257,7 @@ func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Posit
 		}
 		if end := logs[topic][partition]; from[partition] > end {
 			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: %w", topic,
-				partition, end, from[partition], ErrShrunk)
+				partition, end, from[partition], ErrTruncated)
 		}
 	}
 	return nil
@@ -290,7 +290,7 @@ func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, e
 			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownTopic, o.Topic))
 		case o.Err != nil:
 			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition,
-				Lacking(o.Err, "DESCRIBE", "Topic "+o.Topic)))
+				WithMissingRight(o.Err, "DESCRIBE", "Topic "+o.Topic)))
 		default:
 			setAt(result, o.Topic, o.Partition, o.Offset)
 		}
@@ -520,7 +520,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
 				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
-					Lacking(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+					WithMissingRight(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
 			}
 		}
 	}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Reserved are topics that connectors must not write to: Kafka's own, and those of workers for offsets,
+// ReservedTopics are topics that connectors must not write to: Kafka's own, and those of workers for offsets,
 // configurations and statuses. A forged offset there would make a connector skip rows. The zero value has Kafka's
 // own. Check each topic before its first record, dead letters included.
-type Reserved struct {
+type ReservedTopics struct {
 	uses map[string]string // by the name in lower case
 }
 
@@ -20,7 +20,7 @@ var kafkaTopics = map[string]string{
 }
 
 // Add reserves a topic; an empty name is ignored.
-func (r *Reserved) Add(topic, use string) {
+func (r *ReservedTopics) Add(topic, use string) {
 	if topic == "" {
 		return
 	}
@@ -34,7 +34,7 @@ func (r *Reserved) Add(topic, use string) {
 
 // Check returns an error for a reserved topic. It ignores case, since a broker on a case-insensitive file system maps
 // both names to one folder.
-func (r *Reserved) Check(topic string) error {
+func (r *ReservedTopics) Check(topic string) error {
 	name := strings.ToLower(topic)
 	use, reserved := r.uses[name]
 	if !reserved {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestReserved(t *testing.T) {
-	var r Reserved
+	var r ReservedTopics
 	r.Add("connect-offsets", "the offsets (offset.storage.topic)")
 	r.Add("Connect-Offsets", "something else")
 	r.Add("", "nothing")

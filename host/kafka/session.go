@@ -72,7 +72,7 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.syncedAt, s.stableAt = begun, begun
-	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.Lasts():
+	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.IsValid():
 		s.recordAnswer(begun)
 	}
 }
@@ -99,19 +99,19 @@ func (s *Session) recordAnswer(begun bootTime) {
 	}
 }
 
-// Lasts reports whether the coordinator cannot have removed the member.
-func (s *Session) Lasts() bool { return s.Left(s.timeout) > 0 && s.Stable(s.rebalance) }
+// IsValid reports whether the coordinator cannot have removed the member.
+func (s *Session) IsValid() bool { return s.Remaining(s.timeout) > 0 && s.IsStable(s.rebalance) }
 
-// Stable reports whether a response within this time was outside a rebalance. The coordinator removes a member that
+// IsStable reports whether a response within this time was outside a rebalance. The coordinator removes a member that
 // it has awaited longer than rebalance.timeout.ms: a JoinGroup may be lost while heartbeats are answered.
-func (s *Session) Stable(within time.Duration) bool {
+func (s *Session) IsStable(within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now().since(s.stableAt) < within
 }
 
-// Left returns the time until the last response is as old as that; zero or less if it is.
-func (s *Session) Left(old time.Duration) time.Duration {
+// Remaining returns the time until the last response is as old as that; zero or less if it is.
+func (s *Session) Remaining(old time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.confirmedAt == nil {
@@ -128,7 +128,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 	if err := s.asking.Lock(ctx); err != nil {
 		return err
 	}
-	if s.Left(max(old, s.now().since(called))) > 0 && s.Stable(s.rebalance) {
+	if s.Remaining(max(old, s.now().since(called))) > 0 && s.IsStable(s.rebalance) {
 		s.asking.Unlock()
 		return nil
 	}
@@ -166,7 +166,7 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 		return nil
 	case errors.Is(err, kerr.RebalanceInProgress):
 		// It is a member: nobody gets its partitions until it has rejoined or timed out.
-		if s.recordAnswer(begun); s.Stable(s.rebalance) {
+		if s.recordAnswer(begun); s.IsStable(s.rebalance) {
 			return nil
 		}
 	}
@@ -175,13 +175,13 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 
 func isRejoinableSession(err error) bool {
 	var session *kgo.ErrGroupSession
-	return errors.As(err, &session) && JoinsAgain(err)
+	return errors.As(err, &session) && IsRejoinable(err)
 }
 
-// JoinsAgain reports whether rejoining resolves an error of JoinGroup, SyncGroup or Heartbeat: no broker was
+// IsRejoinable reports whether rejoining resolves an error of JoinGroup, SyncGroup or Heartbeat: no broker was
 // reachable, or the coordinator forgot the member or generation. Kafka's consumer rejoins for the same ones
 // (AbstractCoordinator, KIP-62).
-func JoinsAgain(err error) bool { return security.Passes(err) || isUnknownMember(err) }
+func IsRejoinable(err error) bool { return security.IsTransient(err) || isUnknownMember(err) }
 
 func isUnknownMember(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||

@@ -104,22 +104,22 @@ func TestSessionOnBothClocks(t *testing.T) {
 		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
 		at := start
 		s.now = func() bootTime { return at }
-		if s.Lasts() {
+		if s.IsValid() {
 			t.Errorf("%s: expected no session before it has begun", name)
 		}
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
 		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
-		if s.Lasts() {
+		if s.IsValid() {
 			t.Errorf("%s: expected no session before it was joined", name)
 		}
 		s.Joined()
 		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
-		if s.Lasts() != c.lasts {
+		if s.IsValid() != c.lasts {
 			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
 		}
 		s.Ended()
 		at = start
-		if s.Lasts() {
+		if s.IsValid() {
 			t.Errorf("%s: expected no session after its end", name)
 		}
 	}

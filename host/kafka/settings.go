@@ -310,11 +310,11 @@ func unknownAmong(name string, known iter.Seq[string]) string {
 
 // ClientProperty is a supported property of Kafka's Java clients.
 type ClientProperty struct {
-	Name    string
-	Kind    wit.SettingKind
-	Clients []string
-	Idle    bool
-	Refused string
+	Name        string
+	Kind        wit.SettingKind
+	Clients     []string
+	Ignored     bool
+	Unsupported string
 }
 
 // ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
@@ -328,15 +328,16 @@ func ClientProperties() []ClientProperty {
 		for name, p := range settings[client.side] {
 			one := found[name]
 			if one == nil {
-				one = &ClientProperty{Name: name, Kind: p.kind, Idle: p.set == nil}
+				one = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
 				found[name] = one
 			}
 			one.Clients = append(one.Clients, client.name)
-			one.Idle = one.Idle && p.set == nil
+			one.Ignored = one.Ignored && p.set == nil
 		}
 	}
 	for _, p := range security.Properties() {
-		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Idle: p.Idle, Refused: p.Refused}
+		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.Idle,
+			Unsupported: p.Refused}
 	}
 	list := make([]ClientProperty, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

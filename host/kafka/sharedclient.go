@@ -138,8 +138,8 @@ func (s *sharedClient) deny(err error) {
 	go s.Close() // ends by itself: the client calls us from what it would wait for
 }
 
-// batchLimit bounds batches by max.request.size and the topic's max.message.bytes, see [Config.LearnTopic]. A client
-// asks once per topic.
+// batchLimit bounds batches by max.request.size and the topic's max.message.bytes, see [Config.LoadTopicLimits]. A
+// client asks once per topic.
 func (c Config) batchLimit() kgo.Opt {
 	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 		most := min(c.Producer.MaxRequestBytes, batchBytesLimit)
@@ -157,15 +157,15 @@ func (c Config) topicLimits() *sync.Map {
 	return &c.shared.cluster(c.Producer.withDefaults(c.ClientConfig).Bootstrap).topicLimits
 }
 
-// LearnTopic reads max.message.bytes of a topic, which then bounds batches, unless compression is used, since the
+// LoadTopicLimits reads max.message.bytes of a topic, which then bounds batches, unless compression is used, since the
 // limit is for compressed bytes. Without the right DESCRIBE_CONFIGS max.request.size applies alone. The error is that
 // of unreachable brokers.
-func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
+func (c Config) LoadTopicLimits(ctx context.Context, a *Admin, topic string) error {
 	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
 		return nil
 	}
 	bytes, err := a.maxMessageBytes(ctx, topic)
-	if security.Away(err) || ctx.Err() != nil {
+	if security.IsUnreachable(err) || ctx.Err() != nil {
 		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, cmp.Or(err, ctx.Err()))
 	}
 	if err != nil {

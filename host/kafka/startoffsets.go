@@ -39,7 +39,7 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 		for asked := 0; ; {
 			answer, err := request.RequestWith(ctx, s.client)
 			switch {
-			case err != nil && security.Passes(err) && pause.For(ctx, time.Second) == nil:
+			case err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil:
 				continue
 			case err != nil:
 				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)

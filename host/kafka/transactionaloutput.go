@@ -15,9 +15,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Outlasted reports whether a transaction timed out because a broker was away for at least half of the time. If it is
-// aborted, the feed can restart ([Rewound]) once brokers are back.
-func Outlasted(err error) bool {
+// IsTransactionTimeout reports whether a transaction timed out because a broker was away for at least half of the time.
+// If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
+func IsTransactionTimeout(err error) bool {
 	outlasted := (*timedOutError)(nil)
 	return errors.As(err, &outlasted)
 }
@@ -28,7 +28,9 @@ func (o *timedOutError) Error() string { return o.fault.Error() }
 func (o *timedOutError) Unwrap() error { return o.fault }
 
 // Refused reports whether brokers rejected the commit for good.
-func (r *Rewound) Refused() bool { return isFinal(r.Cause) && !Outlasted(r.Cause) }
+func (r *TransactionAborted) Refused() bool {
+	return isFinal(r.Cause) && !IsTransactionTimeout(r.Cause)
+}
 
 // TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
 // concurrently.
@@ -63,8 +65,8 @@ func (t *Transactions) Output() *TransactionalOutput {
 // NewBatch is [Producer.NewBatch].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// Keeps returns false: an interrupted page is repeated.
-func (o *TransactionalOutput) Keeps() bool { return false }
+// AtLeastOnce returns false: an interrupted page is repeated.
+func (o *TransactionalOutput) AtLeastOnce() bool { return false }
 
 // OnFailure does nothing: calls return errors.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
@@ -183,14 +185,14 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	}
 	err = o.explain(m, began, err)
 	aborted := o.abort(ctx, m)
-	if Outlasted(err) && Outlasted(aborted) {
+	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
 		return aborted // which says, besides, why its producer cannot be opened again
 	}
 	fault := (*wit.Error)(nil)
-	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !Outlasted(err) {
+	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !IsTransactionTimeout(err) {
 		return err
 	}
-	return &Rewound{err, o.committed} // whether it was committed the offset tells
+	return &TransactionAborted{err, o.committed} // whether it was committed the offset tells
 }
 
 func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
@@ -207,7 +209,8 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 			return fmt.Errorf("store the offset: %w", err)
 		}
 		if err := <-answer; err != nil {
-			return fmt.Errorf("store the offset in topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic))
+			return fmt.Errorf("store the offset in topic %s: %w", r.Topic,
+				WithMissingRight(err, "WRITE", "Topic "+r.Topic))
 		}
 		return nil
 	}
@@ -225,7 +228,7 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			return nil
 		}
 		final := isFinal(err)
-		if final && Outlasted(o.explain(m, o.startedAt, err)) {
+		if final && IsTransactionTimeout(o.explain(m, o.startedAt, err)) {
 			again := o.transactions.reopen(ctx, m)
 			if again == nil {
 				o.release()

@@ -80,8 +80,8 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// Taken returns the transactional ID of a fenced producer, "" for other errors.
-func Taken(err error) (id string) {
+// TakenOverID returns the transactional ID of a fenced producer, "" for other errors.
+func TakenOverID(err error) (id string) {
 	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
 		return taken.id
 	}

@@ -154,7 +154,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 			}
 			err := o.Commit(t.Context())
 			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
-			if id := Taken(err); id != "g-c-0" {
+			if id := TakenOverID(err); id != "g-c-0" {
 				t.Errorf("expected that the id is taken, found %q", id)
 			}
 			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
@@ -280,7 +280,7 @@ func TestCommitsThatAreRefused(t *testing.T) {
 	require.NoError(t, page(t, o, "refused", 1))
 	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
 	err := o.Commit(t.Context())
-	if rewound := (*Rewound)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
+	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
 		t.Errorf("expected what the brokers have said, found %v", err)
 	}
 	again := newTransacting(t, c, "g-c-0").Output()
@@ -389,7 +389,7 @@ func TestTransactionsOfTwoEpochs(t *testing.T) {
 		})
 	})
 	assert.Error(t, err, "expected all records of the transaction by producer")
-	if rewound := (*Rewound)(nil); !errors.As(err, &rewound) {
+	if rewound := (*TransactionAborted)(nil); !errors.As(err, &rewound) {
 		t.Errorf("expected that the feed starts over, found %v", err)
 	}
 	require.NoError(t, transact(func() {}))

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 )
 
-// ErrTurnTaken is the error of [TakeTurn] if another client has the turn.
-var ErrTurnTaken = errors.New("another client has the turn")
+// ErrLocked is the error of [AcquireGroupLock] if another client has the turn.
+var ErrLocked = errors.New("another client has the turn")
 
 var errTurnLost = errors.New("the membership in the group has ended, and another client may have the turn")
 
@@ -25,22 +25,22 @@ const (
 	turnTimeout   = 15 * time.Second
 )
 
-// Turn is a distributed lock: a consumer group has it assigned to one member.
+// GroupLock is a distributed lock: a consumer group has it assigned to one member.
 //
-// Invariants: a lost turn stays lost, although the client rejoins. The end of the context given to [TakeTurn] does
-// not lose it: the client has it until Close.
-type Turn struct {
+// Invariants: a lost turn stays lost, although the client rejoins. The end of the context given to [AcquireGroupLock]
+// does not lose it: the client has it until Close.
+type GroupLock struct {
 	*Consumer
 	lostCtx, turnCtx context.Context
 	lose             context.CancelCauseFunc
 }
 
-// TakeTurn joins a group to acquire its turn. All clients must use the same existing topic. It waits until a killed
-// client is removed; then it returns [ErrTurnTaken].
-func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
+// AcquireGroupLock joins a group to acquire its turn. All clients must use the same existing topic. It waits until a
+// killed client is removed; then it returns [ErrLocked].
+func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*GroupLock, error) {
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	turnCtx, cancelTurn := context.WithCancelCause(ctx)
-	t := &Turn{lostCtx: lost, turnCtx: turnCtx, lose: func(cause error) {
+	t := &GroupLock{lostCtx: lost, turnCtx: turnCtx, lose: func(cause error) {
 		endLost(cause)
 		cancelTurn(cause)
 	}}
@@ -81,7 +81,7 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 		err = context.Cause(turnCtx)
 	case <-time.After(turnTimeout):
 		member, _ := t.client.GroupMetadata()
-		if err = fmt.Errorf("group %s: %w", group, ErrTurnTaken); member == "" {
+		if err = fmt.Errorf("group %s: %w", group, ErrLocked); member == "" {
 			err = fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", group,
 				turnTimeout)
 		}
@@ -91,10 +91,10 @@ func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error)
 }
 
 // Context ends with the context of TakeTurn, or when the turn is lost.
-func (t *Turn) Context() context.Context { return t.turnCtx }
+func (t *GroupLock) Context() context.Context { return t.turnCtx }
 
 // Alive returns nil if no other client can have the turn, see [Consumer.Alive].
-func (t *Turn) Alive(ctx context.Context) error {
+func (t *GroupLock) Alive(ctx context.Context) error {
 	if err := context.Cause(t.lostCtx); err != nil {
 		return err
 	}
@@ -102,10 +102,10 @@ func (t *Turn) Alive(ctx context.Context) error {
 }
 
 // Lasts reports whether the session has not timed out.
-func (t *Turn) Lasts() bool { return t.lostCtx.Err() == nil && t.Consumer.Lasts() }
+func (t *GroupLock) Lasts() bool { return t.lostCtx.Err() == nil && t.Consumer.Lasts() }
 
 // Close gives the turn to whoever waits for it.
-func (t *Turn) Close() {
+func (t *GroupLock) Close() {
 	t.Consumer.Close()
 	t.lose(errTurnLost)
 }

@@ -16,7 +16,7 @@ import (
 func TestTurnThatIsLost(t *testing.T) {
 	t.Parallel()
 	b := newBeginning(t, 1)
-	turn, err := TakeTurn(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
+	turn, err := AcquireGroupLock(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
 	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
@@ -51,7 +51,7 @@ func TestTurnOutlastsItsContext(t *testing.T) {
 	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
 	ctx, stop := context.WithCancel(kafkatest.Context(t))
 	defer stop()
-	turn, err := TakeTurn(ctx, config, "turns", "orders")
+	turn, err := AcquireGroupLock(ctx, config, "turns", "orders")
 	require.NoError(t, err)
 	t.Cleanup(turn.Close)
 	stop()

@@ -146,7 +146,7 @@ func (s *Store) pair(e entry) (tls.Certificate, error) {
 			"entry %q of %s is a private key without a certificate", e.alias, s.what)
 	}
 	leaf := e.chain[0]
-	if !goesWith(key, leaf) {
+	if !matches(key, leaf) {
 		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
 			"the key of entry %q of %s does not go with its certificate %s", e.alias, s.what, leaf.Subject)
 	}
@@ -186,8 +186,8 @@ func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// goesWith tells whether a private key is that of a certificate.
-func goesWith(key crypto.PrivateKey, leaf *x509.Certificate) bool {
+// matches tells whether a private key is that of a certificate.
+func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
 		return false

@@ -34,8 +34,8 @@ func bounded(t *testing.T, n int, f func()) {
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxGrowth(n) {
 		t.Errorf("%d bytes allocated for a file of %d", grown, n)
 	}
-	if took := time.Since(start); took > 5*time.Minute {
-		t.Errorf("%v for a file of %d bytes", took, n)
+	if elapsed := time.Since(start); elapsed > 5*time.Minute {
+		t.Errorf("%v for a file of %d bytes", elapsed, n)
 	}
 }
 

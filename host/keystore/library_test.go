@@ -35,7 +35,7 @@ func TestAgainstPKCS12Library(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "a.p12")
 			put(t, path, der)
 			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
-			if err != nil || !goesWith(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
+			if err != nil || !matches(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
 				t.Errorf("%s, password %q: a chain of %d, %v", name, string(password), len(c.Certificate), err)
 			}
 			_, err = Open(Location{Path: path, Password: string(password) + "x"})

@@ -95,7 +95,7 @@ func openMadeStores(t *testing.T, folder string) {
 			}
 			c, err := s.Certificate()
 			require.NoError(t, err)
-			if c.Leaf.Subject.CommonName != m.owner || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
+			if c.Leaf.Subject.CommonName != m.owner || !matches(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
 				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate),
 					m.owner)
 			}

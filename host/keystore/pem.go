@@ -49,7 +49,7 @@ func pemChains(keys, certs []entry) []entry {
 	owner := make([]int, len(certs)) // 1 + index of the key
 	for i, k := range keys {
 		key, _ := k.recover()
-		at := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && goesWith(key, c.chain[0]) })
+		at := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && matches(key, c.chain[0]) })
 		if at >= 0 {
 			owner[at] = i + 1
 		}

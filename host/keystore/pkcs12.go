@@ -329,7 +329,7 @@ func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	})
 	if own < 0 && len(certs) > 0 {
 		if key, err := e.recover(); err == nil {
-			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && goesWith(key, c.cert) })
+			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && matches(key, c.cert) })
 		}
 	}
 	if b.name == "" && own >= 0 {

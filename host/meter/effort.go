@@ -128,7 +128,7 @@ func (m *rewriter) weigh(b *body, p *passage, loops []loop) {
 	effort := p.effort(b, loops)
 	m.effort += effort
 	m.report.Effort = m.effort
-	m.report.Hardest = max(m.report.Hardest, effort)
+	m.report.MaxEffort = max(m.report.MaxEffort, effort)
 	if limit := m.options.Limits.Effort; effort > limit {
 		panic(failure{&Exceeded{fmt.Sprintf("effort of compiling function %d in microseconds (%d branches, %d loops, "+
 			"%d deep, %d locals)",

@@ -82,7 +82,7 @@ type Report struct {
 	// Entries, Loops and Copies are charged ones.
 	Entries, Loops, Copies int
 	// Effort is the compile cost of all functions, Hardest the highest, see [Limits.Effort].
-	Effort, Hardest int
+	Effort, MaxEffort int
 	// Dropped are removed custom sections.
 	Dropped []string
 }
@@ -109,13 +109,13 @@ type failure struct{ err error }
 
 // Exceeded is the error of a module beyond a limit.
 type Exceeded struct {
-	// What describes the size: `the body of function 12 in bytes`.
-	What         string
+	// Subject describes the size: `the body of function 12 in bytes`.
+	Subject      string
 	Found, Limit int
 }
 
 func (e *Exceeded) Error() string {
-	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.What, e.Found, e.Limit)
+	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.Subject, e.Found, e.Limit)
 }
 
 // Rewrite returns the metered form of a core module, which is not changed; one without code is returned as it is. The

@@ -45,7 +45,7 @@ var versionMetrics = newMetrics("culvert_plugin_", versionLabels,
 		func(m *plugin.Metrics) float64 { return float64(m.Recycled) }),
 	labelled(prometheus.CounterValue, "aborted_calls_total", "Calls that broke a limit, by its name in the settings.",
 		[]string{"limit"}, func(m *plugin.Metrics, value func(float64, ...string)) {
-			for _, limit := range plugin.Fences() {
+			for _, limit := range plugin.CallLimits() {
 				value(float64(m.Aborted[limit]), limit)
 			}
 		}))
@@ -53,7 +53,8 @@ var versionMetrics = newMetrics("culvert_plugin_", versionLabels,
 // fileMetrics describe plugin files, of which a rejected one may have no name.
 var fileMetrics = newMetrics("culvert_plugin_", versionLabels,
 	labelled(prometheus.GaugeValue, "info", "A version of a "+
-		"plugin: active (new connectors get it), retired (only old ones run it), or refused.", []string{"file", "state"},
+		"plugin: active (new connectors get it), retired (only old ones run it), or refused.",
+		[]string{"file", "state"},
 		func(i *plugin.Info, value func(float64, ...string)) { value(1, label(i.Path), i.State()) }))
 
 type pluginCollector struct {

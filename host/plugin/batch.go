@@ -341,7 +341,7 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 			len(b.Data), uint32(math.MaxUint32))
 	}
 	b.Data = append(b.Data, list...)
-	i.schemas.Fill(b)
+	i.schemas.SetBatch(b)
 	return uint32(n), nil
 }
 

@@ -26,7 +26,7 @@ const (
 type Stopped struct {
 	Plugin, Version, Hash, Connector string
 	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
-	Function, Broke string
+	Function, Cause string
 	Times           int
 	// Until is when the next call is tried.
 	Until time.Time
@@ -35,7 +35,7 @@ type Stopped struct {
 func (s *Stopped) Error() string {
 	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last "+
 		"by %s; it is tried again from %s on, or when its file changes",
-		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Broke, s.Until.UTC().Format(time.RFC3339))
+		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Cause, s.Until.UTC().Format(time.RFC3339))
 }
 
 type breaker struct {
@@ -63,7 +63,7 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	defer b.mu.Unlock()
 	for name, s := range b.functions {
 		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
-			return &Stopped{Function: name, Broke: s.cause, Times: s.count, Until: s.until}
+			return &Stopped{Function: name, Cause: s.cause, Times: s.count, Until: s.until}
 		}
 	}
 	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
@@ -115,5 +115,5 @@ func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	}
 	s.pause = min(max(2*s.pause, openFirst), openLongest)
 	s.until = now.Add(s.pause)
-	return &Stopped{Function: function, Broke: broke, Times: s.count, Until: s.until}
+	return &Stopped{Function: function, Cause: broke, Times: s.count, Until: s.until}
 }

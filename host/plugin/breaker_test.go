@@ -74,7 +74,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	}
 	err := prepareOn(t, b)
 	var stopped *plugin.Stopped
-	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Broke != "call.ms" ||
+	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
 		stopped.Hash != b.Status().Hash {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}

@@ -100,7 +100,7 @@ func (i *Instance) OpenSource(ctx context.Context, component string, settings []
 			if s == nil {
 				continue
 			}
-			if err := i.schemas.Adopt(s); err != nil {
+			if err := i.schemas.Register(s); err != nil {
 				return wit.SourceOpenResult{}, i.discard(err)
 			}
 		}

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checked is the result of [Check].
-type Checked struct {
+// CheckResult is the result of [Check].
+type CheckResult struct {
 	// Info.Err says why the module was not loaded; there are no calls then.
 	Info Info
 	// MemoryBytes is the initial memory of an instance.
@@ -34,7 +34,7 @@ type Checked struct {
 }
 
 // Refused reports whether a finding prevents the module from being used.
-func (c *Checked) Refused() bool {
+func (c *CheckResult) Refused() bool {
 	for _, f := range c.Findings {
 		if f.Refused {
 			return true
@@ -46,7 +46,7 @@ func (c *Checked) Refused() bool {
 // Call is a call that [Check] made.
 type Call struct {
 	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
-	Function, Of string
+	Function, Subject string
 	// Answer is `answered`, a fault, or `trap`.
 	Answer string
 }
@@ -67,11 +67,11 @@ const CheckTime = time.Minute
 // Check loads a file as a worker does and tries what must work without settings or a service: describe returns the
 // same twice, validate responds for each component without settings, and every function returns when called with
 // empty lists and the context of open or prepare. The error is about reading the file; a refused module is a finding.
-func Check(ctx context.Context, path string, o Options) (*Checked, error) {
+func Check(ctx context.Context, path string, o Options) (*CheckResult, error) {
 	return check(ctx, path, o, CheckTime)
 }
 
-func check(ctx context.Context, path string, o Options, timeout time.Duration) (*Checked, error) {
+func check(ctx context.Context, path string, o Options, timeout time.Duration) (*CheckResult, error) {
 	data, err := code.ReadModule(path)
 	if err != nil {
 		return nil, err
@@ -80,8 +80,8 @@ func check(ctx context.Context, path string, o Options, timeout time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	checked := &Checked{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
-	c := checker{Checked: checked}
+	checked := &CheckResult{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
+	c := checker{CheckResult: checked}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, timeout) // from here on: compiling counts, too
 	defer cancel()
@@ -123,7 +123,7 @@ func check(ctx context.Context, path string, o Options, timeout time.Duration) (
 }
 
 type checker struct {
-	*Checked
+	*CheckResult
 	ctx     context.Context
 	module  *module
 	skipped int

@@ -17,7 +17,7 @@ import (
 )
 
 // checkFile checks a file and returns all findings as text.
-func checkFile(t *testing.T, path string) (*plugin.Checked, string) {
+func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 	t.Helper()
 	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
 	require.NoError(t, err)

@@ -98,7 +98,7 @@ func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
 	for n, want := range []int64{1, 0} {
 		files.read.Store(0)
 		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
-			CacheDir: cache, Needed: []plugin.Needed{{Class: "org.example.AllSource"}}})
+			CacheDir: cache, Needed: []plugin.Requirement{{Class: "org.example.AllSource"}}})
 		require.NoError(t, err)
 		described(t, m)
 		require.NoError(t, m.Close())

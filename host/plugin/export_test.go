@@ -68,7 +68,7 @@ func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(fun
 func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
 
 // CheckWithin is Check with another time for all calls.
-func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*Checked, error) {
+func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*CheckResult, error) {
 	return check(ctx, path, o, within)
 }
 

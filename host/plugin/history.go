@@ -59,9 +59,9 @@ type roleDeclarations struct {
 	Secrets map[string][]string
 }
 
-// Answers returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
+// Names returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
 // package and without Connector at the end.
-func Answers(c *wit.Component) []string {
+func Names(c *wit.Component) []string {
 	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
 	names := append([]string{c.Name}, c.Aliases...)
 	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
@@ -76,7 +76,7 @@ func declarationsOf(info *Info) *roleDeclarations {
 	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
 	for i := range info.Components {
 		c := &info.Components[i]
-		for _, name := range Answers(c) {
+		for _, name := range Names(c) {
 			for j := range c.Settings {
 				names, roles, secret := settingOf(&c.Settings[j])
 				d.add(c.Kind.String()+" "+name, names, roles, secret)
@@ -165,14 +165,14 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 	return texts
 }
 
-// Moved is the error of a version that gives an address role to another setting than the versions that ran.
-type Moved struct {
+// RoleMoved is the error of a version that gives an address role to another setting than the versions that ran.
+type RoleMoved struct {
 	Plugin, Version, Setting, Role string
 	// Before are the settings that had the role.
 	Before []string
 }
 
-func (m *Moved) Error() string {
+func (m *RoleMoved) Error() string {
 	return fmt.Sprintf("version %s of plugin %s gives the role %s to the setting %s (before: %s), so requests would "+
 		"go elsewhere: give the setting another name, and the one before as its alias", m.Version, m.Plugin, m.Role,
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
@@ -180,10 +180,10 @@ func (m *Moved) Error() string {
 
 // roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
 // setting without the role; nil if there is none.
-func (info *Info) roleMove(before *roleDeclarations) *Moved {
+func (info *Info) roleMove(before *roleDeclarations) *RoleMoved {
 	for i := range info.Components {
 		c := &info.Components[i]
-		for _, answer := range Answers(c) {
+		for _, answer := range Names(c) {
 			was := before.Roles[c.Kind.String()+" "+answer]
 			if was == nil {
 				continue
@@ -206,7 +206,7 @@ func (info *Info) roleMove(before *roleDeclarations) *Moved {
 						return known && !keeps(name)
 					}
 					if slices.ContainsFunc(names, takes) || len(had) > 0 && !slices.ContainsFunc(names, keeps) {
-						return &Moved{info.Name, info.Version, names[0], r, had}
+						return &RoleMoved{info.Name, info.Version, names[0], r, had}
 					}
 				}
 			}

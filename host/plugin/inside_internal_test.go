@@ -24,7 +24,7 @@ func FuzzInsideRows(f *testing.F) {
 		i := &Instance{schemas: schemas.New(registry, nil)}
 		i.scratch.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
-		i.schemas.Fill(b)
+		i.schemas.SetBatch(b)
 		r := connectdatatest.New(seed)
 		base := len(b.Data)
 		place := func(form wit.Encoding, schema uint32, content []byte) wit.ValueSlice {

@@ -194,7 +194,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 func (i *Instance) leave(fault *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
-	i.schemas.Fill(nil)
+	i.schemas.SetBatch(nil)
 	c := i.counters
 	c.calls.Add(1)
 	elapsed := int64(time.Since(i.call.started))
@@ -268,7 +268,7 @@ func (i *Instance) recycleReason() string {
 		return "calls"
 	case int64(i.guest.MemoryBytes()) > i.recycle:
 		return "memory"
-	case i.schemas.Worn():
+	case i.schemas.NeedsRecycling():
 		return "schemas"
 	}
 	return ""
@@ -307,7 +307,7 @@ func (i *Instance) recordFailure(err error) {
 		i.pool.breaker.inconclusive(i.call.function)
 		return
 	}
-	if s := i.pool.breaker.trapped(i.call.function, trap.Broke(), time.Now()); s != nil {
+	if s := i.pool.breaker.trapped(i.call.function, trap.Cause(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
 		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
 	}

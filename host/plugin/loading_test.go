@@ -48,11 +48,11 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
 	// Its one function takes longer to compile than this test takes to look.
 	put(t, folder, "hostile.wasm", toilsome(1))
-	load := func(needed ...plugin.Needed) *plugin.Manager {
+	load := func(needed ...plugin.Requirement) *plugin.Manager {
 		t.Helper()
 		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
 	}
-	m := load(plugin.Needed{Class: "org.example.AllSource"})
+	m := load(plugin.Requirement{Class: "org.example.AllSource"})
 	if used, _ := state(m, "used"); !used {
 		t.Error("expected the plugin that is needed")
 	}
@@ -61,7 +61,7 @@ func TestUnneededPluginsLoadLast(t *testing.T) {
 	}
 	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
 	// A manager that is closed while it loads does not wait for the engine.
-	m = load(plugin.Needed{Class: "org.example.AllSource"})
+	m = load(plugin.Requirement{Class: "org.example.AllSource"})
 	start := time.Now()
 	_ = m.Close()
 	if elapsed := time.Since(start); elapsed > 50*time.Second {
@@ -80,7 +80,7 @@ func TestNeededOnlyLoadsNothingElse(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 				Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
-				Needed: []plugin.Needed{{Class: class}}, NeededOnly: true})
+				Needed: []plugin.Requirement{{Class: class}}, NeededOnly: true})
 			require.NoError(t, err)
 			defer func() { _ = m.Close() }()
 			synctest.Wait() // what is loaded in the background is loaded by then

@@ -44,14 +44,14 @@ type Options struct {
 	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
 	// returns. Default: lines of the Logger.
 	Compiling func(elapsed time.Duration)
-	// Needed are the components that starting connectors need: New loads their plugins and the rest in the
+	// Requirement are the components that starting connectors need: New loads their plugins and the rest in the
 	// background. Nil loads everything.
-	Needed []Needed
+	Needed []Requirement
 	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
 	NeededOnly bool
-	// Rest is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
+	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
 	// (default 1 min). Without CacheDir, code of used modules stays.
-	Rest time.Duration
+	CodeIdle time.Duration
 	// Idle is how long an unused instance is kept. Default 5 s.
 	Idle time.Duration
 	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each: beyond it connectors take
@@ -85,7 +85,7 @@ func (o *Options) logger() *slog.Logger {
 func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
 		logger:     o.logger(),
-		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.Rest}
+		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
 	h.memory = newMemoryLimiter(o.MemoryBytes, h.logger)
 	return h
 }
@@ -189,8 +189,8 @@ type moduleSource struct {
 	hash             string
 }
 
-// Needed is a class, or its short form, and a version, "" for any.
-type Needed struct{ Class, Version string }
+// Requirement is a class, or its short form, and a version, "" for any.
+type Requirement struct{ Class, Version string }
 
 // Revealed returns the settings that a plugin from a folder may see although their values come from a file:
 // `plugin.NAME.reveal`.

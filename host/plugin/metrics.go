@@ -32,8 +32,8 @@ type counters struct {
 
 var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
 
-// Fences returns the names of limits that calls can exceed.
-func Fences() []string { return slices.Clone(fences[:]) }
+// CallLimits returns the names of limits that calls can exceed.
+func CallLimits() []string { return slices.Clone(fences[:]) }
 
 func (c *counters) countAbort(limit string) {
 	if at := slices.Index(fences[:], limit); at >= 0 {

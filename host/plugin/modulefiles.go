@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (m *Manager) embeddedModules(files fs.FS, needed []Needed) (list []*candidateFile, err error) {
+func (m *Manager) embeddedModules(files fs.FS, needed []Requirement) (list []*candidateFile, err error) {
 	if files == nil {
 		return nil, nil
 	}
@@ -74,7 +74,8 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 
 // loadNeeded loads the needed modules and returns the built-in ones that are left. If a needed component is not
 // found, it loads all.
-func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, needed []Needed) (left []*candidateFile,
+func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
+	needed []Requirement) (left []*candidateFile,
 	more bool,
 	err error) {
 	m.folders.scanning.Lock()
@@ -110,10 +111,10 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile, nee
 	return left, len(later) > 0, ctx.Err()
 }
 
-func (m *Manager) hasAll(needed []Needed) bool {
+func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !slices.ContainsFunc(needed, func(n Needed) bool {
+	return !slices.ContainsFunc(needed, func(n Requirement) bool {
 		for _, o := range m.sources {
 			if o.active != nil && (n.Version == "" || n.Version == o.active.info.Version) &&
 				providesClass(o.active.info.Components, n) {
@@ -124,7 +125,7 @@ func (m *Manager) hasAll(needed []Needed) bool {
 	})
 }
 
-func providesClass(components []wit.Component, n Needed) bool {
+func providesClass(components []wit.Component, n Requirement) bool {
 	return slices.ContainsFunc(components, func(c wit.Component) bool {
 		return slices.ContainsFunc(append([]string{c.Name}, c.Aliases...),
 			func(name string) bool { return strings.Contains(name, n.Class) })
@@ -133,13 +134,13 @@ func providesClass(components []wit.Component, n Needed) bool {
 
 // isDeferrable reports whether an unknown module can be loaded after the start. It nearly always contains the names
 // of its components; where it does not, [Manager.hasAll] finds that one is missing.
-func isDeferrable(data []byte, needed []Needed) bool {
-	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
+func isDeferrable(data []byte, needed []Requirement) bool {
+	return needed != nil && !slices.ContainsFunc(needed, func(n Requirement) bool {
 		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
-func (m *Manager) candidates(list []*candidateFile, needed []Needed,
+func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
 	unfinished func(path string) bool) ([]*candidateFile,
 	map[string]bool, error) {
 	present := map[string]bool{}
@@ -167,7 +168,7 @@ func (m *Manager) candidates(list []*candidateFile, needed []Needed,
 
 // readCandidate reads a file and returns it if it changed. It compares the bytes: file systems may have a coarse
 // clock.
-func (m *Manager) readCandidate(path string, needed []Needed) *candidateFile {
+func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // gone again; the next scan sees it

@@ -26,7 +26,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{reveal: parseReveal(o.Settings, o.logger()), history: before, folders: folders{paths: o.Folders},
-		trimming: trimming{after: o.Rest}, sources: map[string]*moduleSource{},
+		trimming: trimming{after: o.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
 		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
 		loader: loader{host: newHost(&o), limits: o.Limits.filled(), namedLimits: named,

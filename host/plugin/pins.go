@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Pin is the version of a plugin, agreed by the workers of a group, for connectors that specify none. Versions are
-// prefixes of a file's hash.
-type Pin struct {
+// PinnedVersion is the version of a plugin, agreed by the workers of a group, for connectors that specify none.
+// Versions are prefixes of a file's hash.
+type PinnedVersion struct {
 	// Hash is the agreed version, Before its replacement on a worker that rejected it because its calls broke.
-	Hash, Before string
+	Hash, Previous string
 }
 
 // Offer is a version of a plugin on this worker.
 type Offer struct {
 	Name, Version, Hash string
-	Left                bool
+	Rejected            bool
 }
 
 // pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
@@ -23,12 +23,12 @@ type pinning struct {
 	rejected map[string]*rolledBack
 	// chosen are hashes by plugin, selected by an operator until another file of the plugin is found.
 	chosen map[string]string
-	pins   map[string]Pin
+	pins   map[string]PinnedVersion
 }
 
-// Pin sets the agreed versions by plugin name. A newly agreed version is used although this worker has rejected it
-// before.
-func (m *Manager) Pin(pins map[string]Pin) {
+// Pin sets the agreed versions by plugin name. A newly agreed version is used although this worker has
+// rejected it before.
+func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for name, p := range pins {
@@ -48,8 +48,8 @@ func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
 	switch {
 	case !ok || s.version != "":
 		return "", false
-	case p.Before != "" && m.isRejected(p.Hash):
-		return p.Before, true
+	case p.Previous != "" && m.isRejected(p.Hash):
+		return p.Previous, true
 	}
 	return p.Hash, true
 }
@@ -87,8 +87,8 @@ func (m *Manager) isPinned(x *module) bool {
 	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
 }
 
-// Offers returns the versions of plugins, in the order in which connectors would get them without pins.
-func (m *Manager) Offers() (all []Offer) {
+// Versions returns the versions of plugins, in the order in which connectors would get them without pins.
+func (m *Manager) Versions() (all []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module

@@ -24,10 +24,10 @@ func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, b *plugin.Bind
 	before := ""
 	pin = func(version string) {
 		t.Helper()
-		for _, o := range m.Offers() {
+		for _, o := range m.Versions() {
 			hashes[o.Version] = o.Hash[:12]
 		}
-		m.Pin(map[string]plugin.Pin{"all": {Hash: hashes[version], Before: hashes[before]}})
+		m.Pin(map[string]plugin.PinnedVersion{"all": {Hash: hashes[version], Previous: hashes[before]}})
 		before = version
 	}
 	pin("1.0.0")
@@ -41,8 +41,8 @@ func offered(m *plugin.Manager) (all []string) {
 	for _, i := range m.Modules() {
 		active[i.Version] = i.State()
 	}
-	for _, o := range m.Offers() {
-		all = append(all, fmt.Sprintf("%s %s %t", o.Version, active[o.Version], o.Left))
+	for _, o := range m.Versions() {
+		all = append(all, fmt.Sprintf("%s %s %t", o.Version, active[o.Version], o.Rejected))
 	}
 	return all
 }
@@ -80,7 +80,7 @@ func TestPinnedVersionStays(t *testing.T) {
 	require.NoError(t, m.Reload(t.Context()))
 	assert.Equal(t, []string{"1.3.0 active false"}, offered(m))
 
-	m.Pin(map[string]plugin.Pin{"all": {Hash: "0123456789ab"}})
+	m.Pin(map[string]plugin.PinnedVersion{"all": {Hash: "0123456789ab"}})
 	_, err = m.Bind("none", wit.ComponentSource, "AllSource", "")
 	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, as the group of this "+
 		"worker runs the one whose file's hash begins with 0123456789ab, which is not here")
@@ -92,12 +92,12 @@ func TestPinnedVersionStays(t *testing.T) {
 // A version that breaks is left at once for the one before, without a word of the group.
 func TestPinnedVersionBreaks(t *testing.T) {
 	m, b, _, folder := fickles(t, "1.0.0", true)
-	first := m.Offers()[0]
-	m.Pin(map[string]plugin.Pin{first.Name: {Hash: first.Hash[:12]}})
+	first := m.Versions()[0]
+	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: first.Hash[:12]}})
 	put(t, folder, "fickle.wasm", fickle(t, "1.1.0", false))
 	require.NoError(t, m.Reload(t.Context()))
-	second := m.Offers()[0]
-	m.Pin(map[string]plugin.Pin{first.Name: {Hash: second.Hash[:12], Before: first.Hash[:12]}})
+	second := m.Versions()[0]
+	m.Pin(map[string]plugin.PinnedVersion{first.Name: {Hash: second.Hash[:12], Previous: first.Hash[:12]}})
 	b.Promote(b.Candidate())
 	assert.Equal(t, 3, untilWorks(t, b), "3 broken calls")
 	assert.Equal(t, []string{"1.1.0 refused true", "1.0.0 active false"}, offered(m))

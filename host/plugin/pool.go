@@ -400,9 +400,9 @@ func (p *Pool) unlock() {
 	}
 }
 
-// Rest closes the connector's unused instances; call it when the plugin will not be called for longer than
+// CloseIdle closes the connector's unused instances; call it when the plugin will not be called for longer than
 // [Options.Idle].
-func (p *Pool) Rest() { p.module.host.memory.closeIdle(p.connector) }
+func (p *Pool) CloseIdle() { p.module.host.memory.closeIdle(p.connector) }
 
 func (p *Pool) trim() { p.closeIdle(p.idleFor) }
 
@@ -475,7 +475,7 @@ func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Unlock()
 	if c != nil {
 		c.reject(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
-			canaryTraps, p.connector, t.Function, t.Broke()))
+			canaryTraps, p.connector, t.Function, t.Cause()))
 	}
 }
 

@@ -20,13 +20,13 @@ type Reader struct {
 	brokeInstance, hasPage bool
 }
 
-// Abandoned is the error of a page whose instance was broken by another page. Request the page again.
-type Abandoned struct {
+// PageLost is the error of a page whose instance was broken by another page. Request the page again.
+type PageLost struct {
 	Plugin, Version string
 	Cause           error
 }
 
-func (a *Abandoned) Error() string {
+func (a *PageLost) Error() string {
 	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin,
 		a.Version, a.Cause)
 }
@@ -163,7 +163,7 @@ func (r *Reader) brokenError() error {
 	if r.brokeInstance {
 		return fmt.Errorf("the instance was discarded: %w", i.broken)
 	}
-	return &Abandoned{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
+	return &PageLost{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
 }
 
 func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {

@@ -136,7 +136,7 @@ func TestTrapAbandonsPages(t *testing.T) {
 	breakPage(t, readers[0], page, into)
 	for n, r := range readers {
 		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
-		var abandoned *plugin.Abandoned
+		var abandoned *plugin.PageLost
 		if errors.As(err, &abandoned) == (n == 0) || err == nil {
 			t.Errorf("reader %d: %v", n, err)
 		}
@@ -219,10 +219,10 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	}
 	b.Close()
 	r := read(t, p)
-	p.Rest()
+	p.CloseIdle()
 	instances(t, p, 2, "with an open page")
 	r.Close()
-	p.Rest()
+	p.CloseIdle()
 	instances(t, p, 1, "at rest")
 	works(t, p, "1.0.0")
 	instances(t, p, 2, "at work once more")

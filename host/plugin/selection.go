@@ -71,7 +71,7 @@ func (m *Manager) find(s selection) (*module, error) {
 	}
 	slices.Sort(refused)
 	if len(versions) == 0 && len(m.roleMoves("")) > 0 {
-		return nil, &Unsettled{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
+		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", s, strings.Join(refused, "; "))}
 	}
 	hint := ""
 	if len(refused) > 0 {
@@ -98,14 +98,14 @@ func (m *Manager) precedes(a, b *module) bool {
 	return a.newer(b)
 }
 
-// Unsettled is the error for a class that two plugins have, or whose only version is refused ([Moved]). It fails only
-// connectors that use the class.
-type Unsettled struct{ text string }
+// AmbiguousPlugin is the error for a class that two plugins have, or whose only version is refused ([RoleMoved]). It
+// fails only connectors that use the class.
+type AmbiguousPlugin struct{ text string }
 
-func (u *Unsettled) Error() string { return u.text }
+func (u *AmbiguousPlugin) Error() string { return u.text }
 
-// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [Unsettled]. m.mu is
-// held.
+// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [AmbiguousPlugin]. m.mu
+// is held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.plugin != "" {
 		return nil
@@ -127,8 +127,9 @@ func (m *Manager) choosePlugin(s *selection) error {
 	}
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
-		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): remove the files of "+
-			"the others", s, strings.Join(names, ", "), m.providersText(*s))}
+		return &AmbiguousPlugin{fmt.Sprintf(
+			"%s: expected one plugin that has it, there are %s (%s): remove the files of "+
+				"the others", s, strings.Join(names, ", "), m.providersText(*s))}
 	}
 	s.plugin = chosen[0]
 	return nil
@@ -182,7 +183,7 @@ func (m *Manager) roleMoves(name string) (texts []string) {
 		if o.refused == nil {
 			continue
 		}
-		if moved, ok := errors.AsType[*Moved](o.refused.Err); ok && (name == "" || moved.Plugin == name) {
+		if moved, ok := errors.AsType[*RoleMoved](o.refused.Err); ok && (name == "" || moved.Plugin == name) {
 			texts = append(texts, o.refused.Err.Error())
 		}
 	}

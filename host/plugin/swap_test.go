@@ -294,7 +294,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 func TestCodeRests(t *testing.T) {
 	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
-	m := manager(t, plugin.Options{Embedded: embedded, Rest: 20 * time.Millisecond}, folder)
+	m := manager(t, plugin.Options{Embedded: embedded, CodeIdle: 20 * time.Millisecond}, folder)
 	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
 	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
 		"Fickle": wit.ComponentTransformation} {
@@ -319,7 +319,7 @@ func TestCodeRests(t *testing.T) {
 // Code of a plugin that a connector uses rests too while no instance of it is there, and comes back with the next call.
 func TestCodeWithoutInstancesRests(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
-		Idle: 20 * time.Millisecond, Rest: 20 * time.Millisecond}, t.TempDir())
+		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
 	b := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
 	for range 3 {
 		var tasks sync.WaitGroup

@@ -29,8 +29,8 @@ type Trap struct {
 	Hint string
 }
 
-// Broke returns the limit or the first line of the reason.
-func (t *Trap) Broke() string {
+// Cause returns the limit or the first line of the reason.
+func (t *Trap) Cause() string {
 	if t.Limit != "" {
 		return t.Limit
 	}

@@ -94,7 +94,7 @@ func TestSchemasAreTrees(t *testing.T) {
 
 // What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them
 // all is stopped, while another has all the room that it needs.
-func TestSchemasThatNobodyNamesAreForgotten(t *testing.T) {
+func TestUnusedSchemasAreForgotten(t *testing.T) {
 	r := NewRegistry()
 	page := func(of *Registry, i int) (*Schema, error) {
 		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +

@@ -135,7 +135,7 @@ func (b *Backend) ready(ctx context.Context) error {
 func (b *Backend) gatherer() prometheus.Gatherer {
 	parts := b.Parts()
 	s := metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder, Rebalances: b.rebalances,
-		Clients: b.Kafka.Figures, Redact: b.Worker.Redact}
+		Clients: b.Kafka.Metrics, Redact: b.Worker.Redact}
 	if files := parts.files(); files != nil {
 		s.Reloads = files
 	}

@@ -17,11 +17,11 @@ func Redirect(next *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("redirected more than %d times", maxRedirects)
 	}
-	astray := !sameOrigin(via[0].URL, next.URL)
+	redirected := !sameOrigin(via[0].URL, next.URL)
 	for _, r := range via {
-		astray = astray || !sameOrigin(via[0].URL, r.URL) // what stood between has chosen path and query
+		redirected = redirected || !sameOrigin(via[0].URL, r.URL) // what stood between has chosen path and query
 	}
-	if !astray {
+	if !redirected {
 		return nil
 	}
 	if next.ContentLength != 0 {

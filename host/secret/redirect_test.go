@@ -15,11 +15,12 @@ import (
 // to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type seen struct{ path, authorization, cookie, body string }
-	var came []seen
+	var received []seen
 	note := func(r *http.Request) {
 		body := make([]byte, 10)
 		n, _ := r.Body.Read(body)
-		came = append(came, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Cookie"), string(body[:n])})
+		received = append(received, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Cookie"),
+			string(body[:n])})
 	}
 	var first, second *httptest.Server
 	second = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -42,8 +43,8 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 	}))
 	defer first.Close()
 	client := http.Client{CheckRedirect: secret.Redirect}
-	if _, err := client.Get(first.URL + "/round"); err == nil || len(came) != 10 {
-		t.Errorf("expected 10 requests and an error, found %d, %v", len(came), err)
+	if _, err := client.Get(first.URL + "/round"); err == nil || len(received) != 10 {
+		t.Errorf("expected 10 requests and an error, found %d, %v", len(received), err)
 	}
 	for _, c := range []struct {
 		method, path, body string
@@ -57,7 +58,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		{"GET", "/there-back", "", []string{"/there-back"}, []string{"/back", "/end"}, false},
 		{"POST", "/there-end", "secret", []string{"/there-end"}, nil, true},
 	} {
-		came = nil
+		received = nil
 		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer x")
@@ -76,12 +77,12 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		for _, path := range c.without {
 			want = append(want, seen{path, "", "", ""})
 		}
-		if len(came) != len(want) {
-			t.Fatalf("%s %s: expected %v, found %v", c.method, c.path, want, came)
+		if len(received) != len(want) {
+			t.Fatalf("%s %s: expected %v, found %v", c.method, c.path, want, received)
 		}
 		for i := range want {
-			if came[i] != want[i] {
-				t.Errorf("%s %s: expected %v, found %v", c.method, c.path, want[i], came[i])
+			if received[i] != want[i] {
+				t.Errorf("%s %s: expected %v, found %v", c.method, c.path, want[i], received[i])
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func (in *Installation) Close() error {
 }
 
 // OpenPlugins opens the plugins, the needed ones first, see [plugin.Options], and completes the checker.
-func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Needed, only bool) (err error) {
+func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Requirement, only bool) (err error) {
 	if in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, needed, only); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (in *Installation) ReadSettings(ctx context.Context, problems config.Proble
 	if in.Kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
 		add(err)
 	}
-	in.Kafka.Figures = kafka.NewFigures()
+	in.Kafka.Metrics = kafka.NewMetrics()
 	in.Kafka.Follow(in.Worker.Current)
 	if _, known := sound["security.protocol"]; known { // without it no one can know which settings have an effect
 		for _, w := range warnings {

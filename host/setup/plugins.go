@@ -19,7 +19,8 @@ func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 
 // openPlugins opens the needed plugins first and the others in the background. It waits for all if needed is nil, and
 // opens no others if only is set.
-func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry, needed []plugin.Needed,
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry,
+	needed []plugin.Requirement,
 	only bool) (*plugin.Manager, error) {
 	folders, _ := w.PluginFolders()
 	folders = append(folders, c.Plugins...)
@@ -58,10 +59,10 @@ func cacheFolder(data string, w *config.Worker) string {
 }
 
 // Needed returns the plugin classes that connectors name.
-func Needed(connectors []*config.Connector) []plugin.Needed {
-	needed := []plugin.Needed{}
+func Needed(connectors []*config.Connector) []plugin.Requirement {
+	needed := []plugin.Requirement{}
 	add := func(class, version string) {
-		if n := (plugin.Needed{Class: class, Version: version}); class != "" && !slices.Contains(needed, n) {
+		if n := (plugin.Requirement{Class: class, Version: version}); class != "" && !slices.Contains(needed, n) {
 			needed = append(needed, n)
 		}
 	}
@@ -82,7 +83,7 @@ func Needed(connectors []*config.Connector) []plugin.Needed {
 }
 
 // CheckPlugin loads a plugin's file and tries its functions, see [plugin.Check].
-func CheckPlugin(ctx context.Context, c Config, w *config.Worker, file string) (*plugin.Checked, error) {
+func CheckPlugin(ctx context.Context, c Config, w *config.Worker, file string) (*plugin.CheckResult, error) {
 	return plugin.Check(ctx, file, plugin.Options{CacheDir: cacheFolder(c.Data, w), Settings: w.All(),
 		Logger: c.Logger})
 }

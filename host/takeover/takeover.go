@@ -68,8 +68,8 @@ func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
 
 // checkTopic adds what keeps workers from using the topic that a setting names.
 func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
-	return s.addSettingProblem(named, s.admin.CheckInternal(ctx,
-		kafka.Internal{Name: s.Worker.Text(named), Setting: named,
+	return s.addSettingProblem(named, s.admin.CheckInternalTopic(ctx,
+		kafka.InternalTopic{Name: s.Worker.Text(named), Setting: named,
 			Partitions: partitions}))
 }
 

@@ -922,7 +922,7 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		}
 	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
 		with := func(password string) *Client {
-			return beside(t, c, func(c *Config) { c.Password, c.Destinations = password, nil })
+			return clientNextTo(t, c, func(c *Config) { c.Password, c.Destinations = password, nil })
 		}
 		clients := []*Client{c}
 		for range 19 {

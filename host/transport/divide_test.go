@@ -69,7 +69,7 @@ func TestDividedOrigin(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, nil, func(t *testing.T, one *Client) {
 		worker := one.target.Load().config.Destinations
-		another := beside(t, one, func(c *Config) { c.Destinations = NewOriginRegistry() })
+		another := clientNextTo(t, one, func(c *Config) { c.Destinations = NewOriginRegistry() })
 		takes := func(want int, when string, clients ...*Client) {
 			t.Helper()
 			assert.Equal(t, time.Duration(want)*time.Second, all(t, 12/len(clients), clients...), when)
@@ -77,7 +77,7 @@ func TestDividedOrigin(t *testing.T) {
 		takes(3, "alone, four at a time", one)
 		worker.Divide(among(2))
 		takes(6, "of one client", one)
-		two := beside(t, one, nil)
+		two := clientNextTo(t, one, nil)
 		takes(6, "of two", one, two)
 		takes(3, "another worker", another)
 		worker.Divide(among(0))
@@ -86,7 +86,7 @@ func TestDividedOrigin(t *testing.T) {
 		takes(6, "its tasks have come", one, two)
 		one.Close()
 		two.Close()
-		three := beside(t, another, func(c *Config) { c.Destinations = worker })
+		three := clientNextTo(t, another, func(c *Config) { c.Destinations = worker })
 		takes(6, "a client that came later", three)
 		worker.Divide(aloneAgain)
 		takes(3, "alone again", three)

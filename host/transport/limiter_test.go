@@ -37,8 +37,8 @@ func (f *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
-// beside is another client of the same destination.
-func beside(t *testing.T, c *Client, change func(*Config)) *Client {
+// clientNextTo is another client of the same destination.
+func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	t.Helper()
 	config := c.target.Load().config
 	if change != nil {
@@ -78,7 +78,7 @@ func TestRequestsAtATime(t *testing.T) {
 		f := &traffic{takes: time.Second}
 		wired(t, f.ServeHTTP, func(config *Config) { config.Limits = c.first }, func(t *testing.T, one *Client,
 			w *wires) {
-			two := beside(t, one, func(config *Config) { config.Limits = c.second })
+			two := clientNextTo(t, one, func(config *Config) { config.Limits = c.second })
 			elapsed := all(t, 10, one, two)
 			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || elapsed != want {
 				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want,
@@ -98,7 +98,7 @@ func TestClientsTakeTurns(t *testing.T) {
 	service(t, f.ServeHTTP, func(c *Config) {
 		c.Limits.Concurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
 	}, func(t *testing.T, busy *Client) {
-		quiet := beside(t, busy, nil)
+		quiet := clientNextTo(t, busy, nil)
 		done := make(chan time.Duration)
 		go func() { done <- all(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
@@ -139,7 +139,7 @@ func TestMaintenanceWindow(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) { c.Limits.Windows = windows; c.ReadTimeout = time.Hour },
 		func(t *testing.T, c *Client) {
-			other := beside(t, c, func(c *Config) { c.Limits = limits.Limits{} })
+			other := clientNextTo(t, c, func(c *Config) { c.Limits = limits.Limits{} })
 			all(t, 1, c)
 			time.Sleep(time.Until(time.Date(2000, 1, 1, 0, 59, 59, 5e8, time.UTC)))
 			all(t, 4, c) // they were sent before it began

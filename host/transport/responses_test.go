@@ -39,7 +39,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			wired(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
 				func(t *testing.T, one *Client, w *wires) {
-					other := beside(t, one, nil)
+					other := clientNextTo(t, one, nil)
 					all(t, 2, one) // it has both connections now
 					assert.Equal(t, int64(2), w.now.Load(), "connections")
 					idle := 0

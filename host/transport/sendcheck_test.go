@@ -35,7 +35,7 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 			g := &gateway{}
 			one := func(c *Config) { c.Limits.Concurrent = 1 }
 			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client) {
-				other := beside(t, sink, nil)
+				other := clientNextTo(t, sink, nil)
 				asked, looked := 0, 0
 				gate := make(chan struct{})
 				ctx := WithSendCheck(t.Context(), func() error {

@@ -80,7 +80,7 @@ func TestSessionsAreFewAndEnd(t *testing.T) {
 			s := &host{first: time.Millisecond}
 			limit := func(c *Config) { sessioned(c); c.Limits = k.limits }
 			service(t, s.ServeHTTP, limit, func(t *testing.T, c *Client) {
-				other := beside(t, c, nil)
+				other := clientNextTo(t, c, nil)
 				together(k.requests, func(i int) {
 					r := get("/")
 					if i%2 == 1 {

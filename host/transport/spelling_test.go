@@ -16,10 +16,10 @@ func TestHostInAnySpelling(t *testing.T) {
 	requests := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
 		func(t *testing.T, c *Client) {
-			other := beside(t, c, func(c *Config) { c.Address = "SAP.Example" })
+			other := clientNextTo(t, c, func(c *Config) { c.Address = "SAP.Example" })
 			wantStatus(t, c, get("/"), 401)
 			wantFaultOf(t, other, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
-			shouting := beside(t, c, func(c *Config) { c.User = "U" })
+			shouting := clientNextTo(t, c, func(c *Config) { c.User = "U" })
 			wantFaultOf(t, shouting, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
 			assert.Equal(t, 1, requests, "times that the password was sent")
 		})

@@ -137,8 +137,8 @@ func (c *Command) Ends() Result {
 	start, most := time.Now(), time.Duration(float64(stopsWithin)*crowded())
 	c.Signal(syscall.SIGTERM)
 	r := c.Wait()
-	if took := time.Since(start); took > most {
-		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, took)
+	if elapsed := time.Since(start); elapsed > most {
+		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, elapsed)
 	}
 	if memory > maxMemory {
 		c.t.Errorf("expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)

@@ -241,8 +241,8 @@ func (r Result) Says(texts ...string) Result {
 	return r
 }
 
-// Tells expects texts on stdout or stderr.
-func (r Result) Tells(texts ...string) Result {
+// Reports expects texts on stdout or stderr.
+func (r Result) Reports(texts ...string) Result {
 	r.t.Helper()
 	Contains(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
@@ -251,7 +251,7 @@ func (r Result) Tells(texts ...string) Result {
 // Omits expects texts neither on stdout nor on stderr.
 func (r Result) Omits(texts ...string) Result {
 	r.t.Helper()
-	Lacks(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
+	MustNotContain(r.t, "culvert "+r.command, r.Stdout+r.Stderr, texts...)
 	return r
 }
 
@@ -308,8 +308,8 @@ func Contains(t *testing.T, what, in string, texts ...string) {
 	}
 }
 
-// Lacks expects none of the texts in what is named.
-func Lacks(t *testing.T, what, in string, texts ...string) {
+// MustNotContain expects none of the texts in what is named.
+func MustNotContain(t *testing.T, what, in string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if strings.Contains(in, text) {

@@ -70,7 +70,7 @@ func (f *Followed) Replaced(name string, lines ...string) {
 	NoError(f.Place.T, os.Rename(path, filepath.Join(f.Dir, name)))
 }
 
-func (f *Followed) Gone(name string) {
+func (f *Followed) AwaitDeleted(name string) {
 	f.Place.T.Helper()
 	NoError(f.Place.T, os.Remove(filepath.Join(f.Dir, name)))
 }
@@ -90,8 +90,8 @@ func (f *Followed) Await(name, what string, is func(connect.Status) bool) {
 	})
 }
 
-// Lives waits until a connector has been started so often.
-func (f *Followed) Lives(name string, n int) {
+// AwaitStarts waits until a connector has been started so often.
+func (f *Followed) AwaitStarts(name string, n int) {
 	f.Place.T.Helper()
 	f.Eventually(fmt.Sprintf("%d lives of %s", n, name), func() bool { return f.Started(name) == n })
 }
@@ -173,8 +173,8 @@ func (f *Followed) Until(want int, method, path, body string, texts ...string) {
 	f.Place.T.Helper()
 	f.Eventually(fmt.Sprintf("%d %q of %s %s", want, texts, method, path), func() bool {
 		status, answer := f.Call(method, path, body)
-		lacks := func(text string) bool { return !strings.Contains(answer, text) }
-		return status == want && !slices.ContainsFunc(texts, lacks)
+		isMissing := func(text string) bool { return !strings.Contains(answer, text) }
+		return status == want && !slices.ContainsFunc(texts, isMissing)
 	})
 }
 

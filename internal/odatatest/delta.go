@@ -22,10 +22,10 @@ const deltaToken = "!deltatoken"
 const startToken = "!since"
 
 // mark is what a token stands for.
-type mark struct{ changes, life int }
+type mark struct{ changes, epoch int }
 
 func (m mark) token() string {
-	return "D" + time.Now().UTC().Format("20060102150405") + fmt.Sprintf("_%06d%03d", m.changes, m.life%1000)
+	return "D" + time.Now().UTC().Format("20060102150405") + fmt.Sprintf("_%06d%03d", m.changes, m.epoch%1000)
 }
 
 // parseMark reads a token, quoted or not.
@@ -36,8 +36,8 @@ func parseMark(token string) (m mark, ok bool) {
 		return m, false
 	}
 	n, err1 := strconv.Atoi(digits[:len(digits)-3])
-	life, err2 := strconv.Atoi(digits[len(digits)-3:])
-	return mark{n, life}, err1 == nil && err2 == nil
+	epoch, err2 := strconv.Atoi(digits[len(digits)-3:])
+	return mark{n, epoch}, err1 == nil && err2 == nil
 }
 
 // tracks says whether a feed is one whose changes are tracked, and whether the client asked for that.
@@ -83,7 +83,7 @@ func (x *exchange) start(t *table) mark {
 	if m, ok := parseMark(x.query.option(startToken)); ok {
 		return m
 	}
-	return mark{t.changesSoFar(), x.service.life()}
+	return mark{t.changesSoFar(), x.service.epoch()}
 }
 
 // deltaLink is the address of what changes from a mark on; empty where the switch delta says that there is none.
@@ -104,11 +104,11 @@ func (x *exchange) deltaLink(path string, m mark) string {
 	return x.link(path + "?" + query)
 }
 
-// life is how often tokens have expired.
-func (s *Service) life() int {
+// epoch is how often tokens have expired.
+func (s *Service) epoch() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lives
+	return s.expirations
 }
 
 // expired is the answer to a token that is no longer known.
@@ -142,7 +142,7 @@ func (x *exchange) delta(src source, token string) *fault {
 	} else {
 		to = t.changesSoFar()
 	}
-	if !ok || from.changes > to || to > t.changesSoFar() || from.life != x.service.life()%1000 {
+	if !ok || from.changes > to || to > t.changesSoFar() || from.epoch != x.service.epoch()%1000 {
 		return x.expired()
 	}
 	if x.accepted() {
@@ -180,7 +180,7 @@ func (x *exchange) delta(src source, token string) *fault {
 		from := from.token()
 		next = x.link(src.path + "?$skiptoken=" + from + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(at))
 	} else {
-		link = x.deltaLink(src.path, mark{to, x.service.life()})
+		link = x.deltaLink(src.path, mark{to, x.service.epoch()})
 	}
 	e.end(next, link)
 	if e.flush() == nil {

@@ -85,8 +85,8 @@ func (s *selection) narrow(c *cursor) {
 	}
 }
 
-// beyond tells that no later row can match.
-func (s *selection) beyond(r *row) bool {
+// isAfter tells that no later row can match.
+func (s *selection) isAfter(r *row) bool {
 	return s.navigation == nil && s.filter != nil && s.filter.high != nil && mustCompare(&r.values[0],
 		s.filter.high) > 0
 }
@@ -97,7 +97,7 @@ func (s *selection) total() int {
 		return s.table.count()
 	}
 	c, n := s.cursor(), 0
-	for s.narrow(c); c.next() && !s.beyond(c.current); {
+	for s.narrow(c); c.next() && !s.isAfter(c.current); {
 		if s.holds(c.current) && s.filter.matches(c.current) {
 			n++
 		}
@@ -141,7 +141,7 @@ func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	return func() *row {
 		for c.next() {
 			switch r := c.current; {
-			case s.beyond(r):
+			case s.isAfter(r):
 				return nil
 			case !s.holds(r) || !s.filter.matches(r):
 			case skip > 0:
@@ -185,7 +185,7 @@ func (s *selection) sorted(skip int) func() *row {
 	type place struct{ values, key []value }
 	var places []place
 	c := s.cursor()
-	for s.narrow(c); c.next() && !s.beyond(c.current); {
+	for s.narrow(c); c.next() && !s.isAfter(c.current); {
 		if s.holds(c.current) && s.filter.matches(c.current) {
 			p := place{key: cloneValues(c.current.key(s.table.typ))}
 			for _, o := range s.order {
@@ -270,7 +270,7 @@ func (x *exchange) feed(src source) *fault {
 	tracked, _ := x.tracks(src)
 	var from mark
 	if tracked {
-		if from = x.start(src.table); from.life != x.service.life()%1000 {
+		if from = x.start(src.table); from.epoch != x.service.epoch()%1000 {
 			return x.expired()
 		}
 		if x.accepted() {

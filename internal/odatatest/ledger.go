@@ -33,7 +33,7 @@ type Ledger struct {
 	Notified          int                     `json:"notified"`       // notifications that were taken
 	Undelivered       int                     `json:"undelivered"`    // those that were given up
 	NotifyStatuses    map[int]int             `json:"notifyStatuses"` // answers of listeners by status, 0: none
-	Gone              []string                `json:"gone"`           // rows that churn and differ deleted
+	Deleted           []string                `json:"gone"`           // rows that churn and differ deleted
 	Born              []string                `json:"born"`           // rows that churn and differ inserted
 }
 
@@ -115,7 +115,7 @@ func (s *Service) Ledger() Ledger {
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	l := s.book.l
-	l.Requests, l.Gone, l.Born = slices.Clone(l.Requests), slices.Clone(l.Gone), slices.Clone(l.Born)
+	l.Requests, l.Deleted, l.Born = slices.Clone(l.Requests), slices.Clone(l.Deleted), slices.Clone(l.Born)
 	l.Statuses, l.Writes = maps.Clone(l.Statuses), maps.Clone(l.Writes)
 	l.NotifyStatuses = maps.Clone(l.NotifyStatuses)
 	l.FailedLogonsOf, l.Sessions = maps.Clone(l.FailedLogonsOf), maps.Clone(l.Sessions)

@@ -88,7 +88,7 @@ func (x *exchange) churn(sel *selection, rows int) {
 func (s *Service) vanish(t *table, key []value) {
 	name := t.name + string(appendKey(nil, t.typ, &row{values: key}))
 	if t.remove(key, func(*row) *fault { return nil }) == nil {
-		s.book.note(func(l *Ledger) { l.Gone = append(l.Gone, name) })
+		s.book.note(func(l *Ledger) { l.Deleted = append(l.Deleted, name) })
 	}
 }
 
@@ -126,10 +126,10 @@ func (s *Service) newKeys(t *table, like []value, near bool) [][]value {
 		key[i].num = number
 		return key
 	}
-	const beyond = 1_000_000_000
+	const firstNew = 1_000_000_000
 	switch number := like[len(like)-1].num; {
 	case !near:
-		return [][]value{with(0, beyond+n)}
+		return [][]value{with(0, firstNew+n)}
 	case len(like) == 1:
 		return [][]value{with(0, -n)}
 	default:

@@ -150,7 +150,8 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 // complex answers with the result of a function that is a structure with one flag.
 func (x *exchange) complex(function, typ, flag string, on bool) *fault {
 	return x.text("application/json;charset=utf-8",
-		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ, flag, on))
+		fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
+			flag, on))
 }
 
 func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
@@ -310,7 +311,7 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 	}
 	s.mu.Unlock()
 	switch {
-	case !known || x.service.life() > 0 && from < x.service.odpDead(s):
+	case !known || x.service.epoch() > 0 && from < x.service.odpDead(s):
 		return x.expired()
 	case old:
 		x.service.book.note(func(l *Ledger) { l.Refused536++ })

@@ -46,14 +46,14 @@ type Service struct {
 	users    *users
 	front    *dispatcher
 
-	mu     sync.Mutex
-	sw     Switches
-	visits map[string]int // how often a feed was asked for, while differ is on
-	lives  int            // how often delta tokens expired
-	dead   map[string]int // by set: the number of changes below which tokens of ODP have expired
-	odp    map[string]*odpSource
-	churns int   // pages served while churn is on
-	fresh  int64 // numbers for keys of inserted rows
+	mu          sync.Mutex
+	sw          Switches
+	visits      map[string]int // how often a feed was asked for, while differ is on
+	expirations int            // how often delta tokens expired
+	dead        map[string]int // by set: the number of changes below which tokens of ODP have expired
+	odp         map[string]*odpSource
+	churns      int   // pages served while churn is on
+	fresh       int64 // numbers for keys of inserted rows
 
 	dice *rand.Rand
 

@@ -117,7 +117,8 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 		l.SessionsOpened != 1 {
 		t.Errorf("ledger %+v", l)
 	}
-	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") ||
+	if q := l.Requests[2]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"],
+		"SAP_SESSIONID_") ||
 		q.Path != odatatest.SAPPath+"Nope" || q.Status != 404 {
 		t.Errorf("expected the request for Nope with its headers, found %+v", q)
 	}
@@ -166,9 +167,10 @@ func TestPageThatDiffersTheSecondTime(t *testing.T) {
 		first, _ := c.page("?$skiptoken=10250")
 		second, _ := c.page("?$skiptoken=10250")
 		l := c.service.Ledger()
-		if slices.Equal(first, second) || len(second) != 20 || (len(l.Gone) == 2 && len(l.Born) == 1) != (mode == "all") {
+		if slices.Equal(first, second) || len(second) != 20 || (len(l.Deleted) == 2 &&
+			len(l.Born) == 1) != (mode == "all") {
 			t.Errorf("%s: expected two different pages, found %v, then %v; gone %v, born %v", mode, first, second,
-				l.Gone, l.Born)
+				l.Deleted, l.Born)
 		}
 		if slices.Sort(second); slices.Equal(first, second) != (mode == "reorder") {
 			t.Errorf("%s: expected the same keys with reorder alone, found %v, then %v", mode, first, second)

@@ -150,7 +150,7 @@ func (s *Service) Set(name, text string) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.lives++
+		s.expirations++
 		s.dead = dead
 		return nil
 	case "unlock-users":
@@ -163,7 +163,8 @@ func (s *Service) Set(name, text string) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		changed := s.sw
-		err := parse(reflect.ValueOf(&changed).Elem().Field(at), reflect.TypeFor[Switches]().Field(at).Tag.Get("switch"), text)
+		err := parse(reflect.ValueOf(&changed).Elem().Field(at),
+			reflect.TypeFor[Switches]().Field(at).Tag.Get("switch"), text)
 		if err != nil {
 			return fmt.Errorf("switch %s: %w", name, err)
 		}

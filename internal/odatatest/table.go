@@ -14,14 +14,14 @@ type table struct {
 	base     int // number of generated rows
 	generate func(n int, r *row)
 
-	mu      sync.RWMutex
-	epoch   uint64       // grows when born changes
-	gone    []int        // numbers of deleted generated rows, sorted
-	changed map[int]*row // updated generated rows
-	born    []*row       // inserted rows, sorted by key
-	bornAt  []int        // number of the generated row before which born[i] stands
-	changes []change     // all that happened, in order
-	next    int64        // next number for an identity key
+	mu             sync.RWMutex
+	epoch          uint64       // grows when born changes
+	deletedNumbers []int        // numbers of deleted generated rows, sorted
+	changed        map[int]*row // updated generated rows
+	born           []*row       // inserted rows, sorted by key
+	bornAt         []int        // number of the generated row before which born[i] stands
+	changes        []change     // all that happened, in order
+	next           int64        // next number for an identity key
 }
 
 // fill makes generated row n in r, as it was before any write.
@@ -48,7 +48,7 @@ func (t *table) searchBorn(key []value) int {
 func (t *table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.base - len(t.gone) + len(t.born)
+	return t.base - len(t.deletedNumbers) + len(t.born)
 }
 
 // find gives a copy of the row with this key, nil if there is none.
@@ -83,7 +83,7 @@ func (t *table) locate(key []value) *row {
 }
 
 func (t *table) deleted(n int) bool {
-	_, found := slices.BinarySearch(t.gone, n)
+	_, found := slices.BinarySearch(t.deletedNumbers, n)
 	return found
 }
 
@@ -146,8 +146,8 @@ func (t *table) remove(key []value, check func(r *row) *fault) *fault {
 	}
 	t.note(r, nil)
 	if r.number >= 0 {
-		i, _ := slices.BinarySearch(t.gone, r.number)
-		t.gone = slices.Insert(t.gone, i, r.number)
+		i, _ := slices.BinarySearch(t.deletedNumbers, r.number)
+		t.deletedNumbers = slices.Insert(t.deletedNumbers, i, r.number)
 		delete(t.changed, r.number)
 		return nil
 	}
@@ -166,8 +166,8 @@ func (t *table) revive(r *row) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i, found := slices.BinarySearch(t.gone, r.number); found {
-		t.gone = slices.Delete(t.gone, i, i+1)
+	if i, found := slices.BinarySearch(t.deletedNumbers, r.number); found {
+		t.deletedNumbers = slices.Delete(t.deletedNumbers, i, i+1)
 	}
 	t.changed[r.number] = r
 	t.epoch++
@@ -226,8 +226,8 @@ func (c *cursor) skip(n int) {
 	defer t.mu.RUnlock()
 	// before(b) rows stand before generated row b when the inserted ones directly before b are left out.
 	before := func(b int) int {
-		goneBefore, _ := slices.BinarySearch(t.gone, b)
-		return b - goneBefore + sort.SearchInts(t.bornAt, b)
+		deletedBefore, _ := slices.BinarySearch(t.deletedNumbers, b)
+		return b - deletedBefore + sort.SearchInts(t.bornAt, b)
 	}
 	c.at = sort.Search(t.base, func(b int) bool { return before(b+1) > n })
 	c.born = min(sort.SearchInts(t.bornAt, c.at)+n-before(c.at), len(t.born))
@@ -253,7 +253,7 @@ func (c *cursor) next() bool {
 		}
 		n := c.at
 		c.at += c.step
-		if len(t.gone) > 0 && t.deleted(n) {
+		if len(t.deletedNumbers) > 0 && t.deleted(n) {
 			continue
 		}
 		if len(t.changed) > 0 {

@@ -642,11 +642,11 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			c.switches.PageSize = 20
 			s := odatatest.New(odatatest.Options{Rows: 30, Switches: c.switches})
 			f := loaded(t, s, tracked00("Orders", c.settings...)...)
-			gone := c.deleted
+			deleted := c.deleted
 			f.answered = func(q *wit.Request, r *wit.Response) {
-				if gone != "" {
-					write(t, s, "DELETE", gone, nil)
-					if gone = ""; c.born {
+				if deleted != "" {
+					write(t, s, "DELETE", deleted, nil)
+					if deleted = ""; c.born {
 						write(t, s, "POST", "Orders", map[string]any{"OrderID": 1})
 					}
 				}

@@ -338,9 +338,9 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
 }
 
-// timesBeyondConnect are logical types of a long that Kafka Connect has no type for. AvroData drops them; they become
-// names here, since what the numbers count is lost otherwise.
-var timesBeyondConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
+// timesUnknownToConnect are logical types of a long that Kafka Connect has no type for. AvroData drops them; they
+// become names here, since what the numbers count is lost otherwise.
+var timesUnknownToConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
 	"local-timestamp-micros", "local-timestamp-nanos"}
 
 // setLogical makes a node one of Kafka Connect's logical types.
@@ -561,7 +561,7 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	case n.Type == "record" || n.Type == "error" || n.Type == "enum" || n.Type == "fixed" &&
 		conversion.NameOf(w) != wit.NameDecimal:
 		name = fullName(n)
-	case n.Type == "long" && slices.Contains(timesBeyondConnect, strings.ToLower(logicalType(n))):
+	case n.Type == "long" && slices.Contains(timesUnknownToConnect, strings.ToLower(logicalType(n))):
 		name = strings.ToLower(logicalType(n))
 	}
 	if name == "" || strings.HasPrefix(name, namespace+"."+defaultName) {

@@ -99,9 +99,9 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 	} {
 		// another host, and another port of the same one
 		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
-			var came []string
+			var received []string
 			c := open(t, func(w http.ResponseWriter, r *http.Request) {
-				came = append(came, r.Header.Get("Authorization"))
+				received = append(received, r.Header.Get("Authorization"))
 				http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
 			}, given)
 			_, _, err := c.Schema(t.Context(), 1, Read)
@@ -113,8 +113,8 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			if given["bearer.auth.token"] != "" {
 				want = "Bearer t"
 			}
-			if len(came) != 1 || came[0] != want {
-				t.Errorf("expected %q, found %q", want, came)
+			if len(received) != 1 || received[0] != want {
+				t.Errorf("expected %q, found %q", want, received)
 			}
 		}
 	}

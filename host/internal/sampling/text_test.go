@@ -60,8 +60,8 @@ func TestTextIsBounded(t *testing.T) {
 		if !utf8.ValidString(text) || len(text) > maxText || len(text) < maxText-2 || !cut {
 			t.Errorf("%s: %d bytes, cut %t: %.100s", name, len(text), cut, text)
 		}
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("%s took %v", name, took)
+		if elapsed := time.Since(began); elapsed > 10*time.Second {
+			t.Errorf("%s took %v", name, elapsed)
 		}
 	}
 	w := testWriter(t, false)

@@ -48,8 +48,8 @@ type Options struct {
 	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name for all
 	// interfaces.
 	Advertised string
-	// Unannounced keeps the address out of broker.json.
-	Unannounced bool
+	// Hidden keeps the address out of broker.json.
+	Hidden bool
 	// Logger may be nil.
 	Logger *slog.Logger
 }
@@ -124,7 +124,7 @@ func Open(o Options) (*Broker, error) {
 	debug.FreeOSMemory()
 
 	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, Cluster: cluster, beats: beats, lock: locked,
-		announced: !o.Unannounced}
+		announced: !o.Hidden}
 	if b.announced {
 		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
 			b.announced = false

@@ -81,7 +81,7 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 		if folderClusterID(dir) == "" {
 			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
 		}
-		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Unannounced: true, Logger: log})
+		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Hidden: true, Logger: log})
 		if err == nil {
 			return b.Addr(), b.Close, nil
 		}

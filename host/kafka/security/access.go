@@ -55,8 +55,8 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 
 // Options configure an [Access].
 type Options struct {
-	// Given are security properties by Kafka's names without a prefix.
-	Given     map[string]Given
+	// Value are security properties by Kafka's names without a prefix.
+	Given     map[string]Value
 	Bootstrap []string
 	// Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
 	Timeout time.Duration

@@ -57,15 +57,15 @@ func isNet(err error) bool {
 	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Away reports whether a request failed because no broker could be reached, or a connection ended. It is false if
-// brokers reject the client.
-func Away(err error) bool {
+// IsUnreachable reports whether a request failed because no broker could be reached, or a connection ended. It is false
+// if brokers reject the client.
+func IsUnreachable(err error) bool {
 	denied := (*Denied)(nil)
 	return !errors.As(err, &denied) && (broken(err) || isNet(err))
 }
 
-// Passes reports whether an error is of the network, or a retriable one of Kafka.
-func Passes(err error) bool {
+// IsTransient reports whether an error is of the network, or a retriable one of Kafka.
+func IsTransient(err error) bool {
 	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 

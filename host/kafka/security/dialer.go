@@ -293,7 +293,7 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
 		return
 	}
-	if denied := (*Denied)(nil); !errors.As(err, &denied) && (Passes(err) || broken(err)) {
+	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || broken(err)) {
 		g.outages.lost(g.log, broker, elapsed, err)
 	}
 	if conn == nil {

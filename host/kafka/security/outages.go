@@ -82,8 +82,8 @@ func (o *Outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 
 func (o *Outages) any() bool { return o.anyAway.Load() }
 
-// Lately reports whether a broker is, or was within a minute, unreachable.
-func (o *Outages) Lately() bool {
+// Recent reports whether a broker is, or was within a minute, unreachable.
+func (o *Outages) Recent() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Given is a security property as the user specified it.
-type Given struct {
+// Value is a security property as the user specified it.
+type Value struct {
 	// Name is the whole name: producer.override.sasl.jaas.config.
 	Name string
 	// Value may be a secret.
@@ -21,10 +21,10 @@ type Given struct {
 }
 
 // String leaves the value out: configurations end up in logs.
-func (g Given) String() string { return g.Name }
+func (g Value) String() string { return g.Name }
 
 // GoString is String.
-func (g Given) GoString() string { return g.Name }
+func (g Value) GoString() string { return g.Name }
 
 type property struct {
 	name    string
@@ -209,7 +209,7 @@ func Concerns(name string) bool {
 
 // Check reports whether a property without prefix has an effect, with a warning if not, or a [setting.Problem]. A
 // warning without a text is none.
-func Check(name string, given Given) (effective bool, warns setting.Problem, err error) {
+func Check(name string, given Value) (effective bool, warns setting.Problem, err error) {
 	rule, known := byName[name]
 	problem := setting.Problem{Setting: given.Name, Code: setting.CodeUnsupported}
 	if name == "sasl.mechanism" && strings.EqualFold(given.Value, "GSSAPI") {
@@ -245,7 +245,7 @@ func unknown(name string) string {
 
 type settings struct {
 	ctx   context.Context
-	given map[string]Given
+	given map[string]Value
 	// prefix is for names of missing properties; empty, since common properties apply too.
 	prefix string
 	live   *Live

@@ -144,7 +144,7 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 // serviceTLS is ClientTLS with errors made by wrong.
 func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *Live,
 	wrong func(name, why string) error) (*tls.Config, error) {
-	own := settings{ctx: ctx, given: map[string]Given{}, live: live, prefix: prefix}
+	own := settings{ctx: ctx, given: map[string]Value{}, live: live, prefix: prefix}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
 		switch rule, known := byName[name]; {
@@ -157,7 +157,7 @@ func serviceTLS(ctx context.Context, given map[string]string, prefix string, liv
 				return nil, wrong(name, why)
 			}
 		}
-		own.given[name] = Given{Name: prefix + name, Value: value}
+		own.given[name] = Value{Name: prefix + name, Value: value}
 	}
 	o, err := own.stores()
 	if err != nil {

@@ -20,12 +20,12 @@ import (
 func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
-	given := map[string]Given{}
+	given := map[string]Value{}
 	for name, value := range map[string]string{"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
 		"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
 		"sasl.jaas.config": oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` +
 			s.XSUAA.Secret + `";`} {
-		given[name] = Given{Name: name, Value: value}
+		given[name] = Value{Name: name, Value: value}
 	}
 	a, _, err := New(t.Context(), Options{Given: given, Live: &Live{}})
 	require.NoError(t, err)

@@ -279,7 +279,7 @@ func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
 
 func TestDestinationIsKept(t *testing.T) {
 	s := newDestinationService(t)
-	s.tokens.life = `,"expires_in":43200`
+	s.tokens.lifetime = `,"expires_in":43200`
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
 	d := s.open(t)
 	wantHost(t, d, "one")
@@ -346,7 +346,7 @@ func TestForgottenInMidRequest(t *testing.T) {
 // A delivered token is renewed as our own are: by asking for the destination again.
 func TestDeliveredTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
-	s.tokens.life = `,"expires_in":43200`
+	s.tokens.lifetime = `,"expires_in":43200`
 	put := func(token, lifetime string) {
 		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`,
 			bearer(token, lifetime))

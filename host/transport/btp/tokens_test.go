@@ -54,10 +54,10 @@ func (c *clock) move(d time.Duration) {
 // tokenService hands out token-1, token-2, … until answer is set.
 type tokenService struct {
 	*httptest.Server
-	mu     sync.Mutex
-	life   string
-	issued int
-	asked  []request
+	mu       sync.Mutex
+	lifetime string
+	issued   int
+	asked    []request
 	// answer, if set, answers in place of tokens.
 	answer http.HandlerFunc
 }
@@ -68,7 +68,7 @@ type request struct {
 }
 
 func newTokenService(t *testing.T) *tokenService {
-	s := &tokenService{life: `,"expires_in":3600`}
+	s := &tokenService{lifetime: `,"expires_in":3600`}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -86,7 +86,7 @@ func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.issued++
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer"%s,"scope":"uaa.resource","jti":"1"}`, s.issued,
-		s.life)
+		s.lifetime)
 }
 
 func (s *tokenService) set(answer http.HandlerFunc) {
@@ -208,8 +208,8 @@ func TestTokenRequest(t *testing.T) {
 
 func TestTokenIsRenewedInTime(t *testing.T) {
 	for _, c := range []struct {
-		name, life  string
-		fresh, late time.Duration // still the first one, and no longer
+		name, lifetime string
+		fresh, late    time.Duration // still the first one, and no longer
 	}{
 		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
 		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
@@ -220,7 +220,7 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, now := newTokenService(t), newClock()
-			s.life = c.life
+			s.lifetime = c.lifetime
 			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
 			wantToken(t, tokens, "", "token-1")
 			now.move(c.fresh)
@@ -260,7 +260,7 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 // While the old token is valid, a token service that is down stops nobody, and is not asked by every caller.
 func TestValidTokenOutlivesOutage(t *testing.T) {
 	s, now := newTokenService(t), newClock()
-	s.life = `,"expires_in":3600`
+	s.lifetime = `,"expires_in":3600`
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, Patience: time.Millisecond})
 	wantToken(t, tokens, "", "token-1")
 	s.set(status(503, "down for maintenance"))
@@ -402,7 +402,7 @@ func TestTokenServiceRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &tokenService{life: `,"expires_in":3600`}
+				s := &tokenService{lifetime: `,"expires_in":3600`}
 				p := pipes{make(chan net.Conn)}
 				server := &http.Server{Handler: s}
 				served := make(chan struct{})

@@ -147,9 +147,9 @@ func codeOf(answer []byte) byte {
 
 // stall waits for the end of the fault, the client or the server.
 func (s *Server) stall(conn net.Conn, f *Fault) {
-	gone := make(chan struct{})
+	closed := make(chan struct{})
 	s.goroutines.Go(func() {
-		defer close(gone)
+		defer close(closed)
 		var sink [512]byte
 		for {
 			if _, err := conn.Read(sink[:]); err != nil {
@@ -160,10 +160,10 @@ func (s *Server) stall(conn net.Conn, f *Fault) {
 	select {
 	case <-f.cleared:
 	case <-s.done:
-	case <-gone:
+	case <-closed:
 	}
 	conn.SetReadDeadline(time.Unix(1, 0))
-	<-gone
+	<-closed
 }
 
 func (s *Server) write(conn net.Conn, answer []byte) bool {

@@ -73,7 +73,7 @@ func NewUnstartedServer() *Server {
 		tunnels: map[*tunnel]struct{}{}, conns: map[net.Conn]struct{}{}, done: make(chan struct{}),
 	}
 	s.changed = sync.NewCond(&s.mu)
-	s.issuer.life = defaultLife
+	s.issuer.lifetime = defaultLifetime
 	return s
 }
 

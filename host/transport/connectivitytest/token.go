@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-const defaultLife = time.Hour
+const defaultLifetime = time.Hour
 
 // issuer makes tokens and knows those that it made. It is under the server's lock.
 type issuer struct {
-	life  time.Duration
-	down  int // the status that everything gets, or 0
-	known map[string]*issued
+	lifetime time.Duration
+	down     int // the status that everything gets, or 0
+	known    map[string]*issued
 }
 
 type issued struct {
@@ -25,7 +25,7 @@ type issued struct {
 }
 
 // Lifetime is how long tokens are valid that are made from now on, in whole seconds. Default one hour.
-func (s *Server) Lifetime(life time.Duration) { s.set(func() { s.issuer.life = life }) }
+func (s *Server) Lifetime(lifetime time.Duration) { s.set(func() { s.issuer.lifetime = lifetime }) }
 
 // ExpireTokens lets all tokens that were made be refused from now on. Tunnels stay: no page says that they end.
 func (s *Server) ExpireTokens() {
@@ -69,13 +69,13 @@ func (s *Server) issue(c Client) (text, id string) {
 		segment(map[string]any{
 			"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa",
 				c.ID}, "grant_type": "client_credentials",
-			"iat": now.Unix(), "exp": now.Add(s.issuer.life).Unix(), "zid": "culvert-zone",
+			"iat": now.Unix(), "exp": now.Add(s.issuer.lifetime).Unix(), "zid": "culvert-zone",
 			"scope": []string{"uaa.resource"},
 		}) + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if s.issuer.known == nil {
 		s.issuer.known = map[string]*issued{}
 	}
-	s.issuer.known[text] = &issued{id, c.ID, now.Add(s.issuer.life)}
+	s.issuer.known[text] = &issued{id, c.ID, now.Add(s.issuer.lifetime)}
 	return text, id
 }
 
@@ -130,12 +130,12 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	text, id := s.issue(client)
-	life := s.issuer.life
+	lifetime := s.issuer.lifetime
 	s.mu.Unlock()
 	entry.Token = id
 	s.enter(entry)
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer",
-		"expires_in": int(life / time.Second),
+		"expires_in": int(lifetime / time.Second),
 		"scope":      "uaa.resource", "jti": id})
 }
 

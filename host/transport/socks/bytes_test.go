@@ -23,10 +23,10 @@ type talk []turn
 
 type turn struct{ expect, answer string }
 
-// played is a proxy that plays talks, one for each connection, over pipes. heard tells what came instead.
+// played is a proxy that plays talks, one for each connection, over pipes. received tells what came instead.
 type played struct {
-	talks []talk
-	heard chan string
+	talks    []talk
+	received chan string
 	// after is written behind the last answer, in the same write where whole is set.
 	after string
 	// piece is how many bytes each write has; 0 means all.
@@ -46,7 +46,7 @@ func (p *played) DialContext(context.Context, string, string) (net.Conn, error) 
 			got := make([]byte, len(t.expect))
 			n, _ := io.ReadFull(server, got)
 			if string(got[:n]) != t.expect {
-				p.heard <- string(got[:n])
+				p.received <- string(got[:n])
 				return
 			}
 			answer := t.answer
@@ -59,19 +59,19 @@ func (p *played) DialContext(context.Context, string, string) (net.Conn, error) 
 					size = min(size, p.piece)
 				}
 				if _, err := server.Write([]byte(answer[:size])); err != nil {
-					p.heard <- ""
+					p.received <- ""
 					return
 				}
 				answer = answer[size:]
 			}
 		}
 		io.Copy(io.Discard, server)
-		p.heard <- ""
+		p.received <- ""
 	}()
 	return client, nil
 }
 
-func play(talks ...talk) *played { return &played{talks: talks, heard: make(chan string, 16)} }
+func play(talks ...talk) *played { return &played{talks: talks, received: make(chan string, 16)} }
 
 func always(token string) func(context.Context, string) (string, error) {
 	return func(context.Context, string) (string, error) { return token, nil }
@@ -134,7 +134,7 @@ func TestBytes(t *testing.T) {
 				p.piece, p.after = piece, "the stream's own"
 				conn, err := dialer(p, c.location).DialContext(bounded(t), "tcp", c.address)
 				if err != nil {
-					t.Fatalf("%v; the proxy heard %x", err, <-p.heard)
+					t.Fatalf("%v; the proxy received %x", err, <-p.received)
 				}
 				defer conn.Close()
 				got := make([]byte, len(p.after))

@@ -135,7 +135,7 @@ func TestTokenRefused(t *testing.T) {
 				Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 			conn, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
 			if (err == nil) != c.ok {
-				t.Fatalf("found %v; the proxy heard %q", err, <-p.heard)
+				t.Fatalf("found %v; the proxy heard %q", err, <-p.received)
 			}
 			if err == nil {
 				conn.Close()

@@ -83,17 +83,21 @@ func Declare(t *setting.Table) {
 		setting.Define("sap.odata.max.retries", wit.KindInt, wit.Medium, role.HostDefault(role.RetryMax),
 			"How often a request is sent again before the task fails.",
 			setting.AtLeast(0), setting.Role(role.RetryMax), group, setting.Display("Retries")),
-		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low, role.HostDefault(role.RetryMinBackoffMS),
+		setting.Define("sap.odata.min.retry.backoff.ms", wit.KindLong, wit.Low,
+			role.HostDefault(role.RetryMinBackoffMS),
 			"Shortest wait before a request is sent again, in milliseconds; the wait is chosen at random "+
 				"between this and the longest.",
 			setting.AtLeast(0), setting.Role(role.RetryMinBackoffMS), group, setting.Display("Shortest wait")),
-		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low, role.HostDefault(role.RetryMaxBackoffMS),
+		setting.Define("sap.odata.max.retry.backoff.ms", wit.KindLong, wit.Low,
+			role.HostDefault(role.RetryMaxBackoffMS),
 			"Longest wait before a request is sent again, in milliseconds.",
 			setting.AtLeast(0), setting.Role(role.RetryMaxBackoffMS), group, setting.Display("Longest wait")),
-		setting.Define("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low, role.HostDefault(role.ConnectTimeoutMS),
+		setting.Define("sap.odata.connection.connect.timeout.ms", wit.KindInt, wit.Low,
+			role.HostDefault(role.ConnectTimeoutMS),
 			"How long connecting may take, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ConnectTimeoutMS), group, setting.Display("Connect time-out")),
-		setting.Define("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low, role.HostDefault(role.ReadTimeoutMS),
+		setting.Define("sap.odata.connection.read.timeout.ms", wit.KindInt, wit.Low,
+			role.HostDefault(role.ReadTimeoutMS),
 			"How long the service may be silent, in milliseconds.",
 			setting.AtLeast(1), setting.Role(role.ReadTimeoutMS), group, setting.Display("Read time-out")),
 	)
@@ -208,7 +212,8 @@ func declareTLS(t *setting.Table) {
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowLegacy), group,
 			setting.Display("Old protocols")),
 		setting.Define("sap.odata.tls.allow.rsa.key.exchange", wit.KindString, wit.Low,
-			role.HostDefault(role.TLSAllowRSAKeyExchange), "1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
+			role.HostDefault(role.TLSAllowRSAKeyExchange),
+			"1 allows RSA key exchange with TLS 1.2, without forward secrecy: "+
 				"who gets the server's key later can read what was recorded before. Only for servers that know "+
 				"nothing else.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRSAKeyExchange), group,
@@ -219,7 +224,8 @@ func declareTLS(t *setting.Table) {
 				"client's certificate: an old source of attacks, which TLS 1.3 has no more.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowRenegotiation), group,
 			setting.Display("Renegotiation")),
-		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low, role.HostDefault(role.TLSAllowCommonName),
+		setting.Define("sap.odata.tls.allow.common.name", wit.KindString, wit.Low,
+			role.HostDefault(role.TLSAllowCommonName),
 			"1 takes a server's certificate without subject alternative names by its common name. Issuers need not "+
 				"look at that, so use it with a truststore of its own.",
 			setting.Allowed(setting.BoolValues...), setting.Role(role.TLSAllowCommonName), group,

@@ -125,10 +125,12 @@ func Validate(settings []wit.Setting) []wit.ConfigValue {
 	if v.Lower(NameNestedUpdates) == "operations" {
 		switch {
 		case !v.Bool(nameEnableBatch) || v.Int(nameMaxBatchSize) == 1:
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.String(NameNestedUpdates),
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
+				v.String(NameNestedUpdates),
 				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
 		case v.Lower(NameETag) == "use":
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates, v.String(NameNestedUpdates),
+			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
+				v.String(NameNestedUpdates),
 				NameETag+" = use reads no ETags of nested entities"))
 		}
 	}

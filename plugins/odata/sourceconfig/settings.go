@@ -66,7 +66,8 @@ func declareSets(t *setting.Table) {
 		setting.Define(of(NameTrackChanges), wit.KindString, wit.High, setting.Default("0"),
 			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
 				"changed and deleted (delta mode).",
-			setting.Allowed(setting.BoolValues...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)), group,
+			setting.Allowed(setting.BoolValues...), setting.Dependents(of(NameDeletes), of(NameLost), of(NameCursor)),
+			group,
 			setting.Display("Track changes")),
 		setting.Define(of(NameExecPeriod), wit.KindInt, wit.High, setting.Default("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",

@@ -123,7 +123,8 @@ func examineSubscriptions(examined []wit.ConfigValue, v setting.Values, all []En
 	}
 	for _, text := range v.List(subscriptionPorts) {
 		if n, err := strconv.Atoi(text); err != nil || n < 1 || n > 65535 {
-			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts, v.String(subscriptionPorts),
+			setting.AddError(examined, subscriptionPorts, setting.Invalid(subscriptionPorts,
+				v.String(subscriptionPorts),
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}

@@ -56,7 +56,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestRolesOfTheHost checks that the host uses the constants of this package: a misspelt literal would match no setting.
+// TestRolesOfTheHost checks that the host uses the constants of this package. A misspelt literal would match none.
 func TestRolesOfTheHost(t *testing.T) {
 	beginning := func(s string) bool { // such as http.oauth.
 		return strings.HasSuffix(s, ".") && slices.ContainsFunc(All, func(r Role) bool {

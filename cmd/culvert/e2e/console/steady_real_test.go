@@ -120,12 +120,14 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 		says("sap.odata#00.topic=again-"+typed)+" && "+says("sap.odata#00.entityset=Products")+" && "+calm)
 	Eval[bool](tab, `(e => { e.focus(); e.setSelectionRange(0, 0); return true })(document.getElementById("text"))`)
 	tab.Press("# a note\rsap.odata.min.retry.backoff.ms=70\r")
-	tab.Until("fields in step with the text", calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
+	tab.Until("fields in step with the text",
+		calm+` && document.querySelector('[name="f.sap.odata.min.retry.backoff.ms"]').value === "70"`)
 	if text := tab.Value("#text"); !strings.HasPrefix(text, "# a note\nsap.odata.min.retry.backoff.ms=70\n") {
 		t.Errorf("found %q", text)
 	}
 	tab.Click(`button[value="review"]`)
-	reviewed := tab.Until("the differences", `document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
+	reviewed := tab.Until("the differences",
+		`document.getElementById("compared")?.innerText.includes("again-`+typed+`")`)
 	tab.Has("Products")
 	if s.asks() == 0 {
 		t.Error("nobody asked the service while it was silent")
@@ -138,7 +140,8 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 	let()
 	tab.Click(`button[value="apply"]`)
 	tab.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
-	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "again-"+typed || got["sap.odata#00.entityset"] != "Products" {
+	if got := f.Shown("orders"); got["sap.odata#00.topic"] != "again-"+typed ||
+		got["sap.odata#00.entityset"] != "Products" {
 		t.Errorf("found %v", got)
 	}
 	tab.Quiet(host(f))
@@ -150,7 +153,8 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	shows := []struct{ page, at, then string }{
 		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
-		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"}, {"origins", "127.0.0.1", "orders"}}
+		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"},
+		{"origins", "127.0.0.1", "orders"}}
 	var tabs []*Tab
 	for _, one := range shows {
 		tab := b.Open(nil)
@@ -159,16 +163,16 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 		tabs = append(tabs, tab)
 	}
 	hidden, seen := tabs[0], tabs[1]
-	goesOn := func(tab *Tab, more int) {
+	continues := func(tab *Tab, more int) {
 		t.Helper()
 		from := asked(tab)
 		f.Eventually("more questions", func() bool { return asked(tab) >= from+more })
 	}
 	for _, tab := range tabs {
-		goesOn(tab, 1)
+		continues(tab, 1)
 	}
 	hidden.Hide(true)
-	goesOn(seen, 2) // what was on its way has come
+	continues(seen, 2) // what was on its way has come
 	before := asked(hidden)
 	f.Steer("orders", "pause")
 	for i, one := range shows {
@@ -177,7 +181,7 @@ func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 		}
 		tabs[i].Has(one.then)
 	}
-	goesOn(seen, 3)
+	continues(seen, 3)
 	if now := asked(hidden); now != before {
 		t.Errorf("a hidden page has asked %d times", now-before)
 	}
@@ -198,7 +202,8 @@ func TestRealWorkerKilled(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 5})
 	f := p.Follows("conf")
-	f.Makes(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=before")...)
+	f.Makes(append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=before")...)
 	f.Awaits("extraction finished: 5 rows")
 	b := NewBrowser(t)
 	list, form := b.Open(nil), b.Open(nil)
@@ -234,7 +239,8 @@ func TestRealWorkerKilled(t *testing.T) {
 	form.Has("What it would do", "elsewhere", "Products")
 	form.Click(`button[value="apply"]`)
 	form.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
-	if got := g.Shown("orders"); got["sap.odata#00.topic"] != "elsewhere" || got["sap.odata#00.entityset"] != "Products" ||
+	if got := g.Shown("orders"); got["sap.odata#00.topic"] != "elsewhere" ||
+		got["sap.odata#00.entityset"] != "Products" ||
 		got["sap.odata.user.pwd"] != "typed-before-the-end" {
 		t.Errorf("found %v", got)
 	}

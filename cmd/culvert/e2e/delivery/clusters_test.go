@@ -74,7 +74,8 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 			t.Errorf("expected offsets of the victim alone, found %s", line)
 		}
 	}
-	for _, topic := range []string{"__consumer_offsets", "__transaction_state", "my-configs", "my-states", "My-Offsets"} {
+	for _, topic := range []string{"__consumer_offsets", "__transaction_state", "my-configs", "my-states",
+		"My-Offsets"} {
 		p.Run("consume", topic, "--bootstrap-servers", broker).PrintsNothing()
 	}
 	rows := p.Run("consume", "Order_Details", "--bootstrap-servers", broker)
@@ -84,5 +85,5 @@ func TestRowsNeverGoToTopicsOfTheWorker(t *testing.T) {
 	lines := e2etest.Source("orders", address, "Orders")
 	known := p.File("orders.properties", e2etest.Instead(lines, "sap.odata#00.topic=my-offsets")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, known).Exits(1).
-		Tells(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets holds ", known, len(lines)))
+		Reports(fmt.Sprintf("%s:%d: sap.odata#00.topic: topic my-offsets holds ", known, len(lines)))
 }

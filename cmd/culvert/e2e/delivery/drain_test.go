@@ -146,9 +146,9 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	began := time.Now()
 	g.workers[2].MustStop()
 	g.Spreads(connectors, tasks, 0)
-	if took := time.Since(began); took < 5*time.Second {
-		t.Errorf("expected the others to wait for it for its session of 10 s, found %v", took)
+	if elapsed := time.Since(began); elapsed < 5*time.Second {
+		t.Errorf("expected the others to wait for it for its session of 10 s, found %v", elapsed)
 	} else {
-		t.Logf("a worker that did not come back: all runs elsewhere after %v", took)
+		t.Logf("a worker that did not come back: all runs elsewhere after %v", elapsed)
 	}
 }

@@ -71,8 +71,10 @@ func (e *Exactly) Files(more ...string) []string {
 // settings are those of the set's connector and of that of its changes.
 func (e *Exactly) settings(more ...string) (whole, changes []string) {
 	whole = append(e2etest.Source(e.Name, e.Address), "sap.odata#00.service="+odatatest.NorthwindPath,
-		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required", e2etest.Silent)
-	changes = e2etest.Tracked(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts", "exactly.once.support=required",
+		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.Name, "exactly.once.support=required",
+		e2etest.Silent)
+	changes = e2etest.Tracked(e.changes(), e.Address, odatatest.ODPPath, "FactsOfProducts",
+		"exactly.once.support=required",
 		e2etest.Silent)
 	return e2etest.Instead(append(whole, more...), e.Lines...), e2etest.Instead(append(changes, more...), e.Lines...)
 }
@@ -194,8 +196,8 @@ type counted struct {
 	First                   int // place of the first that is missing
 }
 
-// lacks notes that rows are missing.
-func (c *counted) lacks(from, to int) {
+// isMissing notes that rows are missing.
+func (c *counted) isMissing(from, to int) {
 	if c.Missing == 0 {
 		c.First = from
 	}
@@ -219,11 +221,11 @@ func (e *Exactly) Count(rows map[string]int, found []string) counted {
 		case n < next:
 			c.Repeated++
 		default:
-			c.lacks(next, n)
+			c.isMissing(next, n)
 			next = n + 1
 		}
 	}
-	c.lacks(next, len(rows))
+	c.isMissing(next, len(rows))
 	return c
 }
 

@@ -228,7 +228,8 @@ func (c *chaos) connectors(address string) (all []map[string]string) {
 		append(e2etest.SinkOf(name+"numbers", address, name+"numbers", "Inbox"), "tasks.max=2",
 			"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic",
 			"sap.odata.flush.interval.ms=200")} {
-		all = append(all, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me", "sap.odata.max.retries=3",
+		all = append(all, e2etest.Configuration(e2etest.Instead(lines, "sap.odata.user.name=me",
+			"sap.odata.max.retries=3",
 			"sap.odata.user.pwd=${file:sap.properties:pwd}")))
 	}
 	return all
@@ -268,8 +269,8 @@ func (c *chaos) members(by int) (ids []string) {
 	return ids
 }
 
-// gone waits until a worker is no member any more, and all runs on others, and returns one of those.
-func (c *chaos) gone(n int) (by int) {
+// removed waits until a worker is no member any more, and all runs on others, and returns one of those.
+func (c *chaos) removed(n int) (by int) {
 	c.T.Helper()
 	by = (n + 1) % 3
 	c.workers[by].Eventually(fmt.Sprintf("worker %d is no member", n), func() bool {
@@ -323,7 +324,7 @@ func (c *chaos) killed(n int) {
 func (c *chaos) kills(n int) {
 	c.killed(n)
 	if c.e.Random.IntN(2) == 0 {
-		c.gone(n)
+		c.removed(n)
 	}
 	c.joins(n)
 }
@@ -333,7 +334,7 @@ func (c *chaos) stops(n int) {
 	c.workers[n].Signal(syscall.SIGSTOP)
 	c.o.forget(n)
 	stopped := time.Now()
-	by := c.gone(n)
+	by := c.removed(n)
 	still := chaosSession + time.Second // until the consumers of its sinks are members of their groups no more either
 	if ExactRounds(0) > 0 {
 		still = 30 * time.Second
@@ -394,7 +395,8 @@ func (c *chaos) leading(by int) (n int) {
 
 // extra asks a worker for a connector.
 func (c *chaos) extra(n int) (answer <-chan string) {
-	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"), "tasks.max=1")))
+	body := e2etest.AsJSON(c.T, e2etest.Configuration(e2etest.Instead(e2etest.Source("extra", "127.0.0.1:1", "Orders"),
+		"tasks.max=1")))
 	sent := make(chan string, 1)
 	go func() {
 		said := "no answer"
@@ -454,7 +456,7 @@ func (c *chaos) mute(n int) { c.cut(n, 0) }
 func (c *chaos) cut(n, way int) {
 	heal, from := c.relays[n].cut(way), time.Now()
 	defer heal()
-	c.gone(n)
+	c.removed(n)
 	if left := chaosSession + time.Second - time.Since(from); left > 0 {
 		<-time.After(left)
 	}
@@ -614,8 +616,8 @@ func (c *chaos) finish(what string) {
 	last := c.e.edits.rows[len(c.e.edits.rows)-1]
 	id, _, _ := strings.Cut(last, " ")
 	c.workers[0].Eventually("the last change", func() bool {
-		told := c.e.Records(c.e.changes())
-		return len(told) > 0 && strings.Contains(told[len(told)-1], `{"ProductID":`+id)
+		reported := c.e.Records(c.e.changes())
+		return len(reported) > 0 && strings.Contains(reported[len(reported)-1], `{"ProductID":`+id)
 	})
 	for _, w := range c.workers {
 		w.MustStop()
@@ -639,7 +641,7 @@ func (c *chaos) finish(what string) {
 		if c.exactly {
 			inOrder(t, server, c.e.Name+topic, c.e.S.Count(set), time.Time{}) // workers' clocks may be slow
 		}
-		lost, last, whole := c.o.came(set, c.numbered(topic))
+		lost, last, whole := c.o.received(set, c.numbered(topic))
 		if len(lost) > 0 {
 			t.Errorf("%s: rows of %d pages did not come, and those of the page after each of them did: pages %v", topic,
 				len(lost), lost[:min(len(lost), 20)])

@@ -149,10 +149,10 @@ func (o *origin) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// came looks which pages of a set came whole, by the keys of each one's rows: those that did not, though rows of the
-// page after it came, are lost. Of last pages, after which no other comes, it says how many there were, and how many
-// came. Rows of a page that was asked for again may have come with the answer before.
-func (o *origin) came(set string, keys map[int]map[string]bool) (lost []int, last, whole int) {
+// received looks which pages of a set came whole, by the keys of each one's rows: those that did not, though rows of
+// the page after it came, are lost. Of last pages, after which no other comes, it says how many there were, and how
+// many came. Rows of a page that was asked for again may have come with the answer before.
+func (o *origin) received(set string, keys map[int]map[string]bool) (lost []int, last, whole int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	pages, asked, complete := o.pages[set], map[string]map[string]bool{}, map[int]bool{}

@@ -41,7 +41,8 @@ func TestOffsetsAreImported(t *testing.T) {
 		}
 		e2etest.Produce(t, broker, one)
 	}
-	standalone, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets") // by Kafka's own class
+	// by Kafka's own class
+	standalone, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets")
 	e2etest.NoError(t, err)
 	whole, err := os.ReadFile(standalone)
 	e2etest.NoError(t, err)
@@ -73,16 +74,17 @@ func TestOffsetsAreImported(t *testing.T) {
 		{[]string{topic, "missing", "--yes"}, 1, "missing"},
 		{nil, 2, "expected one of --from-topic and --from-file"},
 		{[]string{path, standalone, topic, "x"}, 2, "expected one of --from-topic and --from-file"},
-		{[]string{path, reads, "--yes"}, 1, reads + ": expected the offsets of a standalone worker: byte 0: expected Java's " +
+		{[]string{path, reads, "--yes"}, 1, reads +
+			": expected the offsets of a standalone worker: byte 0: expected Java's " +
 			"serialization"},
 		{[]string{path, file("twice", `"set":"Customers"`, `"set":"Orders"   `), "--yes"}, 1,
 			"expected one entry for a partition, found"},
 		{[]string{path, file("damaged", `{"next":`, `{"next",`), "--yes"}, 1, `: the offset of {"path":"` + base},
 		{[]string{path, standalone, "--dry-run"}, 0, `/Orders?$skip=7`},
 	} {
-		imports("reads", c.args...).Exits(c.code).Tells(c.want).Omits("Customers")
+		imports("reads", c.args...).Exits(c.code).Reports(c.want).Omits("Customers")
 	}
-	imports("writes", path, standalone, "--yes").Exits(1).Tells("holds no offsets of connector writes")
+	imports("writes", path, standalone, "--yes").Exits(1).Reports("holds no offsets of connector writes")
 	shows().Omits("$skip") // nothing was set
 	renamed := []string{"--partition", "path=service", "--partition", "set=entityset", "--yes"}
 	for _, from := range [][]string{{topic, "several", "--field", "next"}, {path, standalone}} {

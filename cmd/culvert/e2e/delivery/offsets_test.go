@@ -91,7 +91,7 @@ func TestOffsets(t *testing.T) {
 		{[]string{"reset", "nobody"}, 1, "Connector nobody not found"},
 		{[]string{"set", "writes", saved}, 1, "must contain the keys 'kafka_topic'"},
 	} {
-		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Tells(c.want)
+		p.Run(append(append([]string{"offsets"}, c.args...), offline...)...).Exits(c.code).Reports(c.want)
 	}
 	e2etest.Contains(t, "offsets", shows("reads", offline...), "skip=7")
 	// It goes on from there: three of ten rows come again, and all of them go to the service once more.
@@ -118,7 +118,8 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 		p.MustRun(append([]string{"run", "--once"}, files...)...)
 		paused := e2etest.Client(t, servers, kgo.TransactionalID("paused-reads-0"))
 		e2etest.NoError(t, paused.BeginTransaction())
-		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`), Value: []byte(`{"url":"/late"}`)}
+		late := &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
+			Value: []byte(`{"url":"/late"}`)}
 		e2etest.NoError(t, paused.ProduceSync(t.Context(), late).FirstErr())
 		p.MustRun(slices.Concat([]string{"offsets"}, c.change, files)...)
 		if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {

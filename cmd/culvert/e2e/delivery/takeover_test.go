@@ -37,19 +37,22 @@ func TestTakeover(t *testing.T) {
 	put("task-paused-0", source("paused", "task.class=com.example.Task"))
 	put("commit-paused", object{"tasks": 1})
 	put("target-state-paused", object{"state": "PAUSED", "state.v2": "PAUSED"})
-	put("connector-foreign", object{"properties": object{"connector.class": "com.example.Foreign", "x.password": "c4n4ry"}})
+	put("connector-foreign", object{"properties": object{"connector.class": "com.example.Foreign",
+		"x.password": "c4n4ry"}})
 	at := porttest.Address(t)
-	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=workers", "config.storage.topic=configs",
+	worker := p.File("worker.properties", "bootstrap.servers="+servers, "group.id=workers",
+		"config.storage.topic=configs",
 		"status.storage.topic=states", "offset.storage.topic=offsets", "session.timeout.ms=6000",
 		"heartbeat.interval.ms=1000", "listeners=http://"+at)
 	plugins := []string{"--plugins", e2etest.Plugins(t), "--data", p.Data + "-worker"}
 	cluster := func(code int, args ...string) e2etest.Result {
 		t.Helper()
-		return p.Run(append(append([]string{"cluster"}, args...), append(plugins, worker)...)...).Exits(code).Omits("c4n4ry")
+		return p.Run(append(append([]string{"cluster"}, args...), append(plugins,
+			worker)...)...).Exits(code).Omits("c4n4ry")
 	}
 
 	found := cluster(1, "check").Prints("configs: connector-foreign: connector.class: no plugin has",
-		"configs: connector-foreign: x.password: warning: a secret in clear text").Tells("1 problem, 1 warning")
+		"configs: connector-foreign: x.password: warning: a secret in clear text").Reports("1 problem, 1 warning")
 	if lines := strings.Split(found.Stdout, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "NAME CLASS STATE "+
 		"TASKS OFFSETS" || strings.Join(strings.Fields(lines[1]), " ") != "foreign com.example.Foreign RUNNING 0 0" {
 		t.Errorf("found %q", lines[:2])
@@ -70,9 +73,9 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("found %+v", shown)
 	}
 	p.Run("cluster", "check", p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)).Exits(2).
-		Tells("expected the file of a worker, found a connector's")
+		Reports("expected the file of a worker, found a connector's")
 	p.Run("cluster", "check", p.File("alone.properties", "bootstrap.servers="+servers, "group.id=g")).Exits(2).
-		Tells("expected a worker of a group")
+		Reports("expected a worker of a group")
 
 	w := p.Serves(at, append(plugins, worker)...)
 	w.Await("runs", "runs", e2etest.Runs)
@@ -80,9 +83,10 @@ func TestTakeover(t *testing.T) {
 	w.Until(200, "GET", "/connectors/foreign/status", "", `"state":"UNASSIGNED"`,
 		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
 			`that the leader has), found none among 1"`)
-	w.Must(409, "POST", "/connectors/foreign/restart", "", "connector foreign is given to no worker of the group: expected "+
-		"a worker that has what class com.example.Foreign needs")
-	cluster(1, "release").Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
+	w.Must(409, "POST", "/connectors/foreign/restart", "",
+		"connector foreign is given to no worker of the group: expected "+
+			"a worker that has what class com.example.Foreign needs")
+	cluster(1, "release").Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
 	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",
 		"topic configs: the next group that starts has it")

@@ -46,7 +46,8 @@ func TestDoctor(t *testing.T) {
 	double, lines := behind(t, p)
 	worker := p.File("worker.properties", lines...)
 	_, address := e2etest.Demo(t, odatatest.Options{Switches: odatatest.Switches{CSRF: true}})
-	connector := p.File("orders.properties", append(e2etest.Source("orders", address, "Products"), "sap.odata.user.name=u",
+	connector := p.File("orders.properties", append(e2etest.Source("orders", address, "Products"),
+		"sap.odata.user.name=u",
 		"sap.odata.user.pwd=p")...)
 	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST",
 		"metadata HOST"}
@@ -68,12 +69,14 @@ func TestDoctor(t *testing.T) {
 
 	double.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).Exits(1)
-	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), e2etest.Steps(t, r)); d != "" {
+	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"),
+		e2etest.Steps(t, r)); d != "" {
 		t.Error(d)
 	}
 	r = p.Run("doctor", "-p", worker).Exits(1)
 	last := r.Stdout[strings.LastIndex(strings.TrimSpace(r.Stdout), "\n")+1:]
-	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092", "Access Control")
+	e2etest.Contains(t, "the last line", last, "FAIL", "ms", "kafka.proxy.address.map:", "kafka.virtual:9092",
+		"Access Control")
 	if r.Stderr != "" {
 		t.Errorf("stderr %q", r.Stderr)
 	}
@@ -100,9 +103,10 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required "+
 			`username="u" password="p";`)
 	_, address := e2etest.Demo(t, odatatest.Options{})
-	gone := porttest.Address(t)
+	closed := porttest.Address(t)
 	source := func(topic string, more ...string) []string {
-		return append(e2etest.Instead(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic), more...)
+		return append(e2etest.Instead(e2etest.Source("orders", address, "Products"), "sap.odata#00.topic="+topic),
+			more...)
 	}
 	for name, c := range map[string]struct {
 		lines []string
@@ -111,19 +115,22 @@ func TestDoctorChecksRightsAndTheRegistry(t *testing.T) {
 	}{
 		"may write":     {source("written"), "topic written", "DESCRIBE, WRITE"},
 		"not there yet": {source("new"), "topic new", "is not there"},
-		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic", "the right WRITE on the resource Topic"},
-		"may not see":   {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
-		"may read":      {e2etest.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
-		"may not read":  {e2etest.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics", "the right READ"},
+		"may not write": {source("seen"), "topic seen FAIL sap.odata#00.topic",
+			"the right WRITE on the resource Topic"},
+		"may not see": {source("closed"), "topic closed FAIL sap.odata#00.topic", "DESCRIBE"},
+		"may read":    {e2etest.SinkOf("s", address, "read", "OrderCopies"), "topic read", "DESCRIBE, READ"},
+		"may not read": {e2etest.SinkOf("s", address, "seen", "OrderCopies"), "topic seen FAIL topics",
+			"the right READ"},
 		"no dead letters": {append(e2etest.SinkOf("s", address, "read", "OrderCopies"), "errors.tolerance=all",
 			"errors.deadletterqueue.topic.name=seen"), "topic seen FAIL errors.deadletterqueue.topic.name", "WRITE"},
 		"no registry": {source("written", "value.converter=io.confluent.connect.avro.AvroConverter",
-			"value.converter.schema.registry.url=http://"+gone),
-			"schema registry http://HOST FAIL value.converter.schema.registry.url", gone},
+			"value.converter.schema.registry.url=http://"+closed),
+			"schema registry http://HOST FAIL value.converter.schema.registry.url", closed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := p.File("c.properties", c.lines...)
-			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data", e2etest.NewPlace(t).Data)
+			r := p.Run("doctor", "-p", worker, "-p", file, "--json", "--plugins", folder, "--data",
+				e2etest.NewPlace(t).Data)
 			got := e2etest.Steps(t, r)
 			if last := got[len(got)-1]; last != c.last || !strings.Contains(r.Stdout, c.says) ||
 				(r.Code != 0) != strings.Contains(c.last, "FAIL") {
@@ -202,7 +209,8 @@ func TestRequestsAtDebug(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
-	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=demo",
+		"sap.odata.user.pwd=s3cr3t pass",
 		"sap.odata.header.APIKey=k3y-of-a-gateway")
 	r := p.MustRun("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data,
 		p.File("orders.properties", lines...))

@@ -41,7 +41,7 @@ func TestLinesKeepTheirLoggers(t *testing.T) {
 			p.File("conf/back.properties", e2etest.SinkOf("back", address, "Orders", "OrderCopies")...)
 			f.Await("back", "runs", e2etest.Is(connect.Running, 1))
 			f.Eventually("rows", func() bool { return len(e2etest.Entities(s, "OrderCopies")) == 5 })
-			f.Gone("conf/orders.properties")
+			f.AwaitDeleted("conf/orders.properties")
 			f.Eventually("the end of orders", func() bool { return len(f.Names()) == 1 })
 			f.Stop()
 			for of, lines := range loggers {

@@ -65,7 +65,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		Says("12 problems, 3 warnings")
 	p.OnceWith(dir, files...).Exits(2).Says(wrong...)
 	files[0] = p.File("worker.properties", "bootstrap.servers=embedded")
-	p.OnceWith(dir, append(files, p.File("good.properties", good...))...).Exits(2).Says(wrong[3:5]...).Says(wrong[6:]...)
+	p.OnceWith(dir, append(files, p.File("good.properties",
+		good...))...).Exits(2).Says(wrong[3:5]...).Says(wrong[6:]...)
 	if n := s.Ledger().Total; n != 0 {
 		t.Errorf("expected no request, the service saw %d", n)
 	}
@@ -79,7 +80,8 @@ func TestFoldersWithoutConnectors(t *testing.T) {
 	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(1).Prints(empty + ": no connector file found")
 	p.Once("--config", empty).Exits(0).Says("no connector file found")
 	e2etest.Put(t, empty, "worker.properties", []byte("bootstrap.servers=embedded\n"))
-	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty + ": warning: no connector file found")
+	p.Run("validate", "--plugins", e2etest.Plugins(t), empty).Exits(0).Prints(empty +
+		": warning: no connector file found")
 }
 
 // A run that is stopped has failed all the same if one of its tasks had.
@@ -107,10 +109,12 @@ func TestOnceStoppedInMidRequest(t *testing.T) {
 			t.Cleanup(func() { close(g.Turns) }) // a server does not notice that who posts is gone
 			files := []string{p.File("orders.properties", e2etest.Source("orders", address, "Orders")...)}
 			if what.sink {
-				files = append(files, p.File("back.properties", append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
-					"sap.odata.enable.batch=0")...))
+				files = append(files, p.File("back.properties",
+					append(e2etest.SinkOf("back", address, "Orders", "OrderCopies"),
+						"sap.odata.enable.batch=0")...))
 			}
-			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data},
+			c := p.Start(append([]string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data",
+				p.Data},
 				files...)...)
 			c.Eventually("a request", func() bool { return g.Waiting.Load() > 0 })
 			if r := c.Stop(); what.sink {
@@ -163,7 +167,8 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})
 	first := p.File("first.properties", e2etest.Source("first", address, "Products")...)
-	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products", "ProductCopies")...)
+	both := p.File("both.properties", e2etest.SinkOf("both", address, "Prodcts", "OrderCopies", "Products",
+		"ProductCopies")...)
 	args := []string{"run", "--once", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}
 	p.Run(append(args, first, both)...).Exits(0).Says("the topic does not exist")
 	again := p.File("again.properties", e2etest.SinkOf("again", address, "Prodcts", "OrderCopies")...)
@@ -183,11 +188,14 @@ func TestValidateOnline(t *testing.T) {
 	files := []string{
 		p.File("good.properties", as(e2etest.Source("good", address, "Orders"))...),
 		p.File("set.properties", as(e2etest.Source("set", address, "Ordres"))...),
-		p.File("select.properties", as(e2etest.Source("select", address, "Customers"), "sap.odata#00.select=CompanyNam")...),
+		p.File("select.properties", as(e2etest.Source("select", address, "Customers"),
+			"sap.odata#00.select=CompanyNam")...),
 		p.File("sink.properties", as(e2etest.SinkOf("sink", address, "Orders", "OrderCopys"))...),
 		p.File("written.properties", as(e2etest.SinkOf("written", address, "Orders2", "OrderCopies"))...),
-		p.File("password.properties", as(e2etest.Source("password", address, "Products"), "sap.odata.user.pwd=falsch")...),
-		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"), "sap.odata#00.exec-period=0")...),
+		p.File("password.properties", as(e2etest.Source("password", address, "Products"),
+			"sap.odata.user.pwd=falsch")...),
+		p.File("offline.properties", as(e2etest.Source("offline", address, "Nowhere"),
+			"sap.odata#00.exec-period=0")...),
 	}
 	args := append([]string{"validate", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data}, files...)
 	if r := p.Run(args...); r.Code != 1 || strings.Count(r.Stdout, "\n") != 1 || s.Ledger().Total != 0 {
@@ -233,13 +241,14 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	validate := func(files ...string) e2etest.Result {
-		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--online", "--wait",
+		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--online",
+			"--wait",
 			"2m"}, files...)...)
 	}
 	validate(p.File("down.properties", e2etest.Source("down", address, "Orders")...)).Exits(1).Prints(
 		"sap.odata.host.address: ", "not checked with the service: GET "+odatatest.NorthwindPath+"$metadata: ", "503")
 	_, demo := e2etest.Demo(t, odatatest.Options{})
-	nobody := "http://" + porttest.Address(t)
+	unused := "http://" + porttest.Address(t)
 	registry := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, _, _ := r.BasicAuth(); user != "anna" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -251,13 +260,15 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 		return p.File(name+".properties", append(e2etest.Source(name, demo, "Orders"), append([]string{
 			"value.converter=io.confluent.connect.avro.AvroConverter"}, more...)...)...)
 	}
-	validate(avro("away", "value.converter.schema.registry.url="+nobody)).Exits(1).Prints("away.properties:",
-		"value.converter.schema.registry.url: not checked with the schema registry: ", strings.TrimPrefix(nobody, "http://"))
+	validate(avro("away", "value.converter.schema.registry.url="+unused)).Exits(1).Prints("away.properties:",
+		"value.converter.schema.registry.url: not checked with the schema registry: ",
+		strings.TrimPrefix(unused, "http://"))
 	validate(avro("refused", "value.converter.schema.registry.url=http://"+registry)).Exits(1).Prints(
 		"value.converter.schema.registry.url: ", "401")
-	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(": ok: good")
+	validate(avro("good", "value.converter.schema.registry.url=http://anna:pw@"+registry)).Exits(0).Prints().Says(
+		": ok: good")
 	worker := p.File("worker.properties", "bootstrap.servers=embedded",
-		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+nobody)
+		"value.converter=io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url="+unused)
 	validate(worker, p.File("by-worker.properties", e2etest.Source("by-worker", demo, "Orders")...)).Exits(1).Prints(
 		"not checked with the schema registry: ")
 	validate(p.File("gone.properties", e2etest.Source("gone", porttest.Address(t), "Orders")...)).Exits(1).Prints(
@@ -270,7 +281,8 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	source := func(name string, more ...string) string {
-		return p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "sap.example:44300", "Orders"), more...)...)
+		return p.File(name+".properties", e2etest.Instead(e2etest.Source(name, "sap.example:44300", "Orders"),
+			more...)...)
 	}
 	validate := func(files ...string) e2etest.Result {
 		return p.Run(append([]string{"validate", "--plugins", e2etest.Plugins(t, "smt"), source("first")}, files...)...)
@@ -286,7 +298,8 @@ func TestValidateConnectorsOfOneSet(t *testing.T) {
 	validate(source("user", "sap.odata.user.name=b", "sap.odata.user.pwd=b")).Exits(0).Prints(same)
 	changes := []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=5"}
 	validate(source("delta", changes...), source("delta2", changes...), p.File("none.properties", "name=none",
-		"connector.class=ODataSource", "sap.odata.host.address=sap.example", "sap.odata.host.port=44300")).Exits(1).Prints(
+		"connector.class=ODataSource", "sap.odata.host.address=sap.example",
+		"sap.odata.host.port=44300")).Exits(1).Prints(
 		"connectors delta and delta2 both claim", "sap.odata#00.service: No entity set is configured: expected ")
 }
 
@@ -306,8 +319,10 @@ func TestValidateWithoutSecrets(t *testing.T) {
 	worker := p.File("worker.properties", "bootstrap.servers=kafka:9092", "security.protocol=SASL_SSL",
 		"sasl.mechanism=PLAIN", "sasl.jaas.config=${dir:/run/secrets/none:jaas}",
 		"ssl.truststore.location=${env:CULVERT_TEST_NO_SUCH_STORE}", "offset.flush.interval.ms=${env:CULVERT_NONE}")
-	good := p.File("good.properties", e2etest.Instead(e2etest.Source("good", "sap.example.com:443", "Orders"), secrets...)...)
-	bad := p.File("bad.properties", append(e2etest.Instead(e2etest.Source("bad", "sap.example.com:443", "Customers"), secrets...),
+	good := p.File("good.properties", e2etest.Instead(e2etest.Source("good", "sap.example.com:443", "Orders"),
+		secrets...)...)
+	bad := p.File("bad.properties", append(e2etest.Instead(e2etest.Source("bad", "sap.example.com:443", "Customers"),
+		secrets...),
 		"sap.odata#00.selct=Name", "sap.odata.min.retry.backoff.ms=soon")...)
 	args := []string{"validate", "--plugins", e2etest.Plugins(t), "--data", p.Data}
 	if r := p.Run(append(args, worker, good)...); r.Code != 1 ||
@@ -349,11 +364,14 @@ func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
 	}
 	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
 		{"bootstrap.servers", "", "key.converter.basic.auth.user.info"}, {"kafka.proxy.type", "transforms", ""},
-		{"kafka.proxy.address", "predicates", ""}, {"kafka.proxy.user", "transforms.a.type", ""}, {"value.converter", "", ""},
-		{"value.converter.basic.auth.user.info", "", "key.converter.basic.auth.credentials.source"}, {"group.id", "", ""},
+		{"kafka.proxy.address", "predicates", ""}, {"kafka.proxy.user", "transforms.a.type", ""},
+		{"value.converter", "", ""},
+		{"value.converter.basic.auth.user.info", "", "key.converter.basic.auth.credentials.source"},
+		{"group.id", "", ""},
 	} {
 		r := p.Run("validate", "--without-secrets", "--plugins", e2etest.Plugins(t, "smt"), "--data", p.Data,
-			p.File("worker.properties", absent(worker, c.ofWorker)...), p.File("one.properties", absent(one, c.ofOne)...),
+			p.File("worker.properties", absent(worker, c.ofWorker)...),
+			p.File("one.properties", absent(one, c.ofOne)...),
 			p.File("two.properties", absent(two, c.ofTwo)...))
 		if r.Code != 0 || r.Stdout != "" || strings.Count(r.Stderr, ": ok: ") != 2 {
 			t.Errorf("without %v: exit %d\n%s%s", c, r.Code, r.Stdout, r.Stderr)

@@ -94,7 +94,7 @@ func TestValidationAsksTheService(t *testing.T) {
 // A form that checks with each letter of a password, and again while it rests, sends none of them: a secret that is
 // neither stored nor proven is shown to the service where the caller asks for it, or where it is a reference. The
 // setting itself says how to get what needs a logon, and the connector can be created all the same.
-func TestTypingAPasswordLocksNobody(t *testing.T) {
+func TestTypingAPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "sesame",
@@ -304,7 +304,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	const made = "/connectors/made/config"
 	x.ask(201, "PUT", made, text, "Content-Type", properties, "If-None-Match", "*")
 	shown, version := x.ask(200, "GET", made, "", "Accept", properties)
-	e2etest.Lacks(t, "the text", shown, "# mine")
+	e2etest.MustNotContain(t, "the text", shown, "# mine")
 	settings := x.Shown("made")
 	settings["sap.odata.max.retries"] = "1"
 	x.ask(200, "PUT", made, e2etest.AsJSON(t, settings), "Content-Type", "application/json", "If-Match", version)
@@ -323,7 +323,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	if found := x.Shown("made"); found["sap.odata#00.exec-period"] != "7200" {
 		t.Errorf("found %v", found)
 	}
-	e2etest.Lacks(t, "the log", x.Stderr.String(), "hush-hush")
+	e2etest.MustNotContain(t, "the log", x.Stderr.String(), "hush-hush")
 }
 
 // If REST is read-only, it still answers what a change would mean. Nobody can find a password by trying values, and no
@@ -361,7 +361,7 @@ func TestComparisonsForReaders(t *testing.T) {
 }
 
 // While a comparison asks a service that does not answer, others change connectors.
-func TestComparisonHoldsUpNobody(t *testing.T) {
+func TestComparisonBlocksNoRequest(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10})

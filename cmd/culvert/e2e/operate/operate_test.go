@@ -44,10 +44,10 @@ func TestOperate(t *testing.T) {
 	back := p.File("back.properties", append(e2etest.SinkOf("back", refusing, "Orders", "OrderCopies"),
 		"errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")...)
-	beside := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"),
+	neighbour := p.File("beside.properties", e2etest.Instead(e2etest.Source("beside", guarded, "Suppliers"),
 		"sap.odata.user.name=me",
 		"sap.odata.user.pwd="+e2etest.Password)...)
-	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, beside)
+	c := p.StartFor(10*time.Minute, "run", "--plugins", dir, "--data", p.Data, worker, orders, back, neighbour)
 	f := &e2etest.Followed{Place: p, Command: c, Url: "http://" + listen}
 	c.Eventually("REST", func() bool {
 		var root rest.Root
@@ -263,7 +263,7 @@ func TestOperators(t *testing.T) {
 		t.Helper()
 		return p.Run(append(strings.Fields(line), "--url", f.Url)...).Exits(want)
 	}
-	command(1, "status").Tells("\nbad: task 0: ", "404")
+	command(1, "status").Reports("\nbad: task 0: ", "404")
 	var states []struct {
 		Rows   *float64
 		Errors []string
@@ -273,13 +273,13 @@ func TestOperators(t *testing.T) {
 		t.Errorf("found %+v %v", states, err)
 	}
 	f.Await("orders", "runs", e2etest.Runs)
-	command(0, "connectors snapshot orders Orders").Tells("orders reads Orders as snapshot ")
+	command(0, "connectors snapshot orders Orders").Reports("orders reads Orders as snapshot ")
 	f.Eventually("the snapshot to be read", func() bool {
 		var m connect.Metrics
 		return e2etest.Get(t, f.Url+"/culvert/connectors/orders", &m) == 200 && m.Tasks[0].Rows == 10 &&
 			m.Tasks[0].Feeds[0].LastSnapshot != nil && m.Tasks[0].Feeds[0].LastSnapshot.Started
 	})
-	command(1, "connectors snapshot orders None").Tells("no such feed")
+	command(1, "connectors snapshot orders None").Reports("no such feed")
 	command(0, "connectors lockouts").Prints("logons")
 	command(0, "connectors lockouts resume")
 	if said := f.Must(200, "GET", "/culvert/log?connector=orders&level=INFO", ""); !strings.Contains(said,
@@ -427,7 +427,7 @@ func TestSamples(t *testing.T) {
 		`"steps":[]`)
 
 	stopped := f.Command.Stop()
-	e2etest.Lacks(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
+	e2etest.MustNotContain(t, "the log", stopped.Stderr, "Obere Str. 57", "hush-hush")
 }
 
 // Commands of a connector's plugin run with its settings.

@@ -37,7 +37,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Replaced("conf/orders.properties", append(lines, "transforms=")...)
 	f.Awaits(`msg="reload: settings have changed, and its tasks are created again" connector=orders`)
-	f.Lives("orders", 2)
+	f.AwaitStarts("orders", 2)
 	f.Await("orders", "runs", e2etest.Runs)
 
 	// What its client takes while it works.
@@ -84,7 +84,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	// Renamed: one goes, and another one comes.
 	f.Replaced("conf/orders.properties", append([]string{"name=renamed"}, good[1:]...)...)
 	f.Await("renamed", "runs", e2etest.Runs)
-	f.Gone("conf/new.properties")
+	f.AwaitDeleted("conf/new.properties")
 	f.Eventually("two connectors", func() bool { return slices.Equal(f.Names(), []string{"calm", "renamed"}) })
 	if n := f.Started("orders"); n != 2 {
 		t.Errorf("expected orders to have been started twice, found %d times", n)
@@ -106,8 +106,8 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Awaits("the folder of connectors was read again, as was asked for")
 
 	// The last ones go, the worker stays, and what comes back goes on from its offset.
-	f.Gone("conf/orders.properties")
-	f.Gone("conf/calm.properties")
+	f.AwaitDeleted("conf/orders.properties")
+	f.AwaitDeleted("conf/calm.properties")
 	f.Eventually("no connectors", func() bool { return len(f.Names()) == 0 })
 	f.Replaced("conf/calm.properties", e2etest.Source("calm", address, "Customers")...)
 	f.Await("calm", "runs", e2etest.Runs)
@@ -124,7 +124,8 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{User: "me", Password: "geheim"})
-	lines := e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd=geheim")
+	lines := e2etest.Instead(e2etest.Source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=geheim")
 	p.File("conf/orders.properties", lines...)
 	f := p.Follows("conf")
 	f.Await("orders", "runs", e2etest.Runs)
@@ -140,33 +141,38 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 			strings.Contains(s.Connector.ConfigError, wrong) && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running
 	})
 	f.Awaits("reload: a change is refused, and what ran goes on: ")
-	f.Lives("orders", 1)
+	f.AwaitStarts("orders", 1)
 	f.Replaced("conf/orders.properties", lines...)
 	f.Await("orders", "runs without a word", func(s connect.Status) bool {
 		return s.Connector.ConfigError == "" && e2etest.Runs(s)
 	})
 	settings := e2etest.Configuration(e2etest.Instead(made, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+	if said := f.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings)); !strings.Contains(said,
+		wrong) {
 		t.Errorf("found %s", said)
 	}
-	f.Lives("made", 1)
+	f.AwaitStarts("made", 1)
 
 	// One task that has failed leaves others that a wrong set would stop.
-	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"), "sap.odata#01.service="+odatatest.NorthwindPath,
+	half := append(e2etest.Instead(lines, "name=half", "tasks.max=2", "sap.odata#00.topic=half"),
+		"sap.odata#01.service="+odatatest.NorthwindPath,
 		"sap.odata#01.entityset=Nope", "sap.odata#01.topic=nope")
 	f.Makes(half...)
 	f.Await("half", "runs by half", func(s connect.Status) bool {
 		return len(s.Tasks) == 2 && s.Tasks[0].State == connect.Running && s.Tasks[1].State == connect.Failed
 	})
 	settings = e2etest.Configuration(e2etest.Instead(half, "sap.odata#00.entityset=Ordres"))
-	if said := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(said, wrong) {
+	if said := f.Must(400, "PUT", "/connectors/half/config", e2etest.AsJSON(t, settings)); !strings.Contains(said,
+		wrong) {
 		t.Errorf("found %s", said)
 	}
 
 	// A secret that is not known to be right is not shown for a check; the tasks have to find out.
 	before := s.Ledger()
-	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t, map[string]string{"name": "orders", "text": strings.Join(
-		e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said, "logon not tried") {
+	if said := f.Must(200, "POST", "/culvert/diff", e2etest.AsJSON(t,
+		map[string]string{"name": "orders", "text": strings.Join(
+			e2etest.Instead(lines, "sap.odata.user.pwd=other", "tasks.max=1"), "\n")})); !strings.Contains(said,
+		"logon not tried") {
 		t.Errorf("found %s", said)
 	}
 	if n := s.Ledger().FailedLogons; n != before.FailedLogons {
@@ -178,7 +184,7 @@ func TestServiceJudgesChangesOfWhatRuns(t *testing.T) {
 	s.Set("status", "503")
 	s.Set("status-count", "1000")
 	f.Must(200, "PUT", "/connectors/made/config", e2etest.AsJSON(t, settings))
-	f.Lives("made", 2)
+	f.AwaitStarts("made", 2)
 	f.Awaits("not checked with the service: ")
 	f.Stop()
 }
@@ -232,13 +238,13 @@ func TestServiceJudgesChangesOfWhatRunsByNow(t *testing.T) {
 	default:
 	}
 	<-answered
-	f.Lives("made", 2)
+	f.AwaitStarts("made", 2)
 	f.Awaits("was not asked")
 	f.Await("z", "runs on", func(s connect.Status) bool {
 		return strings.Contains(s.Connector.ConfigError, "the nearest name is Orders") &&
 			s.Tasks[0].State == connect.Running
 	})
-	f.Lives("z", 1)
+	f.AwaitStarts("z", 1)
 	f.Stop()
 }
 
@@ -250,13 +256,16 @@ func TestDiff(t *testing.T) {
 	p.Subfolder("copy")
 	edits := map[string][2][]string{ // before and after, empty: there is none
 		"calm": {e2etest.Source("calm", address, "Customers"), e2etest.Source("calm", address, "Customers")},
-		"client": {append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"),
+		"client": {append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u",
+			"sap.odata.user.pwd=0ld"),
 			append(e2etest.Source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
-		"topic": {e2etest.Source("topic", address, "Products"), e2etest.Instead(e2etest.Source("topic", address, "Products"),
-			"sap.odata#00.topic=Other")},
+		"topic": {e2etest.Source("topic", address, "Products"),
+			e2etest.Instead(e2etest.Source("topic", address, "Products"),
+				"sap.odata#00.topic=Other")},
 		"deleted": {e2etest.Source("deleted", address, "Customers"), nil},
 		"added":   {nil, e2etest.Source("added", address, "Customers")},
-		"bad":     {e2etest.Source("bad", address, "Customers"), append(e2etest.Source("bad", address, "Customers"), "tasks.max=many")},
+		"bad": {e2etest.Source("bad", address, "Customers"), append(e2etest.Source("bad", address, "Customers"),
+			"tasks.max=many")},
 	}
 	for name, lines := range edits {
 		for i, folder := range []string{"conf", "copy"} {
@@ -276,7 +285,8 @@ func TestDiff(t *testing.T) {
 	f.Await("own", "runs", e2etest.Runs)
 	diff := func(folder string, more ...string) e2etest.Result {
 		t.Helper()
-		return p.Run(append([]string{"diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder, "--url",
+		return p.Run(append([]string{"diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", folder,
+			"--url",
 			f.Url}, more...)...)
 	}
 	if r := diff("conf"); r.Code != 0 || r.Stdout != "nothing would change\n" {
@@ -302,8 +312,8 @@ topic: its tasks are created again (copy/topic.properties)
 			`"after":"Other"}]}`)
 	p.Run("diff", "--plugins", e2etest.Plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)).
 		Exits(2).Says("expected a running worker")
-	if lives := strings.Count(f.Stderr.String(), `msg="connector started"`); lives != 6 {
-		t.Errorf("expected nothing to have been touched, found %d starts", lives)
+	if starts := strings.Count(f.Stderr.String(), `msg="connector started"`); starts != 6 {
+		t.Errorf("expected nothing to have been touched, found %d starts", starts)
 	}
 }
 
@@ -326,7 +336,8 @@ func (e *edited) sound() {
 		[]string{fmt.Sprintf("tasks.max=%d", 1+e.edits), "sap.odata.max.retries=1"},
 		[]string{fmt.Sprintf("# edited %d times", e.edits), "sap.odata.max.retries=1"})...)
 	e.write(lines)
-	e.settings = e2etest.Configuration(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "#") }))
+	e.settings = e2etest.Configuration(slices.DeleteFunc(lines,
+		func(l string) bool { return strings.HasPrefix(l, "#") }))
 }
 
 // write writes the file: by a rename, over what is there, or in two pieces.
@@ -356,7 +367,7 @@ func (e *edited) broken() {
 
 func (e *edited) deleted() {
 	if e.file != "" {
-		e.f.Gone(e.file)
+		e.f.AwaitDeleted(e.file)
 		e.file, e.settings = "", nil
 	}
 }
@@ -396,9 +407,11 @@ func TestSoakReloadStorm(t *testing.T) {
 	var all []*edited
 	for n := range connectors {
 		name := fmt.Sprintf("c%d", n)
-		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"), "sap.odata#00.topic="+name),
+		e := &edited{f: f, name: name, lines: e2etest.Instead(e2etest.Source(name, address, "Orders"),
+			"sap.odata#00.topic="+name),
 			rng: rng}
-		e.lines = slices.DeleteFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
+		e.lines = slices.DeleteFunc(e.lines,
+			func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
 		e.sound()
 		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
 			f.Await(e.name, "runs", e2etest.Runs)

@@ -41,7 +41,7 @@ func TestConnectorsAreSteered(t *testing.T) {
 	if !e2etest.Is(connect.Restarting, 1)(s) {
 		t.Errorf("expected connector and task to be RESTARTING, found %+v", s)
 	}
-	f.Lives("calm", 4)
+	f.AwaitStarts("calm", 4)
 	f.Await("calm", "runs", e2etest.Runs)
 	f.Must(204, "POST", "/connectors/calm/tasks/0/restart", "")
 	f.Awaits(`msg="the task is restarted on request" connector=calm task=0`)
@@ -81,11 +81,13 @@ func TestConnectorsAreWritten(t *testing.T) {
 	p.File("conf/calm.properties", e2etest.Source("calm", address, "Products")...)
 	f := p.Follows("conf", "rest.config.masked=true")
 	f.Await("calm", "runs", e2etest.Runs)
-	settings := e2etest.Configuration(append(e2etest.Source("customers", address, "Customers"), "sap.odata.user.name=someone",
+	settings := e2etest.Configuration(append(e2etest.Source("customers", address, "Customers"),
+		"sap.odata.user.name=someone",
 		"sap.odata.user.pwd=geheim"))
 	delete(settings, "name")
 	body := e2etest.AsJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
-	e2etest.Lacks(t, "what is made", f.Must(201, "POST", "/connectors", body, `"tasks":[],"type":"source"`), "geheim")
+	e2etest.MustNotContain(t, "what is made", f.Must(201, "POST", "/connectors", body, `"tasks":[],"type":"source"`),
+		"geheim")
 	f.Must(409, "POST", "/connectors", body)
 	f.Await("customers", "is paused", e2etest.Is(connect.Paused, 0))
 	f.Steer("customers", "resume")
@@ -97,10 +99,10 @@ func TestConnectorsAreWritten(t *testing.T) {
 	}
 	shown["transforms"] = ""
 	f.Must(200, "PUT", "/connectors/customers/config", e2etest.AsJSON(t, shown), `"transforms":""`)
-	f.Lives("customers", 2)
+	f.AwaitStarts("customers", 2)
 	f.Await("customers", "runs", e2etest.Runs)
 	changed := f.Must(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
-	e2etest.Lacks(t, "what is changed", changed, "transforms")
+	e2etest.MustNotContain(t, "what is changed", changed, "transforms")
 	file := filepath.Join(p.Data, "connectors.json")
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
@@ -180,8 +182,9 @@ func TestManyWriteAtOnce(t *testing.T) {
 		})
 	}
 	for i := range many {
-		f.Replaced("conf/calm.properties", append(e2etest.Source("calm", address, "Products"), fmt.Sprintf("tasks.max=%d",
-			i+1))...)
+		f.Replaced("conf/calm.properties", append(e2etest.Source("calm", address, "Products"),
+			fmt.Sprintf("tasks.max=%d",
+				i+1))...)
 	}
 	writers.Wait()
 	f.Eventually("half of them", func() bool {
@@ -206,7 +209,8 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 		return p.Serves(at, "--plugins", e2etest.Plugins(t), "--data", p.Data, worker, named)
 	}
 	made := func(name, set, state string) string {
-		return e2etest.AsJSON(t, map[string]any{"name": name, "config": e2etest.Configuration(e2etest.Source(name, address, set)),
+		return e2etest.AsJSON(t, map[string]any{"name": name,
+			"config":        e2etest.Configuration(e2etest.Source(name, address, set)),
 			"initial_state": state})
 	}
 	f := begin()
@@ -327,7 +331,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNotFound)
 	}))
-	took := func() []string {
+	elapsed := func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(logons)
@@ -337,7 +341,8 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	secrets := p.File("secrets.properties", "pwd=behind-a-file")
 	p.Subfolder("conf")
 	stored := map[string][]string{
-		"plain": e2etest.Instead(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=in-place"),
+		"plain": e2etest.Instead(e2etest.Source("plain", address, "Products"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=in-place"),
 		"behind": e2etest.Instead(e2etest.Source("behind", address, "Products"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}"),
 		"header": e2etest.Instead(e2etest.Source("header", address, "Products"), "sap.odata.auth.type=header",
@@ -391,7 +396,7 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 			f.Answers(200, "GET", path, "", before)
 		})
 	}
-	if shown := took(); len(shown) > 0 {
+	if shown := elapsed(); len(shown) > 0 {
 		t.Errorf("the other service received the logons %q", shown)
 	}
 
@@ -399,8 +404,8 @@ func TestStoredSecretsGoNowhereElse(t *testing.T) {
 	f.Must(200, "PATCH", "/connectors/plain/config", `{"sap.odata.max.retries": "1", "sap.odata.user.name": "you"}`)
 	f.Must(200, "PATCH", "/connectors/plain/config", e2etest.AsJSON(t, map[string]string{"sap.odata.host.port": port,
 		password: "shown"}))
-	f.Eventually("the logon that was shown", func() bool { return len(took()) > 0 })
-	for _, logon := range took() {
+	f.Eventually("the logon that was shown", func() bool { return len(elapsed()) > 0 })
+	for _, logon := range elapsed() {
 		if logon != "Basic "+base64.StdEncoding.EncodeToString([]byte("you:shown")) {
 			t.Errorf("expected what was shown, found %q", logon)
 		}
@@ -422,7 +427,8 @@ func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
 		store, err := os.ReadFile(filepath.Join(e2etest.Stores(t), "trust.jks"))
 		e2etest.NoError(t, err)
 		file := e2etest.Put(t, p.Dir, name+".jks", store)
-		settings := e2etest.Configuration(e2etest.Instead(e2etest.Source(name, address, "Customers"), "sap.odata.host.protocol=https",
+		settings := e2etest.Configuration(e2etest.Instead(e2etest.Source(name, address, "Customers"),
+			"sap.odata.host.protocol=https",
 			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+e2etest.StorePassword))
 		settings["sap.odata#00.topic"] = name
 		whole := e2etest.AsJSON(t, settings)
@@ -484,7 +490,8 @@ func TestOddNamesAndSizes(t *testing.T) {
 	}
 	many := body("many", config.MaxSettings)
 	f.Must(400, "POST", "/connectors", many, "expected at most 10000 settings, found 100")
-	f.Must(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1), `"effect":"refuse"`,
+	f.Must(200, "POST", "/culvert/diff", strings.Replace(many, `"initial_state": "STOPPED",`, "", 1),
+		`"effect":"refuse"`,
 		"expected at most 10000 settings, found 100")
 	if names := f.Names(); len(names) > 0 {
 		t.Errorf("found %q", names)

@@ -140,11 +140,12 @@ func TestUpstreamReferences(t *testing.T) {
 					delete(settings, key)
 				}
 			}
-			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", e2etest.AsJSON(t, settings))
+			answer := f.Must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate",
+				e2etest.AsJSON(t, settings))
 			_, made := f.Call("PUT", "/connectors/source/config", e2etest.AsJSON(t, settings))
-			for _, told := range []string{answer, made} {
-				if strings.Contains(told, "behind-the-reference") || strings.Contains(told, "-9999") {
-					t.Errorf("found what stands behind the reference: %s", told)
+			for _, text := range []string{answer, made} {
+				if strings.Contains(text, "behind-the-reference") || strings.Contains(text, "-9999") {
+					t.Errorf("found what stands behind the reference: %s", text)
 				}
 			}
 			if c.at == "" {
@@ -175,7 +176,8 @@ func TestUpstreamOffsets(t *testing.T) {
 		f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": name, "config": settings,
 			"initial_state": state}))
 	}
-	reads := e2etest.Configuration(append(e2etest.Source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
+	reads := e2etest.Configuration(append(e2etest.Source("reads", address, "Customers"),
+		"offsets.storage.topic=own-offsets"))
 	made("reads", "STOPPED", reads)
 	f.Await("reads", "is stopped", e2etest.Is(connect.Stopped, 0))
 	base := strings.TrimSuffix(odatatest.NorthwindPath, "/")
@@ -208,7 +210,8 @@ func TestUpstreamOffsets(t *testing.T) {
 	f.Must(200, "DELETE", "/connectors/early/offsets", "")
 	f.Must(204, "DELETE", "/connectors/early", "")
 
-	made("writes", "RUNNING", e2etest.Configuration(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"),
+	made("writes", "RUNNING", e2etest.Configuration(append(e2etest.SinkOf("writes", address, "Customers",
+		"OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
 	f.Until(200, "GET", "/connectors/writes/offsets", "", `"kafka_offset":10`)
 	f.Steer("writes", "stop")
@@ -251,7 +254,8 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
 			`","entityset":"Customers"},"offset":{"url":"` +
 			base + `/Customers?$skip=4"}}`},
-		{"writes", elsewhere(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"),
+		{"writes", elsewhere(append(e2etest.SinkOf("writes", address, "Customers", "OrderCopies"),
+			"errors.tolerance=all"),
 			"consumer", "admin"),
 			`"kafka_offset":91`, `"kafka_offset":4`,
 			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},

@@ -70,6 +70,6 @@ func TestPluginsCheck(t *testing.T) {
 			"plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
 	} {
-		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Tells(c.says)
+		p.Run("plugins", "check", "--set", c.set, all).Exits(c.code).Reports(c.says)
 	}
 }

@@ -112,13 +112,13 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		"sap.odata.keystore.password":     "pw-4721-not-its-own"}
 	var mu sync.Mutex
 	var asked []http.Header
-	var told strings.Builder // what the guest says to the service
+	var requests strings.Builder // what the guest says to the service
 	service := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked = append(asked, r.Header.Clone())
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintln(&told, r.URL, r.Header["X-Seen"], string(body))
+		fmt.Fprintln(&requests, r.URL, r.Header["X-Seen"], string(body))
 		_, pwd, _ := r.BasicAuth()
 		h := w.Header()
 		h.Set("Set-Cookie", "session="+secrets["rob.password"])
@@ -183,7 +183,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	shown.WriteString(check.Stdout + check.Stderr)
 	mu.Lock()
 	defer mu.Unlock()
-	shown.WriteString(told.String())
+	shown.WriteString(requests.String())
 	never := append(slices.Collect(maps.Values(secrets)), "filed-5711", "token-of-the-session", "Basic bWU6")
 	for _, secret := range never {
 		if at := strings.Index(shown.String(), secret); at >= 0 {

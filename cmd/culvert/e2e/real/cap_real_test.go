@@ -517,10 +517,10 @@ func (s *capService) testWrite(t *testing.T) {
 	}
 	sets := []moved{{"AllTypes", 3, 3}, {"Prices", 2000, 300}, {"Products", capRows, 100}}
 	reader := s.lines("read", "ODataSource")
-	var gone, back []string // pairs of set and topic
+	var deleted, back []string // pairs of set and topic
 	for i, m := range sets {
 		reader = append(reader, setLines(i, capPath, m.set, "read-"+m.set)...)
-		gone, back = append(gone, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)
+		deleted, back = append(deleted, m.set, "gone-"+m.set), append(back, m.set, "back-"+m.set)
 	}
 	run("read", reader)
 	before := map[string]map[string]capRow{}
@@ -546,7 +546,7 @@ func (s *capService) testWrite(t *testing.T) {
 			compareCAP(t, m.set+" "+how, before[m.set], s.rows(t, m.set))
 		}
 	}
-	run("gone", s.sinkLines("gone", gone...))
+	run("gone", s.sinkLines("gone", deleted...))
 	for _, m := range sets {
 		if got := len(s.rows(t, m.set)); got != m.n-m.most {
 			t.Errorf("expected %d entities to be deleted, the service has %d of %d", m.most, got, m.n)
@@ -563,7 +563,7 @@ func (s *capService) testWrite(t *testing.T) {
 		same("written by " + mode)
 	}
 	// Gone, and back by upserts: each of them is an insert behind an update of nothing.
-	run("again", s.sinkLines("again", gone...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
+	run("again", s.sinkLines("again", deleted...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert")
 	run("upserted", s.sinkLines("upserted", back...), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert",
 		"sap.odata.insert.uncertain=check")
 	same("written by upserts that insert")
@@ -658,9 +658,9 @@ func (s *capService) testModes(t *testing.T) {
 			switch guilty := i%130 == 7; {
 			case mode == "delete":
 				// What upserts have made, dynamic mode, and the others, some of which is gone.
-				gone := code([]string{"m", "u", "v"}[i%3], i)
-				records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, gone)})
-				delete(want, gone)
+				deleted := code([]string{"m", "u", "v"}[i%3], i)
+				records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, deleted)})
+				delete(want, deleted)
 				if guilty {
 					records = append(records, &kgo.Record{Topic: mode, Key: []byte(`{"title":"x"}`)})
 					bad++

@@ -62,7 +62,8 @@ func (s *olingo) testModes(t *testing.T) {
 	p.MustOnceWith(plugins, reader("json", "Orders", "format=json", "expand=Items"),
 		reader("atom", "Orders", "format=atom", "expand=Items"),
 		reader("part", "Orders", "select=Customer,Items/Name", "expand=Items",
-			"filter#00.property=Customer", "filter#00.option=in", "filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
+			"filter#00.property=Customer", "filter#00.option=in",
+			"filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
 			"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271"),
 		reader("pages", "Items", "paging=top", "page.size=77"), reader("plain", "Orders"))
 	for _, format := range []string{"json", "atom"} {
@@ -78,11 +79,11 @@ func (s *olingo) testModes(t *testing.T) {
 		t.Errorf("expected %d items in pages of our own, found %d", 2*olingoRows, n)
 	}
 
-	var gone []*kgo.Record
+	var deleted []*kgo.Record
 	for _, r := range e2etest.ReadTopic(t, broker.Addr(), "plain", olingoRows) {
-		gone = append(gone, &kgo.Record{Topic: "gone", Key: r.Key})
+		deleted = append(deleted, &kgo.Record{Topic: "gone", Key: r.Key})
 	}
-	e2etest.Produce(t, broker.Addr(), gone...)
+	e2etest.Produce(t, broker.Addr(), deleted...)
 	for _, batch := range []string{"0", "1"} {
 		// Each mode writes what it can be known by; rows are gone before upserts and inserts, which make them again.
 		for _, mode := range []string{"update", "merge", "patch", "delete", "upsert", "delete", "insert"} {
@@ -143,14 +144,14 @@ func (s *olingo) testManyRows(t *testing.T) {
 			e2etest.NoError(t, json.Unmarshal([]byte(line), &record))
 			readings[strings.Contains(string(record.Headers), "culvert.snapshot")][string(record.Key)]++
 		}
-		for again, came := range readings {
+		for again, received := range readings {
 			twice := 0
-			for _, n := range came {
+			for _, n := range received {
 				twice += n - 1
 			}
-			if len(came) != rows || twice > 0 {
+			if len(received) != rows || twice > 0 {
 				t.Errorf("%s, read again %v: expected each of %d rows once, found %d, %d of them twice", format, again,
-					rows, len(came), twice)
+					rows, len(received), twice)
 			}
 		}
 		p.MustRun(args...)

@@ -322,7 +322,7 @@ func TestRealTakeover(t *testing.T) {
 	before := f.offsets(f.awaits("Kafka Connect has them in all states", want), everyone)
 	live := "live: stop it first: " // in a rebalance, which may still go on, members do not say their addresses
 	f.cluster("check", 1).Prints(live)
-	f.cluster("release", 1).Tells(live)
+	f.cluster("release", 1).Reports(live)
 	stop()
 	f.writes(half)
 	f.breaks(half, compacted)
@@ -353,7 +353,7 @@ func TestRealTakeover(t *testing.T) {
 	f.reaches(append(running, half, compacted)...)
 	last := f.offsets(f.shows(), reads)
 	f.cluster("check", 1).Prints("a worker of Culvert's is live: workers that start join it: ", f.followed.Url)
-	f.cluster("release", 1).Tells("a worker of Culvert's is live: stop it first, by SIGTERM (", f.followed.Url)
+	f.cluster("release", 1).Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", f.followed.Url)
 	stop()
 	f.cluster("release", 0)
 

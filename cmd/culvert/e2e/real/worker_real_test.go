@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/internal/e2etest"
 )
 
-// besideWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.
-type besideWorkers struct {
+// comparedWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.
+type comparedWorkers struct {
 	real, own replaytest.Worker
 	wanted    map[string][]replaytest.Kind // differences
 	// skip: the last call was wanted to be answered otherwise here, and what is waited for after it does not come.
@@ -35,7 +35,7 @@ type besideWorkers struct {
 const settling = 2 * time.Minute
 
 // do makes both workers do a step, and tells in what their answers differ that is not wanted to.
-func (w *besideWorkers) do(s *replaytest.Step) (difference string, err error) {
+func (w *comparedWorkers) do(s *replaytest.Step) (difference string, err error) {
 	switch {
 	case s.File != "":
 		for _, worker := range []*replaytest.Worker{&w.real, &w.own} {
@@ -59,7 +59,7 @@ func (w *besideWorkers) do(s *replaytest.Step) (difference string, err error) {
 		w.skip = slices.Contains(w.wanted[s.At()], replaytest.Other)
 		for end := time.Now().Add(settling); ; time.Sleep(50 * time.Millisecond) {
 			difference, err = w.ask(s)
-			if err != nil || difference == "" || !tellsState(s) || time.Now().After(end) {
+			if err != nil || difference == "" || !showsState(s) || time.Now().After(end) {
 				return difference, err
 			}
 		}
@@ -67,16 +67,16 @@ func (w *besideWorkers) do(s *replaytest.Step) (difference string, err error) {
 	return "", nil
 }
 
-// tellsState is true of a call that changes nothing and is answered by what connectors are doing, as the answer to the
+// showsState is true of a call that changes nothing and is answered by what connectors are doing, as the answer to the
 // same call a moment later may tell something else: each worker takes its own time from one state to the next.
-func tellsState(s *replaytest.Step) bool {
+func showsState(s *replaytest.Step) bool {
 	path, query, _ := strings.Cut(s.Path, "?")
 	return strings.HasPrefix(path, "/connectors") && (s.Method == "GET" ||
 		s.Method == "POST" && strings.HasSuffix(path, "/restart") && strings.Contains(query, "onlyFailed=true"))
 }
 
 // ask sends both workers a call, and compares the answers.
-func (w *besideWorkers) ask(s *replaytest.Step) (difference string, err error) {
+func (w *comparedWorkers) ask(s *replaytest.Step) (difference string, err error) {
 	theirs, err := send(&w.real, s)
 	if err != nil {
 		return "", fmt.Errorf("Kafka Connect: %w", err)
@@ -124,8 +124,8 @@ func isMomentary(a replaytest.Answer) bool {
 		strings.Contains(text, "stale configuration") || strings.Contains(text, "conflicting operation"))
 }
 
-// beside is a worker at an address, as it names itself.
-func beside(t *testing.T, address string) replaytest.Worker {
+// workerAt is a worker at an address, as it names itself.
+func workerAt(t *testing.T, address string) replaytest.Worker {
 	t.Helper()
 	r, err := http.Get("http://" + address + "/")
 	e2etest.NoError(t, err)
@@ -165,9 +165,9 @@ func filesServer(t *testing.T) (port string) {
 	return server.URL[strings.LastIndexByte(server.URL, ':')+1:]
 }
 
-// TestRealWorkerBeside sends the recorded sequences to a Kafka Connect worker and to this one, and compares the
+// TestRealWorkerAgainstConnect sends the recorded sequences to a Kafka Connect worker and to this one, and compares the
 // answers. Plugins stand in here for Kafka's file connectors, with their classes, settings and offsets.
-func TestRealWorkerBeside(t *testing.T) {
+func TestRealWorkerAgainstConnect(t *testing.T) {
 	t.Parallel()
 	const folder = "../../../../testdata/connect-rest"
 	// It compiles the plugins while the others start.
@@ -175,8 +175,9 @@ func TestRealWorkerBeside(t *testing.T) {
 	port := filesServer(t)
 	p.Subfolder("plugins")
 	for _, name := range []string{"files-source", "files-sink"} {
-		e2etest.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm", guesttest.Bytes(t, "../../../../testdata/guests/"+name,
-			"main.version=4.3.1"))
+		e2etest.Put(t, filepath.Join(p.Dir, "plugins"), name+".wasm",
+			guesttest.Bytes(t, "../../../../testdata/guests/"+name,
+				"main.version=4.3.1"))
 	}
 	e2etest.Put(t, filepath.Join(p.Dir, "plugins"), "smt.wasm", guesttest.Bytes(t, "../../../../plugins/smt"))
 	f := p.FollowsWith(filepath.Join(p.Dir, "plugins"), "conf", "offset.flush.interval.ms=500",
@@ -185,13 +186,14 @@ func TestRealWorkerBeside(t *testing.T) {
 	broker, connect, dir := e2etest.FreePort(t), e2etest.FreePort(t), t.TempDir()
 	e2etest.StartPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, broker,
 		filepath.Join(dir, "broker"))
-	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker, filepath.Join(dir, "connect"))
-	real := beside(t, "127.0.0.1:"+connect)
+	e2etest.StartPeer(t, "kafka/start-connect.sh", dir, nil, connect, "127.0.0.1:"+broker,
+		filepath.Join(dir, "connect"))
+	real := workerAt(t, "127.0.0.1:"+connect)
 	f.Eventually("that REST can change something", func() bool {
 		status, _ := f.Call("DELETE", "/connectors/none", "")
 		return status == 404
 	})
-	ours := beside(t, strings.TrimPrefix(f.Url, "http://"))
+	ours := workerAt(t, strings.TrimPrefix(f.Url, "http://"))
 
 	ours.Versions = append(ours.Versions, real.Versions...)
 	ours.Prefix = "files."
@@ -201,7 +203,7 @@ func TestRealWorkerBeside(t *testing.T) {
 	e2etest.NoError(t, err)
 	wanted, err := replaytest.Differences(folder)
 	e2etest.NoError(t, err)
-	both, began := besideWorkers{real: real, own: ours, wanted: wanted}, time.Now()
+	both, began := comparedWorkers{real: real, own: ours, wanted: wanted}, time.Now()
 	for _, file := range files {
 		steps, err := replaytest.Read(file)
 		e2etest.NoError(t, err)

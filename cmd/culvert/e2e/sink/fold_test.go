@@ -98,7 +98,7 @@ func references(s *odatatest.Service, set string) map[string]string {
 func TestSinkFoldsTheTopic(t *testing.T) {
 	t.Parallel()
 	streams, kills := e2etest.OneOf(20, 1), e2etest.OneOf(10, 2)
-	for name, manner := range map[string]struct {
+	for name, c := range map[string]struct {
 		settings []string
 		numbered bool
 		// upserts: the stream has no other changes but these and deletes.
@@ -108,7 +108,8 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 			"sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
 		"upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
-		"single upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert", "sap.odata.enable.batch=0",
+		"single upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.enable.batch=0",
 			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
 		"numbered repeatable": {numbered: true, settings: []string{"sap.odata.insert.uncertain=repeatable"}},
 		"numbered check": {numbered: true, settings: []string{"sap.odata.insert.uncertain=check",
@@ -118,8 +119,8 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 		for seed := range streams {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
 				t.Parallel()
-				newFolding(t, rand.New(rand.NewPCG(uint64(seed), uint64(len(name)))), manner.numbered,
-					manner.upserts, manner.settings).run(kills)
+				newFolding(t, rand.New(rand.NewPCG(uint64(seed), uint64(len(name)))), c.numbered,
+					c.upserts, c.settings).run(kills)
 			})
 		}
 	}
@@ -158,7 +159,8 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		f.service.ServeHTTP(lockCounter{w, &f.locks}, r)
 	}))
 	f.lines = append(e2etest.Instead(e2etest.SinkOf("fold", address, "Changes", f.set), "sap.odata.max.retries=30",
-		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
+		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=letters",
 		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
 		"sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
 		"sap.odata.max.in.flight="+strconv.Itoa(1+r.IntN(8)), "sap.odata.flush.interval.ms=50"), settings...)

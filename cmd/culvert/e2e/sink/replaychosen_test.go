@@ -157,7 +157,7 @@ func TestDryReplayOfASink(t *testing.T) {
 }
 
 // Of two letters of one record one is sent, and either is sent again when that is asked of it alone.
-func TestReplayOfAChosenTwin(t *testing.T) {
+func TestReplayOfAChosenDuplicate(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, saidTimes(2))
 	d.written(t, 100_000)

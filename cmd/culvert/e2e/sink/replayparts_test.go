@@ -63,7 +63,8 @@ func (d *documents) written(t *testing.T, refusing int) {
 }
 
 func (d *documents) replay(t *testing.T, more ...string) e2etest.Result {
-	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
+	return d.Run(append([]string{"dlq", "replay", d.letters, "--plugins", e2etest.Plugins(t, "odata-sink", "smt"),
+		"--data",
 		d.Data, d.worker, d.sink}, more...)...)
 }
 
@@ -151,7 +152,8 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 		}
 	}
 	d.again(t, []*kgo.Record{forged})
-	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints("1 left: letters of records that have a later one",
+	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints(
+		"1 left: letters of records that have a later one",
 		"--older", `1 left: letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)

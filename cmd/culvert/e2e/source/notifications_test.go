@@ -102,16 +102,17 @@ func TestSubscriptions(t *testing.T) {
 		e2etest.Plugins(t)); r.Code == 0 {
 		t.Error("a product was deleted as a subscription")
 	}
-	if r := p.Run("retire", "-p", files[1], "--plugins", e2etest.Plugins(t)); r.Code != 0 || s.SubscriptionCount() != 2 {
+	if r := p.Run("retire", "-p", files[1], "--plugins", e2etest.Plugins(t)); r.Code != 0 ||
+		s.SubscriptionCount() != 2 {
 		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.Code,
 			s.SubscriptionCount(), r.Stdout, r.Stderr)
 	}
 }
 
-// TestListenersThatTakeAnybody: a connector whose listener asks senders for neither a logon nor a certificate says so
-// once at its start, however many feeds it has, and names the settings. One that asks for certificates without TLS
-// does not start.
-func TestListenersThatTakeAnybody(t *testing.T) {
+// TestListenersWithoutAuthentication: a connector whose listener asks senders for neither a logon nor a certificate
+// says so once at its start, however many feeds it has, and names the settings. One that asks for certificates without
+// TLS does not start.
+func TestListenersWithoutAuthentication(t *testing.T) {
 	t.Parallel()
 	p, worker, port := e2etest.Subscribing(t)
 	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Subscriptions: true,

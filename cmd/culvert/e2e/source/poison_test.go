@@ -53,18 +53,18 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 	p.MustRun("run", "--once", "--plugins", trapping(t), p.Plain(servers), p.File("poison.properties", lines...))
 	letters := p.Run("consume", "refused", "--bootstrap-servers", servers).Stdout
 	for set, key := range map[string]string{"Products": "ProductID", "Categories": "CategoryID"} {
-		came := map[string]int{}
+		received := map[string]int{}
 		for line := range strings.Lines(p.Run("consume", set, "--bootstrap-servers", servers).Stdout) {
 			var record struct{ Value map[string]json.RawMessage }
 			if err := json.Unmarshal([]byte(line), &record); err != nil {
 				t.Fatalf("%v in %s", err, line)
 			}
-			came[string(record.Value[key])]++
+			received[string(record.Value[key])]++
 		}
 		s.Each(set, func(_ string, fields map[string]string) {
 			id := fields[key]
-			if want := !slices.Contains(poisoned[set], id); came[id] != 1 && want || came[id] > 0 && !want {
-				t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, came[id])
+			if want := !slices.Contains(poisoned[set], id); received[id] != 1 && want || received[id] > 0 && !want {
+				t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, received[id])
 			}
 		})
 		// A trap in the other feed has a page asked for again, at least once: a letter may come twice.

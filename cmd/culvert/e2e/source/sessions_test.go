@@ -28,9 +28,11 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 		Switches: odatatest.Switches{CSRF: true}})
 	back := p.File("back.properties", e2etest.CopiesOf(address)...)
 	// Where it came from asks for no logon; a source with one has sessions as well.
-	away := p.File("away.properties", e2etest.AsMe(e2etest.Source("away", address, "Products", "Customers", "Suppliers"),
+	away := p.File("away.properties", e2etest.AsMe(e2etest.Source("away", address, "Products", "Customers",
+		"Suppliers"),
 		"tasks.max=3", "sap.odata.max.concurrent.requests=8")...)
-	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker, back,
+	c := p.Start("run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, "--set", "listeners=", worker,
+		back,
 		away)
 	c.Eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
 	if l := s.Ledger(); l.SessionsOpen == 0 {
@@ -88,7 +90,7 @@ func TestKilledApplicationServers(t *testing.T) {
 
 // T3, without automatic restarts: 20 connectors, commands and a restarted worker send a wrong password once in all.
 // With another password in the file all of them continue.
-func TestWrongPasswordLocksNobody(t *testing.T) {
+func TestWrongPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
 	s, address := e2etest.Demo(t, odatatest.Options{Rows: 100, User: "me", Password: "right",
@@ -119,16 +121,16 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	}
 	for round := range 2 { // the second is a restart
 		c := p.Start(append(args, files...)...)
-		var beside sync.WaitGroup
+		var parallel sync.WaitGroup
 		for i := range 2 {
-			beside.Go(func() {
+			parallel.Go(func() {
 				r := p.Run("ping", "-p", files[i], "--data", p.Data, "--plugins", e2etest.Plugins(t), "-s",
 					strings.TrimSuffix(odatatest.SAPPath, "/"))
 				r.Exits(1).Says(`the password of user "me" was refused (401) at`)
 				e2etest.WithoutPassword(t, r.Stdout, r.Stderr)
 			})
 		}
-		beside.Wait()
+		parallel.Wait()
 		c.Eventually("FAILED", states(connect.Failed))
 		if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
 			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
@@ -181,10 +183,12 @@ func TestResumeLogons(t *testing.T) {
 			t.Errorf("expected exit 1, found %d: %s", r.Code, r.LastLine())
 		}
 	}
-	e2etest.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2}, s.Ledger().FailedLogonsOf)
+	e2etest.Equal(t, "refused logons, of which the first is not ours", map[string]int{"me": 2},
+		s.Ledger().FailedLogonsOf)
 	listen := porttest.Address(t)
-	beside := p.File("beside.properties", e2etest.AsMe(e2etest.Source("beside", address, "Suppliers"))...)
-	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, beside)
+	neighbour := p.File("beside.properties", e2etest.AsMe(e2etest.Source("beside", address, "Suppliers"))...)
+	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen,
+		neighbour)
 	state := func(want connect.State) func() bool {
 		return func() bool { return e2etest.TaskOf(t, listen, "beside").State == want }
 	}

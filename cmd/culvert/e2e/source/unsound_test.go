@@ -115,11 +115,11 @@ func (r *reader) killed(more ...string) {
 	close(r.goOn)
 }
 
-// came counts the rows of the topic: how often each came, and those of the reload.
-func (r *reader) came() (came map[int]int, reload []string) {
+// received counts the rows of the topic: how often each came, and those of the reload.
+func (r *reader) received() (received map[int]int, reload []string) {
 	r.p.T.Helper()
 	out := r.p.MustRun("consume", "rows", "--bootstrap-servers", r.servers)
-	came = map[int]int{}
+	received = map[int]int{}
 	for line := range strings.Lines(out.Stdout) {
 		var id int
 		if _, after, ok := strings.Cut(line, `"key":{"ID":`); !ok {
@@ -127,11 +127,11 @@ func (r *reader) came() (came map[int]int, reload []string) {
 		} else if _, err := fmt.Sscanf(after, "%d", &id); err != nil {
 			r.p.T.Fatal(err, line)
 		}
-		if came[id]++; strings.Contains(line, "culvert.snapshot") {
+		if received[id]++; strings.Contains(line, "culvert.snapshot") {
 			reload = append(reload, line)
 		}
 	}
-	return came, reload
+	return received, reload
 }
 
 // A load whose rows turn out not to be all, after some were written, begins again: its rows are marked as a reload, and
@@ -143,9 +143,9 @@ func TestKilledBehindAVerdictAtLeastOnce(t *testing.T) {
 			r := newReader(t, at)
 			r.killed()
 			result := r.start().Wait()
-			came, reload := r.came()
-			if result.Code != 0 || len(came) != 300 {
-				t.Errorf("exit %d, %d of 300 rows\n%s", result.Code, len(came), result.Stderr)
+			received, reload := r.received()
+			if result.Code != 0 || len(received) != 300 {
+				t.Errorf("exit %d, %d of 300 rows\n%s", result.Code, len(received), result.Stderr)
 			}
 			begins, ends := 0, 0
 			for _, line := range reload {
@@ -170,17 +170,17 @@ func TestKilledBehindAVerdictExactlyOnce(t *testing.T) {
 		result := r.start().Wait()
 		result.Exits(1).Says("sap.odata#00.incomplete.load = reload")
 	}
-	came, reload := r.came()
-	for id, n := range came {
+	received, reload := r.received()
+	for id, n := range received {
 		if n > 1 {
 			t.Errorf("row %d came %d times", id, n)
 		}
 	}
-	if len(came) != 299 || len(reload) > 0 {
-		t.Errorf("%d rows came before the verdict, %d of them marked", len(came), len(reload))
+	if len(received) != 299 || len(reload) > 0 {
+		t.Errorf("%d rows came before the verdict, %d of them marked", len(received), len(reload))
 	}
 	result := r.start("sap.odata#00.unsound=reload").Wait()
-	if came, reload = r.came(); result.Code != 0 || len(came) != 300 || len(reload) != 300 {
-		t.Errorf("exit %d, %d of 300 rows, %d marked\n%s", result.Code, len(came), len(reload), result.Stderr)
+	if received, reload = r.received(); result.Code != 0 || len(received) != 300 || len(reload) != 300 {
+		t.Errorf("exit %d, %d of 300 rows, %d marked\n%s", result.Code, len(received), len(reload), result.Stderr)
 	}
 }

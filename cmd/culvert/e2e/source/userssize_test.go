@@ -78,7 +78,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 			for range max(c.runs, 1) {
 				q.MustRun(args...)
 			}
-			came, again := map[string]int{}, map[string]int{}
+			received, again := map[string]int{}, map[string]int{}
 			for line := range strings.Lines(q.MustRun("consume", topic, "--bootstrap-servers", servers).Stdout) {
 				var record struct {
 					Key     json.RawMessage
@@ -88,7 +88,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 				if strings.Contains(string(record.Headers), "culvert.snapshot") {
 					again[string(record.Key)]++
 				} else {
-					came[string(record.Key)]++
+					received[string(record.Key)]++
 				}
 			}
 			judge := func(what string, found map[string]int) {
@@ -101,7 +101,7 @@ func TestEachModeAtUsersSize(t *testing.T) {
 					t.Errorf("%s: %d of %d rows are missing", what, rows-len(found), rows)
 				}
 			}
-			judge("the load", came)
+			judge("the load", received)
 			if c.again {
 				judge("the second reading", again)
 			} else if len(again) > 0 {

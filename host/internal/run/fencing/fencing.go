@@ -19,7 +19,7 @@ import (
 type Fencer struct {
 	// Worker configures the clients. Topic is the config topic, Group the group.id.
 	Worker kafka.Config
-	Topic  kafka.Internal
+	Topic  kafka.InternalTopic
 	Group  string
 	Log    *slog.Logger
 }
@@ -32,7 +32,7 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 		return err
 	}
 	defer admin.Close()
-	if err := admin.EnsureInternal(ctx, f.Topic); err != nil {
+	if err := admin.EnsureInternalTopic(ctx, f.Topic); err != nil {
 		return err
 	}
 	before, err := f.storedCounts(ctx, connector)

@@ -34,7 +34,7 @@ func TestFencerStoresCounts(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.Cluster(t).ListenAddrs()
 	var journal logtest.Journal
-	f := Fencer{Worker: k, Group: "g", Log: journal.Logger(slog.LevelWarn), Topic: kafka.Internal{
+	f := Fencer{Worker: k, Group: "g", Log: journal.Logger(slog.LevelWarn), Topic: kafka.InternalTopic{
 		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
 	require.NoError(t, f.Fence(t.Context(), k, "other", config.FencingCounts{Tasks: 1, Producers: 4}))
 	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...))
@@ -60,7 +60,7 @@ func TestFencerStoresCounts(t *testing.T) {
 func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
 	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
-	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.Internal{
+	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.InternalTopic{
 		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
 	assert.NoError(t, f.Fence(t.Context(), k, "orders", config.FencingCounts{Tasks: 1, Producers: 1}))
 }

@@ -60,7 +60,7 @@ func ParseConfig(properties map[string]string) (c Config, problems setting.Probl
 				Text: setting.Invalid(flush.name, strings.TrimSpace(value), err.Error())})
 		}
 	}
-	topic, more := kafka.ParseInternal(properties, "offset.storage.", kafka.Internal{Name: c.Topic,
+	topic, more := kafka.ParseInternalTopic(properties, "offset.storage.", kafka.InternalTopic{Name: c.Topic,
 		Partitions: c.Partitions})
 	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
 	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
@@ -152,7 +152,7 @@ func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
 		return fmt.Errorf("offsets: %w", err)
 	}
 	defer admin.Close()
-	return admin.EnsureInternal(ctx, kafka.Internal{
+	return admin.EnsureInternalTopic(ctx, kafka.InternalTopic{
 		Name: c.Topic, Setting: "offset.storage.topic", Partitions: c.Partitions, Replication: c.Replication,
 		Configs: c.TopicConfigs,
 	})
@@ -201,10 +201,10 @@ func (s *Store) loadConnector(ctx context.Context, connector string) error {
 // is not compacted has many. After an error nothing has changed.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
 	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
-	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true,
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
 		Expected: true}, n.add)
 	n.logSkipped(s.config.Topic)
-	if errors.Is(err, kafka.ErrShrunk) {
+	if errors.Is(err, kafka.ErrTruncated) {
 		// Restarting automatically would repeat all rows after the offsets that the topic has now.
 		restart := "the worker"
 		if s.worker != nil {
@@ -405,7 +405,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		case err := <-answers:
 			if err != nil {
 				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic,
-					kafka.Lacking(err, "WRITE", "Topic "+s.config.Topic))
+					kafka.WithMissingRight(err, "WRITE", "Topic "+s.config.Topic))
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())

@@ -89,13 +89,13 @@ func (t *transactionalProducer) commit(entries []Entry) error {
 		t.store.copyToWorker(limited, t.connector, entries)
 		return nil
 	}
-	if rewound := (*kafka.Rewound)(nil); errors.As(err, &rewound) {
+	if rewound := (*kafka.TransactionAborted)(nil); errors.As(err, &rewound) {
 		err = rewound.Cause // the entries are written again
 	}
 	err = t.explain(err)
 	closeErr := t.output.Close(t.ctx)
 	t.output = nil
-	if closeErr != nil || kafka.Taken(err) != "" {
+	if closeErr != nil || kafka.TakenOverID(err) != "" {
 		t.failed = &lostError{err}
 		return t.failed
 	}

@@ -68,13 +68,13 @@ func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
 	require.NoError(t, owner.Flush(ctx))
 
 	for range 2 {
-		if err := zombie.Flush(ctx); kafka.Taken(err) != "g-orders-0" {
+		if err := zombie.Flush(ctx); kafka.TakenOverID(err) != "g-orders-0" {
 			t.Errorf("expected that the id is another producer's, found %v", err)
 		}
 	}
 	clear(zombie.pending)
 	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
-	if len(failed) != 3 || kafka.Taken(failed[0]) == "" {
+	if len(failed) != 3 || kafka.TakenOverID(failed[0]) == "" {
 		t.Errorf("expected to be called with each failure, found %v", failed)
 	}
 	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)

@@ -200,9 +200,9 @@ func TestNothingFollowsWhatIsNotStored(t *testing.T) {
 func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 	at := map[string][]int32{"t": {0}}
 	for _, c := range []struct {
-		name  string
-		told  bool
-		stays int64
+		name     string
+		reported bool
+		stays    int64
 	}{{"not told yet", false, offsetUnknown}, {"told of more", true, 30}} {
 		l := newLedger(&InDoubtRecords{})
 		l.apply(assigned{at})
@@ -216,7 +216,7 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		accepted := l.apply(commitStarted{}) // up to 10, and waits
 		old := l.apply(revoked{at, true}).revoked[0]
 		l.apply(assigned{at})
-		if c.told {
+		if c.reported {
 			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
 				unstored: true})
 		}
@@ -226,8 +226,8 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		}
 		l.apply(commitSucceeded{accepted.offsets, accepted.number})
 		p := l.partitions[topicPartition{"t", 0}]
-		if p.storedCommit != nil && p.storedCommit.own || p.committed != c.stays || p.previousPending != c.told ||
-			p.dirty != c.told {
+		if p.storedCommit != nil && p.storedCommit.own || p.committed != c.stays || p.previousPending != c.reported ||
+			p.dirty != c.reported {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}
 	}

@@ -125,7 +125,7 @@ func (p *slowProducer) write(b *sentBatch) error {
 	return nil
 }
 
-func (p *slowProducer) Keeps() bool                     { return true }
+func (p *slowProducer) AtLeastOnce() bool               { return true }
 func (p *slowProducer) OnFailure(func(error))           {}
 func (p *slowProducer) Begin(context.Context) error     { return nil }
 func (p *slowProducer) Commit(context.Context) error    { return nil }

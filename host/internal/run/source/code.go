@@ -77,9 +77,9 @@ type Output interface {
 	// OnFailure sets the function that is called if the commit between two pages fails while no other call could return
 	// the error. The user of the output stops then.
 	OnFailure(failed func(error))
-	// Keeps reports whether the sent part of an interrupted page remains, so that the page can continue after it;
+	// AtLeastOnce reports whether the sent part of an interrupted page remains, so that the page can continue after it;
 	// otherwise the page is read again from its start.
-	Keeps() bool
+	AtLeastOnce() bool
 	// Begin and Commit enclose the batches of a page, or of a part of it that need not be read again. Abort replaces
 	// Commit for an interrupted page that is read again from its start.
 	Begin(ctx context.Context) error

@@ -181,7 +181,7 @@ func sets(set string, more ...string) []string {
 
 // An entity that no notification calls deleted and that is gone is read twice, also where the plugin's instance that
 // read it first was closed meanwhile.
-func TestGoneEntitiesAreReadTwice(t *testing.T) {
+func TestDeletedEntitiesAreReadTwice(t *testing.T) {
 	x := newStack(t, northwind.Options{Rows: 30, Subscriptions: true}, append(sets("Products", "exec-period=-1",
 		"subscription.enable=1", "sap.odata.subscription.dest=CULVERT", "sap.odata.subscription.ports=8301",
 		"sap.odata.notification.confirm.seconds=1"), "service="+northwind.SAPPath)...)

@@ -405,7 +405,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
 		case text == "!given up" && r.givenUp > 0:
 			r.givenUp--
-			return p, &plugin.Abandoned{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
+			return p, &plugin.PageLost{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
 		case text == "!given up":
 		case r.page.leave:
 			r.page.leave = false
@@ -606,7 +606,7 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset
 	}
 }
 
-func (p *fakeProducer) Keeps() bool                     { return true }
+func (p *fakeProducer) AtLeastOnce() bool               { return true }
 func (p *fakeProducer) OnFailure(func(error))           {}
 func (p *fakeProducer) Begin(context.Context) error     { return nil }
 func (p *fakeProducer) Commit(context.Context) error    { return nil }

@@ -180,7 +180,7 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	limitWait := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
-	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
+	if cause == nil && readErr == nil || kafka.IsTransactionTimeout(cause) {
 		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
 		// timed out for an unavailable one.
 		defer context.AfterFunc(ctx, limitWait)()
@@ -191,8 +191,8 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	f.closeOutput()
 	f.pipeline.fail(nil)
 	switch {
-	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
-		return &kafka.Rewound{Cause: cause} // the transaction was given up
+	case kafka.IsTransactionTimeout(cause) && storeErr == nil && !errors.As(cause, new(*kafka.TransactionAborted)):
+		return &kafka.TransactionAborted{Cause: cause} // the transaction was given up
 	case cause != nil && !errors.Is(cause, errStopped):
 		return cause
 	case readErr != nil && ctx.Err() == nil:

@@ -320,7 +320,7 @@ func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
 func TestSnapshotBeforeDeferredReads(t *testing.T) {
 	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
 		t.Run(name, func(t *testing.T) {
-			missed := digestOf("2")
+			skipped := digestOf("2")
 			covers := map[string]bool{} // by what was asked for
 			interrupted := func(w *world) {
 				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
@@ -329,11 +329,11 @@ func TestSnapshotBeforeDeferredReads(t *testing.T) {
 					if f == nil {
 						return // it is being opened
 					}
-					if covers[q.Target] = f.notifications.subscriptionDigest == missed; q.Target != "/x" {
+					if covers[q.Target] = f.notifications.subscriptionDigest == skipped; q.Target != "/x" {
 						return
 					}
 					assert.NoError(t, w.task.Snapshot("feed0", "now"))
-					f.onSubscribed(missed, true)
+					f.onSubscribed(skipped, true)
 				}
 			}
 			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
@@ -440,7 +440,7 @@ func (o *postponing) end(ctx context.Context) error {
 	if text := o.refuses.Load(); text != nil && strings.Contains(strings.Join(o.lines, " "), *text) {
 		o.refuses.Store(nil)
 		_ = o.transactions.Abort(ctx)
-		return &kafka.Rewound{Cause: kerr.InvalidTxnState}
+		return &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}
 	}
 	return o.transactions.Commit(ctx)
 }

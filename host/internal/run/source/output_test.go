@@ -33,7 +33,7 @@ type transactions struct {
 }
 
 func (o *transactions) NewBatch() Batch              { return &fakeBatch{} }
-func (o *transactions) Keeps() bool                  { return false }
+func (o *transactions) AtLeastOnce() bool            { return false }
 func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
 
 func (o *transactions) Begin(context.Context) error {
@@ -137,7 +137,7 @@ func (o *refusing) Commit(ctx context.Context) error {
 		return o.transactions.Commit(ctx)
 	}
 	_ = o.transactions.Abort(ctx)
-	return &kafka.Rewound{Cause: o.by, Committed: o.committed}
+	return &kafka.TransactionAborted{Cause: o.by, Committed: o.committed}
 }
 
 // A feed whose pages brokers refuse to commit starts over a few times and not without end; one that finds nobody to

@@ -656,14 +656,14 @@ func (p *page) keepPosition(err error) {
 		return // nothing new was delivered: f.position remains
 	}
 	at := position{fields: *p.fetch.Position, topic: f.position.topic}
-	if p.fetch.RepeatsExactly && f.pipeline.output.Keeps() && p.flushDelivered() {
+	if p.fetch.RepeatsExactly && f.pipeline.output.AtLeastOnce() && p.flushDelivered() {
 		at.midPage, at.row, at.keys = true, uint32(p.cursor.lastComplete), p.cursor.completeKeys
 		at.extraRows, at.extraKeys = p.cursor.rowsOfLast, p.cursor.keys
 		at.topic = f.spec().Topic
-	} else if !f.pipeline.output.Keeps() && p.resumeAt.midPage {
+	} else if !f.pipeline.output.AtLeastOnce() && p.resumeAt.midPage {
 		at = p.resumeAt // delivered when pages were not transactions yet
 	}
-	if at.midPage && f.pipeline.output.Keeps() {
+	if at.midPage && f.pipeline.output.AtLeastOnce() {
 		p.sendEnd(pageComplete)
 	} else {
 		p.sendEnd(pageAborted)

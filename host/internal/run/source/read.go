@@ -395,7 +395,7 @@ func (f *feed) prepareRetry(ctx context.Context, a *attempts, err error) error {
 	if errors.Is(err, errMismatch) {
 		return f.handleMismatch(err)
 	}
-	if shared := new(plugin.Abandoned); errors.As(err, &shared) {
+	if shared := new(plugin.PageLost); errors.As(err, &shared) {
 		f.onPageRestart()
 		f.log.Info("page to be requested again", "reason", shared)
 		return nil

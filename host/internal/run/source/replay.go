@@ -75,7 +75,7 @@ func (r *replayReader) send(ctx context.Context, f *feed, letters []task.DeadLet
 		p := newPage(f, &wit.Fetch{}, &origin{request: letters[i].Request, replayed: &letters[i]}, &bisection{})
 		p.emitted.any = i > 0
 		err := r.fill(ctx, p)
-		if errors.As(err, new(*plugin.Abandoned)) && try < immediateRetries && p.emitted.chunks == 0 {
+		if errors.As(err, new(*plugin.PageLost)) && try < immediateRetries && p.emitted.chunks == 0 {
 			try++ // another page has lost the plugin's instance
 			p.releaseChunk()
 			continue

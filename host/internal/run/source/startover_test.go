@@ -37,7 +37,7 @@ func (o *refusingOne) Commit(ctx context.Context) error {
 		return o.transactions.Commit(ctx)
 	}
 	_ = o.transactions.Abort(ctx)
-	return &kafka.Rewound{Cause: kerr.NotCoordinator}
+	return &kafka.TransactionAborted{Cause: kerr.NotCoordinator}
 }
 
 // A feed that starts over goes on with the version of the plugin that others have taken meanwhile: the code of its own
@@ -106,7 +106,7 @@ func TestFailureBetweenPages(t *testing.T) {
 		triggers := w.broker.log
 		w.broker.log, w.broker.offsets = nil, map[string][]wit.OffsetEntry{}
 		w.broker.mu.Unlock()
-		last.failed(&kafka.Rewound{Cause: errors.New("connection refused")})
+		last.failed(&kafka.TransactionAborted{Cause: errors.New("connection refused")})
 		runtest.Pass(time.Minute)
 		assert.Equal(t, triggers, w.broker.records(), "records after the loss")
 		assert.Equal(t, 3, len(triggers), "records")

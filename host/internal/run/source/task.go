@@ -124,7 +124,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		f := t.currentFeeds()[i]
 		from, before := f.position, t.count.written.Load()
 		err := f.run(ctx)
-		var rewound *kafka.Rewound
+		var rewound *kafka.TransactionAborted
 		if !errors.As(err, &rewound) || ctx.Err() != nil {
 			return err
 		}

@@ -371,7 +371,7 @@ func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRet
 func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
 	for range callAttempts {
 		err = DoAcquired(ctx, code, code.Acquire, call)
-		if _, shared := errors.AsType[*plugin.Abandoned](err); !shared {
+		if _, shared := errors.AsType[*plugin.PageLost](err); !shared {
 			return err
 		}
 	}

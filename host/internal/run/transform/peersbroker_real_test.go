@@ -224,7 +224,7 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	}
 	require.NoError(b, producer.Close(ctx))
 	require.NoError(b, consumer.Commit(ctx, offsets))
-	took := float64(cpu(b)-before) / brokerRecords
+	elapsed := float64(cpu(b)-before) / brokerRecords
 	select {
 	case err := <-failed:
 		b.Fatal(err)
@@ -233,7 +233,7 @@ func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
 	if end, err := w.admin.ListEndOffsets(ctx, out); err != nil || end[out][0].Offset != brokerRecords {
 		b.Fatalf("expected %d records in %s, found %v, %v", brokerRecords, out, end[out][0].Offset, err)
 	}
-	return took
+	return elapsed
 }
 
 // convert sends records through converter, chain and converter into those of a producer, whose values lie in text.

@@ -39,11 +39,12 @@ func New(registry *record.Registry, ended func() error) Numbers {
 	return Numbers{registry: registry, callerErr: ended}
 }
 
-// Fill sets the batch that holds referenced schemas, nil for none.
-func (s *Numbers) Fill(b *record.Batch) { s.batch = b }
+// SetBatch sets the batch that holds referenced schemas, nil for none.
+func (s *Numbers) SetBatch(b *record.Batch) { s.batch = b }
 
-// Worn reports whether the instance has so many schemas that it should be replaced, long before it reaches a limit.
-func (s *Numbers) Worn() bool {
+// NeedsRecycling reports whether the instance has so many schemas that it should be replaced, long before it reaches a
+// limit.
+func (s *Numbers) NeedsRecycling() bool {
 	return s.knownBytes > maxInstanceSchemaBytes || len(s.known) > maxDeclaredSchemas ||
 		s.declaredBytes > maxInstanceSchemaBytes/2 || len(s.declared) > maxDeclaredSchemas/2
 }
@@ -132,8 +133,8 @@ func (s *Numbers) declareOne(w *wit.Schema) (uint32, error) {
 	return registered.ID, nil
 }
 
-// Adopt registers a schema outside of rows, or finds a host's one, and sets its ID.
-func (s *Numbers) Adopt(w *wit.Schema) (err error) {
+// Register registers a schema outside of rows, or finds a host's one, and sets its ID.
+func (s *Numbers) Register(w *wit.Schema) (err error) {
 	if w.ID < wit.GuestSchemas {
 		w.ID, err = s.Host(w.ID)
 		return err

@@ -40,13 +40,13 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	for range 20 {
 		require.NoError(t, declare(big(0)))
 	}
-	if s.Worn() {
+	if s.NeedsRecycling() {
 		t.Error("worn by one schema")
 	}
 	var err error
 	worn, n := 0, 1
 	for ; err == nil && n < 100; n++ {
-		if err = declare(big(n)); s.Worn() {
+		if err = declare(big(n)); s.NeedsRecycling() {
 			worn++
 		}
 	}
