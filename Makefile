@@ -73,13 +73,13 @@ test-real: bin/culvert
 # Two tests of a package at a time: they mostly wait for other software, which times out if more tests run.
 	@./.ci/seconds $(GO) test -tags real -vet=off -run Real -count=1 -parallel 2 -timeout 60m $(REAL)
 	@command -v "$$($(GO) env CC)" >/dev/null || { echo "make test-real: the PKCS#11 test needs a C compiler, and $$($(GO) env CC) is not installed" >&2; exit 1; }
-	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./host/keystore
+	CGO_ENABLED=1 $(GO) test -tags real,pkcs11 -run RealPKCS11 -count=1 -timeout 5m ./internal/keystore
 
 bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert $(if $(BRIEF),--brief,--page BENCHMARKS.md)
 
 bench-peers: bin/culvert
-	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./host/internal/run/transform
+	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 40m ./internal/run/transform
 
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
@@ -88,7 +88,7 @@ storm: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run '^TestSoakReloadStorm$$' -count=1 -timeout 15m ./cmd/culvert/e2e/operate
 
 soak: bin/culvert
-	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic|SimulatedGroup" -count=1 -timeout 2h ./cmd/culvert/e2e/... ./host/cluster
+	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic|SimulatedGroup" -count=1 -timeout 2h ./cmd/culvert/e2e/... ./internal/cluster
 	CULVERT_SOAK=1 $(GO) test -tags real -run ChaosOfAGroup -count=1 -timeout 3h ./cmd/culvert/e2e/delivery
 	$(GO) run ./cmd/bench --culvert bin/culvert --strict feeds
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
@@ -103,7 +103,7 @@ oracle:
 	[ -z "$$failed" ] || { echo "make oracle: failed: $$failed" >&2; exit 1; }
 
 oracle-fuzz:
-	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages)$$' -count=1 -v -timeout 4h ./host/internal/run/transform
+	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages)$$' -count=1 -v -timeout 4h ./internal/run/transform
 
 # The picture in the console's guide, to be taken while `make demo ROWS=400000` runs.
 screenshot:

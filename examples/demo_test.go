@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
 // TestDemoTwice runs what `make demo` runs until all has arrived, ends it with Ctrl-C, and runs it again on the same

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // readme is a page whose commands are run as they stand there.

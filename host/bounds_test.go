@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/meter"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/meter"
 )
 
 // outsideTheTable are constants named like bounds that are none of those that a plugin, a service or a file meets, with
@@ -180,7 +180,7 @@ var boundsOfPlugins = map[string]string{
 // No bound of a plugin lets through what a bound of the host refuses.
 func TestBoundsOfPluginsFit(t *testing.T) {
 	tests, own := testNames(t), packagesBelow(t, "../plugins", "../sdk/go")
-	packages := packagesBelow(t, ".", "../wit")
+	packages := packagesBelow(t, ".", "../internal", "../wit")
 	number := func(packages map[string]string, name string) int {
 		n, err := strconv.Atoi(bound(t, packages, name))
 		require.NoError(t, err)
@@ -231,7 +231,7 @@ type aBound struct {
 // what the code does.
 func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
-	packages, named := packagesBelow(t, ".", "../wit"), map[string]bool{}
+	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
 	page := strings.Builder{}
 	page.WriteString("# Bounds\n\nWhat plugins, services and files may hand to the host is bounded. What is larger " +
 		"fails with a message that says\nwhat was found. Where a setting stands beside a bound, it changes the " +
@@ -308,7 +308,7 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 			if err != nil || !e.IsDir() {
 				return err
 			}
-			if e.Name() == "testdata" {
+			if e.Name() == "testdata" || e.Name() == "e2etest" || e.Name() == "odatatest" {
 				return fs.SkipDir
 			}
 			name := e.Name()
@@ -326,7 +326,7 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 // Bounds have one word in their names, so that whoever looks for them finds all.
 func TestNamesOfBoundsBeginWithMax(t *testing.T) {
 	others := regexp.MustCompile(`^([Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest|[Hh]ighest|[Bb]iggest)([A-Z]|$)|AtMost$`)
-	for _, root := range []string{".", "../wit", "../sdk", "../plugins", "../cmd"} {
+	for _, root := range []string{"../internal", "../wit", "../sdk", "../plugins", "../cmd"} {
 		packages := packagesBelow(t, root)
 		if len(packages) < 3 {
 			t.Errorf("%s: expected several packages, found %d", root, len(packages))
@@ -442,7 +442,7 @@ func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
-	for _, root := range []string{".", "../wit", "../cmd", "../plugins"} {
+	for _, root := range []string{".", "../internal", "../wit", "../cmd", "../plugins"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, "_test.go") {
 				return err

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/configcheck"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configcheck"
 )
 
 // A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when

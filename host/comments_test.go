@@ -15,7 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // documented is what a doc comment stands above.

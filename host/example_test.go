@@ -7,7 +7,7 @@ import (
 	"os/signal"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/internal/config"
 )
 
 // A worker inside another program: the connectors of a folder, with plugins from another, until somebody interrupts it.

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // The file maps of the big rooms name every file of theirs, and none that is not there.
 func TestFileMaps(t *testing.T) {
-	rooms := []string{"plugin", "internal/run/source", "internal/run/sink", "transport", "kafka", "connect", "cluster",
+	rooms := []string{"../internal/plugin", "../internal/run/source", "../internal/run/sink", "../internal/transport",
+		"../internal/kafka", "../internal/connect", "../internal/cluster",
 		"../plugins/odata/paging", "../plugins/odata/feedreader", "../plugins/odata/delta"}
 	name := regexp.MustCompile(`[a-z0-9_]+\.go\b`)
 	for _, room := range rooms {

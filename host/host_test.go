@@ -19,13 +19,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/configcheck"
-	"github.com/culvert-project/culvert/host/internal/base/assert"
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/reload"
-	"github.com/culvert-project/culvert/host/restbackend"
-	"github.com/culvert-project/culvert/host/setup"
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configcheck"
+	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/restbackend"
+	"github.com/culvert-project/culvert/internal/setup"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -6,9 +6,9 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/host/takeover"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/takeover"
 )
 
 // Offline opens a worker without running its connectors, and calls do with a handler of its REST API, which reads and

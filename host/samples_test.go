@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/internal/base/assert"
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/setup"
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/setup"
 )
 
 // A transform of another class does not get the stored password that a sender only names by the mask.

@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/group"
-	"github.com/culvert-project/culvert/host/internal/base/assert"
-	"github.com/culvert-project/culvert/host/internal/base/certtest"
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/restbackend"
-	"github.com/culvert-project/culvert/host/setup"
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/group"
+	"github.com/culvert-project/culvert/internal/restbackend"
+	"github.com/culvert-project/culvert/internal/setup"
 )
 
 // A file of a connector of the version before that cannot be imported keeps a worker from a group, and is not adopted

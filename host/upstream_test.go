@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/internal/base/require"
-	"github.com/culvert-project/culvert/host/internal/base/upstreamtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/base/upstreamtest"
 )
 
 // testdata/upstream-cases.txt names tests for the test methods of Kafka's workers and of their REST API. Each of these
 // tests exists, and TestUpstreamValidation, where it is named, has a case for the method.
 func TestUpstreamWorkers(t *testing.T) {
 	named := func(name string) bool { return strings.Contains(name, ".") }
-	tests := []string{".", "../cmd"}
+	tests := []string{".", "../internal", "../cmd"}
 	upstreamtest.List{Root: "..", Area: "workers (", Tests: tests, Least: 180, Method: named}.Check(t)
 	cases, err := os.ReadFile("../cmd/culvert/e2e/operate/upstream_test.go")
 	require.NoError(t, err)

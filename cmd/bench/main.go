@@ -35,7 +35,7 @@ var stock = benchmark{"./plugins/odata/decode/bench", "BenchmarkStock", "The sam
 	"of the time of their assembly. The assembler is to go once all are at most 1.5.", 1, "40x",
 	[]string{"times-kernel"}}
 
-var transforming = benchmark{"./host/internal/run/transform", "BenchmarkChains",
+var transforming = benchmark{"./internal/run/transform", "BenchmarkChains",
 	"Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own classes " +
 		"beside them.", 3, "", []string{"cpu-ns/record"}}
 

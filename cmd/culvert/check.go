@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/setup"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newPluginsCheck() *cobra.Command {

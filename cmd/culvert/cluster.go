@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/takeover"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/takeover"
 )
 
 func newCluster() *cobra.Command {

@@ -15,12 +15,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/kafka/embedded"
-	"github.com/culvert-project/culvert/host/logging"
-	secrets "github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/logging"
+	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newConsume() *cobra.Command {

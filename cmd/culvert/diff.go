@@ -14,11 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/configcheck"
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configcheck"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newDiff() *cobra.Command {

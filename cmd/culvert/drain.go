@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newDrain() *cobra.Command {

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -253,7 +253,7 @@ func TestServicesNameTests(t *testing.T) {
 // walkSources visits the Go files of the repository.
 func walkSources(t *testing.T, visit func(path, text string)) {
 	t.Helper()
-	for _, root := range []string{"../../host", "../../plugins", "../../sdk", "../../wit", "."} {
+	for _, root := range []string{"../../host", "../../internal", "../../plugins", "../../sdk", "../../wit", "."} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" {
 				return err
@@ -417,7 +417,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 		}
 	}
 	texts := 0
-	for _, folder := range []string{"../../host", "../../plugins", "../../cmd"} {
+	for _, folder := range []string{"../../host", "../../internal", "../../plugins", "../../cmd"} {
 		err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() && d.Name() == "testdata" {
 				return filepath.SkipDir

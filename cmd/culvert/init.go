@@ -16,12 +16,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/setup"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // maxOffered is how many values are listed for a question.

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka"
-	"github.com/culvert-project/culvert/host/logging"
-	secrets "github.com/culvert-project/culvert/host/secret"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/logging"
+	secrets "github.com/culvert-project/culvert/internal/secret"
 )
 
 // remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded

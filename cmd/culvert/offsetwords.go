@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // offsetLabels are the words for fields of stored offsets, in the order in which they are printed. The names are part

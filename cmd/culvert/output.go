@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // output prints the result of a command: as JSON with --json, else for people.

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/setup"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/setup"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -8,12 +8,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/components"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/host/convert/registry"
-	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/rest"
-	secrets "github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/rest"
+	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // remote is a worker that is asked by REST, Culvert's or Kafka Connect's.

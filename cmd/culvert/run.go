@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/logging"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 // installation is what the commands that read configuration have in common.

@@ -7,12 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/chaintest"
-	"github.com/culvert-project/culvert/host/logging"
-	"github.com/culvert-project/culvert/host/record"
-	secrets "github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/setup"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/chaintest"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/record"
+	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newTest() *cobra.Command {

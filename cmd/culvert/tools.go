@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/setup"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/wit"
 )
 

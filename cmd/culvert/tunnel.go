@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/kafka/security"
-	secrets "github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/transport/route"
-	"github.com/culvert-project/culvert/host/tunnel"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/internal/tunnel"
 )
 
 func newTunnel() *cobra.Command {

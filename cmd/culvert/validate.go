@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/configcheck"
-	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configcheck"
+	"github.com/culvert-project/culvert/internal/shown"
 )
 
 func newValidate() *cobra.Command {

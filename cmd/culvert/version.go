@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/host/buildinfo"
+	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/wit"
 )
 

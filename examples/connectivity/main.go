@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 func main() {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 func TestOptionsAreChecked(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 // watch prints what was asked for when it is over, until ctx ends.

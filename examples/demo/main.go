@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/culvert-project/culvert/host/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 

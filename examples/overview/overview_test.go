@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/configcheck"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configcheck"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 // TestFilesAreWhatTheirFirstLineSays checks every file offline, as culvert validate does: those that say so are

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // Scraped is what a worker shows which watches a folder and has a source and a sink at work, once it suffices.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // author changes Products of the demo service, which wants CSRF tokens.

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/host/keystore/keystoretest"
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	host "github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	host "github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
@@ -50,7 +50,7 @@ func TestClaimsFit(t *testing.T) {
 // megabyte of time zones.
 const maxSize = 17 << 19
 
-// TestGuest checks the guest's size. Tests of host/internal/run/source run the guest.
+// TestGuest checks the guest's size. Tests of internal/run/source run the guest.
 func TestGuest(t *testing.T) {
 	info, err := os.Stat(guesttest.Build(t, "."))
 	noError(t, err)

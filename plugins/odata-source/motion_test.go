@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )

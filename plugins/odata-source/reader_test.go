@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	host "github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"

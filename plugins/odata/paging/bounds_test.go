@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	host "github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	host "github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"

@@ -1,11 +1,11 @@
 package sourceconfig
 
 import (
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 const (

@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/smt/predicates"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/transforms/topics"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // If a regular expression times out for a topic, its records fail at the stage. Other topics are not affected.

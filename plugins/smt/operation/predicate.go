@@ -3,9 +3,9 @@ package operation
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
-	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // Predicate is the condition of a stage.

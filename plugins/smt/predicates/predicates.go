@@ -3,12 +3,12 @@ package predicates
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // Classes lists the predicates of the package.

@@ -4,9 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/pattern"
 )
 
 // Error returns a configuration error of a setting, or of none if setting is "".

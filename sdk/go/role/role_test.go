@@ -65,7 +65,7 @@ func TestRolesOfTheHost(t *testing.T) {
 		})
 	}
 	files, literals := token.NewFileSet(), 0
-	err := filepath.WalkDir("../../../host", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../../../internal", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

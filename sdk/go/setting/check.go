@@ -9,8 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java"
 )
 
 // Hidden replaces the values of passwords wherever settings are shown, as in Kafka Connect, and other secrets in what

@@ -394,7 +394,7 @@ func TestGuestSafe(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	allowed := []string{"cmp", "math", "slices", "strconv", "strings", "sync/atomic", "time", "unicode", "unicode/utf8",
-		"github.com/culvert-project/culvert/wit", "github.com/culvert-project/culvert/wit/java"}
+		"github.com/culvert-project/culvert/wit", "github.com/culvert-project/culvert/internal/java"}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
 const insert = "org.apache.kafka.connect.transforms.InsertField$Value"

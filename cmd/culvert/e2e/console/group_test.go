@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // The console of each worker of a group shows and changes what all of them run.

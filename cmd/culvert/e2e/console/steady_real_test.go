@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )

@@ -5,14 +5,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // The log reports that a broker is away and that it is back: first its port is closed, then a listener closes every
-// connection. All connectors continue without help. host/kafka.TestOutages checks that each report is one line: here a
-// client may add a line of its own on a slow machine.
+// connection. All connectors continue without help. internal/kafka.TestOutages checks that each report is one line:
+// here a client may add a line of its own on a slow machine.
 func TestBrokerAwayIsSaid(t *testing.T) {
 	t.Parallel()
 	p, data := e2etest.NewPlace(t), t.TempDir()
@@ -28,7 +28,8 @@ func TestBrokerAwayIsSaid(t *testing.T) {
 		lines := append(e2etest.Source(set, address, set), "sap.odata#00.exec-period=1")
 		connectors = append(connectors, p.File(set+".properties", lines...))
 	}
-	connectors = append(connectors, p.File("details.properties", e2etest.Source("details", address, "Order_Details")...),
+	connectors = append(connectors, p.File("details.properties",
+		e2etest.Source("details", address, "Order_Details")...),
 		p.File("back.properties", e2etest.SinkOf("back", address, "Order_Details", "Order_DetailCopies")...))
 	c := p.Start(append([]string{"run", "--plugins", e2etest.Plugins(t, "odata-sink"), "--data", p.Data, worker},
 		connectors...)...)

@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
-	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/rest"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 )

@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 )

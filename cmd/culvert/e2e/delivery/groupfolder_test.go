@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 
 	"github.com/culvert-project/culvert/internal/e2etest"
 )

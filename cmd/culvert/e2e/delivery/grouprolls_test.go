@@ -13,12 +13,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/plugin"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/wit"
 
 	"github.com/culvert-project/culvert/internal/e2etest"

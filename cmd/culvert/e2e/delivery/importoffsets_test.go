@@ -42,7 +42,7 @@ func TestOffsetsAreImported(t *testing.T) {
 		e2etest.Produce(t, broker, one)
 	}
 	// by Kafka's own class
-	standalone, err := filepath.Abs("../../../../host/internal/run/offset/testdata/standalone.offsets")
+	standalone, err := filepath.Abs("../../../../internal/run/offset/testdata/standalone.offsets")
 	e2etest.NoError(t, err)
 	whole, err := os.ReadFile(standalone)
 	e2etest.NoError(t, err)

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // T14: connectors are made and deleted by REST: with `terminate` no subscription and no queue of changes is left, with

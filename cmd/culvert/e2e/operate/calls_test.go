@@ -18,11 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // TestCallsOfClients makes the calls of tools for Kafka Connect, in their order, and expects what the tools rely on.

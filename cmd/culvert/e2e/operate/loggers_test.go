@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // T16: validate reports everything that run refuses, with file and line; run reports it before anything else happens,

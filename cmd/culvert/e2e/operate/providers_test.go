@@ -14,12 +14,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/check"
-	"github.com/culvert-project/culvert/host/connect"
-	secrets "github.com/culvert-project/culvert/host/secret"
-	"github.com/culvert-project/culvert/host/tracetest"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	secrets "github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/tracetest"
 )
 
 // A file's references are resolved whatever config.providers says, also in a check of its configuration; what REST

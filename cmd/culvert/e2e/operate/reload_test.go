@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
-	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // A data folder is one worker's. What only reads goes on next to it, and a worker that is killed leaves nothing in the

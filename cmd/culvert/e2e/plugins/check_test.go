@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,7 +30,7 @@ func TestPluginsCheck(t *testing.T) {
 		code   int
 		says   string
 	}{
-		"all": {guesttest.Bytes(t, "../../../../host/plugin/testdata/guests/all"), 0, ""},
+		"all": {guesttest.Bytes(t, "../../../../internal/plugin/testdata/guests/all"), 0, ""},
 		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3",
 			Components: []wit.Component{component}}, "",
 			wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},

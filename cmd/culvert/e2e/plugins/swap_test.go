@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // Newer versions of a source, of a transform and of a predicate are dropped into the folder in the middle of a load:

@@ -20,12 +20,12 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/culvert-project/culvert/host/convert"
-	"github.com/culvert-project/culvert/host/convert/fault"
-	"github.com/culvert-project/culvert/host/convert/registry"
-	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/record"
 )
 
 // personOf is a document of JsonConverter: a record with an optional field that has the given type.

@@ -18,12 +18,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/cluster/configtopic"
-	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // leftGroup is the group whose topics are taken over. It has leftWorkers workers, first of Kafka Connect, then of ours.

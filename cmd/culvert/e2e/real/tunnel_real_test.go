@@ -19,8 +19,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 // remoteCluster is three real brokers whose names nobody resolves: they are reachable through the double of the

@@ -16,9 +16,9 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/culvert-project/culvert/host/kafka/embedded"
-	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
 // ways is SAP CAP behind nginx, and behind proxies that are in use elsewhere.

@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
-	"github.com/culvert-project/culvert/host/rest"
-	"github.com/culvert-project/culvert/host/rest/replaytest"
 	"github.com/culvert-project/culvert/internal/e2etest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/rest/replaytest"
 )
 
 // comparedWorkers are two workers that are sent the recorded calls in step: Kafka's, and this one.

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // leftOf is what is said of letters that are named and nothing comes of.

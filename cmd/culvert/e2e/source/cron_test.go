@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // TestCron reads a set again at the times of a cron expression.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
 // trapping is a folder with a source that panics on rows with the word Poison.

@@ -11,10 +11,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/host/connect"
-	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/porttest"
 )
 
 // Tests of what makes Culvert a good guest in an SAP system: PRODUCTION's P10, P11, P16.

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/plugins/smt/object"
@@ -16,8 +18,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java"
-	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 // Classes lists the transforms of the package.

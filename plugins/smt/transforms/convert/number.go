@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java"
-	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 const msPerDay = 86_400_000

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"math"
 
+	"github.com/culvert-project/culvert/internal/java/dateformat"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 // timeType is the representation of a timestamp.

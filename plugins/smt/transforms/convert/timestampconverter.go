@@ -3,6 +3,7 @@ package convert
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java/dateformat"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
@@ -11,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 var timestampConverterKeys = []wit.ConfigKey{

@@ -3,6 +3,7 @@ package fields
 import (
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
@@ -13,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java"
 )
 
 var flattenKeys = []wit.ConfigKey{

@@ -5,6 +5,8 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
@@ -15,8 +17,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java"
-	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 var maskFieldKeys = []wit.ConfigKey{

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/plugins/smt/javaclass"
 	"github.com/culvert-project/culvert/plugins/smt/object"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
@@ -12,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java"
 )
 
 var replaceFieldKeys = []wit.ConfigKey{

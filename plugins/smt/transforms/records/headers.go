@@ -3,6 +3,7 @@ package records
 import (
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
@@ -11,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
-	"github.com/culvert-project/culvert/wit/java/values"
 )
 
 var dropHeadersKeys = []wit.ConfigKey{settings.RequiredListKey("headers", "The name of the headers to be removed.")}

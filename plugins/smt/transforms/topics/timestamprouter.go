@@ -4,13 +4,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/java/dateformat"
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 	"github.com/culvert-project/culvert/plugins/smt/settings"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/java/dateformat"
 )
 
 var timestampRouterKeys = []wit.ConfigKey{

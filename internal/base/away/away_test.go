@@ -1,0 +1,52 @@
+package away
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
+
+// An outage begins with a try that began when none was known, and ends with an answer to one that began since: what
+// others met that ran late is no news.
+func TestOutageIsTwoLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		log := slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == slog.TimeKey {
+					return slog.Attr{}
+				}
+				return a
+			}}))
+		var p Partner
+		lost := func(began time.Time, reason string) bool { return p.Lost(log, began, reason, "gone", "why", reason) }
+		early := time.Now()
+		time.Sleep(time.Second)
+		assert.Equal(t, true, lost(time.Now(), "9 ms"), "the beginning")
+		assert.Equal(t, false, lost(time.Now(), "10 ms"), "the same reason")
+		assert.Equal(t, true, lost(early, ""), "another reason")
+		assert.Equal(t, false, lost(time.Now(), ""), "the same reason")
+		time.Sleep(time.Second)
+		p.Back(log, early, "back")
+		assert.Equal(t, false, p.Since().IsZero(), "an answer to a try from before")
+		during := time.Now()
+		time.Sleep(time.Second)
+		p.Back(log, time.Now(), "back", "who", "it")
+		p.Back(log, time.Now(), "back")
+		assert.Equal(t, true, p.Since().IsZero())
+		if lost(during, "") || lost(time.Now(), "") {
+			t.Error("expected tries of the outage that is over, and of the moment after it, to be no news")
+		}
+		assert.Equal(t, false, p.Since().IsZero(), "a partner that is away again at once")
+		p.Back(log, time.Now().Add(1), "back")
+		assert.Equal(t, true, p.Since().IsZero())
+		time.Sleep(quietPeriod)
+		assert.Equal(t, true, lost(time.Now(), "x"), "another outage")
+		assert.Equal(t, "level=WARN msg=gone why=\"9 ms\"\nlevel=WARN msg=gone why=\"\"\n"+
+			"level=INFO msg=back who=it after=2s\nlevel=WARN msg=gone why=x\n", said.String())
+	})
+}

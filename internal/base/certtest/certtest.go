@@ -1,0 +1,89 @@
+// Package certtest makes certificates for tests.
+package certtest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// Issued is a certificate that a test made, with its key. CA is nil where it has signed itself.
+type Issued struct {
+	Cert *x509.Certificate
+	Key  crypto.Signer
+	CA   *Issued
+}
+
+// Issue makes a certificate for localhost and 127.0.0.1, valid for an hour around now; change may make it another one,
+// and is nil where nothing is to change. Without ca it is one itself.
+func Issue(t testing.TB, name string, ca *Issued, change func(*x509.Certificate)) *Issued {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<60))
+	require.NoError(t, err)
+	c := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	parent, signer := c, crypto.Signer(key)
+	if ca != nil {
+		parent, signer = ca.Cert, ca.Key
+	} else {
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+	}
+	if change != nil {
+		change(c)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
+	require.NoError(t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return &Issued{Cert: cert, Key: key, CA: ca}
+}
+
+// PEM is the certificate, and those that issued it.
+func (i *Issued) PEM() []byte {
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Cert.Raw})
+	if i.CA != nil {
+		text = append(text, i.CA.PEM()...)
+	}
+	return text
+}
+
+// KeyPEM is the key with the certificates.
+func (i *Issued) KeyPEM(t testing.TB) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(i.Key)
+	require.NoError(t, err)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), i.PEM()...)
+}
+
+// TLS is the certificate, its key and those that issued it.
+func (i *Issued) TLS() tls.Certificate {
+	c := tls.Certificate{PrivateKey: i.Key, Leaf: i.Cert}
+	for ; i != nil; i = i.CA {
+		c.Certificate = append(c.Certificate, i.Cert.Raw)
+	}
+	return c
+}
+
+// Pool holds the certificate alone.
+func (i *Issued) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(i.Cert)
+	return pool
+}

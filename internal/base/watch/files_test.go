@@ -1,0 +1,86 @@
+package watch
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder that a link
+// leads to.
+func TestWatch(t *testing.T) {
+	dir := t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	write(filepath.Join(dir, "token"), "uno")
+	kubernetes := t.TempDir()
+	for i, text := range []string{"one", "two"} {
+		versioned := filepath.Join(kubernetes, []string{"..1", "..2"}[i])
+		require.NoError(t, os.Mkdir(versioned, 0o700))
+		write(filepath.Join(versioned, "password"), text)
+	}
+	link := func(to, from string) {
+		t.Helper()
+		require.NoError(t, os.Symlink(to, from))
+	}
+	link("..1", filepath.Join(kubernetes, "..data"))
+	link(filepath.Join("..data", "password"), filepath.Join(kubernetes, "password"))
+
+	changes := make(chan struct{}, 10)
+	files := []string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}
+	defer every(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
+	expect := func(what string, change func()) {
+		t.Helper()
+		change()
+		select {
+		case <-changes:
+		case <-time.After(2 * time.Minute):
+			t.Fatalf("%s was not seen", what)
+		}
+	}
+	expect("a file that was written", func() { write(filepath.Join(dir, "token"), "due") })
+	expect("a file that was replaced", func() {
+		write(filepath.Join(dir, "new"), "tre")
+		require.NoError(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "token")))
+	})
+	expect("a link that was switched", func() {
+		link("..2", filepath.Join(kubernetes, "..data_tmp"))
+		require.NoError(t, os.Rename(filepath.Join(kubernetes, "..data_tmp"), filepath.Join(kubernetes, "..data")))
+	})
+	if text, _ := os.ReadFile(filepath.Join(kubernetes, "password")); string(text) != "two" {
+		t.Errorf("found %q through the link", text)
+	}
+}
+
+// Contents count, not times: another text of the same length is seen, the same one written again is not.
+func TestStamp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	at := time.Unix(1e9, 0)
+	stamp := func(text string) string {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		require.NoError(t, os.Chtimes(path, at, at))
+		return Stamp(path)
+	}
+	none, one := Stamp(path), stamp("one")
+	assert.Equal(t, one, stamp("one"))
+	assert.Equal(t, false, one == stamp("two") || one == none)
+
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(maxStamped+2))
+	large := Stamp(path)
+	_, err = f.WriteAt([]byte{1}, maxStamped)
+	require.NoError(t, err)
+	assert.Equal(t, large, Stamp(path), "what comes after the bound")
+	_, err = f.WriteAt([]byte{1}, maxStamped-1)
+	require.NoError(t, err)
+	assert.Equal(t, false, large == Stamp(path))
+}

@@ -1,0 +1,81 @@
+package watch
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// What has happened is reported when nothing has happened since for a while, and where something always happens, too.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newDebouncer(Settle)
+		defer r.timer.Stop()
+		fired := func() bool {
+			synctest.Wait()
+			select {
+			case <-r.timer.C:
+				r.fired()
+				return true
+			default:
+				return false
+			}
+		}
+		if time.Sleep(time.Hour); fired() {
+			t.Error("reported although nothing has happened")
+		}
+		for range 3 {
+			r.event()
+			if time.Sleep(Settle / 2); fired() {
+				t.Error("reported in the midst of it")
+			}
+		}
+		if time.Sleep(Settle); !fired() {
+			t.Error("not reported when it had come to rest")
+		}
+		times := 0
+		for range 200 {
+			r.event()
+			if time.Sleep(Settle / 2); fired() {
+				times++
+			}
+		}
+		if times < 200/2/delayFactor-1 || times > 200/2/delayFactor {
+			t.Errorf("where something always happens: reported %d times", times)
+		}
+		if time.Sleep(Settle); !fired() {
+			t.Error("not reported when that has come to rest")
+		}
+		if time.Sleep(time.Hour); fired() {
+			t.Error("reported twice")
+		}
+	})
+}
+
+// A file that is being written is distinguished from one that was put into the folder whole.
+func TestWritten(t *testing.T) {
+	dir := t.TempDir()
+	f, err := Open(Options{Settle: time.Hour})
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Add(dir))
+	path := filepath.Join(dir, "a")
+	require.NoError(t, os.WriteFile(path, []byte("a"), 0o600))
+	deadline := time.After(2 * time.Minute)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !f.Written(path) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("expected to see the file written")
+		}
+	}
+	if f.Written(filepath.Join(dir, "b")) {
+		t.Error("expected nothing of another file")
+	}
+}

@@ -1,0 +1,88 @@
+package wholefile
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+func TestReplace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	for _, want := range []string{"one", "another"} {
+		for _, write := range []func(string, []byte) error{Write, WriteSynced} {
+			require.NoError(t, write(path, []byte(want)))
+			if got, err := os.ReadFile(path); err != nil || string(got) != want {
+				t.Errorf("expected %q, found %q, %v", want, got, err)
+			}
+		}
+	}
+	alone(t, path)
+	if err := Write(filepath.Join(t.TempDir(), "missing", "a"), nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("expected that there is no such folder, found %v", err)
+	}
+}
+
+// Of many that write a new file at once one succeeds, on file systems without links, too.
+func TestNew(t *testing.T) {
+	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from,
+		to string) error {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported}
+	}} {
+		t.Run(name, func(t *testing.T) {
+			link = with
+			defer func() { link = os.Link }()
+			path := filepath.Join(t.TempDir(), "a")
+			var made atomic.Int64
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if err := Create(path, []byte("content")); err == nil {
+						made.Add(1)
+					} else if !errors.Is(err, os.ErrExist) {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if got, err := os.ReadFile(path); made.Load() != 1 || err != nil || string(got) != "content" {
+				t.Errorf("expected one file, found %d, %q, %v", made.Load(), got, err)
+			}
+			alone(t, path)
+		})
+	}
+}
+
+// alone: nothing else is left in the folder.
+func alone(t *testing.T, path string) {
+	t.Helper()
+	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
+		t.Errorf("expected one file, found %v, %v", files, err)
+	}
+}
+
+// What was left half written an hour ago goes; what is being written now, and files of others, stay.
+func TestClean(t *testing.T) {
+	dir, old := t.TempDir(), time.Now().Add(-2*time.Hour)
+	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,
+		"a.properties": old} {
+		path := filepath.Join(dir, name)
+		require.NoError(t, errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)))
+	}
+	Clean(dir)
+	Clean(filepath.Join(dir, "missing"))
+	var left []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".culvert-new-2", ".new-3", "a.properties"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("expected %q, found %q %v", want, left, err)
+	}
+}

@@ -1,0 +1,84 @@
+package chaintest
+
+import (
+	"encoding/xml"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+)
+
+// The report that JUnit's Ant task made, as build servers read it, with what the schemas of Maven Surefire 3.0 and of
+// Jenkins' xUnit plugin (junit-10.xsd) ask for; file and line are in that of xUnit alone. Nothing is skipped, and what
+// keeps a file from being run is a failure.
+type (
+	suites struct {
+		XMLName  xml.Name `xml:"testsuites"`
+		Tests    int      `xml:"tests,attr"`
+		Failures int      `xml:"failures,attr"`
+		Errors   int      `xml:"errors,attr"`
+		Time     string   `xml:"time,attr"`
+		Suites   []*suite `xml:"testsuite"`
+	}
+	suite struct {
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"`
+		Skipped  int        `xml:"skipped,attr"`
+		Time     string     `xml:"time,attr"`
+		Cases    []testCase `xml:"testcase"`
+
+		elapsed time.Duration
+	}
+	testCase struct {
+		Name    string   `xml:"name,attr"`
+		Class   string   `xml:"classname,attr"`
+		File    string   `xml:"file,attr"`
+		Line    int      `xml:"line,attr"`
+		Time    string   `xml:"time,attr"`
+		Failure *failure `xml:"failure"`
+	}
+	failure struct {
+		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// WriteJUnit writes what came of tests into a file of the form that JUnit has, one suite for each file of tests.
+func WriteJUnit(path string, results []Result) error {
+	all := suites{}
+	var total time.Duration
+	for _, r := range results {
+		if len(all.Suites) == 0 || all.Suites[len(all.Suites)-1].Name != r.File {
+			all.Suites = append(all.Suites, &suite{Name: r.File})
+		}
+		s := all.Suites[len(all.Suites)-1]
+		// Build servers take what stands after the last dot for a class in a package, which .yaml is not.
+		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
+		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Elapsed)}
+		if c.Name == "" {
+			c.Name = r.File
+		}
+		s.Tests, all.Tests = s.Tests+1, all.Tests+1
+		if len(r.Failures) > 0 {
+			s.Failures, all.Failures = s.Failures+1, all.Failures+1
+			text := lines(r.Failures)
+			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
+			c.Failure = &failure{first, "failure", text}
+		}
+		s.elapsed, total = s.elapsed+r.Elapsed, total+r.Elapsed
+		s.Time, all.Time = seconds(s.elapsed), seconds(total)
+		s.Cases = append(s.Cases, c)
+	}
+	out, err := xml.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	return wholefile.Write(path, append([]byte(xml.Header), append(out, '\n')...))
+}
+
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }

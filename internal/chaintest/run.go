@@ -1,0 +1,458 @@
+package chaintest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Options are what tests run with.
+type Options struct {
+	Plugins  *plugin.Manager
+	Worker   *config.Worker
+	Registry *record.Registry
+	Logger   *slog.Logger
+}
+
+// Result is what came of one test, or of a file that holds none that could be run.
+type Result struct {
+	// File and Line are where the test stands; Name is empty for a file.
+	File, Name string
+	Line       int
+	Elapsed    time.Duration
+	// Failures are empty where the test is good.
+	Failures config.Problems
+}
+
+// Run runs the tests of files, in their order. The error is that ctx has ended.
+func Run(ctx context.Context, o Options, files []string) ([]Result, error) {
+	var all []Result
+	for _, path := range files {
+		f, problems, err := read(path)
+		if err != nil {
+			problems = config.Problems{{File: path, Line: 1, Text: strings.TrimPrefix(err.Error(), path+": ")}}
+		}
+		if len(problems) > 0 {
+			all = append(all, Result{File: path, Line: 1, Failures: problems})
+			continue
+		}
+		base, problems := o.base(f)
+		if len(problems) > 0 {
+			all = append(all, Result{File: path, Line: max(f.connectorLine, 1), Failures: problems})
+			continue
+		}
+		for i := range f.tests {
+			t := &f.tests[i]
+			began := time.Now()
+			r := runner{Options: o, file: f, test: t}
+			r.run(ctx, base)
+			if err := ctx.Err(); err != nil {
+				return all, err
+			}
+			all = append(all, Result{File: path, Name: t.name, Line: t.line, Elapsed: time.Since(began),
+				Failures: r.failures})
+		}
+	}
+	return all, nil
+}
+
+// base is the settings of a file's connector with those of the file over them.
+func (o *Options) base(f *file) ([]config.Entry, config.Problems) {
+	if f.connector == "" {
+		return f.settings, nil
+	}
+	path := f.connector
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(f.path), path)
+	}
+	entries, problems, err := config.ReadFile(path)
+	if err != nil {
+		return nil, config.Problems{{File: f.path, Line: f.connectorLine, Setting: "connector", Text: err.Error()}}
+	}
+	if problems.Err() != nil {
+		return nil, problems
+	}
+	return config.MergeLayers(entries, f.settings), nil
+}
+
+type runner struct {
+	Options
+	file     *file
+	test     *test
+	failures config.Problems
+}
+
+func (r *runner) fail(line int, format string, args ...any) {
+	r.failures = append(r.failures, config.Problem{File: r.file.path, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (r *runner) run(ctx context.Context, base []config.Entry) {
+	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
+	entries := slices.DeleteFunc(config.MergeLayers(base, r.test.settings),
+		func(e config.Entry) bool { return !OfChain(e.Key) })
+	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
+	defer func() { // what is said, by transforms too, shows nothing that config providers gave
+		for i := range r.failures {
+			r.failures[i].Text = r.Worker.Redact(r.failures[i].Text)
+		}
+		runtime.KeepAlive(c)
+	}()
+	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
+	if problems.Err() == nil {
+		problems = append(problems, checker.Stages(ctx, c)...)
+	}
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.own(p.Setting) })
+	problems = append(problems, r.unnamed(c)...)
+	switch {
+	case r.test.refused != "" && len(problems) == 0:
+		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
+	case r.test.refused != "":
+		if !slices.ContainsFunc(problems, func(p config.Problem) bool {
+			return strings.Contains(p.String(), r.test.refused)
+		}) {
+			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused,
+				lines(problems))
+		}
+	case len(problems) > 0:
+		r.failures = append(r.failures, problems...)
+	case c.Text("transforms") == "":
+		r.fail(r.test.line, "expected settings with transforms, found none")
+	default:
+		r.apply(ctx, c)
+	}
+}
+
+// own tells whether a setting is one of the test's own: what has no effect there would test something else.
+func (r *runner) own(key string) bool {
+	return slices.ContainsFunc(r.test.settings, func(e config.Entry) bool { return e.Key == key })
+}
+
+// unnamed are the test's own settings of transforms and predicates that are not in the chain.
+func (r *runner) unnamed(c *config.Connector) (problems config.Problems) {
+	for _, e := range r.test.settings {
+		list, rest, _ := strings.Cut(e.Key, ".")
+		if rest == "" || list != "transforms" && list != "predicates" {
+			continue
+		}
+		if !slices.ContainsFunc(config.List(c.Text(list)), func(alias string) bool {
+			return strings.HasPrefix(rest, alias+".")
+		}) {
+			problems = append(problems, config.Problem{File: e.File, Line: e.Line, Setting: e.Key,
+				Text: "has no effect: " + list + " does not name " + strconv.Quote(strings.Split(rest, ".")[0])})
+		}
+	}
+	return problems
+}
+
+func lines(problems config.Problems) string {
+	var b strings.Builder
+	for _, p := range problems {
+		b.WriteString("  " + p.String() + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// OfChain tells whether a setting belongs to the chain of a connector.
+func OfChain(key string) bool {
+	return key == "name" || key == "transforms" || key == "predicates" || strings.HasPrefix(key, "transforms.") ||
+		strings.HasPrefix(key, "predicates.")
+}
+
+func (r *runner) apply(ctx context.Context, c *config.Connector) {
+	chain, err := ChainOf(r.Plugins, c).Open(ctx, c.Name, r.Logger)
+	if err != nil {
+		r.fail(r.test.line, "%v", err)
+		return
+	}
+	defer chain.Close()
+	b := &record.Batch{Registry: r.Registry}
+	for i := range r.test.records {
+		row, ok := r.row(ctx, b, &r.test.records[i])
+		if !ok {
+			return
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	outcomes, err := chain.Run(ctx, b)
+	if err != nil {
+		r.fail(r.test.line, "%v", err)
+		return
+	}
+	for i := range outcomes {
+		if in := &r.test.records[i]; outcomes[i].Fault == nil {
+			r.compare(ctx, b, in, outcomes[i].Rows)
+		} else {
+			r.compareFault(in, &outcomes[i])
+		}
+	}
+}
+
+// row puts a record into a batch.
+func (r *runner) row(ctx context.Context, b *record.Batch, in *input) (row wit.Row, ok bool) {
+	row = wit.Row{Topic: b.Topic(in.topic), Partition: int32(in.partition), Offset: in.offset, Timestamp: in.timestamp}
+	var err error
+	if row.Key, err = r.converter().Decode(ctx, in.topic, in.key, b); err != nil {
+		r.fail(in.line, "key: %v", err)
+		return row, false
+	}
+	if row.Value, err = r.converter().Decode(ctx, in.topic, in.value, b); err != nil {
+		r.fail(in.line, "value: %v", err)
+		return row, false
+	}
+	var list []connectdata.Header
+	for _, h := range in.headers {
+		d, err := r.converter().Decode(ctx, in.topic, h.value, b)
+		if err != nil {
+			r.fail(in.line, "header %s: %v", h.name, err)
+			return row, false
+		}
+		one := connectdata.Header{Name: h.name, Encoding: d.Encoding, Schema: d.Schema, Value: b.Bytes(d)}
+		if d.Encoding == wit.Absent {
+			one.Encoding, one.Value = wit.Schemaless, []byte{connectdata.TagNull}
+		}
+		list = append(list, one)
+	}
+	if len(list) > 0 {
+		start := len(b.Data)
+		b.Data = connectdata.AppendHeaders(b.Data, list)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, true
+}
+
+func (r *runner) converter() convert.Converter { return converter(r.Registry) }
+
+// converter is that of files: values with schemas, nulls as they are, decimals as numbers.
+func converter(registry *record.Registry) convert.Converter {
+	c, err := convert.New(convert.ClassJSON, map[string]string{"replace.null.with.default": "false",
+		"decimal.format": "NUMERIC"}, convert.Use{Schemas: registry})
+	if err != nil { // these settings are good
+		panic(err)
+	}
+	return c
+}
+
+func (r *runner) compareFault(in *input, o *Outcome) {
+	f := o.Fault
+	found := fmt.Sprintf("an error of transform %s: %s: %s", o.Stage, f.ErrorClass, f.Error.Message)
+	want := &in.becomes
+	switch {
+	case !want.fails:
+		r.fail(want.line, "expected %s, found %s", want, found)
+	case !strings.Contains(f.Error.Message, want.message):
+		r.fail(want.line, "expected an error with %q, found %s", want.message, found)
+	case want.stage != "" && want.stage != o.Stage:
+		r.fail(want.line, "expected an error of transform %s, found %s", want.stage, found)
+	case want.class != "" && want.class != f.ErrorClass && !strings.HasSuffix(f.ErrorClass, "."+want.class):
+		r.fail(want.line, "expected an error of class %s, found %s", want.class, found)
+	}
+}
+
+// String says in short what is to come out.
+func (o *wanted) String() string {
+	switch {
+	case o.dropped:
+		return "the record to be dropped"
+	case o.fails:
+		return fmt.Sprintf("an error with %q", o.message)
+	case len(o.records) == 1:
+		return "a record"
+	}
+	return fmt.Sprintf("%d records", len(o.records))
+}
+
+func (r *runner) compare(ctx context.Context, b *record.Batch, in *input, rows []wit.Row) {
+	want := &in.becomes
+	if want.dropped && len(rows) == 0 {
+		return
+	}
+	if want.fails || want.dropped || len(want.records) != len(rows) {
+		var found strings.Builder
+		switch len(rows) {
+		case 0:
+			found.WriteString("it dropped")
+		case 1:
+			found.WriteString("a record")
+		default:
+			fmt.Fprintf(&found, "%d records", len(rows))
+		}
+		for i, row := range rows {
+			if i == 3 {
+				found.WriteString("\n  and more")
+				break
+			}
+			key, keyErr := WriteValue(ctx, r.Registry, b, row.Key)
+			value, err := WriteValue(ctx, r.Registry, b, row.Value)
+			if err = errors.Join(keyErr, err); err != nil {
+				fmt.Fprintf(&found, "\n  %v", err)
+			} else {
+				fmt.Fprintf(&found, "\n  topic %s, key %s, value %s", b.Topics[row.Topic], key.short(), value.short())
+			}
+		}
+		r.fail(want.line, "expected %s, found %s", want, found.String())
+		return
+	}
+	for i := range rows {
+		r.compareRecord(ctx, b, &want.records[i], &rows[i])
+	}
+}
+
+func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expected, row *wit.Row) {
+	if topic := b.Topics[row.Topic]; want.topic != nil && *want.topic != topic {
+		r.fail(want.line, "topic: expected %s, found %s", *want.topic, topic)
+	}
+	r.compareValue(ctx, b, "key", want.key, row.Key)
+	r.compareValue(ctx, b, "value", want.value, row.Value)
+	if want.anyHeaders {
+		return
+	}
+	var headers []connectdata.Header
+	if row.Headers.Encoding != wit.Absent {
+		var err error
+		if headers, err = connectdata.Headers(nil, b.Bytes(row.Headers)); err != nil {
+			r.fail(want.line, "headers: %v", err)
+			return
+		}
+	}
+	var names, expectedNames []string
+	for _, h := range headers {
+		names = append(names, h.Name)
+	}
+	for _, h := range want.headers {
+		expectedNames = append(expectedNames, h.name)
+	}
+	if !slices.Equal(names, expectedNames) {
+		r.fail(want.line, "headers: expected %q, found %q", expectedNames, names)
+		return
+	}
+	for i := range headers {
+		r.compareValue(ctx, b, "header "+headers[i].Name, want.headers[i].value, Header(b, &headers[i]))
+	}
+}
+
+func (r *runner) compareValue(ctx context.Context, b *record.Batch, what string, want *expectation, d wit.ValueSlice) {
+	if want == nil {
+		return
+	}
+	found, err := WriteValue(ctx, r.Registry, b, d)
+	if err != nil {
+		r.fail(want.line, "%s: %v", what, err)
+		return
+	}
+	expected, actual := want.json, found.Payload
+	if want.envelope {
+		// The value goes the way of the record's own, so that both are written alike.
+		other := &record.Batch{Registry: r.Registry}
+		d, err := r.converter().Decode(ctx, "t", want.json, other)
+		if err != nil {
+			r.fail(want.line, "%s: expected a schema with a value of it: %v", what, err)
+			return
+		}
+		made, err := WriteValue(ctx, r.Registry, other, d)
+		if err != nil {
+			r.fail(want.line, "%s: %v", what, err)
+			return
+		}
+		expected, actual = made.Envelope, found.Envelope
+	}
+	x, err := canonical(expected)
+	if err == nil {
+		var y string
+		if y, err = canonical(actual); err == nil && x != y {
+			r.fail(want.line, "%s (- expected, + found):\n%s", what, difference(x, y))
+		}
+	}
+	if err != nil {
+		r.fail(want.line, "%s: %v", what, err)
+	}
+}
+
+// Written is a value as files of tests have it: an envelope in JSON, and what is in it.
+type Written struct {
+	Envelope        []byte `json:"-"`
+	Schema, Payload json.RawMessage
+}
+
+// shownBytes is how much of a value is shown where it is not the point, in bytes.
+const shownBytes = 300
+
+func (v *Written) short() string {
+	if len(v.Payload) > shownBytes {
+		return strings.ToValidUTF8(string(v.Payload[:shownBytes]), "") + "…"
+	}
+	return string(v.Payload)
+}
+
+// WriteValue is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
+// milliseconds since 1970 that they are.
+func WriteValue(ctx context.Context, registry *record.Registry, b *record.Batch, d wit.ValueSlice) (v Written,
+	err error) {
+	if d.Encoding == wit.Schemaless {
+		tree, _, err := connectdata.ReadSchemaless(b.Bytes(d))
+		if err != nil {
+			return v, err
+		}
+		if tree, dates := withoutDates(tree); dates {
+			start := len(b.Data)
+			if b.Data, err = connectdata.AppendSchemaless(b.Data, tree); err != nil {
+				return v, err
+			}
+			d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		}
+	}
+	out, null, err := converter(registry).Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	if err != nil {
+		return v, fmt.Errorf("the JSON converter refuses what came out: %w", err)
+	}
+	if v.Envelope = out; null {
+		v.Envelope = []byte(`{"schema":null,"payload":null}`)
+	}
+	err = json.Unmarshal(v.Envelope, &v)
+	return v, err
+}
+
+// Header is a header's value as a value of its own; the batch gets its bytes.
+func Header(b *record.Batch, h *connectdata.Header) wit.ValueSlice {
+	d := wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema, Start: uint32(len(b.Data)), Size: uint32(len(h.Value))}
+	b.Data = append(b.Data, h.Value...)
+	if h.Encoding == wit.Schemaless && len(h.Value) > 0 && h.Value[0] == connectdata.TagNull {
+		return wit.ValueSlice{}
+	}
+	return d
+}
+
+// withoutDates is a dynamic value with milliseconds in the place of dates, and whether there were any.
+func withoutDates(v any) (out any, dates bool) {
+	switch v := v.(type) {
+	case connectdata.Instant:
+		return int64(v), true
+	case connectdata.List:
+		for i := range v {
+			one, found := withoutDates(v[i])
+			v[i], dates = one, dates || found
+		}
+	case connectdata.Map:
+		for i := range v {
+			one, found := withoutDates(v[i].Value)
+			v[i].Value, dates = one, dates || found
+		}
+	}
+	return v, dates
+}

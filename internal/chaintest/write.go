@@ -1,0 +1,184 @@
+package chaintest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Writer writes a file of one test: of records with what became of them.
+type Writer struct {
+	Registry *record.Registry
+	// Strike leaves out of a text what must not be shown.
+	Strike func(string) string
+
+	struck  bool // something was left out
+	records []writtenRecord
+	schemas map[string]*yaml.Node // by their text
+}
+
+// writtenRecord is a record that comes in, or comes out.
+type writtenRecord struct {
+	Topic     string          `yaml:"topic"`
+	Partition *int32          `yaml:"partition,omitempty"`
+	Offset    *int64          `yaml:"offset,omitempty"`
+	Timestamp *int64          `yaml:"timestamp,omitempty"`
+	Key       *yaml.Node      `yaml:"key"`
+	Value     *yaml.Node      `yaml:"value"`
+	Headers   []writtenHeader `yaml:"headers"`
+	Becomes   any             `yaml:"becomes,omitempty"`
+}
+
+type writtenHeader struct {
+	Name  string     `yaml:"name"`
+	Value *yaml.Node `yaml:"value"`
+}
+
+// File is the file, with the settings of the chain.
+func (w *Writer) File(name string, settings map[string]string) ([]byte, error) {
+	type test struct {
+		Name    string          `yaml:"name"`
+		Records []writtenRecord `yaml:"records"`
+	}
+	return yaml.Marshal(struct {
+		Settings map[string]string `yaml:"settings"`
+		Tests    []test            `yaml:"tests"`
+	}{settings, []test{{name, w.records}}})
+}
+
+// refusal is how a stage refuses a record.
+type refusal struct{ Error, Stage, Class string }
+
+// Add adds a record, the row of a batch, with what became of it in another batch. The data of batches grows. It is an
+// error where something must not be shown: what is left would be no test of the record.
+func (w *Writer) Add(ctx context.Context, input, made *record.Batch, o *Outcome) error {
+	row := &input.Rows[0]
+	r, err := w.record(ctx, input, row)
+	if err != nil {
+		return err
+	}
+	if row.Partition >= 0 {
+		r.Partition = &row.Partition
+	}
+	if row.Offset >= 0 {
+		r.Offset = &row.Offset
+	}
+	if row.Timestamp >= 0 {
+		r.Timestamp = &row.Timestamp
+	}
+	var becomes []writtenRecord
+	for i := range o.Rows {
+		one, err := w.record(ctx, made, &o.Rows[i])
+		if err != nil {
+			return err
+		}
+		becomes = append(becomes, one)
+	}
+	switch r.Becomes = becomes; {
+	case o.Fault != nil:
+		r.Becomes = refusal{w.strike(o.Fault.Error.Message), o.Stage, o.Fault.ErrorClass}
+	case becomes == nil:
+		r.Becomes = "dropped"
+	}
+	if w.struck {
+		return errors.New("it holds what a config provider gave, which is not shown")
+	}
+	w.records = append(w.records, r)
+	return nil
+}
+
+func (w *Writer) record(ctx context.Context, b *record.Batch, row *wit.Row) (r writtenRecord, err error) {
+	r = writtenRecord{Topic: w.strike(b.Topics[row.Topic]), Headers: []writtenHeader{}}
+	if r.Key, err = w.value(ctx, b, row.Key); err != nil {
+		return r, fmt.Errorf("key: %w", err)
+	}
+	if r.Value, err = w.value(ctx, b, row.Value); err != nil {
+		return r, fmt.Errorf("value: %w", err)
+	}
+	var headers []connectdata.Header
+	if row.Headers.Encoding != wit.Absent {
+		if headers, err = connectdata.Headers(nil, b.Bytes(row.Headers)); err != nil {
+			return r, fmt.Errorf("headers: %w", err)
+		}
+	}
+	for i := range headers {
+		value, err := w.value(ctx, b, Header(b, &headers[i]))
+		if err != nil {
+			return r, fmt.Errorf("header %s: %w", headers[i].Name, err)
+		}
+		r.Headers = append(r.Headers, writtenHeader{w.strike(headers[i].Name), value})
+	}
+	return r, nil
+}
+
+// value is an envelope, in which a schema that stands in the file already is named; null for none.
+func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (*yaml.Node, error) {
+	v, err := WriteValue(ctx, w.Registry, b, d)
+	if err != nil {
+		return nil, err
+	}
+	if d.Encoding == wit.Absent {
+		v.Envelope = []byte("null")
+	}
+	document := json.NewDecoder(strings.NewReader(secret.JSON(string(v.Envelope), w.strike)))
+	document.UseNumber()
+	value, err := asYAML(document)
+	if err != nil || d.Encoding != wit.WithSchema {
+		return value, err
+	}
+	schema := &value.Content[1] // the first member's
+	if before := w.schemas[string(v.Schema)]; before != nil {
+		*schema = &yaml.Node{Kind: yaml.AliasNode, Value: before.Anchor, Alias: before}
+		return value, nil
+	}
+	if w.schemas == nil {
+		w.schemas = map[string]*yaml.Node{}
+	}
+	w.schemas[string(v.Schema)] = *schema
+	(*schema).Anchor = fmt.Sprintf("schema%d", len(w.schemas))
+	(*schema).Style = yaml.FlowStyle
+	return value, nil
+}
+
+func (w *Writer) strike(text string) string {
+	shown := w.Strike(text)
+	w.struck = w.struck || shown != text
+	return shown
+}
+
+// asYAML is the next value of a document in JSON.
+func asYAML(d *json.Decoder) (*yaml.Node, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	n := &yaml.Node{Kind: yaml.ScalarNode}
+	switch v := token.(type) {
+	case string:
+		n.SetString(v)
+	case json.Number:
+		n.Value = v.String()
+	case json.Delim:
+		n.Kind = map[json.Delim]yaml.Kind{'{': yaml.MappingNode, '[': yaml.SequenceNode}[v]
+		for d.More() { // names of members are texts among the others
+			item, err := asYAML(d)
+			if err != nil {
+				return nil, err
+			}
+			n.Content = append(n.Content, item)
+		}
+		_, err = d.Token()
+	default:
+		n.Value = map[any]string{true: "true", false: "false", nil: "null"}[v]
+	}
+	return n, err
+}

@@ -1,0 +1,50 @@
+package check
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+type boundPlugin struct {
+	*plugin.Binding
+	component string
+	// settings are those of the connector that the plugin may see.
+	settings []wit.Setting
+}
+
+// bind binds the plugin of a component of a connector: the connector's own, or that of a transform or predicate whose
+// settings begin with a prefix. Close lets go of it.
+func bind(m *plugin.Manager, c *config.Connector, prefix string, info plugin.Info,
+	component wit.Component) (boundPlugin, error) {
+	b, err := m.Bind(c.Name, component.Kind, component.Name, info.Version)
+	if err != nil {
+		return boundPlugin{}, err
+	}
+	guest := components.Guest(m, b.Current().Module(), component)
+	if guest.Prefix = prefix; prefix != "" {
+		c = c.StageConfig(prefix)
+	}
+	return boundPlugin{b, component.Name, guest.Settings(c)}, nil
+}
+
+func (p boundPlugin) do(ctx context.Context, call func(*plugin.Instance) error) error {
+	return p.Current().Do(ctx, call)
+}
+
+// ask calls the plugin until it needs no more documents, which f fetches.
+func (p boundPlugin) ask(ctx context.Context, f transport.Fetcher, call func(i *plugin.Instance, state []byte,
+	answers []wit.Response) (*wit.RequestBatch, error)) error {
+	return transport.CallWithFetch(ctx, f, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
+		err = p.do(ctx, func(i *plugin.Instance) error {
+			need, err = call(i, state, answers)
+			return err
+		})
+		return need, err
+	})
+}

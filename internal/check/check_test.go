@@ -1,0 +1,127 @@
+package check_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+func TestCheck(t *testing.T) {
+	b := checktest.WithSpy(t)
+	b.Checker.Connectors = []*config.Connector{b.Connector(t, "name=other")}
+	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
+	cases := []struct{ name, text, want string }{
+		{"nothing wrong", good, ""},
+		{"no class", "name=x",
+			`c.properties:1: connector.class: Missing required configuration "connector.class" which has no default value`},
+		{"misspelt class", "name=x\nconector.class=test.SpySource",
+			"c.properties:2: conector.class: unknown setting; the nearest known one is connector.class"},
+		{"unknown class", "name=x\nconnector.class=Nope",
+			"c.properties:2: connector.class: no plugin has the source or sink Nope; there are test.SpySource"},
+		{"unknown version", good + "\nconnector.plugin.version=9\ntasks.max=none",
+			"c.properties:5: connector.plugin.version: source test.SpySource: expected version 9, there are "},
+		{"what is wrong beside an unknown version", good + "\ntasks.max=none\nconnector.plugin.version=9",
+			"c.properties:5: tasks.max: Invalid value none for configuration tasks.max: Not a number of type INT"},
+		{"short form of the class", strings.Replace(good, "test.SpySource", "SpySource", 1), ""},
+		{"unknown transform", good + "\ntransforms=a\ntransforms.a.type=Nope",
+			"c.properties:6: transforms.a.type: no plugin has it, and there are none"},
+		{"unknown converter", good + "\nvalue.converter=Nope", "c.properties:5: value.converter: "},
+		{"Avro", good + "\nvalue.converter=io.confluent.connect.avro.AvroConverter",
+			`c.properties:5: value.converter.schema.registry.url: Missing required configuration "schema.registry.url"`},
+		{"Protobuf", good + "\nvalue.converter=io.confluent.connect.protobuf.ProtobufConverter",
+			"c.properties:5: value.converter: value converter: Protobuf is not built yet"},
+		{"misspelt setting of a converter",
+			good + "\nvalue.converter=JsonConverter\nvalue.converter.schema.enable=false",
+			"c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest " +
+				"known one is schemas.enable"},
+		{"setting of a converter that the file does not name", good + "\nvalue.converter.schemas.enable=false",
+			"c.properties:5: value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file " +
+				"names no value.converter"},
+		{"wrong value of a converter's setting",
+			good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
+			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +
+				"schemas.enable: Expected value to be either true or false"},
+		{"what only the converter sees",
+			good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
+			"c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected UTF-8"},
+		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: header converter: " +
+			`unknown class "Nope"`},
+		{"address", strings.Replace(good, "localhost", "http://localhost/", 1),
+			"c.properties:2: spy.address: expected a host name"},
+		{"a role that the host does nothing about", good + "\nspy.store=/x.jks",
+			"c.properties:5: spy.store: not built yet"},
+		{"client override", good + "\nproducer.override.linger.ms=soon", "c.properties:5: " +
+			"producer.override.linger.ms: Invalid value soon for configuration producer.override.linger.ms: Not a " +
+			"number of type INT"},
+		{"records elsewhere than their topics", good + "\nproducer.override.bootstrap.servers=h:1",
+			"c.properties:5: producer.override.bootstrap.servers: warning: records go to these brokers"},
+		{"another connector's group", good + "\nconsumer.override.group.id=connect-other",
+			"c.properties:5: consumer.override.group.id: expected a group of the connector's own, found that of " +
+				"connector other"},
+		{"exactly once", good + "\nexactly.once.support=required", "c.properties:5: exactly.once.support: expected " +
+			"requested, found required: exactly-once needs a worker's file"},
+		{"no word of exactly once", good + "\nexactly.once.support=invalid", "c.properties:5: exactly.once.support: " +
+			"Invalid value invalid for configuration exactly.once.support: String must be one of: requested, required"},
+		{"no boundary", good + "\ntransaction.boundary=invalid", "c.properties:5: transaction.boundary: Invalid " +
+			"value invalid for configuration transaction.boundary: String must be one of: poll, interval, connector"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := checktest.Text(b.Checker.Check(context.Background(), b.Connector(t, strings.Split(c.text, "\n")...)))
+			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+				t.Errorf("expected %q, found %q", c.want, got)
+			}
+		})
+	}
+}
+
+// A worker's members are no consumers: a sink that joins their group ends both, and is refused as by Kafka Connect.
+func TestGroupOfTheWorker(t *testing.T) {
+	b := checktest.WithSpy(t)
+	var problems config.Problems
+	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "w", 1),
+		config.NewEntry("group.id", "connect-workers", "w", 2)}, nil, nil)
+	require.NoError(t, problems.Err())
+	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
+	for text, want := range map[string]string{
+		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: " +
+			"Consumer " +
+			"group connect-workers conflicts with Connect worker group connect-workers",
+		good + "\nconsumer.override.group.id=workers": "",
+		good: "",
+	} {
+		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: expected %q, found %q", text, want, got)
+		}
+	}
+}
+
+// The same for a sink that names no group, whose group is made of its name.
+func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
+	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
+		"spy": checktest.Spy(t)})
+	var problems config.Problems
+	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{
+		config.NewEntry("bootstrap.servers", "h:1", "w", 1), config.NewEntry("group.id", "connect-workers", "w", 2),
+	}, nil, nil)
+	require.NoError(t, problems.Err())
+	const conflict = "name: Consumer group for sink connector named workers conflicts with Connect worker group " +
+		"connect-workers"
+	for text, want := range map[string]bool{
+		"connector.class=ODataSink\nname= workers":                                       true,
+		"connector.class=ODataSink\nname=worker":                                         false,
+		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=of-its-own": false,
+		"connector.class=test.SpySource\nname=workers":                                   false,
+	} {
+		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		if strings.Contains(got, "c.properties:2: "+conflict) != want || strings.Contains(got, "conflicts") != want {
+			t.Errorf("%s: expected %t, found %s", text, want, got)
+		}
+	}
+}

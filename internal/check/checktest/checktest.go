@@ -1,0 +1,87 @@
+// Package checktest makes what tests check and run connectors with: a worker, plugins, and a plugin that logs whatever
+// it is given.
+package checktest
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// Spy is the module of a source, test.SpySource, that logs everything that it is given; variables set string variables
+// of its package main, such as `main.version=2.0.0`.
+func Spy(t testing.TB, variables ...string) []byte {
+	t.Helper()
+	return guesttest.Bytes(t, "github.com/culvert-project/culvert/internal/check/checktest/testdata/spy", variables...)
+}
+
+// Bench is a worker without connectors and without a broker.
+type Bench struct {
+	Checker check.Checker
+	Log     logtest.Journal
+	Logger  *slog.Logger // writes Log
+}
+
+// New makes one whose plugins are these modules, by name.
+func New(t testing.TB, modules map[string][]byte) *Bench {
+	t.Helper()
+	b := &Bench{}
+	b.Logger = b.Log.Logger(slog.LevelInfo)
+	dir := t.TempDir()
+	for name, module := range modules {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), module, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registry := record.NewRegistry()
+	manager, err := plugin.New(context.Background(), plugin.Options{Folders: []string{dir}, Registry: registry,
+		Logger: b.Logger, CacheDir: guesttest.Code(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { manager.Close() })
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	b.Checker = check.Checker{Worker: worker, Plugins: manager, Kafka: kafka.Defaults(), Embedded: true,
+		Registry: registry}
+	return b
+}
+
+// WithSpy is New with the plugin [Spy].
+func WithSpy(t testing.TB) *Bench {
+	t.Helper()
+	return New(t, map[string][]byte{"spy": Spy(t)})
+}
+
+// Connector is one of c.properties with these lines.
+func (b *Bench) Connector(t testing.TB, lines ...string) *config.Connector {
+	t.Helper()
+	entries, problems := config.Read("c.properties", []byte(strings.Join(lines, "\n")))
+	c, more := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	if all := append(problems, more...); len(all) > 0 {
+		t.Fatal(all)
+	}
+	return c
+}
+
+// Text is problems one to a line.
+func Text(problems config.Problems) string {
+	var lines []string
+	for _, p := range problems {
+		lines = append(lines, p.String())
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,63 @@
+package check_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A short form of a class leads to the plugin that comes with the program, whatever a file in the folder calls itself.
+func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
+	folder := t.TempDir()
+	for name, c := range map[string]wit.Component{
+		"a": {Name: "SpySource"}, "b": {Name: "org.evil.SpySourceConnector"}, "c": {Name: "x",
+			Aliases: []string{"SpySource", "test.SpySource"}},
+	} {
+		c.Kind = wit.ComponentSource
+		data := guesttest.Static(wit.Description{Name: name, Version: "9", Components: []wit.Component{c}}, "",
+			wit.InterfaceSource)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name+".wasm"), data, 0o600))
+	}
+	o := plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler), CacheDir: guesttest.Code(t)}
+	alone, err := plugin.New(t.Context(), o)
+	require.NoError(t, err)
+	defer alone.Close()
+	o.Embedded = fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}
+	m, err := plugin.New(t.Context(), o)
+	require.NoError(t, err)
+	defer m.Close()
+	for _, class := range []string{"SpySource", "test.SpySource"} {
+		if info, _, err := components.Find(m, class, "", wit.ComponentSource, wit.ComponentSink); err != nil ||
+			info.Name != "spy" {
+			t.Errorf("%s: expected the built-in, found %s %v", class, info.Name, err)
+		}
+	}
+	// Among themselves nobody can tell, and both are named.
+	if _, _, err := components.Find(alone, "SpySource", "", wit.ComponentSource, wit.ComponentSink); err == nil ||
+		!strings.Contains(err.Error(), "there are a, c (") {
+		t.Errorf("expected an error that names both, found %v", err)
+	}
+}
+
+// A class of another kind than asked for is told as what it is.
+func TestClassOfAnotherKind(t *testing.T) {
+	b := checktest.WithSpy(t)
+	for _, class := range []string{"test.SpySource", "SpySource"} {
+		_, _, err := components.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
+		if err == nil || !strings.HasSuffix(err.Error(), ": test.SpySource is a source") {
+			t.Errorf("%s: found %v", class, err)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package check
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A sink only reads, and ids of schemas are read wherever they are: how they would be written is a warning there.
+func TestWhereIDsOfSchemasAreWritten(t *testing.T) {
+	entries, _ := config.Read("c.properties", []byte(`connector.class=C
+key.converter=StringConverter
+value.converter=AvroConverter
+value.converter.schema.registry.url=http://127.0.0.1:1
+value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
+	own, _ := config.Read("w.properties", []byte("bootstrap.servers=embedded"))
+	worker, problems := config.NewWorker("w.properties", own, nil, nil)
+	require.NoError(t, problems.Err())
+	c, problems := config.NewConnector("c.properties", entries, worker.Providers)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	k := &Checker{Worker: worker, Registry: record.NewRegistry()}
+	const at = "c.properties:5: value.converter.value.schema.id.serializer: "
+	for kind, want := range map[wit.ComponentKind][]string{
+		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
+			"not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
+		wit.ComponentSink: {at + "warning: has no effect on a sink: it says how values are written, and a sink only " +
+			"reads them"},
+	} {
+		component := wit.Component{Kind: kind}
+		var got []string
+		for _, p := range k.converters(c, component) {
+			got = append(got, p.String())
+		}
+		assert.Equal(t, want, got, fmt.Sprintf("kind %d", kind))
+	}
+}

@@ -1,0 +1,64 @@
+package check_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// TestWorkerConverters: a misspelt setting of a converter in the worker's file is named there, with the nearest one,
+// whether or not a connector uses that converter.
+func TestWorkerConverters(t *testing.T) {
+	const text = `bootstrap.servers=embedded
+key.converter=JsonConverter
+key.converter.schemas.enable=false
+key.converter.schema.enable=false
+key.converter.plugin.version=1
+value.converter=Nope
+value.converter.schema.enable=false
+header.converter=SimpleHeaderConverter
+header.converter.zzzzzzzzzzzz=1
+`
+	entries, _ := config.Read("w.properties", []byte(text))
+	w, problems := config.NewWorker("w.properties", entries,
+		[]string{"CULVERT_KEY_CONVERTER_SCHEMAS_CACHE_SIZES=5"}, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	var found []string
+	for _, p := range check.WorkerConverters(w) {
+		found = append(found, p.String())
+	}
+	want := []string{
+		"w.properties:4: key.converter.schema.enable: warning: unknown setting; the nearest " +
+			"known one is schemas.enable",
+		"environment CULVERT_KEY_CONVERTER_SCHEMAS_CACHE_SIZES: key.converter.schemas.cache.sizes: warning: unknown " +
+			"setting; the nearest known one is schemas.cache.size",
+		"w.properties:9: header.converter.zzzzzzzzzzzz: warning: unknown setting",
+	}
+	if a, b := strings.Join(found, "\n"), strings.Join(want, "\n"); a != b {
+		t.Errorf("expected\n%s\nfound\n%s", b, a)
+	}
+}
+
+// A converter that is named by a reference that leads nowhere is named all the same: its settings are not said to be
+// without effect.
+func TestConverterByAReference(t *testing.T) {
+	b := checktest.WithSpy(t)
+	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource
+value.converter=${env:NO_SUCH_CONVERTER}
+value.converter.schemas.enable=false
+key.converter.schemas.enable=false`))
+	c, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	if len(problems) != 1 {
+		t.Fatalf("expected the reference alone, found %v", problems)
+	}
+	got := checktest.Text(b.Checker.Check(t.Context(), c))
+	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
+		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
+		t.Errorf("found\n%s", got)
+	}
+}

@@ -1,0 +1,112 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ErrUnknownPlugin is the error of a class that nobody has.
+var ErrUnknownPlugin = errors.New("there is no such plugin")
+
+// ErrVersion is the error of a class that is there in other versions. Its text is Kafka Connect's.
+type ErrVersion struct {
+	Class, Version string
+	Available      []string
+}
+
+func (e *ErrVersion) Error() string {
+	return fmt.Sprintf("Plugin %s not found that matches the version range [%s,%s], available versions: [%s]", e.Class,
+		e.Version, e.Version, strings.Join(e.Available, ", "))
+}
+
+// Definitions are what a class of any kind declares: a connector's own settings, then those of every connector; those
+// of a transform, a predicate or a converter alone. version nil means the newest. Errors are [ErrUnknownPlugin] and
+// [ErrVersion]; own is the version of converters, which are the worker's.
+func (k *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
+	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
+		{wit.ComponentPredicate}} {
+		info, component, err := components.Find(k.Plugins, class, "", kinds...)
+		if err != nil {
+			continue
+		}
+		if version != nil && *version != info.Version {
+			if *version == "" {
+				return nil, k.versionError(component.Name, "", kinds)
+			}
+			class := component.Name
+			if info, component, err = components.Find(k.Plugins, class, *version, kinds...); err != nil {
+				return nil, k.versionError(class, *version, kinds)
+			}
+		}
+		connector := len(kinds) > 1
+		definitions := definitionsOf(config.DeclareComponent(component).Keys(), false)
+		if connector {
+			for _, d := range definitionsOf(k.common(info, component), true) {
+				if slices.Contains(components.ConverterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
+					d.Default = nil // of the class it is none: converter and version are the worker's
+				}
+				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {
+					definitions = append(definitions, d)
+				}
+			}
+		}
+		return definitions, nil
+	}
+	specs := []wit.ConfigKey{}
+	if converter, err := convert.Find(class, false); err == nil {
+		class, specs = converter.Class, converter.Settings()
+	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
+		return nil, ErrUnknownPlugin
+	}
+	if version != nil && *version != own {
+		return nil, &ErrVersion{class, *version, []string{own}}
+	}
+	return definitionsOf(specs, false), nil
+}
+
+// simpleHeaders is the alias of the only header converter.
+var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
+
+func definitionsOf(specs []wit.ConfigKey, common bool) []Definition {
+	definitions := make([]Definition, 0, len(specs))
+	for _, spec := range specs {
+		definitions = append(definitions, defined(spec, "", common))
+	}
+	return definitions
+}
+
+func (k *Checker) versionError(class, version string, kinds []wit.ComponentKind) error {
+	return &ErrVersion{class, version, k.versions(class, kinds...)}
+}
+
+// KindOf says in words what a value of a setting is: its kind and what bounds it.
+func KindOf(spec *wit.ConfigKey) string {
+	parts := []string{KindName(spec.Kind)}
+	r, _ := role.Find(spec.Role())
+	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
+		!r.AcceptsDefault(*spec.DefaultValue)) {
+		parts = append(parts, "required unless a destination says it")
+	}
+	for _, r := range spec.Rules {
+		switch {
+		case r.Required != nil:
+			parts = slices.Insert(parts, 0, "required")
+		case r.Allowed != nil:
+			parts = append(parts, "one of "+strings.Join(*r.Allowed, ", "))
+		case r.AtLeast != nil:
+			parts = append(parts, fmt.Sprintf("at least %d", *r.AtLeast))
+		case r.AtMost != nil:
+			parts = append(parts, fmt.Sprintf("at most %d", *r.AtMost))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

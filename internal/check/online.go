@@ -1,0 +1,298 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/service"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	// OnlineTime bounds the time that a validation waits for the service (P27).
+	OnlineTime = 3 * time.Second
+	// onlineAtOnce bounds concurrent requests of a validation, in addition to the destination's limits.
+	onlineAtOnce = 4
+)
+
+func (k *Checker) log() *slog.Logger {
+	if k.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return k.Logger
+}
+
+// askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
+// answers in time. What the service doesn't answer is a warning; that it refuses the user is an error.
+// untried is why no logon was tried, and the setting of what would have been shown.
+func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
+	found config.Problems) (examined []wit.ConfigValue, untried hint, problems config.Problems) {
+	a, err := bind(k.Plugins, c, "", info, component)
+	if err != nil {
+		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+	}
+	defer a.Close()
+	v := k.newOnlineCheck(ctx, component, c)
+	defer v.close()
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
+		inquiry, err := i.Validate(ctx, a.component, a.settings, true, state, answers)
+		if err == nil && inquiry.Pending == nil && inquiry.Done != nil {
+			examined = *inquiry.Done
+		}
+		return inquiry.Pending, err
+	})
+	if err != nil {
+		k.log().Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
+			"plugin", info.Name, "error", err)
+		return nil, untried, k.ask(ctx, c, "", info, component, found)
+	}
+	problems = config.ValidationProblems(c, "", examined, found)
+	name := secretOf(c.Roles(component))
+	if v.refused != nil {
+		problems = append(problems, problem(entry(c, name), v.refused))
+	}
+	return examined, hint{name, v.untried}, append(problems, v.unansweredWarnings(c, component)...)
+}
+
+// Feeds are what a source would read, as its plugin opens it with what the service says within the time of a
+// validation; none of another connector.
+func (k *Checker) Feeds(ctx context.Context, c *config.Connector) (feeds []wit.Feed, err error) {
+	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
+	if err != nil {
+		return nil, nil
+	}
+	a, err := bind(k.Plugins, c, "", info, component)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	v := k.newOnlineCheck(ctx, component, c)
+	defer v.close()
+	err = a.ask(ctx, v, func(i *plugin.Instance, state []byte, answers []wit.Response) (*wit.RequestBatch, error) {
+		opening, err := i.OpenSource(ctx, a.component, a.settings, state, answers)
+		if err == nil && opening.Ready != nil {
+			feeds = opening.Ready.Feeds
+		}
+		return opening.Pending, err
+	})
+	return feeds, err
+}
+
+type hint struct{ setting, reason string }
+
+func secretOf(roles config.Roles) string {
+	names := []string{role.Password, role.User, role.Address}
+	switch auth := strings.ToLower(roles.Text(role.Auth)); {
+	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
+		names = []string{role.Destination}
+	case auth == transport.AuthOAuth2:
+		names = []string{role.OAuthClientSecret}
+	case auth == transport.AuthCertificate:
+		names = []string{role.TLSKeyStoreLocation}
+	case auth == transport.AuthHeader:
+		for _, prefix := range []string{role.Query, role.Header} {
+			for name := range roles.Prefix(prefix) {
+				names = append([]string{prefix + name}, names...)
+			}
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(nonSecretHeaders, name) })
+	}
+	i := max(0, slices.IndexFunc(names, roles.Declared))
+	return roles.Setting(names[i])
+}
+
+// nonSecretHeaders are headers that no service asks a logon by.
+var nonSecretHeaders = []string{role.Header + "sap-client", role.Header + "sap-language"}
+
+// onlineCheck answers what a plugin asks for in one validation. A question that has no answer in time, or that must not
+// be asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
+// reach it. One whose logon the service refuses is answered 401.
+type onlineCheck struct {
+	log     *slog.Logger
+	wait    time.Duration
+	connect func() (*transport.Client, error)
+	// until is when the service has had its time, which begins with the first question: the time that the plugin takes
+	// before that doesn't count.
+	until func() time.Time
+
+	mu      sync.Mutex
+	client  *transport.Client
+	failed  error
+	refused error  // the service doesn't take the user
+	untried string // why no logon was tried
+	// unanswered lists requests without an answer, with the reason.
+	unanswered []string
+}
+
+// unansweredWarnings warns of what was not checked, since the service did not answer.
+func (v *onlineCheck) unansweredWarnings(c *config.Connector, component wit.Component) (warnings config.Problems) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	roles := c.Roles(component)
+	name := roles.Setting(role.Address)
+	if roles.Has(role.Destination) {
+		name = roles.Setting(role.Destination)
+	}
+	slices.Sort(v.unanswered)
+	for _, text := range slices.Compact(v.unanswered) {
+		w := warning(entry(c, name), "not checked with the service: "+text)
+		w.Code = setting.CodeNotChecked
+		warnings = append(warnings, w)
+	}
+	return warnings
+}
+
+// noAnswer begins why a question has no answer whose service was silent.
+const noAnswer = "no answer within "
+
+// TimedOut reports whether problems of a check say that its service left a question without an answer in time.
+func TimedOut(problems config.Problems) bool {
+	return slices.ContainsFunc(problems, func(p config.Problem) bool {
+		return p.Code == setting.CodeNotChecked && strings.Contains(p.Text, ": "+noAnswer)
+	})
+}
+
+func (k *Checker) newOnlineCheck(ctx context.Context, component wit.Component, c *config.Connector) *onlineCheck {
+	v := &onlineCheck{log: k.log(), wait: k.Wait,
+		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Wait) })}
+	v.connect = func() (*transport.Client, error) {
+		roles := c.Roles(component)
+		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
+			return nil, fmt.Errorf("%s is not given", roles.Setting(role.Password))
+		}
+		if err := k.Worker.Providers.CheckSent(c, config.DeclareComponent(component)); err != nil {
+			return nil, err
+		}
+		s, err := service.New(component, c, k.Worker.Providers, k.Lockouts, v.log)
+		if err != nil {
+			return nil, err
+		}
+		s.NoRetries()
+		s.UseLimits(k.Destinations)
+		timed, cancel := context.WithDeadline(ctx, v.until())
+		defer cancel()
+		destination, err := s.Destination(timed)
+		if err != nil {
+			return nil, err
+		}
+		logon, err := transport.LogonOf(destination)
+		if err != nil {
+			return nil, err
+		}
+		accepted, refused := logon.Status() // what is refused is not sent
+		if logon.Needed() && !k.Logon && !accepted && !refused {
+			v.untried = "the service has not taken this secret yet, and it is not stored"
+			return nil, errors.New("logon not tried: " + v.untried)
+		}
+		return transport.New(destination)
+	}
+	return v
+}
+
+// Fetch answers a need. The error is that of a caller who has gone.
+func (v *onlineCheck) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
+	timed, cancel := context.WithDeadline(ctx, v.until())
+	defer cancel()
+	answers := make([]wit.Response, len(n.Requests))
+	slots := make(chan struct{}, onlineAtOnce)
+	var all sync.WaitGroup
+	for i := range n.Requests {
+		slots <- struct{}{}
+		all.Add(1)
+		go func() {
+			defer func() { <-slots; all.Done() }()
+			defer guard.Recover(v.log, "validation of a connector", nil)
+			answers[i] = v.answer(timed, &n.Requests[i])
+		}()
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return answers, nil
+}
+
+func (v *onlineCheck) answer(ctx context.Context, r *wit.Request) wit.Response {
+	vain := func(why string) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		path, _, _ := strings.Cut(r.Target, "?")
+		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
+	}
+	none := func(status uint16, why string) wit.Response {
+		if status != http.StatusUnauthorized { // which is reported as what is wrong with the user
+			vain(why)
+		}
+		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why),
+			ReceivedAt: time.Now().UnixMilli(),
+			Headers:    []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return none(http.StatusBadGateway, "a check of settings sends no "+r.Method)
+	}
+	client, err := v.open()
+	if err != nil {
+		return none(http.StatusBadGateway, err.Error())
+	}
+	response, err := client.Exchange(ctx, r)
+	switch {
+	case err == nil && response.Status == http.StatusUnauthorized, service.IsUnauthorized(err):
+		if err == nil {
+			err = &wit.Error{Kind: wit.ErrorUnauthorized, Message: "the service answered 401"}
+		}
+		why := service.Explain(client, err)
+		v.mu.Lock()
+		if v.refused == nil {
+			v.refused = why
+		}
+		v.mu.Unlock()
+		return none(http.StatusUnauthorized, why.Error())
+	case err == nil:
+		if response.Status >= http.StatusInternalServerError {
+			vain("it answers " + strconv.Itoa(int(response.Status)))
+		}
+		return response
+	}
+	why := err.Error()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		why = noAnswer + v.wait.String()
+	}
+	return none(http.StatusGatewayTimeout, why)
+}
+
+// open makes the client when the first question is not answered yet.
+func (v *onlineCheck) open() (*transport.Client, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.client == nil && v.failed == nil {
+		v.client, v.failed = v.connect()
+	}
+	return v.client, v.failed
+}
+
+// close ends the session. Nobody waits for that.
+func (v *onlineCheck) close() {
+	if v.client == nil {
+		return
+	}
+	go func() {
+		defer guard.Recover(v.log, "end of a validation's session", nil)
+		v.client.Close()
+	}()
+}

@@ -1,0 +1,145 @@
+package check
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The service's time begins with the first question to it, not before the plugin has answered.
+func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &Checker{Wait: OnlineTime}
+		v := k.newOnlineCheck(t.Context(), wit.Component{}, &config.Connector{})
+		time.Sleep(2 * OnlineTime) // for an instance
+		if left := time.Until(v.until()); left != OnlineTime {
+			t.Errorf("expected %v, found %v", OnlineTime, left)
+		}
+		time.Sleep(time.Second)
+		if left := time.Until(v.until()); left != OnlineTime-time.Second {
+			t.Errorf("after a second: %v", left)
+		}
+	})
+}
+
+// A service is silent if it leaves a question without an answer, not if it answers 503, or is not there.
+func TestSilentService(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port} {
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/silent":
+			<-r.Context().Done()
+		case "/busy":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	for _, one := range []struct {
+		path, address string
+		wait          time.Duration
+		unasked       int
+		silent        bool
+	}{{"/silent", server.URL, 10 * time.Millisecond, 1, true}, {"/busy", server.URL, time.Hour, 1, false},
+		{"/well", server.URL, time.Hour, 0, false}, {"/away", "http://" + porttest.Address(t), time.Hour, 1, false}} {
+		at, err := url.Parse(one.address)
+		require.NoError(t, err)
+		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0)},
+			w.Providers)
+		k := &Checker{Worker: w, Wait: one.wait, Destinations: transport.NewOriginRegistry()}
+		v := k.newOnlineCheck(t.Context(), component, c)
+		_, err = v.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET",
+			Target: one.path}}})
+		require.NoError(t, err)
+		found := v.unansweredWarnings(c, component)
+		if v.close(); len(found) != one.unasked || TimedOut(found) != one.silent {
+			t.Errorf("%s: expected %d questions without an answer and silence %t, found %v", one.path, one.unasked,
+				one.silent, found)
+		}
+	}
+}
+
+// Validation asks services as one of the worker's clients, within its part of limits.
+func TestValidationMeetsTheWorkersClients(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	address := "http.address"
+	component := wit.Component{Settings: []wit.ConfigKey{{Name: "address", Kind: wit.KindString,
+		Rules: []wit.Rule{{Role: &address}}}}}
+	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("address", "sap.example", "", 0)},
+		w.Providers)
+	k := &Checker{Worker: w, Wait: OnlineTime, Destinations: transport.NewOriginRegistry()}
+	client, err := k.newOnlineCheck(t.Context(), component, c).connect()
+	require.NoError(t, err)
+	defer client.Close()
+	var met []string
+	k.Destinations.Divide(func(origin string) limits.Division {
+		met = append(met, origin)
+		return limits.Division{Workers: 1}
+	})
+	assert.Equal(t, []string{"https://sap.example"}, met)
+}
+
+// A check shows the service no secret that it has not accepted yet, since its sender may still be typing, unless the
+// checker may log on; what the service refused or accepted before needs no leave.
+func TestTypedSecretsAreNotSent(t *testing.T) {
+	t.Parallel()
+	w, _, err := config.LoadWorker("", nil, nil)
+	require.NoError(t, err)
+	var component wit.Component
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.User, role.Password} {
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: name, Kind: wit.KindString,
+			Rules: []wit.Rule{{Role: &name}}})
+	}
+	var shown []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		if shown = append(shown, password); password != "right" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	at, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	store := lockouts.New()
+	for _, one := range []struct {
+		password string
+		logon    bool
+		status   uint16
+		sent     int
+	}{{"r", false, 502, 0}, {"wrong", true, 401, 1}, {"wrong", true, 401, 1}, {"wrong", false, 401, 1},
+		{"right", false, 502, 1}, {"right", true, 200, 2}, {"right", false, 200, 3}} {
+		c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry(role.Scheme, "http", "", 0),
+			config.NewEntry(role.Address, at.Hostname(), "", 0), config.NewEntry(role.Port, at.Port(), "", 0),
+			config.NewEntry(role.User, "me", "", 0), config.NewEntry(role.Password, one.password, "", 0)}, w.Providers)
+		k := &Checker{Worker: w, Wait: time.Minute, Lockouts: store, Logon: one.logon,
+			Destinations: transport.NewOriginRegistry()}
+		v := k.newOnlineCheck(t.Context(), component, c)
+		answers, err := v.Fetch(t.Context(),
+			wit.RequestBatch{Requests: []wit.Request{{Tag: "1", Method: "GET", Target: "/"}}})
+		require.NoError(t, err)
+		v.close()
+		assert.Equal(t, []int{int(one.status), one.sent}, []int{int(answers[0].Status), len(shown)}, one.password)
+	}
+}

@@ -1,0 +1,88 @@
+package check
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A source whose stored offsets are of another origin, destination or SAP client than it is given is refused, with the
+// setting that has it go on, unless each of its sets has that, or the offsets are of the new one.
+func TestMoved(t *testing.T) {
+	spec := func(name, of string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, "", setting.Role(of))
+	}
+	component := wit.Component{Kind: wit.ComponentSource, Name: "a", Settings: []wit.ConfigKey{
+		spec("a.scheme", role.Scheme), spec("a.host", role.Address), spec("a.port", role.Port),
+		spec("a.client", role.Header+"sap-client"), spec("a.destination", role.Destination),
+		spec("a#{n}.topic", role.SourceTopic), spec("a#{n}.change", role.SourceChanged)}}
+	connector := func(lines ...string) *config.Connector {
+		var entries []config.Entry
+		for _, line := range append([]string{"a#00.topic=t", "a#01.topic=u"}, lines...) {
+			key, value, _ := strings.Cut(line, "=")
+			entries = append(entries, config.NewEntry(key, value, "f", len(entries)+1))
+		}
+		return &config.Connector{Name: "c", File: "f", Entries: entries}
+	}
+	before := connector("a.scheme=http", "a.host=H", "a.port=8000")
+	const stored = "set=/p/S origin=http://h:8000 user=http mode=delta"
+	same := []string{"a.scheme=http", "a.host=h", "a.port=8000"}
+	for name, c := range map[string]struct {
+		lines  []string
+		stored string // fingerprint
+		want   string // settings that are to be named
+	}{
+		"another port": {[]string{"a.scheme=http", "a.host=h", "a.port=8001"}, stored,
+			"a#00.change a#01.change"},
+		"another scheme": {[]string{"a.host=h", "a.port=8000"}, stored, "a#00.change a#01.change"},
+		"another host": {[]string{"a.scheme=http", "a.host=g", "a.port=8000"}, stored,
+			"a#00.change a#01.change"},
+		"the same":             {[]string{"a.scheme=HTTP", "a.host=h", "a.port=8000"}, stored, ""},
+		"one set keeps":        {[]string{"a.host=g", "a#00.change=keep", "a#01.change=Fail"}, stored, "a#01.change"},
+		"both sets are told":   {[]string{"a.host=g", "a#00.change=keep", "a#01.change=reload"}, stored, ""},
+		"back to the offsets'": {[]string{"a.host=g"}, "origin=https://g set=/p/S", ""},
+		"nothing stored":       {[]string{"a.host=g"}, "", ""},
+		"of another form":      {[]string{"a.host=g"}, "h:8000 https://", ""},
+		"nothing says where":   {[]string{"a#00.change=fail"}, stored, ""},
+		"a client":             {append(same, "a.client=200"), stored + " client=", "a#00.change a#01.change"},
+		"another client":       {append(same, "a.client=200"), stored + " client=100", "a#00.change a#01.change"},
+		"the offsets' client":  {append(same, "a.client=200"), stored + " client=200", ""},
+		"a client, kept": {append(same, "a.client=200", "a#00.change=keep", "a#01.change=keep"), stored +
+			" client=", ""},
+		"nobody knows clients": {append(same, "a.client=200"), stored, ""},
+		"a destination":        {[]string{"a.destination=D"}, stored, "a#00.change a#01.change"},
+		"another destination": {[]string{"a.destination=D"}, "origin=destination:http://h:8000",
+			"a#00.change a#01.change"},
+		"the offsets' destination": {[]string{"a.destination=D"}, "origin=destination:D", ""},
+	} {
+		problems, err := OriginChanged(before, connector(c.lines...), component, func() ([]string, error) {
+			return []string{"no origin", c.stored}, nil
+		})
+		var named []string
+		for _, p := range problems {
+			named = append(named, p.Setting)
+			if p.File != "f" || !strings.Contains(p.Text, p.Setting+"=keep") ||
+				!strings.Contains(p.Text, "http://h:8000") || strings.Contains(name, "client") &&
+				!strings.Contains(p.Text, "client 200") {
+				t.Errorf("%s: found %v", name, p)
+			}
+		}
+		if found := strings.Join(named, " "); err != nil || found != c.want {
+			t.Errorf("%s: expected %q, found %q (%v)", name, c.want, found, err)
+		}
+	}
+	if _, err := OriginChanged(before, connector("a.host=g"), component, func() ([]string, error) {
+		return nil, errors.New("no brokers")
+	}); err == nil {
+		t.Error("expected that what is not known is no leave")
+	}
+	component.Settings = component.Settings[:len(component.Settings)-1]
+	if problems, _ := OriginChanged(before, connector("a.host=g"), component, nil); problems != nil {
+		t.Errorf("a plugin that is not told: found %v", problems)
+	}
+}

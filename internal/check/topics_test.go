@@ -1,0 +1,52 @@
+package check_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// A setting that names a topic which no record has is an error. It is found before anything runs, unless a transform
+// can change the topic of records. An unknown setting of a transform is a warning.
+func TestTopicsThatNoRecordReaches(t *testing.T) {
+	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
+		"smt": guesttest.Bytes(t, "../../plugins/smt")})
+	const kafka = "org.apache.kafka.connect.transforms."
+	inserts := "\ntransforms=i\ntransforms.i.type=" + kafka + "InsertField$Value\ntransforms.i.static.field=x" +
+		"\ntransforms.i.static.value=1"
+	routes := "\ntransforms=r\ntransforms.r.type=" + kafka + "RegexRouter\ntransforms.r.regex=(.*)" +
+		"\ntransforms.r.replacement=sap.$1"
+	drops := "\ntransforms=f\ntransforms.f.type=" + kafka + "Filter\ntransforms.f.predicate=b\npredicates=b" +
+		"\npredicates.b.type=" + kafka + "predicates.TopicNameMatches\npredicates.b.pattern=b"
+	const setting, topics = "c.properties:7: sap.odata#00.topic: ", "c.properties:8: topics: "
+	for name, c := range map[string]struct {
+		lines string
+		want  []string // none: nothing is wrong
+	}{
+		"reached":         {"topics=aa", nil},
+		"another":         {"topics=A", []string{setting, `"aa"`, topics, `"A"`}},
+		"transformed":     {"topics=A" + inserts, []string{setting, `"aa"`}},
+		"routed":          {"topics=A,b" + routes, nil},
+		"one too many":    {"topics=aa,b", []string{topics, `"b"`}},
+		"dropped":         {"topics=aa,b" + drops, nil},
+		"matched":         {"topics.regex=aa|b", nil},
+		"matched in part": {"topics.regex=.?", []string{setting, `"aa"`, "topics.regex"}},
+		"of the plugin":   {"tasks.max=1", nil},
+		"unknown setting of a transform": {"topics=aa" + inserts + "\ntransforms.i.static.feild=x", []string{
+			"transforms.i.static.feild: warning: unknown setting; the nearest known one is static.field"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "connector.class=ODataSink\nsap.odata.host.address=h\nsap.odata.host.port=1\n" +
+				"sap.odata.host.protocol=http\nsap.odata#00.service=/s\nsap.odata#00.entityset=S\nsap.odata#00.topic=aa\n" +
+				c.lines
+			found := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+			assert.Contains(t, found, c.want...)
+			if c.want == nil && found != "" {
+				t.Errorf("expected nothing, found %s", found)
+			}
+		})
+	}
+}

@@ -1,0 +1,483 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Validation is a configuration that was checked, as REST shows it.
+type Validation struct {
+	// Name is the connector's class as the configuration has it, which may be an alias.
+	Name string `json:"name"`
+	// Errors counts the errors that prevent the connector's creation. A logon that was not tried is no such error.
+	Errors  int         `json:"error_count"`
+	Groups  []string    `json:"groups"`
+	Configs []Validated `json:"configs"`
+}
+
+// Validated is a setting with what is declared about it.
+type Validated struct {
+	Definition Definition `json:"definition"`
+	Value      Value      `json:"value"`
+}
+
+// Definition is the declaration of a setting.
+type Definition struct {
+	Name          string  `json:"name"`
+	Type          string  `json:"type"`
+	Required      bool    `json:"required"`
+	Default       *string `json:"default_value"`
+	Importance    string  `json:"importance"`
+	Documentation string  `json:"documentation"`
+	Group         *string `json:"group"`
+	// Order has two names: Kafka Connect changed it in 4.2, and there are tools that know one of them alone.
+	Order      int32    `json:"order"`
+	InGroup    int32    `json:"order_in_group"`
+	Width      string   `json:"width"`
+	Display    string   `json:"display_name"`
+	Dependents []string `json:"dependents"`
+}
+
+// Value is what a setting comes to.
+type Value struct {
+	Name        string   `json:"name"`
+	Value       *string  `json:"value"`
+	Recommended []string `json:"recommended_values"`
+	Errors      []string `json:"errors"`
+	Visible     bool     `json:"visible"`
+}
+
+// KindName is Kafka's name of a kind of settings, in small letters.
+func KindName(kind wit.SettingKind) string { return strings.ToLower(cmp.Or(kindNames[kind], "string")) }
+
+// kindNames and importances are Kafka's.
+var (
+	kindNames = map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindPassword: "PASSWORD",
+		wit.KindShort: "SHORT",
+		wit.KindInt:   "INT",
+		wit.KindLong:  "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindList: "LIST",
+		wit.KindClass: "CLASS"}
+	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
+	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
+)
+
+// Validate checks a configuration as Check does and shows all settings with it: those of every connector, those of its
+// transforms and predicates, those of its plugin. With [Checker.Wait] the plugin may ask the service, for what to
+// recommend and for mistakes that only the service knows. The error is for one whose class is not known. Passwords are
+// hidden; references stay as they were written.
+func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validation, error) {
+	info, component, err := components.Find(k.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+		wit.ComponentSink)
+	if err != nil {
+		return nil, err
+	}
+	v := &validationBuilder{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, connector: c,
+		password: components.Passwords(k.Plugins), index: map[string]int{}}
+	for _, spec := range k.common(info, component) {
+		e := v.configValue(spec)
+		e.Recommended = k.recommended(spec.Name, component)
+		v.add("", e)
+	}
+	stages, _ := c.Stages()
+	for _, s := range stages {
+		v.addStage(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
+	}
+	for _, p := range c.Predicates() {
+		v.addStage(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
+	}
+	for _, e := range config.DeclareComponent(component).Validate(written(c)) {
+		v.add("", e)
+	}
+	for _, which := range []string{components.HeaderConverter, components.KeyConverter, components.ValueConverter} {
+		v.addConverter(which)
+	}
+	ask, examined, untried := k.ask, []wit.ConfigValue(nil), hint{}
+	if k.Wait > 0 {
+		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
+			found config.Problems) (problems config.Problems) {
+			examined, untried, problems = k.askOnline(ctx, c, info, component, found)
+			return problems
+		}
+	}
+	problems := k.check(ctx, c, ask)
+	v.addRecommendations(examined)
+	if setting.Trim(c.Text("name")) == "" {
+		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
+	}
+	v.addProblems(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
+	if at := v.find(untried.setting); at != nil && untried.reason != "" { // which keeps nobody from creating it
+		at.Value.Errors = append(at.Value.Errors, "Logon not tried: "+untried.reason+". What the service knows is "+
+			"neither recommended nor checked: give the secret as a reference (${file:PATH:KEY}), or check with "+
+			"?logon=check, as the console's Check logon does, or create the connector and check again")
+	}
+	v.redact(k.Worker.Redact)
+	return &v.Validation, nil
+}
+
+// redact leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
+// of settings and groups. Values and names that are given are shown as they were written.
+func (v *validationBuilder) redact(redact func(string) string) {
+	all := func(texts []string) {
+		for i := range texts {
+			texts[i] = redact(texts[i])
+		}
+	}
+	redactPointer := func(text *string) *string {
+		if text == nil {
+			return nil
+		}
+		struck := redact(*text)
+		return &struck
+	}
+	aliases, _ := v.connector.Entry("transforms")
+	others, _ := v.connector.Entry("predicates")
+	named := aliases.Value.Secret() || others.Value.Secret()
+	given := map[string]bool{}
+	for _, e := range v.connector.Entries {
+		given[e.Key] = true
+	}
+	for i := range v.Configs {
+		d, value := &v.Configs[i].Definition, &v.Configs[i].Value
+		d.Documentation, d.Default, d.Group = redact(d.Documentation), redactPointer(d.Default), redactPointer(d.Group)
+		if !given[d.Name] {
+			value.Value = redactPointer(value.Value)
+			if named {
+				d.Name = redact(d.Name)
+				value.Name = d.Name
+			}
+		}
+		d.Display = redact(d.Display)
+		all(value.Recommended)
+		all(value.Errors)
+	}
+	all(v.Groups)
+}
+
+func (k *Checker) common(info plugin.Info, component wit.Component) []wit.ConfigKey {
+	specs := config.CommonSettings(component.Kind)
+	for i := range specs {
+		spec := &specs[i]
+		switch spec.Name {
+		case "connector.plugin.version":
+			spec.DefaultValue = &info.Version
+		case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
+			components.HeaderConverter + "." + converterVersion:
+			if k.Version != "" {
+				spec.DefaultValue = &k.Version
+			}
+		case "key.converter", "value.converter", "header.converter":
+			class := k.Worker.Text(spec.Name)
+			spec.DefaultValue = &class
+		case "topics.regex", "errors.deadletterqueue.topic.name":
+			spec.DefaultValue = new(string)
+		}
+		if spec.Kind == wit.KindList && spec.DefaultValue == nil {
+			spec.DefaultValue = new(string)
+		}
+	}
+	return specs
+}
+
+// recommended are values that a setting of every connector can have, where there is a list of them.
+func (k *Checker) recommended(name string, component wit.Component) (values []string) {
+	switch name {
+	case "connector.plugin.version":
+		values = k.versions(component.Name, component.Kind)
+	case components.KeyConverter + "." + converterVersion, components.ValueConverter + "." + converterVersion,
+		components.HeaderConverter + "." + converterVersion:
+		if k.Version != "" {
+			values = []string{k.Version}
+		}
+	case components.KeyConverter, components.ValueConverter:
+		for _, d := range convert.Declarations() {
+			values = append(values, d.Class)
+		}
+	case components.HeaderConverter:
+		values = convert.HeaderClasses()
+	}
+	return values
+}
+
+func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
+	for _, info := range k.Plugins.Modules() {
+		for _, c := range info.Components {
+			if c.Name == class && slices.Contains(kinds, c.Kind) && !slices.Contains(versions, info.Version) {
+				versions = append(versions, info.Version)
+			}
+		}
+	}
+	return versions
+}
+
+// AddError notes what is wrong with a setting that has no value to check.
+func (v *Validation) AddError(name, text string) {
+	v.Errors++
+	for i := range v.Configs {
+		if at := &v.Configs[i].Value; at.Name == name {
+			at.Errors = append(at.Errors, text)
+			return
+		}
+	}
+	spec := undeclared(name)
+	v.Configs = append(v.Configs, Validated{defined(spec, "", false), Value{Name: name, Recommended: []string{},
+		Errors: []string{text}, Visible: true}})
+}
+
+// undeclared returns a declaration for a setting without one: some tools fail without it.
+func undeclared(name string) wit.ConfigKey {
+	return wit.ConfigKey{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
+}
+
+// Class is the full name of a connector's class, which an alias may stand for.
+func (k *Checker) Class(class string) (string, error) {
+	_, component, err := components.Find(k.Plugins, class, "", wit.ComponentSource, wit.ComponentSink)
+	return component.Name, err
+}
+
+type validationBuilder struct {
+	Validation
+	connector *config.Connector
+	password  func(string) bool
+	index     map[string]int // in Configs, by name
+}
+
+// written returns the settings as written: values from config providers must not be shown to everybody who may check.
+func written(c *config.Connector) []wit.Setting {
+	var settings []wit.Setting
+	for _, e := range c.Entries {
+		settings = append(settings, wit.Setting{Name: e.Key, Value: e.Raw})
+	}
+	return settings
+}
+
+func (v *validationBuilder) configValue(spec wit.ConfigKey) wit.ConfigValue {
+	e := wit.ConfigValue{Key: spec, Value: spec.DefaultValue, Visible: true}
+	if given, ok := v.connector.Entry(spec.Name); ok {
+		e.Value = &given.Raw
+	}
+	return e
+}
+
+// addStage adds the settings of a transform or predicate: class and version first, the others by name, as Kafka Connect
+// does.
+func (v *validationBuilder) addStage(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
+	group, what := "Transforms: "+alias, "Transformation"
+	if kind == wit.ComponentPredicate {
+		group, what = "Predicates: "+alias, "Predicate"
+	}
+	first := len(v.Configs)
+	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
+		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
+			Rules: []wit.Rule{setting.Display(display)}})
+	}
+	classed := key("type", wit.KindClass, wit.High, "Class.", what+" type for "+alias)
+	classed.Recommended = components.Offered(k.Plugins, kind)
+	classed.Key.Rules = append(classed.Key.Rules, setting.Required())
+	v.add("", classed)
+	versioned := key("plugin.version", wit.KindString, wit.High, "Version of the plugin; the newest unless given.",
+		what+" version for "+alias)
+	info, component, err := components.Find(k.Plugins, class, "", kind)
+	if err == nil {
+		versioned.Key.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
+		if versioned.Value == nil {
+			versioned.Value = &info.Version
+		}
+	}
+	v.add("", versioned)
+	if err == nil {
+		for _, e := range config.DeclareComponent(component).Validate(written(v.connector.StageConfig(prefix))) {
+			v.add(prefix, e)
+		}
+	}
+	if kind == wit.ComponentTransformation {
+		negate, no := key("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
+			"false"
+		negate.Key.DefaultValue = &no
+		if negate.Value == nil {
+			negate.Value = &no
+		}
+		v.add("", negate)
+		v.add("", key("predicate", wit.KindString, wit.Medium,
+			"Alias of the predicate that tells for which records the transform is.", "predicate"))
+	}
+	rest := v.Configs[min(first+2, len(v.Configs)):]
+	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })
+	for i := range v.Configs[first:] {
+		d := &v.Configs[first+i].Definition
+		d.Group, d.Order, d.InGroup = &group, int32(i), int32(i)
+		if i < 2 {
+			d.Width = "LONG"
+		}
+		v.index[d.Name] = first + i
+	}
+	v.addGroup(group)
+}
+
+// addConverter adds the settings of a converter that the connector names, as Kafka Connect does.
+func (v *validationBuilder) addConverter(which string) {
+	declared, err := components.ConverterOf(which, v.connector.Text(which))
+	if err != nil {
+		return // there is none, or it is a problem
+	}
+	settings := map[string]string{}
+	for _, e := range v.connector.Entries {
+		if name, ok := strings.CutPrefix(e.Key, which+"."); ok {
+			settings[name] = e.Raw
+		}
+	}
+	for _, e := range declared.Examine(settings, which == components.KeyConverter) {
+		// which Kafka Connect gives to converters
+		if which == components.HeaderConverter && e.Key.Name == "converter.type" {
+			converterType := "header"
+			e.Value = &converterType
+		}
+		v.add(which+".", e)
+	}
+}
+
+func (v *validationBuilder) addGroup(name string) {
+	if !slices.Contains(v.Groups, name) {
+		v.Groups = append(v.Groups, name)
+	}
+}
+
+func (v *validationBuilder) add(prefix string, e wit.ConfigValue) {
+	spec := e.Key
+	d := defined(spec, prefix, prefix == "")
+	if v.find(d.Name) != nil {
+		return
+	}
+	if d.Group != nil {
+		v.addGroup(*d.Group)
+	}
+	shown := parsed(spec.Kind, e.Value)
+	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
+		hidden := setting.Hidden
+		shown = &hidden
+	}
+	v.index[d.Name] = len(v.Configs)
+	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
+		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+}
+
+// parsed returns a value as Kafka Connect shows it: numbers and booleans normalized, blanks trimmed. Invalid values are
+// shown as they are.
+func parsed(kind wit.SettingKind, value *string) *string {
+	if value == nil || kind == wit.KindPassword {
+		return value
+	}
+	text := setting.Trim(*value)
+	switch kind {
+	case wit.KindShort, wit.KindInt, wit.KindLong:
+		if n, ok := setting.ParseInt(kind, text); ok {
+			text = strconv.FormatInt(n, 10)
+		}
+	case wit.KindBoolean:
+		if b, ok := config.Boolean(text); ok {
+			text = strconv.FormatBool(b)
+		}
+	}
+	return &text
+}
+
+// defined is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their names.
+func defined(spec wit.ConfigKey, prefix string, common bool) Definition {
+	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
+		Importance: importances[spec.Importance], Documentation: spec.Documentation,
+		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
+		Display: spec.Name, Dependents: []string{}}
+	for _, r := range spec.Rules {
+		switch {
+		case r.Group != nil:
+			d.Group = r.Group
+		case r.Order != nil:
+			d.Order = *r.Order
+		case r.Width != nil && int(*r.Width) < len(widths):
+			d.Width = widths[*r.Width]
+		case r.DisplayName != nil:
+			d.Display = *r.DisplayName
+		case r.Dependents != nil:
+			d.Dependents = append(d.Dependents, *r.Dependents...)
+		}
+	}
+	d.InGroup = d.Order
+	if d.Default != nil && spec.Kind == wit.KindPassword {
+		hidden := setting.Hidden
+		d.Default = &hidden
+	}
+	return d
+}
+
+// addRecommendations copies recommended values, visibility and documentation from the plugin. It adds settings that
+// have no value yet.
+func (v *validationBuilder) addRecommendations(examined []wit.ConfigValue) {
+	for _, e := range examined {
+		at := v.find(e.Key.Name)
+		if at == nil {
+			if _, given := v.connector.Entry(e.Key.Name); given {
+				continue // as what it is declared, it is there
+			}
+			e.Value = e.Key.DefaultValue
+			v.add("", e)
+			continue
+		}
+		at.Value.Recommended, at.Value.Visible = append([]string{}, e.Recommended...), e.Visible
+		at.Definition.Documentation = e.Key.Documentation
+	}
+}
+
+func (v *validationBuilder) find(name string) *Validated {
+	i, ok := v.index[name]
+	if !ok {
+		return nil
+	}
+	return &v.Configs[i]
+}
+
+func (v *validationBuilder) addProblems(problems config.Problems, declared *config.Declarations) {
+	for _, p := range problems {
+		if p.Warning {
+			continue
+		}
+		name := p.Setting
+		if name == "" {
+			name = "connector.class"
+		}
+		if spec, ok := declared.Find(name); ok && v.find(name) == nil && v.find(spec.Name) != nil {
+			name = spec.Name
+		}
+		at := v.find(name)
+		if at == nil {
+			for _, e := range declared.Validate([]wit.Setting{{Name: name}}) {
+				if e.Key.Name == name { // one of a group that nobody has given
+					v.add("", v.configValue(e.Key))
+				}
+			}
+			v.add("", v.configValue(undeclared(name)))
+			at = v.find(name)
+		}
+		if text := Message(p); !slices.Contains(at.Value.Errors, text) {
+			at.Value.Errors = append(at.Value.Errors, text)
+			v.Errors++
+		}
+	}
+}
+
+// Message is the text of a problem, with the name of its setting where the text does not say it.
+func Message(p config.Problem) string {
+	if p.Setting == "" || config.Mentions(p.Text, p.Setting) {
+		return p.Text
+	}
+	return fmt.Sprintf("%s: %s", p.Setting, p.Text)
+}

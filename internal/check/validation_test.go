@@ -1,0 +1,110 @@
+package check_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+)
+
+// What REST shows of a check: what every connector has, what its plugin declares, errors at their settings, no
+// password.
+func TestValidate(t *testing.T) {
+	b := checktest.WithSpy(t)
+	c := b.Connector(t, "name=v", "connector.class=test.SpySource", "spy.address=h", "tasks.max=0",
+		"spy.password=geheim", "spy.adress=x",
+		"transforms=a", "transforms.a.type=no.such.Thing")
+	v, err := b.Checker.Validate(t.Context(), c)
+	require.NoError(t, err)
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	errors := map[string][]string{}
+	n := 0
+	for _, s := range v.Configs {
+		if s.Definition.Name != s.Value.Name || s.Definition.Order != s.Definition.InGroup || s.Definition.Type == "" {
+			t.Errorf("found %+v", s)
+		}
+		n += len(s.Value.Errors)
+		if len(s.Value.Errors) > 0 {
+			errors[s.Value.Name] = s.Value.Errors
+		}
+	}
+	if n != v.Errors || strings.Join(errors["tasks.max"],
+		"") != "Invalid value 0 for configuration tasks.max: Value must be at least 1" ||
+		len(errors["spy.adress"]) == 0 || len(errors["transforms.a.type"]) == 0 {
+		t.Errorf("found %d errors, %v", v.Errors, errors)
+	}
+	if groups := strings.Join(v.Groups, ","); !strings.HasPrefix(groups,
+		"Common,Transforms,Predicates,Error Handling,Topic Creation,Exactly Once Support,offsets.topic,Transforms: a") {
+		t.Errorf("found groups %s", groups)
+	}
+	if strings.Contains(string(data), "geheim") {
+		t.Errorf("found a password in %s", data)
+	}
+	if v, err = b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=test.SpySource")); err != nil ||
+		v.Configs[0].Value.Name != "name" ||
+		!v.Configs[0].Definition.Required {
+		t.Errorf("found %v %+v", err, v)
+	}
+	if _, err := b.Checker.Validate(t.Context(), b.Connector(t, "connector.class=NotThere")); err == nil {
+		t.Error("expected no class to be an error")
+	}
+}
+
+// A converter that a connector names shows what it declares, under the name that the setting has in the connector.
+func TestValidateConverters(t *testing.T) {
+	b := checktest.WithSpy(t)
+	v, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",
+		"key.converter=AvroConverter", "key.converter.basic.auth.user.info=u:geheim",
+		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false",
+		"header.converter=StringConverter"))
+	require.NoError(t, err)
+	b.Checker.Version = "4.3.1-own"
+	validation, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
+	require.NoError(t, err)
+	versions := 0
+	for _, s := range validation.Configs {
+		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {
+			versions++
+			if s.Value.Value == nil || *s.Value.Value != "4.3.1-own" ||
+				strings.Join(s.Value.Recommended, " ") != "4.3.1-own" {
+				t.Errorf("expected the version of a converter, found %+v", s.Value)
+			}
+		}
+	}
+	if versions != 3 {
+		t.Errorf("expected versions of three converters, found %d", versions)
+	}
+	found := map[string]string{}
+	for _, s := range v.Configs {
+		value := "-"
+		if s.Value.Value != nil {
+			value = *s.Value.Value
+		}
+		found[s.Value.Name] = strings.Join(append([]string{value}, s.Value.Errors...), " ")
+	}
+	for name, want := range map[string]string{
+		"key.converter.basic.auth.user.info": "[hidden]",
+		"key.converter.schema.registry.url": `- key.converter.schema.registry.url: Missing required configuration ` +
+			`"schema.registry.url" which has no default value.`,
+		"header.converter.converter.type":     "header",
+		"header.converter.converter.encoding": "UTF-8",
+		"key.converter.converter.type":        "key",
+		"value.converter.converter.type":      "value",
+		"value.converter.schemas.cache.size":  "1000",
+		"value.converter.schemas.enable":      "false",
+		"value.converter.schema.content":      "-",
+		"value.converter.decimal.format": "x value.converter.decimal.format: Invalid value x for configuration " +
+			"decimal.format: String must be one of: BASE64, NUMERIC",
+		"value.converter.replace.null.with.default": "true",
+	} {
+		if found[name] != want {
+			t.Errorf("%s: expected %q, found %q", name, want, found[name])
+		}
+	}
+	if groups := strings.Join(v.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
+		t.Errorf("found groups %s", groups)
+	}
+}

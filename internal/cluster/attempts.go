@@ -1,0 +1,237 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// Annotations about rejected logons (P10). That of a user is named by a digest of origin, SAP client and user, and has
+// digests of secrets. The key of the digests is no session key, which changes every hour; it protects as much, because
+// readers of the topic read both. If it is lost, rejected secrets may be tried again.
+const (
+	lockoutPrefix = "culvert-lockout-"
+	lockoutKey    = "key"
+)
+
+const (
+	digestLength = 32          // the length of a digest. No other annotation has a name as long.
+	acceptedTTL  = time.Minute // how long all workers may send an accepted secret without a turn
+	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three (P10). A lost worker's turn
+	// counts.
+	maxFailures = 2
+	maxRejected = 16
+)
+
+const inDoubt lockouts.Outcome = "doubted"
+
+const resumeLogons lockouts.Outcome = "resume"
+
+// lockoutCall is a call to the leader. Without Outcome it requests a turn to send the secret, without User a key.
+type lockoutCall struct {
+	Outcome lockouts.Outcome `json:"what,omitempty"`
+	User    string           `json:"who,omitempty"`
+	Secret  string           `json:"secret,omitempty"`
+	Turn    string           `json:"permit,omitempty"`
+	Member  string           `json:"member,omitempty"`
+}
+
+type lockoutAnswer struct {
+	RejectedAt time.Time `json:"Refused"`
+	Wait       bool      `json:"Wait"` // Wait asks the worker to call again later
+	Granted    bool      `json:"Held"`
+	Forgotten  int       `json:"Forgotten"` // Forgotten counts the rejections that a resume has deleted
+}
+
+// lockout is a user's annotation. Invariants: at most one worker has the turn to send one of the user's secrets. A
+// rejection stays until an operator resumes logons. A turn is written, with the failure that it may cost, before it is
+// granted.
+type lockout struct {
+	Rejected   []rejection `json:"refused,omitempty"` // the oldest first
+	Accepted   string      `json:"accepted,omitempty"`
+	AcceptedAt int64       `json:"acceptedAt,omitempty"`
+	Attempt    *attempt    `json:"trial,omitempty"`
+}
+
+type rejection struct {
+	Secret string `json:"secret"`
+	At     int64  `json:"at"`
+}
+
+type attempt struct {
+	Secret   string `json:"secret"`
+	Turn     string `json:"permit,omitempty"` // Turn and Member are those of the worker that has the turn
+	Member   string `json:"member,omitempty"`
+	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
+}
+
+func (l *lockout) requestTurn(c lockoutCall, now time.Time, members map[string]bool) (a lockoutAnswer, changed bool) {
+	if i := l.indexOf(c.Secret); i >= 0 {
+		return lockoutAnswer{RejectedAt: time.UnixMilli(l.Rejected[i].At)}, false
+	}
+	t, spent := l.Attempt, 0
+	if t != nil && t.Secret == c.Secret {
+		spent = t.Failures
+	}
+	held := t != nil && members[t.Member]
+	switch {
+	case !members[c.Member], held && t.Turn != c.Turn:
+		return lockoutAnswer{Wait: true}, false
+	case held: // it did not hear the answer
+		return lockoutAnswer{Granted: true}, false
+	case spent == 0 && l.acceptedRecently(c.Secret, now):
+		return lockoutAnswer{}, false
+	case spent >= maxFailures:
+		l.reject(c.Secret, now)
+		return lockoutAnswer{RejectedAt: now}, true
+	}
+	l.Attempt = &attempt{c.Secret, c.Turn, c.Member, spent + 1}
+	return lockoutAnswer{Granted: true}, true
+}
+
+// recordOutcome accepts a rejection from any worker, other outcomes only from the one with the turn.
+func (l *lockout) recordOutcome(c lockoutCall, now time.Time) (changed bool) {
+	t := l.Attempt
+	own := t != nil && t.Secret == c.Secret && c.Turn != "" && t.Turn == c.Turn
+	switch {
+	case (c.Outcome == lockouts.Rejected || c.Outcome == inDoubt) && l.indexOf(c.Secret) < 0:
+		l.reject(c.Secret, now)
+	case c.Outcome == lockouts.Accepted && own:
+		l.Attempt, l.Accepted, l.AcceptedAt = nil, c.Secret, now.UnixMilli()
+	case c.Outcome == lockouts.Inconclusive && own:
+		next := attempt{Secret: t.Secret, Failures: t.Failures - 1}
+		if l.Attempt = &next; next.Failures <= 0 {
+			l.Attempt = nil
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (l *lockout) reject(secret string, now time.Time) {
+	if l.Attempt != nil && l.Attempt.Secret == secret {
+		l.Attempt = nil
+	}
+	if l.Accepted == secret {
+		l.Accepted, l.AcceptedAt = "", 0
+	}
+	l.Rejected = append(l.Rejected, rejection{secret, now.UnixMilli()})
+	l.Rejected = l.Rejected[max(0, len(l.Rejected)-maxRejected):]
+}
+
+func (l *lockout) indexOf(secret string) int {
+	return slices.IndexFunc(l.Rejected, func(r rejection) bool { return r.Secret == secret })
+}
+
+func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
+	return l.Accepted == secret && now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL
+}
+
+// AttemptArbiter is the leader's part in logons: it answers the [Lockouts] of all workers. Each turn is written before
+// it is granted, so two leaders never grant a secret to two workers. Lost members have no turn.
+type AttemptArbiter struct {
+	state     configtopic.ClusterState
+	memberIDs func() map[string]bool
+	lock      guard.CtxMutex // of calls, until what they change is written
+}
+
+// NewAttemptArbiter returns a worker's arbiter. members returns nil if it does not lead or has not caught up
+// ([Log.Lead]).
+func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[string]bool) *AttemptArbiter {
+	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
+}
+
+// HandleCall answers a [LockoutsCall].
+func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
+	var c lockoutCall
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, fmt.Errorf("a call about a logon: %w", err)
+	}
+	if err := p.lock.Lock(ctx); err != nil {
+		return nil, err
+	}
+	defer p.lock.Unlock()
+	members := p.memberIDs()
+	var all lockoutSettings
+	if raw := p.state.Annotations(lockoutPrefix + lockoutKey)[""]; raw != nil {
+		_ = json.Unmarshal(raw, &all) // a damaged one is replaced
+	}
+	switch {
+	case members == nil:
+		return nil, ErrNotLeader
+	case c.Outcome == resumeLogons:
+		return p.resume(ctx, all)
+	case c.User == "":
+		return lockoutAnswer{Wait: true}, p.ensureKey(ctx, all)
+	case len(c.User) != digestLength:
+		return nil, fmt.Errorf("a call about a logon: expected a digest of %d characters, found %d", digestLength,
+			len(c.User))
+	}
+	return p.decide(ctx, c, members)
+}
+
+func (p *AttemptArbiter) decide(ctx context.Context, c lockoutCall, members map[string]bool) (a lockoutAnswer,
+	err error) {
+	var l lockout
+	if raw := p.state.Annotations(lockoutPrefix + c.User)[""]; raw != nil {
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return a, fmt.Errorf("the note %s%s, which an operator's resume deletes: %w", lockoutPrefix, c.User, err)
+		}
+	}
+	changed := false
+	if c.Outcome == "" {
+		a, changed = l.requestTurn(c, time.Now(), members)
+	} else {
+		changed = l.recordOutcome(c, time.Now())
+	}
+	if changed {
+		err = p.write(ctx, nil, c.User, &l)
+	}
+	return a, err
+}
+
+type lockoutSettings struct {
+	Key     []byte `json:"key"`
+	Resumed int64  `json:"resumed,omitempty"`
+}
+
+func (p *AttemptArbiter) ensureKey(ctx context.Context, all lockoutSettings) error {
+	if len(all.Key) > 0 {
+		return nil
+	}
+	all.Key = make([]byte, 32)
+	rand.Read(all.Key)
+	return p.write(ctx, nil, lockoutKey, all)
+}
+
+// resume deletes the annotations of all users and then records the time, at which workers clear their caches.
+func (p *AttemptArbiter) resume(ctx context.Context, all lockoutSettings) (a lockoutAnswer, err error) {
+	var records []configtopic.Record
+	for name, raw := range p.state.Annotations(lockoutPrefix) {
+		if len(name) != digestLength {
+			continue
+		}
+		var l lockout
+		_ = json.Unmarshal(raw, &l) // a damaged one is deleted, too
+		a.Forgotten += len(l.Rejected)
+		records = append(records, configtopic.Record{Key: lockoutPrefix + name})
+	}
+	all.Resumed = max(time.Now().UnixMilli(), all.Resumed+1) // by the clock of a leader before it may be later
+	return a, p.write(ctx, records, lockoutKey, all)
+}
+
+func (p *AttemptArbiter) write(ctx context.Context, records []configtopic.Record, name string, value any) error {
+	r, err := configtopic.AnnotationRecord(lockoutPrefix+name, value)
+	if err == nil {
+		_, err = p.state.Write(ctx, append(records, r)...)
+	}
+	return err
+}

@@ -1,0 +1,218 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// noteSteps has members ask and tell, and returns the answers. The step MEMBER/PERMIT:SECRET asks, with an outcome it
+// tells; -MEMBER leaves the group, +DURATION passes.
+func noteSteps(t *testing.T, l *lockout, steps string) (answers []string) {
+	t.Helper()
+	now, members := time.UnixMilli(1_000_000_000), map[string]bool{"a": true, "b": true, "c": true}
+	for _, step := range strings.Split(steps, "; ") {
+		if member, ok := strings.CutPrefix(step, "-"); ok {
+			delete(members, member)
+			continue
+		}
+		if text, ok := strings.CutPrefix(step, "+"); ok {
+			d, err := time.ParseDuration(text)
+			require.NoError(t, err)
+			now = now.Add(d)
+			continue
+		}
+		who, rest, _ := strings.Cut(step, ":")
+		secret, what, hasOutcome := strings.Cut(rest, " ")
+		member, _, _ := strings.Cut(who, "/")
+		c := lockoutCall{Outcome: lockouts.Outcome(what), Secret: secret, Turn: who, Member: member}
+		before := encodedNote(t, l)
+		if hasOutcome {
+			changed := l.recordOutcome(c, now)
+			answers = append(answers, map[bool]string{true: "heard", false: "-"}[changed])
+			assert.Equal(t, changed, before != encodedNote(t, l), step)
+			continue
+		}
+		a, changed := l.requestTurn(c, now, members)
+		assert.Equal(t, changed, before != encodedNote(t, l), step)
+		switch {
+		case a.Wait:
+			answers = append(answers, "wait")
+		case !a.RejectedAt.IsZero():
+			answers = append(answers, "refused")
+		default:
+			answers = append(answers, map[bool]string{true: "permit", false: "free"}[a.Granted])
+		}
+	}
+	return answers
+}
+
+func encodedNote(t *testing.T, l *lockout) string {
+	t.Helper()
+	text, err := json.Marshal(l)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestLockoutTransitions(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct{ steps, want string }{
+		"one after another": {
+			"a/1:x; b/1:x; b/1:y; a/1:x; a/1:x refused; b/1:x; b/1:y",
+			"permit; wait; wait; permit; heard; refused; permit"},
+		"refused twice": {
+			"a/1:x; a/1:x refused; b/1:x refused",
+			"permit; heard; -"},
+		"accepted": {
+			"a/1:x; a/1:x accepted; b/1:x; +59s; b/1:x; +2s; b/1:x; c/1:x",
+			"permit; heard; free; free; permit; wait"},
+		"accepted long ago": {
+			"a/1:x; a/1:x accepted; +61m; b/1:x",
+			"permit; heard; permit"},
+		"another secret": {
+			"a/1:x; a/1:x accepted; b/1:y",
+			"permit; heard; permit"},
+		"nobody has looked": {
+			"a/1:x; a/1:x nothing; b/1:x; b/1:x nothing; a/2:x",
+			"permit; heard; permit; heard; permit"},
+		"a holder vanishes": {
+			"a/1:x; -a; b/1:x; c/1:x",
+			"permit; permit; wait"},
+		"two holders vanish": {
+			"a/1:x; -a; b/1:x; -b; c/1:x; c/1:x; c/1:y",
+			"permit; permit; refused; refused; permit"},
+		"it comes back": {
+			"a/1:x; -a; b/1:x; a/1:x accepted; b/1:x nothing; c/1:x",
+			"permit; permit; -; heard; permit"},
+		"strangers": {
+			"z/1:x; a/1:x; z/1:x accepted; z/1:x",
+			"wait; permit; -; wait"},
+		"another's permit": {
+			"a/1:x; b/1:x accepted; b/1:x nothing; a/2:x accepted; a/1:y accepted",
+			"permit; -; -; -; -"},
+		"permits of before": {
+			"a/1:x; a/1:x accepted; a/1:x accepted; +2m; b/1:x; a/1:x accepted",
+			"permit; heard; -; permit; -"},
+		"anybody's refusal": {
+			"a/1:x; b/9:x refused; a/1:x accepted; a/1:x",
+			"permit; heard; -; refused"},
+		"a refusal after success": {
+			"a/1:x; a/1:x accepted; b/9:x refused; c/1:x",
+			"permit; heard; heard; refused"},
+		"a worker of the version before": {
+			"a/1:x; a/1:x doubted; b/1:x; b/1:y",
+			"permit; heard; refused; permit"},
+		"an unknown outcome": {
+			"a/1:x; a/1:x guessed",
+			"permit; -"},
+	} {
+		assert.Equal(t, c.want, strings.Join(noteSteps(t, &lockout{}, c.steps), "; "), what)
+	}
+}
+
+// Of more refused secrets than are kept the oldest goes.
+func TestRefusedSecretsAreBounded(t *testing.T) {
+	t.Parallel()
+	var l lockout
+	for i := range maxRejected + 3 {
+		noteSteps(t, &l, fmt.Sprintf("a/1:%d; a/1:%d refused", i, i))
+	}
+	assert.Equal(t, maxRejected, len(l.Rejected))
+	assert.Equal(t, "permit; refused", strings.Join(noteSteps(t, &l, "a/1:2; a/1:3"), "; "))
+}
+
+// Whatever workers do, and whichever of them vanish: one at a time sends a secret for the first time, and a wrong one
+// is sent twice at most. What is refused stays so.
+func TestRandomLockouts(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(5_000) {
+		r := rand.New(rand.NewPCG(seed, 26))
+		var l lockout
+		members, holder, sent, refused := map[string]bool{}, "", 0, false
+		now := time.UnixMilli(1_000_000_000)
+		for m := range 8 {
+			members[fmt.Sprint(m)] = true
+		}
+		for step := range 60 {
+			now = now.Add(time.Duration(r.IntN(100)) * time.Second)
+			m := fmt.Sprint(r.IntN(8))
+			c := lockoutCall{Secret: "wrong", Turn: fmt.Sprint(m, "/", step), Member: m}
+			switch n := r.IntN(10); {
+			case n == 0 && len(members) > 2:
+				delete(members, m)
+				if holder != "" && strings.HasPrefix(holder, m+"/") {
+					holder = ""
+				}
+			case n < 3 && holder != "":
+				c.Turn = holder
+				c.Outcome = []lockouts.Outcome{lockouts.Rejected, lockouts.Inconclusive}[r.IntN(2)]
+				l.recordOutcome(c, now)
+				if c.Outcome == lockouts.Inconclusive {
+					sent--
+				}
+				holder = ""
+			case n < 5: // of who holds no permit
+				c.Outcome = []lockouts.Outcome{lockouts.Accepted, lockouts.Inconclusive}[r.IntN(2)]
+				if l.recordOutcome(c, now) {
+					t.Fatalf("seed %d, step %d: expected no change by who holds no permit, found %s", seed, step,
+						encodedNote(t, &l))
+				}
+			default:
+				a, _ := l.requestTurn(c, now, members)
+				if refused && a.RejectedAt.IsZero() && !a.Wait {
+					t.Fatalf("seed %d, step %d: expected it to stay refused, found %+v", seed, step, a)
+				}
+				refused = refused || !a.RejectedAt.IsZero()
+				if a.Granted && holder != "" || !a.Granted && !a.Wait && a.RejectedAt.IsZero() {
+					t.Fatalf("seed %d, step %d: expected one holder, found %+v and %s", seed, step, a, holder)
+				}
+				if a.Granted {
+					holder = c.Turn
+					sent++
+				}
+			}
+			if sent > maxFailures {
+				t.Fatalf("seed %d, step %d: expected it to be sent %d times at most, found %d", seed, step, maxFailures,
+					sent)
+			}
+		}
+	}
+}
+
+// Notes and calls of any bytes change nothing that they should not.
+func FuzzNoteOfAUser(f *testing.F) {
+	f.Add([]byte(`{"refused":[{"secret":"x","at":1}],"trial":{"secret":"y","permit":"p","member":"a","spent":1}}`),
+		[]byte(`{"what":"accepted","secret":"y","permit":"p","member":"a"}`))
+	f.Add([]byte(`{"trial":{"secret":"x","spent":-9},"accepted":"x"}`), []byte(`{"secret":"x","member":"a"}`))
+	f.Fuzz(func(t *testing.T, note, call []byte) {
+		var l lockout
+		var c lockoutCall
+		if json.Unmarshal(note, &l) != nil || json.Unmarshal(call, &c) != nil {
+			return
+		}
+		before, refused := encodedNote(t, &l), l.indexOf(c.Secret) >= 0
+		changed := false
+		if c.Outcome == "" {
+			var a lockoutAnswer
+			a, changed = l.requestTurn(c, time.UnixMilli(5), map[string]bool{"a": true})
+			if refused && a.RejectedAt.IsZero() {
+				t.Errorf("%s, %s: found %+v", before, call, a)
+			}
+		} else {
+			changed = l.recordOutcome(c, time.UnixMilli(5))
+		}
+		if now := encodedNote(t, &l); !changed && now != before {
+			t.Errorf("%s, %s: expected no change, found %s", before, call, now)
+		}
+		if refused && len(l.Rejected) <= maxRejected && l.indexOf(c.Secret) < 0 {
+			t.Errorf("%s, %s: expected it to stay refused, found %s", before, call, encodedNote(t, &l))
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package configtopic
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"path/filepath"
+
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// FolderAnnotation begins annotations of connectors that a folder has created. All other connectors are REST's.
+const FolderAnnotation = string(KindAnnotation) + "folder-"
+
+// folderAnnotation records the file of a connector, which keeps the connector when it becomes invalid, or releases it.
+func folderAnnotation(connector, file string) Record {
+	r := Record{Key: FolderAnnotation + connector}
+	if file != "" {
+		r.Value = encodeJSON(object{"file": filepath.Base(file)})
+	}
+	return r
+}
+
+func deleteRecords(name string) []Record {
+	return []Record{ConnectorRecord(name, nil), TargetRecord(name, "")}
+}
+
+// AnnotatedFile returns the name of the file in an annotation.
+func AnnotatedFile(note json.RawMessage) string {
+	var n struct{ File string }
+	_ = json.Unmarshal(note, &n) // what is not ours says nothing
+	return n.File
+}
+
+// FolderConnectors returns the topic's connectors that a folder has created, for [config.Diff] with its files.
+func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, folder string,
+	files []*config.Connector) (have []config.RunningConnector) {
+	paths, named := map[string]string{}, map[string]*config.Connector{}
+	for _, c := range files {
+		paths[filepath.Base(c.File)], named[c.Name] = c.File, c
+	}
+	for _, c := range topic.Connectors {
+		note, made := notes[c.Name]
+		if !made {
+			continue
+		}
+		file := AnnotatedFile(note)
+		now := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
+			Raw: c.Raw()}
+		if given := named[c.Name]; given != nil && maps.Equal(given.Raw(), now.Raw) {
+			now.Config = given // so that its warnings are not logged again and again
+		}
+		have = append(have, now)
+	}
+	return have
+}
+
+// ChangeRecords returns the records of a change by the folder. A target state that the topic has already stays.
+func ChangeRecords(s config.Change, topic config.Snapshot, notes map[string]json.RawMessage) (records []Record) {
+	switch s.Action {
+	case config.NoChange:
+		if AnnotatedFile(notes[s.Name]) != filepath.Base(s.Connector.File) {
+			records = append(records, folderAnnotation(s.Name, s.Connector.File))
+		}
+	case config.Create, config.UpdateInPlace, config.Restart:
+		if s.Action == config.Create && topic.Targets[s.Name] == "" && s.Connector.InitialState != nil {
+			records = append(records, TargetRecord(s.Name, s.Connector.InitialTarget()))
+		}
+		records = append(records, folderAnnotation(s.Name, s.Connector.File),
+			ConnectorRecord(s.Name, s.Connector.Raw()))
+	case config.Remove:
+		records = append(deleteRecords(s.Name), folderAnnotation(s.Name, ""))
+	case config.Reject:
+	}
+	return records
+}
+
+// FolderDigest returns a hash of a folder's connectors, whatever their files are called, by which workers compare
+// folders.
+func FolderDigest(connectors []*config.Connector) string {
+	all := map[string]any{}
+	for _, c := range connectors {
+		all[c.Name] = []any{c.Raw(), c.InitialTarget()}
+	}
+	sum := sha256.Sum256(encodeJSON(all))
+	return hex.EncodeToString(sum[:16])
+}

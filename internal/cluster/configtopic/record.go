@@ -1,0 +1,336 @@
+package configtopic
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// Record is a record of the config topic. Offset is only set if it was read.
+type Record struct {
+	Key    string
+	Value  []byte // JSON without a schema. Nil deletes.
+	Offset int64
+}
+
+// Kind is the beginning of a record's key. All but KindAnnotation are Kafka Connect's (KafkaConfigBackingStore).
+type Kind string
+
+// The kinds of records. KindUnknown is any other key.
+const (
+	KindTarget     Kind = "target-state-"
+	KindConnector  Kind = "connector-"
+	KindTask       Kind = "task-"
+	KindCommit     Kind = "commit-"
+	KindRestart    Kind = "restart-connector-"
+	KindFencing    Kind = "tasks-fencing-"
+	KindSession    Kind = "session-key"
+	KindLogger     Kind = "logger-cluster-"
+	KindAnnotation Kind = "culvert-"
+	KindUnknown    Kind = ""
+)
+
+var topicKinds = []Kind{KindTarget, KindConnector, KindTask, KindCommit, KindRestart, KindFencing, KindSession,
+	KindLogger, KindAnnotation}
+
+// FencingAnnotation begins the keys of our own counts of producers.
+const FencingAnnotation = "culvert-fencing-"
+
+// Kind returns the kind and what follows it in the key: the name of a connector or logger.
+func (r Record) Kind() (kind Kind, name string) {
+	for _, kind := range topicKinds {
+		if name, ok := strings.CutPrefix(r.Key, string(kind)); ok && (kind != KindSession || name == "") {
+			return kind, name
+		}
+	}
+	return KindUnknown, r.Key
+}
+
+// LeaderOnly reports whether only the leader may write the record, so that the last writer does not count.
+func (r Record) LeaderOnly() bool {
+	kind, _ := r.Kind()
+	return kind != KindTarget && kind != KindRestart && kind != KindLogger && r.Key != rejoinKey
+}
+
+// RejoinAnnotation is the name of the annotation that makes members rejoin, without the kind.
+const RejoinAnnotation = "rejoin"
+
+const rejoinKey = string(KindAnnotation) + RejoinAnnotation
+
+// RejoinRecord makes the members of a generation rejoin at once instead of with their next heartbeats.
+func RejoinRecord(generation int32) Record {
+	return Record{Key: rejoinKey, Value: fmt.Appendf(nil, `{"generation":%d}`, generation)}
+}
+
+// maxTopicValue is the largest size of a value in bytes: twice what brokers accept by default.
+const maxTopicValue = 2 << 20
+
+// document returns nil without a value; of repeated members the last one counts, as in Jackson. Errors quote no
+// secrets.
+func (r Record) document() (map[string]json.RawMessage, error) {
+	value := bytes.TrimSpace(r.Value)
+	switch {
+	case r.Value == nil || string(value) == "null":
+		return nil, nil
+	case len(r.Value) > maxTopicValue:
+		return nil, fmt.Errorf("expected at most %d bytes, found %d", maxTopicValue, len(r.Value))
+	case len(value) == 0 || value[0] != '{':
+		return nil, errors.New("expected a JSON object, found something else")
+	case !utf8.Valid(value):
+		return nil, errors.New("expected UTF-8, found other bytes")
+	}
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(value, &members); err != nil {
+		return nil, errors.New("expected a JSON object, found one that is damaged or nested too deep")
+	}
+	return members, nil
+}
+
+var errNoValue = errors.New("expected a JSON object, found no value")
+
+func member[T any](members map[string]json.RawMessage, name, expected string) (value T, err error) {
+	raw, there := members[name]
+	switch {
+	case !there || string(raw) == "null":
+		return value, fmt.Errorf("%s: expected %s, found none", name, expected)
+	case json.Unmarshal(raw, &value) != nil:
+		return value, fmt.Errorf("%s: expected %s, found something else", name, expected)
+	}
+	return value, nil
+}
+
+// settings returns nil for a deletion. A value that is no text makes the record damaged; null means not set.
+func (r Record) settings() (map[string]string, error) {
+	if settings, ok := r.plainSettings(); ok {
+		return settings, nil
+	}
+	members, err := r.document()
+	if err != nil || members == nil {
+		return nil, err
+	}
+	given, err := member[map[string]*string](members, "properties", "an object of texts")
+	if err != nil {
+		return nil, err
+	}
+	settings := make(map[string]string, len(given))
+	for key, value := range given {
+		if value != nil {
+			settings[key] = *value
+		}
+	}
+	return settings, nil
+}
+
+// plainSettings is settings, five times as fast, for records without escapes. ok is false for others.
+func (r Record) plainSettings() (settings map[string]string, ok bool) {
+	text, ok := strings.CutPrefix(string(r.Value), `{"properties":{"`)
+	escaped := func(r rune) bool { return r == '\\' || r < ' ' || r == utf8.RuneError }
+	if !ok || len(r.Value) > maxTopicValue || strings.ContainsFunc(text, escaped) {
+		return nil, false
+	}
+	settings = make(map[string]string, 1+strings.Count(text, `","`))
+	for ok {
+		key, rest, _ := strings.Cut(text, `":"`)
+		value, rest, _ := strings.Cut(rest, `"`)
+		if strings.Contains(key, `"`) || rest == "" {
+			return nil, false
+		}
+		settings[key] = value
+		if rest == "}}" {
+			return settings, true
+		}
+		text, ok = strings.CutPrefix(rest, `,"`)
+	}
+	return nil, false
+}
+
+func count(members map[string]json.RawMessage, name string) (int, error) {
+	n, err := member[int32](members, name, "a number")
+	if err == nil && n < 0 {
+		err = fmt.Errorf("%s: expected a number of 0 or more, found %d", name, n)
+	}
+	return int(n), err
+}
+
+func parseTaskKey(rest string) (connector string, task int, err error) {
+	at := strings.LastIndexByte(rest, '-')
+	if at > 0 {
+		n, err := strconv.ParseInt(rest[at+1:], 10, 32)
+		if err == nil && n >= 0 {
+			return rest[:at], int(n), nil
+		}
+	}
+	return "", 0, errors.New("expected the key task-CONNECTOR-NUMBER, found no number after the last hyphen")
+}
+
+func decodeTarget(members map[string]json.RawMessage) (string, error) {
+	target, err := member[string](members, "state.v2", "a text")
+	if err != nil {
+		target, err = member[string](members, "state", "a text")
+	}
+	if err == nil && !slices.Contains([]string{config.TargetStarted, config.TargetPaused, config.TargetStopped},
+		target) {
+		err = fmt.Errorf("state: expected %s, %s or %s, found something else", config.TargetStarted,
+			config.TargetPaused,
+			config.TargetStopped)
+	}
+	return target, err
+}
+
+// SessionKey signs calls between the workers of a cluster (KIP-507).
+type SessionKey struct {
+	Key       []byte
+	Algorithm string
+	// Created is by the leader's clock, in whole milliseconds; Algorithm is Java's name, such as HmacSHA256.
+	Created time.Time
+}
+
+// IsFresh reports whether the key is younger than ttl, also if a leader's clock put it into the future.
+func (k SessionKey) IsFresh(ttl time.Duration) bool { return time.Since(k.Created).Abs() < ttl }
+
+func decodeSessionKey(members map[string]json.RawMessage) (k SessionKey, err error) {
+	key, err := member[[]byte](members, "key", "bytes in base64")
+	if err != nil {
+		return k, err
+	}
+	algorithm, err := member[string](members, "algorithm", "a text")
+	if err != nil {
+		return k, err
+	}
+	created, err := member[int64](members, "creation-timestamp", "milliseconds")
+	return SessionKey{key, algorithm, time.UnixMilli(created)}, err
+}
+
+const (
+	// Bounds, so that a damaged record does not fence millions of producers: tasks of a connector, and four times as
+	// many producers of each as there are.
+	maxFencedTasks     = 10_000
+	maxFencedProducers = 16
+)
+
+// FencedConnector returns the connector of a record with fencing counts; ok is false for other records.
+func (r Record) FencedConnector() (connector string, ok bool) {
+	if kind, name := r.Kind(); kind == KindFencing {
+		return name, true
+	}
+	return strings.CutPrefix(r.Key, FencingAnnotation)
+}
+
+func decodeFencing(members map[string]json.RawMessage) (c config.FencingCounts, err error) {
+	if c.Tasks, err = count(members, "task-count"); err != nil {
+		return c, err
+	}
+	if members["producer-count"] != nil {
+		c.Producers, err = count(members, "producer-count")
+	}
+	if err == nil && (c.Tasks > maxFencedTasks || c.Producers > maxFencedProducers) {
+		err = fmt.Errorf("expected at most %d tasks, and %d producers of each, found %d and %d", maxFencedTasks,
+			maxFencedProducers, c.Tasks, c.Producers)
+	}
+	return c, err
+}
+
+func encodeJSON(value any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+type object map[string]any
+
+func newRecord(kind Kind, name string, value object) Record {
+	r := Record{Key: string(kind) + name}
+	if value != nil {
+		r.Value = encodeJSON(value)
+	}
+	return r
+}
+
+// TargetRecord sets a target state; empty deletes it. Workers that do not know STOPPED read PAUSED.
+func TargetRecord(connector, target string) Record {
+	if target == "" {
+		return newRecord(KindTarget, connector, nil)
+	}
+	before := target
+	if target == config.TargetStopped {
+		before = config.TargetPaused
+	}
+	return newRecord(KindTarget, connector, object{"state": before, "state.v2": target})
+}
+
+// ConnectorRecord has a connector's settings as written, references unresolved. Nil deletes it.
+func ConnectorRecord(connector string, settings map[string]string) Record {
+	if settings == nil {
+		return newRecord(KindConnector, connector, nil)
+	}
+	return newRecord(KindConnector, connector, object{"properties": settings})
+}
+
+// TaskRecord has a task's settings as written. They count from the next [CommitRecord] on.
+func TaskRecord(connector string, task int, settings map[string]string) Record {
+	return newRecord(KindTask, connector+"-"+strconv.Itoa(task), object{"properties": settings})
+}
+
+// CommitRecord commits the tasks of a connector that were written before it.
+func CommitRecord(connector string, tasks int) Record {
+	return newRecord(KindCommit, connector, object{"tasks": tasks})
+}
+
+// TaskPlanRecords writes a plan. All of the records must be written, or none.
+func TaskPlanRecords(connector string, l config.TaskPlan) []Record {
+	var records []Record
+	for number, settings := range l.Tasks {
+		records = append(records, TaskRecord(connector, number, settings))
+	}
+	return append(records, newRecord(KindCommit, connector, object{"tasks": len(l.Tasks),
+		planMember: config.TaskPlan{Offset: l.Offset, Requirements: l.Requirements}}))
+}
+
+// RestartRecord asks all workers to restart a connector.
+func RestartRecord(r RestartRequest) Record {
+	return newRecord(KindRestart, r.Connector, object{"include-tasks": r.IncludeTasks, "only-failed": r.OnlyFailed})
+}
+
+// LoggerRecord sets the level of a logger on all workers, by Kafka Connect's name of the level.
+func LoggerRecord(namespace, level string) Record {
+	return newRecord(KindLogger, namespace, object{"level": level})
+}
+
+// SessionKeyRecord is a new key for all workers.
+func SessionKeyRecord(k SessionKey) Record {
+	return newRecord(KindSession, "", object{"key": base64.StdEncoding.EncodeToString(k.Key), "algorithm": k.Algorithm,
+		"creation-timestamp": k.Created.UnixMilli()})
+}
+
+// FencingRecords are the counts for Kafka Connect, which knows tasks alone, and our own.
+func FencingRecords(connector string, c config.FencingCounts) []Record {
+	ours := Record{Key: FencingAnnotation + connector,
+		Value: encodeJSON(object{"task-count": c.Tasks, "producer-count": c.Producers})}
+	return []Record{newRecord(KindFencing, connector, object{"task-count": c.Tasks}), ours}
+}
+
+// AnnotationRecord is a record whose key begins with `culvert-`. Nil deletes it.
+func AnnotationRecord(key string, value any) (Record, error) {
+	r := Record{Key: key}
+	if kind, _ := r.Kind(); kind != KindAnnotation {
+		return r, fmt.Errorf("expected a key that begins with %s, found %q", KindAnnotation, key)
+	}
+	var err error
+	if value != nil {
+		r.Value, err = json.Marshal(value)
+	}
+	return r, err
+}

@@ -1,0 +1,333 @@
+package configtopic
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// planMember has the plan in a commit. Kafka Connect's workers ignore and omit it, so their tasks have no requirements.
+const planMember = "culvert"
+
+// RestartRequest is a requested restart of a connector.
+type RestartRequest struct {
+	Connector                string
+	IncludeTasks, OnlyFailed bool
+}
+
+// Change is what a record has changed or requests, with the name after the kind in its key. KindUnknown means no
+// change.
+type Change struct {
+	Kind    Kind
+	Name    string
+	Restart RestartRequest // set for KindRestart, Level for KindLogger
+	Level   string
+}
+
+// State is the result of all records of a config topic; Apply is its only transition. All methods may be called at any
+// time.
+//
+// Invariants: the tasks of a connector come from one commit, or there are none. A connector has tasks only while it
+// exists. Compaction of earlier records makes no difference, except that a connector may lose its tasks.
+type State struct {
+	mu          guard.Mutex
+	connectors  map[string]*topicConnector
+	targets     map[string]string
+	pending     map[string]map[int]map[string]string // tasks without a commit, by connector and number
+	session     SessionKey
+	fencing     map[string]config.FencingCounts
+	annotations map[string]json.RawMessage
+	groups      map[string]int64 // where the notes of groups stand, by their names
+	next        int64            // the offset after the last record
+}
+
+type topicConnector struct {
+	settings   map[string]string
+	offset     int64
+	tasks      *config.TaskConfigs
+	incomplete bool // its last commit lacks tasks
+}
+
+func (c *topicConnector) planned(target string) *config.TaskConfigs {
+	if c == nil || c.tasks == nil || c.incomplete || !c.tasks.Counts(c.offset, target) {
+		return nil
+	}
+	return c.tasks
+}
+
+// NewState returns the state of an empty topic.
+func NewState() *State {
+	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
+		pending: map[string]map[int]map[string]string{}, fencing: map[string]config.FencingCounts{},
+		annotations: map[string]json.RawMessage{}, groups: map[string]int64{}}
+}
+
+// Apply applies the next record. A damaged one is an error and changes nothing
+// (KafkaConfigBackingStore.ConsumeCallback).
+func (s *State) Apply(r Record) (change Change, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next = r.Offset + 1
+	switch change.Kind, change.Name = r.Kind(); change.Kind {
+	case KindConnector:
+		err = s.connector(change.Name, r)
+	case KindTask:
+		change.Kind = KindUnknown // it changes nothing before its commit
+		err = s.task(change.Name, r)
+	case KindUnknown:
+	default:
+		err = s.document(&change, r)
+	}
+	if err != nil {
+		change = Change{}
+	}
+	return change, err
+}
+
+func (s *State) document(change *Change, r Record) error {
+	members, err := r.document()
+	if err == nil && members == nil && change.Kind != KindTarget && change.Kind != KindAnnotation {
+		err = errNoValue
+	}
+	if err != nil {
+		return err
+	}
+	switch name := change.Name; change.Kind {
+	case KindTarget:
+		return s.target(name, members)
+	case KindCommit:
+		return s.commit(name, members, r.Offset)
+	case KindRestart:
+		change.Restart = decodeRestart(name, members)
+	case KindLogger:
+		change.Level, err = member[string](members, "level", "a text")
+	case KindFencing: // counts outlive the connector, as its producers may
+		var counts config.FencingCounts
+		if counts, err = decodeFencing(members); err == nil {
+			counts.At = r.Offset
+			s.fencing[name] = counts
+		}
+	case KindSession:
+		var key SessionKey
+		if key, err = decodeSessionKey(members); err == nil {
+			s.session = key
+		}
+	case KindAnnotation:
+		return s.annotation(r, members)
+	}
+	return err
+}
+
+func (s *State) target(name string, members map[string]json.RawMessage) error {
+	if members == nil {
+		delete(s.targets, name)
+		return nil
+	}
+	target, err := decodeTarget(members)
+	if err == nil {
+		s.targets[name] = target
+	}
+	return err
+}
+
+func (s *State) connector(name string, r Record) error {
+	settings, err := r.settings()
+	if err != nil {
+		return err
+	}
+	if settings == nil { // its target state has a record of its own, which is deleted with it
+		delete(s.connectors, name)
+		delete(s.pending, name)
+		return nil
+	}
+	c := &topicConnector{settings: settings, offset: r.Offset}
+	if before := s.connectors[name]; before != nil {
+		c.tasks, c.incomplete = before.tasks, before.incomplete
+	}
+	s.connectors[name] = c
+	return nil
+}
+
+func (s *State) task(rest string, r Record) error {
+	name, number, err := parseTaskKey(rest)
+	if err != nil {
+		return err
+	}
+	settings, err := r.settings()
+	if err == nil && settings == nil {
+		err = errNoValue
+	}
+	if err != nil {
+		return err
+	}
+	if s.pending[name] == nil {
+		s.pending[name] = map[int]map[string]string{}
+	}
+	s.pending[name][number] = settings
+	return nil
+}
+
+// commit applies pending tasks, or none if compaction has deleted some. A commit before its connector belongs to a
+// deleted one whose deletion was compacted (KAFKA-16838).
+func (s *State) commit(name string, members map[string]json.RawMessage, offset int64) error {
+	n, err := count(members, "tasks")
+	if err != nil {
+		return err
+	}
+	pending, before := s.pending[name], s.connectors[name]
+	delete(s.pending, name)
+	if before == nil {
+		return nil
+	}
+	c := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
+	set := &config.TaskConfigs{Version: offset}
+	for number := 0; number < n && !c.incomplete; number++ {
+		settings, there := pending[number]
+		set.Settings = append(set.Settings, settings)
+		c.incomplete = !there
+	}
+	var noted config.TaskPlan
+	if json.Unmarshal(members[planMember], &noted) == nil && noted.Offset == c.offset {
+		set.Requirements, set.HasRequirements = noted.Requirements, true
+	}
+	if !c.incomplete {
+		c.tasks = set
+	}
+	s.connectors[name] = c
+	return nil
+}
+
+func decodeRestart(connector string, members map[string]json.RawMessage) RestartRequest {
+	restart := RestartRequest{Connector: connector}
+	restart.IncludeTasks, _ = member[bool](members, "include-tasks", "true or false")
+	restart.OnlyFailed, _ = member[bool](members, "only-failed", "true or false")
+	return restart
+}
+
+func (s *State) annotation(r Record, members map[string]json.RawMessage) (err error) {
+	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
+		_, err = decodeFencing(members)
+	}
+	group, groups := strings.CutPrefix(r.Key, GroupAnnotation)
+	groups = groups && group != "" // no group has an empty name: it could give the topic to nobody
+	switch {
+	case err != nil:
+	case members == nil:
+		delete(s.annotations, r.Key)
+		if groups {
+			delete(s.groups, group)
+		}
+	default:
+		s.annotations[r.Key] = bytes.Clone(r.Value)
+		if groups {
+			s.groups[group] = r.Offset
+		}
+	}
+	return err
+}
+
+func (s *State) all() map[string]*topicConnector {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.connectors)
+}
+
+func (s *State) stored(name string) (c topicConnector) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.connectors[name]; found != nil {
+		c = *found
+	}
+	return c
+}
+
+// ConfigOffset returns the offset of a connector's settings; ok is false if there is no such connector.
+func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
+	c := s.stored(name)
+	return c.offset, c.settings != nil
+}
+
+// ConfigOffsetFor is ConfigOffset if the settings, with the connector's name, are these; else ok is false.
+func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset int64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.connectors[name]
+	if c == nil {
+		return 0, false
+	}
+	stored := maps.Clone(c.settings)
+	stored["name"] = name
+	return c.offset, maps.Equal(stored, settings)
+}
+
+// TaskConfigs is [config.Snapshot.TaskConfigs] of one connector.
+func (s *State) TaskConfigs(name string) *config.TaskConfigs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connectors[name].planned(s.targets[name])
+}
+
+// RejoinGeneration returns the generation whose members were last asked to rejoin.
+func (s *State) RejoinGeneration() (generation int32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	members, _ := Record{Value: s.annotations[rejoinKey]}.document()
+	generation, err := member[int32](members, "generation", "a number")
+	return generation, err == nil
+}
+
+// SessionKey implements [ClusterState].
+func (s *State) SessionKey() (key SessionKey, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session, s.session.Key != nil
+}
+
+// Fencing implements [ClusterState]. It merges Kafka Connect's record and ours: fencing too much harms nothing.
+func (s *State) Fencing(connector string) config.FencingCounts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := s.fencing[connector]
+	if raw := s.annotations[FencingAnnotation+connector]; raw != nil {
+		members, _ := Record{Value: raw}.document()
+		ours, _ := decodeFencing(members) // which note has read
+		counts = counts.Max(ours)
+	}
+	return counts
+}
+
+// Annotations implements [ClusterState].
+func (s *State) Annotations(prefix string) map[string]json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := map[string]json.RawMessage{}
+	for key, value := range s.annotations {
+		if rest, ok := strings.CutPrefix(key, prefix); ok {
+			found[rest] = value
+		}
+	}
+	return found
+}
+
+// Snapshot returns target states and tasks, without connectors.
+func (s *State) Snapshot() (now config.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now.Offset, now.Targets = s.next, maps.Clone(s.targets)
+	now.ConfigOffsets, now.Tasks, now.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
+		map[string]bool{}
+	for name, c := range s.connectors {
+		now.ConfigOffsets[name] = c.offset
+		if c.tasks != nil {
+			now.Tasks[name] = *c.tasks
+		}
+		if c.incomplete {
+			now.Incomplete[name] = true
+		}
+	}
+	return now
+}

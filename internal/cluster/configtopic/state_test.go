@@ -1,0 +1,512 @@
+package configtopic
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// records are those of lines `KEY VALUE`, at offsets from 0 on; a value `-` is none.
+func records(lines ...string) (all []Record) {
+	for offset, line := range lines {
+		key, value, _ := strings.Cut(line, " ")
+		r := Record{Key: key, Offset: int64(offset)}
+		if value != "-" {
+			r.Value = []byte(value)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// applied is the state that records come to, with what was wrong with them, by key.
+func applied(all []Record) (s *State, wrong map[string]string) {
+	s, wrong = NewState(), map[string]string{}
+	for _, r := range all {
+		if _, err := s.Apply(r); err != nil {
+			wrong[r.Key] = err.Error()
+		}
+	}
+	return s, wrong
+}
+
+// ofKafka are records as a worker of Apache Kafka 4.3.1 wrote them, and what we write for the same.
+var ofKafka = []struct {
+	name, key, value string
+	ours             func() []Record
+}{
+	{"session key", "session-key", `{"key":"SQwWAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw=","algorithm":"HmacSHA256",` +
+		`"creation-timestamp":1795198231502}`, func() []Record {
+		key := []byte{0x49, 0x0c, 0x16}
+		for b := range byte(29) {
+			key = append(key, b)
+		}
+		return []Record{SessionKeyRecord(SessionKey{key, "HmacSHA256", time.UnixMilli(1795198231502)})}
+	}},
+	{"connector", "connector-a-1", `{"properties":{"connector.class":"FileStreamSource","tasks.max":"2","file":"/x?a&b",` +
+		`"topic":"t","name":"a-1"}}`, func() []Record {
+		return []Record{ConnectorRecord("a-1", map[string]string{"name": "a-1", "connector.class": "FileStreamSource",
+			"tasks.max": "2", "file": "/x?a&b", "topic": "t"})}
+	}},
+	{"task", "task-a-1-0", `{"properties":{"file":"${env:F}","task.class":` +
+		`"org.apache.kafka.connect.file.FileStreamSourceTask"}}`, func() []Record {
+		return []Record{TaskRecord("a-1", 0, map[string]string{"file": "${env:F}",
+			"task.class": "org.apache.kafka.connect.file.FileStreamSourceTask"})}
+	}},
+	{"commit", "commit-a-1", `{"tasks":1}`, func() []Record { return []Record{CommitRecord("a-1", 1)} }},
+	{"fencing", "tasks-fencing-e-1", `{"task-count":1}`, func() []Record {
+		return FencingRecords("e-1", config.FencingCounts{Tasks: 1, Producers: 4})[:1]
+	}},
+	{"stopped", "target-state-a-2", `{"state":"PAUSED","state.v2":"STOPPED"}`, func() []Record {
+		return []Record{TargetRecord("a-2", config.TargetStopped)}
+	}},
+	{"started", "target-state-a-2", `{"state":"STARTED","state.v2":"STARTED"}`, func() []Record {
+		return []Record{TargetRecord("a-2", config.TargetStarted)}
+	}},
+	{"restart", "restart-connector-a-1", `{"include-tasks":true,"only-failed":false}`, func() []Record {
+		return []Record{RestartRecord(RestartRequest{Connector: "a-1", IncludeTasks: true})}
+	}},
+	{"logger", "logger-cluster-org.apache", `{"level":"WARN"}`, func() []Record {
+		return []Record{LoggerRecord("org.apache", "WARN")}
+	}},
+	{"deleted connector", "connector-a-1", "-", func() []Record { return []Record{ConnectorRecord("a-1", nil)} }},
+	{"deleted state", "target-state-a-1", "-", func() []Record { return []Record{TargetRecord("a-1", "")} }},
+}
+
+// What we write is what Kafka Connect writes, but for the order of members.
+func TestRecordsAreKafkaConnects(t *testing.T) {
+	for _, c := range ofKafka {
+		want := records(c.key + " " + c.value)[0]
+		found := c.ours()
+		if len(found) != 1 {
+			t.Fatalf("%s: expected one record, found %d", c.name, len(found))
+		}
+		assert.Equal(t, want.Key, found[0].Key, c.name)
+		assert.Equal(t, want.Value == nil, found[0].Value == nil, c.name)
+		if want.Value != nil {
+			var a, b any
+			require.NoError(t, json.Unmarshal(want.Value, &a))
+			require.NoError(t, json.Unmarshal(found[0].Value, &b))
+			assert.Equal(t, a, b, c.name)
+		}
+		kind, name := found[0].Kind()
+		assert.Equal(t, want.Key, string(kind)+name, c.name)
+		assert.Equal(t, !slices.Contains([]Kind{KindTarget, KindRestart, KindLogger}, kind), found[0].LeaderOnly())
+	}
+}
+
+// Where a name may be read in two ways, it is read as Kafka Connect reads it.
+func TestKeys(t *testing.T) {
+	for key, want := range map[string][2]string{
+		"connector-connector-x":    {"connector-", "connector-x"},
+		"target-state-connector-x": {"target-state-", "connector-x"},
+		"tasks-fencing-x":          {"tasks-fencing-", "x"},
+		"task-s-1":                 {"task-", "s-1"},
+		"session-key":              {"session-key", ""},
+		"session-key-2":            {"", "session-key-2"},
+		"culvert-plugin-x":         {"culvert-", "plugin-x"},
+		"commits-x":                {"", "commits-x"},
+		"":                         {"", ""},
+	} {
+		kind, name := Record{Key: key}.Kind()
+		assert.Equal(t, want, [2]string{string(kind), name}, key)
+	}
+	for rest, want := range map[string]string{"a-1-0": "a-1 0", "a--1": "a- 1", "a-007": "a 7", "1": "", "a-": "",
+		"a":  "",
+		"-1": "", "a-1x": "", "a-2147483648": "", "a-99999999999999999999": ""} {
+		name, number, err := parseTaskKey(rest)
+		found := ""
+		if err == nil {
+			found = fmt.Sprint(name, " ", number)
+		}
+		assert.Equal(t, want, found, rest)
+	}
+}
+
+// A history in all its parts: order of members, blanks, members that nobody knows, names that are given twice, a state
+// before its connector.
+func TestTopicState(t *testing.T) {
+	s, wrong := applied(records(
+		`target-state-a {"state.v2":"STOPPED", "state":"PAUSED", "more":[1]}`,
+		`connector-a { "more": {"x":1}, "properties" : {"b":"1","b":"2","n":null,"u":"<&>\u00e4"} } `,
+		`task-a-0 {"properties":{"t":"0"}}`,
+		`task-a-1 {"properties":{"t":"1"}}`,
+		`commit-a {"tasks":2}`,
+		`connector-b {"properties":{}}`,
+		`commit-b {"tasks":0}`,
+		`connector-c {"properties":{}}`,
+		`task-c-1 {"properties":{}}`,
+		`commit-c {"tasks":2}`,
+		`commit-d {"tasks":0}`,
+		`target-state-e {"state":"PAUSED"}`,
+		`target-state-f {"state":"PAUSED","state.v2":7}`,
+		`target-state-g {"state":"PAUSED"}`,
+		`target-state-g null`,
+		`tasks-fencing-a {"task-count":3}`,
+		`culvert-fencing-a {"task-count":2,"producer-count":4}`,
+		`tasks-fencing-old {"task-count":2,"producer-count":4}`,
+		`culvert-plugin-a {"hash":"x"}`,
+		`culvert-plugin-b {"hash":"y"}`,
+		`culvert-plugin-b -`,
+		`session-key {"creation-timestamp":1500,"algorithm":"HmacSHA256","key":"AQI="}`,
+		`something {}`,
+	))
+	assert.Equal(t, map[string]string{}, wrong)
+	now := s.Snapshot()
+	assert.Equal(t, map[string]string{"b": "2", "u": "<&>ä"}, s.connectors["a"].settings)
+	assert.Equal(t, map[string]string{"a": config.TargetStopped, "e": config.TargetPaused, "f": config.TargetPaused},
+		now.Targets)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": {Version: 4, Settings: []map[string]string{{"t": "0"},
+		{"t": "1"}}}, "b": {Version: 6}},
+		now.Tasks)
+	assert.Equal(t, map[string]bool{"c": true}, now.Incomplete)
+	assert.Equal(t, map[string]int64{"a": 1, "b": 5, "c": 7}, now.ConfigOffsets)
+	assert.Equal(t, int64(23), now.Offset)
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: 15}, s.Fencing("a"))
+	assert.Equal(t, config.FencingCounts{Tasks: 2, Producers: 4, At: 17}, s.Fencing("old"))
+	assert.Equal(t, config.FencingCounts{}, s.Fencing("none"))
+	assert.Equal(t, map[string]json.RawMessage{"a": json.RawMessage(`{"hash":"x"}`)}, s.Annotations("culvert-plugin-"))
+	assert.Equal(t, SessionKey{[]byte{1, 2}, "HmacSHA256", time.UnixMilli(1500)}, s.session)
+}
+
+// A session key ends when it is as old as it may become, also one of a leader whose clock was ahead.
+func TestSessionKeyLasts(t *testing.T) {
+	for age, lasts := range map[time.Duration]bool{0: true, 59 * time.Minute: true, 61 * time.Minute: false,
+		-59 * time.Minute: true, -61 * time.Minute: false, -9000 * time.Hour: false} {
+		assert.Equal(t, lasts, SessionKey{Created: time.Now().Add(-age)}.IsFresh(time.Hour), age)
+	}
+}
+
+// Tasks count as planned where their commit says what they need, for the connector's settings as they stand: those that
+// a worker of Kafka Connect's has planned do not, nor those of a connector that was made again.
+func TestTasksWithoutRequirementsAreReplanned(t *testing.T) {
+	l := config.TaskPlan{Tasks: []map[string]string{{"t": "0"}},
+		Requirements: config.Requirements{Claims: []string{"x"}, Origin: "o", Requests: 2,
+			PerSecond: 0.5}}
+	all := records(`connector-a {"properties":{}}`)
+	add := func(more ...Record) *config.TaskConfigs {
+		t.Helper()
+		for _, r := range more {
+			r.Offset = int64(len(all))
+			all = append(all, r)
+		}
+		s, wrong := applied(all)
+		assert.Equal(t, map[string]string{}, wrong)
+		now := s.Snapshot()
+		assert.Equal(t, now.TaskConfigs("a"), s.TaskConfigs("a"))
+		return s.TaskConfigs("a")
+	}
+	want := &config.TaskConfigs{Settings: l.Tasks, Requirements: l.Requirements, HasRequirements: true}
+	planned := func(why string) {
+		t.Helper()
+		more := TaskPlanRecords("a", l)
+		want.Version = int64(len(all) + len(more) - 1)
+		assert.Equal(t, want, add(more...), why)
+	}
+	planned("first")
+	assert.Equal(t, nil, add(CommitRecord("a", 0)), "it is stopped")
+	planned("it goes on")
+	java := records(`connector-a {"properties":{"b":"1"}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
+	assert.Equal(t, nil, add(java[1:]...), "a worker of Kafka Connect's has planned other tasks of the same settings")
+	planned("after that worker")
+	assert.Equal(t, nil, add(records(`culvert-plan-a {"offset":0}`, `task-a-0 {"properties":{}}`,
+		`commit-a {"tasks":1}`)...), "a record that says nothing any more")
+	assert.Equal(t, nil, add(java...), "a worker of Kafka Connect's has planned its new settings")
+	shown := add(TargetRecord("a", config.TargetPaused))
+	assert.Equal(t, &config.TaskConfigs{Version: int64(len(all) - 2), Settings: []map[string]string{{}}}, shown)
+	assert.Equal(t, nil, add(TargetRecord("a", config.TargetStarted)))
+	assert.Equal(t, nil, add(TaskPlanRecords("a", l)...), "planned of the settings before")
+	s, _ := applied(all)
+	l.Offset, _ = s.ConfigOffset("a")
+	planned("of the new settings")
+}
+
+// Damaged records are passed over, and all is as it was; what they hold is in no error.
+func TestDamagedRecords(t *testing.T) {
+	before := []string{`connector-a {"properties":{"k":"1"}}`, `target-state-a {"state":"PAUSED"}`,
+		`task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`, `tasks-fencing-a {"task-count":1}`,
+		`session-key {"key":"AQI=","algorithm":"HmacSHA256","creation-timestamp":1}`, `culvert-plugin-a {"v":1}`}
+	for _, c := range []struct{ line, want string }{
+		{`connector-a hunter2`, "found something else"},
+		{`connector-a `, "found something else"},
+		{`connector-a ["hunter2"]`, "found something else"},
+		{`connector-a {"properties":{"k":"hunter2"}`, "damaged"},
+		{`connector-a {"properties":{"k":"hunter2"}} more`, "damaged"},
+		{"connector-a {\"properties\":{\"k\":\"hunter2\xff\"}}", "UTF-8"},
+		{`connector-a {"Properties":{"k":"hunter2"}}`, "properties: expected an object of texts, found none"},
+		{`connector-a {"properties":null}`, "found none"},
+		{`connector-a {"properties":"hunter2"}`, "properties: expected an object of texts, found something else"},
+		{`connector-a {"properties":{"k":4711}}`, "properties: expected an object of texts, found something else"},
+		{`connector-a {"properties":{"k":{"l":"hunter2"}}}`, "found something else"},
+		{`connector-a {"properties":` + strings.Repeat(`{"k":`, 20_000) + `1` + strings.Repeat(`}`, 20_001), "nested"},
+		{`connector-a {"properties":{"k":"` + strings.Repeat("x", maxTopicValue) + `"}}`, "at most 2097152 bytes"},
+		{`target-state-a {"state":"RUNNING"}`, "expected STARTED, PAUSED or STOPPED"},
+		{`target-state-a {"state":"PAUSED","state.v2":"started"}`, "expected STARTED, PAUSED or STOPPED"},
+		{`target-state-a {}`, "state: expected a text"},
+		{`target-state-a "STARTED"`, "found something else"},
+		{`task-a-0 -`, "no value"},
+		{`task-a-x {"properties":{}}`, "no number after the last hyphen"},
+		{`task-a-0 {"properties":[]}`, "something else"},
+		{`task-a-0 {}`, "found none"},
+		{`commit-a -`, "no value"},
+		{`commit-a {"tasks":"1"}`, "tasks: expected a number"},
+		{`commit-a {"tasks":1.5}`, "tasks: expected a number"},
+		{`commit-a {"tasks":-1}`, "found -1"},
+		{`commit-a {"tasks":4294967297}`, "expected a number"},
+		{`commit-a {}`, "found none"},
+		{`restart-connector-a -`, "no value"},
+		{`logger-cluster-a {"level":1}`, "level: expected a text"},
+		{`logger-cluster-a {}`, "level: expected a text"},
+		{`tasks-fencing-a {"task-count":10001}`, "at most 10000"},
+		{`tasks-fencing-a {"task-count":1,"producer-count":4000000000}`, "producer-count: expected a number"},
+		{`culvert-fencing-a {"task-count":1,"producer-count":17}`, "16 producers of each, found 1 and 17"},
+		{`tasks-fencing-a -`, "no value"},
+		{`session-key -`, "no value"},
+		{`session-key {"key":"§","algorithm":"HmacSHA256","creation-timestamp":1}`, "key: expected bytes in base64"},
+		{`session-key {"key":"AQI=","creation-timestamp":1}`, "algorithm: expected a text"},
+		{`session-key {"key":"AQI=","algorithm":"HmacSHA256","creation-timestamp":1.5}`, "expected milliseconds"},
+		{`culvert-plugin-a 7`, "found something else"},
+		{`culvert-fencing-a {"task-count":10001}`, "at most 10000"},
+	} {
+		all := records(append(slices.Clone(before), c.line)...)
+		s, wrong := applied(all[:len(before)])
+		assert.Equal(t, map[string]string{}, wrong)
+		change, err := s.Apply(all[len(before)])
+		about := c.line[:min(len(c.line), 80)]
+		assert.Error(t, err, c.want, about)
+		assert.Equal(t, Change{}, change, about)
+		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "4711")) {
+			t.Errorf("%s: expected no value in an error, found %v", about, err)
+		}
+		want, _ := applied(all[:len(before)])
+		want.next++
+		if !reflect.DeepEqual(contents(want), contents(s)) {
+			t.Errorf("%s: expected that nothing changes, found %+v", about, contents(s))
+		}
+	}
+}
+
+// What records ask for is said once, with the defaults of Kafka Connect.
+func TestTopicChanges(t *testing.T) {
+	s := NewState()
+	for _, c := range []struct {
+		line string
+		want Change
+	}{
+		{`connector-a {"properties":{}}`, Change{Kind: KindConnector, Name: "a"}},
+		{`task-a-0 {"properties":{}}`, Change{Name: "a-0"}},
+		{`commit-a {"tasks":1}`, Change{Kind: KindCommit, Name: "a"}},
+		{`restart-connector-a {"include-tasks":true}`, Change{Kind: KindRestart, Name: "a",
+			Restart: RestartRequest{Connector: "a", IncludeTasks: true}}},
+		{`restart-connector-a {"include-tasks":"yes","only-failed":true}`, Change{Kind: KindRestart, Name: "a",
+			Restart: RestartRequest{Connector: "a", OnlyFailed: true}}},
+		{`logger-cluster-x.y {"level":"WARN"}`, Change{Kind: KindLogger, Name: "x.y", Level: "WARN"}},
+		{`culvert-plugin-a {}`, Change{Kind: KindAnnotation, Name: "plugin-a"}},
+		{`connector-a -`, Change{Kind: KindConnector, Name: "a"}},
+		{`something {}`, Change{Name: "something"}},
+	} {
+		change, err := s.Apply(records(c.line)[0])
+		assert.NoError(t, err)
+		assert.Equal(t, c.want, change, c.line)
+	}
+}
+
+// compacted is what Kafka's cleaner leaves: up to an offset the last record of each key, of which it drops those that
+// delete, where their time is over; all after that offset.
+func compacted(all []Record, end int64, dropping bool) (left []Record) {
+	last := map[string]int64{}
+	for _, r := range all {
+		if r.Offset < end {
+			last[r.Key] = r.Offset
+		}
+	}
+	for _, r := range all {
+		if r.Offset >= end || last[r.Key] == r.Offset && !(dropping && r.Value == nil) {
+			left = append(left, r)
+		}
+	}
+	return left
+}
+
+// history is one of leaders that write connectors and their tasks, and are cut off at times.
+func history(random *rand.Rand, length int) (all []Record) {
+	offset, set := int64(0), 0
+	add := func(more ...Record) {
+		for _, r := range more {
+			r.Offset = offset
+			all = append(all, r)
+			offset += 1 + random.Int64N(2) // markers of transactions
+		}
+	}
+	for len(all) < length {
+		name := []string{"a", "b", "b-1"}[random.IntN(3)]
+		switch random.IntN(6) {
+		case 0:
+			add(ConnectorRecord(name, nil), TargetRecord(name, ""))
+		case 1:
+			add(TargetRecord(name, config.TargetPaused))
+		case 2:
+			set++
+			add(ConnectorRecord(name, map[string]string{"set": fmt.Sprint(set)}))
+		default:
+			set++
+			tasks := random.IntN(4)
+			for n := range tasks {
+				add(TaskRecord(name, n, map[string]string{"set": fmt.Sprint(set)}))
+			}
+			if random.IntN(4) > 0 { // else the leader was killed
+				add(CommitRecord(name, tasks))
+			}
+		}
+	}
+	return all
+}
+
+// contents are all of a state but its lock.
+func contents(s *State) []any {
+	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.annotations, s.groups, s.next}
+}
+
+// Whatever compaction has taken, all that is known is the same, but that tasks may be missing, and all of a connector's
+// then. No set is mixed from two.
+func TestCompactionMixesNothing(t *testing.T) {
+	incomplete := 0
+	for seed := range uint64(3000) {
+		random := rand.New(rand.NewPCG(seed, 26))
+		all := history(random, 40)
+		whole, _ := applied(all)
+		want := whole.Snapshot()
+		left := all
+		for range random.IntN(3) + 1 {
+			left = compacted(left, random.Int64N(all[len(all)-1].Offset), random.IntN(2) == 0)
+		}
+		s, wrong := applied(left)
+		assert.Equal(t, map[string]string{}, wrong, seed)
+		found := s.Snapshot()
+		assert.Equal(t, want.ConfigOffsets, found.ConfigOffsets, seed)
+		assert.Equal(t, want.Targets, found.Targets, seed)
+		assert.Equal(t, want.Offset, found.Offset, seed)
+		for name := range want.ConfigOffsets {
+			if !reflect.DeepEqual(whole.connectors[name].settings, s.connectors[name].settings) {
+				t.Errorf("seed %d: %s: expected %v, found %v", seed, name, whole.connectors[name].settings,
+					s.connectors[name].settings)
+			}
+			if found.Incomplete[name] {
+				incomplete++
+			}
+		}
+		for name, tasks := range found.Tasks {
+			if !reflect.DeepEqual(want.Tasks[name], tasks) {
+				t.Errorf("seed %d: %s: expected tasks %v or none, found %v", seed, name, want.Tasks[name], tasks)
+			}
+			for _, settings := range tasks.Settings {
+				assert.Equal(t, tasks.Settings[0]["set"], settings["set"], seed)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d: %v", seed, left)
+		}
+	}
+	if incomplete < 20 {
+		t.Errorf("expected histories with incomplete sets, found %d", incomplete)
+	}
+}
+
+// FuzzTopicState takes any records: what is taken of them is said, and of what is passed over nothing stays.
+func FuzzTopicState(f *testing.F) {
+	for _, c := range ofKafka {
+		f.Add(c.key, []byte(c.value))
+	}
+	f.Add("culvert-fencing-a", []byte(`{"task-count":1,"producer-count":2}`))
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		all := records(`connector-a {"properties":{}}`, `task-a-0 {"properties":{}}`, `commit-a {"tasks":1}`)
+		s, _ := applied(all)
+		r := Record{Key: key, Value: value, Offset: 7}
+		settings, ok := r.plainSettings()
+		sameAsPlain(t, r, settings, ok)
+		change, err := s.Apply(r)
+		if err != nil {
+			want, _ := applied(all)
+			want.next = 8
+			if change != (Change{}) || !reflect.DeepEqual(contents(want), contents(s)) {
+				t.Errorf("expected that nothing changes, found %v", change)
+			}
+			return
+		}
+		if now := s.Snapshot(); now.Offset != 8 {
+			t.Errorf("expected offset 8, found %d", now.Offset)
+		}
+		if kind, name := r.Kind(); kind == KindConnector && s.connectors[name] != nil {
+			again := NewState()
+			_, err := again.Apply(ConnectorRecord(name, s.connectors[name].settings))
+			assert.NoError(t, err)
+			assert.Equal(t, s.connectors[name].settings, again.connectors[name].settings)
+		}
+	})
+}
+
+// The fast lane says the same as the other, or nothing.
+func TestPlainSettings(t *testing.T) {
+	for value, plain := range map[string]bool{
+		`{"properties":{"a":"1"}}`: true, `{"properties":{"a":"","":"ä","a":"{}[]:,"}}`: true,
+		`{"properties":{"a":"1"} }`: false, `{"properties":{"a":"1"}}}`: false, `{"properties":{"a":"1",}}`: false,
+		`{"properties":{"a":null}}`: false, `{"properties":{}}`: false, `{"properties":{"a":"\""}}`: false,
+		`{"properties":{"a":1,"b":"2"}}`: false, `{"properties":{"a":"1"`: false,
+		`{"properties":{"a":"1"},"b":"c"}}`: false,
+		`{"properties":{"a"}}`:              false, "{\"properties\":{\"a\":\"\n\"}}": false,
+		"{\"properties\":{\"a\":\"\xff\"}}": false,
+		`{"properties":{"a":"1""b":"2"}}`:   false, `{"properties":{"a":"1","b":["x"]}}`: false,
+	} {
+		r := Record{Value: []byte(value)}
+		settings, ok := r.plainSettings()
+		assert.Equal(t, plain, ok, value)
+		sameAsPlain(t, r, settings, ok)
+	}
+}
+
+// sameAsPlain compares the fast lane with encoding/json.
+func sameAsPlain(t *testing.T, r Record, settings map[string]string, ok bool) {
+	t.Helper()
+	if !ok {
+		return
+	}
+	var want struct{ Properties map[string]string }
+	if err := json.Unmarshal(r.Value, &want); err != nil || !reflect.DeepEqual(want.Properties, settings) {
+		t.Errorf("%s: expected %v (%v), found %v", r.Value, want.Properties, err, settings)
+	}
+}
+
+// Of several groups the topic is the one's whose note stands first, whatever compaction has left of it.
+func TestGroupOfATopic(t *testing.T) {
+	t.Parallel()
+	records := []Record{GroupRecord("gone", true), ConnectorRecord("a", nil), GroupRecord("b", true),
+		GroupRecord("a", true), GroupRecord("gone", false), GroupRecord("b", false), GroupRecord("b", true)}
+	s := NewState()
+	var found []string
+	for n, r := range records {
+		r.Offset = int64(n)
+		_, err := s.Apply(r)
+		require.NoError(t, err)
+		found = append(found, s.Group())
+	}
+	assert.Equal(t, []string{"gone", "gone", "gone", "gone", "b", "a", "a"}, found)
+	compacted := NewState()
+	for _, n := range []int{3, 6} {
+		records[n].Offset = int64(n)
+		_, err := compacted.Apply(records[n])
+		require.NoError(t, err)
+	}
+	assert.Equal(t, "a", compacted.Group())
+	_, err := compacted.Apply(GroupRecord("", true)) // a record of somebody's, before that of any group
+	require.NoError(t, err)
+	assert.Equal(t, "a", compacted.Group())
+}

@@ -1,0 +1,268 @@
+package configtopic
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// RecordWriter writes to the config topic. Written records come back by [Store.Apply].
+type RecordWriter interface {
+	// Write appends records, as the leader all or none, and returns the last offset when Apply has had them.
+	Write(ctx context.Context, leading bool, records ...Record) (last int64, err error)
+}
+
+// ClusterState is what the config topic has besides connectors.
+type ClusterState interface {
+	// SessionKey returns the newest key; ok is false if there is none.
+	SessionKey() (key SessionKey, ok bool)
+	// Fencing returns the producers of a connector at the last fencing.
+	Fencing(connector string) config.FencingCounts
+	// Annotations returns annotations whose keys have a prefix, by the rest of the key: immutable JSON objects.
+	Annotations(prefix string) map[string]json.RawMessage
+	// Write returns the last offset when this worker has read the records. With a [Record.LeaderOnly] all are written
+	// or none.
+	Write(ctx context.Context, records ...Record) (last int64, err error)
+}
+
+// Store has the connectors of a cluster, and is the [ClusterState]. Secrets are stored as written. Only providers in
+// `config.providers` resolve references, because any may come from REST. Methods may be called at any time.
+type Store struct {
+	*State
+	topic    string
+	worker   *config.Worker
+	log      *slog.Logger
+	writer   RecordWriter
+	changed  func(Change)
+	interval time.Duration // retryEvery
+	notify   guard.Bell
+
+	mu               guard.Mutex
+	cache            map[string]cachedConnector // connectors, by their names
+	caughtUp         bool
+	refreshRequested bool
+	writes           int // of what snapshots hold, see Stale
+	skipped, unknown int // skipped counts damaged records, unknown those with an unknown key
+}
+
+var _ config.Store = (*Store)(nil)
+
+const retryEvery = 5 * time.Second
+
+type cachedConnector struct {
+	*config.Connector
+	offset int64
+}
+
+// NewStore returns the store of a topic. It needs all records by Apply, and one call of CaughtUp. changed receives
+// later changes in the goroutine of Apply; it must neither block nor write.
+func NewStore(topic string, w *config.Worker, changed func(Change), log *slog.Logger) *Store {
+	return &Store{topic: topic, worker: w, log: log, changed: changed, interval: retryEvery,
+		notify: guard.NewBell(), State: NewState(), cache: map[string]cachedConnector{}}
+}
+
+// SetWriter sets the writer, before anything is written.
+func (s *Store) SetWriter(to RecordWriter) { s.writer = to }
+
+const loggedSkips = 10
+
+// Apply applies the next record of the topic.
+func (s *Store) Apply(r Record) {
+	change, begun := s.apply(r)
+	if begun && change.Kind != KindUnknown && s.changed != nil { // what somebody asked for before is over
+		s.changed(change)
+	}
+}
+
+func (s *Store) apply(r Record) (change Change, begun bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change, err := s.State.Apply(r)
+	if kind, _ := r.Kind(); kind == KindUnknown {
+		s.unknown++
+	}
+	if err != nil {
+		if s.skipped++; s.skipped <= loggedSkips {
+			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
+				r.Offset, "key", shown.Within(r.Key, 300), "error", err)
+		}
+		return change, s.caughtUp
+	}
+	switch change.Kind {
+	case KindConnector, KindCommit, KindTarget:
+		if s.writes++; s.caughtUp {
+			s.notify.Ring()
+		}
+	}
+	return change, s.caughtUp
+}
+
+// CaughtUp marks the end of the records that the topic had at first.
+func (s *Store) CaughtUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.caughtUp {
+		return
+	}
+	s.caughtUp = true
+	if s.unknown > 0 || s.skipped > loggedSkips {
+		s.log.Warn("the topic of configurations has records that are damaged, or not Kafka Connect's, and are left "+
+			"alone: is it the one that config.storage.topic is to name?", "topic", s.topic, "damaged", s.skipped,
+			"others", s.unknown)
+	}
+	s.notify.Ring()
+}
+
+// Watch implements [config.Store].
+func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
+	again := time.NewTicker(s.interval)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.notify:
+		case <-again.C:
+			s.evict(func(c *config.Connector) bool { return c.Problems.Err() != nil })
+		}
+		if now, ok := s.snapshot(true); ok {
+			changed(now)
+		}
+	}
+}
+
+func (s *Store) evict(which func(*config.Connector) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.cache, func(_ string, m cachedConnector) bool { return which(m.Connector) })
+}
+
+// Refresh implements [config.Store].
+func (s *Store) Refresh() {
+	s.evict(func(*config.Connector) bool { return true })
+	s.mu.Lock()
+	s.refreshRequested = true
+	s.mu.Unlock()
+	s.notify.Ring()
+}
+
+// Ready implements [config.Store].
+func (s *Store) Ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.caughtUp
+}
+
+// Snapshot implements [config.Store].
+func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
+
+// snapshot resolves references without the lock: a hanging drive must not block reading or writing the topic.
+func (s *Store) snapshot(handedOn bool) (now config.Snapshot, ok bool) {
+	s.mu.Lock()
+	now = s.State.Snapshot()
+	all := s.all()
+	known := maps.Clone(s.cache)
+	ok, now.Revision = s.caughtUp, s.writes
+	if handedOn {
+		now.Requested, s.refreshRequested = s.refreshRequested, false
+	}
+	s.mu.Unlock()
+	fresh := map[string]cachedConnector{}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		m, stored := known[name], all[name]
+		if m.Connector == nil || m.offset != stored.offset {
+			m = cachedConnector{s.connector(name, stored.settings), stored.offset}
+			m.Version = fmt.Sprint(stored.offset)
+			fresh[name] = m
+		}
+		now.Connectors = append(now.Connectors, m.Clone())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.cache, fresh)
+	maps.DeleteFunc(s.cache, func(name string, _ cachedConnector) bool { return all[name] == nil })
+	return now, ok
+}
+
+func (s *Store) connector(name string, stored map[string]string) *config.Connector {
+	settings := maps.Clone(stored)
+	settings["name"] = name
+	c := config.NewRESTConnector(s.topic+": "+string(KindConnector)+name, settings, nil, s.worker.Providers)
+	c.Name = name
+	return c
+}
+
+// CheckWritable implements [config.Store].
+func (s *Store) CheckWritable(_, _ string) error { return s.CheckGroup() }
+
+// IsStale implements [config.Store].
+func (s *Store) IsStale(of config.Snapshot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return of.Revision != s.writes
+}
+
+// Put implements [config.Store]. The target state is written first, so that a connector to be stopped never runs.
+func (s *Store) Put(ctx context.Context, name string, stored config.Stored) error {
+	var records []Record
+	if stored.Target != "" {
+		records = append(records, TargetRecord(name, stored.Target))
+	}
+	if stored.Connector != nil {
+		settings := stored.Connector.Raw()
+		settings["name"] = name
+		before, version := s.stored(name), ""
+		if before.settings != nil {
+			version = fmt.Sprint(before.offset)
+		}
+		if stored.IfMatch != nil && !stored.IfMatch(version) {
+			return &config.ChangedError{Connector: name}
+		}
+		if !maps.Equal(settings, before.settings) { // else its tasks would be planned and made again
+			records = append(records, ConnectorRecord(name, settings))
+		}
+		records = append(records, s.releaseFromFolder(name)...)
+	}
+	_, err := s.Write(ctx, records...)
+	return err
+}
+
+// Delete implements [config.Store]. The records of tasks stay, as in Kafka Connect.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	_, err := s.Write(ctx, append(deleteRecords(name), s.releaseFromFolder(name)...)...)
+	return err
+}
+
+func (s *Store) releaseFromFolder(name string) (records []Record) {
+	if s.Annotations(FolderAnnotation)[name] != nil {
+		records = append(records, folderAnnotation(name, ""))
+	}
+	return records
+}
+
+// Write implements [ClusterState]. It returns a [config.TooLargeError], or an [OtherGroupError] for all but annotations
+// of groups if the topic is another group's.
+func (s *Store) Write(ctx context.Context, records ...Record) (last int64, err error) {
+	if len(records) == 0 {
+		return 0, nil
+	}
+	if err := s.CheckGroup(); err != nil && !strings.HasPrefix(records[0].Key, GroupAnnotation) {
+		return 0, err
+	}
+	for _, r := range records {
+		if len(r.Value) > maxTopicValue {
+			return 0, &config.TooLargeError{Text: fmt.Sprintf("expected at most %d bytes in the record %s of "+
+				"topic %s, found %d", maxTopicValue, r.Key, s.topic, len(r.Value))}
+		}
+	}
+	return s.writer.Write(ctx, slices.ContainsFunc(records, Record.LeaderOnly), records...)
+}

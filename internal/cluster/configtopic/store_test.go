@@ -1,0 +1,292 @@
+package configtopic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// memoryLog hands to a store what it writes.
+type memoryLog struct {
+	*Store
+	all    []Record
+	writes []string // whose they were, with the keys
+	fails  error
+}
+
+func (l *memoryLog) Write(_ context.Context, leading bool, records ...Record) (int64, error) {
+	if l.fails != nil {
+		return 0, l.fails
+	}
+	line := fmt.Sprintf("leading=%t", leading)
+	for _, r := range records {
+		r.Offset = int64(len(l.all))
+		l.all = append(l.all, r)
+		l.Apply(r)
+		line += " " + r.Key
+	}
+	l.writes = append(l.writes, line)
+	return int64(len(l.all) - 1), nil
+}
+
+// topicStore is a store of a topic in memory, whose first records are these.
+func topicStore(w *config.Worker, log *slog.Logger, changed func(Change), lines ...string) *memoryLog {
+	l := &memoryLog{all: records(lines...)}
+	l.Store = NewStore("configs", w, changed, log)
+	l.SetWriter(l)
+	for _, r := range l.all {
+		l.Apply(r)
+	}
+	return l
+}
+
+func plainWorker(t *testing.T, text string) *config.Worker {
+	t.Helper()
+	entries, problems := config.Read("w.properties", []byte(text))
+	require.NoError(t, problems.Err())
+	w, problems := config.NewWorker("", entries, nil, nil)
+	require.NoError(t, problems.Err())
+	return w
+}
+
+func settings(t *testing.T, file, text string) *config.Connector {
+	t.Helper()
+	entries, problems := config.Read(file, []byte(text))
+	require.NoError(t, problems.Err())
+	c, problems := config.NewConnector(file, entries, nil)
+	require.NoError(t, problems.Err())
+	return c
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// What is put is there when Put returns; what the leader alone may write is written together.
+func TestTopicStore(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil)
+	if _, ok := l.Snapshot(); ok || l.Ready() {
+		t.Error("expected nothing to be known before all was read")
+	}
+	l.CaughtUp()
+	ctx := t.Context()
+	c := settings(t, "request", "name=a\nx=1")
+	require.NoError(t, l.Put(ctx, "a", config.Stored{Connector: c, Target: config.TargetStopped}))
+	before, ok := l.Snapshot()
+	assert.Equal(t, true, ok)
+	require.NoError(t, l.Put(ctx, "a", config.Stored{Target: config.TargetPaused}))
+	assert.Equal(t, true, l.IsStale(before))
+	_, err := l.Store.Write(ctx, TaskRecord("a", 0, map[string]string{"t": "0"}),
+		TaskRecord("a", 1, map[string]string{"t": "1"}))
+	require.NoError(t, err)
+	version, err := l.Store.Write(ctx, CommitRecord("a", 2))
+	require.NoError(t, err)
+	now, _ := l.Snapshot()
+	assert.Equal(t, false, l.IsStale(now))
+	assert.Equal(t, map[string]string{"a": config.TargetPaused}, now.Targets)
+	assert.Equal(t, map[string]config.TaskConfigs{"a": {Version: version, Settings: []map[string]string{{"t": "0"},
+		{"t": "1"}}}}, now.Tasks)
+	assert.Equal(t, []string{"a"}, names(now))
+	assert.Equal(t, map[string]string{"name": "a", "x": "1"}, now.Connectors[0].Raw())
+	assert.Equal(t, "configs: connector-a", now.Connectors[0].File)
+	assert.Equal(t, true, &now.Connectors[0].Entries[0] == &before.Connectors[0].Entries[0])
+	if len(before.Tasks) > 0 {
+		t.Error("expected a snapshot to stay what it was")
+	}
+	require.NoError(t, l.Delete(ctx, "a"))
+	now, _ = l.Snapshot()
+	assert.Equal(t, 0, len(now.Connectors)+len(now.Targets)+len(now.Tasks)+len(now.ConfigOffsets))
+	assert.Equal(t, []string{"leading=true target-state-a connector-a", "leading=false target-state-a",
+		"leading=true task-a-0 task-a-1", "leading=true commit-a",
+		"leading=true connector-a target-state-a"}, l.writes)
+}
+
+// A connector that a folder has made is REST's once REST writes or deletes it; what it is to do is said by REST anyway.
+func TestTopicStoreTakesFromFolder(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil, `culvert-folder-a {"file":"a.json"}`,
+		`connector-a {"properties":{"name":"a","x":"1"}}`, `culvert-folder-b {"file":"b.json"}`,
+		`connector-b {"properties":{"name":"b"}}`)
+	l.CaughtUp()
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Target: config.TargetPaused}))
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx=2")}))
+	require.NoError(t, l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx=3")}))
+	require.NoError(t, l.Delete(t.Context(), "b"))
+	assert.Equal(t, []string{"leading=false target-state-a", "leading=true connector-a culvert-folder-a",
+		"leading=true connector-a",
+		"leading=true connector-b target-state-b culvert-folder-b"}, l.writes)
+	assert.Equal(t, 0, len(l.Annotations(FolderAnnotation)))
+}
+
+// names are those of a snapshot's connectors.
+func names(of config.Snapshot) (all []string) {
+	for _, c := range of.Connectors {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
+// What fails is said, and changes nothing; what no record may hold is not written.
+func TestTopicStoreRefuses(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"x":"1"}}`)
+	l.CaughtUp()
+	var unfit *config.TooLargeError
+	c := settings(t, "request", "x="+strings.Repeat("y", 1<<20-100))
+	c.Entries[0].Raw = strings.Repeat("y", maxTopicValue)
+	if err := l.Put(t.Context(), "a", config.Stored{Connector: c}); !errors.As(err, &unfit) {
+		t.Errorf("expected that it is too large, found %v", err)
+	}
+	l.fails = errors.New("fenced")
+	assert.Error(t, l.Delete(t.Context(), "a"), "fenced")
+	_, err := l.Store.Write(t.Context(), TaskRecord("a", 0, map[string]string{}))
+	assert.Error(t, err, "fenced")
+	now, _ := l.Snapshot()
+	assert.Equal(t, []string{"a"}, names(now))
+	assert.Equal(t, 0, len(l.writes))
+	_, err = AnnotationRecord("plugin-a", 1)
+	assert.Error(t, err, "begins with culvert-")
+}
+
+// What stands in the topic is as if REST had brought it, whoever wrote it: only providers count that config.providers
+// names. What a reference leads to later is found.
+func TestReferencesInTheTopic(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "s.properties")
+	record := `connector-a {"properties":{"name":"other","x":"${file:` + file + `:k}"}}`
+	closed := topicStore(plainWorker(t, ""), discard, nil, record)
+	now, _ := closed.Snapshot()
+	if c := now.Connectors[0]; c.Problems.Err() == nil || !strings.Contains(c.Problems[0].Text,
+		"config.providers=file") {
+		t.Errorf("expected the provider to be closed, found %v", c.Problems)
+	}
+	w := plainWorker(t, "config.providers=file\nconfig.providers.file.class="+
+		"org.apache.kafka.common.config.provider.FileConfigProvider"+
+		"\nconfig.providers.file.param.allowed.paths="+dir)
+	l := topicStore(w, discard, nil, record)
+	l.CaughtUp()
+	now, _ = l.Snapshot()
+	assert.Equal(t, "a", now.Connectors[0].Name) // the key's
+	assert.Error(t, now.Connectors[0].Problems.Err(), file)
+	require.NoError(t, os.WriteFile(file, []byte("k=hush"), 0o600))
+	l.interval = time.Millisecond
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	l.Watch(ctx, func(s config.Snapshot) {
+		if s.Connectors[0].Problems.Err() == nil {
+			now = s
+			end()
+		}
+	})
+	assert.Equal(t, "hush", now.Connectors[0].Text("x"))
+	assert.Equal(t, "${file:"+file+":k}", now.Connectors[0].Raw()["x"])
+}
+
+// Watch hands on what there is when all was read, then what comes, and what somebody asks for; not each record of the
+// first reading.
+func TestWatchTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var changes []Change
+		l := topicStore(plainWorker(t, ""), discard, func(c Change) { changes = append(changes, c) },
+			`connector-a {"properties":{}}`, `restart-connector-a {}`)
+		var mu sync.Mutex
+		seen := []string{}
+		ctx, end := context.WithCancel(t.Context())
+		go l.Watch(ctx, func(s config.Snapshot) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, fmt.Sprint(names(s), s.Requested))
+		})
+		step := func(do func(), wantSeen []string, want ...Change) {
+			t.Helper()
+			mu.Lock()
+			seen, changes = []string{}, nil
+			mu.Unlock()
+			do()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			assert.Equal(t, wantSeen, seen)
+			assert.Equal(t, want, changes)
+		}
+		step(func() {}, []string{})
+		step(l.CaughtUp, []string{"[a] false"})
+		step(l.CaughtUp, []string{})
+		step(func() { l.Store.Write(ctx, ConnectorRecord("b", map[string]string{})) }, []string{"[a b] false"},
+			Change{Kind: KindConnector, Name: "b"})
+		step(func() { l.Store.Write(ctx, RestartRecord(RestartRequest{Connector: "b"})) }, []string{},
+			Change{Kind: KindRestart, Name: "b", Restart: RestartRequest{Connector: "b"}})
+		note, err := AnnotationRecord("culvert-plugin-a", map[string]int{"v": 1})
+		require.NoError(t, err)
+		step(func() { l.Store.Write(ctx, note) }, []string{}, Change{Kind: KindAnnotation, Name: "plugin-a"})
+		assert.Equal(t, `{"v":1}`, string(l.Annotations("culvert-plugin-")["a"]))
+		step(l.Refresh, []string{"[a b] true"})
+		step(func() { time.Sleep(retryEvery) }, []string{"[a b] false"})
+		end()
+		synctest.Wait()
+	})
+}
+
+// The ledger holds what is no connector's.
+func TestClusterState(t *testing.T) {
+	l := topicStore(plainWorker(t, ""), discard, nil)
+	if _, ok := l.SessionKey(); ok {
+		t.Error("expected no session key")
+	}
+	key := SessionKey{[]byte{1, 2, 3}, "HmacSHA256", time.UnixMilli(1795198231502)}
+	_, err := l.Store.Write(t.Context(), SessionKeyRecord(key))
+	require.NoError(t, err)
+	found, ok := l.SessionKey()
+	assert.Equal(t, true, ok)
+	assert.Equal(t, key, found)
+	_, err = l.Store.Write(t.Context(), FencingRecords("a", config.FencingCounts{Tasks: 3, Producers: 4})...)
+	require.NoError(t, err)
+	assert.Equal(t, config.FencingCounts{Tasks: 3, Producers: 4, At: l.all[1].Offset}, l.Fencing("a"))
+	assert.Equal(t, `{"task-count":3}`, string(l.all[1].Value))
+	assert.Equal(t, []string{"leading=true session-key", "leading=true tasks-fencing-a culvert-fencing-a"}, l.writes)
+}
+
+// Damaged records are named with their places, the first of them; others, and keys that nobody knows, are counted.
+func TestDamagedRecordsAreSaid(t *testing.T) {
+	var journal logtest.Journal
+	var lines []string
+	for n := range 30 {
+		lines = append(lines, fmt.Sprintf(`connector-c%d {"properties":{"k":4711}}`, n),
+			fmt.Sprintf("foreign-%d {}", n))
+	}
+	lines[0] = "connector-" + strings.Repeat("x", 400) + "\x1b[2J -x"
+	l := topicStore(plainWorker(t, ""), journal.Logger(slog.LevelInfo), nil, lines...)
+	l.CaughtUp()
+	text := journal.String()
+	assert.Contains(t, text, "partition=0 offset=2 key=connector-c1 error=\"properties: expected an object of texts",
+		"topic=configs damaged=30 others=30", strings.Repeat("x", 290)+"... (114 bytes more)")
+	assert.Equal(t, 10+1, strings.Count(text, "\n"))
+}
+
+// In a topic the version is the record's offset, and stays where nothing is written.
+func TestVersionsOfATopic(t *testing.T) {
+	t.Parallel()
+	l := topicStore(plainWorker(t, ""), discard, nil, `connector-a {"properties":{"name":"a","x":"1"}}`)
+	l.CaughtUp()
+	put := func(x, over string) error {
+		return l.Put(t.Context(), "a", config.Stored{Connector: settings(t, "request", "name=a\nx="+x),
+			IfMatch: func(version string) bool { return version == over }})
+	}
+	version := func() string { now, _ := l.Snapshot(); return now.Connectors[0].Version }
+	assert.Equal(t, "0", version())
+	require.NoError(t, put("1", "0"))
+	assert.Equal(t, "0", version())
+	require.NoError(t, put("2", "0"))
+	assert.Equal(t, "1", version())
+	assert.Error(t, put("3", "0"), "was changed meanwhile")
+	assert.Equal(t, 2, len(l.all))
+}

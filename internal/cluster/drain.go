@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+)
+
+// drainState changes from active to the others, and from draining back if no other worker takes over, but not after
+// Leave.
+type drainState uint8
+
+const (
+	active   drainState = iota
+	draining            // draining: the worker is a member that gets no resources, until it leaves the group for good
+	suspended
+)
+
+func (w *Worker) setDrainState(to, from drainState) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.drainState != from || w.leaveCalled && to == active {
+		return false
+	}
+	w.drainState = to
+	return true
+}
+
+// ErrLastMember is returned if no other worker can take over.
+var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
+	"none: it hands nothing over, and goes on")
+
+// Drain implements rest.Cluster. It hands over what the worker runs and returns when the group has a generation without
+// it. Afterwards the worker gets no resources until it ends. The error is [ErrLastMember] if no other worker stays in
+// the group; tasks that were stopped are started again then.
+func (w *Worker) Drain(ctx context.Context) error {
+	if _, _, alone := w.lastGeneration(); alone {
+		return ErrLastMember
+	}
+	if w.setDrainState(draining, active) {
+		w.Rejoin("this worker leaves")
+	}
+	for len(w.owned()) > 0 {
+		if err := pause.For(ctx, ownedPollInterval); err != nil {
+			return err
+		}
+	}
+	before, _, _ := w.lastGeneration()
+	w.Rejoin("this worker has let go of what it ran")
+	for {
+		switch at, held, alone := w.lastGeneration(); {
+		case at <= before, held: // a join that was under way gives nothing of it to others
+		case alone && w.setDrainState(active, draining):
+			w.Rejoin("this worker stays, since no other does")
+			return ErrLastMember
+		default:
+			return nil
+		}
+		if err := pause.For(ctx, ownedPollInterval); err != nil {
+			return err
+		}
+	}
+}
+
+const ownedPollInterval = 10 * time.Millisecond
+
+func (w *Worker) lastGeneration() (generation int32, held, alone bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.generation, len(w.joinedWith) > 0, w.assignment.LastMember
+}
+
+// Leave ends the membership when tasks have ended, or ctx has. Other workers take over at once, unless the worker is a
+// static member that was not drained: its assignment waits for it for a session.
+func (w *Worker) Leave(ctx context.Context) error {
+	w.mu.Lock()
+	w.leaveCalled = true
+	w.mu.Unlock()
+	back := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
+	switch {
+	case back:
+		w.notify.Ring()
+	case w.setDrainState(draining, active):
+		w.Rejoin("this worker leaves")
+	}
+	for len(w.options.Herder.Owned()) > 0 && pause.For(ctx, ownedPollInterval) == nil {
+	}
+	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
+}

@@ -1,0 +1,165 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// A worker is drained when the others were given what it had: a join that was under way when it let go of that has said
+// that it had it still, and the generation after that join gives it to nobody.
+func TestDrainedWhenItsGroupKnows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, err := kgo.NewClient()
+		require.NoError(t, err)
+		defer client.Close()
+		w := stopping(t, nil)
+		w.options.SetQuotas = func(map[Key]limits.Division) {}
+		w.options.Logger, w.options.Log = slog.New(slog.DiscardHandler), &Log{term: t.Context()}
+		w.group.Store(&Group{client: client, ctx: t.Context(), cancel: func() {}})
+		joins := func(held ...ResourceSet) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.lastJoined = held
+		}
+		begins := func(generation int32, target ...ResourceSet) {
+			b, err := Assignment{Target: target, LastMember: generation == 5}.Encode()
+			require.NoError(t, err)
+			w.onAssigned(generation, true, b)
+		}
+		c := ResourceSet{Connector: KeyOf("c"), Resources: ResourceIndexes{1}}
+		begins(1, c)
+		drained := make(chan error, 1)
+		go func() { drained <- w.Drain(t.Context()) }()
+		time.Sleep(time.Second)
+		joins(c)
+		begins(2)
+		joins(c) // it has not let go of it yet
+		time.Sleep(time.Second)
+		begins(3)
+		time.Sleep(time.Second)
+		assert.Equal(t, 0, len(drained), "the others wait")
+		joins()
+		time.Sleep(time.Second)
+		assert.Equal(t, 0, len(drained), "they join")
+		begins(4)
+		require.NoError(t, <-drained)
+
+		// A worker that leaves for good while it drains does not come back, though it is alone by then.
+		go func() { drained <- w.Drain(t.Context()) }()
+		time.Sleep(time.Second)
+		_ = w.Leave(t.Context())
+		begins(5)
+		require.NoError(t, <-drained)
+	})
+}
+
+// Rebalances are counted from when a member's metadata is given out, tries again included.
+func TestRebalancesAreMeasured(t *testing.T) {
+	t.Parallel()
+	var none *Worker
+	r := none.Rebalances()
+	if r.Completed != 0 || r.InProgress || r.Duration.Avg == r.Duration.Avg || r.SinceLast < 1e300 {
+		t.Errorf("expected no rebalance, found %+v", r)
+	}
+	var l rebalanceTimer
+	l.stop() // of which nothing has begun
+	l.start()
+	l.start()
+	assert.Equal(t, true, l.snapshot().InProgress)
+	l.stop()
+	r = l.snapshot()
+	if r.Completed != 1 || r.InProgress || !(r.Duration.Max >= 0 && r.Duration.Max < 60_000) || r.SinceLast > 60_000 {
+		t.Errorf("expected one rebalance, found %+v", r)
+	}
+}
+
+// openStates opens a status topic and reads it to its end.
+func openStates(t *testing.T, broker, name string, log *slog.Logger) *StatusTopic {
+	t.Helper()
+	topic, problems := ParseStatusTopic(map[string]string{"status.storage.topic": name})
+	require.NoError(t, problems.Err())
+	status, err := OpenStatusTopic(t.Context(), logOptionsOf([]string{broker}, nil).Kafka, topic, log)
+	require.NoError(t, err)
+	require.NoError(t, status.Await(t.Context()))
+	return status
+}
+
+// A static leader that came back, and has not seen the members, says of nothing that it is unassigned: it runs at
+// others. Once it has placed what there is, it says so of what nobody runs.
+func TestReturningStaticLeaderReportsNothing(t *testing.T) {
+	ctx, cluster, f := oneLeader(t)
+	broker, log := cluster.ListenAddrs()[0], slog.New(slog.DiscardHandler)
+	require.NoError(t, f.put(ctx, "c", "1"))
+	status := openStates(t, broker, "states", log)
+	w := NewWorker(WorkerOptions{Topics: Topics{Store: f.store, Status: status}})
+	state := func() connect.State {
+		s, _ := status.Connector("c")
+		return s.State
+	}
+	says := func(want connect.State) {
+		t.Helper()
+		require.Until(t, func() bool { return state() == want },
+			func() string { return fmt.Sprint(status.Connector("c")) })
+	}
+	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "a:1", Generation: 3})
+	says(connect.Running)
+	w.leader.generation = 3
+	w.leader.cleanStatuses()
+	require.NoError(t, status.Close(ctx)) // all of it is written
+	assert.Equal(t, connect.Running, state())
+
+	status = openStates(t, broker, "states", log)
+	w.options.Status, w.leader.members = status, []Member{{ID: "m", Metadata: Metadata{URL: "http://b:1"}}}
+	w.leader.cleanStatuses()
+	says(connect.Unassigned)
+
+	// Why nobody runs it is said of what another worker had in a newer generation, and of a connector of which nothing
+	// was said; when that changes, once more.
+	require.NoError(t, f.put(ctx, "d", "1"))
+	status.Put(Status{Connector: "c", Task: -1, State: connect.Running, WorkerID: "java:1", Generation: 195})
+	says(connect.Running)
+	for _, why := range []string{"no class", "no version"} {
+		w.leader.unplaced = map[string]string{"c": why, "d": why, "gone": why}
+		w.leader.cleanStatuses()
+		require.Until(t, func() bool {
+			c, _ := status.Connector("c")
+			d, _ := status.Connector("d")
+			return c == Status{Connector: "c", Task: -1, State: connect.Unassigned, Trace: why, WorkerID: "java:1",
+				Generation: 195} && d.State == connect.Unassigned && d.Trace == why
+		}, func() string { return fmt.Sprint(status.Connector("c")) })
+	}
+	// A record may be read back before the client reports that it is written.
+	require.Until(t, func() bool { return status.pending() == 0 }, func() string {
+		return fmt.Sprint(status.pending())
+	})
+	w.leader.cleanStatuses()
+	assert.Equal(t, 0, status.pending())
+
+	// Who has it by then says so again, whatever generation that is of.
+	w.published["c"] = map[int]Status{-1: {Connector: "c", Task: -1, State: connect.Running, WorkerID: "b:1",
+		Generation: 5}}
+	w.republish()
+	says(connect.Running)
+
+	// A former leader that does not know the new one yet takes a worker that joined since for lost, and writes in its
+	// name that its connector is unassigned. The worker then writes its own status again.
+	unassigned := w.published["c"][-1]
+	unassigned.State = connect.Unassigned
+	status.PutSafe(unassigned)
+	says(connect.Unassigned)
+	w.republish()
+	says(connect.Running)
+	assert.Equal(t, []string{"c", "d"}, status.Connectors())
+	require.NoError(t, status.Close(ctx))
+}

@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// Fencer fences, on the leader, the transactional producers of earlier tasks of connectors, one call for a connector at
+// a time.
+type Fencer struct {
+	state       configtopic.ClusterState
+	group       string
+	checkLeader func(context.Context) error
+	locks       [64]guard.CtxMutex // by the names of connectors
+}
+
+// NewFencer returns the fencer of a group. checkLeader is called before anything is fenced, see [Worker.CheckLeader]: a
+// leader that was paused must not fence producers of the next leader's tasks.
+func NewFencer(ledger configtopic.ClusterState, group string, leads func(context.Context) error) *Fencer {
+	f := &Fencer{state: ledger, group: group, checkLeader: leads}
+	for i := range f.locks {
+		f.locks[i] = guard.NewCtxMutex()
+	}
+	return f
+}
+
+// Fence aborts open transactions of a connector's earlier and future producers, and records how many it has now. Tasks
+// of a version are fenced once (Kafka Connect: DistributedHerder.fenceZombieSourceTasks), because tasks of other
+// workers may write by then; version 0 is always fenced. After an error no task may start.
+func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, version int64,
+	now config.FencingCounts) error {
+	turn := f.locks[crc32.ChecksumIEEE([]byte(connector))%uint32(len(f.locks))]
+	if err := turn.Lock(ctx); err != nil {
+		return fmt.Errorf("fence earlier producers of connector %s: %w", connector, err)
+	}
+	defer turn.Unlock()
+	if err := f.checkLeader(ctx); err != nil {
+		return err
+	}
+	before := f.state.Fencing(connector)
+	if version > 0 && before.At > version {
+		return nil
+	}
+	all := now.Max(before)
+	ids := kafka.TransactionalIDs(f.group, connector, all.Tasks, all.Producers)
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := kafka.Fence(ctx, producers, ids); err != nil {
+		return err
+	}
+	_, err := f.state.Write(ctx, configtopic.FencingRecords(connector, now)...)
+	return err
+}

@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/clustertest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The leader fences all producers that a connector had, and has: once for each version of its tasks, however many
+// workers ask, and also after another worker has become the leader. It remembers them for Kafka Connect and for us.
+func TestFences(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, cluster.ListenAddrs()...), openFollower(t, cluster.ListenAddrs()...)
+	k := logOptionsOf(cluster.ListenAddrs(), nil).Kafka
+	require.NoError(t, a.Lead(ctx))
+	leads := func(context.Context) error { return nil }
+	fences := NewFencer(a.store, "g", leads)
+	tasks := func(n int) (version int64) {
+		version, err := a.putTasks(ctx, "c", make([]map[string]string, n))
+		require.NoError(t, err)
+		return version
+	}
+	// fenced are the ids that are fenced by a call, or by several at the same time.
+	var mu sync.Mutex
+	var ids []string
+	kafkatest.RefuseWhere(cluster, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if id := r.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil {
+			ids = append(ids, *id)
+		}
+		return false
+	})
+	fenced := func(f *Fencer, version int64, now config.FencingCounts) []string {
+		t.Helper()
+		mu.Lock()
+		ids = nil
+		mu.Unlock()
+		var calls sync.WaitGroup
+		for range 5 {
+			calls.Go(func() { assert.NoError(t, f.Fence(ctx, k, "c", version, now)) })
+		}
+		calls.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		return ids
+	}
+	first, now := tasks(2), config.FencingCounts{Tasks: 2, Producers: 2}
+	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, first, now))
+	zombie, err := kafka.OpenTransactions(ctx, k, "", []string{"g-c-1-1"}, nil)
+	require.NoError(t, err)
+	defer zombie.Close()
+	late := zombie.Output()
+	assert.Equal(t, nil, fenced(fences, first, now))
+	require.NoError(t, late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})) // it was not fenced
+	second, now := tasks(1), config.FencingCounts{Tasks: 1, Producers: 1}
+	assert.Equal(t, []string{"g-c-0", "g-c-0-1", "g-c-1", "g-c-1-1"}, fenced(fences, second, now))
+	err = late.Write(ctx, &kgo.Record{Topic: "configs", Key: []byte("x")})
+	assert.Equal(t, "g-c-1-1", kafka.TakenOverID(err))
+	found := a.store.Fencing("c")
+	assert.Equal(t, config.FencingCounts{Tasks: 1, Producers: 1, At: found.At}, found)
+	assert.Equal(t, `{"producer-count":1,"task-count":1}`, string(a.store.Annotations("culvert-fencing-")["c"]))
+	// Before its offsets are changed they are fenced in any case.
+	assert.Equal(t, 5, len(fenced(fences, 0, now)))
+
+	// Another leader knows it.
+	require.NoError(t, b.Lead(ctx))
+	assert.Equal(t, nil, fenced(NewFencer(b.store, "g", leads), second, now))
+	if err := fences.Fence(ctx, k, "c", 0, now); err == nil {
+		t.Error("expected that the leader before can remember nothing")
+	}
+	b.Resign()
+	if err := NewFencer(b.store, "g", leads).Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader fences, found %v", err)
+	}
+	stale := NewFencer(b.store, "g", func(context.Context) error { return ErrNotLeader })
+	mu.Lock()
+	ids = nil
+	mu.Unlock()
+	if err := stale.Fence(ctx, k, "d", 0, now); !errors.Is(err, ErrNotLeader) || len(ids) > 0 {
+		t.Errorf("expected that who may lead no more fences nothing, found %v and %v", ids, err)
+	}
+	ended, end := context.WithCancel(ctx)
+	end()
+	assert.Error(t, fences.Fence(ended, k, "c", 0, now), "canceled")
+}
+
+// Fencing that takes too long may be tried again, and says which producer it waited for.
+func TestFencingThatTakesTooLong(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		kafkatest.RefuseWhere(n.Cluster, kmsg.InitProducerID, kerr.ConcurrentTransactions, func(r kmsg.Request) bool {
+			return *r.(*kmsg.InitProducerIDRequest).TransactionalID == "g-c-1"
+		})
+		err := kafka.Fence(t.Context(), n.Config("a"), []string{"g-c-0", "g-c-1", "g-c-2"})
+		assert.Error(t, err, "g-c-1: expected the transaction of the producer before to end within 30s")
+		if f, ok := errors.AsType[*wit.Error](err); !ok || f.Kind != wit.ErrorTransient {
+			t.Errorf("expected what may pass, found %v", err)
+		}
+	})
+}

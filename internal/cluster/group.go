@@ -1,0 +1,438 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+)
+
+// Groups of Culvert's workers have the type of Kafka Connect's, so that tools list both. Their protocol differs, so
+// that the coordinator rejects members of the other kind (INCONSISTENT_GROUP_PROTOCOL).
+const (
+	connectType     = "connect"
+	culvertProtocol = "culvert-1"
+)
+
+// IsCulvertGroup reports whether the members of a group are workers of Culvert.
+func IsCulvertGroup(g kafka.Group) bool {
+	return g.Type == connectType && g.Protocol == culvertProtocol
+}
+
+// JoinedMember is a member of a new generation, as the leader sees it.
+type JoinedMember struct {
+	ID       string
+	Metadata []byte // what the member's [GroupOptions.Metadata] returned
+}
+
+// GroupOptions configure a [Group]. All callbacks are required. Metadata, Assign and Assigned delay the next
+// generation, so they must return soon. None may call [Group.Leave] or [Group.Close]. A panic outside Assign ends the
+// process.
+type GroupOptions struct {
+	Kafka kafka.Config
+	// Group is group.id. Topic is an existing topic, which is not read: kgo joins no group without one.
+	Group, Topic                                        string
+	InstanceID                                          string // group.instance.id. Empty means a dynamic member.
+	SessionTimeout, RebalanceTimeout, HeartbeatInterval time.Duration
+
+	Metadata func() []byte // Metadata returns what the leader must know of this member, for each join
+	// Assign is called on the leader, self, and returns the assignments by member ID. Its error ends the leader's
+	// membership, so bad metadata of another member should not be one. The leader's own assignment must name it: that
+	// is how a member that wrongly believes to lead is detected.
+	Assign func(self string, members []JoinedMember) (map[string][]byte, error)
+	// Assigned is called once for each generation, the first time before [Join] returns. A static member that returns
+	// gets its old assignment, and a new generation follows, because the leader knows neither its metadata nor its ID.
+	Assigned func(generation int32, leader bool, assignment []byte)
+	// Lost is called, never concurrently with Assigned, when another member may own the assignment. The member rejoins
+	// by itself.
+	Lost func(err error)
+}
+
+// Group is the membership of one worker in its cluster. It owns the goroutines of its client until Close. Methods may
+// be called concurrently.
+//
+// Invariants: ownsAssignment is true from Assigned to Lost, and only while the coordinator has answered within the
+// session, on both clocks. Only onGeneration and revoke change it, under mu.
+type Group struct {
+	options        GroupOptions
+	client         *kgo.Client
+	dialer         *security.Dialer
+	session        *kafka.Session
+	ready          chan struct{} // closed when all fields are set. ctx ends with Close.
+	ctx            context.Context
+	cancel         context.CancelFunc
+	joinResult     chan error
+	watcher        sync.WaitGroup
+	rejoins        rejoins
+	ownsAssignment atomic.Bool
+	timer          rebalanceTimer
+
+	mu         sync.Mutex // held while Assigned and Lost run
+	id         string     // id and generation are those of the last Assigned
+	generation int32
+	round      joinRound // the join in progress
+}
+
+type rejoins struct {
+	count      atomic.Uint32
+	generation atomic.Int32 // the generation at the last call
+}
+
+type joinRound struct {
+	leads, assigned bool
+	// own is what this member, as leader, assigned to itself; assignment is what it received for the ID with this key.
+	own, assignment []byte
+	memberKey       Key
+}
+
+// isLeader is false for a member of kfake, the embedded broker, that leads without being asked: kfake makes every
+// member a leader when the previous one has left.
+func (r joinRound) isLeader() bool {
+	return r.leads && (!r.assigned || bytes.Equal(r.own, r.assignment))
+}
+
+// Join joins the group and returns with the first assignment. It fails if the group is another program's or access is
+// denied. It waits for an unavailable coordinator until the context ends; the membership outlives the context.
+func Join(ctx context.Context, o GroupOptions) (*Group, error) {
+	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
+	o.RebalanceTimeout = cmp.Or(o.RebalanceTimeout, time.Minute)
+	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 3*time.Second)
+	g := &Group{options: o, session: kafka.NewSession(o.Group, o.InstanceID, o.SessionTimeout, o.RebalanceTimeout),
+		ready: make(chan struct{}), joinResult: make(chan error, 1)}
+	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	o.Kafka.Admin = kafka.ClientConfig{}
+	opts := o.Kafka.AdminOpts(
+		kgo.WithContext(g.ctx), kgo.ConsumerGroup(o.Group), kgo.GroupProtocol(connectType), kgo.Balancers(balancer{g}),
+		kgo.ConsumeTopics(o.Topic), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(o.SessionTimeout), kgo.RebalanceTimeout(o.RebalanceTimeout),
+		kgo.HeartbeatInterval(o.HeartbeatInterval),
+		kgo.WithHooks(g.session, balancer{g}), kgo.OnPartitionsAssigned(g.onGeneration))
+	if o.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(o.InstanceID))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		g.cancel()
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	g.client, g.dialer = client, security.DialerOf(opts)
+	g.dialer.OnDenied(g.reportJoin)
+	close(g.ready)
+	g.watcher.Go(func() {
+		defer guard.Vital("the watch over the membership in group " + o.Group)
+		g.watch()
+	})
+	select {
+	case err = <-g.joinResult:
+	case <-ctx.Done():
+		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that lets this worker, or no "+
+			"topic %s: %w", o.Group, o.Topic, context.Cause(ctx))
+	}
+	if err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Member returns the member ID and the generation, or "" and -1 before the member has joined.
+func (g *Group) Member() (id string, generation int32) { return g.client.GroupMetadata() }
+
+// Rejoin makes the group form a new generation. Calls share a generation if they can.
+func (g *Group) Rejoin(reason string) {
+	if g.options.Kafka.Logger != nil {
+		g.options.Kafka.Logger.Debug("the cluster's group is to form a new generation", "group", g.options.Group,
+			"reason", reason)
+	}
+	_, generation := g.Member()
+	g.rejoins.generation.Store(generation)
+	g.rejoins.count.Add(1)
+	g.client.ForceRebalance()
+}
+
+// RejoinNow joins the generation that another member has started after this one, without waiting for a heartbeat.
+func (g *Group) RejoinNow(generation int32) {
+	if _, now := g.Member(); now == generation && g.rejoins.generation.Load() != generation &&
+		!g.timer.snapshot().InProgress {
+		g.Rejoin("another member has news")
+	}
+}
+
+// OwnsAssignment reports whether this member has an assignment that no other member can have, on both clocks.
+func (g *Group) OwnsAssignment() bool { return g.ownsAssignment.Load() && g.session.IsValid() }
+
+// Confirm asks the coordinator whether this member belongs to its generation. It may fail at the end of a rebalance.
+func (g *Group) Confirm(ctx context.Context) error {
+	err := g.session.Confirm(ctx, g.client, 0)
+	if err == nil && !g.ownsAssignment.Load() {
+		err = fmt.Errorf("group %s: this worker has no assignment now", g.options.Group)
+	}
+	return g.explain(err)
+}
+
+// Leave leaves the group and closes; the other members form a new generation at once. A static member only closes,
+// unless it leaves forever. Leave waits for a rebalance in progress until the context ends.
+func (g *Group) Leave(ctx context.Context, forever bool) error {
+	defer context.AfterFunc(ctx, g.cancel)() // the client gives no request up while it connects
+	err := g.client.LeaveGroupContext(ctx)
+	if err == nil && forever && g.options.InstanceID != "" {
+		err = g.leaveForever(ctx)
+	}
+	g.Close()
+	return g.explain(err)
+}
+
+func (g *Group) leaveForever(ctx context.Context) error {
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, _ = g.client.GroupMetadata()
+	member.InstanceID = &g.options.InstanceID
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group, request.Members = g.options.Group, append(request.Members, member)
+	answer, err := request.RequestWith(ctx, g.client)
+	if err != nil {
+		return err
+	}
+	err = kerr.ErrorForCode(answer.ErrorCode)
+	for _, m := range answer.Members {
+		err = cmp.Or(err, kerr.ErrorForCode(m.ErrorCode))
+	}
+	return err
+}
+
+// Close ends the client without leaving the group, which waits for the member for a session. No callback follows.
+func (g *Group) Close() {
+	g.cancel()
+	g.client.Close()
+	g.watcher.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ownsAssignment.Store(false)
+}
+
+func (g *Group) onGeneration(_ context.Context, client *kgo.Client, _ map[string][]int32) {
+	defer guard.Vital("a new generation of group " + g.options.Group)
+	<-g.ready
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ctx.Err() != nil {
+		return
+	}
+	id, generation := client.GroupMetadata()
+	g.session.Joined()
+	g.timer.stop()
+	if !g.ownsAssignment.Load() || g.generation != generation {
+		g.id, g.generation = id, generation
+		g.ownsAssignment.Store(true)
+		g.options.Assigned(generation, g.round.isLeader(), g.round.assignment)
+	}
+	g.reportJoin(nil)
+	if g.round.leads && !g.round.assigned || g.round.memberKey != 0 && g.round.memberKey != KeyOf(id) {
+		// KIP-345: the coordinator forms no generation for a static member that came back, whose ID is a new one. The
+		// leader has not seen its metadata then, nor, where it is the leader itself (KIP-814), that of the others.
+		g.Rejoin("a static member has come back, and was given its assignment of before")
+	}
+}
+
+func (g *Group) onError(err error) {
+	defer guard.Vital("the end of a membership in group " + g.options.Group)
+	<-g.ready
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch err = g.explain(err); {
+	case security.IsTransient(err) && g.session.IsValid():
+		return // nobody can have given this member up: it joins again as the same one
+	case !kafka.IsRejoinable(err):
+		g.reportJoin(err)
+	}
+	g.revoke(err)
+}
+
+func (g *Group) revoke(why error) {
+	if g.ctx.Err() == nil && g.ownsAssignment.CompareAndSwap(true, false) {
+		g.session.Ended()
+		g.options.Lost(why)
+	}
+}
+
+func (g *Group) reportJoin(err error) {
+	select {
+	case g.joinResult <- err:
+	default:
+	}
+}
+
+// watch ends the membership if the coordinator has not answered for a session. It also sends heartbeats during a
+// rebalance, when the client sends none for up to rebalance.timeout.ms and kfake, the embedded broker, drops members.
+func (g *Group) watch() {
+	over, end := context.WithCancel(g.ctx)
+	end()
+	for wait := g.options.HeartbeatInterval; pause.For(g.ctx, wait) == nil; {
+		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
+		left := g.session.Remaining(g.options.SessionTimeout)
+		switch holds := g.ownsAssignment.Load(); {
+		case holds && left <= 0:
+			g.expire()
+			wait = g.options.HeartbeatInterval
+		case g.OwnsAssignment() && left > g.options.SessionTimeout/2 &&
+			g.session.IsStable(g.options.RebalanceTimeout/2):
+			wait = left - g.options.SessionTimeout/2
+		default:
+			if !holds {
+				left = g.options.HeartbeatInterval
+			}
+			id, _ := g.Member()
+			ctx, cancel := context.WithTimeout(g.ctx, left)
+			err := g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
+			cancel()
+			g.checkForgotten(id, err)
+			wait = min(g.options.HeartbeatInterval, left)
+		}
+	}
+}
+
+func (g *Group) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.ownsAssignment.Load() || g.session.Remaining(g.options.SessionTimeout) > 0 {
+		return
+	}
+	g.revoke(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
+		"found none", g.options.Group, g.options.SessionTimeout))
+	g.Rejoin("the session was over")
+}
+
+// checkForgotten ends the membership of an unknown member: the client does not notice while a JoinGroup hangs.
+func (g *Group) checkForgotten(id string, err error) {
+	if !errors.Is(err, kerr.UnknownMemberID) && !errors.Is(err, kerr.FencedInstanceID) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if id == g.id {
+		g.revoke(g.explain(err))
+	}
+}
+
+func (g *Group) explain(err error) error {
+	switch {
+	case errors.Is(err, kerr.InconsistentGroupProtocol):
+		return fmt.Errorf("group.id=%s: expected a group of Culvert's workers (type %s, protocol %s), found one of "+
+			"other members: workers of Kafka Connect's (Java) or another program use this group.id. Stop them, or "+
+			"give this cluster a group.id of its own: %w", g.options.Group, connectType, culvertProtocol, err)
+	case errors.Is(err, kerr.FencedInstanceID):
+		return fmt.Errorf("group.id=%s: expected to be the only worker with group.instance.id=%s, found another that "+
+			"has joined with it: give each worker one of its own: %w", g.options.Group, g.options.InstanceID, err)
+	}
+	return kafka.WithMissingRight(g.dialer.Explain(err), "READ", "Group "+g.options.Group)
+}
+
+type balancer struct{ *Group }
+
+// OnGroupManageError implements [kgo.HookGroupManageError].
+func (b balancer) OnGroupManageError(err error) { b.onError(err) }
+
+// ProtocolName implements [kgo.GroupBalancer].
+func (balancer) ProtocolName() string { return culvertProtocol }
+
+// IsCooperative implements [kgo.GroupBalancer]: members keep running while the group forms a new generation.
+func (balancer) IsCooperative() bool { return true }
+
+// JoinGroupMetadata returns the metadata and, in four bytes, the count of rejoins: the coordinator forms no new
+// generation for a follower that joins with the same bytes (KIP-62).
+func (b balancer) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+	defer guard.Vital("the metadata for group " + b.options.Group)
+	<-b.ready
+	b.mu.Lock()
+	b.round = joinRound{}
+	if id, _ := b.client.GroupMetadata(); id != b.id { // the client joins without a word as another member
+		b.revoke(fmt.Errorf("group.id=%s: expected to be the member %s still, found that the coordinator has given it "+
+			"up",
+			b.options.Group, b.id))
+	}
+	b.mu.Unlock()
+	b.timer.start()
+	count := b.rejoins.count.Load()
+	return binary.BigEndian.AppendUint32(slices.Clip(b.options.Metadata()), count)
+}
+
+// ParseSyncAssignment keeps the leader's assignment, which has no partitions. Its last eight bytes are the key of the
+// member ID.
+func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	if at := len(assignment) - 8; at >= 0 {
+		b.round.memberKey, assignment = Key(binary.BigEndian.Uint64(assignment[at:])), assignment[:at]
+	}
+	b.round.assignment = assignment
+	return nil, nil
+}
+
+// MemberBalancer implements [kgo.GroupBalancer].
+func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{},
+	error) {
+	return groupAssignor{b.Group, members}, nil, nil
+}
+
+type groupAssignor struct {
+	g       *Group
+	members []kmsg.JoinGroupResponseMember
+}
+
+// SetBalanceInfo implements [kgo.GroupMemberBalancerInfo]. The client calls it on the leader alone, and nothing else if
+// the assignments must stay.
+func (p groupAssignor) SetBalanceInfo(kgo.BalanceInfo) { p.g.round.leads = true }
+
+// BalanceOrError implements [kgo.GroupMemberBalancerOrError].
+func (p groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment, error) {
+	members, known := make([]JoinedMember, len(p.members)), map[string]bool{}
+	for i, m := range p.members {
+		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
+		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
+		known[m.MemberID] = true
+	}
+	var placed map[string][]byte
+	self, _ := p.g.client.GroupMetadata()
+	err := guard.Do(p.g.options.Kafka.Logger, "placing tasks of group "+p.g.options.Group, func() (err error) {
+		placed, err = p.g.options.Assign(self, members)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("group.id=%s: the leader cannot place what the members are to do: %w", p.g.options.Group,
+			err)
+	}
+	var all assignments
+	for _, id := range slices.Sorted(maps.Keys(placed)) {
+		if !known[id] {
+			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q",
+				p.g.options.Group,
+				id)
+		}
+		one := kmsg.NewSyncGroupRequestGroupAssignment()
+		one.MemberID = id
+		one.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(placed[id]), uint64(KeyOf(id)))
+		all = append(all, one)
+	}
+	p.g.round.assigned, p.g.round.own = true, placed[self]
+	return all, nil
+}
+
+// Balance implements [kgo.GroupMemberBalancer]; the client calls BalanceOrError instead.
+func (groupAssignor) Balance(map[string]int32) kgo.IntoSyncAssignment { panic("unreachable") }
+
+type assignments []kmsg.SyncGroupRequestGroupAssignment
+
+func (a assignments) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment { return a }

@@ -1,0 +1,817 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/clustertest"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+const (
+	testGroup = "workers"
+	testTopic = "workers-configs"
+)
+
+// worker is a member, and what it has heard.
+type worker struct {
+	name string
+	o    GroupOptions
+	*Group
+
+	mu sync.Mutex
+	// says is its metadata, asked how often it was asked for.
+	says  string
+	asked int
+	// refuses is what Place answers; placings are the metadata of the members that each call had.
+	refuses  error
+	placings [][]string
+	// dwells is how long Assigned takes.
+	dwells time.Duration
+	events []string
+	lostAt time.Time
+}
+
+// newWorker is one that, as leader, gives each member "for" and its metadata.
+func newWorker(name string, c kafka.Config) *worker {
+	w := &worker{name: name, says: name}
+	w.o = GroupOptions{Kafka: c, Group: testGroup, Topic: testTopic, Metadata: w.metadata, Assign: w.place,
+		Assigned: func(generation int32, leader bool, assignment []byte) {
+			as := ""
+			if leader {
+				as = ", leader"
+			}
+			w.mu.Lock()
+			dwells := w.dwells
+			w.mu.Unlock()
+			time.Sleep(dwells)
+			w.hears(fmt.Sprintf("%d: %s%s", generation, assignment, as))
+		},
+		Lost: func(err error) {
+			w.set(func() { w.lostAt = time.Now() })
+			w.hears("lost: " + err.Error())
+		},
+	}
+	return w
+}
+
+func (w *worker) metadata() []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked++
+	return []byte(w.says)
+}
+
+func (w *worker) place(_ string, members []JoinedMember) (map[string][]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	placed, seen := map[string][]byte{}, []string{}
+	for _, m := range members {
+		placed[m.ID] = []byte("for " + string(m.Metadata) + " by " + w.name)
+		seen = append(seen, string(m.Metadata))
+	}
+	slices.Sort(seen)
+	w.placings = append(w.placings, seen)
+	return placed, w.refuses
+}
+
+// placing are the members that it has seen last, as leader.
+func (w *worker) placing() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.placings) == 0 {
+		return nil
+	}
+	return w.placings[len(w.placings)-1]
+}
+
+func (w *worker) hears(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, what)
+}
+
+func (w *worker) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// all is what it heard until now.
+func (w *worker) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.events)
+}
+
+// last is what it heard last.
+func (w *worker) last() string {
+	all := w.all()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func (w *worker) lost() bool { return strings.HasPrefix(w.last(), "lost: ") }
+
+// losses are how often it was lost.
+func (w *worker) losses() (n int) {
+	for _, what := range w.all() {
+		if strings.HasPrefix(what, "lost: ") {
+			n++
+		}
+	}
+	return n
+}
+
+// join closes the member with the test.
+func (w *worker) join(t *testing.T) *worker {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	g, err := Join(ctx, w.o)
+	require.NoError(t, err)
+	w.Group = g
+	t.Cleanup(g.Close)
+	return w
+}
+
+// agree waits until all of these, and no others, are of one generation after that one, each with its own assignment,
+// and the leader has seen what they say now.
+func agree(t *testing.T, after int32, workers ...*worker) (generation int32) {
+	t.Helper()
+	var all []string
+	for _, w := range workers {
+		all = append(all, w.says)
+	}
+	slices.Sort(all)
+	is := func() bool {
+		generations, leaders, led := map[int32]bool{}, 0, map[string]bool{}
+		for _, w := range workers {
+			at, rest, _ := strings.Cut(w.last(), ": ")
+			assignment, leads := strings.CutSuffix(rest, ", leader")
+			assignment, leader, _ := strings.Cut(assignment, " by ")
+			if n, err := fmt.Sscan(at, &generation); n != 1 || err != nil || assignment != "for "+w.says {
+				return false
+			}
+			generations[generation], led[leader] = true, true
+			if leads && slices.Equal(all, w.placing()) {
+				leaders++
+			}
+		}
+		return len(generations) == 1 && generation > after && leaders == 1 && len(led) == 1
+	}
+	require.Until(t, is, func() string { return "expected one generation, found" + texts(workers) })
+	return generation
+}
+
+func texts(workers []*worker) (text string) {
+	for _, w := range workers {
+		text += fmt.Sprintf("\n%s: %q", w.name, w.all())
+	}
+	return text
+}
+
+// in is a bubble with a network, side by side with other tests.
+func in(t *testing.T, run func(t *testing.T, n *clustertest.Network)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { run(t, clustertest.New(t, testTopic)) })
+}
+
+// three are members of one generation.
+func three(t *testing.T, n *clustertest.Network) (a, b, c *worker) {
+	t.Helper()
+	a, b, c = newWorker("a", n.Config("a")), newWorker("b", n.Config("b")), newWorker("c", n.Config("c"))
+	for _, w := range []*worker{a, b, c} {
+		w.join(t)
+	}
+	agree(t, 0, a, b, c)
+	return a, b, c
+}
+
+// One member is a group, three are one, and stay in their generation while nothing happens. News of a member form a new
+// one, with other bytes or the same. A goodbye is heard of with the next heartbeat; who was killed is waited for, for a
+// session.
+func TestGroupLifecycle(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		assert.Equal(t, []string{"1: for a by a, leader"}, a.all())
+		assert.Equal(t, true, a.OwnsAssignment())
+		b, c, d := newWorker("b", n.Config("b")).join(t), newWorker("c", n.Config("c")).join(t),
+			newWorker("d", n.Config("d")).join(t)
+		all := []*worker{a, b, c, d}
+		at := agree(t, 0, all...)
+		ids := map[string]bool{}
+		for _, w := range all {
+			id, of := w.Member()
+			ids[id] = true
+			assert.Equal(t, at, of)
+			assert.NoError(t, w.Confirm(t.Context()))
+		}
+		assert.Equal(t, 4, len(ids))
+		time.Sleep(time.Hour)
+		assert.Equal(t, at, agree(t, 0, all...), "after an hour in which nothing happens")
+		for _, w := range all {
+			for range 5 {
+				w.Rejoin("a test")
+			}
+			time.Sleep(30 * time.Second)
+			now := agree(t, at, all...)
+			if now > at+2 {
+				t.Errorf("%s: expected one generation or two for calls at once, found %d", w.name, now-at)
+			}
+			at = now
+		}
+		b.set(func() { b.says = "b again" })
+		b.Rejoin("news")
+		at = agree(t, at, all...)
+		for _, c := range []struct {
+			ends        func()
+			left        []*worker
+			least, most time.Duration
+		}{
+			{func() { require.NoError(t, a.Leave(t.Context(), false)) }, []*worker{b, c, d}, 0, 4 * time.Second},
+			{b.Close, []*worker{c, d}, 6 * time.Second, 14 * time.Second},
+		} {
+			began := time.Now()
+			c.ends()
+			at = agree(t, at, c.left...)
+			if elapsed := time.Since(began); elapsed < c.least || elapsed > c.most {
+				t.Errorf("expected the others to hear of it after %v to %v, found %v", c.least, c.most, elapsed)
+			}
+		}
+		assert.Equal(t, false, a.OwnsAssignment())
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses()+d.losses())
+	})
+}
+
+// Hurry does nothing if the member has called Rejoin in that generation.
+func TestGroupRejoinNowAfterRejoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		at := agree(t, 0, a, b, c)
+		before := b.rejoins.count.Load()
+		b.Rejoin("news")
+		b.RejoinNow(at)
+		assert.Equal(t, before+1, b.rejoins.count.Load(), "calls, with Hurry in the same generation")
+		a.RejoinNow(at)
+		at = agree(t, at, a, b, c)
+		b.RejoinNow(at)
+		assert.Equal(t, before+2, b.rejoins.count.Load(), "calls, with Hurry in the next generation")
+		agree(t, at, a, b, c)
+	})
+}
+
+// News that come after the metadata was collected, while the group forms a generation, are in the one after it.
+func TestGroupRejoinsDuringAJoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		n.Hold("c", true, false) // nobody is assigned anything until c has joined
+		b.set(func() { b.asked = 0 })
+		b.Rejoin("the first news")
+		require.Until(t, func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.asked > 0
+		}, func() string { return "expected b to join" })
+		time.Sleep(time.Second)
+		b.set(func() { b.says = "b again" })
+		b.Rejoin("the second news")
+		time.Sleep(time.Second)
+		n.Hold("c", false, false)
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// A static member that comes back within its session is given what it had, and has the leader see it in a generation
+// of its own. kfake, unlike Kafka, forms one by itself where the metadata has changed.
+func TestGroupStaticMember(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		static := func(name string) *worker {
+			w := newWorker(name, n.Config(name))
+			w.o.InstanceID = "pod-" + name
+			return w.join(t)
+		}
+		a, b, c := static("a"), static("b"), static("c")
+		at := agree(t, 0, a, b, c)
+		c.Close()
+		time.Sleep(5 * time.Second)
+		c = static("c")
+		assert.Equal(t, fmt.Sprintf("%d: for c by a", at), c.all()[0])
+		time.Sleep(time.Minute)
+		assert.Equal(t, at+1, agree(t, at, a, b, c))
+
+		a.Close() // which leads
+		time.Sleep(5 * time.Second)
+		a = static("a")
+		assert.Equal(t, fmt.Sprintf("%d: for a by a, leader", at+1), a.all()[0],
+			"it is told to leave assignments alone")
+		assert.Equal(t, at+2, agree(t, at+1, a, b, c), "and sees the others nevertheless")
+
+		began := time.Now()
+		require.NoError(t, b.Leave(t.Context(), false))
+		time.Sleep(5 * time.Second)
+		b = static("b")
+		assert.Equal(t, at+3, agree(t, at+2, a, b, c), "after a goodbye that is not forever")
+		require.NoError(t, b.Leave(t.Context(), true))
+		assert.Equal(t, at+4, agree(t, at+3, a, c))
+		if elapsed := time.Since(began); elapsed > 5*time.Second+4*time.Second {
+			t.Errorf("expected the others to hear of it with their next heartbeat, found %v", elapsed)
+		}
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// Of two workers with one group.instance.id the first hears of it, and is a member when the other one has gone.
+func TestGroupInstanceTwice(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := newWorker("a", n.Config("a")), newWorker("b", n.Config("b"))
+		a.o.InstanceID, b.o.InstanceID = "pod", "pod"
+		a.join(t)
+		b.join(t)
+		require.Until(t, a.lost, func() string { return "expected a loss, found" + texts([]*worker{a}) })
+		assert.Contains(t, a.last(), "group.id=workers", "group.instance.id=pod", "one of its own",
+			"FENCED_INSTANCE_ID")
+		assert.Error(t, a.Confirm(t.Context()), "FENCED_INSTANCE_ID")
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, a.losses())
+		assert.Equal(t, 0, b.losses())
+		require.NoError(t, b.Leave(t.Context(), true))
+		agree(t, 0, a)
+	})
+}
+
+// While the coordinator is away, a member is one until its session is over, and joins again when it is back.
+func TestGroupCoordinatorAway(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		all := []*worker{a, b, c}
+		for _, w := range all {
+			n.Hold(w.name, false, true)
+		}
+		time.Sleep(5 * time.Second)
+		for _, w := range all {
+			n.Hold(w.name, false, false)
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses(), "after five seconds")
+		at := agree(t, 0, a, b, c)
+		began := time.Now()
+		for _, w := range all {
+			n.Cut(w.name, true)
+		}
+		require.Until(t, func() bool { return a.lost() && b.lost() && c.lost() },
+			func() string { return "expected losses, found" + texts(all) })
+		if elapsed := time.Since(began); elapsed < 6*time.Second || elapsed > 11*time.Second {
+			t.Errorf("expected losses after a session, found %v", elapsed)
+		}
+		for _, w := range all {
+			assert.Equal(t, false, w.OwnsAssignment())
+			assert.Contains(t, w.last(), "group.id=workers")
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 3, a.losses()+b.losses()+c.losses(), "each once")
+		for _, w := range all {
+			n.Cut(w.name, false)
+		}
+		agree(t, at, a, b, c)
+	})
+}
+
+// A coordinator that was away for longer than the session, and has forgotten nobody, is asked for a new generation.
+func TestGroupCoordinatorKeepsMembers(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		var away atomic.Bool
+		away.Store(true)
+		for _, kind := range []kmsg.Key{kmsg.Heartbeat, kmsg.JoinGroup} {
+			kafkatest.RefuseWhere(n.Cluster, kind, kerr.CoordinatorLoadInProgress,
+				func(kmsg.Request) bool { return away.Load() })
+		}
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		away.Store(false)
+		agree(t, 0, a)
+		assert.Equal(t, 1, a.losses())
+	})
+}
+
+// Members that wait for one that is slow to join are members all the same, for longer than their session.
+func TestGroupWaitsForASlowMember(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		c.set(func() { c.dwells = 40 * time.Second })
+		a.Rejoin("c has a generation to dwell on")
+		time.Sleep(5 * time.Second)
+		a.Rejoin("c does not join this one for long")
+		waits := time.Now()
+		for time.Since(waits) < 30*time.Second {
+			time.Sleep(time.Second)
+			for _, w := range []*worker{a, b, c} {
+				if !w.OwnsAssignment() {
+					t.Fatalf("expected %s to be held, found%s", w.name, texts([]*worker{w}))
+				}
+			}
+		}
+		c.set(func() { c.dwells = 0 })
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+b.losses()+c.losses())
+	})
+}
+
+// What the leader cannot place is said, and the others are members all the same; it is tried again.
+func TestGroupPlaceFails(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		a.set(func() { a.refuses = errors.New("the metadata of b is damaged at byte 7") })
+		a.Rejoin("it has to place")
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		assert.Contains(t, a.last(), "group.id=workers", "the metadata of b is damaged at byte 7")
+		time.Sleep(30 * time.Second)
+		assert.Equal(t, 0, b.losses()+c.losses())
+		assert.Equal(t, 1, a.losses())
+		a.set(func() { a.refuses = nil })
+		agree(t, 0, a, b, c)
+
+		a.o.Assign = nil
+		d := newWorker("d", n.Config("d"))
+		d.o.Group = "others"
+		d.o.Assign = func(string, []JoinedMember) (map[string][]byte, error) { panic("a mistake") }
+		_, err := Join(t.Context(), d.o)
+		assert.Error(t, err, "a mistake")
+		d.o.Assign = func(string, []JoinedMember) (map[string][]byte, error) {
+			return map[string][]byte{"nobody": nil},
+				nil
+		}
+		_, err = Join(t.Context(), d.o)
+		assert.Error(t, err, `"nobody"`)
+	})
+}
+
+// A member whose metadata is short of what each member of ours sends is the leader's to judge.
+func TestGroupForeignMetadata(t *testing.T) {
+	for _, short := range []string{"", "x", "1234"} {
+		t.Run(short, func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				a := newWorker("a", n.Config("a")).join(t)
+				c := n.Config("b")
+				foreign := kafkatest.Client(t, c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic),
+					kgo.GroupProtocol(connectType), kgo.Balancers(named{culvertProtocol, short}))...)
+				require.Until(t, func() bool { return len(a.all()) > 1 },
+					func() string { return "expected a generation" })
+				assert.Equal(t, []string{"", "a"}, a.placing())
+				_, at := a.Member()
+				foreign.Close()
+				agree(t, at, a)
+			})
+		})
+	}
+}
+
+// named is the balancer of another program.
+type named struct{ name, metadata string }
+
+func (b named) ProtocolName() string { return b.name }
+func (b named) IsCooperative() bool  { return true }
+func (b named) JoinGroupMetadata([]string, map[string][]int32, int32) []byte {
+	return []byte(b.metadata)
+}
+func (b named) ParseSyncAssignment([]byte) (map[string][]int32, error) { return nil, nil }
+func (b named) MemberBalancer([]kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	return b, nil, nil
+}
+func (b named) Balance(map[string]int32) kgo.IntoSyncAssignment { return assignments{} }
+
+// refusals are why a client could not join.
+type refusals chan error
+
+func (r refusals) OnGroupManageError(err error) {
+	select {
+	case r <- err:
+	default:
+	}
+}
+
+// Our workers and those of Kafka Connect or of other programs refuse to be in one group; the error says what to do.
+func TestGroupOfOthers(t *testing.T) {
+	t.Run("Kafka Connect's", func(t *testing.T) { groupOfOthers(t, "connect", "sessioned") })
+	t.Run("a type of their own", func(t *testing.T) { groupOfOthers(t, "x", culvertProtocol) })
+}
+
+func groupOfOthers(t *testing.T, kind, protocol string) {
+	t.Helper()
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		refused := make(refusals, 1)
+		c := n.Config("other")
+		opts := c.AdminOpts(kgo.ConsumerGroup(testGroup), kgo.ConsumeTopics(testTopic), kgo.WithHooks(refused),
+			kgo.GroupProtocol(kind), kgo.Balancers(named{protocol, "metadata"}))
+		first := kafkatest.Client(t, opts...)
+		require.Until(t, func() bool { _, at := first.GroupMetadata(); return at > 0 },
+			func() string { return "expected the others to have a group" })
+		a := newWorker("a", n.Config("a"))
+		began := time.Now()
+		_, err := Join(t.Context(), a.o)
+		if err == nil || time.Since(began) > time.Second {
+			t.Fatalf("expected a refusal at once, found %v after %v", err, time.Since(began))
+		}
+		assert.Contains(t, err.Error(), "group.id=workers", "Kafka Connect's", "a group.id of its own",
+			"INCONSISTENT_GROUP_PROTOCOL")
+		first.Close()
+		opts = append(opts, kgo.ConsumerGroup("ours"))
+		a.o.Group = "ours" // a group without members keeps its type in kfake
+		a.join(t)
+		second := kafkatest.Client(t, opts...)
+		if err := <-refused; !errors.Is(err, kerr.InconsistentGroupProtocol) {
+			t.Errorf("expected the others to be refused, found %v", err)
+		}
+		second.Close()
+
+		n.Cut("a", true) // they take the group while it is away
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+		time.Sleep(20 * time.Second)
+		kafkatest.Client(t, opts...)
+		time.Sleep(time.Second)
+		n.Cut("a", false)
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, a.losses())
+	})
+}
+
+// What keeps a worker from joining comes out of Join: at once, where somebody has to change something.
+func TestGroupNotJoined(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		denied := true
+		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.GroupAuthorizationFailed,
+			func(kmsg.Request) bool { return denied })
+		_, err := Join(t.Context(), newWorker("a", n.Config("a")).o)
+		assert.Error(t, err, "expected the right READ on the resource Group workers")
+		denied = false
+		for name, spoil := range map[string]func(w *worker){
+			"no such topic": func(w *worker) { w.o.Topic = "missing" },
+			"no broker":     func(w *worker) { n.Cut("a", true) },
+		} {
+			w := newWorker("a", n.Config("a"))
+			spoil(w)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			_, err = Join(ctx, w.o)
+			cancel()
+			assert.Error(t, err, "group.id=workers", name)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: expected the context's end, found %v", name, err)
+			}
+			n.Cut("a", false)
+		}
+	})
+}
+
+// A member that the coordinator gives up while it joins is a new one without a word: what it held was lost.
+func TestGroupGivenUpInAJoin(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		id, _ := b.Member()
+		asked := 0
+		kafkatest.RefuseWhere(n.Cluster, kmsg.JoinGroup, kerr.UnknownMemberID, func(r kmsg.Request) bool {
+			if r.(*kmsg.JoinGroupRequest).MemberID == id {
+				asked++
+				return asked == 1
+			}
+			return false
+		})
+		b.Rejoin("a test")
+		require.Until(t, func() bool { return b.losses() == 1 }, func() string { return "expected a loss" })
+		assert.Contains(t, b.last(), id)
+		time.Sleep(time.Minute) // the member of before is waited for
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 0, a.losses()+c.losses())
+	})
+}
+
+// A member whose JoinGroup hangs, while its heartbeats are answered, is one for as long as the coordinator waits for
+// it: it has its lease no longer, and hears of it with its next heartbeat. Those that wait for it go on.
+func TestGroupJoinHangs(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b, c := three(t, n)
+		id, _ := b.Member()
+		hangs := make(chan struct{})
+		n.Cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			if r.(*kmsg.JoinGroupRequest).MemberID == id {
+				n.Cluster.SleepControl(func() { <-hangs })
+			}
+			return nil, nil, false
+		})
+		asker := rounds{n: n, members: map[string]*worker{"a": a, "b": b, "c": c}}
+		began := time.Now()
+		a.Rejoin("news")
+		for time.Since(began) < 2*time.Minute {
+			time.Sleep(100 * time.Millisecond)
+			asker.check(t)
+		}
+		if elapsed := b.lostAt.Sub(began); elapsed < 55*time.Second || elapsed > 64*time.Second {
+			t.Errorf("expected a loss after the minute that the coordinator waits, found %v", elapsed)
+		}
+		agree(t, 0, a, c)
+		assert.Equal(t, 0, a.losses()+c.losses())
+		close(hangs)
+		agree(t, 0, a, b, c)
+		assert.Equal(t, 1, b.losses())
+	})
+}
+
+// Who asks is answered when the context ends, although the client waits for a connection.
+func TestGroupConfirmInTime(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		time.Sleep(time.Minute) // connections that are not used are closed meanwhile
+		n.Cut("a", true)
+		n.Hold("a", true, true)
+		n.Cut("a", false)
+		began := time.Now()
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := a.Confirm(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("expected the context's end, found %v", err)
+			}
+			cancel()
+		}
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Leave(ctx, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("expected the context's end, found %v", err)
+		}
+		assert.Equal(t, 4*time.Second, time.Since(began))
+	})
+}
+
+// Callers that ask at once share an answer, and none is taken for one that the coordinator has not given.
+func TestGroupConfirm(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a := newWorker("a", n.Config("a")).join(t)
+		time.Sleep(10 * time.Second)
+		var answer *kerr.Error
+		var mu sync.Mutex
+		asked := 0
+		n.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			return kafkatest.Answer(r, answer), nil, true
+		})
+		n.Hold("a", true, false)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { assert.NoError(t, a.Confirm(t.Context())) })
+		}
+		time.Sleep(time.Second)
+		n.Hold("a", false, false)
+		all.Wait()
+		mu.Lock()
+		if asked > 3 {
+			t.Errorf("expected callers to share an answer, found %d requests", asked)
+		}
+		answer = kerr.RebalanceInProgress
+		mu.Unlock()
+		assert.NoError(t, a.Confirm(t.Context()))
+		mu.Lock()
+		answer = kerr.UnknownMemberID
+		mu.Unlock()
+		assert.Error(t, a.Confirm(t.Context()), "UNKNOWN_MEMBER_ID")
+		require.Until(t, a.lost, func() string { return "expected a loss" })
+	})
+}
+
+// Whatever happens to members, those that are left are of one generation in the end. At no time does a member hold an
+// assignment by its own clock that the coordinator no longer has for it. A failing seed prints its steps.
+func TestGroupRounds(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			in(t, func(t *testing.T, n *clustertest.Network) {
+				r := rounds{n: n, random: rand.New(rand.NewPCG(seed, 26)), members: map[string]*worker{}}
+				defer func() {
+					if t.Failed() {
+						t.Log(strings.Join(r.steps, "\n"))
+					}
+				}()
+				for range 30 {
+					r.step(t)
+				}
+				for _, name := range r.names() {
+					n.Hold(name, false, false)
+					n.Cut(name, false)
+				}
+				if len(r.members) > 0 {
+					agree(t, 0, slices.Collect(maps.Values(r.members))...)
+				}
+			})
+		})
+	}
+}
+
+// rounds are steps by chance.
+type rounds struct {
+	n       *clustertest.Network
+	random  *rand.Rand
+	members map[string]*worker
+	made    int
+	steps   []string
+	client  *kgo.Client
+}
+
+// asker is a client that is never held.
+func (r *rounds) asker(t *testing.T) *kgo.Client {
+	t.Helper()
+	if r.client == nil {
+		r.client = kafkatest.Client(t, r.n.Config("asker").AdminOpts()...)
+	}
+	return r.client
+}
+
+func (r *rounds) names() []string { return slices.Sorted(maps.Keys(r.members)) }
+
+func (r *rounds) step(t *testing.T) {
+	t.Helper()
+	what, names := r.random.IntN(8), r.names()
+	var name string
+	if len(names) > 0 {
+		name = names[r.random.IntN(len(names))]
+	}
+	w := r.members[name]
+	switch {
+	case w == nil || what == 0 && len(names) < 10:
+		r.made++
+		name = fmt.Sprintf("w%d", r.made)
+		w = newWorker(name, r.n.Config(name))
+		if r.made%3 == 0 {
+			w.o.InstanceID = "pod-" + name
+		}
+		r.members[name] = w.join(t)
+	case what == 1:
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_ = w.Leave(ctx, true)
+		cancel()
+		delete(r.members, name)
+	case what == 2:
+		w.Close()
+		delete(r.members, name)
+	case what == 3:
+		r.n.Cut(name, true)
+	case what == 4:
+		r.n.Hold(name, r.random.IntN(2) == 0, r.random.IntN(2) == 0)
+	case what == 5:
+		r.n.Cut(name, false)
+		r.n.Hold(name, false, false)
+	case what == 6:
+		w.Rejoin("a round")
+	case what == 7 && w.o.InstanceID != "":
+		w.Close()
+		r.members[name] = newWorker(name, r.n.Config(name))
+		r.members[name].o.InstanceID = w.o.InstanceID
+		r.n.Cut(name, false)
+		r.n.Hold(name, false, false)
+		r.members[name].join(t)
+	}
+	r.steps = append(r.steps, fmt.Sprintf("%v: %d %s of %v", time.Now().Format(time.TimeOnly), what, name, names))
+	for range r.random.IntN(15) {
+		time.Sleep(time.Second)
+		r.check(t)
+	}
+}
+
+// check asks the coordinator, in one answer, whose sessions last by their own clocks.
+func (r *rounds) check(t *testing.T) {
+	t.Helper()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{testGroup}
+	answer, err := request.RequestWith(t.Context(), r.asker(t))
+	require.NoError(t, err)
+	known := map[string]bool{}
+	for _, m := range answer.Groups[0].Members {
+		known[m.MemberID] = true
+	}
+	for name, w := range r.members {
+		if id, _ := w.Member(); w.OwnsAssignment() && !known[id] {
+			t.Errorf("%s holds what the coordinator does not have for %s: %q", name, id, w.all())
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// A connector, or a stage of it, that names a version of its plugin fits where that is, whatever the group runs; others
+// fit where the version is that the group runs. What nobody has is named.
+func TestVersionsThatConnectorsName(t *testing.T) {
+	t.Parallel()
+	worker, _ := config.NewWorker("", nil, nil, nil)
+	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
+	pin, err := configtopic.AnnotationRecord(pinPrefix+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
+	require.NoError(t, err)
+	store.Apply(pin)
+	store.CaughtUp()
+	l := newLeader(&Worker{options: WorkerOptions{Topics: Topics{Store: store},
+		ResolveClass: func(class string) (name, of string) {
+			return class, map[string]string{"Shop": "shop", "Cast": "smt"}[class]
+		}}})
+	member := func(classes []string, offers ...plugin.Offer) (m Member) {
+		m.Plugins = offers
+		for _, class := range classes {
+			m.Classes = append(m.Classes, KeyOf(class))
+		}
+		return m
+	}
+	old, newer := plugin.Offer{Name: "shop", Version: "1.0"}, plugin.Offer{Name: "shop", Version: "2.0"}
+	left, smt := plugin.Offer{Name: "shop", Version: "1.0", Rejected: true}, plugin.Offer{Name: "smt", Version: "1.1"}
+	members := []Member{member([]string{"Shop", "Cast"}, newer, old, smt), member([]string{"Shop"}, newer),
+		member([]string{"Cast"}, old, smt), member([]string{"Shop", "Cast"}, newer, left, smt), member(nil, smt)}
+	stage := map[string]string{"transforms": "x", "transforms.x.type": "Cast"}
+	for _, c := range []struct {
+		class, version, cast string // cast: the version that the stage names; "-": there is no stage
+		fit                  []bool
+		unmet                string
+	}{
+		{"Shop", "", "-", []bool{true, true, false, true, false}, ""},
+		{"Shop", "1.0", "-", []bool{true, false, true, false, false}, ""},
+		{"Shop", "2.0", "", []bool{true, false, false, true, false}, ""},
+		{"Shop", "1.0", "1.1", []bool{true, false, true, false, false}, ""},
+		{"Shop", "3.0", "1.2", make([]bool, 5), "shop 3.0; smt 1.2"},
+		{"Other", "3.0", "-", make([]bool, 5), "Other of no plugin that the leader has"},
+	} {
+		settings := map[string]string{"name": "c", "connector.class": c.class}
+		if c.version != "" {
+			settings["connector.plugin.version"] = c.version
+		}
+		if c.cast != "-" {
+			for key, value := range stage {
+				settings[key] = value
+			}
+			if c.cast != "" {
+				settings["transforms.x.plugin.version"] = c.cast
+			}
+		}
+		fit, unmet := l.eligible(simConnector(t, settings), members)
+		assert.Equal(t, c.fit, fit, c)
+		assert.Equal(t, c.unmet, unmet)
+	}
+	_, unmet := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), members[2:3])
+	assert.Equal(t, "shop 2.0 with the hash 5fe2, which the group runs: culvert plugins swap chooses another", unmet)
+}
+
+// The leader does not depend on the order in which the coordinator lists the members, and leaves out a member whose
+// metadata is damaged.
+func TestOrderOfMembers(t *testing.T) {
+	t.Parallel()
+	l := newLeader(&Worker{options: WorkerOptions{Logger: slog.New(slog.DiscardHandler)}})
+	member := func(id string) JoinedMember {
+		m, err := Metadata{URL: "http://" + id}.Encode()
+		require.NoError(t, err)
+		return JoinedMember{ID: id, Metadata: m}
+	}
+	a, b, odd := member("a"), member("b"), JoinedMember{ID: "odd"}
+	want, _, _ := l.decodeMembers([]JoinedMember{a, b})
+	assert.Equal(t, 2, len(want), "members")
+	found, _, _ := l.decodeMembers([]JoinedMember{b, odd, a})
+	assert.Equal(t, want, found, "members in another order")
+}

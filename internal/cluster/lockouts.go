@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/away"
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+const (
+	turnRetryInterval, reportRetryInterval = 250 * time.Millisecond, time.Second
+	leaderCallTimeout                      = 10 * time.Second
+	annotationsTTL                         = 50 * time.Millisecond // how long annotations are cached
+)
+
+// Lockouts is a worker's part in the logons of its group, the [lockouts.Group] of its store. Topic and calls hold
+// neither secrets nor users, but HMACs under a key that readers of the topic know. A password could be guessed from its
+// HMAC, so secrets are hashed slowly first.
+//
+// Invariant: outcomes are reported until a leader has received them or Run ends, in any order: a rejection counts at
+// any time, other outcomes only in their turn.
+type Lockouts struct {
+	state      configtopic.ClusterState
+	callLeader func(ctx context.Context, call, answer any) error
+	memberID   func() string
+	log        *slog.Logger
+	notify     guard.Bell   // of Run
+	leader     away.Partner // as all logons that wait, and Run, see it
+
+	mu          guard.Mutex
+	annotations map[string]json.RawMessage // as they were at read
+	readAt      time.Time
+	pending     []outcomeReport // what is to be told
+}
+
+type outcomeReport struct {
+	secret  lockouts.Secret
+	turn    string
+	outcome lockouts.Outcome
+}
+
+// NewLockouts connects a store to the group, see [lockouts.Store.Share]. ask sends a [LockoutsCall] to the leader.
+func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
+	ask func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
+	l := &Lockouts{state: ledger, callLeader: ask, memberID: member, log: log, notify: guard.NewBell()}
+	store.JoinGroup(l)
+	return l
+}
+
+func (l *Lockouts) readAnnotation(name string, into any) {
+	if time.Since(l.readAt) > annotationsTTL {
+		l.annotations, l.readAt = l.state.Annotations(lockoutPrefix), time.Now()
+	}
+	_ = json.Unmarshal(l.annotations[name], into)
+}
+
+func (c *lockoutSettings) digest(text string) string {
+	mac := hmac.New(sha256.New, c.Key)
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))[:digestLength]
+}
+
+func (c *lockoutSettings) userDigest(s lockouts.Secret) string { return c.digest("who " + s.Place) }
+
+func (c *lockoutSettings) secretDigest(s lockouts.Secret) string {
+	hash := s.Hash()
+	return c.digest("secret " + string(hash[:]))
+}
+
+func (l *Lockouts) call(ctx context.Context, s lockouts.Secret, c lockoutCall) (a lockoutAnswer, known bool,
+	err error) {
+	var all lockoutSettings
+	l.mu.Lock()
+	l.readAnnotation(lockoutKey, &all)
+	l.mu.Unlock()
+	if known = len(all.Key) > 0; !known {
+		c = lockoutCall{}
+	} else {
+		c.User, c.Secret = all.userDigest(s), all.secretDigest(s)
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
+	defer cancel()
+	err = l.callLeader(ctx, c, &a)
+	return a, known, err
+}
+
+// Lookup implements [lockouts.Group].
+func (l *Lockouts) Lookup(s lockouts.Secret) (refused, resumed time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all lockoutSettings
+	if l.readAnnotation(lockoutKey, &all); len(all.Key) == 0 {
+		return refused, resumed
+	}
+	var note lockout
+	l.readAnnotation(all.userDigest(s), &note)
+	if len(note.Rejected) > 0 { // the digest of a secret takes its time
+		if i := note.indexOf(all.secretDigest(s)); i >= 0 {
+			refused = time.UnixMilli(note.Rejected[i].At)
+		}
+	}
+	return refused, time.UnixMilli(all.Resumed)
+}
+
+// Acquire implements [lockouts.Group]. Without a leader it waits.
+func (l *Lockouts) Acquire(ctx context.Context, s lockouts.Secret) (turn string, refused time.Time, err error) {
+	origin, _, _ := strings.Cut(s.Place, "\x00")
+	turn = rand.Text()
+	for {
+		began := time.Now()
+		a, _, err := l.call(ctx, s, lockoutCall{Turn: turn, Member: l.memberID()})
+		if err == nil {
+			l.leader.Back(l.log, began, "the leader of the cluster answers logons again")
+		}
+		switch {
+		case err == nil && a.Granted:
+			return turn, refused, nil
+		case err == nil && !a.Wait:
+			return "", a.RejectedAt, nil
+		case err != nil && ctx.Err() == nil:
+			l.leader.Lost(l.log, began, err.Error(), "a logon waits for the leader of the cluster", "origin", origin,
+				"error", err)
+		}
+		if err := pause.For(ctx, turnRetryInterval); err != nil {
+			l.Report(s, turn, lockouts.Inconclusive) // the leader may have given it, and the answer be lost
+			return "", refused, err
+		}
+	}
+}
+
+// Report implements [lockouts.Group].
+func (l *Lockouts) Report(s lockouts.Secret, turn string, what lockouts.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = append(l.pending, outcomeReport{s, turn, what})
+	l.notify.Ring()
+}
+
+// Resume implements [lockouts.Group].
+func (l *Lockouts) Resume(ctx context.Context) (int, error) {
+	for {
+		asking, cancel := context.WithTimeout(ctx, leaderCallTimeout)
+		var a lockoutAnswer
+		err := l.callLeader(asking, lockoutCall{Outcome: resumeLogons}, &a)
+		cancel()
+		if err == nil || pause.For(ctx, reportRetryInterval) != nil {
+			return a.Forgotten, err
+		}
+	}
+}
+
+// Run reports outcomes to the leader until ctx ends. It must run as long as requests are sent to services, because
+// other workers wait for this worker's turns. A report that the leader cannot process delays no other.
+func (l *Lockouts) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.mu.Lock()
+		pending := l.pending
+		l.pending = nil
+		l.mu.Unlock()
+		unheard := false
+		for _, v := range pending {
+			began := time.Now()
+			_, known, err := l.call(ctx, v.secret, lockoutCall{Outcome: v.outcome, Turn: v.turn})
+			if known && err == nil {
+				l.leader.Back(l.log, began, "the leader of the cluster has heard what has come of a logon")
+				continue
+			}
+			if unheard = true; err != nil && ctx.Err() == nil {
+				l.leader.Lost(l.log, began, err.Error(), "the leader of the cluster has not heard yet what has come "+
+					"of a logon", "error", err)
+			}
+			l.mu.Lock()
+			l.pending = append(l.pending, v)
+			l.mu.Unlock()
+		}
+		if unheard {
+			_ = pause.For(ctx, reportRetryInterval)
+			continue
+		}
+		select {
+		case <-l.notify:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,520 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// [AttemptArbiter.HandleCall] is what workers are called by, signed.
+var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
+
+// office is a cluster in one process: a topic of notes, its leader, workers, and a service that they log on to.
+type office struct {
+	t     *testing.T
+	desks []*desk // by number
+
+	mu      sync.Mutex
+	notes   map[string]json.RawMessage
+	writes  int
+	leader  int // -1: none
+	members map[string]bool
+	right   string
+	sent    int // of any secrets
+	refused int // by the service
+}
+
+// desk is a worker. Its ledger is the office's.
+type desk struct {
+	configtopic.ClusterState
+	*office
+	number  int
+	folder  string
+	blind   bool // it has read no user's note
+	store   *lockouts.Store
+	permits *AttemptArbiter
+	shared  *Lockouts
+	end     context.CancelFunc
+}
+
+// takes is how long the service and the topic take.
+const takes = 20 * time.Millisecond
+
+func newOffice(t *testing.T, workers int, right string) (*office, []*desk) {
+	t.Helper()
+	o := &office{t: t, notes: map[string]json.RawMessage{}, members: map[string]bool{}, right: right}
+	for i := range workers {
+		o.desk(i, filepath.Join(t.TempDir(), "logons"))
+	}
+	return o, slices.Clone(o.desks)
+}
+
+func (o *office) desk(number int, folder string) *desk {
+	store, err := lockouts.Open(folder, folder)
+	require.NoError(o.t, err)
+	d := &desk{office: o, number: number, folder: folder, store: store}
+	name := string(rune('a' + number))
+	d.permits = NewAttemptArbiter(d, func() map[string]bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.leader != number {
+			return nil
+		}
+		return maps.Clone(o.members)
+	})
+	d.shared = NewLockouts(store, d, o.ask, func() string { return name }, slog.New(slog.DiscardHandler))
+	ctx, end := context.WithCancel(o.t.Context())
+	d.end = end
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.members[name] = true
+	o.desks = append(o.desks, d)
+	go d.shared.Run(ctx) // which may ask the leader, a desk, at once
+	return d
+}
+
+var errNoLeader = errors.New("no leader is known")
+
+func (o *office) ask(ctx context.Context, call, into any) error {
+	body, err := json.Marshal(call)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	leader, away := o.desks[max(0, o.leader)], o.leader < 0
+	o.mu.Unlock()
+	if away {
+		return errNoLeader
+	}
+	return answered(ctx, leader.permits, body, into)
+}
+
+// answered reads the answer of a leader.
+func answered(ctx context.Context, leader *AttemptArbiter, body []byte, into any) error {
+	answer, err := leader.HandleCall(ctx, "", body)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+func (d *desk) Annotations(prefix string) map[string]json.RawMessage {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := map[string]json.RawMessage{}
+	for key, value := range d.notes {
+		if rest, ok := strings.CutPrefix(key, prefix); ok && (!d.blind || rest == lockoutKey) {
+			found[rest] = value
+		}
+	}
+	return found
+}
+
+func (d *desk) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
+	time.Sleep(takes)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.leader != d.number {
+		return 0, ErrNotLeader
+	}
+	d.writes++
+	for _, r := range records {
+		if r.Value == nil {
+			delete(d.notes, r.Key)
+		} else {
+			d.notes[r.Key] = r.Value
+		}
+	}
+	return 0, nil
+}
+
+func alice(secret string) lockouts.Identity {
+	return lockouts.Identity{Origin: "https://sap.example", Client: "100", User: "ALICE", Secret: secret}
+}
+
+// logOn sends one request with a secret.
+func (d *desk) logOn(ctx context.Context, secret string) (status int, err error) {
+	done, err := d.store.Gate(alice(secret)).Acquire(ctx, func() bool { return false })
+	if err != nil {
+		return 0, err
+	}
+	d.mu.Lock()
+	d.sent++
+	d.mu.Unlock()
+	time.Sleep(takes)
+	d.mu.Lock()
+	status = 200
+	if secret != d.right {
+		status = 401
+		d.refused++
+	}
+	d.mu.Unlock()
+	done(status)
+	return status, nil
+}
+
+// all has each worker send several requests at once, and counts what comes of them.
+func all(ctx context.Context, desks []*desk, each int, secret string) (accepted, rejected, locked, other int) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, d := range desks {
+		for range each {
+			wg.Go(func() {
+				status, err := d.logOn(ctx, secret)
+				mu.Lock()
+				defer mu.Unlock()
+				_, out := errors.AsType[*lockouts.LockedOut](err)
+				switch {
+				case out:
+					locked++
+				case err != nil:
+					other++
+				case status == 200:
+					accepted++
+				default:
+					rejected++
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return accepted, rejected, locked, other
+}
+
+// inOffice runs a test in a bubble; all workers end with it.
+func inOffice(t *testing.T, workers int, right string, f func(t *testing.T, o *office, desks []*desk)) {
+	synctest.Test(t, func(t *testing.T) {
+		o, desks := newOffice(t, workers, right)
+		f(t, o, desks)
+		for _, d := range o.desks {
+			d.end()
+		}
+	})
+}
+
+// accepts sets the only secret that the service accepts.
+func (o *office) accepts(secret string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.right = secret
+}
+
+func (o *office) lead(number int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.leader = number
+}
+
+// T3 with ten workers: a wrong secret is sent once, and all recover when it is corrected. A secret that is changed at
+// the service after all have used it is also sent once, though all want to send it at the same time, as on a schedule.
+func TestWrongSecretOnTenWorkers(t *testing.T) {
+	inOffice(t, 10, "right", func(t *testing.T, o *office, desks []*desk) {
+		accepted, rejected, locked, other := all(t.Context(), desks, 5, "wrong")
+		assert.Equal(t, []int{0, 1, 49, 0}, []int{accepted, rejected, locked, other})
+		assert.Equal(t, 1, o.refused)
+		for _, d := range desks {
+			_, err := d.logOn(t.Context(), "wrong")
+			for _, text := range []string{`the password of user "ALICE" in client 100 was refused (401) at 2`,
+				"PUT /culvert/lockouts/resume"} {
+				if err == nil || !strings.Contains(err.Error(), text) {
+					t.Errorf("expected %q, found %v", text, err)
+				}
+			}
+			path := filepath.Join(o.t.TempDir(), "logons")
+			command, err := lockouts.Open("", path, d.folder)
+			require.NoError(t, err)
+			if why := command.Gate(alice("wrong")).Refusal(); why == "" {
+				t.Error("expected a command of the machine to know")
+			}
+			list, _ := d.store.List()
+			assert.Equal(t, 1, len(list))
+		}
+		accepted, _, _, _ = all(t.Context(), desks, 5, "right")
+		assert.Equal(t, 50, accepted)
+		o.accepts("new")
+		time.Sleep(10 * time.Minute)
+		_, rejected, locked, _ = all(t.Context(), desks, 3, "right")
+		assert.Equal(t, []int{1, 29}, []int{rejected, locked}, "it was changed at the service")
+		accepted, _, _, _ = all(t.Context(), desks, 3, "new")
+		assert.Equal(t, 30, accepted, "accepted")
+		late := o.desk(10, filepath.Join(t.TempDir(), "logons"))
+		late.blind = true // it reads the topic late
+		_, err := late.logOn(t.Context(), "wrong")
+		if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
+			t.Errorf("expected the leader's refusal, found %v", err)
+		}
+		assert.Equal(t, 2, o.refused, "refused at the service")
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		assert.Equal(t, true, o.writes <= 9, "writes") // the key, four permits, four verdicts
+		for key, note := range o.notes {
+			for _, text := range []string{"alice", "sap.example", "wrong", "right"} {
+				if strings.Contains(strings.ToLower(key+string(note)), text) {
+					t.Errorf("%s shows %s: %s", key, text, note)
+				}
+			}
+		}
+	})
+}
+
+// What was found out outlives the leader, and who has been let go is known to the next.
+func TestLeaderChangesWhileASecretIsTried(t *testing.T) {
+	for _, pause := range []time.Duration{0, takes * 3 / 2, takes * 5 / 2, takes * 7 / 2, takes * 9 / 2} {
+		inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+			go func() {
+				time.Sleep(pause)
+				o.lead(-1)
+				time.Sleep(time.Minute)
+				o.lead(3)
+			}()
+			_, rejected, locked, other := all(t.Context(), desks, 2, "wrong")
+			assert.Equal(t, []int{1, 9, 0}, []int{rejected, locked, other}, pause.String())
+			assert.Equal(t, 1, o.refused, pause.String())
+			synctest.Wait()
+			time.Sleep(2 * time.Minute)
+		})
+	}
+}
+
+// Without a leader a secret that this worker has logged on with lately goes on; another one waits, and no longer than
+// somebody wants to.
+func TestLogonsWithoutALeader(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+		_, err := desks[0].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		time.Sleep(30 * time.Second)
+		o.lead(-1)
+		_, err = desks[0].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		time.Sleep(2 * time.Minute)
+		for _, d := range desks {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
+			_, err = d.logOn(ctx, "right")
+			assert.Equal(t, "enough", err.Error())
+			cancel()
+		}
+		began := time.Now()
+		go func() { time.Sleep(time.Minute); o.lead(1) }()
+		_, err = desks[1].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		if elapsed := time.Since(began); elapsed > time.Minute+2*time.Second {
+			t.Errorf("expected it to go on after a minute, found %v", elapsed)
+		}
+	})
+}
+
+// An operator's resume reaches all workers, and what they keep themselves.
+func TestResumeOfACluster(t *testing.T) {
+	inOffice(t, 5, "right", func(t *testing.T, o *office, desks []*desk) {
+		all(t.Context(), desks, 2, "wrong")
+		assert.Equal(t, 1, o.refused)
+		time.Sleep(time.Minute)
+		n, err := desks[2].store.Resume(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		o.accepts("wrong")
+		time.Sleep(time.Second)
+		accepted, _, _, _ := all(t.Context(), desks, 2, "wrong")
+		assert.Equal(t, 10, accepted)
+
+		o.lead(-1)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("enough"))
+		defer cancel()
+		_, err = desks[2].store.Resume(ctx)
+		assert.Equal(t, errNoLeader.Error(), err.Error())
+	})
+}
+
+// A request whose answer takes hours does not have other workers wait that know its secret, too.
+func TestSlowAnswerToTurnRequest(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+		all(t.Context(), desks, 1, "right")
+		time.Sleep(10 * time.Minute)
+		done, err := desks[0].store.Gate(alice("right")).Acquire(t.Context(), func() bool { return false })
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = desks[1].logOn(t.Context(), "right")
+		require.NoError(t, err)
+		if elapsed := time.Since(began); elapsed > 15*time.Second {
+			t.Errorf("expected it not to wait for the answer, found that it waited %v", elapsed)
+		}
+		done(200)
+		time.Sleep(time.Second)
+	})
+}
+
+// An operator's resume reaches a worker whose clock is ahead of the leader's.
+func TestResumeAcrossClocks(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, o *office, desks []*desk) {
+		all(t.Context(), desks, 1, "wrong")
+		_, err := desks[1].logOn(t.Context(), "wrong") // it has looked
+		assert.Error(t, err, "was refused")
+		_, err = desks[0].store.Resume(t.Context())
+		require.NoError(t, err)
+		o.mu.Lock()
+		o.right = "wrong"
+		key := lockoutPrefix + lockoutKey
+		var all lockoutSettings
+		require.NoError(t, json.Unmarshal(o.notes[key], &all))
+		all.Resumed -= time.Hour.Milliseconds() // by the leader's clock
+		o.notes[key], err = json.Marshal(all)
+		o.mu.Unlock()
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		status, err := desks[1].logOn(t.Context(), "wrong")
+		require.NoError(t, err)
+		assert.Equal(t, 200, status)
+		time.Sleep(time.Second)
+	})
+}
+
+// A malformed call about a logon is an error, and a worker that does not lead refuses all calls.
+func TestCallsThatAreRefused(t *testing.T) {
+	inOffice(t, 2, "right", func(t *testing.T, _ *office, desks []*desk) {
+		for body, want := range map[string]string{
+			`{`:             "a call about a logon: unexpected end of JSON input",
+			`{"who":"key"}`: "a call about a logon: expected a digest of 32 characters, found 3",
+		} {
+			_, err := desks[0].permits.HandleCall(t.Context(), "", []byte(body))
+			assert.Equal(t, want, err.Error())
+		}
+		_, err := desks[1].permits.HandleCall(t.Context(), "", []byte(`{}`))
+		assert.Equal(t, true, errors.Is(err, ErrNotLeader))
+	})
+}
+
+// A leader that another one has fenced gives no permit, whatever it knows of the group; notes are what workers read in
+// the topic.
+func TestFencedLeaderGrantsNoTurn(t *testing.T) {
+	t.Parallel()
+	brokers := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	a, b := openFollower(t, brokers.ListenAddrs()...), openFollower(t, brokers.ListenAddrs()...)
+	members := func() map[string]bool { return map[string]bool{"w": true} }
+	old, next := NewAttemptArbiter(a.store, members), NewAttemptArbiter(b.store, members)
+	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
+	require.NoError(t, err)
+	session.Handle(LockoutsCall, old.HandleCall) // which panics where users may call it
+	leader := old
+	store := lockouts.New()
+	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {
+		body, err := json.Marshal(call)
+		if err != nil {
+			return err
+		}
+		return answered(ctx, leader, body, into)
+	}, func() string { return "w" }, slog.New(slog.DiscardHandler))
+	require.NoError(t, a.Lead(ctx))
+	done, err := store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
+	require.NoError(t, err)
+	require.NoError(t, b.Lead(ctx))
+	secret := lockouts.Secret{Place: "another", Hash: func() (h [32]byte) { return h }}
+	_, _, err = shared.call(ctx, secret, lockoutCall{Turn: "p", Member: "w"})
+	if failed, ok := errors.AsType[*WriteError](err); !ok {
+		t.Errorf("expected that the leader of before writes no permit, found %v, %v", err, failed)
+	}
+	a.Resign()
+	leader = next
+	_, _, err = shared.Acquire(ctx, secret)
+	require.NoError(t, err)
+	running, end := context.WithCancel(ctx)
+	defer end()
+	go shared.Run(running)
+	done(401)
+	refusals := func() (n int) {
+		for _, note := range b.store.Annotations(lockoutPrefix) {
+			n += strings.Count(string(note), `"refused"`)
+		}
+		return n
+	}
+	for refusals() == 0 {
+		require.NoError(t, ctx.Err())
+		require.NoError(t, b.Refresh(ctx))
+	}
+	_, err = store.Gate(alice("first")).Acquire(ctx, func() bool { return false })
+	if _, out := errors.AsType[*lockouts.LockedOut](err); !out {
+		t.Errorf("expected it to be refused, found %v", err)
+	}
+	n, err := store.Resume(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	assert.Equal(t, 1, len(b.store.Annotations(lockoutPrefix)))
+}
+
+// Without a leader the log says once that logons wait for it, however many do.
+func TestLogonsThatWaitAreOneWarning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logtest.Journal
+		_, desks := newOffice(t, 1, "right")
+		shared := NewLockouts(lockouts.New(), desks[0], func(context.Context, any, any) error { return errNoLeader },
+			func() string { return "w" }, log.Logger(slog.LevelWarn))
+		ctx, end := context.WithTimeout(t.Context(), time.Minute)
+		defer end()
+		secret := lockouts.Secret{Place: "service", Hash: func() (h [32]byte) { return h }}
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() { shared.Acquire(ctx, secret) })
+		}
+		all.Wait()
+		if n := strings.Count(log.String(), "a logon waits for the leader of the cluster"); n != 1 {
+			t.Errorf("expected one warning, found %d\n%s", n, &log)
+		}
+		desks[0].end()
+	})
+}
+
+// What the leader can't take of one user, whose note is damaged, holds up nothing of others.
+func TestUndeliverableOutcomeDelaysNoOther(t *testing.T) {
+	inOffice(t, 1, "right", func(t *testing.T, o *office, desks []*desk) {
+		bob := alice("wrong")
+		bob.User = "BOB"
+		for _, id := range []lockouts.Identity{alice("wrong"), bob} {
+			ctx := t.Context()
+			done, err := desks[0].store.Gate(id).Acquire(ctx, func() bool { return true })
+			require.NoError(t, err)
+			if id.User != "BOB" {
+				o.mu.Lock()
+				for key := range o.notes {
+					if key != lockoutPrefix+lockoutKey {
+						o.notes[key] = json.RawMessage(`"damaged"`)
+					}
+				}
+				o.mu.Unlock()
+			}
+			done(401)
+		}
+		time.Sleep(5*reportRetryInterval + reportRetryInterval/2) // by the fake clock, between two attempts
+		desks[0].shared.mu.Lock()
+		defer desks[0].shared.mu.Unlock()
+		for _, v := range desks[0].shared.pending {
+			if strings.Contains(v.secret.Place, "BOB") {
+				t.Error("the refusal of another user was not told")
+			}
+		}
+		assert.Equal(t, 1, len(desks[0].shared.pending))
+	})
+}

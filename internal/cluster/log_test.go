@@ -1,0 +1,432 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// logOptionsOf are those of a log of a group g on brokers.
+func logOptionsOf(addrs []string, log *slog.Logger) LogOptions {
+	k := kafka.Defaults()
+	k.Bootstrap = addrs
+	k.Consumer.FetchMaxWait = 50 * time.Millisecond
+	return LogOptions{Kafka: k, Topic: kafka.InternalTopic{Name: "configs", Setting: "config.storage.topic",
+		Replication: 1}, Group: "g", Logger: log}
+}
+
+// follower is a worker's log with its store. pass holds back what it reads.
+type follower struct {
+	*Log
+	store   *configtopic.Store
+	journal logtest.Journal
+	pass    sync.Mutex
+	ended   chan error
+	end     func()
+}
+
+// putTasks writes the tasks of a connector, and then the record that commits them, as a leader does.
+func (f *follower) putTasks(ctx context.Context, name string, tasks []map[string]string) (version int64, err error) {
+	var records []configtopic.Record
+	for number, settings := range tasks {
+		records = append(records, configtopic.TaskRecord(name, number, settings))
+	}
+	if _, err := f.store.Write(ctx, records...); err != nil {
+		return 0, err
+	}
+	return f.store.Write(ctx, configtopic.CommitRecord(name, len(tasks)))
+}
+
+// twoFollowers returns two workers of one broker, and the broker's addresses.
+func twoFollowers(t *testing.T) (ctx context.Context, a, b *follower, addrs []string) {
+	t.Helper()
+	t.Parallel()
+	addrs = kafkatest.Cluster(t, kfake.NumBrokers(1)).ListenAddrs()
+	return kafkatest.Context(t), openFollower(t, addrs...), openFollower(t, addrs...), addrs
+}
+
+// oneLeader returns a broker and a worker that leads.
+func oneLeader(t *testing.T) (ctx context.Context, cluster *kfake.Cluster, f *follower) {
+	t.Helper()
+	t.Parallel()
+	cluster, ctx = kafkatest.Cluster(t, kfake.NumBrokers(1)), kafkatest.Context(t)
+	f = openFollower(t, cluster.ListenAddrs()...)
+	require.NoError(t, f.Lead(ctx))
+	return ctx, cluster, f
+}
+
+// openFollower is closed with the test, unless it was before; it has read what the topic had.
+func openFollower(t testing.TB, addrs ...string) *follower {
+	t.Helper()
+	return openFollowerOf(t, func(*LogOptions) {}, addrs...)
+}
+
+// openFollowerOf is openFollower with other options.
+func openFollowerOf(t testing.TB, change func(*LogOptions), addrs ...string) *follower {
+	t.Helper()
+	f := &follower{ended: make(chan error, 1)}
+	log := f.journal.Logger(slog.LevelInfo)
+	o := logOptionsOf(addrs, log)
+	change(&o)
+	l, err := OpenLog(t.Context(), o)
+	require.NoError(t, err)
+	worker, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
+	f.Log, f.store = l, configtopic.NewStore("configs", worker, nil, log)
+	f.store.SetWriter(l)
+	ctx, end := context.WithCancel(t.Context())
+	caught := make(chan struct{})
+	go func() {
+		f.ended <- l.Read(ctx, func(r configtopic.Record) {
+			f.pass.Lock()
+			defer f.pass.Unlock()
+			f.store.Apply(r)
+		}, func() {
+			f.store.CaughtUp()
+			close(caught)
+		})
+	}()
+	f.end = sync.OnceFunc(func() {
+		end()
+		if err := <-f.ended; err != nil {
+			t.Errorf("reading ended with %v", err)
+		}
+		l.Close()
+	})
+	t.Cleanup(f.end)
+	select {
+	case <-caught:
+	case err := <-f.ended:
+		t.Fatalf("reading ended with %v", err)
+	}
+	return f
+}
+
+// connectorOf has a name and a value.
+func connectorOf(name, value string) *config.Connector {
+	return &config.Connector{Name: name, Entries: []config.Entry{config.NewEntry("x", value, "", 0)}}
+}
+
+// put writes a connector as the leader.
+func (f *follower) put(ctx context.Context, name, value string) error {
+	return f.store.Put(ctx, name, config.Stored{Connector: connectorOf(name, value)})
+}
+
+// values are the connectors of a worker with their values.
+func (f *follower) values() map[string]string {
+	now, _ := f.store.Snapshot()
+	all := map[string]string{}
+	for _, c := range now.Connectors {
+		all[c.Name] = c.Text("x")
+	}
+	return all
+}
+
+// What one worker writes both have read when they say so. Only the leader writes connectors.
+func TestLog(t *testing.T) {
+	ctx, a, b, addrs := twoFollowers(t)
+	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	assert.Equal(t, map[string]string{"c": "1"}, a.values())
+	version, err := a.putTasks(ctx, "c", []map[string]string{{"t": "0"}, {"t": "1"}})
+	require.NoError(t, err)
+	assert.Equal(t, version+1, a.Offset())
+	require.NoError(t, b.Await(ctx, a.Offset()))
+	now, _ := b.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version,
+		Settings: []map[string]string{{"t": "0"}, {"t": "1"}}}}, now.Tasks)
+	require.NoError(t, b.store.Put(ctx, "c", config.Stored{Target: config.TargetStopped}))
+	require.NoError(t, a.Refresh(ctx))
+	now, _ = a.store.Snapshot()
+	assert.Equal(t, map[string]string{"c": config.TargetStopped}, now.Targets)
+	a.Resign()
+	if err := a.put(ctx, "c", "2"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, b.Lead(ctx))
+	require.NoError(t, b.store.Delete(ctx, "c"))
+	require.NoError(t, a.Await(ctx, b.Offset()))
+	assert.Equal(t, map[string]string{}, a.values())
+	late := openFollower(t, addrs...)
+	require.NoError(t, late.Refresh(ctx)) // what lies at the end are markers alone
+	assert.Equal(t, a.Offset(), late.Offset())
+}
+
+// Two workers that both believe to lead: whoever claims later fences the other, whose write fails with Kafka Connect's
+// words; it has read then what the other wrote, and its next write is done.
+func TestLogFenced(t *testing.T) {
+	ctx, a, b, _ := twoFollowers(t)
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	require.NoError(t, b.Lead(ctx))
+	assert.Equal(t, map[string]string{"c": "1"}, b.values()) // it has read what was written before
+	require.NoError(t, b.put(ctx, "c", "2"))
+	var failed *WriteError
+	err := a.put(ctx, "c", "3")
+	if !errors.As(err, &failed) {
+		t.Errorf("expected that the write fails, found %v", err)
+	}
+	assert.Error(t, err, "Failed to write to config topic; this may be due to a transient error and the request can "+
+		"be safely retried")
+	assert.Equal(t, map[string]string{"c": "2"}, a.values())
+	assert.Contains(t, a.journal.String(), "a write to the topic of configurations has failed", "key=connector-c")
+	require.NoError(t, a.put(ctx, "c", "4"))
+	require.NoError(t, b.Refresh(ctx))
+	assert.Equal(t, map[string]string{"c": "4"}, b.values())
+	b.Resign()
+	require.NoError(t, a.Lead(ctx)) // once more, as with each generation of the group
+	require.NoError(t, a.put(ctx, "c", "5"))
+}
+
+// A worker that has stopped leading before it came to claim the right to write fences nobody.
+func TestLogAfterResign(t *testing.T) {
+	ctx, a, b, _ := twoFollowers(t)
+	l := NewWorker(WorkerOptions{Topics: Topics{Log: a.Log}, Logger: a.journal.Logger(slog.LevelInfo)}).leader
+	l.setGeneration(3)
+	l.setGeneration(0)
+	require.NoError(t, b.Lead(ctx))
+	l.claimWrites(ctx)
+	if err := a.put(ctx, "c", "1"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("expected that only a leader writes, found %v", err)
+	}
+	require.NoError(t, b.put(ctx, "c", "2"))
+	l.setGeneration(4)
+	require.NoError(t, a.put(ctx, "c", "3"))
+}
+
+// A leader that is killed between the tasks and their commit, or within a transaction: the tasks before count, until
+// the next leader has written its own.
+func TestLogWriteIsCanceled(t *testing.T) {
+	ctx, a, b, addrs := twoFollowers(t)
+	require.NoError(t, a.Lead(ctx))
+	require.NoError(t, a.put(ctx, "c", "1"))
+	old := []map[string]string{{"t": "old 0"}, {"t": "old 1"}}
+	version, err := a.putTasks(ctx, "c", old)
+	require.NoError(t, err)
+	_, err = a.store.Write(ctx, configtopic.TaskRecord("c", 0, map[string]string{"t": "lost 0"}),
+		configtopic.TaskRecord("c", 1, map[string]string{"t": "lost 1"}), configtopic.TaskRecord("c", 2, nil))
+	require.NoError(t, err)
+	// A transaction that is never ended.
+	dying := kafkatest.Client(t, kgo.SeedBrokers(addrs...),
+		kgo.TransactionalID("connect-cluster-g"))
+	require.NoError(t, dying.BeginTransaction())
+	open := configtopic.CommitRecord("c", 3)
+	require.NoError(t, dying.ProduceSync(ctx, &kgo.Record{Topic: "configs", Key: []byte(open.Key),
+		Value: open.Value}).FirstErr())
+	require.NoError(t, b.Lead(ctx)) // aborts it
+	for _, f := range []*follower{a, b} {
+		require.NoError(t, f.Refresh(ctx))
+		now, _ := f.store.Snapshot()
+		assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: old}}, now.Tasks)
+	}
+	fresh := []map[string]string{{"t": "new 0"}}
+	version, err = b.putTasks(ctx, "c", fresh)
+	require.NoError(t, err)
+	require.NoError(t, a.Await(ctx, b.Offset()))
+	now, _ := a.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
+	late := openFollower(t, addrs...)
+	now, _ = late.store.Snapshot()
+	assert.Equal(t, map[string]config.TaskConfigs{"c": {Version: version, Settings: fresh}}, now.Tasks)
+}
+
+// A write returns when it is read back, not before, and no later than its caller wants.
+func TestWriteIsReadBack(t *testing.T) {
+	ctx, _, f := oneLeader(t)
+	f.pass.Lock()
+	written := make(chan error, 1)
+	go func() { written <- f.put(ctx, "c", "2") }()
+	short, end := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer end()
+	err := f.store.Put(short, "c", config.Stored{Target: config.TargetPaused})
+	assert.Error(t, err, "expected to have read up to offset ")
+	select {
+	case err := <-written:
+		t.Errorf("expected the leader's write to wait, found %v", err)
+	default:
+	}
+	f.pass.Unlock()
+	require.NoError(t, <-written)
+	assert.Equal(t, map[string]string{"c": "2"}, f.values())
+}
+
+// A topic that cannot be one of configurations is refused, and a right that is missing is named, before anything else
+// is done.
+func TestLogRefused(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	open := func(t *testing.T, cluster *kfake.Cluster) error {
+		t.Helper()
+		l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+		if err == nil {
+			l.Close()
+		}
+		return err
+	}
+	make := func(t *testing.T, partitions int32, policy string) *kfake.Cluster {
+		t.Helper()
+		cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+		admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
+		_, err := admin.CreateTopic(ctx, partitions, 1, map[string]*string{"cleanup.policy": &policy}, "configs")
+		require.NoError(t, err)
+		return cluster
+	}
+	assert.NoError(t, open(t, make(t, 1, "compact")))
+	assert.Error(t, open(t, make(t, 2, "compact")),
+		"Topic 'configs' supplied via the 'config.storage.topic' property is "+
+			"required to have a single partition in order to guarantee consistency of connector configurations, but "+
+			"found "+
+			"2 partitions.")
+	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
+
+	refused := make(t, 1, "compact")
+	kafkatest.Refuse(refused, kmsg.EndTxn, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	assert.Error(t, open(t, refused), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
+
+	refused = make(t, 1, "compact")
+	refused.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		refused.KeepControl()
+		if !r.(*kmsg.MetadataRequest).IncludeTopicAuthorizedOperations {
+			return nil, nil, false
+		}
+		answer := r.ResponseKind().(*kmsg.MetadataResponse)
+		topic := kmsg.NewMetadataResponseTopic()
+		name := "configs"
+		topic.Topic, topic.Partitions = &name, append(topic.Partitions, kmsg.NewMetadataResponseTopicPartition())
+		topic.AuthorizedOperations = 1<<kmsg.ACLOperationRead | 1<<kmsg.ACLOperationDescribe
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	assert.Error(t, open(t, refused), "expected the right WRITE on the resource Topic configs")
+
+	refused = make(t, 1, "compact")
+	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
+	produceRecords(t, refused, "configs", configtopic.CommitRecord("c", 0))
+	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	defer l.Close()
+	assert.Error(t, l.Read(ctx, func(configtopic.Record) {}, func() {}), "expected the right READ on the resource "+
+		"Topic configs")
+}
+
+// produceRecords writes records as any client does.
+func produceRecords(t testing.TB, cluster *kfake.Cluster, topic string, records ...configtopic.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	require.NoError(t, err)
+	defer client.Close()
+	var all []*kgo.Record
+	for _, r := range records {
+		all = append(all, &kgo.Record{Topic: topic, Key: []byte(r.Key), Value: r.Value})
+	}
+	require.NoError(t, client.ProduceSync(context.Background(), all...).FirstErr())
+}
+
+// Writes that wait at the same time share a transaction. A caller that stops waiting has written nothing. If one
+// record is too large for the topic, all writes of its transaction fail with an error that allows a retry; alone it is
+// reported as too large. The leader continues.
+func TestWritesShareATransaction(t *testing.T) {
+	ctx, cluster, f := oneLeader(t)
+	var ends atomic.Int32
+	cluster.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		ends.Add(1)
+		return nil, nil, false
+	})
+	together := func(values ...string) (errs []error) {
+		t.Helper()
+		require.NoError(t, f.lock(ctx))
+		impatient, giveUp := context.WithCancel(ctx)
+		canceled, all := make(chan error), make([]chan error, len(values))
+		go func() { canceled <- f.put(impatient, "gone", "1") }()
+		for i, value := range values {
+			all[i] = make(chan error)
+			go func() { all[i] <- f.put(ctx, fmt.Sprint("c", i), value) }()
+		}
+		require.Until(t, func() bool {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return len(f.queue) == len(values)+1
+		}, func() string { return "all to wait for their turn" })
+		giveUp()
+		assert.Error(t, <-canceled, "another write is under way")
+		f.unlock()
+		for _, one := range all {
+			errs = append(errs, <-one)
+		}
+		return errs
+	}
+	assert.Equal(t, []error{nil, nil, nil}, together("1", "2", "3"))
+	assert.Equal(t, int32(1), ends.Load())
+	assert.Equal(t, map[string]string{"c0": "1", "c1": "2", "c2": "3"}, f.values())
+	for _, err := range together("4", strings.Repeat("x", 1_100_000)) {
+		if failed := (*WriteError)(nil); !errors.As(err, &failed) {
+			t.Errorf("expected an error that allows a retry, found %v", err)
+		}
+	}
+	assert.Error(t, f.put(ctx, "c0", strings.Repeat("x", 1_100_000)), "expected records that max.message.bytes allows")
+	require.NoError(t, f.put(ctx, "c0", "4"))
+	assert.Equal(t, map[string]string{"c0": "4", "c1": "2", "c2": "3"}, f.values())
+}
+
+// A topic that was deleted and made again is no topic to go on with.
+func TestTopicMadeAgain(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	l, err := OpenLog(ctx, logOptionsOf(cluster.ListenAddrs(), slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	defer l.Close()
+	produceRecords(t, cluster, "configs", configtopic.CommitRecord("c", 0), configtopic.CommitRecord("d", 0))
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(cluster.ListenAddrs()...)))
+	read, again := make(chan error, 1), make(chan struct{})
+	go func() {
+		read <- l.Read(ctx, func(configtopic.Record) {}, func() {
+			_, err := admin.DeleteTopic(ctx, "configs")
+			assert.NoError(t, err)
+			policy := "compact"
+			_, err = admin.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": &policy}, "configs")
+			assert.NoError(t, err)
+			close(again)
+		})
+	}()
+	<-again
+	if err := <-read; !errors.Is(err, kafka.ErrTruncated) {
+		t.Errorf("expected that records are lost, found %v", err)
+	}
+}
+
+// What fails while the topic is followed is said, and tried again.
+func TestLogReadContinues(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	ctx := kafkatest.Context(t)
+	f := openFollower(t, cluster.ListenAddrs()...)
+	kafkatest.Refuse(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
+	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
+	require.NoError(t, f.Await(ctx, 1))
+	assert.Equal(t, map[string]string{"c": "1"}, f.values())
+	assert.Contains(t, f.journal.String(), "the topic of configurations cannot be read; it is tried again")
+}

@@ -1,0 +1,217 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"math/bits"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// Metadata and assignments begin in Kafka Connect's format version 2 (IncrementalCooperativeConnectProtocol), so that
+// its tools find URL, config offset and leader; Java's lists are empty. Our section follows, which Java ignores: a byte
+// for its format, and compressed JSON (RFC 1951) with hashes and bitmaps, because all of a group is one record of
+// __consumer_offsets.
+const (
+	javaVersion   = 2
+	sectionFormat = 0xC2
+
+	maxTask    = 100_000 // the largest number of tasks of a connector in a group. It bounds a bitmap to 12.5 KB.
+	maxText    = 1_000
+	maxSection = 8 << 20 // the largest size of the JSON in bytes: 10,000 connectors need a tenth of it
+)
+
+// Key is a short hash of a name of a connector or an origin.
+type Key uint64
+
+// KeyOf returns the key of a name: the first 8 bytes of its SHA-256.
+func KeyOf(name string) Key {
+	sum := sha256.Sum256([]byte(name))
+	return Key(binary.BigEndian.Uint64(sum[:]))
+}
+
+// ResourceIndexes is a bitmap of a connector's resources: index 0 is the connector (Kafka Connect's task -1), n+1 is
+// task n.
+type ResourceIndexes []byte
+
+// Has reports whether an index is in the set.
+func (b ResourceIndexes) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
+
+// HasTasks reports whether the set has a task.
+func (b ResourceIndexes) HasTasks() bool {
+	for unit := range b.All() {
+		if unit > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// All yields the indexes in ascending order.
+func (b ResourceIndexes) All() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, rest := range b {
+			for ; rest != 0; rest &= rest - 1 {
+				if !yield(i*8 + bits.TrailingZeros8(rest)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Add adds an index to the set.
+func (b *ResourceIndexes) Add(unit int) {
+	for unit/8 >= len(*b) {
+		*b = append(*b, 0)
+	}
+	(*b)[unit/8] |= 1 << (unit % 8)
+}
+
+// ResourceSet are resources of one version of a connector.
+type ResourceSet struct {
+	Connector Key             `json:"c"`
+	Version   int64           `json:"v,omitempty"`
+	Resources ResourceIndexes `json:"u"`
+}
+
+func compareHeld(a, b ResourceSet) int {
+	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
+}
+
+// Metadata is what a member sends when it joins. The JSON names are part of the protocol.
+type Metadata struct {
+	URL    string `json:"-"` // the address of the member's REST API
+	Offset int64  `json:"-"` // the offset after the last record of the config topic that the member has read
+	// Owned are all resources that the member runs, starts or is still stopping, in any order. A resource counts from
+	// the arrival of its assignment. A connector may occur in several versions.
+	Owned      []ResourceSet  `json:"Holds,omitempty"`
+	Generation int32          // the generation in which the member got what it owns. Zero means that it got nothing.
+	Leaving    bool           `json:",omitempty"`
+	Name       string         // Name stays the same after a restart: group.instance.id, else the URL
+	Plugins    []plugin.Offer `json:",omitempty"`
+	Digest     string         `json:",omitempty"` // the digest of the member's folder of connectors. Empty means no folder.
+	Classes    []Key          `json:",omitempty"`
+	Topic      string         `json:",omitempty"` // config.storage.topic. Empty means the leader's.
+	// IsBehind is true while the member has not read the config topic up to the offset of its assignment.
+	IsBehind bool `json:"Lags,omitempty"`
+}
+
+// Assignment is what the leader sends to a member.
+type Assignment struct {
+	Leader, LeaderURL string `json:"-"`
+	// Offset is the offset of the config topic at which the leader planned. A member that cannot read up to it releases
+	// everything until it can.
+	Offset int64         `json:"-"`
+	Delay  time.Duration `json:"-"`
+	// RejoinAfterRevoke asks a member that has to release resources to rejoin when it has: other members wait for them.
+	RejoinAfterRevoke bool                    `json:"Again,omitempty"`
+	Target            []ResourceSet           `json:",omitempty"`
+	Origins           map[Key]limits.Division `json:",omitempty"`
+	LastMember        bool                    `json:"Alone,omitempty"`
+}
+
+// Encode returns the bytes of a member's metadata. It fails for what DecodeMetadata rejects.
+func (m Metadata) Encode() ([]byte, error) {
+	java := kmsg.ConnectMemberMetadata{Version: javaVersion, URL: m.URL, ConfigOffset: m.Offset}
+	return encode(&java, m, m.checkBounds())
+}
+
+// DecodeMetadata decodes a member's metadata. The result does not alias b.
+func DecodeMetadata(b []byte) (m Metadata, err error) {
+	var java kmsg.ConnectMemberMetadata
+	if err = decode(b, &java, &m); err == nil {
+		m.URL, m.Offset = java.URL, java.ConfigOffset
+		err = m.checkBounds()
+	}
+	if err != nil {
+		return Metadata{}, fmt.Errorf("metadata of a member: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Metadata) checkBounds() error {
+	texts := []string{m.URL, m.Name, m.Digest, m.Topic}
+	for _, p := range m.Plugins {
+		texts = append(texts, p.Name, p.Version, p.Hash)
+	}
+	return checkBounds(m.Owned, texts...)
+}
+
+// Encode returns the bytes of an assignment. It fails for what DecodeAssignment rejects.
+func (a Assignment) Encode() ([]byte, error) {
+	java := kmsg.ConnectMemberAssignment{Version: javaVersion, Leader: a.Leader, LeaderURL: a.LeaderURL,
+		ConfigOffset: a.Offset, ScheduledDelay: int32(min(a.Delay.Milliseconds(), math.MaxInt32))}
+	return encode(&java, a, checkBounds(a.Target, a.Leader, a.LeaderURL))
+}
+
+// DecodeAssignment decodes an assignment. The result does not alias b.
+func DecodeAssignment(b []byte) (a Assignment, err error) {
+	var java kmsg.ConnectMemberAssignment
+	if err = decode(b, &java, &a); err == nil {
+		a.Leader, a.LeaderURL, a.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
+		a.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
+		err = checkBounds(a.Target, a.Leader, a.LeaderURL)
+	}
+	if err != nil {
+		return Assignment{}, fmt.Errorf("assignment: %w", err)
+	}
+	return a, nil
+}
+
+func checkBounds(held []ResourceSet, texts ...string) error {
+	for _, h := range held {
+		if len(h.Resources) > maxTask/8+1 {
+			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
+		}
+	}
+	for _, text := range texts {
+		if len(text) > maxText {
+			return fmt.Errorf("expected a text of at most %d bytes, found %d", maxText, len(text))
+		}
+	}
+	return nil
+}
+
+type javaPart interface {
+	AppendTo([]byte) []byte
+	ReadFrom([]byte) error
+}
+
+func encode(java javaPart, section any, bounds error) ([]byte, error) {
+	if bounds != nil {
+		return nil, bounds
+	}
+	b := bytes.NewBuffer(append(java.AppendTo(nil), sectionFormat))
+	to, err := flate.NewWriter(b, flate.DefaultCompression)
+	if err == nil {
+		err = errors.Join(json.NewEncoder(to).Encode(section), to.Close())
+	}
+	return b.Bytes(), err
+}
+
+func decode(b []byte, java javaPart, section any) error {
+	if err := java.ReadFrom(b); err != nil {
+		return err
+	}
+	rest, ok := bytes.CutPrefix(b, append(java.AppendTo(nil), sectionFormat))
+	if !ok || binary.BigEndian.Uint16(b) != javaVersion {
+		return fmt.Errorf("expected version %d of Kafka Connect's protocol and a section %#x of Culvert's, found %.64x",
+			javaVersion, sectionFormat, b)
+	}
+	from := flate.NewReader(bytes.NewReader(rest))
+	return json.NewDecoder(io.LimitReader(from, maxSection)).Decode(section)
+}

@@ -1,0 +1,226 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// rolls is a rollout by few words: a member is `name offers`, offers as `1.0:a` those first that it would take, with -
+// where the version was left.
+func rolls(pin rest.GroupPin, members ...string) *rollout {
+	r := &rollout{pin: pin}
+	for _, m := range members {
+		f := strings.Fields(m)
+		one := memberVersions{name: f[0]}
+		for _, o := range f[1:] {
+			version, hash, _ := strings.Cut(strings.Trim(o, "-"), ":")
+			one.versions = append(one.versions, plugin.Offer{Name: "p", Version: version, Hash: hash,
+				Rejected: strings.HasSuffix(o, "-")})
+		}
+		r.members = append(r.members, one)
+	}
+	return r
+}
+
+// A group runs the newest version that all members have.
+func TestRollout(t *testing.T) {
+	t.Parallel()
+	one := rest.GroupPin{Version: "1", Hash: "a"}
+	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
+	passed := func(p rest.GroupPin, hashes ...string) rest.GroupPin {
+		p.Passed = hashes
+		return p
+	}
+	for name, c := range map[string]struct {
+		before  rest.GroupPin
+		members string // parted by commas
+		want    rest.GroupPin
+	}{
+		"the first pin":                   {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
+		"the first pin is what most have": {rest.GroupPin{}, "m1 2:b, m2 1:a, m3 1:a", one},
+		"of two the newer": {rest.GroupPin{}, "m1 1:a, m2 2:b",
+			rest.GroupPin{Version: "2", Hash: "b"}},
+		"nothing new":                           {one, "m1 1:a, m2 1:a", one},
+		"some have a newer one":                 {one, "m1 2:b 1:a, m2 1:a", one},
+		"all have it":                           {one, "m1 2:b 1:a, m2 2:b 1:a", two},
+		"two newer ones, of which all have one": {one, "m1 2:b 1:a, m2 3:c 2:b 1:a", two},
+		"the same file twice":                   {one, "m1 2:b 2:b 1:a, m2 1:a", one},
+		"it breaks": {two, "m1 2:b- 1:a, m2 2:b 1:a",
+			rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}},
+		"it breaks, and one lacks the one before": {two, "m1 2:b- 1:a, m2 2:b", two},
+		"it breaks, and all have one that is older still": {two, "m1 2:b- 1:a 0:z, m2 2:b 0:z",
+			rest.GroupPin{Version: "0", Hash: "z", Before: "b"}},
+		"it breaks, and nobody has other": {two, "m1 2:b-, m2 2:b", two},
+		"it breaks, and one has another":  {two, "m1 3:c 2:b-, m2 2:b", two},
+		"it breaks, and as many have another": {two, "m1 3:c, m2 2:b-",
+			rest.GroupPin{Version: "3", Hash: "c", Before: "b"}},
+		"what was passed over is left": {passed(one, "b"), "m1 2:b 1:a, m2 2:b 1:a", passed(one, "b")},
+		"another file comes after that": {passed(one, "b"), "m1 3:c 1:a, m2 3:c 1:a",
+			rest.GroupPin{Version: "3", Hash: "c", Before: "a", Passed: []string{"b"}}},
+		"it is replaced by an older one": {two, "m1 1:c 2:b, m2 1:c 2:b",
+			rest.GroupPin{Version: "1", Hash: "c", Before: "b"}},
+		"it is replaced by an older one at a member": {two, "m1 1:c 2:b, m2 2:b", two},
+		"a new member with an old one": {two, "m1 2:b 1:a, m2 2:b 1:a, m3 1:a", rest.GroupPin{Version: "1", Hash: "a",
+			Before: "b"}},
+		"a new member with nothing in common": {two, "m1 2:b, m2 2:b, m3 1:a", two},
+		"nobody has what is pinned":           {one, "m1 2:b, m2 2:b", two},
+		"nobody has it: what was passed over": {passed(one, "b"), "m1 2:b, m2 2:b",
+			rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{}}},
+		"nobody has it: what was left":     {one, "m1 2:b-, m2 2:b", two},
+		"images: as many have the new one": {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b", one},
+		"images: more have the new one":    {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b, m5 2:b", two},
+		"images: more have an older one": {two, "m1 2:b, m2 1:a, m3 1:a",
+			rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
+		"images: some differ":        {one, "m1 1:a, m2 1:a, m3 2:b, m4 3:c, m5 3:c", one},
+		"images: it was passed over": {passed(one, "b"), "m1 1:a, m2 2:b, m3 2:b", passed(one, "b")},
+		"a member without any file":  {one, "m1 2:b 1:a", two},
+	} {
+		r := rolls(c.before, strings.Split(c.members, ",")...)
+		got := r.next()
+		assert.Equal(t, c.want, got, name)
+		r.pin = got
+		assert.Equal(t, got, r.next(), name, "and again")
+	}
+}
+
+// What a newer version waits for is said: where it is not.
+func TestWhatARolloutWaitsFor(t *testing.T) {
+	t.Parallel()
+	one := rest.GroupPin{Version: "1", Hash: "a"}
+	for _, c := range []struct {
+		pin           rest.GroupPin
+		members, want string
+	}{
+		{one, "m1 1:a, m2 1:a", ""},
+		{one, "m1 2:b 1:a, m2 1:a, m3 1:a", "version 2 with the hash b: lacking at m2, m3"},
+		{one, "m1 2:b- 1:a, m2 1:a", ""},
+		{rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}, "m1 2:b 1:a, m2 1:a", ""},
+		{rest.GroupPin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},
+	} {
+		r := rolls(c.pin, strings.Split(c.members, ",")...)
+		assert.Equal(t, c.want, r.pendingReason(), c.members)
+	}
+}
+
+// Workers get another image in turn, in which the plugin has another version and the old one is not: every unit has a
+// worker after each step, and no worker has more than twice what it has when all do the same.
+func TestRollOfImages(t *testing.T) {
+	t.Parallel()
+	const members, tasks = 10, 50
+	most := 0
+	g, r := newGroup(connector("a", 0, tasks), connector("b", 2, tasks)), rolls(rest.GroupPin{})
+	step := func(id string, offer plugin.Offer) {
+		if m := g.member(id); m != nil && m.Leaving {
+			g.leave(id)
+		} else if m != nil {
+			m.Leaving = true
+		} else {
+			g.join(id)
+			g.member(id).Plugins = []plugin.Offer{offer}
+		}
+		r.members = nil
+		for _, m := range g.in.Members {
+			if !m.Leaving {
+				r.members = append(r.members, memberVersions{name: m.ID, versions: m.Plugins})
+			}
+		}
+		r.pin = r.next()
+		for c := range g.in.Connectors {
+			g.in.Connectors[c].Eligible = nil
+			for _, m := range g.in.Members {
+				g.in.Connectors[c].Eligible = append(g.in.Connectors[c].Eligible, m.Plugins[0].Hash == r.pin.Hash)
+			}
+		}
+		for range 5 { // what moves takes two
+			g.rebalance()
+			g.pass(g.in.Delay)
+		}
+		held := 0
+		for _, m := range g.in.Members {
+			n := 0
+			for _, h := range g.targets[m.ID] {
+				for unit := range h.Resources.All() {
+					n += min(unit, 1) // the connector's own unit is 0
+				}
+			}
+			held, most = held+n, max(most, n)
+		}
+		if len(g.out.Unplaced) > 0 || held != 2*tasks {
+			t.Fatalf("%s: %d of %d tasks have a worker: %v", id, held, 2*tasks, g.out.Unplaced)
+		}
+	}
+	for n := range members {
+		step(fmt.Sprint("m", n), plugin.Offer{Name: "p", Version: "1", Hash: "a"})
+	}
+	most = 0
+	for n := range members {
+		id := fmt.Sprint("m", n)
+		step(id, plugin.Offer{})
+		step(id, plugin.Offer{})
+		step(id+"'", plugin.Offer{Name: "p", Version: "2", Hash: "b"})
+	}
+	assert.Equal(t, "b", r.pin.Hash)
+	if want := 2 * 2 * tasks / members; most > want {
+		t.Errorf("expected at most %d tasks at a worker, found %d", want, most)
+	}
+}
+
+// What an operator has chosen stays until another file comes, whoever leads: it stands in the pin.
+func TestChosenVersionStays(t *testing.T) {
+	t.Parallel()
+	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
+	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
+	r := rolls(two, members...)
+	r.pin = r.choose(r.version("a"))
+	assert.Equal(t, rest.GroupPin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
+	assert.Equal(t, r.pin, r.next())
+	r = rolls(r.choose(r.version("b")), members...)
+	assert.Equal(t, rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
+	r = rolls(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
+	assert.Equal(t, "c", r.next().Hash)
+}
+
+// Whatever members say, a pin comes to rest, and names what somebody has where anybody has anything.
+func TestRolloutsRest(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(26, 10))
+	hash := func() string { return string('a' + rune(r.IntN(4))) }
+	for n := range 4_000 {
+		var members []string
+		for m := range 1 + r.IntN(4) {
+			text := fmt.Sprint("m", m)
+			for range 1 + r.IntN(3) {
+				h := hash()
+				text += fmt.Sprintf(" %d:%s%s", h[0], h, []string{"", "", "", "-"}[r.IntN(4)])
+			}
+			members = append(members, text)
+		}
+		pin := rest.GroupPin{Hash: hash(), Before: hash(), Version: "97"}
+		for range r.IntN(maxPassed + 2) {
+			pin.Passed = append(pin.Passed, hash())
+		}
+		all := rolls(pin, members...)
+		for step := 0; ; step++ {
+			next := all.next()
+			if len(next.Passed) > maxPassed+1 {
+				t.Fatalf("%d: %v: found %+v after %+v", n, members, next, all.pin)
+			}
+			if fmt.Sprint(next) == fmt.Sprint(all.pin) {
+				break
+			}
+			all.pin = next
+			if step > 8 {
+				t.Fatalf("%d: %v: no rest: %+v", n, members, next)
+			}
+		}
+		if all.version(all.pin.Hash).members == nil {
+			t.Fatalf("%d: %v: nobody has %+v", n, members, all.pin)
+		}
+	}
+}

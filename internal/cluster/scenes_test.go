@@ -1,0 +1,387 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// Scenes of a simulated group.
+func TestScenesOfAGroup(t *testing.T) {
+	code := counterFolder(t)
+	for name, scene := range map[string]func(*testing.T, string){
+		"a write of a worker that is cut off":     sceneWriteEnds,
+		"two groups on one config topic":          sceneTwoGroups,
+		"a leader is cut off while it writes":     sceneCutLeader,
+		"one group, two config topics":            sceneTwoTopics,
+		"a worker does not read the config topic": sceneDeaf,
+		"a new leader cannot read":                sceneUnread,
+		"changes while a worker joins slowly":     sceneChangesWhileJoining,
+		"changes one after the other":             sceneChanges,
+		"a zombie stores an offset":               sceneZombieStores,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scene(t, code)
+		})
+	}
+}
+
+// create makes or changes a connector at a worker, and waits until it runs.
+func (r *simulation) create(w *simWorker, name, tasks string) {
+	r.t.Helper()
+	require.NoError(r.t, r.put(r.t.Context(), w, name, tasks))
+	r.want[name] = tasks
+	r.settle(name + " has " + tasks + " tasks")
+}
+
+// balanced looks whether no worker has more connectors, or tasks, than another, but for one.
+func (r *simulation) balanced(what string) {
+	r.t.Helper()
+	r.settle(what)
+	counts := map[string]*[2]int{}
+	for _, w := range r.up() {
+		counts[w.name] = &[2]int{}
+	}
+	for unit, owner := range r.owners() {
+		counts[owner][min(strings.Count(unit, "-"), 1)]++
+	}
+	for kind := range 2 {
+		least, most := 1<<30, 0
+		for _, n := range counts {
+			least, most = min(least, n[kind]), max(most, n[kind])
+		}
+		if most > least+1 {
+			r.fail("%s: expected units to be balanced, found %v", what, r.owners())
+		}
+	}
+}
+
+// What any worker may write takes no longer than its caller waits, and a request that is under way may, while the
+// brokers do not answer.
+func sceneWriteEnds(t *testing.T, code string) {
+	inSimulation(t, code, 0, 1, func(r *simulation) {
+		r.settle("one worker")
+		r.create(r.there()[0], "a", "1")
+		for range 2 { // the second finds the first in the producer
+			r.there()[0].part(false, true)
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			began := time.Now()
+			_, err := r.there()[0].store.Write(ctx, configtopic.TargetRecord("a", config.TargetStarted))
+			cancel()
+			if err == nil || time.Since(began) > 30*time.Second {
+				t.Errorf("expected the end of the context of 10 s, found %v after %v", err, time.Since(began))
+			}
+		}
+		r.there()[0].part(false, false)
+		r.settle("the brokers answer")
+	})
+}
+
+// Of two groups on one config topic the first has what stands there, also when it has no members, until it is released;
+// then the other runs it.
+func sceneTwoGroups(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		barred := func(w *simWorker) {
+			r.t.Helper()
+			require.Until(r.t, func() bool {
+				o, _ := w.worker.Overview()
+				return strings.Contains(strings.Join(o.Problems, " "), "found the topic to be that of group ")
+			}, func() string { return "expected a group that runs nothing" })
+		}
+		first := r.there()
+		r.group = "others"
+		other := r.start(2)
+		barred(other)
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(other.herder.Owned()))
+		_, err := other.store.Write(r.t.Context(), configtopic.TargetRecord("a", config.TargetPaused))
+		assert.Equal(t, true, errors.As(err, new(*configtopic.OtherGroupError)))
+		assert.Equal(t, 0, len(other.worker.MemberIDs()))
+		assert.Equal(t, true, errors.As(other.worker.WhenStopped(r.t.Context(), "a", nil),
+			new(*configtopic.OtherGroupError)))
+		first[0].goodbye()
+		first[1].kill()
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(other.herder.Owned()))
+		_, err = other.store.Write(r.t.Context(), configtopic.GroupRecord(testGroup, false))
+		require.NoError(t, err)
+		r.settle("the others run it")
+		r.group = testGroup
+		barred(r.start(0))
+		r.sleep(time.Minute)
+		assert.Equal(t, 0, len(r.there()[0].herder.Owned()))
+		assert.Equal(t, 1, strings.Count(r.journal.String(), "found the topic to be that of group workers"))
+	})
+}
+
+// Who has asked a leader that is cut off for a write waits no longer than its session.
+func sceneCutLeader(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		leader, began := r.leader(), time.Now()
+		leader.part(true, true)
+		_, err := leader.store.Write(r.t.Context(), configtopic.CommitRecord("none", 0))
+		if elapsed := time.Since(began); !errors.As(err, new(*WriteError)) || elapsed > simSession+2*time.Second {
+			t.Errorf("expected an error once the session is over, found %v after %v", err, elapsed)
+		}
+		leader.part(false, false)
+		r.settle("it is back")
+		r.create(r.leader(), "a", "2")
+	})
+}
+
+// problem waits until the leader's overview has one with a text.
+func (r *simulation) problem(text string) {
+	r.t.Helper()
+	var all []string
+	require.Until(r.t, func() bool {
+		leader := r.leader()
+		if leader == nil {
+			return false
+		}
+		o, _ := leader.worker.Overview()
+		all = o.Problems
+		return strings.Contains(strings.Join(all, " "), text)
+	}, func() string { return fmt.Sprintf("expected a problem with %q, found %q", text, all) })
+}
+
+// at waits until all units of a connector are at one worker.
+func (r *simulation) at(w *simWorker, connector string, units int) {
+	r.t.Helper()
+	require.Until(r.t, func() bool {
+		found := 0
+		for unit, owner := range r.owners() {
+			if unit == connector || strings.HasPrefix(unit, connector+"-") {
+				if owner != w.name {
+					return false
+				}
+				found++
+			}
+		}
+		return found == units
+	}, func() string { return fmt.Sprintf("expected %s at %s, found %v", connector, w.name, r.owners()) })
+}
+
+// A worker that names another config topic than the others of its group is not let in, and says what to set. Where the
+// coordinator lets it see nobody, the leader gives it nothing, and shows it; the others go on.
+func sceneTwoTopics(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		r.sleep(10 * time.Second)
+		runs := r.service.begun()
+		r.topic = "other"
+		odd := r.start(2)
+		r.sleep(time.Minute)
+		if _, leads := r.leader().worker.Overview(); !leads || len(r.leader().worker.MemberIDs()) != 2 {
+			t.Errorf("expected two members still, found %v", r.leader().worker.MemberIDs())
+		}
+		assert.Error(t, odd.worker.checkTopic(r.t.Context()), "group.id=workers: expected config.storage.topic="+
+			testTopic+" as worker w")
+		client := kafkatest.Client(r.t, r.network.Config("other").AdminOpts(kgo.DefaultProduceTopic("other"))...)
+		defer client.Close()
+		for n := range 100 { // it has read further than the others
+			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
+				"{}")).FirstErr())
+		}
+		kafkatest.RefuseWhere(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
+			func(kmsg.Request) bool { return true })
+		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
+		r.sleep(time.Minute)
+		assert.Equal(t, runs, r.service.begun())
+		assert.Equal(t, 0, len(odd.herder.Owned()))
+		require.NoError(r.t, r.put(r.t.Context(), r.there()[0], "b", "2"))
+		r.want["b"] = "2"
+		require.Until(r.t, func() bool { return len(r.owners()) == 6 },
+			func() string { return fmt.Sprintf("expected b to run, found %v", r.owners()) })
+		assert.Equal(t, 0, len(odd.herder.Owned()))
+		odd.goodbye()
+		r.balanced("it has gone")
+	})
+}
+
+// A worker that does not read the config topic gives up what it has, which the leader shows, until it does.
+func sceneDeaf(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		r.create(r.there()[0], "a", "2")
+		leader := r.leader()
+		deaf := r.there()[1-leader.slot]
+		deaf.mu.Lock()
+		deaf.deaf = make(chan struct{})
+		deaf.mu.Unlock()
+		require.NoError(r.t, r.put(r.t.Context(), leader, "b", "2"))
+		r.want["b"] = "2"
+		r.at(leader, "a", 3)
+		r.at(leader, "b", 3)
+		r.problem("expected worker " + deaf.name + ":8083 to read topic " + testTopic)
+		r.sleep(time.Minute)
+		r.at(leader, "a", 3)
+		deaf.mu.Lock()
+		close(deaf.deaf)
+		deaf.deaf = nil
+		deaf.mu.Unlock()
+		require.Until(r.t, func() bool { return len(deaf.herder.Owned()) > 0 },
+			func() string { return "expected it to be given something again" })
+		r.balanced("it reads again")
+		o, _ := r.leader().worker.Overview()
+		assert.Equal(t, 0, len(o.Problems))
+	})
+}
+
+// While a new leader cannot read the config topic, all goes on where it is, and nobody stops anything.
+func sceneUnread(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		r.create(r.there()[0], "a", "6")
+		r.sleep(10 * time.Second) // a task is said to run before it has asked the service
+		runs, leader, before := r.service.begun(), r.leader(), r.owners()
+		assert.Equal(t, 6, runs)
+		var away atomic.Bool
+		away.Store(true)
+		kafkatest.RefuseWhere(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
+			return away.Load() && q.(*kmsg.ListOffsetsRequest).Topics[0].Topic == testTopic
+		})
+		leader.kill()
+		r.problem("expected to read topic " + testTopic + " before anything moves")
+		r.sleep(time.Minute)
+		assert.Equal(t, runs, r.service.begun())
+		for unit, owner := range before {
+			if is := r.owners()[unit]; owner != leader.name && is != owner {
+				t.Errorf("expected %s at %s still, found it at %q", unit, owner, is)
+			}
+		}
+		away.Store(false)
+		r.balanced("the topic is back")
+		assert.Equal(t, runs+2, r.service.begun())
+	})
+}
+
+// asks is how often the leader has the group join again while something is done.
+func (r *simulation) asks(do func()) uint32 {
+	count := &r.leader().worker.group.Load().rejoins.count
+	before := count.Load()
+	do()
+	return count.Load() - before
+}
+
+// change writes a record by which the leader has to plan once more.
+func (r *simulation) change(n int) {
+	r.t.Helper()
+	_, err := r.leader().store.Write(r.t.Context(), configtopic.TargetRecord(fmt.Sprint("none", n),
+		config.TargetStarted))
+	require.NoError(r.t, err)
+}
+
+// A change has the group join once, however long that takes.
+func sceneChangesWhileJoining(t *testing.T, code string) {
+	inSimulation(t, code, 0, 2, func(r *simulation) {
+		r.settle("two workers")
+		leader := r.leader()
+		other := r.there()[1-leader.slot]
+		id := other.worker.MemberID()
+		joins := make(chan struct{})
+		r.network.Cluster.ControlKey(int16(kmsg.JoinGroup), func(q kmsg.Request) (kmsg.Response, error, bool) {
+			r.network.Cluster.KeepControl()
+			if q.(*kmsg.JoinGroupRequest).MemberID == id {
+				r.network.Cluster.SleepControl(func() { <-joins })
+			}
+			return nil, nil, false
+		})
+		assert.Equal(t, 1, r.asks(func() {
+			r.change(0)
+			r.sleep(15 * time.Second)
+		}))
+		close(joins)
+		r.settle("it has joined")
+	})
+}
+
+// Changes within 100 ms are one rebalance; where they go on, those within ever longer, up to a second.
+func sceneChanges(t *testing.T, code string) {
+	inSimulation(t, code, 0, 1, func(r *simulation) {
+		r.settle("one worker")
+		r.sleep(5 * time.Second)
+		assert.Equal(t, 1, r.asks(func() {
+			for n := range 9 {
+				r.change(n)
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}))
+		r.sleep(5 * time.Second)
+		assert.Equal(t, 13, r.asks(func() { // after 0.1, 0.3, 0.7, 1.5, 2.5, 3.5 s and so on
+			for began := time.Now(); time.Since(began) < 11*time.Second; {
+				r.change(0)
+				time.Sleep(10 * time.Millisecond)
+			}
+		}))
+		r.settle("there are no more")
+	})
+}
+
+// owner is the worker that has a unit.
+func (r *simulation) owner(unit string) *simWorker {
+	r.t.Helper()
+	name := r.owners()[unit]
+	for _, w := range r.there() {
+		if w.name == name {
+			return w
+		}
+	}
+	r.fail("expected a worker with %s, found %v", unit, r.owners())
+	return nil
+}
+
+// row is the last that was asked for, and so acknowledges those before it, of a partition.
+func (r *simulation) row(partition string) int64 {
+	r.service.mu.Lock()
+	defer r.service.mu.Unlock()
+	return r.service.acked[partition].row
+}
+
+// What a worker was to store before it was paused it stores when others have a task's partition, as a task of another
+// number, before it hears that. It does not count: where the others are killed next, nobody asks for a row that the
+// service has forgotten.
+func sceneZombieStores(t *testing.T, code string) {
+	inSimulation(t, code, 0, 3, func(r *simulation) {
+		r.settle("three workers")
+		r.create(r.there()[0], "queue2", "6")
+		zombie, partition := r.owner("queue2-5"), "queue2-0" // which is task 2's of three
+		if zombie == r.leader() {
+			zombie, partition = r.owner("queue2-4"), "queue2-1"
+		}
+		r.sleep(9 * time.Second)
+		zombie.quiet(true)
+		r.create(r.leader(), "queue2", "3")                    // so that nobody takes the task over as it was
+		for at := r.row(partition); r.row(partition) < at+3; { // the offset before this row is stored now
+			r.sleep(250 * time.Millisecond)
+		}
+		others := r.up()
+		r.network.Hold(zombie.way, false, false)
+		r.sleep(3 * time.Second)
+		for _, w := range others {
+			w.kill()
+		}
+		zombie.quiet(false)
+		r.settle("it has all")
+		r.sleep(5 * time.Second)
+	})
+}

@@ -1,0 +1,760 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// simSeeds groups have simRounds rounds each; with CULVERT_SOAK there are soakSeeds.
+const (
+	simSeeds  = 8
+	soakSeeds = 100
+	simRounds = 12
+	// simMost is how many generations a group forms at most: three times what was seen, and fewer than where joins
+	// followed each other for as long as a task took to end.
+	simMost = 300
+)
+
+// simOwned is how long a unit may have no owner: until the session of a worker that has gone is over, its tasks were
+// waited for, tasks have ended, and what one of them could not begin is tried again. simSettle is how long a group may
+// take until everything is as it is to be: a worker to which the answer to its joining got lost asks again after
+// simRebalance.
+const (
+	simOwned  = simSession + simDelay + 10*time.Second
+	simSettle = simOwned + simRebalance
+)
+
+// Workers join, leave, are killed, paused and cut off, or go on as zombies that do not hear what they have lost, while
+// their connectors are made, changed and deleted on any of them. At no time do two workers that hold their lease run
+// one task, and never is a row acknowledged by a worker after another one has taken the task over, nor asked for once
+// more after that. After each round all that is to run does, once, the workers agree, and the status topic says so;
+// workers with tasks of an origin divide its limits by their number; of one that joined or left no more has moved. A
+// failing seed prints its steps; -run TestSimulatedGroup/SEED runs it once more.
+func TestSimulatedGroup(t *testing.T) {
+	code := counterFolder(t)
+	before := debug.SetGCPercent(400) // else it takes a fifth of the time
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	seeds := uint64(simSeeds)
+	if os.Getenv("CULVERT_SOAK") != "" {
+		seeds = soakSeeds
+	}
+	var ended, lost, shared atomic.Int64
+	t.Cleanup(func() { // after the parallel ones
+		if ended.Load() == int64(seeds) && (lost.Load() == 0 || shared.Load() == 0) {
+			t.Errorf("expected leaders lost in a transaction, and an origin of several workers, found %d, and %d times",
+				lost.Load(), shared.Load())
+		}
+	})
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			size := 3 + int(seed)%(simWorkers-2)
+			inSimulation(t, code, seed, 0, func(r *simulation) {
+				r.least = max(3, size-1)
+				if seed/2%2 == 0 { // so often that a task has stored its offset when it asks for the next row
+					r.flush = time.Second
+				}
+				if seed%3 == 0 {
+					r.limit = 1 + int(seed)/3%3
+				}
+				for range size {
+					r.join()
+				}
+				for n := range 3 {
+					r.settle(fmt.Sprint("before connector ", n))
+					r.post("create")
+				}
+				r.settle("at first")
+				for r.round = range simRounds {
+					r.play()
+				}
+				for _, w := range r.up() {
+					if _, generation := w.worker.group.Load().Member(); generation > simMost {
+						r.fail("expected %d generations at most, found %d", simMost, generation)
+					}
+				}
+				ended.Add(1)
+				lost.Add(int64(r.lost))
+				shared.Add(int64(r.shared))
+			})
+		})
+	}
+}
+
+// inSimulation has a group of so many workers in a bubble of its own.
+func inSimulation(t *testing.T, code string, seed uint64, workers int, play func(*simulation)) {
+	service := newCounted(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := &simulation{simulated: newSimulated(t, service, code), random: rand.New(rand.NewPCG(seed, 26)),
+			want: map[string]string{}, inDoubt: map[string]bool{}}
+		defer r.end()
+		for range workers {
+			r.join()
+		}
+		play(r)
+	})
+}
+
+// simulation is a group to which things happen by chance. Only its own goroutine uses it.
+type simulation struct {
+	*simulated
+	random *rand.Rand
+	round  int
+	steps  []string
+	made   int
+	least  int // workers that there are at least
+	lost   int // leaders, in a transaction
+	shared int // how often several workers had tasks of simOrigin
+	// want are connectors as they were written last, with what was answered; unsure are those whose last write was not
+	// answered.
+	want    map[string]string
+	inDoubt map[string]bool
+	blinds  []*simWorker // that are away from the broker
+	slow    atomic.Int64 // until when writes to a topic take long, in nanoseconds of the bubble's time
+}
+
+// end prints what was done, where that has failed, and ends all.
+func (r *simulation) end() {
+	if r.t.Failed() {
+		lines := slices.DeleteFunc(strings.Split(r.journal.String(), "\n"), func(line string) bool {
+			return strings.Contains(line, "kafka: a broker is")
+		})
+		r.t.Logf("steps:\n%s\nthe last of the log:\n%s", strings.Join(r.steps, "\n"),
+			strings.Join(lines[max(0, len(lines)-150):], "\n"))
+	}
+	for _, w := range r.there() {
+		w.quiet(false)
+		w.cut(false)
+		w.leave()
+	}
+	r.ending.Wait()
+	time.Sleep(time.Minute) // until what workers have given up ends: without the bubble's time it would not
+	_ = r.plugins.Close()
+}
+
+func (r *simulation) says(format string, args ...any) {
+	r.steps = append(r.steps, fmt.Sprintf("%v round %d: ", time.Since(r.began), r.round)+fmt.Sprintf(format, args...))
+}
+
+// fail ends the test.
+func (r *simulation) fail(format string, args ...any) {
+	r.t.Helper()
+	r.t.Fatalf(r.t.Name()+" "+time.Since(r.began).String()+": "+format, args...)
+}
+
+// there are the workers, by their slots; up those of them that reach the broker.
+func (s *simulated) there() []*simWorker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.workers), func(a, b *simWorker) int { return a.slot - b.slot })
+}
+
+func (r *simulation) up() []*simWorker {
+	return slices.DeleteFunc(r.there(), func(w *simWorker) bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.blind
+	})
+}
+
+func (r *simulation) any(of []*simWorker) *simWorker {
+	if len(of) == 0 {
+		return nil
+	}
+	return of[r.random.IntN(len(of))]
+}
+
+func (r *simulation) join() *simWorker {
+	taken := map[int]bool{}
+	for _, w := range r.there() {
+		taken[w.slot] = true
+	}
+	for slot := range simWorkers {
+		if !taken[slot] {
+			r.says("w%d joins", slot)
+			return r.start(slot)
+		}
+	}
+	return nil
+}
+
+// play is one round: something happens, or up to three things do, and then all is looked at.
+func (r *simulation) play() {
+	n := 1 + max(0, r.random.IntN(5)-2)
+	before := r.owners()
+	calm := len(r.blinds) == 0
+	what := ""
+	var whose *simWorker
+	for range n {
+		what, whose = r.step()
+		r.sleep(time.Duration(r.random.IntN(3000)) * time.Millisecond)
+	}
+	r.settle(what)
+	if n == 1 && calm && whose != nil {
+		r.moves(what, whose, before, r.owners())
+	}
+}
+
+// step does something; whose is the worker that it has started or ended, if that is all.
+func (r *simulation) step() (what string, whose *simWorker) {
+	up := r.up()
+	w := r.any(up)
+	switch what = r.choose(); {
+	case what == "join" || w == nil || len(up) < r.least:
+		if whose = r.join(); whose != nil {
+			return "join", whose
+		}
+		return "nothing", nil
+	case what == "leave":
+		r.says("%s says goodbye", w.name)
+		w.goodbye()
+		return what, w
+	case what == "kill":
+		r.says("%s is killed", w.name)
+		w.kill()
+		return what, w
+	case what == "restart":
+		if r.random.IntN(2) == 0 {
+			r.says("%s is killed, and started again", w.name)
+			w.kill()
+		} else {
+			r.says("%s says goodbye, and is started again", w.name)
+			w.goodbye()
+		}
+		r.sleep(time.Duration(r.random.IntN(8000)) * time.Millisecond)
+		r.start(w.slot)
+	case what == "pause", what == "zombie", what == "one way", what == "cut":
+		r.blind(what, w)
+	case what == "mend":
+		r.mend()
+	case what == "mid-write":
+		r.midWrite()
+	case what == "slow":
+		topic := []string{"rows", "offsets", "statuses", testTopic}[r.random.IntN(4)]
+		r.says("writes to %s take long for a while", topic)
+		r.slow.Store(time.Now().Add(15 * time.Second).UnixNano())
+		r.network.Cluster.ControlKey(int16(kmsg.Produce), func(q kmsg.Request) (kmsg.Response, error, bool) {
+			if time.Now().UnixNano() > r.slow.Load() {
+				return nil, nil, false // the last one
+			}
+			r.network.Cluster.KeepControl()
+			if p := q.(*kmsg.ProduceRequest); len(p.Topics) > 0 && p.Topics[0].Topic == topic {
+				r.network.Cluster.SleepControl(func() { time.Sleep(2 * time.Second) })
+			}
+			return nil, nil, false
+		})
+	default:
+		r.post(what)
+	}
+	return what, nil
+}
+
+func (r *simulation) choose() string {
+	all := []string{"join", "join", "join", "leave", "leave", "kill", "kill", "restart", "pause", "pause", "zombie",
+		"zombie", "one way", "one way", "cut", "mend", "mend", "mid-write", "mid-write", "slow", "create", "create",
+		"change", "change", "pause connector", "resume connector", "stop connector", "resume connector", "delete",
+		"restart connector"}
+	return all[r.random.IntN(len(all))]
+}
+
+// blind has a worker not reach the broker, for a while or until it is mended. Connections are cut while nobody joins
+// alone, see kill.
+func (r *simulation) blind(what string, w *simWorker) {
+	if what == "cut" && r.unsettled() != "" {
+		what = "pause"
+	}
+	switch what {
+	case "pause":
+		w.quiet(true)
+	case "zombie":
+		w.zombie()
+	case "cut":
+		w.cut(true)
+	default:
+		there := r.random.IntN(2) == 0
+		w.part(there, !there)
+		what += map[bool]string{true: " (there)", false: " (back)"}[there]
+	}
+	r.blinds = append(r.blinds, w)
+	d := time.Duration(r.random.IntN(20000)) * time.Millisecond
+	if r.random.IntN(2) == 0 {
+		r.says("%s: %s, until it is mended", w.name, what)
+		return
+	}
+	r.says("%s: %s, for %v", w.name, what, d)
+	r.sleep(d)
+	r.mend()
+}
+
+func (r *simulation) mend() {
+	r.says("all are mended")
+	for _, w := range r.blinds {
+		w.quiet(false)
+		w.cut(false)
+	}
+	r.blinds = nil
+}
+
+// midWrite kills the leader when it writes tasks or a connector: before a transaction ends, or when that has, and it
+// has not heard so.
+func (r *simulation) midWrite() {
+	leader := r.leader()
+	if leader == nil {
+		return
+	}
+	at, done := int32(1+r.random.IntN(3)), r.random.IntN(2) == 0
+	r.says("%s, which leads, is lost at the end %d of a transaction; done: %v", leader.name, at, done)
+	lost := make(chan struct{})
+	lose := sync.OnceFunc(func() { leader.quiet(true); close(lost) })
+	var ends atomic.Int32
+	r.network.Cluster.ControlKey(int16(kmsg.EndTxn), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		ours := strings.HasPrefix(q.(*kmsg.EndTxnRequest).TransactionalID, "connect-cluster-")
+		switch n := ends.Load(); {
+		case n >= at:
+			return nil, nil, false
+		case !ours || ends.Add(1) < at:
+			r.network.Cluster.KeepControl()
+			return nil, nil, false
+		}
+		lose()
+		if done {
+			return nil, nil, false
+		}
+		return nil, errors.New("the connection is lost"), true
+	})
+	r.post("create")
+	select {
+	case <-lost:
+		r.lost++
+	case <-time.After(5 * time.Second):
+		ends.Store(at)
+	}
+	leader.kill()
+}
+
+func (r *simulation) leader() *simWorker {
+	for _, w := range r.up() {
+		if _, me, known := w.worker.Leader(); me && known {
+			return w
+		}
+	}
+	return nil
+}
+
+// post has any worker take a change, as by REST.
+func (r *simulation) post(what string) {
+	w := r.any(r.up())
+	if w == nil {
+		return
+	}
+	name := ""
+	if names := slices.Sorted(maps.Keys(r.want)); len(names) > 0 {
+		name = names[r.random.IntN(len(names))]
+	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Second)
+	defer cancel()
+	var err error
+	said := ""
+	target := func(to string) {
+		said = to
+		records := []configtopic.Record{configtopic.TargetRecord(name, to)}
+		if to == config.TargetStopped {
+			records = append(records, configtopic.CommitRecord(name, 0))
+		}
+		err = w.write(ctx, func(l *simWorker) error {
+			_, err := l.store.Write(ctx, records...)
+			return err
+		})
+	}
+	switch {
+	case what == "create" || name == "":
+		r.made++
+		name = fmt.Sprintf("c%d", r.made)
+		fallthrough
+	case what == "change":
+		said = strconv.Itoa(1 + r.random.IntN(4))
+		err = r.put(ctx, w, name, said)
+	case what == "delete":
+		err = w.write(ctx, func(l *simWorker) error { return l.store.Delete(ctx, name) })
+	case what == "pause connector":
+		target(config.TargetPaused)
+	case what == "stop connector":
+		target(config.TargetStopped)
+	case what == "resume connector":
+		target(config.TargetStarted)
+	case what == "restart connector":
+		said = "again"
+		_ = w.herder.Restart(name)
+	}
+	r.says("%s of %s: %s by %s: %v", what, name, said, w.name, err)
+	switch {
+	case err != nil:
+		r.inDoubt[name] = true
+	case what == "delete":
+		delete(r.want, name)
+		delete(r.inDoubt, name)
+		return
+	case what == "create" || what == "change":
+		delete(r.inDoubt, name)
+		r.want[name] = said
+	}
+	if _, known := r.want[name]; !known {
+		r.want[name] = said
+	}
+}
+
+// simSettings are those of a connector of so many tasks.
+func simSettings(name, tasks string) map[string]string {
+	return map[string]string{"name": name, "connector.class": "test.CounterSource", "tasks.max": tasks,
+		"counter.tasks": tasks, "counter.scheme": "http", "counter.address": "127.0.0.1", "counter.connector": name}
+}
+
+// put writes a connector of so many tasks; every second one claims something.
+func (r *simulation) put(ctx context.Context, w *simWorker, name, tasks string) error {
+	settings := simSettings(name, tasks)
+	if name[len(name)-1]%2 == 0 {
+		settings["counter.claim"] = "queue " + name
+	}
+	c := simConnector(r.t, settings)
+	return w.write(ctx, func(l *simWorker) error { return l.store.Put(ctx, name, config.Stored{Connector: c}) })
+}
+
+// sleep looks at what may not be at any time.
+func (r *simulation) sleep(d time.Duration) {
+	for end := time.Now().Add(d); ; {
+		if wrong := r.service.found(); len(wrong) > 0 {
+			r.fail("the service: %q", wrong)
+		}
+		r.writing()
+		if !time.Now().Before(end) {
+			return
+		}
+		time.Sleep(min(250*time.Millisecond, time.Until(end)))
+	}
+}
+
+// writing looks for tasks that two workers run, each of which holds its lease.
+func (r *simulation) writing() {
+	by := map[string]string{}
+	for _, w := range r.there() {
+		if !w.holds() {
+			continue
+		}
+		for _, h := range w.herder.Owned() {
+			s, err := w.herder.Status(h.Connector)
+			if err != nil {
+				continue
+			}
+			for _, task := range s.Tasks {
+				unit := fmt.Sprintf("%s-%d", h.Connector, task.ID)
+				if other := by[unit]; task.State == connect.Running && other != "" && other != w.name {
+					r.fail("%s runs at %s and at %s", unit, other, w.name)
+				}
+				if task.State == connect.Running {
+					by[unit] = w.name
+				}
+			}
+		}
+	}
+}
+
+// divided looks whether all workers with tasks of simOrigin divide its limit by their number, which is no more than it.
+func (r *simulation) divided(up []*simWorker) string {
+	sharing := slices.DeleteFunc(slices.Clone(up), func(w *simWorker) bool { return !w.sharing() })
+	for _, w := range sharing {
+		w.mu.Lock()
+		by := w.origins[KeyOf(simOrigin)].Workers
+		w.mu.Unlock()
+		if by != len(sharing) || by > r.limit {
+			return fmt.Sprintf("%s divides the limit %d by %d, and %d workers have tasks", w.name, r.limit, by,
+				len(sharing))
+		}
+	}
+	if len(sharing) > 1 {
+		r.shared++
+	}
+	return ""
+}
+
+// settle waits until all that is to run does, once, and everybody says so.
+func (r *simulation) settle(after string) {
+	r.t.Helper()
+	began, owned := time.Now(), time.Now()
+	for {
+		r.sleep(250 * time.Millisecond)
+		synctest.Wait()
+		why := r.unsettled()
+		if why == "" {
+			return
+		}
+		if quick := time.Unix(0, r.slow.Load()); quick.After(began) {
+			began = quick
+		}
+		unowned := r.unowned()
+		if unowned == "" { // what moves later has its own time
+			owned = time.Now()
+		}
+		if late := time.Since(began); late > simSettle || min(late, time.Since(owned)) > simOwned {
+			r.fail("after %s: not settled within %v: %s; nobody has %q", after, late, why, unowned)
+		}
+	}
+}
+
+// unowned is a unit that nobody has, of the connectors that run.
+func (r *simulation) unowned() string {
+	s, _ := r.up()[0].store.Snapshot()
+	owners := r.owners()
+	for name, wants := range r.want {
+		tasks, _ := strconv.Atoi(wants)
+		if t := s.Targets[name]; t == config.TargetStopped || t == config.TargetPaused { // which may not be planned yet
+			continue
+		}
+		for unit := range tasks {
+			if one := fmt.Sprintf("%s-%d", name, unit); owners[one] == "" {
+				return one
+			}
+		}
+	}
+	return ""
+}
+
+// unsettled says what is not as it is to be.
+func (r *simulation) unsettled() string {
+	up := r.up()
+	if len(up) == 0 {
+		return ""
+	}
+	var leader *simWorker
+	generation := int32(0)
+	for _, w := range up {
+		w.worker.mu.Lock()
+		g, assigned, leading, again := w.worker.generation, w.worker.assigned, w.worker.leading,
+			w.worker.assignment.RejoinAfterRevoke
+		w.worker.mu.Unlock()
+		switch {
+		case !assigned:
+			return w.name + " is no member"
+		case generation != 0 && g != generation:
+			return fmt.Sprintf("%s is of generation %d, others of %d", w.name, g, generation)
+		case again:
+			return w.name + " is to join again"
+		case leading && leader != nil:
+			return leader.name + " and " + w.name + " lead"
+		case leading:
+			leader = w
+		}
+		generation = g
+	}
+	if leader == nil {
+		return "nobody leads"
+	}
+	l := leader.worker.leader
+	l.mu.Lock()
+	next, changed, members := l.planAt, l.changes != l.plannedChanges, len(l.members)
+	l.mu.Unlock()
+	if !next.IsZero() || changed || members != len(up) {
+		return fmt.Sprintf("%s is to plan again: next %v, changes %v, %d members of %d", leader.name, next, changed,
+			members, len(up))
+	}
+	s, _ := leader.store.Snapshot()
+	for _, w := range up {
+		if other, _ := w.store.Snapshot(); !maps.Equal(other.ConfigOffsets, s.ConfigOffsets) ||
+			!maps.Equal(other.Targets, s.Targets) || fmt.Sprint(other.Tasks) != fmt.Sprint(s.Tasks) {
+			return fmt.Sprintf("the config topic: %s has read %v %v %v, %s %v %v %v", w.name, other.ConfigOffsets,
+				other.Targets, other.Tasks, leader.name, s.ConfigOffsets, s.Targets, s.Tasks)
+		}
+	}
+	if why := cmp.Or(r.written(s), r.divided(up)); why != "" {
+		return why
+	}
+	return r.units(up, s)
+}
+
+// written looks whether the config topic has what was written.
+func (r *simulation) written(s config.Snapshot) string {
+	found := map[string]string{}
+	for _, c := range s.Connectors {
+		found[c.Name] = c.Text("counter.tasks")
+	}
+	for name := range r.inDoubt { // it was, or was not
+		if tasks, there := found[name]; there {
+			r.want[name] = tasks
+		} else {
+			delete(r.want, name)
+		}
+		delete(r.inDoubt, name)
+	}
+	if !maps.Equal(found, r.want) {
+		return fmt.Sprintf("the config topic: expected connectors %v, found %v", r.want, found)
+	}
+	return ""
+}
+
+// units looks who has what, and what is said of it.
+func (r *simulation) units(up []*simWorker, s config.Snapshot) string {
+	owners := map[string]string{}
+	states := map[string]connect.State{}
+	for _, w := range up {
+		for _, h := range w.herder.Owned() {
+			if _, there := s.ConfigOffsets[h.Connector]; !there {
+				return fmt.Sprintf("%s has %+v, which there is no more", w.name, h)
+			}
+			if set := s.TaskConfigs(h.Connector); len(h.Tasks) > 0 && (set == nil || set.Version != h.Version) {
+				return fmt.Sprintf("%s has %+v of %+v", w.name, h, set)
+			}
+			status, err := w.herder.Status(h.Connector)
+			if err != nil {
+				return err.Error()
+			}
+			mine := map[string]connect.State{}
+			if h.Plans {
+				mine[h.Connector] = status.Connector.State
+			}
+			for _, number := range h.Tasks {
+				mine[fmt.Sprintf("%s-%d", h.Connector, number)] = "nothing"
+				if status.Connector.State == connect.Paused { // the herder shows those alone that have run there
+					mine[fmt.Sprintf("%s-%d", h.Connector, number)] = connect.Paused
+				}
+			}
+			for _, task := range status.Tasks {
+				if task.State == connect.Paused &&
+					(s.TaskConfigs(h.Connector) == nil || !slices.Contains(h.Tasks, task.ID)) {
+					continue // it is one of before the configuration has changed
+				}
+				mine[fmt.Sprintf("%s-%d", h.Connector, task.ID)] = task.State
+			}
+			for unit, state := range mine {
+				if other := owners[unit]; other != "" && other != w.name { // a share is said next to what runs of it
+					return fmt.Sprintf("%s is at %s and at %s", unit, other, w.name)
+				}
+				owners[unit], states[unit] = w.name, state
+			}
+		}
+	}
+	wanted := map[string]connect.State{}
+	for _, c := range s.Connectors {
+		state, tasks := connect.Running, 0
+		switch s.Targets[c.Name] {
+		case config.TargetPaused:
+			state = connect.Paused
+		case config.TargetStopped:
+			state = connect.Stopped
+		}
+		if set := s.TaskConfigs(c.Name); set != nil {
+			tasks = len(set.Settings)
+		}
+		if wants, _ := strconv.Atoi(c.Text("counter.tasks")); tasks != wants && state == connect.Running {
+			return fmt.Sprintf("%s has %d tasks of %d", c.Name, tasks, wants)
+		}
+		wanted[c.Name] = state
+		for n := range tasks {
+			wanted[fmt.Sprintf("%s-%d", c.Name, n)] = state
+		}
+	}
+	if !maps.Equal(wanted, states) {
+		return fmt.Sprintf("expected %v, found %v", wanted, states)
+	}
+	return r.said(up, s, owners, states)
+}
+
+// said looks at the status topic. Of tasks that were not planned since the configuration has changed, as while their
+// connector is paused, it says still what they were.
+func (r *simulation) said(up []*simWorker, s config.Snapshot, owners map[string]string,
+	states map[string]connect.State) string {
+	for _, w := range up {
+		said := map[string]string{}
+		for _, name := range w.status.Connectors() {
+			if own, ok := w.status.Connector(name); ok {
+				said[name] = fmt.Sprint(own.State, " at ", own.WorkerID)
+			}
+			for _, task := range w.status.Tasks(name) {
+				if s.TaskConfigs(name) == nil && (task.State == connect.Unassigned || task.State == connect.Paused) {
+					continue
+				}
+				said[fmt.Sprintf("%s-%d", name, task.Task)] = fmt.Sprint(task.State, " at ", task.WorkerID)
+			}
+		}
+		is := map[string]string{}
+		for unit, state := range states {
+			is[unit] = fmt.Sprint(state, " at ", owners[unit], ":8083")
+		}
+		for unit := range maps.Keys(is) {
+			if said[unit] != is[unit] {
+				return fmt.Sprintf("%s is %s, and the status topic says %q to %s", unit, is[unit], said[unit], w.name)
+			}
+		}
+		for unit, what := range said {
+			if is[unit] == "" {
+				return fmt.Sprintf("the status topic says %s: %s to %s, and there is none", unit, what, w.name)
+			}
+		}
+	}
+	return ""
+}
+
+// owners are the workers of units: of connectors themselves, and of tasks.
+func (r *simulation) owners() map[string]string {
+	all := map[string]string{}
+	for _, w := range r.up() {
+		for _, h := range w.herder.Owned() {
+			if h.Plans {
+				all[h.Connector] = w.name
+			}
+			for _, number := range h.Tasks {
+				all[fmt.Sprintf("%s-%d", h.Connector, number)] = w.name
+			}
+		}
+	}
+	return all
+}
+
+// moves looks at what has moved for a worker that has come or gone. Tasks of an origin that one worker takes over as a
+// whole may have others move to where there are fewer.
+func (r *simulation) moves(what string, whose *simWorker, before, after map[string]string) {
+	moved, units := [2]int{}, [2]int{}
+	for unit, was := range before {
+		kind := 0
+		if strings.Contains(unit, "-") {
+			kind = 1
+		}
+		if kind == 1 && r.limit > 0 {
+			continue
+		}
+		units[kind]++
+		switch is := after[unit]; {
+		case is == was:
+		case what == "join" && is != whose.name:
+			r.fail("%s joined, and %s moved from %s to %s", whose.name, unit, was, is)
+		case what != "join" && was != whose.name:
+			r.fail("%s of %s, and %s moved from %s to %s", what, whose.name, unit, was, is)
+		default:
+			moved[kind]++
+		}
+	}
+	n := len(r.up())
+	for kind := range moved {
+		if what == "join" && moved[kind] > (units[kind]+n-1)/n {
+			r.fail("%s joined as the %dth, and %d units of %d moved", whose.name, n, moved[kind], units[kind])
+		}
+	}
+}

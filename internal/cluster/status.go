@@ -1,0 +1,214 @@
+package cluster
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
+	javajson "github.com/culvert-project/culvert/internal/java/json"
+)
+
+// Status is the status of a connector or one of its tasks. The zero value is none.
+type Status struct {
+	Connector  string
+	Task       int // the task's number, -1 for the connector itself
+	State      connect.State
+	Trace      string // the error, empty for none. More than 64 KiB are cut when it is written.
+	WorkerID   string // the advertised host:port of the worker
+	Generation int32  // the group's generation in which the worker owned the resource
+	Version    string // the plugin's, empty if none runs
+	// Extension is JSON that Kafka Connect skips, with fields of [connect.ConnectorStatus] or [connect.TaskStatus].
+	Extension string
+}
+
+// isSuperseded is when Kafka Connect's "safe" writes do not overwrite (KafkaStatusBackingStore).
+func (s Status) isSuperseded(by Status) bool {
+	return by != Status{} && by.WorkerID != s.WorkerID && by.Generation > s.Generation
+}
+
+// statusKey is a record's key: a connector (task -1), one of its tasks, or a topic that it uses.
+type statusKey struct {
+	connector string
+	task      int
+	topic     string
+}
+
+// String returns the key as Kafka Connect writes it.
+func (k statusKey) String() string {
+	switch {
+	case k.topic != "":
+		return "status-topic-" + k.topic + ":connector-" + k.connector
+	case k.task >= 0:
+		return "status-task-" + k.connector + "-" + strconv.Itoa(k.task)
+	}
+	return "status-connector-" + k.connector
+}
+
+func parseStatusKey(key string) (k statusKey, err error) {
+	if name, ok := strings.CutPrefix(key, "status-connector-"); ok {
+		k = statusKey{connector: name, task: -1}
+	} else if rest, ok := strings.CutPrefix(key, "status-task-"); ok {
+		dash := max(0, strings.LastIndexByte(rest, '-')) // names of connectors have dashes too
+		n, _ := strconv.ParseInt(strings.TrimPrefix(rest[dash:], "-"), 10, 32)
+		k = statusKey{connector: rest[:dash], task: int(n)}
+	} else if rest, ok := strings.CutPrefix(key, "status-topic-"); ok {
+		k.topic, k.connector, _ = strings.Cut(rest, ":connector-")
+	}
+	if k.connector == "" || k.String() != key || !utf8.ValidString(key) {
+		return k, fmt.Errorf("expected a key status-connector-…, status-task-… or status-topic-…, found %.300q", key)
+	}
+	return k, nil
+}
+
+const (
+	maxStatusBytes = 2 << 20
+	maxTraceBytes  = 64 << 10 // the largest size of a trace that is written
+)
+
+func (s Status) encode() []byte {
+	if len(s.Trace) > maxTraceBytes {
+		s.Trace = strings.ToValidUTF8(s.Trace[:maxTraceBytes], "") + "…"
+	}
+	text := javajson.AppendString([]byte(`{"state":`), string(s.State))
+	text = appendOrNull(append(text, `,"trace":`...), s.Trace)
+	text = javajson.AppendString(append(text, `,"worker_id":`...), s.WorkerID)
+	text = strconv.AppendInt(append(text, `,"generation":`...), int64(s.Generation), 10)
+	text = appendOrNull(append(text, `,"version":`...), s.Version)
+	if s.Extension != "" {
+		text = append(append(text, `,"culvert":`...), s.Extension...)
+	}
+	return append(text, '}')
+}
+
+func appendOrNull(text []byte, s string) []byte {
+	if s == "" {
+		return append(text, "null"...)
+	}
+	return javajson.AppendString(text, s)
+}
+
+func encodeTopic(k statusKey, task int, since int64) []byte {
+	text := javajson.AppendString([]byte(`{"topic":{"name":`), k.topic)
+	text = javajson.AppendString(append(text, `,"connector":`...), k.connector)
+	text = strconv.AppendInt(append(text, `,"task":`...), int64(task), 10)
+	text = strconv.AppendInt(append(text, `,"discoverTimestamp":`...), since, 10)
+	return append(text, "}}"...)
+}
+
+var statusStates = []connect.State{connect.Unassigned, connect.Running, connect.Paused, connect.Stopped, connect.Failed,
+	connect.Restarting}
+
+func decodeStatus(k statusKey, value []byte) (Status, error) {
+	var v struct {
+		State      connect.State   `json:"state"`
+		Trace      string          `json:"trace"`
+		WorkerID   *string         `json:"worker_id"`
+		Generation *int32          `json:"generation"`
+		Version    string          `json:"version"`
+		Own        json.RawMessage `json:"culvert"`
+	}
+	switch err := json.Unmarshal(value, &v); {
+	case err != nil:
+		return Status{}, err
+	case !slices.Contains(statusStates, v.State):
+		return Status{}, fmt.Errorf("expected a state, found %.100q", v.State)
+	case v.WorkerID == nil || v.Generation == nil:
+		return Status{}, errors.New("expected worker_id and generation, found none")
+	}
+	return Status{k.connector, k.task, v.State, v.Trace, *v.WorkerID, *v.Generation, v.Version, string(v.Own)}, nil
+}
+
+// Statuses is the content of the status topic as it was read back; of each key the last record counts. A tombstone
+// deletes its own key only, because a connector and its tasks may be in different partitions.
+type Statuses struct {
+	mu          guard.RWMutex
+	byConnector map[string]map[statusKey]Status
+}
+
+func (s *Statuses) apply(key, value []byte) error {
+	if len(key)+len(value) > maxStatusBytes {
+		return fmt.Errorf("expected a record of at most %d bytes, found %d", maxStatusBytes, len(key)+len(value))
+	}
+	k, err := parseStatusKey(string(key))
+	if err != nil {
+		return err
+	}
+	status := Status{Connector: k.connector}
+	if value != nil && k.topic == "" {
+		if status, err = decodeStatus(k, value); err != nil {
+			return fmt.Errorf("value of %s: %w", k, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byConnector == nil {
+		s.byConnector = map[string]map[statusKey]Status{}
+	}
+	of := s.byConnector[k.connector]
+	if of == nil {
+		of = map[statusKey]Status{}
+		s.byConnector[k.connector] = of
+	}
+	if of[k] = status; value == nil {
+		delete(of, k)
+	}
+	if len(of) == 0 {
+		delete(s.byConnector, k.connector)
+	}
+	return nil
+}
+
+func (s *Statuses) status(k statusKey) Status {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byConnector[k.connector][k]
+}
+
+func (s *Statuses) keys(connector string) []statusKey {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.SortedFunc(maps.Keys(s.byConnector[connector]), func(a, b statusKey) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), a.task-b.task)
+	})
+}
+
+// Connector returns the status of a connector; false if there is none.
+func (s *Statuses) Connector(name string) (Status, bool) {
+	status := s.status(statusKey{connector: name, task: -1})
+	return status, status != Status{}
+}
+
+// Tasks returns the statuses of a connector's tasks, by number.
+func (s *Statuses) Tasks(name string) (tasks []Status) {
+	for _, k := range s.keys(name) {
+		if status := s.status(k); status.State != "" && k.task >= 0 {
+			tasks = append(tasks, status)
+		}
+	}
+	return tasks
+}
+
+// Topics returns the topics that a connector uses, sorted.
+func (s *Statuses) Topics(name string) (topics []string) {
+	for _, k := range s.keys(name) {
+		if k.topic != "" {
+			topics = append(topics, k.topic)
+		}
+	}
+	return topics
+}
+
+// Connectors returns the names of all connectors with a status, sorted, including deleted ones.
+func (s *Statuses) Connectors() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.byConnector))
+}

@@ -1,0 +1,209 @@
+//go:build real
+
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/e2etest"
+)
+
+// javaWorker is a Kafka Connect worker's REST.
+type javaWorker string
+
+func (w javaWorker) call(t *testing.T, method, path, body string, answer any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, string(w)+path, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	got, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer got.Body.Close()
+	text, err := io.ReadAll(got.Body)
+	require.NoError(t, err)
+	if method == "GET" && got.StatusCode == http.StatusNotFound {
+		return // nothing is said of it yet
+	}
+	if got.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %s", method, path, got.Status, text)
+	}
+	if answer != nil {
+		require.NoError(t, json.Unmarshal(text, answer))
+	}
+}
+
+// shown is what REST says of a connector, a line each for itself, its tasks and its topics.
+func (w javaWorker) shown(t *testing.T, name string) string {
+	t.Helper()
+	type unit struct {
+		ID       int    `json:"id"`
+		State    string `json:"state"`
+		WorkerID string `json:"worker_id"`
+		Trace    string `json:"trace"`
+		Version  string `json:"version"`
+	}
+	var status struct {
+		Connector unit   `json:"connector"`
+		Tasks     []unit `json:"tasks"`
+	}
+	w.call(t, "GET", "/connectors/"+name+"/status", "", &status)
+	var topics map[string]struct{ Topics []string }
+	w.call(t, "GET", "/connectors/"+name+"/topics", "", &topics)
+	status.Connector.ID = -1
+	text := ""
+	for _, u := range append([]unit{status.Connector}, status.Tasks...) {
+		text += fmt.Sprintf("%d %s %s %q %s\n", u.ID, u.State, u.WorkerID, u.Trace, u.Version)
+	}
+	return text + strings.Join(slices.Sorted(slices.Values(topics[name].Topics)), " ") // REST has them in any order
+}
+
+// linesOf is the same of what the topic says.
+func linesOf(s *StatusTopic, name string) string {
+	own, _ := s.Connector(name)
+	text := ""
+	for _, u := range append([]Status{own}, s.Tasks(name)...) {
+		text += fmt.Sprintf("%d %s %s %q %s\n", u.Task, u.State, u.WorkerID, u.Trace, u.Version)
+	}
+	return text + strings.Join(s.Topics(name), " ")
+}
+
+// What a worker of Apache Kafka says of its connectors in every state is read as its REST shows it, and it shows what
+// we say.
+func TestRealStatuses(t *testing.T) {
+	dir, broker, rest := t.TempDir(), e2etest.FreePort(t), e2etest.FreePort(t)
+	runPeer(t, []string{"CONTROLLER_PORT=" + e2etest.FreePort(t)}, "start-broker.sh", broker,
+		filepath.Join(dir, "broker"))
+	runPeer(t, []string{"GROUP=statuses"}, "start-connect.sh", rest, filepath.Join(dir, "connect"), "127.0.0.1:"+broker)
+	java := javaWorker("http://127.0.0.1:" + rest)
+	file := filepath.Join(dir, "lines")
+	require.NoError(t, os.WriteFile(file, []byte("one\ntwo\n"), 0o600))
+	for name, settings := range map[string]string{
+		"from-1":  `"connector.class":"FileStreamSource","topic":"lines","file":"` + file + `"`,
+		"into":    `"connector.class":"FileStreamSink","topics":"lines","tasks.max":"3","file":"` + file + `.out"`,
+		"failed":  `"connector.class":"FileStreamSink","topics":"lines","file":"/no/such/folder/lines"`,
+		"paused":  `"connector.class":"FileStreamSink","topics":"lines","file":"` + file + `.paused"`,
+		"stopped": `"connector.class":"FileStreamSink","topics":"lines","tasks.max":"2","file":"` + file + `.stopped"`,
+		"deleted": `"connector.class":"FileStreamSink","topics":"lines","file":"` + file + `.deleted"`,
+	} {
+		java.call(t, "PUT", "/connectors/"+name+"/config", "{"+settings+"}", nil)
+	}
+	eventually := func(name, want string, shown func(string) string) {
+		t.Helper()
+		require.Until(t, func() bool { return strings.Contains(shown(name), want) },
+			func() string { return fmt.Sprintf("%s: expected %s, found %s", name, want, shown(name)) })
+	}
+	ofJava := func(name string) string { return java.shown(t, name) }
+	for name, want := range map[string]string{"from-1": "0 RUNNING", "into": "2 RUNNING", "failed": "0 FAILED",
+		"paused": "0 RUNNING", "stopped": "1 RUNNING", "deleted": "0 RUNNING"} {
+		eventually(name, want, ofJava)
+	}
+	java.call(t, "PUT", "/connectors/paused/pause", "", nil)
+	java.call(t, "PUT", "/connectors/stopped/stop", "", nil)
+	java.call(t, "DELETE", "/connectors/deleted", "", nil)
+	java.call(t, "POST", "/connectors/from-1/restart?includeTasks=true", "", nil)
+	eventually("paused", "0 PAUSED", ofJava)
+	eventually("stopped", "-1 STOPPED", ofJava)
+	eventually("from-1", "0 RUNNING", ofJava)
+	for _, name := range []string{"from-1", "into", "paused"} {
+		eventually(name, "\nlines", ofJava)
+	}
+
+	var journal logtest.Journal
+	ours := openStates(t, "127.0.0.1:"+broker, "statuses-status", journal.Logger(slog.LevelInfo))
+	ofOurs := func(name string) string { return linesOf(ours, name) }
+	names := []string{"failed", "from-1", "into", "paused", "stopped"}
+	require.Until(t, func() bool { return len(ours.Connectors()) == len(names) },
+		func() string { return fmt.Sprint(ours.Connectors()) })
+	assert.Equal(t, names, ours.Connectors())
+	for _, name := range names {
+		require.Until(t, func() bool { return ofOurs(name) == ofJava(name) },
+			func() string { return fmt.Sprintf("REST shows\n%s\nread\n%s", ofJava(name), ofOurs(name)) })
+		t.Logf("%s: %.200s", name, ofOurs(name))
+	}
+
+	// A safe write gives way to the Java worker's newer generation, and overwrites with a newer one of its own.
+	task := ours.Tasks("into")[1]
+	before, generation := ofJava("into"), task.Generation
+	task.WorkerID, task.Version, task.State, task.Generation = "culvert:8083", "1.2.3", connect.Unassigned, 0
+	ours.PutSafe(task)
+	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
+	assert.Equal(t, before, ofJava("into"))
+	task.Generation = generation + 1
+	ours.PutSafe(task)
+	eventually("into", "1 UNASSIGNED culvert:8083 \"\" 1.2.3\n", ofJava)
+	ours.Put(Status{"into", 12, connect.Failed, "why\n\tat \"Ä\" 😀", "culvert:8083", 1, "", ""})
+	ours.Put(Status{"into", -1, connect.Restarting, "", "culvert:8083", 1, "2", ""})
+	ours.RecordTopic("into", "more", 12)
+	eventually("into", "more", ofJava)
+	eventually("into", "-1 RESTARTING culvert:8083 \"\" 2\n", ofJava)
+	eventually("into", "12 FAILED culvert:8083 \"why\\n\\tat \\\"Ä\\\" 😀\" \n", ofJava)
+	require.Until(t, func() bool { return ofOurs("into") == ofJava("into") },
+		func() string { return fmt.Sprintf("REST shows\n%s\nread\n%s", ofJava("into"), ofOurs("into")) })
+
+	ours.DeleteTasks("into", 3)
+	ours.ResetTopics("paused")
+	require.Until(t, func() bool {
+		return !strings.Contains(ofJava("into"), "12 FAILED") && strings.HasSuffix(ofJava("paused"), "\n")
+	}, func() string { return ofJava("into") + ofJava("paused") })
+	assert.NoError(t, ours.Close(t.Context()))
+	assert.Equal(t, "", journal.String())
+	log, err := os.ReadFile(filepath.Join(dir, "connect", "worker.log"))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "KafkaStatusBackingStore") && !strings.Contains(line, "INFO") {
+			t.Errorf("the worker says: %s", line)
+		}
+	}
+}
+
+// A broker that is killed and comes back has the newest state of each key.
+func TestRealStatusBrokerKilled(t *testing.T) {
+	dir, broker, controller := filepath.Join(t.TempDir(), "broker"), e2etest.FreePort(t), e2etest.FreePort(t)
+	env := []string{"CONTROLLER_PORT=" + controller}
+	killed := runPeer(t, env, "start-broker.sh", broker, dir)
+	var journal, other logtest.Journal
+	ours := openStates(t, "127.0.0.1:"+broker, "states", journal.Logger(slog.LevelInfo))
+	const tasks = 500
+	put := func(state connect.State) {
+		for task := range tasks {
+			ours.Put(Status{"c", task, state, "", "a:1", 1, "1", ""})
+		}
+	}
+	put(connect.Restarting)
+	killed.signal(t, syscall.SIGKILL)
+	killed.Stop()
+	put(connect.Paused)
+	require.Until(t, func() bool { return strings.Contains(journal.String(), "statuses are not written") },
+		journal.String)
+	put(connect.Running)
+	began := time.Now()
+	runPeer(t, env, "start-broker.sh", broker, dir)
+	require.Until(t, func() bool { return ours.pending() == 0 }, journal.String)
+	t.Logf("all is written %v after the broker was started again", time.Since(began))
+	reader := openStates(t, "127.0.0.1:"+broker, "states", other.Logger(slog.LevelInfo))
+	got := reader.Tasks("c")
+	assert.Equal(t, tasks, len(got))
+	for _, s := range got {
+		if s.State != connect.Running {
+			t.Errorf("task %d is %s", s.Task, s.State)
+		}
+	}
+	assert.NoError(t, reader.Close(t.Context()))
+	assert.NoError(t, ours.Close(t.Context()))
+	t.Log(journal.String())
+}

@@ -1,0 +1,348 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// javaRecord is one that an Apache Kafka Connect 4.3.1 worker has written; a nil value is a tombstone.
+type javaRecord struct {
+	statusKey
+	partition  int32
+	key, value []byte
+}
+
+func javaRecords(t testing.TB) (records []javaRecord) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/status.txt")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if len(f) != 3 {
+			continue
+		}
+		r := javaRecord{key: []byte(f[1]), value: []byte(f[2])}
+		_, err := fmt.Sscan(f[0], &r.partition)
+		require.NoError(t, err)
+		r.statusKey, err = parseStatusKey(f[1])
+		require.NoError(t, err)
+		if f[2] == "null" {
+			r.value = nil
+		}
+		records = append(records, r)
+	}
+	if len(records) < 30 {
+		t.Fatalf("expected the records of a worker, found %d", len(records))
+	}
+	return records
+}
+
+// What a worker of Apache Kafka has written is read, and written again with the same bytes.
+func TestStatusAsJavaWritesIt(t *testing.T) {
+	t.Parallel()
+	var s Statuses
+	for _, r := range javaRecords(t) {
+		require.NoError(t, s.apply(r.key, r.value))
+		assert.Equal(t, string(r.key), r.statusKey.String())
+		switch {
+		case r.value == nil:
+		case r.topic != "":
+			var since int64
+			_, after, _ := strings.Cut(string(r.value), `"discoverTimestamp":`)
+			fmt.Sscan(after, &since)
+			assert.Equal(t, string(r.value), string(encodeTopic(r.statusKey, 0, since)))
+		default:
+			assert.Equal(t, string(r.value), string(s.status(r.statusKey).encode()))
+		}
+	}
+	assert.Equal(t, []string{"bad", "fk", "fs-1"}, s.Connectors())
+	const worker = "127.0.0.1:18483"
+	got, there := s.Connector("fk")
+	assert.Equal(t, true, there)
+	assert.Equal(t, Status{"fk", -1, connect.Running, "", worker, 13, "4.3.1", ""}, got)
+	assert.Equal(t, []Status{{"fk", 0, connect.Running, "", worker, 13, "4.3.1", ""},
+		{"fk", 1, connect.Running, "", worker, 13, "4.3.1", ""}}, s.Tasks("fk"))
+	assert.Equal(t, []string{"fs-topic"}, s.Topics("fk"))
+	assert.Equal(t, nil, s.Topics("fs-1"), "reset")
+	_, there = s.Connector("gone")
+	assert.Equal(t, false, there)
+	failed := s.Tasks("bad")[0]
+	assert.Contains(t, failed.Trace, "ConnectException: Couldn't find or create file", "\n\tat org.apache.kafka")
+}
+
+func TestStatusTexts(t *testing.T) {
+	t.Parallel()
+	s := Status{"a", 0, connect.Failed, "\"quoted\" \\ \t\x01 ä 😀 </b>", "h:1", -1, "", ""}
+	assert.Equal(t, `{"state":"FAILED","trace":"\"quoted\" \\ \t\u0001 ä \uD83D\uDE00 </b>","worker_id":"h:1",`+
+		`"generation":-1,"version":null}`, string(s.encode()))
+	s.Extension = `{"plugin":"/p.wasm"}`
+	assert.Contains(t, string(s.encode()), `"version":null,"culvert":{"plugin":"/p.wasm"}}`)
+	s.Trace = strings.Repeat("€", maxTraceBytes)
+	var all Statuses
+	require.NoError(t, all.apply([]byte("status-task-a-0"), s.encode()))
+	cut := all.Tasks("a")[0].Trace
+	assert.Equal(t, s.Extension, all.Tasks("a")[0].Extension)
+	if len(cut) > maxTraceBytes+3 || !strings.HasSuffix(cut, "€…") {
+		t.Errorf("expected a cut trace, found %d bytes that end with %q", len(cut), cut[len(cut)-9:])
+	}
+}
+
+func TestStatusKeys(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]statusKey{
+		"status-connector-a-1":                   {connector: "a-1", task: -1},
+		"status-connector--":                     {connector: "-", task: -1},
+		"status-task-a-1-12":                     {connector: "a-1", task: 12},
+		"status-task--0-0":                       {connector: "-0"},
+		"status-topic-a.b:connector-c:d":         {connector: "c:d", topic: "a.b"},
+		"status-topic-t:connector-x:connector-y": {connector: "x:connector-y", topic: "t"},
+		"status-task-ä 😀-2147483647":             {connector: "ä 😀", task: 2147483647},
+	} {
+		got, err := parseStatusKey(key)
+		assert.NoError(t, err, key)
+		if got != want {
+			t.Errorf("%s: expected %+v, found %+v", key, want, got)
+		}
+	}
+	for _, key := range []string{"", "status", "status-connector-", "status-task-", "status-task-0", "status-task-a",
+		"status-task--0", "status-task-a-", "status-task-a-x", "status-task-a-00", "status-task-a-+1",
+		"status-task-a-2147483648", "status-topic-t", "status-topic-:connector-a", "status-topic-t:connector-",
+		"session-key", "status-connector-\xff", "Status-connector-a"} {
+		_, err := parseStatusKey(key)
+		assert.Error(t, err, "expected a key status-connector-…", key)
+	}
+}
+
+// Values by structure: other members, another order and blanks do not matter; what is damaged changes nothing.
+func TestStatusValues(t *testing.T) {
+	t.Parallel()
+	var s Statuses
+	take := func(value string) error { return s.apply([]byte("status-connector-a"), []byte(value)) }
+	require.NoError(t, take(` {"x":[{}], "generation": 7,"worker_id":"w:1" , "state":"PAUSED"}`))
+	want := Status{"a", -1, connect.Paused, "", "w:1", 7, "", ""}
+	for value, fault := range map[string]string{
+		"":                    "JSON",
+		"null":                "expected a state",
+		"[]":                  "cannot unmarshal array",
+		`{"state":"RUNNING"`:  "JSON",
+		`{"state":"RUNNING"}`: "expected worker_id and generation",
+		`{"state":"DESTROYED","worker_id":"w","generation":1}`:        "expected a state",
+		`{"state":"RUNNING","worker_id":null,"generation":1}`:         "expected worker_id",
+		`{"state":"RUNNING","worker_id":"w","generation":1.5}`:        "cannot unmarshal number",
+		`{"state":"RUNNING","worker_id":"w","generation":2147483648}`: "cannot unmarshal number",
+		`{"state":"RUNNING","worker_id":"w","generation":1} {}`:       "after top-level value",
+		strings.Repeat("[", 1<<20):                                    "depth",
+		`{"trace":"` + strings.Repeat("x", maxStatusBytes) +
+			`","state":"RUNNING"}`: "expected a record of at most 2097152 bytes",
+		`{"state":"RUNNING","worker_id":"w","generation":1,"trace":{"not":"a text, we say"}}`: "cannot unmarshal " +
+			"object",
+	} {
+		assert.Error(t, take(value), fault, value[:min(len(value), 80)])
+		got, _ := s.Connector("a")
+		assert.Equal(t, want, got)
+	}
+	assert.Error(t, s.apply(bytes.Repeat([]byte("status-connector-"), 1<<20), nil), "expected a record of at most")
+	assert.Equal(t, []string{"a"}, s.Connectors())
+	require.NoError(t, s.apply([]byte("status-connector-a"), nil))
+	assert.Equal(t, nil, s.Connectors())
+}
+
+// teller is one of the workers that write to one topic. It knows of it what it has read.
+type teller struct {
+	id   string
+	said Statuses
+	out  outbox
+	read int
+	// sent are the keys that are under way, with their values.
+	sent map[statusKey][]byte
+	// java is what Kafka's own store would know of each key.
+	java map[statusKey]Status
+}
+
+// tellers take turns at random: they say things of two tasks, in generations that are now and then of an earlier life
+// of the group, read on in the topic, and get their answers late.
+func tellers(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) []*teller {
+	t.Helper()
+	two := []*teller{{id: "a:1", out: newOutbox()}, {id: "b:1", out: newOutbox()}}
+	for _, w := range two {
+		w.sent, w.java = map[statusKey][]byte{}, map[statusKey]Status{}
+	}
+	for step := range 200 {
+		w := two[r.IntN(2)]
+		switch r.IntN(4) {
+		case 0:
+			s := Status{"c", r.IntN(2), statusStates[r.IntN(len(statusStates))], fmt.Sprint(step), w.id, r.Int32N(5),
+				"", ""}
+			k := statusKey{connector: "c", task: s.Task}
+			o := statusWrite{value: s.encode(), status: s, safe: r.IntN(2) == 0}
+			if !o.isSuperseded(w.said.status(k)) {
+				w.out.waiting[k] = o
+			}
+			if !fails {
+				// KafkaStatusBackingStore.CacheEntry.canWriteSafely.
+				last, there := w.java[k]
+				may := !there || last.WorkerID == s.WorkerID || last.Generation <= s.Generation
+				if written := slices.Contains(w.out.keys(), k); written != (may || !o.safe) {
+					t.Fatalf("after %+v, %+v (safe %v): expected written %v", last, s, o.safe, !written)
+				}
+			}
+		case 1:
+			w.send(t)
+		case 2:
+			w.readOn(t, *log, w.read+1)
+		}
+		if !fails || r.IntN(4) == 0 {
+			w.answer(t, r, fails, log)
+		}
+	}
+	return two
+}
+
+func (w *teller) send(t *testing.T) {
+	t.Helper()
+	for _, k := range w.out.keys() {
+		w.out.send(k, w.said.status(k), func(value []byte) {
+			if w.sent[k] != nil {
+				t.Fatalf("%v: two values are under way", k)
+			}
+			w.sent[k] = value
+		})
+	}
+}
+
+func (w *teller) readOn(t *testing.T, log []statusWrite, to int) {
+	t.Helper()
+	for ; w.read < min(to, len(log)); w.read++ {
+		s := log[w.read].status
+		k := statusKey{connector: s.Connector, task: s.Task}
+		require.NoError(t, w.said.apply([]byte(k.String()), log[w.read].value))
+		w.java[k] = s
+	}
+}
+
+// answer settles what is under way; where it fails, it may be written all the same.
+func (w *teller) answer(t *testing.T, r *rand.Rand, fails bool, log *[]statusWrite) {
+	t.Helper()
+	if !fails {
+		w.send(t)
+	}
+	for k, value := range w.sent {
+		delete(w.sent, k)
+		failed := fails && r.IntN(2) == 0
+		if !failed || r.IntN(4) == 0 {
+			s, err := decodeStatus(k, value)
+			require.NoError(t, err)
+			*log = append(*log, statusWrite{value: value, status: s})
+		}
+		w.out.done(k, failed)
+	}
+}
+
+// What is written by two workers in any order is what Kafka Connect's workers would have written: a safe write is left
+// out where another worker's word of a newer generation was read.
+func TestSafeWritesAreJavas(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(300) {
+		var log []statusWrite
+		tellers(t, rand.New(rand.NewPCG(seed, 1)), false, &log)
+		if len(log) == 0 {
+			t.Errorf("seed %d: nothing was written", seed)
+		}
+	}
+}
+
+// With writes that fail or whose answer is lost, each worker's values of a key are written in the order in which they
+// were put, and at the end the last is: but for one that gives way to a newer generation of the other worker.
+func TestWritesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	for seed := range uint64(300) {
+		r, log := rand.New(rand.NewPCG(seed, 2)), []statusWrite(nil)
+		two := tellers(t, r, true, &log)
+		type last struct {
+			w statusWrite
+			k statusKey
+		}
+		var lasts []last
+		for _, w := range two {
+			newest := maps.Clone(w.out.inFlight)
+			maps.Copy(newest, w.out.waiting)
+			for k, e := range newest {
+				lasts = append(lasts, last{e, k})
+			}
+			w.answer(t, r, true, &log)
+			for len(w.out.keys()) > 0 {
+				w.readOn(t, log, len(log))
+				w.send(t)
+				w.answer(t, r, true, &log)
+			}
+		}
+		for _, w := range two {
+			for task := range 2 {
+				at := -1
+				for _, o := range log {
+					if o.status.WorkerID != w.id || o.status.Task != task {
+						continue
+					}
+					step := 0
+					fmt.Sscan(o.status.Trace, &step)
+					if step < at {
+						t.Fatalf("seed %d: %s wrote step %d after %d", seed, w.id, step, at)
+					}
+					at = step
+				}
+			}
+		}
+		for _, l := range lasts {
+			if slices.ContainsFunc(log, func(o statusWrite) bool { return o.status == l.w.status }) {
+				continue
+			}
+			refused++
+			if !slices.ContainsFunc(log, func(o statusWrite) bool {
+				return o.status.Task == l.k.task && l.w.status.isSuperseded(o.status)
+			}) {
+				t.Fatalf("seed %d: %+v was not written, and nothing has overtaken it", seed, l.w.status)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("expected writes that give way")
+	}
+}
+
+// Whatever stands in the topic: nothing breaks, and what is taken is written again as it was meant.
+func FuzzStatuses(f *testing.F) {
+	for _, r := range javaRecords(f)[:12] {
+		f.Add(r.key, r.value)
+	}
+	f.Add([]byte("status-task-a-00"), []byte(`{"state":"RUNNING","generation":1e2,"worker_id":"\ud800"}`))
+	f.Add([]byte("status-topic-t:connector-a"), []byte("[[[["))
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		var s, again Statuses
+		if s.apply(key, value) != nil {
+			assert.Equal(t, 0, len(s.Connectors()))
+			return
+		}
+		for _, name := range s.Connectors() {
+			for _, k := range s.keys(name) {
+				assert.Equal(t, string(key), k.String())
+				want := s.status(k)
+				if len(want.Trace) > maxTraceBytes || k.topic != "" {
+					continue
+				}
+				require.NoError(t, again.apply([]byte(k.String()), want.encode()))
+				assert.Equal(t, want, again.status(k))
+			}
+		}
+	})
+}

@@ -1,0 +1,272 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+const (
+	// statusDeliveryTimeout makes pending writes fail before the group's session (10 s) ends and other workers write.
+	statusDeliveryTimeout = 5 * time.Second
+	statusRetryInterval   = time.Second
+)
+
+// ParseStatusTopic reads status.storage.… from properties. Default: connect-status with 5 partitions, as in Kafka
+// Connect.
+func ParseStatusTopic(properties map[string]string) (kafka.InternalTopic, setting.Problems) {
+	return kafka.ParseInternalTopic(properties, "status.storage.",
+		kafka.InternalTopic{Name: "connect-status", Partitions: 5})
+}
+
+// StatusTopic reads the status topic and writes to it. It owns a goroutine and its clients until Close. While the
+// brokers are unavailable a newer value of a key replaces an older one, so memory is bounded and only intermediate
+// states are lost.
+type StatusTopic struct {
+	Statuses
+
+	name            string
+	log             *slog.Logger
+	client          *kgo.Client
+	reader          *kafka.Reader
+	ctx             context.Context // ctx ends with Close
+	cancel          context.CancelFunc
+	caughtUp, ended chan struct{}
+	skipped         int // skipped counts records that are no statuses; only the reading goroutine uses it
+
+	mu     guard.Mutex
+	outbox outbox
+	// following is true while new records are read as they are written. Otherwise nothing is sent. interrupt ends it.
+	following bool
+	interrupt context.CancelFunc
+	failing   bool // true from a failed write until the outbox is empty
+}
+
+// OpenStatusTopic creates the topic if it is missing, and starts reading it. It rejects one that is not compacted.
+func OpenStatusTopic(ctx context.Context, k kafka.Config, topic kafka.InternalTopic,
+	log *slog.Logger) (*StatusTopic, error) {
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return nil, err
+	}
+	defer admin.Close()
+	if err := admin.EnsureInternalTopic(ctx, topic); err != nil {
+		return nil, err
+	}
+	// Fixed, whatever the worker's producers and consumers are configured to: as Kafka Connect's KafkaBasedLog.
+	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	k.Producer.Retries, k.Producer.DeliveryTimeout = -1, statusDeliveryTimeout
+	k.Consumer.Reset = "earliest"
+	// A value in doubt may be written twice without harm. The buffer is unlimited: there are no more records than keys.
+	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowIdempotentProduceCancellation(),
+		kgo.MaxBufferedRecords(math.MaxInt), kgo.ProduceRequestTimeout(statusDeliveryTimeout))...)
+	if err != nil {
+		return nil, fmt.Errorf("topic %s: %w", topic.Name, err)
+	}
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
+	t := &StatusTopic{name: topic.Name, log: log, client: client, reader: reader, caughtUp: make(chan struct{}),
+		ended: make(chan struct{}), outbox: newOutbox()}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	go t.follow()
+	return t, nil
+}
+
+// Await waits until the first content was read. Only then are lookups complete and statuses written.
+func (t *StatusTopic) Await(ctx context.Context) error {
+	select {
+	case <-t.caughtUp:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("topic %s of status.storage.topic was not read to its end: %w", t.name, ctx.Err())
+	}
+}
+
+// Put publishes a status of this worker. Its trace is public: the caller has redacted it ([config.Worker.Redact]).
+func (t *StatusTopic) Put(s Status) { t.put(s, false) }
+
+// PutSafe is [StatusTopic.Put] unless another worker has written in a newer generation, as the leader does for lost
+// workers.
+func (t *StatusTopic) PutSafe(s Status) { t.put(s, true) }
+
+func (t *StatusTopic) put(s Status, safe bool) {
+	k, w := statusKey{connector: s.Connector, task: s.Task}, statusWrite{value: s.encode(), status: s, safe: safe}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !w.isSuperseded(t.status(k)) {
+		t.outbox.waiting[k] = w
+		t.send(k)
+	}
+}
+
+// Delete deletes the statuses of a connector, its tasks and topics. Workers may write others later: the leader cleans
+// up.
+func (t *StatusTopic) Delete(connector string) {
+	t.erase(connector, func(statusKey) bool { return true })
+}
+
+// DeleteTasks is [StatusTopic.Delete] for the tasks from a number on.
+func (t *StatusTopic) DeleteTasks(connector string, from int) {
+	t.erase(connector, func(k statusKey) bool { return k.topic == "" && k.task >= max(0, from) })
+}
+
+// ResetTopics deletes the topics of a connector.
+func (t *StatusTopic) ResetTopics(connector string) {
+	t.erase(connector, func(k statusKey) bool { return k.topic != "" })
+}
+
+func (t *StatusTopic) erase(connector string, chosen func(statusKey) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range append(t.keys(connector), t.outbox.keys()...) {
+		if k.connector == connector && chosen(k) {
+			t.outbox.waiting[k] = statusWrite{}
+			t.send(k)
+		}
+	}
+}
+
+// RecordTopic records that a task uses a topic, cheaply enough for each batch.
+func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
+	k := statusKey{connector: connector, topic: topic}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.status(k) != Status{}
+	for _, all := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
+		if w, there := all[k]; there {
+			known = w.value != nil
+		}
+	}
+	if !known {
+		t.outbox.waiting[k] = statusWrite{value: encodeTopic(k, task, time.Now().UnixMilli())}
+		t.send(k)
+	}
+}
+
+// Close writes what waits until ctx ends, then ends the goroutine and the clients. It returns an error for unwritten
+// statuses.
+func (t *StatusTopic) Close(ctx context.Context) (err error) {
+	for left := t.pending(); left > 0 && err == nil; left = t.pending() {
+		if err = pause.For(ctx, 5*time.Millisecond); err != nil {
+			err = fmt.Errorf("topic %s of status.storage.topic: %d statuses are not written: %w", t.name, left, err)
+		}
+	}
+	t.cancel()
+	<-t.ended
+	t.client.Close()
+	t.reader.Close()
+	return err
+}
+
+func (t *StatusTopic) pending() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.outbox.waiting) + len(t.outbox.inFlight)
+}
+
+func (t *StatusTopic) send(keys ...statusKey) {
+	for _, k := range keys {
+		if !t.following {
+			return
+		}
+		t.outbox.send(k, t.status(k), func(value []byte) {
+			r := &kgo.Record{Topic: t.name, Partition: -1, Key: []byte(k.String()), Value: value}
+			t.client.Produce(t.ctx, r, func(_ *kgo.Record, err error) { t.onProduced(k, err) })
+		})
+	}
+}
+
+func (t *StatusTopic) onProduced(k statusKey, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.InvalidRecord) {
+		t.log.Error("a status is not written", "topic", t.name, "key", k.String(), "error", err)
+		err = nil
+	}
+	t.outbox.done(k, err != nil)
+	switch {
+	case err != nil:
+		if !t.failing && t.ctx.Err() == nil {
+			t.log.Error("statuses are not written; the newest are when the brokers take them", "topic", t.name, "key",
+				k.String(), "error", kafka.WithMissingRight(err, "WRITE", "Topic "+t.name))
+		}
+		t.failing, t.following = true, false
+		t.interrupt()
+	case t.failing && len(t.outbox.waiting)+len(t.outbox.inFlight) == 0:
+		t.failing = false
+		t.log.Info("statuses are written again", "topic", t.name)
+	}
+	t.send(k)
+}
+
+func (t *StatusTopic) follow() {
+	defer close(t.ended)
+	defer guard.Vital("the reading of statuses")
+	var at kafka.Positions
+	for failing, complete := false, false; ; {
+		err := t.readFrom(t.ctx, &at, false)
+		if err == nil {
+			if failing {
+				t.log.Info("statuses are read again", "topic", t.name)
+			}
+			if failing = false; !complete {
+				complete = true
+				close(t.caughtUp)
+			}
+			following, interrupt := context.WithCancel(t.ctx)
+			t.setFollowing(true, interrupt)
+			if err = t.readFrom(following, &at, true); following.Err() != nil {
+				err = nil // a write has failed
+			}
+			t.setFollowing(false, interrupt)
+			interrupt()
+		}
+		if err != nil && !failing && t.ctx.Err() == nil {
+			failing = true
+			t.log.Error("statuses are not read; it is tried again", "topic", t.name, "error", err)
+		}
+		if pause.For(t.ctx, statusRetryInterval) != nil {
+			return
+		}
+	}
+}
+
+func (t *StatusTopic) setFollowing(following bool, interrupt context.CancelFunc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.following, t.interrupt = following, interrupt
+	t.send(t.outbox.keys()...)
+}
+
+func (t *StatusTopic) readFrom(ctx context.Context, at *kafka.Positions, endless bool) error {
+	next, err := t.reader.Read(ctx, t.name, kafka.ReadOptions{From: *at, Follow: endless, Uncommitted: true,
+		Expected: true, Parallel: true}, t.applyRecord)
+	if next != nil {
+		*at = next
+	}
+	return err
+}
+
+func (t *StatusTopic) applyRecord(r *kgo.Record) error {
+	if err := t.apply(r.Key, r.Value); err != nil {
+		if t.skipped++; t.skipped == 1 {
+			t.log.Warn("a record in the status topic is skipped, as more that are like it will be without a word",
+				"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
+		}
+	}
+	return nil
+}

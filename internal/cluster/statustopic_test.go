@@ -1,0 +1,388 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/clustertest"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// statusWorker is one that says things as an id.
+type statusWorker struct {
+	*StatusTopic
+	id      string
+	journal *logtest.Journal
+}
+
+func openStatusWorker(t *testing.T, n *clustertest.Network, id string, settings ...string) statusWorker {
+	t.Helper()
+	w := statusWorker{id: id, journal: &logtest.Journal{}}
+	k := n.Config(id)
+	k.Consumer.Reset = "latest" // what users may have for their sinks
+	properties := map[string]string{}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		properties[name] = value
+	}
+	topic, problems := ParseStatusTopic(properties)
+	require.NoError(t, problems.Err())
+	var err error
+	w.StatusTopic, err = OpenStatusTopic(t.Context(), k, topic, w.journal.Logger(slog.LevelInfo))
+	require.NoError(t, err)
+	require.NoError(t, w.Await(t.Context()))
+	return w
+}
+
+// close expects all to be written.
+func (w statusWorker) close(t *testing.T) {
+	t.Helper()
+	assert.NoError(t, w.Close(t.Context()))
+}
+
+// of is what the worker says of a task of connector c.
+func (w statusWorker) of(task int, state connect.State, generation int32) Status {
+	return Status{"c", task, state, "", w.id, generation, "1.0", ""}
+}
+
+// sees waits until the worker knows this of connector c: its state and those of its tasks, with the workers.
+func (w statusWorker) sees(t *testing.T, want string) {
+	t.Helper()
+	now := func() string {
+		var all []string
+		if s, there := w.Connector("c"); there {
+			all = append(all, fmt.Sprintf("%s@%s", s.State, s.WorkerID))
+		}
+		for _, s := range w.Tasks("c") {
+			all = append(all, fmt.Sprintf("%d %s@%s", s.Task, s.State, s.WorkerID))
+		}
+		return strings.Join(append(all, w.Topics("c")...), ", ")
+	}
+	require.Until(t, func() bool { return now() == want },
+		func() string { return "expected " + want + ", found " + now() + "\n" + w.journal.String() })
+}
+
+// settles waits until all is written.
+func (w statusWorker) settles(t *testing.T) {
+	t.Helper()
+	require.Until(t, func() bool { return w.pending() == 0 }, func() string { return w.journal.String() })
+}
+
+func TestStatusTopic(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(-1, connect.Running, 3))
+		b.Put(b.of(10, connect.Running, 3))
+		a.Put(a.of(2, connect.Paused, 3))
+		a.RecordTopic("c", "orders", 2)
+		b.RecordTopic("c", "items", 10)
+		a.Put(Status{"c-1", 0, connect.Failed, "no", a.id, 3, "", ""})
+		const all = "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, items, orders"
+		a.sees(t, all)
+		b.sees(t, all)
+
+		// One that comes later reads the same, and one that vanished is spoken for.
+		c := openStatusWorker(t, n, "c:1")
+		defer c.close(t)
+		c.sees(t, all)
+		assert.Equal(t, []string{"c", "c-1"}, c.Connectors())
+		assert.Equal(t, []Status{{"c-1", 0, connect.Failed, "no", "a:1", 3, "", ""}}, c.Tasks("c-1"))
+		c.PutSafe(c.of(10, connect.Unassigned, 4))
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 UNASSIGNED@c:1, items, orders")
+		b.PutSafe(b.of(10, connect.Failed, 3))
+		assert.Equal(t, 0, b.pending(), "a safe write that another has overtaken")
+		b.Put(b.of(10, connect.Running, 3))
+		c.sees(t, all)
+
+		// Topics are noted once, and again when they were reset by any worker.
+		a.RecordTopic("c", "orders", 0)
+		assert.Equal(t, 0, a.pending(), "a topic that is known")
+		b.ResetTopics("c")
+		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		a.RecordTopic("c", "orders", 2)
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, orders")
+		b.ResetTopics("c")
+		b.RecordTopic("c", "orders", 10)
+		b.settles(t)
+		a.RecordTopic("c", "last", 2)
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1, last, orders")
+		b.ResetTopics("c")
+		b.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, 10 RUNNING@b:1")
+		a.RecordTopic("c", "orders", 2)
+
+		b.DeleteTasks("c", 3)
+		a.sees(t, "RUNNING@a:1, 2 PAUSED@a:1, orders")
+		b.Put(b.of(11, connect.Running, 4)) // nobody has read it yet
+		b.Delete("c")
+		b.settles(t)
+		for _, w := range []statusWorker{a, b, c} {
+			w.sees(t, "")
+			assert.Equal(t, []string{"c-1"}, w.Connectors())
+			assert.Equal(t, "", w.journal.String())
+		}
+	})
+}
+
+// The records, and the partitions that they are in, are those that a worker of Apache Kafka writes.
+func TestStatusRecords(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "127.0.0.1:18483", "status.storage.partitions=2")
+		defer w.close(t)
+		want := map[int32][]string{}
+		for _, r := range javaRecords(t) {
+			if r.topic != "" || r.value == nil && w.status(r.statusKey) == (Status{}) {
+				continue // with the time at which it was found; deleted twice, which only Java's workers do
+			}
+			want[r.partition] = append(want[r.partition], fmt.Sprintf("%s %s", r.key, r.value))
+			s := Status{}
+			switch {
+			case r.value == nil && r.task < 0:
+				w.Delete(r.connector)
+			case r.value == nil:
+				w.DeleteTasks(r.connector, r.task)
+			default:
+				var err error
+				s, err = decodeStatus(r.statusKey, r.value)
+				require.NoError(t, err)
+				w.Put(s)
+			}
+			w.settles(t)
+			require.Until(t, func() bool { return w.status(r.statusKey) == s }, r.statusKey.String)
+		}
+		client := kafkatest.Client(t, n.Config("other").AdminOpts(kgo.ConsumeTopics("connect-status"))...)
+		got := map[int32][]string{}
+		for found := 0; found < len(want[0])+len(want[1]); {
+			fetches := client.PollFetches(t.Context())
+			require.NoError(t, fetches.Err())
+			fetches.EachRecord(func(r *kgo.Record) {
+				found++
+				got[r.Partition] = append(got[r.Partition], fmt.Sprintf("%s %s", r.Key, r.Value))
+			})
+		}
+		assert.Equal(t, want, got)
+	})
+}
+
+// 4,000 tasks that begin at once while the brokers take their time are few writes: of each the first state, and the
+// last.
+func TestManyStatuses(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		const tasks = 4000
+		var requests, records atomic.Int32
+		all := make(chan struct{})
+		n.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			n.Cluster.KeepControl()
+			n.Cluster.SleepControl(func() { <-all })
+			requests.Add(1)
+			for _, topic := range r.(*kmsg.ProduceRequest).Topics {
+				for _, p := range topic.Partitions {
+					var batch kmsg.RecordBatch
+					if batch.ReadFrom(p.Records) == nil {
+						records.Add(batch.NumRecords)
+					}
+				}
+			}
+			return nil, nil, false
+		})
+		w := openStatusWorker(t, n, "a:1")
+		defer w.close(t)
+		for _, state := range []connect.State{connect.Unassigned, connect.Restarting, connect.Paused, connect.Running} {
+			for task := range tasks {
+				w.Put(w.of(task, state, 1))
+			}
+		}
+		close(all)
+		running := func() (count int) {
+			for _, s := range w.Tasks("c") {
+				if s.State == connect.Running {
+					count++
+				}
+			}
+			return count
+		}
+		require.Until(t, func() bool { return running() == tasks },
+			func() string { return fmt.Sprintf("%d tasks run", running()) })
+		t.Logf("%d records in %d requests", records.Load(), requests.Load())
+		if records.Load() > 2*tasks || requests.Load() > tasks/4 {
+			t.Error("expected at most two records for each task, and few requests")
+		}
+	})
+}
+
+// Brokers that are away for minutes lose nothing: the newest of each key is written when they are back, and both is
+// logged once.
+func TestStatusBrokersAway(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(0, connect.Running, 1))
+		b.sees(t, "0 RUNNING@a:1")
+		n.Cut(a.id, true)
+		for minute := range 5 {
+			a.Put(a.of(0, connect.Failed, 1))
+			a.Put(a.of(1+minute, connect.Restarting, 1))
+			<-time.After(time.Minute)
+			a.Put(a.of(1+minute, connect.Running, 1))
+			a.PutSafe(a.of(0, connect.Paused, 1))
+		}
+		b.sees(t, "0 RUNNING@a:1")
+		n.Cut(a.id, false)
+		b.sees(t, "0 PAUSED@a:1, 1 RUNNING@a:1, 2 RUNNING@a:1, 3 RUNNING@a:1, 4 RUNNING@a:1, 5 RUNNING@a:1")
+		a.settles(t)
+		log := a.journal.String()
+		for _, once := range []string{"statuses are not written", "statuses are written again"} {
+			assert.Equal(t, 1, strings.Count(log, once), once, log)
+		}
+	})
+}
+
+// Where the group was forgotten generations begin with 1 again: what a worker puts is written, at its second try too.
+func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		a, b := openStatusWorker(t, n, "a:1"), openStatusWorker(t, n, "b:1")
+		defer a.close(t)
+		defer b.close(t)
+		a.Put(a.of(0, connect.Running, 195))
+		b.sees(t, "0 RUNNING@a:1")
+		refused := kafkatest.Refuse(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
+		b.Put(b.of(0, connect.Paused, 1))
+		a.sees(t, "0 PAUSED@b:1")
+		assert.Equal(t, int32(2), refused.Load())
+	})
+}
+
+// Without the right to write, nothing is lost, it is tried once a second, and the log names the right.
+func TestStatusWithoutTheRight(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
+		defer w.close(t)
+		var granted atomic.Bool
+		var requests atomic.Int32
+		kafkatest.RefuseWhere(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
+			requests.Add(1)
+			return !granted.Load()
+		})
+		w.Put(w.of(0, connect.Running, 1))
+		<-time.After(time.Minute)
+		assert.Equal(t, 0, len(w.Tasks("c")))
+		assert.Contains(t, w.journal.String(), "expected the right WRITE on the resource Topic connect-status")
+		if sent := requests.Load(); sent < 20 || sent > 70 {
+			t.Errorf("expected 20 to 70 requests in a minute, found %d", sent)
+		}
+		granted.Store(true)
+		w.sees(t, "0 RUNNING@a:1")
+	})
+}
+
+// What is too large for the topic is logged, and keeps nothing else from being written.
+func TestStatusTooLarge(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
+		defer w.close(t)
+		large := w.of(0, connect.Failed, 1)
+		large.Version = strings.Repeat("x", 2<<20)
+		w.Put(large)
+		w.Put(w.of(1, connect.Running, 1))
+		w.sees(t, "1 RUNNING@a:1")
+		w.settles(t)
+		assert.Contains(t, w.journal.String(), "a status is not written", "status-task-c-0")
+	})
+}
+
+// Other programs' records are skipped, and the first of them is logged.
+func TestStatusForeignRecords(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
+		defer w.close(t)
+		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
+		for _, r := range [][2]string{{"status-connector-x", "damaged"}, {"", ""}, {"culvert-x", "{}"}} {
+			require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-status", Key: []byte(r[0]),
+				Value: []byte(r[1])}).FirstErr())
+		}
+		w.Put(w.of(0, connect.Running, 1))
+		w.sees(t, "0 RUNNING@a:1")
+		late := openStatusWorker(t, n, "b:1")
+		defer late.close(t)
+		late.sees(t, "0 RUNNING@a:1")
+		for _, j := range []*logtest.Journal{w.journal, late.journal} {
+			assert.Equal(t, 1, strings.Count(j.String(), "a record in the status topic is skipped"))
+		}
+		assert.Equal(t, 3, late.skipped)
+	})
+}
+
+// A topic that is deleted and made again is read from its start.
+func TestStatusTopicMadeAgain(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
+		defer w.close(t)
+		for range 10 {
+			w.Put(w.of(0, connect.Running, 1))
+			w.settles(t)
+		}
+		w.sees(t, "0 RUNNING@a:1")
+		_, err := kadm.NewClient(kafkatest.Client(t, n.Config("other").AdminOpts()...)).DeleteTopic(t.Context(),
+			"connect-status")
+		require.NoError(t, err)
+		<-time.After(time.Minute)
+		other := openStatusWorker(t, n, "b:1") // creates the topic again
+		defer other.close(t)
+		other.Put(other.of(0, connect.Paused, 2))
+		w.sees(t, "0 PAUSED@b:1")
+	})
+}
+
+// What cannot be written until Close is counted.
+func TestStatusTopicCloses(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		w := openStatusWorker(t, n, "a:1")
+		w.PutSafe(w.of(0, connect.Unassigned, 1))
+		w.close(t)
+		assert.Equal(t, "", w.journal.String())
+		w = openStatusWorker(t, n, "a:1")
+		w.sees(t, "0 UNASSIGNED@a:1")
+		n.Cut(w.id, true)
+		w.Put(w.of(0, connect.Running, 1))
+		w.Put(w.of(1, connect.Running, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		assert.Error(t, w.Close(ctx), "topic connect-status of status.storage.topic: 2 statuses are not written")
+		w.Put(w.of(2, connect.Running, 1)) // has no effect
+	})
+}
+
+// Settings that are no numbers, and a topic that is not compacted, are refused.
+func TestStatusTopicIsRefused(t *testing.T) {
+	in(t, func(t *testing.T, n *clustertest.Network) {
+		topic, problems := ParseStatusTopic(map[string]string{"status.storage.partitions": "0",
+			"status.storage.topic": " my-states ", "status.storage.segment.bytes": "1000000",
+			"status.storage.cleanup.policy": "delete", "status.storage.replication.factor": "x",
+			"offset.storage.topic": "o"})
+		assert.Equal(t, 2, len(problems))
+		assert.Equal(t, kafka.InternalTopic{Name: "my-states", Setting: "status.storage.topic",
+			Configs: map[string]string{"segment.bytes": "1000000"}}, topic)
+		client := kafkatest.Client(t, n.Config("other").AdminOpts()...)
+		_, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "my-states")
+		require.NoError(t, err)
+		_, err = OpenStatusTopic(t.Context(), n.Config("a"), topic, slog.New(slog.DiscardHandler))
+		assert.Error(t, err, "status.storage.topic: topic my-states must have cleanup.policy=compact")
+	})
+}

@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+const (
+	stopTimeout        = 30 * time.Second
+	ownedCheckInterval = 200 * time.Millisecond
+	memberCallTimeout  = 2 * time.Second
+)
+
+// WhenStopped calls do for a stopped connector once no other worker has tasks of it, on the leader; do checks this
+// worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
+// [configtopic.OtherGroupError], one that names the worker with tasks, or that of do.
+func (w *Worker) WhenStopped(ctx context.Context, name string, do func() error) error {
+	l := w.leader
+	count := func(n int) (leads bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.stoppedOnly[name] += n; l.stoppedOnly[name] == 0 {
+			delete(l.stoppedOnly, name)
+		}
+		return l.generation != 0
+	}
+	defer count(-1)
+	if !count(1) {
+		return ErrNotLeader
+	}
+	waiting, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	for {
+		if err := w.options.Store.CheckGroup(); err != nil {
+			return err
+		}
+		if s, _ := w.options.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
+			return connect.ErrNotStopped
+		}
+		busy := l.ownerOf(waiting, name)
+		if busy == nil {
+			return do()
+		}
+		if pause.For(waiting, ownedCheckInterval) != nil {
+			return fmt.Errorf("connector %s is stopped, and %w; this can be tried again", name, busy)
+		}
+	}
+}
+
+func (l *leader) ownerOf(ctx context.Context, name string) error {
+	l.mu.Lock()
+	members := l.members
+	l.mu.Unlock()
+	if twice := duplicateURL(members); twice != "" {
+		return fmt.Errorf("it is not known whether its tasks have ended: two workers of the group advertise %s", twice)
+	}
+	for _, m := range members {
+		if m.URL == l.worker.options.URL {
+			continue
+		}
+		held, err := l.owned(ctx, m.URL)
+		if err != nil { // in the answer may be an error that is none of this call
+			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(m.URL), err)
+		}
+		for _, h := range held {
+			if h.Connector == name && len(h.Tasks) > 0 {
+				return fmt.Errorf("its tasks %v have not ended on worker %s", h.Tasks, workerID(m.URL))
+			}
+		}
+	}
+	return nil
+}
+
+func (l *leader) owned(ctx context.Context, url string) (held []connect.Ownership, err error) {
+	ctx, cancel := context.WithTimeout(ctx, memberCallTimeout)
+	defer cancel()
+	err = l.worker.options.Call(ctx, url, OwnedCall, "", nil, &held)
+	return held, err
+}

@@ -1,0 +1,205 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// held is what a worker answers that has tasks of connector c.
+const held = `[{"Connector":"d","Tasks":[9]},{"Connector":"c","Version":1,"Tasks":[0,3]},{"Connector":"c","Version":2}]`
+
+// holder is a herder that has what it says.
+type holder struct {
+	Herder
+	holds  []connect.Ownership
+	status connect.Status
+}
+
+func (h *holder) Owned() []connect.Ownership { return h.holds }
+
+func (h *holder) Status(string) (connect.Status, error) { return h.status, nil }
+
+// noLog takes nothing.
+type noLog struct{}
+
+func (noLog) Write(context.Context, bool, ...configtopic.Record) (int64, error) {
+	return 0, errors.New("expected nothing to be written")
+}
+
+// stopping is a worker that leads a group of two, with connector c stopped; ask is the other one.
+func stopping(t *testing.T, ask func() ([]byte, error)) *Worker {
+	t.Helper()
+	alone, _ := config.NewWorker("", []config.Entry{config.NewEntry("bootstrap.servers", "a:1", "", 0)}, nil, nil)
+	store := configtopic.NewStore("configs", alone, nil, slog.New(slog.DiscardHandler))
+	store.SetWriter(noLog{})
+	for n, r := range []configtopic.Record{configtopic.ConnectorRecord("c", map[string]string{"name": "c"}),
+		configtopic.TargetRecord("c", config.TargetStopped)} {
+		r.Offset = int64(n)
+		store.Apply(r)
+	}
+	store.CaughtUp()
+	w := NewWorker(WorkerOptions{URL: "http://w1:1", Topics: Topics{Store: store}, Herder: &holder{},
+		Logger: slog.New(slog.DiscardHandler),
+		Call: func(ctx context.Context, to, call, connector string, body, into any) error {
+			assert.Equal(t, `http://w2:1 POST /culvert/internal/holds <nil>`,
+				fmt.Sprint(to, " ", call, connector, " ", body))
+			if _, limited := ctx.Deadline(); !limited {
+				t.Error("expected a question with an end")
+			}
+			answer, err := ask()
+			if err == nil {
+				err = json.Unmarshal(answer, into)
+			}
+			return err
+		}})
+	w.leader.generation = 1
+	w.leader.members = []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}}
+	return w
+}
+
+// What is done about a stopped connector waits for tasks that end slowly on another worker, and nobody gets tasks of it
+// meanwhile.
+func TestWhenStoppedWaitsForOtherWorkers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := stopping(t, func() ([]byte, error) {
+			switch since := time.Since(began); {
+			case since < 2*time.Second:
+				return nil, errors.New("paused")
+			case since < 7*time.Second:
+				return []byte(held), nil
+			}
+			return []byte(`[{"Connector":"d","Tasks":[9]},{"Connector":"c"}]`), nil
+		})
+		var elapsed time.Duration
+		require.NoError(t, w.WhenStopped(t.Context(), "c", func() error {
+			elapsed = time.Since(began)
+			assert.Equal(t, map[string]int{"c": 1}, w.leader.stoppedOnly)
+			w.options.Store.Apply(configtopic.TargetRecord("c", config.TargetStarted))
+			err := w.leader.putTaskConfigs(t.Context(), "c", config.TaskPlan{Offset: 0, Tasks: []map[string]string{{}}})
+			var failed *WriteError
+			if !errors.As(err, &failed) || failed.Cause.Error() !=
+				"connector c: expected no tasks while its offsets are changed" {
+				t.Errorf("expected tasks to be refused for now, found %v", err)
+			}
+			return nil
+		}))
+		if elapsed < 7*time.Second || elapsed > 8*time.Second {
+			t.Errorf("expected it to be done when the tasks have ended, after 7 s, found %v", elapsed)
+		}
+		assert.Equal(t, map[string]int{}, w.leader.stoppedOnly)
+		assert.Equal(t, true, errors.Is(w.WhenStopped(t.Context(), "c", nil),
+			connect.ErrNotStopped)) // by now it goes on
+	})
+}
+
+// It is refused, with who keeps it from being done, where that does not end; and by a worker that does not lead.
+func TestWhenStoppedTimesOut(t *testing.T) {
+	t.Parallel()
+	for want, ask := range map[string]func() ([]byte, error){
+		"its tasks [0 3] have not ended on worker w2:1": func() ([]byte, error) {
+			return []byte(held), nil
+		},
+		"it is not known whether its tasks have ended on worker w2:1: silence": func() ([]byte, error) {
+			return nil, errors.New("silence")
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			err := stopping(t, ask).WhenStopped(t.Context(), "c", nil)
+			assert.Equal(t, "connector c is stopped, and "+want+"; this can be tried again", fmt.Sprint(err))
+			if elapsed := time.Since(began); elapsed < stopTimeout || elapsed > stopTimeout+time.Second {
+				t.Errorf("expected it to take %v, found %v", stopTimeout, elapsed)
+			}
+		})
+	}
+	follower := stopping(t, nil)
+	follower.leader.generation = 0
+	assert.Equal(t, true, errors.Is(follower.WhenStopped(t.Context(), "c", nil), ErrNotLeader))
+}
+
+// What a deleted connector has opened is the leader's to end where the workers that had it are lost, whether the group
+// knows that by then or not; where one is there that ends its tasks, it is that one's.
+func TestOwnersLost(t *testing.T) {
+	t.Parallel()
+	has := Member{ID: "2", Metadata: Metadata{URL: "http://w2:1", Owned: []ResourceSet{{KeyOf("c"), 1, units(1)}}}}
+	for name, c := range map[string]struct {
+		owner    Member
+		vanishes bool
+		back     bool // it is given up, and joins as another member before its tasks have ended
+		want     bool
+		after    time.Duration // at least, and less than 1 s more
+	}{
+		"had by nobody":       {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1"}}, false, false, true, 0},
+		"its owner ends it":   {has, false, false, false, 6 * time.Second},
+		"its owner is killed": {has, true, false, true, 9 * time.Second},
+		"its owner is back":   {has, false, true, true, 6 * time.Second},
+		"its owner is this worker": {Member{ID: "1", Metadata: Metadata{URL: "http://w1:1", Owned: has.Owned}}, false,
+			false, true, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			w := stopping(t, func() ([]byte, error) {
+				switch since := time.Since(began); {
+				case c.vanishes:
+					return nil, errors.New("connection refused")
+				case since < 6*time.Second:
+					return []byte(held), nil
+				}
+				return []byte(`[]`), nil
+			})
+			if w.leader.members[1] = c.owner; c.owner.ID == "1" {
+				w.leader.members = w.leader.members[1:]
+			}
+			orphaned := w.OwnersLost("c")
+			if c.back {
+				w.leader.members[1].ID = "3"
+			}
+			if c.vanishes {
+				time.AfterFunc(9*time.Second, func() {
+					w.leader.mu.Lock()
+					defer w.leader.mu.Unlock()
+					w.leader.members = w.leader.members[:1]
+				})
+			}
+			assert.Equal(t, c.want, orphaned(t.Context()), name)
+			if elapsed := time.Since(began); elapsed < c.after || elapsed >= c.after+time.Second {
+				t.Errorf("%s: expected it after %v, found %v", name, c.after, elapsed)
+			}
+		})
+	}
+	follower := stopping(t, nil)
+	follower.leader.generation = 0
+	assert.Equal(t, true, follower.OwnersLost("c") == nil)
+}
+
+// If a connector has failed on this worker, its tasks show the connector's reason, which is newer than their own. A
+// task that has not ended yet shows its own state.
+func TestTasksOfAFailedConnector(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[connect.State]string{connect.Unassigned: "FAILED: no secret",
+		connect.Failed: "FAILED: no secret", connect.Running: "RUNNING: old reason"} {
+		herder := &holder{holds: []connect.Ownership{{Connector: "c", Tasks: []int{1}}}, status: connect.Status{
+			Connector: connect.ConnectorStatus{State: connect.Failed, Trace: "no secret"},
+			Tasks:     []connect.TaskStatus{{ID: 0}, {ID: 1, State: before, Trace: "old reason"}}}}
+		w := NewWorker(WorkerOptions{Herder: herder, Logger: slog.New(slog.DiscardHandler)})
+		all := w.statuses("c", herder.holds, 1)
+		if found := fmt.Sprint(all[1].State, ": ", all[1].Trace); found != want || len(all) != 1 {
+			t.Errorf("%s: expected %s of task 1 alone, found %s of %d", before, want, found, len(all))
+		}
+	}
+}

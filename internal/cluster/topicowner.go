@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+const groupRecordLimit = 1_000_000
+
+type groupProblems struct {
+	// unplaced has the reasons for unassigned connectors and tasks. blocked is the reason why nothing is assigned,
+	// empty if there is none.
+	unplaced             map[string]string
+	blocked              string
+	members, unreachable []string
+}
+
+type groupTopic interface {
+	Group() string
+	CheckGroup() error
+	Write(ctx context.Context, records ...configtopic.Record) (last int64, err error)
+}
+
+// claimTopic claims the config topic for a group unless another one owns it. Two groups never both run its connectors:
+// the first annotation in the topic counts, and each reads it before its own. Only the owner releases the topic:
+// without members it may still be paused and continue to write.
+func claimTopic(ctx context.Context, group string, topic groupTopic) error {
+	for topic.Group() == "" {
+		if _, err := topic.Write(ctx, configtopic.GroupRecord(group, true)); err != nil {
+			return err
+		}
+	}
+	return topic.CheckGroup()
+}
+
+func (l *leader) ownsTopic(ctx context.Context) bool {
+	limited, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	o, why := &l.worker.options, ""
+	if err := claimTopic(limited, o.Group.Group, o.Store); err != nil {
+		why = err.Error()
+	}
+	l.mu.Lock()
+	news := why != l.blocked
+	l.blocked = why
+	l.mu.Unlock()
+	if news && why != "" && ctx.Err() == nil {
+		o.Logger.Error("this group runs nothing; it is tried again", "group", o.Group.Group, "error", why)
+	}
+	return why == ""
+}
+
+func (l *leader) recordProblems(all []Member, size int, unread error) {
+	var found []string
+	topic := l.worker.options.Group.Topic
+	if unread != nil {
+		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker "+
+			"goes on with what it has, and it is tried again", topic, unread))
+	}
+	for _, m := range all {
+		if !l.worker.readsSameTopic(m.Metadata) {
+			found = append(found, fmt.Sprintf("expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
+				"found %s: it is given nothing. It is to have the same topic, or a group.id of its own", topic,
+				workerID(m.URL), l.worker.options.WorkerID, m.Topic))
+		}
+		if m.IsBehind {
+			found = append(found, fmt.Sprintf("expected worker %s to read topic %s, found that it has not for "+
+				"worker.sync.timeout.ms: it is given nothing until it has", workerID(m.URL), topic))
+		}
+	}
+	if twice := duplicateURL(all); twice != "" {
+		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
+			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
+			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
+	}
+	if size > groupRecordLimit/2 {
+		found = append(found, fmt.Sprintf("expected the metadata and assignments of all members to need at most %d "+
+			"bytes, half of what brokers accept as one record (message.max.bytes), found %d: with more connectors or "+
+			"workers the group may not form any more", groupRecordLimit/2, size))
+	}
+	l.mu.Lock()
+	before := l.groupProblems.members
+	l.groupProblems.members = found
+	l.mu.Unlock()
+	l.logNewProblems(before, found)
+}
+
+// probeTimeout includes that a member may have to read the session key first.
+const probeTimeout = 10 * time.Second
+
+func (l *leader) probeMembers(ctx context.Context, members []Member) {
+	for {
+		found := make([]string, len(members))
+		var asking sync.WaitGroup
+		for i, m := range members {
+			asking.Go(func() {
+				defer guard.Recover(l.worker.options.Logger, "asking worker "+workerID(m.URL), nil)
+				if err := l.probe(ctx, m.URL); err != nil {
+					found[i] = fmt.Sprintf("expected worker %s to answer at %s, which it advertises, found %v: other "+
+						"workers hand requests for what it runs on to there. Give it a rest.advertised.host.name and "+
+						".port at which they reach it", workerID(m.URL), m.URL, err)
+				}
+			})
+		}
+		asking.Wait()
+		if ctx.Err() != nil {
+			return
+		}
+		l.mu.Lock()
+		before := l.unreachable
+		l.unreachable = slices.DeleteFunc(slices.Clone(found), func(text string) bool { return text == "" })
+		l.mu.Unlock()
+		l.logNewProblems(before, found)
+		var again []Member
+		for i, m := range members {
+			if found[i] != "" {
+				again = append(again, m)
+			}
+		}
+		if members = again; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
+			return
+		}
+	}
+}
+
+func (l *leader) probe(ctx context.Context, to string) error {
+	if to == l.worker.options.URL {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	for {
+		asking, end := context.WithTimeout(ctx, memberCallTimeout)
+		err := l.worker.options.Call(asking, to, OwnedCall, "", nil, nil)
+		end()
+		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
+			return nil
+		}
+		if err == nil || pause.For(ctx, ownedCheckInterval) != nil {
+			return err
+		}
+	}
+}
+
+func (l *leader) logNewProblems(before, found []string) {
+	for _, text := range found {
+		if text != "" && !slices.Contains(before, text) {
+			l.worker.options.Logger.Warn("something is wrong with the members of the group", "reason", text)
+		}
+	}
+}
+
+func (w *Worker) readsSameTopic(m Metadata) bool {
+	return m.Topic == "" || m.Topic == w.options.Group.Topic
+}
+
+// checkTopic fails if a member of the group reads another config topic. If the coordinator is away, the leader finds
+// out.
+func (w *Worker) checkTopic(ctx context.Context) error {
+	g, err := w.options.Log.admin.Group(ctx, w.options.Group.Group)
+	if err != nil {
+		w.options.Logger.Debug("it is not known yet which config topic the members of the group read", "error", err)
+	}
+	for _, member := range g.Members {
+		if m, err := DecodeMetadata(member.Metadata); err == nil && !w.readsSameTopic(m) {
+			return fmt.Errorf("group.id=%s: expected config.storage.topic=%s as worker %s of the group has it, found "+
+				"%s: give this worker the same topic, or a group.id of its own", w.options.Group.Group, m.Topic,
+				workerID(m.URL), w.options.Group.Topic)
+		}
+	}
+	return nil
+}
+
+func duplicateURL(all []Member) string {
+	for i, m := range all {
+		if slices.ContainsFunc(all[:i], func(o Member) bool { return strings.EqualFold(o.URL, m.URL) }) {
+			return m.URL
+		}
+	}
+	return ""
+}

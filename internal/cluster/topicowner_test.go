@@ -1,0 +1,266 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// board is a config topic for two leaders that take turns as a schedule says. Each has read as far as it has asked for,
+// as a worker's store has.
+type board struct {
+	records []configtopic.Record
+	places  map[string]bool
+	steps   []string
+}
+
+// reader is a leader of a group in front of the board. turn waits until it is its turn.
+type reader struct {
+	*board
+	group string
+	read  int
+	turn  func(what string)
+}
+
+// state is what the reader has read.
+func (r *reader) state() *configtopic.State {
+	s := configtopic.NewState()
+	for n, record := range r.records[:r.read] {
+		record.Offset = int64(n)
+		_, _ = s.Apply(record)
+	}
+	return s
+}
+
+func (r *reader) Group() string { return r.state().Group() }
+
+// Write has written when the reader has read it, with everything before.
+func (r *reader) Write(_ context.Context, records ...configtopic.Record) (int64, error) {
+	r.turn("writes " + records[0].Key)
+	r.records = append(r.records, records...)
+	r.turn("reads back")
+	r.read = len(r.records)
+	return int64(r.read - 1), nil
+}
+
+func (r *reader) CheckGroup() error {
+	if other := r.Group(); other != "" && other != r.group {
+		return &configtopic.OtherGroupError{Group: r.group, Other: other}
+	}
+	return nil
+}
+
+// leads does what [leader.assign] and [leader.ownsTopic] do: it has read the topic when it joins, reads to the end, and
+// assigns if the group owns the topic. Otherwise it claims the topic.
+func (r *reader) leads() {
+	r.turn("starts")
+	r.read = len(r.records)
+	r.turn("joins")
+	r.turn("reads to the end")
+	r.read = len(r.records)
+	for range 2 {
+		if claimTopic(context.Background(), r.group, r) == nil {
+			r.turn("places")
+			if r.Group() == r.group {
+				r.places[r.group] = true
+			}
+		}
+		r.turn("reads on")
+		r.read = len(r.records)
+	}
+}
+
+// play has two leaders take turns, which go to the other one where a schedule has a 1. It returns how many choices
+// there were at each turn.
+func play(records []configtopic.Record, schedule []int) (*board, []int) {
+	b := &board{records: slices.Clone(records), places: map[string]bool{}}
+	groups := []string{"a", "b"}
+	var leaders [2]func() (string, bool) // to where the leader waits for its turn, with what it does then
+	var next [2]string
+	var live [2]bool
+	for n, group := range groups {
+		r := &reader{board: b, group: group}
+		advance, stop := iter.Pull(func(yield func(string) bool) {
+			r.turn = func(what string) { yield(what) }
+			r.leads()
+		})
+		defer stop()
+		leaders[n] = advance
+		next[n], live[n] = advance()
+	}
+	var choices []int
+	for n, switches, at := 0, 0, 0; live[0] || live[1]; at++ {
+		choices = append(choices, 1)
+		if live[0] && live[1] && switches < mostSwitches {
+			choices[at] = 2
+		}
+		if at < len(schedule) && schedule[at] == 1 {
+			n, switches = 1-n, switches+1
+		}
+		if !live[n] {
+			n = 1 - n
+		}
+		b.steps = append(b.steps, groups[n]+" "+next[n])
+		next[n], live[n] = leaders[n]()
+	}
+	return b, choices
+}
+
+// mostSwitches is how often the turn goes to the other leader before one of them has done all.
+const mostSwitches = 3
+
+// In whichever order two leaders of different groups do what they do on one config topic, at most one has its group run
+// something; where the topic was nobody's before, or is that of one of them, one has; where it is a third one's, none.
+func TestTwoGroupsNeverBothTakeATopic(t *testing.T) {
+	t.Parallel()
+	note := func(group string) configtopic.Record { return configtopic.GroupRecord(group, true) }
+	for name, before := range map[string][]configtopic.Record{
+		"an empty topic":                nil,
+		"the note of one of them":       {note("a")},
+		"of a third,":                   {note("c")},
+		"of a third, and both":          {note("c"), note("b"), note("a")},
+		"of one that was second":        {note("a"), note("b")},
+		"of one that has given it away": {note("a"), note("b"), configtopic.GroupRecord("a", false)},
+		"of a third that released it":   {note("c"), configtopic.GroupRecord("c", false)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			played := 0
+			for schedule := []int{}; schedule != nil; played++ {
+				b, choices := play(before, schedule)
+				if want := 1 - strings.Count(name+",", "third,"); len(b.places) != want {
+					t.Fatalf("expected %d groups to run something, found %v:\n%s", want, b.places,
+						strings.Join(b.steps, "\n"))
+				}
+				for len(schedule) < len(choices) {
+					schedule = append(schedule, 0)
+				}
+				last := len(schedule) - 1
+				for last >= 0 && schedule[last]+1 >= choices[last] {
+					last--
+				}
+				if last < 0 {
+					break
+				}
+				schedule = append(schedule[:last:last], schedule[last]+1)
+			}
+			t.Logf("%d orders", played+1)
+		})
+	}
+}
+
+// What is wrong with the members of a group is logged once, and shown until it is mended. While two have one URL, it is
+// not known what runs.
+func TestProblemsOfAGroup(t *testing.T) {
+	t.Parallel()
+	w := stopping(t, func() ([]byte, error) { return []byte("[]"), nil })
+	var journal logtest.Journal
+	w.options.Logger = journal.Logger(slog.LevelInfo)
+	apart, together := w.leader.members, []Member{{ID: "1", Metadata: Metadata{URL: "http://w1:1"}},
+		{ID: "2", Metadata: Metadata{URL: "http://w2:1"}}, {ID: "3", Metadata: Metadata{URL: "http://W2:1"}}}
+	for range 2 {
+		w.leader.recordProblems(together, groupRecordLimit/2+1, errors.New("silence"))
+	}
+	o, _ := w.Overview()
+	assert.Equal(t, 3, len(o.Problems))
+	assert.Contains(t, o.Problems[0], "before anything moves, found silence")
+	assert.Contains(t, o.Problems[1], "found two at http://W2:1")
+	assert.Contains(t, o.Problems[2], "message.max.bytes")
+	for _, problem := range o.Problems {
+		assert.Equal(t, 1, strings.Count(journal.String(), problem[:50]), problem)
+	}
+	w.leader.members = together
+	assert.Error(t, w.leader.ownerOf(t.Context(), "c"), "two workers of the group advertise http://W2:1")
+	w.leader.members = apart
+	require.NoError(t, w.leader.ownerOf(t.Context(), "c"))
+	w.leader.recordProblems(apart, groupRecordLimit/2, nil)
+	o, _ = w.Overview()
+	assert.Equal(t, 0, len(o.Problems))
+	assert.Equal(t, 8, recordSize([]JoinedMember{{ID: "1", Metadata: []byte("12")}, {ID: "2", Metadata: []byte("345")}},
+		map[string][]byte{"1": []byte("6"), "2": []byte("78")}))
+}
+
+// A member answers whatever its body holds, as that of another version does.
+func TestMembersAnswerWithBodiesOfOtherVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorker(WorkerOptions{URL: "http://w1:1", Call: func(_ context.Context, _, _, _ string, _,
+			answer any) error {
+			if answer == nil {
+				return nil
+			}
+			return json.Unmarshal([]byte(`{"held":[]}`), answer)
+		}})
+		require.NoError(t, w.leader.probe(t.Context(), "http://w2:1"))
+	})
+}
+
+// A member that does not answer at the URL that it advertises is named with it, until it does.
+func TestUnreachedMembers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var journal logtest.Journal
+		began, mended := time.Now(), 2*time.Minute
+		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo), URL: "http://w1:1",
+			Call: func(ctx context.Context, to, _, _ string, _, _ any) error {
+				switch {
+				case to == "http://w2:1" && time.Since(began) < mended:
+					<-ctx.Done() // as behind a firewall
+					return ctx.Err()
+				case to == "http://w3:1":
+					return rest.ErrStarting
+				case to == "http://w4:1" && time.Since(began) < 3*time.Second:
+					return rest.ErrNoKey
+				}
+				return nil
+			}})
+		var members []Member
+		for _, name := range []string{"w1", "w2", "w3", "w4"} {
+			members = append(members, Member{ID: name, Metadata: Metadata{URL: "http://" + name + ":1"}})
+		}
+		ended := make(chan bool)
+		go func() { w.leader.probeMembers(t.Context(), members); close(ended) }()
+		problems := func() []string {
+			w.leader.mu.Lock()
+			defer w.leader.mu.Unlock()
+			return w.leader.unreachable
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, len(problems()))
+		assert.Contains(t, problems()[0], "expected worker w2:1 to answer at http://w2:1, which it advertises")
+		assert.Equal(t, 1, strings.Count(journal.String(), "expected worker "))
+		<-ended
+		assert.Equal(t, 0, len(problems()))
+		assert.Equal(t, true, time.Since(began) < mended+cleanInterval+probeTimeout)
+	})
+}
+
+// Whoever waits for the leader for long says so once.
+func TestRetryWithLeaderWarns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var journal logtest.Journal
+		w := NewWorker(WorkerOptions{Logger: journal.Logger(slog.LevelInfo)})
+		began := time.Now()
+		require.NoError(t, w.RetryWithLeader(t.Context(), func() error {
+			if time.Since(began) < time.Minute {
+				return ErrNotLeader
+			}
+			return nil
+		}))
+		assert.Equal(t, 1, strings.Count(journal.String(), "has not done yet what this worker asks it for"))
+	})
+}

@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// assigned is a herder that keeps what it is assigned, by connector.
+type assigned struct {
+	holder
+	shares map[string]connect.Assignment
+	before func() // is called first, where it is there
+}
+
+func (a *assigned) Assign(name string, share connect.Assignment) error {
+	if a.before != nil {
+		a.before()
+	}
+	a.shares[name] = share
+	return nil
+}
+
+// A worker remembers nothing of connectors that are no more, however many there were.
+func TestDeletedConnectorsAreForgotten(t *testing.T) {
+	t.Parallel()
+	herder := &assigned{shares: map[string]connect.Assignment{}}
+	w := NewWorker(WorkerOptions{Herder: herder})
+	for offset, name := range []string{"a", "b", "c"} {
+		w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: name}},
+			ConfigOffsets: map[string]int64{name: int64(offset)}}) // the first is the topic's first record
+		w.reconcile()
+		assert.Equal(t, 1, len(w.lastAssigned))
+	}
+	assert.Equal(t, 3, len(herder.shares))
+}
+
+// What a worker is about to run is what it has, though an assignment without it has come meanwhile.
+func TestAssignedButNotStartedIsOwned(t *testing.T) {
+	t.Parallel()
+	herder := &assigned{shares: map[string]connect.Assignment{}}
+	w := NewWorker(WorkerOptions{Herder: herder})
+	given := []ResourceSet{{Connector: KeyOf("a"), Resources: units(0)}}
+	w.assigned, w.assignment.Target = true, given
+	herder.before = func() {
+		w.mu.Lock()
+		w.assignment = Assignment{}
+		w.mu.Unlock()
+		assert.Equal(t, given, w.owned())
+	}
+	w.ApplySnapshot(config.Snapshot{Connectors: []*config.Connector{{Name: "a"}},
+		ConfigOffsets: map[string]int64{"a": 0}})
+	w.reconcile()
+	assert.Equal(t, true, herder.shares["a"].OwnsConnector)
+	assert.Equal(t, 0, len(w.owned()))
+}
+
+// A plan of settings that the config topic does not have now is not handed on as one of those that it has; one of
+// settings that were written once more is.
+func TestPlansOfOtherSettings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := stopping(t, nil)
+		w.leading, w.assigned = true, true
+		var asked []config.TaskPlan
+		w.options.Logger = slog.New(slog.DiscardHandler)
+		w.options.Call = func(_ context.Context, _, _, _ string, body, _ any) error {
+			asked = append(asked, body.(config.TaskPlan))
+			return nil
+		}
+		write := func(offset int64, settings map[string]string) {
+			r := configtopic.ConnectorRecord("c", settings)
+			r.Offset = offset
+			w.options.Store.Apply(r)
+		}
+		plan := config.TaskPlan{Config: map[string]string{"name": "c", "sets": "A"},
+			Tasks: []map[string]string{{"set": "A"}}}
+		write(5, map[string]string{"sets": "A,B"}) // before the plan of A is there
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var refused *WriteError
+		if err := w.PutTaskConfigs(ctx, "c", plan); !errors.As(err, &refused) || ctx.Err() == nil {
+			t.Errorf("expected that it waits for another plan, found %v", err)
+		}
+		assert.Error(t, refused.Cause, "connector c: expected a plan of its settings in the config topic")
+		assert.Equal(t, 0, len(asked))
+		write(7, map[string]string{"sets": "A"})
+		require.NoError(t, w.PutTaskConfigs(t.Context(), "c", plan))
+		assert.Equal(t, []config.TaskPlan{{Offset: 7, Tasks: plan.Tasks, Config: plan.Config}}, asked)
+	})
+}

@@ -1,0 +1,35 @@
+package components
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func holder(c *config.Connector, component wit.Component) string {
+	roles := c.Roles(component)
+	return fmt.Sprintf("%v, user %s", SystemOf(c, component), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+}
+
+// Claimed returns a connector's claims with the system and the user at which they hold.
+func Claimed(c *config.Connector, component wit.Component, claims []string) []string {
+	var all []string
+	at := holder(c, component)
+	for _, claim := range claims {
+		all = append(all, fmt.Sprintf("%q at %s", claim, at))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// ClaimedTwice returns the error of a connector that claims what another one has.
+func ClaimedTwice(claim, first, second string) error {
+	return &wit.Error{Kind: wit.ErrorConfig,
+		Message: fmt.Sprintf("connectors %s and %s both claim %s, which only one connector of an "+
+			"installation may have: %s does not start", first, second, claim, second)}
+}

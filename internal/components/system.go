@@ -1,0 +1,75 @@
+package components
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ChangedBy returns the setting that decides what a stored offset of another system means, "" if there is none.
+func ChangedBy(component wit.Component) string {
+	i := slices.IndexFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SourceChanged })
+	if i < 0 {
+		return ""
+	}
+	return component.Settings[i].Name
+}
+
+// System is what a connector talks to: an origin, or a BTP destination as destination:NAME, and its SAP client, "" for
+// the system's own.
+type System struct{ Origin, client string }
+
+func (s System) String() string { return s.Origin + ", client " + cmp.Or(s.client, "none") }
+
+// ByFingerprint returns the system with the parts that a fingerprint names: NAME=URL or NAME=destination:NAME, and
+// client=CLIENT.
+func (s System) ByFingerprint(fingerprint string) System {
+	for word := range strings.FieldsSeq(fingerprint) {
+		name, value, _ := strings.Cut(word, "=")
+		u, err := url.Parse(value)
+		switch {
+		case name == "client":
+			s.client = value
+		case strings.HasPrefix(value, destination):
+			s.Origin = value
+		case err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"):
+			s.Origin = originText(u.Scheme, u.Hostname(), u.Port())
+		}
+	}
+	return s
+}
+
+const destination = "destination:"
+
+// SystemOf returns the system that a connector's settings name; its Origin is "" if they name none.
+func SystemOf(c *config.Connector, component wit.Component) System {
+	return systemBy(c.Roles(component))
+}
+
+// Origin returns the origin or the BTP destination that a connector's settings name, "" for none.
+func Origin(c *config.Connector, declared *config.Declarations) string {
+	return systemBy(config.NewRoles(declared, c)).Origin
+}
+
+func systemBy(roles config.Roles) System {
+	s := System{client: roles.Prefix(role.Header)["sap-client"]}
+	if roles.Text(role.Address) != "" {
+		s.Origin = originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))
+	} else if name := roles.Text(role.Destination); name != "" {
+		s.Origin = destination + name
+	}
+	return s
+}
+
+// originText returns an origin with its port in any case.
+func originText(scheme, host, port string) string {
+	scheme = strings.ToLower(cmp.Or(scheme, "https"))
+	port = cmp.Or(port, map[string]string{"http": "80"}[scheme], "443")
+	return fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(host), port)
+}

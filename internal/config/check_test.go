@@ -1,0 +1,118 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/java/pattern"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// An expression that goes back and forth is named, and is not taken for one that does not match.
+func TestExpressionWithoutEndIsNamed(t *testing.T) {
+	p, err := pattern.Compile("(a|aa)+b")
+	require.NoError(t, err)
+	topic := strings.Repeat("a", 200)
+	if _, err := MatchesTopic(p, topic); err == nil || !strings.Contains(err.Error(), topic) {
+		t.Errorf("expected an error that names the topic, found %v", err)
+	}
+	if takes, err := MatchesTopic(p, "aab"); err != nil || !takes {
+		t.Errorf("expected aab to match, found %v", err)
+	}
+}
+
+// A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
+func TestSinkTasksAreBounded(t *testing.T) {
+	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
+		c, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0), NewEntry("tasks.max", value, "", 0),
+			NewEntry("topics", "t", "", 0)}, nil)
+		if problems.Err() != nil {
+			t.Fatal(problems)
+		}
+		refused := func(kind wit.ComponentKind) bool {
+			return slices.ContainsFunc(commonRules(c, kind), func(p Problem) bool { return p.Setting == "tasks.max" })
+		}
+		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
+			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
+				refused(wit.ComponentSource))
+		}
+	}
+}
+
+// counting is a context that is canceled when it was looked at as often as that.
+type counting struct {
+	context.Context
+	looks, most int
+}
+
+func (c *counting) Err() error {
+	if c.looks++; c.looks > c.most {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A check looks at its context for each setting, and ends with it, with a problem that says so.
+func TestChecksEnd(t *testing.T) {
+	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
+	c := &Connector{}
+	for i := range 1000 {
+		c.Entries = append(c.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
+	}
+	for name, check := range map[string]func(ctx context.Context) Problems{
+		"connector": func(ctx context.Context) Problems { return Checker{}.CheckComponent(ctx, c, component) },
+		"part":      func(ctx context.Context) Problems { return Checker{}.CheckStage(ctx, c, "mad.", component) },
+	} {
+		whole := &counting{Context: context.Background(), most: 1 << 30}
+		check(whole)
+		if whole.looks < len(c.Entries) {
+			t.Errorf("%s: expected a look for each of %d settings, found %d", name, len(c.Entries), whole.looks)
+		}
+		for _, most := range []int{0, 100, whole.looks - 1} {
+			problems := check(&counting{Context: context.Background(), most: most})
+			if n := len(problems); n == 0 || n > most+1 || problems.Err() == nil ||
+				!strings.Contains(problems[n-1].Text, "context canceled") {
+				t.Errorf("%s: expected an end behind %d settings and a word about it, found %d problems", name, most, n)
+			}
+		}
+	}
+}
+
+// A declaration of thousands of long templates: a file with unknown keys is checked in time that does not grow with
+// their product.
+func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
+	component := wit.Component{Name: "c", Kind: wit.ComponentSource, Prefixes: []string{"mad."}}
+	for i := range 4_000 {
+		component.Settings = append(component.Settings, wit.ConfigKey{Name: fmt.Sprintf("mad.%s%d.{a}.{b}",
+			strings.Repeat("n", 150), i), Kind: wit.KindString})
+	}
+	for i := range 99 {
+		component.Prefixes = append(component.Prefixes, fmt.Sprintf("p%d{a}.{b}", i))
+	}
+	c := &Connector{}
+	for i := range 500 {
+		key := fmt.Sprintf("mad.%s%d.q", strings.Repeat("n", 140), i)
+		c.Entries = append(c.Entries, NewEntry(key, "1", "", 0))
+	}
+	done := make(chan Problems, 1)
+	go func() { done <- Checker{}.CheckComponent(t.Context(), c, component) }()
+	select {
+	case problems := <-done:
+		unknown := 0
+		for _, p := range problems {
+			if !p.Warning && strings.HasPrefix(p.Text, "unknown setting") {
+				unknown++
+			}
+		}
+		if unknown != len(c.Entries) {
+			t.Errorf("expected %d unknown settings, found %d", len(c.Entries), unknown)
+		}
+	case <-time.After(10 * time.Minute): // many times what it takes; without a bound it is an hour
+		t.Fatal("it takes too long")
+	}
+}

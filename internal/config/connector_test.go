@@ -1,0 +1,744 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func acting(r string) wit.Rule { return wit.Rule{Role: &r} }
+
+// component is what a source plugin might declare.
+func component() wit.Component {
+	return wit.Component{Name: "org.example.ShopSource", Kind: wit.ComponentSource, Prefixes: []string{"shop.",
+		"shop#"}, Settings: []wit.ConfigKey{
+		declared("shop.address", wit.KindString, "", "", acting("http.address"), wit.Rule{Required: wit.Set}),
+		declared("shop.port", wit.KindInt, "443", "", acting("http.port"), atLeast(1),
+			wit.Rule{AtMost: wit.Ptr(int64(65535))}),
+		declared("shop.protocol", wit.KindString, "https", "", acting("http.scheme"), allowed("http", "https")),
+		declared("shop.user", wit.KindString, "", "", acting("http.user")),
+		declared("shop.password", wit.KindPassword, "", "", acting("http.password"),
+			wit.Rule{Alias: wit.Ptr("shop.pwd")}),
+		declared("shop.codes", wit.KindList, "408,429", "", acting("retry.codes")),
+		declared("shop.wait.ms", wit.KindInt, "60000", "", acting("http.read-timeout-ms")),
+		declared("shop.store.type", wit.KindString, "", "", acting("tls.truststore.type"), allowed("jks", "pem")),
+		declared("shop.client", wit.KindString, "", "", acting("http.header.sap-client")),
+		declared("shop.header.{name}", wit.KindPassword, "", "", acting("http.header.{name}")),
+		declared("shop#{n}.table", wit.KindString, "", ""),
+		declared("shop#{n}.filter#{m}.low", wit.KindString, "", ""),
+	}}
+}
+
+func connector(t *testing.T, text string) *Connector {
+	t.Helper()
+	entries, problems := Read("c.properties", []byte(text))
+	providers, more := newProviders(nil)
+	c, again := NewConnector("c.properties", entries, providers)
+	if all := append(append(problems, more...), again...); len(all) > 0 {
+		t.Fatal(all)
+	}
+	return c
+}
+
+func plainWorker(t *testing.T, text string) *Worker {
+	t.Helper()
+	w, problems := NewWorker("", workerEntries(t, text), nil, nil)
+	expectLines(t, "worker", "", problems)
+	return w
+}
+
+// workerEntries are those of a worker's file.
+func workerEntries(t *testing.T, text string) []Entry {
+	t.Helper()
+	entries, problems := Read("w.properties", []byte(text))
+	expectLines(t, "file", "", problems)
+	return entries
+}
+
+// expectLines expects these problems, each as a line.
+func expectLines(t *testing.T, what, want string, problems Problems) {
+	t.Helper()
+	assert.Equal(t, want, lines(problems), what)
+}
+
+// relaxable ends what is said of an unknown setting that is refused.
+const relaxable = "; with unknown.settings=warn this is a warning"
+
+// What is said of values that look like something else.
+const (
+	noProvider = "warning: looks like a reference to a config provider that there is not: it is used as it stands. " +
+		"There are dir, env and file; the worker's config.providers declares others"
+	refusedReference = "looks like a reference to a config provider that there is not: it is not sent as it stands. " +
+		"There are dir, env and file; the worker's config.providers declares others"
+	aVariable = "warning: looks like a variable, which nobody replaces: it is used as it stands. A variable of the " +
+		"environment is ${env:NAME}"
+)
+
+func TestComponentProblems(t *testing.T) {
+	const good = "name=c\nconnector.class=ShopSource\nshop.address=h\n"
+	cases := []struct{ name, text, want string }{
+		{"nothing wrong", good + "shop#00.table=t\nshop#7.table=t\nshop#123.filter#01.low=a", ""},
+		{"missing", "connector.class=x",
+			`c.properties:1: shop.address: Missing required configuration "shop.address" which has no default value.`},
+		{"empty", good[:strings.Index(good, "shop")] + "shop.address=",
+			"c.properties:3: shop.address: Invalid value  for configuration shop.address: String must be non-empty"},
+		{"misspelt under the own prefix", good + "shop#00.filtr#01.low=x",
+			"c.properties:4: shop#00.filtr#01.low: unknown setting; the nearest known one is shop#00.filter#01.low" +
+				relaxable},
+		{"four digits", good + "shop#0000.table=x",
+			"c.properties:4: shop#0000.table: unknown setting; the nearest known one is shop#000.table" + relaxable},
+		{"relaxed", good + "unknown.settings=warn\nshop.adress=x",
+			"c.properties:5: shop.adress: warning: unknown setting; the nearest known one is shop.address"},
+		{"misspelt elsewhere", good + "task.max=2",
+			"c.properties:4: task.max: warning: unknown setting; the nearest known one is tasks.max"},
+		{"like nothing", good + "zzzzzzzzzzzz=2", "c.properties:4: zzzzzzzzzzzz: warning: unknown setting"},
+		{"number", good + "shop.port=https",
+			"c.properties:4: shop.port: Invalid value https for configuration shop.port: Not a number of type INT"},
+		{"bounds", good + "shop.port=0",
+			"c.properties:4: shop.port: Invalid value 0 for configuration shop.port: Value must be at least 1"},
+		{"enumeration in any case", good + "shop.protocol=HTTPS", ""},
+		{"enumeration", good + "shop.protocol=ftp", "c.properties:4: shop.protocol: Invalid value ftp for " +
+			"configuration shop.protocol: String must be one of: http, https"},
+		{"store types are case-sensitive", good + "shop.store.type=JKS", "c.properties:4: shop.store.type: Invalid " +
+			"value JKS for configuration shop.store.type: String must be one of: jks, pem"},
+		{"tasks.max", good + "tasks.max=0",
+			"c.properties:4: tasks.max: Invalid value 0 for configuration tasks.max: Value must be at least 1"},
+		{"exactly once", good + "exactly.once.support=required", "c.properties:4: exactly.once.support: " +
+			"expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
+			"Kafka, group.id and exactly.once.source.support=enabled; " +
+			"there is no worker's file, and the embedded broker, which is used then, cannot do it"},
+		{"transform not in the list", good + "transforms=a\ntransforms.a.type=x\ntransforms.b.type=x",
+			"c.properties:6: transforms.b.type: warning: has no effect: transforms does not name b"},
+		{"predicate without a list", good + "predicates.b.type=x",
+			"c.properties:4: predicates.b.type: warning: has no effect: predicates does not name b"},
+		{"without its prefix", good + "table=x",
+			"c.properties:4: table: unknown setting; the nearest known one is shop#00.table" + relaxable},
+		{"without its prefix, with another number", good + "shop#07.table=t\ntable=x",
+			"c.properties:5: table: unknown setting; the nearest known one is shop#07.table" + relaxable},
+		{"without its prefix and misspelt", good + "protocl=http",
+			"c.properties:4: protocl: unknown setting; the nearest known one is shop.protocol" + relaxable},
+		{"with its number alone", good + "00.table=x",
+			"c.properties:4: 00.table: unknown setting; the nearest known one is shop#00.table" + relaxable},
+		{"a prefix that is misspelt", good + "shopp.wait.ms=1",
+			"c.properties:4: shopp.wait.ms: unknown setting; the nearest known one is shop.wait.ms" + relaxable},
+		{"without its prefix, relaxed", good + "unknown.settings=warn\ntable=x",
+			"c.properties:5: table: warning: unknown setting; the nearest known one is shop#00.table"},
+		{"own prefix, wrong one", good + "shop.table=x",
+			"c.properties:4: shop.table: unknown setting; the nearest known one is shop#00.table" + relaxable},
+		{"own prefix, without what stands between", good + "shop.ms=1",
+			"c.properties:4: shop.ms: unknown setting; the nearest known one is shop.wait.ms" + relaxable},
+		{"a template that takes anything", good + "shop.colour=x",
+			"c.properties:4: shop.colour: unknown setting" + relaxable},
+		{"a template that takes anything, misspelt", good + "shop.heder.API-Key=x",
+			"c.properties:4: shop.heder.API-Key: unknown setting; the nearest known one is shop.header.API-Key" +
+				relaxable},
+		{"of sinks", good + "topics=x", "c.properties:4: topics: warning: has no effect: a setting of sinks"},
+		{"of the worker", good + "offset.flush.interval.ms=1", "c.properties:4: offset.flush.interval.ms: warning: " +
+			"has no effect: a setting of the worker, which stands in the worker's file"},
+		{"a provider that nobody declared", good + "shop#00.table=${vault:shop:pwd}",
+			"c.properties:4: shop#00.table: " + noProvider},
+		{"in the place of a secret", good + "shop.pwd=${vault:shop:pwd}", "c.properties:4: shop.pwd: " +
+			refusedReference},
+		{"in a part of it", good + "shop.pwd=a${vault:shop:pwd}b", "c.properties:4: shop.pwd: " + refusedReference},
+		{"where a request shows it", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: " +
+			refusedReference},
+		{"in a converter's secret", good + "value.converter=x\nvalue.converter.basic.auth.user.info=${vault:a:b}\n" +
+			"value.converter.schema.registry.url=${vault:a:b}",
+			"c.properties:5: value.converter.basic.auth.user.info: " + refusedReference},
+		{"in a client's secret", good + "producer.override.sasl.jaas.config=${vault:a:b}",
+			"c.properties:4: producer.override.sasl.jaas.config: " + refusedReference},
+		{"also where that is no number", good + "tasks.max=${vault:shop:n}", "c.properties:4: tasks.max: " +
+			"Invalid value ${vault:shop:n} for configuration tasks.max: Not a number of type INT\n" +
+			"c.properties:4: tasks.max: " + noProvider},
+		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: " + aVariable},
+		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: " + aVariable},
+		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: " + aVariable},
+		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
+		{"an empty password", good + "shop.pwd=",
+			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
+		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
+			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
+		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
+			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
+		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
+			"c.properties:4: producer.override.ssl.key.password: " + aVariable},
+		{"password by its alias", good + "shop.pwd=secret", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			ch := Checker{Worker: plainWorker(t, ""), Embedded: true}
+			expectLines(t, c.text, c.want, ch.CheckComponent(t.Context(), connector(t, c.text), component()))
+		})
+	}
+}
+
+// What a group of settings lacks is said where the group begins.
+func TestExaminedStandsWithItsGroup(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop#00.table=t\nshop#01.table=t")
+	missing := []wit.ConfigValue{{Key: wit.ConfigKey{Name: "shop#01.service"}, Errors: []string{"missing"}},
+		{Key: wit.ConfigKey{Name: "shop.address"}, Errors: []string{"missing"}}}
+	want := "c.properties:3: shop#01.service: missing\nc.properties:1: shop.address: missing"
+	expectLines(t, "all", want, ValidationProblems(c, "", missing, nil))
+}
+
+// A worker's file that cannot be read says that alone.
+func TestWorkerFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ text, want string }{
+		"utf16": {"\xff\xfea\x00", "the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		"empty": {"", "the file is empty: expected the settings of a worker or of a connector"},
+	} {
+		path := filepath.Join(dir, name)
+		write(t, path, c.text)
+		if _, problems, err := LoadWorker(path, nil, nil); err != nil || lines(problems) != path+": "+c.want {
+			t.Errorf("expected %q, found %v %v", c.want, problems, err)
+		}
+	}
+	path := filepath.Join(dir, "empty")
+	if _, problems, err := LoadWorker(path, []string{"CULVERT_BOOTSTRAP_SERVERS=a:1"}, nil); err != nil ||
+		problems != nil {
+		t.Errorf("expected the environment to do, found %v %v", problems, err)
+	}
+}
+
+func TestSinkRules(t *testing.T) {
+	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
+	ch := Checker{Worker: plainWorker(t, "")}
+	for text, want := range map[string]string{
+		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
+			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
+			"topics.regex are mutually exclusive options, but both are set.",
+		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
+			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
+			"would be read as records, found \"ab\"",
+		"connector.class=x\ntopics=a\nerrors.log.enable=true":  "",
+		"connector.class=x\ntopics=a\nerrors.log.enable=FALSE": "",
+	} {
+		expectLines(t, text, want, ch.CheckComponent(t.Context(), connector(t, text), sink))
+	}
+}
+
+func TestPasswordsAreNeverShown(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
+	d := DeclareComponent(component())
+	c.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2") // as if a provider had given the port
+	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), c, component()), c, c.Entries,
+		NewRoles(d, c))
+	if strings.Contains(shown, "hunter2") {
+		t.Errorf("found a secret in %s", shown)
+	}
+	spec := wit.ConfigKey{Kind: wit.KindPassword, Rules: []wit.Rule{{Pattern: wit.Ptr("[a-z]+")}}}
+	if text := CheckValue(&spec, "hunter2", true); text == "" || strings.Contains(text, "hunter2") {
+		t.Errorf("expected a problem that does not show the value, found %q", text)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	c := connector(t, "connector.class=x\nshop.address= host "+
+		"\nshop.pwd=secret\nshop.protocol=HTTP\nshop.client=100\nshop.codes=408, 503,/IWBEP/CM 7")
+	r := NewRoles(DeclareComponent(component()), c)
+	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
+		r.Text("http.password"), " ",
+		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
+		r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
+		t.Errorf("found %s", got)
+	}
+	assert.Equal(t, map[string]string{"sap-client": "100"}, r.Prefix("http.header."))
+}
+
+// What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
+// one, it knows.
+func TestGuestSettings(t *testing.T) {
+	c := connector(t,
+		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
+			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
+	greedy := component()
+	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindString, "", ""),
+		declared("producer.override.sasl.jaas.config", wit.KindString, "", ""))
+	want := []wit.Setting{{Name: "name", Value: "n"}, {Name: "connector.class", Value: "x"}, {Name: "shop.address",
+		Value: "h"},
+		{Name: "shop.password", Value: Mask}, {Name: "shop.password", Value: Mask}, {Name: "shop#00.table",
+			Value: "t"}, {Name: "topics", Value: "a"}}
+	assert.Equal(t, want, (&PluginView{Component: DeclareComponent(greedy)}).Settings(c))
+}
+
+func TestStages(t *testing.T) {
+	c := connector(t, `transforms=a, b
+predicates=p
+transforms.a.type=A
+transforms.a.predicate=p
+transforms.a.negate=true
+transforms.a.field=x
+transforms.b.type=B
+predicates.p.type=P
+predicates.p.pattern=y`)
+	stages, problems := c.Stages()
+	p := &Predicate{Alias: "p", Class: "P", Prefix: "predicates.p."}
+	want := []stage{{Alias: "a", Class: "A", Prefix: "transforms.a.", Predicate: p, Negate: true}, {Alias: "b",
+		Class: "B", Prefix: "transforms.b."}}
+	if diff := cmp.Diff(want, stages); diff != "" || len(problems) > 0 {
+		t.Errorf("(-want +got)\n%s%v", diff, problems)
+	}
+	assert.Equal(t, map[string]string{"name": "c", "field": "x"}, c.StageConfig("transforms.a.").Raw())
+	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
+		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
+	_, problems = bad.Stages()
+	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
+c.properties:3: transforms.a.predicate: expected one that predicates names (p), found "q"
+c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
+c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
+	expectLines(t, "all", wantLines, problems)
+	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
+	expectLines(t, "no list of predicates",
+		`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`, problems)
+	for _, negate := range []string{"true", "false"} {
+		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
+		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
+			"config 'transforms.a.predicate' defining a predicate to be negated."
+		expectLines(t, negate, want, problems) // as in Kafka Connect, "false" needs a predicate, too
+	}
+}
+
+// Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
+func TestSettingsThatKafkaRemoved(t *testing.T) {
+	replace := wit.Component{Kind: wit.ComponentTransformation,
+		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.ConfigKey{
+			declared("include", wit.KindList, "", ""), declared("exclude", wit.KindList, "", "")}}
+	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
+	for name, c := range map[string]struct{ text, want string }{
+		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, " +
+			"it is " +
+			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
+		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
+			"warning: unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
+		"beside the other's new name": {text + "\ntransforms.a.include=ssn",
+			"c.properties:3: transforms.a.blacklist: " +
+				"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
+				"every field stays; with unknown.settings=warn this is a warning"},
+		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it " +
+				"names no field"},
+		"relaxed": {text + "\nunknown.settings=warn",
+			"c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
+				"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
+	} {
+		problems := Checker{}.CheckStage(t.Context(), connector(t, c.text), "transforms.a.", replace)
+		expectLines(t, name, c.want, problems)
+	}
+}
+
+func TestPartProblems(t *testing.T) {
+	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
+	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{declared("field", wit.KindString,
+		"", "", wit.Rule{Required: wit.Set}), declared("count", wit.KindInt, "", "")}}
+	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
+c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
+c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
+	expectLines(t, "all", want, Checker{}.CheckStage(t.Context(), c, "transforms.a.", smt))
+}
+
+func TestDocuments(t *testing.T) {
+	cases := []struct{ file, text, want, problems string }{
+		{"c.json", `{"name":"n","config":{"connector.class":"x","tasks.max":1,"b":true}}`,
+			"name=n connector.class=x tasks.max=1 b=true", ""},
+		{"c.json", `{"connector.class":"x","name":"n"}`, "connector.class=x name=n", ""},
+		{"c.json", "{\n\"name\":\"n\",\"config\":{\n\"a\":null,\"b\":[1],\"c\":1e3}}", "name=n c=1e3",
+			"c.json:3: a: expected text, a number or a boolean, found null; leave the setting out to have its " +
+				"default\nc.json:3: b: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","config":{"name":"m"},"tasks":1,"task":2,"topics":[]}`, "name=m",
+			"c.json:1: name: expected the same name as inside config, \"m\", found \"n\"\nc.json:1: task: warning: " +
+				"not a setting: expected inside config\n" +
+				"c.json:1: topics: warning: not a setting: expected inside config"},
+		// As GET /connectors/NAME answers, in any order.
+		{"c.json",
+			`{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
+		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
+			""},
+		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x",
+			"c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
+		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
+			"name=n connector.class=x initial_state=running", ""},
+		{"c.json", `{"name":"n","initial_state":"AWAY","config":{}}`, "name=n",
+			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		{"c.json", `{"name":"n","initial_state":null,"config":{}}`, "name=n",
+			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
+		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
+		{"c.json", "", "", ""},
+		{"c.json", "name=n", "", "c.json:1: invalid JSON: invalid character 'a' in literal null (expecting 'u')"},
+		{"c.properties", "\xff\xfen\x00", "",
+			"c.properties: the file is in UTF-16: expected UTF-8; save it in that encoding"},
+		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
+		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: " +
+			"source", "name=n connector.class=x tasks.max=2", ""},
+		{"c.yaml", "name: n\ninitial_state: [x]\nconfig: {connector: {class: x}}", "name=n connector.class=x",
+			"c.yaml:2: initial_state: expected RUNNING, PAUSED or STOPPED, found x"},
+		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
+			"name=n connector.class=x config.action.reload=none", ""},
+		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",
+			""},
+		{"c.yaml", "a: 1\n---\nb: 1", "", "c.yaml:2: expected one document in the file, found another behind ---"},
+		{"c.yaml", "# nothing", "", ""},
+		{"c.json", `{"a":"1",`, "a=1", "c.json:1: invalid JSON: expected the rest of the document, found its end"},
+		{"c.json", `[]`, "", "c.json:1: invalid JSON: expected an object, found ["},
+		{"c.json", `{"config":[{"a":1}]}`, "",
+			"c.json:1: config: expected text, a number or a boolean, found an object or a list"},
+		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
+			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
+		{"w.yaml", "a: 1\n  b: 2", "",
+			"w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
+		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
+			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
+	}
+	for _, c := range cases {
+		entries, problems := Read(c.file, []byte(c.text))
+		var got []string
+		for _, e := range entries {
+			got = append(got, e.Key+"="+e.Raw)
+		}
+		assert.Equal(t, c.want, strings.Join(got, " "), c.text)
+		expectLines(t, c.text, c.problems, problems)
+	}
+}
+
+func TestProviders(t *testing.T) {
+	dir := t.TempDir()
+	secrets := filepath.Join(dir, "secrets.properties")
+	write(t, secrets, "user=u\npassword=p:w\n")
+	t.Setenv("CONFIG_TEST_SECRET", "from the environment")
+	const kafka = "org.apache.kafka.common.config.provider."
+	cases := []struct{ worker, value, want, problem string }{
+		{"", "${file:" + secrets + ":password}", "p:w", ""},
+		{"", "a${file:" + secrets + ":user}b${env:CONFIG_TEST_SECRET}", "aubfrom the environment", ""},
+		{"", "${dir:" + dir + ":secrets.properties}", "user=u\npassword=p:w\n", ""},
+		{"", "${vault:x:y} ${1} $1", "${vault:x:y} ${1} $1", ""},
+		{"", "${file:" + secrets + ":nope}", "", "nothing there by that name"},
+		{"", "${file:/nowhere/x:nope}", "", "no such file"},
+		{"", "${env:CONFIG_TEST_MISSING}", "", "nothing there by that name"},
+		{"", "${dir:" + dir + ":../x}", "", "expected the name of a file"},
+		{"config.providers=f\nconfig.providers.f.class=" + kafka +
+			"FileConfigProvider\nconfig.providers.f.param.allowed.paths=/etc", "${f:" + secrets + ":user}", "",
+			"outside allowed.paths"},
+		{"config.providers=e\nconfig.providers.e.class=" + kafka +
+			"EnvVarConfigProvider\nconfig.providers.e.param.allowlist.pattern=X.*", "${e:CONFIG_TEST_SECRET}", "",
+			"does not match allowlist.pattern"},
+	}
+	for _, c := range cases {
+		p, problems := newProviders(workerEntries(t, c.worker))
+		got, more := p.resolveAll([]Entry{NewEntry("k", c.value, "", 0)})
+		problems = append(problems, more...)
+		if c.problem != "" {
+			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
+				t.Errorf("%s: expected a problem with %q, found %v", c.value, c.problem, problems)
+			}
+			continue
+		}
+		if got[0].Value.Reveal() != c.want || got[0].Raw != c.value || len(problems) > 0 ||
+			got[0].Value.Secret() == (c.value == c.want) {
+			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
+		}
+	}
+	_, problems := newProviders(workerEntries(t, "config.providers=v\nconfig.providers.v.class=com.example.Vault"))
+	if len(problems) != 1 || !strings.Contains(problems[0].String(),
+		`w.properties:2: config.providers.v.class: expected`) {
+		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
+	}
+}
+
+// Of a login module's line that a provider gives only the values of its options are hidden: class, flag and names of
+// options go on to be read.
+func TestLoginModulesAreReadable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "some.properties")
+	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
+		`password="hush;\\\"x=" tokenauth=true short="ab";`
+	write(t, file, "line="+line+"\npart=username=\"svc.orders\" password=\"hush;\"")
+	whole := NewEntry("sasl.jaas.config", "${file:"+file+":line}", "w.properties", 1)
+	for text, want := range map[string]string{
+		"wrong password for svc.orders, which is required": "wrong password for [hidden], which is required",
+		"no class org.apache.kafka.common.security.scram.ScramLoginModule, ab is true": "no class " +
+			"org.apache.kafka.common.security.scram.ScramLoginModule, ab is true",
+		`refused hush;"x= here`: "refused [hidden] here",
+		"username and password": "username and password",
+	} {
+		p, _ := newProviders(nil)
+		resolved, problems := p.resolveAll([]Entry{whole})
+		if got := p.Redact(text); got != want || len(problems) > 0 ||
+			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
+			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
+		}
+	}
+	p, _ := newProviders(nil)
+	resolved, _ := p.resolveAll([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
+	if got := p.Redact("user svc.orders, hush"); got != "user [hidden], [hidden]" {
+		t.Errorf("of a part of a line: found %q", got)
+	}
+	runtime.KeepAlive(resolved)
+}
+
+// A value that a provider gives later is hidden, and so is the earlier one as long as something uses it.
+func TestWhatIsFollowedIsHidden(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "some.properties")
+	write(t, file, "pw=first-s3cret")
+	w, problems := NewWorker("w.properties", []Entry{NewEntry("bootstrap.servers", "a:1", "w.properties", 1),
+		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
+	require.NoError(t, problems.Err())
+	write(t, file, "pw=second-passw0rd")
+	if now, ok := w.Current("sasl.jaas.config"); !ok || now != "second-passw0rd" {
+		t.Fatalf("found %q, %t", now, ok)
+	}
+	for range 2 { // what nobody has any more is forgotten, by the garbage collector
+		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
+		w.Providers.resolveAll([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
+		for deadline := time.Now().Add(time.Minute); w.Redact("third-passw0rd") == "[hidden]"; runtime.GC() {
+			if time.Now().After(deadline) {
+				t.Fatal("it is known for good")
+			}
+		}
+	}
+	if got := w.Redact("refused second-passw0rd"); got != "refused [hidden]" {
+		t.Errorf("found %q", got)
+	}
+}
+
+// The largest LONG is how people write "for as long as it takes".
+func TestDurationsWithoutEnd(t *testing.T) {
+	const most = "9223372036854775807"
+	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: most}}}
+	const long = 50 * 365 * 24 * time.Hour
+	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"),
+		r.Duration(role.SinkFlushIntervalMS)} {
+		if d < long || d+long < d {
+			t.Errorf("expected a very long time, found %v", d)
+		}
+	}
+}
+
+func TestWorkerLayers(t *testing.T) {
+	entries := workerEntries(t, "bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\n"+
+		"key.converter.schemas.enable=false")
+	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2",
+		"CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	got := fmt.Sprint(w.List("bootstrap.servers"), w.Duration("offset.flush.interval.ms"), w.Text("listeners"),
+		w.Text("offset.storage.topic"), w.Prefixed("key.converter."))
+	if got != "[a:1] 2mshttp://:3connect-offsetsmap[schemas.enable:false]" {
+		t.Errorf("found %s", got)
+	}
+	c := connector(t, "value.converter=own\nvalue.converter.a=1")
+	if class, settings := c.Converter("key.converter", w); class != JSONConverter ||
+		settings["schemas.enable"] != "false" {
+		t.Errorf("expected the worker's key converter, found %s %v", class, settings)
+	}
+	if class, settings := c.Converter("value.converter", w); class != "own" || fmt.Sprint(settings) != "map[a:1]" {
+		t.Errorf("expected the connector's value converter, found %s %v", class, settings)
+	}
+}
+
+func TestWorkerProblems(t *testing.T) {
+	_, problems := NewWorker("w.properties", workerEntries(t, "group.id=g\nexactly.once.source.support=enabled\n"+
+		"offset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\n"+
+		"listeners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\n"+
+		"topics=t"), nil, nil)
+	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
+w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
+w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
+w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
+w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG
+w.properties:11: transforms.a.tpye: warning: has no effect: a setting of connectors, which stands in a connector's file
+w.properties:12: topics: warning: has no effect: a setting of connectors, which stands in a connector's file`
+	expectLines(t, "all", want, problems)
+}
+
+// README says of a Connect worker's lines that have no effect that each is taken with a warning that says why.
+func TestLinesWithoutEffectSayWhy(t *testing.T) {
+	values := map[string]string{"connect.protocol": "sessioned", "inter.worker.key.generation.algorithm": "HmacSHA256",
+		"inter.worker.signature.algorithm": "HmacSHA256", "inter.worker.verification.algorithms": "HmacSHA256",
+		"metrics.recording.level": "INFO", "plugin.discovery": "hybrid_warn", "plugin.rollout": "any",
+		"config.storage.secrets": "refuse", "rest.advertised.listener": "http",
+		"internal.key.converter.schemas.enable": "false", "internal.value.converter.schemas.enable": "false"}
+	found := 0
+	for _, spec := range workerSettings {
+		key, reason := spec.Name, (&Worker{}).noEffect(&spec)
+		if reason == "" {
+			continue
+		}
+		found++
+		value := values[key]
+		if value == "" {
+			value = "25000"
+		}
+		_, problems := NewWorker("", workerEntries(t, key+"="+value+"\n"), nil, nil)
+		expectLines(t, key, "w.properties:1: "+key+": warning: has no effect: "+reason, problems)
+	}
+	if found != 34 {
+		t.Errorf("expected 34 settings without effect, found %d", found)
+	}
+}
+
+func TestIsConnector(t *testing.T) {
+	for text, want := range map[string]bool{
+		"connector.class=x":                               true,
+		"conector.class=x":                                true,
+		"connector.clas=x":                                true,
+		"connectors.class=x\nsap.x=y":                     true,
+		"class=x\ntasks.max=1":                            true,
+		"name=orders":                                     true,
+		"bootstrap.servers=embedded":                      false,
+		"bootstrap.servers=embedded\nname=x":              false,
+		"connector.client.config.override.policy=All":     false,
+		"group.id=g\nkey.converter=x\nconfig.providers=f": false,
+		"": false,
+		// Snippets: what no worker has.
+		"shop.address=h":                                   true,
+		"shop.address=h\nkey.converter=x":                  true,
+		"transforms.a.type=x":                              true,
+		"errors.tolerance=all\nproducer.override.acks=all": true,
+		"bootstrap.server=h:1":                             false,
+		"listeners=http://:1":                              false,
+		"ssl.truststore.location=/x":                       false,
+		"kafka.proxy.type=none":                            false,
+		"plugin.x.limits.calls=1":                          false,
+	} {
+		entries, _ := Read("x.properties", []byte(text))
+		if got := isConnector(entries); got != want {
+			t.Errorf("%q: found %v", text, got)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"worker.yaml": "bootstrap.servers: embedded",
+		"a.properties": "connector.class=x", "b.JSON": `{"name":"a","config":{}}`,
+		"c.yml": "connector.class: x", "notes.txt": "", ".hidden.properties": "", "d.properties~": ""} {
+		write(t, filepath.Join(dir, name), text)
+	}
+	files, err := ListFolder(dir)
+	want := Files{Worker: filepath.Join(dir, "worker.yaml"), Connectors: []string{filepath.Join(dir, "a.properties"),
+		filepath.Join(dir, "b.JSON"),
+		filepath.Join(dir, "c.yml")}, Folder: dir}
+	if diff := cmp.Diff(want, files); diff != "" || err != nil {
+		t.Errorf("(-want +got)\n%s%v", diff, err)
+	}
+	in, problems, err := Load(files, nil, nil)
+	wantLines := fmt.Sprintf("%[1]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and "+
+		"%[2]s: none of them runs, since offsets belong to the name\n"+
+		"%[2]s:1: name: expected a name that no other connector has, found \"a\" in %[1]s and %[2]s: none of them "+
+		"runs, since offsets belong to the name",
+		files.Connectors[0], files.Connectors[1])
+	if err != nil || len(problems) > 0 || len(in.Connectors) != 2 || in.Connectors[0].Name != "a" ||
+		in.Connectors[1].Name != "c" {
+		t.Fatalf("expected the connectors a and c, found %v %v %v", in.Connectors, problems, err)
+	}
+	expectLines(t, "all", wantLines, in.Problems())
+	args, err := ParseArguments([]string{files.Connectors[0], files.Connectors[1]})
+	if err != nil || args.Worker != "" || len(args.Connectors) != 2 {
+		t.Errorf("expected a connector's file to be recognised, found %v %v", args, err)
+	}
+}
+
+// A file that cannot be read says so under its own name, and takes no name from another file.
+func TestFilesThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	large, many := filepath.Join(dir, "large.json"), filepath.Join(dir, "many.json")
+	for name, text := range map[string]string{"a.properties": "name=large\nconnector.class=x",
+		"large.json": strings.Repeat(" ", maxFileBytes+1),
+		"many.json":  "{" + strings.Repeat("\n\"a\":1,", MaxSettings) + "\"b\":2}"} {
+		write(t, filepath.Join(dir, name), text)
+	}
+	files, err := ListFolder(dir)
+	require.NoError(t, err)
+	in, _, err := Load(files, nil, nil)
+	want := large + ": expected at most 1048576 bytes, found 1048577\n" + many +
+		": expected at most 10000 settings, found 10001"
+	require.NoError(t, err)
+	expectLines(t, "all", want, in.Problems())
+	if len(in.Connectors) == 0 || in.Connectors[0].Problems != nil {
+		t.Errorf("found %+v", in.Connectors)
+	}
+	// What grows while it is read is not taken for what it will be.
+	growing := filepath.Join(dir, "growing.properties")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	f, err := os.Create(growing)
+	require.NoError(t, err)
+	defer f.Close()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f.WriteString("a=1\n")
+			}
+		}
+	}()
+	for range 20 {
+		if _, _, err := ReadFile(growing); err != nil && !strings.Contains(err.Error(), "changes while it is read") &&
+			!strings.Contains(err.Error(), "at most") {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
+}
+
+// The host uses settings of plugins by role. No name of a plugin's setting may stand in its code, tests apart.
+func TestNoPluginSettingsByName(t *testing.T) {
+	name := regexp.MustCompile(`sap\.odata`)
+	var files int
+	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err == nil && (d.Name() == "e2etest" || d.Name() == "odatatest") {
+			return filepath.SkipDir
+		}
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(data), "\n") {
+			if name.MatchString(line) {
+				t.Errorf("%s:%d names a plugin's setting: %s", path, i+1, line)
+			}
+		}
+		return err
+	})
+	if err != nil || files < 10 {
+		t.Errorf("expected to read all of host/, read %d files, %v", files, err)
+	}
+}
+
+// Each expression is bounded, and all of those for new topics together.
+func TestBoundsOfTopicCreation(t *testing.T) {
+	for what, c := range map[string]struct{ include, want string }{
+		"as many as there may be": {strings.Repeat("a,", maxTopicExpressions-1) + "a", ""},
+		"one more": {strings.Repeat("a,", maxTopicExpressions) + "a", "c.properties:3: topic.creation.big.include: " +
+			"expected at most 10000 expressions of topic.creation.* together, found more"},
+	} {
+		expectLines(t, what, c.want, connector(t, "a=b\ntopic.creation.groups=big\ntopic.creation.big.include="+
+			c.include).topicCreation())
+	}
+	whole := commonRules(connector(t, "topics.regex="+strings.Repeat(`\\pL`, 60_000)), wit.ComponentSink)
+	if len(whole) != 1 || !strings.Contains(whole[0].Text,
+		"Invalid regex: expected at most 1000 characters, found 180000") {
+		t.Errorf("expected the expression to be too long, found %d problems %.300v", len(whole), whole)
+	}
+}

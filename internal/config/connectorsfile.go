@@ -1,0 +1,205 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+)
+
+// ConnectorsFile stores connectors created by REST on a worker without a group. All methods may be called at any time.
+type ConnectorsFile struct {
+	path string
+
+	mu     sync.Mutex
+	stored storedConnectors
+}
+
+type storedConnectors struct {
+	LastVersion int64                      `json:"last_version"`
+	Connectors  map[string]storedConnector `json:"connectors"`
+}
+
+type storedConnector struct {
+	Version int64             `json:"version"`
+	Config  map[string]string `json:"config"`
+}
+
+const maxConnectorsFile = 64 << 20
+
+// OpenConnectorsFile reads the file, which may be missing; an empty path keeps all in memory.
+func OpenConnectorsFile(path string) (*ConnectorsFile, error) {
+	f := &ConnectorsFile{path: path}
+	if err := loadJSON(path, maxConnectorsFile, &f.stored); err != nil {
+		return nil, fmt.Errorf("connectors that were made by REST: %w", err)
+	}
+	if f.stored.Connectors == nil {
+		f.stored.Connectors = map[string]storedConnector{}
+	}
+	return f, nil
+}
+
+func (f *ConnectorsFile) location(name string) string { return f.path + ": " + name }
+
+func (f *ConnectorsFile) contains(c *Connector) bool { return f != nil && c.File == f.location(c.Name) }
+
+// Names returns the names of the connectors, sorted.
+func (f *ConnectorsFile) Names() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.stored.Connectors))
+}
+
+func (f *ConnectorsFile) connector(name string, providers *Providers) *Connector {
+	f.mu.Lock()
+	stored, there := f.stored.Connectors[name]
+	f.mu.Unlock()
+	if !there {
+		return nil
+	}
+	settings := map[string]string{}
+	maps.Copy(settings, stored.Config) // null in a file that somebody has edited
+	settings["name"] = name
+	c := NewRESTConnector(f.location(name), settings, nil, providers)
+	c.Name, c.Version = name, fmt.Sprint(stored.Version)
+	return c
+}
+
+func (f *ConnectorsFile) put(name string, settings map[string]string, over func(version string) bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, there := f.stored.Connectors[name]
+	version := ""
+	if there {
+		version = fmt.Sprint(before.Version)
+	}
+	switch {
+	case over != nil && !over(version):
+		return &ChangedError{name}
+	case there && maps.Equal(before.Config, settings):
+		return nil
+	}
+	if n := encodedSize(settings); n > maxFileBytes {
+		return &TooLargeError{Text: fmt.Sprintf("expected at most %d bytes in a configuration, found %d", maxFileBytes,
+			n)}
+	}
+	return f.update(func(next *storedConnectors) {
+		next.LastVersion++
+		next.Connectors[name] = storedConnector{next.LastVersion, settings}
+	})
+}
+
+func encodedSize(settings map[string]string) int {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(settings) // which cannot fail
+	return b.Len() - len("\n")
+}
+
+func (f *ConnectorsFile) remove(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.update(func(next *storedConnectors) { delete(next.Connectors, name) })
+}
+
+func (f *ConnectorsFile) update(do func(*storedConnectors)) error {
+	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
+	do(&next)
+	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
+		return err
+	}
+	f.stored = next
+	return nil
+}
+
+// Import stores connectors that an earlier version kept in a folder, one file each, and deletes the files. A target
+// state in a file counts unless one was set. Import may be repeated after a crash.
+func (f *ConnectorsFile) Import(folder string, targets *TargetStates) (imported []string, problems Problems,
+	err error) {
+	wholefile.Clean(folder)
+	files, err := ListFolder(folder)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return nil, nil, err
+	}
+	var done []string
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := storedConnectors{f.stored.LastVersion, maps.Clone(f.stored.Connectors)}
+	for _, path := range files.Connectors {
+		c := loadAny(path, &Providers{})
+		stored, there := next.Connectors[c.Name]
+		switch {
+		case c.Problems.Err() != nil:
+			problems = append(problems, c.Problems...)
+			continue
+		case there && !maps.Equal(stored.Config, c.Raw()):
+			problems = append(problems, Problem{File: path, Text: fmt.Sprintf("has no effect: %s holds a connector of "+
+				"the same name, %s", f.path, c.Name)})
+			continue
+		case !there:
+			next.LastVersion++
+			next.Connectors[c.Name] = storedConnector{next.LastVersion, c.Raw()}
+			imported = append(imported, c.Name)
+		}
+		if _, set := targets.get(c.Name); !set && c.InitialState != nil {
+			if err := targets.Set(c.Name, c.InitialTarget()); err != nil {
+				return nil, nil, err
+			}
+		}
+		done = append(done, path)
+	}
+	if err := saveJSON(f.path, maxConnectorsFile, next); err != nil {
+		return nil, nil, err
+	}
+	f.stored = next
+	for _, path := range done {
+		if err := os.Remove(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	_ = os.Remove(folder) // unless something is left in it
+	return imported, problems, nil
+}
+
+func loadJSON(path string, most int64, into any) error {
+	if path == "" {
+		return nil
+	}
+	data, err := wholefile.Read(path, most)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func saveJSON(path string, most int, value any) error {
+	if path == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	if len(data) > most {
+		return fmt.Errorf("expected at most %d bytes in %s, found %d", most, filepath.Base(path), len(data))
+	}
+	return wholefile.WriteSynced(path, data)
+}

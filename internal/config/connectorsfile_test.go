@@ -1,0 +1,161 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+func openMade(t *testing.T, dir string) *ConnectorsFile {
+	t.Helper()
+	f, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json"))
+	require.NoError(t, err)
+	return f
+}
+
+// with stores the connector a with a setting x, over a version; "" for any.
+func with(t *testing.T, s *FolderStore, x, over string) error {
+	t.Helper()
+	stored := Stored{Connector: settings(t, "request", "name=a\nx="+x)}
+	if over != "" {
+		stored.IfMatch = func(version string) bool { return version == over }
+	}
+	return s.Put(t.Context(), "a", stored)
+}
+
+// version is that of the connector as the store knows it.
+func version(s *FolderStore) string {
+	now, _ := s.Snapshot()
+	return now.Connectors[0].Version
+}
+
+// What REST makes is there after a restart, whatever its characters, with its version; what was deleted is not.
+func TestConnectorsOfREST(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	odd := map[string]string{"name": "../b/c", "x": " # \\ \t = : é\n!\x00", "a b=c:#d": "#1"}
+	s := kept(t, Locations{REST: openMade(t, dir)})
+	c := &Connector{Name: "../b/c"}
+	for key, value := range odd {
+		c.Entries = append(c.Entries, NewEntry(key, value, "", 0))
+	}
+	require.NoError(t, s.Put(t.Context(), c.Name, Stored{Connector: c}))
+	require.NoError(t, with(t, s, "1", ""))
+	require.NoError(t, s.Put(t.Context(), "a", Stored{Target: TargetPaused}))
+	assert.Equal(t, TargetPaused, s.locations.TargetStates.Get(&Connector{Name: "a"}))
+	s = kept(t, Locations{REST: openMade(t, dir)})
+	now, _ := s.Snapshot()
+	assert.Equal(t, 2, len(now.Connectors))
+	assert.Equal(t, odd, now.Connectors[0].Raw())
+	assert.Equal(t, "2", now.Connectors[1].Version)
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Error(t, s.Delete(t.Context(), "a"), "expected connector a to be one that was made by REST")
+	s = kept(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, with(t, s, "1", ""))
+	now, _ = s.Snapshot()
+	assert.Equal(t, "3", now.Connectors[1].Version) // that of no connector of its name before
+	write(t, filepath.Join(dir, "connectors.json"), "{")
+	if _, err := OpenConnectorsFile(filepath.Join(dir, "connectors.json")); err == nil {
+		t.Error("expected an error for a file that is cut off")
+	}
+}
+
+// Of two who change one version the second is told of the other change, and writes nothing.
+func TestChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := kept(t, Locations{REST: openMade(t, t.TempDir())})
+	assert.Error(t, with(t, s, "1", "1"), "was changed meanwhile")
+	require.NoError(t, with(t, s, "1", ""))
+	first := version(s)
+	require.NoError(t, with(t, s, "1", first)) // as it is
+	assert.Equal(t, first, version(s))
+	require.NoError(t, with(t, s, "2", first))
+	var changed *ChangedError
+	assert.Equal(t, true, errors.As(with(t, s, "3", first), &changed))
+	assert.Equal(t, "a=2", found(t, s))
+	require.NoError(t, s.Delete(t.Context(), "a"))
+	assert.Error(t, with(t, s, "3", "2"), "was changed meanwhile")
+}
+
+// A file that cannot be written leaves the connector, its state and its version as they were.
+func TestConnectorThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "gone")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	s := kept(t, Locations{REST: openMade(t, dir)})
+	require.NoError(t, with(t, s, "1", ""))
+	require.NoError(t, os.RemoveAll(dir))
+	err := s.Put(t.Context(), "a", Stored{Connector: settings(t, "request", "name=a\nx=2"), Target: TargetStopped})
+	assert.Error(t, err, "no such file or directory")
+	assert.Equal(t, "a=1", found(t, s))
+	assert.Equal(t, map[string]string{}, s.locations.TargetStates.All())
+	assert.Error(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request",
+		"name=b\nx="+strings.Repeat("x", maxFileBytes))}), "expected at most 1048576 bytes in a configuration")
+}
+
+// Files of the version before become REST's, once, with the state that stands next to their settings.
+func TestImport(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "connectors")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	write(t, filepath.Join(folder, "a.json"), `{"name":"a","x":"${file:/f:k}"}`)
+	write(t, filepath.Join(folder, "b.properties"), "x=1")
+	write(t, filepath.Join(folder, "c.json"), `{"name":"c","config":{"x":"1"},"initial_state":"STOPPED"}`)
+	write(t, filepath.Join(folder, "bad.json"), `{`)
+	targets := opened(t, filepath.Join(dir, "states.json"))
+	made := openMade(t, dir)
+	imported, problems, err := made.Import(folder, targets)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "b", "c"}, imported)
+	assert.Error(t, problems.Err(), "bad.json:1: invalid JSON")
+	assert.Equal(t, map[string]string{"c": TargetStopped}, targets.All())
+	assert.Equal(t, map[string]string{"name": "a", "x": "${file:/f:k}"},
+		openMade(t, dir).connector("a", &Providers{}).Raw())
+	write(t, filepath.Join(folder, "again.json"), `{"name":"a","x":"${file:/f:k}"}`) // after a crash
+	write(t, filepath.Join(folder, "bad.json"), `{"name":"b","x":"2"}`)
+	imported, problems, err = made.Import(folder, targets)
+	require.NoError(t, err)
+	assert.Equal(t, 0, len(imported))
+	assert.Error(t, problems.Err(), "holds a connector of the same name, b")
+	require.NoError(t, os.Remove(filepath.Join(folder, "bad.json")))
+	_, _, err = made.Import(folder, targets)
+	require.NoError(t, err)
+	if _, err := os.Stat(folder); err == nil {
+		t.Error("expected the empty folder to be removed")
+	}
+}
+
+// A connector that has a file is changed there, also while it runs as the file had it before.
+func TestCheckWritable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.properties")
+	write(t, path, "name=a\nx=1\n")
+	s := kept(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}}})
+	said := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
+	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), with(t, s, "2", ""),
+		s.Delete(t.Context(), "a")} {
+		assert.Error(t, err, said)
+	}
+	assert.Error(t, s.CheckWritable("old", path), "Connector old is kept in "+path)
+	require.NoError(t, s.CheckWritable("b", ""))
+	assert.Error(t, s.CheckWritable("n", "n.properties"),
+		"is kept in n.properties, which was named when the worker was started")
+}
+
+// A file that is too large is refused, with nothing of it in memory.
+func TestConnectorsFileIsBounded(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "connectors.json")
+	write(t, path, "{}")
+	require.NoError(t, os.Truncate(path, maxConnectorsFile+1))
+	if _, err := OpenConnectorsFile(path); err == nil {
+		t.Error("expected an error for a file that is too large")
+	}
+}

@@ -1,0 +1,225 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/secret"
+)
+
+type logicalLine struct {
+	raw, newline string
+	line         int
+	// isSetting is false for comments and blank lines. malformed lines have invalid escapes; their key is as written.
+	isSetting, malformed bool
+	key, value           string
+}
+
+func logicalLines(text string) iter.Seq[logicalLine] {
+	return func(yield func(logicalLine) bool) {
+		lines, rest := naturalLines(text), text
+		for i := 0; i < len(lines); {
+			joined, used := joinLines(lines[i:])
+			l, size := logicalLine{line: i + 1, isSetting: joined != ""}, 0
+			for _, line := range lines[i : i+used] {
+				size += len(l.newline) + len(line)
+				l.newline = rest[size:min(size+1, len(rest))]
+				if strings.HasPrefix(rest[size:], "\r\n") {
+					l.newline = "\r\n"
+				}
+			}
+			l.raw, rest = rest[:size], rest[size+len(l.newline):]
+			if l.isSetting {
+				rawKey, rawValue := splitProperty(joined)
+				var err, wrong error
+				if l.key, err = unescape(rawKey); err != nil {
+					l.key = rawKey
+				}
+				l.value, wrong = unescape(rawValue)
+				l.malformed = err != nil || wrong != nil
+			}
+			if i += used; !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+var propertyHead = regexp.MustCompile(`^[ \t\f]*(?:[^\\=: \t\f\r\n]|\\[^\r\n])+[ \t\f]*[=:][ \t\f]*`)
+
+func (l logicalLine) withValue(value string) string {
+	if head := propertyHead.FindString(l.raw); head != "" && !l.malformed {
+		return head + escape(value, false)
+	}
+	return PropertiesLine(l.key, value)
+}
+
+// Edit changes a text of Java properties to these settings. Unchanged settings, comments, blank lines and the order
+// stay byte for byte. New settings are appended in alphabetical order. Malformed lines, and earlier lines of a repeated
+// setting that changes, are removed: one may hold a password. A text that cannot be edited is replaced. The error is
+// for a text that is not properties.
+func Edit(text string, settings map[string]string) (string, error) {
+	if _, err := decodeProperties([]byte(text)); err != nil {
+		return "", err
+	}
+	text, marked := strings.CutPrefix(text, byteOrderMark)
+	mark := strings.Repeat(byteOrderMark, map[bool]int{true: 1}[marked]) // which Read takes off
+	lines, last, eol := slices.Collect(logicalLines(text)), map[string]int{}, ""
+	for i, l := range lines {
+		eol = cmp.Or(eol, l.newline)
+		if l.isSetting {
+			last[l.key] = i
+		}
+	}
+	eol = cmp.Or(eol, "\n")
+	var b, added strings.Builder
+	for i, l := range lines {
+		want, wanted := settings[l.key]
+		switch {
+		case !l.isSetting, wanted && want == lines[last[l.key]].value && !l.malformed:
+			b.WriteString(l.raw + l.newline)
+		case wanted && i == last[l.key]:
+			b.WriteString(l.withValue(want) + l.newline)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if _, there := last[key]; !there {
+			added.WriteString(PropertiesLine(key, settings[key]) + eol)
+		}
+	}
+	made := b.String()
+	between := []string{"", eol, eol + eol} // the last one after a \, by which what follows would be a part of it
+	if added.Len() > 0 && made != "" && !strings.ContainsAny(made[len(made)-1:], "\r\n") {
+		between = between[1:]
+	}
+	for _, ends := range between {
+		edited := mark + made + ends + added.String()
+		entries, problems := Read("x.properties", []byte(edited))
+		if problems.Err() == nil && maps.Equal(rawOf(entries), settings) {
+			return edited, nil
+		}
+	}
+	return PropertiesText(settings), nil
+}
+
+const byteOrderMark = "\ufeff"
+
+func isJSON(data []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) }
+
+func decodeProperties(text []byte) ([]byte, error) {
+	text, err := decodeText(text)
+	if err == nil && isJSON(text) {
+		err = errors.New("expected Java properties, found {, with which JSON begins")
+	}
+	return text, err
+}
+
+// PropertiesText returns settings as properties, sorted.
+func PropertiesText(settings map[string]string) string {
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		b.WriteString(PropertiesLine(key, settings[key]) + "\n")
+	}
+	return b.String()
+}
+
+// ReadProperties reads properties as written. commented reports whether the text has comments.
+func ReadProperties(place string, sent []byte) (settings map[string]string, commented bool, problems Problems) {
+	text, err := decodeProperties(sent)
+	if err != nil {
+		return nil, false, Problems{{File: place, Line: 1, Text: err.Error()}}
+	}
+	for l := range logicalLines(string(text)) {
+		commented = commented || !l.isSetting && strings.Trim(l.raw, propertyBlanks+"\r\n") != ""
+	}
+	entries, problems := Read(place, text)
+	return rawOf(entries), commented, problems
+}
+
+func rawOf(entries []Entry) map[string]string {
+	settings := make(map[string]string, len(entries))
+	for _, e := range entries {
+		settings[e.Key] = e.Raw
+	}
+	return settings
+}
+
+// MaskedText replaces clear passwords in a text of properties, also in comments, by [Mask]. References stay.
+func MaskedText(text string, password func(key string) bool) string {
+	var b strings.Builder
+	masked := masker(text, password)
+	for l := range logicalLines(text) {
+		b.WriteString(masked(l) + l.newline)
+	}
+	return b.String()
+}
+
+// IsReference reports whether a value is a single reference to a config provider.
+func IsReference(value string) bool { return wholeReference.MatchString(value) }
+
+var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
+
+func masker(text string, password func(key string) bool) func(logicalLine) string {
+	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
+	var known secret.Known
+	for l := range logicalLines(text) {
+		if l.isSetting && isClear(l.key, l.value) {
+			known.Keep(l.value)
+		}
+	}
+	return func(l logicalLine) string {
+		switch {
+		case l.isSetting && (isClear(l.key, l.value) || l.malformed && password(l.key)):
+			return l.withValue(Mask)
+		case l.isSetting:
+			return l.raw
+		}
+		const between = "#!=:\\\r\n" + propertyBlanks
+		for rest := strings.TrimLeft(l.raw, between); rest != ""; { // after the name of a password
+			word, after := rest, ""
+			if end := strings.IndexAny(rest, between); end >= 0 {
+				word, after = rest[:end], strings.TrimLeft(rest[end:], between)
+			}
+			if rest = after; isClear(word, rest) {
+				return known.Strike(strings.TrimSuffix(l.raw, rest)) + Mask
+			}
+		}
+		return known.Strike(l.raw)
+	}
+}
+
+// PropertiesLine returns an escaped line of properties.
+func PropertiesLine(key, value string) string {
+	return escape(key, true) + "=" + escape(value, false)
+}
+
+func escape(text string, key bool) string {
+	var b []rune
+	for i, r := range []rune(text) {
+		switch {
+		case r == '\n':
+			b = append(b, '\\', 'n')
+		case r == '\r':
+			b = append(b, '\\', 'r')
+		case r == '\t':
+			b = append(b, '\\', 't')
+		case r == '\f':
+			b = append(b, '\\', 'f')
+		case r == 0 || r == '\ufeff': // no file of text has the first, and the other one is none where a file begins
+			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
+		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
+			i == 0 && key && r == '{':
+			b = append(b, '\\', r)
+		default:
+			b = append(b, r)
+		}
+	}
+	return string(b)
+}

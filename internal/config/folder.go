@@ -1,0 +1,147 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/watch"
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// FolderStore has the connectors of a folder, one file each, and those created by REST. It never writes to the folder.
+//
+// A file counts when two scans find the same content, and as deleted when two scans do not find it: editors write
+// another file and rename it, copy in pieces, delete and write again. A changing file counts as before and delays no
+// other.
+type FolderStore struct {
+	locations Locations
+	worker    *Worker
+	log       *slog.Logger
+	interval  time.Duration // lookEvery
+	settle    time.Duration // between two looks
+	notify    guard.Bell
+	ready     atomic.Bool // the first look is over, whatever it found
+
+	mu               sync.Mutex
+	now              Snapshot
+	refreshRequested bool
+	writes           int  // see Stale
+	written          bool // something was written since the last look
+
+	state *scanState
+}
+
+// scanState is what the scans have found. Its lock is taken before that of the store.
+type scanState struct {
+	mu             sync.Mutex
+	files          map[string]*watchedFile
+	rest           map[string]*Connector // by REST, by name
+	identity       fs.FileInfo           // of the folder
+	scanned        bool                  // there was a first look
+	graceScans     int                   // looks until a file that is missing is believed to be
+	workerStamp    string                // stamp of the worker's file, and what was found of it
+	workerProblems Problems
+}
+
+// Locations are where a [FolderStore] finds and keeps connectors.
+type Locations struct {
+	Folder       string       // followed. Empty means no folder.
+	Files        []*Connector // connectors whose files were named one by one. They are not read again.
+	REST         *ConnectorsFile
+	TargetStates *TargetStates // TargetStates has the target states. Nil keeps them in memory.
+}
+
+// NewFolderStore returns a store that resolves references with the worker's providers. It reads nothing before Watch.
+func NewFolderStore(p Locations, w *Worker, log *slog.Logger) *FolderStore {
+	if p.TargetStates == nil {
+		p.TargetStates, _ = OpenTargetStates("") // which cannot fail
+	}
+	if p.REST == nil {
+		p.REST, _ = OpenConnectorsFile("")
+	}
+	s := &FolderStore{locations: p, worker: w, log: log, interval: scanInterval, settle: watch.Settle,
+		notify: guard.NewBell(), state: &scanState{files: map[string]*watchedFile{}, rest: map[string]*Connector{}}}
+	for _, name := range p.REST.Names() {
+		s.state.rest[name] = p.REST.connector(name, w.Providers)
+	}
+	return s
+}
+
+// Refresh scans the folder now and reads all files again.
+func (s *FolderStore) Refresh() {
+	s.mu.Lock()
+	s.refreshRequested = true
+	s.mu.Unlock()
+	s.notify.Ring()
+}
+
+// Snapshot returns what is known, including all writes; ok is false before the first scan.
+func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	return s.snapshot(false), s.state.scanned
+}
+
+// Ready reports whether the first scan is over, even if the folder could not be read. It never waits for a hanging
+// drive.
+func (s *FolderStore) Ready() bool { return s.ready.Load() }
+
+// IsStale reports whether something was written after a snapshot, so that another one follows.
+func (s *FolderStore) IsStale(of Snapshot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return of.Revision != s.writes
+}
+
+func (s *FolderStore) snapshot(asked bool) Snapshot {
+	var connectors, made []*Connector
+	for _, c := range s.locations.Files {
+		connectors = append(connectors, c.Clone())
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.state.files)) {
+		if c := s.state.files[path].loaded; c != nil {
+			connectors = append(connectors, c.Clone())
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.state.rest)) {
+		made = append(made, s.state.rest[name].Clone())
+	}
+	all, hidden := mergeConnectors(connectors, made)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Problems.Err() == nil {
+		s.now.Connectors = all
+	}
+	s.now.Targets = s.locations.TargetStates.All()
+	now := s.now
+	now.Problems = append(slices.Clone(now.Problems), hidden...)
+	now.Requested, now.Revision = asked, s.writes
+	return now
+}
+
+// Clone returns a copy whose problems may be appended to.
+func (c *Connector) Clone() *Connector {
+	own := *c
+	own.Problems = slices.Clone(c.Problems)
+	return &own
+}
+
+func mergeConnectors(connectors, made []*Connector) (all []*Connector, hidden Problems) {
+	all = uniqueNames(connectors)
+	for _, c := range made {
+		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == c.Name })
+		if i < 0 {
+			all = append(all, c)
+			continue
+		}
+		hidden = append(hidden, Problem{File: c.File, Warning: true,
+			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, c.Name)})
+	}
+	return all, hidden
+}

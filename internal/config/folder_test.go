@@ -1,0 +1,249 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// followed is a folder that is followed, and what was told of it.
+type followed struct {
+	t         *testing.T
+	dir       string
+	store     *FolderStore
+	snapshots chan Snapshot
+	last      Snapshot
+}
+
+// follow follows a folder with looks in quick succession, until the test has ended.
+func follow(t *testing.T, dir string) *followed {
+	t.Helper()
+	f := &followed{t: t, dir: dir, snapshots: make(chan Snapshot),
+		store: NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))}
+	f.store.settle, f.store.interval = 10*time.Millisecond, 50*time.Millisecond
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.store.Watch(ctx, func(s Snapshot) {
+			select {
+			case f.snapshots <- s:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	t.Cleanup(func() { stop(); <-ended })
+	return f
+}
+
+// put writes a file in one go and by a rename, as careful editors do.
+func (f *followed) put(name, text string) {
+	f.t.Helper()
+	temporary := filepath.Join(f.dir, "."+filepath.Base(name)+".new")
+	require.NoError(f.t, os.WriteFile(temporary, []byte(text), 0o600))
+	require.NoError(f.t, os.Rename(temporary, filepath.Join(f.dir, name)))
+}
+
+// shown is a snapshot as lines: NAME VALUE, or NAME and its problems.
+func (f *followed) shown(s Snapshot) string {
+	var lines []string
+	for _, c := range s.Connectors {
+		line := c.Name + " " + c.Text("x")
+		if err := c.Problems.Err(); err != nil {
+			line = c.Name + " ! " + strings.ReplaceAll(err.Error(), f.dir+"/", "")
+		}
+		lines = append(lines, line)
+	}
+	slices.Sort(lines)
+	for _, p := range s.Problems {
+		lines = append(lines, "! "+strings.ReplaceAll(p.String(), f.dir, "DIR"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// until waits for a snapshot; what comes before it must be one of meanwhile, or what was there.
+func (f *followed) until(want string, meanwhile ...string) {
+	f.t.Helper()
+	deadline := time.NewTimer(5 * time.Minute)
+	defer deadline.Stop()
+	allowed := append(meanwhile, f.shown(f.last))
+	for {
+		select {
+		case f.last = <-f.snapshots:
+		case <-deadline.C:
+			f.t.Fatalf("expected\n%s\nfound\n%s", want, f.shown(f.last))
+		}
+		switch found := f.shown(f.last); {
+		case strings.HasPrefix(found, want) && (found == want || strings.HasSuffix(want, " ")):
+			return
+		case !slices.Contains(allowed, found):
+			f.t.Fatalf("on the way from\n%s\nto\n%s\nfound\n%s", strings.Join(allowed, "\nor\n"), want, found)
+		}
+	}
+}
+
+func TestFolderIsFollowed(t *testing.T) {
+	dir := t.TempDir()
+	f := follow(t, dir)
+	f.until("")
+	f.put("a.properties", "x=1\n")
+	f.until("a 1")
+	f.put("b.json", `{"name":"b","config":{"x":"1"}}`)
+	f.until("a 1\nb 1")
+	f.put("a.properties", "x=2\n")
+	f.until("a 2\nb 1")
+	f.put("b.json", `{"name":"b","config":{`)
+	f.until("a 2\nb ! b.json:1: invalid JSON: ")
+	f.put("b.json", `{"name":"b","config":{"x":"3"}}`)
+	f.until("a 2\nb 3")
+	f.put("c.properties", "name=a\nx=9\n")
+	f.until("a ! a.properties:1: name: expected a name that no other connector has, found \"a\" in a.properties and " +
+		"c.properties: none of them runs, " +
+		"since offsets belong to the name\nc.properties:1: name: expected a name that no other connector has, found " +
+		"\"a\" in a.properties and c.properties: " +
+		"none of them runs, since offsets belong to the name\nb 3")
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
+	f.until("a 9\nb 3")
+	// its name stays
+	require.NoError(t, os.Rename(filepath.Join(dir, "c.properties"), filepath.Join(dir, "d.properties")))
+	f.until("a 9\nb 3", "b 3", f.shown(f.last))
+	// Other files, and hidden ones, are nobody's.
+	f.put("README.md", "x=1")
+	f.put(".e.properties", "x=1")
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.json")))
+	f.until("a 9")
+	f.store.Refresh()
+	for f.last = <-f.snapshots; !f.last.Requested; f.last = <-f.snapshots {
+	}
+	if found := f.shown(f.last); found != "a 9" {
+		t.Errorf("asked: expected a 9, found %s", found)
+	}
+}
+
+// A file that grows counts when it has come to rest: what it held before holds until then, and other files are not held
+// up.
+func TestFileThatGrows(t *testing.T) {
+	f := follow(t, t.TempDir())
+	f.put("a.properties", "x=before\n")
+	f.until("a before")
+	file, err := os.OpenFile(filepath.Join(f.dir, "a.properties"), os.O_WRONLY|os.O_TRUNC, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	stop, grown := make(chan struct{}), make(chan int)
+	go func() {
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for n := 0; ; n++ {
+			fmt.Fprintf(file, "x=%d\n", n)
+			select {
+			case <-ticker.C:
+			case <-stop:
+				grown <- n
+				return
+			}
+		}
+	}()
+	f.put("b.properties", "x=1\n")
+	// On a machine that is busy the writer may rest for longer than the looks are apart: then the file counts as it is,
+	// and is read whole.
+	for {
+		f.last = <-f.snapshots
+		if strings.Contains(f.shown(f.last), "b 1") {
+			break
+		}
+	}
+	close(stop)
+	want := fmt.Sprintf("a %d\nb 1", <-grown)
+	for f.shown(f.last) != want {
+		f.last = <-f.snapshots
+		for _, c := range f.last.Connectors {
+			if c.Problems.Err() != nil &&
+				c.Problems[0].Text != "the file is empty: expected the settings of a connector" {
+				t.Errorf("found %v", c.Problems)
+			}
+		}
+	}
+}
+
+// A file that changes while the worker starts is not taken for one that is gone: the first snapshot has it.
+func TestFileThatChangesAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		write(t, filepath.Join(dir, name+".properties"), "x=1\n")
+	}
+	s := NewFolderStore(Locations{Folder: dir}, plainWorker(t, ""), slog.New(slog.DiscardHandler))
+	for range 3 {
+		if _, restless := s.scan(); !restless {
+			t.Error("expected another look at a file that has just changed")
+		}
+		if found := s.snapshot(false); len(found.Connectors) != 2 {
+			t.Errorf("expected both files, found %v", found.Connectors)
+		}
+		s.state.files[filepath.Join(dir, "a.properties")].stamp = "of another one"
+	}
+}
+
+// Kubernetes puts files of a ConfigMap in place by a link to a folder that is swapped.
+func TestLinksThatAreSwapped(t *testing.T) {
+	dir := t.TempDir()
+	version := func(name, x string) {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
+		for _, c := range []string{"a", "b"} {
+			write(t, filepath.Join(dir, name, c+".properties"), "x="+x+"\n")
+		}
+	}
+	version("..1", "1")
+	for _, link := range [][2]string{{"..1", "..data"}, {"..data/a.properties", "a.properties"}, {"..data/b.properties",
+		"b.properties"}} {
+		require.NoError(t, os.Symlink(link[0], filepath.Join(dir, link[1])))
+	}
+	f := follow(t, dir)
+	f.until("a 1\nb 1", "a 1", "b 1")
+	version("..2", "2")
+	require.NoError(t, os.Symlink("..2", filepath.Join(dir, "..data_tmp")))
+	require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "..1")))
+	f.until("a 2\nb 2", "a 2\nb 1", "a 1\nb 2")
+}
+
+// A folder that vanishes takes nothing with it, nor does an empty one in its place; when it is back, its files count.
+func TestFolderThatVanishes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "folder")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	f := follow(t, dir)
+	f.put("a.properties", "x=1\n")
+	f.put("b.properties", "x=1\n")
+	f.until("a 1\nb 1", "", "a 1", "b 1")
+	require.NoError(t, os.Rename(dir, dir+".away"))
+	f.until("a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they are: no such file or " +
+		"directory")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	f.until("a 1\nb 1\n! DIR: the folder of connectors is another one than before, and empty, as where a drive is " +
+		"not mounted: all run on as they are")
+	require.NoError(t, os.Remove(dir))
+	require.NoError(t, os.Rename(dir+".away", dir))
+	missing := f.shown(f.last)
+	f.until("a 1\nb 1", missing, "a 1\nb 1\n! DIR: the folder of connectors can't be read, and all run on as they "+
+		"are: "+
+		"no such file or directory")
+	f.put("a.properties", "x=2\n")
+	f.until("a 2\nb 1")
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.properties")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties"))) // its user removes the last one
+	f.until("", "a 2", "b 1")
+}
+
+func opened(t *testing.T, path string) *TargetStates {
+	t.Helper()
+	targets, err := OpenTargetStates(path)
+	require.NoError(t, err)
+	return targets
+}

@@ -1,0 +1,292 @@
+package config
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/watch"
+)
+
+const (
+	// scanInterval is the time between scans without events, which network drives and some mounts do not report.
+	scanInterval = 5 * time.Second
+	// graceScanCount scans must miss a file of a replaced folder until it counts as deleted: files may be copied one by
+	// one.
+	graceScanCount = 20
+)
+
+type watchedFile struct {
+	stamp       string // of its contents at the last look; "" if it was not there
+	missing     int    // looks in a row that did not find it
+	loaded      *Connector
+	loadedStamp string // the stamp of what loaded was read from
+}
+
+// Watch implements [Store]. The calls without a change retry what failed for lack of a secret or a plugin.
+func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
+	listening := &listener{store: s}
+	defer func() { listening.folders.Close() }()
+	quiet, again := time.NewTimer(0), time.NewTicker(s.interval)
+	defer quiet.Stop()
+	defer again.Stop()
+	looking := true // a look is due by quiet
+	for first := true; ; {
+		listening.follow(s.symlinkDirs())
+		periodic := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-listening.folders.Changed(): // which has waited already
+			if !looking {
+				looking = true
+				quiet.Reset(0)
+			}
+			continue
+		case <-s.notify:
+		case <-again.C:
+			periodic = true
+		case <-quiet.C:
+			looking = false
+			s.state.mu.Lock()
+			different, restless := s.scan()
+			s.ready.Store(true)
+			asked, news := s.takeRequests()
+			tell := different || asked || news || first && !restless
+			var now Snapshot
+			if tell {
+				now = s.snapshot(asked)
+			}
+			s.state.mu.Unlock()
+			if tell {
+				first = false
+				changed(now)
+			}
+			if restless {
+				looking = true
+				quiet.Reset(s.settle)
+			}
+			continue
+		}
+		if periodic && !looking {
+			s.state.mu.Lock()
+			s.reloadFailed()
+			now := s.snapshot(false)
+			s.state.mu.Unlock()
+			changed(now)
+		}
+		if !looking { // one that is due is not put off: a folder in which something always happens is looked at, too
+			looking = true
+			quiet.Reset(s.settle)
+		}
+	}
+}
+
+func (s *FolderStore) takeRequests() (asked, news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked, s.refreshRequested = s.refreshRequested, false
+	news, s.written = s.written, false
+	if asked {
+		s.reload(func(*Connector) bool { return true })
+	}
+	return asked, news
+}
+
+func (s *FolderStore) reloadFailed() {
+	s.reload(func(c *Connector) bool { return c.Problems.Err() != nil })
+}
+
+func (s *FolderStore) reload(which func(*Connector) bool) {
+	for _, f := range s.state.files {
+		if f.stamp != "" && f.loaded != nil && which(f.loaded) {
+			f.loaded = s.load(f.loaded.File)
+		}
+	}
+	for name, c := range s.state.rest {
+		if which(c) {
+			s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
+		}
+	}
+}
+
+func (s *FolderStore) load(path string) *Connector { return loadAny(path, s.worker.Providers) }
+
+func (s *FolderStore) scan() (different, restless bool) {
+	files, problem := s.listFiles()
+	if problem != nil {
+		return s.setGlobalProblems(Problems{*problem}), false
+	}
+	different = s.setGlobalProblems(s.checkWorkerFile(files.Worker))
+	there := make(map[string]bool, len(files.Connectors))
+	for _, path := range files.Connectors {
+		there[path] = true
+		f := s.state.files[path]
+		if f == nil {
+			f = &watchedFile{}
+			s.state.files[path] = f
+		}
+		news, more := s.scanFile(path, f)
+		different, restless = different || news, restless || more
+	}
+	s.state.scanned = true
+	for path, f := range s.state.files {
+		if there[path] {
+			continue
+		}
+		f.stamp = ""
+		if f.missing++; f.missing <= max(1, s.state.graceScans) {
+			restless = true
+			continue
+		}
+		different = different || f.loaded != nil
+		delete(s.state.files, path)
+	}
+	if !restless {
+		s.state.graceScans = 0
+	}
+	return different, restless
+}
+
+func (s *FolderStore) listFiles() (Files, *Problem) {
+	dir := s.locations.Folder
+	if dir == "" {
+		return Files{}, nil
+	}
+	files, err := ListFolder(dir)
+	var identity fs.FileInfo
+	if err == nil {
+		identity, err = os.Stat(dir)
+	}
+	if err != nil {
+		s.state.identity = nil
+		return files, &Problem{File: dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
+			"on as they are: %v", withoutPath(err))}
+	}
+	if s.state.identity == nil || !os.SameFile(s.state.identity, identity) {
+		if len(s.state.files) > 0 { // it was another one, or away
+			s.state.graceScans = graceScanCount
+		}
+		if s.state.graceScans > 0 && len(files.Connectors) == 0 {
+			return files, &Problem{File: dir, Text: "the folder of connectors is another one than before, and " +
+				"empty, as where a drive is not mounted: all run on as they are"}
+		}
+		s.state.identity = identity
+	}
+	return files, nil
+}
+
+func (s *FolderStore) setGlobalProblems(problems Problems) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Equal(problems, s.now.Problems) {
+		return false
+	}
+	s.now.Problems = problems
+	return true
+}
+
+func (s *FolderStore) scanFile(path string, f *watchedFile) (different, restless bool) {
+	stamp := watch.Stamp(path)
+	f.missing = 0
+	if stamp != f.stamp {
+		f.stamp = stamp
+		if !s.state.scanned { // the worker has begun with what was there, and its connector would pass for deleted
+			f.loaded, f.loadedStamp = s.load(path), stamp
+		}
+		return false, true
+	}
+	if f.loaded != nil && f.loadedStamp == stamp {
+		return false, false
+	}
+	c := s.load(path)
+	if now := watch.Stamp(path); now != stamp { // while it was read
+		f.stamp = now
+		return false, true
+	}
+	f.loaded, f.loadedStamp = c, stamp
+	return true, false
+}
+
+func (s *FolderStore) checkWorkerFile(path string) Problems {
+	if path == "" || path != s.worker.File {
+		return nil
+	}
+	stamp := watch.Stamp(path)
+	if stamp == s.state.workerStamp {
+		return s.state.workerProblems
+	}
+	s.state.workerStamp, s.state.workerProblems = stamp, nil
+	entries, problems, err := ReadFile(path)
+	if err != nil || problems.Err() != nil {
+		p := Problem{File: path, Warning: true,
+			Text: "the worker's file can't be read any more, and the worker goes on with what it held"}
+		s.state.workerProblems = Problems{p}
+		return s.state.workerProblems
+	}
+	for _, e := range entries {
+		if before, ok := lastEntry(s.worker.layers.entries, e.Key); !ok || before.File == path && before.Raw != e.Raw {
+			s.state.workerProblems = append(s.state.workerProblems,
+				e.warning("has changed, which holds when the worker is started again"))
+		}
+	}
+	for _, e := range s.worker.layers.entries {
+		if _, there := lastEntry(entries, e.Key); e.File == path && !there {
+			e.Line = 1
+			s.state.workerProblems = append(s.state.workerProblems,
+				e.warning("was taken out of the file, which holds when the worker is started again"))
+		}
+	}
+	return s.state.workerProblems
+}
+
+func (s *FolderStore) symlinkDirs() []string {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	var dirs []string
+	for path := range s.state.files {
+		if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
+		if to := watch.Target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
+			dirs = append(dirs, filepath.Dir(to))
+		}
+	}
+	return dirs
+}
+
+// listener receives events of the folder, its parent and the targets of its links.
+type listener struct {
+	store   *FolderStore
+	folders *watch.Folders
+	failed  bool
+}
+
+func (l *listener) follow(more []string) {
+	if l.folders == nil && !l.failed {
+		var err error
+		if l.folders, err = watch.Open(watch.Options{Settle: l.store.settle, Logger: l.store.log}); err != nil {
+			l.failed = true
+			l.store.log.Warn("the folder of connectors is looked at from time to time only", "every", scanInterval,
+				"error", err)
+		}
+	}
+	if l.folders == nil {
+		return
+	}
+	dirs := more
+	if dir := l.store.locations.Folder; dir != "" {
+		dirs = append(dirs, dir, filepath.Dir(filepath.Clean(dir)))
+		if real := watch.Target(dir); real != "" {
+			dirs = append(dirs, real)
+		}
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		_ = l.folders.Add(dir) // one that is away is found by a look
+	}
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func TestMaskedSettings(t *testing.T) {
+	d := Declare(wit.ConfigKey{Name: "shop.key", Kind: wit.KindPassword}, wit.ConfigKey{Name: "shop.word.pwd",
+		Kind: wit.KindString}, wit.ConfigKey{Name: "shop.header.{name}", Kind: wit.KindPassword})
+	stored := map[string]string{
+		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader",
+		"other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
+		"producer.override.sasl.jaas.config": "j", "consumer.override.ssl.keystore.password": "p",
+		"admin.override.client.id":                             "me",
+		"value.converter.schema.registry.basic.auth.user.info": "u:p", "transforms.x.spec": "a:b",
+	}
+	masked := MaskPasswords(stored, func(key string) bool { return IsPassword(key, d) })
+	want := map[string]string{
+		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask,
+		"other.SECRET": Mask, "empty.pwd": "",
+		"producer.override.sasl.jaas.config": Mask, "consumer.override.ssl.keystore.password": Mask,
+		"admin.override.client.id":                             "me",
+		"value.converter.schema.registry.basic.auth.user.info": Mask, "transforms.x.spec": "a:b",
+	}
+	assert.Equal(t, want, masked)
+	if stored["shop.key"] != "k3y" {
+		t.Error("what is stored was changed")
+	}
+
+	// What was shown and comes back is what is stored, with what was changed.
+	masked["name"] = "d"
+	back, err := RestoreMasked(masked, stored)
+	require.NoError(t, err)
+	stored["name"] = "d"
+	assert.Equal(t, stored, back)
+	_, err = RestoreMasked(map[string]string{"b.pwd": Mask, "a.pwd": " " + Mask, "c": "x"}, map[string]string{"c": "y",
+		"b.pwd": Mask})
+	if err == nil || !strings.HasPrefix(err.Error(), "a.pwd, b.pwd: expected a value, found [hidden]") {
+		t.Errorf("expected the settings to be named, found %v", err)
+	}
+	if back, err := RestoreMasked(map[string]string{"a": "x" + Mask}, nil); err != nil || back["a"] != "x"+Mask {
+		t.Errorf("a value that holds the mask is no mask: %v, %v", back, err)
+	}
+}
+
+// Without a file of the worker REST is for this machine alone.
+func TestDefaultOfListeners(t *testing.T) {
+	for file, want := range map[string]string{"": "http://127.0.0.1:8083", "worker.properties": "http://:8083"} {
+		w, _ := NewWorker(file, nil, nil, nil)
+		if got := strings.Join(w.List("listeners"), ","); got != want || w.IsSet("listeners") {
+			t.Errorf("file %q: expected %s, found %s", file, want, got)
+		}
+	}
+	w, _ := NewWorker("", nil, []string{"CULVERT_LISTENERS=http://:1"}, nil)
+	if got := w.Text("listeners"); got != "http://:1" {
+		t.Errorf("expected what is given, found %s", got)
+	}
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Whatever the plugin calls a setting, a secret is one where anybody says so, and where nobody has it and its name
+// does.
+func TestSecretsOfAnyDeclaration(t *testing.T) {
+	others := Declare(declared("shop.key", wit.KindPassword, "", ""), declared("shop.header.{name}", wit.KindPassword,
+		"", "", acting("http.header.{name}")))
+	own := Declare(
+		declared("shop.key", wit.KindString, "", ""),                            // another plugin says password
+		declared("shop.token", wit.KindString, "", "", acting("http.password")), // its own role does
+		declared("shop.store", wit.KindString, "", "", acting("tls.keystore.key-password")),
+		declared("shop.set.password", wit.KindString, "", ""), // declared, and by nobody as a secret
+		declared("shop.header.a{name}", wit.KindString, "", ""), declared("shop.free.{name}", wit.KindString, "", ""),
+		declared("shop.plain", wit.KindString, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
+	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,
+		"shop.set.password": false, "shop.header.apikey": true,
+		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
+		"shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
+		if got := isSecret(key, own, others); got != want {
+			t.Errorf("%s: expected %v, found %v", key, want, got)
+		}
+	}
+}
+
+// Values from files go to the plugins that come with the program, and to those of a folder where the user says so;
+// secrets to none.
+func TestValuesFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "value"), "kept")
+	t.Setenv("CONFIG_GUEST_TEST", "open")
+	kept := "${dir:" + dir + ":value}"
+	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
+		"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
+	settings := func(values ...string) (all []wit.Setting) {
+		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
+			all = append(all, wit.Setting{Name: name, Value: values[i]})
+		}
+		return all
+	}
+	for name, x := range map[string]struct {
+		guest PluginView
+		want  []wit.Setting
+	}{
+		"built in":    {PluginView{BuiltIn: true}, settings("kept", "open", Mask, "kept", "pre-kept")},
+		"of a folder": {PluginView{}, settings(Mask, "open", Mask, Mask, Mask)},
+		"revealed": {PluginView{Exposed: []string{"shop.address", "shop#01.table"}}, settings("kept", "open", Mask,
+			"kept", Mask)},
+		"revealed as one": {PluginView{Exposed: []string{"shop#{n}.table"}}, settings(Mask, "open", Mask, "kept",
+			"pre-kept")},
+		"revealed, a secret": {PluginView{Exposed: []string{"shop.password"}},
+			settings(Mask, "open", Mask, Mask, Mask)},
+		"of a transform": {PluginView{Prefix: "transforms.x.", Exposed: []string{"shop.address",
+			"transforms.x.shop#01.table"}}, settings(Mask, "open", Mask, "kept", Mask)},
+	} {
+		x.guest.Component = DeclareComponent(component())
+		assert.Equal(t, x.want, x.guest.Settings(c), name)
+		// What a built-in plugin has planned with is handed to another version: it sees no more than it would have.
+		if diff := cmp.Diff(x.want, x.guest.PlannedSettings(c, settings("kept", "open", Mask, "kept",
+			"pre-kept"))); diff != "" {
+			t.Errorf("%s, planned (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// Where requests go, and what secures them, comes from the user alone.
+func TestDefaultsThatDoNotCount(t *testing.T) {
+	d := Declare(
+		declared("x.address", wit.KindString, "evil.example", "", acting("http.address")),
+		declared("x.port", wit.KindInt,
+			"8443", "", acting("http.port")),
+		declared("x.scheme", wit.KindString, "http", "", acting("http.scheme")),
+		declared("x.proxy", wit.KindString, "http",
+			"", acting("http.proxy.type")),
+		declared("x.proxy.address", wit.KindString, "evil.example:1", "", acting("http.proxy.address")),
+		declared("x.tokens", wit.KindString, "https://evil.example", "", acting("http.oauth.token-endpoint")),
+		declared("x.trust", wit.KindString, "/tmp/evil.pem", "", acting("tls.truststore.location")), declared("x.old",
+			wit.KindString, "1", "", acting("tls.allow-legacy")),
+		declared("x.destination", wit.KindString, "EVIL", "", acting("http.destination")), declared("x.host",
+			wit.KindString, "evil", "", acting("http.header.x-forwarded-host")),
+		declared("x.user", wit.KindString, "evil", "", acting("http.user")), declared("x.windows", wit.KindString,
+			"* * * * * ?/24h", "", acting("http.maintenance-windows")),
+		declared("x.wait", wit.KindInt, "5", "", acting("http.read-timeout-ms")), declared("x.unknown", wit.KindString,
+			"evil", "", acting("http.whatever")))
+	r := NewRoles(d, connector(t, "x.address=good.example"))
+	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
+		"http.oauth.token-endpoint", "tls.truststore.location",
+		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
+		"http.whatever"} {
+		if r.Has(name) || r.IsSet(name) {
+			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
+		}
+	}
+	if len(r.Prefix("http.header.")) > 0 || r.Text("http.address") != "good.example" ||
+		r.Text("http.read-timeout-ms") != "5" {
+		t.Errorf("found %v, %q, %q", r.Prefix("http.header."), r.Text("http.address"), r.Text("http.read-timeout-ms"))
+	}
+	text := ""
+	for _, p := range append(checkAddress(connector(t, ""), d), ignoredDefaults(t.Context(),
+		connector(t, "x.address=a\nx.port=1"),
+		d)...) {
+		text += p.String() + "\n"
+	}
+	want := `c.properties:1: x.address: Missing required configuration "x.address" which has no default value: the plugin's default "evil.example" does not count, since where requests go comes from the user alone
+c.properties:1: x.port: Missing required configuration "x.port" which has no default value: the plugin's default "8443" does not count, since where requests go comes from the user alone
+c.properties:1: x.scheme: warning: not set, and the plugin's default "http" does not count: http.scheme comes from the user alone
+c.properties:1: x.proxy: warning: not set, and the plugin's default "http" does not count: http.proxy.type comes from the user alone
+`
+	if len(text) < len(want) || text[:len(want)] != want {
+		t.Errorf("found\n%s", text)
+	}
+}
+
+// A value that somebody calls a secret is not used where it would be shown, and no message shows it.
+func TestSecretInAPublicRole(t *testing.T) {
+	own := wit.Component{Name: "x", Kind: wit.ComponentSource, Settings: []wit.ConfigKey{declared("shop.pwd",
+		wit.KindString, "", "", acting("http.address")),
+		declared("shop.code", wit.KindInt, "", "")}}
+	others := []*Declarations{Declare(declared("shop.pwd", wit.KindPassword, "", ""), declared("shop.code",
+		wit.KindPassword, "", ""))}
+	found := Checker{Worker: plainWorker(t, ""), OtherComponents: others}.CheckComponent(t.Context(), connector(t,
+		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
+	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
+		"values are shown: it is not used\n"+
+		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
+		found.Error()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Java's trim takes what is at most U+0020 from either end, and nothing else: a delimiter may be a no-break space.
+func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
+	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{
+		declared("delimiter", wit.KindString, "", "")}}
+	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
+		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
+		connector := &Connector{Entries: []Entry{NewEntry("delimiter", c.given, "", 0)}}
+		guest := PluginView{Component: DeclareComponent(own)}
+		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
+		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {
+			t.Errorf("%q: (-want +got)\n%s", c.given, diff)
+		}
+	}
+}

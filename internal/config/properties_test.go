@@ -1,0 +1,177 @@
+package config
+
+import (
+	"encoding/hex"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/magiconair/properties"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// The expected values are those of java.util.Properties.load, by its documentation.
+func TestPropertiesSyntax(t *testing.T) {
+	cases := []struct {
+		name, text string
+		want       []Entry
+	}{
+		{"separators", "a=1\nb:2\nc 3\nd\t=\t4\ne = : 5\nf", []Entry{NewEntry("a", "1", "", 1),
+			NewEntry("b", "2", "", 2),
+			NewEntry("c", "3", "", 3), NewEntry("d", "4", "", 4), NewEntry("e", ": 5", "", 5), {Key: "f", Line: 6}}},
+		{"a key may hold # and .", "sap.odata#00.topic = Orders", []Entry{NewEntry("sap.odata#00.topic", "Orders", "",
+			1)}},
+		{"comments", "# a=1\n  ! b=2\nc=3 # no comment\n", []Entry{NewEntry("c", "3 # no comment", "", 3)}},
+		{"continuation", "a=1,\\\n   2,\\\n   3\nb=4", []Entry{NewEntry("a", "1,2,3", "", 1),
+			NewEntry("b", "4", "", 4)}},
+		{"a continued line may begin with #", "a=1\\\n#2", []Entry{NewEntry("a", "1#2", "", 1)}},
+		{"a line behind a lone backslash may be a comment", "\\\n# a=1\nb=2", []Entry{NewEntry("b", "2", "", 3)}},
+		{"a comment does not go on", "# a=1 \\\nb=2", []Entry{NewEntry("b", "2", "", 2)}},
+		{"two backslashes do not continue", "a=1\\\\\nb=2", []Entry{NewEntry("a", "1\\", "", 1),
+			NewEntry("b", "2", "", 2)}},
+		{"a blank line ends a continuation", "a=1\\\n\nb=2", []Entry{NewEntry("a", "1", "", 1),
+			NewEntry("b", "2", "", 3)}},
+		{"a backslash at the end of the file", "a=1\\", []Entry{NewEntry("a", "1", "", 1)}},
+		{"escapes", `a\ b\=c\:d = \t\n\r\f\"\z`, []Entry{NewEntry("a b=c:d", "\t\n\r\f\"z", "", 1)}},
+		{"unicode", `a = Gr\u00f6\u00DFe \uD83D\uDE00`, []Entry{NewEntry("a", "Größe 😀", "", 1)}},
+		{"trailing blanks stay", "a = 1  ", []Entry{NewEntry("a", "1  ", "", 1)}},
+		{"line ends", "a=1\rb=2\r\nc=3\n", []Entry{NewEntry("a", "1", "", 1), NewEntry("b", "2", "", 2),
+			NewEntry("c", "3", "", 3)}},
+		{"nothing is expanded", "a=1\nb=${a}", []Entry{NewEntry("a", "1", "", 1), NewEntry("b", "${a}", "", 2)}},
+		{"UTF-8", "a=Größe", []Entry{NewEntry("a", "Größe", "", 1)}},
+		{"ISO-8859-1 where it is no UTF-8", "a=Gr\xf6\xdfe", []Entry{NewEntry("a", "Größe", "", 1)}},
+		{"byte order mark", "\ufeffa=1", []Entry{NewEntry("a", "1", "", 1)}},
+		{"empty key", "=1", []Entry{NewEntry("", "1", "", 1)}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, problems := Read("x.properties", []byte(c.text))
+			for i := range c.want {
+				c.want[i].File = "x.properties"
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || len(problems) > 0 {
+				t.Errorf("(-want +got)\n%s%v", diff, problems)
+			}
+		})
+	}
+}
+
+// storedProperties returns files in hexadecimal, some odd and some random, and what java.util.Properties finds in them.
+func storedProperties(t *testing.T) (files, answers []string) {
+	t.Helper()
+	content, err := os.ReadFile("testdata/properties.tsv")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(content)) {
+		file, answer, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		files, answers = append(files, file), append(answers, answer)
+	}
+	if len(files) < 539 {
+		t.Fatalf("expected 539 files and more, found %d", len(files))
+	}
+	return files, answers
+}
+
+// Files are read as by java.util.Properties, with one difference: if the last line of a file is a backslash alone, Java
+// finds an entry with an empty name and an empty value there, and we find none.
+func TestPropertiesAsJava(t *testing.T) {
+	files, answers := storedProperties(t)
+	for i, file := range files {
+		text, err := hex.DecodeString(file)
+		require.NoError(t, err)
+		assert.Equal(t, answers[i], asJava(string(text)), string(text))
+	}
+}
+
+// asJava returns what readProperties finds, in the form that Load.java prints.
+func asJava(text string) string {
+	entries, problems := readProperties("x", []byte(text))
+	if problems.Err() != nil {
+		return "refused"
+	}
+	last := map[string]string{}
+	var keys []string
+	for _, e := range entries {
+		key := hex.EncodeToString([]byte(e.Key))
+		if _, known := last[key]; !known {
+			keys = append(keys, key)
+		}
+		last[key] = hex.EncodeToString([]byte(e.Raw))
+	}
+	slices.Sort(keys)
+	for i, key := range keys {
+		keys[i] = key + "=" + last[key]
+	}
+	return "{" + strings.Join(keys, ", ") + "}"
+}
+
+func TestPropertiesProblems(t *testing.T) {
+	entries, problems := Read("x.properties", []byte("a=1\nb=\\u00g0\na=2\n"))
+	want := "x.properties:2: b: expected four hexadecimal digits behind \\u\n" +
+		"x.properties:3: a: warning: given twice, the first time in line 1: the last one counts"
+	if got := lines(problems); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if len(entries) != 1 || entries[0].Value.Reveal() != "2" {
+		t.Errorf("expected the last a alone, found %v", entries)
+	}
+}
+
+func lines(problems Problems) string {
+	var l []string
+	for _, p := range problems {
+		l = append(l, p.String())
+	}
+	return strings.Join(l, "\n")
+}
+
+// FuzzProperties compares with another reader of the same syntax, where that one follows Java.
+func FuzzProperties(f *testing.F) {
+	for _, seed := range []string{"a=1\nb : 2", "a\\ b=1\\\n  2", "!x\n#y\nz", "k = \\u0041\\t", "a=\\\\\n=b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, problems := readProperties("x", []byte(text))
+		if strings.ContainsAny(text, "\\\r\f\x00\ufeff") || strings.ToValidUTF8(text, "") != text {
+			return // the other reader differs from Java in escapes, lone \r and form feeds
+		}
+		loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+		other, err := loader.LoadBytes([]byte(text))
+		if err != nil || len(problems) > 0 {
+			return
+		}
+		last := map[string]string{}
+		for _, e := range got {
+			if e.Key == "" {
+				return // the other reader refuses or misreads empty keys
+			}
+			last[e.Key] = e.Raw
+		}
+		if diff := cmp.Diff(other.Map(), last); diff != "" {
+			t.Errorf("%q (-other +ours)\n%s", text, diff)
+		}
+	})
+}
+
+// FuzzRead: whatever stands in a file, entries and problems have its name and a line.
+func FuzzRead(f *testing.F) {
+	f.Add("x.json", `{"name":"n","config":{"a":1,"b":[{}],"c":null}}`)
+	f.Add("x.yaml", "a: 1\nb:\n  c: [x, y]\nd: *z\n")
+	f.Add("x.properties", "a=\\u00\nb")
+	f.Fuzz(func(t *testing.T, file, text string) {
+		entries, problems := Read(file, []byte(text))
+		for _, e := range entries {
+			if e.File != file || e.Line < 1 {
+				t.Errorf("entry %v", e)
+			}
+		}
+		for _, p := range problems {
+			if p.File != file || p.Line < 1 || p.Text == "" {
+				t.Errorf("problem %v", p)
+			}
+		}
+	})
+}

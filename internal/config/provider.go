@@ -1,0 +1,339 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. Files of the
+// installation may use these three; `config.providers` declares others by Kafka's class names. Settings from REST
+// ([Entry.FromREST]) may only use declared ones, within `allowed.paths` or `allowlist.pattern`, as in Kafka.
+//
+// Unlike in Kafka a missing key, file or variable is an error. Kafka uses the reference itself, which is then sent as a
+// password and locks the user. Resolved values are redacted from texts while a configuration uses them.
+type Providers struct {
+	byName   map[string]provider
+	declared []string // the names in config.providers
+	known    secret.Known
+}
+
+// Redact removes resolved values from a text.
+func (p *Providers) Redact(text string) string {
+	if p == nil {
+		return text
+	}
+	return p.known.Strike(text)
+}
+
+func (p *Providers) redactProblems(problems Problems) Problems {
+	for i := range problems {
+		problems[i].Text = p.Redact(problems[i].Text)
+	}
+	return problems
+}
+
+func (p *Providers) names() string {
+	var names []string
+	if p != nil {
+		names = slices.Sorted(maps.Keys(p.byName))
+	}
+	if len(names) < 2 {
+		return strings.Join(append(names, "no others"), ", ")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+type provider struct {
+	kind       *providerKind
+	openToREST bool
+	get        func(path, key string) (value string, ok bool, err error)
+}
+
+type providerKind struct{ class, missing, limit string }
+
+var (
+	environmentKind = &providerKind{providerClasses + "EnvVarConfigProvider",
+		"the environment of this program has no such variable", "param.allowlist.pattern"}
+	fileKind = &providerKind{providerClasses + "FileConfigProvider", "the file has no such key",
+		"param.allowed.paths"}
+	directoryKind = &providerKind{providerClasses + "DirectoryConfigProvider", "the folder has no such file",
+		"param.allowed.paths"}
+)
+
+const providerClasses = "org.apache.kafka.common.config.provider."
+
+func newProviders(worker []Entry) (*Providers, Problems) {
+	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
+		"env": environmentProvider(nil)}}
+	declared, ok := lastEntry(worker, "config.providers")
+	if !ok {
+		return p, nil
+	}
+	var problems Problems
+	p.declared = List(declared.Value.Reveal())
+	for _, name := range p.declared {
+		prefix := "config.providers." + name + "."
+		class, ok := lastEntry(worker, prefix+"class")
+		if !ok {
+			problems = append(problems, declared.problem("provider %q has no class: expected the setting %sclass", name,
+				prefix))
+			continue
+		}
+		made, problem := newProvider(class, prefix, worker)
+		if problem != nil {
+			problems = append(problems, *problem)
+			continue
+		}
+		limit, limited := lastEntry(worker, prefix+made.kind.limit)
+		switch {
+		case setting.Trim(limit.Value.Reveal()) != "":
+		case limited && made.kind == environmentKind: // as in Kafka, where empty paths bound nothing
+			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
+				"empty pattern"))
+		default:
+			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
+				"read", prefix+made.kind.limit))
+		}
+		made.openToREST = true
+		p.byName[name] = made
+	}
+	return p, problems
+}
+
+func newProvider(class Entry, prefix string, worker []Entry) (provider, *Problem) {
+	paths, _ := lastEntry(worker, prefix+"param.allowed.paths")
+	allowed := List(paths.Value.Reveal())
+	switch strings.TrimPrefix(setting.Trim(class.Value.Reveal()), providerClasses) {
+	case "FileConfigProvider":
+		return fileProvider(allowed), nil
+	case "DirectoryConfigProvider":
+		return directoryProvider(allowed), nil
+	case "EnvVarConfigProvider":
+		pattern, ok := lastEntry(worker, prefix+"param.allowlist.pattern")
+		if !ok {
+			return environmentProvider(nil), nil
+		}
+		re, err := regexp.Compile("^(?:" + pattern.Value.Reveal() + ")$")
+		if err != nil {
+			problem := pattern.problem("expected a regular expression: %v", err)
+			return provider{}, &problem
+		}
+		return environmentProvider(re), nil
+	}
+	problem := class.problem("expected %s{FileConfigProvider, DirectoryConfigProvider, EnvVarConfigProvider}, found %q",
+		providerClasses, class.Value)
+	return provider{}, &problem
+}
+
+func fileProvider(allowed []string) provider {
+	return provider{kind: fileKind, get: func(path, key string) (string, bool, error) {
+		real, err := allowedPath(allowed, path)
+		if err != nil {
+			return "", false, err
+		}
+		data, err := ReadRegular(real)
+		if err == nil {
+			data, err = decodeText(data)
+		}
+		if err != nil {
+			return "", false, err
+		}
+		entries, problems := readProperties(path, data)
+		if err := problems.Err(); err != nil {
+			return "", false, err
+		}
+		e, ok := lastEntry(entries, key)
+		return e.Raw, ok, nil
+	}}
+}
+
+func directoryProvider(allowed []string) provider {
+	return provider{kind: directoryKind, get: func(path, key string) (string, bool, error) {
+		if key != filepath.Base(key) {
+			return "", false, fmt.Errorf("expected the name of a file in %s, found %q", path, key)
+		}
+		real, err := allowedPath(allowed, filepath.Join(path, key))
+		var data []byte
+		if err == nil {
+			data, err = ReadRegular(real)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", false, nil
+		}
+		return string(data), err == nil, err
+	}}
+}
+
+func environmentProvider(allowed *regexp.Regexp) provider {
+	return provider{kind: environmentKind, get: func(path, key string) (string, bool, error) {
+		if path != "" {
+			return "", false, fmt.Errorf("expected ${env:NAME}, found a path %q", path)
+		}
+		if allowed != nil && !allowed.MatchString(key) {
+			return "", false, fmt.Errorf("variable %s does not match allowlist.pattern", key)
+		}
+		v, ok := os.LookupEnv(key)
+		return v, ok, nil
+	}}
+}
+
+func allowedPath(allowed []string, path string) (real string, err error) {
+	if len(allowed) == 0 {
+		return path, nil
+	}
+	real, err = filepath.EvalSymlinks(path)
+	leads := err == nil
+	if !leads { // whoever reads it finds out why; only its name tells whether it may be read
+		real = filepath.Clean(path)
+	}
+	for _, at := range allowed {
+		if to, err := filepath.EvalSymlinks(at); err == nil && leads {
+			at = to
+		}
+		rel, err := filepath.Rel(at, real)
+		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return real, nil
+		}
+	}
+	return "", fmt.Errorf("%s is outside allowed.paths", path)
+}
+
+var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
+
+// resolveAll keeps references of undeclared providers, as Kafka: a transformation's replacement may look like one.
+func (p *Providers) resolveAll(entries []Entry) ([]Entry, Problems) {
+	var problems Problems
+	resolved := slices.Clone(entries)
+	for i := range resolved {
+		problems = append(problems, p.resolve(&resolved[i])...)
+	}
+	return resolved, problems
+}
+
+// AllowedForREST reports whether all providers in a value are open to REST.
+func (p *Providers) AllowedForREST(e Entry) bool {
+	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+		source, ok := p.byName[parts[1]]
+		return ok && !source.openToREST
+	})
+}
+
+func (p *Providers) hasReference(e Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+		_, ok := p.byName[parts[1]]
+		return ok
+	})
+}
+
+func (p *Providers) resolve(e *Entry) (problems Problems) {
+	if !p.hasReference(*e) {
+		return nil
+	}
+	var given []string
+	fromFile, absent := false, false
+	text := reference.ReplaceAllStringFunc(e.Raw, func(match string) string {
+		parts := reference.FindStringSubmatch(match)
+		source, ok := p.byName[parts[1]]
+		if !ok {
+			return match
+		}
+		fromFile = fromFile || source.kind != environmentKind
+		if e.FromREST && !source.openToREST {
+			problems = append(problems, e.problem("%s: %s", match, p.closedHint(source, parts[1], parts[3], parts[4])))
+			return ""
+		}
+		v, ok, err := source.get(parts[3], parts[4])
+		switch {
+		case err != nil:
+			problems = append(problems, e.problem("%s: %v", match, err))
+		case !ok:
+			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.missing))
+		}
+		absent = absent || err != nil || !ok
+		given = append(given, secretParts(v)...)
+		return v
+	})
+	if absent { // what stands around it is no value either
+		text = ""
+	}
+	e.Value = p.known.Given(text, fromFile, given...)
+	return problems
+}
+
+// secretParts returns the option values of a login module's line, whose other words occur in many messages, else the
+// value.
+func secretParts(given string) []string {
+	if values, ok := security.LoginOptions(given); ok {
+		return values
+	}
+	return []string{given}
+}
+
+func (p *Providers) closedHint(source provider, name, path, key string) string {
+	to := path
+	switch source.kind {
+	case environmentKind:
+		to = regexp.QuoteMeta(key)
+	case fileKind:
+		to = filepath.Dir(path)
+	}
+	prefix := "config.providers." + name + "."
+	return fmt.Sprintf("what comes by REST, or is in config.storage.topic, may use only those config providers that "+
+		"the worker's file names. These lines there open this one, as far as the last of them says: %s %s %s",
+		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
+		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+to)
+}
+
+// Resolve resolves the references again, because the secret in a file may have changed.
+func (c *Connector) Resolve(p *Providers) (*Connector, error) {
+	entries, problems := p.resolveAll(c.Entries)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	return &Connector{Name: c.Name, File: c.File, Entries: entries}, nil
+}
+
+// ChangedSince returns the keys whose resolved values differ between two readings of a connector.
+func (c *Connector) ChangedSince(other *Connector) []string {
+	return ChangedKeys(c.ResolvedSettings(), other.ResolvedSettings())
+}
+
+// ResolvedSettings returns the settings with all references resolved, secrets included.
+func (c *Connector) ResolvedSettings() map[string]string {
+	values := map[string]string{}
+	for _, e := range c.Entries {
+		values[e.Key] = e.Value.Reveal()
+	}
+	return values
+}
+
+// Files returns the files that a connector's references name.
+func (p *Providers) Files(c *Connector) []string {
+	var files []string
+	for _, e := range c.Entries {
+		for _, parts := range reference.FindAllStringSubmatch(e.Raw, -1) {
+			path := ""
+			switch provider := p.byName[parts[1]]; {
+			case provider.kind == fileKind:
+				path = parts[3]
+			case provider.kind == directoryKind:
+				path = filepath.Join(parts[3], parts[4])
+			}
+			if path != "" && !slices.Contains(files, path) {
+				files = append(files, path)
+			}
+		}
+	}
+	return files
+}

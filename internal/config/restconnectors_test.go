@@ -1,0 +1,106 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// kept is a store of these places, after its first look.
+func kept(t *testing.T, p Locations) *FolderStore {
+	t.Helper()
+	s := NewFolderStore(p, plainWorker(t, ""), slog.New(slog.DiscardHandler))
+	s.scan()
+	return s
+}
+
+func settings(t *testing.T, file, text string) *Connector {
+	t.Helper()
+	entries, problems := Read(file, []byte(text))
+	require.NoError(t, problems.Err())
+	c, problems := NewConnector(file, entries, nil)
+	c.Problems = problems
+	require.NoError(t, problems.Err())
+	return c
+}
+
+// found are the connectors of a store as NAME=x, with the warnings behind.
+func found(t *testing.T, s *FolderStore) string {
+	t.Helper()
+	now, looked := s.Snapshot()
+	if !looked {
+		t.Fatal("expected it to have looked")
+	}
+	var all []string
+	for _, c := range now.Connectors {
+		all = append(all, c.Name+"="+c.Text("x"))
+	}
+	for _, p := range now.Problems {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, " ")
+}
+
+// Files go before what REST has made, which is there again when the file is gone.
+func TestFilesBeatREST(t *testing.T) {
+	dir, folder := t.TempDir(), t.TempDir()
+	made := openMade(t, dir)
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, made.put(name, map[string]string{"name": name, "x": "rest"}, nil))
+	}
+	path := filepath.Join(folder, "a.properties")
+	write(t, path, "name=a\nx=folder")
+	s := kept(t, Locations{Folder: folder, REST: made})
+	if all := found(t, s); !strings.HasPrefix(all, "a=folder b=rest ") || !strings.Contains(all,
+		"warning: has no effect: "+path+" holds a connector of the same name, a") {
+		t.Errorf("found %s", all)
+	}
+	in, problems, err := Load(Files{Connectors: []string{path}, REST: made}, nil, nil)
+	if err != nil || problems.Err() != nil || len(in.Connectors) != 2 || in.Connectors[0].Text("x") != "folder" ||
+		len(in.Shadowed) != 1 {
+		t.Errorf("found %+v %v %v", in, problems, err)
+	}
+	require.NoError(t, os.Remove(path))
+	for range 3 {
+		s.scan()
+	}
+	assert.Equal(t, "a=rest b=rest", found(t, s))
+}
+
+func TestTargets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "states.json")
+	first, err := OpenTargetStates(path)
+	require.NoError(t, err)
+	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted} {
+		require.NoError(t, first.Set(name, target))
+	}
+	second, err := OpenTargetStates(path)
+	require.NoError(t, err)
+	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
+		"d": TargetStarted} {
+		if now := second.Get(&Connector{Name: name}); now != target {
+			t.Errorf("%s: expected %s, found %s", name, target, now)
+		}
+	}
+	require.NoError(t, second.Set("a", TargetStarted))
+	begins := func(name, state string) *Connector { return &Connector{Name: name, InitialState: &Entry{Raw: state}} }
+	if third, err := OpenTargetStates(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
+		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
+		t.Errorf("found %+v %v", third, err)
+	}
+	if err := second.Forget("b"); err != nil || second.Get(begins("b", "PAUSED")) != TargetPaused {
+		t.Errorf("forgotten: %v", err)
+	}
+	// What nobody can read must not have run what was stopped.
+	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
+		write(t, path, text)
+		if _, err := OpenTargetStates(path); err == nil || !strings.Contains(err.Error(), "without the file all run") {
+			t.Errorf("%s: found %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package config
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// served declares a plugin's settings by their roles, each by the name of its role.
+func served() *Declarations {
+	d := Declare()
+	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
+		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
+		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
+		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
+		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
+		d.Declare(declared(name, wit.KindString, "", "", wit.Rule{Role: wit.Ptr(name)}))
+	}
+	for _, name := range []string{role.Password, role.OAuthClientSecret, role.ProxyPassword,
+		role.ProxyTokenClientSecret, role.TLSKeyStorePassword, role.ListenerPassword,
+		role.ListenerTLS + "keystore.password"} {
+		d.Declare(declared(name, wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr(name)}))
+	}
+	d.Declare(declared("http.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}))
+	return d
+}
+
+func connectorOf(t *testing.T, lines string) *Connector {
+	t.Helper()
+	c, problems := NewConnector("c.properties", connectorEntries(lines), &Providers{})
+	require.NoError(t, problems.Err())
+	return c
+}
+
+func connectorEntries(lines string) (entries []Entry) {
+	for line := range strings.FieldsSeq(lines) {
+		key, value, _ := strings.Cut(line, "=")
+		entries = append(entries, NewEntry(key, value, "", 0))
+	}
+	return entries
+}
+
+// joined are settings as [connectorOf] reads them.
+func joined(settings map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		all = append(all, key+"="+settings[key])
+	}
+	return strings.Join(all, " ")
+}
+
+// A secret that is kept goes nowhere else than where it is stored for; one that is lent goes nowhere that only the
+// sender says.
+func TestMisdirectedSecrets(t *testing.T) {
+	const worker = "bootstrap.servers=own:9092 security.protocol=SASL_SSL sasl.mechanism=SCRAM-SHA-512 " +
+		"sasl.jaas.config=theworkers"
+	const service = "connector.class=C http.address=a http.user=u http.password=s http.proxy.password=p "
+	const registry = "value.converter=Avro value.converter.schema.registry.url=https://r:8081 " +
+		"value.converter.basic.auth.user.info=u:s value.converter.auto.register.schemas=true "
+	const client = "producer.override.bootstrap.servers=b:9092 producer.override.security.protocol=SASL_SSL " +
+		"producer.override.sasl.jaas.config=s producer.override.ssl.truststore.certificates=pem "
+	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
+	for _, c := range []struct {
+		name, stored string
+		// sent are settings that are sent in the place of those stored, the others are kept; -NAME takes one out.
+		sent, want string
+	}{
+		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},
+		{"the same origin", service, "http.address=A http.scheme=HTTPS http.port=443", ""},
+		{"port", service, "http.port=444", "http.password http.proxy.password"},
+		{"shown", service, "http.port=444 http.password=s http.proxy.password=p", ""},
+		{"scheme", service, "http.scheme=http", "http.password http.proxy.password"},
+		{"proxy", service, "http.proxy.type=http http.proxy.address=x:1", "http.password http.proxy.password"},
+		{"truststore", service, "tls.truststore.location=/x", "http.password http.proxy.password"},
+		{"old TLS", service, "tls.allow-legacy=1", "http.password http.proxy.password"},
+		{"class", service, "connector.class=D", "http.password http.proxy.password"},
+		{"further origins", service, "http.origins=https://x", "http.password http.proxy.password"},
+		{"login", service, "http.login.target=https://x", "http.password http.proxy.password"},
+		{"Cloud Connector by header", service, "http.header.SAP-Connectivity-SCC-Location_ID=x",
+			"http.password http.proxy.password"},
+		{"token service", "connector.class=C http.oauth.token-endpoint=https://t http.oauth.client-secret=s",
+			"http.oauth.token-endpoint=https://x", "http.oauth.client-secret"},
+		{"key store", "connector.class=C http.address=a tls.keystore.password=s", "http.address=b",
+			"tls.keystore.password"},
+		{"header", "connector.class=C http.address=a http.header.key=s", "http.address=b", "http.header.key"},
+		{"no secret", "connector.class=C http.address=a http.user=u", "http.address=b", ""},
+		{"listener", service + listener, "listener.ports=1",
+			"listener.password listener.tls.keystore.password"},
+		{"service beside a listener", listener + "connector.class=C http.address=a", "http.address=b", ""},
+
+		{"transform of another class", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.t.type=U",
+			"transforms.t.pwd"},
+		{"other transform", "transforms=t transforms.t.type=T transforms.t.pwd=s", "transforms.u.type=U", ""},
+		{"registry", registry, "value.converter.schema.registry.url=https://x",
+			"value.converter.basic.auth.user.info"},
+		{"registry's certificates", registry, "value.converter.schema.registry.ssl.truststore.location=/x",
+			"value.converter.basic.auth.user.info"},
+		{"another converter's registry", registry, "key.converter.schema.registry.url=https://x", ""},
+		{"what the converter does", registry, "value.converter.auto.register.schemas=false", ""},
+
+		{"brokers", client, "producer.override.bootstrap.servers=x:1", "producer.override.sasl.jaas.config"},
+		{"brokers' certificates", client, "producer.override.ssl.truststore.certificates=other",
+			"producer.override.sasl.jaas.config"},
+		{"mechanism", client, "producer.override.sasl.mechanism=PLAIN", "producer.override.sasl.jaas.config"},
+		{"clear text", client, "producer.override.security.protocol=SASL_PLAINTEXT",
+			"producer.override.sasl.jaas.config"},
+		{"host names", client, "producer.override.ssl.endpoint.identification.algorithm=",
+			"producer.override.sasl.jaas.config"},
+		{"other producer", client, "producer.override.linger.ms=5", ""},
+
+		{"worker's secret", "", "consumer.override.bootstrap.servers=x:1", "consumer.override.sasl.jaas.config"},
+		{"worker's secret in clear text", "", "admin.override.security.protocol=SASL_PLAINTEXT",
+			"admin.override.sasl.jaas.config"},
+		{"worker's brokers", "", "consumer.override.bootstrap.servers=own:9092", ""},
+		{"brokers without a logon", "", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.security.protocol=SSL", ""},
+		{"brokers with a logon of their own", "", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.sasl.jaas.config=mine", ""},
+		{"brokers that are stored", "consumer.override.bootstrap.servers=x:1", "consumer.override.client.id=1", ""},
+		{"worker's secret in place of an own one", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.sasl.jaas.config=mine", "-consumer.override.sasl.jaas.config",
+			"consumer.override.sasl.jaas.config"},
+		{"back to the worker's brokers", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.sasl.jaas.config=mine", "-consumer.override.bootstrap.servers " +
+			"-consumer.override.sasl.jaas.config", ""},
+		{"own logon at the worker's brokers", "consumer.override.sasl.jaas.config=mine",
+			"-consumer.override.sasl.jaas.config", ""},
+
+		{"destination of BTP elsewhere", "", "http.destination=d http.address=x http.port=1", "http.address http.port"},
+		{"destination of BTP by a proxy", "connector.class=C http.destination=d",
+			"http.proxy.type=http http.proxy.address=x:1", "http.proxy.address http.proxy.type"},
+		{"destination of BTP", "", "http.destination=d http.user=u http.password=p http.read-timeout-ms=1", ""},
+		{"destination of BTP as stored", "connector.class=C http.destination=d http.address=x", "http.user=u", ""},
+		{"SAP Connectivity elsewhere", "", "http.address=a http.proxy.type=sap-connectivity http.proxy.address=x:1",
+			"http.proxy.address"},
+		{"SAP Connectivity by a key elsewhere", "", "http.address=a http.proxy.type=sap-connectivity-http " +
+			"http.proxy.service-key=/k http.proxy.address=x:1", "http.proxy.address"},
+		{"SAP Connectivity with a token service", "", "http.address=a http.proxy.type=sap-connectivity " +
+			"http.proxy.address=x:1 http.proxy.token-url=https://x http.proxy.token-client-secret=s", ""},
+		{"SAP Connectivity", "", "http.address=a http.proxy.type=sap-connectivity", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := served()
+			w, _ := NewWorker("worker.properties", connectorOf(t, worker).Entries, nil, nil)
+			s := ConfigChange{Declarations: d, Worker: w,
+				IsPassword: func(key string) bool { return IsPassword(key, d) }}
+			all, sent := map[string]string{}, map[string]bool{}
+			if c.stored != "" {
+				s.Stored = connectorOf(t, c.stored)
+				all = s.Stored.Raw()
+			}
+			for line := range strings.FieldsSeq(c.sent) {
+				key, value, _ := strings.Cut(line, "=")
+				if key, out := strings.CutPrefix(key, "-"); out {
+					delete(all, key)
+					continue
+				}
+				all[key], sent[key] = value, true
+			}
+			s.New = connectorOf(t, joined(all))
+			s.FromStored = func(key string) bool { return !sent[key] }
+			var misdirected []string
+			for _, p := range s.MisdirectedSecrets() {
+				if p.Warning || strings.Contains(p.Text, "theworkers") {
+					t.Errorf("%+v", p)
+				}
+				misdirected = append(misdirected, p.Setting)
+			}
+			slices.Sort(misdirected)
+			if got := strings.Join(misdirected, " "); got != c.want {
+				t.Errorf("expected %q, found %q", c.want, got)
+			}
+		})
+	}
+}
+
+// Secrets of which all are references to config providers are whole, wherever they go; one that is typed is not, nor
+// one that no provider has, in whole or in part.
+func TestReferencesAreWhole(t *testing.T) {
+	const to = "http.address=a http.user=u "
+	w, _ := NewWorker("worker.properties", nil, nil, nil)
+	t.Setenv("K", "v")
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(path, []byte("k=v"), 0o600))
+	there := strings.NewReplacer("${file:f:", "${file:"+path+":")
+	for lines, want := range map[string]bool{to + "http.password=${file:f:k}": true, "http.address=a": true,
+		to + "http.password=${vault:f:k}": false, to + "http.header.key=${vault:k} http.password=${file:f:k}": false,
+		to: false, to + "http.password=": false, to + "http.header.key=${env:K}": false,
+		to + "http.password=s": false, to + "http.password=s${file:f:k}": false, to + "http.password=${file:f:k": false,
+		to + "http.password=${file:f:k} http.header.key=k":              false,
+		to + "http.password=${file:f:k} http.header.key=${env:K}":       true,
+		to + "http.password=${file:f:k} producer.override.ssl.key=s":    true,
+		to + "http.password=${file:f:k} http.oauth.client-secret=":      true,
+		to + "http.password=${file:f:k} http.oauth.client-secret=typed": false} {
+		d := served()
+		c, _ := NewConnector("c.properties", connectorEntries(there.Replace(lines)), w.Providers)
+		s := ConfigChange{Declarations: d, Worker: w, New: c,
+			IsPassword: func(key string) bool { return IsPassword(key, d) }}
+		if got := s.HasCompleteCredentials(); got != want {
+			t.Errorf("%s: expected %t, found %t", lines, want, got)
+		}
+	}
+}
+
+// The secret of the stored connector is that with which all that logs on is as it is stored.
+func TestHasStoredCredentials(t *testing.T) {
+	const stored = "connector.class=C http.address=a http.user=u http.password=s http.header.key=k"
+	for sent, want := range map[string]bool{"http.read-timeout-ms=5": true, "http.password=s": true,
+		"http.password=t": false, "http.user=v": false, "http.port=5": false, "http.header.key=l": false,
+		"http.auth=header": false, "tls.keystore.password=p": false} {
+		s := ConfigChange{Declarations: served(), Worker: &Worker{}, Stored: connectorOf(t, stored)}
+		all := s.Stored.Raw()
+		key, value, _ := strings.Cut(sent, "=")
+		all[key] = value
+		s.New = connectorOf(t, joined(all))
+		if got := s.hasStoredCredentials(); got != want {
+			t.Errorf("%s: expected %t, found %t", sent, want, got)
+		}
+	}
+}

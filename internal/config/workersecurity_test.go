@@ -1,0 +1,95 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A secret that a reference leads to is read again; what stands in the file itself has no other value.
+func TestCurrent(t *testing.T) {
+	secrets := filepath.Join(t.TempDir(), "secrets.properties")
+	write(t, secrets, "logon=before")
+	w := plainWorker(t, "bootstrap.servers=a:1\nsasl.jaas.config=${file:"+secrets+":logon}\nclient.id=me\n")
+	write(t, secrets, "logon=after ")
+	if value, ok := w.Current("sasl.jaas.config"); !ok || value != "after" || w.Text("sasl.jaas.config") != "before" {
+		t.Errorf("expected after, found %q, %v", value, ok)
+	}
+	write(t, secrets, "other=x")
+	if value, ok := w.Current("sasl.jaas.config"); ok {
+		t.Errorf("expected nothing where the reference leads nowhere, found %q", value)
+	}
+	for _, name := range []string{"client.id", "ssl.key.password"} {
+		if value, ok := w.Current(name); ok {
+			t.Errorf("%s: expected nothing, found %q", name, value)
+		}
+	}
+}
+
+// No message about a setting of kind password shows what was found.
+func TestPasswordsAreNotShown(t *testing.T) {
+	for _, s := range workerSettings {
+		if strings.Contains(s.Name, "password") || strings.Contains(s.Name, "secret") && s.Name != SecretsSetting {
+			if text := CheckValue(&s, "hush-hush", true); strings.Contains(text, "hush-hush") ||
+				s.Kind != wit.KindPassword {
+				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
+			}
+		}
+	}
+}
+
+// A property of security is checked alike for all clients and behind the prefix of one kind: what is wrong with it, and
+// in which words, does not depend on who reads it first.
+func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
+	wrong := 0
+	for _, p := range kafka.ClientProperties() {
+		if !hasPrefix(p.Name, []string{"ssl.", "sasl.", "security."}) {
+			continue
+		}
+		for _, value := range []string{"", "junk", "-1", "GSSAPI", "12345678901", "TLSv1.3"} {
+			first := ""
+			for i, name := range []string{p.Name, "producer." + p.Name, "admin." + p.Name} {
+				w, problems := NewWorker("w.properties", []Entry{
+					NewEntry("bootstrap.servers", "a:1", "w.properties", 0),
+					NewEntry(name, value, "w.properties", 0)}, nil, nil)
+				text := ""
+				if err := problems.Err(); err != nil {
+					text = err.Error()
+				} else if _, _, err := kafka.Parse(t.Context(), w.ValidSettings(problems)); err != nil {
+					text = w.Locate(err).String()
+				}
+				if text = strings.ReplaceAll(text, name, "NAME"); i == 0 {
+					first = text
+				} else if text != first {
+					t.Errorf("%s=%s: expected %q as without a prefix, found %q", name, value, first, text)
+				}
+			}
+			if first != "" {
+				wrong++
+			}
+		}
+	}
+	if wrong < 20 {
+		t.Errorf("expected wrong values among them, found %d", wrong)
+	}
+}
+
+// A reference that no config provider takes is not sent in the place of a secret, whatever it is handed on to;
+// elsewhere it is used as it stands, as by Kafka Connect.
+func TestUnprovidedSecretsOfAWorker(t *testing.T) {
+	for _, name := range []string{"sasl.jaas.config", "producer.sasl.jaas.config", "consumer.ssl.keystore.password",
+		"admin.ssl.truststore.password", "listeners.https.ssl.key.password", "key.converter.basic.auth.user.info",
+		"value.converter.schema.registry.ssl.keystore.password"} {
+		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))
+		_, problems := NewWorker("w.properties", entries, nil, nil)
+		expectLines(t, name, "w.properties:2: "+name+": "+refusedReference, problems)
+	}
+	for _, name := range []string{"producer.client.id", "key.converter.schema.registry.url"} {
+		entries, _ := Read("w.properties", []byte("bootstrap.servers=k:9092\n"+name+"=${vault:a:b}\n"))
+		_, problems := NewWorker("w.properties", entries, nil, nil)
+		expectLines(t, name, "", problems)
+	}
+}

@@ -1,0 +1,94 @@
+package configcheck
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that
+// cannot be read.
+func Check(ctx context.Context, c setup.Config) (Report, error) {
+	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
+		in.ExamineOffline(ctx, false)
+		return worker
+	})
+}
+
+// checkBy opens an installation, lets examine add problems to its connectors, and reports all. examine receives the
+// problems of the worker and returns those that count.
+func checkBy(ctx context.Context, c setup.Config,
+	examine func(*setup.Installation, config.Problems) config.Problems) (all Report, err error) {
+	in, problems, err := setup.Open(ctx, c)
+	if err != nil {
+		return all, err
+	}
+	defer in.Close()
+	if in.Worker.InGroup() {
+		for _, c := range in.Connectors {
+			c.Problems = append(c.Problems, in.Worker.SharedProblems(c, components.Passwords(in.Plugins))...)
+		}
+	}
+	problems = examine(in, problems)
+	all.Problems = append(problems, in.Problems()...)
+	for _, c := range in.Connectors {
+		if c.Problems.Err() == nil {
+			all.Valid = append(all.Valid, c)
+		}
+	}
+	return all, nil
+}
+
+// WithoutSecrets is [Check] on a machine that does not have the secrets: references to config providers that cannot be
+// resolved count as present. Problems of settings with such a reference are left out, and so are problems of other
+// settings that only the reference may have caused.
+func WithoutSecrets(ctx context.Context, c setup.Config) (Report, error) {
+	return checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
+		in.ExamineOffline(ctx, false)
+		absent := in.Worker.UnresolvedKeys()
+		for _, connector := range in.Connectors {
+			connector.Problems = config.WithoutUnresolved(connector.Problems, connector.UnresolvedKeys(absent...))
+		}
+		return config.WithoutUnresolved(worker, absent)
+	})
+}
+
+// Online is [Check] in which the connectors' plugins ask their services too, and wait up to wait for each. The service
+// of a connector with a known problem is not asked: it would receive whatever replaces a password that cannot be
+// resolved, for example. The data folder is not locked: rejected logons are read and recorded while a worker runs.
+func Online(ctx context.Context, c setup.Config, wait time.Duration) (Report, error) {
+	c.Complete()
+	lockouts, err := setup.OpenLockouts(c.Data)
+	if err != nil {
+		return Report{}, err
+	}
+	all, err := checkBy(ctx, c, func(in *setup.Installation, worker config.Problems) config.Problems {
+		checker := in.Checker.WithConnectors(in.Connectors)
+		checker.Lockouts, checker.Wait, checker.Logon = lockouts, wait, true
+		in.Examine(false, func(connector *config.Connector) config.Problems {
+			offline := checker.Check(ctx, connector)
+			if connector.Problems.Err() != nil || offline.Err() != nil {
+				return offline
+			}
+			all := append(checker.CheckOnline(ctx, connector), checker.Registries(ctx, connector)...)
+			for i := range all { // CheckOnline repeats what was found offline
+				all[i].Warning = all[i].Warning && all[i].Code != setting.CodeNotChecked // no success without an answer
+			}
+			return all
+		})
+		return worker
+	})
+	return all, cmp.Or(err, ctx.Err())
+}
+
+// Report is the result of a check.
+type Report struct {
+	config.Problems
+	// Valid are the connectors without errors.
+	Valid []*config.Connector
+}

@@ -1,0 +1,359 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// stepped is a service whose feeds (query option feed) read a page only when the test lets them.
+type stepped struct {
+	*httptest.Server
+	t     *testing.T
+	asked [8]chan struct{} // a page was asked for
+	let   [8]chan struct{} // one may be answered
+}
+
+const steppedRows = 60 // in six pages
+
+func newStepped(t *testing.T) *stepped {
+	s := &stepped{t: t}
+	for n := range s.asked {
+		s.asked[n], s.let[n] = make(chan struct{}, 1000), make(chan struct{}, 1000)
+	}
+	northwind := odatatest.New(odatatest.Options{Rows: steppedRows, PageSize: 10})
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var feed int
+		if _, err := fmt.Sscan(r.URL.Query().Get("feed"), &feed); err == nil {
+			s.asked[feed] <- struct{}{}
+			select {
+			case <-s.let[feed]:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		northwind.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// page lets a feed read one page and returns when it requests the next.
+func (s *stepped) page(feed int) {
+	s.t.Helper()
+	s.let[feed] <- struct{}{}
+	<-s.asked[feed]
+}
+
+// connector reads the same set with eight tasks.
+func (s *stepped) connector(b *bench) *config.Connector {
+	host, port, _ := strings.Cut(strings.TrimPrefix(s.URL, "http://"), ":")
+	lines := []string{"name=c", "connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+		"tasks.max=8", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
+		"sap.odata.max.concurrent.requests=16", "sap.odata.page.size=10", "sap.odata.count=none",
+		"sap.odata.paging=links"}
+	for n := range s.asked {
+		entry := fmt.Sprintf("sap.odata#%02d.", n)
+		lines = append(lines, entry+"service="+odatatest.NorthwindPath, entry+"entityset=Orders",
+			fmt.Sprintf("%sid=%d", entry, n), fmt.Sprintf("%stopic=rows%d", entry, n),
+			fmt.Sprintf("%squery=feed=%d", entry, n))
+	}
+	return b.Connector(s.t, lines...)
+}
+
+// rows returns the keys of a topic's rows in order.
+func rows(t *testing.T, k kafka.Config, topic string) (keys []string) {
+	t.Helper()
+	reader, err := kafka.NewReader(k)
+	require.NoError(t, err)
+	defer reader.Close()
+	_, err = reader.Read(t.Context(), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		keys = append(keys, string(r.Key))
+		return nil
+	})
+	require.NoError(t, err)
+	return keys
+}
+
+// A revoked task ends alone: the other tasks continue while it stops, and all rows arrive once.
+func TestAssignmentStartsAndStopsTasks(t *testing.T) {
+	const taken = 3
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	s := newStepped(t)
+	h := New(b.options, []*config.Connector{s.connector(b)})
+	runs(t, h)
+	for n := range s.asked {
+		<-s.asked[n]
+		s.page(n)
+	}
+	k := h.controllers["c"]
+	before := tasksOf(k)
+	var others []int
+	for n := range s.asked {
+		if n != taken {
+			others = append(others, n)
+		}
+	}
+	assert.Equal(t, 8, len(before))
+	require.NoError(t, h.Assign("c", Assignment{Tasks: others}))
+	for range 2 { // while the request of the one that goes is not answered yet
+		for _, n := range others {
+			s.page(n)
+		}
+	}
+	require.Until(t, func() bool { return len(tasksOf(k)) == 7 }, func() string { return b.Log.String() })
+	for _, n := range others {
+		s.page(n)
+	}
+	if after := tasksOf(k); !slices.Equal(after, slices.Concat(before[:taken], before[taken+1:])) {
+		t.Errorf("expected the tasks that were there before, found %v and %v", before, after)
+	}
+	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
+	<-s.asked[taken]
+	require.Until(t, func() bool { return len(tasksOf(k)) == 8 }, func() string { return b.Log.String() })
+	for n := range s.let {
+		close(s.let[n])
+	}
+	for n := range s.asked {
+		var found []string
+		require.Until(t, func() bool {
+			found = rows(t, b.options.Kafka, fmt.Sprintf("rows%d", n))
+			return len(found) >= steppedRows
+		}, func() string { return fmt.Sprintf("feed %d: found %d rows\n%s", n, len(found), b.Log.String()) })
+		if distinct := slices.Compact(slices.Sorted(slices.Values(found))); len(found) != steppedRows ||
+			len(distinct) != steppedRows {
+			t.Errorf("feed %d: expected %d rows, found %d, of which %d differ", n, steppedRows, len(found),
+				len(distinct))
+		}
+	}
+}
+
+// storedTaskConfigs returns task configs as a group stores them.
+func storedTaskConfigs(t *testing.T, h *Herder, name string, version int64) *config.TaskConfigs {
+	infos, err := h.Tasks(name)
+	require.NoError(t, err)
+	set := &config.TaskConfigs{Version: version}
+	for _, task := range infos {
+		set.Settings = append(set.Settings, task.Config)
+	}
+	return set
+}
+
+func tasksOf(k *controller) []*task {
+	c := k.currentRun()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(c.set.tasks)
+}
+
+// Revoked tasks are owned until their sessions are logged off, because the next owner opens its own (P16).
+func TestTasksAreOwnedUntilLogoff(t *testing.T) {
+	b := connectedWith(t, checktest.New(t, map[string][]byte{
+		"odata-source": guesttest.Bytes(t, "../../plugins/odata-source")}))
+	s := newStepped(t)
+	inner, leaves, left := s.Config.Handler, make(chan struct{}, 10), make(chan struct{})
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/logoff") {
+			leaves <- struct{}{}
+			<-left
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID_NWD_100", Value: "a", Path: "/"})
+		inner.ServeHTTP(w, r)
+	})
+	h := New(b.options, []*config.Connector{s.connector(b)})
+	runs(t, h)
+	for n := range s.asked {
+		<-s.asked[n]
+		s.page(n)
+	}
+	require.NoError(t, h.Assign("c", Assignment{}))
+	<-leaves
+	var held []int
+	for _, holding := range h.Owned() {
+		held = append(held, holding.Tasks...)
+	}
+	slices.Sort(held)
+	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, held)
+	close(left)
+	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
+}
+
+// A worker without an assignment runs nothing; it starts with the first assigned task.
+func TestEmptyAssignmentRunsNothing(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running, hasRunningTask)
+	planned := storedTaskConfigs(t, h.Herder, "a", 7)
+	require.NoError(t, h.Assign("a", Assignment{}))
+	h.await("a", Unassigned)
+	for _, ask := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
+		require.NoError(t, ask("a"))
+		require.NoError(t, h.WaitIdle(t.Context()))
+		if s, _ := h.Status("a"); s.Connector.State != Unassigned || h.controllers["a"].activity != nil {
+			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", s)
+		}
+	}
+	// Offsets of a stopped connector can be changed anyway.
+	if err := h.ResetOffsets(t.Context(), "a"); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected that it has to be stopped, found %v", err)
+	}
+	require.NoError(t, h.Stop("a"))
+	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
+	require.NoError(t, h.Pause("a"))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: planned}))
+	h.await("a", Paused)
+	require.NoError(t, h.Resume("a"))
+	h.await("a", Running, hasRunningTask)
+}
+
+// An assignment is owned at once, even if it is revoked before the loop applies it.
+func TestPendingAssignmentsAreOwned(t *testing.T) {
+	b := connected(t)
+	b.options.Group = &group{}
+	h := New(b.options, []*config.Connector{(&herd{bench: b, t: t, service: "nowhere"}).named("a")})
+	planned := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{}}}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned, Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: planned}))
+	assert.Equal(t, []Ownership{{Connector: "a", Version: 5, Tasks: []int{0}}}, h.Owned())
+	runs(t, h)
+	require.Until(t, func() bool { return len(h.Owned()) == 0 }, func() string { return fmt.Sprint(h.Owned()) })
+}
+
+// In a group the worker stores its plan and runs what it is assigned of it; another plan starts another run.
+func TestPlanIsStoredInTheGroup(t *testing.T) {
+	var h *herd
+	plans := make(chan config.TaskPlan, 10)
+	h = newHerdWith(t, func(h *herd) {
+		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil }}
+	})
+	c := h.named("a", "spy.tasks=3", "tasks.max=3", "spy.claim=a queue")
+	h.Put(c, nil)
+	h.await("a", Unassigned)
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true}))
+	p := <-plans
+	assert.Equal(t, 3, len(p.Tasks))
+	assert.Equal(t, c.Raw(), p.Config)
+	assert.Contains(t, strings.Join(p.Claims, " "), `"a queue" at `)
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 0 })
+	running := func(numbers ...int) func(Status) bool {
+		return func(s Status) bool {
+			var found []int
+			for _, task := range s.Tasks {
+				if task.State == Running {
+					found = append(found, task.ID)
+				}
+			}
+			return slices.Equal(numbers, found)
+		}
+	}
+	first := &config.TaskConfigs{Version: 5, Settings: p.Tasks}
+	k := h.controllers["a"]
+	run := k.currentRun()
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first, Tasks: []int{0, 2}}))
+	h.await("a", Running, running(0, 2))
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: first, Tasks: []int{1, 2}}))
+	h.await("a", Running, running(1, 2))
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true, TaskConfigs: first}))
+	h.await("a", Running, running())
+	if k.currentRun() != run {
+		t.Error("expected one run of the connector, found another")
+	}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: p.Tasks[:1]},
+		Tasks: []int{0}}))
+	h.await("a", Running, running(0))
+	if k.currentRun() == run {
+		t.Error("expected another run by another plan, found the same")
+	}
+	require.NoError(t, h.Assign("a", Assignment{OwnsConnector: true})) // the plan does not count any more
+	assert.Equal(t, 3, len((<-plans).Tasks))
+	h.await("a", Running, running())
+
+	// A worker that has not run the connector applies a newer plan than the one it knows.
+	h.Put(h.named("b"), nil)
+	settings := []map[string]string{{"spy.tasks": "1"}}
+	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 5, Settings: settings}}))
+	h.must(h.WaitIdle(t.Context()))
+	require.NoError(t, h.Assign("b", Assignment{TaskConfigs: &config.TaskConfigs{Version: 9, Settings: settings},
+		Tasks: []int{0}}))
+	h.await("b", Running, hasRunningTask)
+}
+
+// TestStatusChangedIsCalledWithoutLock: the group can query the status in StatusChanged.
+func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
+	var states sync.Map
+	h := newHerdWith(t, func(h *herd) {
+		h.bench.options.Group = &group{changed: func(name string) {
+			s, _ := h.Status(name)
+			states.Store(s.Connector.State, true)
+			h.Owned()
+		}}
+	})
+	h.Put(h.named("a"), nil)
+	set := &config.TaskConfigs{Version: 5, Settings: []map[string]string{{"spy.tasks": "1"}}}
+	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: set, Tasks: []int{0}}))
+	h.await("a", Running, hasRunningTask)
+	require.NoError(t, h.Restart("a", 0))
+	require.NoError(t, h.Pause("a"))
+	h.await("a", Paused)
+	for _, state := range []State{Unassigned, Running, Paused} {
+		if _, said := states.Load(state); !said {
+			t.Errorf("expected to be told of %s", state)
+		}
+	}
+}
+
+// A revoked task that is assigned again while it stops restarts when it has ended.
+func TestRevokedTaskCanBeAssignedAgain(t *testing.T) {
+	silent, asked := silentService(t)
+	h := newHerd(t)
+	h.service = silent
+	h.Put(h.named("a", "spy.tasks=2", "tasks.max=2"), nil)
+	<-asked
+	<-asked
+	k := h.controllers["a"]
+	before := tasksOf(k)
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}}))
+	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0, 1}}))
+	<-asked
+	after := tasksOf(k)
+	if len(after) != 2 || after[0] != before[0] || after[1] == before[1] {
+		t.Errorf("expected the first task as it was and the second made again, found %v and %v", before, after)
+	}
+}
+
+// Connectors use the worker's quota of their service's limits.
+func TestConnectorsHaveTheWorkersPart(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	b := connected(t)
+	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+		"spy.port="+port, "spy.user=reader", "spy.password=p")
+	var asked []string
+	b.options.Destinations = transport.NewOriginRegistry()
+	b.options.Destinations.Divide(func(origin string) limits.Division {
+		asked = append(asked, origin)
+		return limits.Division{Workers: 4}
+	})
+	New(b.options, []*config.Connector{c}).RunOnce(t.Context())
+	assert.Contains(t, b.Log.String(), "{a 200 /hello")
+	assert.Equal(t, []string{server.URL}, asked)
+}

@@ -1,0 +1,168 @@
+package connect
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// A claim is rejected for a second connector, offline and at its start, with both names. Another origin, SAP client or
+// user is another claim.
+func TestClaims(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
+		"spy.user=reader", "spy.claim=queue Q1")
+	for name, c := range map[string]struct {
+		lines []string
+		taken bool
+	}{
+		"the same":       {[]string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, true},
+		"another claim":  {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}, false},
+		"no claim":       {[]string{"spy.address=sap.example", "spy.user=reader"}, false},
+		"another origin": {[]string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}, false},
+		"another user":   {[]string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}, false},
+		"another client": {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1",
+			"spy.sap-client=200"}, false},
+		"the same, spaced": {[]string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
+				c.lines...)...)
+			checker := b.Checker
+			checker.Connectors = []*config.Connector{first, second}
+			wants := func(when string, text string) {
+				t.Helper()
+				if !c.taken {
+					if strings.Contains(text, "claim") {
+						t.Errorf("%s: found %s", when, text)
+					}
+					return
+				}
+				assert.Contains(t, text, `connectors first and second both claim "queue Q1" at https://sap.example:443, `+
+					"client none, user READER", "second does not start")
+			}
+			if problems := checker.Check(t.Context(), first); problems.Err() != nil &&
+				strings.Contains(problems.Err().Error(), "claim") {
+				t.Errorf("the first: %v", problems)
+			}
+			text := ""
+			for _, p := range checker.Check(t.Context(), second) {
+				text += p.Setting + ": " + p.Text + "\n"
+			}
+			wants("offline", text)
+
+			o := b.options
+			o.claims = &claimRegistry{}
+			one, two := newController(&o, first).currentRun(), newController(&o, second).currentRun()
+			_, err := one.planTasks(t.Context())
+			require.NoError(t, err)
+			text = ""
+			if _, err := two.planTasks(t.Context()); err != nil {
+				text = err.Error()
+			}
+			wants("at the start", text)
+			o.claims.release("first")
+			if _, err := two.planTasks(t.Context()); err != nil {
+				t.Errorf("when the first has ended: %v", err)
+			}
+		})
+	}
+}
+
+// In a group a worker may get tasks of two connectors with one claim, of which the first is deleted or gives it up. The
+// second starts after the first has ended and cleaned up, and the first is owned until then.
+func TestTasksWaitForClaimsOfAnotherConnector(t *testing.T) {
+	silent, asked := silentService(t)
+	plans, retires, goOn := make(chan config.TaskPlan, 1), make(chan struct{}), make(chan struct{})
+	var removed atomic.Bool
+	h := newHerdWith(t, func(h *herd) {
+		h.service = silent
+		h.bench.options.Group = &group{planned: func(_ string, p config.TaskPlan) error { plans <- p; return nil },
+			lease: func() error {
+				if removed.CompareAndSwap(true, false) {
+					close(retires)
+					<-goOn
+					return errors.New("the lease is over")
+				}
+				return nil
+			}}
+	})
+	run := func(name string, lines ...string) {
+		h.Put(h.named(name, append(lines, "spy.claim=queue Q1")...), nil)
+		h.must(h.Assign(name, Assignment{OwnsConnector: true}))
+		p := <-plans
+		h.must(h.Assign(name, Assignment{Tasks: []int{0}, TaskConfigs: &config.TaskConfigs{Version: 5,
+			Settings:     p.Tasks,
+			Requirements: p.Requirements}}))
+	}
+	run("first", "on.delete=terminate")
+	<-asked
+	run("second")
+	require.Until(t, func() bool {
+		return strings.Contains(h.Log.String(), "connectors first and second both claim")
+	}, h.Log.String)
+	removed.Store(true)
+	h.must(h.Remove("first"))
+	<-retires
+	if holds := h.Owned(); !slices.ContainsFunc(holds, func(o Ownership) bool {
+		return o.Connector == "first" && len(o.Tasks) == 1
+	}) || len(asked) > 0 {
+		t.Errorf("expected the first alone until it has retired, found %v and %d requests", holds, len(asked))
+	}
+	close(goOn)
+	<-asked
+	assert.Contains(t, h.Log.String(), "could not be ended", "the lease is over")
+	h.must(h.Remove("second"))
+}
+
+// A worker whose assignment was revoked a moment ago cleans up a deleted connector. It does not if it has left its
+// group, because another worker may run it.
+func TestConnectorDeletedAfterRevocationIsCleanedUp(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	c := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "on.delete=terminate")
+	for _, member := range []bool{true, false} {
+		s := spec{config: c, assignment: Assignment{Tasks: []int{0}}}
+		s.setAssignment(Assignment{}, member)
+		s.markDeleted(nil)
+		assert.Equal(t, member, !s.lastAssignment.empty())
+	}
+}
+
+// A source may have 10,000 claims. With more claims or tasks it fails to start with a message.
+func TestClaimsAreBounded(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=sap.example",
+		"spy.claims=10000")
+	for want, lines := range map[string][]string{
+		"":                                     {"spy.address=other.example", "spy.claims=10000"},
+		`first and second both claim "queue 0`: {"spy.address=sap.example", "spy.same=10000"},
+		"expected at most 10000 claims, found 10001": {"spy.address=sap.example", "spy.claims=10001"},
+		"expected at most 10000 claims, found 20000": {"spy.address=sap.example", "spy.same=20000"},
+		"expected at most 10000 tasks, found 10001": {"spy.address=sap.example", "spy.tasks=10001",
+			"tasks.max.enforce=false"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
+				lines...)...)
+			checker := b.Checker
+			checker.Connectors = []*config.Connector{first, second}
+			if found := checker.Check(t.Context(), second); (found.Err() != nil) != strings.Contains(want,
+				"both claim") {
+				t.Errorf("offline: found %v", found)
+			}
+			o := b.options
+			o.claims = &claimRegistry{}
+			_, err := newController(&o, first).currentRun().planTasks(t.Context())
+			require.NoError(t, err)
+			_, err = newController(&o, second).currentRun().planTasks(t.Context())
+			assert.Ends(t, err, want, "at the start")
+		})
+	}
+}

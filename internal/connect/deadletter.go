@@ -1,0 +1,195 @@
+package connect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+const (
+	kafkaHeaderPrefix = "__connect.errors."
+	ownHeaderPrefix   = "__culvert.errors."
+)
+
+// DeadLetter is a record of a dead letter topic with the contents of its headers.
+type DeadLetter struct {
+	Record *kgo.Record
+	// Connector is "" if the record has no headers (errors.deadletterqueue.context.headers.enable).
+	Connector string
+	// Topic, Partition and Offset identify a sink's record. For a source's row, Partition is -1, and Offset is its
+	// index in the response to Request.
+	Topic         string
+	Partition     int32
+	Offset        int64
+	Feed, Request string
+	// Timestamp is that of the record or row. Zero means unknown; a broker may have replaced it (LogAppendTime).
+	Timestamp time.Time
+	// TargetPartition is the partition that a source's plugin chose, -1 for none.
+	TargetPartition int32
+	// Rows are the failed rows of those that the transforms created from the record. HeaderError means that a header
+	// cannot be parsed.
+	Rows        core.RowSubset
+	HeaderError error
+	// Stage and Setting are where the record failed, Plugin and Version what failed.
+	Stage, Setting, Plugin, Version string
+	Class, Message                  string
+	// FailedAt is the time of the failure, or of the dead letter if no header has it.
+	FailedAt time.Time
+	Replays  int
+	// Replayed reports whether the record was replayed. Nil means unknown.
+	Replayed *bool
+}
+
+// ParseDeadLetter parses the headers of a record of a dead letter topic.
+func ParseDeadLetter(r *kgo.Record) DeadLetter {
+	l := DeadLetter{Record: r, Partition: -1, TargetPartition: -1, FailedAt: r.Timestamp}
+	if r.Attrs.TimestampType() != 1 { // not LogAppendTime
+		l.Timestamp = r.Timestamp
+	}
+	number := func(text string, bits int) int64 {
+		n, err := strconv.ParseInt(text, 10, bits)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	for _, h := range r.Headers {
+		text := string(h.Value)
+		switch h.Key {
+		case kafkaHeaderPrefix + "connector.name":
+			l.Connector = text
+		case kafkaHeaderPrefix + "topic":
+			l.Topic = text
+		case kafkaHeaderPrefix + "partition":
+			l.Partition = int32(number(text, 32))
+		case kafkaHeaderPrefix + "offset":
+			l.Offset = number(text, 64)
+		case kafkaHeaderPrefix + "exception.class.name":
+			l.Class = text
+		case kafkaHeaderPrefix + "exception.message":
+			l.Message = text
+		case ownHeaderPrefix + "feed":
+			l.Feed = text
+		case ownHeaderPrefix + "request":
+			l.Request = text
+		case ownHeaderPrefix + "stage":
+			l.Stage = text
+		case ownHeaderPrefix + "setting":
+			l.Setting = text
+		case ownHeaderPrefix + "plugin.name":
+			l.Plugin = text
+		case ownHeaderPrefix + "plugin.version":
+			l.Version = text
+		case ownHeaderPrefix + "timestamp":
+			if at := number(text, 64); at >= 0 {
+				l.Timestamp = time.UnixMilli(at)
+			}
+		case ownHeaderPrefix + "partition":
+			l.TargetPartition = max(-1, int32(number(text, 32)))
+		case ownHeaderPrefix + "parts":
+			if l.Rows, l.HeaderError = core.ParseRowSubset(text); l.HeaderError != nil {
+				l.HeaderError = fmt.Errorf("header %s: %w", h.Key, l.HeaderError)
+			}
+		case ownHeaderPrefix + "time":
+			if at, err := time.Parse(time.RFC3339, text); err == nil {
+				l.FailedAt = at
+			}
+		case ownHeaderPrefix + "replays":
+			l.Replays = max(0, int(number(text, 32)))
+		}
+	}
+	return l
+}
+
+func (l *DeadLetter) originalRecord() *kgo.Record {
+	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
+		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
+		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
+			return strings.HasPrefix(h.Key, kafkaHeaderPrefix) || strings.HasPrefix(h.Key, ownHeaderPrefix)
+		})}
+}
+
+func (l *DeadLetter) forReplay(source bool) core.DeadLetter {
+	r := core.DeadLetter{Record: l.originalRecord(), Position: l.position().String(), Rows: l.Rows,
+		Replays: l.Replays + 1,
+		Feed:    l.Feed, Request: l.Request, IsDocument: l.isDocument()}
+	if source {
+		r.Record.Partition = l.TargetPartition
+	}
+	return r
+}
+
+func (l *DeadLetter) isDocument() bool { return l.Stage == string(core.StageDecode) }
+
+// DeadLetterPosition is the position of a dead letter in its topic.
+type DeadLetterPosition struct {
+	Partition int32
+	Offset    int64
+}
+
+// String returns PARTITION@OFFSET, see [ParseDeadLetterPosition].
+func (p DeadLetterPosition) String() string { return fmt.Sprintf("%d@%d", p.Partition, p.Offset) }
+
+// ParseDeadLetterPosition parses PARTITION@OFFSET.
+func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
+	p, o, _ := strings.Cut(text, "@")
+	partition, err1 := strconv.ParseUint(p, 10, 31)
+	offset, err2 := strconv.ParseUint(o, 10, 63)
+	if err1 != nil || err2 != nil {
+		return DeadLetterPosition{}, fmt.Errorf(
+			"expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found %q",
+			shown.Within(text, 100))
+	}
+	return DeadLetterPosition{int32(partition), int64(offset)}, nil
+}
+
+func (l *DeadLetter) position() DeadLetterPosition {
+	return DeadLetterPosition{l.Record.Partition, l.Record.Offset}
+}
+
+// DeadLetterFilter selects dead letters. The zero value selects all.
+type DeadLetterFilter struct {
+	// Positions selects single dead letters. Nil means all.
+	Positions map[DeadLetterPosition]bool
+	// Connector is a name. Error is a part of the exception's class or message, in any case.
+	Connector, Error string
+	// Since and Until bound FailedAt. Zero means no bound.
+	Since, Until time.Time
+}
+
+// SelectPositions sets Positions from texts like PARTITION@OFFSET. Nil selects all, an empty slice none.
+func (f *DeadLetterFilter) SelectPositions(places []string) error {
+	if places != nil {
+		f.Positions = map[DeadLetterPosition]bool{}
+	}
+	for _, text := range places {
+		at, err := ParseDeadLetterPosition(text)
+		if err != nil {
+			return err
+		}
+		f.Positions[at] = true
+	}
+	return nil
+}
+
+// Matches reports whether the filter selects a dead letter.
+func (f *DeadLetterFilter) Matches(l *DeadLetter) bool {
+	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
+	return (f.Positions == nil || f.Positions[l.position()]) && (f.Connector == "" || f.Connector == l.Connector) &&
+		(contains(l.Class) || contains(l.Message)) &&
+		(f.Since.IsZero() || !l.FailedAt.Before(f.Since)) && (f.Until.IsZero() || l.FailedAt.Before(f.Until))
+}
+
+// compareSource orders dead letters by their records and then by age.
+func compareSource(a, b *DeadLetter) int {
+	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
+}

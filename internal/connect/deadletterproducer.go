@@ -1,0 +1,286 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/internal/run/source"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Settings of dead letter queues (KIP-298).
+const (
+	deadLetterTopic       = "errors.deadletterqueue.topic.name"
+	deadLetterReplication = "errors.deadletterqueue.topic.replication.factor"
+	deadLetterContext     = "errors.deadletterqueue.context.headers.enable"
+)
+
+// ensureDeadLetterTopic creates the dead letter topic with one partition, as Kafka Connect does. It returns "" if the
+// connector has none or does not tolerate errors.
+func (t *task) ensureDeadLetterTopic(ctx context.Context) (topic string, err error) {
+	c := t.run
+	topic = setting.Trim(c.config.Text(deadLetterTopic))
+	if topic == "" || !c.tolerance().TolerateAll {
+		return "", nil
+	}
+	if err := c.options.reserved.Check(topic); err != nil {
+		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
+	}
+	replication, ok := setting.ParseInt(wit.KindShort, c.config.Text(deadLetterReplication))
+	if !ok {
+		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
+			c.config.Text(deadLetterReplication))
+	}
+	k := c.clients.kafka
+	if k.Admin.ClientID == "" {
+		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
+	}
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return "", err
+	}
+	defer admin.Close()
+	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
+		replication = 1 // a single broker
+	}
+	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
+	if err != nil {
+		return "", fmt.Errorf("dead letter topic (%s, %s): %w", deadLetterTopic,
+			deadLetterReplication, err)
+	}
+	if len(created) > 0 {
+		c.log.Info("dead letter topic created", "task", t.number, "topic", topic)
+	}
+	return topic, k.LoadTopicLimits(ctx, admin, topic)
+}
+
+func (t *task) openSourceDeadLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
+	c := t.run
+	topic, err := t.ensureDeadLetterTopic(ctx)
+	if topic == "" || err != nil {
+		return nil, err
+	}
+	return t.newSourceDeadLetters(topic, c.boolean(deadLetterContext), binding), nil
+}
+
+func (t *task) newSourceDeadLetters(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
+	c := t.run
+	return &source.DeadLetters{
+		Topic: topic,
+		NewConverters: func() (key, value convert.Converter, err error) {
+			const class = "org.apache.kafka.connect.json.JsonConverter"
+			if key, err = convert.New(class, nil, c.converterUse(true)); err != nil {
+				return nil, nil, err
+			}
+			value, err = convert.New(class, nil, c.converterUse(false))
+			return key, value, err
+		},
+		Headers: func(l source.FailedRow) []kgo.RecordHeader {
+			if !context {
+				return nil
+			}
+			list := t.deadLetterHeaders(failureContext{Failure: l.Failure, topic: l.Topic, partition: -1,
+				offset: int64(l.Row), request: l.Page, timestamp: l.Timestamp}, binding)
+			if l.Partition >= 0 {
+				list = append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "partition",
+					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
+			}
+			return append(list, kgo.RecordHeader{Key: ownHeaderPrefix + "feed", Value: []byte(l.Feed)})
+		},
+	}
+}
+
+// deadLetterProducer sends records that a sink task could not write to the dead letter topic, as they were read.
+type deadLetterProducer struct {
+	task     *task
+	binding  *plugin.Binding
+	topic    string
+	context  bool
+	producer *kafka.Producer
+}
+
+func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetterProducer, error) {
+	c := t.run
+	topic, err := t.ensureDeadLetterTopic(ctx)
+	if topic == "" || err != nil {
+		return nil, err
+	}
+	return t.newDeadLetterProducer(topic, c.boolean(deadLetterContext), binding)
+}
+
+func (t *task) newDeadLetterProducer(topic string, context bool, binding *plugin.Binding) (*deadLetterProducer, error) {
+	c := t.run
+	producer, err := kafka.NewProducer(c.clients.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name,
+		t.number))
+	if err != nil {
+		return nil, err
+	}
+	return &deadLetterProducer{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
+}
+
+func (d *deadLetterProducer) close() {
+	if d == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // unstored records are not settled either
+	defer cancel()
+	if err := d.producer.Close(ctx); err != nil {
+		d.task.run.log.Debug("dead letters were not stored before the task ended", "task", d.task.number, "error",
+			err)
+	}
+}
+
+// Send implements [sink.DeadLetters].
+func (d *deadLetterProducer) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
+	b := d.producer.NewBatch()
+	for i := range deadLetters {
+		l := &deadLetters[i]
+		r := b.Add()
+		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
+		var extra []kgo.RecordHeader
+		if d.context {
+			failure := failureContext{Failure: l.Failure, topic: l.Record.Topic, partition: l.Record.Partition,
+				offset: l.Record.Offset, timestamp: -1}
+			if !l.Record.Timestamp.IsZero() {
+				failure.timestamp = l.Record.Timestamp.UnixMilli()
+			}
+			extra = d.task.deadLetterHeaders(failure, d.binding)
+		}
+		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(extra))[:0], l.Record.Headers...), extra...)
+	}
+	stored := make(chan error, 1)
+	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
+	select {
+	case err := <-stored:
+		if err != nil {
+			return fmt.Errorf("topic %s: %w", d.topic, err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
+	}
+}
+
+// kafkaStages maps stages to names of org.apache.kafka.connect.runtime.errors.Stage.
+var kafkaStages = map[core.ErrorStage]string{
+	core.StageDecode: "TASK_POLL", core.StageReplay: "TASK_POLL",
+	core.StageKeyConverter: "KEY_CONVERTER", core.StageValueConverter: "VALUE_CONVERTER",
+	core.StageHeaderConverter: "HEADER_CONVERTER", core.StageTransforms: "TRANSFORMATION",
+	core.StageEncode: "TASK_PUT", core.StageWrite: "TASK_PUT",
+}
+
+type failureContext struct {
+	core.Failure
+	topic     string
+	partition int32 // -1 means that it comes from no topic
+	offset    int64
+	request   string // that returned the row; "" for a record
+	timestamp int64  // Unix milliseconds; -1 means unknown
+}
+
+func (t *task) deadLetterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
+	c := t.run
+	redact := c.options.Worker.Redact
+	setting, component, info := t.failedComponent(l, binding)
+	list := make([]kgo.RecordHeader, 0, 24)
+	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
+	const kip298 = kafkaHeaderPrefix
+	class := l.Class
+	if class == "" {
+		class = "org.apache.kafka.connect.errors.ConnectException"
+	}
+	text := l.Err.Error()
+	trace := redact(class + ": " + text)
+	message, ok := strings.CutPrefix(trace, class+": ")
+	if !ok { // redaction changed the class, which a plugin may set
+		class, message = redact(class), redact(text)
+	}
+	add(kip298+"topic", l.topic)
+	add(kip298+"partition", strconv.Itoa(int(l.partition)))
+	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
+	add(kip298+"connector.name", c.config.Name)
+	add(kip298+"task.id", strconv.Itoa(t.number))
+	add(kip298+"stage", kafkaStages[l.Stage])
+	add(kip298+"class.name", redact(component))
+	add(kip298+"exception.class.name", class)
+	add(kip298+"exception.message", message)
+	add(kip298+"exception.stacktrace", trace)
+	const ours = ownHeaderPrefix
+	add(ours+"plugin.name", info.Name)
+	add(ours+"plugin.version", info.Version)
+	add(ours+"plugin.hash", info.Hash)
+	add(ours+"stage", string(l.Stage))
+	add(ours+"setting", redact(setting))
+	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
+	if l.timestamp >= 0 {
+		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
+	}
+	if !l.Rows.IsAll() {
+		add(ours+"parts", l.Rows.String())
+	}
+	if l.Replays > 0 {
+		add(ours+"replays", strconv.Itoa(l.Replays))
+	}
+	var f *wit.Error
+	if errors.As(l.Err, &f) && (l.Stage == core.StageWrite || l.Stage == core.StageEncode) {
+		if f.Code != nil {
+			add(ours+"service.code", redact(*f.Code))
+		}
+		if text != f.Message {
+			message = redact(f.Message)
+		}
+		add(ours+"service.message", message)
+	}
+	if l.request != "" {
+		add(ours+"request", redact(l.request))
+	}
+	return list
+}
+
+func (t *task) failedComponent(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
+	c := t.run
+	info = binding.Current().Module()
+	switch l.Stage {
+	case core.StageKeyConverter:
+		return "key.converter", c.converterClass("key.converter"), info
+	case core.StageValueConverter:
+		return "value.converter", c.converterClass("value.converter"), info
+	case core.StageHeaderConverter:
+		return "header.converter", c.converterClass("header.converter"), info
+	case core.StageTransforms:
+		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
+			prefix := "transforms." + aliases[l.Transform] + "."
+			class = c.config.Text(prefix + "type")
+			if module, component, err := components.Find(c.options.Plugins, class,
+				c.config.Text(prefix+"plugin.version"),
+				wit.ComponentTransformation); err == nil {
+				info, class = module, component.Name
+			}
+			return prefix + "type", class, info
+		}
+	}
+	return "connector.class", c.class.component.Name, info
+}
+
+func (c *connectorRun) converterClass(setting string) string {
+	class, _ := c.config.Converter(setting, c.options.Worker)
+	declared, err := components.ConverterOf(setting, class)
+	if err != nil { // does not happen: the converter was created with it
+		return class
+	}
+	return declared.Class
+}

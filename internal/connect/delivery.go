@@ -1,0 +1,151 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// delivery sends records and offsets to Kafka. prepare, if not nil, is called before offsets are read.
+type delivery struct {
+	prepare func(ctx context.Context, feeds int) error
+	output  func(feed string) (source.Output, error)
+	close   func(ctx context.Context)
+}
+
+func (t *task) newDelivery(owner string, ids func(feeds int) []string) delivery {
+	switch {
+	case t.run.isExactlyOnce():
+		return t.transactionalDelivery(owner, ids)
+	case t.run.clients.producersPerTask > 0:
+		return t.fencedDelivery(owner, ids)
+	}
+	return t.atLeastOnceDelivery(owner, ids)
+}
+
+func (t *task) atLeastOnceDelivery(owner string, _ func(int) []string) delivery {
+	writer := t.run.clients.offsets.NewWriter(owner, t.metrics.Commits.Record)
+	return delivery{
+		output: func(string) (source.Output, error) { return t.idempotentOutput(writer) },
+		close:  func(ctx context.Context) { t.closeWriter(ctx, writer) },
+	}
+}
+
+func (t *task) fencedDelivery(owner string, ids func(feeds int) []string) delivery {
+	c := t.run
+	var writer *offset.Writer
+	return delivery{
+		prepare: func(ctx context.Context, _ int) (err error) {
+			if err = t.checkLease(ctx); err == nil && writer == nil {
+				if writer, err = c.clients.offsets.OpenTransactionalWriter(ctx, owner, ids(1)[0],
+					t.metrics.Commits.Record); err == nil {
+					err = t.checkLease(ctx)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return c.clients.offsets.RefreshCommitted(ctx)
+		},
+		output: func(string) (source.Output, error) { return t.idempotentOutput(writer) },
+		close: func(ctx context.Context) {
+			if writer != nil {
+				t.closeWriter(ctx, writer)
+			}
+		},
+	}
+}
+
+func (t *task) transactionalDelivery(owner string, ids func(feeds int) []string) delivery {
+	c := t.run
+	offsets := c.clients.offsets.NewTransactional(owner)
+	var transactions *kafka.Transactions
+	return delivery{
+		prepare: func(ctx context.Context, feeds int) error {
+			if err := t.checkLease(ctx); err != nil {
+				return err
+			}
+			if transactions == nil {
+				k, _ := c.producerConfig()
+				var err error
+				transactions, err = kafka.OpenTransactions(ctx, k, fmt.Sprintf("connector-producer-%s-%d",
+					c.config.Name, t.number), ids(feeds), offsets)
+				if err != nil {
+					return err
+				}
+				transactions.Ended = t.metrics.Commits.RecordTransaction
+				if err := t.checkLease(ctx); err != nil {
+					return err
+				}
+			}
+			return c.clients.offsets.RefreshCommitted(ctx)
+		},
+		output: func(string) (source.Output, error) {
+			if transactions == nil {
+				return nil, errors.New("no transactional producers are open")
+			}
+			return transactions.Output(), nil
+		},
+		close: func(ctx context.Context) {
+			if transactions != nil {
+				transactions.Close()
+			}
+			offsets.Close(ctx)
+		},
+	}
+}
+
+func (t *task) idempotentOutput(writer *offset.Writer) (source.Output, error) {
+	k, key := t.run.producerConfig()
+	p, err := k.SharedProducer(key, "connector-producer")
+	if err != nil {
+		return nil, err
+	}
+	return kafka.NewOutput(p, writer), nil
+}
+
+func (t *task) closeWriter(ctx context.Context, writer *offset.Writer) {
+	if err := t.asFencedError(writer.Close(ctx)); err != nil {
+		t.run.log.Error("offsets could not be written: later rows will be repeated", "task", t.number, "error", err)
+	}
+}
+
+func (t *task) transactionalIDs(feeds int) []string {
+	ids := make([]string, min(max(1, feeds), concurrentProducers))
+	for i := range ids {
+		ids[i] = kafka.TransactionalID(t.run.options.Worker.Text("group.id"), t.run.config.Name, t.number, i)
+	}
+	return ids
+}
+
+// checkLease returns nil if the worker is still a member of its group: only a member may fence. Call it before and
+// after opening producers, because the worker may be paused in between.
+func (t *task) checkLease(ctx context.Context) error {
+	g := t.run.options.Group
+	if g == nil {
+		return nil
+	}
+	if err := g.CheckLease(ctx); err != nil {
+		return &wit.Error{Kind: wit.ErrorTransient,
+			Message: "the task's producers are not opened, because the worker " + "may have left its group: " +
+				err.Error()}
+	}
+	return nil
+}
+
+// asFencedError makes fencing by another worker a transient error: the group revokes the task, or this worker was
+// paused. The task is FAILED and not UNASSIGNED, which would hide a second cluster with the same group.id. It restarts
+// only after a delay and as a member, so that two workers do not fence each other in a loop.
+func (t *task) asFencedError(err error) error {
+	id := kafka.TakenOverID(err)
+	if t.run.options.Group == nil || id == "" {
+		return err
+	}
+	return &wit.Error{Kind: wit.ErrorTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+
+		"the producer and owns the task until the group assigns it here again", id)}
+}

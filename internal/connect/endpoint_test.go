@@ -1,0 +1,67 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/run/notify"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A notification is delivered to the task with its feed and rejected as busy while the task is stopped. An unknown feed
+// is an error, but in a group another worker may have it.
+func TestNotificationIsForwarded(t *testing.T) {
+	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	k := c.controller
+	k.status.currentRun = c
+	comes := func(path string) error { return k.handleNotification(t.Context(), wit.Notification{Target: path}) }
+	taken := 0
+	c.set.handlers.set("/a/my%20feed", func(context.Context, wit.Notification) error { taken++; return nil })
+	c.set.handlers.set("/a/away", nil)
+	assert.NoError(t, comes("/a/my%20feed?x=1"))
+	assert.Equal(t, 1, taken)
+	assert.Equal(t, true, errors.Is(comes("/a/away"), notify.ErrBusy))
+	var fault *wit.Error
+	assert.Equal(t, true, errors.As(comes("/a/other"), &fault) && fault.Kind == wit.ErrorNotFound)
+	k.spec.options = &Options{Group: &group{}}
+	assert.Equal(t, true, errors.Is(comes("/a/other"), notify.ErrBusy))
+}
+
+// A trap of a plugin is logged as an error, and the sender is not asked to retry. In a group it is, because the feed
+// may have moved.
+func TestNotificationThatBreaksThePlugin(t *testing.T) {
+	trap := errors.New("the plugin trapped")
+	for _, c := range []struct {
+		name         string
+		group        Group
+		answer, want error
+		logged       bool
+	}{
+		{"alone", nil, trap, trap, false}, // the listener logs it
+		{"alone, busy", nil, notify.ErrBusy, notify.ErrBusy, false},
+		{"group", &group{}, trap, notify.ErrBusy, true},
+		{"group, busy", &group{}, notify.ErrBusy, notify.ErrBusy, false},
+		{"group, sender gone", &group{}, context.Canceled, notify.ErrBusy, false},
+	} {
+		var log logtest.Journal
+		k := emptyConnector(&Options{Group: c.group}, log.Logger(slog.LevelWarn)).controller
+		k.status.currentRun = emptyConnector(k.spec.options, k.log)
+		k.status.currentRun.set.handlers.set("/a/b", func(context.Context, wit.Notification) error { return c.answer })
+		h := &Herder{controllers: map[string]*controller{"a": k}}
+		n := wit.Notification{Target: "/a/b"}
+		if err := k.handleNotification(t.Context(), n); err != c.want {
+			t.Errorf("%s: expected %v, found %v", c.name, c.want, err)
+		}
+		if h := h.HandleNotification(t.Context(), "a", n); c.group != nil && (!h.Found || !h.Retry) {
+			t.Errorf("%s: expected it to be sent again, found %+v", c.name, h)
+		}
+		if n := strings.Count(log.String(), trap.Error()); c.group != nil && (n == 2) != c.logged {
+			t.Errorf("%s: expected a line for each attempt: %t, found:\n%s", c.name, c.logged, log.String())
+		}
+	}
+}

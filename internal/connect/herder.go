@@ -1,0 +1,339 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/run/notify"
+	"github.com/culvert-project/culvert/internal/run/source"
+)
+
+// Herder owns connectors, their tasks and their goroutines while Run or RunOnce runs. It is safe for concurrent use.
+type Herder struct {
+	shared Options
+
+	mu          guard.Mutex
+	controllers map[string]*controller
+	deleting    map[string]*controller
+	// runCtx is the context of Run, nil before. ended means that Run accepts no more connectors.
+	runCtx           context.Context
+	ended            bool
+	running          sync.WaitGroup
+	replayLock       sync.Mutex
+	deadLetterCounts dlqCounts
+}
+
+// New creates a herder of checked connectors. Nothing runs before [Herder.Run].
+func New(o Options, connectors []*config.Connector) *Herder {
+	o.sharedResources = sharedResources{claims: &claimRegistry{}, buffers: source.NewBuffers(),
+		hub:    &notify.Hub{Logger: o.Logger},
+		starts: &startups{}, refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
+	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
+	options := h.options(connectors)
+	for _, c := range connectors {
+		k := newController(options, c)
+		k.spec.target = h.target(c)
+		k.spec.pausedAtStart = k.spec.target == Paused && c.InitialTarget() != config.TargetPaused
+		h.controllers[c.Name] = k
+	}
+	return h
+}
+
+func (h *Herder) target(c *config.Connector) TargetState {
+	if h.shared.Target == nil {
+		return Running
+	}
+	return h.shared.Target(c)
+}
+
+func (h *Herder) options(connectors []*config.Connector) *Options {
+	o := h.shared
+	o.reserved = components.Reserved(o.Worker, connectors)
+	return &o
+}
+
+// Run starts all connectors. When ctx ends it stops them within task.shutdown.graceful.timeout.ms, acknowledges pending
+// records and stores offsets. A failed connector or task does not affect the others.
+func (h *Herder) Run(ctx context.Context) {
+	h.mu.Lock()
+	h.runCtx = ctx
+	for _, k := range h.controllers {
+		h.launch(k)
+	}
+	h.mu.Unlock()
+	<-ctx.Done() // also without connectors: REST may add some
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
+	h.wait(ctx, &h.running)
+}
+
+func (h *Herder) isRunning() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.runCtx != nil && !h.ended
+}
+
+// launch starts the loop of a connector if Run runs. h.mu is held.
+func (h *Herder) launch(k *controller) {
+	if h.runCtx == nil || h.ended {
+		return
+	}
+	h.running.Go(func() {
+		defer guard.Vital("the loop of connector " + k.name)
+		k.run(h.runCtx, false)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.deleting[k.name] == k {
+			delete(h.deleting, k.name)
+		}
+	})
+}
+
+// Put adds a checked connector or replaces the configuration of an existing one, which keeps its target state. others
+// are all other connectors of the installation.
+func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	options := h.options(append([]*config.Connector{c}, others...))
+	if k := h.controllers[c.Name]; k != nil {
+		k.replaceConfig(options, c)
+		return
+	}
+	k := newController(options, c)
+	k.spec.target = h.target(c)
+	if before := h.deleting[c.Name]; before != nil {
+		k.predecessor = before.done
+	}
+	h.controllers[c.Name] = k
+	h.launch(k)
+}
+
+// Assign changes the worker's assignment of a connector. Tasks in both assignments continue.
+func (h *Herder) Assign(name string, assignment Assignment) error {
+	return h.withController(name, func(k *controller) { k.assign(assignment) })
+}
+
+// Owned returns what the worker owns: assignments, and tasks that have not ended yet.
+func (h *Herder) Owned() (all []Ownership) {
+	h.mu.Lock()
+	controllers := slices.Collect(maps.Values(h.controllers))
+	controllers = slices.AppendSeq(controllers, maps.Values(h.deleting))
+	h.mu.Unlock()
+	for _, k := range controllers {
+		all = append(all, k.owned()...)
+	}
+	return all
+}
+
+// UpdateInPlace applies a configuration to running tasks, see [config.InPlace].
+func (h *Herder) UpdateInPlace(c *config.Connector) error {
+	return h.withController(c.Name, func(k *controller) { k.updateInPlace(c) })
+}
+
+// ReplaceEquivalent replaces the configuration by one with the same settings, for example from another file.
+func (h *Herder) ReplaceEquivalent(c *config.Connector) error {
+	return h.withController(c.Name, func(k *controller) { k.replaceEquivalent(c) })
+}
+
+// RunningConfigs returns the connectors for [config.Plan].
+func (h *Herder) RunningConfigs() []config.RunningConnector {
+	var now []config.RunningConnector
+	for _, k := range h.all() {
+		now = append(now, k.observe().runningConnector())
+	}
+	return now
+}
+
+// RunningConfig returns one connector.
+func (h *Herder) RunningConfig(name string) (config.RunningConnector, error) {
+	return fromView(h, name, (*view).runningConnector)
+}
+
+// RejectConfig records why a newer configuration is rejected. No problems means that none is.
+func (h *Herder) RejectConfig(name string, problems config.Problems) error {
+	return h.withController(name, func(k *controller) { k.rejectConfig(problems) })
+}
+
+// Remove stops a connector and deletes it. Its offsets remain.
+func (h *Herder) Remove(name string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.controllers[name]
+	if k == nil {
+		return fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	delete(h.controllers, name)
+	if h.runCtx == nil || h.runCtx.Err() != nil {
+		return nil // its loop does not run, or is about to end
+	}
+	h.deleting[name] = k
+	k.markDeleting()
+	return nil
+}
+
+// WaitIdle waits until the loops have handled all events; tasks and services do not delay it. The error names a loop
+// that does not respond before ctx ends, or reports that the worker is still starting.
+func (h *Herder) WaitIdle(ctx context.Context) error {
+	h.mu.Lock()
+	runs := h.runCtx != nil
+	h.mu.Unlock()
+	if !runs {
+		return errors.New("Connectors are being started.")
+	}
+	for _, k := range h.all() {
+		if !k.waitIdle(ctx) {
+			return fmt.Errorf("The loop of connector %s does not respond: %w", k.name, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Pause stops the tasks of a connector until Resume.
+func (h *Herder) Pause(name string) error {
+	return h.withController(name, func(k *controller) { k.setTarget(Paused, evPause) })
+}
+
+// Stop removes the tasks of a connector until Resume.
+func (h *Herder) Stop(name string) error {
+	return h.withController(name, func(k *controller) { k.setTarget(Stopped, evStop) })
+}
+
+// Resume runs a paused or stopped connector.
+func (h *Herder) Resume(name string) error {
+	return h.withController(name, func(k *controller) { k.setTarget(Running, evResume) })
+}
+
+// Restart restarts a connector, or only the given tasks. A paused or stopped connector remains so. If none of its tasks
+// can be restarted alone, the connector is restarted.
+func (h *Herder) Restart(name string, tasks ...int) error {
+	return h.withController(name, func(k *controller) {
+		if len(tasks) == 0 {
+			k.enqueue(event{kind: evRestart})
+		}
+		for _, n := range tasks {
+			k.restartTask(n)
+		}
+	})
+}
+
+func (h *Herder) withController(name string, do func(*controller)) error {
+	k, err := h.find(name)
+	if err == nil {
+		do(k)
+	}
+	return err
+}
+
+// RunOnce runs every source until it has caught up, then every sink up to the current end of its topics. It returns the
+// errors of all failed tasks.
+func (h *Herder) RunOnce(ctx context.Context) error {
+	var sources, sinks []*controller
+	for _, k := range h.all() {
+		if k.currentRun().isSink() {
+			sinks = append(sinks, k)
+		} else {
+			sources = append(sources, k)
+		}
+	}
+	h.once(ctx, sources)
+	if ctx.Err() == nil {
+		for _, k := range sinks {
+			k.update(func(s *spec, _ *status) { s.sourcesRan = len(sources) > 0 })
+		}
+		h.once(ctx, sinks)
+	}
+	var failures []error
+	for _, k := range h.all() {
+		failures = append(failures, k.observe().failures()...)
+	}
+	return errors.Join(failures...)
+}
+
+func (h *Herder) once(ctx context.Context, controllers []*controller) {
+	var wg sync.WaitGroup
+	for _, k := range controllers {
+		wg.Go(func() {
+			defer guard.Vital("the loop of connector " + k.name)
+			k.run(ctx, true)
+		})
+	}
+	h.wait(ctx, &wg)
+}
+
+const stopSlack = 2 * time.Second
+
+const stopLimit = "task.shutdown.graceful.timeout.ms"
+
+func (h *Herder) wait(ctx context.Context, loops *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		loops.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	limit := h.shared.Worker.Duration(stopLimit)
+	select {
+	case <-done:
+	case <-time.After(limit + stopSlack):
+		h.shared.Logger.Warn("tasks did not stop in time and are given up", stopLimit, limit.Milliseconds())
+	}
+}
+
+func (h *Herder) find(name string) (*controller, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k := h.controllers[name]; k != nil {
+		return k, nil
+	}
+	return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+}
+
+func fromView[T any](h *Herder, name string, field func(*view) T) (value T, err error) {
+	k, err := h.find(name)
+	if err == nil {
+		value = field(k.observe())
+	}
+	return value, err
+}
+
+func (h *Herder) all() []*controller {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var all []*controller
+	for _, name := range slices.Sorted(maps.Keys(h.controllers)) {
+		all = append(all, h.controllers[name])
+	}
+	return all
+}
+
+// Names returns the names of all connectors, sorted.
+func (h *Herder) Names() []string {
+	var names []string
+	for _, k := range h.all() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// Info returns the configuration and tasks of a connector.
+func (h *Herder) Info(name string) (Info, error) { return fromView(h, name, (*view).info) }
+
+// Status returns the state of a connector.
+func (h *Herder) Status(name string) (Status, error) { return fromView(h, name, (*view).restStatus) }
+
+// Tasks returns the task configs of a connector.
+func (h *Herder) Tasks(name string) ([]TaskInfo, error) { return fromView(h, name, (*view).taskInfos) }

@@ -1,0 +1,508 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+type herd struct {
+	*bench
+	*Herder
+	t       *testing.T
+	service string
+}
+
+func newHerd(t *testing.T, names ...string) *herd {
+	t.Helper()
+	return newHerdWith(t, func(*herd) {}, names...)
+}
+
+func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "hello")
+	}))
+	t.Cleanup(server.Close)
+	b := connected(t)
+	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
+	set(h)
+	var connectors []*config.Connector
+	for _, name := range names {
+		connectors = append(connectors, h.named(name))
+	}
+	h.Herder = New(b.options, connectors)
+	runs(t, h.Herder)
+	return h
+}
+
+func runs(t *testing.T, h *Herder) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); h.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-ended })
+}
+
+func hasRunningTask(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+
+// changing runs an exclusive action on a stopped connector until goOn is closed.
+func changing(t *testing.T, k *controller) (goOn chan struct{}, done chan error) {
+	begun := make(chan struct{})
+	goOn, done = make(chan struct{}), make(chan error, 1)
+	go func() { // at once, as a client does
+		done <- k.runWhenStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+			close(begun)
+			<-goOn
+			return nil
+		})
+	}()
+	<-begun
+	return goOn, done
+}
+
+// named returns a connector of the spy.
+func (h *herd) named(name string, lines ...string) *config.Connector {
+	h.t.Helper()
+	host, port, _ := strings.Cut(h.service, ":")
+	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http",
+		"spy.address=" + host, "spy.port=" + port}, lines...)...)
+}
+
+func (h *herd) await(name string, want State, also ...func(Status) bool) Status {
+	h.t.Helper()
+	var s Status
+	require.Until(h.t, func() bool {
+		s, _ = h.Status(name)
+		failed := func(ok func(Status) bool) bool { return !ok(s) }
+		return !slices.ContainsFunc(also, failed) && s.Connector.State == want // each is asked, whatever the state
+	}, func() string { return fmt.Sprintf("%s: expected %v, found %+v\n%s", name, want, s, h.Log.String()) })
+	return s
+}
+
+// silentService accepts requests and never answers.
+func silentService(t *testing.T) (address string, asked chan struct{}) {
+	asked = make(chan struct{}, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://"), asked
+}
+
+// A blocking service does not block the loop of its connector or other connectors at start, stop and restart (Kafka
+// Connect's BlockingConnectorTest).
+func TestBlockedConnectors(t *testing.T) {
+	silent, asked := silentService(t)
+	h := newHerd(t)
+	answers := h.service
+	blocked := func(name string, lines ...string) {
+		h.service = silent
+		h.Put(h.named(name, lines...), nil)
+		h.service = answers
+		<-asked
+	}
+	works := func(what string) {
+		t.Helper()
+		assert.NoError(t, h.WaitIdle(t.Context()), what)
+		h.Put(h.named("other"), nil)
+		h.await("other", Running)
+		h.must(h.Remove("other"))
+	}
+	blocked("start")
+	works("testBlockInConnectorStart")
+	h.must(h.Restart("start"))
+	<-asked
+	works("testWorkerRestartWithBlockInConnectorStart")
+	blocked("start", "tasks.max=2")
+	works("testBlockInConnectorConfig")
+	h.must(h.Pause("start"))
+	h.await("start", Paused)
+	h.must(h.Resume("start"))
+	<-asked
+	h.must(h.Stop("start"))
+	h.await("start", Stopped)
+	works("testBlockInConnectorStop")
+	h.must(h.Resume("start"))
+	<-asked
+	h.must(h.Remove("start"))
+	works("testBlockInSourceTaskStop")
+	if names := h.Names(); len(names) != 0 {
+		t.Errorf("expected none to be left, found %v", names)
+	}
+}
+
+// tasks.max is enforced unless disabled (Kafka Connect's testTasksMaxEnforcement), and removed tasks are not shown
+// (testTaskStatuses).
+func TestTasksMaxIsEnforced(t *testing.T) {
+	h := newHerd(t)
+	tasks := func(n int) func(Status) bool {
+		return func(s Status) bool {
+			infos, _ := h.Tasks("many")
+			return len(s.Tasks) == n && len(infos) == n
+		}
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2"), nil)
+	if s := h.await("many", Failed); !strings.Contains(s.Connector.Trace,
+		"expected at most 2 tasks (tasks.max), the plugin wants 3") {
+		t.Errorf("found %s", s.Connector.Trace)
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
+	h.await("many", Running, tasks(3))
+	assert.Contains(t, h.Log.String(), "the plugin planned more tasks than tasks.max")
+	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
+	s := h.await("many", Running, tasks(1))
+	if s.Tasks[0].ID != 0 {
+		t.Errorf("found %+v", s)
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=3"), nil)
+	h.await("many", Running, tasks(3))
+}
+
+// TestMoves: WaitIdle names a loop that does not respond, and events do not accumulate.
+func TestMoves(t *testing.T) {
+	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too
+	h.await("b", Running)
+	h.must(h.WaitIdle(t.Context()))
+	gate, held := make(chan struct{}), make(chan struct{})
+	k, _ := h.find("b")
+	k.enqueue(event{apply: func(context.Context) {
+		close(held)
+		<-gate
+	}})
+	<-held
+	var round chan struct{}
+	for try := range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		assert.Error(t, h.WaitIdle(ctx), "The loop of connector b does not respond")
+		cancel()
+		k.mu.Lock()
+		if try == 0 {
+			round = k.idleCh
+		}
+		if round == nil || k.idleCh != round {
+			t.Errorf("try %d: expected the first question to wait still, found another", try)
+		}
+		k.mu.Unlock()
+	}
+	close(gate)
+	h.must(h.WaitIdle(t.Context()))
+	if err := New(h.bench.options, nil).WaitIdle(t.Context()); err == nil {
+		t.Error("expected a herder that does not run to say so")
+	}
+}
+
+func (h *herd) must(err error) {
+	h.t.Helper()
+	require.NoError(h.t, err)
+}
+
+func (h *herd) starts(name string) int {
+	n := 0
+	for line := range strings.Lines(h.Log.String()) {
+		if strings.Contains(line, `msg="connector started" connector=`+name+" ") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPauseStopResumeRestart(t *testing.T) {
+	h := newHerd(t, "a", "b")
+	// RUNNING is shown as soon as a run may start.
+	started := func(name string, times int) func(Status) bool {
+		return func(Status) bool { return h.starts(name) == times }
+	}
+	h.await("a", Running, started("a", 1))
+	h.await("b", Running, started("b", 1))
+	h.must(h.Pause("a"))
+	if s := h.await("a", Paused); len(s.Tasks) != 1 || s.Tasks[0].State != Paused && s.Tasks[0].State != Failed {
+		t.Errorf("paused: expected its task to be so, found %+v", s)
+	}
+	h.must(h.Restart("a")) // which leaves it paused
+	h.must(h.Stop("a"))
+	if s := h.await("a", Stopped); len(s.Tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %+v", s)
+	}
+	if tasks, err := h.Tasks("a"); err != nil || len(tasks) != 0 {
+		t.Errorf("stopped: expected no tasks, found %v, %v", tasks, err)
+	}
+	h.must(h.Pause("a"))
+	h.await("a", Paused)
+	h.must(h.Resume("a"))
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 }, started("a", 2))
+	h.must(h.Restart("a"))
+	h.await("a", Running, started("a", 3))
+	// The last request counts.
+	for range 20 {
+		h.must(h.Pause("a"))
+		h.must(h.Restart("a"))
+		h.must(h.Resume("a"))
+		h.must(h.Stop("a"))
+	}
+	h.await("a", Stopped)
+	h.must(h.Resume("a"))
+	h.await("a", Running)
+	if n := h.starts("b"); n != 1 {
+		t.Errorf("expected the other connector to run on, found it started %d times", n)
+	}
+	restart := func(name string) error { return h.Restart(name) }
+	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
+		if err := do("nobody"); !errors.Is(err, ErrUnknownConnector) {
+			t.Errorf("expected %v, found %v", ErrUnknownConnector, err)
+		}
+	}
+}
+
+func TestRemoveAtTheEndOfRun(t *testing.T) {
+	b := newBench(t, checktest.New(t, nil))
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=Nope")})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	h.runCtx = ctx // and the loop has ended by it before Run notes that
+	require.NoError(t, h.Remove("c"))
+	if len(h.deleting) > 0 {
+		t.Errorf("expected nothing in leaving, found %v", h.deleting)
+	}
+}
+
+// Concurrent reads of connectors that are added, changed and removed are consistent.
+func TestConnectorsAreAddedAndRemoved(t *testing.T) {
+	h := newHerd(t)
+	reading, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			ticker := time.NewTicker(time.Millisecond)
+			defer ticker.Stop()
+			for reading.Err() == nil {
+				<-ticker.C
+				for _, name := range h.Names() {
+					if s, err := h.Status(name); err == nil && s.Name != name {
+						t.Errorf("expected %s, found %+v", name, s)
+					}
+					h.Info(name)
+					h.Tasks(name)
+				}
+				h.Progress()
+			}
+		})
+	}
+	var changers sync.WaitGroup
+	for n := range 3 {
+		changers.Go(func() {
+			name := fmt.Sprintf("c%d", n)
+			for i := range 10 {
+				h.Put(h.named(name, fmt.Sprintf("spy.user=u%d", i)), nil)
+				if i%3 == 2 {
+					h.must(h.Remove(name))
+				}
+			}
+		})
+	}
+	changers.Wait()
+	stop()
+	readers.Wait()
+	if names := h.Names(); !slices.Equal(names, []string{"c0", "c1", "c2"}) {
+		t.Errorf("expected three connectors, found %q", names)
+	}
+	for _, name := range h.Names() {
+		h.await(name, Running)
+		if info, _ := h.Info(name); info.Config["spy.user"] != "u9" {
+			t.Errorf("%s: expected the last configuration, found %v", name, info.Config)
+		}
+		h.must(h.Remove(name))
+	}
+	if names := h.Names(); len(names) != 0 {
+		t.Errorf("expected no connectors, found %q", names)
+	}
+	h.Put(h.named("after"), nil) // the herder is still there
+	h.await("after", Running)
+}
+
+// A connector with a rejected configuration is FAILED and runs with the next valid one. A configuration that is
+// rejected later leaves it running.
+func TestRejectedConfigurationKeepsTheRun(t *testing.T) {
+	h := newHerd(t)
+	bad := h.named("c")
+	bad.Problems = config.Problems{{File: "c.properties", Line: 7, Setting: "x", Text: "no"}}
+	h.Put(bad, nil)
+	if s := h.await("c", Failed); !strings.Contains(s.Connector.Trace, "c.properties:7: x: no") {
+		t.Errorf("expected the problem in the trace, found %+v", s)
+	}
+	h.Put(h.named("c"), nil)
+	h.await("c", Running, func(Status) bool { return h.starts("c") == 1 })
+	h.must(h.RejectConfig("c", bad.Problems))
+	if s := h.await("c", Running); s.Connector.ConfigError != "c.properties:7: x: no" || s.Connector.Trace != "" {
+		t.Errorf("expected it to run with the problem beside it, found %+v", s)
+	}
+	h.must(h.UpdateInPlace(h.named("c", "spy.user=other")))
+	s := h.await("c", Running, func(s Status) bool { return s.Connector.ConfigError == "" })
+	if info, _ := h.Info("c"); info.Config["spy.user"] != "other" || h.starts("c") != 1 {
+		t.Errorf("expected it to go on with another user, found %+v, %v, %d starts", s, info, h.starts("c"))
+	}
+}
+
+// An exclusive action waits until the tasks have ended. It delays only a resume, and the log says why.
+func TestWhileStopped(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running)
+	k, _ := h.find("a")
+	nothing := func(context.Context) error { return nil }
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
+	}
+	h.must(h.Stop("a"))
+	goOn, done := changing(t, k)
+	assert.NoError(t, h.WaitIdle(t.Context()))
+	h.must(h.Resume("a"))
+	assert.NoError(t, h.WaitIdle(t.Context()))
+	if s, _ := h.Status("a"); s.Connector.State == Running {
+		t.Error("it was resumed in the midst of that")
+	}
+	if err := k.runWhenStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
+	}
+	k.enqueue(event{apply: func(context.Context) { k.stopTimer.Reset(0) }}) // at once
+	h.says("the connector waits for an action that requires it to be stopped")
+	close(goOn)
+	assert.NoError(t, <-done)
+	h.await("a", Running)
+	if text := h.Log.String(); strings.Contains(text, "did not stop in time") {
+		t.Errorf("expected nothing about tasks, found:\n%s", text)
+	}
+}
+
+func (h *herd) says(text string) {
+	h.t.Helper()
+	require.Until(h.t, func() bool { return strings.Contains(h.Log.String(), text) },
+		func() string { return fmt.Sprintf("expected %q, found:\n%s", text, h.Log.String()) })
+}
+
+// A connector that was paused before the worker started shows the tasks of its newest configuration without requests to
+// its service, as in Kafka Connect. One that was created as paused has no tasks.
+func TestTasksOfAPausedConnector(t *testing.T) {
+	silent, asked := silentService(t)
+	var answers string
+	h := newHerdWith(t, func(h *herd) {
+		answers, h.service = h.service, silent
+		h.bench.options.Target = func(*config.Connector) TargetState { return Paused }
+	}, "a")
+	paused := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Paused }
+	h.await("a", Paused, paused)
+	h.Put(h.named("made"), nil)
+	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
+		t.Errorf("expected its task with its settings, found %+v", tasks)
+	}
+	if f, _ := h.ConnectorMetrics("a"); len(f.Tasks) != 1 || f.Tasks[0].State != Paused {
+		t.Errorf("expected figures of its task, found %+v", f)
+	}
+	h.Put(h.named("a", "spy.user=other"), nil)
+	var tasks []TaskInfo
+	require.Until(t, func() bool {
+		tasks, _ = h.Tasks("a")
+		return len(tasks) == 1 && tasks[0].Config["spy.user"] == "other"
+	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
+	h.must(h.Stop("a"))
+	h.await("a", Stopped, func(s Status) bool { return len(s.Tasks) == 0 })
+	if len(asked) > 0 {
+		t.Error("the service was asked")
+	}
+	if s := h.await("made", Paused); len(s.Tasks) != 0 {
+		t.Errorf("expected no task of the connector that was made so, found %+v", s.Tasks)
+	}
+	h.service = answers
+	h.Put(h.named("a"), nil)
+	h.must(h.Resume("a"))
+	h.await("a", Running, hasRunningTask)
+}
+
+// Between two runs the tasks of the first one are shown, as in Kafka Connect, but not its closed client. The clocks of
+// tasks restart with a restart and continue after a pause.
+func TestTasksBetweenRuns(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running, hasRunningTask)
+	k, _ := h.find("a")
+	first, second := k.currentRun(), k.newDetachedRun()
+	if f, _ := h.ConnectorMetrics("a"); f.HTTP == nil || len(h.Origins()) != 1 {
+		t.Errorf("expected a client with its origin, found %+v, %+v", f.HTTP, h.Origins())
+	}
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = first, second })
+	info, _ := h.Info("a")
+	f, _ := h.ConnectorMetrics("a")
+	origins := h.Origins()
+	k.update(func(_ *spec, s *status) { s.previousRun, s.currentRun = nil, first })
+	if f.HTTP != nil || len(origins) > 0 {
+		t.Errorf("expected no client between the runs, found %+v, %+v", f.HTTP, origins)
+	}
+	assert.Equal(t, []TaskID{{"a", 0}}, info.Tasks)
+
+	began := func() time.Time {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if s := k.status.clocks[0]; s != nil {
+			return s.createdAt
+		}
+		return time.Time{}
+	}
+	at := began()
+	h.must(h.Pause("a"))
+	h.await("a", Paused)
+	first = k.currentRun()
+	for _, e := range []eventKind{evResume, evPaused, evResume} {
+		k.applyTransition(event{kind: e})
+		k.mu.Lock()
+		k.newRun()
+		k.mu.Unlock()
+		if s, _ := h.Status("a"); len(s.Tasks) != 1 {
+			t.Errorf("%s: expected its task, found %+v", e, s.Tasks)
+		}
+		if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
+			t.Errorf("%s: expected its task with its settings, found %+v", e, tasks)
+		}
+	}
+	k.applyTransition(event{kind: evPaused})
+	k.mu.Lock()
+	k.status.currentRun = first
+	k.mu.Unlock()
+	h.must(h.Resume("a"))
+	h.await("a", Running, hasRunningTask)
+	if now := began(); !now.Equal(at) {
+		t.Errorf("expected the same task after a pause, since %v, found one since %v", at, now)
+	}
+	h.must(h.Restart("a"))
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
+	at = began()
+	h.must(h.Restart("a", 0))
+	h.await("a", Running, hasRunningTask, func(Status) bool { return began().After(at) })
+}
+
+// The progress sums up the tasks, also of a stopped connector.
+func TestProgressOfAStoppedConnector(t *testing.T) {
+	c := emptyConnector(&Options{}, slog.New(slog.DiscardHandler))
+	k := c.controller
+	one := Progress{CaughtUp: true, Rows: 1, Failed: 2, Pages: 3, Bytes: 4, Lag: 5, Read: 6, Warnings: 7}
+	for number := range 2 {
+		c.set.tasks = append(c.set.tasks, &task{run: c, number: number,
+			taskStatus: taskStatus{fillProgress: func(p *Progress) { *p = one }}})
+	}
+	k.status.currentRun, k.status.state = c, Stopped
+	h := &Herder{controllers: map[string]*controller{"c": k}}
+	want := Progress{Type: "source", State: Stopped, CaughtUp: true, Rows: 2, Failed: 4, Pages: 6, Bytes: 8, Lag: 10,
+		Read: 12, Warnings: 14}
+	assert.Equal(t, []Progress{want}, h.Progress())
+}

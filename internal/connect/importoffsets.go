@@ -1,0 +1,159 @@
+package connect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// StoredOffset is the offset of one source partition in Kafka Connect's format.
+type StoredOffset struct {
+	Partition, Offset []wit.OffsetEntry
+}
+
+// ReadTopicOffsets returns a connector's offsets in an offsets topic, sorted by partition. Records that are not offsets
+// are logged and skipped. An offset that cannot be read is an error, unless a newer record replaces it.
+func ReadTopicOffsets(ctx context.Context, brokers kafka.Config, topic, connector string,
+	log *slog.Logger) ([]StoredOffset,
+	error) {
+	reader, err := kafka.NewReader(brokers)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	found := map[string]storedEntry{}
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		name, partition, err := offset.ParseKey(r.Key)
+		switch {
+		case err != nil:
+			log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
+				"offset", r.Offset, "error", err)
+			return nil
+		case name != connector:
+			return nil
+		}
+		id := offset.Identity(partition)
+		if before, some := found[id]; some && before.record.Partition != r.Partition &&
+			r.Timestamp.Before(before.record.Timestamp) {
+			return nil // the same fields in another order are stored in another partition of the topic
+		}
+		e := newStoredEntry(partition, r.Value)
+		e.record = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
+		if e.err != nil {
+			e.err = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, e.err)
+		}
+		found[id] = e
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sortedOffsets(found)
+}
+
+// ReadStandaloneOffsets is [ReadTopicOffsets] for the file of a standalone worker (offset.storage.file.filename). Two
+// entries for one source partition are an error, because the file does not specify which is newer.
+func ReadStandaloneOffsets(path, connector string, log *slog.Logger) ([]StoredOffset, error) {
+	entries, err := offset.ReadStandalone(path)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]storedEntry{}
+	for _, entry := range entries {
+		name, partition, err := offset.ParseKey(entry.Key)
+		switch {
+		case err != nil:
+			log.Warn("an entry in the offsets file is skipped", "file", path, "byte", entry.ByteOffset, "error", err)
+			continue
+		case name != connector:
+			continue
+		}
+		id := offset.Identity(partition)
+		e := newStoredEntry(partition, entry.Value)
+		if before, twice := found[id]; twice {
+			e.err = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendJSON(nil,
+				before.Partition), offset.AppendJSON(nil, partition))
+		}
+		if e.err != nil {
+			e.err = fmt.Errorf("%s: byte %d: %w", path, entry.ByteOffset, e.err)
+		}
+		found[id] = e
+	}
+	return sortedOffsets(found)
+}
+
+type storedEntry struct {
+	StoredOffset // Offset is nil if it was deleted
+	err          error
+	record       *kgo.Record // nil for an entry of a file
+}
+
+func newStoredEntry(partition []wit.OffsetEntry, value []byte) (e storedEntry) {
+	e.Partition = partition
+	if value == nil {
+		return e
+	}
+	var err error
+	if e.Offset, err = offset.ParseJSON(value); err != nil {
+		e.err = fmt.Errorf("the offset of %s: %w", offset.AppendJSON(nil, partition), err)
+	}
+	return e
+}
+
+func sortedOffsets(found map[string]storedEntry) (all []StoredOffset, err error) {
+	for _, e := range found {
+		err = errors.Join(err, e.err)
+		if e.Offset != nil {
+			all = append(all, e.StoredOffset)
+		}
+	}
+	slices.SortFunc(all, func(a, b StoredOffset) int {
+		return bytes.Compare(offset.AppendJSON(nil, a.Partition), offset.AppendJSON(nil, b.Partition))
+	})
+	return all, err
+}
+
+// String formats the offset as Kafka Connect writes it.
+func (s StoredOffset) String() string {
+	return fmt.Sprintf("%s → %s", offset.AppendJSON(nil, s.Partition), offset.AppendJSON(nil, s.Offset))
+}
+
+// URLFields returns the names of the offset's fields that contain a URL or a path.
+func (s StoredOffset) URLFields() (names []string) {
+	for _, f := range s.Offset {
+		if t := f.Value.String; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// RESTBody returns the offset as a body of the REST API, with the value of one field under a new name. names maps
+// partition fields to new names.
+func (s StoredOffset) RESTBody(field, name string, names map[string]string) (text []byte, err error) {
+	value, ok := wit.Lookup(s.Offset, field)
+	if !ok || value.String == nil {
+		return nil, fmt.Errorf("%v: expected a string in the field %s", s, field)
+	}
+	partition := slices.Clone(s.Partition)
+	for i := range partition {
+		if to, ok := names[partition[i].Name]; ok {
+			partition[i].Name = to
+		}
+	}
+	text = append(text, `{"partition":`...)
+	text = offset.AppendJSON(text, partition)
+	text = append(text, `,"offset":`...)
+	text = offset.AppendJSON(text, []wit.OffsetEntry{wit.StringEntry(name, *value.String)})
+	return append(text, '}'), nil
+}

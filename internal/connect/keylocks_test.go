@@ -1,0 +1,86 @@
+package connect
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	core "github.com/culvert-project/culvert/internal/run/task"
+)
+
+// Records wait for locked keys; letters without a key lock the topic.
+func TestKeyLocks(t *testing.T) {
+	keyed := letterOf(3, "a", 0, core.RowSubset{})
+	unkeyed := letterOf(3, "a", 0, core.RowSubset{})
+	unkeyed.Record.Key = nil
+	for name, c := range map[string]struct {
+		letter *DeadLetter
+		record kgo.Record
+		waits  bool
+	}{
+		"its key":                   {keyed, kgo.Record{Topic: "t", Key: []byte("k")}, true},
+		"another key":               {keyed, kgo.Record{Topic: "t", Key: []byte("l")}, false},
+		"another partition":         {keyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("k")}, false},
+		"another topic":             {keyed, kgo.Record{Topic: "u", Key: []byte("k")}, false},
+		"a letter without a key":    {unkeyed, kgo.Record{Topic: "t", Partition: 1, Key: []byte("l")}, true},
+		"such one of another topic": {unkeyed, kgo.Record{Topic: "u"}, false},
+		"a record that has no key":  {keyed, kgo.Record{Topic: "t"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var h keyLocks
+				free := h.lock([]*DeadLetter{c.letter})
+				done := make(chan error, 1)
+				go func() { done <- h.wait(t.Context(), []*kgo.Record{{Topic: "none"}, &c.record}) }()
+				synctest.Wait()
+				assert.Equal(t, c.waits, len(done) == 0, "waits")
+				stopped, stop := context.WithCancel(t.Context())
+				stop()
+				assert.Equal(t, c.waits, h.wait(stopped, []*kgo.Record{&c.record}) != nil, "ends with its context")
+				free()
+				require.NoError(t, <-done)
+			})
+		})
+	}
+}
+
+// A newer record of the key supersedes a letter during a replay; any newer record supersedes letters without a key.
+func TestReplaySkipsLettersOfNewerRecords(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	k := kafka.Defaults()
+	k.Bootstrap = kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "t", "u")).ListenAddrs()
+	client := kafkatest.Client(t, kgo.SeedBrokers(k.Bootstrap...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	put := func(topic string, partition int32, key string) {
+		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+	}
+	put("t", 0, "k")
+	keyed := letterOf(0, "a", 0, core.RowSubset{})
+	unkeyed := letterOf(0, "a", 0, core.RowSubset{})
+	unkeyed.Topic, unkeyed.Record.Key = "u", nil
+	r := newRecordIndex(k)
+	defer r.close()
+	r.watchNewer(keyed)
+	r.watchNewer(unkeyed)
+	expect := func(older, unkeyedOlder bool) {
+		t.Helper()
+		require.NoError(t, r.readNewer(ctx))
+		assert.Equal(t, [2]bool{older, unkeyedOlder}, [2]bool{r.isSuperseded(keyed), r.isSuperseded(unkeyed)})
+	}
+	expect(false, false)
+	put("t", 0, "l")
+	put("t", 1, "k")
+	expect(false, false)
+	put("t", 0, "k")
+	expect(true, false)
+	put("u", 1, "l")
+	expect(true, true)
+}

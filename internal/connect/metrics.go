@@ -1,0 +1,133 @@
+package connect
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// MaxTasksWithMetrics is the maximum number of tasks with their own metrics.
+const MaxTasksWithMetrics = 10_000
+
+// Metrics are the metrics of a connector.
+type Metrics struct {
+	Name    string        `json:"name"`
+	State   State         `json:"state"`
+	Type    string        `json:"type"`
+	Tasks   []TaskMetrics `json:"tasks"`
+	Class   string        `json:"-"`
+	Version string        `json:"-"`
+	// OwnsConnector means that this worker runs the connector itself and not only tasks of it.
+	OwnsConnector bool `json:"-"`
+	// HTTP is nil before the connector has a client.
+	HTTP *transport.Counters `json:"-"`
+}
+
+// TaskMetrics are the metrics of a task since it was created.
+type TaskMetrics struct {
+	Task     int    `json:"id"`
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	// Progress is nil if Error specifies why it is unknown.
+	*Progress
+	Error string `json:"error,omitempty"`
+	// Running and Paused are shares of the task's lifetime, from 0 to 1.
+	Running, Paused float64 `json:"-"`
+}
+
+// Metrics returns the metrics of all connectors, sorted by name.
+func (h *Herder) Metrics() []Metrics {
+	var list []Metrics
+	for _, k := range h.all() {
+		list = append(list, k.observe().metrics())
+	}
+	return list
+}
+
+// ConnectorMetrics returns the metrics of one connector.
+func (h *Herder) ConnectorMetrics(name string) (Metrics, error) {
+	return fromView(h, name, (*view).metrics)
+}
+
+func (v *view) metrics() Metrics {
+	s := v.restStatus()
+	f := Metrics{Name: v.name, Type: s.Type, Class: v.currentRun.class.component.Name, Version: s.Connector.Version,
+		State: v.state, Tasks: []TaskMetrics{}, OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
+	if v.client != nil {
+		n := v.client.Counters()
+		f.HTTP = &n
+	}
+	for i, t := range s.Tasks {
+		running, paused := v.tasks[i].clock.ratios()
+		now := v.tasks[i].currentProgress()
+		f.Tasks = append(f.Tasks, TaskMetrics{Task: t.ID, State: t.State, WorkerID: t.WorkerID, Progress: &now,
+			Running: running, Paused: paused})
+	}
+	return f
+}
+
+// OriginUse is what this worker uses of an origin, and for which connectors.
+type OriginUse struct {
+	limits.Usage
+	WorkerID   string   `json:"worker_id"`
+	Connectors []string `json:"connectors"`
+}
+
+// Origins returns the origins that connectors use, sorted.
+func (h *Herder) Origins() []OriginUse {
+	all := map[string]*OriginUse{}
+	for _, k := range h.all() {
+		client := k.observe().client
+		if client == nil {
+			continue
+		}
+		for _, u := range client.Usage() {
+			if all[u.Origin] == nil {
+				all[u.Origin] = &OriginUse{Usage: u, WorkerID: h.shared.WorkerID}
+			}
+			all[u.Origin].Connectors = append(all[u.Origin].Connectors, k.name)
+		}
+	}
+	var list []OriginUse
+	for _, origin := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, *all[origin])
+	}
+	return list
+}
+
+type startups struct {
+	connectors, tasks startCounter
+}
+
+type startCounter struct {
+	mu       sync.Mutex
+	outcomes core.Outcomes
+}
+
+func (s *startCounter) add(succeeded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcomes.Add(time.Now(), succeeded)
+}
+
+func (s *startCounter) snapshot() Startups {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Startups{s.outcomes.Succeeded, s.outcomes.Failed, s.outcomes.Ratios(time.Now())}
+}
+
+// Startups counts starts of connectors or of tasks.
+type Startups struct {
+	Succeeded, Failed int64
+	LastMinute        core.OutcomeRatios
+}
+
+// Startups returns the counts since the worker started. A retry counts again.
+func (h *Herder) Startups() (connectors, tasks Startups) {
+	return h.shared.starts.connectors.snapshot(), h.shared.starts.tasks.snapshot()
+}

@@ -1,0 +1,77 @@
+package connect
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// An absolute URL in a rejected offset must be a path if only a destination knows the origin.
+func TestPathForm(t *testing.T) {
+	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.ConfigKey{
+		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
+		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
+	}}
+	for _, c := range []struct {
+		key, at string
+		want    bool
+	}{
+		{"destination", "https://h/x?$skiptoken=1", true},
+		{"destination", "/x?$skiptoken=1", false},
+		{"host", "https://h/x?$skiptoken=1", false},
+	} {
+		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0),
+			config.NewEntry(c.key, "h", "", 0)}, nil)
+		of := component
+		if c.key == "host" {
+			of.Settings = of.Settings[:1]
+		}
+		k := &connectorRun{class: class{declarations: config.DeclareComponent(of)}, accepted: given}
+		text := k.pathHint([]wit.OffsetEntry{wit.IntegerEntry("n", 1), wit.StringEntry("url", c.at)})
+		if strings.Contains(text, "begins with /") != c.want {
+			t.Errorf("%v: found %q", c, text)
+		}
+	}
+}
+
+// Topics are recorded in the group each time, or locally.
+func TestTopicsAreTracked(t *testing.T) {
+	var said []string
+	o := &Options{Group: &group{uses: func(connector, topic string, task int) {
+		said = append(said, fmt.Sprint(connector, " ", topic, " ", task))
+	}}}
+	c := emptyConnector(o, slog.New(slog.DiscardHandler))
+	c.accepted = &config.Connector{Name: "orders"}
+	one := &task{number: 2, run: c}
+	one.recordTopic("a")
+	one.recordTopic("a")
+	assert.Equal(t, []string{"orders a 2", "orders a 2"}, said)
+	h := &Herder{controllers: map[string]*controller{"orders": c.controller}}
+	topics, err := h.Topics("orders")
+	assert.NoError(t, err)
+	assert.Equal(t, 0, len(topics))
+	o.Group = nil
+	var wg sync.WaitGroup
+	for _, topic := range []string{"b", "a", "b", "c"} {
+		wg.Go(func() { one.recordTopic(topic) })
+	}
+	wg.Wait()
+	topics, err = h.Topics("orders")
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"a", "b", "c"}, topics)
+	assert.NoError(t, h.ResetTopics("orders"))
+	one.recordTopic("b")
+	c.controller.mu.Lock() // which a topic that is known does not wait for
+	one.recordTopic("b")
+	c.controller.mu.Unlock()
+	topics, err = h.Topics("orders")
+	assert.NoError(t, err)
+	assert.Equal(t, []string{"b"}, topics)
+}

@@ -1,0 +1,80 @@
+package connect
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/notify"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/source"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options are the dependencies of a [Herder].
+type Options struct {
+	Worker   *config.Worker
+	Plugins  *plugin.Manager
+	Registry *record.Registry
+	Kafka    kafka.Config
+	Offsets  *offset.Store
+	// Lockouts remembers rejected credentials. Default: one for the process.
+	Lockouts *lockouts.Store
+	// Destinations shares limits between clients of the same origin. Default: one for the process.
+	Destinations *transport.OriginRegistry
+	// WorkerID is host:port of this worker. Version is reported as the version of converters.
+	WorkerID, Version string
+	// Target returns the initial target state of a connector. Default: Running.
+	Target func(*config.Connector) TargetState
+	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
+	Group Group
+	// Tracer may be nil.
+	Tracer *tracing.Tracer
+	// Observer returns the row observer of a connector. May be nil.
+	Observer func(connector string) *core.Observer
+	Logger   *slog.Logger
+
+	reserved kafka.ReservedTopics // topics that connectors must not write to
+	sharedResources
+}
+
+type sharedResources struct {
+	claims  *claimRegistry
+	buffers *source.Buffers
+	hub     *notify.Hub
+	starts  *startups
+	// refreshInterval is how often a failed start checks again for settings that change elsewhere.
+	refreshInterval time.Duration
+}
+
+// Group is what a herder requires of the worker's group. No lock is held during a call, except connectorRun's openLock
+// during Fence.
+type Group interface {
+	// PutTaskConfigs stores the task configs of a connector, which come back by [Herder.Assign].
+	PutTaskConfigs(ctx context.Context, connector string, p config.TaskPlan) error
+	// CheckLease returns nil while the worker is a member of its group. If the context has ended, it answers from what
+	// is already known.
+	CheckLease(ctx context.Context) error
+	// Fence fences the producers of a connector's tasks of earlier versions and stores the new counts. Version 0 is for
+	// a change of offsets.
+	Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error
+	// Forward sends a notification to the worker that runs the task with its feed.
+	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
+	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
+	// are known to be lost or not, and reports whether this worker must clean up for them.
+	OwnersLost(connector string) func(context.Context) bool
+	// StatusChanged is called after a change of the status or of what this worker owns. It must not block.
+	StatusChanged(connector string)
+	// RecordTopic is called with each topic of each batch of a task. It must not block.
+	RecordTopic(connector, topic string, task int)
+}
+
+func (o *Options) initialAssignment() Assignment { return Assignment{Standalone: o.Group == nil} }

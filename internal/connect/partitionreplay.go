@@ -1,0 +1,394 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/java/pattern"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/internal/run/source"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Bounds of a batch of letters. The result of a batch is stored before the next one.
+const (
+	batchLetters = 500
+	batchBytes   = 4 << 20
+)
+
+// partitionReplay replays the letters of one connector in one partition.
+type partitionReplay struct {
+	conn      *connectorRun
+	lock      sink.Lock
+	reader    *kafka.Reader
+	request   ReplayRequest
+	partition int32
+	end       int64
+	result    *ReplayResult
+
+	next       int64
+	state      replayState
+	storedJSON string
+	records    *recordIndex
+	regex      *pattern.Pattern
+}
+
+func (p *partitionReplay) owner() string { return replayOwnerPrefix + p.conn.config.Name }
+
+func (p *partitionReplay) storageKey() []wit.OffsetEntry {
+	return replayPartition(p.request.Topic, p.partition)
+}
+
+func (p *partitionReplay) load(ctx context.Context) error {
+	c := p.conn
+	if regex := c.config.Text("topics.regex"); regex != "" {
+		compiled, err := pattern.Compile(regex)
+		if err != nil {
+			return fmt.Errorf("topics.regex: %w", err)
+		}
+		p.regex = &compiled
+	}
+	stored, _, err := c.clients.offsets.Get(ctx, p.owner(), p.storageKey())
+	if err != nil {
+		return err
+	}
+	p.storedJSON = string(offset.AppendJSON(nil, stored))
+	if !p.request.IncludeReplayed || p.request.Filter.Positions != nil {
+		if p.state, err = parseReplayState(stored); err != nil {
+			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic,
+				p.partition, err)
+		}
+	}
+	for at := range p.request.Filter.Positions {
+		if p.request.IncludeReplayed && at.Partition == p.partition {
+			p.state.unmark(at.Offset)
+		}
+	}
+	if p.state.end() > p.end {
+		return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed letters (%d), "+
+			"found %d: the topic was created again; --again ignores what was "+
+			"replayed", p.request.Topic, p.partition, p.state.end(), p.end)
+	}
+	p.next, _ = p.state.next()
+	return nil
+}
+
+func (p *partitionReplay) run(ctx context.Context) error {
+	c := p.conn
+	t := &task{run: c}
+	binding, err := c.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	transforms, err := newChainFactory(c)
+	if err != nil {
+		return err
+	}
+	defer transforms.close()
+	if c.isSink() {
+		return p.sink(ctx, t, binding, transforms)
+	}
+	return p.source(ctx, t, binding, transforms)
+}
+
+func (p *partitionReplay) nextLetters(ctx context.Context) (deadLetters []*DeadLetter, err error) {
+	bytes, expected, restartAt := 0, p.next, int64(-1)
+	selected := map[string]recordID{} // by topic, partition and offset
+	at, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
+		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
+		l := ParseDeadLetter(r)
+		p.state.markDone(expected, r.Offset-1) // transaction markers and compacted records
+		expected = r.Offset + 1
+		switch {
+		case l.Connector != p.conn.config.Name:
+			p.state.markDone(r.Offset, r.Offset)
+			return nil
+		case p.state.isDone(r.Offset):
+			return nil
+		}
+		var id recordID
+		place, duplicate := fmt.Sprint(l.Topic, " ", l.Partition, " ", l.Offset), false
+		if p.records != nil {
+			id = l.recordID()
+			other, isSelected := selected[place]
+			if isSelected && other != id { // of a topic that was created again: one task cannot write both
+				restartAt, expected = r.Offset, r.Offset
+				return kafka.ErrStop
+			}
+			if duplicate = isSelected; !isSelected && p.records.isDone(&l) {
+				p.state.markDone(r.Offset, r.Offset)
+				return nil
+			}
+		}
+		if !p.request.Filter.Matches(&l) {
+			return nil
+		}
+		delete(p.request.notFound, l.position())
+		if reason := p.unfitReason(&l); reason != "" && !duplicate {
+			p.result.Skipped[reason]++
+			return nil
+		}
+		if p.records != nil {
+			selected[place] = id
+			p.records.setSelected(id, true)
+		}
+		deadLetters = append(deadLetters, &l)
+		if bytes += len(r.Key) + len(r.Value); len(deadLetters) >= batchLetters || bytes >= batchBytes {
+			return kafka.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.next = at[p.partition]; restartAt >= 0 {
+		p.next = restartAt
+	}
+	p.state.markDone(expected, p.next-1)
+	return deadLetters, p.state.checkBounds()
+}
+
+// unfitReason explains why a letter cannot be replayed; "" means that it can. Headers are not trusted: rows go only to
+// topics of the connector.
+func (p *partitionReplay) unfitReason(l *DeadLetter) string {
+	c := p.conn
+	switch {
+	case l.Stage == "":
+		return "that another program has written in an unknown format"
+	case l.HeaderError != nil:
+		return "with a header that cannot be read"
+	}
+	topicRole := role.SourceTopic
+	topics := config.List(c.config.Text("topics"))
+	if c.isSink() {
+		topicRole = role.SinkTopic
+		if l.Partition < 0 || l.Offset < 0 {
+			return "without the position of their record"
+		}
+		switch superseded := p.records.isSuperseded(l); {
+		case p.records.contradictory[l.recordID()]:
+			return "of records whose letters contradict each other about their number of rows"
+		case superseded && l.Record.Key == nil:
+			return "of records without a key, whose topic has later records that may be of the same entity and would " +
+				"be overwritten: --older sends them anyway"
+		case superseded:
+			return "of records that have a later one of the same key, which would be overwritten: " +
+				"--older sends them anyway"
+		}
+		if p.regex != nil {
+			if matches, err := config.MatchesTopic(*p.regex, l.Topic); err != nil || !matches {
+				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic,
+					c.config.Name)
+			}
+			return ""
+		}
+	}
+	d := c.class.declarations
+	for _, e := range c.config.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == topicRole {
+			topics = append(topics, setting.Trim(e.Value.Reveal()))
+		}
+	}
+	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {
+		return fmt.Sprintf("of topic %q, which connector %s does not use", l.Topic, c.config.Name)
+	}
+	return ""
+}
+
+func (p *partitionReplay) source(ctx context.Context, t *task, binding *plugin.Binding,
+	transforms *chainFactory) error {
+	c := t.run
+	layout, err := c.callPlan(ctx, binding, 1)
+	if err != nil {
+		return err
+	}
+	if len(layout.Tasks) > 0 {
+		t.settings = layout.Tasks[0]
+	}
+	t.metrics = &core.Metrics{} // of the replay alone
+	delivers := t.newDelivery
+	if p.request.DryRun {
+		delivers = t.atLeastOnceDelivery
+	}
+	deliver := delivers(p.owner(), func(int) []string {
+		return []string{c.options.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"}
+	})
+	defer deliver.close(context.WithoutCancel(ctx))
+	options := t.sourceOptions(deliver, binding, transforms)
+	options.Tolerance.TolerateAll = true
+	options.DeadLetters = t.newSourceDeadLetters(p.request.Topic, true, binding)
+	if p.request.DryRun {
+		refused := &rejections{replay: p}
+		options.EnsureTopic, options.Logger = nil, slog.New(slog.DiscardHandler) // nothing is skipped
+		options.NewOutput = func(feed string) (source.Output, error) {           // does not record topics
+			output, err := deliver.output(feed)
+			return discardOutput{output}, err
+		}
+		options.DeadLetters.Headers = func(l source.FailedRow) []kgo.RecordHeader {
+			refused.add(l.ReplayedFrom, l.Err)
+			return nil
+		}
+	}
+	work := source.NewTask(options)
+	defer func() { p.result.Rejected += int(work.Progress().Skipped) }()
+	last := 0
+	return work.Replay(ctx, source.Replay{Partition: p.storageKey(),
+		Next: func(ctx context.Context, unreadable source.UnreadableReason) (refused []core.DeadLetter,
+			after []wit.OffsetEntry,
+			err error) {
+			p.result.Replayed += last // they were stored
+			if err := p.checkLock(ctx); err != nil {
+				return nil, nil, err
+			}
+			for last = 0; len(refused) == 0; {
+				deadLetters, err := p.nextLetters(ctx)
+				if err != nil || len(deadLetters) == 0 {
+					return nil, nil, err
+				}
+				if refused, err = p.readableLetters(ctx, deadLetters, unreadable); err != nil {
+					return nil, nil, err
+				}
+			}
+			last = len(refused)
+			return refused, p.state.fields(), nil
+		}})
+}
+
+func (p *partitionReplay) readableLetters(ctx context.Context, deadLetters []*DeadLetter,
+	unreadable source.UnreadableReason) (
+	refused []core.DeadLetter, err error) {
+	for _, l := range deadLetters {
+		r := l.forReplay(true)
+		if r.IsDocument {
+			reason, err := unreadable(ctx, &r)
+			if err != nil {
+				return nil, err
+			}
+			if reason != "" {
+				p.result.Skipped[reason]++
+				continue
+			}
+		}
+		refused = append(refused, r)
+		p.state.markDone(l.Record.Offset, l.Record.Offset)
+	}
+	return refused, nil
+}
+
+func (p *partitionReplay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chainFactory) error {
+	t.settings = t.run.pluginSettings(binding.Current().Module())
+	options := t.sinkOptions(binding, transforms)
+	refused := &rejections{replay: p}
+	options.Tolerance.TolerateAll, options.DeadLetters = true, refused
+	if p.request.DryRun {
+		options.Logger = slog.New(slog.DiscardHandler)
+	} else {
+		deadLetters, err := t.newDeadLetterProducer(p.request.Topic, true, binding)
+		if err != nil {
+			return err
+		}
+		defer deadLetters.close()
+		refused.letters = deadLetters
+	}
+	for {
+		chosen, err := p.nextLetters(ctx)
+		if err != nil {
+			return err
+		}
+		if len(chosen) == 0 {
+			return p.store(ctx, p.state) // includes letters of records that others have replayed
+		}
+		options.InDoubt, options.Revoked = &sink.InDoubtRecords{}, &sink.RevokedPartitions{}
+		options.InDoubt.MergeKnown(p.state.known)
+		if err := p.deliver(ctx, options, chosen); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *partitionReplay) becameUnfit(l *DeadLetter) bool {
+	superseded := p.records.isSuperseded(l)
+	if superseded {
+		p.result.Skipped[p.unfitReason(l)]++
+		p.records.setSelected(l.recordID(), false)
+	}
+	return superseded
+}
+
+func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, chosen []*DeadLetter) error {
+	if !p.request.DryRun {
+		defer p.conn.controller.keyLocks.lock(chosen)()
+		if err := p.records.readNewer(ctx); err != nil {
+			return err
+		}
+		if chosen = slices.DeleteFunc(chosen, p.becameUnfit); len(chosen) == 0 {
+			return nil
+		}
+	}
+	slices.SortFunc(chosen, compareSource)
+	replay := sink.Replay{Lock: p.lock, DryRun: p.request.DryRun}
+	indexes := make([]int, len(chosen)) // index of each letter's record, which is sent once
+	for i, l := range chosen {
+		if id := l.recordID(); i == 0 || id != chosen[i-1].recordID() {
+			letter, known := l.forReplay(false), p.records.states[id]
+			letter.Rows, letter.Replays, letter.InDoubt = p.records.rows[id], int(known.replays)+1, known.inDoubt
+			replay.Letters = append(replay.Letters, letter)
+		}
+		indexes[i] = len(replay.Letters) - 1
+	}
+	before := p.state.clone()
+	replay.Store = func(ctx context.Context, settled, inDoubt []bool) error {
+		at := before.clone()
+		at.known = options.InDoubt.Known()
+		for i, l := range chosen {
+			at.setInDoubt(l.Record.Offset, inDoubt[indexes[i]])
+			if settled[indexes[i]] {
+				at.markDone(l.Record.Offset, l.Record.Offset)
+			}
+		}
+		return p.store(ctx, at)
+	}
+	err := sink.Deliver(ctx, options, replay)
+	for i, l := range chosen {
+		p.records.markSent(l)
+		if p.state.isDone(l.Record.Offset) && (i == 0 || indexes[i] != indexes[i-1]) {
+			p.result.Replayed++
+		}
+	}
+	return err
+}
+
+func (p *partitionReplay) checkLock(ctx context.Context) error {
+	if p.request.DryRun {
+		return nil
+	}
+	return p.lock.Alive(ctx)
+}
+
+func (p *partitionReplay) store(ctx context.Context, at replayState) error {
+	if err := p.checkLock(ctx); err != nil {
+		return err
+	}
+	fields := at.fields()
+	text := string(offset.AppendJSON(nil, fields))
+	if text != p.storedJSON && !p.request.DryRun {
+		entry := offset.Entry{Partition: p.storageKey(), Offset: fields}
+		if err := p.conn.clients.offsets.Set(ctx, p.owner(), entry); err != nil {
+			return err
+		}
+	}
+	p.state, p.storedJSON = at, text
+	return nil
+}

@@ -1,0 +1,53 @@
+package connect
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// registries holds the schema registry clients of a run, one for each combination of settings.
+type registries struct {
+	// ctx is the context of the connector's start. It bounds reading key stores.
+	ctx context.Context
+	log *slog.Logger
+
+	mu      guard.Mutex
+	clients map[string]*registry.Client
+}
+
+func (r *registries) client(s registry.Settings) (*registry.Client, error) {
+	key, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.clients[string(key)]; c != nil {
+		return c, nil
+	}
+	c, err := components.OpenRegistry(r.ctx, s, r.log)
+	if err != nil {
+		return nil, err
+	}
+	if r.clients == nil {
+		r.clients = map[string]*registry.Client{}
+	}
+	r.clients[string(key)] = c
+	return c, nil
+}
+
+func (r *registries) unavailable() (notes []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.clients {
+		if away := c.Away(); away != "" {
+			notes = append(notes, away)
+		}
+	}
+	return notes
+}

@@ -1,0 +1,58 @@
+package connect
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/internal/run/source"
+)
+
+// Rejection is the reason why a dead letter was rejected again.
+type Rejection struct {
+	Position string `json:"letter"`
+	Reason   string `json:"why"`
+}
+
+const maxRejections = 100
+
+type rejections struct {
+	mu      sync.Mutex
+	replay  *partitionReplay
+	letters *deadLetterProducer // writes them to the topic; nil in a dry run and for a source
+}
+
+// Send implements [sink.DeadLetters].
+func (r *rejections) Send(ctx context.Context, deadLetters []sink.FailedRecord) error {
+	if r.letters != nil {
+		if err := r.letters.Send(ctx, deadLetters); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.replay.result.Rejected += len(deadLetters)
+	r.mu.Unlock()
+	for i := range deadLetters {
+		r.add(deadLetters[i].ReplayedFrom, deadLetters[i].Err)
+	}
+	return nil
+}
+
+func (r *rejections) add(letter string, reason error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	done := r.replay.result
+	known := func(one Rejection) bool { return one.Position == letter } // another row of the same document
+	if r.replay.request.DryRun && len(done.Rejections) < maxRejections && !slices.ContainsFunc(done.Rejections, known) {
+		done.Rejections = append(done.Rejections, Rejection{letter,
+			r.replay.conn.options.Worker.Redact(reason.Error())})
+	}
+}
+
+type discardOutput struct{ source.Output }
+
+func (discardOutput) Produce(_ context.Context, b source.Batch, _ kafka.Offset, done func(int, error)) {
+	done(b.Len(), nil)
+}

@@ -1,0 +1,212 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/sink"
+)
+
+// ReplayRequest selects the dead letters to replay.
+type ReplayRequest struct {
+	Topic  string
+	Filter DeadLetterFilter
+	// IncludeReplayed replays letters again: those of Filter.Positions, or all if it is nil.
+	IncludeReplayed bool
+	// IncludeSuperseded also sends records of a sink that have a newer record of the same key.
+	IncludeSuperseded bool
+	// DryRun processes letters without sending or storing anything. Plugins are opened, which may read the service's
+	// metadata; schemas are not registered.
+	DryRun   bool
+	notFound map[DeadLetterPosition]bool
+}
+
+// ReplayResult is the result of a replay.
+type ReplayResult struct {
+	// Replayed counts letters that were sent; Rejected counts those that became dead letters again.
+	Replayed, Rejected int
+	// Skipped counts letters that could not be replayed, by reason.
+	Skipped    map[string]int
+	Rejections []Rejection
+}
+
+const maxReplayedRanges = 10_000
+
+// Replay sends dead letters through their connectors, which need not run: rows of a source to their topics, records of
+// a sink to the service. Letters that are rejected again return to the topic. Letters that arrive meanwhile are left
+// for the next replay.
+func (h *Herder) Replay(ctx context.Context, r ReplayRequest) (ReplayResult, error) {
+	result := ReplayResult{Skipped: map[string]int{}}
+	reader, err := kafka.NewReader(h.shared.Kafka)
+	if err != nil {
+		return result, err
+	}
+	defer reader.Close()
+	names := map[string]bool{}
+	r.notFound = maps.Clone(r.Filter.Positions)
+	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
+		l := ParseDeadLetter(record)
+		if !r.Filter.Matches(&l) {
+			return nil
+		}
+		if _, err := h.find(l.Connector); err == nil {
+			names[l.Connector] = true
+			return nil
+		}
+		reason := "of connector " + strconv.Quote(l.Connector) + ", which is not configured"
+		if l.Connector == "" {
+			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
+		}
+		result.Skipped[reason]++
+		delete(r.notFound, l.position())
+		return nil
+	})
+	if err != nil {
+		return result, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := h.openAndReplay(ctx, name, reader, ends, r, &result); err != nil {
+			return result, fmt.Errorf("connector %s: %w", name, err)
+		}
+	}
+	if n := len(r.notFound); n > 0 {
+		missing := slices.SortedFunc(maps.Keys(r.notFound), func(a, b DeadLetterPosition) int {
+			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+		})
+		result.Skipped["that are not in the topic, belong to another connector, or were replayed "+
+			"before: "+strings.Trim(fmt.Sprint(missing), "[]")] = n
+	}
+	return result, nil
+}
+
+func (h *Herder) openAndReplay(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions,
+	r ReplayRequest, result *ReplayResult) error {
+	k, err := h.find(name)
+	if err != nil { // deleted while the topic was read
+		return ErrUnknownConnector
+	}
+	c, err := k.openDetachedRun(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.closeOffsets()
+	if c.configErr != nil {
+		return c.configErr
+	}
+	c.clients.registries.ctx, c.clients.dryRun = ctx, r.DryRun
+	if _, err := c.reloadSecrets(); err != nil {
+		return err
+	}
+	if err := c.openService(ctx); err != nil {
+		return err
+	}
+	defer c.clients.client.Close()
+	if r.DryRun {
+		if err := c.clients.offsets.Refresh(ctx); err != nil {
+			return err
+		}
+		return c.replayDeadLetters(ctx, nil, reader, ends, r, result)
+	}
+	if err := c.openAdmin(); err != nil {
+		return err
+	}
+	if c.clients.admin != nil {
+		defer c.clients.admin.Close()
+	}
+	lock, err := kafka.AcquireGroupLock(ctx, h.shared.Kafka, config.ConsumerGroup(replayOwnerPrefix+name),
+		h.shared.Worker.Text("offset.storage.topic"))
+	if errors.Is(err, kafka.ErrLocked) {
+		return fmt.Errorf("%w by another process: %w", ErrReplayInProgress, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	ctx = lock.Context()
+	if err := c.clients.offsets.RefreshCommitted(ctx); err != nil {
+		return err
+	}
+	return c.replayDeadLetters(ctx, lock, reader, ends, r, result)
+}
+
+// replayDeadLetters sends the connector's letters while it has the lock.
+func (c *connectorRun) replayDeadLetters(ctx context.Context, lock sink.Lock, reader *kafka.Reader,
+	ends kafka.Positions, r ReplayRequest, result *ReplayResult) error {
+	var all []*partitionReplay
+	for _, partition := range slices.Sorted(maps.Keys(ends)) {
+		p := &partitionReplay{conn: c, lock: lock, reader: reader, request: r, partition: partition,
+			end:    ends[partition],
+			result: result}
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+		all = append(all, p)
+	}
+	if c.isSink() {
+		records := newRecordIndex(c.clients.kafka)
+		defer records.close()
+		if err := indexRecords(ctx, all, records); err != nil {
+			return err
+		}
+	}
+	for _, p := range all {
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func indexRecords(ctx context.Context, all []*partitionReplay, records *recordIndex) error {
+	each := func(visit func(*partitionReplay, *DeadLetter) error) error {
+		for _, p := range all {
+			p.records = records
+			_, err := p.reader.Read(ctx, p.request.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
+				func(r *kgo.Record) error {
+					if l := ParseDeadLetter(r); l.Connector == p.conn.config.Name {
+						return visit(p, &l)
+					}
+					return nil
+				})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	again := map[recordID]bool{} // even if other letters of these records were replayed
+	err := each(func(p *partitionReplay, l *DeadLetter) error {
+		if p.request.IncludeReplayed && p.request.Filter.Positions[l.position()] {
+			again[l.recordID()] = true
+		}
+		return records.add(l, p.state.isDone(l.Record.Offset), p.state.inDoubt[l.Record.Offset])
+	})
+	for id := range again {
+		state := records.states[id]
+		state.settled = -1
+		records.states[id] = state
+	}
+	if err != nil || all[0].request.IncludeSuperseded {
+		return err
+	}
+	err = each(func(p *partitionReplay, l *DeadLetter) error {
+		if p.request.Filter.Matches(l) && !records.isDone(l) && p.unfitReason(l) == "" {
+			records.watchNewer(l)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return records.readNewer(ctx)
+}

@@ -1,0 +1,100 @@
+package connect
+
+import (
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// Replayed letters are known in whatever order they were settled. Unmarking one changes no other.
+func TestReplayState(t *testing.T) {
+	random := rand.New(rand.NewPCG(14, 0))
+	for round := range 500 {
+		place, inDoubtLetters := replayState{done: []offsetRange{{0, 2}}}, map[int64]bool{}
+		settled := map[int64]bool{0: true, 1: true, 2: true}
+		for range random.IntN(40) {
+			first := int64(random.IntN(60))
+			switch kind := random.IntN(3); {
+			case kind == 0 && round%2 == 0 && !settled[first]:
+				place.setInDoubt(first, true)
+				inDoubtLetters[first] = true
+			case kind == 0 && round%2 == 1:
+				place.unmark(first)
+				delete(settled, first)
+			default:
+				last := first + int64(random.IntN(4)) - 1
+				place.markDone(first, last)
+				for at := first; at <= last; at++ {
+					settled[at] = true
+					delete(inDoubtLetters, at)
+				}
+			}
+		}
+		again, err := parseReplayState(place.fields())
+		require.NoError(t, err)
+		for at := range int64(70) {
+			if place.isDone(at) != settled[at] || again.isDone(at) != settled[at] {
+				t.Fatalf("offset %d: expected settled %t, found %t, and %t after it was stored: %v", at, settled[at],
+					place.isDone(at), again.isDone(at), place)
+			}
+		}
+		assert.Equal(t, slices.Sorted(maps.Keys(inDoubtLetters)), slices.Sorted(maps.Keys(again.inDoubt)), "in doubt")
+		for i, one := range place.done {
+			if one.first > one.last || i > 0 && place.done[i-1].last+1 >= one.first {
+				t.Fatalf("expected runs with gaps between them, found %v", place.done)
+			}
+		}
+	}
+}
+
+// An empty list of positions does not mean all.
+func TestFilterByPosition(t *testing.T) {
+	letter := DeadLetter{Record: &kgo.Record{Partition: 0, Offset: 17}}
+	for want, names := range map[bool][][]string{true: {nil, {"0@17"}, {"1@2", "0@17"}},
+		false: {{}, {"0@18"}, {"1@17"}}} {
+		for _, places := range names {
+			var f DeadLetterFilter
+			if err := f.SelectPositions(places); err != nil || f.Matches(&letter) != want {
+				t.Errorf("%q: expected taken %t, found %v", places, want, err)
+			}
+		}
+	}
+}
+
+func TestParseDeadLetterPosition(t *testing.T) {
+	for text, want := range map[string]DeadLetterPosition{"0@17": {0, 17},
+		"2147483647@9223372036854775807": {math.MaxInt32,
+			math.MaxInt64}} {
+		found, err := ParseDeadLetterPosition(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, found)
+		assert.Equal(t, text, found.String())
+	}
+	for _, text := range []string{"", "@", "0", "0@", "@1", "-1@1", "0@-1", "+1@1", "0@1@2", "2147483648@0",
+		"0@9223372036854775808", " 0@1", strings.Repeat("9", 1000)} {
+		if _, err := ParseDeadLetterPosition(text); err == nil || len(err.Error()) > 250 {
+			t.Errorf("%.50q: expected a short error, found %v", text, err)
+		}
+	}
+}
+
+// Filters leave gaps, whose number is bounded; every second letter is the worst case.
+func TestReplayStateIsBounded(t *testing.T) {
+	var place replayState
+	for i := range int64(maxReplayedRanges) {
+		place.markDone(2*i+1, 2*i+1)
+	}
+	assert.NoError(t, place.checkBounds())
+	place.markDone(2*maxReplayedRanges+1, 2*maxReplayedRanges+1)
+	if place.checkBounds() == nil {
+		t.Errorf("expected at most %d runs, found %d taken", maxReplayedRanges, len(place.done))
+	}
+}

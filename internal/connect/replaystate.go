@@ -1,0 +1,213 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// replayOwnerPrefix begins the owner name of replay states. No connector has such a name, because of the colon and
+// space.
+const replayOwnerPrefix = "culvert dlq replay: "
+
+func replayPartition(topic string, partition int32) []wit.OffsetEntry {
+	return []wit.OffsetEntry{wit.StringEntry("topic", topic), wit.IntegerEntry("partition", int64(partition))}
+}
+
+// ReplayStates tells which letters of a topic were replayed.
+type ReplayStates struct {
+	topic  string
+	states map[string]replayState
+}
+
+// ReadReplayStates reads the replay states of a dead letter topic from a worker's offsets topic.
+func ReadReplayStates(ctx context.Context, reader *kafka.Reader, worker map[string]string,
+	topic string) (*ReplayStates, error) {
+	c, problems := offset.ParseConfig(worker)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	all := &ReplayStates{topic, map[string]replayState{}}
+	_, err := reader.Read(ctx, c.Topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		owner, partition, err := offset.ParseKey(r.Key)
+		if err != nil || !strings.HasPrefix(owner, replayOwnerPrefix) {
+			return nil
+		}
+		var fields []wit.OffsetEntry
+		if r.Value != nil {
+			fields, err = offset.ParseJSON(r.Value)
+		}
+		if err == nil {
+			all.states[owner+offset.Identity(partition)], err = parseReplayState(fields)
+		}
+		if err != nil {
+			return fmt.Errorf("stored replay state of %s: %w", owner, err)
+		}
+		return nil
+	})
+	if errors.Is(err, kafka.ErrUnknownTopic) {
+		err = nil
+	}
+	return all, err
+}
+
+// IsReplayed reports whether a letter, or another letter of its record, was replayed.
+func (r *ReplayStates) IsReplayed(l *DeadLetter) bool {
+	place := r.states[replayOwnerPrefix+l.Connector+offset.Identity(replayPartition(r.topic, l.Record.Partition))]
+	return l.Connector != "" && place.isDone(l.Record.Offset)
+}
+
+// replayState is the state of the replay of one partition: done has the ranges of replayed letters, sorted and not
+// adjacent; inDoubt has letters that may have been written; known is what a check of these must know.
+type replayState struct {
+	done    []offsetRange
+	inDoubt map[int64]bool
+	known   wit.Known
+}
+
+type offsetRange struct{ first, last int64 }
+
+func (r *replayState) clone() replayState {
+	return replayState{slices.Clone(r.done), maps.Clone(r.inDoubt), r.known}
+}
+
+func (r *replayState) next() (next int64, done []offsetRange) {
+	if len(r.done) > 0 && r.done[0].first == 0 {
+		return r.done[0].last + 1, r.done[1:]
+	}
+	return 0, r.done
+}
+
+func (r *replayState) end() int64 {
+	if n := len(r.done); n > 0 {
+		return r.done[n-1].last + 1
+	}
+	return 0
+}
+
+func (r *replayState) isDone(at int64) bool {
+	_, found := r.find(at)
+	return found
+}
+
+func (r *replayState) find(at int64) (place int, found bool) {
+	place, _ = slices.BinarySearchFunc(r.done, at, func(one offsetRange, at int64) int {
+		return cmp.Compare(one.last,
+			at)
+	})
+	return place, place < len(r.done) && r.done[place].first <= at
+}
+
+func (r *replayState) checkBounds() error {
+	_, done := r.next()
+	if len(done) <= maxReplayedRanges {
+		return nil
+	}
+	return fmt.Errorf("expected at most %d ranges of replayed letters with gaps, found %d: replay the "+
+		"letters in the gaps first, without a filter or with --older", maxReplayedRanges, len(done))
+}
+
+func (r *replayState) setInDoubt(at int64, inDoubt bool) {
+	if delete(r.inDoubt, at); inDoubt && r.inDoubt == nil {
+		r.inDoubt = map[int64]bool{}
+	}
+	if inDoubt {
+		r.inDoubt[at] = true
+	}
+}
+
+func (r *replayState) unmark(at int64) {
+	if i, found := r.find(at); found {
+		r.done = slices.Replace(r.done, i, i+1, offsetRange{r.done[i].first, at - 1}, offsetRange{at + 1,
+			r.done[i].last})
+		r.done = slices.DeleteFunc(r.done, func(one offsetRange) bool { return one.first > one.last })
+	}
+}
+
+// markDone records that the letters were replayed or do not exist.
+func (r *replayState) markDone(first, last int64) {
+	if first > last {
+		return
+	}
+	maps.DeleteFunc(r.inDoubt, func(at int64, _ bool) bool { return at >= first && at <= last })
+	i, _ := r.find(first - 1) // the range to extend, or where to insert one
+	n := i
+	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
+		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
+	}
+	r.done = slices.Replace(r.done, i, n, offsetRange{first, last})
+}
+
+const (
+	fieldNext  = "next"
+	fieldDone  = "done"
+	fieldSent  = "sent"
+	fieldKnown = "known" // earlier versions reject it, because their check would miss letters
+)
+
+func (r *replayState) fields() []wit.OffsetEntry {
+	next, runs := r.next()
+	fields := []wit.OffsetEntry{wit.IntegerEntry(fieldNext, next)}
+	var done, sent []string
+	for _, one := range runs {
+		done = append(done, fmt.Sprintf("%d-%d", one.first, one.last))
+	}
+	for _, at := range slices.Sorted(maps.Keys(r.inDoubt)) {
+		sent = append(sent, strconv.FormatInt(at, 10))
+	}
+	if len(done) > 0 {
+		fields = append(fields, wit.StringEntry(fieldDone, strings.Join(done, ",")))
+	}
+	if len(sent) > 0 {
+		fields = append(fields, wit.StringEntry(fieldSent, strings.Join(sent, ",")))
+		if r.known != "" {
+			fields = append(fields, wit.StringEntry(fieldKnown, string(r.known)))
+		}
+	}
+	return fields
+}
+
+func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
+	fields, err := source.PluginFields(stored)
+	if err != nil {
+		return r, err
+	}
+	for _, f := range fields {
+		switch v := f.Value; {
+		case f.Name == fieldNext && v.Integer != nil:
+			r.markDone(0, *v.Integer-1)
+		case f.Name == fieldKnown && v.String != nil && len(*v.String) <= wit.MaxKnown:
+			r.known = wit.Known(*v.String)
+		case (f.Name == fieldDone || f.Name == fieldSent) && v.String != nil:
+			for text := range strings.SplitSeq(*v.String, ",") {
+				first, last, isRun := strings.Cut(text, "-")
+				from, err := strconv.ParseInt(first, 10, 64)
+				to := from
+				if isRun && err == nil {
+					to, err = strconv.ParseInt(last, 10, 64)
+				}
+				if err != nil || from < 0 || from > to || isRun != (f.Name == fieldDone) {
+					return r, fmt.Errorf("field %s: expected offsets, as 1-3,5-5 or 1,3, found %.100q", f.Name, text)
+				}
+				if r.setInDoubt(from, !isRun); isRun {
+					r.markDone(from, to)
+				}
+			}
+		default:
+			return r, fmt.Errorf("expected next, done, sent and known, found %s", f.Name)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,50 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+func plainWorker(t *testing.T) *config.Worker {
+	t.Helper()
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	require.NoError(t, problems.Err())
+	return worker
+}
+
+func emptyConnector(o *Options, log *slog.Logger) *connectorRun {
+	k := &controller{log: log, spec: spec{options: o}, status: status{state: Running, clocks: stateClocks{}}}
+	return &connectorRun{controller: k, options: o, log: log, set: taskSet{assignment: Assignment{Standalone: true}}}
+}
+
+// An error that is not caused by the stop is a failure, whatever it wraps.
+func TestTaskStateAfterAttempt(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	canceled := fmt.Errorf("read offsets: %w", context.Canceled)
+	for _, c := range []struct {
+		ctx   context.Context
+		err   error
+		state State
+	}{
+		{t.Context(), nil, Running},
+		{t.Context(), errors.New("no"), Failed},
+		{t.Context(), canceled, Failed},
+		{stopped, nil, Unassigned},
+		{stopped, canceled, Unassigned},
+		{stopped, errors.New("no"), Failed},
+	} {
+		o := &Options{sharedResources: sharedResources{starts: &startups{}}}
+		k := &task{run: emptyConnector(o, slog.New(slog.DiscardHandler))}
+		k.state = Running
+		if k.recordEnd(c.ctx, c.err, slog.LevelError); k.state != c.state || (k.err != nil) != (c.state == Failed) {
+			t.Errorf("%v, stopped %t: expected %s, found %s (%v)", c.err, c.ctx.Err() != nil, c.state, k.state, k.err)
+		}
+	}
+}

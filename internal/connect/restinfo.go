@@ -1,0 +1,115 @@
+package connect
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Info is a connector's configuration, as REST shows it.
+type Info struct {
+	Name string `json:"name"`
+	// Config is as written; references to config providers are not resolved.
+	Config map[string]string `json:"config"`
+	Tasks  []TaskID          `json:"tasks"`
+	Type   string            `json:"type"`
+}
+
+// TaskID identifies a task, in the form of Kafka Connect's REST API.
+type TaskID struct {
+	Connector string `json:"connector"`
+	Task      int    `json:"task"`
+}
+
+// Status is the state of a connector and its tasks, as REST shows it.
+type Status struct {
+	Name      string          `json:"name"`
+	Connector ConnectorStatus `json:"connector"`
+	Tasks     []TaskStatus    `json:"tasks"`
+	Type      string          `json:"type"`
+}
+
+// ConnectorStatus is the state of the connector itself.
+type ConnectorStatus struct {
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Trace    string `json:"trace,omitempty"`
+	Version  string `json:"version,omitempty"`
+	// Restarts is when a failed start is retried, in RFC 3339.
+	Restarts string `json:"restarts,omitempty"`
+	// Plugin is the plugin file of new tasks: a path, or embedded: and a name.
+	Plugin string `json:"plugin,omitempty"`
+	File   string `json:"file,omitempty"`
+	// ConfigError are the problems of a rejected newer configuration.
+	ConfigError string `json:"config_error,omitempty"`
+}
+
+// TaskStatus is the state of a task.
+type TaskStatus struct {
+	ID       int    `json:"id"`
+	State    State  `json:"state"`
+	WorkerID string `json:"worker_id"`
+	Trace    string `json:"trace,omitempty"`
+	Version  string `json:"version,omitempty"`
+	// Restarts is when a failed task restarts by itself, in RFC 3339.
+	Restarts string `json:"restarts,omitempty"`
+	// Plugin is the plugin file in use: a path, or embedded: and a name, and its hash.
+	Plugin string `json:"plugin,omitempty"`
+	// Plugins explains why newer plugin versions are not in use.
+	Plugins []string `json:"plugins,omitempty"`
+}
+
+// TaskInfo is the config of a task.
+type TaskInfo struct {
+	ID     TaskID            `json:"id"`
+	Config map[string]string `json:"config"`
+}
+
+// Plugin is a class that connectors can name.
+type Plugin struct {
+	Class string `json:"class"`
+	// Type is source, sink, transformation, predicate, converter or header_converter.
+	Type    string `json:"type"`
+	Version string `json:"version,omitempty"`
+}
+
+// Plugins lists the classes that connectors can name, in Kafka Connect's order: sinks, sources and, unless
+// connectorsOnly is set, transformations, predicates and converters.
+func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
+	var list []Plugin
+	kinds := []wit.ComponentKind{wit.ComponentSink, wit.ComponentSource}
+	if !connectorsOnly {
+		kinds = append(kinds, wit.ComponentTransformation, wit.ComponentPredicate)
+	}
+	for _, kind := range kinds {
+		var some []Plugin
+		for _, info := range h.shared.Plugins.Modules() {
+			for _, c := range info.Components {
+				if c.Kind == kind {
+					some = append(some, Plugin{Class: c.Name, Type: kind.String(), Version: info.Version})
+				}
+			}
+		}
+		slices.SortStableFunc(some, func(a, b Plugin) int { return strings.Compare(a.Class, b.Class) })
+		list = append(list, some...)
+	}
+	if !connectorsOnly {
+		for _, d := range convert.Declarations() {
+			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.shared.Version})
+		}
+		for _, class := range convert.HeaderClasses() {
+			list = append(list, Plugin{Class: class, Type: "header_converter", Version: h.shared.Version})
+		}
+	}
+	return list
+}
+
+func pluginFile(info plugin.Info) string {
+	if info.Path == "" {
+		return ""
+	}
+	return info.Path + " sha256:" + info.Hash
+}

@@ -1,0 +1,79 @@
+package connect
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The lag of a task counts its own partitions only.
+func TestLagOfATask(t *testing.T) {
+	t.Parallel()
+	ctx := kafkatest.Context(t)
+	addrs := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders")).ListenAddrs()
+	k := kafka.Defaults()
+	k.Bootstrap = addrs
+	admin, err := kafka.NewConsumerAdmin(k)
+	require.NoError(t, err)
+	defer admin.Close()
+	client := kafkatest.Client(t, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for partition, records := range []int{3, 5} {
+		for range records {
+			r := &kgo.Record{Topic: "orders", Partition: int32(partition)}
+			require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+		}
+	}
+	e := &lagTracker{log: slog.New(slog.DiscardHandler), admin: admin, group: "connect-copies"}
+	e.setTopics([]string{"orders"}, "")
+	expect := func(want int64, has ...bool) {
+		t.Helper()
+		group, own, err := e.measure(ctx, func(topic string, partition int32) bool {
+			return topic == "orders" && has[partition]
+		})
+		require.NoError(t, err)
+		assert.Equal(t, [2]int64{8, want}, [2]int64{group, own})
+	}
+	expect(3, true, false)
+	expect(5, false, true)
+	expect(0, false, false)
+}
+
+// The worker's offset.flush.interval.ms applies if the sink sets none.
+func TestFlushInterval(t *testing.T) {
+	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.ConfigKey{
+		setting.Define("x.flush.ms", wit.KindLong, wit.Low, setting.Default("1000"), "",
+			setting.Role(role.SinkFlushIntervalMS))}}
+	for _, c := range []struct {
+		worker, connector string
+		want              time.Duration
+	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond},
+		{"", "40", 40 * time.Millisecond}} {
+		entries := func(name, value string) []config.Entry {
+			if value == "" {
+				return nil
+			}
+			return []config.Entry{config.NewEntry(name, value, "x.properties", 0)}
+		}
+		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", c.worker), nil, nil)
+		connector, more := config.NewConnector("", entries("x.flush.ms", c.connector), worker.Providers)
+		if len(problems)+len(more) > 0 {
+			t.Fatal(problems, more)
+		}
+		if found := flushEvery(connector.Roles(component),
+			worker); found != c.want {
+			t.Errorf("worker %q, connector %q: expected %v, found %v", c.worker, c.connector, c.want, found)
+		}
+	}
+}

@@ -1,0 +1,320 @@
+package connect
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/base/watch"
+	"github.com/culvert-project/culvert/internal/check/checktest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func subaccount(t *testing.T) *connectivitytest.Server {
+	t.Helper()
+	a := connectivitytest.NewServer()
+	t.Cleanup(a.Close)
+	t.Setenv("VCAP_SERVICES", a.VCAP(0))
+	return a
+}
+
+// A connector that failed to start starts after its reference, store or destination was corrected.
+func TestConnectorStartsAfterAFix(t *testing.T) {
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer plain.Close()
+	secure := httptest.NewTLSServer(nil)
+	defer secure.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(plain.URL, "http://"), ":")
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	put("port", "70000")
+	account := subaccount(t)
+	roots := filepath.Join(dir, "roots.pem")
+	for name, k := range map[string]struct {
+		lines []string
+		fault string
+		mend  func()
+	}{
+		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"},
+			"expected 1 to 65535",
+			func() { put("port", port) }},
+		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots},
+			"roots.pem", func() {
+				put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+					Bytes: secure.Certificate().Raw})))
+			}},
+		"destination": {[]string{"spy.destination=D"}, "destination", func() {
+			account.SetDestination("D",
+				`{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"`+plain.URL+
+					`","ProxyType":"Internet","Authentication":"NoAuthentication"}}`)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := connected(t)
+			b.options.refreshInterval = 10 * time.Millisecond
+			h := New(b.options, []*config.Connector{b.Connector(t,
+				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
+			runs(t, h)
+			herd := &herd{bench: b, Herder: h, t: t}
+			shown := func(Status) bool { h.Info("c"); return true }
+			if s := herd.await("c", Failed, shown); !strings.Contains(s.Connector.Trace, k.fault) {
+				t.Fatalf("expected to fail by %q, found %s", k.fault, s.Connector.Trace)
+			}
+			k.mend()
+			if s := herd.await("c", Running, shown); s.Connector.Trace != "" || len(s.Tasks) != 1 {
+				t.Errorf("mended: found %v", s)
+			}
+			if said := strings.Count(b.Log.String(), "connector FAILED"); said != 1 {
+				t.Errorf("expected one FAILED in the log, found %d", said)
+			}
+		})
+	}
+}
+
+// A setting that has changed since the failed start counts at once, even if no file is watched.
+func TestChangeBeforeTheWaitIsSeen(t *testing.T) {
+	subaccount(t)
+	b := newBench(t, checktest.WithSpy(t))
+	b.options.refreshInterval = time.Hour
+	t.Setenv("TEST_USER", "before")
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		"spy.destination=D", "spy.user=${env:TEST_USER}")})
+	k, _ := h.find("c")
+	c := k.currentRun()
+	_, err := c.start(t.Context())
+	if !c.retriesLookup(err) {
+		t.Fatalf("expected that the destination is missing, found %v", err)
+	}
+	t.Setenv("TEST_USER", "after")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if !c.waitRetryable(ctx, err, watch.Stamp()) {
+		t.Error("expected it to start again, found that it waits")
+	}
+}
+
+// A rejected binding's secret is not sent again (P10).
+func TestRejectedBindingIsNotSentAgain(t *testing.T) {
+	subaccount(t).TokenServiceDown(401)
+	b := connected(t)
+	b.options.refreshInterval = time.Millisecond
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		"spy.destination=D")})
+	runs(t, h)
+	k := h.controllers["c"]
+	require.Until(t, func() bool { // nothing but another binding lets it go on
+		does := make(chan bool, 1)
+		k.enqueue(event{apply: func(context.Context) { does <- k.activity != nil }})
+		return !<-does
+	}, func() string { return "expected that its run has ended: " + b.Log.String() })
+	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.Contains(s.Connector.Trace, "401") {
+		t.Errorf("expected to have failed by 401 for good, found %+v", s.Connector)
+	}
+}
+
+// The status has the time of the next start after an outage, but not after a rejected login or an invalid setting.
+func TestFailedStartReportsRetryTime(t *testing.T) {
+	b := connected(t)
+	for kind, again := range map[wit.ErrorKind]bool{wit.ErrorTransient: true, wit.ErrorUnauthorized: false,
+		wit.ErrorConfig: false, wit.ErrorData: false} {
+		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+			"spy.address=localhost", "config.action.reload=none")})
+		k, _ := h.find("c")
+		fault := &wit.Error{Kind: kind, Message: "so it is"}
+		k.update(func(_ *spec, s *status) { s.state, s.err = Failed, fault })
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+		ended := make(chan bool, 1)
+		go func() { ended <- k.currentRun().waitRetryable(ctx, fault, "") }()
+		says := func() string {
+			s, _ := h.Status("c")
+			return s.Connector.Restarts
+		}
+		if !again {
+			if starts := <-ended; starts || says() != "" {
+				t.Errorf("%v: expected that nothing starts it, found %t, %q", fault, starts, says())
+			}
+			stop()
+			continue
+		}
+		require.Until(t, func() bool { return says() != "" },
+			func() string { return fmt.Sprint(fault, ": no time of the next start") })
+		at, err := time.Parse(time.RFC3339, says())
+		if left := time.Until(at); err != nil || left > startRetryDelay || left < 0 {
+			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startRetryDelay, at, err)
+		}
+		stop()
+		if starts := <-ended; starts || says() != "" {
+			t.Errorf("%v: stopped: found %t, %q", fault, starts, says())
+		}
+	}
+}
+
+// Transient errors are retried, but not rejected logins, configuration and data errors, or rejected transactions.
+func TestIsRetriable(t *testing.T) {
+	fault := func(kind wit.ErrorKind) error {
+		return fmt.Errorf("feed Orders: %w", &wit.Error{Kind: kind, Message: "so it is"})
+	}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fault(wit.ErrorTransient), true},
+		{fmt.Errorf("tried 3 times: %w", fault(wit.ErrorTransient)), true},
+		{fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), true},
+		{fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), true},
+		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
+		{fmt.Errorf("list offsets: unable to dial: %w", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
+		{fault(wit.ErrorUnauthorized), false},
+		{fault(wit.ErrorConfig), false}, // a transactional id that another producer took is one, see kafka
+		{fault(wit.ErrorIncompatible), false},
+		{fault(wit.ErrorGone), false},
+		{fault(wit.ErrorInternal), false},
+		{fault(wit.ErrorData), false}, // records that expired before they were read are one, see kafka.Consumer
+		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
+		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
+		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
+		{fmt.Errorf("commit: %w", kerr.ProducerFenced), false},
+		{fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch), false},
+		{fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping), false},
+		{fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.TransactionAborted{Cause: kerr.UnknownProducerID}), false},
+		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
+	} {
+		if found := isRetriable(c.err); found != c.want {
+			t.Errorf("%v: expected %t, found %t", c.err, c.want, found)
+		}
+	}
+}
+
+// The restart delay doubles from ten seconds to ten minutes with one log line; a task that moved rows for long starts
+// again at ten seconds.
+func TestAutoRestartDoubles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := plainWorker(t)
+		var text bytes.Buffer
+		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.NewTextHandler(&text, nil)))
+		c.config = &config.Connector{Name: "c"}
+		k := &task{run: c}
+		away := &wit.Error{Kind: wit.ErrorTransient, Message: "away"}
+		var waited []time.Duration
+		var o restartBackoff
+		fails := func(worked time.Duration, moved bool) {
+			t.Helper()
+			o.recordFailure(away, worked, moved)
+			began := time.Now()
+			if !k.waitForRestart(t.Context(), away, 0, &o) {
+				t.Fatal("expected the task to go on")
+			}
+			if !k.restartsAt.Equal(began.Add(time.Since(began))) {
+				t.Errorf("expected its status to say %v, found %v", time.Now(), k.restartsAt)
+			}
+			waited = append(waited, time.Since(began))
+		}
+		for range 8 {
+			fails(time.Minute, false) // the tries of a request
+		}
+		const second = time.Second
+		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
+			600 * second, 600 * second}
+		if !slices.Equal(waited, want) {
+			t.Errorf("expected %v, waited %v", want, waited)
+		}
+		if n := strings.Count(text.String(), "restarts by itself"); n != 1 {
+			t.Errorf("expected one line, found %d:\n%s", n, text.String())
+		}
+		for _, again := range []struct {
+			worked time.Duration
+			moved  bool
+		}{{time.Hour, true}, {21 * time.Minute, false}} {
+			waited = nil
+			if fails(again.worked, again.moved); waited[0] != 10*second || o.failures != 1 {
+				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", again.worked, waited, o.failures)
+			}
+		}
+	})
+}
+
+// askedError calls a function when its type is examined.
+type askedError struct{ do func() }
+
+func (askedError) Error() string { return "no" }
+
+func (e askedError) As(any) bool {
+	e.do()
+	return false
+}
+
+// A restart just before the task waits for it is not lost.
+func TestRestartBeforeTheWait(t *testing.T) {
+	worker := plainWorker(t)
+	c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+	c.config = &config.Connector{Name: "c"}
+	k := &task{run: c, cancel: func() {}}
+	c.set.tasks = []*task{k}
+	c.set.restartable, c.set.endRestarts = context.WithCancel(t.Context())
+	restarted := false
+	err := askedError{func() { restarted = c.restartTask(0) }}
+	continues := k.waitForRestart(t.Context(), err, 0, &restartBackoff{})
+	if !restarted || !continues || k.idle || c.set.restartable.Err() != nil {
+		t.Errorf("expected the task to go on, found restarted %t, goes on %t, rests %t, the end of the set %v",
+			restarted, continues, k.idle, c.set.restartable.Err())
+	}
+}
+
+// task.auto.restart is true by default, and the connector's setting overrides the worker's.
+func TestAutoRestartByDefault(t *testing.T) {
+	for _, c := range []struct {
+		file, own, worker string
+		want              bool
+	}{
+		{"", "", "", true},
+		{"worker.properties", "", "", true},
+		{"", "false", "", false},
+		{"worker.properties", "false", "", false},
+		{"worker.properties", "", "false", false},
+		{"", "", "false", false},
+		{"worker.properties", "false", "true", false},
+		{"worker.properties", "true", "false", true},
+	} {
+		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
+		if c.worker != "" {
+			flags[config.AutoRestart] = c.worker
+		}
+		worker, problems := config.NewWorker(c.file, nil, nil, flags)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		k := &connectorRun{options: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
+		if c.own != "" {
+			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, c.own, "", 0)}
+		}
+		if found := k.autoRestart(); found != c.want {
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", c.file, c.own, c.worker, c.want, found)
+		}
+	}
+}

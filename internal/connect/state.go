@@ -1,0 +1,95 @@
+package connect
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// spec is the desired state of a connector, as set by users and by the group.
+type spec struct {
+	options    *Options          // for new runs
+	config     *config.Connector // the last accepted configuration
+	target     TargetState
+	assignment Assignment
+	pending    []Assignment
+	// once ends the run when its work is done. sourcesRan means that sources ran before this sink in the same --once
+	// run.
+	once, sourcesRan bool
+	pausedAtStart    bool
+	revokedAt        time.Time // when the last assignment was revoked
+	// deleting is true from the request until the connector has ended; it keeps its claims until then. deleted is true
+	// once the loop has handled the request.
+	deleting, deleted bool
+	// lastAssignment is the assignment at the time of deletion. ownersLost, if not nil, reports whether this worker
+	// must clean up for lost workers.
+	lastAssignment Assignment
+	ownersLost     func(context.Context) bool
+}
+
+func (s *spec) setAssignment(assignment Assignment, isMember bool) {
+	if assignment.empty() && isMember && !s.assignment.empty() {
+		s.revokedAt = time.Now()
+	}
+	s.assignment = assignment
+}
+
+// markDeleted records the deletion. ownersLost is nil if this worker does not clean up for lost workers.
+func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
+	s.deleted, s.lastAssignment, s.assignment = true, s.assignment, Assignment{}
+	switch {
+	case !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate):
+		return
+	case time.Since(s.revokedAt) >= revocationGrace:
+		if s.ownersLost = ownersLost; ownersLost == nil {
+			return
+		}
+	}
+	s.lastAssignment.Tasks = []int{0} // keeps the connector's claims until the cleanup
+}
+
+// status is the observed state of a connector. Only the loop changes state, stateSince, err, currentRun and
+// previousRun. The run changes restartsAt, a new configuration changes rejected, and tasks change clocks.
+type status struct {
+	state      State
+	stateSince time.Time
+	err        error
+	restartsAt time.Time
+	rejected   config.Problems
+	currentRun *connectorRun
+	// previousRun's tasks are shown until the new ones are known, as in Kafka Connect.
+	previousRun *connectorRun
+	clocks      stateClocks // by task
+}
+
+func (s *status) setIdleTasks(state State) {
+	for _, t := range s.shownRun().set.tasks {
+		if t.cancel == nil && t.state != Failed {
+			t.setState(state)
+		}
+	}
+}
+
+// shownRun returns the run whose tasks are shown. controller.mu is held.
+func (s *status) shownRun() *connectorRun {
+	if s.previousRun != nil && len(s.currentRun.set.tasks) == 0 {
+		return s.previousRun
+	}
+	return s.currentRun
+}
+
+type activity struct {
+	cancel    context.CancelFunc
+	stopping  bool // cancel was called
+	exclusive bool
+}
+
+type event struct {
+	kind    eventKind
+	err     error
+	run     *connectorRun         // the run that reports it; nil for a request
+	apply   func(context.Context) // called before the event is handled
+	handled chan struct{}
+}

@@ -1,0 +1,77 @@
+package connect
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Tasks of a paused connector are PAUSED, also those that have not run, except failed ones.
+func TestTasksThatHaveNotRunArePaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := plainWorker(t)
+		c := emptyConnector(&Options{Worker: worker}, slog.New(slog.DiscardHandler))
+		k := c.controller
+		k.spec.config, c.accepted = &config.Connector{Name: "c"}, &config.Connector{Name: "c"}
+		k.status.state, k.status.currentRun, c.set.configs = Unassigned, c, make([][]wit.Setting, 2)
+		k.update(func(*spec, *status) { c.matchTasks() })
+		c.set.tasks[1].setState(Failed)
+		states := func() (found []State) {
+			v := k.observe()
+			for i, one := range v.restStatus().Tasks {
+				assert.Equal(t, one.State, v.tasks[i].state)
+				found = append(found, one.State)
+			}
+			return found
+		}
+		k.applyTransition(event{kind: evPaused})
+		assert.Equal(t, []State{Paused, Failed}, states())
+		time.Sleep(3 * time.Second)
+		k.applyTransition(event{kind: evResume})
+		assert.Equal(t, []State{Unassigned, Failed}, states())
+		time.Sleep(time.Second)
+		for i, want := range []float64{0.75, 0} {
+			if _, paused := k.observe().tasks[i].clock.ratios(); paused != want {
+				t.Errorf("task %d: expected %v paused, found %v", i, want, paused)
+			}
+		}
+	})
+}
+
+func TestStateClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := stateClocks{}
+		want := func(number int, running, paused float64) {
+			t.Helper()
+			var s stateClock
+			if all[number] != nil {
+				s = *all[number]
+			}
+			if r, p := s.ratios(); r != running || p != paused {
+				t.Errorf("task %d: expected %v running and %v paused, found %v and %v", number, running, paused, r, p)
+			}
+		}
+		want(0, 0, 0)
+		all.setState(0, Running)
+		all.setState(1, Failed)
+		want(0, 0, 0) // of no time
+		time.Sleep(6 * time.Second)
+		want(0, 1, 0)
+		all.setState(0, Unassigned)
+		time.Sleep(time.Second)
+		all.setState(0, Paused)
+		time.Sleep(3 * time.Second)
+		want(0, 0.6, 0.3)
+		want(1, 0, 0)
+		delete(all, 0) // it was restarted
+		all.setState(0, Running)
+		time.Sleep(time.Second)
+		want(0, 1, 0)
+		want(1, 0, 0)
+	})
+}

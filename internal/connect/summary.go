@@ -1,0 +1,151 @@
+package connect
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Conditions lists the one-word conditions of connectors and tasks, the most severe first.
+var Conditions = []string{"failed", "paused", "stopped", waitingForService, "maintenance", "throttled", "running",
+	"idle"}
+
+const waitingForService = "waiting-for-service"
+
+// Summary describes the condition of a connector and its tasks.
+type Summary struct {
+	Name, Type, Class string
+	Config            *config.Connector
+	Components        []ComponentStatus
+}
+
+// ComponentStatus is the condition of a connector (Task is -1) or of one of its tasks.
+type ComponentStatus struct {
+	Task     int
+	WorkerID string
+	// Local means that this worker runs it. If not, only the group's status topic was read.
+	Local bool
+	State State
+	// Condition is one of [Conditions]. Since is when it began; zero means unknown. RestartsAt is when the component
+	// restarts by itself; zero means that it does not.
+	Condition         string
+	Since, RestartsAt time.Time
+	// Cause is one line without secrets. Kind is a kind of [wit.Error], "kafka", or "".
+	Cause, Kind string
+	// RowsPerSecond is the mean of the last minute. Rejected counts rejected, tolerated rows since the task was
+	// created.
+	RowsPerSecond float64
+	Rejected      int64
+}
+
+func causeLine(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	return shown.Within(text, 270) // Within adds how much it cut off
+}
+
+// RemoteStatus returns the status of a component of which only the state is known.
+func RemoteStatus(task int, state State, worker, trace string) ComponentStatus {
+	p := ComponentStatus{Task: task, WorkerID: worker, State: state, Condition: "running"}
+	switch {
+	case state == Failed:
+		p.Condition, p.Cause = "failed", causeLine(trace)
+	case state == Unassigned && task >= 0:
+		p.Cause = "no worker runs this task at the moment"
+	case task < 0:
+		p.Condition = "idle" // its tasks have the details
+	}
+	return p
+}
+
+// Summaries returns the conditions of all connectors, sorted by name.
+func (h *Herder) Summaries() (list []Summary) {
+	for _, k := range h.all() {
+		list = append(list, k.observe().summary())
+	}
+	return list
+}
+
+func (v *view) summary() Summary {
+	c := Summary{Name: v.name, Type: v.currentRun.kind(), Config: v.config,
+		Class: shown.Line(v.redact(v.config.Text("connector.class")))}
+	own := RemoteStatus(-1, v.state, v.options.WorkerID, "")
+	own.Local, own.Since = v.assignment.Standalone || v.assignment.OwnsConnector, v.stateSince
+	if refused := v.rejected.Err(); refused != nil {
+		own.Cause, own.Kind = causeLine(v.redact(refused.Error())), wit.ErrorConfig.String()
+	}
+	switch {
+	case v.state == Failed && v.err != nil:
+		own.setFailed(v.err, v.restartsAt, v.redact)
+	case v.target == Paused:
+		own.Condition = "paused"
+	case v.target == Stopped:
+		own.Condition = "stopped"
+	}
+	c.Components = []ComponentStatus{own}
+	for _, t := range v.tasks {
+		now := t.currentProgress()
+		p := ComponentStatus{Task: t.number, WorkerID: v.options.WorkerID, Local: true, State: t.state,
+			Condition: "running",
+			Since:     t.clock.stateSince, RowsPerSecond: now.Flow.Rows, Rejected: now.Failed}
+		switch {
+		case t.err != nil:
+			p.setFailed(t.err, t.restartsAt, v.redact)
+		case t.state == Running && v.client != nil:
+			p.setWorking(v.client, &now)
+			p.Cause = causeLine(v.redact(p.Cause))
+		}
+		c.Components = append(c.Components, p)
+	}
+	return c
+}
+
+func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
+	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
+	switch {
+	case !unavailableSince.IsZero() && !waits.Asked:
+		p.Condition, p.Since, p.Kind = waitingForService, unavailableSince, wit.ErrorTransient.String()
+		p.Cause = client.Origin() + " does not answer, or is not available"
+	case !until.IsZero():
+		p.Condition, p.Since, p.RestartsAt, p.Cause = "maintenance", waits.Since, until,
+			strings.Join(waits.Reasons, "; ")
+	case len(waits.Reasons) > 0:
+		p.Condition, p.Since, p.Cause = "throttled", waits.Since, strings.Join(waits.Reasons, "; ")
+	case now.CaughtUp:
+		if p.Condition = "idle"; now.Flow.LastActive.After(p.Since) {
+			p.Since = now.Flow.LastActive
+		}
+	case time.Since(now.Flow.LastActive) < time.Minute:
+		p.Since = now.Flow.ActiveSince
+	}
+}
+
+func (p *ComponentStatus) setFailed(fault error, next time.Time, redact func(string) string) {
+	p.Condition, p.State, p.RestartsAt, p.Cause = "failed", Failed, next, causeLine(redact(fault.Error()))
+	if !next.IsZero() {
+		p.Condition = waitingForService
+	}
+	var of *wit.Error
+	switch {
+	case errors.As(fault, new(config.Problems)):
+		p.Kind = wit.ErrorConfig.String()
+	case errors.As(fault, new(*security.Denied)):
+		p.Kind = "kafka"
+	case errors.As(fault, &of):
+		p.Kind = of.Kind.String()
+	}
+}
+
+// Severity returns the index of a condition in [Conditions]; unknown conditions come last.
+func Severity(word string) int {
+	if at := slices.Index(Conditions, word); at >= 0 {
+		return at
+	}
+	return len(Conditions)
+}

@@ -1,0 +1,205 @@
+package connect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+type task struct {
+	run      *connectorRun
+	number   int
+	settings []wit.Setting
+	metrics  *core.Metrics
+
+	// The following fields are guarded by controller.mu.
+	taskStatus
+	// cancelWork cancels the current attempt or wait. It is nil before the task starts and after it has ended.
+	cancelWork context.CancelCauseFunc
+	cancel     context.CancelFunc
+	revoked    bool
+	idle       bool // waits for a restart by a user
+	// started means that the current attempt has begun to work.
+	started bool
+	// requestSnapshot starts a snapshot of a feed of a source. It is nil while the task does not work.
+	requestSnapshot func(feed, ident string) error
+}
+
+type taskStatus struct {
+	state      State
+	err        error
+	restartsAt time.Time
+	// fillProgress and fillPlugins describe the current or last attempt. Both are nil before the first attempt. They
+	// are not called under the lock.
+	fillProgress func(*Progress)
+	fillPlugins  func(*TaskStatus)
+}
+
+func (t *taskStatus) currentProgress() (p Progress) {
+	if t.fillProgress != nil {
+		t.fillProgress(&p)
+	}
+	return p
+}
+
+func (t *task) name() string {
+	return fmt.Sprintf("connector %s, task %d", t.run.accepted.Name, t.number)
+}
+
+// loop runs the task until ctx ends, or with once until its work is done. A failed task restarts after a change of its
+// settings, by itself after a transient error if configured, and on request while other tasks of the connector run.
+func (t *task) loop(ctx context.Context, once bool) {
+	defer t.markEnded()
+	c := t.run
+	var backoff restartBackoff
+	for {
+		version, began := c.clients.service.Version(), time.Now()
+		working, stop := t.startWork(ctx)
+		err := service.Explain(c.clients.client, guard.Do(c.log, t.name(), func() error {
+			return t.work(working,
+				once)
+		}))
+		restarted := t.endWork(working)
+		stop(nil)
+		if restarted && ctx.Err() == nil {
+			t.resetForRestart()
+			c.log.Info("the task is restarted on request", "task", t.number)
+			continue
+		}
+		backoff.recordFailure(err, time.Since(began), t.hasProgress())
+		t.recordEnd(ctx, err, backoff.logLevel(slog.LevelError))
+		if once || err == nil || ctx.Err() != nil || !t.waitForRestart(ctx, err, version, &backoff) {
+			return
+		}
+	}
+}
+
+func (t *task) work(ctx context.Context, once bool) error {
+	binding, err := t.run.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	t.run.releasePlan()
+	if err := t.run.openForTasks(ctx); err != nil {
+		return err
+	}
+	if t.run.isSink() {
+		return t.sink(ctx, binding, once)
+	}
+	return t.source(ctx, binding, once)
+}
+
+func (t *task) start() {
+	c := t.run
+	ctx, leave := context.WithCancel(c.set.ctx)
+	t.cancel = leave
+	once := c.controller.spec.once
+	go func() {
+		defer t.remove()
+		defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.recordEnd(ctx, p, slog.LevelError) })
+		t.loop(ctx, once)
+	}()
+}
+
+func (t *task) startWork(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	work, stop := context.WithCancelCause(ctx)
+	t.run.controller.update(func(*spec, *status) { t.cancelWork = stop })
+	return work, stop
+}
+
+func (t *task) endWork(work context.Context) (restarted bool) {
+	t.run.controller.update(func(*spec, *status) {
+		t.cancelWork = nil
+		restarted = isRestart(work)
+	})
+	return restarted
+}
+
+func (t *task) setRunning(progress func(*Progress), plugins func(*TaskStatus)) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t.taskStatus = taskStatus{fillProgress: progress, fillPlugins: plugins}
+	t.setState(Running)
+	t.started = true
+	t.run.options.starts.tasks.add(true)
+}
+
+// recordEnd records the result of an attempt. A cancellation that does not come from ctx is a failure: with --once it
+// would pass for success.
+func (t *task) recordEnd(ctx context.Context, err error, level slog.Level) {
+	k := t.run.controller
+	defer k.statusChanged()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	began := t.started
+	t.started = false
+	switch {
+	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
+		if !began {
+			t.run.options.starts.tasks.add(false)
+		}
+		t.err = err
+		t.setState(Failed)
+		t.run.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
+	case ctx.Err() != nil:
+		t.setState(Unassigned)
+	}
+}
+
+func (t *task) resetForRestart() {
+	t.run.controller.update(func(_ *spec, s *status) {
+		t.started = false
+		delete(s.clocks, t.number)
+		t.setState(t.state)
+	})
+}
+
+func (t *task) hasProgress() bool {
+	k := t.run.controller
+	k.mu.Lock()
+	now := t.taskStatus
+	k.mu.Unlock()
+	p := now.currentProgress()
+	return p.Rows > 0 || p.Pages > 0
+}
+
+// setState is called with controller.mu held.
+func (t *task) setState(state State) {
+	t.state = state
+	t.run.controller.status.clocks.setState(t.number, state)
+}
+
+// setIdle ends the set if no task runs. controller.mu is held.
+func (t *task) setIdle() {
+	t.idle = true
+	w := &t.run.set
+	works := func(t *task) bool { return t.cancel != nil && !t.idle }
+	if w.assignment.Standalone && !slices.ContainsFunc(w.tasks, works) {
+		w.endRestarts()
+	}
+}
+
+func (t *task) markEnded() {
+	t.run.controller.update(func(*spec, *status) {
+		t.cancelWork = nil
+		t.setIdle()
+	})
+}
+
+func (t *task) fillVersions(s *TaskStatus, version string, binding *plugin.Binding, transforms *chainFactory) {
+	s.Version, s.Plugin = cmp.Or(version, s.Version), pluginFile(binding.Current().Module())
+	s.Plugins = append(transforms.versionNotes(binding), t.run.clients.registries.unavailable()...)
+}

@@ -1,0 +1,104 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/java/pattern"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (c *connectorRun) openAdmin() (err error) {
+	if c.isSink() {
+		return nil // opened for dead letters only
+	}
+	k, key := c.clientConfig("admin.override.")
+	c.clients.admin, err = k.SharedAdmin(key, "connector-adminclient")
+	return err
+}
+
+// ensureTopic creates a missing topic as configured by topic.creation.*; with topic.creation.enable=false the broker
+// may create it. It rejects reserved topics, loads the topic's limits, and waits while no broker can be reached.
+func (c *connectorRun) ensureTopic(ctx context.Context, topic string) error {
+	if err := c.options.reserved.Check(topic); err != nil {
+		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
+	}
+	if err := kafka.CheckTopic(topic); err != nil {
+		return err
+	}
+	wanted, err := newTopic(c.config, topic)
+	if err != nil {
+		return &wit.Error{Kind: wit.ErrorConfig, Message: err.Error()}
+	}
+	producers, _ := c.producerConfig()
+	for {
+		var err error
+		if c.options.Worker.Boolean("topic.creation.enable") {
+			_, err = c.clients.admin.EnsureTopics(ctx, wanted)
+		}
+		if err == nil {
+			err = producers.LoadTopicLimits(ctx, c.clients.admin, topic)
+		}
+		if err == nil || !security.IsUnreachable(err) || pause.For(ctx, time.Second) != nil {
+			return err
+		}
+	}
+}
+
+func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
+	for _, group := range config.List(c.Text("topic.creation.groups")) {
+		prefix := "topic.creation." + group + "."
+		in, err := matchesTopic(c, prefix+"include", name)
+		out := false
+		if in {
+			out, err = matchesTopic(c, prefix+"exclude", name)
+		}
+		if err != nil {
+			return kafka.Topic{}, err
+		}
+		if in && !out {
+			return parseTopic(c, prefix, name), nil
+		}
+	}
+	return parseTopic(c, "topic.creation.default.", name), nil
+}
+
+func matchesTopic(c *config.Connector, setting, name string) (bool, error) {
+	for _, p := range config.List(c.Text(setting)) {
+		re, err := pattern.Compile(p)
+		if err != nil {
+			continue // rejected at the start of the connector
+		}
+		if matches, err := config.MatchesTopic(re, name); err != nil {
+			return false, fmt.Errorf("%s: %w", setting, err)
+		} else if matches {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func parseTopic(c *config.Connector, prefix, name string) kafka.Topic {
+	t := kafka.Topic{Name: name, Configs: map[string]string{}}
+	for key, value := range c.Prefixed(prefix) {
+		value = setting.Trim(value)
+		switch key {
+		case "include", "exclude":
+		case "partitions":
+			n, _ := setting.ParseInt(wit.KindInt, value)
+			t.Partitions = int32(n)
+		case "replication.factor":
+			n, _ := setting.ParseInt(wit.KindShort, value)
+			t.Replication = int16(n)
+		default:
+			t.Configs[key] = value
+		}
+	}
+	return t
+}

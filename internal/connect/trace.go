@@ -1,0 +1,52 @@
+package connect
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func trace(err error, at string) string {
+	var b strings.Builder
+	first, rest, _ := strings.Cut(shown.Text(err.Error()), "\n")
+	fmt.Fprintf(&b, "%s: %s\n\tat %s\n", errorClass(err), first, at)
+	var fault *wit.Error
+	if errors.As(err, &fault) && fault.Detail != nil {
+		rest = *fault.Detail + "\n" + rest
+	}
+	for _, line := range strings.Split(rest, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			fmt.Fprintf(&b, "\tat %s\n", line)
+		}
+	}
+	return b.String()
+}
+
+func errorClass(err error) string {
+	const other = "org.apache.kafka.connect.errors.ConnectException"
+	var trap *plugin.Trap
+	var fault *wit.Error
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		return errorClasses[wit.ErrorConfig]
+	case errors.As(err, &trap) || !errors.As(err, &fault):
+		return other
+	}
+	return cmp.Or(errorClasses[fault.Kind], other)
+}
+
+var errorClasses = map[wit.ErrorKind]string{
+	wit.ErrorConfig:       "org.apache.kafka.common.config.ConfigException",
+	wit.ErrorData:         "org.apache.kafka.connect.errors.DataException",
+	wit.ErrorTransient:    "org.apache.kafka.connect.errors.RetriableException",
+	wit.ErrorUnauthorized: "org.apache.kafka.common.errors.AuthenticationException",
+	wit.ErrorForbidden:    "org.apache.kafka.common.errors.AuthorizationException",
+	wit.ErrorNotFound:     "org.apache.kafka.connect.errors.NotFoundException",
+}

@@ -1,0 +1,70 @@
+package connect
+
+import (
+	"context"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/sink"
+	"github.com/culvert-project/culvert/internal/run/source"
+)
+
+func (t *task) recordTopic(topic string) {
+	c := t.run
+	if c.options.Group != nil {
+		c.options.Group.RecordTopic(c.accepted.Name, topic, t.number)
+		return
+	}
+	if _, known := c.controller.topics.Load(topic); !known {
+		c.controller.topics.Store(topic, true)
+	}
+}
+
+type trackedOutput struct {
+	source.Output
+	recordTopic func(topic string)
+}
+
+func (o trackedOutput) Produce(ctx context.Context, b source.Batch, after kafka.Offset, done func(n int, err error)) {
+	if batch, ok := b.(*kafka.Batch); ok {
+		batch.EachTopic(o.recordTopic)
+	}
+	o.Output.Produce(ctx, b, after, done)
+}
+
+type trackedConsumer struct {
+	sink.Consumer
+	recordTopic func(topic string)
+}
+
+func (c trackedConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	records, err := c.Consumer.Poll(ctx)
+	last := ""
+	for _, r := range records {
+		if r.Topic != last {
+			last = r.Topic
+			c.recordTopic(last)
+		}
+	}
+	return records, err
+}
+
+// Topics returns the topics that a connector has used.
+func (h *Herder) Topics(name string) (topics []string, err error) {
+	k, err := h.find(name)
+	if err != nil {
+		return nil, err
+	}
+	for topic := range k.topics.Range {
+		topics = append(topics, topic.(string))
+	}
+	slices.Sort(topics)
+	return topics, nil
+}
+
+// ResetTopics clears the topics that a connector has used.
+func (h *Herder) ResetTopics(name string) error {
+	return h.withController(name, func(k *controller) { k.topics.Clear() })
+}

@@ -1,0 +1,176 @@
+package console
+
+import (
+	"maps"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// action is the REST call of a button, made once for each selected item.
+type action struct {
+	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
+	// selection.
+	route string
+	// label stands on the button, did is what is said where it went well.
+	label, success string
+	// confirm is the text to confirm before the button works; "" for what can be undone.
+	confirm string
+	// body makes what is sent of the form; nil: nothing is.
+	body func(form url.Values) any
+}
+
+// actions lists all buttons but those of the pages for configurations and samples.
+var actions = map[string]action{
+	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
+	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},
+	"stop":   {route: "PUT /connectors/{name}/stop", label: "Stop", success: "is being stopped"},
+	"restart": {route: "POST /connectors/{name}/restart?includeTasks=true", label: "Restart",
+		success: "is restarted, with its tasks"},
+	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
+		success: "has its task restarted"},
+	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector",
+		success: "is deleted; its offsets stay",
+		confirm: "Its configuration is deleted; its offsets stay"},
+	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
+		success: "reads the feed whole once more"},
+	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End what it has opened at its service",
+		success: "has ended what it had opened at its service",
+		confirm: "It is stopped, and its subscriptions and delta queues are to end"},
+	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
+		success: "has no offsets any more", confirm: "It is stopped, and is to read from the beginning"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", success: "will run in this version",
+		body: hashBody},
+	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
+		success: "will run in the version before"},
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
+		success: "Refused logons are tried once more", confirm: "The secrets are right now"},
+	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},
+}
+
+func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
+
+// replayBody selects exactly the letters that the form names, also if it names none.
+func replayBody(form url.Values) any {
+	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
+}
+
+func (a action) arguments(form url.Values) (values []string, body any) {
+	for segment := range strings.SplitSeq(a.route, "/") {
+		if strings.HasPrefix(segment, "{") {
+			values = append(values, form.Get(strings.Trim(segment, "{}")))
+		}
+	}
+	if a.body != nil {
+		body = a.body(form)
+	}
+	return values, body
+}
+
+type button struct {
+	Do, Label, Sure, Command string
+	// Name is what it is for, where the label does not say that.
+	Name     string
+	Fields   url.Values
+	Disabled bool
+}
+
+// Button is one for an action; the fields of its form are given as names and values in turn.
+func (v viewer) Button(do string, fields ...string) button {
+	a := actions[do]
+	return button{Do: do, Label: a.label, Sure: a.confirm, Command: v.Command(do, fields...), Fields: pairs(fields...),
+		Disabled: v.Reads != ""}
+}
+
+// Named is the button with a name.
+func (b button) Named(name string) button {
+	b.Name = name
+	return b
+}
+
+// Command is what a button does, as a command.
+func (v viewer) Command(do string, fields ...string) string {
+	a := actions[do]
+	values, body := a.arguments(pairs(fields...))
+	return v.curl(a.route, body, values...)
+}
+
+const maxSelected = 1000
+
+type outcome struct {
+	Back    string
+	Results []result
+	// Failed are how many of them were refused.
+	Failed int
+}
+
+type result struct {
+	Of, Did, Error string
+	// Curl is the command that does the same.
+	Curl string
+	// Replayed is what came of a replay.
+	Replayed *rest.Replayed
+}
+
+func (v *pageRequest) act() (any, error) {
+	a, ok := actions[v.posted.Get("do")]
+	if !ok {
+		return nil, refuse(404, "There is no such action")
+	}
+	o := outcome{Back: back(v.posted.Get("back"))}
+	names := v.posted["name"]
+	if !strings.Contains(a.route, "{name}") {
+		names = []string{""}
+	}
+	switch {
+	case len(names) == 0:
+		return nil, refuse(400, "Nothing was selected: mark one or more, then press the button")
+	case len(names) > maxSelected:
+		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
+	case a.confirm != "" && v.posted.Get("sure") == "":
+		return nil, refuse(400, "This cannot be undone: mark the box beside the button, then press it")
+	}
+	if err := v.mayChange(); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		form := maps.Clone(v.posted)
+		form.Set("name", name)
+		r := v.perform(a, form)
+		if r.Error != "" {
+			o.Failed++
+		}
+		o.Results = append(o.Results, r)
+	}
+	v.title = "Done"
+	if o.Failed > 0 {
+		v.title = "Refused"
+	}
+	return o, nil
+}
+
+func (v *pageRequest) perform(a action, form url.Values) result {
+	values, body := a.arguments(form)
+	r := result{Of: form.Get("name"), Did: a.success, Curl: v.curl(a.route, body, values...)}
+	var into any
+	if form.Get("do") == "replay" {
+		r.Replayed = &rest.Replayed{}
+		into = r.Replayed
+	}
+	if _, err := v.call(a.route, nil, body, into, values...); err != nil {
+		r.Error, r.Replayed = err.Error(), nil
+	}
+	return r
+}
+
+// back returns the page to link to after an action: one of the console, nothing else.
+func back(to string) string {
+	name, _, _ := strings.Cut(to, "?")
+	switch strings.TrimPrefix(name, "./") {
+	case "", "connector", "letters", "plugins", "origins":
+		return to
+	}
+	return "./"
+}

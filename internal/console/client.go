@@ -1,0 +1,81 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+const mediaText = "text/x-java-properties"
+
+type client struct {
+	api http.Handler
+	r   *http.Request
+}
+
+func refuse(status int, text string) error { return &rest.Refusal{Status: status, Message: text} }
+
+func isRefused(err error, status int) bool {
+	r, ok := errors.AsType[*rest.Refusal](err)
+	return ok && r.Status == status
+}
+
+// maxAnswer bounds a response: twice the 4 MiB of a sample, since JSON may escape each character, and the rest.
+const maxAnswer = 16 << 20
+
+func (a client) get(route string, into any, values ...string) error {
+	_, err := a.call(route, nil, nil, into, values...)
+	return err
+}
+
+func pairs(given ...string) url.Values {
+	form := url.Values{}
+	for i := 0; i+1 < len(given); i += 2 {
+		if given[i+1] != "" {
+			form.Set(given[i], given[i+1])
+		}
+	}
+	return form
+}
+
+// getOfGroup reads what all workers of a group know. If that fails with groupErr, it reads what this worker knows.
+func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
+		asked.Set("own", "true")
+		err = a.get(route+"?"+asked.Encode(), into, values...)
+	}
+	return groupErr, err
+}
+
+// call is [rest.Client.Call] with the logon of the request to the console. With a *string as into it asks for
+// properties, unless header has another Accept.
+func (a client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
+	own := http.Header{}
+	if logon := a.r.Header["Authorization"]; logon != nil {
+		own["Authorization"] = logon
+	}
+	if _, text := into.(*string); text {
+		own.Set("Accept", mediaText)
+	}
+	worker := rest.Client{URL: "http://worker", Header: own, Transport: a, MaxBytes: maxAnswer}
+	answered, err := worker.Call(a.r.Context(), route, header, body, into, values...)
+	if r, ok := errors.AsType[*rest.Refusal](err); ok {
+		r.Message = shown.Text(r.Message)
+	}
+	return answered, err
+}
+
+// RoundTrip passes a request of the console to REST, with the connection and host of the request to the console.
+func (a client) RoundTrip(sent *http.Request) (*http.Response, error) {
+	r := a.r.Clone(sent.Context())
+	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header
+	r.URL = &url.URL{Path: sent.URL.Path, RawPath: sent.URL.RawPath, RawQuery: sent.URL.RawQuery}
+	r.Body, r.ContentLength = http.NoBody, sent.ContentLength
+	if sent.Body != nil {
+		r.Body = sent.Body
+	}
+	return rest.Local{Handler: a.api}.RoundTrip(r)
+}

@@ -1,0 +1,315 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+//go:embed assets
+var assetFiles embed.FS
+
+// policy allows only resources of this worker: no inline script or style, no frames.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// maxForm bounds a form: a configuration twice, and the rest.
+const maxForm = 4 << 20
+
+type console struct {
+	rest.Pages
+	templates *template.Template
+	version   string // of all assets
+	cache     pageCache
+}
+
+// New makes the pages over REST.
+func New(p rest.Pages) http.Handler {
+	files, err := assetFiles.ReadDir("assets")
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	var all []byte
+	for _, f := range files {
+		data, err := assetFiles.ReadFile("assets/" + f.Name())
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, data...)
+	}
+	return &console{Pages: p, version: digest(all),
+		templates: template.Must(template.New("").Funcs(templateFuncs).ParseFS(pageFiles, "pages/*.html"))}
+}
+
+type page struct {
+	title     string
+	fragments []string
+	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
+	// for it, since it shows records or what was typed.
+	load    func(*pageRequest) (any, error)
+	private bool
+	// post takes a form; nil: the page has none of its own.
+	post func(*pageRequest) (any, error)
+}
+
+const home = "overview"
+
+// pages has all pages, by the last segment of their path.
+var pages = map[string]page{
+	home:        {title: "Connectors", fragments: []string{"counts", "list"}, load: (*pageRequest).overview},
+	"connector": {fragments: []string{"state", "flow", "feeds", "tasks"}, load: (*pageRequest).connector},
+	"records": {title: "Records", fragments: []string{"rows"}, private: true, load: (*pageRequest).records,
+		post: (*pageRequest).postRecords},
+	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
+		load: (*pageRequest).form, post: (*pageRequest).postForm},
+	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).letters},
+	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
+	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
+	"log":     {title: "Log", fragments: []string{"lines"}, load: (*pageRequest).log},
+	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).nothing,
+		post: (*pageRequest).act},
+}
+
+type pageRequest struct {
+	client
+	viewer
+	// script: the script asks for fragments alone, but for those that it knows, see [changedFragments].
+	script bool
+	known  string
+	query  url.Values
+	posted url.Values
+	title  string
+}
+
+type viewer struct {
+	// Reads says why nothing may be changed, "" where it may.
+	Reads string
+	// Base is how the viewer calls the worker, User tells whether that needs a logon: both are for commands.
+	Base string
+	User bool
+}
+
+func (c *console) viewer(r *http.Request) viewer {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	_, _, user := r.BasicAuth()
+	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
+}
+
+// mayChange returns the error of a change that the viewer may not make.
+func (v viewer) mayChange() error {
+	if v.Reads != "" {
+		return refuse(http.StatusForbidden, "This console only reads: "+v.Reads)
+	}
+	return nil
+}
+
+type pageData struct {
+	viewer
+	Data any
+	// Fragments are those of the page; a fragment itself gets none.
+	Fragments map[string]fragment
+}
+
+type frameData struct {
+	Page, Title, Reads, Assets string
+	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
+	Poll  string
+	Root  rest.Root
+	Body  template.HTML
+	Error string
+}
+
+func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer guard.Recover(nil, "console, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
+		http.Error(w, p.Error(), http.StatusInternalServerError)
+	})
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin") // none would have forms send Origin: null, which is refused
+	h.Set("Cache-Control", "no-store")
+	name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/console/"), home)
+	if strings.HasPrefix(name, "assets/") {
+		c.asset(w, r, name)
+		return
+	}
+	p, ok := pages[name]
+	switch {
+	case !ok:
+		http.Error(w, "There is no such page", http.StatusNotFound)
+		return
+	case r.Method == http.MethodPost && p.post != nil:
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		allowed := "GET, HEAD"
+		if p.post != nil {
+			allowed += ", POST"
+		}
+		h.Set("Allow", allowed)
+		http.Error(w, "expected "+allowed, http.StatusMethodNotAllowed)
+		return
+	}
+	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
+	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
+	v.query.Del(fragmentsOf)
+	if r.Method == http.MethodPost {
+		form, release, ok := c.Form(w, r, maxForm)
+		defer release()
+		if !ok {
+			return
+		}
+		v.posted = form
+		p.load, p.private = p.post, true
+	}
+	c.serve(w, v, name, p)
+}
+
+func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
+	data, err := assetFiles.ReadFile(file)
+	if err != nil {
+		http.Error(w, "There is no such file", http.StatusNotFound)
+		return
+	}
+	if r.URL.RawQuery == c.version {
+		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
+	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
+}
+
+// serve answers with a page, or with the fragments that the script does not have.
+func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p page) {
+	if v.script && !p.private {
+		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
+		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
+			_, made := c.render(v, name, p)
+			return made
+		}))
+		return
+	}
+	data, made := c.render(v, name, p)
+	switch other, is := data.(answer); {
+	case is:
+		other.write(w, v.script)
+	case v.script:
+		answerFragments(w, v.known, made)
+	default:
+		c.answerPage(w, v, name, data, made)
+	}
+}
+
+func (c *console) render(v *pageRequest, name string, p page) (data any, made rendered) {
+	data, err := p.load(v)
+	if err != nil {
+		return nil, rendered{err: err}
+	}
+	if _, other := data.(answer); other {
+		return data, made
+	}
+	made.fragments = map[string]fragment{}
+	for _, f := range p.fragments {
+		html, err := c.execute(name+"-"+f, pageData{viewer: v.viewer, Data: data})
+		if err != nil {
+			return nil, rendered{err: err}
+		}
+		made.fragments[f] = fragment{f, digest([]byte(html)), html}
+	}
+	return data, made
+}
+
+func (c *console) execute(name string, data any) (template.HTML, error) {
+	var b strings.Builder
+	err := c.templates.ExecuteTemplate(&b, name, data)
+	return template.HTML(b.String()), err
+}
+
+func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, made rendered) {
+	f, err := frameData{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
+	if err == nil {
+		f.Body, err = c.execute(name, pageData{v.viewer, data, made.fragments})
+	}
+	status := http.StatusOK
+	if err != nil {
+		f.Title, f.Error, status = "Not shown", err.Error(), statusOf(err)
+	} else if v.posted == nil {
+		f.Poll = "?" + v.query.Encode()
+	}
+	_ = v.get("GET /", &f.Root)
+	html, err := c.execute("frame", f)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(html)))
+	w.WriteHeader(status)
+	io.WriteString(w, string(html))
+}
+
+func answerFragments(w http.ResponseWriter, known string, made rendered) {
+	if made.err != nil {
+		answerJSON(w, statusOf(made.err), map[string]string{"error": made.err.Error()})
+		return
+	}
+	answerJSON(w, http.StatusOK, changedFragments(made.fragments, known))
+}
+
+func answerJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+func statusOf(err error) int {
+	if r, ok := errors.AsType[*rest.Refusal](err); ok {
+		return r.Status
+	}
+	return http.StatusInternalServerError
+}
+
+func (v *pageRequest) nothing() (any, error) {
+	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
+}
+
+// answer is a response to a form other than a page.
+type answer interface {
+	write(w http.ResponseWriter, script bool)
+}
+
+type redirect string
+
+func (to redirect) write(w http.ResponseWriter, script bool) {
+	if script {
+		answerJSON(w, http.StatusOK, map[string]redirect{"to": to})
+		return
+	}
+	w.Header().Set("Location", string(to))
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+type download struct{ name, kind, text string }
+
+func (d download) write(w http.ResponseWriter, _ bool) {
+	w.Header().Set("Content-Type", d.kind)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": d.name}))
+	io.WriteString(w, d.text)
+}

@@ -1,0 +1,422 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/console/pagetest"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// odd is a text that means harm: markup, characters that turn the direction or steer a terminal, and much of it.
+var odd = `"><script>alert(1)</script>&amp;` + "\u202e\u2066\x1b[31m\x00" + strings.Repeat("long ", 2000)
+
+// fake is REST with the same answers for all who ask.
+type fake struct {
+	mu      sync.Mutex
+	calls   []string
+	bodies  []string
+	answers map[string]any
+	refuses map[string]int
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	call := r.Method + " " + r.URL.EscapedPath()
+	f.mu.Lock()
+	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, string(body))
+	f.mu.Unlock()
+	if strings.HasPrefix(r.Header.Get("Accept"), mediaText) {
+		w.Header().Set("ETag", `"v1"`)
+		text, _ := f.answers[call+" text"].(string)
+		w.Write([]byte(text))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if status := f.refuses[call]; status != 0 {
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]any{"error_code": status, "message": "no: " + odd})
+		return
+	}
+	_ = json.NewEncoder(w).Encode(f.answers[call])
+}
+
+// log are the calls that came.
+func (f *fake) log() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.calls, "\n")
+}
+
+// newFake has an answer for each route that pages ask, with odd texts wherever the worker shows those of others.
+func newFake() *fake {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	name := odd
+	one := rest.ConnectorSummary{Name: name, Type: "source", Class: odd, State: "failed", Since: &at, Cause: odd,
+		Advice: odd, Rows: 12345.678, Tasks: 2, Failed: 1}
+	record := rest.SampledRecord{Topic: odd, Key: odd, Value: odd, Headers: []rest.SampledHeader{{Name: odd,
+		Value: odd}}, KeySchema: odd, ValueSchema: odd, Cut: true}
+	text := odd
+	definition := func(name, kind, group string) check.Definition {
+		return check.Definition{Name: name, Type: kind, Importance: "HIGH", Documentation: odd, Group: &group,
+			Default: &text}
+	}
+	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
+		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
+		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
+			{Records: []rest.SampledRecord{record}}}},
+			{Input: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
+			{Input: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
+	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
+		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"last_request":
+		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
+		"code":%[1]s,"message":%[1]s}}]},{"id":1,"state":"UNASSIGNED","error":%[1]s}]}`, quotedJSON(odd)))
+	status := json.RawMessage(fmt.Sprintf(`{"name":"x","type":"source","connector":{"state":"RUNNING","worker_id":%[1]s,
+		"trace":%[1]s,"config_error":%[1]s,"file":%[1]s,"restarts":"2026-11-24T12:00:00Z"},"tasks":[{"id":0,
+		"state":"FAILED","trace":%[1]s,"plugins":[%[1]s]}]}`, quotedJSON(odd)))
+	of := func(path string) string {
+		_, target := rest.Target("GET "+path, name, "s1")
+		return target
+	}
+	return &fake{refuses: map[string]int{}, answers: map[string]any{
+		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
+		"GET /culvert/connectors": rest.Listing{Counts: map[string]int{"failed": 1, "running": 2}, Total: 3,
+			Connectors: []rest.ConnectorSummary{one, {Name: "plain", State: "running"}}, Next: odd,
+			Silent: []string{odd}},
+		"GET " + of("/connectors/{name}/status"): status,
+		"GET " + of("/connectors/{name}"): map[string]any{"name": name, "config": map[string]string{
+			"connector.class": odd}},
+		"GET " + of("/culvert/connectors/{name}"): motion,
+		"GET " + of("/culvert/connectors/{name}/flow"): rest.Flow{Seconds: 60, Stages: []rest.StageTime{{Stage: "fetch",
+			Share: 0.5, Work: 30, Calls: 100}, {Stage: odd, Share: 7}}, Silent: []string{odd}},
+		"GET " + of("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
+			"partition": map[string]any{"feed": odd}, "offset": map[string]any{"url": odd}}}},
+		"GET " + of("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": odd},
+		"GET " + of("/connectors/{name}/config") + " text": "# a comment\nname=x\nconnector.class=C\n" +
+			"secret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n",
+		"GET " + of("/culvert/connectors/{name}/samples/{id}"): sample,
+		"GET " + of("/culvert/connectors/{name}/tools"): []rest.Tool{{Name: "peek", Usage: odd,
+			Options: []rest.ToolOption{{Name: odd, Required: true, Default: &text, Usage: odd}}}},
+		"GET " + of("/culvert/connectors/{name}/deadletters"): json.RawMessage(fmt.Sprintf(`{"topic":%[1]s,"letters":[
+			{"partition":0,"offset":17,"failed":"2026-11-24T12:00:00Z","class":%[1]s,"message":%[1]s,"stage":%[1]s,
+			"from":{"topic":%[1]s,"partition":-1,"feed":%[1]s}}],"causes":[{"class":%[1]s,"stage":%[1]s,
+			"message":%[1]s,"count":1}]}`, quotedJSON(odd))),
+		"GET /culvert/plugins": []rest.Module{{Plugin: odd, Version: odd, Hash: odd, File: odd, State: "active",
+			Classes: []string{odd}}, {Plugin: odd, Hash: "2", State: "refused", Error: odd}, {Plugin: "p", Hash: "3",
+			State: "kept"}},
+		"GET /culvert/cluster": rest.Group{Group: odd, Leader: odd, Members: []rest.GroupMember{{WorkerID: odd}},
+			Unplaced: map[string]string{odd: odd}, Problems: []string{odd}, Waits: map[string]string{odd: odd}},
+		"GET /culvert/origins": rest.Origins{Silent: []string{odd}, Origins: []rest.Origin{{
+			OriginUse: connect.OriginUse{WorkerID: odd, Connectors: []string{odd}, Usage: limits.Usage{Origin: odd,
+				Requests: limits.Count{Used: 1, Limit: 4, Waiting: 2}, Waiting: []string{odd}, Windows: []string{odd},
+				Until: at}},
+			Lockouts: []rest.Lockout{{User: odd, Message: odd}}}}},
+		"GET /culvert/log": rest.LogPage{WorkerID: odd, Last: 2, Lines: []rest.LogLine{{Number: 1, Level: "WARN",
+			Connector: odd, Text: odd}, {Number: 2, Level: "INFO", Text: "plain"}}},
+		"GET /connector-plugins": []map[string]string{{"class": odd, "type": "source"}},
+		"PUT /connector-plugins/C/config/validate": check.Validation{Groups: []string{"First", odd, "Third"},
+			Configs: []check.Validated{
+				{Definition: definition("name", "STRING", "First"), Value: check.Value{Visible: true}},
+				{Definition: definition("secret", "PASSWORD", "First"), Value: check.Value{Visible: true}},
+				{Definition: definition("by", "PASSWORD", "First"), Value: check.Value{Visible: true}},
+				{Definition: definition("unknown", "STRING", "First"), Value: check.Value{Visible: true}},
+				{Definition: definition(odd, "BOOLEAN", odd), Value: check.Value{Visible: true, Errors: []string{odd},
+					Recommended: []string{odd}}},
+				{Definition: definition("later", "STRING", "Third"), Value: check.Value{Visible: true}}}},
+		"POST /culvert/diff": json.RawMessage(fmt.Sprintf(`{"connector":"x","effect":"restart","version":"v2",
+			"differences":[{"setting":%[1]s,"before":%[1]s,"after":null},{"setting":"secret","before":"[hidden]",
+			"after":"[hidden]","secret":true}],"stored":[{"setting":"a","before":null,"after":""}],
+			"stored_problem":%[1]s,"feeds":[{"feed":%[1]s,"effect":"fail","differs":[%[1]s]}],"kept":%[1]s}`,
+			quotedJSON(odd))),
+	}}
+}
+
+func quotedJSON(text string) string {
+	data, _ := json.Marshal(text)
+	return string(data)
+}
+
+// served is what the console answers.
+func served(t *testing.T, c http.Handler, method, target string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w
+}
+
+func over(f *fake) http.Handler {
+	return New(rest.Pages{API: f, Reads: func(*http.Request) string { return "" }})
+}
+
+// addresses are all pages, with a connector of an odd name.
+func addresses() []string {
+	q := url.Values{"name": {odd}}.Encode()
+	return []string{"/console/", "/console/?state=failed&search=" + url.QueryEscape(odd), "/console/connector?" + q,
+		"/console/records?" + q, "/console/records?sample=s1&" + q, "/console/form?" + q, "/console/form",
+		"/console/form?class=C", "/console/letters?" + q, "/console/plugins", "/console/origins",
+		"/console/log?level=WARN&connector=" + url.QueryEscape(odd)}
+}
+
+// Every page is well-formed whatever is in it, shows no character that turns or hides text, and says no more than it
+// has to.
+func TestPages(t *testing.T) {
+	c := over(newFake())
+	for _, at := range addresses() {
+		w := served(t, c, "GET", at, nil)
+		page := w.Body.String()
+		if w.Code != 200 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%.60s: status %d, %s\n%.2000s", at, w.Code, w.Header(), page)
+			continue
+		}
+		for _, wrong := range pagetest.Examine(page) {
+			t.Errorf("%.60s: %s", at, wrong)
+		}
+		for _, bad := range []string{"<script>alert", "<nil>", "%!", "ZgotmplZ"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%.60s: found %q", at, bad)
+			}
+		}
+		if read := pagetest.Read(page); strings.ContainsAny(read, "\u202e\u2066\x1b\x00") {
+			t.Errorf("%.60s shows characters that turn or hide text: %.300q", at,
+				read[strings.IndexAny(read, "\u202e\u2066\x1b\x00"):])
+		}
+		for name, want := range map[string]string{"Content-Security-Policy": policy,
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
+			if got := w.Header().Get(name); got != want {
+				t.Errorf("%.60s: %s: expected %q, found %q", at, name, want, got)
+			}
+		}
+	}
+}
+
+// What REST refuses is shown with its status and its text, and asks for nothing more.
+func TestRefusedPages(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("GET /connectors/{name}/status", odd)
+	f.refuses["GET "+target] = 404
+	w := served(t, over(f), "GET", "/console/connector?"+url.Values{"name": {odd}}.Encode(), nil)
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "no: ") {
+		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
+	}
+	for _, wrong := range pagetest.Examine(w.Body.String()) {
+		t.Error(wrong)
+	}
+	for target, want := range map[string]int{"/console/none": 404, "/console/assets/none": 404, "/console/../x": 404} {
+		if w := served(t, over(f), "GET", target, nil); w.Code != want {
+			t.Errorf("%s: expected %d, found %d", target, want, w.Code)
+		}
+	}
+	if w := served(t, over(f), "DELETE", "/console/", nil); w.Code != 405 {
+		t.Errorf("DELETE: %d", w.Code)
+	}
+	for page, allowed := range map[string]string{"": "GET, HEAD", "form": "GET, HEAD, POST"} {
+		w := served(t, over(f), "PUT", "/console/"+page, url.Values{"a": {"b"}})
+		assert.Equal(t, fmt.Sprint(405, allowed), fmt.Sprint(w.Code, w.Header().Get("Allow")))
+	}
+	if w := served(t, over(f), "POST", "/console/", url.Values{"a": {"b"}}); w.Code != 405 {
+		t.Errorf("POST: %d", w.Code)
+	}
+	// A number of any size is shown as it is; what is too much to be read is said to be so.
+	f = newFake()
+	f.answers["GET /connectors/a/offsets"] = json.RawMessage(`{"offsets":[{"partition":{"n":12345678901234567890},
+		"offset":null}]}`)
+	f.answers["GET /connectors/a/status"], f.answers["GET /connectors/a"] = json.RawMessage("{}"), json.RawMessage("{}")
+	f.answers["GET /culvert/connectors/a"], f.answers["GET /culvert/connectors/a/flow"] = json.RawMessage("{}"),
+		rest.Flow{}
+	w = served(t, over(f), "GET", "/console/connector?name=a", nil)
+	assert.Contains(t, w.Body.String(), "{&#34;n&#34;:12345678901234567890}")
+	f.answers["GET /culvert/log"] = rest.LogPage{WorkerID: strings.Repeat("x", maxAnswer)}
+	w = served(t, over(f), "GET", "/console/log", nil)
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "expected an answer of at most") {
+		t.Errorf("status %d\n%.2000s", w.Code, w.Body)
+	}
+	long := url.Values{"do": {strings.Repeat("x", maxForm)}}
+	if w := served(t, over(f), "POST", "/console/act", long); w.Code != 413 {
+		t.Errorf("a form that is too long: %d", w.Code)
+	}
+}
+
+// The script is answered with the fragments that it does not have, and a fragment of equal data is equal.
+func TestFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		c := over(f)
+		ask := func(known string) (found map[string]fragment) {
+			w := served(t, c, "GET", "/console/?fragments="+url.QueryEscape(known), nil)
+			if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil || w.Code != 200 {
+				t.Fatalf("%d %v %s", w.Code, err, w.Body)
+			}
+			return found
+		}
+		all := ask("")
+		if len(all) != 2 || all["list"].Version == "" || !strings.Contains(string(all["list"].HTML), "plain") {
+			t.Fatalf("found %v", all)
+		}
+		page := served(t, c, "GET", "/console/", nil).Body.String()
+		assert.Contains(t, page, `data-version="`+all["list"].Version+`"`, `data-poll="?"`)
+		known := "list." + all["list"].Version + ",counts." + all["counts"].Version
+		time.Sleep(time.Minute)
+		if some := ask(known); len(some) != 0 {
+			t.Errorf("expected nothing new, found %v", some)
+		}
+		some := ask("list.x,counts." + all["counts"].Version + ",none.y,,.")
+		if len(some) != 1 || some["list"].HTML == "" {
+			t.Errorf("expected the list, found %v", some)
+		}
+		// Many viewers at once are one question.
+		time.Sleep(time.Minute)
+		before := strings.Count(f.log(), "/culvert/connectors")
+		for range 10 {
+			ask(known)
+		}
+		if n := strings.Count(f.log(), "/culvert/connectors") - before; n != 1 {
+			t.Errorf("expected one question, found %d", n)
+		}
+		time.Sleep(cacheTTL)
+		if ask(known); strings.Count(f.log(), "/culvert/connectors")-before != 2 {
+			t.Error("what is not fresh was not asked for again")
+		}
+	})
+}
+
+// Who sees less shares no page with those who see more.
+func TestSharedByRights(t *testing.T) {
+	f := newFake()
+	why := ""
+	c := New(rest.Pages{API: f, Reads: func(*http.Request) string { return why }})
+	first := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
+	why = "only so"
+	second := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
+	if strings.Contains(first, "disabled") || !strings.Contains(second, "disabled") {
+		t.Errorf("found %s\n%s", first, second)
+	}
+}
+
+// Each button is the call of REST that its row says, once for each thing that was selected, and shows the command.
+func TestActions(t *testing.T) {
+	for do, a := range actions {
+		f := newFake()
+		form := url.Values{"do": {do}, "name": {"a b", "c"}, "task": {"3"}, "feed": {"Orders"}, "hash": {"5fe2"},
+			"letter": {"0@17", "1@2"}, "sure": {"yes"}, "back": {"plugins"}}
+		w := served(t, over(f), "POST", "/console/act", form)
+		if w.Code != 200 || strings.Contains(w.Body.String(), "✕") {
+			t.Errorf("%s: %d\n%s", do, w.Code, w.Body)
+		}
+		var want []string
+		for _, name := range []string{"a b", "c"} {
+			values := []string{name}
+			switch {
+			case strings.Contains(a.route, "{task}"):
+				values = append(values, "3")
+			case strings.Contains(a.route, "{feed}"):
+				values = append(values, "Orders")
+			}
+			if !strings.Contains(a.route, "{name}") {
+				values = nil
+			}
+			method, target := rest.Target(a.route, values...)
+			if !strings.Contains(target, "?") {
+				target += "?"
+			}
+			want = append(want, method+" "+target)
+			if values == nil {
+				break
+			}
+		}
+		want = append(want, "GET /?") // for the frame
+		assert.Equal(t, strings.Join(want, "\n"), f.log())
+		for _, wrong := range pagetest.Examine(w.Body.String()) {
+			t.Errorf("%s: %s", do, wrong)
+		}
+		assert.Contains(t, w.Body.String(), "curl -X ", `href="plugins"`)
+	}
+}
+
+// Nothing is done that was not selected, not meant, or not allowed.
+func TestActionsThatAreRefused(t *testing.T) {
+	for name, one := range map[string]struct {
+		form  url.Values
+		reads string
+		want  int
+	}{
+		"no such":        {url.Values{"do": {"x"}, "name": {"a"}}, "", 404},
+		"nothing":        {url.Values{"do": {"pause"}}, "", 400},
+		"not sure":       {url.Values{"do": {"delete"}, "name": {"a"}}, "", 400},
+		"only to read":   {url.Values{"do": {"pause"}, "name": {"a"}}, "why", 403},
+		"too many":       {url.Values{"do": {"pause"}, "name": make([]string, maxSelected+1)}, "", 400},
+		"of a form only": {nil, "", 405},
+	} {
+		f := newFake()
+		c := New(rest.Pages{API: f, Reads: func(*http.Request) string { return one.reads }})
+		method := "POST"
+		if one.form == nil {
+			method = "GET"
+		}
+		if w := served(t, c, method, "/console/act", one.form); w.Code != one.want || f.log() != "GET /?" {
+			t.Errorf("%s: %d, calls %s", name, w.Code, f.log())
+		}
+	}
+}
+
+func TestBack(t *testing.T) {
+	for to, want := range map[string]string{"plugins": "plugins", "./?state=failed": "./?state=failed",
+		"connector?name=a": "connector?name=a", "": "", "//evil.example": "./", "https://evil.example/": "./",
+		"act": "./", "javascript:alert(1)": "./",
+		"../x": "./", "/\\evil": "./"} {
+		if got := back(to); got != want {
+			t.Errorf("%q: expected %q, found %q", to, want, got)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	v := viewer{Base: "http://127.0.0.1:8083"}
+	for _, one := range []struct{ got, want string }{
+		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
+		{v.curl("GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
+		{viewer{Base: "https://x", User: true}.Command("swap", "name", "p", "hash", "it's"),
+			`curl --user NAME -X PUT -H 'Content-Type: application/json' ` +
+				`-d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
+		{v.Command("replay", "name", "a b", "letter", "0@17"), "curl -X POST -H 'Content-Type: application/json' " +
+			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`},
+		{count(-1234567), "-1\u202f234\u202f567"}, {count(12), "12"}, {rate(0), "0"}, {rate(0.001), "< 0.01"},
+		{rate(1.234), "1.23"}, {rate(1234.5), "1\u202f235"}, {percent(0.1234), "12.3 %"},
+		{string(at(time.Time{})), "–"}, {stateWord("waiting-for-service"), "waiting for service"},
+	} {
+		if one.got != one.want {
+			t.Errorf("expected %q, found %q", one.want, one.got)
+		}
+	}
+}
+
+// What a step changed is marked.
+func TestMarkedLines(t *testing.T) {
+	got := fmt.Sprint(diffLines("{\n  \"a\": 1,\n  \"b\": 2\n}", "{\n  \"a\": 1,\n  \"b\": 3\n}"))
+	assert.Equal(t, "[{{ false} {  \"a\": 1, false} {  \"b\": 2 true} {} false}]", got)
+	assert.Equal(t, "[{x false}]", fmt.Sprint(diffLines("x", "")))
+	got = fmt.Sprint(diffLines("\"a\": 1,\n\"b\": 2", "\"a\": 1"))
+	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
+	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
+	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
+		{Did: "unchanged"}, {Records: made("2")}}}
+	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
+		t.Errorf("found %v", all)
+	}
+}

@@ -1,0 +1,260 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// formPage is a configuration as fields and as text. The text is what counts: fields are made of it, and what is typed
+// into them is written into it line by line, so that comments, order and settings that no field has stay.
+//
+// A password that is typed stands in its field alone until it is applied: the text has [config.Mask] in its place, and
+// no answer has it. So a browser without the script asks for it once more with each step.
+type formPage struct {
+	Name string
+	// New: the connector is not there yet. Classes are those it can have.
+	New     bool
+	Classes []connect.Plugin
+	// Base is the text as it was sent to the browser, by which it is known what was typed into fields. Text is that of
+	// now.
+	Base, Text string
+	// Version is that of the configuration that the text was made of.
+	Version string
+	Groups  []group
+	Later   []string
+	// Problems are what is wrong with the text as a whole.
+	Problems []string
+	// Retype are secrets that were typed, and are to be typed once more where there is no script.
+	Retype []string
+	// Compared is what it would mean to apply it; nil: that was not asked for.
+	Compared *rest.Comparison
+	// Changed says what has changed since the review, or since the page was opened.
+	Changed string
+	// Checked: the logon was tried.
+	Checked bool
+	Curl    string
+}
+
+const fieldPrefix = "f."
+
+func (v *pageRequest) form() (any, error) {
+	p := &formPage{Name: v.query.Get("name"), New: !v.query.Has("name")}
+	class := v.query.Get("class")
+	var err error
+	switch {
+	case !p.New:
+		err = v.loadStored(p)
+	case class == "":
+		err = v.get("GET /connector-plugins", &p.Classes)
+	default:
+		p.Text, err = config.Edit("", map[string]string{"connector.class": class, "name": ""})
+	}
+	return v.prepare(p), err
+}
+
+func (v *pageRequest) loadStored(p *formPage) error {
+	header, err := v.call("GET /connectors/{name}/config", nil, nil, &p.Text, p.Name)
+	p.Version = strings.Trim(header.Get("ETag"), `"`)
+	return err
+}
+
+// prepare completes a form for its first display.
+func (v *pageRequest) prepare(p *formPage) *formPage {
+	v.title, p.Base = p.title(), p.Text
+	p.failed(v.validate(p, nil, false))
+	return p
+}
+
+func (p *formPage) failed(err error) {
+	if err != nil {
+		p.Problems = append(p.Problems, err.Error())
+	}
+}
+
+func (p *formPage) title() string {
+	if p.New {
+		return "New connector"
+	}
+	return "Configuration of " + p.Name
+}
+
+// withChain is the stored configuration with the transforms and predicates that were tried on the records page.
+func (v *pageRequest) withChain() (any, error) {
+	p := &formPage{Name: v.posted.Get("name")}
+	if err := v.loadStored(p); err != nil {
+		return nil, err
+	}
+	settings, problem := settingsOf(p.Text)
+	chain, wrong := settingsOf(v.lines("chain"))
+	if wrong != "" {
+		problem = "The chain was not taken: " + wrong
+	}
+	if problem != "" {
+		p.Problems = append(p.Problems, problem)
+		return v.prepare(p), nil
+	}
+	maps.DeleteFunc(settings, func(key, _ string) bool { return isChainSetting(key) })
+	maps.DeleteFunc(chain, func(key, _ string) bool { return !isChainSetting(key) })
+	maps.Copy(settings, chain)
+	var err error
+	p.Text, err = config.Edit(p.Text, settings)
+	return v.prepare(p), err
+}
+
+func (v *pageRequest) lines(field string) string {
+	return strings.ReplaceAll(v.posted.Get(field), "\r\n", "\n")
+}
+
+func (v *pageRequest) postForm() (any, error) {
+	step := v.posted.Get("step")
+	if step == "chain" {
+		return v.withChain()
+	}
+	p := &formPage{Name: v.posted.Get("name"), New: v.posted.Get("new") != "", Version: v.posted.Get("version"),
+		Base: v.lines("base")}
+	v.title = p.title()
+	text, typed, problem := v.applyFields(v.lines("text"), p.Base)
+	p.Text, p.Retype = text, slices.Sorted(maps.Keys(typed))
+	settings, wrong := settingsOf(text)
+	if p.New {
+		p.Name = settings["name"]
+	}
+	problem = cmp.Or(problem, wrong)
+	switch {
+	case step == "download":
+		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
+			mediaText + "; charset=utf-8", text}, nil
+	case problem != "": // the fields are those of the text before
+		p.Problems = append(p.Problems, problem)
+		return p, nil
+	}
+	p.Base = text
+	maps.Copy(settings, typed)
+	full, err := config.Edit(text, settings)
+	switch {
+	case err != nil:
+		return nil, err
+	case step == "apply" && v.posted.Get("reviewed") == p.ReviewToken():
+		if err = v.apply(p, full); err == nil {
+			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
+		}
+	case step == "apply":
+		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
+		fallthrough
+	case step == "review":
+		err = v.review(p, full)
+	}
+	p.failed(err)
+	err = v.validate(p, typed, step == "check")
+	if v.script && (isRefused(err, http.StatusConflict) || isRefused(err, http.StatusServiceUnavailable)) {
+		// only for the moment: the script asks again
+		return nil, err
+	}
+	p.failed(err)
+	return p, nil
+}
+
+// ReviewToken tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown.
+// What the secrets are is not in it.
+func (p *formPage) ReviewToken() string { return ident("reviewed", p.Text, p.Retype) }
+
+// applyFields applies the fields to the text. Typed secrets are returned; the text has the mask instead.
+func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
+	now, problem := settingsOf(text)
+	if problem != "" {
+		return text, nil, problem
+	}
+	before, _ := settingsOf(base)
+	typed = map[string]string{}
+	for name, values := range v.posted {
+		key, ok := strings.CutPrefix(name, fieldPrefix)
+		if !ok {
+			continue
+		}
+		value, secret := values[0], v.posted.Get("s."+key) != ""
+		switch was := before[key]; {
+		case secret && value == "" && !config.IsReference(was): // it is as it was
+		case secret && value != "" && !config.IsReference(value):
+			typed[key], now[key] = value, config.Mask
+		case oneLine(value) == oneLine(was): // a field of a browser has no ends of lines
+		case value == "":
+			delete(now, key)
+		default:
+			now[key] = value
+		}
+	}
+	edited, err := config.Edit(text, now)
+	if err != nil {
+		return text, nil, err.Error()
+	}
+	return edited, typed, ""
+}
+
+func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
+
+// validate checks the settings and builds the fields from their declarations. logon allows the check to try a secret
+// that the service has not accepted yet.
+func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool) error {
+	settings, problem := settingsOf(p.Text)
+	if problem != "" {
+		return errors.New(problem)
+	}
+	class := settings["connector.class"]
+	if class == "" {
+		return nil
+	}
+	sent := maps.Clone(settings)
+	maps.Copy(sent, typed)
+	route := "PUT /connector-plugins/{name}/config/validate"
+	if logon {
+		route, p.Checked = route+"?logon=check", true
+	}
+	var found check.Validation
+	if _, err := v.call(route, nil, sent, &found, class); err != nil {
+		return err
+	}
+	p.Groups, p.Later = groupsOf(found, settings)
+	return nil
+}
+
+func (v *pageRequest) review(p *formPage, full string) error {
+	var c rest.Comparison
+	sent := map[string]string{"name": p.Name, "text": full} // a text may be empty
+	if _, err := v.call("POST /culvert/diff", nil, sent, &c); err != nil {
+		return err
+	}
+	p.Compared = &c
+	if c.Version != p.Version && !p.New {
+		p.Changed += " The configuration was changed since this page was opened: the differences below are those to " +
+			"what runs now."
+		p.Version = c.Version
+	}
+	p.Curl = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	return nil
+}
+
+func (v *pageRequest) apply(p *formPage, full string) error {
+	if err := v.mayChange(); err != nil {
+		return err
+	}
+	header := http.Header{"If-Match": {strconv.Quote(p.Version)}}
+	if p.New {
+		header = http.Header{"If-None-Match": {"*"}}
+	}
+	_, err := v.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
+	if isRefused(err, http.StatusPreconditionFailed) {
+		p.Changed = "Nothing was stored. Open the page again to see what was changed, or review once more to apply " +
+			"yours over it."
+	}
+	return err
+}

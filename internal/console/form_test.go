@@ -1,0 +1,278 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/console/pagetest"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+const formText = "# a comment\nname = x\n\nconnector.class=C\n! another\nsecret=[hidden]\nby=${file:/x:pw}\n" +
+	"unknown=\\n1\nlist=a,\\\n  b\n"
+
+// What is typed into fields is written into the text where it stands: comments, order, spelling of other lines and
+// settings without a field stay, and no secret is in the text.
+func TestTypedFields(t *testing.T) {
+	for name, one := range map[string]struct {
+		typed     url.Values
+		text      string // "": formText
+		want      string
+		secrets   string
+		isProblem bool
+	}{
+		"nothing": {typed: url.Values{"f.name": {"x"}, "f.secret": {""}, "s.secret": {"yes"}, "f.by": {"${file:/x:pw}"},
+			"s.by": {"yes"}, "f.other": {""}, "f.unknown": {"1"}}, want: formText, secrets: "map[]"},
+		"a value": {typed: url.Values{"f.name": {"y"}},
+			want: strings.Replace(formText, "name = x", "name = y", 1), secrets: "map[]"},
+		"a new one": {typed: url.Values{"f.topic": {"t"}}, want: formText + "topic=t\n", secrets: "map[]"},
+		"none any more": {typed: url.Values{"f.by": {""}, "s.by": {"yes"}},
+			want: strings.Replace(formText, "by=${file:/x:pw}\n", "", 1), secrets: "map[]"},
+		"a secret": {typed: url.Values{"f.secret": {"s3"}, "s.secret": {"yes"}, "f.new": {"s4"}, "s.new": {"yes"}},
+			want: formText + "new=[hidden]\n", secrets: "map[new:s4 secret:s3]"},
+		"a secret in the place of a reference": {typed: url.Values{"f.by": {"s5"}, "s.by": {"yes"}},
+			want: strings.Replace(formText, "${file:/x:pw}", "[hidden]", 1), secrets: "map[by:s5]"},
+		"a reference in the place of a secret": {typed: url.Values{"f.secret": {"${env:PW}"}, "s.secret": {"yes"}},
+			want: strings.Replace(formText, "[hidden]", "${env:PW}", 1), secrets: "map[]"},
+		"the text as well": {typed: url.Values{"f.name": {"y"}, "f.unknown": {"1"}},
+			text: strings.Replace(formText, "! another", "z=1", 1),
+			want: strings.NewReplacer("! another", "z=1", "name = x", "name = y").Replace(formText), secrets: "map[]"},
+		"what only looks like a reference": {typed: url.Values{"f.secret": {"${env:A}clear${env:B}"},
+			"s.secret": {"yes"}}, want: formText, secrets: "map[secret:${env:A}clear${env:B}]"},
+		"no properties": {typed: url.Values{"f.name": {"y"}}, text: "a=\\u00zz", want: "a=\\u00zz", isProblem: true,
+			secrets: "map[]"},
+	} {
+		v := &pageRequest{posted: one.typed}
+		text := one.text
+		if text == "" {
+			text = formText
+		}
+		got, secrets, problem := v.applyFields(text, formText)
+		if secrets == nil {
+			secrets = map[string]string{}
+		}
+		if got != one.want || fmt.Sprint(secrets) != one.secrets || (problem != "") != one.isProblem {
+			t.Errorf("%s: found %s %v %q", name, got, secrets, problem)
+		}
+	}
+}
+
+// A form that is sent as it came changes nothing: not what the class declares, not what nobody declares, such as a
+// secret that a check complains of.
+func TestUnchangedFormKeepsText(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("GET /connectors/{name}/config", "x")
+	text := "# a comment\nname=x\nconnector.class=C\nsecret=[hidden]\nby=${file:/x:pw}\nunknown=\\n1\n" +
+		"producer.override.sasl.jaas.config=[hidden]\nyes=true\nperhaps=odd\n"
+	f.answers["GET "+target+" text"] = text
+	v := f.answers["PUT /connector-plugins/C/config/validate"].(check.Validation)
+	for name, kind := range map[string]string{"producer.override.sasl.jaas.config": "STRING", "yes": "BOOLEAN",
+		"perhaps": "BOOLEAN"} {
+		v.Configs = append(v.Configs, check.Validated{Definition: check.Definition{Name: name, Type: kind},
+			Value: check.Value{Visible: true, Errors: []string{"refused"}}})
+	}
+	f.answers["PUT /connector-plugins/C/config/validate"] = v
+	form := formOf(t, served(t, over(f), "GET", "/console/form?name=x", nil).Body.String())
+	if !form.Has("f.name") || !form.Has("f.yes") || !form.Has("f.producer.override.sasl.jaas.config") {
+		t.Errorf("found %v", form)
+	}
+	form.Set("step", "download")
+	assert.Equal(t, text, served(t, over(f), "POST", "/console/form", form).Body.String())
+}
+
+// formOf is what a browser sends of the configuration in a page.
+func formOf(t *testing.T, page string) url.Values {
+	t.Helper()
+	doc, err := html.Parse(strings.NewReader(page))
+	assert.NoError(t, err)
+	form := url.Values{}
+	for n := range doc.Descendants() {
+		switch name := pagetest.Attribute(n, "name"); {
+		case name == "":
+		case n.Data == "input":
+			form.Set(name, pagetest.Attribute(n, "value"))
+		case n.Data == "textarea" && n.FirstChild != nil:
+			form.Set(name, n.FirstChild.Data)
+		case n.Data == "select":
+			for option := range n.ChildNodes() {
+				chosen, value := false, pagetest.Text(option)
+				for _, a := range option.Attr {
+					if chosen = chosen || a.Key == "selected"; a.Key == "value" {
+						value = a.Val
+					}
+				}
+				if chosen {
+					form.Set(name, value)
+				}
+			}
+		}
+	}
+	return form
+}
+
+// A page of a form leaves the worker without a secret in it, in whatever step, and its fields are well-formed.
+func TestFormPages(t *testing.T) {
+	for _, step := range []string{"update", "check", "review", "apply", "download"} {
+		f := newFake()
+		form := url.Values{"name": {"x"}, "version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
+			"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).ReviewToken()},
+			"f.secret": {"canary-secret"}, "s.secret": {"yes"}}
+		w := served(t, over(f), "POST", "/console/form", form)
+		if strings.Contains(w.Body.String(), "canary-secret") {
+			t.Errorf("%s: the secret comes back", step)
+		}
+		sends := strings.Contains(strings.Join(f.bodies, "\n"), "canary-secret")
+		switch step {
+		case "download":
+			if sends || w.Body.String() != formText ||
+				w.Header().Get("Content-Disposition") != "attachment; filename=x.properties" {
+				t.Errorf("%v %s", w.Header(), w.Body)
+			}
+			continue
+		case "apply":
+			if !sends || w.Code != 303 || w.Header().Get("Location") != "connector?name=x" {
+				t.Errorf("apply: %d %v\n%s", w.Code, w.Header(), w.Body)
+			}
+			continue
+		}
+		if !sends || w.Code != 200 {
+			t.Errorf("%s: %d, sent %v", step, w.Code, f.bodies)
+		}
+		for _, wrong := range pagetest.Examine(w.Body.String()) {
+			t.Errorf("%s: %s", step, wrong)
+		}
+		assert.Contains(t, w.Body.String(), "type it once more", "secret")
+	}
+}
+
+// The script gets fragments alone, with what the review has found, and is led on when it is applied.
+func TestStepsOfTheScript(t *testing.T) {
+	ask := func(step string) (found map[string]json.RawMessage, w *httptest.ResponseRecorder) {
+		w = served(t, over(newFake()), "POST", "/console/form?fragments=", url.Values{"name": {"x"},
+			"version": {`"v1"`}, "base": {formText}, "text": {formText}, "step": {step},
+			"reviewed": {(&formPage{Text: formText}).ReviewToken()}})
+		if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil {
+			t.Fatalf("%v\n%s", err, w.Body)
+		}
+		return found, w
+	}
+	if found, _ := ask("review"); len(found) != 4 ||
+		!strings.Contains(string(found["review"]), "The tasks are made again") {
+		t.Errorf("found %v", found)
+	}
+	if found, _ := ask("apply"); string(found["to"]) != `"connector?name=x"` {
+		t.Errorf("found %v", found)
+	}
+}
+
+// A worker that is still starting leaves fields and text as they are: the script is told to ask again, and without it
+// the page has what was typed.
+func TestFormOfAWorkerThatStarts(t *testing.T) {
+	f := newFake()
+	f.refuses["PUT /connector-plugins/C/config/validate"] = 409
+	form := url.Values{"name": {"x"}, "base": {formText}, "text": {formText + "mine=1\n"}, "step": {"update"}}
+	w := served(t, over(f), "POST", "/console/form?fragments=", form)
+	if w.Code != 409 || !strings.HasPrefix(w.Body.String(), `{"error":"no: `) {
+		t.Errorf("the script: %d %s", w.Code, w.Body)
+	}
+	w = served(t, over(f), "POST", "/console/form", form)
+	if w.Code != 200 {
+		t.Errorf("%d", w.Code)
+	}
+	assert.Contains(t, w.Body.String(), "mine=1", "no: ")
+}
+
+// Nothing is applied that no review has shown, and no secret that was typed is left out: without the script its field
+// is empty after the review, and the one that is stored would stay.
+func TestTypedSinceTheReview(t *testing.T) {
+	f0 := newFake()
+	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
+		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
+		"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).ReviewToken()}})
+	if strings.Contains(f0.log(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "since the review") {
+		t.Errorf("found %s", f0.log())
+	}
+	f := newFake()
+	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
+		"text": {formText}, "reviewed": {(&formPage{Text: formText}).ReviewToken()}, "f.name": {"y"},
+		"step": {"apply"}})
+	assert.Contains(t, w.Body.String(), "Something was typed since the review", "What it would do")
+	if strings.Contains(f.log(), "PUT /connectors/") {
+		t.Errorf("found %s", f.log())
+	}
+}
+
+// What is stored meanwhile is not overwritten: the answer says so, and what was typed is still there.
+func TestChangedMeanwhile(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("PUT /connectors/{name}/config", "x")
+	f.refuses["PUT "+target] = 412
+	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {`"v0"`}, "base": {formText},
+		"text": {formText + "mine=1\n"}, "step": {"apply"},
+		"reviewed": {(&formPage{Text: formText + "mine=1\n"}).ReviewToken()}})
+	assert.Contains(t, w.Body.String(), "Nothing was stored", "mine=1")
+}
+
+// Groups are shown as far as those before are filled; of very many values a browser gets those that fit.
+func TestGroups(t *testing.T) {
+	one, two := "One", "Two"
+	v := check.Validation{Groups: []string{one, two}, Configs: []check.Validated{
+		{Definition: check.Definition{Name: "a", Group: &one, Importance: "HIGH"}, Value: check.Value{Visible: true,
+			Errors: []string{"missing"}}},
+		{Definition: check.Definition{Name: "hidden", Group: &one}, Value: check.Value{}},
+		{Definition: check.Definition{Name: "rare", Group: &one, Importance: "LOW"}, Value: check.Value{Visible: true}},
+		{Definition: check.Definition{Name: "b", Group: &two}, Value: check.Value{Visible: true}}}}
+	groups, later := groupsOf(v, map[string]string{})
+	if len(groups) != 1 || len(groups[0].Fields) != 1 || len(groups[0].More) != 1 || fmt.Sprint(later) != "[Two]" {
+		t.Errorf("found %v, later %v", groups, later)
+	}
+	v.Configs[0].Value.Errors = nil
+	for n := range 10_000 {
+		v.Configs[0].Value.Recommended = append(v.Configs[0].Value.Recommended, fmt.Sprint("service", n))
+	}
+	groups, later = groupsOf(v, map[string]string{"a": "e9999"})
+	if len(groups) != 2 || later != nil {
+		t.Errorf("found %v, later %v", groups, later)
+	}
+	if got := groups[0].Fields[0].Value.Recommended; fmt.Sprint(got) != "[service9999]" {
+		t.Errorf("found %d values", len(got))
+	}
+	groups, _ = groupsOf(v, map[string]string{})
+	if got := groups[0].Fields[0].Value.Recommended; len(got) != maxChoices {
+		t.Errorf("found %d values", len(got))
+	}
+}
+
+// A chain that was tried on the page of records takes the place of the stored one, and nothing else changes.
+func TestChained(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("GET /connectors/{name}/config", "x")
+	f.answers["GET "+target+" text"] = formText + "transforms=a,b\ntransforms.a.type=A\ntransforms.b.type=B\n# end\n"
+	ask := func(chain string) string {
+		w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "sample": {"s1"}, "step": {"chain"},
+			"chain": {chain}})
+		if w.Code != 200 {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		_, text, _ := strings.Cut(w.Body.String(), `<textarea id="text"`)
+		_, text, _ = strings.Cut(text, ">\n")
+		text, _, _ = strings.Cut(text, "</textarea>")
+		return html.UnescapeString(text) + w.Body.String()
+	}
+	want := formText + "transforms=a\ntransforms.a.type=C\n# end\n"
+	if got := ask("transforms=a\r\ntransforms.a.type=C\r\nname=y\r\n"); !strings.HasPrefix(got, want) {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+	if got := ask("a=\\u00zz"); !strings.HasPrefix(got, f.answers["GET "+target+" text"].(string)) ||
+		!strings.Contains(got, "The chain was not taken") {
+		t.Errorf("found %s", got)
+	}
+}

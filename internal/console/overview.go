@@ -1,0 +1,56 @@
+package console
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+const perPage = 50
+
+type overviewPage struct {
+	rest.Listing
+	State, Search, After string
+	States               []stateCount
+	// First and Next are the addresses of the first page and of the next one; "" for none.
+	First, Next string
+	// Alone says that the figures of other workers are not there, and why.
+	Alone string
+}
+
+type stateCount struct {
+	State string
+	Count int
+	// Link leads to the connectors in that state alone.
+	Link string
+}
+
+func (v *pageRequest) overview() (any, error) {
+	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
+	groupErr, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
+		"search", l.Search, "after", l.After), &l.Listing)
+	if err != nil {
+		return nil, err
+	}
+	if groupErr != nil {
+		l.Alone = groupErr.Error()
+		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
+	}
+	link := func(state, after string) string {
+		return "./?" + pairs("state", state, "search", l.Search, "after", after).Encode()
+	}
+	l.States = []stateCount{{"", l.Total, link("", "")}}
+	for _, s := range connect.Conditions {
+		if n := l.Counts[s]; n > 0 || s == l.State || s == "failed" || s == "running" {
+			l.States = append(l.States, stateCount{s, n, link(s, "")})
+		}
+	}
+	if l.After != "" {
+		l.First = link(l.State, "")
+	}
+	if l.Listing.Next != "" {
+		l.Next = link(l.State, l.Listing.Next)
+	}
+	return l, nil
+}

@@ -1,0 +1,213 @@
+package console
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/chaintest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// samplesRoute takes a sample.
+const samplesRoute = "POST /culvert/connectors/{name}/samples"
+
+type recordsPage struct {
+	Name, ID string
+	Sample   *rest.Sample
+	// Chain is the text of the transforms that the rows went through; Problem says why they did not.
+	Chain, Problem string
+	Tools          []rest.Tool
+	// Tool is the command that was run, Answer what it answered.
+	Tool, Answer string
+	// Curl is the command that does what the form did, Take the one that takes rows.
+	Curl, Take string
+}
+
+// Waits reports whether rows are still to come.
+func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
+
+func (v *pageRequest) records() (any, error) {
+	p, err := v.recordsOf(v.query.Get("name"))
+	if p.ID = v.query.Get("sample"); err == nil && p.ID != "" {
+		err = v.sampled(p)
+	}
+	return p, err
+}
+
+func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
+	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
+	v.title = "Records of " + name
+	stored := "" // as text, which has no passwords
+	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
+		return p, err
+	}
+	settings, _ := settingsOf(stored)
+	maps.DeleteFunc(settings, func(key, _ string) bool { return !isChainSetting(key) })
+	var err error
+	p.Chain, err = config.Edit("", settings)
+	if !v.script { // no fragment has them
+		_ = v.get("GET /culvert/connectors/{name}/tools", &p.Tools, name) // a plugin may have none
+	}
+	return p, err
+}
+
+func (v *pageRequest) sampled(p *recordsPage) error {
+	p.Sample = &rest.Sample{}
+	err := v.get("GET /culvert/connectors/{name}/samples/{id}", p.Sample, p.Name, p.ID)
+	truncateSample(p.Sample)
+	return err
+}
+
+// diffLine is a line of a text; New: the text before did not have it.
+type diffLine struct {
+	Text string
+	New  bool
+}
+
+// diffLines marks the lines that the text before does not have; before is "" for the first text.
+func diffLines(text, before string) []diffLine {
+	known := map[string]bool{} // but for the comma that a member has while another one follows
+	for line := range strings.SplitSeq(before, "\n") {
+		known[strings.TrimSuffix(line, ",")] = true
+	}
+	var lines []diffLine
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, diffLine{shown.Line(line), before != "" && !known[strings.TrimSuffix(line, ",")]})
+	}
+	return lines
+}
+
+type comparedRecord struct{ Now, Before rest.SampledRecord }
+
+func comparedStep(row rest.SampledRow, step int) (all []comparedRecord) {
+	before := row.Input
+	for _, s := range row.Steps[:step] {
+		if len(s.Records) > 0 {
+			before = s.Records[len(s.Records)-1]
+		}
+	}
+	for _, r := range row.Steps[step].Records {
+		all = append(all, comparedRecord{r, before})
+	}
+	return all
+}
+
+func isChainSetting(key string) bool { return key != "name" && chaintest.OfChain(key) }
+
+func (v *pageRequest) postRecords() (any, error) {
+	p, err := v.recordsOf(v.posted.Get("name"))
+	if err != nil {
+		return nil, err
+	}
+	switch v.posted.Get("step") {
+	case "sample":
+		return v.startSample(p)
+	case "chain":
+		return v.tryChain(p)
+	case "test":
+		return v.testOfChain(p)
+	case "tool":
+		return v.runTool(p)
+	}
+	return nil, refuse(http.StatusBadRequest, "expected a form of this page")
+}
+
+func (v *pageRequest) startSample(p *recordsPage) (any, error) {
+	rows, err := strconv.Atoi(v.posted.Get("rows"))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
+			strconv.Quote(brief(v.posted.Get("rows"))))
+	}
+	asked, made := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
+	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)
+	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
+}
+
+func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
+	p.Sample = &rest.Sample{}
+	if !v.callChain(p, "", nil, p.Sample) {
+		return p, v.sampled(p)
+	}
+	truncateSample(p.Sample)
+	return p, nil
+}
+
+func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
+	text := ""
+	if !v.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &text) {
+		return p, v.sampled(p)
+	}
+	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
+}
+
+// callChain requests the sample with the typed chain. On failure, the page shows the problem and the stored chain.
+func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
+	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
+	settings, problem := settingsOf(p.Chain)
+	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
+	p.Curl = v.curl(route, body, p.Name, p.ID)
+	if problem == "" {
+		if _, err := v.call(route, header, body, into, p.Name, p.ID); err != nil {
+			problem = err.Error()
+		}
+	}
+	p.Problem = problem
+	return problem == ""
+}
+
+func (v *pageRequest) runTool(p *recordsPage) (any, error) {
+	if err := v.mayChange(); err != nil {
+		return nil, err
+	}
+	const route = "POST /culvert/connectors/{name}/tools/{command}"
+	p.Tool = v.posted.Get("command")
+	asked := rest.ToolRequest{Options: map[string]string{}}
+	for field, values := range v.posted {
+		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
+			asked.Options[option] = values[0]
+		}
+	}
+	p.Curl = v.curl(route, asked, p.Name, p.Tool)
+	var answer rest.ToolAnswer
+	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
+		p.Problem = err.Error()
+		return p, nil
+	}
+	document := answer.Document
+	if document == nil {
+		document = answer.Schemas
+	}
+	if document == nil {
+		return p, nil
+	}
+	text, err := json.MarshalIndent(document, "", "  ")
+	p.Answer = string(text)
+	return p, err
+}
+
+func settingsOf(text string) (settings map[string]string, problem string) {
+	entries, problems := config.Read("text.properties", []byte(text))
+	if err := problems.Err(); err != nil {
+		return nil, strings.ReplaceAll(err.Error(), "text.properties", "line")
+	}
+	settings = map[string]string{}
+	for _, e := range entries {
+		settings[e.Key] = e.Raw
+	}
+	return settings, ""
+}
+
+func fileName(connector string) string {
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:*?"<>|`, r) || r < ' ' {
+			return '_'
+		}
+		return r
+	}, connector)
+	return strings.ToValidUTF8(name[:min(len(name), 100)], "")
+}

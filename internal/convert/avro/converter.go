@@ -1,0 +1,338 @@
+package avro
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/twmb/avro"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registered"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Converter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
+// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied after its
+// prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
+//
+// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
+// annotated type (narrowed there), text that is not UTF-8, bytes after the value.
+type Converter struct {
+	registered.Schemas
+	o Options
+
+	budget   conversion.Budget
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
+	last     *program
+	anything *program
+
+	registered.Readings[*reading]
+}
+
+// program is what Encode needs for a schema.
+type program struct {
+	schema *record.Schema
+	text   string
+	// name is the full name of a record, for subjects.
+	name string
+	step *step
+	// raw: the schema is bytes and nothing else, which are written without their length.
+	raw bool
+	ids registered.TopicIDs
+}
+
+// reading is what Decode needs for an id.
+type reading struct {
+	schema *record.Schema
+	step   *step
+	// raw as in program. anything: the value has no schema; null: there is none.
+	raw, anything, null bool
+}
+
+// From implements what [registered.Readings] asks of a reading.
+func (r *reading) From() *record.Schema { return r.schema }
+
+// New makes the converter of [Settings].
+func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+	r, err := registered.New(v, u, registry.Avro)
+	if err != nil {
+		return nil, err
+	}
+	kept := v.Int("schemas.cache.config")
+	c := &Converter{Schemas: r, programs: conversion.NewCache[uint32, *program](kept),
+		o: OptionsOf(v)}
+	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, (*reading).read)
+	return c, nil
+}
+
+// Encode implements [conversion.Converter].
+func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
+	var p *program
+	in := b.Bytes(d)
+	switch d.Encoding {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Schemaless:
+		p = c.schemaless()
+	case wit.WithSchema:
+		if p = c.last; p == nil || p.schema.ID != d.Schema {
+			var err error
+			if p, err = c.program(ctx, d.Schema); err != nil {
+				return dst, false, err
+			}
+		}
+		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
+		if !ok {
+			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+		}
+		if null {
+			return dst, true, nil
+		}
+	default:
+		return dst, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d",
+			d.Encoding)
+	}
+	id, known := p.ids[topic]
+	if !known {
+		var err error
+		if id, err = c.ID(ctx, topic, p.name, p.text, layoutsEqual); err != nil {
+			return dst, false, err
+		}
+		p.ids.Keep(topic, id)
+	}
+	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
+	c.budget.Start(ctx, dst, most)
+	k := &c.budget
+	switch {
+	case p.raw:
+		content, size := connectdata.LengthPrefixed(in)
+		if size != len(in) || size <= 0 {
+			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
+		}
+		in = content
+		fallthrough
+	case p.step != nil && p.step.same:
+		if err := k.Room(out, len(in)); err != nil {
+			return dst, false, err
+		}
+		return append(out, in...), false, nil
+	}
+	w := walk{ctx: ctx, in: in, most: k.Most}
+	out = p.write(&w, out)
+	failed := w.err
+	if failed == nil && w.i != len(in) {
+		failed = fault.Broken(w.i, "bytes left over")
+	}
+	if failed == nil {
+		failed = k.Room(out, 0)
+	}
+	if failed != nil {
+		return dst, false, fault.EndedBy(ctx, failed)
+	}
+	return out, false, nil
+}
+
+func (p *program) write(w *walk, dst []byte) []byte {
+	if p.step == nil {
+		return writeAnything(w, dst)
+	}
+	return p.step.run(w, dst)
+}
+
+// schemaless is the program of values without a schema.
+func (c *Converter) schemaless() *program {
+	if c.anything == nil {
+		c.anything = &program{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
+	}
+	return c.anything
+}
+
+// program returns what is kept for a schema, making it when it is new.
+func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
+	p := c.programs.Get(id)
+	if p == nil {
+		s, err := conversion.SchemaOf(c.Use.Schemas, "AvroConverter", id)
+		if err != nil {
+			return nil, err
+		}
+		var k conversion.Budget
+		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		text, name, steps, err := write(&k, s.Nodes, c.o)
+		if err != nil {
+			return nil, fault.OfSchema(err)
+		}
+		root := s.Root()
+		p = &program{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
+		p.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+		if !root.Optional {
+			p.name = name
+		}
+		size := conversion.CompiledBytes(s) + len(text)
+		c.programs.Put(id, p, size)
+	}
+	c.last = p
+	return p, nil
+}
+
+// anyName takes every part of a name that is not empty: Avro's Java library takes all letters, and what it writes is
+// read.
+func anyName(part string) error {
+	if part == "" {
+		return errEmptyName
+	}
+	return nil
+}
+
+// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
+// forms differ.
+func layoutsEqual(own string, texts []registry.Text, what string) error {
+	mine, err := parse([]registry.Text{{Text: own}})
+	if err != nil {
+		return fault.Data("the record's schema: %v", err)
+	}
+	theirs, err := parse(texts)
+	if err != nil {
+		return &fault.Stop{Err: fmt.Errorf("%s: %w", what, err)}
+	}
+	if a, b := mine.Canonical(), theirs.Canonical(); string(a) != string(b) {
+		return &fault.Stop{Err: fmt.Errorf("%s is not that of the record, and records are not rewritten for another "+
+			"one: expected %s, found %s",
+			what, fault.CutTo(string(a), fault.MaxErrorBytes), fault.CutTo(string(b), fault.MaxErrorBytes))}
+	}
+	return nil
+}
+
+// parse parses the last of several schemas, which may refer to those before it.
+func parse(texts []registry.Text) (schema *avro.Schema, err error) {
+	var cache avro.SchemaCache
+	for _, one := range texts {
+		text, err := relaxed(one.Text)
+		if err != nil {
+			return nil, err
+		}
+		if schema, err = cache.Parse(text, avro.WithLaxNames(anyName)); err != nil {
+			return nil, err
+		}
+	}
+	return schema, nil
+}
+
+func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.ValueSlice, error) {
+	if r.null {
+		return wit.ValueSlice{}, nil
+	}
+	start := len(b.Data)
+	d := wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
+	if !r.anything {
+		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
+		b.Hold(r.schema)
+	}
+	switch {
+	case r.raw:
+		w := walk{in: in}
+		if r.step.op == decimalStep {
+			if in = w.decimal(in); w.err != nil {
+				return d, w.err
+			}
+		}
+		b.Data = connectdata.AppendBytes(b.Data, in)
+	case !r.anything && r.step.same && len(in) <= conversion.MaxDecodedBytes &&
+		connectdata.Check(r.schema.Nodes, in) == nil:
+		b.Data = append(b.Data, in...)
+	default:
+		w := walk{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
+		if b.Data = r.step.run(&w, b.Data); w.i != len(in) {
+			w.bad(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
+		}
+		if w.err != nil {
+			return d, fault.EndedBy(ctx, w.err)
+		}
+	}
+	if r.anything && b.Data[start] == connectdata.TagNull {
+		b.Data = b.Data[:start]
+		return wit.ValueSlice{}, nil
+	}
+	d.Size = uint32(len(b.Data) - start)
+	return d, nil
+}
+
+var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
+
+// compile makes what reads the values of a schema, the last of several.
+func (c *Converter) compile(ctx context.Context, topic string, texts []registry.Text) (*reading, error) {
+	schema, err := parse(texts)
+	if err != nil {
+		// The parser says of each level around a fault that it is wrong.
+		text := err.Error()
+		if len(text) > fault.MaxErrorBytes {
+			// What is left of a character at the cut is none of UTF-8, which shown sees to.
+			text = shown.Within(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
+		}
+		return nil, fault.Data("the Avro schema: %s", text)
+	}
+	root := schema.Root()
+	if len(texts) > 1 {
+		root = root.ExpandReferences()
+	}
+	if root.Type == "record" && root.Name == "Anything" && string(schema.Canonical()) == anythingCanonical {
+		return &reading{anything: true, step: &step{op: anythingStep}}, nil
+	}
+	if root.Type == "null" {
+		return &reading{null: true}, nil
+	}
+	var version *int32
+	if len(texts) == 1 { // what refers to others is found by the text and the references together
+		name := ""
+		if root.Type == "record" {
+			name = fullName(root)
+		}
+		if property(root, "connect.version") == nil {
+			if version, err = c.Version(ctx, topic, name, texts[0].Text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	nodes, steps, err := read(root, version, c.o)
+	if err != nil {
+		return nil, err
+	}
+	made, err := c.Use.Schemas.Intern(nodes)
+	if err != nil {
+		return nil, fault.Data("%v", err)
+	}
+	return &reading{schema: made, step: steps, raw: root.Type == "bytes"}, nil
+}
+
+// Settings are those that the converter declares.
+func Settings() *setting.Table {
+	t := registered.Settings()
+	t.Declare(
+		conversion.Flag("enhanced.avro.schema.support", wit.Medium, "false",
+			"Keep enumerations apart from texts, and packages of records apart from each other."),
+		conversion.Flag("connect.meta.data", wit.Low, "true",
+			"Add Kafka Connect's own attributes of schemas (connect.name, connect.version, …) to those of Avro."),
+		conversion.Flag("scrub.invalid.names", wit.Low, "false", "Replace in names what Avro does not allow there."),
+		conversion.Flag("allow.optional.map.keys", wit.Low, "false",
+			"Write maps whose keys are optional as maps, too."),
+		conversion.Flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		conversion.Flag("ignore.default.for.nullables", wit.Low, "false",
+			"Write null as null where the field has a default."),
+		conversion.Flag("latest.compatibility.strict", wit.Low, "true",
+			"Makes no difference here: the newest schema of "+
+				"use.latest.version has to lay values out as that of the record does, also with false, where "+
+				"Confluent's serializer writes by it without looking."),
+	)
+	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
+		t.DeclareUnsupported(conversion.Flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+	}
+	return t
+}

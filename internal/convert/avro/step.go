@@ -1,0 +1,349 @@
+package avro
+
+import (
+	"context"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
+// batch, or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike.
+// They differ where the branches of a union stand in another order, and where one side has a type that the other does
+// not know: enum, fixed, a union of several types, a map with optional keys.
+type step struct {
+	op stepOp
+	// size: bytes of a fixed or a float, bits of an integer.
+	size int
+	// symbols of an enum that is read: texts with their lengths in front. numbers: of an enum that is written.
+	symbols [][]byte
+	numbers map[string]int
+	// members of a record with their names, for errors; of a union struct that is written.
+	members []step
+	names   []string
+	// branches of a union, in the order of the side that is read.
+	branches     []branch
+	key, element *step
+	// same: the bytes are those of the other side.
+	same bool
+}
+
+// branch is one of a union: what stands before and after its value on the side that is written. step nil is null.
+type branch struct {
+	lead, tail []byte
+	step       *step
+	// refused: there is no such value on the other side.
+	refused string
+}
+
+type stepOp uint8
+
+const (
+	numberStep stepOp = iota
+	booleanStep
+	floatStep
+	textStep
+	bytesStep
+	decimalStep
+	fixedStep
+	fixedDecimalStep
+	enumStep
+	recordStep
+	arrayStep
+	mapStep
+	// swappedStep is a map whose entries have the value in front of the key.
+	swappedStep
+	unionStep
+	// anythingStep reads what schemaless values are in Avro.
+	anythingStep
+	// symbolStep writes a text as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
+	symbolStep
+	padStep
+	padDecimalStep
+	// pickStep writes the first member of a union struct that is not null.
+	pickStep
+)
+
+// A walk is one rewriting of one value. After its first fault it takes nothing more: what it returns then is zero, and
+// what was written is of no use.
+type walk struct {
+	ctx  context.Context
+	in   []byte
+	i    int
+	most int
+	// empty counts items without bytes, items all.
+	empty, items uint
+	depth        int
+	// err is the first fault.
+	err *fault.Error
+}
+
+// fail notes a fault, unless there is one already.
+func (w *walk) fail(text string) {
+	if w.err == nil {
+		w.err = fault.New(fault.DataException, text)
+	}
+}
+
+// bad is fail at the present position.
+func (w *walk) bad(text string) {
+	if w.err == nil {
+		w.fail("byte " + strconv.Itoa(w.i) + " of the Avro value: " + text)
+	}
+}
+
+// enter counts a value that holds others, until [walk.leave]; false: there is a fault.
+func (w *walk) enter() bool {
+	if w.depth++; w.depth > connectdata.MaxDepth {
+		w.bad("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
+	}
+	return w.err == nil
+}
+
+func (w *walk) leave() { w.depth-- }
+
+// look is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at the
+// context.
+func (w *walk) look(from int, dst []byte) {
+	if w.i == from {
+		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
+			w.bad("more than " + strconv.Itoa(connectdata.MaxEmptyStructs) + " items without bytes")
+		}
+	}
+	if w.items++; w.items%conversion.WatchEvery == 0 && w.err == nil && w.ctx.Err() != nil {
+		w.err = fault.Ended
+	}
+	if len(dst) > w.most {
+		w.fail("the Avro value becomes more than " + strconv.Itoa(conversion.MaxDecodedBytes) + " bytes")
+	}
+}
+
+func (w *walk) number() int64 {
+	n, size := connectdata.Number(w.in[w.i:])
+	if size <= 0 {
+		w.bad("expected a number")
+		return 0
+	}
+	w.i += size
+	return n
+}
+
+// below takes a number from 0 to most-1; ok is false, and the walk has a fault, at another.
+func (w *walk) below(most int, what, of string) (n int64, ok bool) {
+	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
+		w.bad(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
+	}
+	return n, w.err == nil
+}
+
+func (w *walk) boolean() byte {
+	b := w.take(1)
+	if w.err != nil {
+		return 0
+	}
+	if b[0] > 1 {
+		w.bad("expected a boolean")
+	}
+	return b[0]
+}
+
+func (w *walk) block() []byte {
+	content, size := connectdata.LengthPrefixed(w.in[w.i:])
+	if size <= 0 {
+		w.bad("expected text or bytes with their length in front")
+		return nil
+	}
+	w.i += size
+	return content
+}
+
+func (w *walk) take(n int) []byte {
+	if n > len(w.in)-w.i {
+		w.bad("expected " + strconv.Itoa(n) + " bytes more, found the end")
+		return nil
+	}
+	b := w.in[w.i : w.i+n]
+	w.i += n
+	return b
+}
+
+// decimal is the shortest form of an unscaled value.
+func (w *walk) decimal(b []byte) []byte {
+	if len(b) == 0 {
+		w.bad("a decimal without bytes")
+	}
+	if b = values.Shortest(b); len(b) > connectdata.MaxDecimalBytes && w.err == nil {
+		w.err = fault.ManyDigits()
+	}
+	return b
+}
+
+// run appends the rewritten value at the walk's position.
+func (s *step) run(w *walk, dst []byte) []byte {
+	switch s.op {
+	case numberStep:
+		n := w.number()
+		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
+			w.bad("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
+		}
+		return connectdata.AppendNumber(dst, n)
+	case booleanStep:
+		return append(dst, w.boolean())
+	case floatStep:
+		return append(dst, w.take(s.size)...)
+	case textStep:
+		b := w.block()
+		if !utf8.Valid(b) {
+			w.bad("a text that is not UTF-8")
+		}
+		return connectdata.AppendBytes(dst, b)
+	case bytesStep:
+		return connectdata.AppendBytes(dst, w.block())
+	case decimalStep:
+		return connectdata.AppendBytes(dst, w.decimal(w.block()))
+	case fixedStep:
+		return connectdata.AppendBytes(dst, w.take(s.size))
+	case fixedDecimalStep:
+		return connectdata.AppendBytes(dst, w.decimal(w.take(s.size)))
+	case enumStep:
+		if n, ok := w.below(len(s.symbols), "symbol", "an enum"); ok {
+			dst = append(dst, s.symbols[n]...)
+		}
+		return dst
+	case recordStep:
+		return s.record(w, dst)
+	case arrayStep, mapStep, swappedStep:
+		return s.blocks(w, dst)
+	case unionStep:
+		if n, ok := w.below(len(s.branches), "branch", "a union"); ok {
+			dst = s.branches[n].run(w, dst)
+		}
+		return dst
+	case anythingStep:
+		return readAnything(w, dst)
+	}
+	return s.write(w, dst)
+}
+
+func (b *branch) run(w *walk, dst []byte) []byte {
+	if b.refused != "" {
+		w.fail(b.refused)
+	}
+	dst = append(dst, b.lead...)
+	if b.step != nil {
+		dst = b.step.run(w, dst)
+	}
+	return append(dst, b.tail...)
+}
+
+func (s *step) record(w *walk, dst []byte) []byte {
+	if !w.enter() {
+		return dst
+	}
+	for m := range s.members {
+		if dst = s.member(w, dst, m); w.err != nil {
+			return dst
+		}
+	}
+	w.leave()
+	return dst
+}
+
+// member runs the step of a member, whose name stands in front of a fault in it.
+func (s *step) member(w *walk, dst []byte, m int) []byte {
+	if dst = s.members[m].run(w, dst); w.err != nil {
+		w.err = w.err.In(s.names[m])
+	}
+	return dst
+}
+
+// blocks reads an array or map, of several blocks where the writer made several, and writes one.
+func (s *step) blocks(w *walk, dst []byte) []byte {
+	start, total := len(dst), 0
+	dst = append(dst, 0)
+	for w.err == nil {
+		count := w.number()
+		if count == 0 {
+			break
+		}
+		if count < 0 {
+			if count = -count; count < 0 {
+				w.bad("expected a count")
+			}
+			w.number() // the block's size in bytes is of use to those who skip
+		}
+		for ; count > 0 && w.err == nil; count-- {
+			from := w.i
+			dst = s.item(w, dst)
+			w.look(from, dst)
+			total++
+		}
+	}
+	if total == 0 || w.err != nil {
+		return dst
+	}
+	return append(connectdata.PutCount(dst, start, total), 0)
+}
+
+func (s *step) item(w *walk, dst []byte) []byte {
+	switch s.op {
+	case arrayStep:
+		return s.element.run(w, dst)
+	case swappedStep:
+		from := len(dst)
+		dst = s.element.run(w, dst)
+		value := append([]byte(nil), dst[from:]...)
+		return append(s.key.run(w, dst[:from]), value...)
+	}
+	return s.element.run(w, s.key.run(w, dst))
+}
+
+// write runs the steps that only a topic's side needs.
+func (s *step) write(w *walk, dst []byte) []byte {
+	switch s.op {
+	case symbolStep:
+		b := w.block()
+		n, known := s.numbers[string(b)]
+		if !known {
+			w.fail("the text " + fault.Quoted(b) + " is no symbol of its enum")
+		}
+		return connectdata.AppendNumber(dst, int64(n))
+	case padStep, padDecimalStep:
+		b := w.block()
+		if len(b) > s.size || s.op == padStep && len(b) < s.size {
+			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
+		}
+		sign := byte(0)
+		if len(b) > 0 && b[0] >= 0x80 {
+			sign = 0xff
+		}
+		for range s.size - len(b) {
+			dst = append(dst, sign)
+		}
+		return append(dst, b...)
+	}
+	return s.pick(w, dst)
+}
+
+// pick reads all members of a union struct. The first that has a value counts, as in AvroData.
+func (s *step) pick(w *walk, dst []byte) []byte {
+	found := false
+	for m := range s.members {
+		before := len(dst)
+		if dst = s.member(w, dst, m); w.err != nil {
+			return dst
+		}
+		if found {
+			dst = dst[:before]
+		}
+		found = found || len(dst) > before // a null writes nothing
+	}
+	if !found {
+		w.fail(fault.NoValue)
+	}
+	return dst
+}

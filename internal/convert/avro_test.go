@@ -1,0 +1,688 @@
+package convert
+
+import (
+	"bytes"
+	"context"
+	encodinghex "encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert/avro"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+func openRegistry(s registry.Settings) (*registry.Client, error) {
+	return registry.Open(s, nil, slog.New(slog.DiscardHandler))
+}
+
+// fakeRegistry is the address of a schema registry of the test's own, with schemas of the numbers from 1 on.
+func fakeRegistry(t testing.TB, schemas ...string) string {
+	t.Helper()
+	return seeded(t, sr.TypeAvro, schemas...)
+}
+
+func seeded(t testing.TB, language sr.SchemaType, schemas ...string) string {
+	t.Helper()
+	r := srfake.New()
+	t.Cleanup(r.Close)
+	for i, text := range schemas {
+		r.SeedSchema("seeded", i+1, i+1, sr.Schema{Schema: text, Type: language})
+	}
+	return r.URL()
+}
+
+func appendLength(n int) []byte { return connectdata.AppendNumber(nil, int64(n)) }
+
+// rememberingRegistry opens clients of a registry without a socket, which gives the last schema, whose text it notes,
+// number 1 and finds no versions.
+func rememberingRegistry(text *string) func(registry.Settings) (*registry.Client, error) {
+	var body []byte
+	return func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/versions"):
+				var err error
+				if body, err = io.ReadAll(r.Body); err == nil {
+					var registered struct{ Schema string }
+					err = json.Unmarshal(body, &registered)
+					*text = registered.Schema
+				}
+				return answer(r, 200, `{"id":1}`), err
+			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
+				return answer(r, 200, string(body)), nil
+			}
+			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
+}
+
+// anythingText is the Avro schema of values without a schema, as it is registered.
+var anythingText = sync.OnceValue(func() string {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	text := new(string)
+	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"}, Use{Schemas: b.Registry,
+		Registry: rememberingRegistry(text)})
+	if err == nil {
+		b.Data = []byte{connectdata.TagTrue}
+		_, _, err = c.Encode(context.Background(), nil, 100, "t", b, wit.ValueSlice{Encoding: wit.Schemaless, Size: 1})
+	}
+	if err != nil {
+		panic(err)
+	}
+	return *text
+})
+
+// avroPair is a converter with a registry, and one that reads and writes JSON in the same batch.
+func avroPair(t testing.TB, url string, settings ...string) (Converter, Converter, *record.Batch) {
+	t.Helper()
+	return pair(t, ClassAvro, url, settings...)
+}
+
+func pair(t testing.TB, class, url string, settings ...string) (Converter, Converter, *record.Batch) {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	m := map[string]string{"schema.registry.url": url}
+	for i := 0; i < len(settings); i += 2 {
+		m[settings[i]] = settings[i+1]
+	}
+	c, err := New(class, m, Use{Schemas: b.Registry, Registry: openRegistry})
+	require.NoError(t, err)
+	return c, newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false"), b
+}
+
+func datumOf(t testing.TB, json Converter, b *record.Batch, document string) wit.ValueSlice {
+	t.Helper()
+	d, err := json.Decode(t.Context(), "t", []byte(document), b)
+	require.NoError(t, err)
+	return d
+}
+
+// The golden file contains what AvroData writes for documents with options: the schema, the bytes, and the document
+// that is read back. TestRealStoredAnswers compares the file with AvroData itself.
+func TestWritesWhatAvroDataWrites(t *testing.T) {
+	for _, g := range readTSV(t, "avro.tsv", 5) {
+		got := avroOf(t, g[0], g[1])
+		if !sameAvro([]string{"write", g[0], g[1]}, g[2:], got) {
+			t.Errorf("%s document %s\nAvroData %s\nours     %s", g[0], g[1], strings.Join(g[2:], "\n         "),
+				strings.Join(got, "\n         "))
+		}
+	}
+}
+
+const person = `{"schema":{"type":"struct","name":"a.Person","fields":[{"type":"int32","field":"id"},{"type":"string","optional":true,"field":"name"}]},"payload":{"id":7,"name":"Ada"}}`
+
+// A schema is registered once for a topic, under the subject that the strategy names; the value goes out as it is,
+// after zero and id.
+func TestAvroIsACopy(t *testing.T) {
+	for strategy, subject := range map[string]string{"": "orders-value",
+		"io.confluent.kafka.serializers.subject.TopicNameStrategy":       "orders-value",
+		"io.confluent.kafka.serializers.subject.RecordNameStrategy":      "a.Person",
+		"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy": "orders-a.Person"} {
+		fake := srfake.New()
+		t.Cleanup(fake.Close)
+		var asked []string
+		fake.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			asked = append(asked, r.Method+" "+r.URL.Path)
+			return false
+		})
+		c, json, b := avroPair(t, fake.URL(), "value.subject.name.strategy", strategy)
+		d := datumOf(t, json, b, person)
+		for range 3 {
+			out, null, err := c.Encode(t.Context(), []byte("x"), math.MaxInt32, "orders", b, d)
+			if want := append([]byte("x\x00\x00\x00\x00\x01"), b.Bytes(d)...); err != nil || null || !bytes.Equal(out,
+				want) {
+				t.Fatalf("expected %x, found %x, %v, %v", want, out, null, err)
+			}
+		}
+		// A copy looks at nothing after the row's own null: bytes that no walk would take go out as they are, and the
+		// buffer of the producer is all that a row needs.
+		spoilt := b.Bytes(d)
+		for i := range spoilt {
+			spoilt[i] |= 0x80
+		}
+		dst := make([]byte, 0, 100)
+		out, _, err := c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
+		if err != nil || !bytes.Equal(out[5:], spoilt) || &out[:1][0] != &dst[:1][0] {
+			t.Errorf("expected %x as it is in the buffer that was given, found %x, %v", spoilt, out, err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			out, _, err = c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
+		}); n != 0 || err != nil {
+			t.Errorf("expected no allocation for a row, found %v, %v", n, err)
+		}
+		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(asked, want) {
+			t.Errorf("%s: expected %q, found %q", strategy, want, asked)
+		}
+	}
+}
+
+// A registry that is away is asked again until it is back, and the status says so meanwhile: no record's fault.
+func TestRegistryThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := 0
+		b := &record.Batch{Registry: record.NewRegistry()}
+		var client *registry.Client
+		var err error
+		client, err = registry.OpenWith(registry.Settings{URLs: []string{"http://registry.test"}},
+			roundTrip(func(r *http.Request) (*http.Response, error) {
+				if answers++; answers < 5 {
+					if !strings.Contains(client.Away(), "does not answer") && answers > 1 {
+						t.Errorf("expected the outage in the status, found %q", client.Away())
+					}
+					if answers == 3 && !strings.HasSuffix(client.Away(), ": <html>") {
+						t.Errorf("expected the last error in the status, found %q", client.Away())
+					}
+					return [...]func() (*http.Response, error){
+						func() (*http.Response, error) { return nil, errors.New("connection refused") },
+						func() (*http.Response, error) { return answer(r, 503, "<html>"), nil },
+						func() (*http.Response, error) { return answer(r, 200, "<html>hello</html>"), nil },
+						func() (*http.Response, error) { return answer(r, 200, "{}"), nil },
+					}[answers-1]()
+				}
+				return answer(r, 200, `{"id":9}`), nil
+			}), slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
+			Use{Schemas: b.Registry,
+				Registry: func(registry.Settings) (*registry.Client, error) { return client, nil }})
+		require.NoError(t, err)
+		json := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+		if err != nil || len(out) < 5 || out[4] != 9 || answers != 5 {
+			t.Errorf("expected the value after 5 requests, found %x, %v after %d", out, err, answers)
+		}
+		assert.Equal(t, "", client.Away())
+		// A task that ends does not wait for a registry.
+		ctx, cancel := context.WithCancelCause(t.Context())
+		answers = 0
+		time.AfterFunc(time.Second, func() { cancel(errors.New("the task ends")) })
+		if _, _, err := c.Encode(ctx, nil, math.MaxInt32, "other", b, datumOf(t, json, b, person)); err == nil ||
+			err.Error() != "the task ends" {
+			t.Errorf("expected the end of the task, found %v", err)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Request: r, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader(body))}
+}
+
+// What a registry refuses is no record's fault when it is about the schema or the user, and the record's when it names
+// an id that nobody knows.
+func TestRefusalsOfARegistry(t *testing.T) {
+	fake := srfake.New(srfake.WithAuth("Basic dTpw"))
+	t.Cleanup(fake.Close)
+	fake.SeedSchema("t-value", 1, 1, sr.Schema{Schema: `"int"`})
+	known := func(settings ...string) error {
+		c, json, b := avroPair(t, fake.URL(), append([]string{"basic.auth.credentials.source", "USER_INFO",
+			"basic.auth.user.info", "u:p"}, settings...)...)
+		_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+		return err
+	}
+	for what, err := range map[string]error{
+		"schema unknown":   known("auto.register.schemas", "false"),
+		"newest differs":   known("auto.register.schemas", "false", "use.latest.version", "true"),
+		"number differs":   known("auto.register.schemas", "false", "use.schema.id", "1"),
+		"wrong password":   known("basic.auth.user.info", "u:q"),
+		"incompatible (x)": incompatible(t),
+	} {
+		if !fault.Stops(err) {
+			t.Errorf("%s: expected an error that stops, found %v", what, err)
+		}
+	}
+	if err := known(); err != nil {
+		t.Error(err)
+	}
+	c, _, b := avroPair(t, fake.URL(), "basic.auth.credentials.source", "USER_INFO", "basic.auth.user.info", "u:p")
+	for _, data := range []string{"", "\x00", "\x01abcdefgh", "{}", "\x00\x00\x00\x00\x63x"} {
+		if _, err := c.Decode(t.Context(), "t", []byte(data),
+			b); fault.Class(err) != fault.DataException || fault.Stops(err) {
+			t.Errorf("%q: expected a fault of the record, found %v", data, err)
+		}
+	}
+	if d, err := c.Decode(t.Context(), "t", nil, b); err != nil || d.Encoding != wit.Absent {
+		t.Errorf("expected nothing of a tombstone, found %v, %v", d, err)
+	}
+}
+
+func incompatible(t *testing.T) error {
+	fake := srfake.New()
+	t.Cleanup(fake.Close)
+	fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema"}`)
+		return true
+	})
+	c, json, b := avroPair(t, fake.URL())
+	_, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b, person))
+	if err == nil || !strings.Contains(err.Error(), "incompatible with an earlier schema") ||
+		!strings.Contains(err.Error(), "a.Person") && !strings.Contains(err.Error(), `"Person"`) {
+		t.Errorf("expected what the registry said and the schema, found %v", err)
+	}
+	return err
+}
+
+// Confluent's own defaults, as generated files write them out, ask for nothing.
+func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
+	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
+		"use.latest.with.metadata": "", "proxy.port": "-1"}
+	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
+		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err != nil {
+			t.Errorf("%s: %v", class, err)
+		}
+		_, err := New(class, map[string]string{"schema.registry.url": "http://r", "proxy.port": "8080"},
+			Use{Schemas: record.NewRegistry()})
+		const want = "Value 8080 for configuration proxy.port is not built yet; built: -1"
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: expected %s, found %v", class, want, err)
+		}
+		_, err = New(class, map[string]string{"schema.registry.url": "http://r", "rule.executors": "encrypt"},
+			Use{Schemas: record.NewRegistry()})
+		const out = "Value encrypt for configuration rule.executors is not built yet; leave the setting out"
+		if err == nil || err.Error() != out {
+			t.Errorf("%s: expected %s, found %v", class, out, err)
+		}
+	}
+}
+
+// What a converter would write is no matter where it only reads.
+func TestReadingWithSettingsOfWriting(t *testing.T) {
+	given := map[string]string{"schema.registry.url": "http://r",
+		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
+	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
+		_, err := New(class, given, Use{Schemas: record.NewRegistry(), Reading: true})
+		if err != nil || len(given) != 2 {
+			t.Errorf("%s: %v, left %v", class, err, given)
+		}
+		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err == nil {
+			t.Errorf("%s: taken for writing", class)
+		}
+	}
+}
+
+// Settings are refused by name.
+func TestSettingsOfAvro(t *testing.T) {
+	for settings, want := range map[string]string{
+		"":                                  `Missing required configuration "schema.registry.url" which has no default value.`,
+		"schema.registry.url=registry:8081": "schema.registry.url",
+		"schema.registry.url=http://r enhanced.avro.schema.support=maybe":         "enhanced.avro.schema.support",
+		"schema.registry.url=http://r value.subject.name.strategy=x.Mine":         "value.subject.name.strategy",
+		"schema.registry.url=http://r basic.auth.credentials.source=SASL_INHERIT": "basic.auth.credentials.source",
+		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO " +
+			"basic.auth.user.info=abc": "basic.auth.user.info",
+		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":            "bearer.auth.credentials.source",
+		"schema.registry.url=http://r generalized.sum.type.support=true":                     "generalized.sum.type.support",
+		"schema.registry.url=http://r value.schema.id.serializer=x.HeaderSchemaIdSerializer": "value.schema.id.serializer",
+		"schema.registry.url=http://r rule.executors=encrypt":                                "rule.executors",
+		"schema.registry.url=http://r use.latest.with.metadata=a=b":                          "use.latest.with.metadata",
+		"schema.registry.url=http://r schema.registry.proxy.host=p":                          "proxy.host",
+	} {
+		m := map[string]string{}
+		for _, pair := range strings.Fields(settings) {
+			name, value, _ := strings.Cut(pair, "=")
+			m[name] = value
+		}
+		if _, err := New("AvroConverter", m,
+			Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException ||
+			!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "abc") {
+			t.Errorf("%s: expected an error that names %s, found %v", settings, want, err)
+		}
+	}
+}
+
+// Names that Avro does not allow are refused with advice; [TestAvroCases] has how they are written in another way.
+func TestNamesOfAvro(t *testing.T) {
+	const odd = `{"schema":{"type":"struct","name":"1a.b-c","fields":[{"type":"int32","field":"x.y"}]},"payload":{"x.y":1}}`
+	c, json, b := avroPair(t, fakeRegistry(t))
+	if _, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, datumOf(t, json, b,
+		odd)); fault.Class(err) != "org.apache.avro.SchemaParseException" || !strings.Contains(err.Error(),
+		"scrub.invalid.names") {
+		t.Errorf("expected a refusal with advice, found %v", err)
+	}
+	// Two types of one name.
+	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
+	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
+		!strings.Contains(got[0], `"name":"N_2"`) {
+		t.Errorf("expected both types, found %q", got)
+	}
+}
+
+// A union of very many types, each of which writes all others as nulls, is refused for the record.
+func TestBranchesOfAUnionAreBounded(t *testing.T) {
+	union := func(n int) string {
+		branches := make([]string, n)
+		for i := range branches {
+			branches[i] = fmt.Sprintf(`{"type":"fixed","name":"F%d","size":0}`, i)
+		}
+		return "[" + strings.Join(branches, ",") + "]"
+	}
+	c, _, b := avroPair(t, fakeRegistry(t, union(conversion.MaxUnionBranches), union(conversion.MaxUnionBranches+1)))
+	if d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 4}, b); err != nil || d.Size == 0 {
+		t.Errorf("expected a value of the third type, found %v, %v", d, err)
+	}
+	if _, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 2, 4},
+		b); fault.Class(err) != fault.DataException ||
+		!strings.Contains(err.Error(), "expected at most 1000") {
+		t.Errorf("expected a refusal, found %v", err)
+	}
+}
+
+// Whatever stands in a topic is read or refused in time, and never becomes more than it may.
+func FuzzAvro(f *testing.F) {
+	schemas := []string{`{"type":"array","items":{"type":"record","name":"E","fields":[]}}`,
+		`{"type":"map","values":["null","string",{"type":"fixed","name":"F","size":2}]}`,
+		`{"type":"record","name":"R","fields":[{"name":"a","type":["int","null"]},{"name":"e","type":{"type":"enum","name":"X","symbols":["A"]}},{"name":"d","type":{"type":"bytes","logicalType":"decimal","scale":1,"precision":4}}]}`, anythingText()}
+	c, _, b := avroPair(f, fakeRegistry(f, schemas...))
+	for id := range schemas {
+		f.Add(byte(id), []byte{2, 2, 0, 4})
+		f.Add(byte(id), []byte{1, 8, 0xfe, 0xff, 0xff, 0xff, 0x0f})
+	}
+	f.Fuzz(func(t *testing.T, id byte, payload []byte) {
+		b.Data, b.Rows = b.Data[:0], b.Rows[:0]
+		d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, id%byte(len(schemas)) + 1}, payload...), b)
+		if err != nil {
+			if fault.Class(err) == "" {
+				t.Fatal(err)
+			}
+			return
+		}
+		if d.Encoding == wit.WithSchema {
+			if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+				t.Fatalf("read as %x: %v", b.Bytes(d), err)
+			}
+		} else if d.Encoding == wit.Schemaless {
+			if err := connectdata.CheckSchemaless(b.Bytes(d)); err != nil {
+				t.Fatalf("read as %x: %v", b.Bytes(d), err)
+			}
+		}
+	})
+}
+
+func sameJSON(a, b string) bool {
+	if a == b {
+		return true
+	}
+	var x, y any
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	return reflect.DeepEqual(withoutItems(x), withoutItems(y))
+}
+
+// withoutItems leaves out the defaults of arrays and maps: AvroData reads nulls for their items where these may be
+// null, and loses them where items have a default of their own; ours are what was written.
+func withoutItems(v any) any {
+	switch x := v.(type) {
+	case []any:
+		for i := range x {
+			x[i] = withoutItems(x[i])
+		}
+	case map[string]any:
+		if x["type"] == "array" || x["type"] == "map" {
+			delete(x, "default")
+		}
+		for name := range x {
+			x[name] = withoutItems(x[name])
+		}
+	}
+	return v
+}
+
+// avroOf is the Avro schema, the bytes and the document that comes back, or what was refused.
+func avroOf(t *testing.T, options, document string) []string {
+	t.Helper()
+	b := &record.Batch{Registry: record.NewRegistry()}
+	reader := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	d, err := reader.Decode(t.Context(), "t", []byte(document), b)
+	if err != nil {
+		return []string{"!" + err.Error(), "", ""}
+	}
+	settings, registered := map[string]string{"schema.registry.url": "http://registry.test"}, ""
+	for _, pair := range strings.Fields(options) {
+		name, value, _ := strings.Cut(pair, "=")
+		settings[name] = value
+	}
+	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: rememberingRegistry(&registered)})
+	require.NoError(t, err)
+	text, raw := anythingText(), false
+	if d.Encoding == wit.WithSchema {
+		nodes := b.Registry.Get(d.Schema).Nodes
+		if text, err = avroText(t, settings, nodes); err != nil {
+			return []string{"!" + err.Error(), "", ""}
+		}
+		raw = text == `"bytes"` || strings.HasPrefix(text, `{"type":"bytes"`)
+	}
+	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	switch {
+	case err != nil:
+		return []string{"!" + err.Error(), "", ""}
+	case null:
+		return []string{text, "null", "null"}
+	}
+	assert.Equal(t, text, registered, "the registered schema", document)
+	payload := out[5:]
+	if raw {
+		payload = append(bytes.Clone(appendLength(len(payload))), payload...) // Avro.java writes it with its length
+	}
+	back, err := c.Decode(t.Context(), "copied", out, b) // a topic without a subject, so that no version comes in
+	if err != nil {
+		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
+	}
+	writer := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	again, _, err := writer.Encode(t.Context(), nil, math.MaxInt32, "t", b, back)
+	if err != nil {
+		return []string{text, encodinghex.EncodeToString(payload), "!" + err.Error()}
+	}
+	return []string{text, encodinghex.EncodeToString(payload), string(again)}
+}
+
+// avroText is the Avro schema that a converter of these settings writes for nodes.
+func avroText(t *testing.T, settings map[string]string, nodes []wit.SchemaNode) (string, error) {
+	t.Helper()
+	d, err := Find(ClassAvro, false)
+	require.NoError(t, err)
+	text, err := avro.SchemaText(t.Context(), nodes, avro.OptionsOf(d.table.Values(d.given(settings, false))))
+	return string(text), err
+}
+
+// A schema that stands in a header, by its id or its GUID, is that of a value with nothing in front of it.
+func TestSchemaInAHeader(t *testing.T) {
+	guid := []byte{1, 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55}
+	asked := 0
+	open := func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch r.URL.Path {
+			case "/schemas/guids/11111111-2222-4333-8444-555555555555":
+				asked++
+				return answer(r, 200, `{"schema":"\"string\""}`), nil
+			case "/schemas/ids/7":
+				return answer(r, 200, `{"schema":"\"long\""}`), nil
+			}
+			return answer(r, 404, `{"error_code":40403,"message":"Schema not found."}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
+		Use{Schemas: b.Registry, Registry: open})
+	require.NoError(t, err)
+	by := c.(HeaderDecoder)
+	for range 2 {
+		d, err := by.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
+		if err != nil || string(b.Bytes(d)) != "\x04ab" || b.Registry.Get(d.Schema).Root().Kind != wit.String {
+			t.Fatalf("GUID: found %q, %v", b.Bytes(d), err)
+		}
+	}
+	assert.Equal(t, 1, asked, "requests")
+	d, err := by.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
+	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
+		t.Errorf("id: found %v, %v", d, err)
+	}
+	if d, err := by.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Encoding != wit.Absent {
+		t.Errorf("expected a tombstone, found %v, %v", d, err)
+	}
+	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
+		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); fault.Class(err) != fault.DataException {
+			t.Errorf("% x: expected a fault of the record, found %v", header, err)
+		}
+	}
+}
+
+// Options that the fork of AvroData which ours is compared to does not have: what Confluent's does of them.
+func TestOptionsOfAvro(t *testing.T) {
+	const keys = `{"schema":{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32",` +
+		`"optional":false},"optional":false},"payload":{"a":1}}`
+	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
+		`"optional":false},"payload":{"a":null}}`
+	for _, x := range []struct{ options, document, schema, bytes, again string }{
+		{"", keys, `{"type":"array","items":{"type":"record","name":"MapEntry",`, "02" + "020261" + "02" + "00", keys},
+		{"allow.optional.map.keys=true", keys, `{"type":"map","values":"int"`, "02" + "0261" + "02" + "00",
+			strings.Replace(keys, `"string","optional":true`, `"string","optional":false`, 1)},
+		{"", null, `{"type":"record",`, "000e", strings.Replace(null, `{"a":null}`, `{"a":7}`, 1)},
+		{"ignore.default.for.nullables=true", null, `{"type":"record",`, "02", null},
+	} {
+		got := avroOf(t, x.options, x.document)
+		if !strings.HasPrefix(got[0], x.schema) || got[1] != x.bytes || got[2] != x.again {
+			t.Errorf("%s %s\nexpected %s… %s %s\nfound    %s %s %s", x.options, x.document, x.schema, x.bytes, x.again,
+				got[0], got[1], got[2])
+		}
+	}
+	const union = `{"type":"record","name":"R","fields":[{"name":"u","type":["string"]}]}`
+	for options, want := range map[string]string{
+		"true": `{"type":"string","optional":false,"field":"u"}`,
+		"false": `{"type":"struct","fields":[{"type":"string","optional":true,"field":"string"}],"optional":false,` +
+			`"name":"io.confluent.connect.avro.Union","field":"u"}`,
+	} {
+		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", options)
+		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01"+"\x00\x02x"), b)
+		require.NoError(t, err)
+		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
+			!strings.Contains(string(got), `"fields":[`+want+`]`) {
+			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", options, want, got, err)
+		}
+	}
+}
+
+// A schema whose rules are to run with each value is refused, whoever asked for it and on the way that they are of:
+// values would go out or come in without them, such as those that encrypt fields or the whole.
+func TestRulesOfSchemas(t *testing.T) {
+	const fixed, newest, found = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
+	domain := func(mode string) string {
+		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
+	}
+	encoding := func(mode string) string {
+		return `{"encodingRules":[{"name":"r","type":"ENCRYPT_PAYLOAD","mode":"` + mode + `"}]}`
+	}
+	for _, c := range []struct {
+		setting, rules string
+		writes, reads  bool
+	}{
+		{"", `null`, true, true},
+		{"", `{}`, true, true},
+		{"", domain("WRITE"), false, true},
+		{"", domain("READ"), true, false},
+		{"", domain("WRITEREAD"), false, false},
+		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true},` +
+			`{"name":"r","type":"ENCRYPT","mode":"WRITE"}]}`, false, true},
+		{"", domain("LATER"), false, false}, // a mode that there may be some day
+		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
+		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
+		{"", encoding("WRITEREAD"), false, false},
+		{"", encoding("READ"), true, false},
+		{fixed, domain("WRITEREAD"), false, false},
+		{fixed, domain("READ"), true, false},
+		{newest, domain("WRITE"), false, true},
+		{newest, encoding("WRITEREAD"), false, false},
+		{found, domain("WRITEREAD"), false, false},
+		{found, domain("READ"), true, false},
+	} {
+		open := func(s registry.Settings) (*registry.Client, error) {
+			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+				return answer(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+c.rules+
+					`}`), nil
+			}), slog.New(slog.DiscardHandler))
+		}
+		settings := map[string]string{"schema.registry.url": "http://r"}
+		if name, value, given := strings.Cut(c.setting, "="); given {
+			settings["auto.register.schemas"], settings[name] = "false", value
+		}
+		b := &record.Batch{Registry: record.NewRegistry()}
+		converter, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: open})
+		require.NoError(t, err)
+		json := newConverter(t, ClassJSON, b.Registry)
+		d := datumOf(t, json, b, `{"schema":{"type":"int32","optional":false},"payload":7}`)
+		_, _, written := converter.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		_, read := converter.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\x0e"), b)
+		_, byGUID := converter.(HeaderDecoder).DecodeBy(t.Context(), "t", append([]byte{1}, make([]byte, 16)...),
+			[]byte("\x0e"), b)
+		for what, one := range map[string]struct {
+			ok  bool
+			err error
+		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
+			if one.ok && one.err != nil || !one.ok && (!fault.Stops(one.err) || !strings.Contains(one.err.Error(),
+				`the rule "r" of type "ENCRYPT`)) {
+				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
+			}
+		}
+	}
+}
+
+// Points in time and times of day that Kafka Connect has no type for keep the logical type of Avro as their name, by
+// which a sink knows what their integers count. What has a name of its own keeps that.
+func TestLogicalTypesUnknownToConnect(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":"long","logicalType":"time-micros"}`:                                "time-micros",
+		`{"type":"long","logicalType":"timestamp-micros"}`:                           "timestamp-micros",
+		`{"type":"long","logicalType":"Timestamp-Nanos"}`:                            "timestamp-nanos",
+		`{"type":"long","logicalType":"local-timestamp-millis"}`:                     "local-timestamp-millis",
+		`{"type":"long","logicalType":"local-timestamp-micros"}`:                     "local-timestamp-micros",
+		`{"type":"long","logicalType":"local-timestamp-nanos"}`:                      "local-timestamp-nanos",
+		`["null",{"type":"long","logicalType":"timestamp-micros"}]`:                  "timestamp-micros",
+		`{"type":"long","logicalType":"timestamp-millis"}`:                           wit.NameTimestamp,
+		`{"type":"long","connect.name":"io.debezium.time.NanoTime"}`:                 "io.debezium.time.NanoTime",
+		`{"type":"long","logicalType":"timestamp-micros","connect.name":"a.Moment"}`: "a.Moment",
+		`{"type":"long","logicalType":"x"}`:                                          "",
+		`{"type":"int","logicalType":"timestamp-micros"}`:                            "",
+	} {
+		reader, _, b := avroPair(t, fakeRegistry(t, schema))
+		payload := []byte{0, 0, 0, 0, 1, 2}
+		if schema[0] == '[' {
+			payload = append(payload, 2)
+		}
+		d, err := reader.Decode(t.Context(), "t", payload, b)
+		require.NoError(t, err)
+		name := ""
+		if n := b.Registry.Get(d.Schema).Root(); n.Name != nil {
+			name = *n.Name
+		}
+		if name != want {
+			t.Errorf("%s: expected the name %q, found %q", schema, want, name)
+		}
+	}
+}

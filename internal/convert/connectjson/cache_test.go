@@ -1,0 +1,41 @@
+package connectjson
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// Large schemas are forgotten before their number says so, both ways, and are there again when they are met again.
+func TestBytesOfCachedSchemas(t *testing.T) {
+	const schemas, size = 20, 4_000_000
+	b := &record.Batch{Registry: record.NewRegistry()}
+	made, err := New(Settings().Values(nil), conversion.Use{Schemas: b.Registry})
+	require.NoError(t, err)
+	c := made.(*Converter)
+	most, maxRead := 0, 0
+	for i := range 2 * schemas {
+		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
+			strings.Repeat("d", size))
+		b.Data = b.Data[:0]
+		d, err := c.Decode(t.Context(), "t", []byte(document), b)
+		require.NoError(t, err)
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
+			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
+		}
+		if c.programs.Bytes > conversion.MaxCachedBytes || c.readers.Bytes > conversion.MaxCachedBytes {
+			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.Bytes, c.readers.Bytes)
+		}
+		most, maxRead = max(most, len(c.programs.Of)), max(maxRead, len(c.readers.Of))
+	}
+	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
+		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)
+	}
+}

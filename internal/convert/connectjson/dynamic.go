@@ -1,0 +1,400 @@
+package connectjson
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"strconv"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// dynamicWriter writes values without a schema. What it remembers is of the value before.
+type dynamicWriter struct {
+	conversion.Budget
+	// shapes are those of the maps of a value, in the order in which they begin; met says how many were begun.
+	shapes []shape
+	met    int
+	// objects: all maps are taken for maps of texts, without a survey; errPairs says that one of them is none.
+	objects bool
+	// leads are the names of the object that came last, with what is written for them.
+	leads []lead
+}
+
+// lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
+// a key, which bit stands for.
+type lead struct {
+	text, key []byte
+	bit       uint64
+}
+
+// fewLeads is how many names of the object that came last are remembered, and how long they may be.
+const fewLeads, leadBytes = 128, 128
+
+// start begins a value whose output may be that long, after what is there.
+func (k *dynamicWriter) start(ctx context.Context, dst []byte, most int) {
+	k.Budget.Start(ctx, dst, most)
+	k.shapes, k.met, k.objects = k.shapes[:0], 0, false
+}
+
+// Write writes the dynamic value at in[i:] and tells where it ends.
+func (k *dynamicWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fault.Error) {
+	if i >= len(in) || depth > connectdata.MaxDepth {
+		return dst, i, fault.Broken(i, "expected a tag, nested at most 1000 deep")
+	}
+	tag := in[i]
+	i++
+	switch tag {
+	case connectdata.TagNull:
+		return append(dst, "null"...), i, nil
+	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64:
+		return dynamicScalars[tag].writeInteger(dst, in, i)
+	case connectdata.TagFalse:
+		return append(dst, "false"...), i, nil
+	case connectdata.TagTrue:
+		return append(dst, "true"...), i, nil
+	case connectdata.TagString:
+		n, size := length(in, i)
+		if size <= 0 {
+			return dst, i, fault.Broken(i, "ends inside a text")
+		}
+		i += size
+		if n > k.Most-len(dst) {
+			return dst, i, k.TooLarge()
+		}
+		out, ok := json.AppendText(dst, in[i:i+n])
+		if !ok {
+			return dst, i, fault.Broken(i, "text that is not UTF-8")
+		}
+		return out, i + n, nil
+	case connectdata.TagFloat32, connectdata.TagFloat64, connectdata.TagBytes:
+		return dynamicScalars[tag].Write(&k.Budget, dst, in, i)
+	case connectdata.TagArray:
+		return k.writeItems(dst, in, i, depth, arrayShape)
+	case connectdata.TagMap:
+		s := ObjectShape // of a map whose count is bad
+		if k.met < len(k.shapes) {
+			s = k.shapes[k.met]
+		}
+		k.met++
+		return k.writeItems(dst, in, i, depth, s)
+	case connectdata.TagDecimal:
+		n, err := connectdata.SkipSchemaless(in[i-1:])
+		if err != nil {
+			return dst, i, fault.Broken(i, err.Error())
+		}
+		scale, size := connectdata.Number(in[i:])
+		unscaled, _ := connectdata.LengthPrefixed(in[i+size:])
+		return values.AppendDecimal(dst, unscaled, int(scale)), i - 1 + n, nil
+	case connectdata.TagInstant:
+		return dst, i, fault.New(fault.DataException,
+			"Java class class java.util.Date does not have corresponding schema type.")
+	case connectdata.TagStruct:
+		return dst, i, fault.New(fault.DataException, "Mismatching schema.")
+	}
+	return dst, i, fault.Broken(i-1, "unknown tag")
+}
+
+var dynamicScalars = [...]Writer{
+	connectdata.TagInt8: {Shape: int8Shape}, connectdata.TagInt16: {Shape: int16Shape},
+	connectdata.TagInt32: {Shape: int32Shape},
+	connectdata.TagInt64: {Shape: int64Shape}, connectdata.TagFloat32: {Shape: float32Shape},
+	connectdata.TagFloat64: {Shape: float64Shape},
+	connectdata.TagBytes:   {Shape: bytesShape},
+}
+
+// errPairs says that a map has a key that is no text, so that the shapes of maps have to be surveyed.
+var errPairs = &fault.Error{Text: "a key that is no text"}
+
+// skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
+func (k *dynamicWriter) skip(in []byte, i, depth int) int {
+	if i < len(in) && in[i] != connectdata.TagArray && in[i] != connectdata.TagMap {
+		return dynamicEnd(in, i)
+	}
+	return k.survey(in, i, depth)
+}
+
+// survey notes the shapes of all maps of the dynamic value at in[i:], in the order in which they begin: keys that are
+// all texts make an object, anything else pairs. It tells where an array or map ends, -1 where the value is bad, which
+// the writing finds again.
+func (k *dynamicWriter) survey(in []byte, i, depth int) int {
+	if i >= len(in) || depth > connectdata.MaxDepth {
+		return -1
+	}
+	tag := in[i]
+	if tag != connectdata.TagArray && tag != connectdata.TagMap {
+		return i
+	}
+	count, size := connectdata.Number(in[i+1:])
+	if size <= 0 || count < 0 || count > int64(len(in)-i) {
+		return -1
+	}
+	i += 1 + size
+	at := len(k.shapes)
+	if tag == connectdata.TagMap {
+		k.shapes = append(k.shapes, ObjectShape)
+	}
+	for n := range count {
+		if n%conversion.WatchEvery == conversion.WatchEvery-1 && k.Ctx.Err() != nil {
+			return -1
+		}
+		if tag == connectdata.TagMap {
+			if i < len(in) && in[i] == connectdata.TagString {
+				n, size := length(in, i+1)
+				if size <= 0 {
+					return -1
+				}
+				i += 1 + size + n
+			} else {
+				k.shapes[at] = pairsShape
+				if i = k.skip(in, i, depth+1); i < 0 {
+					return -1
+				}
+			}
+		}
+		if i = k.skip(in, i, depth+1); i < 0 {
+			return -1
+		}
+	}
+	return i
+}
+
+// dynamicEnd is where the dynamic value at in[i:], no array or map, ends, -1 where it is bad. What maps mostly hold
+// goes the short way.
+func dynamicEnd(in []byte, i int) int {
+	switch in[i] {
+	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
+		return i + 1
+	case connectdata.TagString:
+		if n, size := length(in, i+1); size > 0 {
+			return i + 1 + size + n
+		}
+		return -1
+	case connectdata.TagFloat64:
+		if i+9 <= len(in) {
+			return i + 9
+		}
+		return -1
+	}
+	n, err := connectdata.SkipSchemaless(in[i:])
+	if err != nil {
+		return -1
+	}
+	return i + n
+}
+
+func (k *dynamicWriter) writeItems(dst, in []byte, i, depth int, s shape) ([]byte, int, *fault.Error) {
+	count, size := connectdata.Number(in[i:])
+	if size <= 0 || count < 0 || count > int64(len(in)-i) {
+		return dst, i, fault.Broken(i, "expected a count")
+	}
+	i += size
+	open, closing := byte('['), byte(']')
+	if s == ObjectShape {
+		open, closing = '{', '}'
+	}
+	dst = append(dst, open)
+	var err *fault.Error
+	for n := range count {
+		if err = k.Item(dst); err != nil {
+			return dst, i, err
+		}
+		if s == ObjectShape {
+			dst, i, err = k.writeName(dst, in, i, int(n), depth)
+		} else {
+			if n > 0 {
+				dst = append(dst, ',')
+			}
+			if s == pairsShape {
+				dst, i, err = k.Write(append(dst, '['), in, i, depth+1)
+				dst = append(dst, ',')
+			}
+		}
+		if err != nil {
+			return dst, i, err
+		}
+		if dst, i, err = k.Write(dst, in, i, depth+1); err != nil {
+			return dst, i, err
+		}
+		if s == pairsShape {
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, closing), i, nil
+}
+
+// writeName writes the key of entry n of an object, with the comma in front of it and the colon after it. Mostly it is
+// the one that stood there in the value before, of which both is remembered.
+func (k *dynamicWriter) writeName(dst, in []byte, i, n, depth int) ([]byte, int, *fault.Error) {
+	remembered := depth == 0 && n < fewLeads // those inside of others are not
+	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
+		return append(dst, k.leads[n].text...), i + len(k.leads[n].key), nil
+	}
+	if k.objects && i < len(in) && in[i] != connectdata.TagString {
+		return dst, i, errPairs
+	}
+	from, start := len(dst), i
+	if n > 0 {
+		dst = append(dst, ',')
+	}
+	dst, i, err := k.Write(dst, in, i, depth+1)
+	if err != nil {
+		return dst, i, err
+	}
+	dst = append(dst, ':')
+	if remembered && n <= len(k.leads) && in[start] == connectdata.TagString && i-start <= leadBytes {
+		if n == len(k.leads) {
+			k.leads = append(k.leads, lead{})
+		}
+		l := &k.leads[n]
+		l.text, l.key = append(l.text[:0], dst[from:]...), append(l.key[:0], in[start:i]...)
+	}
+	return dst, i, nil
+}
+
+// readDynamic appends the value at the parser's position as a dynamic one: numbers without point and exponent are
+// int64, others float64, or decimals where that lacks digits, objects are maps. Of a name that is there twice the last
+// value counts, at the place of the first.
+func readDynamic(p *Parser, dst []byte) []byte {
+	switch c := p.peek(); c {
+	case '"':
+		return connectdata.AppendBytes(append(dst, connectdata.TagString), p.text())
+	case 't':
+		p.word("true")
+		return append(dst, connectdata.TagTrue)
+	case 'f':
+		p.word("false")
+		return append(dst, connectdata.TagFalse)
+	case 'n':
+		p.word("null")
+		return append(dst, connectdata.TagNull)
+	case '[':
+		return readDynamicArray(p, dst)
+	case '{':
+		return readDynamicMap(p, dst)
+	}
+	if n, ok := p.integer(); ok {
+		return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
+	}
+	text, whole, ok := p.number()
+	switch {
+	case !ok:
+		return dst
+	case !whole:
+		return readReal(p, dst, text)
+	}
+	n, ok := parseInteger(text)
+	if !ok {
+		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit 64 bits")
+	}
+	return connectdata.AppendNumber(append(dst, connectdata.TagInt64), n)
+}
+
+// maxDigits is more than a decimal has room for.
+const maxDigits = 3 * connectdata.MaxDecimalBytes
+
+// readReal appends a number with a point or an exponent: a double if its shortest form, or Java's (4.9E-324), is the
+// number, else a decimal, where Kafka Connect would have the nearest double.
+func readReal(p *Parser, dst, text []byte) []byte {
+	v := parseReal(text, 64)
+	exact := len(text) <= shortReal && !bytes.ContainsAny(text, "eE")
+	if !exact && !math.IsInf(v, 0) {
+		var room, javas [32]byte
+		exact = sameNumber(text, strconv.AppendFloat(room[:0], v, 'e', -1, 64)) ||
+			sameNumber(text, java.AppendFloat(javas[:0], v, 64))
+	}
+	if exact {
+		return connectdata.AppendFloat64(append(dst, connectdata.TagFloat64), v)
+	}
+	if len(text) <= maxDigits {
+		if d, ok := values.ParseDecimal(string(text)); ok && d.Fits() {
+			dst = connectdata.AppendNumber(append(dst, connectdata.TagDecimal), d.Scale)
+			return connectdata.AppendDecimal(dst, d.Unscaled)
+		}
+	}
+	return p.refuse(dst, "the number "+fault.Cut(text)+" fits neither a double nor a decimal of "+
+		strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes and a scale from -1000 to 1000")
+}
+
+// shortReal is how long a number without exponent is at most that a double has all digits of, with sign and point.
+const shortReal = 15
+
+// sameNumber reports whether two texts are the same decimal number, but for the sign.
+func sameNumber(a, b []byte) bool {
+	digits, exponent := significant(a)
+	others, at := significant(b)
+	return bytes.Equal(digits, others) && (exponent == at || len(digits) == 0)
+}
+
+// significant are the digits of a number from the first to the last that is no zero, and the power of ten of the last.
+func significant(text []byte) (digits []byte, exponent int64) {
+	mantissa := text
+	if e := bytes.IndexAny(text, "eE"); e >= 0 {
+		mantissa = text[:e]
+		exponent, _ = strconv.ParseInt(string(text[e+1:]), 10, 32) // as far as the parser lets it be
+	}
+	whole, part, _ := bytes.Cut(bytes.TrimPrefix(mantissa, []byte("-")), []byte("."))
+	all := append(append(make([]byte, 0, len(mantissa)), whole...), part...)
+	digits = bytes.TrimRight(all, "0")
+	return bytes.TrimLeft(digits, "0"), exponent - int64(len(part)) + int64(len(all)-len(digits))
+}
+
+func readDynamicArray(p *Parser, dst []byte) []byte {
+	p.open('[')
+	dst = append(dst, connectdata.TagArray, 0)
+	start, count := len(dst)-1, 0
+	for ; p.more(count == 0, ']'); count++ {
+		dst = readDynamic(p, dst)
+	}
+	return connectdata.PutCount(dst, start, count)
+}
+
+func readDynamicMap(p *Parser, dst []byte) []byte {
+	p.open('{')
+	dst = append(dst, connectdata.TagMap, 0)
+	start := len(dst) - 1
+	names, at := entries{base: len(p.seen), content: len(dst)}, 0
+	if p.depth > 1 {
+		at = fewLeads // those inside of others are not remembered
+	}
+	defer func() { p.seen = p.seen[:names.base] }()
+	for first := true; p.more(first, '}'); first = false {
+		from := len(dst)
+		named, bit := p.dynamicName(dst, &at)
+		value := len(named)
+		if dst = readDynamic(p, named); p.Err == nil {
+			names.note(p, dst, from, value, bit)
+		}
+	}
+	count := len(p.seen) - names.base
+	return connectdata.PutCount(names.order(p, dst), start, count)
+}
+
+// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
+// is the name that stood at the same place, at, in the document before.
+func (p *Parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64) {
+	n := *at
+	*at++
+	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
+		l := &p.leads[n]
+		p.i += len(l.text)
+		return append(dst, l.key...), l.bit
+	}
+	p.peek()
+	from, start := p.i, len(dst)
+	dst = connectdata.AppendBytes(append(dst, connectdata.TagString), p.name())
+	bit = bitOf(dst[start:])
+	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes && p.Err == nil {
+		if n == len(p.leads) {
+			p.leads = append(p.leads, lead{})
+		}
+		l := &p.leads[n]
+		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
+	}
+	return dst, bit
+}

@@ -1,0 +1,68 @@
+package connectjson
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// TypeNames are the types' names in the schemas of Kafka Connect's JSON converter.
+var TypeNames = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
+	"map", "struct"}
+
+// connectSchema writes the schemas of Kafka Connect's JSON converter.
+type connectSchema struct {
+	conversion.SchemaText
+	nodes []wit.SchemaNode
+}
+
+// AppendSchema appends the schema of nodes; w is the writer of their values.
+func AppendSchema(k *conversion.Budget, dst []byte, nodes []wit.SchemaNode, w *Writer) ([]byte, error) {
+	s := connectSchema{conversion.SchemaText{Budget: k, Out: dst}, nodes}
+	s.node(0, nil, w)
+	return s.Out, s.Err
+}
+
+// node writes a node and what is below it, keys in Kafka Connect's order. field is the name of the member that it is
+// the schema of, or nil; w is the node's writer.
+func (s *connectSchema) node(id uint32, field *string, w *Writer) {
+	if s.Ended() {
+		return
+	}
+	n := &s.nodes[id]
+	s.Raw(`{"type":"`, TypeNames[n.Kind], `"`)
+	switch n.Kind {
+	case wit.Array:
+		s.Raw(`,"items":`)
+		s.node(n.Element, nil, w.Element)
+	case wit.Map:
+		s.Raw(`,"keys":`)
+		s.node(n.Key, nil, w.Key)
+		s.Raw(`,"values":`)
+		s.node(n.Element, nil, w.Element)
+	case wit.Struct:
+		s.Raw(`,"fields":[`)
+		for i := range n.Fields {
+			s.Comma(i)
+			s.node(n.Fields[i].Node, &n.Fields[i].Name, &w.Members[i])
+		}
+		s.Raw("]")
+	}
+	s.Raw(`,"optional":`, strconv.FormatBool(n.Optional))
+	s.Option(`,"name":`, n.Name)
+	if n.Version != nil {
+		s.Raw(`,"version":`)
+		s.Number(int64(*n.Version))
+	}
+	s.Option(`,"doc":`, n.Doc)
+	s.Parameters(`,"parameters":`, n.Parameters)
+	if n.DefaultValue != nil {
+		text, err := w.DefaultText(s.Budget, *n.DefaultValue)
+		s.Fail(err)
+		s.Raw(`,"default":`, string(text))
+	}
+	s.Option(`,"field":`, field)
+	s.Raw("}")
+	s.Ended()
+}

@@ -1,0 +1,419 @@
+package connectjson
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Converter is Kafka Connect's JsonConverter.
+//
+// It writes what that class writes, byte for byte (keys of maps in the order in which they came), and reads what that
+// class reads, but for the differences of testdata/convert/differences.tsv: where Kafka would store something else
+// without a word (0 for a text in a numeric field, a number that wraps around, a fraction cut), a record is refused.
+type Converter struct {
+	reg     *record.Registry
+	schemas bool
+	form    Form
+
+	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
+	last     *program
+	dynamic  dynamicWriter
+
+	parser Parser
+	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
+	wide []byte
+	// readers by the JSON text of their schema
+	readers    conversion.Cache[string, *Reader]
+	lastReader *Reader
+	// fixed is the reader of `schema.content`.
+	fixed *Reader
+}
+
+// program is what Encode needs for a schema.
+type program struct {
+	schema *record.Schema
+	writer *Writer
+	// envelope is the text in front of the payload, with schemas only.
+	envelope []byte
+}
+
+// Text around a payload.
+const (
+	envelopeSchema   = `{"schema":`
+	envelopePayload  = `,"payload":`
+	schemalessOpener = envelopeSchema + "null" + envelopePayload
+)
+
+// New makes the converter of [Settings].
+func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+	kept := v.Int("schemas.cache.size")
+	c := &Converter{reg: u.Schemas, schemas: v.Bool("schemas.enable"),
+		form: Form{ReplaceNull: v.Bool("replace.null.with.default"),
+			NumericDecimals: v.Lower("decimal.format") == "numeric"},
+		programs: conversion.NewCache[uint32, *program](kept), readers: conversion.NewCache[string, *Reader](kept)}
+	if text := v.String("schema.content"); text != "" {
+		fixed, err := c.newReader(context.Background(), []byte(text))
+		if err != nil {
+			err = fault.Unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			return nil, fault.New(fault.Class(err), "Invalid value for configuration schema.content: "+err.Error())
+		}
+		if c.schemas {
+			c.fixed = fixed
+		}
+	}
+	return c, nil
+}
+
+// Encode implements [conversion.Converter].
+func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
+	var out []byte
+	c.dynamic.start(ctx, dst, most)
+	switch d.Encoding {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Schemaless:
+		out = dst
+		if c.schemas {
+			out = append(out, schemalessOpener...)
+		}
+		in, k := b.Bytes(d), &c.dynamic
+		k.objects = true
+		end, i, err := k.Write(out, in, 0, 0)
+		if err == errPairs {
+			c.dynamic.start(ctx, dst, most)
+			if k.survey(in, 0, 0) < 0 && ctx.Err() != nil {
+				return dst, false, context.Cause(ctx)
+			}
+			end, i, err = k.Write(out, in, 0, 0)
+		}
+		if err == nil && i != len(in) {
+			err = fault.Broken(i, "bytes left over")
+		}
+		if err != nil {
+			return dst, false, fault.EndedBy(ctx, err)
+		}
+		out = end
+	case wit.WithSchema:
+		p := c.last
+		if p == nil || p.schema.ID != d.Schema {
+			var err error
+			if p, err = c.program(ctx, d.Schema); err != nil {
+				return dst, false, err
+			}
+		}
+		in := b.Bytes(d)
+		if len(p.envelope) > c.dynamic.Most-len(dst) {
+			return dst, false, c.dynamic.TooLarge()
+		}
+		end, i, err := p.writer.Write(&c.dynamic.Budget, append(dst, p.envelope...), in, 0)
+		if err == nil && i != len(in) {
+			err = fault.Broken(i, "bytes left over")
+		}
+		if err != nil {
+			return dst, false, fault.EndedBy(ctx, err)
+		}
+		out = end
+	default:
+		return dst, false, fault.Data("JsonConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d",
+			d.Encoding)
+	}
+	if c.schemas {
+		out = append(out, '}')
+	}
+	if len(out) > c.dynamic.Most {
+		return dst, false, c.dynamic.TooLarge()
+	}
+	return out, false, nil
+}
+
+// program returns the compiled schema, compiling it when it is new.
+func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
+	p := c.programs.Get(id)
+	if p == nil {
+		s, err := conversion.SchemaOf(c.reg, "JsonConverter", id)
+		if err != nil {
+			return nil, err
+		}
+		p = &program{schema: s}
+		var k conversion.Budget
+		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		if p.writer, err = NewWriter(&k, s.Nodes, 0, c.form); err != nil {
+			return nil, fault.OfSchema(err)
+		}
+		if c.schemas {
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			p.envelope, err = AppendSchema(&k, []byte(envelopeSchema), s.Nodes, p.writer)
+			if err != nil {
+				return nil, fault.OfSchema(err)
+			}
+			p.envelope = append(p.envelope, envelopePayload...)
+		}
+		size := conversion.CompiledBytes(s) + len(p.envelope)
+		c.programs.Put(id, p, size)
+	}
+	c.last = p
+	return p, nil
+}
+
+// Decode implements [conversion.Converter].
+func (c *Converter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
+	if data == nil {
+		return wit.ValueSlice{}, nil
+	}
+	start := len(b.Data)
+	d, value, err := c.decode(ctx, data, b)
+	if err != nil {
+		b.Data = b.Data[:start]
+		return wit.ValueSlice{},
+			fault.Unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+				c.first(ctx, value, b.Data, err))
+	}
+	return d, nil
+}
+
+// refused is a value that was not taken: by which reader, nil for none, and where it begins.
+type refused struct {
+	by   *Reader
+	from int
+}
+
+// first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
+// looks at what it says.
+func (c *Converter) first(ctx context.Context, value refused, dst []byte, err error) error {
+	class := fault.Class(err)
+	if class == "" || class == fault.SerializationException && value.by == nil {
+		return err
+	}
+	p := &c.parser
+	p.Reset(ctx, p.data, p.most)
+	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
+		return err
+	}
+	p.skip()
+	if p.Err == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
+		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
+		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			p.bad("a blank after the value")
+		}
+	}
+	failed := p.Err
+	if failed == nil && value.by != nil {
+		failed = value.by.faultInOrder(p, value.from, dst)
+	}
+	if failed != nil {
+		return fault.EndedBy(ctx, failed)
+	}
+	return err
+}
+
+func (c *Converter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.ValueSlice, value refused,
+	err error) {
+	p := &c.parser
+	most := len(b.Data) + conversion.MaxDecodedBytes
+	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
+		if c.wide, err = fromWide(c.wide[:0], data); err != nil {
+			return d, value, err
+		}
+		data = c.wide
+	}
+	p.Reset(ctx, data, most)
+	r := c.fixed
+	payload := 0
+	switch {
+	case r != nil:
+	case c.schemas:
+		if d, ok := c.straight(b); ok {
+			return d, value, nil
+		}
+		p.Reset(ctx, data, most)
+		if r, payload, err = c.open(ctx, data); err != nil {
+			return d, value, err
+		}
+		// the whole document was walked over: the end is where it should be
+		p.Reset(ctx, data, most)
+		p.i = payload
+	default:
+		if p.peek() == 0 && p.i >= len(data) {
+			// a record of no bytes is a null to Jackson
+			return d, value, nil
+		}
+	}
+	start := len(b.Data)
+	d = wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start)}
+	if r != nil {
+		d.Encoding, d.Schema = wit.WithSchema, r.schema.ID
+		b.Hold(r.schema)
+		b.Data = r.Read(p, b.Data)
+	} else {
+		b.Data = readDynamic(p, b.Data)
+	}
+	if payload == 0 {
+		p.End()
+	}
+	if p.Err != nil {
+		return d, refused{r, payload}, fault.EndedBy(ctx, p.Err)
+	}
+	if r == nil && b.Data[start] == 0 {
+		b.Data = b.Data[:start]
+		return wit.ValueSlice{}, value, nil
+	}
+	d.Size = uint32(len(b.Data) - start)
+	return d, value, nil
+}
+
+// straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it
+// beforehand. ok is false where it is another one, or anything is wrong with it; the batch is as it was then.
+func (c *Converter) straight(b *record.Batch) (d wit.ValueSlice, ok bool) {
+	p, r, start := &c.parser, c.lastReader, len(b.Data)
+	const opening, between = `{"schema":`, `,"payload":`
+	if r == nil || !bytes.HasPrefix(p.data, []byte(opening)) || !r.begins(p.data[len(opening):]) {
+		return d, false
+	}
+	p.i = len(opening) + len(r.text)
+	if !bytes.HasPrefix(p.data[p.i:], []byte(between)) {
+		return d, false
+	}
+	p.i += len(between)
+	p.depth++ // the envelope's
+	p.peek()
+	dst := r.Read(p, b.Data)
+	p.take('}')
+	p.End()
+	b.Data = dst[:start]
+	if p.Err != nil {
+		return d, false
+	}
+	b.Data = dst
+	b.Hold(r.schema)
+	d = wit.ValueSlice{Encoding: wit.WithSchema, Schema: r.schema.ID, Start: uint32(start),
+		Size: uint32(len(dst) - start)}
+	return d, true
+}
+
+// open walks over an envelope and returns the reader of its schema (nil: it has none) and the position of the payload.
+func (c *Converter) open(ctx context.Context, data []byte) (r *Reader, payload int, err error) {
+	p := &c.parser
+	var schema []byte
+	count := 0
+	known := false
+	if p.open('{'); p.Err != nil {
+		return nil, 0, notAnEnvelope()
+	}
+	for first := true; p.more(first, '}'); first = false {
+		name := p.name()
+		if p.Err != nil {
+			break
+		}
+		p.peek()
+		from := p.i
+		switch string(name) {
+		case "schema":
+			if schema == nil {
+				count++
+			}
+			if r := c.lastReader; r != nil && !known && r.begins(data[from:]) {
+				p.i += len(r.text)
+				schema, known = r.text, true
+				continue
+			}
+			if p.skip(); p.Err == nil {
+				schema, known = data[from:p.i], false
+			}
+		case "payload":
+			if payload == 0 {
+				count++
+			}
+			payload = from
+			p.skip()
+		default:
+			return nil, 0, notAnEnvelope()
+		}
+	}
+	if p.End(); p.Err != nil {
+		return nil, 0, fault.EndedBy(ctx, p.Err)
+	}
+	if count != 2 {
+		return nil, 0, notAnEnvelope()
+	}
+	if known {
+		return c.lastReader, payload, nil
+	}
+	if string(schema) == "null" {
+		return nil, payload, nil
+	}
+	r = c.readers.Get(string(schema))
+	if r == nil {
+		if r, err = c.newReader(ctx, schema); err != nil {
+			return nil, 0, err
+		}
+		size := conversion.CompiledBytes(r.schema) + 2*len(schema)
+		c.readers.Put(string(schema), r, size)
+	}
+	c.lastReader = r
+	return r, payload, nil
+}
+
+// begins tells whether the text of the reader's schema stands at the start of data as a whole value.
+func (r *Reader) begins(data []byte) bool {
+	n := len(r.text)
+	return len(data) > n && (data[n] == ',' || data[n] == '}') && string(data[:n]) == string(r.text)
+}
+
+func notAnEnvelope() error {
+	return fault.Data("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
+		"contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in " +
+		"your converter configuration.")
+}
+
+// newReader compiles the JSON text of a schema; nil for null, which is no schema.
+func (c *Converter) newReader(ctx context.Context, text []byte) (*Reader, error) {
+	nodes, err := readSchema(ctx, text, c.form)
+	if err != nil || nodes == nil {
+		return nil, err
+	}
+	s, err := c.reg.Intern(nodes)
+	if err != nil {
+		return nil, fault.Data("%v", err)
+	}
+	r, err := CompileReader(s.Nodes, 0, c.form)
+	if err != nil {
+		return nil, err
+	}
+	r.schema, r.text = s, append([]byte(nil), text...)
+	return r, nil
+}
+
+// Settings are those that the converter declares.
+func Settings() *setting.Table {
+	return setting.NewTable(
+		conversion.Flag("schemas.enable", wit.High, "true",
+			"Include schemas within each of the serialized values and keys.",
+			conversion.ShownAt("Schemas", 0, "Enable Schemas")...),
+		setting.Define("schemas.cache.size", wit.KindInt, wit.High, setting.Default("1000"),
+			"The maximum number of schemas "+
+				"that can be cached in this converter instance.", conversion.ShownAt("Schemas", 1,
+				"Schema Cache Size")...),
+		setting.Define("schema.content", wit.KindString, wit.High, nil, "When set, this is used as the schema for all "+
+			"messages, and the schemas within each of the message will be ignored.Otherwise, the schema will be "+
+			"included in the content of each message. This configuration applies only 'schemas.enable' is true, and "+
+			"it exclusively affects the sink connector.", conversion.ShownAt("Schemas", 2, "Schema Content")...),
+		setting.Define("decimal.format", wit.KindString, wit.Low, setting.Default("BASE64"),
+			"Controls which format this "+
+				"converter will serialize decimals in. This value is case insensitive and can be either 'BASE64' "+
+				"(default) or 'NUMERIC'", append(conversion.ShownAt("Serialization", 0, "Decimal Format"),
+				setting.Allowed("BASE64", "NUMERIC"))...),
+		conversion.Flag("replace.null.with.default", wit.Low, "true",
+			"Whether to replace fields that have a default value and "+
+				"that are null to the default value. When set to true, the default value is used, otherwise null "+
+				"is used.",
+			conversion.ShownAt("Serialization", 1, "Replace null with default")...),
+	)
+}

@@ -1,0 +1,785 @@
+package connectjson
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A Reader turns the JSON of one node into its structured value. It is compiled once for each schema.
+type Reader struct {
+	shape shape
+	typ   string
+	// logical is Date, Time or Timestamp where the node is one.
+	logical string
+	// branch is what stands in front of a value that is not null; null is what a null or a missing member becomes, nil
+	// where neither is allowed.
+	branch, null []byte
+	// schema is the registered one, text its JSON; of root readers only.
+	schema *record.Schema
+	text   []byte
+
+	names   []string
+	members []Reader
+	// leads are the names as a document mostly has them, with quotation marks and a colon.
+	leads [][]byte
+	// numbers are those of the members by name, where they are many.
+	numbers      map[string]int
+	key, element *Reader
+	scale        int
+}
+
+// CompileReader compiles a node whose defaults are there.
+func CompileReader(nodes []wit.SchemaNode, node uint32, f Form) (*Reader, error) {
+	n := &nodes[node]
+	var below children
+	var err error
+	switch n.Kind {
+	case wit.Array:
+		below.element, err = CompileReader(nodes, n.Element, f)
+	case wit.Map:
+		below.mapping = f.mapping(&nodes[n.Key])
+		if below.key, err = CompileReader(nodes, n.Key, f); err == nil {
+			below.element, err = CompileReader(nodes, n.Element, f)
+		}
+	case wit.Struct:
+		below.members = make([]Reader, len(n.Fields))
+		for i, m := range n.Fields {
+			member, err := CompileReader(nodes, m.Node, f)
+			if err != nil {
+				return nil, err
+			}
+			below.members[i] = *member
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newNodeReader(n, below, f)
+}
+
+// children are the readers of what a node names; mapping is the shape of a map.
+type children struct {
+	key, element *Reader
+	mapping      shape
+	members      []Reader
+}
+
+// newNodeReader compiles a node from the readers of its children.
+func newNodeReader(n *wit.SchemaNode, below children, f Form) (*Reader, error) {
+	r := &Reader{typ: conversion.TypeName(n.Kind), key: below.key, element: below.element, members: below.members}
+	var err error
+	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
+		return nil, err
+	}
+	if n.Kind == wit.Map {
+		r.shape = below.mapping
+	}
+	if n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp) {
+		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
+	}
+	if len(n.Fields) > 0 {
+		r.names, r.leads = make([]string, len(n.Fields)), make([][]byte, len(n.Fields))
+		for i := range n.Fields {
+			r.names[i] = n.Fields[i].Name
+			lead, _ := json.AppendText(nil, []byte(n.Fields[i].Name)) // names of schemas are UTF-8
+			r.leads[i] = append(lead, ':')
+		}
+	}
+	for i := range r.members {
+		if r.shape == UnionShape && len(r.members[i].branch) == 0 {
+			return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(r.names[i]))
+		}
+	}
+	if len(r.names) > fewNames {
+		r.numbers = make(map[string]int, len(r.names))
+		for i, name := range r.names {
+			r.numbers[name] = i
+		}
+	}
+	r.nulls(n, f)
+	return r, nil
+}
+
+// nulls notes what stands for a null.
+func (r *Reader) nulls(n *wit.SchemaNode, f Form) {
+	if n.Optional {
+		r.branch = connectdata.AppendBranch(nil, n, false)
+		r.null = connectdata.AppendBranch(nil, n, true)
+	}
+	if n.DefaultValue != nil && f.ReplaceNull {
+		r.null = append(connectdata.AppendBranch([]byte{}, n, false), *n.DefaultValue...)
+	}
+}
+
+// fewNames is how many names are looked through one by one.
+const fewNames = 8
+
+// Read appends the value at the parser's position.
+func (r *Reader) Read(p *Parser, dst []byte) []byte {
+	c := p.peek()
+	if c == 'n' {
+		p.word("null")
+		return r.absent(p, dst, p.most)
+	}
+	return r.value(p, append(dst, r.branch...), c)
+}
+
+// ReadDefault reads the default of the node itself: without a branch, and never null.
+func (r *Reader) ReadDefault(p *Parser) []byte {
+	bare := *r
+	bare.branch, bare.null = nil, nil
+	return bare.Read(p, []byte{})
+}
+
+// absent appends what stands for a null or a missing member. Only here a few bytes can become many, up to the length
+// most.
+func (r *Reader) absent(p *Parser, dst []byte, most int) []byte {
+	if r.null == nil {
+		return p.refuse(dst, "Invalid null value for required "+r.typ+" field")
+	}
+	if len(r.null) > most-len(dst) {
+		return p.refuse(dst,
+			"with the defaults of absent values it has more than "+strconv.Itoa(conversion.MaxDecodedBytes)+
+				" bytes")
+	}
+	return append(dst, r.null...)
+}
+
+// absentMember is absent of a member.
+func (r *Reader) absentMember(p *Parser, dst []byte, m, most int) []byte {
+	if dst = r.members[m].absent(p, dst, most); p.Err != nil {
+		p.Err = p.Err.In(r.names[m])
+	}
+	return dst
+}
+
+// readMember reads a member, whose name stands in front of a fault in it.
+func (r *Reader) readMember(p *Parser, dst []byte, m int) []byte {
+	if dst = r.members[m].Read(p, dst); p.Err != nil {
+		p.Err = p.Err.In(r.names[m])
+	}
+	return dst
+}
+
+func (r *Reader) mismatch(p *Parser, dst []byte) []byte { return r.another(p, dst, p.kind()) }
+
+// another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
+func (r *Reader) another(p *Parser, dst []byte, found string) []byte {
+	text := "expected a JSON value for the type " + r.typ + ", found " + found
+	if p.mode == ofDefaults {
+		p.fail(fault.SchemaBuilderException, "Invalid default value: "+text)
+	}
+	return p.refuse(dst, text)
+}
+
+// value appends a value that is not null, without its branch.
+func (r *Reader) value(p *Parser, dst []byte, c byte) []byte {
+	switch r.shape {
+	case int8Shape, int16Shape, int32Shape, int64Shape:
+		return r.readInteger(p, dst, c)
+	case float32Shape, float64Shape:
+		return r.readReal(p, dst, c)
+	case booleanShape:
+		switch c {
+		case 't':
+			p.word("true")
+			return append(dst, 1)
+		case 'f':
+			p.word("false")
+			return append(dst, 0)
+		}
+		return r.mismatch(p, dst)
+	case textShape:
+		if c != '"' {
+			return r.mismatch(p, dst)
+		}
+		return connectdata.AppendBytes(dst, p.text())
+	case bytesShape:
+		if c != '"' {
+			return r.mismatch(p, dst)
+		}
+		return r.readBytes(p, dst)
+	case decimalText, DecimalNumber:
+		if c == '"' {
+			return r.readBytes(p, dst)
+		}
+		return r.readDecimal(p, dst, c)
+	case structureShape:
+		return r.readStructure(p, dst)
+	case UnionShape:
+		return r.readUnion(p, dst, c)
+	}
+	return r.readItems(p, dst)
+}
+
+func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
+
+func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
+	if !isNumber(c) {
+		if r.logical != "" {
+			return r.notIntegral(p, dst, p.kind())
+		}
+		return r.mismatch(p, dst)
+	}
+	from := p.i
+	n, ok := p.integer()
+	text := p.data[from:p.i]
+	if !ok {
+		var whole bool
+		if text, whole, ok = p.number(); !ok {
+			return dst
+		}
+		switch {
+		case whole:
+			n, ok = parseInteger(text)
+		case r.logical != "":
+			return r.notIntegral(p, dst, "NUMBER")
+		default:
+			n, ok = p.wholeOf(text)
+		}
+	}
+	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
+		if r.logical != "" && r.shape == int32Shape {
+			return r.notIntegral(p, dst, "NUMBER") // Java's int is meant
+		}
+		return p.refuse(dst, "the number "+fault.Cut(text)+" does not fit the type "+r.typ)
+	}
+	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
+		return p.refuse(dst, "Time values must use number of milliseconds greater than 0 and less than 86400000")
+	}
+	return connectdata.AppendNumber(dst, n)
+}
+
+const millisPerDay = 86_400_000
+
+// notIntegral refuses a Date, Time or Timestamp.
+func (r *Reader) notIntegral(p *Parser, dst []byte, found string) []byte {
+	integer := "integer"
+	if r.logical == "Timestamp" {
+		integer = "integral"
+	}
+	return p.refuse(dst, "Invalid type for "+r.logical+", underlying representation should be "+integer+" but was "+
+		found)
+}
+
+// wholeOf reads a number with a point or an exponent that is a whole one all the same, such as 1e3 or 7.0.
+func (p *Parser) wholeOf(text []byte) (int64, bool) {
+	mantissa, places, exponent, ok := p.parts(text)
+	if !ok {
+		return 0, false
+	}
+	unscaled, failed := scaledDigits(mantissa, exponent-places)
+	if failed != nil || unscaled == nil || !unscaled.IsInt64() {
+		return 0, false
+	}
+	return unscaled.Int64(), true
+}
+
+// parts takes a number apart: its digits without the point, how many of them follow it, and the exponent. ok is
+// false for exponents that are too large for any type.
+func (p *Parser) parts(text []byte) (mantissa []byte, places, exponent int, ok bool) {
+	mantissa = text
+	if e := bytes.IndexAny(text, "eE"); e >= 0 {
+		n, bad := strconv.ParseInt(string(text[e+1:]), 10, 16)
+		if bad != nil {
+			return nil, 0, 0, false
+		}
+		mantissa, exponent = text[:e], int(n)
+	}
+	if point := bytes.IndexByte(mantissa, '.'); point >= 0 {
+		places = len(mantissa) - point - 1
+		p.scratch = append(append(p.scratch[:0], mantissa[:point]...), mantissa[point+1:]...)
+		mantissa = p.scratch
+	}
+	return mantissa, places, exponent, true
+}
+
+// shortInteger is how many digits are read without a thought of 64 bits.
+const shortInteger = 18
+
+// integer takes a whole number of at most shortInteger digits. Of another value it takes nothing: ok is false.
+func (p *Parser) integer() (n int64, ok bool) {
+	data, i := p.data, p.i
+	negative := i < len(data) && data[i] == '-'
+	if negative {
+		i++
+	}
+	from := i
+	for ; i < len(data) && data[i]-'0' < 10; i++ {
+		n = n*10 + int64(data[i]-'0')
+	}
+	if i == from || i-from > shortInteger || i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e') {
+		return 0, false
+	}
+	if negative {
+		n = -n
+	}
+	p.i = i
+	return n, true
+}
+
+// parseInteger reads digits with or without a minus sign.
+func parseInteger(text []byte) (n int64, ok bool) {
+	digits, negative := text, text[0] == '-'
+	if negative {
+		digits = text[1:]
+	}
+	if len(digits) > shortInteger {
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		return n, err == nil
+	}
+	for _, c := range digits {
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		n = -n
+	}
+	return n, true
+}
+
+func (r *Reader) readReal(p *Parser, dst []byte, c byte) []byte {
+	var v float64
+	size := 64
+	if r.shape == float32Shape {
+		size = 32
+	}
+	switch {
+	case isNumber(c):
+		text, _, _ := p.number()
+		v = parseReal(text, size)
+	case c == '"':
+		switch s := p.text(); string(s) {
+		case "NaN":
+			v = math.NaN()
+		case "Infinity":
+			v = math.Inf(1)
+		case "-Infinity":
+			v = math.Inf(-1)
+		default:
+			return r.another(p, dst, "the string "+fault.Quoted(s))
+		}
+	default:
+		return r.mismatch(p, dst)
+	}
+	if size == 32 {
+		return connectdata.AppendFloat32(dst, float32(v))
+	}
+	return connectdata.AppendFloat64(dst, v)
+}
+
+// parseReal reads a number as Java's BigDecimal and its doubleValue do: outside the range it is an infinity, and a zero
+// has no sign.
+func parseReal(text []byte, size int) float64 {
+	v, _ := strconv.ParseFloat(string(text), size)
+	if v == 0 {
+		mantissa := text
+		if e := bytes.IndexAny(text, "eE"); e >= 0 {
+			mantissa = text[:e]
+		}
+		if !bytes.ContainsAny(mantissa, "123456789") {
+			return 0
+		}
+	}
+	return v
+}
+
+func (r *Reader) readBytes(p *Parser, dst []byte) []byte {
+	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], p.text())
+	p.binary = content
+	switch {
+	case bad != nil && r.shape == bytesShape:
+		return p.refuse(dst, "Invalid bytes field: "+bad.Error())
+	case bad != nil:
+		return p.refuse(dst, "Invalid bytes for Decimal field: "+bad.Error())
+	case r.shape == bytesShape:
+		return connectdata.AppendBytes(dst, content)
+	case len(content) == 0:
+		return p.refuse(dst, "Invalid bytes for Decimal field: none")
+	}
+	if content = values.Shortest(content); len(content) > connectdata.MaxDecimalBytes {
+		return p.refuse(dst, fault.ManyDigits().Text)
+	}
+	return connectdata.AppendBytes(dst, content)
+}
+
+// readDecimal reads a number as a Decimal of the schema's scale; more places than the scale must be zeros.
+func (r *Reader) readDecimal(p *Parser, dst []byte, c byte) []byte {
+	if !isNumber(c) {
+		return p.refuse(dst, "Invalid type for Decimal, underlying representation should be numeric or bytes but was "+
+			p.kind())
+	}
+	text, _, ok := p.number()
+	if !ok {
+		return dst
+	}
+	mantissa, places, exponent, ok := p.parts(text)
+	if !ok {
+		return p.refuse(dst, "the exponent of "+fault.Cut(text)+" is out of range for a Decimal")
+	}
+	shift := r.scale - places + exponent
+	if n, ok := parseInteger(mantissa); ok {
+		if scaled, ok := shifted(n, shift); ok {
+			return connectdata.AppendDecimal64(dst, scaled)
+		}
+	}
+	unscaled, bad := scaledDigits(mantissa, shift)
+	switch {
+	case bad != nil:
+		return p.refuse(dst, bad.Text)
+	case unscaled == nil:
+		// Kafka reads it, and has these words when it is to be written.
+		return p.refuse(dst, "Decimal value has mismatching scale for given Decimal schema. Schema has scale "+
+			strconv.Itoa(r.scale)+", value has scale "+strconv.Itoa(places-exponent)+".")
+	}
+	return connectdata.AppendDecimal(dst, unscaled)
+}
+
+// scaledDigits multiplies digits, with or without a minus sign, by a power of ten; nil where something would be left
+// over. It does so by writing zeros or leaving them out, before there is any arithmetic.
+func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
+	digits, negative := mantissa, mantissa[0] == '-'
+	if negative {
+		digits = mantissa[1:]
+	}
+	if digits = bytes.TrimLeft(digits, "0"); len(digits) == 0 {
+		return new(big.Int), nil
+	}
+	if shift < 0 {
+		kept := len(bytes.TrimRight(digits, "0"))
+		if len(digits)+shift < kept {
+			return nil, nil
+		}
+		digits, shift = digits[:len(digits)+shift], 0
+	}
+	// So many digits fit the bytes that a decimal may have: a byte takes 2.408.
+	const most = connectdata.MaxDecimalBytes * 24 / 10
+	if len(digits)+shift > most {
+		return nil, fault.ManyDigits()
+	}
+	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
+	if negative {
+		n.Neg(n)
+	}
+	return n, nil
+}
+
+// shifted multiplies by a power of ten, or divides where nothing is left over.
+func shifted(n int64, places int) (int64, bool) {
+	if n == 0 {
+		return 0, true
+	}
+	for ; places > 0; places-- {
+		if n > math.MaxInt64/10 || n < math.MinInt64/10 {
+			return 0, false
+		}
+		n *= 10
+	}
+	for ; places < 0; places++ {
+		if n%10 != 0 {
+			return 0, false
+		}
+		n /= 10
+	}
+	return n, true
+}
+
+// readStructure first takes members as they should come, in the order of the schema. From the first one on that comes
+// out of turn it notes where each lies in what was read, and puts them in order at the end.
+func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
+	if p.peek() != '{' {
+		return p.refuse(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
+	}
+	if p.mode == inOrder {
+		return r.readInOrder(p, dst)
+	}
+	p.open('{')
+	base := len(p.spans)
+	defer func() { p.spans = p.spans[:base] }()
+	next := 0
+	for p.more(next == 0, '}') {
+		if next < len(r.members) && bytes.HasPrefix(p.data[p.i:], r.leads[next]) {
+			p.i += len(r.leads[next])
+		} else if name := p.name(); p.Err != nil {
+			return dst
+		} else if next == len(r.members) || string(name) != r.names[next] {
+			return r.readShuffled(p, dst, base, next, name)
+		}
+		from := len(dst)
+		dst = r.readMember(p, dst, next)
+		p.spans = append(p.spans, byteRange{from, len(dst)})
+		next++
+	}
+	for ; next < len(r.members) && p.Err == nil; next++ {
+		dst = r.absentMember(p, dst, next, p.most)
+	}
+	return dst
+}
+
+// readShuffled goes on after the name of a member that comes out of turn; next members were read before it, their
+// places are in p.spans from base on. Every value is read once, where it stands. Of a member that is there twice the
+// last counts, and each must fit its type; members that the schema does not know are skipped.
+func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte) []byte {
+	start := len(dst)
+	if next > 0 {
+		start = p.spans[base].from
+	}
+	for range len(r.members) - next {
+		p.spans = append(p.spans, byteRange{-1, -1})
+	}
+	for guess := next; p.Err == nil; {
+		if member := r.member(name, guess); member < 0 {
+			p.skip()
+		} else {
+			from := len(dst)
+			dst = r.readMember(p, dst, member)
+			p.spans[base+member], guess = byteRange{from, len(dst)}, member+1
+		}
+		if !p.more(false, '}') {
+			break
+		}
+		name = p.name()
+	}
+	p.ordered = p.ordered[:0]
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
+		if s := p.spans[base+m]; s.from >= 0 {
+			p.ordered = append(p.ordered, dst[s.from:s.to]...)
+		} else {
+			p.ordered = r.absentMember(p, p.ordered, m, p.most-start)
+		}
+	}
+	return append(dst[:start], p.ordered...)
+}
+
+// faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
+// looks for each field of the schema in turn. nil: there is none. The value begins at from and is JSON.
+func (r *Reader) faultInOrder(p *Parser, from int, dst []byte) *fault.Error {
+	p.Reset(p.ctx, p.data, p.most)
+	p.i = max(p.i, from)
+	if p.index(); p.Err == nil {
+		p.mode = inOrder
+		r.Read(p, dst)
+		p.mode, p.ends = ofValues, nil
+	}
+	return p.Err
+}
+
+// readInOrder reads a structure whose members' ends are known.
+func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
+	p.open('{')
+	at := make([]int, len(r.members)) // 0: not there
+	for guess := 0; p.more(guess == 0, '}'); guess++ {
+		name := p.name()
+		p.peek()
+		if member := r.member(name, guess); member >= 0 {
+			at[member] = p.i
+		}
+		p.skip()
+	}
+	end := p.i
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
+		if p.i = at[m]; p.i == 0 {
+			dst = r.absentMember(p, dst, m, p.most)
+		} else {
+			dst = r.readMember(p, dst, m)
+		}
+	}
+	p.i = end
+	return dst
+}
+
+// member is the number of the member of that name, -1 for none; guess is where it should be.
+func (r *Reader) member(name []byte, guess int) int {
+	if guess < len(r.names) && r.names[guess] == string(name) {
+		return guess
+	}
+	if r.numbers != nil {
+		if n, ok := r.numbers[string(name)]; ok {
+			return n
+		}
+		return -1
+	}
+	for n := range r.names {
+		if r.names[n] == string(name) {
+			return n
+		}
+	}
+	return -1
+}
+
+// readItems reads an array or a map into one block. Of a key that is there twice the last value counts, at the place of
+// the first; bytes are never the same key, as Java's arrays are not.
+func (r *Reader) readItems(p *Parser, dst []byte) []byte {
+	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
+	switch r.shape {
+	case keyedShape:
+		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
+	case arrayShape:
+		what = "Arrays should be encoded as JSON arrays, but found "
+	case ObjectShape:
+		opening, what = '{', "Maps with string fields should be encoded as JSON objects, but found "
+	}
+	if p.peek() != opening {
+		return p.refuse(dst, what+p.kind())
+	}
+	p.open(opening)
+	start, count := len(dst), 0
+	dst = append(dst, 0)
+	keys := entries{base: len(p.seen), content: len(dst)}
+	defer func() { p.seen = p.seen[:keys.base] }()
+	unique := r.shape != arrayShape && r.key.shape != bytesShape
+	for ; p.more(count == 0, opening+2); count++ {
+		from, value := len(dst), 0
+		if dst, value = r.readItem(p, dst); unique && p.Err == nil {
+			keys.note(p, dst, from, value, bitOf(dst[from:value]))
+		}
+	}
+	if unique {
+		count = len(p.seen) - keys.base
+		dst = keys.order(p, dst)
+	}
+	if count == 0 || p.Err != nil {
+		return dst
+	}
+	return append(connectdata.PutCount(dst, start, count), 0)
+}
+
+// readItem reads an element, or a key and its value, and tells where in dst the value begins.
+func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, value int) {
+	switch r.shape {
+	case ObjectShape:
+		dst = connectdata.AppendBytes(append(dst, r.key.branch...), p.name())
+		value = len(dst)
+		return r.element.Read(p, dst), value
+	case arrayShape:
+		return r.element.Read(p, dst), 0
+	case keyedShape:
+		return r.readKeyed(p, dst)
+	}
+	if p.peek() != '[' {
+		return p.refuse(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
+	}
+	from := p.i
+	if dst, value = r.readPair(p, dst); p.Err != nil && p.mode == inOrder {
+		// What Kafka Connect looks at first is how many values the tuple has.
+		wrong := p.Err
+		p.i, p.Err = from, nil
+		if n := p.count(); n != 2 {
+			p.fail(fault.DataException, "Found invalid map entry, expected length 2 but found :"+strconv.Itoa(n))
+		} else {
+			p.Err = wrong
+		}
+	}
+	return dst, value
+}
+
+// readPair reads the array of a key and its value.
+func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, value int) {
+	p.open('[')
+	dst = r.key.Read(p, dst)
+	p.take(',')
+	value = len(dst)
+	dst = r.element.Read(p, dst)
+	p.depth--
+	p.take(']')
+	return dst, value
+}
+
+// entries are those of one map, in p.seen from base on, with places counted from the object's first
+// entry, which begins at content.
+type entries struct {
+	base, content int
+	// hashes has a bit for each name while names are few, so that most are known to be new; numbers are those of
+	// entries by name when they are many.
+	hashes  uint64
+	numbers map[string]int
+	// twice: the value of an entry stands at another place than its name.
+	twice bool
+}
+
+// manyEntries is the number of entries from which on their names are kept in a map.
+const manyEntries = 32
+
+// note notes the entry that ends dst, by where its name and its value begin; bit stands for its name.
+func (n *entries) note(p *Parser, dst []byte, name, value int, bit uint64) {
+	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
+	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
+		n.add(p, dst, e)
+		return
+	}
+	n.hashes |= bit
+	p.seen = append(p.seen, e)
+}
+
+// add notes an entry whose name may have been there before. One whose name was there before takes the earlier one's
+// place.
+func (n *entries) add(p *Parser, dst []byte, e entry) {
+	name := dst[n.content+e.name : n.content+e.value]
+	earlier := -1
+	if n.numbers != nil {
+		if at, ok := n.numbers[string(name)]; ok {
+			earlier = at
+		}
+	} else {
+		for at, s := range p.seen[n.base:] {
+			if bytes.Equal(dst[n.content+s.name:n.content+s.nameEnd], name) {
+				earlier = at
+				break
+			}
+		}
+	}
+	if earlier >= 0 {
+		n.twice = true
+		before := &p.seen[n.base+earlier]
+		before.value, before.end = e.value, e.end
+		return
+	}
+	p.seen = append(p.seen, e)
+	switch count := len(p.seen) - n.base; {
+	case n.numbers != nil:
+		n.numbers[string(name)] = count - 1
+	case count == manyEntries:
+		n.numbers = make(map[string]int, 2*manyEntries)
+		for at, s := range p.seen[n.base:] {
+			n.numbers[string(dst[n.content+s.name:n.content+s.nameEnd])] = at
+		}
+	}
+}
+
+// order puts the values of names that were there twice to the first of them, all at once.
+func (n *entries) order(p *Parser, dst []byte) []byte {
+	if !n.twice {
+		return dst
+	}
+	p.ordered = p.ordered[:0]
+	for _, e := range p.seen[n.base:] {
+		p.ordered = append(p.ordered, dst[n.content+e.name:n.content+e.nameEnd]...)
+		p.ordered = append(p.ordered, dst[n.content+e.value:n.content+e.end]...)
+	}
+	return append(dst[:n.content], p.ordered...)
+}
+
+// bitOf is the bit that stands for a name: of its length and its last bytes, in which names mostly differ.
+func bitOf(name []byte) uint64 {
+	var w uint64
+	if n := len(name); n >= 8 {
+		w = binary.LittleEndian.Uint64(name[n-8:])
+	} else {
+		for _, c := range name {
+			w = w<<8 | uint64(c)
+		}
+	}
+	return 1 << ((w ^ uint64(len(name))) * 0x9e3779b97f4a7c15 >> 58)
+}

@@ -1,0 +1,171 @@
+package connectjson
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Names by which Confluent's JsonSchemaData keeps what JSON Schema does not know of Kafka Connect's schemas
+// (github.com/confluentinc/schema-registry, json-schema-converter).
+const (
+	SchemaNamespace = "io.confluent.connect.json"
+	UnionName       = SchemaNamespace + ".OneOf"
+	// SumUnionName stands for it with generalized.sum.type.support.
+	SumUnionName = "org.apache.kafka.connect.data.Union"
+)
+
+// isUnion tells whether a structure stands for a union of JSON Schema.
+func isUnion(n *wit.SchemaNode) bool {
+	_, sum := conversion.Parameter(n, SumUnionName)
+	return sum || conversion.NameOf(n) == UnionName
+}
+
+// maxLooked is how many bytes of a value may be walked over, together, to find out which members of unions they are.
+const maxLooked = 64 << 20
+
+// readUnion reads a value as the first member that takes values of its kind, or as the structure that knows most of its
+// names.
+func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
+	at := r.branchOf(p, c)
+	for m := 0; m < len(r.members) && p.Err == nil; m++ {
+		member := &r.members[m]
+		if m != at {
+			dst = append(dst, member.branch[0]^2) // null
+			continue
+		}
+		if dst = member.value(p, append(dst, member.branch...), c); p.Err != nil {
+			p.Err = p.Err.In(r.names[m])
+		}
+	}
+	return dst
+}
+
+// branchOf is the number of the member that the value at the parser's position is of.
+func (r *Reader) branchOf(p *Parser, c byte) int {
+	whole := false
+	from := p.i
+	if isNumber(c) {
+		if _, whole, _ = p.number(); p.Err == nil {
+			p.i = from
+		}
+	}
+	best, most, bytes := -1, 0, -1
+	for m := range r.members {
+		member := &r.members[m]
+		fits := false
+		switch member.shape {
+		case int8Shape, int16Shape, int32Shape, int64Shape:
+			fits = isNumber(c) && whole
+		case float32Shape, float64Shape:
+			fits = isNumber(c)
+		case booleanShape:
+			fits = c == 't' || c == 'f'
+		case textShape:
+			fits = c == '"'
+		case bytesShape, decimalText, DecimalNumber:
+			// Kafka Connect takes a number with a point for bytes, and no text; where no other member takes the text it
+			// can be nothing else.
+			if fits = isNumber(c) && !whole; c == '"' && bytes < 0 {
+				bytes = m
+			}
+		case arrayShape:
+			fits = c == '['
+		case ObjectShape, pairsShape, keyedShape:
+			fits = c == '{' || c == '['
+		case structureShape:
+			if c != '{' {
+				continue
+			}
+			known := member.known(p)
+			if p.looked += p.i - from; p.looked > maxLooked {
+				p.fail(fault.DataException, "more than "+strconv.Itoa(maxLooked)+
+					" bytes to be looked through for the members of unions")
+			}
+			if p.Err != nil {
+				return 0
+			}
+			if p.i = from; known > most {
+				best, most = m, known
+			}
+		}
+		if fits {
+			return m
+		}
+	}
+	if best < 0 {
+		best = bytes
+	}
+	if best < 0 {
+		p.fail(fault.DataException, "Did not find matching oneof field for data")
+	}
+	return best
+}
+
+// known counts the names of an object that a structure has, and those in the objects below that it has there. It leaves
+// the parser after the value.
+func (r *Reader) known(p *Parser) (count int) {
+	if p.peek() != '{' || r.shape != structureShape {
+		p.skip()
+		return 0
+	}
+	p.open('{')
+	seen := make([]bool, len(r.members))
+	for first, guess := true, 0; p.more(first, '}'); first = false {
+		m := r.member(p.name(), guess)
+		if m < 0 {
+			p.skip()
+			continue
+		}
+		below := r.members[m].known(p)
+		if guess = m + 1; !seen[m] {
+			seen[m] = true
+			count += 1 + below
+		}
+	}
+	return count
+}
+
+// readKeyed reads an entry of a map that is an object of key and value, and tells where in dst the value begins.
+func (r *Reader) readKeyed(p *Parser, dst []byte) (_ []byte, value int) {
+	if p.peek() != '{' {
+		return p.refuse(dst, "Found invalid map entry instead of object: "+p.kind()), 0
+	}
+	p.open('{')
+	key, late := false, -1
+	for first := true; p.more(first, '}'); first = false {
+		name := p.name()
+		switch {
+		case p.Err != nil:
+		case string(name) == "key" && !key:
+			key = true
+			if dst = r.key.Read(p, dst); late < 0 || p.Err != nil {
+				break
+			}
+			// the value stood in front of its key
+			after := p.i
+			value, p.i = len(dst), late
+			dst = r.element.Read(p, dst)
+			p.i = after
+		case string(name) == "value" && key && value == 0:
+			value = len(dst)
+			dst = r.element.Read(p, dst)
+		case string(name) == "value" && !key && late < 0:
+			p.peek()
+			late = p.i
+			p.skip()
+			if p.looked += p.i - late; p.looked > maxLooked {
+				p.fail(fault.DataException, "values of maps stand in front of their keys, more than "+
+					strconv.Itoa(maxLooked)+" bytes of them")
+			}
+		default:
+			p.fail(fault.DataException, "Found invalid map entry, expected key and value, found "+fault.Quoted(name))
+		}
+	}
+	if !key || value == 0 {
+		p.fail(fault.DataException, "Found invalid map entry, expected key and value")
+	}
+	return dst, value
+}

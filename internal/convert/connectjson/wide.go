@@ -1,0 +1,64 @@
+package connectjson
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/convert/charset"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+)
+
+// fromWide appends a JSON document as UTF-8 that is in UTF-16 or UTF-32, found out as Jackson does: by a mark in front,
+// or by the zeros of a first character below U+0080. Another one is appended as it is.
+func fromWide(dst, data []byte) ([]byte, error) {
+	size, order := 1, binary.ByteOrder(binary.BigEndian)
+	if len(data) >= 4 {
+		first := binary.BigEndian.Uint32(data)
+		switch {
+		case first == 0xfeff:
+			size, data = 4, data[4:]
+		case first == 0xfffe0000:
+			size, order, data = 4, binary.LittleEndian, data[4:]
+		case first>>16 == 0xfeff:
+			size, data = 2, data[2:]
+		case first>>16 == 0xfffe:
+			size, order, data = 2, binary.LittleEndian, data[2:]
+		case first>>8 == 0:
+			size = 4
+		case first&0xffffff == 0:
+			size, order = 4, binary.LittleEndian
+		}
+	}
+	if size == 1 && len(data) >= 2 {
+		if data[0] == 0 {
+			size = 2
+		} else if data[1] == 0 {
+			size, order = 2, binary.LittleEndian
+		}
+	}
+	switch size {
+	case 1:
+		return append(dst, data...), nil
+	case 2:
+		whole := len(data) &^ 1
+		dst = charset.AppendUTF16(dst, data[:whole], order)
+		data = data[whole:]
+	case 4:
+		for ; len(data) >= 4; data = data[4:] {
+			r := order.Uint32(data)
+			if r > utf8.MaxRune || utf16.IsSurrogate(rune(r)) {
+				return dst, fault.New(fault.SerializationException,
+					fmt.Sprintf("JSON in UTF-32: expected code points, found %#x", r))
+			}
+			dst = utf8.AppendRune(dst, rune(r))
+		}
+	}
+	if len(data) > 0 {
+		return dst, fault.New(fault.SerializationException,
+			fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, "+
+				"found %d bytes behind the last", 8*size, size, len(data)))
+	}
+	return dst, nil
+}

@@ -1,0 +1,469 @@
+package connectjson
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A Writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
+// nothing but dst.
+type Writer struct {
+	Shape shape
+	// lead is the text before a member of a structure: the comma and its name.
+	lead []byte
+	// optional values begin with a branch number; full is the one that a value follows.
+	optional bool
+	full     byte
+	// null is the JSON of a null: `null`, or the default that replaces it.
+	null         []byte
+	Members      []Writer
+	Key, Element *Writer
+	scale        int
+	// wrong is the failure of every value that is not null, of a misnamedShape.
+	wrong *fault.Error
+}
+
+// shape is how a node's value is written.
+type shape uint8
+
+const (
+	int8Shape shape = iota
+	int16Shape
+	int32Shape
+	int64Shape
+	float32Shape
+	float64Shape
+	booleanShape
+	textShape
+	bytesShape
+	arrayShape
+	ObjectShape // mapping with keys of text
+	pairsShape  // mapping with other keys
+	structureShape
+	decimalText
+	DecimalNumber
+	keyedShape // mapping of which each entry is an object of key and value
+	UnionShape // structure that stands for a union: the first member that is not null
+	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails
+	// at values other than null. JsonSchemaConverter refuses the schema, so that none is registered.
+	misnamedShape
+)
+
+// Form holds the settings that decide how values look in JSON.
+type Form struct {
+	NumericDecimals bool
+	// ReplaceNull: a default stands in for a null.
+	ReplaceNull bool
+	// OfSchema: as io.confluent.connect.json.JsonSchemaConverter has it, where entries of maps are objects of key and
+	// value unless keys are texts that cannot be null, and unions are the value that they hold.
+	OfSchema bool
+}
+
+// mapping is the shape of a map with keys of a node.
+func (f Form) mapping(key *wit.SchemaNode) shape {
+	switch {
+	case key.Kind == wit.String && !(f.OfSchema && key.Optional):
+		return ObjectShape
+	case f.OfSchema:
+		return keyedShape
+	}
+	return pairsShape
+}
+
+// NewWriter compiles a node; k bounds the text of all defaults together.
+func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form) (*Writer, error) {
+	n := &nodes[node]
+	w := &Writer{optional: n.Optional, full: 2, null: []byte("null")}
+	var err error
+	if expected, is := conversion.KindOfName(n); is && n.Kind != expected && !f.OfSchema {
+		w.Shape, w.wrong = misnamedShape, misnamed(n)
+	} else if w.Shape, w.scale, err = shapeOf(n, f); err != nil {
+		return nil, err
+	}
+	switch n.Kind {
+	case wit.Array:
+		w.Element, err = NewWriter(k, nodes, n.Element, f)
+	case wit.Map:
+		if w.wrong == nil {
+			w.Shape = f.mapping(&nodes[n.Key])
+		}
+		if w.Key, err = NewWriter(k, nodes, n.Key, f); err == nil {
+			w.Element, err = NewWriter(k, nodes, n.Element, f)
+		}
+	case wit.Struct:
+		w.Members = make([]Writer, len(n.Fields))
+		for i, m := range n.Fields {
+			one, err := NewWriter(k, nodes, m.Node, f)
+			if err != nil {
+				return nil, err
+			}
+			if i > 0 && w.Shape != UnionShape {
+				one.lead = append(one.lead, ',')
+			}
+			if w.Shape == UnionShape && !one.optional {
+				return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name))
+			}
+			var ok bool
+			if one.lead, ok = json.AppendText(one.lead, []byte(m.Name)); !ok {
+				return nil, fault.Data("field %s: the name is not UTF-8", fault.Quoted(m.Name))
+			}
+			one.lead = append(one.lead, ':')
+			w.Members[i] = *one
+		}
+	}
+	if err != nil || n.DefaultValue == nil {
+		return w, err
+	}
+	w.full = 0
+	if f.ReplaceNull {
+		if w.null, err = w.DefaultText(k, *n.DefaultValue); err == nil {
+			k.Most -= len(w.null)
+		}
+	}
+	return w, err
+}
+
+// DefaultText is a node's default as JSON. It is written without the node's own branch number.
+func (w *Writer) DefaultText(k *conversion.Budget, b []byte) ([]byte, error) {
+	bare := *w
+	bare.optional = false
+	out, i, err := bare.Write(k, nil, b, 0)
+	if err == nil && i != len(b) {
+		err = fault.Broken(i, "bytes left over")
+	}
+	if err == nil {
+		err = k.Room(out, 0)
+	}
+	if err != nil {
+		return nil, fault.EndedBy(k.Ctx, err)
+	}
+	return out, nil
+}
+
+func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
+	s = shape(n.Kind)
+	if n.Kind == wit.Map {
+		s = pairsShape
+	} else if n.Kind == wit.Struct {
+		if s = structureShape; f.OfSchema && isUnion(n) {
+			s = UnionShape
+		}
+	}
+	expected, logical := conversion.KindOfName(n)
+	if !logical {
+		return s, 0, nil
+	}
+	if *n.Name == wit.NameDecimal {
+		s = decimalText
+		if f.NumericDecimals {
+			s = DecimalNumber
+		}
+		if scale, err = conversion.ScaleOf(n); err != nil {
+			return 0, 0, err
+		}
+	}
+	if n.Kind != expected {
+		return 0, 0, fault.Data("schema %s: expected the type %s, found %s", *n.Name, conversion.TypeName(expected),
+			conversion.TypeName(n.Kind))
+	}
+	return s, scale, nil
+}
+
+// misnamed is what JsonConverter says of a value under the name of a logical type that its type does not go with.
+func misnamed(n *wit.SchemaNode) *fault.Error {
+	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{},
+		connectdata.List{},
+		connectdata.Map{}, nil}[n.Kind]
+	name, class := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data."), "Date"
+	if *n.Name == wit.NameDecimal {
+		class = "BigDecimal"
+	}
+	return fault.New(fault.DataException, "Invalid type for "+name+", expected "+class+" but was class "+
+		conversion.JavaClass(of, nil))
+}
+
+// Write writes the value at in[i:] and tells where it ends.
+func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	if w.optional {
+		if i >= len(in) || in[i]&^2 != 0 {
+			return dst, i, fault.Broken(i, "expected the branch 00 or 02 of an optional value")
+		}
+		if in[i] != w.full {
+			if len(w.null) > 4 {
+				if err := k.Room(dst, len(w.null)); err != nil {
+					return dst, i, err
+				}
+			}
+			return append(dst, w.null...), i + 1, nil
+		}
+		i++
+	}
+	switch w.Shape {
+	case int8Shape, int16Shape, int32Shape, int64Shape:
+		if i < len(in) && in[i] < 0x80 {
+			return appendSmall(dst, int(in[i]>>1)^-int(in[i]&1)), i + 1, nil
+		}
+		return w.writeInteger(dst, in, i)
+	case textShape:
+		n, size := length(in, i)
+		if size <= 0 {
+			return dst, i, fault.Broken(i, "ends inside a text")
+		}
+		i += size
+		if n > k.Most-len(dst) {
+			return dst, i, k.TooLarge()
+		}
+		dst, ok := json.AppendText(dst, in[i:i+n])
+		if !ok {
+			return dst, i, fault.Broken(i, "text that is not UTF-8")
+		}
+		return dst, i + n, nil
+	case booleanShape:
+		if i >= len(in) || in[i] > 1 {
+			return dst, i, fault.Broken(i, "expected a boolean, 00 or 01")
+		}
+		if in[i] == 1 {
+			return append(dst, "true"...), i + 1, nil
+		}
+		return append(dst, "false"...), i + 1, nil
+	case float32Shape:
+		if i+4 > len(in) {
+			return dst, i, fault.Broken(i, "ends inside a float")
+		}
+		v := float64(math.Float32frombits(binary.LittleEndian.Uint32(in[i:])))
+		return java.AppendJSONFloat(dst, v, 32), i + 4, nil
+	case float64Shape:
+		if i+8 > len(in) {
+			return dst, i, fault.Broken(i, "ends inside a double")
+		}
+		return java.AppendJSONFloat(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
+	case bytesShape, decimalText, DecimalNumber:
+		return w.writeBytes(k, dst, in, i)
+	case structureShape:
+		return w.writeStructure(k, dst, in, i)
+	case UnionShape:
+		return w.writeUnion(k, dst, in, i)
+	case misnamedShape:
+		return dst, i, w.wrong
+	}
+	return w.writeItems(k, dst, in, i)
+}
+
+// length reads the length of a text or bytes of which all is there; size is that of the length itself, 0 when it is
+// bad.
+func length(in []byte, i int) (n, size int) {
+	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
+		if n = int(in[i] >> 1); n < len(in)-i {
+			return n, 1
+		}
+		return 0, 0
+	}
+	if i >= len(in) {
+		return 0, 0
+	}
+	v, size := connectdata.Number(in[i:])
+	if size <= 0 || v < 0 || v > int64(len(in)-i-size) {
+		return 0, 0
+	}
+	return int(v), size
+}
+
+func (w *Writer) writeInteger(dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	if i >= len(in) {
+		return dst, i, fault.Broken(i, "ends before a number")
+	}
+	v, size := wholeNumber(in, i)
+	if size <= 0 {
+		return dst, i, fault.Broken(i, "expected a number")
+	}
+	if bits := 8 << w.Shape; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+		return dst, i, fault.Broken(i, "a number that does not fit "+strconv.Itoa(bits)+" bits: "+strconv.FormatInt(v,
+			10))
+	}
+	return strconv.AppendInt(dst, v, 10), i + size, nil
+}
+
+// appendSmall writes a number from -64 to 63.
+func appendSmall(dst []byte, n int) []byte {
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
+	}
+	if n >= 10 {
+		return append(dst, byte('0'+n/10), byte('0'+n%10))
+	}
+	return append(dst, byte('0'+n))
+}
+
+func (w *Writer) writeBytes(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	n, size := length(in, i)
+	if size <= 0 {
+		return dst, i, fault.Broken(i, "ends inside bytes")
+	}
+	i += size
+	b := in[i : i+n]
+	if w.Shape != bytesShape && n == 0 {
+		return dst, i, fault.Broken(i, "a decimal of no bytes")
+	}
+	if w.Shape != bytesShape && n > connectdata.MaxDecimalBytes {
+		return dst, i, longDecimal(i, n)
+	}
+	if n > k.Most-len(dst) {
+		return dst, i, k.TooLarge()
+	}
+	if w.Shape == DecimalNumber {
+		return values.AppendDecimal(dst, b, w.scale), i + n, nil
+	}
+	if w.Shape == decimalText {
+		b = values.Shortest(b)
+	}
+	dst = base64.StdEncoding.AppendEncode(append(dst, '"'), b)
+	return append(dst, '"'), i + n, nil
+}
+
+func longDecimal(at, n int) *fault.Error {
+	return fault.Broken(at, "expected a decimal of at most "+strconv.Itoa(connectdata.MaxDecimalBytes)+" bytes, found "+
+		strconv.Itoa(n))
+}
+
+func (w *Writer) writeStructure(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	dst = append(dst, '{')
+	start := i
+	var err *fault.Error
+	for m := range w.Members {
+		member := &w.Members[m]
+		dst = append(dst, member.lead...)
+		if dst, i, err = member.Write(k, dst, in, i); err != nil {
+			return dst, i, member.blame(err)
+		}
+	}
+	if i == start {
+		if k.Empty++; k.Empty > connectdata.MaxEmptyStructs {
+			return dst, i, fault.Broken(i,
+				"more than "+strconv.Itoa(connectdata.MaxEmptyStructs)+" structures without bytes")
+		}
+	}
+	return append(dst, '}'), i, nil
+}
+
+// writeUnion writes the first member of a union that has a value, as JsonSchemaData does, and passes over the others.
+func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	found := false
+	for m := range w.Members {
+		member := &w.Members[m]
+		if i < len(in) && in[i] == 2-member.full {
+			i++
+			continue
+		}
+		before := len(dst)
+		var err *fault.Error
+		if dst, i, err = member.Write(k, dst, in, i); err != nil {
+			return dst, i, member.blame(err)
+		}
+		if found {
+			dst = dst[:before]
+		}
+		found = true
+	}
+	if !found {
+		return dst, i, fault.New(fault.DataException, fault.NoValue)
+	}
+	return dst, i, nil
+}
+
+// blame puts the member's name in front of an error.
+func (w *Writer) blame(err *fault.Error) *fault.Error {
+	name := w.lead[:len(w.lead)-1]
+	if name[0] == ',' {
+		name = name[1:]
+	}
+	return err.In(string(name[1 : len(name)-1]))
+}
+
+func (w *Writer) writeItems(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	opening, closing := byte('['), byte(']')
+	if w.Shape == ObjectShape {
+		opening, closing = '{', '}'
+	}
+	dst = append(dst, opening)
+	first := true
+	for {
+		count, next, err := blockHead(in, i)
+		if err != nil {
+			return dst, i, err
+		}
+		if i = next; count == 0 {
+			return append(dst, closing), i, nil
+		}
+		for ; count > 0; count-- {
+			if err := k.Item(dst); err != nil {
+				return dst, i, err
+			}
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			if dst, i, err = w.writeItem(k, dst, in, i); err != nil {
+				return dst, i, err
+			}
+		}
+	}
+}
+
+// blockHead reads the head of a block of an array or mapping: how many items follow, and where.
+func blockHead(in []byte, i int) (count int64, next int, err *fault.Error) {
+	if i >= len(in) {
+		return 0, i, fault.Broken(i, "ends before the count of a block")
+	}
+	count, size := connectdata.Number(in[i:])
+	if size <= 0 || count == math.MinInt64 {
+		return 0, i, fault.Broken(i, "expected the count of a block")
+	}
+	i += size
+	if count < 0 {
+		n, size := connectdata.Number(in[i:])
+		if size <= 0 || n < 0 {
+			return 0, i, fault.Broken(i, "expected the size of a block")
+		}
+		return -count, i + size, nil
+	}
+	return count, i, nil
+}
+
+func (w *Writer) writeItem(k *conversion.Budget, dst, in []byte, i int) ([]byte, int, *fault.Error) {
+	var err *fault.Error
+	switch w.Shape {
+	case arrayShape:
+		return w.Element.Write(k, dst, in, i)
+	case pairsShape, keyedShape:
+		lead, between, end := "[", ",", byte(']')
+		if w.Shape == keyedShape {
+			lead, between, end = `{"key":`, `,"value":`, '}'
+		}
+		if dst, i, err = w.Key.Write(k, append(dst, lead...), in, i); err != nil {
+			return dst, i, err
+		}
+		if dst, i, err = w.Element.Write(k, append(dst, between...), in, i); err != nil {
+			return dst, i, err
+		}
+		return append(dst, end), i, nil
+	}
+	if w.Key.optional && i < len(in) && in[i] == 2-w.Key.full && string(w.Key.null) == "null" {
+		// The name of a null is its word, as Jackson's asText has it.
+		dst, i = append(dst, `"null"`...), i+1
+	} else if dst, i, err = w.Key.Write(k, dst, in, i); err != nil {
+		return dst, i, err
+	}
+	return w.Element.Write(k, append(dst, ':'), in, i)
+}

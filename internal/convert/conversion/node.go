@@ -1,0 +1,106 @@
+package conversion
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// TypeName is a kind's name in Kafka Connect, upper case as its messages have it.
+func TypeName(k wit.Kind) string {
+	return [...]string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
+		"MAP", "STRUCT"}[k]
+}
+
+// NameOf is the name of a node's schema, "" for none.
+func NameOf(n *wit.SchemaNode) string {
+	if n.Name == nil {
+		return ""
+	}
+	return *n.Name
+}
+
+// Parameter is a parameter of a node.
+func Parameter(n *wit.SchemaNode, name string) (string, bool) {
+	for i := range n.Parameters {
+		if n.Parameters[i].Name == name {
+			return n.Parameters[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// KindOfName is the type that a logical type's name goes with.
+func KindOfName(n *wit.SchemaNode) (kind wit.Kind, logical bool) {
+	if n.Name == nil {
+		return 0, false
+	}
+	switch *n.Name {
+	case wit.NameDecimal:
+		return wit.Bytes, true
+	case wit.NameDate, wit.NameTime:
+		return wit.Int32, true
+	case wit.NameTimestamp:
+		return wit.Int64, true
+	}
+	return 0, false
+}
+
+// ScaleOf is the scale of a Decimal.
+func ScaleOf(n *wit.SchemaNode) (int, error) {
+	scale, wrong := values.ScaleOf(n)
+	if wrong != "" {
+		return 0, fault.Data("%s", wrong)
+	}
+	return scale, nil
+}
+
+// JavaClass is the class in which Kafka Connect holds a value; its schema is nil where it has none.
+func JavaClass(v any, root *wit.SchemaNode) string {
+	if root != nil && root.Name != nil {
+		switch *root.Name {
+		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+			return "java.util.Date"
+		case wit.NameDecimal:
+			return "java.math.BigDecimal"
+		}
+	}
+	switch v.(type) {
+	case bool:
+		return "java.lang.Boolean"
+	case int8:
+		return "java.lang.Byte"
+	case int16:
+		return "java.lang.Short"
+	case int32:
+		return "java.lang.Integer"
+	case int64:
+		return "java.lang.Long"
+	case float32:
+		return "java.lang.Float"
+	case float64:
+		return "java.lang.Double"
+	case string:
+		return "java.lang.String"
+	case []byte:
+		return "[B"
+	case connectdata.Decimal:
+		return "java.math.BigDecimal"
+	case connectdata.Instant:
+		return "java.util.Date"
+	case connectdata.List:
+		return "java.util.ArrayList"
+	case connectdata.Map:
+		return "java.util.HashMap"
+	}
+	return "org.apache.kafka.connect.data.Struct"
+}
+
+// MaxUnionBranches is how many types a union may have: each of them writes all others as nulls.
+const MaxUnionBranches = 1000
+
+// LastPart is what follows the last dot of a name.
+func LastPart(full string) string { return full[strings.LastIndexByte(full, '.')+1:] }

@@ -1,0 +1,141 @@
+package convert
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert/avro"
+	"github.com/culvert-project/culvert/internal/convert/connectjson"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/jsonschema"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Classes of converters, by their full names. Every one is also known by the part after its last dot, with Converter
+// at its end or without.
+const (
+	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
+	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
+	ClassJSON       = "org.apache.kafka.connect.json.JsonConverter"
+	ClassString     = "org.apache.kafka.connect.storage.StringConverter"
+	classByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
+)
+
+// Declaration is what a converter says of itself: from it come the check of its settings, their defaults, and what
+// REST, `culvert plugins show` and the reference pages say of them.
+type Declaration struct {
+	Class, Documentation string
+
+	table *setting.Table
+	make  func(v setting.Values, u conversion.Use) (conversion.Converter, error)
+}
+
+// typeSetting is declared by Kafka's converters and given by the worker, never by a user.
+const typeSetting = "converter.type"
+
+// declarations are all converters, sorted by class.
+var declarations = declared()
+
+func declared() []Declaration {
+	list := []Declaration{
+		declare(ClassAvro, "Confluent's Avro: a zero byte, the id that a schema registry has for the schema, and Avro "+
+			"binary.", avro.Settings(), avro.New),
+		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has for the JSON Schema, "+
+			"and JSON.", jsonschema.Settings(), jsonschema.New),
+		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
+			connectjson.Settings(),
+			connectjson.New),
+		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
+			newString),
+		declare(classByteArray, "Bytes as they are.", setting.NewTable(), newByteArray),
+	}
+	for _, p := range primitives {
+		list = append(list, declare(p.class, "Values of type "+p.name+" as Kafka's "+p.serde+"Serializer writes them.",
+			setting.NewTable(), p.converter))
+	}
+	slices.SortFunc(list, func(a, b Declaration) int { return strings.Compare(a.Class, b.Class) })
+	return list
+}
+
+func declare(class, documentation string, own *setting.Table,
+	make func(setting.Values, conversion.Use) (conversion.Converter, error)) Declaration {
+	own.Declare(setting.Define(typeSetting, wit.KindString, wit.Low, nil, "How this converter will be used.",
+		setting.Required()))
+	return Declaration{class, documentation, own, make}
+}
+
+// Declarations are those of all converters, sorted by class.
+func Declarations() []Declaration { return slices.Clone(declarations) }
+
+// later are formats that are known and not built yet, by the last part of their class.
+var later = map[string]string{"ProtobufConverter": "Protobuf"}
+
+// Find returns the declaration of a class, for keys or for values.
+func Find(class string, key bool) (Declaration, error) {
+	class = setting.Trim(class)
+	names := make([]string, len(declarations))
+	for i, d := range declarations {
+		if class == d.Class || class == conversion.LastPart(d.Class) || class == prunedName(d.Class) {
+			return d, nil
+		}
+		names[i] = d.Class
+	}
+	format := later[conversion.LastPart(class)]
+	if format == "" {
+		format = later[class+converterSuffix]
+	}
+	if format != "" {
+		return Declaration{}, fault.Config("%s converter: %s is not built yet, found %q; there are %s",
+			conversion.UsedFor(key),
+			format, class, strings.Join(names, ", "))
+	}
+	return Declaration{}, fault.Config("%s converter: unknown class %q; there are %s", conversion.UsedFor(key), class,
+		strings.Join(names, ", "))
+}
+
+// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class
+// (PluginUtils.prunedName).
+const converterSuffix = "Converter"
+
+// prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
+func prunedName(class string) string {
+	return strings.TrimSuffix(conversion.LastPart(class), converterSuffix)
+}
+
+// Settings are what the converter declares, after `converter.type`, which Kafka Connect gives to converters itself.
+func (d Declaration) Settings() []wit.ConfigKey {
+	isType := func(s wit.ConfigKey) bool { return s.Name == typeSetting }
+	first, last := slices.Clone(d.table.Keys()), slices.Clone(d.table.Keys())
+	return append(slices.DeleteFunc(first, func(s wit.ConfigKey) bool { return !isType(s) }),
+		slices.DeleteFunc(last, isType)...)
+}
+
+// Own are the settings that users give.
+func (d Declaration) Own() []wit.ConfigKey {
+	return slices.DeleteFunc(slices.Clone(d.Settings()),
+		func(s wit.ConfigKey) bool { return s.Name == typeSetting })
+}
+
+// Examine checks settings by their declarations, one by one. settings are those after the prefix.
+func (d Declaration) Examine(settings map[string]string, key bool) []wit.ConfigValue {
+	return d.table.Validate(d.given(settings, key))
+}
+
+// Unknown says of a name that the converter does not declare that it has no effect, "" of others.
+func (d Declaration) Unknown(name string) string {
+	if _, known := d.table.Find(name); known {
+		return ""
+	}
+	return setting.Unknown(d.table.Nearest(name))
+}
+
+// given are the settings as they reach the converter in Kafka Connect.
+func (d Declaration) given(settings map[string]string, key bool) []wit.Setting {
+	list := make([]wit.Setting, 0, len(settings)+1)
+	for name, value := range settings {
+		list = append(list, wit.Setting{Name: name, Value: value})
+	}
+	return append(list, wit.Setting{Name: typeSetting, Value: conversion.UsedFor(key)})
+}

@@ -1,0 +1,96 @@
+package convert
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// recorded is what a real worker says of a setting (testdata/connect-rest).
+type recorded struct {
+	Name          string  `json:"name"`
+	Type          string  `json:"type"`
+	Required      bool    `json:"required"`
+	Default       *string `json:"default_value"`
+	Importance    string  `json:"importance"`
+	Documentation string  `json:"documentation"`
+	Group         *string `json:"group"`
+	Order         int32   `json:"order_in_group"`
+	Width         string  `json:"width"`
+	Display       string  `json:"display_name"`
+}
+
+// JsonConverter declares what Kafka's own does, by the answer of a real worker.
+func TestDeclarationOfJSON(t *testing.T) {
+	want := map[string]recorded{}
+	for _, r := range recording(t, ClassJSON) {
+		want[r.Name] = r
+	}
+	d, err := Find(ClassJSON, false)
+	require.NoError(t, err)
+	kinds := map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindInt: "INT", wit.KindBoolean: "BOOLEAN"}
+	importances := map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
+	widths := []string{"NONE", "SHORT", "MEDIUM", "LONG"}
+	got := map[string]recorded{}
+	for _, s := range d.Settings() {
+		r := recorded{Name: s.Name, Type: kinds[s.Kind], Required: setting.IsRequired(&s), Default: s.DefaultValue,
+			Importance: importances[s.Importance], Documentation: s.Documentation, Order: -1, Width: widths[0],
+			Display: s.Name}
+		for _, rule := range s.Rules {
+			switch {
+			case rule.Group != nil:
+				r.Group = rule.Group
+			case rule.Order != nil:
+				r.Order = *rule.Order
+			case rule.Width != nil:
+				r.Width = widths[*rule.Width]
+			case rule.DisplayName != nil:
+				r.Display = *rule.DisplayName
+			}
+		}
+		got[s.Name] = r
+	}
+	assert.Equal(t, want, got)
+}
+
+func recording(t *testing.T, class string) (settings []recorded) {
+	file, err := os.Open("../../testdata/connect-rest/12-plugins.jsonl")
+	require.NoError(t, err)
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		var call struct {
+			Path string          `json:"path"`
+			Body json.RawMessage `json:"body"`
+		}
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &call))
+		if strings.HasSuffix(call.Path, "/"+class+"/config") {
+			require.NoError(t, json.Unmarshal(call.Body, &settings))
+			return settings
+		}
+	}
+	t.Fatalf("nothing is recorded of %s: %v", class, lines.Err())
+	return nil
+}
+
+// Every declared default is a value that the declaration takes, and every setting says what it is for.
+func TestDeclaredDefaults(t *testing.T) {
+	for _, d := range Declarations() {
+		for _, s := range d.Own() {
+			if s.DefaultValue != nil {
+				assert.Equal(t, "", (setting.Check{}).Value(&s, *s.DefaultValue), d.Class)
+			}
+			if s.Documentation == "" {
+				t.Errorf("%s: nothing is said of %s", d.Class, s.Name)
+			}
+		}
+	}
+}

@@ -1,0 +1,381 @@
+package convert
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// rewriting is a document that both converters read and write again, with the settings of the reader and of the writer.
+type rewriting struct{ reader, writer, document string }
+
+const logical = "org.apache.kafka.connect.data."
+
+func (w rewriting) rewrite(t *testing.T) string {
+	t.Helper()
+	text, err := w.rewritten(t.Context())
+	if err != nil {
+		return "!" + fault.Class(err)
+	}
+	return text
+}
+
+// rewritten is what our converters make of the document, "(null)" for none.
+func (w rewriting) rewritten(ctx context.Context) (string, error) {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	reader, err := New(ClassJSON, settingsOf(w.reader), Use{Schemas: b.Registry})
+	if err != nil {
+		return "", err
+	}
+	writer, err := New(ClassJSON, settingsOf(w.writer), Use{Schemas: b.Registry})
+	if err != nil {
+		return "", err
+	}
+	return w.through(ctx, reader, writer, b)
+}
+
+// through is what these converters make of the document.
+func (w rewriting) through(ctx context.Context, reader, writer Converter, b *record.Batch) (string, error) {
+	d, err := reader.Decode(ctx, "t", []byte(w.document), b)
+	if err != nil {
+		return "", err
+	}
+	out, null, err := writer.Encode(ctx, nil, math.MaxInt32, "t", b, d)
+	if err == nil && null {
+		return "(null)", nil
+	}
+	return string(out), err
+}
+
+func settingsOf(text string) map[string]string {
+	all := map[string]string{}
+	for pair := range strings.SplitSeq(text, " ") {
+		name, value, _ := strings.Cut(pair, "=")
+		all[name] = value
+	}
+	return all
+}
+
+// wantedCase is a line of differences.tsv.
+type wantedCase struct {
+	rewriting
+	name, kafka, ours string
+}
+
+// differences are those that are wanted: where our JsonConverter does not do as Kafka's.
+func differences(t *testing.T) (cases []wantedCase) {
+	t.Helper()
+	for _, parts := range readTSV(t, "differences.tsv", 6) {
+		cases = append(cases, wantedCase{rewriting{parts[1], parts[2], parts[3]}, parts[0], parts[4], parts[5]})
+	}
+	return cases
+}
+
+// Every wanted difference is one, and RATIONALE names it.
+func TestDifferences(t *testing.T) {
+	rationale, err := os.ReadFile("../../RATIONALE.md")
+	require.NoError(t, err)
+	words := strings.Join(strings.Fields(string(rationale)), " ")
+	for _, c := range differences(t) {
+		if got := c.rewrite(t); got != c.ours || got == c.kafka {
+			t.Errorf("%s: %s: expected %s, and something else than Kafka's %s, found %s", c.name, c.document, c.ours,
+				c.kafka, got)
+		}
+		if !strings.Contains(words, c.name) {
+			t.Errorf("RATIONALE.md does not name %q", c.name)
+		}
+	}
+}
+
+// documents.tsv contains ordinary and odd documents of all types, each with the result of Kafka's converter. Our
+// result is the same, or differs as the row names.
+func TestDocumentsAsKafka(t *testing.T) {
+	for _, row := range readTSV(t, "documents.tsv", 5) {
+		w := storedDocument(t, row)
+		if verdict, ours := w.compare(t.Context(), row[4]); verdict != row[3] {
+			t.Errorf("reader %q, writer %q, document %q: expected %q, found %q\nKafka %s\nours  %s", w.reader, w.writer,
+				w.document, row[3], verdict, row[4], ours)
+		}
+	}
+}
+
+// Converters that have read and written other documents, over one registry, make of a document what fresh ones make: of
+// each document, of the one before it, of one's schema with the other's payload, and of a copy with another letter in
+// the schema.
+func TestDocumentsInARow(t *testing.T) {
+	b := &record.Batch{Registry: record.NewRegistry()}
+	pairs := map[string][2]Converter{}
+	var before string
+	for n, row := range readTSV(t, "documents.tsv", 5) {
+		w := storedDocument(t, row)
+		pair := pairs[w.reader+w.writer]
+		if pair[0] == nil {
+			var err error
+			if pair[0], err = New(ClassJSON, settingsOf(w.reader), Use{Schemas: b.Registry}); err != nil {
+				continue // TestDocumentsAsKafka compares the refusal
+			}
+			pair[1], err = New(ClassJSON, settingsOf(w.writer), Use{Schemas: b.Registry})
+			require.NoError(t, err)
+			pairs[w.reader+w.writer] = pair
+		}
+		schema, _, _ := strings.Cut(w.document, `,"payload":`)
+		_, payload, _ := strings.Cut(before, `,"payload":`)
+		other := []byte(w.document)
+		for i := range schema {
+			if at := (n + i) % len(schema); 'a' <= other[at] && other[at] < 'z' {
+				other[at]++
+				break
+			}
+		}
+		mixed := schema + `,"payload":` + payload
+		for _, document := range []string{w.document, before, w.document, mixed, string(other), w.document} {
+			of := rewriting{w.reader, w.writer, document}
+			b.Data = b.Data[:0]
+			got, err := of.through(t.Context(), pair[0], pair[1], b)
+			want, failed := of.rewritten(t.Context())
+			if got != want || fmt.Sprint(err) != fmt.Sprint(failed) {
+				t.Errorf("reader %q, writer %q, document %q:\nalone         %s %v\nbehind others %s %v", w.reader,
+					w.writer, document, want, failed, got, err)
+			}
+		}
+		before = w.document
+	}
+}
+
+// storedDocument returns the document of a row of documents.tsv.
+func storedDocument(t *testing.T, row []string) rewriting {
+	t.Helper()
+	document, err := base64.StdEncoding.DecodeString(row[2])
+	require.NoError(t, err)
+	return rewriting{row[0], row[1], string(document)}
+}
+
+// compare tells how our answer and Kafka's to the document relate: "same", the name of a wanted difference, or "" with
+// what ours is.
+func (w rewriting) compare(ctx context.Context, kafka string) (verdict, ours string) {
+	got, err := w.rewritten(ctx)
+	if err != nil {
+		got = "!" + fault.Class(err)
+	}
+	refused := strings.HasPrefix(kafka, "!")
+	if got == kafka || refused && sameRefusal(kafka, err) || sameButDigits(kafka, got) {
+		return "same", got
+	}
+	if name := difference(kafka, got, err); name != "" {
+		return name, got
+	}
+	if sameUpToOrder(kafka, got) || sameUpToOrder(fewDigits(kafka), fewDigits(got)) {
+		return "order of a map", got
+	}
+	if err != nil {
+		got += ": " + err.Error()
+	}
+	return "", got
+}
+
+// wantedDifferences are beginnings of our errors where Kafka would take the document and lose or change something, by
+// the names under which testdata/convert/differences.tsv and RATIONALE.md list them.
+var wantedDifferences = []struct{ name, ours string }{
+	{"another type", "expected a JSON value for the type "},
+	{"another type", "Invalid type for Decimal"},
+	{hidden, "Invalid type for "},
+	{"another type", "Arrays should be encoded as JSON arrays"},
+	{"logical name on another type", "Invalid Decimal schema: scale parameter not found"},
+	{"logical name on another type", "Invalid scale parameter found in Decimal schema"},
+	{"logical name on another type", "schema org.apache.kafka.connect.data."},
+	{"out of range", "does not fit the type "},
+	{"out of range", "does not fit 64 bits"},
+	{"out of range", "fits neither a double nor a decimal"},
+	{"more places than the scale", "Decimal value has mismatching scale for given Decimal schema"},
+	{"bytes that are not UTF-8", "expected a string in UTF-8"},
+	{"text behind the document", "expected the end of the document"},
+	{"text behind the document", "bytes behind the last"},
+}
+
+// difference is the name of a wanted difference, "" for none.
+func difference(kafka, got string, ours error) string {
+	if ours == nil {
+		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {
+			return "fewer places than the scale"
+		}
+		if half := halves(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
+			return "half a pair of surrogates"
+		}
+		if floatWords.ReplaceAllString(got, "0.0") == kafka {
+			return "words for floats"
+		}
+		if asDoubles(got) == asDoubles(kafka) {
+			return "digits that a double lacks"
+		}
+	}
+	// Where ours refuses the value, Kafka has refused its schema before.
+	if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") && fault.Class(ours) !=
+		fault.SchemaBuilderException {
+		return "default of a struct"
+	}
+	if ours == nil {
+		return ""
+	}
+	// Where Kafka refuses too, it went on to the next fault.
+	for _, d := range wantedDifferences {
+		if strings.Contains(ours.Error(), d.ours) && !(d.name == hidden && strings.HasPrefix(kafka, "!")) {
+			return d.name
+		}
+	}
+	return ""
+}
+
+// asDoubles is a text whose numbers with a point or an exponent, and infinities, are written as the nearest doubles.
+func asDoubles(text string) string {
+	text = decimalNumbers.ReplaceAllStringFunc(text, func(n string) string {
+		f, _ := strconv.ParseFloat(n, 64)
+		if !strings.ContainsAny(n, ".E") {
+			return n
+		}
+		return strconv.FormatFloat(f, 'E', -1, 64)
+	})
+	return strings.ReplaceAll(strings.ReplaceAll(text, `"Infinity"`, "+Inf"), `"-Infinity"`, "-Inf")
+}
+
+const hidden = "a value that another of its name hides"
+
+var floatWords = regexp.MustCompile(`"(NaN|-?Infinity)"`)
+
+// surrogates are pairs as Kafka writes them, and halves that stand alone. A backslash in front of another one is none
+// of them.
+var surrogates = regexp.MustCompile(`(?i)\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}`)
+
+// halves puts a question mark, as Java writes it in UTF-8, in the place of every half of a pair of surrogates.
+func halves(text string) string {
+	return surrogates.ReplaceAllStringFunc(text, func(s string) string {
+		if len(s) == len(`\ud83d`) {
+			return "?"
+		}
+		return s
+	})
+}
+
+// documented tells whether a class is one that Connect's converters throw on purpose; others come of accidents, such as
+// NullPointerException, and stand for any refusal.
+func documented(class string) bool {
+	return class == fault.DataException || class == fault.SchemaBuilderException
+}
+
+// leads are what our errors have in front of Kafka's words, so that the field or setting at fault is found.
+var leads = regexp.MustCompile(`^(Invalid value for configuration schema\.content: )?(\.\.\. )?(field "([^"\\]|\\.)*": )*`)
+
+// sameRefusal tells whether an error of ours is the exception of an answer of Kafka's: of its class and in its words,
+// what Java has in the cause after them.
+func sameRefusal(kafka string, err error) bool {
+	class, text, _ := strings.Cut(kafka[1:], ": ")
+	if err == nil || !documented(class) {
+		return err != nil
+	}
+	ours := leads.ReplaceAllString(err.Error(), "")
+	same := ours == text || strings.HasPrefix(ours, strings.TrimSuffix(text, ": ")+": ")
+	return same && fault.Class(err) == class
+}
+
+var number = regexp.MustCompile(`-?\d+(\.\d+)?(E-?\d+)?`)
+
+// sameButDigits: Java before 19 writes some numbers with more digits than are needed to read them back, or with another
+// last digit (JDK-4511638).
+func sameButDigits(java, ours string) bool {
+	a, b := number.FindAllString(java, -1), number.FindAllString(ours, -1)
+	if number.ReplaceAllString(java, "#") != number.ReplaceAllString(ours, "#") || len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		x, errX := strconv.ParseFloat(a[i], 64)
+		y, errY := strconv.ParseFloat(b[i], 64)
+		if a[i] != b[i] && (!strings.ContainsAny(a[i], ".E") || errX != nil ||
+			errY != nil || float32(x) != float32(y) || len(a[i]) < len(b[i])) {
+			return false
+		}
+	}
+	return true
+}
+
+// fewDigits writes the numbers with a point in a text with the digits that a float has, so that one with more of them
+// than it needs becomes the same.
+func fewDigits(text string) string {
+	return number.ReplaceAllStringFunc(text, func(n string) string {
+		f, err := strconv.ParseFloat(n, 64)
+		if err != nil || !strings.ContainsAny(n, ".E") {
+			return n
+		}
+		return strconv.FormatFloat(f, 'E', -1, 32)
+	})
+}
+
+// sameUpToOrder: the texts differ in the order of members at most, or of pairs of a map whose keys are no texts. Kafka
+// has maps in the order of a hash table.
+func sameUpToOrder(a, b string) bool {
+	x, y := sorted(a), sorted(b)
+	return x != "" && x == y
+}
+
+func sorted(text string) string {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return ""
+	}
+	var write func(v any) string
+	write = func(v any) string {
+		var all []string
+		switch x := v.(type) {
+		case []any:
+			pairs := true
+			for _, item := range x {
+				pair, ok := item.([]any)
+				pairs = pairs && ok && len(pair) == 2
+				all = append(all, write(item))
+			}
+			if !pairs {
+				return "[" + strings.Join(all, ",") + "]"
+			}
+		case map[string]any:
+			for name, item := range x {
+				all = append(all, strconv.Quote(name)+":"+write(item))
+			}
+		default:
+			return fmt.Sprintf("%#v", v)
+		}
+		slices.Sort(all)
+		return "(" + strings.Join(all, ",") + ")"
+	}
+	return write(v)
+}
+
+// sameValues: the texts differ in how numbers are written, not in what they are.
+func sameValues(a, b string) bool {
+	x, y := decimalNumbers.FindAllString(a, -1), decimalNumbers.FindAllString(b, -1)
+	if decimalNumbers.ReplaceAllString(a, "#") != decimalNumbers.ReplaceAllString(b, "#") || len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		m, _ := new(big.Rat).SetString(x[i])
+		n, _ := new(big.Rat).SetString(y[i])
+		if m == nil || n == nil || m.Cmp(n) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+var decimalNumbers = regexp.MustCompile(`-?\d+(\.\d+)?(E[-+]?\d+)?`)

@@ -1,0 +1,154 @@
+package convert
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// golden is one case of testdata/convert: what Kafka Connect's JsonConverter 4.3.1 made of a value (Replay.java there).
+type golden struct {
+	settings               map[string]string
+	schema, value, written string
+}
+
+func goldens(t testing.TB, folder string) map[string]golden {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.golden"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s: %v", folder, err)
+	}
+	cases := map[string]golden{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		head, written, found := strings.Cut(string(text), "\n-----\n")
+		lines := strings.SplitN(head, "\n", 3)
+		if !found || len(lines) != 3 {
+			t.Fatalf("%s: expected lines of settings, schema and value, ----- and the expected bytes", file)
+		}
+		g := golden{settings: map[string]string{}, schema: lines[1][len("schema "):], value: lines[2][len("value "):],
+			written: strings.TrimSuffix(written, "\n")}
+		for _, pair := range strings.Fields(lines[0])[1:] {
+			name, value, _ := strings.Cut(pair, "=")
+			g.settings[name] = value
+		}
+		cases[strings.TrimSuffix(filepath.Base(file), ".golden")] = g
+	}
+	return cases
+}
+
+// read makes the datum of a case.
+func (g golden) read(t *testing.T, b *record.Batch) wit.ValueSlice {
+	t.Helper()
+	maker := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
+	d, err := maker.Decode(t.Context(), "t", []byte(`{"schema":`+g.schema+`,"payload":`+g.value+`}`), b)
+	require.NoError(t, err)
+	return d
+}
+
+func newConverter(t testing.TB, class string, reg *record.Registry, settings ...string) Converter {
+	t.Helper()
+	c, _ := newRemembering(t, class, reg, settings...)
+	return c
+}
+
+// newRemembering is newConverter that tells the text of the schema that was registered last.
+func newRemembering(t testing.TB, class string, reg *record.Registry, settings ...string) (c Converter, text *string) {
+	t.Helper()
+	text = new(string)
+	m := map[string]string{}
+	for i := 0; i < len(settings); i += 2 {
+		m[settings[i]] = settings[i+1]
+	}
+	use := Use{Schemas: reg}
+	if class == ClassAvro || class == ClassJSONSchema {
+		m["schema.registry.url"] = "http://registry.test"
+		use.Registry = rememberingRegistry(text)
+	}
+	c, err := New(class, m, use)
+	require.NoError(t, err)
+	return c, text
+}
+
+func TestWritesWhatKafkaWrites(t *testing.T) {
+	folder := "../../testdata/convert"
+	if other := os.Getenv("CONVERT_GOLDEN"); other != "" {
+		folder = other
+	}
+	for name, g := range goldens(t, folder) {
+		t.Run(name, func(t *testing.T) {
+			b := &record.Batch{Registry: record.NewRegistry()}
+			d := g.read(t, b)
+			if d.Encoding == wit.WithSchema {
+				if err := connectdata.Check(b.Registry.Get(d.Schema).Nodes, b.Bytes(d)); err != nil {
+					t.Fatalf("what was read is no value of its schema: %v", err)
+				}
+			}
+			c, err := New(ClassJSON, g.settings, Use{Schemas: b.Registry})
+			require.NoError(t, err)
+			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b, d)
+			if err != nil || null {
+				t.Fatal(null, err)
+			}
+			if diff := cmp.Diff("before "+g.written, string(out)); diff != "" {
+				t.Errorf("differs from Kafka (-Kafka +ours):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What Kafka wrote with a schema must read as the datum that it was written from.
+func TestReadsWhatKafkaWrote(t *testing.T) {
+	for name, g := range goldens(t, "../../testdata/convert") {
+		if !strings.HasPrefix(g.written, `{"schema":`) || strings.Contains(name, "default") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b := &record.Batch{Registry: record.NewRegistry()}
+			want := g.read(t, b)
+			c := newConverter(t, ClassJSON, b.Registry)
+			// twice: the second time the schema is known
+			for range 2 {
+				got, err := c.Decode(t.Context(), "t", []byte(g.written), b)
+				require.NoError(t, err)
+				if got.Encoding != want.Encoding || got.Schema != want.Schema ||
+					string(b.Bytes(got)) != string(b.Bytes(want)) {
+					t.Fatalf("read %v % x, expected %v % x", got, b.Bytes(got), want, b.Bytes(want))
+				}
+			}
+		})
+	}
+}
+
+// leastRows are how many rows a file of testdata/convert has at least: a comparison with fewer says nothing.
+var leastRows = map[string]int{"avro-cases.tsv": 1013, "avro.tsv": 370, "differences.tsv": 21, "documents.tsv": 1517,
+	"grid.tsv": 1692, "jsonschema-reads.tsv": 31, "jsonschema-writes.tsv": 175, "primitives.tsv": 664,
+	"strings.tsv": 947, "upstream.tsv": 74}
+
+// readTSV is the rows of a file of testdata/convert, each of so many columns, 0: of any number.
+func readTSV(t *testing.T, name string, columns int) (rows [][]string) {
+	t.Helper()
+	content, err := os.ReadFile("../../testdata/convert/" + name)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(content)) {
+		row := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		if columns > 0 && len(row) != columns {
+			t.Fatalf("%s: expected %d columns, found %q", name, columns, line)
+		}
+		rows = append(rows, row)
+	}
+	if least := leastRows[name]; least == 0 || len(rows) < least {
+		t.Fatalf("%s: expected %d rows and more, found %d", name, least, len(rows))
+	}
+	return rows
+}

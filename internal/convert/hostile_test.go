@@ -1,0 +1,167 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/convert/registered"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// registryOf is a client of a registry without a socket that has one schema of a language.
+func registryOf(kind, schema string) func(registry.Settings) (*registry.Client, error) {
+	return func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasPrefix(r.URL.Path, "/schemas/ids/"):
+				return answer(r, 200, `{"schemaType":"`+kind+`","schema":`+strconv.Quote(schema)+`}`), nil
+			case strings.HasSuffix(r.URL.Path, "/versions"):
+				_, err := io.Copy(io.Discard, r.Body)
+				return answer(r, 200, `{"id":1}`), err
+			}
+			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
+}
+
+// Schemas of a registry, and values of them, that are very large, wide or deep, are read or refused in time, by both
+// converters that have one.
+func TestHostileRegisteredSchemas(t *testing.T) {
+	list := func(n int, item func(i int) string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = item(i)
+		}
+		return strings.Join(all, ",")
+	}
+	nested := func(n int, open, inner, closing string) string {
+		return strings.Repeat(open, n) + inner + strings.Repeat(closing, n)
+	}
+	avroFields := func(n int, more string) string {
+		return `{"type":"record","name":"R","fields":[` + list(n, func(i int) string {
+			return fmt.Sprintf(`{"name":"f%d","type":"int"%s}`, i, more)
+		}) + `]}`
+	}
+	jsonFields := func(n int, more string) string {
+		return `{"type":"object","properties":{` + list(n, func(i int) string {
+			return fmt.Sprintf(`"f%d":{"type":"integer"%s}`, i, more)
+		}) + `}}`
+	}
+	var entries []byte
+	entries = connectdata.AppendNumber(entries, 100_000)
+	for i := range 100_000 {
+		entries = append(connectdata.AppendString(entries, fmt.Sprint("n", i)), 2)
+	}
+	names := func(n int) string {
+		return "{" + list(n, func(i int) string { return fmt.Sprintf(`"f%d":1`, i) }) + "}"
+	}
+	bomb := func(shape string) string { // every level refers to the next one several times
+		return `{"$ref":"#/d/0","d":[` + list(60, func(i int) string { return fmt.Sprintf(shape, i+1) }) +
+			`,{"type":"string"}]}`
+	}
+	choices := `{"type":"string"}` // the members of each must be compared to choose between the two structures
+	for range 30 {
+		choices = `{"oneOf":[{"type":"object","properties":{"a":` + choices + `}},{"type":"object","properties":{"b":` +
+			`{"type":"boolean"}}}]}`
+	}
+	long := strings.Repeat("d", 2<<20)
+	for name, c := range map[string]struct{ class, schema, value, want string }{
+		"Avro, a schema of 2 MB": {ClassAvro, `{"type":"int","connect.doc":"` + long + `"}`, "\x02", ""},
+		"Avro, 9,000 fields":     {ClassAvro, avroFields(9_000, ""), strings.Repeat("\x02", 9_000), ""},
+		"Avro, 100,000 fields": {ClassAvro, avroFields(100_000, ""), strings.Repeat("\x02", 100_000),
+			"expected at most"},
+		"Avro, 100,000 fields cut": {ClassAvro, avroFields(9_000, ""), "\x02", `field "f1"`},
+		"Avro, nested 1,000 deep": {ClassAvro, nested(1000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
+			"expected at most 100 nodes in each other"},
+		"Avro, nested 100,000 deep": {ClassAvro, nested(100_000, `{"type":"array","items":`, `"int"`, "}"), "\x00",
+			"depth"},
+		"Avro, a type in itself": {ClassAvro, `{"type":"record","name":"R","namespace":"n","fields":[` +
+			`{"name":"b","type":["null","R"]}]}`, "\x00", `the Avro type "n.R" contains itself`},
+		"Avro, a scale of 10^8": {ClassAvro,
+			`{"type":"bytes","logicalType":"decimal","precision":9,"scale":100000000}`,
+			"\x02\x01", "expected a scale from -1000 to 1000"},
+		"Avro, a precision of 10^8": {ClassAvro, `{"type":"record","name":"R","fields":[{"name":"d","type":` +
+			`{"type":"bytes","logicalType":"decimal","precision":100000000,"scale":2}}]}`, "\x02\x01", ""},
+		"Avro, 100,000 names": {ClassAvro, `{"type":"map","values":"int"}`, string(append(entries, 0)), ""},
+		"Avro, a map of no end": {ClassAvro, `{"type":"map","values":{"type":"record","name":"E","fields":[]}}`,
+			"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f", "expected text or bytes"},
+		"Avro, a fixed of 2^31": {ClassAvro,
+			`{"type":"fixed","name":"F","size":2147483647}`, "\x01", "found the end"},
+		"Avro, 100,000 symbols": {ClassAvro,
+			`{"type":"enum","name":"E","symbols":[` + list(100_000, func(i int) string {
+				return fmt.Sprintf(`"s%d"`, i)
+			}) + `]}`, "\x02", "expected at most 4194304 bytes"},
+		"Avro, aliases of 2 MB": {ClassAvro,
+			`{"type":"record","name":"R","aliases":["` + long + `"],"fields":[]}`, "", ""},
+		"JSON Schema, of 2 MB": {ClassJSONSchema, `{"type":"integer","description":"` + long + `"}`, "1", ""},
+		"JSON Schema, 9,000":   {ClassJSONSchema, jsonFields(9_000, ""), names(9_000), ""},
+		"JSON Schema, 100,000": {ClassJSONSchema, jsonFields(100_000, ""), names(100_000), "expected at most"},
+		"JSON Schema, deep": {ClassJSONSchema,
+			nested(1000, `{"type":"array","items":`, `{"type":"integer"}`, "}"), "[]", "expected at most"},
+		"JSON Schema, members that multiply": {ClassJSONSchema,
+			bomb(`{"type":"object","properties":{"a":{"$ref":"#/d/%[1]d"},"b":{"$ref":"#/d/%[1]d"}}}`), `"x"`,
+			"expected at most"},
+		"JSON Schema, parts that multiply": {ClassJSONSchema,
+			bomb(`{"allOf":[{"$ref":"#/d/%[1]d"},{"$ref":"#/d/%[1]d"}]}`),
+			`"x"`, "expected at most"},
+		"JSON Schema, choices in choices": {ClassJSONSchema, nested(300, `{"oneOf":[`, `{"type":"string"}`, "]}"),
+			`"x"`,
+			"expected at most"},
+		"JSON Schema, choices looked through": {ClassJSONSchema, choices,
+			nested(30, `{"a":`, `"`+strings.Repeat("x", 3<<20)+`"`, "}"), "to be looked through"},
+		"JSON Schema, deep data": {ClassJSONSchema,
+			`{"type":"array","items":{"type":"integer"}}`, strings.Repeat("[", 1<<20), "found ARRAY"},
+		"JSON Schema, a scale of 10^8": {ClassJSONSchema,
+			`{"type":"number","title":"org.apache.kafka.connect.data.Decimal",` +
+				`"connect.version":1,"connect.parameters":{"scale":"100000000"},"connect.type":"bytes"}`, "1",
+			"expected a scale from -1000 to 1000"},
+		"JSON Schema, 100,000 names": {ClassJSONSchema,
+			`{"type":"object","additionalProperties":{"type":"integer"},` +
+				`"connect.type":"map"}`, names(100_000), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			soon(t, func(ctx context.Context) {
+				b := &record.Batch{Registry: record.NewRegistry()}
+				kind := "AVRO"
+				if c.class == ClassJSONSchema {
+					kind = "JSON"
+				}
+				made := func() Converter {
+					converter, err := New(c.class, map[string]string{"schema.registry.url": "http://registry.test"},
+						Use{Schemas: b.Registry, Registry: registryOf(kind, c.schema)})
+					if err != nil {
+						t.Error(err)
+					}
+					return converter
+				}
+				d, err := made().Decode(ctx, "t", append([]byte{0, 0, 0, 0, 1}, c.value...), b)
+				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(),
+					c.want) ||
+					fault.Class(err) != fault.DataException) {
+					t.Errorf("expected %q, found %.300v", c.want, err)
+				}
+				if err != nil {
+					if len(err.Error()) > 10_000 || len(b.Data) > 0 {
+						t.Errorf("an error of %d bytes, %d bytes left", len(err.Error()), len(b.Data))
+					}
+					return
+				}
+				// and back, by a converter that has not read it
+				if out, _, err := made().Encode(ctx, nil, math.MaxInt32, "t", b,
+					d); err != nil || len(out) < registered.IDBytes {
+					t.Errorf("writing: %d bytes, %.300v", len(out), err)
+				}
+			})
+		})
+	}
+}

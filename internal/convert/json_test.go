@@ -1,0 +1,526 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// encode writes a value tree; nodes nil: schemaless.
+func encode(t *testing.T, c Converter, reg *record.Registry, nodes []wit.SchemaNode, v any) (string, bool, error) {
+	t.Helper()
+	b := &record.Batch{Registry: reg}
+	d := wit.ValueSlice{Encoding: wit.Schemaless}
+	var err error
+	if nodes == nil {
+		b.Data, err = connectdata.AppendSchemaless(nil, v)
+	} else {
+		s, bad := reg.Intern(nodes)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		d.Encoding, d.Schema = wit.WithSchema, s.ID
+		b.Data, err = connectdata.Append(nil, s.Nodes, 0, v)
+	}
+	require.NoError(t, err)
+	d.Size = uint32(len(b.Data))
+	out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+	return string(out), null, err
+}
+
+// What the golden files cannot say, because Kafka's own reader cannot make the value.
+func TestWritesValuesThatJSONCannotSay(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	for _, x := range []struct {
+		nodes []wit.SchemaNode
+		v     any
+		want  string
+	}{
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.NaN(), `"NaN"`},
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Inf(1), `"Infinity"`},
+		{[]wit.SchemaNode{{Kind: wit.Float32}}, float32(math.Inf(-1)), `"-Infinity"`},
+		{[]wit.SchemaNode{{Kind: wit.Float64}}, math.Copysign(0, -1), `-0.0`},
+		{nil, int8(-5), "-5"},
+		{nil, float32(0.1), "0.1"},
+		{nil, []byte{0, 1}, `"AAE="`},
+		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b", Value: nil}}, `{"a":1,"b":null}`},
+		{nil, connectdata.Map{{Key: "a", Value: int64(1)}, {Key: int32(5), Value: true}}, `[["a",1],[5,true]]`},
+		{nil, connectdata.Map{}, `{}`},
+	} {
+		got, null, err := encode(t, c, reg, x.nodes, x.v)
+		if err != nil || null || got != x.want {
+			t.Errorf("%v: expected %s, found %s, %v", x.v, x.want, got, err)
+		}
+	}
+	if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", &record.Batch{}, wit.ValueSlice{}); !null ||
+		err != nil {
+		t.Error("an absent datum must be a tombstone")
+	}
+}
+
+func TestRefusesToWrite(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	for want, v := range map[string]any{
+		"Java class class java.util.Date does not have corresponding schema type.": connectdata.Instant(0),
+		"Mismatching schema.": connectdata.List{connectdata.Nested{Schema: 1}},
+	} {
+		out, _, err := encode(t, c, reg, nil, v)
+		if err == nil || err.Error() != want || fault.Class(err) != fault.DataException || out != "" {
+			t.Errorf("%v: expected %q, found %q, %v", v, want, out, err)
+		}
+	}
+	_, _, err := encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal)}}, []byte{1})
+	assert.Error(t, err, "scale parameter not found")
+	_, _, err = encode(t, c, reg, []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}}},
+		{Kind: wit.String}}, connectdata.Struct{"\xff"})
+	if err == nil || !strings.Contains(err.Error(),
+		`field "a": byte 1 of the structured value: text that is not UTF-8`) {
+		t.Errorf("bad text: %v", err)
+	}
+}
+
+func TestReadsWithoutSchema(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	many := strings.Repeat("1,", 99) + "1"
+	list := connectdata.List{}
+	for range 100 {
+		list = append(list, int64(1))
+	}
+	for text, want := range map[string]any{
+		` {"a" : 1 , "b":[true,null,"x"]} `: connectdata.Map{{Key: "a", Value: int64(1)},
+			{Key: "b", Value: connectdata.List{true,
+				nil, "x"}}},
+		`[` + many + `]`:       list,
+		`1.0`:                  1.0,
+		`007`:                  int64(7),
+		`-9223372036854775808`: int64(math.MinInt64),
+		`"\u00e4\ud83d\ude00\/\ud800x\b\f\n\r\t\"\\"`: "ä😀/?x\b\f\n\r\t\"\\",
+		`{"a":1,"b":2,"a":"long enough to move","c":3}`: connectdata.Map{{Key: "a", Value: "long enough to move"},
+			{Key: "b", Value: int64(2)}, {Key: "c", Value: int64(3)}},
+		`{"a":{"x":1,"x":2},"b":2,"b":3,"a":1}`: connectdata.Map{{Key: "a", Value: int64(1)}, {Key: "b",
+			Value: int64(3)}},
+		"\xef\xbb\xbf[]": connectdata.List{},
+		`"plain ascii text of more than eight bytes, ünd"`: "plain ascii text of more than eight bytes, ünd",
+		`{"a":{"b":{"c":[[],{}]}}}`: connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: "b",
+			Value: connectdata.Map{{Key: "c", Value: connectdata.List{connectdata.List{}, connectdata.Map{}}}}}}}},
+	} {
+		b := &record.Batch{Registry: reg, Data: []byte("before")}
+		d, err := c.Decode(t.Context(), "t", []byte(text), b)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		expected, _ := connectdata.AppendSchemaless(nil, want)
+		if d.Encoding != wit.Schemaless || string(b.Bytes(d)) != string(expected) {
+			t.Errorf("%s: read % x, expected % x", text, b.Bytes(d), expected)
+		}
+	}
+	for _, null := range [][]byte{nil, {}, []byte("null"), []byte(" ")} {
+		b := &record.Batch{Registry: reg}
+		if d, err := c.Decode(t.Context(), "t", null, b); err != nil || d.Encoding != wit.Absent || len(b.Data) != 0 {
+			t.Errorf("%q: %v %v", null, d, err)
+		}
+	}
+}
+
+const pairSchema = `{"type":"struct","optional":false,"fields":[{"type":"int32","optional":true,"field":"a"},{"type":"string","optional":false,"field":"b"},` +
+	`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"optional":true,"field":"c"},` +
+	`{"type":"double","optional":true,"default":1.5,"field":"d"}]}`
+
+func TestReadsMembersInAnyOrder(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	for payload, want := range map[string]connectdata.Struct{
+		`{"a":1,"b":"x","c":1.5,"d":2}`:           {int32(1), "x", []byte{0, 0x96}, 2.0},
+		`{"d":"NaN","c":"AJY=","b":"x","a":null}`: {nil, "x", []byte{0, 0x96}, math.NaN()},
+		`{"b":"x"}`: {nil, "x", nil, 1.5},
+		`{"x":[{}],"b":"first","b":"x","y":1,"d":null,"c":150e-2}`:          {nil, "x", []byte{0, 0x96}, 1.5},
+		`{"b":"\u0078","\u0061":7,"c":-0.0100}`:                             {int32(7), "x", []byte{0xff}, 1.5},
+		`{"b":"x","a":1,"b":"long enough to move","a":null,"d":1,"d":null}`: {nil, "long enough to move", nil, 1.5},
+		`{"c":3,"a":1,"b":"x","c":5}`:                                       {int32(1), "x", []byte{1, 0xf4}, 1.5},
+		`{"b":"x","c":92233720368547758070}`: {nil, "x",
+			new(big.Int).Mul(big.NewInt(math.MaxInt64/7), big.NewInt(7000)), 1.5},
+	} {
+		for _, document := range []string{`{"schema":` + pairSchema + `,"payload":` + payload + `}`, `{"payload":` +
+			payload + `,"schema":` + pairSchema + ` }`} {
+			b := &record.Batch{Registry: reg}
+			d, err := c.Decode(t.Context(), "t", []byte(document), b)
+			if err != nil {
+				t.Errorf("%s: %v", payload, err)
+				continue
+			}
+			nodes := reg.Get(d.Schema).Nodes
+			expected, err := connectdata.Append(nil, nodes, 0, want)
+			if err != nil || string(b.Bytes(d)) != string(expected) {
+				t.Errorf("%s: read % x, expected % x, %v", payload, b.Bytes(d), expected, err)
+			}
+		}
+	}
+}
+
+func TestRefusesToRead(t *testing.T) {
+	reg := record.NewRegistry()
+	c := newConverter(t, ClassJSON, reg)
+	enveloped := func(payload string) string { return `{"schema":` + pairSchema + `,"payload":` + payload + `}` }
+	for document, want := range map[string]string{
+		`{"a":1}`:                             "JsonConverter with schemas.enable requires",
+		``:                                    "JsonConverter with schemas.enable requires",
+		`{"schema":null,"payload":1,"x":2}`:   "may not contain additional fields",
+		`{"schema":null}`:                     "JsonConverter with schemas.enable requires",
+		`{"schema":{},"payload":1}`:           "Schema must contain 'type' field",
+		`{"schema":{"type":"x"},"payload":1}`: "Unknown schema type: x",
+		`{"schema":{"type":"array"},"payload":1}`: "Array schema did not specify the " +
+			"element type",
+		`{"schema":{"type":"map","keys":{"type":"string"}},"payload":1}`: "Map schema did not specify the value " +
+			"type",
+		`{"schema":{"type":"struct"},"payload":1}`: `Struct schema's "fields" argument is not an array.`,
+		`{"schema":{"type":"struct","fields":[{"type":"int8"}]},"payload":1}`: "Struct schema's field name not " +
+			"specified properly",
+		`{"schema":{"type":"int8","parameters":{"a":1}},"payload":1}`: "Schema parameters must have string " +
+			"values.",
+		enveloped(`{"a":1}`):                   `field "b": Invalid null value for required STRING field`,
+		enveloped(`{"a":"1","b":"x"}`):         `field "a": expected a JSON value for the type INT32, found STRING`,
+		enveloped(`{"a":3000000000,"b":"x"}`):  "does not fit the type INT32",
+		enveloped(`{"a":1.5,"b":"x"}`):         "does not fit the type INT32",
+		enveloped(`{"a":1,"b":5}`):             `field "b": expected a JSON value for the type STRING, found NUMBER`,
+		enveloped(`{"a":1,"b":"x","c":1.005}`): "Schema has scale 2, value has scale 3.",
+		enveloped(`{"a":1,"b":"x","c":"!"}`):   "Invalid bytes for Decimal field: illegal base64",
+		enveloped(`{"a":1,"b":"x","c":true}`): "Invalid type for Decimal, underlying representation should be " +
+			"numeric or bytes but was BOOLEAN",
+		enveloped(`[]`):                       "Structs should be encoded as JSON objects, but found ARRAY",
+		enveloped(`{"a":1,"b":"x"`):           "expected ',' or '}', found the end",
+		enveloped(`{"a":1,"b":"x"},`):         "expected a name in quotation marks",
+		enveloped(`{"a":1,"b":"x"}`) + "x":    "expected the end of the document, found 'x'",
+		enveloped("{\"a\":1,\"b\":\"\x01\"}"): "no control character",
+		enveloped("{\"a\":1,\"b\":\"\xff\"}"): "a string in UTF-8",
+		enveloped(`{"a":1,"b":"\x"}`):         "an escape",
+		"\x00":                                "due to serialization error: JSON, byte 0: expected a value",
+		enveloped(`{"\ud83dx":1,"b":"x"}`):    "no half of a surrogate pair",
+		enveloped(`{"\ude00\ud83d":1}`):       "no half of a surrogate pair",
+		strings.Repeat("[", 2000):             "due to serialization error: JSON: nests deeper than 1000",
+	} {
+		b := &record.Batch{Registry: reg, Data: []byte("before")}
+		_, err := c.Decode(t.Context(), "t", []byte(document), b)
+		if err == nil || !strings.Contains(err.Error(), want) || fault.Class(err) != fault.DataException ||
+			string(b.Data) != "before" {
+			t.Errorf("%s: expected %q, found %v", document, want, err)
+		}
+	}
+	plain := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	for document, want := range map[string]string{
+		strings.Repeat("[", 2000): "nests deeper than 1000",
+		`99999999999999999999`:    "does not fit 64 bits",
+		`{"a":1} {}`:              "the end of the document",
+		`01x`:                     "the end of the document",
+		`+1`:                      "expected a value",
+		`1.`:                      "a digit behind",
+		`nul`:                     "expected null",
+	} {
+		_, err := plain.Decode(t.Context(), "t", []byte(document), &record.Batch{Registry: reg})
+		assert.Error(t, err, want, document)
+	}
+}
+
+// Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
+func TestAliasesOfConverters(t *testing.T) {
+	for _, d := range Declarations() {
+		short := strings.TrimSuffix(conversion.LastPart(d.Class), "Converter")
+		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
+			if found, err := Find(class, true); err != nil || found.Class != d.Class {
+				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
+			}
+		}
+	}
+	for class, want := range map[string]string{"Simple": classSimpleHeaders,
+		"SimpleHeaderConverter": classSimpleHeaders,
+		"Json":                  ClassJSON, "String": ClassString} {
+		if found, err := FindHeaders(class); err != nil || found.Class != want {
+			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
+		}
+	}
+	for class, want := range map[string]string{"Protobuf": "Protobuf is not built yet", "avro": "unknown class",
+		"Converter": "unknown class", "": "unknown class"} {
+		_, err := Find(class, false)
+		assert.Error(t, err, want, class)
+	}
+}
+
+func TestNew(t *testing.T) {
+	reg := record.NewRegistry()
+	for class, want := range map[string]string{
+		"io.confluent.connect.protobuf.ProtobufConverter": "key converter: Protobuf is not built yet",
+		"org.example.Converter":                           `key converter: unknown class "org.example.Converter"`,
+	} {
+		if _, err := New(class, nil, Use{Key: true, Schemas: reg}); err == nil || !strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), ClassJSON) {
+			t.Error(err)
+		}
+	}
+	for _, settings := range []map[string]string{{"schemas.enable": "maybe"}, {"decimal.format": "x"},
+		{"schemas.cache.size": "x"}} {
+		if _, err := New("JsonConverter", settings, Use{Schemas: reg}); err == nil ||
+			fault.Class(err) != fault.ConfigException {
+			t.Errorf("%v: %v", settings, err)
+		}
+	}
+	c := newConverter(t, ClassJSON, reg, "schema.content", `{"type":"string"}`)
+	b := &record.Batch{Registry: reg}
+	if d, err := c.Decode(t.Context(), "t", []byte(`"x"`), b); err != nil || d.Encoding != wit.WithSchema ||
+		string(b.Bytes(d)) != "\x02x" {
+		t.Errorf("schema.content: %v %v", d, err)
+	}
+	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
+	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
+		_, err := New("JsonConverter", map[string]string{"schema.content": text}, Use{Schemas: reg})
+		assert.Error(t, err, "schema.content", text)
+	}
+	if fault.Class(errors.New("x")) != "" {
+		t.Error("a foreign error has no class of ours")
+	}
+}
+
+// Hostile bytes in a datum, or in a record of Kafka, end in an error and nothing else.
+func FuzzHostileDatum(f *testing.F) {
+	reg := record.NewRegistry()
+	c := newConverter(f, ClassJSON, reg)
+	s, _, _ := hostileSchema(reg)
+	f.Add([]byte{2, 2, 4, 2, 0, 2, 2, 'x', 0, 2, 2, 1})
+	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		batch := &record.Batch{Registry: reg, Data: b}
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", batch,
+			wit.ValueSlice{Encoding: wit.WithSchema, Schema: s,
+				Size: uint32(len(b))})
+		if bad := connectdata.Check(reg.Get(s).Nodes, b); bad == nil && err != nil || err == nil && len(out) == 0 {
+			t.Fatalf("% x: %v, the slow reader %v", b, err, bad)
+		}
+		c.Encode(t.Context(), nil, math.MaxInt32, "t", batch, wit.ValueSlice{Encoding: wit.Schemaless,
+			Size: uint32(len(b))})
+	})
+}
+
+func hostileSchema(reg *record.Registry) (uint32, *record.Schema, error) {
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "m",
+		Node: 2}, {Name: "p", Node: 3}}},
+		{Kind: wit.Array, Element: 6, Optional: true}, {Kind: wit.Map, Key: 5, Element: 6}, {Kind: wit.Map,
+			Key: 4, Element: 7},
+		{Kind: wit.Int32}, {Kind: wit.String}, {Kind: wit.Int16, Optional: true,
+			DefaultValue: &[]byte{2}}, {Kind: wit.Float32}})
+	return s.ID, s, err
+}
+
+func FuzzHostileJSON(f *testing.F) {
+	reg := record.NewRegistry()
+	schemas, plain := newConverter(f, ClassJSON, reg), newConverter(f, ClassJSON, reg, "schemas.enable", "false")
+	f.Add([]byte(`{"schema":` + pairSchema + `,"payload":{"b":"x","a":[1,{"a":1,"a":2}]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b := &record.Batch{Registry: reg}
+		if d, err := plain.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.Schemaless {
+			if bad := connectdata.CheckSchemaless(b.Bytes(d)); bad != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+			}
+			if _, _, err := plain.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil {
+				t.Fatalf("%s: cannot be written again: %v", text, err)
+			}
+		}
+		b = &record.Batch{Registry: reg}
+		if d, err := schemas.Decode(t.Context(), "t", text, b); err == nil && d.Encoding == wit.WithSchema {
+			if bad := connectdata.Check(reg.Get(d.Schema).Nodes, b.Bytes(d)); bad != nil {
+				t.Fatalf("%s: read % x: %v", text, b.Bytes(d), bad)
+			}
+		}
+	})
+}
+
+// A document whose schema came before is read in one go where it is written as Kafka's converter writes it. It comes to
+// what it comes to otherwise, errors included.
+func TestEnvelopeOfTheLastSchema(t *testing.T) {
+	const schema = `{"type":"struct","fields":[{"type":"int32","field":"a","optional":true},` +
+		`{"type":"string","field":"b \"c\"","optional":true}],"optional":true}`
+	deep := strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000)
+	for _, text := range []string{
+		`{"schema":` + schema + `,"payload":{"a":1,"b \"c\"":"x"}}`,
+		`{"schema":` + schema + `,"payload": {"b \"c\"":"x\n","a":1} } `,
+		`{"schema":` + schema + `,"payload":null}`,
+		`{"schema":` + schema + `,"payload":{"a":1,"unknown":{"deep":[1,{}]}}}`,
+		`{"schema":` + schema + `,"payload":{"a":1,"unknown":` + deep + `}}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"payload":{"a":2}}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"schema":null}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"more":2}`,
+		`{"schema":` + schema + `,"payload":{"a":1}} x`,
+		`{"schema":` + schema + `,"payload":{"a":1}`,
+		`{"schema":` + schema + `,"payload":{"a":"text"}}`,
+		`{"schema":` + schema + `,"payload":}`,
+		`{"schema":` + schema + `,"payload":`,
+		`{"schema":` + schema + `,"payload"`,
+		`{"schema":` + schema + `}`,
+		`{"payload":{"a":1},"schema":` + schema + `}`,
+		`{"schema":1,"schema":` + schema + `,"payload":{"a":1}}`,
+		`{"schema":` + schema + `,"schema":` + schema + `,"payload":{"a":1}}`,
+		`{"schema":null,"payload":{"a":1}}`,
+	} {
+		decode := func(c Converter, reg *record.Registry) (string, string) {
+			b := &record.Batch{Registry: reg, Data: []byte("before")}
+			d, err := c.Decode(t.Context(), "t", []byte(text), b)
+			return fmt.Sprint(d.Encoding, d.Start, b.Bytes(d), len(b.Data)), fmt.Sprint(err)
+		}
+		reg := record.NewRegistry()
+		want, wantErr := decode(newConverter(t, ClassJSON, reg), reg)
+		warm := newConverter(t, ClassJSON, reg)
+		first := []byte(`{"schema":` + schema + `,"payload":{"a":7}}`)
+		_, err := warm.Decode(t.Context(), "t", first, &record.Batch{Registry: reg})
+		require.NoError(t, err)
+		if got, gotErr := decode(warm, reg); got != want || gotErr != wantErr {
+			t.Errorf("%.200s\n got %s, %s\nwant %s, %s", text, got, gotErr, want, wantErr)
+		}
+	}
+}
+
+// A map without schema is an object until a key comes that is no text; what stands in front of that is written again.
+func TestMapsOfTextsAndOthers(t *testing.T) {
+	inner := func(key any) connectdata.Map {
+		return connectdata.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}}
+	}
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{inner("y"), `{"x":1,"y":null}`},
+		{inner(int64(2)), `[["x",1],[2,null]]`},
+		{connectdata.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
+			`{"first":{"x":1,"y":null},"second":[["x",1],[true,null]]}`},
+		{connectdata.List{inner(nil), inner("y")}, `[[["x",1],[null,null]],{"x":1,"y":null}]`},
+	} {
+		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte{}}
+		var err error
+		if b.Data, err = connectdata.AppendSchemaless(nil, c.value); err != nil {
+			t.Fatal(err)
+		}
+		d := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(b.Data))}
+		got, _, err := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false").Encode(t.Context(),
+			[]byte("before "), math.MaxInt32, "t", b, d)
+		if err != nil || string(got) != "before "+c.want {
+			t.Errorf("got %s, %v, want %s", got, err, c.want)
+		}
+	}
+}
+
+// Names of objects without schema are remembered from one document to the next: what a document comes to does not hang
+// on those before it.
+func TestNamesOfTheDocumentBefore(t *testing.T) {
+	reg := record.NewRegistry()
+	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
+		`{"a":1,"a":2}`, `{"a":1,"a":2}`, `{"a\u0041":1,"ä":2}`, `{"a\u0041":1,"ä":2}`, `{"aA":1,"ä":{"a":[{"aA":3}]}}`,
+		`{"aA":1,"ä":{"a":[{"aA":3}]}}`, `{"a":1`, `{"a"`, `{"a":1,b:2}`, `{"a":1,"b":`, `{}`, `[{"a":1},{"a":2}]`,
+		`{"":0}`,
+		`{"":0,"` + strings.Repeat("n", 200) + `":1,"c":2}`, `{"":0,"` + strings.Repeat("n", 200) + `":1,"c":2}`,
+		`{"` + "\xff" + `":1}`, `{"a":1,"b":2}`}
+	for _, text := range texts {
+		decode := func(c Converter) string {
+			b := &record.Batch{Registry: reg}
+			d, err := c.Decode(t.Context(), "t", []byte(text), b)
+			return fmt.Sprint(d.Encoding, b.Bytes(d), len(b.Data), err)
+		}
+		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
+		assert.Equal(t, want, decode(warm), text)
+	}
+}
+
+// So are they when values are written: what one comes to does not hang on those before it.
+func TestNamesOfTheValueBefore(t *testing.T) {
+	reg := record.NewRegistry()
+	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	one := func(names ...any) (m connectdata.Map) {
+		for i, name := range names {
+			m = append(m, connectdata.Entry{Key: name, Value: int64(i)})
+		}
+		return m
+	}
+	long := strings.Repeat("n", 200)
+	values := []any{one("a", "b"), one("a", "b"), one("b", "a"), one("a"), one("a", "bc"), one("a", "b", "c"), one(),
+		one("a", int32(1), "c"), one("a", "b", "c"), one(int32(1), "b"), one("a", nil), one(`q"`, "ä", "\U0001f600"),
+		one(`q"`, "ä", "\U0001f600"), one("ä", `q"`), one(long, "b", "c"), one(long, "b", "c"), one("a", "\xff"),
+		one("a", "\xff"), connectdata.List{one("a", "b"), one("b")}, connectdata.Map{{Key: "a", Value: one("b", "a")}},
+		connectdata.Map{{Key: "a", Value: connectdata.Map{{Key: one("a"), Value: true}}}}, one("a", "b"), "text",
+		one("b")}
+	for i, value := range values {
+		b := &record.Batch{Registry: reg}
+		var err error
+		if b.Data, err = connectdata.AppendSchemaless(nil, value); err != nil {
+			t.Fatal(err)
+		}
+		encode := func(c Converter, in []byte) string {
+			b.Data = in
+			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
+				wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(in))})
+			return fmt.Sprint(string(out), null, err)
+		}
+		whole := b.Data
+		for size := len(whole); size >= 0; size-- { // whole, then cut off
+			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), whole[:size])
+			assert.Equal(t, want, encode(warm, whole[:size]), "value, bytes of it:", i, size)
+		}
+	}
+}
+
+// Numbers without a schema that a double has no digits for keep all of theirs, as decimals; others stay doubles. What
+// no decimal has room for is refused.
+func TestNumbersWithoutASchemaAreExact(t *testing.T) {
+	decimal := func(unscaled string, scale int32) connectdata.Decimal {
+		n, _ := new(big.Int).SetString(unscaled, 10)
+		return connectdata.Decimal{Scale: scale, Unscaled: n}
+	}
+	for text, want := range map[string]any{
+		"0.1": 0.1, "-1.50": -1.5, "1e3": 1000.0, "0.30000000000000004": 0.30000000000000004, "5e-324": 5e-324,
+		"4.9E-324":               5e-324,
+		"1.7976931348623157e308": math.MaxFloat64, "123456789012345.0": 123456789012345.0, "0.0": 0.0, "0e99999": 0.0,
+		"100000000000000000000.0": 1e20, "0.000000000000000000001": 1e-21, "9007199254740993": int64(9007199254740993),
+		"12345678901234567.89":  decimal("1234567890123456789", 2),
+		"-12345678901234567.89": decimal("-1234567890123456789", 2),
+		"9007199254740993.0":    decimal("90071992547409930", 1),
+		"0.10000000000000001":   decimal("10000000000000001", 17),
+		"1e400":                 decimal("1", -400), "1.5E-400": decimal("15", 401), "1e-1000": decimal("1", 1000),
+		"1e-1001": nil, "1e1001": nil, "1e99999999": nil, "0." + strings.Repeat("7", 20_000): nil,
+		"9223372036854775808": nil,
+	} {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false")
+		d, err := c.Decode(t.Context(), "t", []byte(text), b)
+		if want == nil {
+			if err == nil {
+				t.Errorf("%.40s: expected it to be refused", text)
+			}
+			continue
+		}
+		require.NoError(t, err)
+		got, _, err := connectdata.ReadSchemaless(b.Bytes(d))
+		require.NoError(t, err)
+		if fmt.Sprintf("%T %[1]v", got) != fmt.Sprintf("%T %[1]v", want) {
+			t.Errorf("%s: expected %T %[2]v, found %T %[3]v", text, want, got)
+		}
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		require.NoError(t, err)
+		x, _ := new(big.Rat).SetString(text)
+		if _, is := got.(connectdata.Decimal); !is {
+			continue
+		}
+		if y, ok := new(big.Rat).SetString(string(out)); !ok || x.Cmp(y) != 0 {
+			t.Errorf("%s: written as %s", text, out)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/convert/charset"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/java/values"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
+type byteArrayConverter struct {
+	reg  *record.Registry
+	read *record.Schema
+}
+
+func newByteArray(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
+	s, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Optional: true}})
+	return &byteArrayConverter{u.Schemas, s}, err
+}
+
+func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
+	in := b.Bytes(d)
+	switch d.Encoding {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Schemaless:
+		if len(in) == 0 || in[0] != connectdata.TagBytes {
+			v, _, err := connectdata.ReadSchemaless(in)
+			switch {
+			case err != nil:
+				return dst, false, fault.Data("ByteArrayConverter: %v", err)
+			case v == nil:
+				return dst, true, nil
+			}
+			return dst, false, noBytes(conversion.JavaClass(v, nil))
+		}
+		in = in[1:]
+	case wit.WithSchema:
+		s := c.reg.Get(d.Schema)
+		if s == nil {
+			return dst, false, fault.Data("ByteArrayConverter: schema %d is not registered", d.Schema)
+		}
+		if k := s.Root().Kind; k != wit.Bytes {
+			return dst, false, fault.Data("Invalid schema type for ByteArrayConverter: %s", conversion.TypeName(k))
+		}
+		null, size, ok := connectdata.IsNull(s.Root(), in)
+		if !ok {
+			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+		}
+		if null {
+			return dst, true, nil
+		}
+		if name := s.Root().Name; name != nil && *name == wit.NameDecimal {
+			return dst, false, noBytes("java.math.BigDecimal")
+		}
+		in = in[size:]
+	default:
+		return dst, false, fault.Data("ByteArrayConverter: expected a value with a schema or a schemaless one, "+
+			"found encoding %d",
+			d.Encoding)
+	}
+	content, size := connectdata.LengthPrefixed(in)
+	if size <= 0 || size != len(in) {
+		return dst, false, fault.Broken(0, "expected bytes and nothing after them")
+	}
+	var k conversion.Budget
+	k.Start(ctx, dst, most)
+	if err := k.Room(dst, len(content)); err != nil {
+		return dst, false, err
+	}
+	return append(dst, content...), false, nil
+}
+
+func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
+	error) {
+	if data == nil {
+		return appendNull(b, c.read), nil
+	}
+	return appendOptional(b, c.read, data), nil
+}
+
+func noBytes(class string) error {
+	return fault.Data("ByteArrayConverter is not compatible with objects of type class %s", class)
+}
+
+// appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
+// Kafka's converters of texts, bytes and numbers have it.
+func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
+	b.Hold(s)
+	b.Data = append(b.Data, 0)
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
+}
+
+// appendOptional appends a value of an optional text or bytes without default.
+func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.ValueSlice {
+	b.Hold(s)
+	start := len(b.Data)
+	b.Data = connectdata.AppendBytes(append(b.Data, 2), content)
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
+		Size: uint32(len(b.Data) - start)}
+}
+
+// stringConverter is Kafka Connect's StringConverter: the value's Java text. Bytes have no text worth storing there (a
+// hash), so they are refused here.
+type stringConverter struct {
+	reg     *record.Registry
+	read    *record.Schema
+	scratch []byte
+	budget  conversion.Budget
+	writer  values.Writer
+	// writes and reads are the character sets of what is written and read.
+	writes, reads charset.Charset
+}
+
+func newString(v setting.Values, u conversion.Use) (conversion.Converter, error) {
+	c := &stringConverter{reg: u.Schemas}
+	c.writer = values.Writer{Limit: c.budget.Bound, ToString: true}
+	for _, way := range []struct {
+		at    *charset.Charset
+		named string
+	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
+		// The converter overrides the serializers' own settings, which name what they are for.
+		name := "converter.encoding"
+		if own := conversion.UsedFor(u.Key) + "." + way.named; v.String(own) != "" {
+			name = own
+		}
+		var known bool
+		if *way.at, known = charset.Of(v.String(name)); !known {
+			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
+		}
+	}
+	var err error
+	c.read, err = u.Schemas.Intern([]wit.SchemaNode{{Kind: wit.String, Optional: true}})
+	return c, err
+}
+
+func (c *stringConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
+	in := b.Bytes(d)
+	k := &c.budget
+	k.Start(ctx, dst, most)
+	if s := c.reg.Get(d.Schema); d.Encoding == wit.WithSchema && s != nil && s.Root().Kind == wit.String {
+		if out, done := c.encodeText(dst, s.Root(), in); done {
+			return out, false, nil
+		}
+		if len(in) > most {
+			return dst, false, k.Room(dst, len(in))
+		}
+	}
+	v, nodes, err := conversion.ValueOf(c.reg, "StringConverter", d.Encoding, d.Schema, in)
+	if err != nil || v == nil {
+		return dst, err == nil, err
+	}
+	k.Most = most // of the text itself
+	c.writer.Nodes = nodes
+	c.scratch, err = c.writer.Append(c.scratch[:0], v)
+	if wrong, is := errors.AsType[*values.UnwritableError](err); is {
+		err = fault.Data("StringConverter: %v", wrong)
+	}
+	if err != nil {
+		return dst, false, err
+	}
+	out := c.writes.Encode(dst, c.scratch)
+	if k.Most += len(dst); len(out) > k.Most {
+		return dst, false, k.Room(out, 0)
+	}
+	return out, false, nil
+}
+
+// encodeText is the short way for what this converter mostly gets: a text, to be written in UTF-8.
+func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) ([]byte, bool) {
+	if c.writes != charset.UTF8 {
+		return dst, false
+	}
+	null, i, ok := connectdata.IsNull(root, in)
+	content, size := connectdata.LengthPrefixed(in[min(i, len(in)):])
+	if null || !ok || size <= 0 || i+size != len(in) || len(content) > c.budget.Most-len(dst) || !utf8.Valid(content) {
+		return dst, false
+	}
+	return append(dst, content...), true
+}
+
+func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
+	error) {
+	if data == nil {
+		return appendNull(b, c.read), nil
+	}
+	if c.scratch = c.reads.Decode(c.scratch[:0], data); len(c.scratch) > conversion.MaxDecodedBytes {
+		return wit.ValueSlice{}, fault.Data("expected a text of at most %d bytes, found %d", conversion.MaxDecodedBytes,
+			len(c.scratch))
+	}
+	return appendOptional(b, c.read, c.scratch), nil
+}
+
+func stringSettings() *setting.Table {
+	encoding := func(name, documentation string) wit.ConfigKey {
+		return setting.Define(name, wit.KindString, wit.Low, nil, documentation)
+	}
+	return setting.NewTable(
+		setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
+			"The name of the Java "+
+				"character set to use for encoding strings as byte arrays.", conversion.ShownAt("", 0, "Encoding")...),
+		encoding("key.serializer.encoding", "Character set of written keys, instead of converter.encoding."),
+		encoding("value.serializer.encoding", "Character set of written values, instead of converter.encoding."),
+		encoding("key.deserializer.encoding", "Character set of read keys, instead of converter.encoding."),
+		encoding("value.deserializer.encoding", "Character set of read values, instead of converter.encoding."),
+	)
+}

@@ -1,0 +1,83 @@
+package convert
+
+import (
+	encodinghex "encoding/hex"
+	"fmt"
+	"math"
+	"math/big"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// What primitives.tsv cannot say, because Kafka's JSON has no such values without a schema.
+func TestPlainValuesThatJSONCannotSay(t *testing.T) {
+	for _, x := range []struct {
+		class string
+		v     any
+		want  string // "": refused
+	}{
+		{ClassString, connectdata.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"}, {ClassString, []byte{1}, ""},
+		{classByteArray, []byte("x"), "x"},
+	} {
+		reg := record.NewRegistry()
+		got, null, err := encode(t, newConverter(t, x.class, reg), reg, nil, x.v)
+		if got != x.want || null || (err == nil) != (x.want != "") {
+			t.Errorf("%s, %v: expected %q, found %q, %v", x.class, x.v, x.want, got, err)
+		}
+	}
+}
+
+// The lines of strings.tsv are what Kafka's StringConverter reads in one encoding and writes in another, in hex.
+func TestEncodingsAsKafka(t *testing.T) {
+	for _, row := range readTSV(t, "strings.tsv", 4) {
+		assert.Equal(t, row[3], rewriteText(t, row[0], row[1], row[2]), row)
+	}
+	if _, err := New(ClassString, map[string]string{"converter.encoding": "EBCDIC"},
+		Use{Schemas: record.NewRegistry()}); fault.Class(err) != fault.ConfigException {
+		t.Error(err)
+	}
+}
+
+// rewriteText reads bytes in hex in one encoding and writes them in another.
+func rewriteText(t *testing.T, reads, writes, data string) string {
+	t.Helper()
+	content, err := encodinghex.DecodeString(data)
+	require.NoError(t, err)
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding",
+		writes)
+	d, err := c.Decode(t.Context(), "t", content, b)
+	require.NoError(t, err)
+	out, _, err := c.Encode(t.Context(), nil, 1000, "t", b, d)
+	require.NoError(t, err)
+	return fmt.Sprintf("%x", out)
+}
+
+// What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
+func TestNothingHasASchema(t *testing.T) {
+	for class, kind := range map[string]wit.Kind{ClassString: wit.String, classByteArray: wit.Bytes,
+		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
+		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {
+		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte("before")}
+		c := newConverter(t, class, b.Registry)
+		d, err := c.Decode(t.Context(), "t", nil, b)
+		if err != nil || d.Encoding != wit.WithSchema {
+			t.Errorf("%s: expected a null with a schema, found %v, %v", class, d, err)
+			continue
+		}
+		root := b.Registry.Get(d.Schema).Root()
+		if null, size, ok := connectdata.IsNull(root, b.Bytes(d)); !null || size != 1 || !ok || root.Kind != kind ||
+			!root.Optional {
+			t.Errorf("%s: found % x of %v", class, b.Bytes(d), root)
+		}
+		if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null || len(out) > 0 {
+			t.Errorf("%s: expected nothing, found %q, %v, %v", class, out, null, err)
+		}
+	}
+}

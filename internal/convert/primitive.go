@@ -1,0 +1,116 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// primitive is what one of Kafka Connect's converters of numbers and booleans converts.
+type primitive struct {
+	class string
+	// name is what Kafka's messages call the type; serde the prefix of its deserializer.
+	name, serde string
+	kind        wit.Kind
+	size        int
+}
+
+var primitives = []primitive{
+	{"org.apache.kafka.connect.converters.BooleanConverter", "boolean", "Boolean", wit.Boolean, 1},
+	{"org.apache.kafka.connect.converters.DoubleConverter", "double", "Double", wit.Float64, 8},
+	{"org.apache.kafka.connect.converters.FloatConverter", "float", "Float", wit.Float32, 4},
+	{"org.apache.kafka.connect.converters.IntegerConverter", "integer", "Integer", wit.Int32, 4},
+	{"org.apache.kafka.connect.converters.LongConverter", "long", "Long", wit.Int64, 8},
+	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
+}
+
+// converter makes the converter of the type.
+func (p primitive) converter(_ setting.Values, u conversion.Use) (conversion.Converter, error) {
+	read, err := u.Schemas.Intern([]wit.SchemaNode{{Kind: p.kind, Optional: true}})
+	return &primitiveConverter{p, u.Schemas, read}, err
+}
+
+// primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of
+// that type writes it, numbers big-endian. Values of another type are refused: nothing is widened.
+type primitiveConverter struct {
+	primitive
+	reg  *record.Registry
+	read *record.Schema
+}
+
+func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ string, b *record.Batch,
+	d wit.ValueSlice) ([]byte, bool, error) {
+	v, nodes, err := conversion.ValueOf(c.reg, c.serde+"Converter", d.Encoding, d.Schema, b.Bytes(d))
+	var root *wit.SchemaNode
+	if len(nodes) > 0 {
+		root = &nodes[0]
+	}
+	switch {
+	case c.kind == wit.Boolean && root != nil && root.Kind != wit.Boolean:
+		return dst, false, fault.Data("Invalid schema type for BooleanConverter: %s", conversion.TypeName(root.Kind))
+	case err != nil:
+		return dst, false, err
+	case v == nil:
+		return dst, true, nil
+	case most < c.size:
+		var k conversion.Budget
+		k.Start(context.Background(), dst, most)
+		return dst, false, k.Room(dst, c.size)
+	}
+	if class := conversion.JavaClass(v, root); class != "java.lang."+c.serde {
+		if c.kind == wit.Boolean {
+			return dst, false, fault.Data("BooleanConverter is not compatible with objects of type class %s", class)
+		}
+		return dst, false, fault.Data("Failed to serialize to %s (was class %s): expected a java.lang.%s", c.name,
+			class,
+			c.serde)
+	}
+	dst, err = binary.Append(dst, binary.BigEndian, v)
+	return dst, false, err
+}
+
+func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
+	if data == nil {
+		return appendNull(b, c.read), nil
+	}
+	if len(data) != c.size {
+		return wit.ValueSlice{}, fault.Data(
+			"Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+
+				"(it is %d)", c.name, c.serde, c.size, len(data))
+	}
+	var v any
+	switch c.kind {
+	case wit.Boolean:
+		if data[0] > 1 {
+			return wit.ValueSlice{}, fault.Data("Failed to deserialize boolean: Unexpected byte received by "+
+				"BooleanDeserializer: %d", int8(data[0]))
+		}
+		v = data[0] == 1
+	case wit.Int16:
+		v = int16(binary.BigEndian.Uint16(data))
+	case wit.Int32:
+		v = int32(binary.BigEndian.Uint32(data))
+	case wit.Int64:
+		v = int64(binary.BigEndian.Uint64(data))
+	case wit.Float32:
+		v = math.Float32frombits(binary.BigEndian.Uint32(data))
+	case wit.Float64:
+		v = math.Float64frombits(binary.BigEndian.Uint64(data))
+	}
+	b.Hold(c.read)
+	start := len(b.Data)
+	out, err := connectdata.Append(b.Data, c.read.Nodes, 0, v)
+	if err != nil {
+		return wit.ValueSlice{}, fault.Data("%sConverter: %v", c.serde, err)
+	}
+	b.Data = out
+	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: c.read.ID, Start: uint32(start),
+		Size: uint32(len(out) - start)}, nil
+}

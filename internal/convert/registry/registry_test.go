@@ -1,0 +1,174 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	settings := []wit.Setting{{Name: "schema.registry.url", Value: server.URL}}
+	for name, value := range given {
+		settings = append(settings, wit.Setting{Name: name, Value: value})
+	}
+	s, err := Parse(setting.NewTable(Declared()...).Values(settings))
+	require.NoError(t, err)
+	c, err := Open(s, nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return c
+}
+
+// A schema that refers to others comes after them, each once; one that leads to ever more of them is refused.
+func TestReferencesAreBounded(t *testing.T) {
+	more := 3
+	c := open(t, func(w http.ResponseWriter, r *http.Request) {
+		var n int
+		fmt.Sscanf(r.URL.Path, "/subjects/s%d/", &n)
+		s := sr.Schema{Schema: fmt.Sprintf(`"text %d"`, n)}
+		if n < more {
+			s.References = []sr.SchemaReference{{Name: "a", Subject: fmt.Sprint("s", n+1), Version: 1}, {Name: "b",
+				Subject: fmt.Sprint("s", n+1), Version: 1}}
+		}
+		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
+	}, nil)
+	texts, kind, err := c.Schema(t.Context(), 1, Read)
+	want := []Text{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
+	if err != nil || kind != Avro || !slices.Equal(texts, want) {
+		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
+	}
+	more = maxReferences + 10
+	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
+		!strings.Contains(err.Error(), "more than 1000 others") {
+		t.Errorf("expected a refusal, found %v", err)
+	}
+}
+
+// An answer without an end is cut off, and the registry counts as away.
+func TestAnswersAreBounded(t *testing.T) {
+	c := open(t, func(w http.ResponseWriter, r *http.Request) {
+		piece := []byte(strings.Repeat(" ", 1<<20))
+		for r.Context().Err() == nil {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	}, nil)
+	body := &limited{io.NopCloser(neverEnding{}), maxAnswerBytes}
+	if n, err := io.Copy(io.Discard, body); n != maxAnswerBytes || err == nil {
+		t.Errorf("expected %d bytes and an error, found %d, %v", maxAnswerBytes, n, err)
+	}
+	err := c.api.Do(t.Context(), http.MethodGet, "/subjects", nil, nil)
+	assert.Error(t, err, "more than 16777216 bytes")
+}
+
+type neverEnding struct{}
+
+func (neverEnding) Read(p []byte) (int, error) { return len(p), nil }
+
+// User and password of the address or the setting go to the registry, not to a host that it leads to.
+func TestCredentialsStayWithTheRegistry(t *testing.T) {
+	var strayed []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		strayed = append(strayed, r.Header.Get("Authorization"))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(other.Close)
+	for _, given := range []map[string]string{
+		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
+	} {
+		// another host, and another port of the same one
+		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
+			var received []string
+			c := open(t, func(w http.ResponseWriter, r *http.Request) {
+				received = append(received, r.Header.Get("Authorization"))
+				http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+			}, given)
+			_, _, err := c.Schema(t.Context(), 1, Read)
+			var refused *Refused
+			if !errors.As(err, &refused) || !refused.NotFound() {
+				t.Errorf("expected the other host's answer, found %v", err)
+			}
+			want := "Basic dTpwOnE="
+			if given["bearer.auth.token"] != "" {
+				want = "Bearer t"
+			}
+			if len(received) != 1 || received[0] != want {
+				t.Errorf("expected %q, found %q", want, received)
+			}
+		}
+	}
+	assert.Equal(t, "", strings.Join(strayed, ""), "credentials elsewhere", strayed)
+}
+
+// What a registry says is shown without the credentials that it was sent, in whatever form it repeats them, where it
+// refuses and where it is away.
+func TestAnswersAreShownWithoutCredentials(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusServiceUnavailable} {
+		var log logtest.Journal
+		ctx, cancel := context.WithCancel(t.Context())
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			w.WriteHeader(status)
+			fmt.Fprintf(w, "no %s with %s or %s, %s\x1b[2J", user, password, url.QueryEscape(password),
+				r.Header.Get("Authorization"))
+		}))
+		t.Cleanup(server.Close)
+		s := Settings{URLs: []string{server.URL}, User: "reader", Password: "gehe/im+42"}
+		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
+		require.NoError(t, err)
+		go func() { // who is away is asked until somebody wants no more
+			for c.Away() == "" && ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		_, _, err = c.Schema(ctx, 1, Read)
+		cancel()
+		said := fmt.Sprint(err, c.Away(), log.String())
+		for _, hidden := range []string{"gehe/im+42", "gehe%2Fim%2B42", "cmVhZGVyOmdlaGUvaW0rNDI=", "\x1b"} {
+			if strings.Contains(said, hidden) {
+				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, said)
+			}
+		}
+		if !strings.Contains(said, "[hidden]") {
+			t.Errorf("status %d: expected the answer, found %s", status, said)
+		}
+	}
+}
+
+// Confluent's client takes its own settings after `schema.registry.` as well, where many files have them.
+func TestSettingsBehindThePrefix(t *testing.T) {
+	table := setting.NewTable(Declared()...)
+	for _, prefix := range []string{"", "schema.registry."} {
+		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},
+			{Name: prefix + "basic.auth.credentials.source", Value: "USER_INFO"},
+			{Name: prefix + "basic.auth.user.info", Value: "me:pw:x"},
+			{Name: prefix + "bearer.auth.token", Value: "tok"},
+			{Name: prefix + "bearer.auth.credentials.source", Value: "STATIC_TOKEN"}})
+		s, err := Parse(v)
+		if err != nil || s.User != "me" || s.Password != "pw:x" || s.Token != "tok" {
+			t.Errorf("%q: expected user, password and token, found %q, %v", prefix, s.User, err)
+		}
+	}
+}

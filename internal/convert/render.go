@@ -1,0 +1,156 @@
+package convert
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/convert/avro"
+	"github.com/culvert-project/culvert/internal/convert/connectjson"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// SchemaFormats are the forms in which [RenderSchemas] writes schemas: as Kafka Connect's JSON converter does, as Avro
+// in Confluent's mapping with `scrub.invalid.names`, and as JSON Schema of what the JSON converter writes without its
+// envelope.
+var SchemaFormats = []string{"connect", "avro", "json-schema"}
+
+// RenderSchemas writes schemas in one of [SchemaFormats]: one as it is, several as an array.
+func RenderSchemas(ctx context.Context, schemas []wit.Schema, format string) ([]byte, error) {
+	all := make([]any, len(schemas))
+	for i := range schemas {
+		nodes := schemas[i].Nodes
+		if _, err := connectdata.CheckSchema(nodes); err != nil {
+			return nil, fmt.Errorf("schema %d: %w", i+1, err)
+		}
+		var k conversion.Budget
+		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		w, err := connectjson.NewWriter(&k, nodes, 0, connectjson.Form{})
+		if err != nil {
+			return nil, fmt.Errorf("schema %d: %w", i+1, fault.OfSchema(err))
+		}
+		r := renderer{Budget: &k, nodes: nodes}
+		switch format {
+		case "connect":
+			var text []byte
+			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+			text, err = connectjson.AppendSchema(&k, nil, nodes, w)
+			all[i] = json.RawMessage(text)
+		case "avro":
+			var text []byte
+			text, err = avro.SchemaText(ctx, nodes, avro.Options{Meta: true, Scrub: true})
+			all[i] = json.RawMessage(text)
+		case "json-schema":
+			s := r.jsonSchema(0, w)
+			s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+			all[i] = s
+		default:
+			return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(SchemaFormats, ", "), format)
+		}
+		if err = cmp.Or(err, r.failed); err != nil {
+			return nil, fmt.Errorf("schema %d: %w", i+1, err)
+		}
+	}
+	var document any = all
+	if len(all) == 1 {
+		document = all[0]
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(document)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+}
+
+type renderer struct {
+	*conversion.Budget
+	nodes  []wit.SchemaNode
+	failed error
+}
+
+// defaultOf is the default of a node as the JSON converter writes it; false: it has none.
+func (r *renderer) defaultOf(n *wit.SchemaNode, w *connectjson.Writer) (json.RawMessage, bool) {
+	if n.DefaultValue == nil {
+		return nil, false
+	}
+	text, err := w.DefaultText(r.Budget, *n.DefaultValue)
+	if err != nil && r.failed == nil {
+		r.failed = err
+	}
+	return slices.Clone(text), err == nil
+}
+
+// described adds what JSON Schema has no words for in those of Kafka Connect.
+func described(s map[string]any, n *wit.SchemaNode) {
+	if n.Name != nil {
+		s["connect.name"] = *n.Name
+	}
+	if n.Version != nil {
+		s["connect.version"] = *n.Version
+	}
+	if n.Doc != nil {
+		s["description"] = *n.Doc
+	}
+	if len(n.Parameters) > 0 {
+		parameters := map[string]string{}
+		for _, p := range n.Parameters {
+			parameters[p.Name] = p.Value
+		}
+		s["connect.parameters"] = parameters
+	}
+}
+
+var jsonTypes = [...]string{"integer", "integer", "integer", "integer", "number", "number", "boolean", "string",
+	"string", "array", "object", "object"}
+
+// jsonSchema is a node's schema.
+func (r *renderer) jsonSchema(node uint32, w *connectjson.Writer) map[string]any {
+	n := &r.nodes[node]
+	s := map[string]any{"type": jsonTypes[n.Kind]}
+	described(s, n)
+	switch n.Kind {
+	case wit.Int8, wit.Int16, wit.Int32:
+		bits := 8 << n.Kind
+		s["minimum"], s["maximum"] = -math.Exp2(float64(bits-1)), math.Exp2(float64(bits-1))-1
+	case wit.Bytes:
+		s["contentEncoding"] = "base64"
+	case wit.Array:
+		s["items"] = r.jsonSchema(n.Element, w.Element)
+	case wit.Map:
+		if r.nodes[n.Key].Kind == wit.String {
+			s["additionalProperties"] = r.jsonSchema(n.Element, w.Element)
+			break
+		}
+		s["type"] = "array"
+		s["items"] = map[string]any{"type": "array", "items": false, "minItems": 2,
+			"prefixItems": []any{r.jsonSchema(n.Key, w.Key), r.jsonSchema(n.Element, w.Element)}}
+	case wit.Struct:
+		properties, required := map[string]any{}, []string{}
+		for i, m := range n.Fields {
+			properties[m.Name] = r.jsonSchema(m.Node, &w.Members[i])
+			if !r.nodes[m.Node].Optional {
+				required = append(required, m.Name)
+			}
+		}
+		s["properties"], s["required"] = properties, required
+		if n.Name != nil {
+			s["title"] = *n.Name
+		}
+	}
+	if value, some := r.defaultOf(n, w); some {
+		s["default"] = value
+	}
+	if n.Optional {
+		s["type"] = []any{s["type"], "null"}
+	}
+	return s
+}

@@ -1,0 +1,68 @@
+package convert
+
+import (
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/base/upstreamtest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The cases of Kafka's own JsonConverterTest: method, settings, a document, and what becomes of it when it is read and
+// written again.
+func TestJSONOfKafka(t *testing.T) {
+	lines := readTSV(t, "upstream.tsv", 4)
+	for _, parts := range lines {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry, options(parts[1])...)
+		d, err := c.Decode(t.Context(), "t", []byte(parts[2]), b)
+		if err != nil {
+			t.Errorf("%s: %s: %v", parts[0], parts[2], err)
+			continue
+		}
+		out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if null {
+			out = []byte("nothing")
+		}
+		if err != nil || string(out) != parts[3] {
+			t.Errorf("%s: %s\nexpected %s\nfound    %s, %v", parts[0], parts[2], parts[3], out, err)
+		}
+	}
+	if len(lines) < 70 {
+		t.Errorf("expected the cases of all methods, found %d", len(lines))
+	}
+	for _, schemas := range []string{"true", "false"} {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSON, b.Registry, "schemas.enable", schemas)
+		d, err := c.Decode(t.Context(), "t", nil, b)
+		if err != nil || d.Encoding != wit.Absent {
+			t.Errorf("expected nothing of nothing, found %v, %v", d, err)
+		}
+		if _, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null {
+			t.Errorf("expected a tombstone, found %v", err)
+		}
+	}
+}
+
+// Every test method of Kafka's converters that testdata/upstream-cases.txt lists names a case that is there.
+func TestUpstreamConverters(t *testing.T) {
+	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
+	require.NoError(t, err)
+	upstreamtest.List{Root: "../..", Area: "converters", Tests: []string{"."}, Least: 110,
+		Method: func(name string) bool { return strings.Contains(name, "ConverterTest.") },
+		Case: func(method, name string) string {
+			_, method, _ = strings.Cut(method, ".")
+			switch {
+			case !strings.HasPrefix(name, "Test"):
+				return "expected a test, found " + name
+			case name == "TestJSONOfKafka" && !strings.HasPrefix(method, "null") &&
+				!strings.Contains("\n"+string(lines), "\n"+method+"\t"):
+				return "upstream.tsv has no line for it"
+			}
+			return ""
+		}}.Check(t)
+}

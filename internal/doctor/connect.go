@@ -1,0 +1,146 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/internal/transport/socks"
+)
+
+// connect dials an address and reports the steps through SAP Connectivity's proxy; of several location IDs, those of
+// the last one. from is the setting of the address.
+func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, from source) net.Conn {
+	if v.failed {
+		return nil
+	}
+	w.events = nil
+	start := time.Now()
+	conn, err := w.route.DialContext(ctx, "tcp", address)
+	elapsed := time.Since(start)
+	last := map[socks.Step]socks.Event{}
+	for _, e := range w.events {
+		last[e.Step] = e
+	}
+	if !w.known {
+		for _, s := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
+			e, exists := last[s]
+			if !exists {
+				continue
+			}
+			elapsed -= e.Elapsed
+			name, err := string(s), w.explain(e.Err, address)
+			if s == socks.StepProxy {
+				name += " " + w.route.Address()
+				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, " +
+					"which only applications on BTP reach?"}.explain(err)
+			}
+			if !v.record(name, e.Elapsed, "", err) {
+				if conn != nil {
+					conn.Close()
+				}
+				return nil
+			}
+		}
+		w.known = len(last) > 0
+	}
+	if e, exists := last[socks.StepConnect]; exists {
+		elapsed = e.Elapsed
+	}
+	mapped := w.route.Mapped(address)
+	message := ""
+	if mapped != address {
+		message = "as " + mapped
+	}
+	if e, exists := last[socks.StepConnect]; exists && e.Location != "" {
+		message += " " + locationText(e.Location)
+	}
+	err = w.explain(err, address)
+	if w.direct() {
+		err = from.explain(err)
+	}
+	if !v.record("connect "+address, elapsed, message, err) {
+		return nil
+	}
+	return conn
+}
+
+// source is the setting of an address, with a hint for connection failures.
+type source struct{ setting, hint string }
+
+func (s source) explain(err error) error {
+	if err == nil || errors.As(err, new(*fixHint)) || settingOf(err) != "" {
+		return err
+	}
+	return &fixHint{s.setting, s.hint, err}
+}
+
+func (w *routeProbe) direct() bool {
+	return w.route.Type() == route.Unset || w.route.Type() == route.None
+}
+
+func (w *routeProbe) name(short string) string {
+	if w.settings.Name == nil {
+		return short
+	}
+	return w.settings.Name(short)
+}
+
+// explain adds how to fix a failure of the route.
+func (w *routeProbe) explain(err error, address string) error {
+	var refused *socks.Refused
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	name := w.name
+	switch {
+	case refused.Authentication():
+		return &fixHint{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
+			"subaccount: BTP cockpit, Instances and Subscriptions", err}
+	case refused.Step == socks.StepGreeting:
+		return &fixHint{name(route.NameAddress), "", err}
+	case refused.Code == socks.Forbidden:
+		return &fixHint{name(route.NameAddressMap), "", err} // the error says how to fix it
+	case refused.Code == socks.NetworkUnreachable:
+		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
+			cockpitConnectors, err}
+	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
+		return &fixHint{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
+			"internal host and port are wrong, or a firewall is between", err}
+	}
+	return err
+}
+
+// handshake reports the TLS handshake. It closes the connection on failure.
+func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string, config *tls.Config,
+	explain func(error) error) net.Conn {
+	if v.failed || config == nil {
+		return conn
+	}
+	host, _, _ := net.SplitHostPort(address)
+	secure := tls.Client(conn, keystore.ForHost(config, host))
+	if !v.runStep("tls "+address, func() (string, error) {
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return "", explain(err)
+		}
+		return described(secure.ConnectionState()), nil
+	}) {
+		conn.Close()
+		return nil
+	}
+	return secure
+}
+
+func described(s tls.ConnectionState) string {
+	text := tls.VersionName(s.Version)
+	if len(s.PeerCertificates) > 0 {
+		c := s.PeerCertificates[0]
+		text += fmt.Sprintf(", %s, valid until %s", c.Subject, c.NotAfter.Format(time.DateOnly))
+	}
+	return text
+}

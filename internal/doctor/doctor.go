@@ -1,0 +1,197 @@
+// Package doctor takes the route to Kafka and to a connector's service step by step and says at which step it ends, and
+// who mends that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of
+// the SAP system.
+//
+// It sends what a worker would send, once: no step is tried again, and a refused logon counts like any other.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/internal/transport/socks"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Step is one step of the route and how it went.
+type Step struct {
+	// Step names it: token, tls kafka:9093, metadata /sap/opu/odata/sap/X.
+	Step string `json:"step"`
+	OK   bool   `json:"ok"`
+	// Ms is how long it took, in milliseconds.
+	Ms int64 `json:"ms"`
+	// Setting is the user's name of the one that mends a failure, "" if none does or it went well.
+	Setting string `json:"setting"`
+	// Message is what was found; for a failure what was expected, what was found, and how to fix it.
+	Message string `json:"message"`
+}
+
+// Diagnosis takes steps and tells of each. After the first failure nothing more is taken.
+type Diagnosis struct {
+	report func(Step)
+	failed bool
+}
+
+// NewDiagnosis tells of every step when it is done.
+func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: report} }
+
+// OK reports whether no step has failed.
+func (v *Diagnosis) OK() bool { return !v.failed }
+
+// runStep takes a step, unless one has failed.
+func (v *Diagnosis) runStep(name string, do func() (string, error)) bool {
+	if v.failed {
+		return false
+	}
+	start := time.Now()
+	message, err := do()
+	return v.record(name, time.Since(start), message, err)
+}
+
+func (v *Diagnosis) record(name string, elapsed time.Duration, message string, err error) bool {
+	if v.failed {
+		return false
+	}
+	s := Step{Step: name, OK: err == nil, Ms: elapsed.Milliseconds(), Message: message}
+	if err != nil {
+		v.failed = true
+		s.Setting, s.Message = settingOf(err), err.Error()
+	}
+	v.report(s)
+	return s.OK
+}
+
+type fixHint struct {
+	setting, instructions string
+	cause                 error
+}
+
+func (m *fixHint) Error() string {
+	if m.instructions == "" {
+		return m.cause.Error()
+	}
+	return m.cause.Error() + ". " + m.instructions
+}
+
+func (m *fixHint) Unwrap() error { return m.cause }
+
+func settingOf(err error) string {
+	var m *fixHint
+	if errors.As(err, &m) && m.setting != "" {
+		return m.setting
+	}
+	var misconfigured *route.Misconfigured
+	var refused *route.Refused
+	var nothing *route.NotHTTP
+	var failure *btp.Failure
+	var store *keystore.Error
+	var f *wit.Error
+	switch {
+	case errors.As(err, &misconfigured):
+		return misconfigured.Setting
+	case errors.As(err, &refused):
+		return refused.Setting
+	case errors.As(err, &nothing):
+		return nothing.Setting
+	case errors.As(err, &failure):
+		return failure.Setting
+	case errors.As(err, &store):
+		return store.Setting
+	case errors.As(err, &f) && f.Setting != nil:
+		return *f.Setting
+	}
+	return ""
+}
+
+// Pages that mend what the settings of a worker cannot.
+const (
+	cockpitConnectors = "BTP cockpit, subaccount, Connectivity, Cloud Connectors"
+	accessControl     = "Cloud Connector administration, Cloud To On-Premise, Access Control"
+)
+
+func checkConnectors(ctx context.Context, r *route.Route, locations []string, setting string,
+	o btp.TokenOptions) (string,
+	error) {
+	if r.Info() == nil {
+		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
+	}
+	found, err := btp.ConnectedCloudConnectors(ctx, *r.Info(), o)
+	if err != nil { // no worker asks for them: the connections that follow show whether there is one
+		return "not known, which costs this line only: " + err.Error(), nil
+	}
+	if len(found) == 0 {
+		return "", &fixHint{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
+			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
+			"Connector Administrator. It then shows in the " +
+			cockpitConnectors,
+			errors.New("no Cloud Connector is attached to the subaccount")}
+	}
+	places := make([]string, len(found))
+	for i, location := range found {
+		places[i] = locationText(location)
+	}
+	text := strings.Join(places, ", ")
+	if len(locations) == 0 {
+		locations = []string{""}
+	}
+	if slices.ContainsFunc(locations, func(l string) bool { return slices.Contains(found, l) }) {
+		return text, nil
+	}
+	if !slices.ContainsFunc(found, func(l string) bool { return l != "" }) {
+		// assumption: package btp knows by which name the list has location ids, if it has them at all
+		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, "+
+			"shows below", len(found), locationText(locations[0]), setting), nil
+	}
+	return "", &fixHint{setting, "The location ids are in the " + cockpitConnectors,
+		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), text)}
+}
+
+func locationText(location string) string {
+	if location == "" {
+		return "without a location id"
+	}
+	return "with location id " + location
+}
+
+type routeProbe struct {
+	route     *route.Route
+	settings  route.Settings
+	locations string // the user's name of the setting
+	tokens    btp.TokenOptions
+	events    []socks.Event
+	known     bool // the proxy has been greeted
+}
+
+func newRoute(s route.Settings) (*routeProbe, error) {
+	w := &routeProbe{settings: s, tokens: s.TokenOptions}
+	w.settings.Outage = -1
+	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
+	w.locations = route.NameLocationID
+	if s.Name != nil {
+		w.locations = s.Name(route.NameLocationID)
+	}
+	w.tokens.Logger, w.settings.Logger = s.Logger, s.Logger
+	var err error
+	w.route, err = route.New(w.settings)
+	return w, err
+}
+
+// checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
+func (v *Diagnosis) checkProxy(ctx context.Context, w *routeProbe) bool {
+	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
+		return v.OK()
+	}
+	return v.runStep("token", func() (string, error) {
+		_, err := w.route.Token(ctx, "")
+		return "for " + w.route.Address(), err
+	}) && v.runStep("cloud connectors", func() (string, error) {
+		return checkConnectors(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
+	})
+}

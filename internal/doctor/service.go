@@ -1,0 +1,152 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// command is the plugin command for its own steps: without option it returns their names as a JSON list, with option
+// step {"ok":…,"setting":…,"message":…}.
+const command = "doctor"
+
+// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
+// service. The last steps are the plugin's own.
+func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
+	tool.DisableRetries()
+	var c transport.Config
+	name := "settings of the service"
+	if target := tool.Target(); target != "" {
+		name = "destination " + target
+	}
+	if !v.runStep(name, func() (message string, err error) {
+		c, err = tool.Destination(ctx)
+		return c.Scheme + "://" + net.JoinHostPort(c.Address, strconv.Itoa(c.Port)), err
+	}) {
+		return
+	}
+	w, err := newRoute(c.Route.Settings)
+	if err != nil {
+		v.record("settings of the proxy", 0, "", err)
+		return
+	}
+	if v.checkProxy(ctx, w) {
+		from := source{tool.Setting(role.Address), "Is it this host and port, and does nothing between refuse it?"}
+		if tool.Target() != "" {
+			from.setting = tool.Setting(role.Destination)
+		}
+		v.reach(ctx, w, &c, from)
+	}
+	if v.OK() {
+		v.plugin(ctx, tool)
+	}
+}
+
+// reach connects to the service, unless an HTTP proxy does.
+func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Config, from source) {
+	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
+	if p := w.route.HTTPProxy(); p != nil {
+		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
+		if err == nil && proxy != nil && (c.Scheme == "http" || w.route.Type() != route.HTTP) {
+			return
+		}
+	}
+	limit := c.ConnectTimeout
+	if limit == 0 {
+		limit = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*limit)
+	defer cancel()
+	conn := v.connect(ctx, w, address, from)
+	if conn == nil {
+		return
+	}
+	config := c.ServerTLS()
+	if c.Scheme != "https" {
+		config = nil
+	} else if config == nil {
+		config = &tls.Config{}
+	}
+	if conn = v.handshake(ctx, conn, address, config, c.Explain); conn != nil {
+		conn.Close()
+	}
+}
+
+func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
+	commands, err := tool.Commands(ctx)
+	if err != nil {
+		v.record("plugin", 0, "", err)
+		return
+	}
+	var names []string
+	for _, c := range commands {
+		if c.Name != command {
+			continue
+		}
+		document, err := tool.Document(ctx, command, nil)
+		if err == nil {
+			err = json.Unmarshal([]byte(document), &names)
+		}
+		if err != nil {
+			v.record("plugin", 0, "", err)
+			return
+		}
+	}
+	for _, name := range names {
+		start, before := time.Now(), tool.Counters()
+		message, err := step(ctx, tool, name)
+		switch after := tool.Counters(); {
+		case err != nil:
+		case after.Tokens > before.Tokens:
+			message += "; the service gives tokens for writing"
+		case after.NoTokens > before.NoTokens:
+			message += "; the service gives no token for writing, which is well if it wants none"
+		}
+		if !v.record(name, time.Since(start), message, err) {
+			return
+		}
+	}
+}
+
+func step(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
+	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
+	var f *wit.Error
+	if errors.As(err, &f) { // without the command's name in front
+		if f.Kind == wit.ErrorUnauthorized && f.Setting == nil {
+			from := tool.Setting(role.User)
+			if tool.Target() != "" {
+				from = tool.Setting(role.Destination)
+			}
+			return "", &fixHint{from, "", errors.New(strings.TrimPrefix(err.Error(), command+": "))}
+		}
+		return "", f
+	}
+	if err != nil {
+		return "", err
+	}
+	var found struct {
+		OK               bool
+		Setting, Message string
+	}
+	if err := json.Unmarshal([]byte(document), &found); err != nil {
+		return "", fmt.Errorf("the plugin's answer about %s: %w", name, err)
+	}
+	if !found.OK {
+		return "", &fixHint{found.Setting, "", errors.New(found.Message)}
+	}
+	return found.Message, nil
+}

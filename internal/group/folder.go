@@ -1,0 +1,172 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// Folder is the folder of connector files (or the files that were named) of a worker in a group. All workers publish a
+// digest of theirs. The leader writes the connectors of its folder to the config topic while no other worker has
+// different files. A worker without a folder holds up no one; while it leads, no folder changes connectors.
+//
+// Invariants: a connector that came from a folder has a note in the config topic, written in one transaction with it.
+// A connector without a note belongs to REST: no folder changes or deletes it.
+type Folder struct {
+	worker *Worker
+	files  *reload.Reloader // of the files; it shares its lock with REST
+
+	mu sync.Mutex
+	// digest of the files that were found last, at first of those that were read at the start; "" without a folder.
+	digest string
+	// conflicting are the workers whose folders differ from that of this worker, which leads.
+	conflicting string
+}
+
+// OpenFolder opens the folder of the worker. o are the options for a reloader of its files.
+func (c *Worker) OpenFolder(o reload.Options) *Folder {
+	f := &Folder{worker: c, files: reload.New(o, reload.FolderStore(c.Files, c.Connectors, nil, c.Settings, c.Log))}
+	if c.Files.Folder != "" || len(c.Connectors) > 0 {
+		f.digest = configtopic.FolderDigest(c.Connectors)
+	}
+	c.mu.Lock()
+	c.folder = f
+	c.mu.Unlock()
+	return f
+}
+
+// Watch follows the folder until ctx ends.
+func (f *Folder) Watch(ctx context.Context) { f.files.Watch(ctx, f.apply) }
+
+// Files returns the reloader of the folder's files.
+func (f *Folder) Files() *reload.Reloader { return f.files }
+
+func (f *Folder) publishedDigest() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.digest
+}
+
+// apply writes the connectors of the folder to the config topic while the worker leads and no other worker has
+// different files. What cannot be applied yet is tried again with the next scan of the folder.
+func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
+	f.files.LogGlobalProblems(s.Problems)
+	group, leads := f.worker.Overview()
+	if !f.agreed(s, group, leads && f.worker.MemberIDs() != nil) || f.files.Lock.Lock(ctx) != nil {
+		return
+	}
+	defer f.files.Lock.Unlock()
+	topic, _ := f.worker.store.Snapshot()
+	notes := f.worker.store.Annotations(configtopic.FolderAnnotation)
+	var records []configtopic.Record
+	found := func(ctx context.Context, c *config.Connector) config.Problems {
+		problems := f.check(topic, notes, c)
+		if problems.Err() == nil {
+			problems = append(problems, f.files.Check(ctx, c)...)
+		}
+		return problems
+	}
+	f.files.Reconcile(ctx, s, configtopic.FolderConnectors(topic, notes, f.worker.Files.Folder, s.Connectors),
+		s.Connectors,
+		found, func(step config.Change, _ bool) {
+			records = append(records, configtopic.ChangeRecords(step, topic, notes)...)
+		})
+	if len(records) == 0 || ctx.Err() != nil {
+		return
+	}
+	err := f.worker.log.Refresh(ctx)
+	if err == nil && f.worker.store.IsStale(topic) { // by another leader, say: its connector would be overwritten
+		return
+	}
+	if err == nil {
+		_, err = f.worker.store.Write(ctx, records...)
+	}
+	if err != nil && ctx.Err() == nil {
+		f.worker.Log.Error("the folder of connectors was not applied, which is tried again", "error", err)
+	}
+}
+
+// agreed publishes the digest of the folder. It reports whether this worker leads, the group has received the digest,
+// and no other worker has a different folder. Until then earlier conflicts are still reported.
+func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
+		f.digest = configtopic.FolderDigest(s.Connectors)
+	}
+	conflicting, known := conflictingWorkers(f.digest, group)
+	switch {
+	case !leads:
+		conflicting = ""
+	case !known:
+		return false
+	}
+	if conflicting != "" && conflicting != f.conflicting {
+		f.worker.Log.Warn(conflictMessage, "workers", conflicting)
+	}
+	f.conflicting = conflicting
+	return leads && conflicting == "" && f.digest != ""
+}
+
+// conflictingWorkers returns the workers whose folders differ from the leader's digest. known is false if the group has
+// not received that digest yet.
+func conflictingWorkers(digest string, group rest.Group) (others string, known bool) {
+	var ids []string
+	for _, m := range group.Members {
+		switch {
+		case m.WorkerID == group.Leader:
+			known = m.Digest == digest
+		case !m.Leaving && m.Digest != "" && m.Digest != digest:
+			ids = append(ids, m.WorkerID)
+		}
+	}
+	return strings.Join(ids, ", "), known
+}
+
+const conflictMessage = "folders of connectors are not applied: those of other workers differ from that of this one, " +
+	"which leads"
+
+// check returns what keeps a connector of the folder from being written to the config topic.
+func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
+	c *config.Connector) config.Problems {
+	if _, there := topic.ConfigOffsets[c.Name]; there && notes[c.Name] == nil {
+		return config.Problems{c.Locate(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
+			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
+	}
+	return f.worker.Settings.SharedProblems(c, components.Passwords(f.worker.Parts.Plugins()))
+}
+
+// Connectors returns the connectors of the folder, and the problem that keeps it from being applied.
+func (f *Folder) Connectors() (have []config.RunningConnector, problems []string) {
+	for _, c := range f.files.Connectors() {
+		have = append(have, config.RunningConnector{Name: c.Name, File: c.File})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	problems = []string{}
+	if f.conflicting != "" {
+		problems = append(problems, conflictMessage+": "+f.conflicting)
+	}
+	return have, problems
+}
+
+// CheckOwnership returns an error if REST must not change a connector because a folder created it and would undo the
+// change. Once no worker of the group has a folder any more, the connector belongs to REST.
+func (f *Folder) CheckOwnership(name string) error {
+	note := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
+	group, _ := f.worker.Overview()
+	if note == nil || !slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" }) {
+		return nil
+	}
+	return &config.ReadOnlyError{Connector: name, File: configtopic.AnnotatedFile(note),
+		Reason: "in the folder of connectors that workers of the group have (--config)"}
+}

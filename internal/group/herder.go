@@ -1,0 +1,167 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/targetstate"
+)
+
+// Herder returns a view of a herder in which REST sees what all workers of the group do.
+func (c *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, c} }
+
+// groupHerder implements [rest.Herder] for a worker of a group.
+type groupHerder struct {
+	*connect.Herder
+	group *Worker
+}
+
+// Info implements [rest.Herder].
+func (g groupHerder) Info(name string) (connect.Info, error) {
+	info, err := g.Herder.Info(name)
+	if err != nil {
+		return info, err
+	}
+	info.Tasks = []connect.TaskID{}
+	tasks, err := g.Tasks(name)
+	for _, t := range tasks {
+		info.Tasks = append(info.Tasks, t.ID)
+	}
+	return info, err
+}
+
+// Tasks implements [rest.Herder].
+func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
+	if _, err := g.Herder.Info(name); err != nil {
+		return nil, err
+	}
+	infos := []connect.TaskInfo{}
+	if set := g.group.store.TaskConfigs(name); set != nil {
+		for n, settings := range set.Settings {
+			infos = append(infos, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: n}, Config: settings})
+		}
+	}
+	return infos, nil
+}
+
+// Status implements [rest.Herder]: the status topic, which is the same at every worker.
+func (g groupHerder) Status(name string) (connect.Status, error) {
+	own, err := g.Herder.Status(name)
+	if err != nil {
+		return own, err
+	}
+	said, ok := g.group.status.Connector(name)
+	if !ok {
+		said.State = connect.Unassigned
+	}
+	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
+	c := &shown.Connector
+	_ = json.Unmarshal([]byte(said.Extension), c) // workers of Kafka Connect, and of versions before, say nothing there
+	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
+		own.Connector.File
+	for _, said := range g.group.status.Tasks(name) {
+		var t connect.TaskStatus
+		_ = json.Unmarshal([]byte(said.Extension), &t)
+		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
+		shown.Tasks = append(shown.Tasks, t)
+	}
+	return shown, nil
+}
+
+// Topics implements [rest.Herder].
+func (g groupHerder) Topics(name string) ([]string, error) {
+	if _, err := g.Herder.Topics(name); err != nil {
+		return nil, err
+	}
+	return g.group.status.Topics(name), nil
+}
+
+// ResetTopics implements [rest.Herder].
+func (g groupHerder) ResetTopics(name string) error {
+	err := g.Herder.ResetTopics(name)
+	if err == nil {
+		g.group.status.ResetTopics(name)
+	}
+	return err
+}
+
+// AlterOffsets implements [rest.Herder]: it waits until no worker has tasks of the connector.
+func (g groupHerder) AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error {
+	return g.whenStopped(ctx, name, func() error { return g.Herder.AlterOffsets(ctx, name, entries) })
+}
+
+// ResetOffsets implements [rest.Herder].
+func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
+	return g.whenStopped(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
+}
+
+// whenStopped is [cluster.Worker.Still] for a connector that exists.
+func (g groupHerder) whenStopped(ctx context.Context, name string, do func() error) error {
+	if _, err := g.Herder.RunningConfig(name); err != nil {
+		return err
+	}
+	return AsRESTError(g.group.WhenStopped(ctx, name, do))
+}
+
+// SetTargetState writes the target state of a connector to the config topic, which all workers read.
+func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
+	c.targeting.Lock()
+	defer c.targeting.Unlock()
+	if _, there := c.store.ConfigOffset(name); !there {
+		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+	}
+	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect
+		_, err := c.store.Write(ctx, configtopic.TargetRecord(name, config.TargetStopped),
+			configtopic.CommitRecord(name, 0))
+		return AsRESTError(err)
+	}
+	return AsRESTError(c.store.Put(ctx, name, config.Stored{Target: targetstate.Name(target)}))
+}
+
+// AsRESTError converts an error of the group for REST.
+func AsRESTError(err error) error {
+	switch {
+	case errors.Is(err, cluster.ErrNotLeader), errors.Is(err, cluster.ErrLastMember),
+		errors.As(err, new(*configtopic.OtherGroupError)):
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
+	case errors.As(err, new(*cluster.WriteError)):
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: err.Error()}
+	}
+	return err
+}
+
+// Summaries implements [rest.Herder]: those of other workers come from the status topic.
+func (g groupHerder) Summaries() []connect.Summary {
+	all := g.Herder.Summaries()
+	here := g.group.workerID()
+	for i := range all {
+		c := &all[i]
+		own := c.Components
+		c.Components = own[:1:1]
+		if said, ok := g.group.status.Connector(c.Name); ok && !own[0].Local && said.State == connect.Failed {
+			c.Components[0] = connect.RemoteStatus(-1, said.State, said.WorkerID,
+				g.group.Settings.Redact(said.Trace))
+		} else if ok && !own[0].Local {
+			c.Components[0].WorkerID = said.WorkerID
+		}
+		for _, t := range g.group.status.Tasks(c.Name) {
+			part := connect.RemoteStatus(t.Task, t.State, t.WorkerID, g.group.Settings.Redact(t.Trace))
+			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == t.Task })
+			if at >= 0 && t.WorkerID == here {
+				part = own[at]
+			}
+			c.Components = append(c.Components, part)
+		}
+	}
+	return all
+}

@@ -1,0 +1,515 @@
+package group
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/targetstate"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Options holds what a group needs of its worker.
+type Options struct {
+	Settings *config.Worker
+	// Files and Connectors are those that the worker has read at the start.
+	Files      config.Files
+	Connectors []*config.Connector
+	Levels     *logging.Levels
+	Log        *slog.Logger
+	Parts      Parts
+	// URL returns the URL of REST for other workers.
+	URL   func() string
+	Check func(context.Context, *config.Connector) config.Problems
+}
+
+// Parts returns what a worker has opened so far, nil for what it has not.
+type Parts interface {
+	Herder() *connect.Herder
+	Plugins() *plugin.Manager
+	REST() *rest.Server
+}
+
+// Worker connects a worker with its group: the topics that the group shares, the membership, and calls between workers.
+//
+// It can be used from the start on, when it is a member of no group yet. It gets the options of its membership by
+// Begin.
+type Worker struct {
+	*cluster.Worker
+	Options
+	session *rest.Session
+	// handlers are by method and path.
+	handlers     map[string]rest.Call
+	destinations *transport.OriginRegistry
+	lockouts     *cluster.Lockouts
+	store        *configtopic.Store
+	fences       *cluster.Fencer
+	log          *cluster.Log
+	status       *cluster.StatusTopic
+	folder       *Folder    // nil until Watch
+	tracksTopics bool       // topic.tracking.enable
+	readErr      chan error // receives why the config topic cannot be read any more
+
+	mu      sync.Mutex
+	targets map[string]string
+
+	// targeting is held while REST changes a target state.
+	targeting sync.Mutex
+}
+
+// New returns what REST needs of a group before the worker has joined it.
+func New(o Options) (*Worker, error) {
+	w := o.Settings
+	session, err := rest.NewSession(w.Text("inter.worker.signature.algorithm"),
+		w.List("inter.worker.verification.algorithms"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Worker{Worker: cluster.NewWorker(cluster.WorkerOptions{}), Options: o, session: session,
+		handlers: map[string]rest.Call{}, destinations: transport.NewOriginRegistry(),
+		tracksTopics: w.Boolean("topic.tracking.enable"), readErr: make(chan error, 1)}
+	c.store = configtopic.NewStore(w.ConfigTopic(), w, c.changed, o.Log)
+	c.fences = cluster.NewFencer(c.store, w.Text("group.id"), c.CheckLeader)
+	c.handle(cluster.LockoutsCall, cluster.NewAttemptArbiter(c.store, c.MemberIDs).HandleCall)
+	c.handle(cluster.TasksCall, c.HandleTasksCall)
+	c.handle(fenceCall, c.fenceAsLeader)
+	c.handle(notificationCall, c.handleNotification)
+	c.handle(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
+		if herder := c.Parts.Herder(); herder != nil {
+			return herder.Owned(), nil
+		}
+		return nil, rest.ErrStarting
+	})
+	c.divideLimits(nil) // before the worker has joined it has no tasks
+	return c, nil
+}
+
+// Session returns the session whose key signs requests between workers.
+func (c *Worker) Session() *rest.Session { return c.session }
+
+// Destinations returns where the worker's clients share the limits of an origin.
+func (c *Worker) Destinations() *transport.OriginRegistry { return c.destinations }
+
+// Store returns the store of the config topic.
+func (c *Worker) Store() *configtopic.Store { return c.store }
+
+// Refresh returns when everything that the config topic had at the time of the call was read.
+func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
+
+// LeadEmptyGroup makes this worker the leader of a group without members, so that it may write to the config topic.
+func (c *Worker) LeadEmptyGroup(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
+
+// handle registers a handler for calls of other workers and of this one.
+func (c *Worker) handle(call string, do rest.Call) {
+	c.handlers[call] = do
+	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
+		answer, err := do(ctx, connector, body)
+		return answer, asHTTPError(err)
+	})
+}
+
+// ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
+func (c *Worker) ShareLockouts(store *lockouts.Store) {
+	c.lockouts = cluster.NewLockouts(store, c.store, func(ctx context.Context, call, answer any) error {
+		return c.CallLeader(ctx, cluster.LockoutsCall, "", call, answer)
+	}, c.MemberID, c.Log)
+}
+
+// asHTTPError converts the error of a call: 409 or 503 if a repeated call may succeed.
+func asHTTPError(err error) error {
+	switch {
+	case err == nil, errors.As(err, new(*rest.Refusal)):
+		return err
+	case errors.Is(err, cluster.ErrNotLeader), errors.As(err, new(*cluster.WriteError)):
+		return &rest.Refusal{Status: http.StatusConflict, Message: err.Error()}
+	case isTransient(err):
+		return &rest.Refusal{Status: http.StatusServiceUnavailable, Message: err.Error()}
+	}
+	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+}
+
+// isTransient reports whether a later call may succeed.
+func isTransient(err error) bool {
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.IsTransient(err) ||
+		errors.Is(err, connect.ErrUnknownConnector)
+}
+
+// isRetriable reports whether a call may succeed when it is repeated. 403 means that the other worker has not read the
+// newest session key yet.
+func isRetriable(err error) bool {
+	var refused *rest.Refusal
+	if errors.As(err, &refused) {
+		return refused.Status == http.StatusConflict || refused.Status == http.StatusServiceUnavailable ||
+			refused.Status == http.StatusForbidden
+	}
+	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || isTransient(err)
+}
+
+// Seat implements [rest.Cluster].
+func (c *Worker) Seat() rest.Seat {
+	leader, leads, led := c.Leader()
+	return rest.Seat{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
+		Blocked: AsRESTError(c.store.CheckGroup())}
+}
+
+// Drain implements [rest.Cluster].
+func (c *Worker) Drain(ctx context.Context) error { return AsRESTError(c.Worker.Drain(ctx)) }
+
+// Publish implements [rest.Cluster].
+func (c *Worker) Publish(ctx context.Context, r configtopic.Record) error {
+	_, err := c.store.Write(ctx, r)
+	return AsRESTError(err)
+}
+
+// Choose implements [rest.Cluster].
+func (c *Worker) Choose(ctx context.Context, name, hash string) error {
+	return AsRESTError(c.Worker.Choose(ctx, name, hash))
+}
+
+// Open opens the topics of the group, and returns when they were read. cleanup closes them.
+func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
+	w := c.Settings
+	settings := w.All()
+	delete(settings, config.SecretsSetting) // it is no setting of the topic
+	configs, wrong := kafka.ParseInternalTopic(settings, "config.storage.",
+		kafka.InternalTopic{Name: w.ConfigTopic(), Partitions: 1})
+	states, more := cluster.ParseStatusTopic(w.All())
+	if err := append(wrong, more...).Err(); err != nil {
+		return &setup.Error{Cause: err}
+	}
+	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: w.Text("group.id"),
+		Logger: c.Log})
+	if err != nil {
+		return &setup.Error{Cause: err}
+	}
+	cleanup.Add(log.Close)
+	status, err := cluster.OpenStatusTopic(ctx, k, states, c.Log)
+	if err != nil {
+		return &setup.Error{Cause: err}
+	}
+	cleanup.Add(func() {
+		ending, cancel := context.WithTimeout(context.Background(), statusTimeout)
+		defer cancel()
+		if err := status.Close(ending); err != nil {
+			c.Log.Warn("states of connectors are not in the status topic", "error", err)
+		}
+	})
+	c.store.SetWriter(log)
+	c.log, c.status = log, status
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	caught := make(chan struct{})
+	var following sync.WaitGroup
+	following.Go(func() {
+		defer guard.Vital("reading the config topic")
+		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
+	})
+	cleanup.Add(func() { stop(); following.Wait() })
+	select {
+	case <-caught:
+	case err := <-c.readErr:
+		return &setup.Error{Cause: err}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := c.store.CheckGroup(); err != nil {
+		return &setup.Error{Cause: err}
+	}
+	c.setSigningKey()
+	following.Go(func() {
+		defer guard.Vital("what this worker knows of refused logons")
+		c.lockouts.Run(reading)
+	})
+	return status.Await(ctx)
+}
+
+// statusTimeout bounds the wait for the last states to be written.
+const statusTimeout = 5 * time.Second
+
+// changed handles a change of the config topic. It must not wait, because it blocks reading the topic.
+func (c *Worker) changed(change configtopic.Change) {
+	switch change.Kind {
+	case configtopic.KindSession:
+		c.setSigningKey()
+	case configtopic.KindLogger:
+		if _, _, err := c.Levels.Set(change.Name, change.Level); err != nil {
+			c.Log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error", err)
+		}
+	case configtopic.KindRestart:
+		c.restart(change.Restart)
+	}
+	if c.Parts.Herder() != nil { // it starts with everything that was read
+		c.ConfigChanged(change)
+	}
+}
+
+func (c *Worker) setSigningKey() {
+	if key, ok := c.store.SessionKey(); ok {
+		if err := c.session.Use(key.Key); err != nil {
+			c.Log.Error("the session key of the cluster is not taken", "error", err)
+		}
+	}
+}
+
+func (c *Worker) restart(r configtopic.RestartRequest) {
+	herder := c.Parts.Herder()
+	if herder == nil {
+		return
+	}
+	s, err := herder.Status(r.Connector)
+	if err != nil {
+		return
+	}
+	failed := func(state connect.State) bool { return !r.OnlyFailed || state == connect.Failed }
+	if _, me, _ := c.Owner(r.Connector, -1); me && failed(s.Connector.State) {
+		_ = herder.Restart(r.Connector)
+		return // with its tasks on this worker
+	}
+	for _, t := range s.Tasks {
+		if r.IncludeTasks && failed(t.State) {
+			_ = herder.Restart(r.Connector, t.ID)
+		}
+	}
+}
+
+// Begin sets up the membership, which has the herder run what the group assigns.
+func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
+	w := c.Settings
+	c.Worker.Configure(cluster.WorkerOptions{
+		Group: cluster.GroupOptions{Kafka: k, Group: w.Text("group.id"), Topic: w.ConfigTopic(),
+			InstanceID: w.Text("group.instance.id"), SessionTimeout: w.Duration("session.timeout.ms"),
+			RebalanceTimeout:  w.Duration("rebalance.timeout.ms"),
+			HeartbeatInterval: w.Duration("heartbeat.interval.ms")},
+		URL: c.URL(), WorkerID: c.workerID(), RebalanceDelay: w.Duration("scheduled.rebalance.max.delay.ms"),
+		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Herder: herder,
+		Topics:  cluster.Topics{Log: c.log, Store: c.store, Status: c.status},
+		Plugins: c.Parts.Plugins(), Classes: c.classes,
+		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
+		IsRetriable:  isRetriable,
+		FolderDigest: c.folderDigest,
+		Call:         c.ask, Logger: c.Log})
+}
+
+func (c *Worker) workerID() string {
+	_, id, _ := strings.Cut(c.URL(), "://")
+	return id
+}
+
+func (c *Worker) folderDigest() string {
+	c.mu.Lock()
+	f := c.folder
+	c.mu.Unlock()
+	return f.publishedDigest()
+}
+
+// divideLimits divides the limits of origins among the workers that have tasks of them (P16).
+func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
+	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
+}
+
+func (c *Worker) ask(ctx context.Context, to, call, connector string, body, answer any) error {
+	sent, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	text, err := c.call(ctx, to, call, connector, sent)
+	if err != nil || answer == nil {
+		return err
+	}
+	return json.Unmarshal(text, answer)
+}
+
+func (c *Worker) call(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+	server := c.Parts.REST()
+	switch {
+	case to == "":
+		answer, err := c.handlers[call](ctx, connector, body)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(answer)
+	case server == nil:
+		return nil, errors.New("expected listeners, by which the workers of a group reach each other, found none")
+	}
+	method, path, _ := strings.Cut(call, " ")
+	return server.Ask(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
+}
+
+// classes returns the classes that connectors may name on this worker.
+func (c *Worker) classes() (all []string) {
+	for _, info := range c.Parts.Plugins().Modules() {
+		if state := info.State(); state == "active" || state == "retired" {
+			for _, component := range info.Components {
+				all = append(all, component.Name)
+			}
+		}
+	}
+	return all
+}
+
+// declared returns the declared name of a class and its plugin, also of versions that the group does not run.
+func (c *Worker) declared(class string) (name, of string) {
+	info, component, err := components.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
+		wit.ComponentTransformation, wit.ComponentPredicate)
+	if err == nil {
+		return component.Name, info.Name
+	}
+	for _, info := range c.Parts.Plugins().Modules() {
+		for i := range info.Components {
+			if slices.Contains(plugin.Names(&info.Components[i]), class) {
+				return info.Components[i].Name, info.Name
+			}
+		}
+	}
+	return class, ""
+}
+
+// rotateSessionKey writes a session key if there is none or it has expired.
+func (c *Worker) rotateSessionKey(ctx context.Context) error {
+	w := c.Settings
+	now, ok := c.store.SessionKey()
+	if ok && !c.session.NeedsRotation() && now.IsFresh(w.Duration("inter.worker.key.ttl.ms")) {
+		return nil
+	}
+	algorithm := w.Text("inter.worker.key.generation.algorithm")
+	secret, err := rest.NewKey(algorithm, w.Int("inter.worker.key.size"))
+	if err != nil {
+		return err
+	}
+	_, err = c.store.Write(ctx, configtopic.SessionKeyRecord(configtopic.SessionKey{Key: secret, Algorithm: algorithm,
+		Created: time.Now()}))
+	return err
+}
+
+// PutTaskConfigs implements [connect.Group]: it checks a connector, then stores the plan of its tasks.
+func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
+	now, err := c.Parts.Herder().RunningConfig(name)
+	if err != nil {
+		return err
+	}
+	if err := c.Check(ctx, now.Config).Err(); err != nil {
+		return err
+	}
+	return c.Worker.PutTaskConfigs(ctx, name, p)
+}
+
+// fenceRequest asks the leader to fence earlier producers before the tasks of a version write in transactions.
+type fenceRequest struct {
+	Version int64                `json:"version"`
+	Now     config.FencingCounts `json:"now"`
+}
+
+// Fence implements [connect.Group]: it asks the leader until there is one.
+func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
+	return c.RetryWithLeader(ctx, func() error {
+		return c.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
+	})
+}
+
+// RecordTopic implements [connect.Group].
+func (c *Worker) RecordTopic(connector, topic string, task int) {
+	if c.tracksTopics {
+		c.status.RecordTopic(connector, topic, task)
+	}
+}
+
+const fenceCall = "PUT /connectors/{name}/fence"
+
+func (c *Worker) fenceAsLeader(ctx context.Context, connector string, body []byte) (any, error) {
+	var f fenceRequest
+	if err := json.Unmarshal(body, &f); err != nil {
+		return nil, err
+	}
+	producers, err := c.Parts.Herder().TransactionalConfig(ctx, connector)
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.fences.Fence(ctx, producers, connector, f.Version, f.Now)
+}
+
+// Target returns the target state of a connector in the config topic.
+func (c *Worker) Target(name string) connect.TargetState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return targetstate.Parse(c.targets[name])
+}
+
+// Applied implements [reload.Group]: the herder has the connectors of a snapshot, and gets its target states.
+func (c *Worker) Applied(s config.Snapshot) {
+	c.mu.Lock()
+	before := c.targets
+	c.targets = s.Targets
+	c.mu.Unlock()
+	for _, k := range s.Connectors {
+		if now := targetstate.Parse(s.Targets[k.Name]); now != targetstate.Parse(before[k.Name]) {
+			_ = targetstate.Apply(c.Parts.Herder(), k.Name, now)
+		}
+	}
+	c.ApplySnapshot(s)
+}
+
+// Serve joins the group and is a member until ctx ends; then it hands over what it runs, see [cluster.Worker.Leave].
+// resume, if not nil, tries rejected secrets once more. The error is why the worker stopped by itself: it can no longer
+// read what it has to run.
+func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
+	log := c.Log
+	for err := c.Join(ctx); err != nil; err = c.Join(ctx) {
+		if ctx.Err() == nil {
+			log.Error("the worker cannot join its group, and tries again", "error", err)
+		}
+		if pause.For(ctx, rejoinPause) != nil {
+			return nil
+		}
+	}
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer guard.Vital("the worker's part in its group")
+		c.Run(working)
+	})
+	if resume != nil {
+		running.Go(func() {
+			defer guard.Recover(log, "resuming logons", nil)
+			n, err := resume(ctx)
+			log.Info("logons that the group knows as refused are tried once more", "refusals", n, "error", err)
+		})
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-c.readErr:
+	}
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		c.Settings.Duration("task.shutdown.graceful.timeout.ms"))
+	defer cancel()
+	if err := c.Leave(leaving); err != nil {
+		log.Warn("the worker did not leave its group in good order: the group waits for it", "error", err)
+	}
+	stop()
+	running.Wait()
+	return err
+}
+
+const rejoinPause = 5 * time.Second

@@ -1,0 +1,111 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The folders that keep a leader from applying its own are those of members that stay, and say another digest. Nothing
+// is known before the group has heard of its own.
+func TestDiffering(t *testing.T) {
+	member := func(id, digest string, leaving bool) rest.GroupMember {
+		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
+	}
+	for _, c := range []struct {
+		digest, want string
+		members      []rest.GroupMember
+		known        bool
+	}{
+		{"one", "", nil, false},
+		{"one", "", []rest.GroupMember{member("me", "old", false), member("a", "one", false)}, false},
+		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "", false)}, true},
+		{"one", "a, b", []rest.GroupMember{member("me", "one", false), member("a", "two", false),
+			member("b", "three", false),
+			member("c", "", false)}, true},
+		{"one", "", []rest.GroupMember{member("me", "one", false), member("a", "two", true)}, true},
+		{"", "a", []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)}, true},
+	} {
+		others, known := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
+		assert.Equal(t, c.want, others, c)
+		assert.Equal(t, c.known, known, c)
+	}
+}
+
+// The warning that folders differ is logged once, and shown on, while the group has not heard of the leader's changes.
+func TestFoldersThatDiffer(t *testing.T) {
+	var journal logtest.Journal
+	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
+	group := func(own, other string) rest.Group {
+		return rest.Group{Leader: "me", Members: []rest.GroupMember{{WorkerID: "me", Digest: own},
+			{WorkerID: "a", Digest: other}}}
+	}
+	unread := config.Snapshot{Problems: config.Problems{{Text: "unreadable"}}} // f.digest stays
+	for _, c := range []struct {
+		name, digest string
+		group        rest.Group
+		leads        bool
+		agreed       bool
+		differ       string
+	}{
+		{"another folder", "one", group("one", "two"), true, false, "a"},
+		{"a change of the leader's", "new", group("one", "two"), true, false, "a"},
+		{"of which the group has heard", "new", group("new", "two"), true, false, "a"},
+		{"the same folder", "new", group("new", "new"), true, true, ""},
+		{"no leader", "new", group("new", "two"), false, false, ""},
+		{"no folder", "", group("", ""), true, false, ""},
+	} {
+		f.digest = c.digest
+		assert.Equal(t, c.agreed, f.agreed(unread, c.group, c.leads), c.name)
+		assert.Equal(t, c.differ, f.conflicting, c.name)
+	}
+	assert.Equal(t, 1, strings.Count(journal.String(), conflictMessage))
+}
+
+// A call is made again where its answer may be another one then: also where the worker that is asked knows no newer
+// session key yet (Kafka Connect: DistributedHerderTest.testKeyExceptionDetection).
+func TestCallsThatAreMadeAgain(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&rest.Refusal{Status: 409}, true},
+		{&rest.Refusal{Status: 503}, true},
+		{fmt.Errorf("at the worker w: %w", &rest.Refusal{Status: 403}), true},
+		{&rest.Refusal{Status: 400}, false},
+		{&rest.Refusal{Status: 500}, false},
+		{&url.Error{Op: "Post", URL: "http://w", Err: errors.New("connection refused")}, true},
+		{rest.ErrNoKey, true},
+		{errors.New("another one"), false},
+	} {
+		assert.Equal(t, c.want, isRetriable(c.err), c.err)
+	}
+}
+
+// What a leader could not do because of what may pass is asked for again, whether this worker leads or another one.
+func TestWhatALeaderMayDoLater(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fmt.Errorf("fence: %w", kerr.NotCoordinator), true},
+		{kerr.TransactionalIDAuthorizationFailed, false},
+		{&wit.Error{Kind: wit.ErrorTransient}, true},
+		{&wit.Error{Kind: wit.ErrorConfig}, false},
+		{fmt.Errorf("c: %w", connect.ErrUnknownConnector), true}, // it has not read of it yet
+	} {
+		assert.Equal(t, []bool{c.want, c.want}, []bool{isRetriable(c.err), isRetriable(asHTTPError(c.err))}, c.err)
+	}
+}

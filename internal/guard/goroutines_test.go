@@ -1,0 +1,173 @@
+package guard
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
+var unguarded = map[string]string{
+	"host/host.go: func": "watches configurations, which package reload guards",
+	"internal/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
+		"before it",
+	"internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
+		"a context",
+	"internal/run/source/feed.go: limitWait": "sets a timer",
+	"internal/run/source/feed.go: cancel":    "ends a context",
+	"internal/run/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
+	"internal/run/sink/run.go: func": "closes a channel around what guards each batch; timers that end a " +
+		"context",
+	"internal/cluster/group.go: g.cancel":          "a context's cancel",
+	"internal/cluster/log.go: cancel":              "ends a context",
+	"internal/connect/offsets.go: cancel":          "ends a context",
+	"internal/connect/herder.go: func":             "waits for connectors, which are guarded",
+	"internal/tunnel/logon.go: func":               "sets a deadline",
+	"internal/tunnel/brokers.go: func":             "closes a connection",
+	"internal/tunnel/relay.go: r.drain":            "sets a deadline",
+	"internal/kafka/security/dialer.go: cancel":    "ends a context",
+	"internal/kafka/security/dialer.go: func":      "asks in a goroutine of its own, which is guarded",
+	"internal/kafka/security/probe.go: func":       "sets a deadline",
+	"internal/kafka/consumer.go: cancel":           "ends a context",
+	"internal/kafka/producer.go: func":             "the library's",
+	"internal/kafka/sharedclient.go: s.Close":      "the library's",
+	"internal/plugin/open.go: func":                "waits for loaders, which are guarded",
+	"internal/transport/lockouts/gate.go: giveUp": "gives a turn free",
+	"internal/transport/route/connect.go: func":    "sets a deadline",
+	"internal/transport/socks/exchange.go: func":   "sets a deadline",
+	"internal/transport/body.go: func":             "ends a context",
+	"internal/plugin/compilenotice.go: func":       "writes a line",
+	"internal/plugin/memorylimiter.go: func":       "ends a context",
+	"internal/guard/lock.go: func":                 "ends the process",
+	"cmd/culvert/main.go: func":                    "waits for signals, and ends the process",
+}
+
+// Every goroutine that the host starts ends a panic of its own, or is named above with the reason.
+func TestGoroutinesAreGuarded(t *testing.T) {
+	used := map[string]bool{}
+	for _, root := range []string{"../../host", "../../internal", "../../cmd/culvert"} {
+		packages := map[string][]*ast.File{}
+		files := token.NewFileSet()
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if e.IsDir() && (e.Name() == "testdata" || e.Name() == "e2e" ||
+				strings.HasSuffix(e.Name(), "test")) {
+				return filepath.SkipDir
+			}
+			if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return nil
+			}
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			file, err := parser.ParseFile(files, path, source, 0)
+			packages[filepath.Dir(path)] = append(packages[filepath.Dir(path)], file)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range packages {
+			check := func(at token.Pos, started ast.Expr) {
+				place := files.Position(at)
+				if started == nil || guarded(started, list) {
+					return
+				}
+				what := "func"
+				if _, literal := started.(*ast.FuncLit); !literal {
+					what = text(started)
+				}
+				key := filepath.ToSlash(strings.TrimPrefix(place.Filename, "../../")) + ": " + what
+				if unguarded[key] == "" {
+					t.Errorf("%s:%d: expected a goroutine that begins with a recover (guard.Recover, guard.Do, "+
+						"guard.Vital), or %q in the list with a reason",
+						place.Filename, place.Line, key)
+				}
+				used[key] = true
+			}
+			for _, file := range list {
+				ast.Inspect(file, func(n ast.Node) bool {
+					switch n := n.(type) {
+					case *ast.GoStmt:
+						check(n.Pos(), n.Call.Fun)
+					case *ast.CallExpr:
+						if s, ok := n.Fun.(*ast.SelectorExpr); ok && len(n.Args) > 0 && (s.Sel.Name == "Go" ||
+							s.Sel.Name == "AfterFunc") {
+							check(n.Pos(), n.Args[len(n.Args)-1])
+						}
+					}
+					return true
+				})
+			}
+		}
+	}
+	for key := range unguarded {
+		if !used[key] {
+			t.Errorf("%s: it is in the list and does not exist any more", key)
+		}
+	}
+}
+
+// guarded reports whether a function recovers, or a method or function of its package that it is named after.
+func guarded(f ast.Expr, files []*ast.File) bool {
+	if literal, ok := f.(*ast.FuncLit); ok {
+		if len(literal.Body.List) == 1 {
+			if s, ok := literal.Body.List[0].(*ast.ExprStmt); ok {
+				if call, ok := s.X.(*ast.CallExpr); ok && guarded(call.Fun, files) {
+					return true
+				}
+			}
+		}
+		return recovers(literal.Body)
+	}
+	name := text(f)
+	name = name[strings.LastIndexByte(name, '.')+1:]
+	for _, file := range files {
+		for _, d := range file.Decls {
+			if d, ok := d.(*ast.FuncDecl); ok && d.Name.Name == name && d.Body != nil && recovers(d.Body) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// recovers reports whether a body defers a recover, before it does anything else but name things, or is one call that
+// ends panics.
+func recovers(body *ast.BlockStmt) (yes bool) {
+	for _, s := range body.List {
+		ast.Inspect(s, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				return false
+			case *ast.CallExpr:
+				switch name := text(n.Fun); name {
+				case "guard.Recover", "guard.Do", "guard.Vital", "Recover", "recover":
+					yes = true
+				}
+			}
+			return true
+		})
+	}
+	return yes
+}
+
+func text(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return text(e.X) + "." + e.Sel.Name
+	case *ast.CallExpr:
+		return text(e.Fun)
+	}
+	return "?"
+}

@@ -1,0 +1,566 @@
+package values
+
+import (
+	"errors"
+	"math"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/java/dateformat"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Literal is a parsed value with its inferred schema.
+type Literal struct {
+	// kind is nil for null.
+	kind *inferred
+	// value is as in package connectdata, but times and decimals are [connectdata.Instant] and [connectdata.Decimal]
+	// with a schema too.
+	value any
+}
+
+// inferred is an inferred schema.
+type inferred struct {
+	kind wit.Kind
+	name string
+	// scale is the scale of a decimal.
+	scale int64
+	// key and element are the types of arrays and maps. Nil means that no type fits all of them.
+	key, element *inferred
+}
+
+var (
+	literalText    = &inferred{kind: wit.String}
+	literalBoolean = &inferred{kind: wit.Boolean}
+	literalFloat32 = &inferred{kind: wit.Float32}
+	literalDate    = &inferred{kind: wit.Int32, name: wit.NameDate}
+	literalTime    = &inferred{kind: wit.Int32, name: wit.NameTime}
+	literalInstant = &inferred{kind: wit.Int64, name: wit.NameTimestamp}
+)
+
+// errNotLiteral ends the parsing of an array or map that is invalid. The text is then a string.
+var errNotLiteral = errors.New("no literal")
+
+// maxLiteralDepth is the maximum nesting of arrays and maps.
+const maxLiteralDepth = 32
+
+// Parse parses a text like Values.parseString: it infers the type, and text of no other type is a string. It returns an
+// error for values above the limits of package connectdata.
+func Parse(text string) (Literal, error) {
+	if text == "" {
+		return Literal{literalText, ""}, nil
+	}
+	p := &parser{text: text}
+	l, err := p.parse(0)
+	switch {
+	case p.fatal != nil:
+		return Literal{}, p.fatal
+	case err == nil && !fits(l.value):
+		return Literal{}, errors.New("a number that is too long, or whose exponent is too large")
+	}
+	return l, err
+}
+
+// fits reports whether all decimals of a value are within the limits.
+func fits(v any) bool {
+	switch x := v.(type) {
+	case connectdata.Decimal:
+		return Decimal{Unscaled: x.Unscaled, Scale: int64(x.Scale)}.Fits()
+	case connectdata.List:
+		return !slices.ContainsFunc(x, func(v any) bool { return !fits(v) })
+	case connectdata.Map:
+		return !slices.ContainsFunc(x, func(e connectdata.Entry) bool { return !fits(e.Key) || !fits(e.Value) })
+	}
+	return true
+}
+
+// parser iterates over the tokens of a text: delimiters, and the text between them.
+type parser struct {
+	text string
+	at   int
+	// ahead is the next token if hasAhead is set; previous is the last token.
+	ahead    string
+	hasAhead bool
+	previous string
+	// fatal ends the parsing.
+	fatal error
+}
+
+func (p *parser) position() int {
+	if p.hasAhead {
+		return p.at - len(p.ahead)
+	}
+	return p.at
+}
+
+func (p *parser) rewind(to int) { p.at, p.ahead, p.hasAhead, p.previous = to, "", false, "" }
+
+func (p *parser) more() bool { return p.hasAhead || p.at < len(p.text) }
+
+func (p *parser) next() string {
+	if p.hasAhead {
+		p.previous, p.hasAhead, p.ahead = p.ahead, false, ""
+	} else {
+		p.previous = p.token()
+	}
+	return p.previous
+}
+
+// nextTokens returns the next n tokens as one string. It reads nothing if there are fewer.
+func (p *parser) nextTokens(n int) (string, bool) {
+	start := p.position()
+	for range n {
+		if !p.more() {
+			p.rewind(start)
+			return "", false
+		}
+		p.next()
+	}
+	return p.text[start:p.at], true
+}
+
+func (p *parser) token() string {
+	escaped, start := false, p.at
+	for ; p.at < len(p.text); p.at++ {
+		switch p.text[p.at] {
+		case '\\':
+			escaped = !escaped
+		case ':', ',', '{', '}', '[', ']', '"':
+			if !escaped {
+				if start == p.at {
+					p.at++
+				}
+				return p.text[start:p.at]
+			}
+			escaped = false
+		default:
+			escaped = false
+		}
+	}
+	return p.text[start:]
+}
+
+// take reads the next token if it is the expected one. It skips blank tokens.
+func (p *parser) take(expected string) bool {
+	if !p.hasAhead {
+		if !p.more() {
+			return false
+		}
+		p.ahead, p.hasAhead = p.token(), true
+	}
+	for java.Trim(p.ahead) == "" && p.at < len(p.text) {
+		p.ahead = p.token()
+	}
+	if java.Trim(p.ahead) != expected {
+		return false
+	}
+	p.ahead, p.hasAhead = "", false
+	return true
+}
+
+// word reads a token that is the whole value.
+func (p *parser) word(depth int, expected string) bool {
+	start := p.position()
+	if p.take(expected) && (depth > 0 || !p.more()) {
+		return true
+	}
+	p.rewind(start)
+	return false
+}
+
+func (p *parser) parse(depth int) (Literal, error) {
+	switch {
+	case depth > maxLiteralDepth:
+		p.fatal = errors.New("arrays and maps that lie deeper than " + strconv.Itoa(maxLiteralDepth) + " in each other")
+		return Literal{}, p.fatal
+	case !p.more():
+		return Literal{}, nil
+	case depth > 0 && p.take(`"`):
+		return p.quoted(), nil
+	case p.word(depth, "null"):
+		return Literal{}, nil
+	case p.word(depth, "true"):
+		return Literal{literalBoolean, true}, nil
+	case p.word(depth, "false"):
+		return Literal{literalBoolean, false}, nil
+	}
+	start := p.position()
+	var l Literal
+	var err error
+	switch {
+	case p.take("["):
+		l, err = p.array(depth)
+	case p.take("{"):
+		l, err = p.mapping(depth)
+	default:
+		return p.scalar(depth)
+	}
+	if err == nil || p.fatal != nil {
+		return l, err
+	}
+	p.rewind(start)
+	return p.scalar(depth)
+}
+
+// scalar parses a token that is neither an array nor a map.
+func (p *parser) scalar(depth int) (Literal, error) {
+	token := p.next()
+	trimmed := java.Trim(token)
+	if trimmed == "" {
+		return Literal{literalText, token}, nil
+	}
+	trimmed = java.ASCIIDigits(trimmed)
+	first := trimmed[0]
+	digit := first >= '0' && first <= '9'
+	if digit {
+		// a time consists of five tokens, since colons separate tokens
+		start := p.position()
+		if rest, ok := p.nextTokens(4); ok {
+			if l, ok := temporal(trimmed + java.ASCIIDigits(rest)); ok {
+				return l, nil
+			}
+		}
+		p.rewind(start)
+		if l, ok := temporal(trimmed); ok {
+			return l, nil
+		}
+	}
+	if digit || first == '+' || first == '-' {
+		if d, ok := ParseDecimal(trimmed); ok {
+			return d.literal(), nil
+		}
+	}
+	if depth > 0 {
+		return Literal{}, errNotLiteral
+	}
+	return Literal{literalText, p.text}, nil
+}
+
+// quoted parses a string up to the closing quotation mark.
+func (p *parser) quoted() Literal {
+	var content strings.Builder
+	for p.more() && !p.take(`"`) {
+		content.WriteString(p.next())
+	}
+	if l, ok := temporal(java.ASCIIDigits(content.String())); ok {
+		return l
+	}
+	return Literal{literalText, content.String()}
+}
+
+func (p *parser) array(depth int) (Literal, error) {
+	list := connectdata.List{}
+	var common common
+	for p.more() {
+		if p.take("]") {
+			if common.kind != nil {
+				for i, v := range list {
+					var ok bool
+					if list[i], ok = common.kind.convert(v); !ok {
+						return Literal{}, errNotLiteral
+					}
+				}
+			}
+			return Literal{&inferred{kind: wit.Array, element: common.kind}, list}, nil
+		}
+		if p.take(",") {
+			return Literal{}, errNotLiteral
+		}
+		element, err := p.parse(depth + 1)
+		if err != nil {
+			return Literal{}, err
+		}
+		common.merge(element.kind)
+		list = append(list, element.value)
+		start := p.position()
+		if p.take("]") {
+			p.rewind(start)
+		} else if !p.take(",") {
+			return Literal{}, errNotLiteral
+		}
+	}
+	return Literal{}, errNotLiteral
+}
+
+func (p *parser) mapping(depth int) (Literal, error) {
+	var list connectdata.Map
+	var keys, values common
+	put := func(m connectdata.Map, key, value any) connectdata.Map {
+		for i := range m {
+			if reflect.DeepEqual(m[i].Key, key) {
+				m[i].Value = value
+				return m
+			}
+		}
+		return append(m, connectdata.Entry{Key: key, Value: value})
+	}
+	for p.more() {
+		if p.take("}") {
+			made := connectdata.Map{}
+			for _, e := range list {
+				var ok bool
+				if keys.kind != nil {
+					if e.Key, ok = keys.kind.convert(e.Key); !ok {
+						return Literal{}, errNotLiteral
+					}
+				}
+				if keys.kind != nil && values.kind != nil {
+					if e.Value, ok = values.kind.convert(e.Value); !ok {
+						return Literal{}, errNotLiteral
+					}
+				}
+				made = put(made, e.Key, e.Value)
+			}
+			return Literal{&inferred{kind: wit.Map, key: keys.kind, element: values.kind}, made}, nil
+		}
+		if p.take(",") {
+			return Literal{}, errNotLiteral
+		}
+		key, err := p.parse(depth + 1)
+		if err != nil {
+			return Literal{}, err
+		}
+		if key.kind == nil || !p.take(":") {
+			return Literal{}, errNotLiteral
+		}
+		value, err := p.parse(depth + 1)
+		if err != nil {
+			return Literal{}, err
+		}
+		list = put(list, key.value, value.value)
+		p.take(",")
+		keys.merge(key.kind)
+		values.merge(value.kind)
+	}
+	return Literal{}, errNotLiteral
+}
+
+// literal returns the number with the smallest type that fits it: integers without a point, else floats.
+func (d Decimal) literal() Literal {
+	if whole, ok := d.whole(); ok && whole.IsInt64() {
+		switch n := whole.Int64(); {
+		case int64(int8(n)) == n:
+			return Literal{&inferred{kind: wit.Int8}, int8(n)}
+		case int64(int16(n)) == n:
+			return Literal{&inferred{kind: wit.Int16}, int16(n)}
+		case int64(int32(n)) == n:
+			return Literal{&inferred{kind: wit.Int32}, int32(n)}
+		default:
+			return Literal{&inferred{kind: wit.Int64}, n}
+		}
+	}
+	if d.Scale != 0 {
+		single, _ := strconv.ParseFloat(d.text, 32)
+		if !math.IsInf(single, 0) {
+			return Literal{literalFloat32, float32(single)}
+		}
+		if double := d.Float(64); !math.IsInf(double, 0) {
+			return Literal{&inferred{kind: wit.Float64}, double}
+		}
+	}
+	return Literal{&inferred{kind: wit.Bytes, name: wit.NameDecimal, scale: d.Scale},
+		connectdata.Decimal{Scale: int32(d.Scale), Unscaled: d.Unscaled}}
+}
+
+// whole returns the number if it is an integer. ok is also false if it is far larger than 64 bits.
+func (d Decimal) whole() (_ *big.Int, ok bool) {
+	switch {
+	case d.Unscaled.Sign() == 0:
+		return new(big.Int), true
+	case d.Scale < -20 || d.Scale > int64(len(d.text)):
+		return nil, false
+	}
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(max(d.Scale, -d.Scale)), nil)
+	if d.Scale <= 0 {
+		return power.Mul(power, d.Unscaled), true
+	}
+	whole, rest := new(big.Int).QuoRem(d.Unscaled, power, new(big.Int))
+	return whole, rest.Sign() == 0
+}
+
+// common is the common type of all elements of an array or map.
+type common struct {
+	kind *inferred
+	none bool
+}
+
+func (c *common) merge(k *inferred) {
+	switch {
+	case k == nil || c.none:
+	case c.kind == nil, c.kind.kind == k.kind:
+		c.kind = k
+	case c.kind.kind <= wit.Float64 && k.kind <= wit.Float64:
+		if k.kind > c.kind.kind {
+			c.kind = k
+		}
+	default:
+		c.kind, c.none = nil, true
+	}
+}
+
+// convert converts a value to a common type. ok is false if that is not possible.
+func (k *inferred) convert(v any) (_ any, ok bool) {
+	if v == nil {
+		return nil, false
+	}
+	number, real, isReal := int64(0), 0.0, true
+	switch x := v.(type) {
+	case int8:
+		number, isReal = int64(x), false
+	case int16:
+		number, isReal = int64(x), false
+	case int32:
+		number, isReal = int64(x), false
+	case int64:
+		number, isReal = x, false
+	case float32:
+		real = float64(x)
+	case float64:
+		real = x
+	case connectdata.Instant:
+		return v, k.name == wit.NameDate || k.name == wit.NameTime || k.name == wit.NameTimestamp
+	default:
+		return v, true
+	}
+	if !isReal {
+		real = float64(number)
+	}
+	switch k.kind {
+	case wit.Int8:
+		return int8(number), true
+	case wit.Int16:
+		return int16(number), true
+	case wit.Int32:
+		switch k.name {
+		case wit.NameDate:
+			return connectdata.Instant(int64(int32(number)) * msPerDay), true
+		case wit.NameTime:
+			return connectdata.Instant(int32(number)), int32(number) >= 0 && int32(number) <= msPerDay
+		}
+		return int32(number), true
+	case wit.Int64:
+		if k.name == wit.NameTimestamp {
+			return connectdata.Instant(number), true
+		}
+		return number, true
+	case wit.Float32:
+		return float32(real), true
+	}
+	return real, true
+}
+
+// temporal parses a date, a time or both in ISO 8601. Like in Kafka, the length of the text in UTF-16 selects the
+// pattern, which is lenient: it parses the beginning of the text, and numbers may be out of range.
+func temporal(text string) (Literal, bool) {
+	text = strings.ReplaceAll(text, `\:`, ":")
+	length := 0
+	for _, r := range text {
+		length += utf16.RuneLen(r)
+	}
+	var kind *inferred
+	var p dateformat.Parser
+	switch length {
+	case len("2006-01-02"):
+		kind, p.Format = literalDate, dayFormat
+	case len("15:04:05.000Z"):
+		kind, p.Format = literalTime, timeFormat
+	case len("2006-01-02T15:04:05.000Z"):
+		kind, p.Format = literalInstant, instantFormat
+	default:
+		return Literal{}, false
+	}
+	at, _, ok := p.Parse(text)
+	return Literal{kind, connectdata.Instant(at)}, ok
+}
+
+// nodes appends the schema. ok is false if a part has no type.
+func (k *inferred) nodes(dst []wit.SchemaNode) (_ []wit.SchemaNode, ok bool) {
+	if k == nil {
+		return dst, false
+	}
+	at := len(dst)
+	n := wit.SchemaNode{Kind: k.kind}
+	if k.name != "" {
+		n.Name, n.Version = wit.Ptr(k.name), wit.Ptr(int32(1))
+	}
+	if k.name == wit.NameDecimal {
+		n.Parameters = []wit.Setting{{Name: "scale", Value: strconv.FormatInt(k.scale, 10)}}
+	}
+	dst = append(dst, n)
+	ok = true
+	if k.kind == wit.Map {
+		dst[at].Key = uint32(len(dst))
+		dst, ok = k.key.nodes(dst)
+	}
+	if ok && (k.kind == wit.Map || k.kind == wit.Array) {
+		dst[at].Element = uint32(len(dst))
+		dst, ok = k.element.nodes(dst)
+	}
+	return dst, ok
+}
+
+// tree returns a value as [connectdata.Append] accepts it. ok is false if the types do not match.
+func (k *inferred) tree(v any) (_ any, ok bool) {
+	switch x := v.(type) {
+	case connectdata.Instant:
+		ms := int64(x)
+		switch k.name {
+		case wit.NameDate:
+			days := ms / msPerDay
+			return int32(days), ms%msPerDay == 0 && int64(int32(days)) == days
+		case wit.NameTime:
+			return int32(ms), ms >= 0 && ms <= msPerDay // Kafka's Time takes 24:00, too
+		}
+		return ms, k.name == wit.NameTimestamp
+	case connectdata.Decimal:
+		b := connectdata.AppendDecimal(nil, x.Unscaled)
+		content, _ := connectdata.LengthPrefixed(b)
+		return content, k.name == wit.NameDecimal && k.scale == int64(x.Scale)
+	case connectdata.List:
+		list := make(connectdata.List, len(x))
+		for i := range x {
+			if list[i], ok = k.element.tree(x[i]); !ok {
+				return nil, false
+			}
+		}
+		return list, true
+	case connectdata.Map:
+		list := make(connectdata.Map, len(x))
+		for i, e := range x {
+			key, ok := k.key.tree(e.Key)
+			if !ok {
+				return nil, false
+			}
+			value, ok := k.element.tree(e.Value)
+			if !ok {
+				return nil, false
+			}
+			list[i] = connectdata.Entry{Key: key, Value: value}
+		}
+		return list, true
+	}
+	return v, k.name == ""
+}
+
+// Encode encodes the value with its schema. If it has none, as for an empty array, nodes is nil and the value is
+// schemaless.
+func (l Literal) Encode() (nodes []wit.SchemaNode, value []byte, err error) {
+	if l.kind == nil {
+		return nil, []byte{connectdata.TagNull}, nil
+	}
+	if nodes, ok := l.kind.nodes(nil); ok {
+		if tree, ok := l.kind.tree(l.value); ok {
+			if value, err = connectdata.Append(nil, nodes, 0, tree); err == nil {
+				return nodes, value, nil
+			}
+		}
+	}
+	value, err = connectdata.AppendSchemaless(nil, l.value)
+	return nil, value, err
+}

@@ -1,0 +1,572 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Admin is an administrator of the cluster.
+type Admin struct {
+	config  Config
+	client  *kgo.Client
+	dialer  *security.Dialer
+	admin   *kadm.Client
+	release func()
+}
+
+// NewAdmin opens a client; Close ends it.
+func NewAdmin(c Config) (*Admin, error) {
+	client, dialer, err := newClient(c.AdminOpts())
+	if err != nil {
+		return nil, err
+	}
+	admin := kadm.NewClient(client)
+	if limit := c.Admin.withDefaults(c.ClientConfig).RequestTimeout; limit > 0 {
+		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
+	}
+	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
+}
+
+// NewConsumerAdmin opens an administrator with the brokers and credentials of c's consumers.
+func NewConsumerAdmin(c Config) (*Admin, error) {
+	c.Admin = c.Consumer.withDefaults(c.ClientConfig)
+	return NewAdmin(c)
+}
+
+// Close closes the client, or releases a shared one.
+func (a *Admin) Close() {
+	if a.release != nil {
+		a.release()
+		return
+	}
+	a.client.Close()
+}
+
+// ClusterID returns the ID of the cluster.
+func (a *Admin) ClusterID(ctx context.Context) (string, error) {
+	id, err := embedded.ClusterID(ctx, a.client)
+	return id, a.dialer.Explain(err)
+}
+
+// Embedded reports whether the cluster is an embedded broker, in any process.
+func (a *Admin) Embedded(ctx context.Context) (bool, error) {
+	id, err := a.ClusterID(ctx)
+	return strings.HasPrefix(id, embedded.ClusterPrefix), err
+}
+
+// Topic is a topic to create.
+type Topic struct {
+	Name string
+	// Zero or less means the broker's default (embedded: 1).
+	Partitions  int32
+	Replication int16
+	Configs     map[string]string
+}
+
+// topicName is Kafka's rule; the embedded broker does not check it.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// CheckTopic returns an error for an invalid topic name.
+func CheckTopic(name string) error {
+	if !topicName.MatchString(name) || name == "." || name == ".." {
+		return fmt.Errorf("expected a topic's name, 1 to 249 letters, digits, dots, underscores or hyphens, found %q",
+			name)
+	}
+	return nil
+}
+
+// coordinatorTimeout is how long a group or transaction coordinator may be unavailable: a new cluster creates its
+// topic first.
+const coordinatorTimeout = 30 * time.Second
+
+// EnsureTopics creates missing topics, waits for their leaders, and returns the names of created ones. Existing
+// topics are not changed.
+func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []string, err error) {
+	names := make([]string, len(topics))
+	for i, t := range topics {
+		if err := CheckTopic(t.Name); err != nil {
+			return nil, fmt.Errorf("topic %q: %w", t.Name, err)
+		}
+		names[i] = t.Name
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	metadata, err := a.admin.Metadata(ctx, names...)
+	if err != nil {
+		all := strings.Join(names, ", ")
+		return nil, fmt.Errorf("topics %s: metadata: %w", all, WithMissingRight(a.dialer.Explain(err), "DESCRIBE",
+			"Topic "+all))
+	}
+	for _, t := range topics {
+		found, ok := metadata.Topics[t.Name]
+		switch {
+		case ok && found.Err == nil:
+			continue
+		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
+			return created, fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(found.Err, "DESCRIBE", "Topic "+t.Name))
+		}
+		switch made, err := a.create(ctx, t); {
+		case err != nil:
+			return created, err
+		case made:
+			created = append(created, t.Name)
+		}
+	}
+	return created, a.awaitLeaders(ctx, names)
+}
+
+func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
+	partitions, replication := t.Partitions, t.Replication
+	if partitions <= 0 {
+		partitions = -1
+	}
+	if replication <= 0 {
+		replication = -1
+	}
+	configs := map[string]*string{}
+	for k, v := range t.Configs {
+		configs[k] = &v
+	}
+	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	until := time.Now().Add(coordinatorTimeout)
+	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
+	for fencedBrokers(err, response) && time.Now().Before(until) {
+		if err := backoff.Wait(ctx); err != nil {
+			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
+		}
+		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	}
+	err = WithMissingRight(a.dialer.Explain(err), "CREATE", "Topic "+t.Name)
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		return false, nil
+	case err != nil && response.ErrMessage != "":
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w: %s", t.Name, partitions,
+			replication, err, response.ErrMessage)
+	case err != nil:
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", t.Name, partitions,
+			replication, err)
+	}
+	return true, nil
+}
+
+// fencedBrokers reports whether brokers are stopping or starting. Only the message says so; the code is that of a too
+// high replication factor.
+func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
+	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
+}
+
+func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}); ; {
+		// Not with kadm, whose cache does not have the topics.
+		request := kmsg.NewPtrMetadataRequest()
+		for _, name := range names {
+			topic := kmsg.NewMetadataRequestTopic()
+			topic.Topic = &name
+			request.Topics = append(request.Topics, topic)
+		}
+		metadata, err := request.RequestWith(ctx, a.client)
+		if err != nil {
+			return fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
+		}
+		waiting := leaderless(metadata, names)
+		if waiting == "" {
+			return nil
+		}
+		if backoff.Wait(ctx) != nil {
+			return fmt.Errorf("topic %s has partitions without a leader", waiting)
+		}
+	}
+}
+
+func leaderless(metadata *kmsg.MetadataResponse, names []string) string {
+	ready := map[string]bool{}
+	for _, t := range metadata.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		ready[*t.Topic] = t.ErrorCode == 0 && len(t.Partitions) > 0 &&
+			!slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 })
+	}
+	for _, name := range names {
+		if !ready[name] {
+			return name
+		}
+	}
+	return ""
+}
+
+// InternalTopic is one of Kafka Connect's own topics (offsets, configuration, status).
+type InternalTopic struct {
+	Name       string
+	Setting    string
+	Partitions int32
+	// Replication: zero means 3 as in Kafka Connect, or the broker's default with fewer brokers.
+	Replication int16
+	Configs     map[string]string
+}
+
+// ParseInternalTopic reads a worker's properties that begin with prefix (offset.storage. or status.storage.): topic,
+// partitions, replication.factor; others become topic configs, except cleanup.policy. t has the defaults.
+func ParseInternalTopic(properties map[string]string, prefix string, t InternalTopic) (InternalTopic,
+	setting.Problems) {
+	var problems setting.Problems
+	t.Setting = prefix + "topic"
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		of, ok := strings.CutPrefix(name, prefix)
+		if !ok {
+			continue
+		}
+		value := strings.TrimSpace(properties[name])
+		var err error
+		switch of {
+		case "topic":
+			t.Name, err = value, CheckTopic(value)
+		case "partitions":
+			t.Partitions, err = count[int32](value, math.MaxInt32)
+		case "replication.factor":
+			t.Replication, err = count[int16](value, math.MaxInt16)
+		case "cleanup.policy":
+		default:
+			if t.Configs == nil {
+				t.Configs = map[string]string{}
+			}
+			t.Configs[of] = value
+		}
+		if err != nil {
+			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
+				Text: setting.Invalid(name, value, err.Error())})
+		}
+	}
+	return t, problems
+}
+
+func count[T int16 | int32](value string, most int64) (T, error) {
+	n, ok := setting.ParseInt(wit.KindLong, value)
+	if !ok || n > most || (n < 1 && n != -1) {
+		return 0, fmt.Errorf("expected a number from 1 to %d, or -1 for the broker's default", most)
+	}
+	return T(n), nil
+}
+
+// EnsureInternalTopic creates an internal topic, compacted as in Kafka Connect. On the embedded broker it has one
+// partition and infinite retention instead, since compaction loses data there. An existing topic that is not
+// compacted is rejected: old offsets would expire.
+func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error {
+	embedded, err := a.Embedded(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	topic := Topic{Name: t.Name, Partitions: t.Partitions, Replication: t.Replication, Configs: map[string]string{}}
+	for k, v := range t.Configs {
+		topic.Configs[k] = v
+	}
+	if embedded {
+		topic.Partitions, topic.Replication = 1, 1
+		topic.Configs["cleanup.policy"], topic.Configs["retention.ms"] = "delete", "-1"
+	} else {
+		topic.Configs["cleanup.policy"] = "compact"
+		if topic.Replication, err = a.internalReplication(ctx, t.Replication); err != nil {
+			return fmt.Errorf("%s: %w", t.Setting, err)
+		}
+	}
+	created, err := a.EnsureTopics(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	if len(created) > 0 || embedded {
+		return nil
+	}
+	return a.checkCompacted(ctx, t)
+}
+
+// CheckInternalTopic checks an existing internal topic like [Admin.EnsureInternalTopic] and [CheckInternalTopic].
+func (a *Admin) CheckInternalTopic(ctx context.Context, t InternalTopic) error {
+	embedded, err := a.Embedded(ctx)
+	if err == nil {
+		err = a.dialer.Explain(CheckInternalTopic(ctx, a.client, t))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Setting, err)
+	}
+	if embedded {
+		return nil
+	}
+	return a.checkCompacted(ctx, t)
+}
+
+// CheckInternalTopic returns why a client cannot use an internal topic: a wrong number of partitions, or no right to
+// READ or WRITE.
+func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic) error {
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = &t.Name
+	request.Topics, request.IncludeTopicAuthorizedOperations = append(request.Topics, topic), true
+	metadata, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	if len(metadata.Topics) != 1 {
+		return fmt.Errorf("metadata of topic %s: expected one topic, found %d", t.Name, len(metadata.Topics))
+	}
+	found := metadata.Topics[0]
+	if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+		return fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(err, "DESCRIBE", "Topic "+t.Name))
+	}
+	if n := len(found.Partitions); t.Partitions == 1 && n != 1 {
+		return fmt.Errorf("Topic '%s' supplied via the '%s' property is required to have a single partition in order "+
+			"to guarantee consistency of connector configurations, but found %d partitions.", t.Name, t.Setting, n)
+	}
+	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
+		// Brokers before Kafka 2.3 do not report rights (KIP-430).
+		if may := found.AuthorizedOperations; may != math.MinInt32 && may&(1<<right) == 0 {
+			return WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+t.Name)
+		}
+	}
+	return nil
+}
+
+func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, error) {
+	const ofConnect = 3
+	if asked != 0 {
+		return asked, nil
+	}
+	brokers, err := a.admin.ListBrokers(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("brokers: %w", err)
+	}
+	if len(brokers) < ofConnect {
+		return -1, nil
+	}
+	return ofConnect, nil
+}
+
+func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
+	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
+	if err != nil {
+		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
+		return nil
+	}
+	if policy != "compact" {
+		return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire",
+			t.Setting, t.Name, policy)
+	}
+	return nil
+}
+
+func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
+	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return "", a.dialer.Explain(err)
+	}
+	resource, err := described.On(topic, nil)
+	if err == nil {
+		err = resource.Err
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, c := range resource.Configs {
+		if c.Key == name && c.Value != nil {
+			return *c.Value, nil
+		}
+	}
+	return "", errors.New("the answer does not have it")
+}
+
+// EndOffsets returns the last stable offsets of topics, or with uncommitted their end offsets.
+func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...string) (map[string]Positions, error) {
+	if len(topics) == 0 {
+		return map[string]Positions{}, nil // kadm would take it for all topics
+	}
+	list := a.admin.ListCommittedOffsets
+	if uncommitted {
+		list = a.admin.ListEndOffsets
+	}
+	ends, err := offsetsOf(ctx, list, topics...)
+	return ends, a.dialer.Explain(err)
+}
+
+// StartOffsets returns the log start offsets of a topic.
+func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
+	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
+	return starts[topic], a.dialer.Explain(err)
+}
+
+// Records counts the records of topics by their offsets, compacted ones included. Missing topics have none; topics
+// whose brokers do not respond are left out.
+func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 {
+	records := map[string]int64{}
+	if len(topics) == 0 {
+		return records
+	}
+	starts, _ := a.admin.ListStartOffsets(ctx, topics...) // what fails is not among them, or has its own error
+	ends, _ := a.admin.ListEndOffsets(ctx, topics...)
+	for topic, partitions := range ends {
+		var n int64
+		var err error
+		for partition, end := range partitions {
+			start, known := starts.Lookup(topic, partition)
+			if !known && end.Err == nil {
+				start.Err = errors.New("its begin is not known")
+			}
+			n += end.Offset - start.Offset
+			err = errors.Join(err, end.Err, start.Err)
+		}
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			records[topic] = 0
+		case err == nil:
+			records[topic] = n
+		}
+	}
+	return records
+}
+
+// Committed returns a group's committed offsets; an unknown group has none.
+func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
+	defer cancel()
+	offsets, err := a.admin.FetchOffsets(ctx, group)
+	for err != nil {
+		if errors.Is(err, kerr.GroupIDNotFound) {
+			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
+		}
+		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
+			return nil, fmt.Errorf("offsets of group %s: %w", group,
+				WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
+		}
+		offsets, err = a.admin.FetchOffsets(ctx, group)
+	}
+	result := map[string]Positions{}
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if o.Err != nil || o.At < 0 {
+			return
+		}
+		setAt(result, o.Topic, o.Partition, o.At)
+	})
+	return result, nil
+}
+
+// CommitOffsets sets the offsets of a group without members; brokers reject it for other groups.
+func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]Positions) error {
+	offsets := kadm.Offsets{}
+	for topic, partitions := range at {
+		for partition, next := range partitions {
+			offsets.AddOffset(topic, partition, next, -1)
+		}
+	}
+	response, err := a.admin.CommitOffsets(ctx, group, offsets)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("commit offsets of group %s: %w", group, a.dialer.Explain(err))
+	}
+	return nil
+}
+
+// DeleteOffsets deletes offsets of a group without members; missing ones are no error.
+func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][]int32) error {
+	set := kadm.TopicsSet{}
+	for topic, partitions := range of {
+		set.Add(topic, partitions...)
+	}
+	response, err := a.admin.DeleteOffsets(ctx, group, set)
+	if err == nil {
+		err = response.Error()
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("delete offsets of group %s: %w", group, a.dialer.Explain(err))
+	}
+	return nil
+}
+
+// DeleteGroup deletes a group without members and its offsets; a missing group is no error.
+func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
+	response, err := a.admin.DeleteGroup(ctx, group)
+	if err == nil {
+		err = response.Err
+	}
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("delete group %s: %w", group, a.dialer.Explain(err))
+	}
+	return nil
+}
+
+// Topics returns the names of all topics that are not Kafka's own.
+func (a *Admin) Topics(ctx context.Context) ([]string, error) {
+	topics, err := a.admin.ListTopics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list topics: %w", a.dialer.Explain(err))
+	}
+	return topics.Names(), nil
+}
+
+type sharedAdmin struct {
+	*Admin
+	users int
+}
+
+// SharedAdmin is [NewAdmin] with a client that is shared by all administrators with the same key whose configurations
+// have the same origin. The last Close ends the client.
+func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
+	if c.Admin.ClientID == "" {
+		c.Admin.ClientID = clientID
+	}
+	if c.shared == nil {
+		return NewAdmin(c)
+	}
+	root := c.shared
+	root.opening.Lock()
+	defer root.opening.Unlock()
+	client := root.admins[key]
+	if client == nil {
+		admin, err := NewAdmin(c)
+		if err != nil {
+			return nil, err
+		}
+		client = &sharedAdmin{Admin: admin}
+		if root.admins == nil {
+			root.admins = map[string]*sharedAdmin{}
+		}
+		root.admins[key] = client
+	}
+	client.users++
+	own := *client.Admin
+	own.release = sync.OnceFunc(func() {
+		root.opening.Lock()
+		client.users--
+		last := client.users == 0
+		if last {
+			delete(root.admins, key)
+		}
+		root.opening.Unlock()
+		if last {
+			client.Close()
+		}
+	})
+	return &own, nil
+}

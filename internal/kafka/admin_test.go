@@ -1,0 +1,205 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+func openTestAdmin(t *testing.T, addr string) *Admin {
+	t.Helper()
+	a, err := NewAdmin(testConfig(addr))
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func TestEnsureTopics(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}, Topic{Name: "wide", Partitions: 3})
+	if err != nil || fmt.Sprint(created) != "[orders wide]" {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	created, err = a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 9}, Topic{Name: "new"})
+	if err != nil || fmt.Sprint(created) != "[new]" {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	ends, err := a.EndOffsets(ctx, false, "orders", "wide")
+	if err != nil || len(ends["orders"]) != 1 || len(ends["wide"]) != 3 {
+		t.Errorf("end offsets: %v, %v", ends, err)
+	}
+	topics, err := a.Topics(ctx)
+	if err != nil || !slices.Equal(topics, []string{"new", "orders", "wide"}) {
+		t.Errorf("topics: %v, %v", topics, err)
+	}
+	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
+		t.Errorf("a name that is not allowed: expected an error that names it, got %v", err)
+	}
+	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(),
+		"many") {
+		t.Errorf("more replicas than brokers: expected an error that names the topic, got %v", err)
+	}
+}
+
+// A broker that is about to stop, or has just started, has no place for a topic yet.
+func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	b.Cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		asked := r.(*kmsg.CreateTopicsRequest)
+		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
+		topic := kmsg.NewCreateTopicsResponseTopic()
+		topic.Topic, topic.ErrorCode = asked.Topics[0].Topic, kerr.InvalidReplicationFactor.Code
+		topic.ErrorMessage = kmsg.StringPtr("Unable to replicate the partition 1 time(s): All brokers are currently " +
+			"fenced, or have all their log directories cordoned.")
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	if created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}); err != nil || fmt.Sprint(created) != "[orders]" {
+		t.Errorf("created %v, %v", created, err)
+	}
+}
+
+// On the embedded broker compaction loses data: the topic must ask for none and expire never.
+func TestEnsureInternalOnEmbeddedBroker(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	if embedded, err := a.Embedded(ctx); err != nil || !embedded {
+		t.Fatalf("embedded: %v, %v", embedded, err)
+	}
+	topic := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 25}
+	for range 2 {
+		require.NoError(t, a.EnsureInternalTopic(ctx, topic))
+	}
+	ends, err := a.EndOffsets(ctx, false, topic.Name)
+	if err != nil || len(ends[topic.Name]) != 1 {
+		t.Errorf("partitions: %v, %v", ends, err)
+	}
+	info := b.Cluster.TopicInfo(topic.Name)
+	if p := info.Configs["cleanup.policy"]; p == nil || *p != "delete" {
+		t.Errorf("cleanup.policy: %v", p)
+	}
+	if r := info.Configs["retention.ms"]; r == nil || *r != "-1" {
+		t.Errorf("retention.ms: %v", r)
+	}
+}
+
+// Topics of Kafka Connect's own are made compacted on brokers that compact; one that is there and would let its entries
+// expire is refused with the setting that names it, as is one with more replicas than there are brokers.
+func TestInternalTopicsAreCompacted(t *testing.T) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), kafkatest.Context(t)
+	if embedded, err := a.Embedded(ctx); err != nil || embedded {
+		t.Fatalf("embedded: %v, %v", embedded, err)
+	}
+	made := InternalTopic{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
+		Configs: map[string]string{"segment.bytes": "1048576"}}
+	for range 2 {
+		require.NoError(t, a.EnsureInternalTopic(ctx, made))
+	}
+	info := cluster.TopicInfo(made.Name)
+	ends, err := a.EndOffsets(ctx, false, made.Name)
+	if err != nil || len(ends[made.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
+		*info.Configs["segment.bytes"] != "1048576" {
+		t.Errorf("found %v with %v, %v", ends, info.Configs, err)
+	}
+	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
+		_, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}})
+		require.NoError(t, err)
+		err = a.EnsureInternalTopic(ctx, InternalTopic{Name: name, Setting: "offset.storage.topic"})
+		if name == "by-hand" {
+			assert.NoError(t, err)
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+
+			" must have cleanup.policy=compact") {
+			t.Errorf("%s: found %v", policy, err)
+		}
+	}
+	err = a.EnsureInternalTopic(ctx, InternalTopic{Name: "wide", Setting: "config.storage.topic", Replication: 3})
+	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
+		t.Errorf("more replicas than brokers: found %v", err)
+	}
+}
+
+// Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
+func TestOffsetsWaitForLeaders(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
+	config, ctx := testConfig(b.Addr()), kafkatest.Context(t)
+	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
+	for name, ask := range map[string]func(*Admin) (Positions, error){
+		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
+		"end": func(a *Admin) (Positions, error) {
+			ends, err := a.EndOffsets(ctx, true, "orders")
+			return ends["orders"], err
+		},
+		"committed": func(a *Admin) (Positions, error) {
+			ends, err := a.EndOffsets(ctx, false, "orders")
+			return ends["orders"], err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const times = 3
+			asked := kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, times, kerr.NotLeaderForPartition)
+			a, err := NewAdmin(config)
+			require.NoError(t, err)
+			defer a.Close()
+			found, err := ask(a)
+			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
+				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
+					err, n-1)
+			}
+			kafkatest.Refuse(b.Cluster, kmsg.ListOffsets, 1, kerr.TopicAuthorizationFailed)
+			if _, err := ask(a); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+				t.Errorf("expected a refusal that does not pass to be an error at once, found %v", err)
+			}
+		})
+	}
+}
+
+// A topic whose begin is not known has no number of records: its end alone would count those that are deleted.
+func TestRecordsWithoutStarts(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "letters", "one", "two")
+	a := openTestAdmin(t, b.Addr())
+	assert.Equal(t, map[string]int64{"letters": 2}, a.Records(kafkatest.Context(t), "letters"))
+	kafkatest.RefuseWhere(b.Cluster, kmsg.ListOffsets, nil, func(r kmsg.Request) bool {
+		topics := r.(*kmsg.ListOffsetsRequest).Topics
+		starts := len(topics) > 0 && topics[0].Partitions[0].Timestamp == -2
+		if starts {
+			topics[0].Partitions = nil
+		}
+		return starts
+	})
+	assert.Equal(t, map[string]int64{}, a.Records(kafkatest.Context(t), "letters"))
+}
+
+// A new Kafka cluster says COORDINATOR_NOT_AVAILABLE until it has made the topic of its groups' offsets.
+func TestCommittedWaitsForTheCoordinator(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	asked := kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, 3, kerr.CoordinatorNotAvailable)
+	committed, err := a.Committed(ctx, "connect-new")
+	if n := asked.Load(); err != nil || len(committed) != 0 || n < 4 {
+		t.Errorf("expected no offsets after the coordinator refused 3 times, found %v, %v after %d", committed, err, n)
+	}
+	kafkatest.Refuse(b.Cluster, kmsg.OffsetFetch, kafkatest.Always, kerr.GroupAuthorizationFailed)
+	if _, err := a.Committed(ctx, "connect-new"); err == nil {
+		t.Error("expected a refusal that does not pass to be an error at once")
+	}
+}

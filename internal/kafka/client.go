@@ -1,0 +1,207 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (c Config) opts(client ClientConfig) []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(client.Bootstrap...),
+		kgo.ClientID(client.ClientID),
+		kgo.SoftwareNameAndVersion("culvert", "0"),
+		// Pushing metrics to the broker (KIP-714) costs a request when a client opens.
+		kgo.DisableClientMetrics(),
+		kgo.MaxDecompressBatchBytes(int(c.Consumer.DecompressedBytes)),
+		// A broker that is killed while a client opens looks like one that requires SASL or TLS, and would fail the
+		// task; the dialer finds out which.
+		kgo.AlwaysRetryEOF(),
+		client.metadataMinAge(time.Second),
+	}
+	var outages *security.Outages
+	if c.shared != nil {
+		outages = &c.shared.cluster(client.Bootstrap).outages
+	}
+	opts = append(opts, security.NewDialer(client.access, outages, c.Logger).Opts()...)
+	if client.IdleTimeout > 0 {
+		opts = append(opts, kgo.ConnIdleTimeout(client.IdleTimeout))
+	}
+	if client.MetadataMaxAge > 0 {
+		opts = append(opts, kgo.MetadataMaxAge(client.MetadataMaxAge))
+	}
+	if c.Logger != nil {
+		opts = append(opts, kgo.WithLogger(clientLogger{c.Logger}))
+	}
+	return opts
+}
+
+func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
+	if c.MetadataMaxAge > 0 {
+		age = min(age, c.MetadataMaxAge)
+	}
+	return kgo.MetadataMinAge(age)
+}
+
+// ProducerOpts returns options of a producing client; extra ones and [Config.Extra] follow.
+func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
+	p, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
+	opts := append(c.opts(client),
+		kgo.ProducerBatchCompression(codecs[p.Compression]),
+		kgo.ProducerLinger(p.Linger),
+		c.batchLimit(),
+		// As in Kafka's producer this bounds a request, not each batch: with many topics a request would otherwise
+		// copy all waiting data.
+		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(p.MaxRequestBytes))),
+		kgo.TransactionTimeout(p.TransactionTimeout),
+		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
+		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
+		kgo.RecordPartitioner(newPartitioner()),
+	)
+	if p.Acks == 1 {
+		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()))
+	}
+	if p.Acks == 1 || !p.Idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
+	}
+	if p.DeliveryTimeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(p.DeliveryTimeout))
+	}
+	if p.Retries >= 0 {
+		opts = append(opts, kgo.RecordRetries(p.Retries))
+	}
+	if client.RequestTimeout > 0 {
+		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
+	}
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.producers }, opts)
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
+func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
+	s := c.Consumer
+	opts := append(c.opts(s.withDefaults(c.ClientConfig)),
+		kgo.FetchMaxBytes(s.FetchBytes),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(s.FetchBytes))),
+		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
+		kgo.FetchMinBytes(s.FetchMinBytes),
+		kgo.FetchMaxWait(s.FetchMaxWait),
+	)
+	if !s.ReadUncommitted {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
+	switch s.Reset {
+	case "latest":
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
+	case "none":
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtCommitted()),
+			kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	default:
+		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	}
+	if s.Rack != "" {
+		opts = append(opts, kgo.Rack(s.Rack))
+	}
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.consumers }, opts)
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// AdminOpts returns options of a client that neither reads nor writes records.
+func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
+	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
+	client := c.Admin.withDefaults(c.ClientConfig)
+	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
+	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.admins }, opts)
+	return append(append(opts, extra...), c.Extra...)
+}
+
+// explainTooLarge adds the setting to the error of a too large batch, after which the client stops fetching the
+// partition.
+func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
+	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
+	switch {
+	case errors.As(err, &large):
+		offset, skip = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d", large.NextOffset)
+	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return err
+	}
+	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("the compressed batch at "+
+		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
+		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
+		s.DecompressedBytes, decompressedBytes, skip)}, err)
+}
+
+func partitionBytes(s ConsumerConfig, partitions int) int32 {
+	switch {
+	case s.PartitionBytes > 0:
+		return s.PartitionBytes
+	case partitions <= 4:
+		return 8 << 20
+	}
+	return 1 << 20
+}
+
+// Limits of kgo.ProducerBatchMaxBytesFn, in bytes.
+const minBatchBytes, batchBytesLimit = 512, 1 << 30
+
+const minRequestBytes = 4 << 20
+
+func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
+
+var codecs = map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
+	"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
+
+func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("kafka client: %w", err)
+	}
+	return client, security.DialerOf(opts), nil
+}
+
+// clientLogger logs franz-go's lines with slog: informational ones and transient failures at debug level, since every
+// client repeats the latter and [security.Outages] logs them once.
+type clientLogger struct{ log *slog.Logger }
+
+func (l clientLogger) Level() kgo.LogLevel {
+	ctx := context.Background()
+	switch {
+	case l.log.Enabled(ctx, slog.LevelDebug):
+		return kgo.LogLevelInfo
+	case l.log.Enabled(ctx, slog.LevelWarn):
+		return kgo.LogLevelWarn
+	case l.log.Enabled(ctx, slog.LevelError):
+		return kgo.LogLevelError
+	}
+	return kgo.LogLevelNone
+}
+
+func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	to := slog.LevelDebug
+	switch {
+	case slices.ContainsFunc(keyvals, isTransientValue):
+	case level == kgo.LogLevelError:
+		to = slog.LevelError
+	case level == kgo.LogLevelWarn:
+		to = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
+}
+
+func isTransientValue(value any) bool {
+	err, ok := value.(error)
+	return ok && err != nil && (security.IsTransient(err) || isUnknownMember(err) || security.IsUnreachable(err) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
+}

@@ -1,0 +1,221 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+)
+
+// door is a listener that can be closed, with all connections that came through it, and opened again on the same port:
+// a broker that is restarted, as its clients see it.
+type door struct {
+	at         string // the port's real address
+	advertised net.Addr
+
+	mu       sync.Mutex
+	open     *sync.Cond
+	listener net.Listener // nil: closed for now
+	inside   map[net.Conn]bool
+	over     bool
+}
+
+func newDoor(t *testing.T, advertised string) *door {
+	t.Helper()
+	l := porttest.Listen(t)
+	d := &door{at: l.Addr().String(), advertised: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
+	if advertised != "" {
+		d.advertised = hostPort(advertised)
+	}
+	d.open = sync.NewCond(&d.mu)
+	return d
+}
+
+func (d *door) Addr() net.Addr { return d.advertised }
+
+// hostPort is an address as it is told.
+type hostPort string
+
+func (hostPort) Network() string  { return "tcp" }
+func (a hostPort) String() string { return string(a) }
+
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		d.mu.Lock()
+		for d.listener == nil && !d.over {
+			d.open.Wait()
+		}
+		l, over := d.listener, d.over
+		d.mu.Unlock()
+		if over {
+			return nil, net.ErrClosed
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			d.mu.Lock()
+			if d.listener == l {
+				d.listener = nil
+			}
+			d.mu.Unlock()
+			continue
+		}
+		d.mu.Lock()
+		d.inside[conn] = true
+		d.mu.Unlock()
+		return guest{conn, d}, nil
+	}
+}
+
+// guest is a connection that leaves the door when it ends.
+type guest struct {
+	net.Conn
+	door *door
+}
+
+func (g guest) Close() error {
+	g.door.mu.Lock()
+	delete(g.door.inside, g.Conn)
+	g.door.mu.Unlock()
+	return g.Conn.Close()
+}
+
+// shut closes the port and everything that came through it, and says how many connections that were.
+func (d *door) shut() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener != nil {
+		d.listener.Close()
+		d.listener = nil
+	}
+	for conn := range d.inside {
+		if conn.Close() == nil {
+			n++
+		}
+	}
+	clear(d.inside)
+	return n
+}
+
+// busiest is the door with the most connections, when there is any.
+func busiest(ctx context.Context, doors []*door) (busiest *door) {
+	for most := 0; ctx.Err() == nil; pause.For(ctx, time.Millisecond) {
+		for _, d := range doors {
+			d.mu.Lock()
+			if n := len(d.inside); n > most {
+				busiest, most = d, n
+			}
+			d.mu.Unlock()
+		}
+		if busiest != nil {
+			return busiest
+		}
+	}
+	return doors[0]
+}
+
+func (d *door) reopen(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("tcp", d.at)
+	require.NoError(t, err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.listener = l
+	d.open.Broadcast()
+}
+
+func (d *door) Close() error {
+	d.shut()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	d.open.Broadcast()
+	return nil
+}
+
+// openCluster is a cluster with a broker behind each door.
+func openCluster(t *testing.T, doors []*door, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	next := 0
+	opts = append([]kfake.Opt{kfake.NumBrokers(len(doors)), kfake.DefaultNumPartitions(3),
+		kfake.ListenFn(func(string, string) (net.Listener, error) {
+			next++
+			return doors[next-1], nil
+		})}, opts...)
+	return kafkatest.Cluster(t, opts...)
+}
+
+// remote is a cluster of three brokers that are called as nobody can resolve, behind a Cloud Connector of a subaccount.
+type remote struct {
+	*connectivitytest.Server
+	cluster *kfake.Cluster
+	doors   []*door
+}
+
+func openRemote(t *testing.T, opts ...kfake.Opt) *remote {
+	t.Helper()
+	r := &remote{Server: connectivitytest.NewServer()}
+	t.Cleanup(r.Server.Close)
+	for i := range 3 {
+		advertised := fmt.Sprintf("broker-%d.corp.invalid:9092", i)
+		d := newDoor(t, advertised)
+		r.doors = append(r.doors, d)
+		r.Map(fmt.Sprintf("kafka.virtual:%d", 19092+i), d.at)
+	}
+	r.cluster = openCluster(t, r.doors, opts...)
+	return r
+}
+
+// properties are those of a worker that reaches the cluster; more are of the form NAME=VALUE.
+func (r *remote) properties(t *testing.T, more ...string) map[string]string {
+	t.Helper()
+	return with(map[string]string{
+		"bootstrap.servers":               "broker-0.corp.invalid:9092,broker-1.corp.invalid:9092,broker-2.corp.invalid:9092",
+		"kafka.proxy.type":                "sap-connectivity",
+		"kafka.proxy.address":             r.SOCKS5,
+		"kafka.proxy.token.url":           r.URL,
+		"kafka.proxy.token.client.id":     r.Connectivity.ID,
+		"kafka.proxy.token.client.secret": r.Connectivity.Secret,
+		"kafka.proxy.address.map":         "broker-0.corp.invalid:9092=kafka.virtual:19092,broker-1.corp.invalid:9092=kafka.virtual:19093,broker-2.corp.invalid:9092=kafka.virtual:19094",
+	}, more...)
+}
+
+// unbound are the properties without those that a service's binding brings.
+func (r *remote) unbound(t *testing.T, more ...string) map[string]string {
+	t.Helper()
+	p := r.properties(t, more...)
+	for _, name := range []string{"address", "token.url", "token.client.id", "token.client.secret"} {
+		delete(p, "kafka.proxy."+name)
+	}
+	return p
+}
+
+func parsed(t *testing.T, properties map[string]string) Config {
+	t.Helper()
+	c, _, err := Parse(t.Context(), properties)
+	require.NoError(t, err)
+	return c
+}
+
+// waits is a context for what comes to its end, also on a machine that has other things to do.
+func waits(t *testing.T) context.Context {
+	t.Helper()
+	return waitsFor(t, 5*time.Minute)
+}
+
+// waitsFor is a context for what does not.
+func waitsFor(t *testing.T, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}

@@ -1,0 +1,235 @@
+package kafka
+
+import (
+	"cmp"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// limitNotes has a broker store at most so many bytes with an offset, as offset.metadata.max.bytes has it. It refuses
+// the whole request, which is what matters here: Kafka refuses the partition.
+func limitNotes(b *embedded.Broker, limit int) {
+	kafkatest.RefuseWhere(b.Cluster, kmsg.OffsetCommit, kerr.OffsetMetadataTooLarge, func(r kmsg.Request) bool {
+		for _, topic := range r.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range topic.Partitions {
+				if p.Metadata != nil && len(*p.Metadata) > limit {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+// What a broker takes with an offset is found out by the first commit, and no commit goes without what is to stand
+// there.
+func TestNotesThatBrokersDoNotTake(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		limit, longest int // 0: too little
+	}{{4096, MaxCommitText}, {MaxCommitMetadata + len(metadataPrefix), MaxCommitText},
+		{MaxCommitMetadata + len(metadataPrefix) - 1, MaxCommitMetadata/2 - metadataIdentity}, {1000,
+			875 - metadataIdentity},
+		{minCommitMetadata + len(metadataPrefix), minCommitMetadata - metadataIdentity},
+		{minCommitMetadata + len(metadataPrefix) - 1, 0}, {100, 0}, {0, 0}} {
+		b := openTestBroker(t, t.TempDir())
+		kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+		limitNotes(b, c.limit)
+		metadata, reported, stored := "sent=7", MaxCommitText, CommitMetadata{Text: "none"}
+		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+			Metadata:      func(string, int32, int64) (string, bool) { return metadata, true },
+			MetadataLimit: func(bytes int) { reported = bytes },
+			Committed:     func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
+		s := openTestConsumer(t, b.Addr(), o)
+		settled := Offsets{}
+		pollValues(t, s, 2, settled)
+		err := s.Commit(kafkatest.Context(t), settled)
+		if c.longest == 0 {
+			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), metadataSetting) {
+				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
+			}
+		} else if err != nil || reported != c.longest {
+			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, reported, err)
+		}
+		if c.longest > 0 {
+			// What is longer is not stored, and neither is the offset.
+			metadata = strings.Repeat("x", c.longest+1)
+			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
+			if err := s.Commit(kafkatest.Context(t), settled); !errors.Is(err,
+				ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
+				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
+			}
+			for _, metadata = range []string{strings.Repeat("y", c.longest), "sent=7"} {
+				if err := s.Commit(kafkatest.Context(t), settled); err != nil {
+					t.Errorf("%d bytes: %v", c.limit, err)
+				}
+			}
+		}
+		s.Close()
+
+		again := openTestConsumer(t, b.Addr(), o)
+		wanted, records := CommitMetadata{Text: "sent=7", Verified: true, WrittenFor: 1, End: 2}, 1
+		if c.longest == 0 { // nothing was committed: all comes again
+			wanted, records = CommitMetadata{}, 2
+		}
+		pollValues(t, again, records, Offsets{})
+		if stored != wanted {
+			t.Errorf("%d bytes: expected the metadata %+v, found %+v", c.limit, wanted, stored)
+		}
+	}
+}
+
+// What is found with an offset is taken for what it was written for: another offset, or another topic of the name, is
+// told, and so is the end of the log. Metadata of versions before, which say neither, and what others store are read as
+// these versions read them; these in turn take no notice of what is stored now.
+func TestMetadataSayWhatTheyAreAbout(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
+	fresh := func() *kadm.Client { return kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))) }
+	admin := fresh()
+	var stored CommitMetadata
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+		Metadata:  func(string, int32, int64) (string, bool) { return "settled=1", true },
+		Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = m }}}
+	reads := func(records int) {
+		t.Helper()
+		s := openTestConsumer(t, b.Addr(), o)
+		pollValues(t, s, records, Offsets{})
+		s.Close()
+	}
+	set := func(at int64, metadata string) {
+		t.Helper()
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: "orders", At: at, LeaderEpoch: -1, Metadata: metadata})
+		require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
+	}
+	s := openTestConsumer(t, b.Addr(), o)
+	settled := Offsets{}
+	pollValues(t, s, 4, settled)
+	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 2}
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
+	s.Close()
+	reads(2)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Verified: true, WrittenFor: 2, End: 4}, stored)
+
+	all, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
+	require.NoError(t, err)
+	found, _ := all.Lookup("orders", 0)
+	if _, known := strings.CutPrefix(found.Metadata, legacyPrefix); known {
+		t.Errorf("expected versions before to take no notice of %q", found.Metadata)
+	}
+	identity, _, _ := strings.Cut(found.Metadata, " ")
+	anonymous, _, _ := strings.Cut(identity, ":")
+	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
+	const elsewhere, again = "they were written for the offset 2", "they were written for another topic of this " +
+		"name: it was made again, or is a copy"
+	for metadata, want := range map[string]CommitMetadata{
+		found.Metadata:         {Text: "settled=1", Moved: elsewhere, WrittenFor: 2, End: 4},
+		identity:               {Moved: elsewhere, WrittenFor: 2, End: 4},
+		anonymous + ": sent=0": {Text: "sent=0", Moved: elsewhere, WrittenFor: 2, End: 4},
+		other:                  {Text: "settled=1", Moved: again, WrittenFor: 1, End: 4},
+		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
+		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
+			Moved: `nobody knows for which offset they were written: "x:y"`},
+		"culvert@1:" + "":     {WrittenFor: 1},
+		"culvert:":            {WrittenFor: 1},
+		"of another client's": {WrittenFor: 1},
+		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
+			Moved: `nobody knows for which offset they were written: "-5:"`},
+	} {
+		set(1, metadata)
+		reads(3)
+		assert.Equal(t, want, stored, metadata)
+	}
+	// The topic is made again, with as many records, and the group's offsets are restored.
+	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")
+	require.NoError(t, cmp.Or(err, deleted.Error()))
+	kafkatest.Put(t, b.Addr(), "orders", "5", "6", "7")
+	admin = fresh() // the other one knows the ID of the topic before
+	set(2, found.Metadata)
+	reads(1)
+	assert.Equal(t, CommitMetadata{Text: "settled=1", Moved: again, WrittenFor: 2, End: 3}, stored)
+}
+
+// A topic whose metadata the broker refuses has no ID in the answer: that is an error, and is asked again, so that what
+// was written for another topic is not trusted.
+func TestTopicIDsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	admin := kadm.NewClient(client)
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: "orders", At: 1, LeaderEpoch: -1, Metadata: encodeMetadata(1, kadm.TopicID{1}, "")})
+	require.NoError(t, admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", offsets))
+	var read atomic.Bool // the consumer has read the group's offsets, and asks for IDs
+	var refused atomic.Int32
+	b.Cluster.ControlKey(int16(kmsg.OffsetFetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		read.Store(true)
+		return nil, nil, false
+	})
+	kafkatest.RefuseWhere(b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
+		topics := r.(*kmsg.MetadataRequest).Topics
+		return read.Load() && len(topics) == 1 && topics[0].Topic != nil && refused.Add(1) <= 1
+	})
+	var stored []CommitMetadata
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders"},
+		Rebalances: Rebalances{Metadata: func(string, int32, int64) (string, bool) { return "", true },
+			Committed: func(_ string, _ int32, _ int64, m CommitMetadata) { stored = append(stored, m) }}})
+	pollValues(t, s, 1, Offsets{})
+	s.Close()
+	if refused.Load() == 0 || len(stored) != 1 || stored[0].Moved == "" {
+		t.Errorf("expected metadata of another topic, found %+v after %d refusals", stored, refused.Load())
+	}
+}
+
+// What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at
+// the group stays.
+func TestCommitLeavesOut(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+	old, dropped, stored := false, false, int64(-2)
+	var s *Consumer
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Rebalances: Rebalances{
+		Metadata: func(string, int32, int64) (string, bool) {
+			if dropped {
+				t.Error("expected no question about a partition that went away")
+			}
+			return "sent=7", !old
+		},
+		Committed: func(_ string, _ int32, next int64, _ CommitMetadata) { stored = next }}}
+	s = openTestConsumer(t, b.Addr(), o)
+	settled := Offsets{}
+	pollValues(t, s, 2, settled)
+	require.NoError(t, s.Commit(kafkatest.Context(t), settled))
+	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
+	old = true
+	assert.NoError(t, s.Commit(kafkatest.Context(t), settled))
+	old, dropped = false, true
+	s.drop(s.client, map[string][]int32{"orders": {0}})
+	if err := s.commit(kafkatest.Context(t), settled); err != nil { // as one that waited
+		t.Error(err)
+	}
+	s.Close()
+	again := openTestConsumer(t, b.Addr(), o)
+	dropped = false
+	kafkatest.Put(t, b.Addr(), "orders", "3")
+	pollValues(t, again, 1, Offsets{})
+	if again.Close(); stored != 2 {
+		t.Errorf("expected the offset 2 to stay, found %d", stored)
+	}
+}

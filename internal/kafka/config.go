@@ -1,0 +1,160 @@
+package kafka
+
+import (
+	"cmp"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka/security"
+)
+
+// Config is the configuration of Kafka clients. Use [Defaults] or [Parse], not the zero value.
+type Config struct {
+	ClientConfig
+	Producer ProducerConfig
+	Consumer ConsumerConfig
+	Admin    ClientConfig
+
+	// Proxy, if set, is used to reach the brokers. [Parse] creates it from kafka.proxy.*.
+	Proxy   *security.Proxy
+	Extra   []kgo.Opt
+	Logger  *slog.Logger
+	Metrics *Metrics
+
+	live   *security.Live
+	shared *shared
+}
+
+func (c Config) log() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+// Follow makes every logon read the current value of a property that came from a file; !ok means unchanged. It also
+// applies to configurations derived from c.
+func (c Config) Follow(current func(name string) (value string, ok bool)) {
+	if c.live != nil {
+		c.live.Follow(current)
+	}
+}
+
+// ClientConfig is common to all kinds of clients.
+type ClientConfig struct {
+	// Bootstrap holds HOST:PORT of brokers, or "embedded" or "embedded:PORT", see [EmbeddedListen].
+	Bootstrap []string
+	ClientID  string
+	// MetadataMaxAge bounds the age of cached metadata. Default 5 min.
+	MetadataMaxAge time.Duration
+	// RequestTimeout bounds a request at the broker. Default by request, 10 s for produce.
+	RequestTimeout time.Duration
+	// ConnectTimeout bounds a connection with its handshakes. Default 10 s, through a proxy 30 s.
+	ConnectTimeout time.Duration
+	// IdleTimeout is when an unused connection is closed. Default 30 s, below the limits of proxies and firewalls.
+	IdleTimeout time.Duration
+	// Security holds security.protocol, ssl.* and sasl.* by Kafka's names without a prefix.
+	Security map[string]security.Value
+
+	access *security.Access // that Parse and Override made of it; nil: plain TCP
+}
+
+func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
+	elsewhere := len(c.Bootstrap) > 0
+	if len(c.Bootstrap) == 0 {
+		c.Bootstrap = base.Bootstrap
+	}
+	c.ClientID = cmp.Or(c.ClientID, base.ClientID)
+	c.MetadataMaxAge = cmp.Or(c.MetadataMaxAge, base.MetadataMaxAge)
+	c.RequestTimeout = cmp.Or(c.RequestTimeout, base.RequestTimeout)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, base.ConnectTimeout)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, base.IdleTimeout)
+	c.access = cmp.Or(c.access, base.access)
+	if elsewhere {
+		return c // another cluster: the passwords of the one are none of the other's business
+	}
+	given := maps.Clone(base.Security)
+	if given == nil {
+		given = map[string]security.Value{}
+	}
+	maps.Copy(given, c.Security)
+	c.Security = given
+	return c
+}
+
+// ProducerConfig is what `producer.*` and `producer.override.*` set.
+type ProducerConfig struct {
+	ClientConfig
+	// Compression costs per record of 1 KB: snappy 1.4 µs, lz4 2.6 µs, zstd 6 µs. Default none.
+	Compression string
+	// Acks is -1 (all in-sync replicas, default) or 1 (the leader).
+	Acks       int
+	Idempotent bool
+	// Linger is how long a batch waits to fill. Default 10 ms; a flush does not wait.
+	Linger time.Duration
+	// DeliveryTimeout bounds the time until acknowledgement. Zero (default) means no limit, as in Kafka Connect.
+	DeliveryTimeout time.Duration
+	// Retries of a record. Negative (default) means no limit, as in Kafka Connect.
+	Retries int
+	// InFlight bounds concurrent requests per broker without idempotence. Default 1.
+	InFlight int
+	// BufferBytes bounds unacknowledged data; producing blocks above it. Default 32 MiB.
+	BufferBytes int
+	// MaxRequestBytes bounds records and batches, uncompressed. Default 1,000,012, Kafka's max.message.bytes less
+	// overhead.
+	MaxRequestBytes    int32
+	TransactionTimeout time.Duration
+}
+
+// ConsumerConfig is what `consumer.*` and `consumer.override.*` set.
+type ConsumerConfig struct {
+	ClientConfig
+	Group    string
+	Instance string
+	// Reset is auto.offset.reset; empty is earliest, but an error for a sink's offset that is no longer in the log.
+	Reset string
+	// ReadUncommitted includes records of open and aborted transactions. Default false; Kafka's default is true.
+	ReadUncommitted bool
+	FetchBytes      int32
+	// PartitionBytes bounds a partition's part of it. Zero means 8 MiB for up to 4 partitions, 1 MiB for more.
+	PartitionBytes int32
+	// DecompressedBytes bounds a decompressed batch. Default 128 MiB.
+	DecompressedBytes int32
+	// The broker waits for FetchMinBytes up to FetchMaxWait. Defaults 1 byte, 500 ms.
+	FetchMinBytes  int32
+	FetchMaxWait   time.Duration
+	MaxPollRecords int
+	// A silent member is removed after SessionTimeout. Defaults 45 s and 3 s.
+	SessionTimeout    time.Duration
+	HeartbeatInterval time.Duration
+	MaxPollInterval   time.Duration
+	Rack              string
+	// Assignors by Kafka's short names, in order of preference. Default cooperative-sticky.
+	Assignors []string
+}
+
+// Defaults is a Config without brokers.
+func Defaults() Config {
+	return Config{
+		ClientConfig: ClientConfig{ClientID: "culvert", MetadataMaxAge: 5 * time.Minute},
+		Producer: ProducerConfig{
+			Compression: "none", Acks: -1, Idempotent: true, Linger: 10 * time.Millisecond, Retries: -1, InFlight: 1,
+			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,
+		},
+		Consumer: ConsumerConfig{
+			FetchBytes: 16 << 20, DecompressedBytes: 128 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
+			MaxPollRecords: 500, SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second,
+			MaxPollInterval: 5 * time.Minute,
+		},
+	}
+}
+
+// ForProducers returns a configuration whose clients all use the brokers and credentials of c's producers.
+func (c Config) ForProducers() Config {
+	c.ClientConfig = c.Producer.withDefaults(c.ClientConfig)
+	c.Consumer.ClientConfig, c.Admin = c.ClientConfig, c.ClientConfig
+	return c
+}

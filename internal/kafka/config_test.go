@@ -1,0 +1,176 @@
+package kafka
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// texts are warnings as the user reads them, without the word.
+func texts(warnings setting.Problems) (texts []string) {
+	for _, w := range warnings {
+		texts = append(texts, w.Setting+": "+w.Text)
+	}
+	return texts
+}
+
+func TestParse(t *testing.T) {
+	got, warnings, err := Parse(t.Context(), map[string]string{
+		"bootstrap.servers": " a:9092, SASL://b:9093 ", "client.id": "w1", "compression.type": "none",
+		"key.converter": "x", "listeners": "http://:8083", "group.id": "workers", "offset.storage.topic": "o",
+		"producer.compression.type": "ZSTD", "producer.acks": "0", "producer.delivery.timeout.ms": "2147483647",
+		"producer.retries": "3", "producer.batch.size": "16384", "producer.max.block.ms": "1", "producer.linger.ms": "5",
+		"consumer.auto.offset.reset": "latest", "consumer.isolation.level": "read_uncommitted",
+		"consumer.max.poll.recods":               "7",
+		"consumer.partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin",
+		"admin.listeners":                        "http://:8084", // not a setting of clients
+		"admin.metadata.max.age.ms":              "1000", "producer.something.else.entirely": "1",
+	})
+	require.NoError(t, err)
+	want := Defaults()
+	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
+	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
+		5*time.Millisecond
+	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true,
+		[]string{"range", "roundrobin"}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{
+		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
+		"producer.acks: taken as 1, since offsets are stored after acknowledged records only",
+		"producer.batch.size: has no effect here",
+		"producer.max.block.ms: has no effect here",
+		"producer.something.else.entirely: unknown setting",
+	}, texts(warnings)); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	cases := []struct{ name, value, expect string }{
+		{"bootstrap.servers", "", "Missing required configuration"},
+		{"bootstrap.servers", "localhost",
+			`Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`},
+		{"bootstrap.servers", "localhost:99999", `"localhost:99999"`},
+		{"compression.type", "brotli", "lz4"},
+		{"producer.acks", "2", "all"},
+		{"producer.linger.ms", "soon", "Invalid value soon for configuration producer.linger.ms: " +
+			"Not a number of type INT"},
+		{"producer.enable.idempotence", "maybe", "true or false"},
+		{"consumer.auto.offset.reset", "first", "earliest"},
+		{"consumer.max.poll.records", "0", "Value must be at least 1"},
+		{"ssl.truststore.location", "/nowhere/x.jks", "cannot be read: "},
+	}
+	for _, c := range cases {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			properties := map[string]string{"bootstrap.servers": "a:9092", "security.protocol": "SSL",
+				"ssl.truststore.password": "x"}
+			properties[c.name] = c.value
+			_, _, err := Parse(t.Context(), properties)
+			var p setting.Problem
+			if !errors.As(err, &p) || p.Setting != c.name {
+				t.Errorf("expected a problem of the setting, found %#v", err)
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
+				t.Errorf("expected an error of %s that says %s, got %v", c.name, c.expect, err)
+			}
+		})
+	}
+}
+
+func TestOverride(t *testing.T) {
+	worker, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:9092", "producer.linger.ms": "5"})
+	require.NoError(t, err)
+	got, warnings, err := worker.Override(t.Context(), map[string]string{
+		"name": "orders", "producer.override.compression.type": "lz4", "consumer.override.group.id": "mine",
+		"producer.linger.ms": "99", "topics": "t",
+	})
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(warnings, err)
+	}
+	if got.Producer.Compression != "lz4" || got.Consumer.Group != "mine" || got.Producer.Linger != 5*time.Millisecond {
+		t.Errorf("overridden: %+v %+v", got.Producer, got.Consumer)
+	}
+	if worker.Producer.Compression != "none" {
+		t.Error("the worker's configuration was changed")
+	}
+}
+
+// What one kind of client is told does not change the others.
+func TestSidesAreApart(t *testing.T) {
+	c, _, err := Parse(t.Context(), map[string]string{
+		"bootstrap.servers": "a:9092", "client.id": "all",
+		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092",
+		"admin.client.id": "admin",
+	})
+	require.NoError(t, err)
+	for _, side := range []struct {
+		name, broker, id string
+		opts             []kgo.Opt
+	}{
+		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()},
+		{"admin", "x:9092", "admin", c.AdminOpts()},
+	} {
+		client := kafkatest.Client(t, side.opts...)
+		brokers, id := client.OptValue(kgo.SeedBrokers).([]string), client.OptValue(kgo.ClientID).(string)
+		if len(brokers) != 1 || brokers[0] != side.broker || id != side.id {
+			t.Errorf("%s: %v %s", side.name, brokers, id)
+		}
+	}
+}
+
+func TestEmbeddedListen(t *testing.T) {
+	cases := []struct {
+		servers  string
+		listen   string
+		embedded bool
+		wrong    bool
+	}{
+		{"embedded", "", true, false},
+		{"embedded:9095", "127.0.0.1:9095", true, false},
+		{"embedded:x", "", true, true},
+		{"embedded,a:9092", "", true, true},
+		{"a:9092", "", false, false},
+		{"embedded.example.com:9092", "", false, false},
+	}
+	for _, c := range cases {
+		listen, embedded, err := EmbeddedListen(strings.Split(c.servers, ","))
+		if listen != c.listen || embedded != c.embedded || (err != nil) != c.wrong {
+			t.Errorf("%s: %q %v %v", c.servers, listen, embedded, err)
+		}
+	}
+}
+
+// Every combination of settings must be one that the client accepts.
+func TestOptionsAreValid(t *testing.T) {
+	for _, properties := range []map[string]string{
+		{},
+		{"producer.acks": "1", "producer.max.in.flight.requests.per.connection": "3"},
+		{"producer.enable.idempotence": "false", "producer.retries": "0", "producer.delivery.timeout.ms": "1000"},
+		{"producer.buffer.memory": "1024", "producer.max.request.size": "10485760"},
+		{"producer.max.request.size": "209715200"},
+		{"consumer.auto.offset.reset": "none", "consumer.client.rack": "r", "consumer.fetch.max.bytes": "1024"},
+		{"consumer.fetch.max.bytes": "209715200", "consumer.max.partition.fetch.bytes": "209715200"},
+		{"request.timeout.ms": "1000", "metadata.max.age.ms": "10"},
+	} {
+		properties["bootstrap.servers"] = "a:9092"
+		c, _, err := Parse(t.Context(), properties)
+		require.NoError(t, err)
+		for side, opts := range map[string][]kgo.Opt{"producer": c.ProducerOpts(), "consumer": c.ConsumerOpts(),
+			"admin": c.AdminOpts()} {
+			if err := kgo.ValidateOpts(opts...); err != nil {
+				t.Errorf("%v: %s: %v", properties, side, err)
+			}
+		}
+	}
+}

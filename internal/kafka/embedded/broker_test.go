@@ -1,0 +1,241 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestMain lets the test binary be a broker that can be killed.
+func TestMain(m *testing.M) {
+	kafkatest.Main(m, func(dir, listen string) (*Broker, error) {
+		return Open(Options{Dir: dir, Listen: listen})
+	})
+}
+
+func openTestBroker(t *testing.T, dir string) *Broker {
+	t.Helper()
+	return openWith(t, Options{Dir: dir, Listen: "127.0.0.1:0"})
+}
+
+func openWith(t *testing.T, o Options) *Broker {
+	t.Helper()
+	b, err := Open(o)
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func TestBrokerKeepsDataOverRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := openTestBroker(t, dir)
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two")
+	before := folderClusterID(dir)
+	require.NoError(t, b.Close())
+	b = openTestBroker(t, dir)
+	kafkatest.Put(t, b.Addr(), "orders", "three")
+	if got := fmt.Sprint(kafkatest.Values(t, b.Addr(), "orders")); got != "[one two three]" {
+		t.Errorf("after a restart: %s", got)
+	}
+	if after := folderClusterID(dir); after != before || !strings.HasPrefix(after, ClusterPrefix) {
+		t.Errorf("cluster id: %q became %q", before, after)
+	}
+}
+
+// The topic is created by the producer's metadata request, which kfake alone would forget.
+func TestBrokerKeepsDataOverKill(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 3 {
+		addr, kill := kafkatest.Process(t, dir, "127.0.0.1:0")
+		kafkatest.Put(t, addr, fmt.Sprintf("round-%d", round), "a", "b")
+		kafkatest.Put(t, addr, "all", strconv.Itoa(round))
+		kill()
+	}
+	if _, running := Find(kafkatest.Context(t), dir); running {
+		t.Error("a killed broker is reported as running")
+	}
+	if _, err := os.Stat(filepath.Join(dir, announcementFile)); err != nil {
+		t.Errorf("the killed broker's address should have stayed after: %v", err)
+	}
+	addr, done, err := Attach(kafkatest.Context(t), dir, nil)
+	require.NoError(t, err)
+	defer done()
+	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]",
+		"all": "[0 1 2]"} {
+		if got := fmt.Sprint(kafkatest.Values(t, addr, topic)); got != want {
+			t.Errorf("%s: %s, expected %s", topic, got, want)
+		}
+	}
+}
+
+func TestBrokerLocksItsFolder(t *testing.T) {
+	dir := t.TempDir()
+	b := openTestBroker(t, dir)
+	_, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0"})
+	if !errors.Is(err, errLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(),
+		b.Addr()) {
+		t.Errorf("second broker on the folder: expected an error that names folder and address, got %v", err)
+	}
+	require.NoError(t, b.Close())
+	openTestBroker(t, dir)
+}
+
+func TestBrokerAnnouncesItself(t *testing.T) {
+	dir, ctx := t.TempDir(), kafkatest.Context(t)
+	if _, _, err := Attach(ctx, dir, nil); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("attach to an empty folder: expected an error that names it, got %v", err)
+	}
+	b := openTestBroker(t, dir)
+	kafkatest.Put(t, b.Addr(), "orders", "one")
+	if addr, running := Find(ctx, dir); !running || addr != b.Addr() {
+		t.Errorf("FindBroker: %q %v, expected %q", addr, running, b.Addr())
+	}
+	addr, done, err := Attach(ctx, dir, nil)
+	if err != nil || addr != b.Addr() {
+		t.Errorf("attach to a running broker: %q %v, expected %q", addr, err, b.Addr())
+	}
+	assert.NoError(t, done())
+	b.Close()
+	if _, err := os.Stat(filepath.Join(dir, announcementFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("broker.json after close: %v", err)
+	}
+	addr, done, err = Attach(ctx, dir, nil)
+	require.NoError(t, err)
+	if got := fmt.Sprint(kafkatest.Values(t, addr, "orders")); got != "[one]" {
+		t.Errorf("attached to the folder: %s", got)
+	}
+	assert.NoError(t, done())
+}
+
+// A killed broker's address may belong to the broker of another folder by now.
+func TestFindBrokerDistinguishesFolders(t *testing.T) {
+	mine, other := t.TempDir(), t.TempDir()
+	b := openTestBroker(t, mine)
+	b.Close()
+	b = openTestBroker(t, other)
+	require.NoError(t, announce(mine, announcement{Address: b.Addr(), PID: 1}))
+	if addr, running := Find(kafkatest.Context(t), mine); running {
+		t.Errorf("%s of another folder was taken for ours", addr)
+	}
+}
+
+func TestBrokerListens(t *testing.T) {
+	b1 := openWith(t, Options{Dir: t.TempDir()})
+	b2 := openWith(t, Options{Dir: t.TempDir()})
+	p1, p2 := portOf(t, b1.Addr()), portOf(t, b2.Addr())
+	// Other tests of this machine may hold some of them.
+	if p1 < firstPort || p1 > lastPort || p2 < firstPort || p2 > lastPort || p1 == p2 {
+		t.Errorf("default ports: %d and %d; expected two from %d to %d", p1, p2, firstPort, lastPort)
+	}
+	_, err := Open(Options{Dir: t.TempDir(), Listen: b1.Addr()})
+	if err == nil || !strings.Contains(err.Error(), b1.Addr()) {
+		t.Errorf("a taken port: expected an error that names %s, got %v", b1.Addr(), err)
+	}
+	if _, err := Open(Options{Dir: t.TempDir(), Listen: "9092"}); err == nil {
+		t.Error("listen address without a host and colon: expected an error")
+	}
+}
+
+func TestBrokerAdvertises(t *testing.T) {
+	b := openWith(t, Options{Dir: t.TempDir(), Listen: ":0", Advertised: "localhost"})
+	host, _, _ := net.SplitHostPort(b.Addr())
+	if host != "localhost" {
+		t.Errorf("advertised: %s", b.Addr())
+	}
+	kafkatest.Put(t, b.Addr(), "orders", "one")
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	request := kmsg.NewPtrMetadataRequest()
+	response, err := request.RequestWith(kafkatest.Context(t), client)
+	require.NoError(t, err)
+	if got := fmt.Sprintf("%s:%d", response.Brokers[0].Host, response.Brokers[0].Port); got != b.Addr() {
+		t.Errorf("metadata: %s, expected %s", got, b.Addr())
+	}
+}
+
+func portOf(t *testing.T, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	n, _ := strconv.Atoi(port)
+	return n
+}
+
+func TestBrokerVersionsForJava(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	request := kmsg.NewPtrApiVersionsRequest()
+	request.ClientSoftwareName, request.ClientSoftwareVersion = "test", "0"
+	response, err := request.RequestWith(kafkatest.Context(t), client)
+	require.NoError(t, err)
+	highest := map[int16]int16{}
+	for _, k := range response.ApiKeys {
+		highest[k.ApiKey] = k.MaxVersion
+	}
+	if v, ok := highest[int16(kmsg.CreateTopics)]; !ok || v != 4 {
+		t.Errorf("CreateTopics: %d %v, expected 4", v, ok)
+	}
+	if v, ok := highest[int16(kmsg.DescribeTopicPartitions)]; ok {
+		t.Errorf("DescribeTopicPartitions is offered in version %d", v)
+	}
+	if _, ok := highest[int16(kmsg.Produce)]; !ok {
+		t.Error("Produce is not offered")
+	}
+}
+
+// Nothing is compacted or expires, whatever a topic asks for.
+func TestBrokerNeverCleans(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	got := brokerConfig(t, b.Addr(), "log.cleaner.backoff.ms", "log.retention.ms")
+	if got["log.cleaner.backoff.ms"] != "3155760000000" || got["log.retention.ms"] != "-1" {
+		t.Errorf("broker configuration: %v", got)
+	}
+}
+
+// The control function that keeps auto-created topics is renewed; the broker must go on answering across that.
+func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()))
+	for i := range 2100 {
+		request := kmsg.NewPtrMetadataRequest()
+		request.AllowAutoTopicCreation = true
+		topic := kmsg.NewMetadataRequestTopic()
+		name := fmt.Sprintf("topic-%d", i%3)
+		topic.Topic = &name
+		request.Topics = append(request.Topics, topic)
+		response, err := request.RequestWith(kafkatest.Context(t), client)
+		require.NoError(t, err)
+		if got := response.Topics[0]; got.ErrorCode != 0 || len(got.Partitions) != 1 {
+			t.Fatalf("request %d: error %d, %d partitions", i, got.ErrorCode, len(got.Partitions))
+		}
+	}
+}
+
+// brokerConfig reads settings of a broker.
+func brokerConfig(t *testing.T, addr string, names ...string) map[string]string {
+	t.Helper()
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
+	described, err := admin.DescribeBrokerConfigs(kafkatest.Context(t), 0)
+	require.NoError(t, err)
+	result := map[string]string{}
+	for _, resource := range described {
+		for _, c := range resource.Configs {
+			if slices.Contains(names, c.Key) && c.Value != nil {
+				result[c.Key] = *c.Value
+			}
+		}
+	}
+	return result
+}

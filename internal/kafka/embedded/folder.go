@@ -1,0 +1,138 @@
+package embedded
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/lock"
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+)
+
+const announcementFile = "broker.json"
+
+type announcement struct {
+	Address string    `json:"address"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+func announce(dir string, a announcement) error {
+	text, err := json.Marshal(a)
+	if err == nil {
+		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("embedded broker: %w", err)
+	}
+	return nil
+}
+
+const folderFileBytes = 64 << 10
+
+func announced(dir string) (announcement, bool) {
+	var a announcement
+	text, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
+	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
+		return announcement{}, false
+	}
+	return a, true
+}
+
+// Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
+func Find(ctx context.Context, dir string) (addr string, running bool) {
+	a, ok := announced(dir)
+	expected := folderClusterID(dir)
+	if !ok || expected == "" {
+		return "", false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(a.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
+		kgo.DisableClientMetrics())
+	if err != nil {
+		return "", false
+	}
+	defer client.Close()
+	id, err := ClusterID(ctx, client)
+	if err != nil || id != expected {
+		return "", false
+	}
+	return a.Address, true
+}
+
+// Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
+// 10 s while another process opens or closes it. A folder without data is an error.
+func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, done func() error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		if addr, running := Find(ctx, dir); running {
+			return addr, func() error { return nil }, nil
+		}
+		if folderClusterID(dir) == "" {
+			return "", nil, fmt.Errorf("no embedded broker runs on %s, and it holds no data of one", dir)
+		}
+		b, err := Open(Options{Dir: dir, Listen: "127.0.0.1:0", Hidden: true, Logger: log})
+		if err == nil {
+			return b.Addr(), b.Close, nil
+		}
+		if !errors.Is(err, errLocked) {
+			return "", nil, err
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			return "", nil, err
+		}
+	}
+}
+
+// folderClusterID returns the cluster ID of the folder's data, "" for none.
+func folderClusterID(dir string) string {
+	var meta struct {
+		ClusterID string `json:"cluster_id"`
+	}
+	text, err := wholefile.Read(filepath.Join(dir, "broker", "meta.json"), folderFileBytes)
+	if err != nil || json.Unmarshal(text, &meta) != nil {
+		return ""
+	}
+	return meta.ClusterID
+}
+
+// ClusterID returns the ID of a client's cluster.
+func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return "", fmt.Errorf("cluster id: %w", err)
+	}
+	if response.ClusterID == nil {
+		return "", nil
+	}
+	return *response.ClusterID, nil
+}
+
+var errLocked = errors.New("another culvert has it")
+
+func lockFolder(dir string) (*lock.Lock, error) {
+	l, err := lock.Acquire(filepath.Join(dir, "broker.lock"))
+	switch {
+	case err == nil:
+		return l, nil
+	case !errors.Is(err, lock.ErrLocked):
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	who := ""
+	if a, ok := announced(dir); ok {
+		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
+	}
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, who)
+}

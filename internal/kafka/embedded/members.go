@@ -1,0 +1,260 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kbin"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+const maxRequest = 100 << 20
+
+// Heartbeats for waiting members: a third of the shortest session timeout (group.min.session.timeout.ms), and how
+// many after a connection was closed; the first of them may precede the join.
+const (
+	waitingHeartbeat = 2 * time.Second
+	lastHeartbeats   = 2
+)
+
+// waitingMembers are group members that wait for a JoinGroup or SyncGroup response. They cannot send heartbeats, so
+// Kafka's coordinator counts them as alive and starts their session timeout with the response
+// (ClassicGroupMember.hasSatisfiedHeartbeat). kfake does not: it removes members whose session ends while they wait
+// without responding, and keeps a member whose connection was closed until the rebalance timeout, for which all
+// others wait.
+//
+// So the broker sends heartbeats for waiting members. The last ones after a closed connection start the session
+// timeout after which kfake removes the member, unless it has another connection.
+//
+// Invariants: a connection has at most one waiting member. Members, generations and timeouts belong to kfake; a
+// heartbeat for a removed member changes nothing.
+type waitingMembers struct {
+	mu  sync.Mutex
+	all map[*memberConn]*waitingMember
+}
+
+type waitingMember struct {
+	group, id   string
+	instance    *string // group.instance.id; the first join of a member that has one brings no id
+	correlation uint32  // of the request
+	closed      bool    // whether the connection is
+	heartbeats  int     // since then
+}
+
+func (w *waitingMembers) asked(conn *memberConn, m *waitingMember) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all[conn] = m
+}
+
+func (w *waitingMembers) answered(conn *memberConn, correlation uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.all[conn]; m != nil && m.correlation == correlation {
+		delete(w.all, conn)
+	}
+}
+
+func (w *waitingMembers) closed(conn *memberConn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.all[conn]; m != nil {
+		m.closed = true
+	}
+}
+
+func (w *waitingMembers) now() map[*memberConn]waitingMember {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make(map[*memberConn]waitingMember, len(w.all))
+	for conn, m := range w.all {
+		all[conn] = *m
+	}
+	return all
+}
+
+func (w *waitingMembers) heartbeated(conn *memberConn, was waitingMember) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := w.all[conn]
+	if m == nil || m.correlation != was.correlation || !was.closed {
+		return
+	}
+	if m.heartbeats++; m.heartbeats == lastHeartbeats {
+		delete(w.all, conn)
+	}
+}
+
+type heartbeats struct {
+	cluster *kfake.Cluster
+	client  *kgo.Client // of the same broker
+	end     context.CancelFunc
+	ended   chan struct{}
+}
+
+// startHeartbeats needs the listener's address; the advertised one may be unreachable here.
+func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening string, log *slog.Logger,
+) (*heartbeats, error) {
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, listening)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(listening), kgo.Dialer(dial), kgo.RequestRetries(0),
+		kgo.DisableClientMetrics())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &heartbeats{cluster, client, cancel, make(chan struct{})}
+	go func() {
+		defer close(h.ended)
+		defer guard.Recover(log, "heartbeats for members that wait", nil)
+		for pause.For(ctx, waitingHeartbeat) == nil {
+			for conn, m := range waiting.now() {
+				if h.send(ctx, m) {
+					waiting.heartbeated(conn, m)
+				}
+			}
+		}
+	}()
+	return h, nil
+}
+
+// close must precede that of the cluster, which responds to nothing afterwards.
+func (h *heartbeats) close() {
+	h.end()
+	<-h.ended
+	h.client.Close()
+}
+
+// send returns false if the generation has changed in the meantime.
+func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
+	group := h.cluster.GroupInfo(m.group)
+	if group == nil {
+		return true
+	}
+	request := kmsg.NewPtrHeartbeatRequest()
+	request.Group, request.MemberID, request.Generation = m.group, m.id, group.Epoch
+	for _, known := range group.Members {
+		if m.instance != nil && known.InstanceID != nil && *known.InstanceID == *m.instance {
+			request.MemberID = known.MemberID
+		}
+	}
+	response, err := request.RequestWith(ctx, h.client)
+	return err == nil && response.ErrorCode != kerr.IllegalGeneration.Code
+}
+
+type memberListener struct {
+	net.Listener
+	waiting *waitingMembers
+}
+
+func (l memberListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &memberConn{Conn: conn, waiting: l.waiting}, nil
+}
+
+// memberConn reads whole requests to find waiting members and to protect kfake, which would allocate whatever a
+// length announces and panic on unknown APIs. A request is a length in four bytes and that many bytes
+// (https://kafka.apache.org/protocol#protocol_common).
+type memberConn struct {
+	net.Conn
+	waiting *waitingMembers
+	request []byte // what kfake has not read yet of the last one
+}
+
+func (c *memberConn) Read(p []byte) (int, error) {
+	if len(c.request) == 0 {
+		if err := c.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, c.request)
+	c.request = c.request[n:]
+	return n, nil
+}
+
+// next reads a request; memory grows with the received bytes.
+func (c *memberConn) next() error {
+	var request bytes.Buffer
+	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint32(request.Bytes())
+	if length > maxRequest {
+		return fmt.Errorf("expected a request of at most %d bytes, found %d", maxRequest, length)
+	}
+	if _, err := io.CopyN(&request, c.Conn, int64(length)); err != nil {
+		return err
+	}
+	c.request = request.Bytes()
+	body := c.request[4:]
+	if len(body) < 2 || kmsg.RequestForKey(int16(binary.BigEndian.Uint16(body))) == nil {
+		return errors.New("expected the key of an API of Kafka's")
+	}
+	if m := waitingBy(body); m != nil {
+		c.waiting.asked(c, m)
+	}
+	return nil
+}
+
+// Write receives whole responses.
+func (c *memberConn) Write(p []byte) (int, error) {
+	if len(p) >= 8 {
+		c.waiting.answered(c, binary.BigEndian.Uint32(p[4:]))
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *memberConn) Close() error {
+	c.waiting.closed(c)
+	return c.Conn.Close()
+}
+
+func mayWait(request []byte) bool {
+	key := kmsg.Key(binary.BigEndian.Uint16(request))
+	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
+}
+
+// waitingBy returns the member that waits by a request, or nil. A header has key, version, correlation ID, client ID
+// and, in newer versions, tags.
+func waitingBy(request []byte) *waitingMember {
+	if !mayWait(request) {
+		return nil
+	}
+	r := kbin.Reader{Src: request}
+	parsed := kmsg.RequestForKey(r.Int16())
+	parsed.SetVersion(r.Int16())
+	m := &waitingMember{correlation: r.Uint32()}
+	r.NullableString()
+	if parsed.IsFlexible() {
+		kmsg.SkipTags(&r)
+	}
+	if !r.Ok() || parsed.ReadFrom(r.Src) != nil {
+		return nil // kfake ends the connection
+	}
+	switch parsed := parsed.(type) {
+	case *kmsg.JoinGroupRequest:
+		m.group, m.id, m.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+	case *kmsg.SyncGroupRequest:
+		m.group, m.id, m.instance = parsed.Group, parsed.MemberID, parsed.InstanceID
+	}
+	return m
+}

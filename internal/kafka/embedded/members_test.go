@@ -1,0 +1,353 @@
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The timeouts of members in tests: the shortest session that the broker takes, and as long for a rebalance as a sink
+// has by default.
+const (
+	testSession   = 6 * time.Second
+	testRebalance = 5 * time.Minute
+)
+
+// member is a member of a group that does one step at a time, over connections of its own.
+type member struct {
+	client     *kgo.Client
+	addr       string
+	group      string
+	id         string
+	instance   *string
+	generation int32
+}
+
+func newMember(t *testing.T, addr, group string) *member {
+	t.Helper()
+	m := &member{addr: addr, group: group}
+	m.connect(t)
+	return m
+}
+
+func (m *member) connect(t *testing.T) {
+	t.Helper()
+	m.client = kafkatest.Client(t, kgo.SeedBrokers(m.addr), kgo.RequestRetries(0))
+}
+
+// kill closes the member's connections; the group is not left.
+func (m *member) kill() { m.client.Close() }
+
+// join returns with the answer to the request, or with what ended it. A new member is given its id first.
+func (m *member) join(t *testing.T) error {
+	t.Helper()
+	for {
+		request := kmsg.NewPtrJoinGroupRequest()
+		request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+		request.SessionTimeoutMillis = int32(testSession.Milliseconds())
+		request.RebalanceTimeoutMillis = int32(testRebalance.Milliseconds())
+		request.ProtocolType = "consumer"
+		subscription := kmsg.NewConsumerMemberMetadata()
+		subscription.Topics = []string{m.group}
+		protocol := kmsg.NewJoinGroupRequestProtocol()
+		protocol.Name, protocol.Metadata = kgo.RangeBalancer().ProtocolName(), subscription.AppendTo(nil)
+		request.Protocols = append(request.Protocols, protocol)
+		response, err := request.RequestWith(kafkatest.Context(t), m.client)
+		if err != nil {
+			return err
+		}
+		if m.id == "" {
+			m.id = response.MemberID
+		}
+		if err := kerr.ErrorForCode(response.ErrorCode); err != kerr.MemberIDRequired {
+			m.generation = response.Generation
+			return err
+		}
+	}
+}
+
+// joining is a join that waits: the broker has taken it, and its answer comes through the channel.
+func (m *member) joining(t *testing.T, b *Broker) <-chan error {
+	t.Helper()
+	before := len(b.Cluster.GroupInfo(m.group).Members)
+	again := m.id != ""
+	answer := make(chan error, 1)
+	go func() { answer <- m.join(t) }()
+	_, err := b.Cluster.WaitGroupInfo(kafkatest.Context(t), m.group, func(g *kfake.GroupInfo) bool {
+		return g.State == "PreparingRebalance" && (again || len(g.Members) > before)
+	})
+	require.NoError(t, err)
+	return answer
+}
+
+func (m *member) sync(t *testing.T) error {
+	t.Helper()
+	request := kmsg.NewPtrSyncGroupRequest()
+	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+	request.Generation = m.generation
+	response, err := request.RequestWith(kafkatest.Context(t), m.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(response.ErrorCode)
+}
+
+func (m *member) heartbeat(t *testing.T) error {
+	t.Helper()
+	request := kmsg.NewPtrHeartbeatRequest()
+	request.Group, request.MemberID, request.InstanceID = m.group, m.id, m.instance
+	request.Generation = m.generation
+	response, err := request.RequestWith(kafkatest.Context(t), m.client)
+	if err != nil {
+		return err
+	}
+	return kerr.ErrorForCode(response.ErrorCode)
+}
+
+// join has the last member of a group join, which answers the joins that wait for it.
+func join(t *testing.T, last *member, waiting ...<-chan error) {
+	t.Helper()
+	require.NoError(t, last.join(t))
+	for _, answer := range waiting {
+		select {
+		case err := <-answer:
+			require.NoError(t, err)
+		case <-time.After(testSession):
+			t.Fatal("a join that waited was not answered when the last member had joined")
+		}
+	}
+}
+
+// syncAll makes a group stable: its leader gives out what there is, then the others ask.
+func syncAll(t *testing.T, leader *member, others ...*member) {
+	t.Helper()
+	for _, m := range append([]*member{leader}, others...) {
+		require.NoError(t, m.sync(t))
+	}
+}
+
+// Members that are killed leave the group within their session timeout, also those that waited in a join: one of these
+// held the next member for its rebalance timeout.
+func TestKilledMembersLeave(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	const partitions = 16
+	tests := map[string]struct {
+		joining int // how many are killed one after the other while they wait in a join
+		static  bool
+	}{
+		"one that had joined":    {},
+		"one during its join":    {joining: 1},
+		"ten during their joins": {joining: 10},
+		"ten of fixed instances": {joining: 10, static: true},
+	}
+	for group, test := range tests {
+		require.NoError(t, b.Cluster.CreateTopic(group, partitions, nil))
+		first := newMember(t, b.Addr(), group)
+		join(t, first)
+		syncAll(t, first)
+		first.kill()
+		for i := range test.joining {
+			m := newMember(t, b.Addr(), group)
+			if instance := fmt.Sprint(i); test.static {
+				m.instance = &instance
+			}
+			m.joining(t, b)
+			m.kill()
+		}
+	}
+
+	// It takes two sessions: that of the member that had joined, for which the joins wait, and then theirs, as with
+	// Kafka's own broker. A loaded machine may take longer, and a fault takes testRebalance.
+	ctx, cancel := context.WithTimeout(kafkatest.Context(t), testRebalance/3)
+	defer cancel()
+	start := time.Now()
+	for group := range tests {
+		kafkatest.Client(t, kgo.WithContext(ctx), kgo.SeedBrokers(b.Addr()), kgo.ConsumerGroup(group),
+			kgo.ConsumeTopics(group), kgo.Balancers(kgo.RangeBalancer()), kgo.SessionTimeout(testSession),
+			kgo.RebalanceTimeout(testRebalance), kgo.HeartbeatInterval(200*time.Millisecond))
+	}
+	for group := range tests {
+		g, err := b.Cluster.WaitGroupInfo(ctx, group, func(g *kfake.GroupInfo) bool {
+			return g.State == "Stable" && len(g.Members) == 1 && g.NumAssigned() == partitions
+		})
+		if err != nil {
+			t.Errorf("%s: the next member has %d of %d partitions after %s, the group is %s with %d members", group,
+				g.NumAssigned(), partitions, time.Since(start).Round(time.Second), g.State, len(g.Members))
+		}
+	}
+	cancel() // also ends what clients wait for
+}
+
+// The leader of a group is killed before it has given anything out: the others, which wait for that, are told to join
+// again within its session timeout. kfake alone removes some of them, and these are never answered.
+func TestLeaderIsKilledBeforeItSyncs(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	leader := newMember(t, b.Addr(), "group")
+	join(t, leader)
+	syncAll(t, leader)
+	var joins, syncs []<-chan error
+	var others []*member
+	for range 8 {
+		m := newMember(t, b.Addr(), "group")
+		others, joins = append(others, m), append(joins, m.joining(t, b))
+	}
+	join(t, leader, joins...)
+	leader.kill()
+	for _, m := range others {
+		answer := make(chan error, 1)
+		go func() { answer <- m.sync(t) }()
+		syncs = append(syncs, answer)
+	}
+	late := time.After(testRebalance / 3)
+	for i, answer := range syncs {
+		select {
+		case err := <-answer:
+			if err != kerr.RebalanceInProgress {
+				t.Errorf("member %d: %v", i, err)
+			}
+		case <-late:
+			t.Fatalf("member %d of %d waits for what the killed leader would have given out", i, len(others))
+		}
+	}
+}
+
+// A member is slow and alive as long as its connections are: neither the one that heartbeats and joins late is removed,
+// nor one that waits for it longer than its session timeout.
+func TestSlowMembersStay(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	type pair struct {
+		slow, other *member
+		answer      <-chan error
+	}
+	pairs := map[string]*pair{}
+	for group, test := range map[string]struct{ rejoins, reconnects bool }{
+		"a new member waits":                          {},
+		"a member waits that was in the group":        {rejoins: true},
+		"a member waits over another connection":      {reconnects: true},
+		"a member that was there, another connection": {rejoins: true, reconnects: true},
+	} {
+		slow, other := newMember(t, b.Addr(), group), newMember(t, b.Addr(), group)
+		if test.rejoins {
+			join(t, other)
+			syncAll(t, other)
+			join(t, other, slow.joining(t, b))
+			syncAll(t, other, slow)
+		} else {
+			join(t, slow)
+			syncAll(t, slow)
+		}
+
+		answer := other.joining(t, b)
+		if test.reconnects {
+			other.kill()
+			if err := <-answer; err == nil {
+				t.Fatal("the join was answered over a connection that is closed")
+			}
+			other.connect(t)
+			answer = other.joining(t, b)
+		}
+		pairs[group] = &pair{slow, other, answer}
+	}
+
+	late, tick := time.After(2*testSession), time.NewTicker(time.Second)
+	defer tick.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-tick.C:
+			for group, p := range pairs {
+				if err := p.slow.heartbeat(t); err != kerr.RebalanceInProgress {
+					t.Fatalf("%s: a heartbeat of the slow member: %v", group, err)
+				}
+			}
+		case <-late:
+			waiting = false
+		}
+	}
+	for group, p := range pairs {
+		if len(p.answer) > 0 {
+			t.Errorf("%s: the join did not wait: %v", group, <-p.answer)
+			continue
+		}
+		if n := len(b.Cluster.GroupInfo(group).Members); n != 2 {
+			t.Errorf("%s: %d members are left while one is slow and one waits", group, n)
+			continue
+		}
+		join(t, p.slow, p.answer)
+		if p.slow.generation != p.other.generation {
+			t.Errorf("%s: generations %d and %d", group, p.slow.generation, p.other.generation)
+		}
+	}
+}
+
+// Requests of every version are known for what they are, however their bytes come, until their answer is written.
+func TestWhoWaitsIsRead(t *testing.T) {
+	instance := "instance"
+	join := kmsg.JoinGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
+	sync := kmsg.SyncGroupRequest{Group: "group", MemberID: "id", InstanceID: &instance}
+	for request, since := range map[kmsg.Request]int16{&join: 5, &sync: 3} { // versions that bring the instance
+		for version := range request.MaxVersion() + 1 {
+			for _, piece := range []int{1, 3, 5, 1000} {
+				request.SetVersion(version)
+				other := kmsg.NewPtrMetadataRequest()
+				format := kmsg.NewRequestFormatter(kmsg.FormatterClientID("client"))
+				first := format.AppendRequest(nil, other, 6)
+				whole := append(slices.Clone(first), format.AppendRequest(nil, request, 7)...)
+				waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
+				conn := &memberConn{Conn: &inPieces{rest: whole, piece: piece}, waiting: waiting}
+				_, err := io.ReadFull(conn, make([]byte, len(first)))
+				require.NoError(t, err)
+				if len(waiting.now()) > 0 {
+					t.Fatal("a member waits before its request was read")
+				}
+				rest, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				assert.Equal(t, whole[len(first):], rest)
+				m := waiting.now()[conn]
+				named := m.instance != nil && *m.instance == instance
+				if m.group != "group" || m.id != "id" || m.correlation != 7 || named != (version >= since) {
+					t.Errorf("%T of version %d in pieces of %d: %+v", request, version, piece, m)
+				}
+				for correlation, left := range []int{6: 1, 7: 0} {
+					conn.Write(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(correlation)))
+					if n := len(waiting.now()); correlation >= 6 && n != left {
+						t.Errorf("%d members wait after answer %d", n, correlation)
+					}
+				}
+			}
+		}
+	}
+}
+
+// inPieces brings so many bytes at a time, and drops what is written.
+type inPieces struct {
+	net.Conn
+	rest  []byte
+	piece int
+}
+
+func (c *inPieces) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), c.piece)], c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+func (*inPieces) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,212 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// compressions are all forms in which a batch may be compressed.
+var compressions = map[string]struct {
+	codec    kgo.CompressionCodecType
+	compress func(t *testing.T, plain []byte) []byte
+}{
+	"gzip":           {kgo.CodecGzip, compressedBy(kgo.GzipCompression())},
+	"snappy":         {kgo.CodecSnappy, compressedBy(kgo.SnappyCompression())},
+	"snappy, xerial": {kgo.CodecSnappy, xerial},
+	"lz4":            {kgo.CodecLz4, compressedBy(kgo.Lz4Compression())},
+	"zstd":           {kgo.CodecZstd, compressedBy(kgo.ZstdCompression())},
+	"zstd, streamed": {kgo.CodecZstd, streamed},
+}
+
+func compressedBy(codec kgo.CompressionCodec) func(*testing.T, []byte) []byte {
+	return func(t *testing.T, plain []byte) []byte {
+		compressor, err := kgo.DefaultCompressor(codec)
+		require.NoError(t, err)
+		var out bytes.Buffer
+		compressed, _ := compressor.Compress(&out, plain)
+		return bytes.Clone(compressed)
+	}
+}
+
+// xerial frames blocks of snappy as Java's producers do.
+func xerial(_ *testing.T, plain []byte) []byte {
+	framed := []byte{130, 83, 78, 65, 80, 80, 89, 0, 0, 0, 0, 1, 0, 0, 0, 1}
+	for block := range slices.Chunk(plain, 32<<10) {
+		compressed := s2.EncodeSnappy(nil, block)
+		framed = append(binary.BigEndian.AppendUint32(framed, uint32(len(compressed))), compressed...)
+	}
+	return framed
+}
+
+// streamed has no length before its frame.
+func streamed(t *testing.T, plain []byte) []byte {
+	var out bytes.Buffer
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(256<<10))
+	require.NoError(t, err)
+	for piece := range slices.Chunk(plain, 64<<10) {
+		_, err := w.Write(piece)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+// zeros is a record that takes so many bytes in all.
+func zeros(t *testing.T, size int) []byte {
+	t.Helper()
+	for value := size; value > 0; value-- {
+		head, tail := kafkatest.ZeroRecord(value)
+		if len(head)+value+len(tail) == size {
+			return append(append(head, make([]byte, value)...), tail...)
+		}
+	}
+	t.Fatalf("no record takes %d bytes", size)
+	return nil
+}
+
+// waysToRead are all ways in which records come from Kafka; each returns after the first record that it gets.
+var waysToRead = map[string]func(t *testing.T, c Config, topic string) error{
+	"reader": func(t *testing.T, c Config, topic string) error {
+		return firstRead(t, c, topic, ReadOptions{})
+	},
+	"reader that follows": func(t *testing.T, c Config, topic string) error {
+		return firstRead(t, c, topic, ReadOptions{Follow: true})
+	},
+	"consumer": func(t *testing.T, c Config, topic string) error {
+		s, err := NewConsumer(c, ConsumerOptions{Group: "connect-" + topic, Topics: []string{topic}})
+		require.NoError(t, err)
+		defer s.Close()
+		_, err = s.Poll(kafkatest.Context(t))
+		return err
+	},
+}
+
+func firstRead(t *testing.T, c Config, topic string, o ReadOptions) error {
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	if o.Follow {
+		return r.follow(kafkatest.Context(t), topic, Positions{0: 0}, false, func(*kgo.Record) error { return ErrStop })
+	}
+	_, err = r.Read(kafkatest.Context(t), topic, o, func(*kgo.Record) error { return ErrStop })
+	return err
+}
+
+// TestExpansionIsBounded: a batch that grows beyond fetch.max.decompressed.bytes is given up while it grows, whatever
+// compressed it and whoever reads it; one that grows up to there is read.
+func TestExpansionIsBounded(t *testing.T) {
+	const limit, bomb = 256 << 10, 16 << 20
+	b := openTestBroker(t, t.TempDir())
+	c := testConfig(b.Addr())
+	c, _, err := c.Override(kafkatest.Context(t), map[string]string{
+		"consumer.override.fetch.max.decompressed.bytes": fmt.Sprint(limit)})
+	require.NoError(t, err)
+	for name, by := range compressions {
+		for what, size := range map[string]int{"within": limit, "beyond": limit + 1, "far beyond": bomb} {
+			topic := strings.NewReplacer(" ", "-", ",", "").Replace(name + "-" + what)
+			makeTopics(t, b.Addr(), Topic{Name: topic})
+			kafkatest.PutBatch(t, b.Addr(), topic, 0, by.codec, by.compress(t, zeros(t, size)))
+			for way, read := range waysToRead {
+				t.Run(name+"/"+what+"/"+way, func(t *testing.T) {
+					runtime.GC()
+					var before, after runtime.MemStats
+					runtime.ReadMemStats(&before)
+					err := read(t, c, topic)
+					runtime.ReadMemStats(&after)
+					if what == "within" {
+						require.NoError(t, err)
+						return
+					}
+					expectTexts(t, err, topic, "partition 0", "offset 0", "fetch.max.decompressed.bytes",
+						fmt.Sprint(limit))
+					if elapsed := after.TotalAlloc - before.TotalAlloc; elapsed > bomb {
+						t.Errorf("expected at most %d bytes of memory, found %d", bomb, elapsed)
+					}
+				})
+			}
+		}
+	}
+}
+
+// expectTexts expects an error that holds all of these.
+func expectTexts(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("expected an error with %q, found %v", text, err)
+		}
+	}
+}
+
+func TestExpansionIsBoundedByDefault(t *testing.T) {
+	for side, opts := range map[string][]kgo.Opt{"consumer": testConfig("127.0.0.1:1").ConsumerOpts(),
+		"producer": testConfig("127.0.0.1:1").ProducerOpts(), "admin": testConfig("127.0.0.1:1").AdminOpts()} {
+		client := kafkatest.Client(t, opts...)
+		assert.Equal(t, any(128<<20), client.OptValue(kgo.MaxDecompressBatchBytes), side)
+	}
+}
+
+// TestExpansionEndsConsumerOfSeveral: the client gives up the partition once, maybe together with records of others,
+// and says nothing about it afterwards.
+func TestExpansionEndsConsumerOfSeveral(t *testing.T) {
+	const limit = 1 << 20
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 2})
+	c := testConfig(b.Addr())
+	c.Consumer.DecompressedBytes = limit
+	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecGzip, compressions["gzip"].compress(t, zeros(t, 2<<10)))
+	kafkatest.PutBatch(t, b.Addr(), "orders", 1, kgo.CodecGzip, compressions["gzip"].compress(t, zeros(t, limit+1)))
+	s := openConsumer(t, c, ordersSink)
+	ctx, cancel := context.WithCancel(kafkatest.Context(t))
+	defer cancel()
+	records := 0
+	for {
+		got, err := s.Poll(ctx)
+		records += len(got)
+		if err != nil {
+			expectTexts(t, err, "orders", "partition 1", "offset 0")
+			break
+		}
+	}
+	assert.Equal(t, 1, records, "records of the other partition")
+}
+
+// TestExpansionByWindow: what zstd has to keep while it decompresses counts, too, whatever comes of it.
+func TestExpansionByWindow(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	var out bytes.Buffer
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(4<<20))
+	require.NoError(t, err)
+	for piece := range slices.Chunk(zeros(t, 100<<10), 10<<10) {
+		_, err := w.Write(piece)
+		require.NoError(t, err)
+		require.NoError(t, w.Flush()) // else the encoder knows the length, and writes that
+	}
+	require.NoError(t, w.Close())
+	kafkatest.PutBatch(t, b.Addr(), "orders", 0, kgo.CodecZstd, out.Bytes())
+	for way, read := range waysToRead {
+		t.Run(way, func(t *testing.T) {
+			c := testConfig(b.Addr())
+			c.Consumer.DecompressedBytes = 4 << 20
+			require.NoError(t, read(t, c, "orders"))
+			c.Consumer.DecompressedBytes--
+			expectTexts(t, read(t, c, "orders"), "orders", "partition 0", "offset 0", "fetch.max.decompressed.bytes",
+				fmt.Sprint(c.Consumer.DecompressedBytes))
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// TestMain lets the test binary be a broker that can be killed. The tests wait more than they compute, so that eight
+// run at a time, unless -parallel says otherwise.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	kafkatest.Main(m, func(dir, listen string) (*embedded.Broker, error) {
+		return embedded.Open(embedded.Options{Dir: dir, Listen: listen})
+	})
+}
+
+func openTestBroker(t *testing.T, dir string) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.Open(embedded.Options{Dir: dir, Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func testConfig(addr string) Config {
+	c := Defaults()
+	c.Bootstrap = []string{addr}
+	return c
+}
+
+func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	return context.WithTimeout(context.Background(), 500*time.Millisecond)
+}
+
+// makeTopics has an administrator of its own make topics.
+func makeTopics(t *testing.T, addr string, topics ...Topic) {
+	t.Helper()
+	_, err := openTestAdmin(t, addr).EnsureTopics(kafkatest.Context(t), topics...)
+	require.NoError(t, err)
+}
+
+// openConsumer is closed with the test.
+func openConsumer(t *testing.T, c Config, o ConsumerOptions) *Consumer {
+	t.Helper()
+	s, err := NewConsumer(c, o)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ordersSink is a sink of the topic orders.
+var ordersSink = ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}}
+
+// owned are the partitions of a topic that a member has.
+func owned(s *Consumer, topic string) []int32 {
+	s.membership.mu.Lock()
+	defer s.membership.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.membership.owned[topic]))
+}
+
+// mark notes that a record and all before it in its partition are settled.
+func mark(o Offsets, r *kgo.Record) {
+	setAt(o, r.Topic, r.Partition, kgo.EpochOffset{Epoch: r.LeaderEpoch, Offset: r.Offset + 1})
+}
+
+// expectFault expects a fault of a kind whose text holds all of these.
+func expectFault(t *testing.T, what string, err error, kind wit.ErrorKind, texts ...string) {
+	t.Helper()
+	fault := (*wit.Error)(nil)
+	if !errors.As(err, &fault) || fault.Kind != kind || !holdsAll(err.Error(), texts) {
+		t.Errorf("%s: expected a fault of kind %v that says %q, found %v", what, kind, texts, err)
+	}
+}
+
+func holdsAll(text string, parts []string) bool {
+	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(text, part) })
+}
+
+// expectDenied expects that brokers deny a client, in words that hold all of these.
+func expectDenied(t *testing.T, what string, err error, texts ...string) {
+	t.Helper()
+	if !errors.As(err, new(*security.Denied)) || !holdsAll(err.Error(), texts) {
+		t.Errorf("%s: expected to be denied with %q, found %v", what, texts, err)
+	}
+}
+
+// expectPassing expects a failure that denies nothing.
+func expectPassing(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || errors.As(err, new(*security.Denied)) {
+		t.Errorf("expected a failure that passes, found %v", err)
+	}
+}
+
+// with are properties and more, of the form NAME=VALUE.
+func with(properties map[string]string, lines ...string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, properties)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, "=")
+		all[name] = value
+	}
+	return all
+}
+
+// produce sends the values in one batch.
+func produce(ctx context.Context, p *Producer, topic string, done func(int, error), values ...[]byte) {
+	batch := p.NewBatch()
+	for _, value := range values {
+		r := batch.Add()
+		r.Topic, r.Value = topic, value
+	}
+	p.Produce(ctx, batch, done)
+}
+
+// deliver sends a value and says what comes of it.
+func deliver(ctx context.Context, p *Producer, topic, value string) <-chan error {
+	done := make(chan error, 1)
+	produce(ctx, p, topic, func(_ int, err error) { done <- err }, []byte(value))
+	return done
+}

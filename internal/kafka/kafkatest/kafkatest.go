@@ -1,0 +1,244 @@
+// Package kafkatest has brokers answer as those of Apache Kafka do at odd moments, and others run in a process of their
+// own.
+package kafkatest
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math"
+	"os"
+	"os/exec"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// Refuse has a cluster refuse the first requests of a kind, as many as times says. It returns how many requests came.
+func Refuse(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
+	asked = &atomic.Int32{}
+	RefuseWhere(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
+	return asked
+}
+
+// Always is more often than any test asks.
+const Always = math.MaxInt32
+
+// RefuseWhere has a cluster refuse those requests of a kind that a function chooses, and take the others.
+func RefuseWhere(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
+	cluster.ControlKey(int16(kind), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if !chosen(r) {
+			return nil, nil, false
+		}
+		return Answer(r, with), nil, true
+	})
+}
+
+// Answer is an answer with an error, or without one where it is nil, for each partition, topic, group or resource that
+// a request names, or else for the request itself.
+func Answer(r kmsg.Request, with *kerr.Error) kmsg.Response {
+	code := int16(0)
+	if with != nil {
+		code = with.Code
+	}
+	answer := r.ResponseKind()
+	answerParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
+	return answer
+}
+
+// answerParts adds a part to an answer for each part of a request of the same name, and sets the code of the innermost
+// parts that have one. It says whether there are any.
+func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
+	for i := range asked.NumField() {
+		from, to := asked.Field(i), answer.FieldByName(asked.Type().Field(i).Name)
+		if !to.IsValid() || !isParts(from) || !isParts(to) {
+			continue
+		}
+		for n := range from.Len() {
+			part := reflect.New(to.Type().Elem())
+			part.Interface().(interface{ Default() }).Default()
+			for _, name := range []string{"Topic", "TopicID", "Partition", "Group", "ResourceType", "ResourceName"} {
+				of, in := from.Index(n).FieldByName(name), part.Elem().FieldByName(name)
+				if of.IsValid() && in.IsValid() {
+					in.Set(of)
+				}
+			}
+			coded = answerParts(from.Index(n), part.Elem(), code) || coded
+			to.Set(reflect.Append(to, part.Elem()))
+		}
+	}
+	if own := answer.FieldByName("ErrorCode"); !coded && own.IsValid() {
+		own.SetInt(int64(code))
+		return true
+	}
+	return coded
+}
+
+func isParts(v reflect.Value) bool {
+	return v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
+}
+
+// Cluster is closed with the test.
+func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(opts...)
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// KnownLate starts a broker that does not know its topics the first times that it is asked for their offsets, like the
+// leader of a topic that was made a moment ago. The test fails unless the broker is asked more often than that.
+func KnownLate(t *testing.T, times int32) *kfake.Cluster {
+	t.Helper()
+	cluster := Cluster(t, kfake.NumBrokers(1))
+	asked := Refuse(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
+	t.Cleanup(func() {
+		if n := asked.Load(); n <= times {
+			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)
+		}
+	})
+	return cluster
+}
+
+// Main runs the tests of a package, whose binary is a broker where [Process] has started it. open starts it.
+func Main[B interface{ Addr() string }](m *testing.M, open func(dir, listen string) (B, error)) {
+	if dir := os.Getenv("CULVERT_TEST_BROKER"); dir != "" {
+		broker, err := open(dir, os.Getenv("CULVERT_TEST_LISTEN"))
+		if err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		fmt.Println(broker.Addr())
+		select {} // until killed
+	}
+	os.Exit(m.Run())
+}
+
+// Process is a broker in a process of its own, which can be killed.
+func Process(t *testing.T, dir, listen string) (addr string, kill func()) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	child := exec.Command(self)
+	child.Env = append(os.Environ(), "CULVERT_TEST_BROKER="+dir, "CULVERT_TEST_LISTEN="+listen)
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	kill = func() {
+		child.Process.Kill()
+		child.Wait()
+	}
+	t.Cleanup(kill)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || strings.HasPrefix(line, "error:") {
+		t.Fatalf("broker process: %s %v", line, err)
+	}
+	return strings.TrimSpace(line), kill
+}
+
+// Context is long enough for any answer of a broker.
+func Context(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Client is closed with the test.
+func Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(opts...)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// Put writes values to a topic, one acknowledged after the other.
+func Put(t *testing.T, addr, topic string, values ...string) {
+	t.Helper()
+	client := Client(t, kgo.SeedBrokers(addr), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(0))
+	for _, v := range values {
+		r := &kgo.Record{Topic: topic, Value: []byte(v)}
+		if err := client.ProduceSync(Context(t), r).FirstErr(); err != nil {
+			t.Fatalf("produce %q to %s: %v", v, topic, err)
+		}
+	}
+}
+
+// Values are what a topic holds, partition by partition.
+func Values(t *testing.T, addr, topic string) (got []string) {
+	t.Helper()
+	client := Client(t, kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ends, err := kadm.NewClient(client).ListEndOffsets(Context(t), topic)
+	if err != nil {
+		t.Fatalf("read %s: %v", topic, err)
+	}
+	left := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	byPartition := map[int32][]string{}
+	for left > 0 {
+		fetches := client.PollFetches(Context(t))
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("read %s: %v", topic, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			byPartition[r.Partition] = append(byPartition[r.Partition], string(r.Value))
+			left--
+		})
+	}
+	for _, p := range slices.Sorted(maps.Keys(byPartition)) {
+		got = append(got, byPartition[p]...)
+	}
+	return got
+}
+
+// ZeroRecord returns a record as it is in a batch, in two parts: between them is a value of so many bytes.
+func ZeroRecord(size int) (head, tail []byte) {
+	inner := binary.AppendVarint([]byte{0, 0, 0, 1}, int64(size)) // attributes, deltas of time and offset, no key
+	tail = []byte{0}                                              // no headers
+	head = binary.AppendVarint(nil, int64(len(inner)+size+len(tail)))
+	return append(head, inner...), tail
+}
+
+// PutBatch writes one record to a partition of a topic that exists, compressed already.
+func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.CompressionCodecType, compressed []byte) {
+	t.Helper()
+	batch := (&kmsg.RecordBatch{Magic: 2, Attributes: int16(codec), ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1, NumRecords: 1, Records: compressed}).AppendTo(nil)
+	binary.BigEndian.PutUint32(batch[8:], uint32(len(batch)-12))
+	binary.BigEndian.PutUint32(batch[17:], crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli)))
+	client := Client(t, kgo.SeedBrokers(addr))
+	metadata, err := kadm.NewClient(client).Metadata(Context(t), topic)
+	require.NoError(t, err)
+	request := kmsg.NewPtrProduceRequest()
+	request.Acks, request.TimeoutMillis = -1, 60_000
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Partition, part.Records = partition, batch
+	of := kmsg.NewProduceRequestTopic()
+	of.Topic, of.TopicID = topic, metadata.Topics[topic].ID
+	of.Partitions = append(of.Partitions, part)
+	request.Topics = append(request.Topics, of)
+	answer, err := client.Broker(int(metadata.Topics[topic].Partitions[partition].Leader)).Request(Context(t), request)
+	require.NoError(t, err)
+	got := answer.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(got.ErrorCode); err != nil {
+		t.Fatalf("produce a batch to %s: %v", topic, err)
+	}
+}

@@ -1,0 +1,169 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
+// says what the topic takes where reportsLimit is set.
+func smallTopic(t *testing.T, partitions int32, reportsLimit bool) (c Config, refused *atomic.Int64) {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: partitions,
+		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"})
+	if !reportsLimit {
+		kafkatest.Refuse(b.Cluster, kmsg.DescribeConfigs, kafkatest.Always, kerr.TopicAuthorizationFailed)
+	}
+	c = shareable(t, b.Addr())
+	c.Producer.Linger = time.Minute // Flush sends
+	refused = &atomic.Int64{}
+	c.Extra = append(c.Extra, kgo.WithLogger(countsRefused{refused}))
+	return c, refused
+}
+
+// countsRefused counts what a client says of batches that are too large.
+type countsRefused struct{ n *atomic.Int64 }
+
+func (countsRefused) Level() kgo.LogLevel { return kgo.LogLevelInfo }
+
+func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
+	for _, v := range values {
+		if err, ok := v.(error); ok && errors.Is(err, kerr.MessageTooLarge) {
+			r.n.Add(1)
+		}
+	}
+}
+
+// valuesOf are the values of a topic's partitions, with read_committed.
+func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n int) {
+	t.Helper()
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	of = map[int32][]string{}
+	if _, err := r.Read(kafkatest.Context(t), topic, ReadOptions{}, func(r *kgo.Record) error {
+		of[r.Partition] = append(of[r.Partition], string(r.Value[:min(6, len(r.Value))]))
+		n++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return of, n
+}
+
+const rowsOfTest = 1000
+
+// fill adds numbered rows to a batch, of some 100 bytes but for one of 1,500.
+func fill(b Records, n int) {
+	for i := range n {
+		r := b.Add()
+		size := 90
+		if i == 500 {
+			size = 1500
+		}
+		r.Topic, r.Value = "rows", fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", size))
+		r.Key = fmt.Append(nil, i)
+	}
+}
+
+// outputs are a producer and a transaction of a configuration, by name: each sends rows and returns what came of it.
+var outputs = map[string]func(t *testing.T, c Config, add func(Records)) error{
+	"idempotent": func(t *testing.T, c Config, add func(Records)) error {
+		p := openTestProducer(t, c)
+		b := p.NewBatch()
+		add(b)
+		done := make(chan error, 1)
+		p.Produce(t.Context(), b, func(_ int, err error) { done <- err })
+		err := p.Flush(kafkatest.Context(t))
+		if settled := <-done; !errors.Is(settled, err) {
+			t.Errorf("expected the batch to end as the producer, found %v and %v", settled, err)
+		}
+		return err
+	},
+	"transactional": func(t *testing.T, c Config, add func(Records)) error {
+		o := newTransacting(t, c, "g-c-0").Output()
+		require.NoError(t, o.Begin(t.Context()))
+		b := o.NewBatch()
+		add(b)
+		done := make(chan error, 1)
+		o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
+		err := o.Commit(kafkatest.Context(t))
+		return errors.Join(<-done, err, o.Close(kafkatest.Context(t)))
+	},
+}
+
+// A topic that accepts small batches gets such: as large as max.message.bytes says, else as max.request.size says. Each
+// row arrives once.
+func TestTopicOfSmallBatches(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reportsLimit bool
+		maxRequest   int32
+	}{"max.message.bytes": {true, 1_000_012}, "max.request.size": {false, 1_800}} {
+		for by, send := range outputs {
+			t.Run(name+"/"+by, func(t *testing.T) {
+				config, refused := smallTopic(t, 3, c.reportsLimit)
+				config.Producer.MaxRequestBytes = c.maxRequest
+				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
+				require.NoError(t, send(t, config, func(b Records) { fill(b, rowsOfTest) }))
+				assert.Equal(t, int64(0), refused.Load(), "refused batches")
+				of, n := valuesOf(t, config, "rows")
+				for partition, values := range of {
+					if !slices.IsSorted(values) || len(slices.Compact(slices.Clone(values))) != len(values) {
+						t.Errorf("partition %d is not in order", partition)
+					}
+				}
+				assert.Equal(t, rowsOfTest, n, "records")
+			})
+		}
+	}
+}
+
+// A batch that is too large for its topic fails by an error that names the topic, the size and the setting. With
+// transactions nothing of it is committed.
+func TestBatchTooLargeForItsTopic(t *testing.T) {
+	for name, c := range map[string]struct {
+		reportsLimit bool
+		add          func(Records)
+	}{
+		"a record that the client refuses": {true, func(b Records) { add(b, make([]byte, 5000)) }},
+		"a record that brokers refuse":     {false, func(b Records) { add(b, make([]byte, 5000)) }},
+		"many records":                     {false, func(b Records) { fill(b, 100) }},
+	} {
+		for by, send := range outputs {
+			t.Run(name+"/"+by, func(t *testing.T) {
+				config, _ := smallTopic(t, 1, c.reportsLimit)
+				require.NoError(t, config.LoadTopicLimits(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"))
+				err := send(t, config, c.add)
+				if !errors.Is(err, kerr.MessageTooLarge) || errors.As(err, new(*TransactionAborted)) {
+					t.Errorf("expected MESSAGE_TOO_LARGE for good, found %v", err)
+				}
+				for _, want := range []string{"topic rows", "uncompressed_bytes=",
+					"producer.override.max.request.size"} {
+					assert.Error(t, err, want)
+				}
+				if of, n := valuesOf(t, config, "rows"); n > 0 {
+					t.Errorf("expected no record, found %d: %v", n, of)
+				}
+			})
+		}
+	}
+}
+
+func add(b Records, value []byte) {
+	r := b.Add()
+	r.Topic, r.Value = "rows", value
+}

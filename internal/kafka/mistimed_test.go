@@ -1,0 +1,21 @@
+package kafka
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
+
+// What brokers refuse for a record's time says that time and the clock; nothing else does.
+func TestMistimed(t *testing.T) {
+	r, other := &kgo.Record{Timestamp: time.UnixMilli(1795497388118)}, errors.New("other")
+	assert.Equal(t, "other", withClockHint(r, other).Error())
+	err := withClockHint(r, kerr.InvalidTimestamp)
+	assert.Contains(t, err.Error(), "INVALID_TIMESTAMP", "of 2026-11-24T05:16:28Z", "message.timestamp.after.max.ms")
+	assert.Equal(t, true, errors.Is(err, kerr.InvalidTimestamp))
+}

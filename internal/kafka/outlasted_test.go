@@ -1,0 +1,125 @@
+package kafka
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
+// the producer, or with one opened again where the broker takes nothing more of it. Where another worker has taken the
+// id over meanwhile it is left to that one.
+func TestOutlastedTransactionsStartOver(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		// fenced: the broker refuses the producer; state is what it says of the id then, so many epochs above.
+		fenced bool
+		state  []string
+		above  int16
+		over   bool
+		// says is in the error; lines is how often the log says that the brokers are waited for.
+		says  string
+		lines int
+	}{
+		"in time":               {false, nil, 0, true, "", 0},
+		"aborted by the broker": {true, []string{"CompleteAbort"}, 1, true, "", 0},
+		"being aborted": {true, []string{"Ongoing", "PrepareAbort", "Ongoing", "unavailable", "unavailable",
+			"CompleteAbort"}, 1, true, "", 2},
+		"taken over":             {true, []string{"Empty"}, 2, false, "taken the id over", 0},
+		"taken over and at work": {true, []string{"Ongoing"}, 3, false, "taken the id over", 0},
+		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false, "taken the id over", 0},
+		"older brokers":          {true, nil, 0, false, "expected Apache Kafka 3.0 or newer", 0},
+		"without the right": {true, []string{"CompleteAbort", "refused"}, 1, false,
+			kerr.TransactionalIDAuthorizationFailed.Message, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, b := transactionsBroker(t)
+			config.Producer.TransactionTimeout = time.Minute
+			var log logtest.Journal
+			config.Logger = log.Logger(slog.LevelWarn)
+			if c.fenced && c.state == nil {
+				withoutDescribing(b)
+			}
+			o := newTransacting(t, config, "g-c-0").Output()
+			require.NoError(t, page(t, o, "late", 1))
+			o.mu.Lock()
+			producer, epoch, err := o.current.ProducerID(t.Context())
+			o.startedAt = o.startedAt.Add(-2 * time.Minute)
+			o.current.outageSince = func(time.Time) (string, time.Duration) { return "b:9092", 2 * time.Minute }
+			o.mu.Unlock()
+			require.NoError(t, err)
+			if c.fenced {
+				kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
+			}
+			states := c.state
+			b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.Cluster.KeepControl()
+				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+				if slices.Contains(states, "refused") {
+					kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, kafkatest.Always,
+						kerr.TransactionalIDAuthorizationFailed)
+				}
+				state := kmsg.NewDescribeTransactionsResponseTransactionState()
+				state.TransactionalID, state.State = "g-c-0", states[0]
+				state.ProducerID, state.ProducerEpoch = producer, epoch+c.above
+				if states[0] == "unavailable" {
+					state.ErrorCode = kerr.UnknownServerError.Code
+				}
+				if len(states) > 1 {
+					states = states[1:]
+				}
+				answer.TransactionStates = append(answer.TransactionStates, state)
+				return answer, nil, true
+			})
+			err = o.Commit(t.Context())
+			rewound := (*TransactionAborted)(nil)
+			if !IsTransactionTimeout(err) || errors.As(err, &rewound) != c.over {
+				t.Errorf("expected to start over %t, found %v", c.over, err)
+			}
+			if n := strings.Count(log.String(), "as soon as the brokers say what became of it"); n != c.lines {
+				t.Errorf("expected %d lines that the brokers are waited for, found %d in\n%s", c.lines, n, log.String())
+			}
+			if !c.over {
+				if !strings.Contains(err.Error(), "was away for") || !strings.Contains(err.Error(), c.says) {
+					t.Error(err)
+				}
+				if err := o.Flush(t.Context()); err == nil {
+					t.Error("expected Flush to fail too, or the feed would begin once more, and wait for the producer")
+				}
+				return
+			}
+			again := o.transactions.Output()
+			require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+			expectCommitted(t, config, "again", "1")
+		})
+	}
+}
+
+// withoutDescribing has a broker answer as Apache Kafka before 3.0, which knows no DescribeTransactions.
+func withoutDescribing(b *embedded.Broker) {
+	b.Cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		answer := r.ResponseKind().(*kmsg.ApiVersionsResponse)
+		kversion.Stable().EachMaxKeyVersion(func(key, most int16) {
+			if key == int16(kmsg.DescribeTransactions) {
+				return
+			}
+			one := kmsg.NewApiVersionsResponseApiKey()
+			one.ApiKey, one.MaxVersion = key, most
+			answer.ApiKeys = append(answer.ApiKeys, one)
+		})
+		return answer, nil, true
+	})
+}

@@ -1,0 +1,299 @@
+package kafka
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// expire deletes the records of a partition before an offset, as retention does.
+func expire(t *testing.T, addr, topic string, before int64) {
+	t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, 0, before, -1)
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(addr)))
+	deleted, err := admin.DeleteRecords(kafkatest.Context(t), offsets)
+	if err == nil {
+		err = deleted.Error()
+	}
+	require.NoError(t, err)
+}
+
+// What a group has not read before it expired is not passed over without a word: whatever auto.offset.reset is, and
+// whether that happened before the consumer came or while it was at work.
+func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
+	const missing = "the records from offset 2 up to 3 are no longer there"
+	cases := []struct {
+		reset string
+		fails bool
+		rest  []string
+	}{
+		{"", true, nil},
+		{"none", true, nil},
+		{"earliest", false, []string{"5", "6"}},
+		{"latest", false, []string{"5", "6"}},
+	}
+	for _, c := range cases {
+		for _, when := range []string{"before", "meanwhile"} {
+			t.Run(c.reset+" "+when, func(t *testing.T) {
+				t.Parallel()
+				b := openTestBroker(t, t.TempDir())
+				kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+				config, log := testConfig(b.Addr()), &journal{}
+				config.Consumer.Reset, config.Logger = c.reset, log.logger()
+				a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+				begin := int64(0)
+				if when == "before" {
+					begin = 2
+				}
+				require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: begin}}))
+				var s *Consumer
+				release := make(chan struct{})
+				let := sync.OnceFunc(func() { close(release) })
+				t.Cleanup(let)
+				if when == "meanwhile" {
+					s = openConsumer(t, config, ordersSink)
+					expectValues(t, s, Offsets{}, "1", "2")
+					select {
+					case <-held(b, release):
+					case <-ctx.Done():
+						t.Fatal("no fetch came")
+					}
+				}
+				kafkatest.Put(t, b.Addr(), "orders", "3", "4", "5", "6")
+				expire(t, b.Addr(), "orders", 4)
+				if s == nil {
+					s = openConsumer(t, config, ordersSink)
+				}
+				let()
+				if !c.fails {
+					expectValues(t, s, Offsets{}, c.rest...)
+					text := log.String()
+					if !strings.Contains(text, missing) || !strings.Contains(text, slog.LevelError.String()) {
+						t.Errorf("expected an error in the log with %q, found:\n%s", missing, text)
+					}
+					return
+				}
+				var err error
+				for err == nil {
+					var records []*kgo.Record
+					if records, err = s.Poll(ctx); len(records) > 0 {
+						t.Fatalf("expected no record, found %d", len(records))
+					}
+				}
+				expectFault(t, when, err, wit.ErrorConfig, missing, "consumer.override.auto.offset.reset=earliest")
+			})
+		}
+	}
+}
+
+// held has a broker hold fetches back until release is closed; what it returns is closed when one is held. The client
+// sends one at a time: the one before has ended then.
+func held(b *embedded.Broker, release chan struct{}) (one chan struct{}) {
+	one = make(chan struct{})
+	var once sync.Once
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		once.Do(func() { close(one) })
+		b.Cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	return one
+}
+
+// A group whose offset lies after the end of its partition has read what is no longer there.
+func TestOffsetBehindTheEnd(t *testing.T) {
+	cases := []struct {
+		reset, fault string
+		rest         []string
+	}{
+		{"", "the next record has offset 9, and the partition ends at 2", nil},
+		{"earliest", "", []string{"1", "2", "3"}},
+		{"latest", "", []string{"3"}},
+	}
+	for _, c := range cases {
+		t.Run(c.reset, func(t *testing.T) {
+			t.Parallel()
+			b := openTestBroker(t, t.TempDir())
+			kafkatest.Put(t, b.Addr(), "orders", "1", "2")
+			config, log := testConfig(b.Addr()), &journal{}
+			config.Consumer.Reset, config.Logger = c.reset, log.logger()
+			a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+			require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}))
+			s := openConsumer(t, config, ordersSink)
+			if c.fault == "" {
+				for !strings.Contains(log.String(), "records of a sink's topic are missing") {
+					_, err := s.Poll(ctx)
+					require.NoError(t, err)
+				}
+				kafkatest.Put(t, b.Addr(), "orders", "3")
+				expectValues(t, s, Offsets{}, c.rest...)
+				return
+			}
+			var err error
+			for err == nil {
+				_, err = s.Poll(ctx)
+			}
+			expectFault(t, "at the end", err, wit.ErrorConfig, c.fault)
+		})
+	}
+}
+
+// That is told also where another topic always has records.
+func TestExpiredRecordsOfOnePartition(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
+	kafkatest.Put(t, b.Addr(), "busy", "0")
+	a, ctx := openTestAdmin(t, b.Addr()), kafkatest.Context(t)
+	require.NoError(t, a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}))
+	expire(t, b.Addr(), "orders", 3)
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders", "busy"}})
+	client := kafkatest.Client(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
+	var err error
+	for n := 0; err == nil; n++ {
+		if n == 1000 {
+			t.Fatal("expected to be told of the records that have expired")
+		}
+		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+		_, err = s.Poll(ctx)
+	}
+	if !strings.Contains(err.Error(), "from offset 1 up to 2 are no longer there") {
+		t.Error(err)
+	}
+}
+
+// A transaction's marker takes an offset, and is no record that could be missed: where nothing but markers has expired
+// after what a sink has settled, it goes on.
+func TestExpiredMarkersAreNoRecords(t *testing.T) {
+	c, _ := transactionsBroker(t)
+	o := newTransacting(t, c, "g-c-0").Output()
+	for n, value := range []string{"settled", "aborted"} {
+		require.NoError(t, page(t, o, value, int64(n)))
+		end := o.Commit
+		if value == "aborted" {
+			end = o.Abort
+		}
+		require.NoError(t, end(t.Context()))
+	}
+	addr, ctx := c.Bootstrap[0], kafkatest.Context(t)
+	open := func() *Consumer {
+		return openTestConsumer(t, addr, ConsumerOptions{Group: "connect-test", Topics: []string{"rows"}})
+	}
+	s, settled := open(), Offsets{}
+	var got []string
+	for markers := 0; markers < 2; {
+		records, err := s.Poll(ctx)
+		require.NoError(t, err)
+		for _, r := range records {
+			if mark(settled, r); r.Attrs.IsControl() {
+				markers++
+			} else {
+				got = append(got, string(r.Value))
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"settled"}) {
+		t.Fatalf("found %q", got)
+	}
+	require.NoError(t, s.Commit(ctx, settled))
+	s.Close()
+	expire(t, addr, "rows", -1)
+	kafkatest.Put(t, addr, "rows", "next")
+	expectValues(t, open(), Offsets{}, "next")
+}
+
+// A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a
+// reset the sink goes on with the oldest record that is left and logs an error; without, the task fails and says so,
+// and goes on there when it is restarted.
+func TestExpiredBeforeTheFirstCommit(t *testing.T) {
+	for _, reset := range []string{"", "earliest", "latest"} {
+		t.Run(reset, func(t *testing.T) {
+			t.Parallel()
+			b := openTestBroker(t, t.TempDir())
+			ctx := kafkatest.Context(t)
+			makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: 1})
+			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
+			config.Consumer.Reset, config.Logger = reset, log.logger()
+			// The broker works requests off one by one: what is put after the one for the start comes later.
+			var once sync.Once
+			b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+				once.Do(func() { close(begun) })
+				return nil, nil, false
+			})
+			s := openConsumer(t, config, ordersSink)
+			s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
+			type polled struct {
+				values []string
+				err    error
+			}
+			ended := make(chan polled, 1)
+			go func() {
+				var p polled
+				for p.err == nil && len(p.values) == 0 {
+					var records []*kgo.Record
+					records, p.err = s.Poll(ctx)
+					for _, r := range records {
+						p.values = append(p.values, string(r.Value))
+					}
+				}
+				ended <- p
+			}()
+			select {
+			case <-begun:
+			case p := <-ended:
+				t.Fatal(p)
+			}
+			kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
+			expire(t, b.Addr(), "orders", 2)
+			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
+			end := <-ended
+			if reset != "" {
+				if !slices.Equal(end.values, []string{"3", "4"}) || end.err != nil ||
+					!strings.Contains(log.String(), "the records from offset 0 up to 1 are no longer there") {
+					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", end, log)
+				}
+				return
+			}
+			expectFault(t, "unread", end.err, wit.ErrorData, "the records before offset 2 are no longer there",
+				"restart the task")
+			s.Close()
+			expectValues(t, openConsumer(t, config, ordersSink), Offsets{}, "3", "4") // after the restart
+		})
+	}
+}
+
+// An offset out of range is no failure, and nothing is committed, if this member does not own the partition any more.
+func TestOutOfRangeOfAnotherMember(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	kafkatest.Put(t, b.Addr(), "orders", "0", "1")
+	s, ctx := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-orders", Topics: []string{"orders"}}),
+		kafkatest.Context(t)
+	expectValues(t, s, Offsets{}, "0", "1")
+	kafkatest.Put(t, b.Addr(), "orders", "2", "3")
+	expire(t, b.Addr(), "orders", 4)
+	s.membership.drop(map[string][]int32{"orders": {0}})
+	if err := s.outOfRange(ctx, "orders", 0); err != nil {
+		t.Errorf("expected no error for a partition of another member, found %v", err)
+	}
+	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {
+		t.Errorf("expected no error for a partition that went to another member meanwhile, found %v", err)
+	}
+	stored, err := kadm.NewClient(s.client).FetchOffsets(ctx, "connect-orders")
+	require.NoError(t, err)
+	if at, some := stored.Lookup("orders", 0); some {
+		t.Errorf("expected no offset, found %d", at.At)
+	}
+}

@@ -1,0 +1,204 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Parse reads Kafka client properties of a worker and ignores others. Warnings name settings without effect, and
+// unknown ones after producer., consumer. or admin. The error wraps a [setting.Problem]. ctx cancels reading of key
+// stores.
+func Parse(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
+	c := Defaults()
+	c.live, c.shared = &security.Live{}, &shared{}
+	warnings, err := c.apply(properties, map[string]clientKind{
+		"": kindCommon, "producer.": kindProducer, "consumer.": kindConsumer, "admin.": kindAdmin,
+	})
+	if err != nil {
+		return Config{}, warnings, err
+	}
+	if len(c.Bootstrap) == 0 {
+		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
+			Text: setting.Missing("bootstrap.servers")}
+	}
+	if c.Proxy, err = security.NewProxy(properties, c.Bootstrap, c.live); err != nil {
+		return Config{}, warnings, err
+	}
+	notes, err := c.buildAccess(ctx)
+	return c, append(warnings, notes...), err
+}
+
+// Override returns c changed by a connector's producer.override.*, consumer.override.* and admin.override.*
+// properties. ctx cancels reading of key stores.
+func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
+	warnings, err := c.apply(properties, map[string]clientKind{
+		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
+	})
+	c.live, c.shared = c.live.Next(), cmp.Or(c.shared, &shared{})
+	if err != nil || !overridesAccess(properties) {
+		return c, warnings, err
+	}
+	notes, err := c.buildAccess(ctx)
+	return c, append(warnings, notes...), err
+}
+
+var overridePrefixes = []string{"producer.override.", "consumer.override.", "admin.override."}
+
+func overridesAccess(properties map[string]string) bool {
+	for name := range properties {
+		for _, prefix := range overridePrefixes {
+			short, ok := strings.CutPrefix(name, prefix)
+			if ok && (security.Concerns(short) || short == "bootstrap.servers" || short == connectTimeout) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// apply sets properties in order of names, so that errors and warnings are deterministic.
+func (c *Config) apply(properties map[string]string, prefixes map[string]clientKind) (warnings setting.Problems,
+	err error) {
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		prefix, s := maxPrefix(name, prefixes)
+		if s == kindNone {
+			continue
+		}
+		short, value := name[len(prefix):], setting.Trim(properties[name])
+		p, known := settings[s][short]
+		switch {
+		case security.Concerns(short):
+			warning, err := c.applySecurity(s, short, security.Value{Name: name, Value: value})
+			if err != nil {
+				return warnings, err
+			}
+			if warning.Text != "" {
+				warnings = append(warnings, warning)
+			}
+		case known && p.set != nil:
+			note, err := p.apply(c, name, value)
+			if err != nil {
+				return warnings, err
+			}
+			if note != "" {
+				warnings = append(warnings, warning(name, "", note))
+			}
+		case known:
+			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
+		case name == "admin.listeners": // of REST, not of admin clients
+		case prefix != "":
+			warnings = append(warnings, warning(name, setting.CodeUnknown,
+				unknownAmong(short, maps.Keys(settings[s]))))
+		}
+	}
+	return warnings, nil
+}
+
+func warning(name string, code setting.Code, text string) setting.Problem {
+	return setting.Problem{Setting: name, Code: code, Text: text, Warning: true}
+}
+
+func (c *Config) applySecurity(s clientKind, name string, given security.Value) (warns setting.Problem, err error) {
+	effective, warns, err := security.Check(name, given)
+	if !effective {
+		return warns, err
+	}
+	client := c.client(s)
+	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
+	if client.Security == nil {
+		client.Security = map[string]security.Value{}
+	}
+	client.Security[name] = given
+	return warns, nil
+}
+
+func (c *Config) client(s clientKind) *ClientConfig {
+	switch s {
+	case kindProducer:
+		return &c.Producer.ClientConfig
+	case kindConsumer:
+		return &c.Consumer.ClientConfig
+	case kindAdmin:
+		return &c.Admin
+	}
+	return &c.ClientConfig
+}
+
+func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, err error) {
+	if c.live == nil {
+		c.live = &security.Live{}
+	}
+	for _, s := range []clientKind{kindCommon, kindProducer, kindConsumer, kindAdmin} {
+		client := c.client(s)
+		merged := client.withDefaults(c.ClientConfig)
+		if like := c.sameAccess(s, merged); like != nil {
+			client.access = like.access
+			continue
+		}
+		made, notes, err := security.New(ctx, security.Options{Given: merged.Security, Bootstrap: merged.Bootstrap,
+			Timeout: merged.ConnectTimeout, Proxy: c.Proxy, Live: c.live})
+		if err != nil {
+			return warnings, err
+		}
+		client.access = made
+		for _, note := range notes {
+			if !slices.Contains(warnings, note) {
+				warnings = append(warnings, note)
+			}
+		}
+	}
+	return warnings, nil
+}
+
+func (c *Config) sameAccess(s clientKind, merged ClientConfig) *ClientConfig {
+	for before := kindCommon; before < s; before++ {
+		other := c.client(before).withDefaults(c.ClientConfig)
+		if maps.Equal(other.Security, merged.Security) && slices.Equal(other.Bootstrap, merged.Bootstrap) &&
+			other.ConnectTimeout == merged.ConnectTimeout {
+			return c.client(before)
+		}
+	}
+	return nil
+}
+
+// EmbeddedListen reports whether bootstrap.servers specifies the embedded broker, and its address; "" is the default
+// of [BrokerOptions.Listen].
+func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
+	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
+		return "", false, nil
+	}
+	if len(bootstrap) > 1 {
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", strings.Join(bootstrap, ","), "expected embedded alone")}
+	}
+	_, port, given := strings.Cut(bootstrap[0], ":")
+	if !given {
+		return "", true, nil
+	}
+	n, ok := setting.ParseInt(wit.KindInt, port)
+	if !ok || n < 1 || n > math.MaxUint16 {
+		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
+			Text: setting.Invalid("bootstrap.servers", bootstrap[0],
+				"expected embedded:PORT with a port from 1 to 65535")}
+	}
+	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
+}
+
+func maxPrefix(name string, prefixes map[string]clientKind) (string, clientKind) {
+	best, found := "", kindNone
+	for prefix, s := range prefixes {
+		if strings.HasPrefix(name, prefix) && (found == kindNone || len(prefix) > len(best)) {
+			best, found = prefix, s
+		}
+	}
+	return best, found
+}

@@ -1,0 +1,293 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/porttest"
+)
+
+func openTestProducer(t *testing.T, c Config) *Producer {
+	t.Helper()
+	p, err := NewProducer(c, "connector-producer-test-0")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // tests flush by themselves
+		p.Close(ctx)
+	})
+	return p
+}
+
+// reports collects what done functions said, in order.
+type reports struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *reports) take(name string) func(int, error) {
+	return func(n int, err error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.all = append(r.all, fmt.Sprintf("%s %d %v", name, n, err != nil))
+	}
+}
+
+func TestProduceReportsInOrder(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
+	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 3})
+	p := openTestProducer(t, testConfig(b.Addr()))
+	var got reports
+	var want []string
+	sent := 0
+	for i := range 40 {
+		batch := p.NewBatch()
+		n := i * 37 % 1100 // some empty, some over several slabs
+		for range n {
+			r := batch.Add()
+			r.Topic, r.Key, r.Value = "wide", fmt.Append(nil, sent), fmt.Append(nil, "value ", sent)
+			if sent%2 == 0 {
+				r.Partition = int32(sent % 3)
+			}
+			if sent%5 == 0 {
+				r.Headers = batch.Headers(2)
+				r.Headers[0] = kgo.RecordHeader{Key: "n", Value: fmt.Append(nil, sent)}
+				r.Headers[1] = kgo.RecordHeader{Key: "twice"}
+			}
+			sent++
+		}
+		if batch.Len() != n {
+			t.Fatalf("length %d, expected %d", batch.Len(), n)
+		}
+		want = append(want, fmt.Sprintf("%d %d false", i, n))
+		p.Produce(ctx, batch, got.take(fmt.Sprint(i)))
+	}
+	require.NoError(t, p.Flush(ctx))
+	assert.Equal(t, want, got.all, "reports")
+
+	seen := map[string]bool{}
+	_, err := openTestReader(t, b.Addr()).Read(ctx, "wide", ReadOptions{}, func(r *kgo.Record) error {
+		var n int
+		if _, err := fmt.Sscan(string(r.Key), &n); err != nil || string(r.Value) != fmt.Sprint("value ", n) ||
+			seen[string(r.Key)] {
+			t.Errorf("record %q: %q (twice: %v)", r.Key, r.Value, seen[string(r.Key)])
+		}
+		seen[string(r.Key)] = true
+		if n%2 == 0 && r.Partition != int32(n%3) {
+			t.Errorf("record %d: in partition %d", n, r.Partition)
+		}
+		if (n%5 == 0) != (len(r.Headers) == 2) || n%5 == 0 && (string(r.Headers[0].Value) != string(r.Key) ||
+			r.Headers[1].Key != "twice") {
+			t.Errorf("record %d: headers %v", n, r.Headers)
+		}
+		return nil
+	})
+	if err != nil || len(seen) != sent {
+		t.Errorf("%d of %d records, %v", len(seen), sent, err)
+	}
+}
+
+// Keys go where Kafka's own producer puts them: murmur2, as its tests state it for these keys.
+func TestProducePartitionsAsKafkaDoes(t *testing.T) {
+	const partitions = 1000
+	p := newPartitioner().ForTopic("any")
+	for key, hash := range map[string]int32{
+		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
+		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
+	} {
+		r := &kgo.Record{Key: []byte(key), Partition: -1}
+		if got, want := p.Partition(r, partitions), int(hash&0x7fffffff)%partitions; got != want {
+			t.Errorf("%q: %d, expected %d", key, got, want)
+		}
+		r.Partition = 7
+		if got := p.Partition(r, partitions); got != 7 || !p.RequiresConsistency(r) {
+			t.Errorf("%q for partition 7: %d", key, got)
+		}
+	}
+}
+
+// After a failed record nothing is reported as acknowledged any more: an offset after it would lose it.
+func TestProduceFailureSticks(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	config := testConfig(b.Addr())
+	config.Producer.MaxRequestBytes = 10_000
+	p := openTestProducer(t, config)
+	var got reports
+	send := func(name string, values ...[]byte) { produce(ctx, p, "orders", got.take(name), values...) }
+	send("good", []byte("1"), []byte("22"), []byte("333"))
+	require.NoError(t, p.Flush(ctx))
+	send("bad", make([]byte, 50_000))
+	send("after", []byte("4"))
+	err := p.Flush(ctx)
+	if !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "orders") {
+		t.Errorf("flush: expected MESSAGE_TOO_LARGE that names the topic, got %v", err)
+	}
+	send("later", []byte("5"))
+	if p.Flush(ctx) == nil || p.Err() == nil {
+		t.Error("the failure was forgotten")
+	}
+	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2],
+		"true") || got.all[3] != "later 0 true" {
+		t.Errorf("reports: %v", got.all)
+	}
+}
+
+// A caller that stops waits for records on their way; they are not taken back.
+func TestProduceOutlivesItsContext(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	p, err := NewProducer(testConfig(b.Addr()), "")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(kafkatest.Context(t))
+	var got reports
+	produce(ctx, p, "orders", got.take("one"), nil)
+	cancel()
+	require.NoError(t, p.Close(kafkatest.Context(t)))
+	if !slices.Equal(got.all, []string{"one 1 false"}) {
+		t.Errorf("reports: %v", got.all)
+	}
+}
+
+// Producing waits for acknowledgements when the buffer is full, and a context ends that wait.
+func TestProduceWaitsForRoom(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	config := testConfig(b.Addr())
+	config.Producer.BufferBytes = 10_000
+	p := openTestProducer(t, config)
+	hold, held := make(chan struct{}), make(chan struct{})
+	b.Cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		close(held)
+		<-hold
+		return nil, nil, false
+	})
+	var got reports
+	// larger than the buffer: goes alone
+	produce(kafkatest.Context(t), p, "orders", got.take("first"), make([]byte, 20_000))
+	<-held
+	ctx, cancel := shortContext(t)
+	defer cancel()
+	produce(ctx, p, "orders", got.take("no room"), make([]byte, 10))
+	if ctx.Err() == nil {
+		t.Error("producing did not wait")
+	}
+	close(hold)
+	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("flush: %v", err)
+	}
+	assert.Equal(t, []string{"first 1 false", "no room 0 true"}, got.all, "reports")
+	if got := len(kafkatest.Values(t, b.Addr(), "orders")); got != 1 {
+		t.Errorf("%d records were stored, expected 1", got)
+	}
+}
+
+func TestProduceToUnknownTopicFails(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	p := openTestProducer(t, testConfig(b.Addr()))
+	produce(kafkatest.Context(t), p, "nope", nil, nil)
+	if err := p.Flush(kafkatest.Context(t)); !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("expected UNKNOWN_TOPIC_OR_PARTITION, got %v", err)
+	}
+}
+
+// What does not arrive in time fails at Close rather than hanging there.
+func TestCloseGivesUp(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	p, err := NewProducer(testConfig(b.Addr()), "")
+	require.NoError(t, err)
+	produce(kafkatest.Context(t), p, "orders", nil, nil)
+	require.NoError(t, p.Flush(kafkatest.Context(t)))
+	b.Close()
+	failed := deliver(kafkatest.Context(t), p, "orders", "cold")
+	ctx, cancel := shortContext(t)
+	defer cancel()
+	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("a record that nobody took was acknowledged")
+	}
+}
+
+// A producer goes on when its broker is killed and started again: nothing that was reported is missing.
+func TestProduceOutlivesItsBroker(t *testing.T) {
+	t.Parallel()
+	dir, ctx := t.TempDir(), kafkatest.Context(t)
+	addr, kill := kafkatest.Process(t, dir, porttest.Address(t))
+	makeTopics(t, addr, Topic{Name: "orders"})
+	p := openTestProducer(t, testConfig(addr))
+	var mu sync.Mutex
+	acked := 0
+	const batches, records = 60, 50
+	for i := range batches {
+		if i%20 == 10 {
+			kill()
+			_, kill = kafkatest.Process(t, dir, addr)
+		}
+		b := p.NewBatch()
+		for j := range records {
+			r := b.Add()
+			r.Topic, r.Value = "orders", fmt.Append(nil, i*records+j)
+		}
+		p.Produce(ctx, b, func(n int, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			acked += n
+		})
+	}
+	if err := p.Flush(ctx); err != nil || acked != batches*records {
+		t.Errorf("%d of %d acknowledged, %v", acked, batches*records, err)
+	}
+	seen := map[string]bool{}
+	for _, v := range kafkatest.Values(t, addr, "orders") {
+		seen[v] = true
+	}
+	if len(seen) != batches*records {
+		t.Errorf("%d of %d records", len(seen), batches*records)
+	}
+}
+
+// A record costs no allocation of ours: what is left is the client's own, by batches and requests.
+func TestProduceAllocations(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
+	makeTopics(t, b.Addr(), Topic{Name: "orders"})
+	p := openTestProducer(t, testConfig(b.Addr()))
+	value := make([]byte, 100)
+	const n = 2000
+	perBatch := testing.AllocsPerRun(20, func() {
+		batch := p.NewBatch()
+		for range n {
+			r := batch.Add()
+			r.Topic, r.Key, r.Value = "orders", value[:8], value
+			r.Headers = batch.Headers(1)
+		}
+		p.Produce(ctx, batch, nil)
+		require.NoError(t, p.Flush(ctx))
+	})
+	// The embedded broker's allocations are counted as well.
+	perRecord := perBatch / n
+	t.Logf("%.3f allocations a record", perRecord)
+	if perRecord > 0.2 {
+		t.Errorf("%.2f allocations a record", perRecord)
+	}
+}

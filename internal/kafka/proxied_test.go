@@ -1,0 +1,350 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+)
+
+// load is a number of records that is produced and consumed at the same time, each with a number of its own.
+type load struct {
+	topic   string
+	records int
+	steps   []step // in order
+
+	produced atomic.Int64 // acknowledged
+	consumed atomic.Int64 // different ones
+}
+
+// step is something that happens when the consumer has seen so many records, before it asks for more.
+type step struct {
+	seen int
+	do   func()
+}
+
+// produce sends all records, 500 in a batch, and waits until they are acknowledged.
+func (l *load) produce(ctx context.Context, c Config) error {
+	p, err := NewProducer(c, "load")
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	for n := 0; n < l.records; {
+		batch := p.NewBatch()
+		for range min(500, l.records-n) {
+			r := batch.Add()
+			r.Topic, r.Value = l.topic, binary.BigEndian.AppendUint64(make([]byte, 0, 100), uint64(n))
+			r.Key = r.Value[:8]
+			r.Value = append(r.Value, strings.Repeat("x", 92)...)
+			n++
+		}
+		p.Produce(ctx, batch, func(n int, err error) {
+			l.produced.Add(int64(n))
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+		// Behind the consumer by a bounded number, so that what happens in the middle happens to both.
+		for l.produced.Load() > l.consumed.Load()+5_000 && ctx.Err() == nil {
+			if pause.For(ctx, time.Millisecond) != nil {
+				break
+			}
+		}
+	}
+	err = p.Close(ctx)
+	select {
+	case first := <-failed:
+		return first
+	default:
+		return err
+	}
+}
+
+// consume reads until every record was seen, commits on the way, and tells of records that came with two offsets.
+func (l *load) consume(ctx context.Context, c Config) error {
+	s, err := NewConsumer(c, ConsumerOptions{Group: "connect-load", Topics: []string{l.topic}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	seen, settled, commits := make(map[uint64]place, l.records), Offsets{}, 0
+	for polls := 0; len(seen) < l.records; polls++ {
+		records, err := s.Poll(ctx)
+		if err != nil {
+			return fmt.Errorf("after %d records: %w", len(seen), err)
+		}
+		for _, r := range records {
+			n, at := binary.BigEndian.Uint64(r.Value), place{r.Partition, r.Offset}
+			if before, ok := seen[n]; ok && before != at {
+				return fmt.Errorf("record %d is in the topic twice, at %v and %v", n, before, at)
+			}
+			seen[n] = at
+			mark(settled, r)
+		}
+		for len(l.steps) > 0 && len(seen) >= l.steps[0].seen {
+			l.steps[0].do()
+			l.steps = l.steps[1:]
+		}
+		l.consumed.Store(int64(len(seen)))
+		if polls%20 == 0 {
+			if s.Commit(ctx, settled) == nil { // else it is tried again with the next
+				commits++
+			}
+		}
+	}
+	if err := s.Commit(ctx, settled); err != nil || commits < 2 {
+		return fmt.Errorf("expected offsets to be committed on the way and at the end, found %d commits, then %w",
+			commits, err)
+	}
+	return nil
+}
+
+// run produces and consumes, and fails the test when something is lost or doubled or one of both sides fails.
+func (l *load) run(t *testing.T, ctx context.Context, c Config) {
+	t.Helper()
+	var group sync.WaitGroup
+	var produced, consumed error
+	group.Go(func() { produced = l.produce(ctx, c) })
+	group.Go(func() { consumed = l.consume(ctx, c) })
+	group.Wait()
+	if produced != nil || consumed != nil {
+		t.Fatalf("producer: %v; consumer: %v", produced, consumed)
+	}
+	if l.produced.Load() != int64(l.records) || l.consumed.Load() != int64(l.records) {
+		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.produced.Load(),
+			l.consumed.Load())
+	}
+}
+
+// Three brokers can be reached only through the tunnel, with TLS and SASL inside it. Tokens expire, a broker is
+// restarted, no Cloud Connector answers for a while (T13), and nothing is lost.
+func TestThroughCloudConnector(t *testing.T) {
+	t.Parallel()
+	a := certtest.Issue(t, "authority", nil, nil)
+	hosts := []string{"broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid"}
+	r := openRemote(t, kfake.TLS(serverOf(t, a, hosts...)), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice",
+		"hush-hush"), kfake.SeedTopics(6, "load"))
+	r.Fragment(true) // every answer of the proxy in single bytes
+	var log journal
+	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
+		"sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+string(a.PEM())))
+	c.Logger = log.logger()
+	ctx := waits(t)
+
+	var group sync.WaitGroup
+	expire := func() {
+		r.Lifetime(2 * time.Second) // of the next ones, which then expire by themselves
+		r.ExpireTokens()            // the proxy refuses those that are in use
+		if r.DropTunnels() == 0 {
+			t.Error("there were no tunnels")
+		}
+	}
+	unreached := func() int {
+		return r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
+	}
+	restart := func() {
+		broker := busiest(ctx, r.doors) // some lead no partition
+		if broker.shut() == 0 {
+			t.Error("no connection of the broker ended")
+		}
+		group.Go(func() {
+			for unreached() == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
+			}
+			broker.reopen(t)
+		})
+	}
+	asked := func() int {
+		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
+	}
+	away := func() {
+		r.Detach("") // which also ends its tunnels
+		group.Go(func() {
+			pause.For(ctx, 2*time.Second)
+			for asked() < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
+			}
+			r.Attach("")
+		})
+	}
+	l := &load{topic: "load", records: 60_000, steps: []step{{10_000, expire}, {20_000, restart}, {30_000, away}}}
+	l.run(t, ctx, c)
+	group.Wait()
+	if n := asked(); n < 3 {
+		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
+	}
+
+	if n := r.TokenCount(r.Connectivity); n < 2 {
+		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
+	}
+	refused := r.Count(func(e connectivitytest.Entry) bool {
+		return e.Port == "socks5" && e.Step == connectivitytest.Logon
+	})
+	if refused == 0 || unreached() == 0 {
+		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
+	}
+	reached := 0
+	for i := range hosts {
+		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
+		if r.Count(func(e connectivitytest.Entry) bool {
+			return e.Target == virtual && e.Kind == 0x03 && e.Code == 0
+		}) > 0 {
+			reached++
+		}
+	}
+	if reached < 2 { // one that leads no partition may be asked for nothing
+		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
+	}
+	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%.10s… is in the log", secret)
+		}
+	}
+	if !strings.Contains(log.String(), "kafka: ") {
+		t.Error("nothing is in the log: it is not the one that clients write")
+	}
+}
+
+// A virtual host that no Cloud Connector exposes fails the task at once, by its name.
+func TestForbiddenFailsAtOnce(t *testing.T) {
+	r := openRemote(t, kfake.SeedTopics(3, "t"))
+	for i := range 3 {
+		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
+	}
+	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
+	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
+		"reader":  readOnce,
+		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t)) }} {
+		expectDenied(t, what, use(t, c), "add kafka.virtual:1909")
+	}
+}
+
+// A token service that is down is a passing error, one that refuses the secret is not. The secret is not shown.
+func TestTokenServiceOfTheProxy(t *testing.T) {
+	t.Parallel()
+	r := openRemote(t, kfake.SeedTopics(1, "t"))
+	t.Run("token service down", func(t *testing.T) {
+		r.TokenServiceDown(http.StatusServiceUnavailable)
+		defer r.TokenServiceDown(0)
+		admin, err := NewAdmin(parsed(t, r.properties(t, "kafka.proxy.outage.ms=60000")))
+		require.NoError(t, err)
+		defer admin.Close()
+		_, err = admin.ClusterID(waitsFor(t, 2*time.Second))
+		expectPassing(t, err)
+	})
+	t.Run("wrong secret", func(t *testing.T) {
+		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
+		expectDenied(t, "secret", err, "kafka.proxy.token.client.")
+		if strings.Contains(fmt.Sprint(err), "hush-hush") {
+			t.Errorf("found the secret in %v", err)
+		}
+	})
+}
+
+// P25: the token service's secret changes in its file, and a new service key is put in the place of the old one: no
+// restart.
+func TestProxySecretsThatChange(t *testing.T) {
+	r := openRemote(t, kfake.SeedTopics(1, "t"))
+	key := filepath.Join(t.TempDir(), "key.json")
+	put := func(text string) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(key, []byte(text), 0o600))
+	}
+	good := r.ServiceKey(0)
+	put(strings.Replace(good, `"clientsecret": "`, `"clientsecret": "old-`, 1))
+	now := "old-secret"
+	for _, c := range []struct {
+		name       string
+		properties map[string]string
+		mend       func()
+	}{
+		{"service key", r.unbound(t, "kafka.proxy.service.key="+key), func() { put(good) }},
+		{"secret", r.properties(t, "kafka.proxy.token.client.secret=old-secret"),
+			func() { now = r.Connectivity.Secret }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := parsed(t, c.properties)
+			config.Follow(func(name string) (string, bool) { return now, name == "kafka.proxy.token.client.secret" })
+			if err := config.Reach(waits(t)); err == nil {
+				t.Fatal("expected the old secret to be refused")
+			}
+			c.mend()
+			assert.NoError(t, config.Reach(waits(t)))
+		})
+	}
+}
+
+// What crosses the wire between client and broker, and what is logged, holds no secret and no token where TLS is on.
+// Without TLS it would.
+func TestNothingSecretInClear(t *testing.T) {
+	a := certtest.Issue(t, "authority", nil, nil)
+	token := "eyJhbGciOiJub25lIn0"
+	for _, c := range []struct {
+		name, mechanism, logon string
+		secrets                []string
+	}{
+		{"PLAIN", "PLAIN", plainLogon, []string{"hush-hush"}},
+		{"SCRAM", "SCRAM-SHA-256", scramLogon, []string{"hush-hush", "n=alice"}},
+		{"OAUTHBEARER", "OAUTHBEARER",
+			oauthModule + ` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`,
+			[]string{"hush-hush", token}},
+	} {
+		for _, protocol := range []string{"SASL_SSL", "SASL_PLAINTEXT"} {
+			t.Run(c.name+" "+protocol, func(t *testing.T) {
+				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"),
+					kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+					kfake.SeedTopics(1, "t")}
+				if protocol == "SASL_SSL" {
+					opts = append(opts, kfake.TLS(serverOf(t, a)))
+				}
+				d := newDoor(t, "127.0.0.1:1")
+				openCluster(t, []*door{d}, opts...)
+				wire := porttest.NewTap(t, d.at)
+				var log journal
+				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
+					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.At, "security.protocol": protocol,
+					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": string(a.PEM())})
+				config.Logger = log.logger()
+				err := produceOne(t, config)
+				if (err != nil) != (c.mechanism == "OAUTHBEARER") { // which this broker does not have
+					t.Fatal(err)
+				}
+				clear := false
+				for _, secret := range c.secrets {
+					clear = clear || strings.Contains(wire.Seen(), secret)
+					if strings.Contains(log.String(), secret) {
+						t.Errorf("%.10s… is in the log", secret)
+					}
+				}
+				if len(wire.Seen()) < 100 {
+					t.Fatal("nothing crossed the wire")
+				}
+				if expected := protocol == "SASL_PLAINTEXT" && c.mechanism != "OAUTHBEARER"; clear != expected {
+					t.Errorf("secrets in clear: expected %v, found %v", expected, clear)
+				}
+			})
+		}
+	}
+}

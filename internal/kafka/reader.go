@@ -1,0 +1,527 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+)
+
+// ErrUnknownTopic is the error for a topic that the broker does not have.
+var ErrUnknownTopic = errors.New("unknown topic")
+
+// ErrStop ends a read without an error if the callback returns it.
+var ErrStop = errors.New("stop reading")
+
+// Positions are offsets of the next record by partition.
+type Positions map[int32]int64
+
+func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
+	if m[topic] == nil {
+		m[topic] = P{}
+	}
+	m[topic][partition] = value
+}
+
+// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offset after control
+// records and aborted transactions, so it ends correctly if the end offset is in such a gap.
+type Reader struct {
+	config Config
+	client *kgo.Client
+	dialer *security.Dialer
+	admin  *kadm.Client
+}
+
+func NewReader(c Config) (*Reader, error) {
+	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.withDefaults(c.ClientConfig).metadataMinAge(
+		50 * time.Millisecond)))
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{c, client, dialer, kadm.NewClient(client)}, nil
+}
+
+func (r *Reader) Close() { r.client.Close() }
+
+type ReadOptions struct {
+	// From are the start offsets; default and minimum is the log start offset.
+	From Positions
+	// To are the end offsets (exclusive); nil means the present ends. Otherwise missing partitions are not read.
+	To Positions
+	// Resumed: From is from an earlier read. A partition that ends before it is an error.
+	Resumed bool
+	// Follow continues with new records until the context ends, but not with new partitions.
+	Follow      bool
+	Uncommitted bool
+	// Expected retries an unknown topic for 30 s, as Kafka Connect's KafkaBasedLog does: at first only the controller
+	// knows a new topic.
+	Expected bool
+	// Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
+	Parallel bool
+}
+
+const parallelPartitions = 4
+
+// Read calls each with every record, in order within a partition, by default one partition after the other. Records
+// may be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
+func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
+	error) {
+	from, to, err := r.bounds(ctx, topic, o)
+	for tries := 0; o.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+		from, to, err = r.bounds(ctx, topic, o)
+	}
+	if err != nil {
+		return nil, r.dialer.Explain(err)
+	}
+	err = r.readAll(ctx, topic, from, to, o, each)
+	switch {
+	case errors.Is(err, ErrStop):
+		return from, nil
+	case err == nil && o.Follow:
+		err = r.follow(ctx, topic, from, o.Uncommitted, each)
+	}
+	return from, err
+}
+
+func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, o ReadOptions,
+	each func(*kgo.Record) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	partitions := make(chan int32, len(to))
+	for _, partition := range slices.Sorted(maps.Keys(to)) {
+		partitions <- partition
+	}
+	close(partitions)
+	var (
+		mu      sync.Mutex
+		failed  error
+		readers sync.WaitGroup
+	)
+	one := func(record *kgo.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return each(record)
+	}
+	some := func() error {
+		for partition := range partitions {
+			mu.Lock()
+			at := Positions{partition: from[partition]}
+			mu.Unlock()
+			err := r.readPartition(ctx, topic, partition, at, to[partition], o.Uncommitted, one)
+			mu.Lock()
+			from[partition] = at[partition]
+			mu.Unlock()
+			if errors.Is(err, ErrStop) {
+				return err
+			}
+			if err != nil {
+				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
+					WithMissingRight(r.dialer.Explain(err), "READ", "Topic "+topic))
+			}
+		}
+		return nil
+	}
+	count := 1
+	if o.Parallel {
+		count = min(parallelPartitions, len(to))
+	}
+	for range count {
+		readers.Go(func() {
+			err := guard.Do(r.config.Logger, "reading a topic", some)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && failed == nil { // those of the others, from now on, come of it
+				failed = err
+				end()
+			}
+		})
+	}
+	readers.Wait()
+	return failed
+}
+
+// Empty reports whether no readable record is in a range: a consumer there has caught up although markers and aborted
+// records keep its offset below the end.
+func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (bool, error) {
+	empty := true
+	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
+		empty = false
+		return ErrStop
+	})
+	return empty && err == nil, err
+}
+
+// AwaitCommitted waits until everything written to a topic before is committed or aborted, since records after those
+// of an open transaction cannot be read.
+func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
+	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
+	if err != nil {
+		return r.dialer.Explain(err)
+	}
+	for {
+		ends, err := offsetsOf(ctx, r.admin.ListCommittedOffsets, topic)
+		if err != nil {
+			return r.dialer.Explain(err)
+		}
+		open := int32(-1)
+		for partition, end := range written[topic] {
+			if ends[topic][partition] < end {
+				open = partition
+			}
+		}
+		if open < 0 {
+			return nil
+		}
+		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written "+
+				"after it cannot be read: %w",
+				topic, open, err)
+		}
+	}
+}
+
+// Since returns the offsets of the first records that are not before a time.
+func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positions, error) {
+	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
+	}, topic)
+	return found[topic], r.dialer.Explain(err)
+}
+
+func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
+	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	what := r.admin.ListCommittedOffsets
+	if o.Uncommitted {
+		what = r.admin.ListEndOffsets
+	}
+	ends, err := offsetsOf(ctx, what, topic)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.Resumed {
+		if err := r.checkShrunk(ctx, topic, o.From, ends[topic]); err != nil {
+			return nil, nil, err
+		}
+	}
+	from, to = Positions{}, Positions{}
+	for partition, end := range ends[topic] {
+		if o.To != nil {
+			bound, asked := o.To[partition]
+			if !asked {
+				continue
+			}
+			end = min(end, bound)
+		}
+		from[partition], to[partition] = max(starts[topic][partition], o.From[partition]), end
+	}
+	for partition := range o.To {
+		if _, ok := to[partition]; !ok {
+			return nil, nil, fmt.Errorf("topic %s has no partition %d", topic, partition)
+		}
+	}
+	return from, to, nil
+}
+
+// ErrTruncated is the error of a resumed read whose topic ends before its start.
+var ErrTruncated = errors.New("it has lost records, or was deleted and made again")
+
+func (r *Reader) checkShrunk(ctx context.Context, topic string, from, ends Positions) error {
+	var logs map[string]Positions
+	for _, partition := range slices.Sorted(maps.Keys(from)) {
+		if end, there := ends[partition]; there && from[partition] <= end {
+			continue
+		}
+		if logs == nil {
+			var err error
+			if logs, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
+				return err
+			}
+		}
+		if end := logs[topic][partition]; from[partition] > end {
+			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: %w", topic,
+				partition, end, from[partition], ErrTruncated)
+		}
+	}
+	return nil
+}
+
+func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
+	topics ...string) (map[string]Positions, error) {
+	for failures := 0; ; failures++ {
+		found, err := toPositions(ask(ctx, topics...))
+		if err == nil {
+			return found, nil
+		}
+		if !isLeaderChange(err) || failures == leaderTries {
+			return nil, err
+		}
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
+	if err != nil {
+		return nil, fmt.Errorf("list offsets: %w", err)
+	}
+	result := map[string]Positions{}
+	offsets.Each(func(o kadm.ListedOffset) {
+		switch {
+		case errors.Is(o.Err, kerr.UnknownTopicOrPartition), errors.Is(o.Err, kerr.InvalidTopicException):
+			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownTopic, o.Topic))
+		case o.Err != nil:
+			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition,
+				WithMissingRight(o.Err, "DESCRIBE", "Topic "+o.Topic)))
+		default:
+			setAt(result, o.Topic, o.Partition, o.Offset)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func (r *Reader) readPartition(ctx context.Context, topic string, partition int32, at Positions, end int64,
+	uncommitted bool, each func(*kgo.Record) error) error {
+	if at[partition] >= end {
+		return nil
+	}
+	var where leadership
+	var silent stalls
+	failures := 0
+	for at[partition] < end {
+		if where.topic == nil {
+			var err error
+			if where, err = r.leader(ctx, topic, partition); err != nil {
+				return err
+			}
+		}
+		got, err := r.fetch(ctx, where, partition, at[partition], uncommitted)
+		switch {
+		case err == nil:
+			failures = 0
+		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
+			failures++
+			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
+			if err != nil {
+				return err
+			}
+			if start := starts[topic][partition]; start > at[partition] {
+				at[partition] = start
+				continue
+			}
+			return kerr.OffsetOutOfRange
+		case isLeaderChange(err) && failures < leaderTries:
+			failures++
+			where = leadership{}
+			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+				return err
+			}
+			continue
+		default:
+			return err
+		}
+		for _, record := range got.records {
+			if record.Offset >= end {
+				break
+			}
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					at[partition] = record.Offset + 1
+				}
+				return err
+			}
+			at[partition] = record.Offset + 1
+		}
+		if at[partition], err = silent.next(at[partition], end, got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type stalls struct {
+	// empties counts responses without any batch although the broker could read up to the end, stuck those whose
+	// batches end before the offset.
+	empties, stuck int
+}
+
+func (s *stalls) next(at, end int64, got fetched) (next int64, err error) {
+	next = max(at, min(got.next, end))
+	if next > at || len(got.records) > 0 || !got.hasBatches {
+		s.stuck = 0
+	} else if s.stuck++; s.stuck == 3 {
+		return next, errors.New("the broker answers with batches that hold nothing from there on")
+	}
+	if got.hasBatches || got.readable < end {
+		s.empties = 0
+		return next, nil
+	}
+	// The remaining records were compacted away. Twice, since a throttling broker also returns nothing.
+	if s.empties++; s.empties == 2 {
+		return end, nil
+	}
+	return next, nil
+}
+
+// leaderTries is how often a leader is looked up, every 100 ms: starting brokers need some seconds.
+const leaderTries = 300
+
+var errNoResponse = errors.New("the leader does not answer")
+
+// isLeaderChange includes missing responses: metadata name a killed broker for some seconds.
+func isLeaderChange(err error) bool {
+	unanswered, denied := (*kadm.ShardErrors)(nil), (*security.Denied)(nil)
+	switch {
+	case kerr.IsRetriable(err):
+		return true
+	case errors.As(err, &denied), errors.Is(err, kgo.ErrClientClosed):
+		return false
+	}
+	return errors.Is(err, errNoResponse) || errors.As(err, &unanswered)
+}
+
+type leadership struct {
+	topic *kadm.TopicDetail
+	node  int32
+}
+
+func (r *Reader) leader(ctx context.Context, topic string, partition int32) (leadership, error) {
+	for {
+		metadata, err := r.admin.Metadata(ctx, topic)
+		if err != nil {
+			return leadership{}, fmt.Errorf("metadata: %w", err)
+		}
+		detail := metadata.Topics[topic]
+		if errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			return leadership{}, fmt.Errorf("%w: %s", ErrUnknownTopic, topic)
+		}
+		p, known := detail.Partitions[partition]
+		switch {
+		case known && p.Err == nil && p.Leader >= 0:
+			return leadership{&detail, p.Leader}, nil
+		case detail.Err != nil && !kerr.IsRetriable(detail.Err):
+			return leadership{}, detail.Err
+		}
+		if err := pause.For(ctx, 250*time.Millisecond); err != nil {
+			return leadership{}, fmt.Errorf("no leader: %w", err)
+		}
+	}
+}
+
+type fetched struct {
+	records    []*kgo.Record
+	next       int64
+	readable   int64
+	hasBatches bool
+}
+
+func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, offset int64, uncommitted bool) (fetched,
+	error) {
+	level := kgo.ReadCommitted()
+	request := kmsg.NewPtrFetchRequest()
+	request.IsolationLevel = 1
+	if uncommitted {
+		level, request.IsolationLevel = kgo.ReadUncommitted(), 0
+	}
+	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
+	request.MinBytes = 1
+	request.MaxBytes = r.config.Consumer.FetchBytes
+	request.SessionEpoch = -1
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.Partition, p.FetchOffset = partition, offset
+	p.PartitionMaxBytes = partitionBytes(r.config.Consumer, 1)
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = where.topic.Topic, where.topic.ID
+	t.Partitions = append(t.Partitions, p)
+	request.Topics = append(request.Topics, t)
+
+	answer, err := r.client.Broker(int(where.node)).Request(ctx, request)
+	if err != nil {
+		return fetched{}, fmt.Errorf("%w: %w", errNoResponse, err)
+	}
+	response := answer.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return fetched{}, err
+	}
+	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
+		return fetched{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics",
+			len(response.Topics))
+	}
+	raw := &response.Topics[0].Partitions[0]
+	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
+		Offset: offset, IsolationLevel: level, Topic: where.topic.Topic, Partition: partition,
+	}, raw, r.client.OptValue(kgo.WithDecompressor).(kgo.Decompressor), nil)
+	if processed.Err != nil {
+		return fetched{}, r.config.Consumer.explainTooLarge(processed.Err, offset)
+	}
+	readable := processed.LastStableOffset
+	if uncommitted || readable < 0 {
+		readable = processed.HighWatermark
+	}
+	return fetched{processed.Records, next, readable, len(raw.RecordBatches) > 0}, nil
+}
+
+func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommitted bool,
+	each func(*kgo.Record) error) error {
+	offsets := map[int32]kgo.Offset{}
+	for partition, offset := range at {
+		offsets[partition] = kgo.NewOffset().At(offset)
+	}
+	config := r.config
+	config.Consumer.ReadUncommitted = uncommitted
+	client, dialer, err := newClient(config.ConsumerOpts(
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	polling, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	dialer.OnDenied(end)
+	for {
+		fetches := client.PollFetches(polling)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if polling.Err() != nil {
+			return fmt.Errorf("follow %s: %w", topic, context.Cause(polling))
+		}
+		for records := fetches.RecordIter(); !records.Done(); {
+			record := records.Next()
+			if err := each(record); err != nil {
+				if errors.Is(err, ErrStop) {
+					return nil
+				}
+				return err
+			}
+			at[record.Partition] = record.Offset + 1
+		}
+		for _, e := range fetches.Errors() {
+			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
+				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
+					WithMissingRight(config.Consumer.explainTooLarge(e.Err, at[e.Partition]), "READ", "Topic "+topic))
+			}
+		}
+	}
+}

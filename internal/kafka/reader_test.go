@@ -1,0 +1,344 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func openTestReader(t *testing.T, addr string) *Reader {
+	t.Helper()
+	r, err := NewReader(testConfig(addr))
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func readAll(t *testing.T, r *Reader, topic string, o ReadOptions) ([]string, Positions) {
+	t.Helper()
+	got := []string{}
+	at, err := r.Read(kafkatest.Context(t), topic, o, func(r *kgo.Record) error {
+		got = append(got, fmt.Sprintf("%d/%d %s", r.Partition, r.Offset, r.Value))
+		return nil
+	})
+	require.NoError(t, err)
+	return got, at
+}
+
+func TestReadPartitionByPartition(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "wide", Partitions: 3})
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
+	for i := range 6 {
+		r := &kgo.Record{Topic: "wide", Partition: int32(i % 3), Value: fmt.Append(nil, i)}
+		require.NoError(t, client.ProduceSync(kafkatest.Context(t), r).FirstErr())
+	}
+	r := openTestReader(t, b.Addr())
+	got, at := readAll(t, r, "wide", ReadOptions{})
+	assert.Equal(t, []string{"0/0 0", "0/1 3", "1/0 1", "1/1 4", "2/0 2", "2/1 5"}, got, "all")
+	assert.Equal(t, Positions{0: 2, 1: 2, 2: 2}, at, "positions")
+	got, at = readAll(t, r, "wide", ReadOptions{From: Positions{1: 1}, To: Positions{0: 1, 1: 99}})
+	assert.Equal(t, []string{"0/0 0", "1/1 4"}, got, "bounded")
+	assert.Equal(t, Positions{0: 1, 1: 2}, at, "bounded: positions")
+	if _, err := r.Read(kafkatest.Context(t), "wide", ReadOptions{To: Positions{7: 1}}, nil); err == nil {
+		t.Error("a partition that does not exist: expected an error")
+	}
+}
+
+func TestReadUnknownTopic(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	r := openTestReader(t, b.Addr())
+	for range 2 { // asking must not create it
+		if _, err := r.Read(kafkatest.Context(t), "nope", ReadOptions{}, nil); !errors.Is(err, ErrUnknownTopic) {
+			t.Errorf("expected ErrUnknownTopic, got %v", err)
+		}
+	}
+}
+
+func TestReadEndsEarly(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "one", "two", "three")
+	r := openTestReader(t, b.Addr())
+	at, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+		if string(r.Value) == "two" {
+			return ErrStop
+		}
+		return nil
+	})
+	if err != nil || at[0] != 2 {
+		t.Errorf("stopped at two: at %d, %v", at[0], err)
+	}
+	broken := errors.New("broken")
+	at, err = r.Read(kafkatest.Context(t), "orders", ReadOptions{}, func(r *kgo.Record) error {
+		if string(r.Value) == "two" {
+			return broken
+		}
+		return nil
+	})
+	if !errors.Is(err, broken) || at[0] != 1 {
+		t.Errorf("failed at two: at %d, %v", at[0], err)
+	}
+}
+
+// A transaction that was aborted while another one was open leaves a gap in front of the end offset in which no record
+// and no marker is ever seen: a reader that waits for the record before the end would wait for ever.
+func TestReadEndsInsideTransactions(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
+	transaction := func(id string) *kgo.Client {
+		client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts(kgo.TransactionalID(id),
+			kgo.AllowAutoTopicCreation())...)
+		require.NoError(t, client.BeginTransaction())
+		return client
+	}
+	write := func(client *kgo.Client, value string) {
+		r := &kgo.Record{Topic: "orders", Value: []byte(value), Partition: -1}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+	}
+	end := func(client *kgo.Client, how kgo.TransactionEndTry) {
+		require.NoError(t, client.EndTransaction(ctx, how))
+	}
+	r := openTestReader(t, b.Addr())
+	check := func(when string, want []string, position int64) {
+		t.Helper()
+		got, at := readAll(t, r, "orders", ReadOptions{})
+		if diff := cmp.Diff(want, got); diff != "" || at[0] != position {
+			t.Errorf("%s: at %d, expected %d (-want +got):\n%s", when, at[0], position, diff)
+		}
+	}
+
+	first := transaction("first")
+	write(first, "seen") // 0, marker 1
+	end(first, kgo.TryCommit)
+	check("commit marker at the end", []string{"0/0 seen"}, 2)
+
+	aborted, open := transaction("aborted"), transaction("open")
+	write(aborted, "lost") // 2
+	write(open, "open")    // 3
+	end(aborted, kgo.TryAbort)
+	check("aborted before an open one", []string{"0/0 seen"}, 3)
+
+	caughtUp := func(from, to int64, want bool) {
+		t.Helper()
+		if got, err := r.Empty(ctx, "orders", Positions{0: from}, Positions{0: to}); err != nil || got != want {
+			t.Errorf("nothing from %d to %d: %v, %v", from, to, got, err)
+		}
+	}
+	caughtUp(0, 3, false)
+	caughtUp(1, 3, true)
+	caughtUp(3, 3, true)
+
+	end(open, kgo.TryAbort)
+	check("nothing but aborted at the end", []string{"0/0 seen"}, 6)
+
+	got, _ := readAll(t, r, "orders", ReadOptions{Uncommitted: true})
+	assert.Equal(t, []string{"0/0 seen", "0/2 lost", "0/3 open"}, got, "uncommitted")
+}
+
+func TestReadFollows(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "one")
+	r := openTestReader(t, b.Addr())
+	ctx, stop := context.WithCancel(kafkatest.Context(t))
+	defer stop()
+	got := make(chan string)
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Read(ctx, "orders", ReadOptions{Follow: true}, func(r *kgo.Record) error {
+			select {
+			case got <- string(r.Value):
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		done <- err
+	}()
+	if v := <-got; v != "one" {
+		t.Errorf("first: %q", v)
+	}
+	kafkatest.Put(t, b.Addr(), "orders", "two")
+	if v := <-got; v != "two" {
+		t.Errorf("followed: %q", v)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("end of following: %v", err)
+	}
+}
+
+// Large values need several answers, and one larger than an answer must still come.
+func TestReadLargeValues(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	values := make([]string, 20)
+	for i := range values {
+		values[i] = string(make([]byte, 40_000))
+	}
+	kafkatest.Put(t, b.Addr(), "orders", values...)
+	config := testConfig(b.Addr())
+	config.Consumer.FetchBytes, config.Consumer.PartitionBytes = 10_000, 10_000
+	r, err := NewReader(config)
+	require.NoError(t, err)
+	defer r.Close()
+	n := 0
+	if _, err := r.Read(kafkatest.Context(t), "orders", ReadOptions{},
+		func(*kgo.Record) error { n++; return nil }); err != nil ||
+		n != len(values) {
+		t.Errorf("%d of %d records, %v", n, len(values), err)
+	}
+}
+
+// A leader that does not know yet that it is one, as in a new cluster or when others have ended, is asked again for
+// longer than that takes.
+func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "new", "x")
+	kafkatest.Refuse(b.Cluster, kmsg.Fetch, 25, kerr.NotLeaderForPartition)
+	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
+	assert.Equal(t, []string{"0/0 x"}, got)
+}
+
+// A broker that was killed leads in the cluster's metadata until the controller misses it: a reader finds the broker
+// that takes over, before it knows the topic's ends and after.
+func TestLeaderThatWasKilled(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	dead := brokerAt(t, 9, listener.Addr().String())
+	require.NoError(t, listener.Close())
+	for name, fetches := range map[string]int32{"BeforeItsEndsAreKnown": 0, "Fetched": 1} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
+			addr := c.ListenAddrs()[0]
+			alive := brokerAt(t, 0, addr)
+			kafkatest.Put(t, addr, "orders", "x")
+			fetched := kafkatest.Refuse(c, kmsg.Fetch, fetches, kerr.NotLeaderForPartition)
+			var named atomic.Int32
+			c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				if fetched.Load() < fetches || named.Add(1) > 3 {
+					return nil, nil, false
+				}
+				return ledBy(c, r.(*kmsg.MetadataRequest), alive, dead), nil, true
+			})
+			config := testConfig(addr)
+			config.Consumer.MetadataMaxAge = 10 * time.Millisecond // else it keeps the leader that it knows
+			r, err := NewReader(config)
+			require.NoError(t, err)
+			defer r.Close()
+			got, _ := readAll(t, r, "orders", ReadOptions{})
+			assert.Equal(t, []string{"0/0 x"}, got)
+			if n := named.Load(); n < 3 {
+				t.Errorf("expected metadata to name the dead leader 3 times, found %d", n)
+			}
+		})
+	}
+}
+
+// brokerAt is how metadata name a broker.
+func brokerAt(t *testing.T, node int32, addr string) kmsg.MetadataResponseBroker {
+	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp", addr)
+	assert.NoError(t, err)
+	b := kmsg.NewMetadataResponseBroker()
+	b.NodeID, b.Host, b.Port = node, at.IP.String(), int32(at.Port)
+	return b
+}
+
+// ledBy is an answer of the cluster's only broker by which another broker leads the topic orders.
+func ledBy(c *kfake.Cluster, asked *kmsg.MetadataRequest, alive, leader kmsg.MetadataResponseBroker) kmsg.Response {
+	answer := asked.ResponseKind().(*kmsg.MetadataResponse)
+	answer.Default()
+	answer.Brokers, answer.ControllerID = append(answer.Brokers, alive, leader), alive.NodeID
+	topic := kmsg.NewMetadataResponseTopic()
+	topic.Topic, topic.TopicID = kmsg.StringPtr("orders"), c.TopicInfo("orders").TopicID
+	partition := kmsg.NewMetadataResponseTopicPartition()
+	partition.Leader, partition.LeaderEpoch = leader.NodeID, 1
+	partition.Replicas, partition.ISR = []int32{leader.NodeID}, []int32{leader.NodeID}
+	topic.Partitions = append(topic.Partitions, partition)
+	answer.Topics = append(answer.Topics, topic)
+	return answer
+}
+
+// A reader goes on after what an answer brought, takes two empty answers for the end, and no third one that holds
+// batches without a record from its offset on.
+func TestStalls(t *testing.T) {
+	type step struct {
+		got       fetched
+		at, next  int64
+		isRefused bool
+	}
+	some := []*kgo.Record{{}}
+	for name, steps := range map[string][]step{
+		"records":              {{got: fetched{records: some, next: 5, readable: 9, hasBatches: true}, at: 5, next: 5}},
+		"after compacted ones": {{got: fetched{next: 7, readable: 9, hasBatches: true}, at: 5, next: 7}},
+		"beyond the end":       {{got: fetched{next: 12, readable: 12, hasBatches: true}, at: 5, next: 9}},
+		"nothing, twice": {{got: fetched{readable: 9}, at: 5, next: 5},
+			{got: fetched{readable: 9}, at: 5, next: 9}},
+		"nothing, then something": {{got: fetched{readable: 9}, at: 5, next: 5},
+			{got: fetched{records: some, next: 6, readable: 9, hasBatches: true}, at: 6, next: 6},
+			{got: fetched{readable: 9}, at: 6, next: 6}},
+		"open transactions": {{got: fetched{readable: 5}, at: 5, next: 5}, {got: fetched{readable: 5}, at: 5, next: 5},
+			{got: fetched{readable: 5}, at: 5, next: 5}},
+		"batches with nothing": {{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5},
+			{got: fetched{next: 5, readable: 9, hasBatches: true}, at: 5, next: 5, isRefused: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s stalls
+			for i, one := range steps {
+				next, err := s.next(one.at, 9, one.got)
+				if next != one.next || (err != nil) != one.isRefused {
+					t.Errorf("answer %d: expected offset %d, found %d, %v", i, one.next, next, err)
+				}
+			}
+		})
+	}
+}
+
+// batchWithoutRecords is a batch of one offset whose record is gone, as compaction leaves it.
+func batchWithoutRecords(offset int64) []byte {
+	b := (&kmsg.RecordBatch{FirstOffset: offset, Magic: 2, ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1}).AppendTo(nil)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+// A broker that goes on answering with batches that lie before what was asked for is an error, and no endless loop.
+func TestReadWithoutProgress(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	makeTopics(t, b.Addr(), Topic{Name: "broken"})
+	client := kafkatest.Client(t, testConfig(b.Addr()).ProducerOpts()...)
+	records := []*kgo.Record{{Topic: "broken"}, {Topic: "broken"}}
+	require.NoError(t, client.ProduceSync(kafkatest.Context(t), records...).FirstErr())
+	b.Cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		answer := kafkatest.Answer(r, nil).(*kmsg.FetchResponse)
+		partition := &answer.Topics[0].Partitions[0]
+		partition.HighWatermark, partition.LastStableOffset, partition.RecordBatches = 2, 2, batchWithoutRecords(0)
+		return answer, nil, true
+	})
+	at, err := openTestReader(t, b.Addr()).Read(kafkatest.Context(t), "broken", ReadOptions{},
+		func(*kgo.Record) error { return nil })
+	if err == nil || !strings.Contains(err.Error(),
+		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
+		t.Errorf("expected an error that names the place, found %v at %v", err, at)
+	}
+}

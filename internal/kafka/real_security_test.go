@@ -1,0 +1,285 @@
+//go:build real
+
+package kafka
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+)
+
+// realBroker is an Apache Kafka broker whose secured listeners are advertised under names that only a Cloud Connector
+// knows.
+type realBroker struct {
+	*connectivitytest.Server
+	dir, stores         string
+	plain, sasl, mutual string // ports
+	env                 []string
+}
+
+func openRealBroker(t *testing.T) *realBroker {
+	t.Helper()
+	b := &realBroker{Server: connectivitytest.NewServer(), dir: t.TempDir(), stores: t.TempDir(), plain: freePort(t),
+		sasl: freePort(t), mutual: freePort(t)}
+	t.Cleanup(b.Server.Close)
+	b.makeStores(t)
+	properties := filepath.Join(b.stores, "broker.properties")
+	write(t, properties, fmt.Sprintf(`advertised.listeners=PLAINTEXT://127.0.0.1:%s,SASL_SSL://kafka.virtual:9094,SSL://kafka.virtual:9095
+ssl.keystore.location=%s/server.p12
+ssl.truststore.location=%[2]s/trust.p12
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=%s required unsecuredLoginStringClaim_sub="admin";
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+connections.max.reauth.ms=4000
+`, b.plain, b.stores, oauthModule))
+	b.env = []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + b.sasl, "SSL_PORT=" + b.mutual,
+		"BROKER_PROPS=" + properties}
+	b.Map("kafka.virtual:9094", "127.0.0.1:"+b.sasl)
+	b.Map("kafka.virtual:9095", "127.0.0.1:"+b.mutual)
+	return b
+}
+
+// makeStores has keytool make an authority, a server's and a client's key, as PKCS12 and JKS, and PEM files of them.
+func (b *realBroker) makeStores(t *testing.T) {
+	t.Helper()
+	kt := func(args ...string) {
+		c := exec.Command("keytool", append(args, "-storepass", "changeit")...)
+		c.Dir = b.stores
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("keytool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	kt("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+		"CN=real-ca", "-ext", "bc:c", "-ext", "ku=keyCertSign,cRLSign")
+	kt("-exportcert", "-keystore", "ca.p12", "-alias", "ca", "-rfc", "-file", "ca.pem")
+	for _, trust := range []string{"trust.p12", "trust.jks"} {
+		kt("-importcert", "-noprompt", "-keystore", trust, "-storetype",
+			strings.ToUpper(strings.Replace(filepath.Ext(trust)[1:], "p12", "pkcs12", 1)), "-alias", "ca", "-file",
+			"ca.pem")
+	}
+	for name, extensions := range map[string]string{"server": "san=dns:kafka.virtual", "client": "eku=clientAuth"} {
+		store := name + ".p12"
+		kt("-genkeypair", "-keystore", store, "-alias", name, "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+			"CN="+name)
+		kt("-certreq", "-keystore", store, "-alias", name, "-file", name+".csr")
+		kt("-gencert", "-keystore", "ca.p12", "-alias", "ca", "-infile", name+".csr", "-outfile", name+".crt", "-rfc",
+			"-ext", extensions)
+		kt("-importcert", "-noprompt", "-keystore", store, "-alias", "ca", "-file", "ca.pem")
+		kt("-importcert", "-noprompt", "-keystore", store, "-alias", name, "-file", name+".crt")
+	}
+	kt("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks",
+		"-deststoretype", "JKS")
+	certificate := keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(b.stores, "client.p12"),
+		Password: "changeit"})
+	write(t, filepath.Join(b.stores, "client.pem"), pemOfKeyPair(t, certificate))
+}
+
+func pemOfKeyPair(t *testing.T, c tls.Certificate) string {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	require.NoError(t, err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	for _, der := range c.Certificate {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return string(text)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
+	return port
+}
+
+// start runs the broker until stop; the test's end stops it, too. The script holds our input, so that it ends with this
+// process.
+func (b *realBroker) start(t *testing.T) (stop func()) {
+	t.Helper()
+	c := exec.Command("../../testdata/peers/kafka/start-broker.sh", b.plain, b.dir)
+	c.Env = append(append(os.Environ(), "UNTIL_EOF=1"), b.env...)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdin, _ := c.StdinPipe()
+	stdout, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	ready, ended := make(chan bool, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		lines := bufio.NewReader(stdout)
+		line, _ := lines.ReadString('\n')
+		ready <- strings.TrimSpace(line) == "READY"
+		io.Copy(io.Discard, lines)
+		c.Wait()
+	}()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		stdin.Close()
+		c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Minute):
+			c.Process.Kill()
+			t.Error("the broker did not end within 5 min of SIGTERM")
+		}
+	}
+	t.Cleanup(stop)
+	select {
+	case ok := <-ready:
+		if !ok {
+			<-ended
+			t.Fatalf("the broker did not start:\n%s", stderr.String())
+		}
+	case <-time.After(30 * time.Minute): // the first start fetches Kafka
+		t.Fatal("the broker did not start in time")
+	}
+	return stop
+}
+
+// properties are those of a worker that reaches the broker by the Cloud Connector; more are of the form NAME=VALUE.
+func (b *realBroker) properties(port string, more ...string) map[string]string {
+	return with(map[string]string{
+		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity",
+		"kafka.proxy.address":   b.SOCKS5,
+		"kafka.proxy.token.url": b.URL, "kafka.proxy.token.client.id": b.Connectivity.ID,
+		"kafka.proxy.token.client.secret": b.Connectivity.Secret,
+	}, more...)
+}
+
+// TestRealSecurity uses Apache Kafka behind a Cloud Connector: every way to log on, every kind of store, every way to
+// be refused; then 30,000 records while tokens expire and the broker is restarted.
+func TestRealSecurity(t *testing.T) {
+	b := openRealBroker(t)
+	stop := b.start(t)
+	began := time.Now()
+	trust := func(kind string) []string {
+		if kind == "pem" {
+			return []string{"ssl.truststore.type=PEM", "ssl.truststore.location=" + b.stores + "/ca.pem"}
+		}
+		return []string{"ssl.truststore.location=" + b.stores + "/trust." + kind, "ssl.truststore.password=changeit"}
+	}
+	logon := func(mechanism, module, options string, more ...string) []string {
+		return append(more, "security.protocol=SASL_SSL", "sasl.mechanism="+mechanism,
+			"sasl.jaas.config="+module+" required "+options+";")
+	}
+	mutual := func(kind, password string, more ...string) []string {
+		return append(more, "security.protocol=SSL", "ssl.keystore.location="+b.stores+"/client."+kind,
+			"ssl.keystore.password="+password)
+	}
+	const user = `username="user" password="user-secret"`
+	for _, c := range []struct {
+		name, port string
+		given      []string
+		expect     string // "": let in
+	}{
+		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
+		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},
+		{"SCRAM-SHA-512, PEM", "9094", logon("SCRAM-SHA-512", scramModule, user, trust("pem")...), ""},
+		{"OAUTHBEARER", "9094", logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`,
+			trust("pem")...), ""},
+		{"client certificate, PKCS12", "9095", mutual("p12", "changeit", trust("p12")...), ""},
+		{"client certificate, JKS", "9095", mutual("jks", "changeit", trust("jks")...), ""},
+		{"client certificate, PEM", "9095", mutual("pem", "", trust("pem")...), ""},
+		{"wrong password", "9094", logon("PLAIN", plainModule, `username="user" password="hush-hush"`, trust("p12")...),
+			"token, of sasl.jaas.config"},
+		{"wrong password of SCRAM", "9094", logon("SCRAM-SHA-512", scramModule, `username="user" password="hush-hush"`,
+			trust("p12")...), "token, of sasl.jaas.config"},
+		{"no SASL", "9094", append(trust("p12"), "security.protocol=SSL"),
+			"and it wants one: set security.protocol to SASL_SSL"},
+		{"no TLS", "9094", []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
+			"sasl.jaas.config=" + plainModule + " required " + user + ";"}, "it speaks TLS"},
+		{"nothing at all", "9094", nil, "it speaks TLS"},
+		{"no client certificate", "9095", append(trust("p12"), "security.protocol=SSL"), "certificate"},
+		{"unknown authority", "9094", logon("PLAIN", plainModule, user), "ssl.truststore.location"},
+		{"SASL where there is none", "9095", logon("PLAIN", plainModule, user, append(trust("p12"),
+			"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
+			"it wants no SASL on this port"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := parsed(t, b.properties(c.port, c.given...))
+			var log journal
+			config.Logger = log.logger()
+			err := produceOne(t, config)
+			if c.expect == "" {
+				if err == nil {
+					err = pollOnce(t, config)
+				}
+				if err != nil {
+					t.Errorf("expected to be let in, found %v", err)
+				}
+			} else {
+				expectDenied(t, "producer", err, c.expect)
+			}
+			for _, secret := range []string{"user-secret", "hush-hush", "changeit", "eyJ"} {
+				if strings.Contains(log.String(), secret) {
+					t.Errorf("%s is in the log", secret)
+				}
+			}
+		})
+	}
+	t.Run("TLS client, plain broker", func(t *testing.T) {
+		config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:" + b.plain, "security.protocol": "SSL"})
+		if err := produceOne(t, config); err == nil || !strings.Contains(err.Error(), "it speaks Kafka without") {
+			t.Errorf("expected to be told, found %v", err)
+		}
+	})
+	t.Run("30,000 records", func(t *testing.T) {
+		config := parsed(t, b.properties("9094", logon("SCRAM-SHA-512", scramModule, user, trust("jks")...)...))
+		admin, err := NewAdmin(config)
+		require.NoError(t, err)
+		defer admin.Close()
+		ctx := waits(t)
+		_, err = admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3})
+		require.NoError(t, err)
+		restarted := make(chan func(), 1)
+		l := &load{topic: "load", records: 30_000, steps: []step{
+			{8_000, func() {
+				b.Lifetime(2 * time.Second)
+				b.ExpireTokens()
+				b.DropTunnels()
+			}},
+			{16_000, func() {
+				stop()
+				restarted <- b.start(t)
+			}},
+		}}
+		l.run(t, ctx, config)
+		<-restarted
+		tunnels := b.Count(func(e connectivitytest.Entry) bool {
+			return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
+		})
+		if tunnels < 6 || b.TokenCount(b.Connectivity) < 3 {
+			t.Errorf("expected tunnels and tokens again after each step, found %d and %d", tunnels,
+				b.TokenCount(b.Connectivity))
+		}
+	})
+	t.Logf("with the broker up: %v", time.Since(began).Round(time.Second))
+}

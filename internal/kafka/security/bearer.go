@@ -1,0 +1,340 @@
+package security
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	oauthHandlers     = "org.apache.kafka.common.security.oauthbearer."
+	tokenHandler      = oauthHandlers + "OAuthBearerLoginCallbackHandler"
+	tokenHandlerOf3   = oauthHandlers + "secured.OAuthBearerLoginCallbackHandler" // up to Kafka 3
+	unsecuredHandler  = oauthHandlers + "internals.unsecured.OAuthBearerUnsecuredLoginCallbackHandler"
+	clientCredentials = oauthHandlers + "ClientCredentialsJwtRetriever"
+	defaultRetriever  = oauthHandlers + "DefaultJwtRetriever"
+	fileRetriever     = oauthHandlers + "FileJwtRetriever"
+)
+
+func (s settings) bearer() (sasl.Mechanism, error) {
+	source, err := s.tokenSource()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := source.check(); err != nil {
+		return nil, err
+	}
+	made := oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+		m, err := source.check()
+		if err != nil {
+			return oauth.Auth{}, err
+		}
+		token, err := source.token(ctx, m)
+		if err != nil {
+			return oauth.Auth{}, err
+		}
+		return oauth.Auth{Token: token, Extensions: extensions(m)}, nil
+	})
+	if service, ok := source.(*tokenService); ok {
+		return renewingMechanism{made, service}, nil
+	}
+	return made, nil
+}
+
+// renewingMechanism can replace a token that a broker rejected.
+type renewingMechanism struct {
+	sasl.Mechanism
+	*tokenService
+}
+
+type tokenSource interface {
+	// check returns the current login module if it is valid for the source.
+	check() (jaasModule, error)
+	token(context.Context, jaasModule) (string, error)
+}
+
+func (s settings) tokenSource() (tokenSource, error) {
+	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class",
+		"sasl.oauthbearer.jwt.retriever.class"
+	switch s.text(handler) {
+	case unsecuredHandler:
+		return unsecuredTokens{s}, nil
+	case "":
+		if !s.has(endpoint) {
+			return unsecuredTokens{s}, nil
+		}
+	case tokenHandler, tokenHandlerOf3:
+	default:
+		return nil, s.fault(handler, "not built: expected %s, found %q", tokenHandler, s.text(handler))
+	}
+	switch s.text(retriever) {
+	case "", defaultRetriever, clientCredentials, fileRetriever:
+	default:
+		return nil, s.fault(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever,
+			s.text(retriever))
+	}
+	u, err := url.Parse(s.text(endpoint))
+	switch {
+	case err == nil && u.Scheme == "file" && u.Path != "" && s.text(retriever) != clientCredentials:
+		return tokenFile{s, u.Path}, nil
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s.text(retriever) == fileRetriever:
+		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
+			"with a token, file:///…")
+	}
+	return &tokenService{settings: s}, nil
+}
+
+var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
+
+// extensions returns the SASL extensions (RFC 7628).
+func extensions(m jaasModule) map[string]string {
+	found := map[string]string{}
+	for option, value := range m.options {
+		if name, ok := strings.CutPrefix(option, "extension_"); ok {
+			found[name] = value
+		}
+	}
+	return found
+}
+
+func (s settings) bearerModule(known *setting.Table) (jaasModule, error) {
+	m, err := s.jaas(oauthModule)
+	if err != nil {
+		return m, err
+	}
+	if err := s.checkOptions(m, known); err != nil {
+		return m, err
+	}
+	for name, value := range extensions(m) {
+		if !extensionName.MatchString(name) || name == "auth" || strings.ContainsAny(value, "\x00\x01") {
+			return m, s.wrongLogon("sasl.jaas.config",
+				"extension_%s: expected a name of letters other than auth, and a value without control characters",
+				name)
+		}
+	}
+	return m, nil
+}
+
+// tokenFile reads a token that another process renews.
+type tokenFile struct {
+	settings
+	path string
+}
+
+func (f tokenFile) check() (jaasModule, error) {
+	return f.bearerModule(oauthOptions)
+}
+
+func (f tokenFile) token(context.Context, jaasModule) (string, error) {
+	text, err := keystore.ReadFile(f.path)
+	if err != nil {
+		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "%v", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" || strings.ContainsAny(token, " \t\r\n\x00\x01") {
+		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url",
+			"expected one token in %s, found something else (not shown)", f.path)
+	}
+	return token, nil
+}
+
+type tokenService struct {
+	settings
+	mu          sync.Mutex
+	tokenClient oauthClient
+	tokens      *btp.Tokens
+	lastUsed    string // the token that was handed out last
+	rejected    string // one that a broker did not take
+}
+
+// TurnedAway records that a broker rejected the token; the next logon uses another one.
+func (t *tokenService) TurnedAway() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rejected = t.lastUsed
+}
+
+type oauthClient struct{ id, secret, scope string }
+
+var (
+	oauthOptions = setting.NewTable(option("clientId", wit.KindString), option("clientSecret", wit.KindPassword),
+		option("scope", wit.KindString),
+		option("ssl.{name}", wit.KindString), option("extension_{name}", wit.KindString))
+	unsecuredOptions = setting.NewTable(option(unsecured+"StringClaim_{name}", wit.KindString),
+		option(unsecured+"NumberClaim_{name}", wit.KindDouble),
+		option(unsecured+"ListClaim_{name}", wit.KindString), option(unsecured+"LifetimeSeconds", wit.KindDouble),
+		option(unsecured+"PrincipalClaimName", wit.KindString), option(unsecured+"ScopeClaimName", wit.KindString),
+		option("extension_{name}", wit.KindString))
+)
+
+func (t *tokenService) check() (jaasModule, error) {
+	m, err := t.bearerModule(oauthOptions)
+	if err != nil {
+		return m, err
+	}
+	_, err = t.tokensFor(m)
+	return m, err
+}
+
+// client prefers the properties of Kafka 4.1 to the login module's options.
+func (t *tokenService) client(m jaasModule) oauthClient {
+	return oauthClient{
+		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
+		cmp.Or(t.now("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
+		cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
+	}
+}
+
+func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	client := t.client(m)
+	if t.tokens != nil && t.tokenClient == client {
+		return t.tokens, nil
+	}
+	trust, err := t.trusted(m)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
+		ClientID: client.id, Secret: client.secret},
+		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
+			Logger:         t.live.logger(),
+			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
+			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
+	if err != nil {
+		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
+	}
+	t.tokenClient, t.tokens = client, tokens
+	return tokens, nil
+}
+
+func (t *tokenService) tokenSetting(field string) string {
+	switch field {
+	case "token-url":
+		return t.named("sasl.oauthbearer.token.endpoint.url")
+	case "client-id":
+		return "clientId"
+	case "client-secret":
+		return "clientSecret"
+	}
+	return field
+}
+
+// trusted uses the login module's own ssl.* options, as in Kafka, else the system's roots.
+func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
+	options := map[string]string{}
+	for option, value := range m.options {
+		if strings.HasPrefix(option, "ssl.") {
+			options[option] = value
+		}
+	}
+	if len(options) == 0 {
+		return nil, nil
+	}
+	prefix := t.named("sasl.jaas.config") + ": "
+	config, err := serviceTLS(t.ctx, options, prefix, t.live, func(option, why string) error {
+		return t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
+	})
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(t.text("sasl.oauthbearer.token.endpoint.url"))
+	if err != nil {
+		return nil, err
+	}
+	return keystore.ForHost(config, u.Hostname()), nil
+}
+
+func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {
+	tokens, err := t.tokensFor(m)
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	unfit := t.rejected
+	t.mu.Unlock()
+	token, err := tokens.Token(ctx, unfit)
+	if err != nil && unfit != "" {
+		// There is no other token; the broker may have failed to verify it.
+		token, err = tokens.Token(ctx, "")
+	}
+	if err != nil {
+		return "", err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastUsed = token
+	return token, nil
+}
+
+// unsecuredTokens are unsigned: the default of Kafka's OAUTHBEARER, for development.
+type unsecuredTokens struct{ settings }
+
+const unsecured = "unsecuredLogin"
+
+func (u unsecuredTokens) check() (jaasModule, error) {
+	m, err := u.bearerModule(unsecuredOptions)
+	if err != nil {
+		return m, err
+	}
+	_, err = u.token(context.Background(), m)
+	return m, err
+}
+
+func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) {
+	claims, lifetime := map[string]any{}, 3600.0
+	for option, value := range m.options {
+		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
+		switch kind {
+		case "StringClaim":
+			claims[name] = value
+		case "NumberClaim", "LifetimeSeconds":
+			n, _ := setting.ParseFloat(value)
+			if kind == "LifetimeSeconds" {
+				lifetime = n
+			} else {
+				claims[name] = n
+			}
+		case "ListClaim": // its first character is what stands between the items
+			list := []string{}
+			if value != "" {
+				first := []rune(value)[0]
+				list = strings.Split(strings.TrimPrefix(value, string(first)), string(first))
+			}
+			claims[name] = list
+		}
+	}
+	principal := m.options[unsecured+"PrincipalClaimName"]
+	if principal == "" {
+		principal = "sub"
+	}
+	if text, ok := claims[principal].(string); !ok || text == "" {
+		return "", u.wrongLogon("sasl.jaas.config",
+			`expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal,
+			u.named("sasl.oauthbearer.token.endpoint.url"))
+	}
+	now := float64(time.Now().UnixMilli()) / 1000
+	claims["iat"], claims["exp"] = now, now+lifetime
+	body, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	return text([]byte(`{"alg":"none"}`)) + "." + text(body) + ".", nil
+}

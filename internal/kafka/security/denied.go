@@ -1,0 +1,76 @@
+package security
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/transport/btp"
+)
+
+// Denied is an error that only a changed setting can resolve, here or at the broker.
+type Denied struct {
+	Broker string
+	Cause  error
+	text   string
+}
+
+// Error names the broker. There is no Unwrap: the client would find a network error in the cause and retry.
+func (d *Denied) Error() string {
+	if strings.HasPrefix(d.text, d.Broker+" ") { // with the address that the map has for it
+		return "broker " + d.text
+	}
+	return "broker " + d.Broker + ": " + d.text
+}
+
+// Permanent is true.
+func (d *Denied) Permanent() bool { return true }
+
+// away returns a dial error. The cause is text only: the client would take the end of our timeout for its caller's.
+func away(network string, err error, slow bool) error {
+	return &net.OpError{Op: "dial", Net: network, Err: &unreached{err.Error(), slow}}
+}
+
+type unreached struct {
+	text string
+	slow bool
+}
+
+func (u *unreached) Error() string   { return u.text }
+func (u *unreached) Timeout() bool   { return u.slow }
+func (u *unreached) Temporary() bool { return u.slow }
+
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
+}
+
+func isNet(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// IsUnreachable reports whether a request failed because no broker could be reached, or a connection ended. It is false
+// if brokers reject the client.
+func IsUnreachable(err error) bool {
+	denied := (*Denied)(nil)
+	return !errors.As(err, &denied) && (broken(err) || isNet(err))
+}
+
+// IsTransient reports whether an error is of the network, or a retriable one of Kafka.
+func IsTransient(err error) bool {
+	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
+}
+
+func lasts(err error) bool {
+	var lasting interface{ Permanent() bool }
+	var token *btp.Failure
+	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()
+}

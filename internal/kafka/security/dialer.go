@@ -1,0 +1,433 @@
+package security
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/keystore"
+)
+
+// Dialer dials for one client. It separates transient failures, which the client retries, from permanent ones, which
+// it reports once and returns to every dial for a while.
+type Dialer struct {
+	access  *Access
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	outages *Outages
+
+	mu     sync.Mutex
+	watch  func(error)
+	logons logons
+	reach  reachability
+	probes probeState
+	denial denial
+}
+
+type logons struct {
+	accepted bool      // they have let it in
+	trouble  time.Time // since when they have not
+	times    int       // that they have not since
+}
+
+type reachability struct{ barred, failed time.Time }
+
+type probeState struct {
+	looking bool
+	looked  time.Time
+}
+
+type denial struct {
+	current *Denied   // nil: none
+	until   time.Time // when it is forgotten
+	// ctx ends with the next denial, and dials in progress with it.
+	ctx context.Context
+	end context.CancelFunc
+}
+
+const (
+	// Accepted clients are denied after denyAfterTries over denyAfter: secrets and certificates do not change on both
+	// sides at once.
+	denyAfter      = 5 * time.Second
+	denyAfterTries = 3
+	// For clients that were never accepted and are cut off during logon.
+	cutShortAfter = 1200 * time.Millisecond
+	// denialTime is how long dials fail without a connection.
+	denialTime = 10 * time.Second
+	// Probes are rate limited.
+	probeInterval = time.Second
+	probeTimeout  = 6 * time.Second // wantsSASL opens four connections, with up to four round trips each
+	// A broker that is silent on TLS may be waiting for the rest of a plaintext request.
+	tlsSilence = 2 * time.Second
+)
+
+// NewDialer creates the dialer of one client, which closes it through its hooks. outages are those of the cluster, or
+// nil.
+func NewDialer(a *Access, outages *Outages, log *slog.Logger) *Dialer {
+	if a == nil {
+		a = &Access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if a.live != nil {
+		a.live.logTo(log)
+	}
+	if outages == nil {
+		outages = &Outages{}
+	}
+	g := &Dialer{access: a, log: log, outages: outages}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
+	return g
+}
+
+// Opts returns the client's options for its connections.
+func (g *Dialer) Opts() []kgo.Opt {
+	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
+	if g.access.sasl != nil {
+		opts = append(opts, kgo.SASL(g.access.sasl))
+	}
+	return opts
+}
+
+type dialerOption struct {
+	kgo.Opt
+	dialer *Dialer
+}
+
+// DialerOf returns the last dialer in options.
+func DialerOf(opts []kgo.Opt) (g *Dialer) {
+	for _, o := range opts {
+		if found, ok := o.(dialerOption); ok {
+			g = found.dialer
+		}
+	}
+	return g
+}
+
+// Explain returns the denial that caused an error of the client, else the error.
+func (g *Dialer) Explain(err error) error {
+	if err != nil {
+		if d := g.activeDenial(); d != nil {
+			return d
+		}
+	}
+	return err
+}
+
+// OnDenied sets a function that is called with the first permanent failure.
+func (g *Dialer) OnDenied(f func(error)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watch = f
+}
+
+// Outages returns the outages of the client's cluster.
+func (g *Dialer) Outages() *Outages { return g.outages }
+
+func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := g.activeDenial(); err != nil {
+		return nil, err
+	}
+	timed, cancel := context.WithTimeout(ctx, g.access.connect)
+	defer cancel()
+	g.mu.Lock()
+	until := g.denial.ctx
+	g.mu.Unlock()
+	defer context.AfterFunc(until, cancel)()
+	conn, err := g.access.connectBy(timed, network, address)
+	if err != nil {
+		return nil, g.dialFailed(ctx, timed, network, address, err)
+	}
+	g.markReachable()
+	if g.access.tls == nil {
+		return conn, nil
+	}
+	secure := g.access.secured(conn, address)
+	silent := time.AfterFunc(tlsSilence, func() { g.probePlain(address) })
+	defer silent.Stop()
+	if err := secure.HandshakeContext(timed); err != nil {
+		conn.Close()
+		return nil, g.handshakeFailed(ctx, network, address, err)
+	}
+	return secure, nil
+}
+
+func (g *Dialer) probePlain(address string) {
+	g.startProbe(address, g.access.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or "+
+		"SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
+}
+
+func (g *Dialer) activeDenial() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.denial.current != nil && time.Now().Before(g.denial.until) {
+		return g.denial.current
+	}
+	return nil
+}
+
+func (g *Dialer) markReachable() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reach.barred = time.Time{}
+}
+
+func (g *Dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
+	if denied := g.activeDenial(); denied != nil {
+		return denied
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", err, ctx.Err())
+	case lasts(err):
+		return g.deny(&Denied{Broker: address, Cause: err, text: err.Error()})
+	case !g.access.proxied:
+		return err
+	}
+	if g.access.outage > 0 {
+		if since := g.barredSince(); time.Since(since) >= g.access.outage {
+			return g.deny(&Denied{Broker: address, Cause: err,
+				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second),
+					proxyPrefix, err)})
+		}
+	}
+	return away(network, err, timed.Err() != nil)
+}
+
+// idleGap is the time after which a failed dial does not continue an outage, since no connection was requested.
+const idleGap = time.Minute
+
+// barredSince is when the present outage began.
+func (g *Dialer) barredSince() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if g.reach.barred.IsZero() || now.Sub(g.reach.failed) > idleGap {
+		g.reach.barred = now
+	}
+	g.reach.failed = now
+	return g.reach.barred
+}
+
+func (g *Dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
+	if denied := g.activeDenial(); denied != nil {
+		return denied
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	if keystore.ClassOf(err) != keystore.NoFailure || explainTLS(err, g.access.stores) != "" {
+		return g.tlsFailed(network, address, err)
+	}
+	g.probePlain(address)
+	return away(network, fmt.Errorf("TLS handshake with %s: %w", address, err), false)
+}
+
+// explainTLS returns a TLS failure with the setting that fixes it, "" if none does.
+func explainTLS(err error, o keystore.Options) string {
+	var named *keystore.Error
+	if explained := keystore.Explain(err, o); errors.As(explained, &named) {
+		return explained.Error()
+	}
+	return ""
+}
+
+func (g *Dialer) tlsFailed(network, address string, err error) error {
+	text := explainTLS(err, g.access.stores)
+	if text == "" {
+		text = err.Error()
+	}
+	return g.denyIfRepeated(network, &Denied{Broker: address, Cause: err, text: "TLS: " + text}, err)
+}
+
+// denyIfRepeated denies clients that were never accepted, others after repeated failures.
+func (g *Dialer) denyIfRepeated(network string, d *Denied, err error) error {
+	g.mu.Lock()
+	if g.logons.trouble.IsZero() {
+		g.logons.trouble = time.Now()
+	}
+	g.logons.times++
+	times := g.logons.times
+	lasting := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.trouble) >= denyAfter
+	g.mu.Unlock()
+	if lasting {
+		return g.deny(d)
+	}
+	g.log.Warn("kafka: "+d.Error(), "times", times)
+	return away(network, err, false)
+}
+
+// deny stores a permanent failure, logs a new one, and cancels waiting dials.
+func (g *Dialer) deny(d *Denied) error {
+	g.mu.Lock()
+	first := g.denial.current == nil || !time.Now().Before(g.denial.until)
+	g.denial.current, g.denial.until = d, time.Now().Add(denialTime)
+	g.denial.end()
+	g.denial.ctx, g.denial.end = context.WithCancel(g.ctx)
+	watch := g.watch
+	g.watch = nil
+	g.mu.Unlock()
+	if first {
+		g.log.Error("kafka: " + d.Error())
+	}
+	if watch != nil {
+		watch(d)
+	}
+	return d
+}
+
+// OnBrokerConnect is called by the client after the requests for API versions and SASL.
+func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duration, conn net.Conn, err error) {
+	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.ctx.Err() != nil {
+		return
+	}
+	if denied := (*Denied)(nil); !errors.As(err, &denied) && (IsTransient(err) || broken(err)) {
+		g.outages.lost(g.log, broker, elapsed, err)
+	}
+	if conn == nil {
+		return // failed diallings are judged already
+	}
+	address := addressOf(broker)
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		g.logonFailed(address, err, "it refuses user and password, or token, of %s: "+err.Error(), "sasl.jaas.config")
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
+		g.logonFailed(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
+	case errors.Is(err, kerr.IllegalSaslState):
+		g.logonFailed(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
+			"or use its port for SASL", "security.protocol")
+	case lasts(err):
+		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
+	case g.access.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
+		g.tlsFailed("tcp", address, err)
+	case broken(err):
+		g.cutShort(address, err)
+	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
+		// the answer was no Kafka
+		g.probeTLS(address)
+	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNet(err) && !kerr.IsRetriable(err):
+		g.logonFailed(address, err, "logon by %s: "+err.Error(), "sasl.mechanism") // such as a wrong signature of SCRAM
+	}
+}
+
+// cutShort handles connections that the broker closes early: it is stopping, its listener has another
+// security.protocol, or it rejects a password silently.
+func (g *Dialer) cutShort(address string, err error) {
+	var versions *kgo.ErrFirstReadEOF
+	if g.access.tls == nil {
+		g.probeTLS(address)
+	}
+	if g.access.sasl != nil && !errors.As(err, &versions) {
+		g.logonCutShort(address, err)
+	}
+}
+
+func (g *Dialer) probeTLS(address string) {
+	g.startProbe(address, g.access.speaksTLS,
+		"expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or "+
+			"use its port for plain text", "security.protocol")
+}
+
+func (g *Dialer) logonFailed(address string, err error, format, property string) {
+	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
+		r.TurnedAway()
+	}
+	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err, text: fmt.Sprintf(format, g.access.named(property))},
+		err)
+}
+
+// logonCutShort denies a client that is repeatedly cut off during logon; a stopping broker does not repeat it.
+func (g *Dialer) logonCutShort(address string, err error) {
+	g.mu.Lock()
+	if g.logons.trouble.IsZero() {
+		g.logons.trouble = time.Now()
+	}
+	g.logons.times++
+	lasting := !g.logons.accepted && g.logons.times >= denyAfterTries && time.Since(g.logons.trouble) >= cutShortAfter
+	g.mu.Unlock()
+	if lasting {
+		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
+			"and password, or token, of %s may be wrong, or not be of %s",
+			g.access.named("sasl.jaas.config"), g.access.named("sasl.mechanism"))})
+	}
+}
+
+// startProbe runs ask in the background and calls denyIfRepeated if it returns true. One probe runs at a time.
+func (g *Dialer) startProbe(address string, ask func(context.Context, string) bool, format, property string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.probes.looking || time.Since(g.probes.looked) < probeInterval || g.ctx.Err() != nil {
+		return
+	}
+	g.probes.looking = true
+	go func() {
+		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
+		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
+		defer cancel()
+		yes := ask(ctx, address)
+		g.mu.Lock()
+		g.probes.looking, g.probes.looked = false, time.Now()
+		g.mu.Unlock()
+		if yes {
+			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.named(property))}
+			g.denyIfRepeated("tcp", d, d)
+		}
+	}()
+}
+
+func (g *Dialer) offered(address string) string {
+	ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
+	defer cancel()
+	if _, names := g.access.mechanisms(ctx, address); len(names) > 0 {
+		return ", only " + strings.Join(names, ", ")
+	}
+	return ""
+}
+
+// Keys of requests before anything else.
+const (
+	keySASLHandshake    = 17
+	keyAPIVersions      = 18
+	keySASLAuthenticate = 36
+)
+
+// OnBrokerRead is called by the client with every response: the first one after the handshakes means that the logon
+// was accepted.
+func (g *Dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	switch {
+	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
+	case err == nil:
+		g.mu.Lock()
+		// One broker that is away does not block the others.
+		g.logons, g.reach.barred, g.denial.current = logons{accepted: true}, time.Time{}, nil
+		g.mu.Unlock()
+		g.outages.found(g.log, broker)
+	case g.access.sasl == nil && broken(err):
+		g.startProbe(addressOf(broker), g.access.wantsSASL,
+			"expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+				"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
+	}
+}
+
+// OnClientClosed cancels the dialer.
+func (g *Dialer) OnClientClosed(*kgo.Client) { g.cancel() }
+
+// Dial connects to a broker without SASL and logs nothing; log is for key stores and proxies.
+func (a *Access) Dial(ctx context.Context, log *slog.Logger, network, address string) (net.Conn, error) {
+	g := NewDialer(a, nil, log)
+	defer g.cancel()
+	g.log = slog.New(slog.DiscardHandler)
+	return g.dial(ctx, network, address)
+}

@@ -1,0 +1,103 @@
+package security
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/keystore"
+)
+
+// Probes use separate connections and send no secrets. A broker that is stopping closes connections like one that
+// expects another protocol; only a try with the other protocol tells them apart.
+
+func (a *Access) speaksTLS(ctx context.Context, address string) bool {
+	conn, err := a.connectBy(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	err = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx)
+	return err == nil || keystore.ClassOf(err) == keystore.Alert
+}
+
+func (a *Access) plainKafka(ctx context.Context, address string) bool {
+	conn, err := a.connectBy(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_, err = exchange[*kmsg.ApiVersionsResponse](ctx, conn, kmsg.NewPtrApiVersionsRequest())
+	return err == nil
+}
+
+// wantsSASL reports whether a broker has SASL mechanisms and closes unauthenticated connections. Both are checked
+// twice: kfake has mechanisms without requiring them, and a killed broker closes connections.
+func (a *Access) wantsSASL(ctx context.Context, address string) bool {
+	for range 2 {
+		if has, _ := a.mechanisms(ctx, address); !has || !a.closesOnMetadata(ctx, address) {
+			return false
+		}
+	}
+	return true
+}
+
+// closesOnMetadata reports whether a broker closes a connection that requests metadata before authentication.
+func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
+	conn, err := a.connected(ctx, address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	request := kmsg.NewPtrMetadataRequest()
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // ctx; nil is all
+	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
+	return err != nil && broken(err)
+}
+
+func (a *Access) connected(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := a.connectBy(ctx, "tcp", address)
+	if err != nil || a.tls == nil {
+		return conn, err
+	}
+	secure := a.secured(conn, address)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+func (a *Access) secured(conn net.Conn, address string) *tls.Conn {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	return tls.Client(conn, keystore.ForHost(a.tls, host))
+}
+
+// mechanisms requests an unknown mechanism: brokers respond with their list.
+func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
+	conn, err := a.connected(ctx, address)
+	if err != nil {
+		return false, nil
+	}
+	defer conn.Close()
+	request := kmsg.NewPtrSASLHandshakeRequest()
+	request.Version, request.Mechanism = 1, "NONE-OF-THEM"
+	response, err := exchange[*kmsg.SASLHandshakeResponse](ctx, conn, request)
+	if err != nil {
+		return false, nil
+	}
+	return len(response.SupportedMechanisms) > 0, response.SupportedMechanisms
+}
+
+func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return wire.Answer[R](wire.New(conn).Ask, request)
+}

@@ -1,0 +1,167 @@
+package security
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+)
+
+var storeFields = map[string]string{
+	"keystore." + keystore.FieldKeyPassword: "ssl.key.password",
+	"keystore." + keystore.FieldPEM:         "ssl.keystore.key",
+	"keystore." + keystore.FieldAlias:       "ssl.keystore.location",
+	"truststore." + keystore.FieldPEM:       "ssl.truststore.certificates",
+	"truststore." + keystore.FieldAlias:     "ssl.truststore.location",
+	keystore.FieldHostCheck:                 "ssl.endpoint.identification.algorithm",
+}
+
+var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
+	"ssl.truststore.location": "ssl.truststore.certificates"}
+
+// stores applies Kafka's rules for keys and certificates: PEM texts and files exclude each other.
+func (s settings) stores() (keystore.Options, error) {
+	o := keystore.Options{Context: s.ctx, Protocol: s.text("ssl.protocol"), Logger: s.live.logger(),
+		Name: func(field string) string {
+			name, ok := storeFields[field]
+			if !ok {
+				name = "ssl." + field
+			}
+			if text, ok := storeTexts[name]; ok && s.has(text) {
+				name = text
+			}
+			return s.named(name)
+		}}
+	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") &&
+		s.text("ssl.endpoint.identification.algorithm") == ""
+	if s.has("ssl.enabled.protocols") {
+		// Java prefers its list of versions to the context's, which must only be valid.
+		o.Protocol = ""
+		switch strings.ToUpper(s.text("ssl.protocol")) {
+		case "SSL", "TLS", "", "TLSV1.2", "TLSV1.3":
+		default:
+			o.Protocol = s.text("ssl.protocol")
+		}
+	}
+	var err error
+	if o.Key, err = s.keyLocation(); err != nil {
+		return o, err
+	}
+	o.Trust, err = s.trustLocation()
+	return o, err
+}
+
+func (s settings) keyLocation() (*keystore.Location, error) {
+	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"),
+		s.text("ssl.keystore.location")
+	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"),
+		KeyPassword: s.text("ssl.key.password")}
+	switch {
+	case key == "" && chain == "" && path == "":
+		return nil, nil
+	case key == "" && chain == "":
+		return l, nil
+	case path != "":
+		return nil, s.fault("ssl.keystore.location",
+			"expected nothing in addition to ssl.keystore.key and ssl.keystore.certificate.chain")
+	case key == "":
+		return nil, s.fault("ssl.keystore.key",
+			"expected the private key of ssl.keystore.certificate.chain, found nothing")
+	case chain == "":
+		return nil, s.fault("ssl.keystore.certificate.chain",
+			"expected the certificate of ssl.keystore.key, found nothing")
+	}
+	if err := s.isPEM("ssl.keystore.type"); err != nil {
+		return nil, err
+	}
+	l.Type, l.PEM = "PEM", []byte(pemLines(key)+"\n"+pemLines(chain)+"\n")
+	return l, nil
+}
+
+func (s settings) trustLocation() (*keystore.Location, error) {
+	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
+	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
+		Password: s.text("ssl.truststore.password")}
+	switch {
+	case certificates == "" && path == "":
+		return nil, nil
+	case certificates == "":
+		return l, nil
+	case path != "":
+		return nil, s.fault("ssl.truststore.location", "expected nothing in addition to ssl.truststore.certificates")
+	}
+	if err := s.isPEM("ssl.truststore.type"); err != nil {
+		return nil, err
+	}
+	l.Type, l.PEM = "PEM", []byte(pemLines(certificates)+"\n")
+	return l, nil
+}
+
+// isPEM: as in Kafka, texts must be PEM, and a type must say so.
+func (s settings) isPEM(name string) error {
+	if t := s.text(name); t != "" && !strings.EqualFold(t, "PEM") {
+		return s.fault(name, "expected PEM, since key and certificates stand in settings, found %q", t)
+	}
+	return nil
+}
+
+func (s settings) tls(o keystore.Options) (*tls.Config, error) {
+	config, err := keystore.ClientTLS(o)
+	if err != nil {
+		return nil, err
+	}
+	if v := s.text("ssl.enabled.protocols"); v != "" {
+		if config.MinVersion, config.MaxVersion, err = enabledProtocols(v); err != nil {
+			return nil, s.fault("ssl.enabled.protocols", "%v", err)
+		}
+	}
+	if v := s.text("ssl.cipher.suites"); v != "" {
+		if config.CipherSuites, _, err = suites(v); err != nil {
+			return nil, s.fault("ssl.cipher.suites", "%v", err)
+		}
+	}
+	return config, nil
+}
+
+// ClientTLS returns the TLS configuration of `ssl.*` properties for one host that is not a broker, such as a schema
+// registry. prefix precedes their names in errors. ctx cancels reading of key stores.
+func ClientTLS(ctx context.Context, given map[string]string, prefix string,
+	log *slog.Logger) (func(host string) *tls.Config, error) {
+	config, err := serviceTLS(ctx, given, prefix, &Live{log: log}, func(name, why string) error {
+		return fmt.Errorf("%s%s: %s", prefix, name, why)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
+}
+
+// serviceTLS is ClientTLS with errors made by wrong.
+func serviceTLS(ctx context.Context, given map[string]string, prefix string, live *Live,
+	wrong func(name, why string) error) (*tls.Config, error) {
+	own := settings{ctx: ctx, given: map[string]Value{}, live: live, prefix: prefix}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		value := given[name]
+		switch rule, known := byName[name]; {
+		case !known:
+			return nil, wrong(name, unknown(name))
+		case rule.refuse != "":
+			return nil, wrong(name, "not built: "+rule.refuse)
+		case !rule.idle:
+			if why := rule.wrong(prefix+name, value); why != "" {
+				return nil, wrong(name, why)
+			}
+		}
+		own.given[name] = Value{Name: prefix + name, Value: value}
+	}
+	o, err := own.stores()
+	if err != nil {
+		return nil, err
+	}
+	return own.tls(o)
+}

@@ -1,0 +1,190 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+)
+
+// Session detects that a member may have been removed from its group: a process that is paused for longer than its
+// session notices only with its next heartbeat. It is a hook of the member's client and safe for concurrent use.
+type Session struct {
+	group              string
+	instance           *string
+	timeout, rebalance time.Duration
+	now                func() bootTime
+
+	// asking serializes requests to the coordinator. probing is set while a heartbeat of our own is in progress.
+	asking  guard.CtxMutex
+	probing atomic.Bool
+
+	mu sync.Mutex
+	// confirmedAt is the start of the last answered request, from which the coordinator counts the session at the
+	// earliest. Nil: none, or the membership has ended since.
+	confirmedAt *bootTime
+	// stableAt is the same for responses outside a rebalance.
+	stableAt bootTime
+	syncedAt bootTime
+}
+
+// bootTime is a time on Go's clock, which stops while Linux sleeps (clock_gettime(2)), and on one that does not.
+type bootTime struct {
+	at   time.Time
+	boot time.Duration
+}
+
+var now = func() bootTime { return bootTime{time.Now(), bootClock()} }
+
+func (i bootTime) since(earlier bootTime) time.Duration {
+	return max(i.at.Sub(earlier.at), i.boot-earlier.boot)
+}
+
+func (i bootTime) minus(d time.Duration) bootTime { return bootTime{i.at.Add(-d), i.boot - d} }
+
+// NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
+// for none).
+func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewCtxMutex()}
+	if instance != "" {
+		s.instance = &instance
+	}
+	return s
+}
+
+// OnBrokerE2E observes the client's heartbeats. The hook does not see error codes: after a timeout [Session.Confirm]
+// is needed. Nor does it see rebalances: a client keeps sending heartbeats while it revokes partitions.
+func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	if e2e.Err() != nil {
+		return
+	}
+	switch begun := s.now().minus(e2e.DurationE2E()); {
+	case key == int16(kmsg.SyncGroup):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.syncedAt, s.stableAt = begun, begun
+	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.IsValid():
+		s.recordAnswer(begun)
+	}
+}
+
+// Joined records that the client has joined: the session counts from the last SyncGroup.
+func (s *Session) Joined() {
+	s.mu.Lock()
+	begun := s.syncedAt
+	s.mu.Unlock()
+	s.recordAnswer(begun)
+}
+
+func (s *Session) Ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.confirmedAt = nil
+}
+
+func (s *Session) recordAnswer(begun bootTime) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.confirmedAt == nil || begun.since(*s.confirmedAt) > 0 {
+		s.confirmedAt = &begun
+	}
+}
+
+// IsValid reports whether the coordinator cannot have removed the member.
+func (s *Session) IsValid() bool { return s.Remaining(s.timeout) > 0 && s.IsStable(s.rebalance) }
+
+// IsStable reports whether a response within this time was outside a rebalance. The coordinator removes a member that
+// it has awaited longer than rebalance.timeout.ms: a JoinGroup may be lost while heartbeats are answered.
+func (s *Session) IsStable(within time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().since(s.stableAt) < within
+}
+
+// Remaining returns the time until the last response is as old as that; zero or less if it is.
+func (s *Session) Remaining(old time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.confirmedAt == nil {
+		return 0
+	}
+	return old - s.now().since(*s.confirmedAt)
+}
+
+// Confirm returns nil if the member belongs to its group, by a recent response or a new request, which concurrent
+// callers share. While the client joins a new generation, the coordinator may respond ILLEGAL_GENERATION to a valid
+// member.
+func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Duration) error {
+	called := s.now()
+	if err := s.asking.Lock(ctx); err != nil {
+		return err
+	}
+	if s.Remaining(max(old, s.now().since(called))) > 0 && s.IsStable(s.rebalance) {
+		s.asking.Unlock()
+		return nil
+	}
+	answered := make(chan error, 1)
+	go func() {
+		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.heartbeat(ctx, client) })
+		s.asking.Unlock()
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
+	begun := s.now()
+	request := kmsg.NewPtrHeartbeatRequest()
+	request.Group, request.InstanceID = s.group, s.instance
+	request.MemberID, request.Generation = client.GroupMetadata()
+	s.probing.Store(true)
+	answer, err := request.RequestWith(ctx, client)
+	s.probing.Store(false)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
+	}
+	switch {
+	case err == nil:
+		s.mu.Lock()
+		s.stableAt = begun
+		s.mu.Unlock()
+		s.recordAnswer(begun)
+		return nil
+	case errors.Is(err, kerr.RebalanceInProgress):
+		// It is a member: nobody gets its partitions until it has rejoined or timed out.
+		if s.recordAnswer(begun); s.IsStable(s.rebalance) {
+			return nil
+		}
+	}
+	return fmt.Errorf("heartbeat of group %s: %w", s.group, err)
+}
+
+func isRejoinableSession(err error) bool {
+	var session *kgo.ErrGroupSession
+	return errors.As(err, &session) && IsRejoinable(err)
+}
+
+// IsRejoinable reports whether rejoining resolves an error of JoinGroup, SyncGroup or Heartbeat: no broker was
+// reachable, or the coordinator forgot the member or generation. Kafka's consumer rejoins for the same ones
+// (AbstractCoordinator, KIP-62).
+func IsRejoinable(err error) bool { return security.IsTransient(err) || isUnknownMember(err) }
+
+func isUnknownMember(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) ||
+		errors.Is(err, kerr.RebalanceInProgress) ||
+		errors.Is(err, kerr.MemberIDRequired)
+}

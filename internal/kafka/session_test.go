@@ -1,0 +1,129 @@
+package kafka
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// clock is a time that a test sets.
+type clock struct {
+	mu sync.Mutex
+	at bootTime
+}
+
+func (c *clock) now() bootTime {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) goOn(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.minus(-by)
+}
+
+// Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
+// to a heartbeat that was on its way, nor how long ago the last one went well.
+func TestMemberAfterItsSession(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "orders", "1")
+	config := testConfig(b.Addr())
+	// no heartbeats but those that are asked for
+	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
+	config.Consumer.MaxPollInterval = 16 * time.Minute
+	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
+	c, real := &clock{at: now()}, now
+	now = c.now // the client asks it from its first request on, in goroutines of its own
+	s := openConsumer(t, config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
+	now = real
+	pollValues(t, s, 1, Offsets{})
+
+	var mu sync.Mutex
+	asked, code := 0, (*kerr.Error)(nil)
+	b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return kafkatest.Answer(r, code), nil, true
+	})
+	expect := func(what string, answer *kerr.Error, times int, want error) {
+		t.Helper()
+		mu.Lock()
+		asked, code = 0, answer
+		mu.Unlock()
+		err := s.Alive(kafkatest.Context(t))
+		mu.Lock()
+		defer mu.Unlock()
+		if !errors.Is(err, want) || asked != times {
+			t.Errorf("%s: asked %d times, %v", what, asked, err)
+		}
+	}
+	expect("at first", nil, 1, nil)
+	expect("within the session", kerr.UnknownMemberID, 0, nil)
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	expect("at its end", kerr.UnknownMemberID, 0, nil)
+	c.goOn(1)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // answered, nobody knows what
+	expect("after it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
+	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
+	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{ReadErr: errors.New("cut")})
+	expect("a heartbeat that was cut", nil, 0, nil)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{})
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	expect("after a heartbeat that was answered in time", nil, 0, nil)
+	c.goOn(2 * time.Minute)
+	expect("when it was to join for longer than it may", kerr.RebalanceInProgress, 1, kerr.RebalanceInProgress)
+	expect("once it has joined", nil, 1, nil)
+}
+
+// A session is over when either of its clocks says so: a machine that slept has stopped Go's.
+func TestSessionOnBothClocks(t *testing.T) {
+	t.Parallel()
+	start := now()
+	for name, c := range map[string]struct {
+		ran, awake time.Duration
+		lasts      bool
+	}{
+		"both ran":                       {9 * time.Second, 9 * time.Second, true},
+		"the machine slept":              {time.Second, 10 * time.Second, false},
+		"the other clock was set back":   {10 * time.Second, -time.Hour, false},
+		"it was set back, not for long":  {9 * time.Second, -time.Hour, true},
+		"both ran for the whole session": {10 * time.Second, 10 * time.Second, false},
+	} {
+		s := NewSession("connect-test", "", 10*time.Second, time.Minute)
+		at := start
+		s.now = func() bootTime { return at }
+		if s.IsValid() {
+			t.Errorf("%s: expected no session before it has begun", name)
+		}
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // of a session that is over
+		s.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.SyncGroup), kgo.BrokerE2E{})
+		if s.IsValid() {
+			t.Errorf("%s: expected no session before it was joined", name)
+		}
+		s.Joined()
+		at = bootTime{start.at.Add(c.ran), start.boot + c.awake}
+		if s.IsValid() != c.lasts {
+			t.Errorf("%s: expected that it lasts: %v", name, c.lasts)
+		}
+		s.Ended()
+		at = start
+		if s.IsValid() {
+			t.Errorf("%s: expected no session after its end", name)
+		}
+	}
+	if first := now(); now().since(first) < 0 || first.boot <= 0 {
+		t.Errorf("expected clocks that go on, found %v", first)
+	}
+}

@@ -1,0 +1,347 @@
+package kafka
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type clientKind int
+
+const (
+	kindNone clientKind = iota
+	kindCommon
+	kindProducer
+	kindConsumer
+	kindAdmin
+)
+
+type property struct {
+	kind  wit.SettingKind
+	rules []wit.Rule
+	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is wrong.
+	// Nil: the property is known but has no effect here.
+	set func(c *Config, value string) (note, why string)
+}
+
+var ignoredProperty = property{}
+
+const connectTimeout = "socket.connection.setup.timeout.ms"
+
+// decompressedBytes is not a property of Kafka, whose consumers have no such limit.
+const decompressedBytes = "fetch.max.decompressed.bytes"
+
+const maxMillis = math.MaxInt32
+
+var settings = map[clientKind]map[string]property{
+	kindCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
+		map[string]property{"compression.type": compressionType()},
+		ignoredConnection, []string{"client.dns.lookup"}),
+	kindProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
+		map[string]property{
+			"compression.type":    compressionType(),
+			"acks":                acks(),
+			"enable.idempotence":  boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
+			"linger.ms":           millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
+			"delivery.timeout.ms": deliveryTimeout(),
+			"retries":             retries(),
+			"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight },
+				1, math.MaxInt32),
+			"buffer.memory": integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
+			"max.request.size": integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes },
+				1<<10, math.MaxInt32),
+			"transaction.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout },
+				1),
+		}, ignoredConnection, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
+			"value.serializer", "interceptor.classes", "metric.reporters"}),
+	kindConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
+		map[string]property{
+			"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
+			"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
+			"group.instance.id": text(func(c *Config) *string { return &c.Consumer.Instance }),
+			"auto.offset.reset": oneOf(func(c *Config) *string { return &c.Consumer.Reset },
+				"earliest", "latest", "none"),
+			"isolation.level": isolationLevel(),
+			"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes },
+				1<<10, math.MaxInt32),
+			decompressedBytes: integer(func(c *Config) *int32 { return &c.Consumer.DecompressedBytes },
+				1<<10, math.MaxInt32),
+			"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes },
+				1<<10, math.MaxInt32),
+			"fetch.min.bytes":   integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
+			"fetch.max.wait.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
+			"max.poll.records":  integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1, math.MaxInt32),
+			"session.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout },
+				100),
+			"heartbeat.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval },
+				100),
+			"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
+				100),
+			"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
+		}, ignoredConnection, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
+			"check.crcs", "exclude.internal.topics", "key.deserializer", "value.deserializer", "interceptor.classes",
+			"metric.reporters", "default.api.timeout.ms"}),
+	kindAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
+		[]string{"retries", "retry.backoff.ms", "default.api.timeout.ms"}),
+}
+
+var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
+	"send.buffer.bytes", "receive.buffer.bytes"}
+
+func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
+	idle ...[]string) map[string]property {
+	all := map[string]property{
+		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
+		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
+		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
+		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &at(c).RequestTimeout }, 1),
+
+		"socket.connection.setup.timeout.max.ms": ignoredProperty,
+	}
+	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
+	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
+	maps.Copy(all, own)
+	for _, names := range idle {
+		for _, name := range names {
+			all[name] = ignoredProperty
+		}
+	}
+	return all
+}
+
+func text(at func(*Config) *string) property {
+	return property{set: func(c *Config, v string) (note, why string) {
+		*at(c) = v
+		return "", ""
+	}}
+}
+
+func oneOf(at func(*Config) *string, allowed ...string) property {
+	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
+	p.set = func(c *Config, v string) (note, why string) {
+		*at(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
+		return "", ""
+	}
+	return p
+}
+
+func boolean(at func(*Config) *bool) property {
+	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, why string) {
+		*at(c), _ = setting.ParseBool(v)
+		return "", ""
+	}}
+}
+
+func number(least, most int64, set func(c *Config, n int64) (note string)) property {
+	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
+	switch most {
+	case math.MaxInt32:
+		p.kind = wit.KindInt
+	case math.MaxInt64:
+	default:
+		p.rules = append(p.rules, setting.AtMost(most))
+	}
+	p.set = func(c *Config, v string) (note, why string) {
+		n, _ := setting.ParseInt(p.kind, v)
+		return set(c, n), ""
+	}
+	return p
+}
+
+func integer[T int | int32](at func(*Config) *T, least, most int64) property {
+	return number(least, most, func(c *Config, n int64) string {
+		*at(c) = T(n)
+		return ""
+	})
+}
+
+func millis(at func(*Config) *time.Duration, least int64) property {
+	return number(least, maxMillis, func(c *Config, n int64) string {
+		*at(c) = time.Duration(n) * time.Millisecond
+		return ""
+	})
+}
+
+func idleTimeout(at func(*Config) *time.Duration) property {
+	const least, most = 100 * time.Millisecond, 15 * time.Minute
+	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
+		asked := time.Duration(n) * time.Millisecond
+		*at(c) = min(max(asked, least), most)
+		if n < 0 || asked > most {
+			*at(c) = most
+			return "taken as 15 minutes, which is the most"
+		}
+		return ""
+	})
+}
+
+func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
+	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
+		var list []string
+		for _, s := range items(v) {
+			taken, why := item(s)
+			if why != "" {
+				return "", why
+			}
+			list = append(list, taken)
+		}
+		*at(c) = list
+		return "", ""
+	}}
+}
+
+func bootstrapServer(s string) (taken, why string) {
+	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
+		return s, ""
+	}
+	if _, rest, found := strings.Cut(s, "://"); found {
+		s = rest
+	}
+	host, port, err := net.SplitHostPort(s)
+	if n, ok := setting.ParseInt(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
+		return s, ""
+	}
+	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", s)
+}
+
+func compressionType() property {
+	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
+}
+
+// acks=0 is not supported: offsets are written after acknowledged records only.
+func acks() property {
+	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
+		why string) {
+		c.Producer.Acks = 1
+		switch v {
+		case "0":
+			return "taken as 1, since offsets are stored after acknowledged records only", ""
+		case "1":
+		default:
+			c.Producer.Acks = -1
+		}
+		return "", ""
+	}}
+}
+
+// Kafka Connect sets delivery.timeout.ms to the largest int: no limit.
+func deliveryTimeout() property {
+	return number(1, maxMillis, func(c *Config, n int64) string {
+		c.Producer.DeliveryTimeout = 0
+		if n < maxMillis {
+			c.Producer.DeliveryTimeout = time.Duration(n) * time.Millisecond
+		}
+		return ""
+	})
+}
+
+func retries() property {
+	return number(0, math.MaxInt32, func(c *Config, n int64) string {
+		c.Producer.Retries = -1
+		if n < math.MaxInt32 {
+			c.Producer.Retries = int(n)
+		}
+		return ""
+	})
+}
+
+func isolationLevel() property {
+	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config,
+		v string) (note, why string) {
+		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
+		return "", ""
+	}}
+}
+
+var assignors = map[string]struct {
+	class    string
+	balancer func() kgo.GroupBalancer
+}{
+	"cooperative-sticky": {"CooperativeStickyAssignor", kgo.CooperativeStickyBalancer},
+	"range":              {"RangeAssignor", kgo.RangeBalancer},
+	"roundrobin":         {"RoundRobinAssignor", kgo.RoundRobinBalancer},
+	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
+}
+
+func assignor(v string) (taken, why string) {
+	class := v[strings.LastIndexByte(v, '.')+1:]
+	for name, a := range assignors {
+		if class == name || class == a.class {
+			return name, ""
+		}
+	}
+	return "", fmt.Sprintf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or "+
+		"RoundRobinAssignor, found %q", v)
+}
+
+func (p property) apply(c *Config, name, value string) (note string, err error) {
+	spec := wit.ConfigKey{Name: name, Kind: p.kind, Rules: p.rules}
+	if why := (setting.Check{}).Value(&spec, value); why != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
+	}
+	note, why := p.set(c, value)
+	if why != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
+	}
+	return note, nil
+}
+
+func items(list string) []string {
+	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
+}
+
+func unknownAmong(name string, known iter.Seq[string]) string {
+	var t setting.Table
+	for _, k := range slices.Sorted(known) {
+		t.Declare(wit.ConfigKey{Name: k})
+	}
+	return setting.Unknown(t.Nearest(name))
+}
+
+// ClientProperty is a supported property of Kafka's Java clients.
+type ClientProperty struct {
+	Name        string
+	Kind        wit.SettingKind
+	Clients     []string
+	Ignored     bool
+	Unsupported string
+}
+
+// ClientProperties returns all supported properties by name. Workers use them as they are or after `producer.`,
+// `consumer.` or `admin.`, connectors after `producer.override.` and so on.
+func ClientProperties() []ClientProperty {
+	found := map[string]*ClientProperty{}
+	for _, client := range []struct {
+		side clientKind
+		name string
+	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
+		for name, p := range settings[client.side] {
+			one := found[name]
+			if one == nil {
+				one = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
+				found[name] = one
+			}
+			one.Clients = append(one.Clients, client.name)
+			one.Ignored = one.Ignored && p.set == nil
+		}
+	}
+	for _, p := range security.Properties() {
+		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.Idle,
+			Unsupported: p.Refused}
+	}
+	list := make([]ClientProperty, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		list = append(list, *found[name])
+	}
+	return list
+}

@@ -1,0 +1,194 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// flaky has a broker drop connections and refuse batches for a while, before it writes or after it did, in turns that a
+// number decides.
+func flaky(b *embedded.Broker, seed uint64, times int) {
+	pick := rand.New(rand.NewPCG(seed, 0))
+	b.Cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.Cluster.KeepControl()
+		if times == 0 {
+			return nil, nil, false
+		}
+		switch pick.IntN(4) {
+		case 0:
+			times--
+			return nil, errors.New("the connection is dropped"), true
+		case 1:
+			times--
+			return kafkatest.Answer(r, kerr.NotLeaderForPartition), nil, true
+		}
+		return nil, nil, false
+	})
+}
+
+// memories are what the producers of a test write from, as feeds do: what was acknowledged is used again, by any of
+// them.
+type memories struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+func (m *memories) take() (b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.free); n > 0 {
+		b, m.free = m.free[n-1], m.free[:n-1]
+	}
+	return b[:0]
+}
+
+func (m *memories) give(b []byte) {
+	for i := range b {
+		b[i] = '#' // who still sends it sends this
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.free = append(m.free, b)
+}
+
+// Producers share a client and the memory of what they write, while connections break, brokers refuse and producers
+// fail and are closed with records under way: each record arrives as it was handed over, and none that was acknowledged
+// is missing.
+func TestSharedProducersLetMemoryGoWhenItIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { shareClient(t, seed) })
+	}
+}
+
+func shareClient(t *testing.T, seed uint64) {
+	const producers, batches = 6, 60
+	b := openTestBroker(t, t.TempDir())
+	ctx := kafkatest.Context(t)
+	topics := []string{"orders", "details"}
+	for _, name := range topics {
+		makeTopics(t, b.Addr(), Topic{Name: name, Partitions: 2})
+	}
+	c := shareable(t, b.Addr())
+	c.Producer.MaxRequestBytes, c.Producer.BufferBytes = 20_000, 100_000
+	flaky(b, seed, 8)
+	memory := &memories{}
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	var kept [][2][]byte // memory of what was not acknowledged, and what it was
+	var all, reported sync.WaitGroup
+	for n := range producers {
+		all.Go(func() {
+			pick := rand.New(rand.NewPCG(seed, uint64(n)+1))
+			open := func() *Producer {
+				p, err := c.SharedProducer("", "connector-producer")
+				assert.NoError(t, err)
+				return p
+			}
+			p, failed := open(), make(chan struct{}, batches)
+			for number := range batches {
+				batch, data := p.NewBatch(), memory.take()
+				count, keys := 1+pick.IntN(20), []string{}
+				type place struct{ key, value, end int }
+				var places []place
+				for row := range count {
+					key := fmt.Sprintf("%d/%d/%d", n, number, row)
+					keys = append(keys, key)
+					at := place{key: len(data)}
+					data = append(data, key...)
+					at.value = len(data)
+					data = append(data, strings.Repeat(key+".", 1+pick.IntN(60))...)
+					at.end = len(data)
+					places = append(places, at)
+				}
+				for i, at := range places {
+					r := batch.Add()
+					r.Topic, r.Key, r.Value = topics[i%2], data[at.key:at.value:at.value], data[at.value:at.end:at.end]
+					if i%5 == 0 {
+						r.Headers = batch.Headers(1)
+						r.Headers[0] = kgo.RecordHeader{Key: "key", Value: r.Key}
+					}
+				}
+				if pick.IntN(25) == 0 { // one that no broker takes
+					r := batch.Add()
+					r.Topic, r.Value = topics[0], make([]byte, 50_000)
+				}
+				was, down := bytes.Clone(data), failed // of this producer
+				reported.Add(1)
+				p.Produce(ctx, batch, func(_ int, err error) {
+					defer reported.Done()
+					mu.Lock()
+					defer mu.Unlock()
+					if err != nil {
+						kept = append(kept, [2][]byte{data, was})
+						down <- struct{}{}
+						return
+					}
+					for _, key := range keys {
+						acknowledged[key] = true
+					}
+					memory.give(data)
+				})
+				select {
+				case <-failed:
+					// as a feed does that has failed: another one takes its place, and does not wait for what is under
+					// way
+					ended, cancel := context.WithCancel(ctx)
+					cancel()
+					_ = p.Close(ended)
+					p, failed = open(), make(chan struct{}, batches)
+				default:
+				}
+			}
+			_ = p.Close(ctx)
+		})
+	}
+	all.Wait()
+	reported.Wait() // those of producers that were closed before, too
+	if ctx.Err() != nil {
+		t.Fatal("took too long")
+	}
+	for _, k := range kept {
+		if !bytes.Equal(k[0], k[1]) {
+			t.Errorf("what was not acknowledged has become %.60q", k[0])
+		}
+	}
+	if len(kept) == 0 || len(acknowledged) < 1000 {
+		t.Errorf("%d batches failed, %d records were acknowledged", len(kept), len(acknowledged))
+	}
+	arrived := map[string]bool{}
+	for _, topic := range topics {
+		for _, value := range kafkatest.Values(t, b.Addr(), topic) {
+			key, _, _ := strings.Cut(value, ".")
+			if strings.Trim(strings.ReplaceAll(value, key+".", ""), "") != "" || strings.Count(key, "/") != 2 {
+				t.Fatalf("topic %s has %.100q", topic, value)
+			}
+			arrived[key] = true
+		}
+	}
+	var lost []string
+	for key := range acknowledged {
+		if !arrived[key] {
+			lost = append(lost, key)
+		}
+	}
+	slices.Sort(lost)
+	if len(lost) > 0 {
+		t.Errorf("%d records were acknowledged and did not arrive: %.200q", len(lost), lost)
+	}
+}

@@ -1,0 +1,334 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+)
+
+// latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
+func latestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
+	t.Helper()
+	config := testConfig(addr)
+	config.Consumer.Reset = "latest"
+	config.Consumer.MetadataMaxAge = 200 * time.Millisecond
+	config.Consumer.HeartbeatInterval = 100 * time.Millisecond
+	o.Group = "connect-test"
+	return openConsumer(t, config, o)
+}
+
+// joined polls until a consumer has so many partitions, and none of their records.
+func joined(t *testing.T, s *Consumer, partitions int) {
+	t.Helper()
+	for ctx := kafkatest.Context(t); ; {
+		// The commits of where they begin come before their records.
+		a, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.options.Group)
+		if err == nil && len(owned(s, "orders")) == partitions && len(a["orders"]) == partitions {
+			return
+		}
+		if records := pollBriefly(ctx, t, s); len(records) > 0 {
+			t.Fatalf("expected none, found %d records", len(records))
+		}
+	}
+}
+
+// pollBriefly polls for a moment, which may bring nothing and must not fail but by errors that pass.
+func pollBriefly(ctx context.Context, t *testing.T, s *Consumer, pass ...error) []*kgo.Record {
+	t.Helper()
+	polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	records, err := s.Poll(polling)
+	for _, passing := range append(pass, context.DeadlineExceeded) {
+		if errors.Is(err, passing) {
+			err = nil
+		}
+	}
+	if err = errors.Join(err, ctx.Err()); err != nil {
+		t.Fatal(owned(s, "orders"), err)
+	}
+	return records
+}
+
+// beginning is a topic orders on a broker of its own, or none yet.
+type beginning struct {
+	t     *testing.T
+	b     *embedded.Broker
+	admin *kadm.Client
+}
+
+func newBeginning(t *testing.T, partitions int32) *beginning {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	admin := kadm.NewClient(kafkatest.Client(t, kgo.SeedBrokers(b.Addr())))
+	if partitions > 0 {
+		makeTopics(t, b.Addr(), Topic{Name: "orders", Partitions: partitions})
+	}
+	return &beginning{t, b, admin}
+}
+
+// put writes a record to a partition.
+func (b *beginning) put(partition int32, value string) {
+	b.t.Helper()
+	client := kafkatest.Client(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(b.t, client.ProduceSync(kafkatest.Context(b.t), &kgo.Record{Topic: "orders", Partition: partition,
+		Value: []byte(value)}).FirstErr())
+}
+
+// grow adds partitions, up to so many.
+func (b *beginning) grow(partitions int) {
+	b.t.Helper()
+	answers, err := b.admin.UpdatePartitions(kafkatest.Context(b.t), partitions, "orders")
+	if err == nil {
+		err = answers.Error()
+	}
+	require.NoError(b.t, err)
+}
+
+// bySubscription runs a test with a sink's ways to name the topic orders.
+func bySubscription(t *testing.T, test func(*testing.T, ConsumerOptions)) {
+	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, o)
+		})
+	}
+}
+
+// With `latest` a group begins after what was there before it, and from then on nothing is passed over: neither what
+// comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
+// while it reads, before the consumer sees it.
+func TestLatestPassesNothingOver(t *testing.T) {
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b, ctx := newBeginning(t, 2), kafkatest.Context(t)
+		b.put(0, "before")
+		b.put(1, "before")
+		s := latestConsumer(t, b.b.Addr(), o)
+		joined(t, s, 2)
+		b.put(0, "1")
+		settled := Offsets{}
+		expectValues(t, s, settled, "1")
+		b.grow(3)
+		b.put(2, "2") // into a new partition
+		expectValues(t, s, settled, "2")
+		require.NoError(t, s.Commit(ctx, settled))
+		s.Close()
+		b.put(1, "3")
+		expectValues(t, latestConsumer(t, b.b.Addr(), o), Offsets{}, "3") // while no consumer was there
+	})
+}
+
+// With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
+// the consumer sees it is not passed over.
+func TestLatestOfATopicThatIsMissing(t *testing.T) {
+	t.Parallel()
+	b, ctx := newBeginning(t, 0), kafkatest.Context(t)
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "latest"
+	var written atomic.Bool // until then nobody joins
+	kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress, func(kmsg.Request) bool {
+		return !written.Load()
+	})
+	s := openConsumer(t, config, ordersSink)
+	require.NoError(t, s.joinGroup(ctx))
+	makeTopics(t, b.b.Addr(), Topic{Name: "orders", Partitions: 2})
+	b.put(0, "1")
+	b.put(1, "2")
+	written.Store(true)
+	reading, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var got []string
+	for len(got) < 2 {
+		records, err := s.Poll(reading)
+		if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			t.Fatalf("expected all records of the new topic, found %q, %v", got, err)
+		}
+		for _, r := range records {
+			got = append(got, string(r.Value))
+		}
+	}
+}
+
+// With `latest`, brokers that have just started, and do not know a topic for some seconds, do not make it one that was
+// missing: it would be read from its beginning.
+func TestLatestOfATopicThatBrokersKnowLate(t *testing.T) {
+	t.Parallel()
+	b := newBeginning(t, 1)
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "latest"
+	s := openConsumer(t, config, ordersSink)
+	var asked atomic.Int32
+	kafkatest.RefuseWhere(b.b.Cluster, kmsg.Metadata, kerr.UnknownTopicOrPartition, func(r kmsg.Request) bool {
+		topics := r.(*kmsg.MetadataRequest).Topics
+		return len(topics) == 1 && topics[0].Topic != nil && *topics[0].Topic == "orders" && asked.Add(1) <= 2
+	})
+	require.NoError(t, s.joinGroup(kafkatest.Context(t)))
+	if asked.Load() < 3 || s.isAdded("orders", 0) {
+		t.Errorf("asked %d times, and then taken for missing: %t", asked.Load(), s.isAdded("orders", 0))
+	}
+}
+
+// With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
+// though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
+func TestLatestDoesNotRereadQuietPartition(t *testing.T) {
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b := newBeginning(t, 2)
+		b.put(0, "before")
+		b.put(1, "before")
+		var stored kadm.Offsets
+		stored.AddOffset("orders", 0, 1, -1)
+		require.NoError(t, b.admin.CommitAllOffsets(kafkatest.Context(t), "connect-test", stored))
+		s := latestConsumer(t, b.b.Addr(), o)
+		joined(t, s, 2)
+		b.put(1, "after")
+		expectValues(t, s, Offsets{}, "after")
+	})
+}
+
+// A member that had no partition at first knows that one was added, too.
+func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
+	bySubscription(t, func(t *testing.T, o ConsumerOptions) {
+		b, ctx := newBeginning(t, 1), kafkatest.Context(t)
+		b.put(0, "before")
+		busy := latestConsumer(t, b.b.Addr(), o)
+		joined(t, busy, 1)
+		idle := latestConsumer(t, b.b.Addr(), o)
+		for members := 0; members < 2; {
+			pollBriefly(ctx, t, idle)
+			groups, err := b.admin.DescribeGroups(ctx, "connect-test")
+			require.NoError(t, err)
+			if g := groups["connect-test"]; g.State == "Stable" {
+				members = len(g.Members)
+			}
+		}
+		b.grow(2)
+		b.put(1, "added")
+		for { // whoever gets it commits where it begins
+			stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+			require.NoError(t, err)
+			if at, begun := stored.Lookup("orders", 1); begun {
+				if at.At != 0 {
+					t.Errorf("expected the added partition to begin at 0, found %d", at.At)
+				}
+				return
+			}
+			for _, s := range []*Consumer{busy, idle} {
+				pollBriefly(ctx, t, s)
+			}
+		}
+	})
+}
+
+// A partition that another member reads, and whose leader does not answer, keeps nobody from beginning with others; and
+// where all that are assigned have offsets, nobody is asked.
+func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
+	for _, reset := range []string{"earliest", "latest"} {
+		t.Run(reset, func(t *testing.T) {
+			t.Parallel()
+			b, ctx := newBeginning(t, 3), kafkatest.Context(t)
+			var stored kadm.Offsets
+			stored.AddOffset("orders", 2, 0, -1)
+			require.NoError(t, b.admin.CommitAllOffsets(ctx, "connect-test", stored))
+			var asked atomic.Int32
+			b.b.Cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.b.Cluster.KeepControl()
+				asked.Add(1)
+				answer := kafkatest.Answer(r, nil).(*kmsg.ListOffsetsResponse)
+				for _, topic := range answer.Topics {
+					for n := range topic.Partitions {
+						p := &topic.Partitions[n]
+						if p.Offset = 0; p.Partition == 1 {
+							p.ErrorCode = kerr.LeaderNotAvailable.Code
+						}
+					}
+				}
+				return answer, nil, true
+			})
+			config := testConfig(b.b.Addr())
+			config.Consumer.Reset = "latest" // has not joined yet
+			s := openConsumer(t, config, ordersSink)
+			s.config.Consumer.Reset = reset
+			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {2}}, Offsets{}); err != nil ||
+				asked.Load() > 0 {
+				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
+			}
+			if err := s.commitStarts(ctx, s.client, map[string][]int32{"orders": {0, 2}}, Offsets{}); err != nil {
+				t.Errorf("beside a partition without a leader: %v", err)
+			}
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			if err := s.commitStarts(short, s.client, map[string][]int32{"orders": {0, 1}}, Offsets{}); err == nil {
+				t.Error("expected an error of an assigned partition without a leader")
+			}
+		})
+	}
+}
+
+// A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
+// told again when the member has joined again: no record is read before, also of a partition that the member keeps.
+func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
+		for _, reset := range []string{"earliest", "latest"} {
+			t.Run(reset+" "+code.Message, func(t *testing.T) {
+				t.Parallel()
+				b, ctx := newBeginning(t, 1), kafkatest.Context(t)
+				b.put(0, "before")
+				refused := make(chan struct{})
+				b.b.Cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					close(refused) // once, then the request is taken
+					return kafkatest.Answer(r, code), nil, true
+				})
+				var written atomic.Bool // until then the member does not join again
+				kafkatest.RefuseWhere(b.b.Cluster, kmsg.JoinGroup, kerr.CoordinatorLoadInProgress,
+					func(kmsg.Request) bool {
+						select {
+						case <-refused:
+							return !written.Load()
+						default:
+							return false
+						}
+					})
+				config := testConfig(b.b.Addr())
+				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
+				s := openConsumer(t, config, ordersSink)
+				for put := false; ; {
+					records := pollBriefly(ctx, t, s, kerr.CoordinatorLoadInProgress)
+					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
+						t.Fatal(err)
+					}
+					at, begun := stored.Lookup("orders", 0)
+					if len(records) > 0 && !begun {
+						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
+					}
+					if begun {
+						// latest is where the topic ended when the beginning was taken at first.
+						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 {
+							t.Errorf("the partition begins at %d", at.At)
+						}
+						return
+					}
+					select {
+					case <-refused:
+						if !put {
+							b.put(0, "after")
+						}
+						put = true
+						written.Store(true)
+					default:
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,330 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// IsTransactionTimeout reports whether a transaction timed out because a broker was away for at least half of the time.
+// If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
+func IsTransactionTimeout(err error) bool {
+	outlasted := (*timedOutError)(nil)
+	return errors.As(err, &outlasted)
+}
+
+type timedOutError struct{ fault *wit.Error }
+
+func (o *timedOutError) Error() string { return o.fault.Error() }
+func (o *timedOutError) Unwrap() error { return o.fault }
+
+// Refused reports whether brokers rejected the commit for good.
+func (r *TransactionAborted) Refused() bool {
+	return isFinal(r.Cause) && !IsTransactionTimeout(r.Cause)
+}
+
+// TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
+// concurrently.
+type TransactionalOutput struct {
+	transactions *Transactions
+	producer     *Producer
+
+	mu        sync.Mutex
+	current   *transactional
+	startedAt time.Time
+	offset    Offset // of the last batch
+	records   int
+	stored    Offset
+	committed bool
+	failed    error
+}
+
+func (t *Transactions) Output() *TransactionalOutput {
+	client := &sharedClient{maxRequestBytes: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	client.ctx, client.cancel = context.WithCancel(context.Background())
+	p, _ := client.newProducer(t.config.Producer.BufferBytes)
+	o := &TransactionalOutput{transactions: t, producer: p}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outputs[o] = struct{}{}
+	if t.denied != nil {
+		p.deny(t.denied)
+	}
+	return o
+}
+
+// NewBatch is [Producer.NewBatch].
+func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
+
+// AtLeastOnce returns false: an interrupted page is repeated.
+func (o *TransactionalOutput) AtLeastOnce() bool { return false }
+
+// OnFailure does nothing: calls return errors.
+func (o *TransactionalOutput) OnFailure(func(error)) {}
+
+// Begin opens a transaction unless one is open.
+func (o *TransactionalOutput) Begin(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil {
+		return o.failed
+	}
+	if o.current == nil {
+		m, err := o.transactions.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.BeginTransaction(); err != nil {
+			o.transactions.free <- m
+			return transactionFault(o.transactions.config, m.id, err)
+		}
+		o.current, o.startedAt, o.records, o.offset = m, time.Now(), 0, Offset{}
+		o.producer.txnClient.Store(m.Client)
+	}
+	return nil
+}
+
+// Produce is [Producer.Produce]; the last offset is written by Commit.
+func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
+	batch := b.(*Batch)
+	o.mu.Lock()
+	held := o.current
+	if upTo.Partition != nil {
+		o.offset = upTo
+	}
+	if held == nil && batch.n > 0 {
+		batch.fail(errors.New("produce: no transaction is open"))
+	} else if held != nil && o.isOverdue(o.startedAt) {
+		batch.fail(o.timeoutError(held, o.startedAt)) // the brokers have ended it, or are about to
+	}
+	o.records += batch.n
+	began := o.startedAt
+	o.mu.Unlock()
+	o.producer.Produce(ctx, batch, func(n int, err error) {
+		if err != nil && held != nil {
+			err = o.explain(held, began, err)
+		}
+		done(n, err)
+	})
+}
+
+func (o *TransactionalOutput) isOverdue(began time.Time) bool {
+	return time.Since(began) >= o.transactions.config.Producer.TransactionTimeout
+}
+
+// timeoutError returns a transient error if a broker was away in the meantime; for at least half of the time, it was
+// the cause.
+func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) error {
+	limit := o.transactions.config.Producer.TransactionTimeout
+	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
+		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
+	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
+	broker, away := m.outageSince(began)
+	if broker == "" {
+		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
+	}
+	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
+	if away >= limit/2 {
+		return &timedOutError{&wit.Error{Kind: wit.ErrorTransient, Message: text}}
+	}
+	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
+}
+
+func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
+	if isFenced(err) && o.isOverdue(began) {
+		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
+	}
+	return transactionFault(o.transactions.config, m.id, err)
+}
+
+// Commit ends a page and its transaction.
+func (o *TransactionalOutput) Commit(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.current == nil {
+		return o.failed
+	}
+	return o.commit(ctx)
+}
+
+func (o *TransactionalOutput) commit(ctx context.Context) error {
+	m, began, upTo := o.current, o.startedAt, o.offset
+	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
+		return o.abort(ctx, m) // there is nothing to commit
+	}
+	committing, records := time.Now(), o.records
+	stored, acknowledged := o.produceOffset(ctx, m)
+	err := o.producer.Flush(ctx)
+	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
+		err = fault
+	}
+	if err == nil && o.isOverdue(began) {
+		err = o.timeoutError(m, began)
+	}
+	if err == nil {
+		err = m.EndTransaction(ctx, kgo.TryCommit)
+	}
+	o.transactions.Ended(committing, records, err)
+	if err == nil {
+		if stored != nil {
+			o.transactions.offsets.Committed(upTo, stored)
+			o.stored = upTo
+		}
+		o.committed = true
+		o.release()
+		return nil
+	}
+	err = o.explain(m, began, err)
+	aborted := o.abort(ctx, m)
+	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
+		return aborted // which says, besides, why its producer cannot be opened again
+	}
+	fault := (*wit.Error)(nil)
+	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !IsTransactionTimeout(err) {
+		return err
+	}
+	return &TransactionAborted{err, o.committed} // whether it was committed the offset tells
+}
+
+func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
+	acknowledged func() error) {
+	if o.offset.Partition == nil {
+		return nil, func() error { return nil }
+	}
+	r = o.transactions.offsets.Record(o.offset)
+	r.Context = context.WithoutCancel(ctx)
+	answer := make(chan error, 1)
+	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
+	return r, func() error {
+		if err := m.Client.Flush(ctx); err != nil {
+			return fmt.Errorf("store the offset: %w", err)
+		}
+		if err := <-answer; err != nil {
+			return fmt.Errorf("store the offset in topic %s: %w", r.Topic,
+				WithMissingRight(err, "WRITE", "Topic "+r.Topic))
+		}
+		return nil
+	}
+}
+
+func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
+	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
+	for {
+		err := m.EndTransaction(ctx, kgo.TryAbort)
+		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
+			_, _, err = m.ProducerID(ctx)
+		}
+		if err == nil {
+			o.release()
+			return nil
+		}
+		final := isFinal(err)
+		if final && IsTransactionTimeout(o.explain(m, o.startedAt, err)) {
+			again := o.transactions.reopen(ctx, m)
+			if again == nil {
+				o.release()
+				return nil
+			}
+			denied, aborting := (*security.Denied)(nil), errors.Is(again, errAborting)
+			final = isFinal(again) || errors.Is(again, errTakenOver) || errors.As(again, &denied) ||
+				isUnknownRequest(again)
+			if !final && !said[aborting] {
+				said[aborting] = true
+				o.transactions.config.log().Warn(
+					"kafka: a transaction has outlasted its time while a broker was away; its "+
+						"producer is opened again as soon as the brokers say what became of it", "transactional_id",
+					m.id,
+					"error", again)
+			}
+			err = errors.Join(err, again)
+		}
+		if final {
+			began := o.startedAt
+			o.clearCurrent()
+			err = o.explain(m, began, err)
+			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
+			return err
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			return o.explain(m, o.startedAt, err)
+		}
+	}
+}
+
+func (o *TransactionalOutput) release() {
+	m := o.current
+	o.clearCurrent()
+	o.transactions.free <- m
+}
+
+func (o *TransactionalOutput) clearCurrent() {
+	o.current, o.records, o.offset = nil, 0, Offset{}
+	o.producer.txnClient.Store(nil)
+}
+
+// Write commits records in their own transaction and sets their offsets. It uses topic, key and value of a record.
+func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record) error {
+	if err := o.Begin(ctx); err != nil {
+		return err
+	}
+	batch, sent := o.NewBatch(), make([]*kgo.Record, len(records))
+	for i, r := range records {
+		sent[i] = batch.Add()
+		sent[i].Topic, sent[i].Key, sent[i].Value = r.Topic, r.Key, r.Value
+	}
+	o.Produce(ctx, batch, Offset{}, func(int, error) { // before they are used again
+		for i, r := range sent {
+			*records[i] = *r
+		}
+	})
+	return o.Commit(ctx)
+}
+
+// Abort aborts an interrupted page.
+func (o *TransactionalOutput) Abort(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.current == nil {
+		return o.failed
+	}
+	err := o.producer.Flush(ctx)
+	if aborted := o.abort(ctx, o.current); err == nil {
+		err = aborted
+	}
+	return err
+}
+
+// Flush aborts an unfinished page.
+func (o *TransactionalOutput) Flush(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.current == nil {
+		return o.failed
+	}
+	_ = o.producer.Flush(ctx) // what failed was reported with its batch
+	return o.abort(ctx, o.current)
+}
+
+// Close aborts an open transaction.
+func (o *TransactionalOutput) Close(ctx context.Context) error {
+	err := o.Flush(ctx)
+	o.mu.Lock()
+	if o.current != nil {
+		o.clearCurrent()
+	}
+	o.mu.Unlock()
+	o.transactions.mu.Lock()
+	delete(o.transactions.outputs, o)
+	o.transactions.mu.Unlock()
+	o.producer.client.remove(o.producer)
+	return err
+}

@@ -1,0 +1,369 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// TransactionalID returns `<group.id>-<connector>-<task>`, as in Kafka Connect; further producers of a task append a
+// number from 1.
+func TransactionalID(group, connector string, task, producer int) string {
+	id := fmt.Sprintf("%s-%s-%d", group, connector, task)
+	if producer > 0 {
+		id = fmt.Sprintf("%s-%d", id, producer)
+	}
+	return id
+}
+
+// TransactionalIDs returns the IDs of a connector whose tasks have so many producers each; zero means one.
+func TransactionalIDs(group, connector string, tasks, producers int) []string {
+	var ids []string
+	for task := range tasks {
+		for producer := range max(1, producers) {
+			ids = append(ids, TransactionalID(group, connector, task, producer))
+		}
+	}
+	return ids
+}
+
+// Fence aborts open transactions of other producers with these IDs and fences them. It uses the credentials of c's
+// producers.
+func Fence(ctx context.Context, c Config, ids []string) error {
+	client, dialer, err := newClient(c.ProducerOpts())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for _, id := range ids {
+		if err := fence(ctx, client, c, id); err != nil {
+			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.Explain(err)))
+		}
+	}
+	return nil
+}
+
+func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // for each, since there may be tens of thousands
+	defer cancel()
+	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
+		request := kmsg.NewPtrInitProducerIDRequest()
+		request.TransactionalID = &id
+		request.TransactionTimeoutMillis = int32(c.Producer.TransactionTimeout.Milliseconds())
+		request.ProducerID, request.ProducerEpoch = -1, -1
+		response, err := request.RequestWith(ctx, client)
+		if err == nil {
+			err = kerr.ErrorForCode(response.ErrorCode)
+		}
+		// The coordinator first ends the earlier producer's transaction.
+		if err == nil || !kerr.IsRetriable(err) && !errors.Is(err, kerr.ConcurrentTransactions) {
+			return err
+		}
+		if backoff.Wait(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// TakenOverID returns the transactional ID of a fenced producer, "" for other errors.
+func TakenOverID(err error) (id string) {
+	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
+		return taken.id
+	}
+	return ""
+}
+
+type takenOverError struct {
+	fault *wit.Error
+	id    string
+}
+
+func (t *takenOverError) Error() string { return t.fault.Error() }
+func (t *takenOverError) Unwrap() error { return t.fault }
+
+func transactionFault(c Config, id string, err error) error {
+	denied := (*security.Denied)(nil)
+	text, kind := "", wit.ErrorConfig
+	switch {
+	case err == nil || errors.As(err, &denied):
+		return err
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the " +
+			"resource TransactionalId (by the prefix of group.id and the connector's name)"
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		text = "the brokers do not let this user write without repeating: expected the right " +
+			"IDEMPOTENT_WRITE on the cluster"
+	case errors.Is(err, kerr.InvalidTransactionTimeout):
+		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
+			"expected at most their "+
+			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
+			c.Producer.TransactionTimeout.Milliseconds())
+	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
+		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
+			"exactly.once.source.support=disabled"
+	case isFenced(err):
+		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
+			"one has committed nothing since. Stop the other, or give one of both another group.id"
+	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
+		kind = wit.ErrorTransient
+		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
+			"the brokers (3 by default) more than there are brokers?", coordinatorTimeout)
+	case errors.Is(err, kerr.ConcurrentTransactions):
+		kind = wit.ErrorTransient
+		text = fmt.Sprintf("expected the transaction of the producer before to end within %v", coordinatorTimeout)
+	default:
+		return fmt.Errorf("transactional id %s: %w", id, err)
+	}
+	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	if isFenced(err) {
+		return &takenOverError{fault, id}
+	}
+	return fault
+}
+
+// isUnknownRequest reports whether brokers do not support a request; kgo has no named errors for it.
+func isUnknownRequest(err error) bool {
+	return strings.Contains(err.Error(), "request key is unknown") || strings.Contains(err.Error(), "broker is too old")
+}
+
+func isFenced(err error) bool {
+	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) ||
+		errors.Is(err, kerr.InvalidProducerIDMapping)
+}
+
+var errNoTransactions = errors.New("no producer id was given")
+
+// OffsetRecords converts offsets into records of the offsets topic: *offset.Store, for one connector.
+type OffsetRecords interface {
+	Record(o Offset) *kgo.Record
+	Committed(o Offset, r *kgo.Record)
+}
+
+// Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
+// their clients until Close.
+type Transactions struct {
+	// Ended is called after each attempt to commit. Set it before the first output is opened.
+	Ended func(began time.Time, records int, err error)
+
+	config  Config
+	offsets OffsetRecords
+	free    chan *transactional
+	all     []*transactional
+
+	mu      sync.Mutex
+	outputs map[*TransactionalOutput]struct{}
+	denied  error
+}
+
+type transactional struct {
+	*kgo.Client
+	id           string
+	outageSince  func(begin time.Time) (broker string, lasted time.Duration)
+	acknowledged *ackRecorder
+}
+
+type ackRecorder struct {
+	mu  sync.Mutex
+	all map[writer]struct{}
+}
+
+// writer is a topic and the producer that wrote to it. With the next epoch brokers abort what the earlier one has
+// open.
+type writer struct {
+	topic string
+	id    int64
+	epoch int16
+}
+
+// OnProduceRecordUnbuffered implements [kgo.HookProduceRecordUnbuffered].
+func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
+	if err != nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
+}
+
+// BeginTransaction is [kgo.Client.BeginTransaction].
+func (m *transactional) BeginTransaction() error {
+	m.acknowledged.mu.Lock()
+	clear(m.acknowledged.all)
+	m.acknowledged.mu.Unlock()
+	return m.Client.BeginTransaction()
+}
+
+// EndTransaction is [kgo.Client.EndTransaction] with two checks. All records must be acknowledged.
+//
+// kgo 1.22.2 sends waiting records of a new topic before it stores the topic's partitions (storePartitionsUpdate). If
+// brokers respond in between, its EndTransaction finds no partition and aborts, or leaves the transaction open
+// (before Kafka 4.0), without an error. So this waits until PartitionLeader finds them.
+//
+// If brokers reject a batch for a partition whose log begins after all that was acknowledged, kgo sends it with the
+// next epoch (handleReqRespBatch): earlier records are lost.
+func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionEndTry) error {
+	m.acknowledged.mu.Lock()
+	all := slices.Collect(maps.Keys(m.acknowledged.all))
+	m.acknowledged.mu.Unlock()
+	for slices.ContainsFunc(all, func(w writer) bool {
+		leader, _, _ := m.PartitionLeader(w.topic, 0)
+		return leader == -1
+	}) {
+		if err := pause.For(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("expected a client that knows the partitions of all topics written: %w", err)
+		}
+	}
+	if how == kgo.TryCommit {
+		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
+		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
+			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
+				"brokers have aborted those", id, epoch)
+		}
+	}
+	return m.Client.EndTransaction(ctx, how)
+}
+
+// OpenTransactions opens a producer for each ID and fences others. Read what those have committed afterwards.
+func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
+	offsets OffsetRecords) (*Transactions, error) {
+	if c.Producer.ClientID == "" {
+		c.Producer.ClientID = clientID
+	}
+	c.Producer.Acks, c.Producer.Idempotent = -1, true
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
+		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
+	for _, id := range ids {
+		member, err := t.open(ctx, id)
+		if err != nil {
+			t.Close()
+			return nil, transactionFault(t.config, id, err)
+		}
+		t.all = append(t.all, member)
+		t.free <- member
+	}
+	return t, nil
+}
+
+func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
+	acks := &ackRecorder{all: map[writer]struct{}{}}
+	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),
+		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	if err != nil {
+		return nil, err
+	}
+	m := &transactional{client, id, dialer.Outages().Since, acks}
+	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
+	defer cancel()
+	if err := m.open(waiting); err != nil {
+		client.Close()
+		return nil, dialer.Explain(err)
+	}
+	dialer.OnDenied(t.deny)
+	return m, nil
+}
+
+var errTakenOver = errors.New("another producer has taken the id over")
+
+// expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
+// Apache Kafka 4.3.1). A takeover raises it once more.
+const expiredEpochs = 1
+
+// reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
+// fenced producer, but then the state is Empty with a higher epoch.
+func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
+	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
+	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
+	if err != nil {
+		if isUnknownRequest(err) {
+			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
+				"Kafka 3.0 or newer): %w", err)
+		}
+		return err
+	}
+	d, ok := described[m.id]
+	switch {
+	case !ok:
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTakenOver)
+	case d.Err != nil:
+		return d.Err
+	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
+		(d.State == "Ongoing" || d.State == "PrepareAbort" || d.State == "PrepareEpochFence"):
+		return errAborting
+	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
+		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
+			d.ProducerEpoch, d.State, errTakenOver)
+	}
+	fresh, err := t.open(ctx, m.id)
+	if err != nil {
+		return err
+	}
+	m.Close()
+	*m = *fresh
+	return nil
+}
+
+var errAborting = errors.New("the brokers are about to abort the transaction")
+
+func (m *transactional) open(ctx context.Context) error {
+	for {
+		id, _, err := m.ProducerID(ctx)
+		switch {
+		case err == nil && id < 0:
+			return errNoTransactions
+		case err == nil:
+			return nil
+		case isFinal(err):
+			return err
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+func isFinal(err error) bool {
+	broker := (*kerr.Error)(nil)
+	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
+		!errors.Is(err, kerr.UnknownServerError)
+}
+
+// Close closes the producers; open transactions are aborted by the next producer or by timeout.
+func (t *Transactions) Close() {
+	for _, m := range t.all {
+		m.Client.Close()
+	}
+}
+
+func (t *Transactions) deny(err error) {
+	t.mu.Lock()
+	t.denied = err
+	outputs := slices.Collect(maps.Keys(t.outputs))
+	t.mu.Unlock()
+	for _, o := range outputs {
+		o.producer.deny(err)
+	}
+}
+
+func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
+	select {
+	case m := <-t.free:
+		return m, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,408 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// offsetRecords stores offsets as one number in a topic.
+type offsetRecords struct {
+	mu        sync.Mutex
+	committed []int64
+}
+
+func (*offsetRecords) Record(o Offset) *kgo.Record {
+	return &kgo.Record{Topic: "offsets", Value: fmt.Append(nil, *o.Position[0].Value.Integer), Partition: -1}
+}
+
+func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.committed = append(r.committed, *o.Position[0].Value.Integer)
+}
+
+func at(n int64) Offset {
+	return Offset{[]wit.OffsetEntry{wit.StringEntry("feed", "a")}, []wit.OffsetEntry{wit.IntegerEntry("at", n)}}
+}
+
+// newTransacting are the transactions of a worker's task.
+func newTransacting(t *testing.T, c Config, ids ...string) *Transactions {
+	t.Helper()
+	all, err := OpenTransactions(t.Context(), c, "test", ids, &offsetRecords{})
+	require.NoError(t, err)
+	t.Cleanup(all.Close)
+	return all
+}
+
+// page sends a page of one record with its offset, up to its end.
+func page(t *testing.T, o *TransactionalOutput, value string, n int64) (sent error) {
+	t.Helper()
+	require.NoError(t, o.Begin(t.Context()))
+	done := make(chan error, 1)
+	produceRow(t, o, "rows", value, at(n), done)
+	return <-done
+}
+
+// produceRow sends a batch of one record.
+func produceRow(t *testing.T, o *TransactionalOutput, topic, value string, upTo Offset, done chan<- error) {
+	t.Helper()
+	b := o.NewBatch()
+	r := b.Add()
+	r.Topic, r.Value = topic, []byte(value)
+	o.Produce(t.Context(), b, upTo, func(_ int, err error) { done <- err })
+}
+
+// committed are the values of a topic that a consumer with read_committed sees.
+func committed(t *testing.T, c Config, topic string) string {
+	t.Helper()
+	r, err := NewReader(c)
+	require.NoError(t, err)
+	defer r.Close()
+	var values []string
+	_, err = r.Read(t.Context(), topic, ReadOptions{}, func(r *kgo.Record) error {
+		values = append(values, string(r.Value))
+		return nil
+	})
+	require.NoError(t, err)
+	return strings.Join(values, " ")
+}
+
+// expectCommitted expects those values of the topics rows and offsets.
+func expectCommitted(t *testing.T, c Config, rows, offsets string) {
+	t.Helper()
+	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != rows+"; "+offsets {
+		t.Errorf("expected %s; %s, found %s", rows, offsets, got)
+	}
+}
+
+// expectRowsCommitted expects those values of the topic rows.
+func expectRowsCommitted(t *testing.T, c Config, want string) {
+	t.Helper()
+	if got := committed(t, c, "rows"); got != want {
+		t.Errorf("expected %q, found %q", want, got)
+	}
+}
+
+// transactionsBroker is a broker with the topics rows and offsets.
+func transactionsBroker(t *testing.T) (Config, *embedded.Broker) {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	c := testConfig(b.Addr())
+	makeTopics(t, b.Addr(), Topic{Name: "rows", Partitions: 1}, Topic{Name: "offsets", Partitions: 1})
+	return c, b
+}
+
+// A page and its offset are seen together or not at all.
+func TestPagesAreCommittedWithTheirOffsets(t *testing.T) {
+	c, _ := transactionsBroker(t)
+	o := newTransacting(t, c, "g-c-0").Output()
+	for n, value := range []string{"a", "broken", "b", "left"} {
+		require.NoError(t, page(t, o, value, int64(n)))
+		end := o.Commit
+		switch value {
+		case "broken":
+			end = o.Abort
+		case "left":
+			end = o.Close // in the middle of a page
+		}
+		require.NoError(t, end(t.Context()))
+	}
+	expectCommitted(t, c, "a b", "0 2")
+}
+
+// Ids are Kafka Connect's for the first producer of each task.
+func TestTransactionalIDs(t *testing.T) {
+	assert.Equal(t, []string{"g-orders-0", "g-orders-0-1", "g-orders-1", "g-orders-1-1"},
+		TransactionalIDs("g", "orders", 2, 2))
+	assert.Equal(t, []string{"g-orders-0"}, TransactionalIDs("g", "orders", 1, 0))
+}
+
+// A producer that was fenced while a page was open commits nothing of it, and its fault names the id.
+func TestFencedProducersCommitNothing(t *testing.T) {
+	for _, by := range []string{"fence", "open"} {
+		t.Run(by, func(t *testing.T) {
+			c, _ := transactionsBroker(t)
+			o := newTransacting(t, c, "g-c-0").Output()
+			require.NoError(t, page(t, o, "zombie", 1))
+			if by == "fence" {
+				require.NoError(t, Fence(t.Context(), c, []string{"g-c-0", "g-c-1"}))
+			} else {
+				owner := newTransacting(t, c, "g-c-0").Output()
+				require.NoError(t, page(t, owner, "owner", 2))
+				require.NoError(t, owner.Commit(t.Context()))
+			}
+			err := o.Commit(t.Context())
+			expectFault(t, by, err, wit.ErrorConfig, "g-c-0", "group.id")
+			if id := TakenOverID(err); id != "g-c-0" {
+				t.Errorf("expected that the id is taken, found %q", id)
+			}
+			if got := committed(t, c, "rows"); strings.Contains(got, "zombie") {
+				t.Errorf("found %s", got)
+			}
+		})
+	}
+}
+
+// However many ids there are, only one that the coordinator does not answer for ends it.
+func TestFenceOfMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(network.Listen), kfake.Ports(9092))
+		require.NoError(t, err)
+		defer cluster.Close()
+		cluster.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			cluster.SleepControl(func() { time.Sleep(time.Second) })
+			return nil, nil, false
+		})
+		c := Defaults()
+		c.Bootstrap, c.Extra = cluster.ListenAddrs(), []kgo.Opt{kgo.Dialer(network.DialContext)}
+		began := time.Now()
+		require.NoError(t, Fence(t.Context(), c, TransactionalIDs("g", "c", 10, 10)))
+		if elapsed := time.Since(began); elapsed < 100*time.Second {
+			t.Errorf("expected a second for each, found %v", elapsed)
+		}
+	})
+}
+
+// A page that outlasts the transaction's time is a fault that names what to set.
+func TestPagesThatTakeTooLong(t *testing.T) {
+	c, _ := transactionsBroker(t)
+	c.Producer.TransactionTimeout = 100 * time.Millisecond
+	o := newTransacting(t, c, "g-c-0").Output()
+	// On a machine that has other things to do the record alone may outlast it.
+	err := page(t, o, "slow", 1)
+	for !o.isOverdue(o.startedAt) {
+		<-time.After(time.Millisecond)
+	}
+	if err == nil {
+		err = o.Commit(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(),
+		"transaction.timeout.ms") {
+		t.Errorf("expected a fault that names page.size, found %v", err)
+	}
+	expectRowsCommitted(t, c, "")
+}
+
+// A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
+// absence leaves the page in doubt.
+func TestTransactionsThatOutlastAnOutage(t *testing.T) {
+	broker := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
+	for _, c := range []struct {
+		before, away, after time.Duration // of the transaction
+		kind                wit.ErrorKind
+		want, not           string
+	}{
+		{70 * time.Second, 0, 0, wit.ErrorConfig, "set a smaller page.size", "b1"},
+		{time.Second, time.Minute, time.Second, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it",
+			"page.size"},
+		{time.Second, time.Minute, 0, wit.ErrorTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.ErrorTransient,
+			"b1:9092 was away for 5s of it; where it comes again without that, set a smaller page.size", "?"},
+		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.ErrorConfig, "set a smaller page.size", "b1"},
+		{-time.Hour, time.Hour + 70*time.Second, 0, wit.ErrorTransient, "away for 1m10s of it", "page.size"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client := security.NewDialer(nil, nil, nil)
+			defer client.OnClientClosed(nil)
+			m := &transactional{id: "g-c-0", outageSince: client.Outages().Since}
+			o := &TransactionalOutput{transactions: &Transactions{config: Defaults()}}
+			began := time.Now().Add(max(0, -c.before))
+			time.Sleep(max(0, c.before))
+			if c.away > 0 {
+				client.OnBrokerConnect(broker, 0, nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+				time.Sleep(c.away)
+				if c.after > 0 {
+					client.OnBrokerRead(broker, int16(kmsg.Metadata), 100, 0, 0, nil)
+				}
+			}
+			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over
+			err := o.explain(m, began, kerr.InvalidProducerEpoch)
+			expectFault(t, fmt.Sprint(c), err, c.kind, c.want)
+			if strings.Contains(fmt.Sprint(err), c.not) {
+				t.Errorf("%v: expected it without %q, found %v", c, c.not, err)
+			}
+		})
+	}
+}
+
+// What is missing is named.
+func TestTransactionFaults(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{kerr.TransactionalIDAuthorizationFailed, "DESCRIBE and WRITE on the resource TransactionalId"},
+		{kerr.ClusterAuthorizationFailed, "IDEMPOTENT_WRITE"},
+		{kerr.InvalidTransactionTimeout, "producer.override.transaction.timeout.ms"},
+		{kerr.UnsupportedVersion, "exactly.once.source.support=disabled"},
+		{errNoTransactions, "exactly.once.source.support=disabled"},
+		{kerr.CoordinatorNotAvailable, "transaction.state.log.replication.factor"},
+		{kerr.ProducerFenced, "another producer uses it"},
+		{kerr.NotLeaderForPartition, "transactional id g-c-0: NOT_LEADER"},
+	} {
+		if err := transactionFault(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: expected %q, found %v", c.err, c.want, err)
+		}
+	}
+}
+
+// A producer whose commit brokers refuse for good is not used again, and its feed is not told to start over: the
+// transaction is still open, and whoever opens the id again ends it at once.
+func TestCommitsThatAreRefused(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	kafkatest.Put(t, b.Addr(), "rows", "before")
+	kafkatest.Put(t, b.Addr(), "offsets", "0")
+	c := testConfig(b.Addr())
+	o := newTransacting(t, c, "g-c-0").Output()
+	require.NoError(t, page(t, o, "refused", 1))
+	kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidTxnState)
+	err := o.Commit(t.Context())
+	if rewound := (*TransactionAborted)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
+		t.Errorf("expected what the brokers have said, found %v", err)
+	}
+	again := newTransacting(t, c, "g-c-0").Output()
+	require.NoError(t, errors.Join(page(t, again, "again", 1), again.Commit(t.Context())))
+	expectRowsCommitted(t, c, "before again")
+}
+
+// heldTopics has the client of c send records to a topic that is new to it, and then not store the partitions of that
+// topic until it is let go: kgo chooses the partition of a record "last", which no broker gets, in between.
+func heldTopics(c *Config) (held <-chan struct{}, letGo func()) {
+	holds, free := make(chan struct{}), make(chan struct{})
+	c.Extra = append(c.Extra, kgo.RecordPartitioner(kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record,
+		int) int {
+		return func(r *kgo.Record, _ int) int {
+			if string(r.Value) != "last" {
+				return 0
+			}
+			close(holds)
+			<-free
+			return -1
+		}
+	})))
+	return holds, sync.OnceFunc(func() { close(free) })
+}
+
+// A transaction does not end before the client can find its partitions, with which it would abort it and say that it
+// has committed it; older brokers would be asked nothing. What is aborted does not come with the next one.
+func TestTransactionsEndWithTheirPartitions(t *testing.T) {
+	for _, brokers := range []struct {
+		name     string
+		versions *kversion.Versions
+	}{{"Kafka 4.3", kversion.V4_3_0()}, {"Kafka 3.9", kversion.V3_9_0()}} {
+		for name, end := range map[string]func(*TransactionalOutput, context.Context) error{
+			"commit": (*TransactionalOutput).Commit, "abort": (*TransactionalOutput).Abort,
+		} {
+			t.Run(brokers.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows"),
+					kfake.MaxVersions(brokers.versions))
+				plain := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+				c := plain
+				held, letGo := heldTopics(&c)
+				defer letGo()
+				o := newTransacting(t, c, "g-c-0").Output()
+				require.NoError(t, o.Begin(t.Context()))
+				both := make(chan struct{}) // are with the client, before it hears of the topic
+				cluster.ControlKey(int16(kmsg.Metadata), func(kmsg.Request) (kmsg.Response, error, bool) {
+					<-both
+					return nil, nil, false
+				})
+				sent := make(chan error, 1)
+				produceRow(t, o, "rows", "first", Offset{}, sent)
+				o.current.Produce(t.Context(), &kgo.Record{Topic: "rows", Value: []byte("last")}, nil)
+				close(both)
+				require.NoError(t, <-sent)
+				<-held
+				ended := make(chan error, 1)
+				go func() { ended <- end(o, kafkatest.Context(t)) }()
+				short, cancel := shortContext(t)
+				defer cancel()
+				select {
+				case err := <-ended:
+					t.Errorf("expected that the transaction is not ended, found %v", err)
+					letGo()
+				case <-short.Done():
+					letGo()
+					require.NoError(t, <-ended)
+				}
+				want := "second"
+				if name == "commit" {
+					expectRowsCommitted(t, plain, "first")
+					want = "first second"
+				}
+				require.NoError(t, o.Begin(t.Context()))
+				produceRow(t, o, "rows", "second", Offset{}, sent)
+				require.NoError(t, errors.Join(<-sent, o.Commit(t.Context())))
+				expectRowsCommitted(t, plain, want)
+			})
+		}
+	}
+}
+
+// A transaction of which the client loses a part, as it takes the producer's next epoch within it, begins again.
+func TestTransactionsOfTwoEpochs(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "rows", "others"))
+	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+	o := newTransacting(t, c, "g-c-0").Output()
+	transact := func(second func()) error {
+		t.Helper()
+		require.NoError(t, o.Begin(t.Context()))
+		sent := make(chan error, 2)
+		produceRow(t, o, "others", "a", Offset{}, sent)
+		require.NoError(t, <-sent)
+		second()
+		produceRow(t, o, "rows", "a", Offset{}, sent)
+		require.NoError(t, <-sent)
+		return o.Commit(t.Context())
+	}
+	require.NoError(t, transact(func() {}))
+	err := transact(func() {
+		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			answer := kafkatest.Answer(r, kerr.InvalidProducerEpoch).(*kmsg.ProduceResponse)
+			answer.Topics[0].Partitions[0].LogStartOffset = 1000
+			return answer, nil, true
+		})
+	})
+	assert.Error(t, err, "expected all records of the transaction by producer")
+	if rewound := (*TransactionAborted)(nil); !errors.As(err, &rewound) {
+		t.Errorf("expected that the feed starts over, found %v", err)
+	}
+	require.NoError(t, transact(func() {}))
+	assert.Equal(t, "a a; a a", committed(t, c, "rows")+"; "+committed(t, c, "others"))
+}
+
+// Brokers without transactions are a fault that names the setting.
+func TestBrokersWithoutTransactions(t *testing.T) {
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.UnsupportedVersion)
+	c := testConfig(strings.Join(cluster.ListenAddrs(), ","))
+	_, opened := OpenTransactions(t.Context(), c, "test", []string{"g-c-0"}, &offsetRecords{})
+	for name, err := range map[string]error{"fence": Fence(t.Context(), c, []string{"g-c-0"}), "open": opened} {
+		expectFault(t, name, err, wit.ErrorConfig, "exactly.once.source.support=disabled")
+	}
+}

@@ -1,0 +1,70 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A turn that was lost stays so, though its client joins the group again and gets the partition back.
+func TestTurnThatIsLost(t *testing.T) {
+	t.Parallel()
+	b := newBeginning(t, 1)
+	turn, err := AcquireGroupLock(kafkatest.Context(t), testConfig(b.b.Addr()), "turns", "orders")
+	require.NoError(t, err)
+	t.Cleanup(turn.Close)
+	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
+		t.Fatalf("expected it to have the turn, found %v", err)
+	}
+	again := make(chan struct{})
+	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		b.b.Cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+				close(again) // it has been given what it is a member for
+				return nil, nil, false
+			})
+			return nil, nil, false
+		})
+		return kafkatest.Answer(r, kerr.UnknownMemberID), nil, true
+	})
+	<-turn.Context().Done()
+	if err := context.Cause(turn.Context()); !errors.Is(err, errTurnLost) {
+		t.Errorf("expected %v, found %v", errTurnLost, err)
+	}
+	<-again
+	if err := turn.Alive(kafkatest.Context(t)); !errors.Is(err, errTurnLost) || turn.Lasts() {
+		t.Errorf("expected it to stay lost, found %v", err)
+	}
+}
+
+// Who is stopped has the turn until it is given up: what is half done may be completed.
+func TestTurnOutlastsItsContext(t *testing.T) {
+	t.Parallel()
+	b := newBeginning(t, 1)
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
+	ctx, stop := context.WithCancel(kafkatest.Context(t))
+	defer stop()
+	turn, err := AcquireGroupLock(ctx, config, "turns", "orders")
+	require.NoError(t, err)
+	t.Cleanup(turn.Close)
+	stop()
+	<-turn.Context().Done()
+	beats, kept := atomic.Int32{}, make(chan struct{})
+	b.b.Cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if b.b.Cluster.KeepControl(); beats.Add(1) == 2 {
+			close(kept)
+		}
+		return nil, nil, false
+	})
+	<-kept
+	if err := turn.Alive(kafkatest.Context(t)); err != nil || !turn.Lasts() {
+		t.Errorf("expected it to have the turn, found %v", err)
+	}
+}

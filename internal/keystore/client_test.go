@@ -1,0 +1,407 @@
+package keystore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// server is one that says who the client is.
+func server(t testing.TB, config *tls.Config) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if certs := r.TLS.PeerCertificates; len(certs) > 0 {
+			name = certs[0].Subject.CommonName
+		}
+		io.WriteString(w, name)
+	}))
+	s.TLS = config
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ask makes one connection to a server under a name of host, and returns who the server says it is.
+func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (string, error) {
+	t.Helper()
+	u, err := url.Parse(s.URL)
+	require.NoError(t, err)
+	transport := &http.Transport{
+		TLSClientConfig: ForHost(config, host), DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, u.Host)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	answer, err := (&http.Client{Transport: transport, Timeout: 5 * time.Minute}).Get("https://" +
+		net.JoinHostPort(host, u.Port()))
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	return string(body), err
+}
+
+func client(t testing.TB, o Options) *tls.Config {
+	t.Helper()
+	config, err := ClientTLS(o)
+	require.NoError(t, err)
+	return config
+}
+
+func fromPEM(text ...[]byte) *Location {
+	l := &Location{PEM: []byte{}}
+	for _, part := range text {
+		l.PEM = append(l.PEM, part...)
+	}
+	return l
+}
+
+// issuedServer is a server whose certificate a CA has issued.
+func issuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httptest.Server {
+	t.Helper()
+	config.Certificates = []tls.Certificate{certtest.Issue(t, "server", ca, nil).TLS()}
+	return server(t, config)
+}
+
+// TestMutualTLS: a server takes every sample with a key, and is verified by every sample to trust.
+func TestMutualTLS(t *testing.T) {
+	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
+	require.NoError(t, err)
+	clients := x509.NewCertPool()
+	for name, l := range clientStores {
+		c, err := mustOpen(t, at(t, name, l)).Certificate()
+		require.NoError(t, err)
+		clients.AddCert(c.Leaf)
+	}
+	s := server(t, &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAndVerifyClientCert,
+		ClientCAs: clients})
+	for key, keyAt := range clientStores {
+		for trust, trustAt := range trustStores {
+			k, r := at(t, key, keyAt), at(t, trust, trustAt)
+			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
+			if err != nil || got != ownerOf(key) {
+				t.Errorf("%s with %s: the server saw %q, %v", key, trust, got, err)
+			}
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	name := func(field string) string { return "sap.odata." + field }
+	l := Location{Path: sample("client.jks"), Password: "x"}
+	_, err := ClientTLS(Options{Key: &l, Name: name})
+	expectFault(t, err, "sap.odata.keystore.password", "wrong password")
+	_, err = ClientTLS(Options{Trust: &l, Name: name})
+	expectFault(t, err, "sap.odata.truststore.password", "wrong password")
+	_, err = ClientTLS(Options{Protocol: "TLSv1", Name: name})
+	expectFault(t, err, "sap.odata.protocol", "sap.odata.allow-legacy = true")
+}
+
+func TestProtocols(t *testing.T) {
+	ca := certtest.Issue(t, "ca", nil, nil)
+	cases := []struct {
+		protocol string
+		legacy   bool
+		min, max uint16
+		refused  string
+	}{
+		{"", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"SSL", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLS", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLS", true, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLSv1.3", false, tls.VersionTLS12, tls.VersionTLS13, ""},
+		{"TLSv1.2", false, tls.VersionTLS12, tls.VersionTLS12, ""},
+		{"TLSv1.1", true, tls.VersionTLS11, tls.VersionTLS11, ""},
+		{"TLSv1", true, tls.VersionTLS10, tls.VersionTLS10, ""},
+		{"TLSv1.1", false, 0, 0, "RFC 8996"},
+		{"TLSv1", false, 0, 0, "RFC 8996"},
+		{"SSLv3", true, 0, 0, "RFC 7568"},
+		{"SSLv2", true, 0, 0, "RFC 6176"},
+		{"tls", true, 0, 0, "case-sensitive"},
+	}
+	for _, c := range cases {
+		o := Options{Protocol: c.protocol, AllowLegacy: c.legacy, Trust: fromPEM(ca.PEM())}
+		config, err := ClientTLS(o)
+		if c.refused != "" {
+			expectFault(t, err, "protocol", c.refused)
+			continue
+		}
+		require.NoError(t, err)
+		for v := uint16(tls.VersionTLS10); v <= tls.VersionTLS13; v++ {
+			suites := []uint16(nil)
+			if v < tls.VersionTLS12 {
+				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+			}
+			s := issuedServer(t, ca, &tls.Config{MinVersion: v, MaxVersion: v, CipherSuites: suites})
+			_, err := ask(t, s, config, "localhost")
+			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
+				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
+			} else if !fits {
+				expectFault(t, Explain(err, o), "protocol",
+					"the server does not speak the versions of TLS that are asked for")
+			}
+		}
+	}
+}
+
+// TestExplain: what goes wrong in a handshake names the setting to mend.
+func TestExplain(t *testing.T) {
+	t.Setenv("JAVA_HOME", "")
+	ca, stranger := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "stranger", nil, nil)
+	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	clientOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
+	oldCA := certtest.Issue(t, "old ca", nil, late)
+	good := certtest.Issue(t, "server", ca, nil)
+	trusting := Options{Trust: fromPEM(ca.PEM())}
+	me := fromPEM(certtest.Issue(t, "me", ca, nil).KeyPEM(t))
+	refuses := func([][]byte, [][]*x509.Certificate) error { return errors.New("no") }
+	unnamed := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
+	cases := map[string]struct {
+		server  *certtest.Issued
+		config  *tls.Config
+		options Options
+		host    string
+		setting string
+		texts   []string
+	}{
+		"fits":            {good, &tls.Config{ClientAuth: tls.RequestClientCert}, trusting, "localhost", "", nil},
+		"fits by address": {good, &tls.Config{}, trusting, "127.0.0.1", "", nil},
+		"other host": {good, &tls.Config{}, trusting, "sap.example", "host-check",
+			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
+		"other address": {good, &tls.Config{}, trusting, "10.0.0.1", "host-check",
+			[]string{"not for 10.0.0.1"}},
+		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.PEM()), SkipHostCheck: true}, "sap.example",
+			"", nil},
+		"any host, system": {good, &tls.Config{}, Options{SkipHostCheck: true}, "sap.example", "truststore.location",
+			[]string{"issued by CN=ca", "operating system"}},
+		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM()), SkipHostCheck: true},
+			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
+		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM())}, "localhost",
+			"truststore.location", []string{"CN=server is issued by CN=ca",
+				"not among the 1 trusted ones of the PEM text"}},
+		"issuer, system": {good, &tls.Config{}, Options{}, "localhost", "truststore.location",
+			[]string{"issued by CN=ca", "operating system", "truststore.password"}},
+		"expired": {certtest.Issue(t, "server", ca, late), &tls.Config{}, trusting,
+			"localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
+		"not yet": {certtest.Issue(t, "server", ca, early), &tls.Config{}, trusting,
+			"localhost", "truststore.location", []string{"not valid before", "clock"}},
+		"expired CA": {certtest.Issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.PEM())}, "localhost",
+			"truststore.location",
+			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
+		"wrong use": {certtest.Issue(t, "server", ca, clientOnly), &tls.Config{}, trusting, "localhost",
+			"truststore.location", []string{"cannot be verified", "usage"}},
+		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, trusting,
+			"localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
+		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
+			trusting, "localhost", "keystore.location", []string{"is not set"}},
+		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: refuses},
+			Options{Trust: fromPEM(ca.PEM()), Key: me}, "localhost", "keystore.location",
+			[]string{"the server refused the certificate"}},
+		"no subject alternative name": {certtest.Issue(t, "localhost", ca, unnamed), &tls.Config{}, trusting, "localhost",
+			"host-check", []string{"CN=localhost is for no host"}},
+		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.Pool()},
+			Options{Trust: fromPEM(ca.PEM()), Key: me, Logger: slog.New(slog.DiscardHandler)}, "localhost",
+			"keystore.location", []string{"certificates of other issuers"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.config.Certificates = []tls.Certificate{c.server.TLS()}
+			got, err := ask(t, server(t, c.config), client(t, c.options), c.host)
+			if c.setting == "" {
+				assert.NoError(t, err)
+				assert.Equal(t, "nobody", got, "a trust store alone presents no certificate")
+				return
+			}
+			expectFault(t, Explain(err, c.options), c.setting, c.texts...)
+		})
+	}
+}
+
+// TestExplainJava: without a trust store the error names Java's, since that is what a Java program would use.
+func TestExplainJava(t *testing.T) {
+	ca := certtest.Issue(t, "ca", nil, nil)
+	s := issuedServer(t, ca, &tls.Config{})
+	for _, lib := range []string{"lib", "jre/lib"} {
+		home := t.TempDir()
+		t.Setenv("JAVA_HOME", home)
+		cacerts := filepath.Join(home, lib, "security", "cacerts")
+		require.NoError(t, os.MkdirAll(filepath.Dir(cacerts), 0o700))
+		put(t, cacerts, []byte("x"))
+		_, err := ask(t, s, client(t, Options{}), "localhost")
+		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts,
+			"set truststore.location to it and truststore.password to its password")
+	}
+}
+
+func TestExplainPlain(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	conn, err := tls.Dial("tcp", plain.Listener.Addr().String(), client(t, Options{SkipHostCheck: true}))
+	if err == nil {
+		conn.Close()
+	}
+	expectFault(t, Explain(err, Options{}), "protocol", "does not speak TLS on this port", `"HTTP/"`)
+	_, err = ask(t, plain, client(t, Options{SkipHostCheck: true}), "localhost")
+	expectFault(t, Explain(err, Options{}), "protocol", "speaks plain HTTP on this port")
+}
+
+// TestNoHost: a configuration that does not know the host refuses the server rather than take it for any.
+func TestNoHost(t *testing.T) {
+	ca := certtest.Issue(t, "ca", nil, nil)
+	s := issuedServer(t, ca, &tls.Config{})
+	conn, err := tls.Dial("tcp", s.Listener.Addr().String(), client(t, Options{Trust: fromPEM(ca.PEM())}))
+	if err == nil {
+		conn.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "ForHost") {
+		t.Errorf("expected the server to be refused, found %v", err)
+	}
+}
+
+// TestReload: the configuration follows its files; what cannot be used is logged once and changes nothing.
+func TestReload(t *testing.T) {
+	oldCA, newCA := certtest.Issue(t, "old ca", nil, nil), certtest.Issue(t, "new ca", nil, nil)
+	folder := t.TempDir()
+	key, trust := filepath.Join(folder, "key.pem"), filepath.Join(folder, "trust.pem")
+	put(t, key, certtest.Issue(t, "before", oldCA, nil).KeyPEM(t))
+	put(t, trust, oldCA.PEM())
+	var logs logtest.Journal
+	config := client(t, Options{Key: &Location{Path: key}, Trust: &Location{Path: trust},
+		Logger: logs.Logger(slog.LevelDebug)})
+	before := issuedServer(t, oldCA, &tls.Config{ClientAuth: tls.RequestClientCert})
+	after := issuedServer(t, newCA, &tls.Config{ClientAuth: tls.RequestClientCert})
+	expect := func(s *httptest.Server, want string) {
+		t.Helper()
+		if got, err := ask(t, s, config, "127.0.0.1"); err != nil || got != want {
+			t.Errorf("%q, %v; expected %q", got, err, want)
+		}
+	}
+	expect(before, "before")
+	put(t, key, []byte("-----BEGIN half a file"))
+	put(t, trust, []byte("-----BEGIN half a file"))
+	for range 3 {
+		expect(before, "before")
+	}
+	if got := strings.Count(logs.String(), "level=ERROR"); got != 2 {
+		t.Errorf("%d errors logged, expected one for each file", got)
+	}
+	put(t, key, certtest.Issue(t, "after", newCA, nil).KeyPEM(t))
+	put(t, trust, newCA.PEM())
+	expect(after, "after")
+	if _, err := ask(t, before, config, "localhost"); err == nil {
+		t.Error("a CA that was taken out is still trusted")
+	}
+	if got := strings.Count(logs.String(), "level=INFO"); got != 2 {
+		t.Errorf("%d times logged that a store was read again, expected one for each file", got)
+	}
+}
+
+// TestReloadDomain: the stores that a domain names are followed too.
+func TestReloadDomain(t *testing.T) {
+	folder := t.TempDir()
+	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
+	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "before", nil, nil).KeyPEM(t))
+	config := client(t, Options{Key: &Location{Path: folder + "/a.dks#d"}, Logger: slog.New(slog.DiscardHandler)})
+	name := func() string {
+		c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}})
+		require.NoError(t, err)
+		return c.Leaf.Subject.CommonName
+	}
+	got := []string{name()}
+	put(t, filepath.Join(folder, "k.pem"), certtest.Issue(t, "after", nil, nil).KeyPEM(t))
+	got = append(got, name())
+	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "elsewhere", nil, nil).KeyPEM(t))
+	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/l.pem"; };`))
+	got = append(got, name())
+	put(t, filepath.Join(folder, "l.pem"), certtest.Issue(t, "again", nil, nil).KeyPEM(t))
+	if got = append(got, name()); strings.Join(got, " ") != "before after elsewhere again" {
+		t.Error(got)
+	}
+}
+
+// TestExpiryWhileRunning: a certificate that expires later is not sent, and the error says so in place of the server's
+// alert.
+func TestExpiryWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := client(t, Options{Key: fromPEM(certtest.Issue(t, "me", nil, nil).KeyPEM(t))})
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}
+		if _, err := config.GetClientCertificate(request); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour + time.Second) // of the bubble's clock
+		_, err := config.GetClientCertificate(request)
+		expectFault(t, err, "keystore.location", "CN=me", `entry "1"`, "has expired on")
+	})
+}
+
+// A server with a trust store lets in those whose certificates it vouches for; without one everybody.
+func TestServerAsksForCertificates(t *testing.T) {
+	ca, other := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "another ca", nil, nil)
+	own, trust := certtest.Issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
+	put(t, trust, ca.PEM())
+	o := Options{Key: fromPEM(own.KeyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
+	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)
+	require.NoError(t, err)
+	s := server(t, config)
+	as := func(i *certtest.Issued) string {
+		o := Options{Trust: fromPEM(ca.PEM())}
+		if i != nil {
+			o.Key = fromPEM(i.KeyPEM(t))
+		}
+		name, err := ask(t, s, client(t, o), "localhost")
+		if err != nil {
+			return "refused"
+		}
+		return name
+	}
+	servers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	for _, c := range []struct {
+		name string
+		who  *certtest.Issued
+		want string
+	}{
+		{"nobody", nil, "refused"}, {"one of the ca", certtest.Issue(t, "one", ca, nil), "one"},
+		{"a stranger", certtest.Issue(t, "stranger", other, nil), "refused"},
+		{"one who made it himself", certtest.Issue(t, "self", nil, nil), "refused"},
+		{"a server", certtest.Issue(t, "a server", ca, servers), "refused"},
+	} {
+		if found := as(c.who); found != c.want {
+			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
+		}
+	}
+	open, err := ServerTLS(Options{Key: fromPEM(own.KeyPEM(t))}, tls.NoClientCert)
+	require.NoError(t, err)
+	s = server(t, open)
+	if found := as(nil); found != "nobody" {
+		t.Errorf("without a trust store: %s", found)
+	}
+	o.Trust.Path += ".missing"
+	if _, err := ServerTLS(o, tls.RequireAndVerifyClientCert); err == nil {
+		t.Error("a trust store that is not there was taken")
+	}
+}

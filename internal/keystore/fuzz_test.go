@@ -1,0 +1,354 @@
+package keystore
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/binary"
+	"encoding/pem"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and
+// something for a start.
+func maxGrowth(n int) uint64 { return uint64(200*n) + 8<<20 }
+
+// bounded runs f and fails if it takes more memory than the bytes justify, or more time than any file may.
+func bounded(t *testing.T, n int, f func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	f()
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxGrowth(n) {
+		t.Errorf("%d bytes allocated for a file of %d", grown, n)
+	}
+	if elapsed := time.Since(start); elapsed > 5*time.Minute {
+		t.Errorf("%v for a file of %d bytes", elapsed, n)
+	}
+}
+
+// use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
+func use(t *testing.T, read func(*Store) error) {
+	t.Helper()
+	// little, so that a fuzzer is not busy with hashing
+	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}}
+	err := read(s)
+	if err == nil {
+		if _, err = s.Certificate(); err == nil {
+			_, err = s.Roots()
+		}
+	}
+	var f *Error
+	if err != nil && !errors.As(err, &f) {
+		t.Errorf("%T: %v, expected an *Error", err, err)
+	}
+}
+
+// seed adds the sample stores with an ending.
+func seed(f *testing.F, endings ...string) {
+	for _, folder := range []string{samples, filepath.Join(samples, "more")} {
+		for _, ending := range endings {
+			files, err := filepath.Glob(filepath.Join(folder, "*"+ending))
+			require.NoError(f, err)
+			for _, file := range files {
+				content, err := os.ReadFile(file)
+				require.NoError(f, err)
+				f.Add(content)
+			}
+		}
+	}
+}
+
+// FuzzJKS signs what it made, so that it comes further than the password.
+func FuzzJKS(f *testing.F) {
+	seed(f, ".jks", ".jceks")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		use(t, func(s *Store) error { return s.readJKS(content) })
+		if len(content) > 20 {
+			signed := content[:len(content)-20]
+			use(t, func(s *Store) error {
+				return s.readJKS(append(signed[:len(signed):len(signed)], jksDigest(signed, "changeit")...))
+			})
+		}
+	})
+}
+
+// FuzzJavaObject: the end of an object is found or refused, with work that its bytes justify.
+func FuzzJavaObject(f *testing.F) {
+	for _, file := range []string{"secret.jceks", "more/several.jceks"} {
+		content, err := os.ReadFile(sample(file))
+		require.NoError(f, err)
+		f.Add(content[bytes.Index(content, []byte("\xac\xed\x00\x05")):])
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		r := &javaReader{rest: content}
+		o := &javaObject{javaReader: r}
+		if r.u32("header"); r.err == nil {
+			o.content()
+		}
+		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil ||
+			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
+			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth,
+				o.objects, len(o.handles), r.err)
+		}
+	})
+}
+
+func FuzzPKCS12(f *testing.F) {
+	seed(f, ".p12", ".pkcs12")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		use(t, func(s *Store) error { return s.readPKCS12(content) })
+	})
+}
+
+// FuzzSafes begins after the MAC.
+func FuzzSafes(f *testing.F) {
+	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12",
+		"more/trust-openssl.p12", "secret.p12"} {
+		content, err := os.ReadFile(sample(file))
+		require.NoError(f, err)
+		var p pfx
+		var signed []byte
+		if _, err := asn1.Unmarshal(content, &p); err != nil {
+			f.Fatal(err)
+		}
+		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
+		f.Add(signed)
+		w := newWork(context.Background())
+		var safes []contentInfo
+		require.NoError(f, unmarshal(signed, &safes))
+		for _, safe := range safes {
+			plain, err := openSafe(safe, "changeit", w)
+			require.NoError(f, err)
+			f.Add(plain)
+		}
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		use(t, func(s *Store) error {
+			bags, err := openSafes(der, "changeit", s.work)
+			if err != nil {
+				if bags, err = appendBags(nil, der); err != nil {
+					return s.sealed(err)
+				}
+			}
+			s.addBags(bags)
+			return nil
+		})
+	})
+}
+
+func FuzzPEM(f *testing.F) {
+	seed(f, ".pem")
+	f.Fuzz(func(t *testing.T, content []byte) {
+		use(t, func(s *Store) error { return s.readPEM(content, FieldLocation) })
+	})
+}
+
+func FuzzDecrypt(f *testing.F) {
+	files, err := filepath.Glob(sample("more/sealed-*.pem"))
+	require.NoError(f, err)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(f, err)
+		var info struct {
+			Algorithm asn1.RawValue
+			Data      []byte
+		}
+		if block, _ := pem.Decode(text); unmarshal(block.Bytes, &info) == nil {
+			f.Add(info.Algorithm.FullBytes, info.Data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, algorithm, data []byte) {
+		var a pkix.AlgorithmIdentifier
+		if err := unmarshal(algorithm, &a); err != nil {
+			return
+		}
+		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil &&
+			len(plain) >= len(data) {
+			t.Errorf("%d bytes of %d", len(plain), len(data))
+		}
+	})
+}
+
+func FuzzDKS(f *testing.F) {
+	for _, text := range []string{
+		`domain sample { keystore app keystoreType="PKCS12" keystoreURI="file:///${user.dir}/client.p12" ; };`,
+		`/* c */ domain a x="1" { keystore k keystorePasswordEnv='E' entryNameSeparator="\101\n" keystoreProviderName="SUN"; }; // end`,
+		"domain d {", `domain d { keystore k keystoreURI="${`, "/*", "//", "\\", `"\`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		domains, err := parseDKS(text)
+		if err == nil && len(domains) == 0 {
+			t.Error("no domain and no error")
+		}
+		for _, d := range domains {
+			if d.name == "" || len(d.stores) == 0 || len(d.stores) > maxDKSStores {
+				t.Errorf("domain %q with %d stores", d.name, len(d.stores))
+			}
+		}
+	})
+}
+
+// FuzzFound: any bytes at all are something, and nothing is taken for what it does not open as.
+func FuzzFound(f *testing.F) {
+	seed(f, ".jks", ".p12", ".pem", ".dks")
+	f.Add([]byte("library = /x.so\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if k, what := found(content); (k == "") == (what == "") {
+			t.Errorf("%q and %q", k, what)
+		}
+		parseSunPKCS11(content)
+	})
+}
+
+// TestHostileLengths: what a file claims is not believed.
+func TestHostileLengths(t *testing.T) {
+	be := binary.BigEndian
+	header := func(magic, count uint32) []byte {
+		return be.AppendUint32(be.AppendUint32(be.AppendUint32(nil, magic), 2), count)
+	}
+	entry := func(b []byte, tag uint32) []byte { return append(be.AppendUint32(b, tag), make([]byte, 2+8)...) }
+	secret := func(object string) []byte {
+		return append(entry(header(0xcececece, 1), 3), "\xac\xed\x00\x05"+object...)
+	}
+	class := func(name, flags, fields string) string {
+		return "\x72" + string([]byte{0, byte(len(name))}) + name + "12345678" + flags + fields
+	}
+	cases := map[string][]byte{
+		"entries":          header(0xfeedfeed, 0xffffffff),
+		"key":              be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0xffffffff),
+		"certificates":     be.AppendUint32(be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0), 0xffffffff),
+		"alias":            append(be.AppendUint32(header(0xfeedfeed, 1), 1), 0xff, 0xff),
+		"array":            secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff"),
+		"array of doubles": secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70" + "\x7f\xff\xff\xff"),
+		"array of objects": secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff" +
+			strings.Repeat("\x70", 100)),
+		"string":              secret("\x7c\x00\x00\x00\x00\xff\xff\xff\xff"),
+		"long string":         secret("\x7c\xff\xff\xff\xff\xff\xff\xff\xff"),
+		"block":               secret("\x7a\xff\xff\xff\xff"),
+		"interfaces":          secret("\x7d\xff\xff\xff\xff"),
+		"own ancestor":        secret("\x73" + class("x", "\x02", "\x00\x00") + "\x78\x71\x00\x7e\x00\x00"),
+		"objects in objects":  secret(strings.Repeat("\x73\x72\x00\x01x12345678\x02\x00\x01[\x00\x01y", 10000)),
+		"nulls without end":   secret("\x73" + class("x", "\x03", "\x00\x00") + strings.Repeat("\x70", 1<<20)),
+		"enums in enums":      secret(strings.Repeat("\x7e\x70", 1<<16)),
+		"reference to itself": secret("\x73\x71\x00\x7e\x00\x00"),
+	}
+	for name, content := range cases {
+		t.Run(name, func(t *testing.T) {
+			bounded(t, len(content), func() {
+				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(
+					content)
+				expectFault(t, err, "location", "cannot be read")
+			})
+		})
+	}
+}
+
+// salted are the parameters of PBKDF2 and of PKCS12's key derivation.
+type salted struct {
+	Salt       []byte
+	Iterations int
+}
+
+// TestHostileWork: longer key derivations than any that is written are refused before they are begun.
+func TestHostileWork(t *testing.T) {
+	marshal := func(v any) asn1.RawValue {
+		der, err := asn1.Marshal(v)
+		require.NoError(t, err)
+		return asn1.RawValue{FullBytes: der}
+	}
+	type scryptCost struct {
+		Salt                  []byte
+		Cost, Block, Parallel int
+	}
+	sealed := func(kdf asn1.ObjectIdentifier, parameters any) pkix.AlgorithmIdentifier {
+		aes := pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 42},
+			Parameters: marshal(make([]byte, 16))}
+		return pkix.AlgorithmIdentifier{Algorithm: oidPBES2,
+			Parameters: marshal(struct{ KDF, Scheme pkix.AlgorithmIdentifier }{
+				pkix.AlgorithmIdentifier{Algorithm: kdf, Parameters: marshal(parameters)}, aes})}
+	}
+	old := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1, 3}
+	cases := map[string]pkix.AlgorithmIdentifier{
+		"PBKDF2":             sealed(oidPBKDF2, salted{[]byte("salt"), 1 << 40}),
+		"PBKDF2, negative":   sealed(oidPBKDF2, salted{[]byte("salt"), -1}),
+		"PBKDF2, none":       sealed(oidPBKDF2, salted{[]byte("salt"), 0}),
+		"PKCS12":             {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 1 << 31})},
+		"PKCS12, none":       {Algorithm: old, Parameters: marshal(salted{[]byte("salt"), 0})},
+		"PKCS12, salt":       {Algorithm: old, Parameters: marshal(salted{make([]byte, 1<<20), 1})},
+		"scrypt, cost":       sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 40, 8, 1}),
+		"scrypt, block":      sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 1 << 40, 1}),
+		"scrypt, parallel":   sealed(oidScrypt, scryptCost{[]byte("salt"), 1 << 14, 8, 1 << 40}),
+		"scrypt, none":       sealed(oidScrypt, scryptCost{[]byte("salt"), 0, 0, 0}),
+		"scrypt, no power 2": sealed(oidScrypt, scryptCost{[]byte("salt"), 1000, 8, 1}),
+	}
+	for name, algorithm := range cases {
+		bounded(t, 0, func() {
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil ||
+				errors.Is(err, errPassword) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	w := newWork(t.Context())
+	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxWork / 10})
+	var err error
+	for range 11 {
+		w.left -= maxWork / 10 // what a derivation costs, without the time
+		if w.left <= 0 {
+			_, err = decrypt(dear, make([]byte, 16), "x", w)
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "in one file") {
+		t.Errorf("%v, expected the file's work to be used up", err)
+	}
+}
+
+// TestHugeFile: a file is not read further than a store may have.
+func TestHugeFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "huge.jks")
+	put(t, path, []byte("\xfe\xed\xfe\xed"))
+	require.NoError(t, os.Truncate(path, 1<<30))
+	_, err := Open(Location{Path: path, Password: "x"})
+	expectFault(t, err, "location", "more than 16 MiB")
+}
+
+// TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never
+// panic. What the password would have caught is signed again.
+func TestDamagedStores(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 7))
+	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks",
+		"more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
+		content, err := os.ReadFile(sample(file))
+		require.NoError(t, err)
+		bounded(t, 100*len(content), func() {
+			for range 50 {
+				damaged := bytes.Clone(content)
+				if random.IntN(3) == 0 {
+					damaged = damaged[:random.IntN(len(damaged))]
+				} else {
+					damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
+				}
+				if is, _ := found(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
+					signed := damaged[: len(damaged)-20 : len(damaged)-20]
+					damaged = append(signed, jksDigest(signed, "changeit")...)
+				}
+				use(t, func(s *Store) error { return s.readContent("x", "", damaged, "") })
+			}
+		})
+	}
+}

@@ -1,0 +1,136 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// TestChoiceOfKey: which of a store's keys is taken, and why none.
+func TestChoiceOfKey(t *testing.T) {
+	ca := certtest.Issue(t, "ca", nil, nil)
+	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
+	a, b, expired := certtest.Issue(t, "a", ca, nil), certtest.Issue(t, "b", ca, forAll), certtest.Issue(t, "expired", ca, late)
+	notYet, forServer := certtest.Issue(t, "not yet", ca, early), certtest.Issue(t, "server", ca, forServers)
+	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
+	cases := map[string]struct {
+		text    [][]byte
+		alias   string
+		owner   string
+		setting string
+		texts   []string
+	}{
+		"one":                       {[][]byte{a.KeyPEM(t)}, "", "a", "", nil},
+		"one for servers":           {[][]byte{forServer.KeyPEM(t)}, "", "server", "", nil},
+		"one of two has expired":    {[][]byte{expired.KeyPEM(t), a.KeyPEM(t)}, "", "a", "", nil},
+		"one of two is for servers": {[][]byte{forServer.KeyPEM(t), b.KeyPEM(t)}, "", "b", "", nil},
+		"two": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "", "", "alias", []string{"several keys",
+			`"1", "2"`}},
+		"two and an alias": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "2", "b", "", nil},
+		"an alias of an expired one": {[][]byte{a.KeyPEM(t), expired.KeyPEM(t)}, "2", "", "location",
+			[]string{"CN=expired", `entry "2"`, "has expired on"}},
+		"expired": {[][]byte{expired.KeyPEM(t)}, "", "", "location", []string{"CN=expired",
+			"has expired on " + stamp(expired.Cert.NotAfter)}},
+		"not yet valid": {[][]byte{notYet.KeyPEM(t)}, "", "", "location", []string{"CN=not yet",
+			"not valid before", "clock"}},
+		"expired and not yet": {[][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)}, "", "", "location",
+			[]string{"no key of", "has expired", "not valid before"}},
+		"key without certificate": {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
+		"certificate of another key": {[][]byte{keyOnly, b.PEM()}, "", "", "location",
+			[]string{"without a certificate"}},
+		"certificates without a key": {[][]byte{a.PEM()}, "", "", "location", []string{"no private key",
+			`"1" (trusted certificate)`}},
+		"certificate before its chain": {[][]byte{ca.PEM(), keyOnly, a.PEM()}, "", "a", "", nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := mustOpen(t, Location{PEM: bytes.Join(c.text, nil), Alias: c.alias}).Certificate()
+			switch {
+			case c.setting != "":
+				expectFault(t, err, c.setting, c.texts...)
+			case err != nil:
+				t.Error(err)
+			case got.Leaf.Subject.CommonName != c.owner || len(got.Certificate) != 2:
+				t.Errorf("%s with a chain of %d, expected %s with 2", got.Leaf.Subject, len(got.Certificate), c.owner)
+			}
+		})
+	}
+}
+
+// TestSealedPEM: an encrypted key needs the password; a PEM file with a clear one needs none.
+func TestSealedPEM(t *testing.T) {
+	more := filepath.Join(samples, "more")
+	for _, file := range []string{"sealed-aes256.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
+		_, err := Open(Location{Path: filepath.Join(more, file)})
+		expectFault(t, err, "key-password", "is not set", "encrypted")
+		_, err = Open(Location{Path: filepath.Join(more, file), Password: "x"})
+		expectFault(t, err, "key-password", "wrong password")
+		for _, l := range []Location{{Password: "changeit"}, {KeyPassword: "changeit"},
+			{Password: "x", KeyPassword: "changeit"}} {
+			l.Path = filepath.Join(more, file)
+			if _, err := mustOpen(t, l).Certificate(); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+	if _, err := mustOpen(t, Location{Path: filepath.Join(more, "client.pem"), Type: "PEM"}).Certificate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBareFiles: what is often taken for a store is named.
+func TestBareFiles(t *testing.T) {
+	a := certtest.Issue(t, "a", nil, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
+	require.NoError(t, err)
+	for want, content := range map[string][]byte{"a bare certificate (DER)": a.Cert.Raw, "a bare key (DER)": der} {
+		path := filepath.Join(t.TempDir(), "store")
+		put(t, path, content)
+		_, err := Open(Location{Path: path, Password: "x"})
+		expectFault(t, err, "location", want)
+	}
+}
+
+// TestContent: a store that is given as bytes opens as a file does, unless it names files.
+func TestContent(t *testing.T) {
+	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
+		content, err := os.ReadFile(sample(file))
+		require.NoError(t, err)
+		if _, err := mustOpen(t, Location{Content: content, Password: "changeit"}).Certificate(); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		config, err := ClientTLS(Options{Key: &Location{Content: content, Password: "changeit"}})
+		require.NoError(t, err)
+		request := &tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+			SignatureSchemes: []tls.SignatureScheme{tls.PSSWithSHA256}}
+		if c, err := config.GetClientCertificate(request); err != nil || c.Leaf == nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	for _, content := range []string{"domain d { };", "library = /x.so", "\x7fELF"} {
+		_, err := Open(Location{Content: []byte(content), Password: "x"})
+		expectFault(t, err, "location", "cannot be given inline")
+	}
+}
+
+// TestAskedOften: a store's keys cost their work once, however often they are asked for.
+func TestAskedOften(t *testing.T) {
+	for _, file := range []string{"client.jceks", "client.p12"} {
+		s := mustOpen(t, Location{Path: sample(file), Password: "changeit"})
+		for range 3000 {
+			if _, err := s.Certificate(); err != nil {
+				t.Fatal(file, err)
+			}
+		}
+	}
+}

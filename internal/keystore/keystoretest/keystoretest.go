@@ -1,0 +1,23 @@
+// Package keystoretest gives tests of other packages what lies in key stores.
+package keystoretest
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+)
+
+// Certificate is the certificate of a store, with its key.
+func Certificate(t testing.TB, l keystore.Location) tls.Certificate {
+	t.Helper()
+	config, err := keystore.ServerTLS(keystore.Options{Context: t.Context(), Key: &l}, tls.NoClientCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := config.GetCertificate(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *own
+}

@@ -1,0 +1,83 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	mathrand "math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// TestAgainstPKCS12Library: what go-pkcs12 writes opens here, with every encoder and with passwords of many lengths.
+func TestAgainstPKCS12Library(t *testing.T) {
+	ca := certtest.Issue(t, "ca", nil, nil)
+	a := certtest.Issue(t, "a", ca, nil)
+	random := mathrand.New(mathrand.NewPCG(1, 2))
+	encoders := map[string]*pkcs12.Encoder{"RC2": pkcs12.LegacyRC2, "DES": pkcs12.LegacyDES, "2023": pkcs12.Modern2023,
+		"2026": pkcs12.Modern2026}
+	for name, encoder := range encoders {
+		for range 20 {
+			letters := []rune("abcXYZ019 \u00e4\u00f6\u03ba\u043f\u20ac\u4e2d")
+			password := make([]rune, 1+random.IntN(100))
+			for i := range password {
+				password[i] = letters[random.IntN(len(letters))]
+			}
+			der, err := encoder.WithIterations(1+random.IntN(100)).Encode(a.Key, a.Cert, []*x509.Certificate{ca.Cert},
+				string(password))
+			require.NoError(t, err)
+			path := filepath.Join(t.TempDir(), "a.p12")
+			put(t, path, der)
+			c, err := mustOpen(t, Location{Path: path, Password: string(password)}).Certificate()
+			if err != nil || !matches(c.PrivateKey, a.Cert) || len(c.Certificate) != 2 {
+				t.Errorf("%s, password %q: a chain of %d, %v", name, string(password), len(c.Certificate), err)
+			}
+			_, err = Open(Location{Path: path, Password: string(password) + "x"})
+			expectFault(t, err, "password", "wrong password")
+		}
+		der, err := encoder.EncodeTrustStore([]*x509.Certificate{ca.Cert, a.Cert}, "changeit")
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "trust.p12")
+		put(t, path, der)
+		trusted, err := mustOpen(t, Location{Path: path, Password: "changeit"}).trusted()
+		if err != nil || len(trusted) != 2 {
+			t.Errorf("%s: %d trusted, %v; expected 2", name, len(trusted), err)
+		}
+	}
+}
+
+// TestRC2 holds the cipher against the vectors of RFC 2268, section 5, whose keys have their whole length.
+func TestRC2(t *testing.T) {
+	for _, v := range []struct{ key, plain, sealed string }{
+		{"ffffffffffffffff", "ffffffffffffffff", "278b27e42e2f0d49"},
+		{"3000000000000000", "1000000000000001", "30649edf9be7d2c2"},
+		{"88bca90e90875a7f0f79c384627bafb2", "0000000000000000", "2269552ab0f85ca6"},
+	} {
+		key, _ := hex.DecodeString(v.key)
+		plain, _ := hex.DecodeString(v.plain)
+		sealed := make([]byte, 8)
+		c := newRC2(key)
+		if c.Encrypt(sealed, plain); hex.EncodeToString(sealed) != v.sealed {
+			t.Errorf("%s encrypts %s to %x, expected %s", v.key, v.plain, sealed, v.sealed)
+		}
+		if c.Decrypt(sealed, sealed); !bytes.Equal(sealed, plain) {
+			t.Errorf("%s decrypts %s to %x, expected %s", v.key, v.sealed, sealed, v.plain)
+		}
+	}
+	key, plain, back := make([]byte, 5), make([]byte, 8), make([]byte, 8)
+	for range 1000 {
+		rand.Read(key)
+		rand.Read(plain)
+		c := newRC2(key)
+		c.Encrypt(back, plain)
+		if c.Decrypt(back, back); !bytes.Equal(back, plain) {
+			t.Fatalf("%x does not come back under %x", plain, key)
+		}
+	}
+}

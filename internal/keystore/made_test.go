@@ -1,0 +1,133 @@
+package keystore
+
+import (
+	"crypto/x509"
+	"path/filepath"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+const greek = "\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2"
+
+// madeStore is one of make-stores.sh: those with an owner give a key of that name with a chain of two, the others are
+// trust stores.
+type madeStore struct {
+	file  string
+	owner string
+	Location
+}
+
+// in is where the store stands.
+func (m madeStore) in(folder string) *Location {
+	l := m.Location
+	l.Path = filepath.Join(folder, m.file)
+	if l.Password == "" {
+		l.Password = "changeit"
+	}
+	return &l
+}
+
+var madeStores = []madeStore{
+	{file: "chain.jks", owner: "first"},
+	{file: "chain.jceks", owner: "first"},
+	{file: "chain.p12", owner: "first"},
+	{file: "ed25519.p12", owner: "edward"},
+	{file: "several.jks", owner: "first", Location: Location{Alias: "first"}},
+	{file: "several.jceks", owner: "second", Location: Location{Alias: "second"}},
+	{file: "several.p12", owner: "second", Location: Location{Alias: "SECOND"}},
+	{file: "several.jks", owner: "first"}, // the other one is for servers
+	{file: "several.jceks", owner: "first"},
+	{file: "several.p12", owner: "first"},
+	{file: "keypass.jks", owner: "first", Location: Location{KeyPassword: "changeit2"}},
+	{file: "keypass.jceks", owner: "first", Location: Location{KeyPassword: "changeit2"}},
+	{file: "latin.jks", owner: "first", Location: Location{Password: "p\u00e4ssw\u00f6rd"}},
+	{file: "greek.jks", owner: "first", Location: Location{Password: greek}},
+	{file: "greek-store.jceks", owner: "first", Location: Location{Password: greek, KeyPassword: "changeit"}},
+	{file: "java-legacy.p12", owner: "first"},
+	{file: "java-nomac.p12", owner: "first"},
+	{file: "openssl.p12", owner: "first", Location: Location{Alias: "first"}},
+	{file: "openssl-unnamed.p12", owner: "first", Location: Location{Alias: "1"}},
+	{file: "openssl-legacy.p12", owner: "first"},
+	{file: "openssl-rc2-128.p12", owner: "first"},
+	{file: "openssl-aes128.p12", owner: "first"},
+	{file: "openssl-des3.p12", owner: "first"},
+	{file: "openssl-clear.p12", owner: "first"},
+	{file: "openssl-greek.p12", owner: "first", Location: Location{Password: greek}},
+	{file: "openssl-legacy-greek.p12", owner: "first", Location: Location{Password: greek}},
+	{file: "client.pem", owner: "first"},
+	{file: "client-key-last.pem", owner: "first"},
+	{file: "client-pkcs1.pem", owner: "first"},
+	{file: "sealed-aes256.pem", owner: "first"},
+	{file: "sealed-aes128-sha512.pem", owner: "first"},
+	{file: "sealed-des3.pem", owner: "first"},
+	{file: "sealed-scrypt.pem", owner: "first"},
+	{file: "sealed-pkcs12-3des.pem", owner: "first"},
+	{file: "sealed-pkcs12-rc2.pem", owner: "first"},
+	{file: "sealed-proc-type.pem", owner: "first"},
+	{file: "trust.jks"},
+	{file: "trust.jceks"},
+	{file: "trust.pkcs12"},
+	{file: "trust-greek.jceks", Location: Location{Password: greek}},
+	{file: "trust-openssl.p12"},
+	{file: "trust-openssl-legacy.p12"},
+	{file: "trust-openssl-nomac.p12"},
+	{file: "trust-openssl-clear.p12"},
+	{file: "trust-openssl.pem"},
+	{file: "several.jks"}, // with the CA as a trusted entry
+	{file: "several.jceks"},
+	{file: "several.p12"},
+}
+
+func TestMadeStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "more")) }
+
+// openMadeStores opens every store of a folder that make-stores.sh has filled.
+func openMadeStores(t *testing.T, folder string) {
+	server := mustOpen(t, Location{Path: filepath.Join(folder, "several.p12"), Password: "changeit", Alias: "second"})
+	second, err := server.Certificate()
+	require.NoError(t, err)
+	for _, m := range madeStores {
+		t.Run(m.file+" "+m.Alias, func(t *testing.T) {
+			s := mustOpen(t, *m.in(folder))
+			if m.owner == "" {
+				expectTrust(t, s, second.Leaf)
+				return
+			}
+			c, err := s.Certificate()
+			require.NoError(t, err)
+			if c.Leaf.Subject.CommonName != m.owner || !matches(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
+				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate),
+					m.owner)
+			}
+		})
+	}
+}
+
+func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
+	t.Helper()
+	roots, err := s.Roots()
+	require.NoError(t, err)
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTrustOfKeys: as in Java, a key's own certificate is trusted and the rest of its chain is not.
+func TestTrustOfKeys(t *testing.T) {
+	folder := filepath.Join(samples, "more")
+	first, err := mustOpen(t, Location{Path: filepath.Join(folder, "chain.p12"), Password: "changeit"}).Certificate()
+	require.NoError(t, err)
+	ca, err := x509.ParseCertificate(first.Certificate[1])
+	require.NoError(t, err)
+	for _, file := range []string{"chain.p12", "chain.jks", "chain.jceks", "openssl.p12"} {
+		roots, err := mustOpen(t, Location{Path: filepath.Join(folder, file), Password: "changeit"}).Roots()
+		require.NoError(t, err)
+		usage := []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		if _, err := first.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: usage}); err != nil {
+			t.Errorf("%s: own certificate: %v", file, err)
+		}
+		if _, err := ca.Verify(x509.VerifyOptions{Roots: roots}); err == nil {
+			t.Errorf("%s: its CA is trusted", file)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package logging
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// What is logged is remembered as it is logged: by the levels of loggers, without what is struck, and without what
+// could steer a terminal; whatever the handler writes.
+func TestRecentLines(t *testing.T) {
+	const canary = "c4n4ry"
+	for name, to := range map[string]func(*bytes.Buffer) slog.Handler{
+		"text": func(b *bytes.Buffer) slog.Handler {
+			return slog.NewTextHandler(b, &slog.HandlerOptions{Level: Lowest})
+		},
+		"JSON": func(b *bytes.Buffer) slog.Handler {
+			return slog.NewJSONHandler(b, &slog.HandlerOptions{Level: Lowest})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			var recent Recent
+			log := New(to(&out), slog.LevelInfo)
+			levels, _ := Of(log)
+			log = Struck(Remembered(log, &recent), func(s string) string { return strings.ReplaceAll(s, canary, "*") })
+			if _, same := Of(log); same != log {
+				t.Fatal("expected that levels go on to hold")
+			}
+			log.Debug("is not shown")
+			one := log.With("connector", "orders", "secret", canary)
+			one.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"), slog.Group("h", "b", ""))
+			_, _, _ = levels.Set(Root, "DEBUG")
+			log.Debug("two\nlines\x00", "list", []string{canary})
+			lines, last, lost, err := recent.Page(RecentQuery{After: -1, Limit: 10})
+			require.NoError(t, err)
+			if len(lines) != 2 || last != 2 || lost || strings.Count(out.String(), "\n") != 2 {
+				t.Fatalf("found %+v, last %d, lost %t\n%s", lines, last, lost, &out)
+			}
+			ours := loggerOf(module + "internal/logging.TestRecentLines")
+			for i, want := range []Line{
+				{1, lines[0].Time, "WARN", ours, "orders",
+					`m * connector=orders secret=* g.a=1 g.error="* = \x1b[2J" g.h.b=""`},
+				{2, lines[1].Time, "DEBUG", ours, "", "two lines\ufffd list=[*]"},
+			} {
+				assert.Equal(t, want, lines[i])
+			}
+		})
+	}
+}
+
+// A page has the last lines, or those behind a number, of those that are asked for, and says what is lost.
+func TestRecentPages(t *testing.T) {
+	var recent Recent
+	for i := range recentLines + 5 {
+		l := Line{Level: "INFO", Logger: "org.a", Connector: "even", Text: "x"}
+		if i%2 == 0 { // numbers are odd
+			l = Line{Level: "ERROR", Logger: "org.ab.c", Connector: "odd", Text: "x"}
+		}
+		recent.add(l)
+	}
+	const end = recentLines + 5
+	for text, c := range map[string]struct {
+		q           RecentQuery
+		first, n    int64
+		last        int64
+		lost        bool
+		step        int64
+		wrongLevels bool
+	}{
+		"the last":         {q: RecentQuery{After: -1, Limit: 2}, first: end - 1, n: 2, last: end, step: 1},
+		"behind":           {q: RecentQuery{After: 100, Limit: 3}, first: 101, n: 3, last: 103, step: 1},
+		"lost":             {q: RecentQuery{After: 4, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"just not lost":    {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
+		"from the first":   {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"behind the last":  {q: RecentQuery{After: end, Limit: 1}, last: end},
+		"after a restart":  {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
+		"level":            {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
+		"the last errors":  {q: RecentQuery{After: -1, Limit: 2, Level: "ERROR"}, first: end - 2, n: 2, last: end, step: 2},
+		"no level":         {q: RecentQuery{After: -1, Limit: 2, Level: "LOUD"}, wrongLevels: true},
+		"logger":           {q: RecentQuery{After: 5, Limit: 2, Logger: "org.a"}, first: 6, n: 2, last: 8, step: 2},
+		"a logger above":   {q: RecentQuery{After: 5, Limit: 2, Logger: "org"}, first: 6, n: 2, last: 7, step: 1},
+		"the root":         {q: RecentQuery{After: 5, Limit: 2, Logger: "ROOT"}, first: 6, n: 2, last: 7, step: 1},
+		"connector":        {q: RecentQuery{After: 5, Limit: 2, Connector: "odd"}, first: 7, n: 2, last: 9, step: 2},
+		"nobody's":         {q: RecentQuery{After: 5, Limit: 2, Connector: "od"}, last: end},
+		"all that is left": {q: RecentQuery{After: end - 1, Limit: 5}, first: end, n: 1, last: end, step: 1},
+	} {
+		lines, last, lost, err := recent.Page(c.q)
+		var wrong ErrLevel
+		if errors.As(err, &wrong) != c.wrongLevels || last != c.last || lost != c.lost || int64(len(lines)) != c.n {
+			t.Errorf("%s: found %d lines, last %d, lost %t, %v", text, len(lines), last, lost, err)
+			continue
+		}
+		for i, l := range lines {
+			if want := c.first + int64(i)*c.step; l.Number != want {
+				t.Errorf("%s: line %d: expected number %d, found %d", text, i, want, l.Number)
+			}
+		}
+	}
+}
+
+// Lines that are long are fewer, and what is logged at once is numbered without gaps.
+func TestRecentIsBounded(t *testing.T) {
+	var recent Recent
+	log := Remembered(New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), &recent)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 400 {
+				log.Info(fmt.Sprint(i), "long", strings.Repeat("ä", 2500))
+				if i%100 == 0 {
+					_, _, _, _ = recent.Page(RecentQuery{After: -1, Limit: 10})
+				}
+			}
+		})
+	}
+	all.Wait()
+	recent.mu.Lock()
+	defer recent.mu.Unlock()
+	sum := 0
+	for i, l := range recent.lines {
+		sum += l.bytes()
+		if l.Number != recent.last-int64(len(recent.lines)-1-i) {
+			t.Fatalf("line %d has number %d, the last one %d", i, l.Number, recent.last)
+		}
+	}
+	if sum != recent.bytes || sum > recentBytes || sum < recentBytes/2 || recent.last != 1600 {
+		t.Errorf("found %d lines of %d bytes, counted %d", len(recent.lines), sum, recent.bytes)
+	}
+}

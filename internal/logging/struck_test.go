@@ -1,0 +1,35 @@
+package logging_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/logging"
+)
+
+type valuer struct{ text string }
+
+func (v valuer) LogValue() slog.Value { return slog.StringValue(v.text) }
+
+// Nothing of a line holds what is struck, but names that a connector publishes, and levels go on to hold.
+func TestStruck(t *testing.T) {
+	const canary = "c4n4ry"
+	var b bytes.Buffer
+	strike := func(text string) string { return strings.ReplaceAll(text, canary, "-") }
+	log := logging.Struck(logging.New(slog.NewJSONHandler(&b, nil), slog.LevelInfo), strike)
+	log.Debug("is not shown")
+	log.With("with", canary).WithGroup("g").With("in", []string{canary}).Info("m "+canary, "a", canary,
+		"error", errors.New("e "+canary), "list", []string{canary}, "map", map[string]string{canary: canary},
+		"valuer", valuer{canary}, slog.Group("group", "b", canary, "topic", "t"), "number", 3, "topic", "to "+canary)
+	if line := b.String(); strings.Count(line, canary) != 1 || !strings.Contains(line, `"topic":"to c4n4ry"`) ||
+		!strings.Contains(line, `"msg":"m -","with":"-"`) || !strings.Contains(line, `"number":3`) ||
+		!strings.Contains(line, `"error":"e -"`) || strings.Count(line, "\n") != 1 {
+		t.Errorf("found %s", line)
+	}
+	if levels, same := logging.Of(log); same != log || levels.All()[logging.Root].Level != "INFO" {
+		t.Errorf("found other levels: %v", levels.All())
+	}
+}

@@ -1,0 +1,214 @@
+package meter
+
+import (
+	"encoding/binary"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+)
+
+const (
+	bulkFree   = 1024
+	pieceBytes = 256 << 10
+	// paidAhead turns of a small loop are paid in advance; smallPrice is its maximum price.
+	paidAhead  = 8
+	smallPrice = 64
+)
+
+func (m *rewriter) emit() []byte {
+	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
+	// What is appended to the vectors of sections, by their id.
+	types := []byte{0x60, 0, 1, 0x7e}
+	added := map[byte][][]byte{
+		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
+			[]byte(Name)), 0), m.tickType())},
+		wasm.Globals: {append(wasm.AppendSigned([]byte{0x7e, 1, 0x42}, m.options.Budget), 0x0b)},
+	}
+	if added[wasm.Types] = [][]byte{types}; m.bulk {
+		added[wasm.Types] = append(added[wasm.Types], []byte{0x60, 3, 0x7f, 0x7f, 0x7f, 0})
+		added[wasm.Functions] = [][]byte{wasm.AppendU32(nil, m.bulkType()), wasm.AppendU32(nil, m.bulkType())}
+	}
+	pending := []byte{wasm.Types, wasm.Imports, wasm.Globals}
+	for i := range m.sections {
+		s := &m.sections[i]
+		for s.ID != wasm.Custom && len(pending) > 0 && order[pending[0]] <= order[s.ID] {
+			if pending[0] != s.ID {
+				out = m.extended(out, &section{Section: wasm.Section{ID: pending[0]}}, added[pending[0]])
+			}
+			pending = pending[1:]
+		}
+		if s.ID == wasm.Code {
+			out = m.codeSection(out, s)
+			continue
+		}
+		out = m.extended(out, s, added[s.ID])
+	}
+	return out
+}
+
+func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
+	out = append(out, s.ID)
+	if s.rewritten {
+		return wasm.AppendSized(out, s.items)
+	}
+	content := append(wasm.AppendU32(make([]byte, 0, len(s.items)+64), uint32(s.count+len(more))), s.items...)
+	for _, item := range more {
+		content = append(content, item...)
+	}
+	return wasm.AppendSized(out, content)
+}
+
+func (m *rewriter) codeSection(out []byte, s *section) []byte {
+	m.report.Functions = len(m.bodies)
+	for i := range m.bodies {
+		b := &m.bodies[i]
+		b.leaf = m.isLeaf(i)
+		m.report.Leaves += btoi(b.leaf)
+	}
+	out = append(out, s.ID)
+	sizeAt := len(out)
+	out = append(out, 0, 0, 0, 0, 0)
+	out = wasm.AppendU32(out, uint32(s.count+2*btoi(m.bulk)))
+	m.looked = len(out)
+	for i := range m.bodies {
+		m.look(len(out))
+		out = m.body(out, i)
+	}
+	if m.bulk {
+		out = m.copyFunction(out)
+		out = m.fillFunction(out)
+	}
+	pad(out[sizeAt:sizeAt+5], uint32(len(out)-sizeAt-5))
+	return out
+}
+
+func pad(dst []byte, n uint32) {
+	for i := range 5 {
+		dst[i] = byte(n&0x7f) | 0x80
+		n >>= 7
+	}
+	dst[4] &^= 0x80
+}
+
+func (m *rewriter) own(i int) ([]loop, []edit) {
+	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
+	if i+1 < len(m.bodies) {
+		next := &m.bodies[i+1]
+		loops, edits = loops[:next.firstLoop-m.bodies[i].firstLoop], edits[:next.firstEdit-m.bodies[i].firstEdit]
+	}
+	return loops, edits
+}
+
+// isLeaf reports whether callers pay for a function. It merges the price of loops that are never jumped to.
+func (m *rewriter) isLeaf(i int) bool {
+	loops, _ := m.own(i)
+	targeted := false
+	for n := len(loops) - 1; n > 0; n-- {
+		if loops[n].targeted {
+			targeted = true
+		} else {
+			loops[loops[n].parent].price += loops[n].price
+			loops[n].price = 0
+		}
+	}
+	return !targeted && !m.bodies[i].calls && loops[0].price <= leafPrice
+}
+
+// settle adds the price of calls to their loops and returns the price at the entry.
+func (m *rewriter) settle(i int, loops []loop, edits []edit) (entry uint64) {
+	for n := range edits {
+		if e := &edits[n]; e.kind == editCall {
+			at := e.loop
+			for at > 0 && !loops[at].targeted {
+				at = loops[at].parent
+			}
+			if int(e.index) < m.imports {
+				loops[at].price += priceImport
+			} else if callee := &m.bodies[int(e.index)-m.imports]; callee.leaf {
+				loops[at].price += m.loops[callee.firstLoop].price
+			}
+		}
+	}
+	b := &m.bodies[i]
+	if b.leaf {
+		return 0
+	}
+	if o := b.opens; o > 0 && loops[o].targeted && loops[0].price <= max(256, loops[o].price) {
+		loops[o].price += loops[0].price
+		return 0
+	}
+	return loops[0].price/unit + 1
+}
+
+func smallLoops(loops []loop) (weight uint64) {
+	for n := len(loops) - 1; n > 0; n-- {
+		l := &loops[n]
+		l.small = l.targeted && !l.calls && l.price <= smallPrice
+		if l.targeted || l.calls {
+			loops[l.parent].calls = true
+		}
+		if l.small {
+			weight = max(weight, l.price/unit+1)
+		}
+	}
+	return weight
+}
+
+func (m *rewriter) body(out []byte, i int) []byte {
+	b := &m.bodies[i]
+	loops, edits := m.own(i)
+	entry := m.settle(i, loops, edits)
+	weight := smallLoops(loops)
+	sizeAt := len(out)
+	out = append(out, 0, 0, 0, 0, 0)
+	// One local for the fuel, one for sizes: those that need neither stay as they are.
+	charged := entry > 0 || b.bulk
+	for n := range loops {
+		charged = charged || loops[n].targeted
+	}
+	out = wasm.AppendU32(out, uint32(b.groups+btoi(charged)+btoi(b.bulk)+btoi(weight > 0)))
+	out = append(out, m.Data[b.localsAt:b.code]...)
+	if charged {
+		out = append(out, 1, 0x7e)
+	}
+	if b.bulk {
+		out = append(out, 1, 0x7f)
+	}
+	if weight > 0 {
+		out = append(out, 1, 0x7f)
+	}
+	w := bodyWriter{m: m, out: out, left: b.locals, size: b.locals + 1, count: b.locals + 1 + uint32(btoi(b.bulk)),
+		weight: weight}
+	if entry > 0 {
+		w.charge(entry)
+		m.report.Entries++
+	}
+	at := b.code
+	for n := range edits {
+		e := &edits[n]
+		w.out = append(w.out, m.Data[at:e.at]...)
+		at = e.to
+		w.edit(e, loops)
+	}
+	w.out = append(w.out, m.Data[at:b.to]...)
+	out = w.out
+	return shorten(out, sizeAt)
+}
+
+// shorten replaces the five bytes at sizeAt by the length, in as few bytes as possible.
+func shorten(out []byte, sizeAt int) []byte {
+	size := len(out) - sizeAt - 5
+	var head [5]byte
+	n := binary.PutUvarint(head[:], uint64(size))
+	if n < 5 {
+		copy(out[sizeAt+n:], out[sizeAt+5:])
+	}
+	copy(out[sizeAt:], head[:n])
+	return out[:len(out)-5+n]
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

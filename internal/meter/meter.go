@@ -1,0 +1,152 @@
+package meter
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+)
+
+const (
+	Module, Name = "culvert:meter", "tick"
+	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
+	DefaultBudget = 200_000
+)
+
+// Options of [Rewrite]. Zero fields have their default.
+type Options struct {
+	// Budget is the fuel at the start, in units of sixteen instructions. Default [DefaultBudget].
+	Budget int64
+	Limits Limits
+}
+
+// Limits bound accepted modules. Zero fields have their default.
+type Limits struct {
+	// ModuleBytes bounds a module. Default 64 MiB.
+	ModuleBytes int
+	// FunctionBytes bounds a function's body. Default 1 MiB.
+	FunctionBytes int
+	// Functions bounds the defined functions. Default 100,000.
+	Functions int
+	// Types bounds function types: engines compare each function with all. Default 2,000.
+	Types int
+	// Locals bounds the locals of a function. Default 50,000.
+	Locals int
+	// Nesting bounds the depth of blocks. Default 20,000.
+	Nesting int
+	// Targets bounds the br_table labels of a function. Default 65,536.
+	Targets int
+	// Effort bounds the compile cost of each function in microseconds, measured with synthetic shapes: squared
+	// blocks, locals and stack times branches, squared locals times loops and their depth, and table labels times
+	// enclosing loops. Without it some KiB can take minutes and gigabytes. Default 4,000,000; Go guests need at most
+	// 160,000.
+	Effort int
+	// TotalEffort bounds the sum. Default 20,000,000; Go guests of 5 MB need 2,500,000.
+	TotalEffort int
+	// Values bounds parameters and results of all calls, blocks and jumps of a function, plus eight per call; a type
+	// may have 1,000 of each. Default 500,000.
+	Values int
+	// Items bounds imports, globals and exports, each. Default 100,000.
+	Items int
+	// Segments bounds data and element segments, each: engines need some hundred bytes per segment. Default 100,000.
+	Segments int
+	// TableElements bounds the initial elements of all tables, and of all segments; it is divided among the tables as
+	// their maximum. Default 1,048,576.
+	TableElements int
+}
+
+// Defaults returns the defaults of [Limits].
+func Defaults() Limits { return Limits{}.filled() }
+
+func (l Limits) filled() Limits {
+	for _, f := range []struct {
+		field *int
+		or    int
+	}{{&l.ModuleBytes, 64 << 20}, {&l.FunctionBytes, 1 << 20}, {&l.Functions, 100_000}, {&l.Types, 2_000},
+		{&l.Locals, 50_000}, {&l.Nesting, 20_000}, {&l.Targets, 65_536}, {&l.Effort, 4_000_000},
+		{&l.TotalEffort, 20_000_000}, {&l.Values, 500_000}, {&l.Items, 100_000}, {&l.Segments, 100_000},
+		{&l.TableElements, 1 << 20}} {
+		*f.field = cmp.Or(*f.field, f.or)
+	}
+	return l
+}
+
+// Report is what [Rewrite] did.
+type Report struct {
+	// BytesIn and BytesOut are the sizes before and after.
+	BytesIn, BytesOut int
+	// Leaves are functions without a charge at their entry.
+	Functions, Leaves int
+	// Entries, Loops and Copies are charged ones.
+	Entries, Loops, Copies int
+	// Effort is the compile cost of all functions, Hardest the highest, see [Limits.Effort].
+	Effort, MaxEffort int
+	// Dropped are removed custom sections.
+	Dropped []string
+}
+
+// Refusal is the error of an unsupported feature.
+type Refusal struct {
+	// Feature is a name: `SIMD`.
+	Feature string
+	// Offset is in bytes.
+	Offset int
+	// Function is an index, -1 outside of code.
+	Function int
+}
+
+func (r *Refusal) Error() string {
+	where := ""
+	if r.Function >= 0 {
+		where = fmt.Sprintf(" (in function %d)", r.Function)
+	}
+	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
+}
+
+type failure struct{ err error }
+
+// Exceeded is the error of a module beyond a limit.
+type Exceeded struct {
+	// Subject describes the size: `the body of function 12 in bytes`.
+	Subject      string
+	Found, Limit int
+}
+
+func (e *Exceeded) Error() string {
+	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.Subject, e.Found, e.Limit)
+}
+
+// Rewrite returns the metered form of a core module, which is not changed; one without code is returned as it is. The
+// error is a [*Refusal], an [*Exceeded], the context's cause, or says what is malformed at which byte.
+func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
+	o = Options{Budget: cmp.Or(o.Budget, DefaultBudget), Limits: o.Limits.filled()}
+	report.BytesIn = len(module)
+	if len(module) > o.Limits.ModuleBytes {
+		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
+	}
+	m := &rewriter{ctx: ctx, options: o, Reader: wasm.NewReader(module), report: &report}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *wasm.Malformed:
+			out, err = nil, r
+		case failure:
+			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
+				refusal.Function = m.current()
+			}
+			out, err = nil, r.err
+		default:
+			panic(r)
+		}
+	}()
+	m.parse()
+	if len(m.bodies) == 0 {
+		out = bytes.Clone(module)
+	} else {
+		out = m.emit()
+	}
+	report.BytesOut = len(out)
+	return out, report, nil
+}

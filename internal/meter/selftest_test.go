@@ -1,0 +1,65 @@
+package meter_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/meter"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// A guest of the Go compiler that uses all of its runtime has the same results metered, even where every charge ticks.
+func TestGoGuest(t *testing.T) {
+	module := guesttest.Bytes(t, "./testdata/guests/selftest")
+	ctx := context.Background()
+	r := wazero.NewRuntime(ctx)
+	defer r.Close(ctx)
+	wasi_snapshot_preview1.MustInstantiate(ctx, r)
+	budget, ticks := int64(0), 0
+	ticking(t, r, &ticks, &budget)
+	compile := func(code []byte, err error) wazero.CompiledModule {
+		require.NoError(t, err)
+		c, err := r.CompileModule(ctx, code)
+		require.NoError(t, err)
+		return c
+	}
+	metered, _, err := meter.Rewrite(context.Background(), module, meter.Options{})
+	plain, rewritten := compile(module, nil), compile(metered, err)
+	results := func(c wazero.CompiledModule) (all []uint64, failed []string) {
+		var m api.Module
+		for seed := range uint64(16) {
+			if m == nil {
+				m, err = r.InstantiateModule(ctx, c,
+					wazero.NewModuleConfig().WithName("").WithStartFunctions("_initialize"))
+				require.NoError(t, err)
+			}
+			got, err := m.ExportedFunction("run").Call(ctx, seed)
+			if err != nil {
+				// The next seed has a fresh instance.
+				m = nil
+				got = []uint64{0}
+			}
+			all, failed = append(all, got[0]), append(failed, first(err))
+		}
+		return all, failed
+	}
+	want, wantErrors := results(plain)
+	for _, budget = range []int64{meter.DefaultBudget, 0} {
+		got, gotErrors := results(rewritten)
+		for seed := range want {
+			if got[seed] != want[seed] || gotErrors[seed] != wantErrors[seed] ||
+				(wantErrors[seed] != "") != (seed%7 == 0) {
+				t.Errorf("seed %d: plain: %#x %s, metered: %#x %s", seed, want[seed], wantErrors[seed], got[seed],
+					gotErrors[seed])
+			}
+		}
+	}
+	if ticks < 10_000 {
+		t.Errorf("expected ticks, found %d", ticks)
+	}
+}

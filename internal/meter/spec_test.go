@@ -1,0 +1,239 @@
+package meter_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/meter"
+)
+
+// specFolder returns the folder of the WebAssembly specification's tests, which the engine's Go module contains.
+func specFolder(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	require.NoError(t, err)
+	return filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest", "v2", "testdata")
+}
+
+// world is a runtime with what the tests import, and the meter's tick.
+type world struct {
+	runtime wazero.Runtime
+	ticks   int
+	budget  int64
+	// last is the module that calls without a name go to.
+	last api.Module
+}
+
+// unmetered is the budget of a world whose modules run as they are.
+const unmetered = -1
+
+func newWorld(t *testing.T, spectest []byte, budget int64) *world {
+	t.Helper()
+	ctx := t.Context()
+	w := &world{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithMemoryLimitPages(2048)),
+		budget: budget}
+	ticking(t, w.runtime, &w.ticks, &w.budget)
+	_, err := w.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig().WithName("spectest"))
+	require.NoError(t, err)
+	return w
+}
+
+// command is one of a script's.
+type command struct {
+	Type, Name, Filename, As string
+	Line                     int
+	Action                   struct {
+		Type, Field, Module string
+		Args                []value
+	}
+}
+
+type value struct {
+	Type  string
+	Value any
+}
+
+func (v value) bits() (uint64, bool) {
+	s, ok := v.Value.(string)
+	if !ok {
+		return 0, false
+	}
+	if s == "null" {
+		return 0, true
+	}
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		if v.Type == "externref" {
+			n++
+		}
+		return n, true
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if strings.HasSuffix(v.Type, "32") {
+		return uint64(uint32(n)), err == nil
+	}
+	return uint64(n), err == nil
+}
+
+var startIndex = regexp.MustCompile(`start function\[\d+\].* failed`)
+
+// first is the first line of an error: what follows are places, which differ.
+func first(err error) string {
+	if err == nil {
+		return ""
+	}
+	s, _, _ := strings.Cut(err.Error(), "\n")
+	return startIndex.ReplaceAllString(s, "start function failed")
+}
+
+// TestSpecification runs the scripts of the specification's tests with the original modules and with metered ones,
+// whose budgets are the default and 1, and compares the results of every call. Metering keeps invalid modules invalid
+// and valid ones valid.
+func TestSpecification(t *testing.T) {
+	var all score
+	dir := specFolder(t)
+	spectest, err := os.ReadFile(filepath.Join(dir, "..", "..", "testdata", "spectest.wasm"))
+	require.NoError(t, err)
+	scripts, _ := fs.Glob(os.DirFS(dir), "*.json")
+	for _, script := range scripts {
+		if !strings.HasPrefix(script, "simd_") {
+			all.run(t, dir, script, spectest)
+		}
+	}
+	t.Logf("%+v", all)
+	if all.scripts < 80 || all.calls < 40_000 || all.ticks < 1000 {
+		t.Errorf("expected at least 80 scripts, 40000 calls and 1000 ticks, found %+v", all)
+	}
+}
+
+// score counts what was compared. refused counts modules that the meter does not support.
+type score struct{ scripts, calls, modules, refused, ticks int }
+
+func (s *score) run(t *testing.T, dir, script string, spectest []byte) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, script))
+	require.NoError(t, err)
+	var file struct{ Commands []command }
+	require.NoError(t, json.Unmarshal(raw, &file))
+	s.scripts++
+	plain := newWorld(t, spectest, unmetered)
+	metered := []*world{newWorld(t, spectest, 1), newWorld(t, spectest, meter.DefaultBudget)}
+	for _, w := range append(metered, plain) {
+		defer w.runtime.Close(t.Context())
+	}
+	for _, c := range file.Commands {
+		where := fmt.Sprintf("%s:%d", script, c.Line)
+		switch c.Type {
+		case "module", "assert_invalid", "assert_malformed", "assert_unlinkable", "assert_uninstantiable":
+			if strings.HasSuffix(c.Filename, ".wasm") {
+				module, err := os.ReadFile(filepath.Join(dir, c.Filename))
+				require.NoError(t, err)
+				s.load(t, where, plain, metered, &c, module)
+			}
+		case "action", "assert_return", "assert_trap":
+			if c.Action.Type == "invoke" {
+				s.call(t, where, plain, metered, &c)
+			}
+		}
+	}
+	s.ticks += metered[0].ticks + metered[1].ticks
+}
+
+// load loads a module into all worlds, and compares the errors.
+func (s *score) load(t *testing.T, where string, plain *world, metered []*world, c *command, module []byte) {
+	t.Helper()
+	s.modules++
+	rewritten, errs := make([][]byte, len(metered)), make([]error, len(metered))
+	for n, w := range metered {
+		rewritten[n], _, errs[n] = meter.Rewrite(t.Context(), module, meter.Options{Budget: w.budget})
+		if errors.As(errs[n], new(*meter.Refusal)) || errors.As(errs[n], new(*meter.Exceeded)) {
+			if s.refused++; c.Type == "module" { // calls without a name would reach it
+				plain.last, metered[0].last, metered[1].last = nil, nil, nil
+			}
+			return
+		}
+	}
+	before, failed := plain.load(t, c, module)
+	for n, w := range metered {
+		after, failedToo := errs[n], error(nil)
+		if after == nil {
+			after, failedToo = w.load(t, c, rewritten[n])
+		}
+		if (before == nil) != (after == nil) || first(failed) != first(failedToo) {
+			t.Errorf("%s: %s: plain: %v %v, metered: %v %v", where, c.Filename, before, failed, after, failedToo)
+		}
+	}
+}
+
+// load compiles a module, and instantiates it unless the script expects it to be invalid.
+func (w *world) load(t *testing.T, c *command, module []byte) (invalid, failed error) {
+	if _, err := w.runtime.CompileModule(t.Context(), module); err != nil || c.Type == "assert_invalid" ||
+		c.Type == "assert_malformed" {
+		return err, nil
+	}
+	m, failed := w.runtime.InstantiateWithConfig(t.Context(), module, wazero.NewModuleConfig().WithName(c.Name))
+	if c.Type == "module" {
+		w.last = m
+	}
+	return nil, failed
+}
+
+func (w *world) find(name string) api.Module {
+	if name == "" {
+		return w.last
+	}
+	return w.runtime.Module(name)
+}
+
+// call makes a call in all worlds, and compares the results.
+func (s *score) call(t *testing.T, where string, plain *world, metered []*world, c *command) {
+	t.Helper()
+	args := make([]uint64, 0, len(c.Action.Args))
+	for _, a := range c.Action.Args {
+		n, ok := a.bits()
+		if !ok {
+			return
+		}
+		args = append(args, n)
+	}
+	one := plain.find(c.Action.Module)
+	if one == nil || one.ExportedFunction(c.Action.Field) == nil {
+		return
+	}
+	got, err := one.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+	for _, w := range metered {
+		two := w.find(c.Action.Module)
+		if two == nil {
+			t.Errorf("%s: expected the metered module, found none", where)
+			continue
+		}
+		gotTwo, errTwo := two.ExportedFunction(c.Action.Field).Call(t.Context(), args...)
+		types := one.ExportedFunction(c.Action.Field).Definition().ResultTypes()
+		if s.calls++; first(err) != first(errTwo) || !same(types, got, gotTwo) {
+			t.Errorf("%s: %s: plain: %#x, %v, metered: %#x, %v", where, c.Action.Field, got, err, gotTwo, errTwo)
+		}
+	}
+}
+
+// same compares results, of which a trap leaves none; references by whether they are null.
+func same(types []api.ValueType, a, b []uint64) bool {
+	for i := range a {
+		reference := types[i] == api.ValueTypeExternref || types[i] == 0x70
+		if !reference && a[i] != b[i] || reference && (a[i] == 0) != (b[i] == 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,214 @@
+package metrics
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+)
+
+// metric describes one metric of subjects of type T: labels are in addition to those of its table.
+type metric[T any] struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	// values calls value with each value and the values of the labels.
+	values func(of T, value func(v float64, labels ...string))
+	desc   *prometheus.Desc
+}
+
+func gauge[T any](name, help string, value func(T) float64) metric[T] {
+	return metric[T]{name: name, help: help, kind: prometheus.GaugeValue,
+		values: func(of T, send func(float64, ...string)) { send(value(of)) }}
+}
+
+func counter[T any](name, help string, value func(T) float64) metric[T] {
+	m := gauge(name, help, value)
+	m.kind = prometheus.CounterValue
+	return m
+}
+
+func constant[T any](name, help string, value float64) metric[T] {
+	return gauge(name, help, func(T) float64 { return value })
+}
+
+func labelled[T any](kind prometheus.ValueType, name, help string, labels []string,
+	values func(of T, value func(v float64, labels ...string))) metric[T] {
+	return metric[T]{name: name, help: help, kind: kind, labels: labels, values: values}
+}
+
+func outcomes[T any](name, help string, counts func(T) map[string]int64) metric[T] {
+	return labelled(prometheus.CounterValue, name, help, []string{"outcome"},
+		func(of T, value func(float64, ...string)) {
+			for outcome, n := range counts(of) {
+				value(float64(n), outcome)
+			}
+		})
+}
+
+// metricTable lists the metrics of subjects of type T, all with the same labels first.
+type metricTable[T any] []metric[T]
+
+func newMetrics[T any](prefix string, labels []string, rows ...metric[T]) metricTable[T] {
+	for i := range rows {
+		m := &rows[i]
+		m.desc = prometheus.NewDesc(prefix+m.name, m.help, slices.Concat(labels, m.labels), nil)
+	}
+	return rows
+}
+
+func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...string) {
+	for i := range t {
+		m := &t[i]
+		m.values(of, func(v float64, more ...string) {
+			to <- prometheus.MustNewConstMetric(m.desc, m.kind, v, append(labels[:len(labels):len(labels)], more...)...)
+		})
+	}
+}
+
+// unchecked is embedded by collectors whose metrics depend on what there is to collect.
+type unchecked struct{}
+
+// Describe implements [prometheus.Collector].
+func (unchecked) Describe(chan<- *prometheus.Desc) {}
+
+type tableCollector[T any] struct {
+	unchecked
+	table   metricTable[T]
+	subject T
+}
+
+// Collect implements [prometheus.Collector].
+func (a tableCollector[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.subject) }
+
+// label returns a name as one line of text: invalid UTF-8 and control characters are quoted.
+func label(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	}) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
+// Sources holds what the metrics of a worker are read from. A part that is nil was not opened yet.
+type Sources struct {
+	Plugins    *plugin.Manager
+	Tracer     *tracing.Tracer
+	Herder     *connect.Herder
+	Reloads    Reloads
+	Rebalances func() cluster.Rebalances
+	// Clients gathers the metrics of the Kafka clients.
+	Clients prometheus.Gatherer
+	// Redact removes secrets from a text.
+	Redact func(text string) string
+}
+
+// Reloads counts the reloads of the folder of connectors.
+type Reloads interface {
+	Outcomes() map[string]int64
+	// Rejected returns the connectors whose configuration in the folder is rejected.
+	Rejected() []string
+	Readable() bool
+}
+
+// Metrics gathers the metrics of one worker. Zero is ready for use.
+type Metrics struct{ rates rates }
+
+// Gatherer returns a gatherer of the metrics that GET /metrics shows.
+func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
+	r := prometheus.NewPedanticRegistry()
+	var modules []plugin.Info
+	var memory plugin.Memory // zero while plugins are loaded
+	if s.Plugins != nil {
+		modules, memory = s.Plugins.Modules(), s.Plugins.Memory()
+	}
+	r.MustRegister(pluginCollector{modules: modules}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		tableCollector[plugin.Memory]{table: memoryMetrics, subject: memory},
+		tableCollector[spans]{table: spanMetrics, subject: s.Tracer})
+	if s.Herder != nil {
+		r.MustRegister(tableCollector[notifications]{table: notificationMetrics, subject: s.Herder},
+			taskCollector{connectors: s.Herder.Metrics, startups: s.Herder.Startups, group: s.Rebalances,
+				clients: s.Clients, rates: &m.rates})
+	}
+	if s.Reloads != nil {
+		r.MustRegister(tableCollector[Reloads]{table: reloadMetrics, subject: s.Reloads})
+	}
+	return redactingGatherer{prometheus.Gatherers{r, s.Clients}, s.Redact}
+}
+
+type spans interface{ Sent() (sent, lost int64) }
+
+var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "Spans by what became of them: sent, or "+
+	"lost since the collector did not take them or too many waited.",
+	func(t spans) map[string]int64 {
+		sent, lost := t.Sent()
+		return map[string]int64{"sent": sent, "lost": lost}
+	}))
+
+type notifications interface{ Notifications() map[string]int64 }
+
+var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_total",
+	"Notifications that came to the listeners, by what became of them.", notifications.Notifications))
+
+var reloadMetrics = newMetrics("culvert_", nil,
+	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at "+
+		"least one "+
+		"connector's change was), unchanged (asked for, and nothing was new).",
+		Reloads.Outcomes),
+	labelled(prometheus.GaugeValue, "connector_config_refused",
+		"1 for each connector whose configuration in the folder "+
+			"is refused: what ran before it goes on, or it is FAILED.", []string{"connector"},
+		func(r Reloads, value func(float64, ...string)) {
+			for _, name := range r.Rejected() {
+				value(1, label(name))
+			}
+		}),
+	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
+		func(r Reloads) float64 { return boolValue(r.Readable()) }))
+
+func boolValue(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
+}
+
+// redactingGatherer removes secrets from labels, except from names that a connector publishes.
+type redactingGatherer struct {
+	prometheus.Gatherer
+	redact func(string) string
+}
+
+var publishedLabels = []string{"connector", "feed", "topic"}
+
+// Gather implements [prometheus.Gatherer].
+func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
+	families, err := s.Gatherer.Gather()
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			m.Label = slices.Clone(m.Label) // those of a figure are its own
+			for i, l := range m.Label {
+				value := l.GetValue()
+				if !slices.Contains(publishedLabels, l.GetName()) {
+					value = s.redact(value)
+				}
+				if value = label(value); value != l.GetValue() {
+					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}
+				}
+			}
+		}
+	}
+	return families, err
+}

@@ -1,0 +1,379 @@
+package metrics
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/internal/buildinfo"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+)
+
+// taskCollector collects Kafka Connect's metrics of connectors and tasks, and Culvert's own.
+type taskCollector struct {
+	unchecked
+	connectors func() []connect.Metrics
+	startups   func() (connectors, tasks connect.Startups)
+	group      func() cluster.Rebalances
+	clients    prometheus.Gatherer
+	rates      *rates
+}
+
+// Collect implements [prometheus.Collector].
+func (f taskCollector) Collect(to chan<- prometheus.Metric) {
+	all := workerCounts{connectors: f.connectors(), group: f.group()}
+	all.started, all.startedTasks = f.startups()
+	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Metrics) bool { // others of the group run them
+		return !c.OwnsConnector && len(c.Tasks) == 0
+	})
+	now := time.Now()
+	f.rates.lock()
+	defer f.rates.unlock()
+	for _, c := range all.connectors {
+		name := label(c.Name)
+		one := connectorCounts{Metrics: c, states: map[connect.State]int{}}
+		for _, t := range c.Tasks {
+			one.states[t.State]++
+			if all.tasks++; all.tasks <= connect.MaxTasksWithMetrics {
+				f.collectTask(to, now, name, c.Type, t)
+			}
+		}
+		if all.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
+			httpMetrics.collect(to, c.HTTP, name)
+		}
+		connectorMetrics.collect(to, one, name)
+	}
+	workerMetrics.collect(to, all)
+	if c := countClients(f.clients, func(name string, value float64) float64 {
+		return f.rates.rate(rateKey{metric: name}, now, value)
+	}); c != nil {
+		clientMetrics.collect(to, c, clientID)
+	}
+}
+
+func (f taskCollector) collectTask(to chan<- prometheus.Metric, now time.Time, connector, kind string,
+	t connect.TaskMetrics) {
+	m := taskSample{t, now, func(name string, value float64) float64 {
+		return f.rates.rate(rateKey{name, connector, t.Task}, now, value)
+	}}
+	number := strconv.Itoa(t.Task)
+	taskMetrics.collect(to, m, connector, number)
+	switch kind {
+	case "source":
+		sourceMetrics.collect(to, m, connector, number)
+	case "sink":
+		sinkMetrics.collect(to, m, connector, number)
+	}
+}
+
+type workerCounts struct {
+	connectors            []connect.Metrics
+	tasks                 int
+	started, startedTasks connect.Startups
+	group                 cluster.Rebalances
+}
+
+// connectorCount counts the connectors of the worker: in a group those that it plans.
+func connectorCount(w workerCounts) (n float64) {
+	for _, c := range w.connectors {
+		if c.OwnsConnector {
+			n++
+		}
+	}
+	return n
+}
+
+func taskCount(w workerCounts) float64 { return float64(w.tasks) }
+
+var processStart = time.Now()
+
+var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
+	startups("connector", func(w workerCounts) connect.Startups { return w.started }),
+	startups("task", func(w workerCounts) connect.Startups { return w.startedTasks }), []metric[workerCounts]{
+		gauge("worker_connector_count", "Connectors of this worker.", connectorCount),
+		gauge("worker_task_count", "Tasks of this worker.", taskCount),
+		labelled(prometheus.GaugeValue, "app_info",
+			"This program: its version, and when it was started, in milliseconds of Unix.",
+			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, value func(float64, ...string)) {
+				build, _ := buildinfo.Version()
+				value(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
+			}),
+		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
+		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),
+		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
+			"is alone.", func(w workerCounts) float64 { return float64(w.group.Completed) }),
+		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
+			func(w workerCounts) float64 { return boolValue(w.group.InProgress) }),
+		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
+			func(w workerCounts) float64 { return w.group.Duration.Avg }),
+		gauge("worker_rebalance_rebalance_max_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
+			func(w workerCounts) float64 { return w.group.Duration.Max }),
+		gauge("worker_rebalance_time_since_last_rebalance_ms", "How long ago the last rebalance was, in milliseconds; "+
+			"+Inf before the first one, as in Kafka.", func(w workerCounts) float64 { return w.group.SinceLast }),
+		gauge("worker_rebalance_epoch", "The group's generation, 0 before the first one.",
+			func(w workerCounts) float64 { return float64(w.group.Generation) }),
+		labelled(prometheus.GaugeValue, "worker_rebalance_leader_name", "1 where the group has a leader, which the "+
+			"labels name, else 0.", []string{"leader_name", "connect_protocol"},
+			func(w workerCounts, value func(float64, ...string)) {
+				value(boolValue(w.group.Leader != ""), w.group.Leader, w.group.Protocol)
+			}),
+	})...)
+
+func startups(of string, n func(workerCounts) connect.Startups) []metric[workerCounts] {
+	name, help := "worker_"+of+"_startup_", "Starts of a "+of
+	return []metric[workerCounts]{
+		counter(name+"attempts_total", help+".",
+			func(w workerCounts) float64 { return float64(n(w).Succeeded + n(w).Failed) }),
+		counter(name+"success_total", help+" that went well.",
+			func(w workerCounts) float64 { return float64(n(w).Succeeded) }),
+		counter(name+"failure_total", help+" that failed.",
+			func(w workerCounts) float64 { return float64(n(w).Failed) }),
+		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
+			"none, "+
+			"as in Kafka.", func(w workerCounts) float64 { return n(w).LastMinute.Succeeded }),
+		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
+			func(w workerCounts) float64 { return n(w).LastMinute.Failed }),
+	}
+}
+
+type connectorCounts struct {
+	connect.Metrics
+	states map[connect.State]int
+}
+
+// taskStates are the states of Kafka Connect by which tasks are counted.
+var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed, connect.Unassigned,
+	connect.Restarting, "DESTROYED"}
+
+var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, append(tasksByState(),
+	gauge("worker_connector_total_task_count", "Tasks of a connector.",
+		func(c connectorCounts) float64 { return float64(len(c.Tasks)) }),
+	connectorText("connector_info", "A connector: its state, type, class and version.",
+		[]string{"status", "connector_type", "connector_class", "connector_version"},
+		func(c connectorCounts) []string {
+			return []string{strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version)}
+		}),
+	// Strimzi's dashboards join these with the state of a task, one label of each.
+	connectorText("connector_connector_class", "The class of a connector.", []string{"connector_class"},
+		func(c connectorCounts) []string { return []string{label(c.Class)} }),
+	connectorText("connector_connector_type", "The type of a connector.", []string{"connector_type"},
+		func(c connectorCounts) []string { return []string{c.Type} }),
+	connectorText("connector_connector_version", "The version of a connector.", []string{"connector_version"},
+		func(c connectorCounts) []string { return []string{label(c.Version)} }))...)
+
+// connectorText is a metric of value 1 whose information is in its labels.
+func connectorText(name, help string, labels []string, texts func(connectorCounts) []string) metric[connectorCounts] {
+	return labelled(prometheus.GaugeValue, name, help, labels,
+		func(c connectorCounts, value func(float64, ...string)) { value(1, texts(c)...) })
+}
+
+func tasksByState() (rows []metric[connectorCounts]) {
+	for _, s := range taskStates {
+		rows = append(rows, gauge("worker_connector_"+strings.ToLower(string(s))+"_task_count", "Tasks of a connector "+
+			"that are "+string(s)+".", func(c connectorCounts) float64 { return float64(c.states[s]) }))
+	}
+	return rows
+}
+
+var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
+	labelled(prometheus.CounterValue, "answers_total",
+		"Answers of the service to requests of a connector, by the first "+
+			"digit of their status (2xx), or none where no answer came.", []string{"code"},
+		func(n *transport.Counters, value func(float64, ...string)) {
+			for class, answers := range n.Answers {
+				code := "none"
+				if class > 0 {
+					code = strconv.Itoa(class) + "xx"
+				}
+				value(float64(answers), code)
+			}
+		}),
+	counter("answer_seconds_total", "How long requests of a connector waited for the heads of their answers.",
+		func(n *transport.Counters) float64 { return n.Waited.Seconds() }),
+	counter("repeated_total", "Requests of a connector that were sent once more.",
+		func(n *transport.Counters) float64 { return float64(n.Repeated) }),
+	counter("sent_bytes_total", "Bytes of bodies that were sent, as they travel.",
+		func(n *transport.Counters) float64 { return float64(n.BytesSent) }),
+	counter("received_bytes_total", "Bytes of bodies that were received, as they travel.",
+		func(n *transport.Counters) float64 { return float64(n.BytesReceived) }))
+
+// taskSample is a task at the time of a scrape.
+type taskSample struct {
+	connect.TaskMetrics
+	now  time.Time
+	rate func(name string, value float64) float64
+}
+
+func integer(value func(*taskSample) int64) func(taskSample) float64 {
+	return func(t taskSample) float64 { return float64(value(&t)) }
+}
+
+// withRate returns a counter NAME_total and its rate NAME_rate.
+func withRate(name, help string, value func(*taskSample) int64) []metric[taskSample] {
+	name = "kafka_connect_" + name
+	return []metric[taskSample]{counter(name+"_total", help, integer(value)),
+		gauge(name+"_rate", help+" In a second, over a minute or two.",
+			func(t taskSample) float64 { return t.rate(name, float64(value(&t))) })}
+}
+
+const lastMinute = "In the last minute; NaN where there was none, as in Kafka."
+
+// averageAndMax returns PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
+func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot) task.Summary) []metric[taskSample] {
+	prefix, help = "kafka_connect_"+prefix, help+" "+lastMinute
+	return []metric[taskSample]{
+		gauge(prefix+"_avg"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Avg }),
+		gauge(prefix+"_max"+suffix, help, func(t taskSample) float64 { return value(&t.Counters).Max }),
+	}
+}
+
+// since is a gauge of the seconds since a time; it is absent while the time is zero.
+func since(name, help string, at func(*taskSample) time.Time) metric[taskSample] {
+	return labelled(prometheus.GaugeValue, name, help, nil, func(t taskSample, value func(float64, ...string)) {
+		if at := at(&t); !at.IsZero() {
+			value(max(t.now.Sub(at), 0).Seconds())
+		}
+	})
+}
+
+func taskStatus(name string) metric[taskSample] {
+	return labelled(prometheus.GaugeValue, name, "The state of a task.", []string{"status"},
+		func(t taskSample, value func(float64, ...string)) { value(1, strings.ToLower(string(t.State))) })
+}
+
+func rows(t *taskSample) int64        { return t.Rows }
+func rowsRead(t *taskSample) int64    { return t.Read }
+func rowsRefused(t *taskSample) int64 { return t.Failed }
+func rowsActive(t *taskSample) int64  { return t.Counters.Active }
+
+var taskLabels = []string{"connector", "task"}
+
+var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
+	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
+	taskStatus("kafka_connect_connector_status"),
+	taskStatus("kafka_connect_connector_task_status"),
+	counter("kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
+		"not be handled (errors.tolerance=all).", integer(rowsRefused)),
+	counter("kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
+		integer(func(t *taskSample) int64 { return t.Errors })),
+	counter("kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
+		integer(func(t *taskSample) int64 { return t.Counters.Errors })),
+	counter("kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
+		integer(func(t *taskSample) int64 { return t.Counters.Retries })),
+	counter("kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
+		"were left out.", integer(func(t *taskSample) int64 { return t.Counters.Logged })),
+	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
+		integer(func(t *taskSample) int64 { return t.Counters.DeadLetters })),
+	counter("kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
+		"or were sent with others of which one could not be.",
+		integer(func(t *taskSample) int64 { return t.Counters.LostDeadLetters })),
+	gauge("kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
+		"Unix, 0 before the first.", integer(func(t *taskSample) int64 {
+		if t.LastError.IsZero() {
+			return 0
+		}
+		return t.LastError.UnixMilli()
+	})),
+	gauge("kafka_connect_connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
+		func(t taskSample) float64 { return t.Running }),
+	gauge("kafka_connect_connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
+		func(t taskSample) float64 { return t.Paused }),
+	gauge("kafka_connect_connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
+		"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
+		func(t taskSample) float64 { return t.Counters.RecentCommits.Succeeded }),
+	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
+		"How many commits of offsets failed in the last minute, from 0 to 1.",
+		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
+	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
+		"1 while a task has nothing left to do, else 0. It is there "+
+			"for RUNNING tasks alone: more workers would not help others.", nil,
+		func(t taskSample, value func(float64, ...string)) {
+			if t.State == connect.Running {
+				value(boolValue(t.CaughtUp))
+			}
+		}),
+},
+	averageAndMax("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.CommitTime }),
+	averageAndMax("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
+)...)
+
+// sourceMetrics have the delta age in place of a sink's lag: a delta token is as old as the last response that had
+// nothing more. The time of the last notification shows a broken subscription, which the service may still list.
+var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
+	withRate("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
+		rowsRead),
+	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
+	averageAndMax("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
+		"in milliseconds.", func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
+	averageAndMax("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }),
+	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[taskSample]{
+		gauge("kafka_connect_source_task_transaction_size_min",
+			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
+			func(t taskSample) float64 { return t.Counters.Transactions.Min }),
+		gauge("kafka_connect_source_task_source_record_active_count",
+			"Rows that a source has read and that are not settled.", integer(rowsActive)),
+		counter("culvert_source_pages_total", "Pages that a source has read.",
+			integer(func(t *taskSample) int64 { return t.Pages })),
+		counter("culvert_source_bytes_total", "Bytes of their bodies.",
+			integer(func(t *taskSample) int64 { return t.Bytes })),
+		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
+		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
+			"which that is longest ago: so old are its delta tokens.",
+			func(t *taskSample) time.Time { return t.LastCaughtUp }),
+		since("culvert_source_notified_seconds",
+			"How long ago a notification came to a source that subscribes, or since "+
+				"when one is to come, in its feed for which that is longest ago.",
+			func(t *taskSample) time.Time { return t.LastNotified }),
+	})...)
+
+var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
+	withRate("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
+	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
+	withRate("sink_task_offset_commit_completion", "Commits of offsets that were done.",
+		func(t *taskSample) int64 { return t.Counters.Commits }),
+	averageAndMax("sink_task_put_batch", "_time_ms",
+		"How long batches took until the last row was settled, in milliseconds.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
+	averageAndMax("sink_task_sink_record_active_count", "",
+		"Rows that a sink has in its batches and that are not settled.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[taskSample]{
+		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", integer(lag)),
+		gauge("kafka_connect_sink_task_sink_record_active_count",
+			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
+		gauge("kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
+			integer(func(t *taskSample) int64 { return t.Partitions })),
+		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
+			integer(func(t *taskSample) int64 { return t.Counters.Commits + t.Counters.FailedCommits })),
+		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
+			"for, none is skipped.", func(taskSample) float64 { return 0 }),
+		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
+			"Always 0: a commit that is late is waited "+
+				"for, none is skipped.", 0),
+		counter("culvert_sink_rows_total", "Records of a sink that its service has taken.", integer(rows)),
+		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
+			integer(rowsRefused)),
+		counter("culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
+			"messages of SAP beside a success.", integer(func(t *taskSample) int64 { return t.Warnings })),
+		gauge("culvert_sink_lag_records", "Records that a sink has before it.", integer(lag)),
+		counter("culvert_sink_batches_total", "Batches of records that a sink has made requests of.",
+			integer(func(t *taskSample) int64 { return t.Batches })),
+		counter("culvert_sink_requests_total", "Requests that it has sent for them.",
+			integer(func(t *taskSample) int64 { return t.Requests })),
+		counter("culvert_sink_again_total", "How often a row was put into another request, since the one "+
+			"before was refused as a whole.", integer(func(t *taskSample) int64 { return t.Reencoded })),
+		gauge("culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
+			"the status of the task that failed by them names them.",
+			integer(func(t *taskSample) int64 { return t.Uncertain })),
+	})...)
+
+func lag(t *taskSample) int64 { return t.Lag }

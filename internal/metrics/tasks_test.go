@@ -1,0 +1,232 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+)
+
+// gathered are figures of a worker that is alone, as NAME LABELS VALUE.
+func gathered(t *testing.T, list ...connect.Metrics) map[string]float64 {
+	t.Helper()
+	return gatheredIn(t, (*cluster.Worker)(nil).Rebalances(), list...)
+}
+
+// gatheredIn are those of one in a group.
+func gatheredIn(t *testing.T, group cluster.Rebalances, list ...connect.Metrics) map[string]float64 {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	started := func() (connectors, tasks connect.Startups) {
+		return connect.Startups{Succeeded: 3, Failed: 1, LastMinute: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25}},
+			connect.Startups{Succeeded: 6, LastMinute: task.OutcomeRatios{Succeeded: 1}}
+	}
+	r.MustRegister(taskCollector{connectors: func() []connect.Metrics { return list }, startups: started,
+		group:   func() cluster.Rebalances { return group },
+		clients: prometheus.NewRegistry(), rates: &rates{}})
+	families, err := r.Gather()
+	require.NoError(t, err)
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			var labels []string
+			for _, l := range m.Label {
+				labels = append(labels, l.GetValue())
+			}
+			value := m.GetGauge().GetValue()
+			if m.Counter != nil {
+				value = m.GetCounter().GetValue()
+			}
+			all[strings.Join(append([]string{f.GetName()}, labels...), " ")] = value
+		}
+	}
+	return all
+}
+
+func TestTaskFigures(t *testing.T) {
+	all := gathered(t,
+		connect.Metrics{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
+			OwnsConnector: true,
+			HTTP: &transport.Counters{Repeated: 6, BytesSent: 8, BytesReceived: 9, Answers: [6]int64{1, 0, 22, 3, 4, 5},
+				Waited: 1500 * time.Millisecond},
+			Tasks: []connect.TaskMetrics{
+				{Task: 0, State: connect.Running,
+					Progress: &connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
+						LastCaughtUp: time.Now().Add(-time.Hour), LastNotified: time.Now().Add(-time.Hour)}},
+				{Task: 1, State: connect.Failed, Progress: &connect.Progress{Rows: 1, Failed: 2, Read: 5, Errors: 9,
+					LastError: time.UnixMilli(17), Counters: task.MetricsSnapshot{Retries: 6,
+						Errors: 1, Logged: 2, DeadLetters: 3,
+						LostDeadLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
+						RecentCommits: task.OutcomeRatios{Succeeded: 0.75, Failed: 0.25},
+						BatchSize:     task.Summary{Avg: 1, Max: 2, Min: 1},
+						Transactions:  task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
+		connect.Metrics{Name: "copies", Type: "sink", State: connect.Paused, OwnsConnector: true,
+			Tasks: []connect.TaskMetrics{{State: connect.Paused,
+				Progress: &connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Errors: 4, Partitions: 14,
+					Batches: 10, Requests: 11, Reencoded: 12, Uncertain: 13}}}})
+	for _, task := range []string{"orders 1", "copies 0"} { // one has failed, one is paused
+		if _, there := all["culvert_task_caught_up "+task]; there {
+			t.Errorf("%s: expected a task that cannot work to have no work left that more workers could do", task)
+		}
+	}
+	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
+		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
+			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
+		}
+		if _, there := all[figure+" orders 1"]; there {
+			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
+		}
+	}
+	for figure, want := range map[string]float64{
+		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,
+		"kafka_connect_worker_connector_total_task_count orders":       2,
+		"kafka_connect_worker_connector_failed_task_count orders":      1,
+		"kafka_connect_worker_connector_paused_task_count copies":      1,
+		"kafka_connect_worker_connector_destroyed_task_count copies":   0,
+		"kafka_connect_connector_info orders Source source 1 running":  1,
+		"kafka_connect_connector_status orders failed 1":               1,
+		"kafka_connect_connector_task_status copies paused 0":          1,
+		"kafka_connect_source_task_source_record_write_total orders 0": 7,
+		"kafka_connect_source_task_source_record_poll_total orders 1":  5,
+		"kafka_connect_sink_task_sink_record_read_total copies 0":      7,
+		"kafka_connect_sink_task_sink_record_send_total copies 0":      3,
+		"kafka_connect_sink_task_sink_record_lag_max copies 0":         5,
+		"kafka_connect_task_error_total_record_failures copies 0":      4,
+		"culvert_source_pages_total orders 0":                          2,
+		"culvert_source_bytes_total orders 0":                          99,
+		"culvert_task_caught_up orders 0":                              1,
+		"culvert_sink_refused_total copies 0":                          4,
+		"culvert_sink_batches_total copies 0":                          10,
+		"culvert_sink_requests_total copies 0":                         11,
+		"culvert_sink_again_total copies 0":                            12,
+		"culvert_sink_uncertain_records copies 0":                      13,
+		"culvert_http_answers_total none orders":                       1,
+		"culvert_http_answers_total 2xx orders":                        22,
+		"culvert_http_answers_total 5xx orders":                        5,
+		"culvert_http_answer_seconds_total orders":                     1.5,
+		"culvert_http_repeated_total orders":                           6,
+		"culvert_http_sent_bytes_total orders":                         8,
+		"culvert_http_received_bytes_total orders":                     9,
+		"kafka_connect_source_task_source_record_write_rate orders 0":  0,
+
+		"kafka_connect_task_error_total_record_failures orders 1":                9,
+		"kafka_connect_task_error_total_record_errors orders 1":                  1,
+		"kafka_connect_task_error_total_records_skipped orders 1":                2,
+		"kafka_connect_task_error_total_retries orders 1":                        6,
+		"kafka_connect_task_error_total_errors_logged orders 1":                  2,
+		"kafka_connect_task_error_deadletterqueue_produce_requests orders 1":     3,
+		"kafka_connect_task_error_deadletterqueue_produce_failures orders 1":     1,
+		"kafka_connect_task_error_last_error_timestamp orders 1":                 17,
+		"kafka_connect_task_error_last_error_timestamp orders 0":                 0,
+		"kafka_connect_connector_task_running_ratio orders 1":                    0.5,
+		"kafka_connect_connector_task_pause_ratio orders 1":                      0.25,
+		"kafka_connect_connector_task_offset_commit_success_percentage orders 1": 0.75,
+		"kafka_connect_connector_task_offset_commit_failure_percentage orders 1": 0.25,
+		"kafka_connect_connector_task_batch_size_max orders 1":                   2,
+		"kafka_connect_source_task_source_record_active_count orders 1":          4,
+		"kafka_connect_source_task_transaction_size_min orders 1":                5,
+		"kafka_connect_source_task_transaction_size_max orders 1":                8,
+		"kafka_connect_sink_task_partition_count copies 0":                       14,
+		"kafka_connect_worker_connector_startup_attempts_total":                  4,
+		"kafka_connect_worker_connector_startup_failure_percentage":              0.25,
+		"kafka_connect_worker_task_startup_success_total":                        6,
+		"kafka_connect_coordinator_assigned_tasks":                               3,
+		"kafka_connect_worker_rebalance_rebalancing":                             0,
+	} {
+		if found, there := all[figure]; !there || found != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+		}
+	}
+	for figure := range all {
+		if strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders") ||
+			strings.Contains(figure, "source_") && strings.Contains(figure, "copies") {
+			t.Errorf("expected no %s", figure)
+		}
+	}
+}
+
+// A worker of a group counts what it runs itself, and the group's rebalances.
+func TestFiguresOfAGroup(t *testing.T) {
+	connectors := []connect.Metrics{{Name: "planned", Type: "source", State: connect.Running, OwnsConnector: true},
+		{Name: "task", Type: "source", State: connect.Unassigned,
+			Tasks: []connect.TaskMetrics{{Task: 3, State: connect.Running, Progress: new(connect.Progress)}}},
+		{Name: "others", Type: "source", State: connect.Unassigned}}
+	all := gatheredIn(t, cluster.Rebalances{Completed: 7, InProgress: true, Duration: task.Summary{Avg: 20, Max: 30},
+		SinceLast:  5,
+		Generation: 9, Leader: "http://a:1", Protocol: "p"}, connectors...)
+	for figure, want := range map[string]float64{
+		"kafka_connect_worker_connector_count":                        1,
+		"kafka_connect_coordinator_assigned_connectors":               1,
+		"kafka_connect_worker_task_count":                             1,
+		"kafka_connect_worker_connector_total_task_count task":        1,
+		"kafka_connect_worker_rebalance_completed_rebalances_total":   7,
+		"kafka_connect_worker_rebalance_rebalancing":                  1,
+		"kafka_connect_worker_rebalance_rebalance_avg_time_ms":        20,
+		"kafka_connect_worker_rebalance_rebalance_max_time_ms":        30,
+		"kafka_connect_worker_rebalance_time_since_last_rebalance_ms": 5,
+		"kafka_connect_worker_rebalance_epoch":                        9,
+		"kafka_connect_worker_rebalance_leader_name p http://a:1":     1,
+	} {
+		if found, there := all[figure]; !there || found != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+		}
+	}
+	if _, there := all["kafka_connect_worker_connector_total_task_count others"]; there {
+		t.Error("expected no figures of a connector that others run")
+	}
+}
+
+// However many tasks there are, so many have figures of their own; all are counted.
+func TestMeteredTasksAreBounded(t *testing.T) {
+	many := connect.Metrics{Name: "many", Type: "source"}
+	for n := range connect.MaxTasksWithMetrics + 5 {
+		many.Tasks = append(many.Tasks, connect.TaskMetrics{Task: n, State: connect.Running,
+			Progress: new(connect.Progress)})
+	}
+	own := 0
+	all := gathered(t, many)
+	for figure := range all {
+		if strings.HasPrefix(figure, "culvert_source_rows_total ") {
+			own++
+		}
+	}
+	if own != connect.MaxTasksWithMetrics || all["kafka_connect_worker_task_count"] != connect.MaxTasksWithMetrics+5 {
+		t.Errorf("found %d, counted %v", own, all["kafka_connect_worker_task_count"])
+	}
+}
+
+func TestRates(t *testing.T) {
+	var r rates
+	key, began := rateKey{connector: "a"}, time.Unix(1_000_000, 0)
+	for _, c := range []struct {
+		after time.Duration
+		value float64
+		want  float64
+	}{
+		{0, 100, 0},                       // nothing to compare with
+		{10 * time.Second, 200, 10},       //
+		{70 * time.Second, 800, 10},       // 700 rows in 70 s
+		{80 * time.Second, 800, 600 / 70}, // since the second sample
+		{90 * time.Second, 5, 0},          // begun again
+		{100 * time.Second, 25, 2},
+	} {
+		r.lock()
+		found := r.rate(key, began.Add(c.after), c.value)
+		r.unlock()
+		if found < c.want-1 || found > c.want+1 {
+			t.Errorf("after %v: expected about %v, found %v", c.after, c.want, found)
+		}
+	}
+	r.lock()
+	r.unlock()
+	if len(r.samples) != 0 {
+		t.Errorf("expected a task that is gone to be forgotten, found %v", r.samples)
+	}
+}

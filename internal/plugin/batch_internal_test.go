@@ -1,0 +1,91 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// Rows cross one after the other with room after each value; what they share crosses once, as it is.
+func TestRowsCrossApart(t *testing.T) {
+	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
+	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
+	put := func(s string) wit.ValueSlice {
+		start := len(b.Data)
+		b.Data = append(b.Data, text(s)...)
+		return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	second := wit.Row{Headers: put("h"), Value: put("second")}
+	first := wit.Row{Key: put("k"), Value: put("first")}
+	third := wit.Row{Key: first.Key, Value: put("third")}
+	for _, c := range []struct {
+		name   string
+		rows   []wit.Row
+		spaced bool
+	}{
+		{"one by one", []wit.Row{first, second}, true},
+		{"a key that two rows share", []wit.Row{first, third}, false},
+		{"rows without data", []wit.Row{{}, {}}, true},
+	} {
+		call := &batchCall{b: b, rows: c.rows, spaced: true}
+		require.NoError(t, (&Instance{}).checkRows(call))
+		if call.spaced != c.spaced {
+			t.Errorf("%s: expected apart to be %t", c.name, c.spaced)
+		}
+		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.crossing())
+		call.put(rows, data)
+		end := 0
+		for n := range c.rows {
+			row := rows[n*abi.RowBytes:]
+			assert.Equal(t, uint32(n), binary.LittleEndian.Uint32(row), c.name, n, "number of the row")
+			for i, d := range []wit.ValueSlice{c.rows[n].Key, c.rows[n].Value, c.rows[n].Headers} {
+				if d.Encoding == wit.Absent {
+					continue
+				}
+				at := row[32+16*i:]
+				start, size := int(binary.LittleEndian.Uint32(at[8:])), int(binary.LittleEndian.Uint32(at[12:]))
+				if !bytes.Equal(data[start:start+size], b.Bytes(d)) {
+					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
+				}
+				if c.spaced && start < end {
+					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
+				}
+				if end = start + size; i == 1 {
+					end += valuePadding
+				}
+			}
+		}
+		if c.spaced && end > len(data) {
+			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
+		}
+	}
+}
+
+// An input row's bytes may go out once for nothing, whatever their size; further rows with them count as the guest's
+// own.
+func TestRowsThatRepeatBytes(t *testing.T) {
+	registry := record.NewRegistry()
+	i := &Instance{schemas: known(t, registry)}
+	i.scratch.topics = []uint32{0}
+	check := rowCheck{i: i, b: &record.Batch{Registry: registry, Topics: []string{"t"}}, limit: 1000}
+	in := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 5000}},
+		{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 400}}}
+	again := wit.Row{Key: wit.ValueSlice{Encoding: wit.Absent}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
+		Headers: wit.ValueSlice{Encoding: wit.Absent}}
+	for n, of := range []int{0, 1, 1, 1, 1} {
+		r := again
+		err := check.row(n, &r, &in[of])
+		var large *abi.TooLarge
+		if n < 4 && err != nil || n == 4 && !errors.As(err, &large) {
+			t.Errorf("row %d: found %v", n, err)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package plugin_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A batch costs no allocation, whatever its number of rows, once the buffers have their size.
+func TestApplyAllocatesNothing(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		for _, component := range []string{"pass", "copy", "unchanged"} {
+			prepared, err := i.Prepare(ctx, []wit.Stage{{Component: component}})
+			require.NoError(t, err)
+			b := batch(t, reg, 500, 1000)
+			rows, size := append([]wit.Row(nil), b.Rows...), len(b.Data)
+			apply := func() {
+				b.Rows, b.Data = append(b.Rows[:0], rows...), b.Data[:size]
+				_, err := i.Apply(ctx, prepared, b)
+				require.NoError(t, err)
+			}
+			for range 5 {
+				apply()
+			}
+			if n := testing.AllocsPerRun(50, apply); n > 0 {
+				t.Errorf("%s: %v allocations for 500 rows", component, n)
+			}
+		}
+	})
+}
+
+// Schema numbers inside dynamic values and headers are translated like those of rows.
+func TestSchemasInsideBytes(t *testing.T) {
+	reg := record.NewRegistry()
+	_, binding := guest(t, plugin.Options{Registry: reg}, all)
+	b := batch(t, reg, 2, 6)
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		_, err := i.Apply(ctx, []byte("mention"), b)
+		require.NoError(t, err)
+	})
+	check := func() {
+		t.Helper()
+		for _, r := range b.Rows {
+			v, n, err := connectdata.ReadSchemaless(b.Bytes(r.Value))
+			if err != nil || n != int(r.Value.Size) {
+				t.Fatal(err, n)
+			}
+			headers, err := connectdata.Headers(nil, b.Bytes(r.Headers))
+			if err != nil || len(headers) != 3 {
+				t.Fatal(err, headers)
+			}
+			if s := reg.Get(headers[0].Schema); s == nil || *s.Root().Name != "other" {
+				t.Errorf("header of schema %d", headers[0].Schema)
+			}
+			for _, x := range append(v.(connectdata.List), mustDynamic(t, headers[1].Value)) {
+				if s := x.(connectdata.Nested); reg.Get(s.Schema) == nil || *reg.Get(s.Schema).Root().Name != "mine" ||
+					string(s.Bytes) != "\x04in" {
+					t.Errorf("struct of schema %d: %q", s.Schema, s.Bytes)
+				}
+			}
+		}
+	}
+	check()
+	// A fresh instance is given what it needs to read them, and may name it.
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		other, err := binding.Current().Acquire(ctx)
+		require.NoError(t, err)
+		defer binding.Current().Release(other)
+		for _, context := range []string{"copy", "unchanged", "copy"} {
+			_, err := other.Apply(ctx, []byte(context), b)
+			require.NoError(t, err)
+		}
+	})
+	check()
+	b.Rows[0].Value.Encoding, b.Rows[0].Value.Size = wit.Schemaless, b.Rows[0].Value.Size-1
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
+		_, err := i.Apply(ctx, []byte("copy"), b)
+		assert.Error(t, err, "a dynamic value of")
+		if _, err := i.Describe(ctx); err != nil {
+			t.Errorf("the host's mistake cost the instance: %v", err)
+		}
+	})
+}
+
+func mustDynamic(t *testing.T, b []byte) any {
+	t.Helper()
+	v, _, err := connectdata.ReadSchemaless(b)
+	require.NoError(t, err)
+	return v
+}
+
+// What the host itself gets wrong is refused before the guest is called, and costs no instance.
+func TestHostMistakes(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		for want, change := range map[string]func(*record.Batch){
+			"topic 1 of 1":      func(b *record.Batch) { b.Rows[1].Topic = 1 },
+			"names schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
+			"names schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
+			"with 99 bytes at":  func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
+			"form 1": func(b *record.Batch) {
+				b.Rows[1].Key = wit.ValueSlice{Encoding: wit.Unchanged}
+			},
+			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },
+			"a block of headers of 7 bytes": func(b *record.Batch) {
+				b.Rows[1].Headers = b.Rows[1].Value
+				b.Rows[1].Headers.Encoding = wit.Raw
+			},
+			"which is not registered": func(b *record.Batch) { b.Rows[1].Value.Schema = wit.GuestSchemas },
+		} {
+			b := batch(t, reg, 2, 6)
+			change(b)
+			_, err := i.Apply(ctx, []byte("copy"), b)
+			assert.Error(t, err, want)
+		}
+		// A schema that was pending when a call failed is passed again, and a record may have any timestamp.
+		b := batch(t, reg, 2, 6)
+		b.Rows[1].Timestamp = -7
+		_, err := i.Apply(ctx, []byte("copy"), b)
+		require.NoError(t, err)
+		assert.Equal(t, int64(-7), b.Rows[1].Timestamp)
+	})
+}
+
+// A guest sees of settings only what it is given; what it prints and logs carries its name.
+func TestOutput(t *testing.T) {
+	var log logtest.Journal
+	o := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
+	with(t, o, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		_, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6))
+		require.NoError(t, err)
+	})
+	assert.Contains(t, log.String(), "level=WARN msg=logged plugin=all version=1.0.0 connector=orders",
+		"level=INFO msg=printed plugin=all version=1.0.0 connector=orders")
+}
+
+func TestPoolIsBounded(t *testing.T) {
+	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
+	p := b.Current()
+	first, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	second, err := p.Acquire(t.Context())
+	if err != nil || first == second {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err = p.Acquire(short)
+	assert.Error(t, err, "waiting for an instance of plugin all (2 are out)")
+	got := make(chan *plugin.Instance)
+	go func() {
+		i, _ := p.Acquire(t.Context())
+		got <- i
+	}()
+	p.Release(second)
+	if i := <-got; i != second {
+		t.Error("expected the instance that came back")
+	}
+	p.Release(first)
+	p.Release(second)
+	instances(t, p, 2, "")
+	b.Close()
+	instances(t, p, 0, "after closing")
+}
+
+func TestPoolUnderConcurrency(t *testing.T) {
+	reg := record.NewRegistry()
+	m, first := guest(t, plugin.Options{Registry: reg, Limits: plugin.Limits{Instances: 3, Calls: 20}}, all)
+	second := bind(t, m, "other", "all")
+	var wait sync.WaitGroup
+	for worker := range 12 {
+		wait.Go(func() {
+			binding := []*plugin.Binding{first, second}[worker%2]
+			for round := range 15 {
+				b := batch(t, reg, 20+worker, 10+round)
+				want := texts(t, b)
+				err := binding.Current().Do(t.Context(), func(i *plugin.Instance) error {
+					_, err := i.Apply(t.Context(), []byte([]string{"pass", "copy", "few", "unchanged"}[round%4]), b)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				} else if d := cmp.Diff(want, texts(t, b)); d != "" {
+					t.Error(d)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	got := first.Current().Module().Metrics
+	if got.Instances > 6 || got.Recycled == 0 || got.Traps != 0 || got.Calls != 12*15+extraCalls(12, 15) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// extraCalls are those that the component few needs because it stops early.
+func extraCalls(workers, rounds int) (n int64) {
+	for w := range workers {
+		for r := range rounds {
+			if r%4 == 2 {
+				n += int64((20+w+6)/7 - 1)
+			}
+		}
+	}
+	return n
+}
+
+// A guest whose calls make garbage keeps to a constant memory on one instance, 6.5 MiB here: its collector gets to run.
+func TestGuestCollectsItsGarbage(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		in := batch(t, reg, 500, 100)
+		for n := range 150 { // each creates more than 100 KB of garbage
+			if _, err := i.Encode(ctx, nil, in, originsOf(in), nil); err != nil {
+				t.Fatal(n, err)
+			}
+			if got := i.Module().Metrics.MemoryBytes; got > 12<<20 {
+				t.Fatalf("call %d: memory has grown to %d bytes", n, got)
+			}
+		}
+	})
+}

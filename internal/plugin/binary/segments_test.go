@@ -1,0 +1,146 @@
+package binary
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// segments lists the data section of a module; ok is false when it has none that can be read.
+func segments(module []byte) (list []segment, ok bool) {
+	err := wasm.Try(func() {
+		for section := range wasm.Sections(module) {
+			if section.ID != wasm.Data {
+				continue
+			}
+			r := section.Content(module)
+			ok = true
+			for range r.Count() {
+				s, active := readSegment(&r)
+				list, ok = append(list, s), ok && active
+			}
+			ok = ok && r.At == r.End
+		}
+	})
+	return list, ok && err == nil
+}
+
+// memory is what segments make of zeros.
+func memory(list []segment) []byte {
+	var all []byte
+	for _, s := range list {
+		if end := int(s.at) + len(s.data); end > len(all) {
+			all = append(all, make([]byte, end-len(all))...)
+		}
+		copy(all[s.at:], s.data)
+	}
+	return all
+}
+
+func TestJoinedSegmentsMakeTheSameMemory(t *testing.T) {
+	before := guesttest.Bytes(t, "../testdata/guests/rogue")
+	after := joinSegments(before)
+	many, ok := segments(before)
+	if !ok || len(many) < 1000 {
+		t.Fatalf("%d segments: expected a Go guest to have thousands", len(many))
+	}
+	few, ok := segments(after)
+	if !ok || len(few) > len(many)/20 {
+		t.Errorf("%d segments of %d are left", len(few), len(many))
+	}
+	if !bytes.Equal(memory(many), memory(few)) {
+		t.Error("memory differs")
+	}
+	if again := joinSegments(after); !bytes.Equal(again, after) {
+		t.Error("joining twice changes something")
+	}
+}
+
+func TestModulesThatStayAsTheyAre(t *testing.T) {
+	section := func(id byte, content ...byte) []byte {
+		return append([]byte{id, byte(len(content))}, content...)
+	}
+	for name, module := range map[string][]byte{
+		"no data":                section(3, 0),
+		"a count":                append(section(12, 1), section(11, 1, 0, 0x41, 0, 0x0b, 1, 'a')...),
+		"passive":                section(11, 2, 0, 0x41, 0, 0x0b, 1, 'a', 1, 1, 'b'),
+		"overlapping":            section(11, 2, 0, 0x41, 0, 0x0b, 2, 'a', 'b', 0, 0x41, 1, 0x0b, 1, 'c'),
+		"overlapping, backwards": section(11, 2, 0, 0x41, 1, 0x0b, 1, 'c', 0, 0x41, 0, 0x0b, 2, 'a', 'b'),
+		"far apart":              section(11, 2, 0, 0x41, 0, 0x0b, 1, 'a', 0, 0x41, 0x80, 3, 0x0b, 1, 'c'),
+		"by a global":            section(11, 1, 0, 0x23, 0, 0x0b, 1, 'a'),
+		"no segments":            section(11, 0),
+		"cut off":                section(11, 2, 0, 0x41, 0, 0x0b, 1, 'a'),
+		"left over":              section(11, 1, 0, 0x41, 0, 0x0b, 1, 'a', 7),
+		"size too big":           {11, 99, 1},
+		"beyond 32 bits": section(11, 2, 0, 0x41, 0x80, 0x80, 0x80, 0x80, 0x10, 0x0b, 1, 'a', 0, 0x41, 1, 0x0b,
+			1, 'b'),
+	} {
+		module = append([]byte("\x00asm\x01\x00\x00\x00"), module...)
+		if got := joinSegments(module); !bytes.Equal(got, module) {
+			t.Errorf("%s: %x became %x", name, module, got)
+		}
+	}
+}
+
+func TestSignedNumbers(t *testing.T) {
+	for _, n := range []int32{0, 1, 63, 64, -1, -64, -65, 8191, 8192, math.MaxInt32, math.MinInt32} {
+		b := wasm.AppendSigned(nil, int64(n))
+		r := wasm.NewReader(b)
+		if got := r.Signed(32); got != int64(n) || r.At != len(b) {
+			t.Errorf("%d: %x reads as %d", n, b, got)
+		}
+	}
+}
+
+// FuzzJoinSegments: whatever the module, the engine finds the same in memory, or refuses both.
+func FuzzJoinSegments(f *testing.F) {
+	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), DataAt: 9}
+	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})
+	f.Fuzz(func(t *testing.T, plan []byte) {
+		var content []byte
+		n := 0
+		for len(plan) > 3 {
+			at, size := int32(binary.BigEndian.Uint16(plan)), min(int(plan[2]), len(plan)-3)
+			content = append(wasm.AppendSigned(append(content, 0, 0x41), int64(at)), 0x0b, byte(size)&0x7f)
+			content = append(content, plan[3:3+size&0x7f]...)
+			plan = plan[3+size&0x7f:]
+			n++
+		}
+		content = append(binary.AppendUvarint(nil, uint64(n)), content...)
+		module := append(m.Bytes()[:len(m.Bytes())-len(dataSection(m.Bytes()))], 11)
+		module = append(binary.AppendUvarint(module, uint64(len(content))), content...)
+		plain, errPlain := initial(t, module)
+		joined, errJoined := initial(t, joinSegments(module))
+		if (errPlain == nil) != (errJoined == nil) || !bytes.Equal(plain, joined) {
+			t.Errorf("%x: %v, %v", module, errPlain, errJoined)
+		}
+	})
+}
+
+// dataSection is the last section of a module made by guesttest.
+func dataSection(module []byte) []byte {
+	for s := range wasm.Sections(module) {
+		if s.ID == wasm.Data {
+			return module[s.At:]
+		}
+	}
+	return nil
+}
+
+// initial is a module's memory after its start.
+func initial(t *testing.T, module []byte) ([]byte, error) {
+	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
+	defer r.Close(t.Context())
+	m, err := r.Instantiate(t.Context(), module)
+	if err != nil {
+		return nil, err
+	}
+	all, _ := m.ExportedMemory("memory").Read(0, m.ExportedMemory("memory").Size())
+	return bytes.Clone(all), nil
+}

@@ -1,0 +1,44 @@
+package binary
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// FuzzExportStart: the engine takes a module whose start function was moved where it takes the module; only the
+// signature is left to the host.
+func FuzzExportStart(f *testing.F) {
+	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), Start: []byte{1}, Exports: []guesttest.Function{
+		{Name: "a", Results: []byte{guesttest.I32}, Body: []byte{0x41, 0}}, {Name: "b", Body: []byte{0x41, 0, 0x1a}}}}
+	f.Add(m.Bytes())
+	m.Start = []byte{0}
+	f.Add(m.Bytes())
+	m.Start = []byte{0x81, 0x80, 0x80, 0x80, 0x80, 0}
+	f.Add(m.Bytes())
+	f.Fuzz(func(t *testing.T, module []byte) {
+		moved := exportStart(module)
+		if bytes.Equal(moved, module) || bytes.Contains(module, []byte(StartExport)) {
+			return
+		}
+		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
+		defer r.Close(t.Context())
+		_, before := r.CompileModule(t.Context(), module)
+		after, err := r.CompileModule(t.Context(), moved)
+		if err == nil {
+			d := after.ExportedFunctions()[StartExport]
+			if d == nil {
+				t.Fatalf("%x: no export", moved)
+			}
+			if len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
+				return // Guest.Begin refuses it
+			}
+		}
+		if (before == nil) != (err == nil) {
+			t.Errorf("%x: %v, moved %v", module, before, err)
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func TestListsOfADescriptionAreBounded(t *testing.T) {
+	settings := func(n int, spec wit.ConfigKey) *wit.Description {
+		c := wit.Component{Name: "c"}
+		for range n {
+			c.Settings = append(c.Settings, spec)
+		}
+		return &wit.Description{Components: []wit.Component{c}}
+	}
+	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
+	for want, d := range map[string]*wit.Description{
+		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
+		"at most 1000 patterns":         settings(1001, pattern("a*")),
+		"pattern of at most 1000 bytes": settings(1, pattern(strings.Repeat("a", 1001))),
+		"at most 2 placeholders":        settings(1, wit.ConfigKey{Name: "a{n}.{m}.{name}"}),
+		"placeholders, each once":       settings(1, wit.ConfigKey{Name: "a{n}.{n}"}),
+		"alias \"a{n}{m}{name}\"": settings(1, wit.ConfigKey{Name: "s",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
+		"prefix \"p{a}{b}{c}\"":           {Components: []wit.Component{{Name: "c", Prefixes: []string{"p{a}{b}{c}"}}}},
+		"at most 100 prefixes, found 101": {Components: []wit.Component{{Name: "c", Prefixes: make([]string, 101)}}},
+		"at most 200 bytes, found 300":    settings(1, wit.ConfigKey{Name: strings.Repeat("n", 300)}),
+		"at most 4194304 bytes of text": settings(5, wit.ConfigKey{Name: "s", Documentation: strings.Repeat("d",
+			1<<20)}),
+		"at most 1000 components": {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
+		"rules and aliases, found 100002": settings(1, wit.ConfigKey{Name: "s",
+			Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
+	} {
+		assert.Ends(t, checkLists(t.Context(), d), want)
+	}
+}
+
+// Who has given up does not wait until all is judged that a plugin says of itself.
+func TestJudgingEndsWithItsContext(t *testing.T) {
+	long := &wit.Description{Name: "n", Version: "1",
+		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*watchEvery)}}}
+	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
+	require.NoError(t, m.checkDescription(t.Context(), long))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected %v, found %v", context.Canceled, err)
+	}
+}
+
+func TestOffsetsAreBounded(t *testing.T) {
+	text := func(n int) wit.OffsetEntry { return wit.StringEntry("link", strings.Repeat("x", n)) }
+	for want, fields := range map[string][]wit.OffsetEntry{
+		"":                           {text(60_000), wit.IntegerEntry("n", 1)},
+		"at most 65536 bytes":        {text(65_530)},
+		"found \"a\" twice":          {wit.IntegerEntry("a", 1), wit.StringEntry("b", ""), wit.NullEntry("a")},
+		"next: expected at most 655": make([]wit.OffsetEntry, 100_000),
+	} {
+		for i := range fields {
+			if fields[i].Name == "" {
+				fields[i].Name = fmt.Sprint(i)
+			}
+		}
+		assert.Ends(t, CheckOffset("next", fields), want)
+	}
+	assert.Error(t, checkFeeds(make([]wit.Feed, maxFeeds+1)), "at most 10000 feeds, found 10001")
+}
+
+// What one call hands over and the host keeps, or goes through again and again, is bounded.
+func TestResultsThatAreKeptAreBounded(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("x", n) }
+	for want, check := range map[string]func(more int) error{
+		"at most 10000 tasks": func(more int) error {
+			return checkPlan(&wit.PlanResult{Tasks: make([][]wit.Setting, 10_000+more)})
+		},
+		"at most 10000 claims": func(more int) error {
+			return checkPlan(&wit.PlanResult{Claims: make([]string, 10_000+more)})
+		},
+		"at most 1048576 bytes of claims": func(more int) error {
+			return checkPlan(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
+		},
+		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
+			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
+				Fingerprint: text(1<<14 + more)}})
+		},
+		"at most 100000 settings": func(more int) error {
+			return checkConfigValues(make([]wit.ConfigValue,
+				100_000+more))
+		},
+		"at most 10000 rows to be read for a notification": func(more int) error {
+			return checkTriggers(make([]wit.Trigger, 10_000+more))
+		},
+		"at most 4096 bytes of what names a notification": func(more int) error {
+			return checkTriggers([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
+		},
+		"done: expected at most 65536 bytes": func(more int) error {
+			return checkDone(&wit.CallResult{Done: wit.Ptr(text(65_536 + more))})
+		},
+		"hint of at most 16384 bytes": func(more int) error {
+			return checkHints([]wit.RowResult{{Written: wit.Set}, {Retry: &wit.Retry{Hint: text(16_384 + more)}}})
+		},
+	} {
+		assert.NoError(t, check(0), want, "what is allowed")
+		assert.Error(t, check(1), want)
+	}
+}
+
+// A connector that is wrong all over is told so by its first errors, and its check does not fail.
+func TestErrorsInSettingsAreBounded(t *testing.T) {
+	for _, more := range []int{0, 1, 700} {
+		all := []wit.ConfigValue{{Errors: make([]string, 500)}, {}, {Errors: make([]string, 500+more)},
+			{Errors: make([]string, more)}}
+		require.NoError(t, checkConfigValues(all))
+		assert.Equal(t, 500, len(all[0].Errors))
+		assert.Equal(t, 500, len(all[2].Errors))
+		assert.Equal(t, 0, len(all[3].Errors))
+	}
+}

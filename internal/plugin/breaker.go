@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+const (
+	// breaksToOpen is how many calls of a function must break in a row before the version is stopped. Bisecting 500
+	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
+	// does so within 20 s.
+	breaksToOpen = 20
+	breakWindow  = 10 * time.Minute
+	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
+	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
+	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
+	// with good ones in between. One is not enough: a busy machine can exceed the time limit.
+	canaryTraps = 3
+	canaryTime  = 10 * time.Minute
+)
+
+// Stopped is the error of a call that was not made because the plugin version broke too often.
+type Stopped struct {
+	Plugin, Version, Hash, Connector string
+	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
+	Function, Cause string
+	Times           int
+	// Until is when the next call is tried.
+	Until time.Time
+}
+
+func (s *Stopped) Error() string {
+	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last "+
+		"by %s; it is tried again from %s on, or when its file changes",
+		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Cause, s.Until.UTC().Format(time.RFC3339))
+}
+
+type breaker struct {
+	// active avoids the lock while no function has broken.
+	active atomic.Bool
+
+	mu        guard.Mutex
+	functions map[string]*streak
+}
+
+type streak struct {
+	count   int
+	last    time.Time
+	cause   string
+	until   time.Time
+	pause   time.Duration
+	probing bool
+}
+
+func (b *breaker) check(function string, now time.Time) *Stopped {
+	if !b.active.Load() {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.functions {
+		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
+			return &Stopped{Function: name, Cause: s.cause, Times: s.count, Until: s.until}
+		}
+	}
+	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
+	if s := b.functions[function]; s != nil && !s.until.IsZero() {
+		s.probing = true
+	}
+	return nil
+}
+
+func (b *breaker) succeeded(function string) {
+	if !b.active.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.functions, function)
+	b.active.Store(len(b.functions) > 0)
+}
+
+// inconclusive records a call that proves nothing: its caller gave up, or its arguments could not be passed.
+func (b *breaker) inconclusive(function string) {
+	if !b.active.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.functions[function]; s != nil {
+		s.probing = false
+	}
+}
+
+// trapped counts a call that trapped or exceeded a limit, and returns what it stopped, if anything.
+func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.functions[function]
+	if s == nil || s.until.IsZero() && now.Sub(s.last) > breakWindow {
+		if b.functions == nil {
+			b.functions = map[string]*streak{}
+		}
+		s = &streak{}
+		b.functions[function] = s
+	}
+	b.active.Store(true)
+	s.count++
+	s.last, s.cause, s.probing = now, broke, false
+	if s.count < breaksToOpen || now.Before(s.until) {
+		return nil // a call that began before the version was stopped makes its rest no longer
+	}
+	s.pause = min(max(2*s.pause, openFirst), openLongest)
+	s.until = now.Add(s.pause)
+	return &Stopped{Function: function, Cause: broke, Times: s.count, Until: s.until}
+}

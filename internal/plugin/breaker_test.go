@@ -1,0 +1,264 @@
+package plugin_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// fickle is a transform plugin whose prepare loops, or, if good, answers.
+func fickle(t testing.TB, version string, good bool) []byte {
+	t.Helper()
+	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
+		Components: []wit.Component{{Name: "Fickle", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	body := looped()
+	if good {
+		body = []byte{0x41, 0x08} // zeros lie there: ok, and nothing
+	}
+	m.Exports[m.Index(prepareExport)].Body = body
+	return m.Bytes()
+}
+
+func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plugin.Binding, log *logtest.Journal,
+	folder string) {
+	t.Helper()
+	folder, log = t.TempDir(), &logtest.Journal{}
+	put(t, folder, "fickle.wasm", fickle(t, version, good))
+	m = manager(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace),
+		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
+	b = boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
+	return m, b, log, folder
+}
+
+// prepareOn calls prepare on a fresh or idle instance.
+func prepareOn(t *testing.T, b *plugin.Binding) error {
+	return b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+		_, err := i.Prepare(t.Context(), nil)
+		return err
+	})
+}
+
+// untilWorks calls prepare until a version works. tries are the calls that failed.
+func untilWorks(t *testing.T, b *plugin.Binding) (tries int) {
+	t.Helper()
+	for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
+		tries++
+		if !b.ShouldRetry(err) {
+			t.Fatalf("try %d: expected another one after %v", tries, err)
+		}
+		if c := b.Candidate(); c != nil {
+			b.Promote(c)
+		}
+	}
+	return tries
+}
+
+// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts from zero.
+func TestBrokenVersionIsStopped(t *testing.T) {
+	m, b, log, folder := fickles(t, "1.0.0", false)
+	var trap *plugin.Trap
+	for n := range plugin.BreaksToOpen {
+		if err := prepareOn(t, b); !errors.As(err, &trap) || trap.Limit != "call.ms" {
+			t.Fatalf("call %d: expected a broken limit, found %v", n+1, err)
+		}
+	}
+	err := prepareOn(t, b)
+	var stopped *plugin.Stopped
+	if !errors.As(err, &stopped) || stopped.Times != plugin.BreaksToOpen || stopped.Cause != "call.ms" ||
+		stopped.Hash != b.Status().Hash {
+		t.Fatalf("expected that it is stopped, found %v", err)
+	}
+	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
+		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"
+	assert.Error(t, err, why)
+	assert.Contains(t, log.String(), why)
+	// Stopped is the version, not the function; a restart of the task does not let it go again.
+	again := boundTo(t, m, "orders", wit.ComponentTransformation, "Fickle")
+	err = again.Current().Do(t.Context(), func(i *plugin.Instance) error {
+		_, err := i.Describe(t.Context())
+		return err
+	})
+	if !errors.As(err, &stopped) {
+		t.Errorf("describe: expected that it is stopped, found %v", err)
+	}
+	other := boundTo(t, m, "items", wit.ComponentTransformation, "Fickle")
+	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
+		t.Errorf("another connector: expected a call, found %v", err)
+	}
+	if got := b.Current().Module().Metrics; got.Stopped != 1 || got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
+		t.Errorf("%+v", got)
+	}
+	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
+	require.NoError(t, m.Reload(t.Context()))
+	b.Promote(b.Candidate())
+	assert.NoError(t, prepareOn(t, b), "the next file")
+}
+
+// A function whose rest is over waits for another that still rests, and gets its try then.
+func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
+	for range 20 { // the order in which they are looked at is random
+		synctest.Test(t, func(t *testing.T) {
+			s := plugin.NewBreaker()
+			stop := func(function string) {
+				for range plugin.BreaksToOpen {
+					s.Bad(function, time.Now())
+				}
+			}
+			stop("apply")
+			time.Sleep(40 * time.Second)
+			stop("test")
+			for range 3 {
+				if s.Check("apply", time.Now()) == nil {
+					t.Error("apply: expected that test stops it")
+				}
+			}
+			time.Sleep(31 * time.Second)
+			if err := s.Check("apply", time.Now()); err != nil {
+				t.Errorf("expected that apply is tried again, found %v", err)
+			}
+		})
+	}
+}
+
+// A stopped version rests for 30 s; then one call decides, and its rest doubles.
+func TestStoppedVersionIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := plugin.NewBreaker()
+		at := func(function string) bool { return s.Check(function, time.Now()) == nil }
+		for range plugin.BreaksToOpen {
+			if !at("apply") {
+				t.Fatal("stopped too early")
+			}
+			s.Bad("apply", time.Now())
+		}
+		if at("apply") || at("describe") {
+			t.Error("expected every function to be stopped")
+		}
+		for range 7 { // calls of other instances that were running
+			s.Bad("apply", time.Now())
+		}
+		time.Sleep(30 * time.Second)
+		if !at("describe") || !at("apply") || at("apply") {
+			t.Error("expected one call of what broke, and any of the others")
+		}
+		s.Good("describe")
+		s.Bad("apply", time.Now())
+		time.Sleep(59 * time.Second)
+		if at("apply") {
+			t.Error("expected a rest of 60 s after the second time")
+		}
+		time.Sleep(time.Second)
+		if !at("apply") {
+			t.Fatal("expected another try")
+		}
+		s.Inconclusive("apply")
+		if !at("apply") {
+			t.Error("expected a try for one whose caller gave up")
+		}
+		s.Good("apply")
+		for n := range 3 * plugin.BreaksToOpen {
+			s.Bad("apply", time.Now())
+			if n%plugin.BreaksToOpen == plugin.BreaksToOpen/2 {
+				s.Good("apply")
+			}
+			if n%7 == 6 {
+				time.Sleep(11 * time.Minute) // what is long ago does not count
+			}
+			if !at("apply") {
+				t.Fatalf("break %d: stopped, with good calls and long pauses in between", n)
+			}
+		}
+	})
+}
+
+// A version that was just swapped in and breaks is left for the one before, and not taken again.
+func TestBrokenVersionIsRolledBack(t *testing.T) {
+	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
+		"next to the old file": "newer.wasm"} {
+		t.Run(name, func(t *testing.T) {
+			m, b, log, folder := fickles(t, "1.0.0", true)
+			put(t, folder, file, fickle(t, "1.1.0", false))
+			require.NoError(t, m.Reload(t.Context()))
+			b.Promote(b.Candidate())
+			assert.Equal(t, 3, untilWorks(t, b), "3 broken calls")
+			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at " +
+				"last prepare by call.ms"
+			if got := b.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" || got.Removed {
+				t.Errorf("%+v", got)
+			}
+			if !strings.Contains(log.String(), "plugin version rolled back") {
+				t.Error("expected a line in the log, found", log.String())
+			}
+			// New connectors get the old one, and the list says why.
+			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
+				t.Errorf("a new connector: %s %v", found.Version, err)
+			}
+			_, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0")
+			assert.Error(t, err, why)
+			listed := false
+			for _, info := range m.Modules() {
+				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
+					why) && !info.Active
+			}
+			if !listed {
+				t.Errorf("expected 1.1.0 with the reason, found %+v", m.Modules())
+			}
+			// The same bytes under another name are not taken either, the next version is.
+			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
+			if err := m.Reload(t.Context()); err != nil || b.Candidate() != nil {
+				t.Errorf("the same file again: %v %v", b.Candidate(), err)
+			}
+			// Somebody who says so has it taken again, and it is left again.
+			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
+			hash := m.Modules()[rejected].Hash
+			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
+				b.Candidate() != nil {
+				t.Errorf("chosen for another plugin: %v, %v", b.Candidate(), err)
+			}
+			if err := m.Swap(t.Context(), "fickle", hash); err != nil || b.Candidate() == nil ||
+				b.Candidate().Module().Version != "1.1.0" {
+				t.Fatalf("the version that was rolled back is chosen: %v, %v", b.Candidate(), err)
+			}
+			b.Promote(b.Candidate())
+			untilWorks(t, b)
+			assert.Equal(t, "1.0.0", b.Status().Version, "1.0.0 again")
+			put(t, folder, file, fickle(t, "1.2.0", true))
+			if err := m.Reload(t.Context()); err != nil || b.Candidate() == nil {
+				t.Fatalf("a repaired version: %v", err)
+			}
+			b.Promote(b.Candidate())
+			if got := b.Status(); got.Version != "1.2.0" || got.Rejected != "" {
+				t.Errorf("%+v", got)
+			}
+			// Back to the version before, but not to the one that was left.
+			err = m.Rollback("fickle")
+			if c := b.Candidate(); file == "newer.wasm" {
+				if assert.Error(t, err, "no version before"); c != nil {
+					t.Errorf("rolled back to %v", c)
+				}
+			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {
+				t.Errorf("rolled back to %v, %v", c, err)
+			}
+		})
+	}
+}
+
+// Without a version before there is nothing to try again with.
+func TestNothingToRollBackTo(t *testing.T) {
+	_, b, _, _ := fickles(t, "1.0.0", false)
+	for range 5 {
+		if err := prepareOn(t, b); err == nil || b.ShouldRetry(err) {
+			t.Fatalf("expected no second try of %v", err)
+		}
+	}
+}

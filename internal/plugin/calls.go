@@ -1,0 +1,231 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var functions = binary.Functions
+
+// invoke calls a function by its Go name through the reflective codec; batch.go has the calls that carry rows.
+func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
+	fn := functions[iface][method]
+	f, err := i.enter(ctx, fn)
+	if err != nil {
+		return result, err
+	}
+	var dst any = &result
+	if _, none := dst.(*noResult); none {
+		dst = nil
+	}
+	fault, err := i.guest.Invoke(i.callCtx, f, fn, dst, args...)
+	if err = i.leave(fault, err); err != nil {
+		var zero T
+		return zero, err
+	}
+	return result, nil
+}
+
+type noResult struct{}
+
+// Describe returns the module's description of itself.
+func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
+	return invoke[wit.Description](ctx, i, wit.InterfacePlugin, "Describe")
+}
+
+// Validate validates the settings of a component.
+func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	validation, err := invoke[wit.ValidateResult](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online,
+		state,
+		answers)
+	if err == nil && validation.Done != nil {
+		if err := checkConfigValues(*validation.Done); err != nil {
+			return wit.ValidateResult{}, i.discard(err)
+		}
+		for _, x := range *validation.Done {
+			for n := range x.Errors {
+				x.Errors[n] = shown.Line(x.Errors[n])
+			}
+		}
+	}
+	return validation, err
+}
+
+// Commands returns the plugin's commands.
+func (i *Instance) Commands(ctx context.Context) ([]wit.Command, error) {
+	return invoke[[]wit.Command](ctx, i, wit.InterfaceTools, "Commands")
+}
+
+// Run runs a command.
+func (i *Instance) Run(ctx context.Context, command string, options, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.CommandResult, error) {
+	return invoke[wit.CommandResult](ctx, i, wit.InterfaceTools, "Run", command, options, settings, state, answers)
+}
+
+// Plan returns the task configs of a source.
+func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult,
+	error) {
+	plan, err := invoke[wit.PlanResult](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+	if err != nil {
+		return plan, err
+	}
+	if err := checkPlan(&plan); err != nil {
+		return wit.PlanResult{}, i.discard(err)
+	}
+	if why := plan.ExactlyOnce.Unsupported; why != nil {
+		*why = shown.Line(*why)
+	}
+	return plan, nil
+}
+
+// OpenSource returns the context for a source's other calls. Schemas of feeds have the host's IDs.
+func (i *Instance) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	result, err := invoke[wit.SourceOpenResult](ctx, i, wit.InterfaceSource, "Open", component, settings, state,
+		answers)
+	if err != nil || result.Ready == nil {
+		return result, err
+	}
+	if err := checkFeeds(result.Ready.Feeds); err != nil {
+		return wit.SourceOpenResult{}, i.discard(err)
+	}
+	for f := range result.Ready.Feeds {
+		feed := &result.Ready.Feeds[f]
+		for _, s := range []*wit.Schema{feed.Key, feed.Value} {
+			if s == nil {
+				continue
+			}
+			if err := i.schemas.Register(s); err != nil {
+				return wit.SourceOpenResult{}, i.discard(err)
+			}
+		}
+	}
+	return result, nil
+}
+
+func (i *Instance) discard(err error) error {
+	i.broken = i.trap(err)
+	i.recordOutcome(i.broken)
+	return i.broken
+}
+
+// Next returns what a feed should fetch. now is in milliseconds since 1970.
+func (i *Instance) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry,
+	cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
+	action, err := invoke[wit.NextAction](ctx, i, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+	if err == nil && action.Fetch != nil {
+		if err := checkPosition("next: position", action.Fetch.Position); err != nil {
+			return wit.NextAction{}, i.discard(err)
+		}
+	}
+	return action, err
+}
+
+// Begin starts a page; position is nil for a notification's. The page's number is valid on this instance only.
+func (i *Instance) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32, error) {
+	return invoke[uint32](ctx, i, wit.InterfaceSource, "Begin", context, feed, position, response)
+}
+
+// Abandon ends a page before its last piece.
+func (i *Instance) Abandon(ctx context.Context, page uint32) error {
+	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "Abandon", page)
+	return err
+}
+
+// CheckOffset returns a [*wit.Fault] if the plugin rejects a stored offset.
+func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
+	_, err := invoke[noResult](ctx, i, wit.InterfaceSource, "CheckOffset", partition, offset)
+	return err
+}
+
+// HandleNotification passes a request that a notification endpoint received.
+func (i *Instance) HandleNotification(ctx context.Context, context []byte,
+	notification wit.Notification) ([]wit.Trigger, error) {
+	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
+	if err == nil {
+		err = checkTriggers(wakes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wakes, nil
+}
+
+// Subscribe subscribes a feed under an address.
+func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
+	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed,
+		address,
+		state, answers))
+}
+
+// Retire removes what a connector created at its service.
+func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
+	state []byte, answers []wit.Response) (wit.CallResult, error) {
+	return i.checkCallResult(invoke[wit.CallResult](ctx, i, wit.InterfaceRetirement, "Retire", component, settings,
+		addresses,
+		state, answers))
+}
+
+func (i *Instance) checkCallResult(a wit.CallResult, err error) (wit.CallResult, error) {
+	if err == nil {
+		if err := checkDone(&a); err != nil {
+			return wit.CallResult{}, i.discard(err)
+		}
+	}
+	return a, err
+}
+
+// OpenSink returns the context for a sink's other calls.
+func (i *Instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SinkOpenResult, error) {
+	result, err := invoke[wit.SinkOpenResult](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
+	if err == nil && result.Ready != nil {
+		if err := checkCount("topics", len(result.Ready.Topics), MaxTopics); err != nil {
+			return wit.SinkOpenResult{}, i.discard(err)
+		}
+	}
+	return result, err
+}
+
+// Warnings returns how many warnings and errors the last call logged.
+func (i *Instance) Warnings() int { return i.out.warnings }
+
+// HandleResponse passes the response to a delivery and returns one result for each of its rows.
+func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	result, err := invoke[wit.ResponseResult](ctx, i, wit.InterfaceSink, "HandleResponse", context, memo, rows,
+		response)
+	rowResults := result.Results
+	if err == nil && len(rowResults) != len(rows) {
+		return wit.ResponseResult{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d",
+			len(rows),
+			len(rowResults)))
+	}
+	if err == nil {
+		if err := checkHints(rowResults); err != nil {
+			return wit.ResponseResult{}, i.discard(err)
+		}
+	}
+	for n := range rowResults {
+		if f := rowResults[n].Rejected; f != nil {
+			readable(f)
+		}
+		if again := rowResults[n].Retry; again != nil && again.Error != nil {
+			readable(again.Error)
+		}
+	}
+	return result, err
+}
+
+// Prepare compiles a chain of stages of this module into a context.
+func (i *Instance) Prepare(ctx context.Context, chain []wit.Stage) ([]byte, error) {
+	return invoke[[]byte](ctx, i, wit.InterfaceTransform, "Prepare", chain)
+}

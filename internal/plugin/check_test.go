@@ -1,0 +1,283 @@
+package plugin_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// checkFile checks a file and returns all findings as text.
+func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
+	t.Helper()
+	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
+	require.NoError(t, err)
+	var text strings.Builder
+	for _, f := range c.Findings {
+		text.WriteString(f.String() + "\n")
+	}
+	return c, text.String()
+}
+
+func TestCheck(t *testing.T) {
+	c, findings := checkFile(t, guesttest.Build(t, all))
+	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
+		"source org.example.AllSource: has no documentation") ||
+		!strings.Contains(findings, "panic: runtime error: index out of range") ||
+		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
+		t.Errorf("%+v %s", c, findings)
+	}
+	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
+		m.Copies == 0 || m.Leaves == 0 {
+		t.Errorf("metered as %+v", m)
+	}
+	// Every function of the contract was called.
+	called := map[string]bool{}
+	for _, call := range c.Calls {
+		called[call.Function] = true
+		// The command panics without its option, which is a finding and no reason to refuse.
+		if call.Answer == "trap" && call.Function != "tools.run" {
+			t.Errorf("%+v", call)
+		}
+	}
+	for _, i := range c.Info.Interfaces {
+		for _, f := range canon.Functions(i) {
+			if !called[i+"."+f.Name] {
+				t.Errorf("%s.%s was not called", i, f.Name)
+			}
+		}
+	}
+	assert.Equal(t, 7, len(c.Info.Interfaces), "interfaces of the guest")
+	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"),
+		plugin.Options{}); !os.IsNotExist(err) {
+		t.Error(err)
+	}
+}
+
+// What is refused says what and where.
+func TestCheckRefuses(t *testing.T) {
+	static := wit.Description{Name: "s", Version: "1",
+		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
+	tails := hostile(2, fixed([]byte{0x12, 0x00}))
+	for name, c := range map[string]struct {
+		module []byte
+		want   string
+		loaded bool
+	}{
+		"text":       {[]byte("not found\n"), "load: no WebAssembly", false},
+		"tail calls": {tails.Bytes(), " (in function 3), which cannot be metered", false},
+		"traps": {guesttest.Static(static, "", wit.InterfaceTransform),
+			"plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "x.wasm")
+			require.NoError(t, os.WriteFile(path, c.module, 0o600))
+			got, findings := checkFile(t, path)
+			if !got.Refused() || !strings.Contains(findings, c.want) || (got.Info.Err == nil) != c.loaded {
+				t.Errorf("expected %q, found %v %s", c.want, got.Info.Err, findings)
+			}
+		})
+	}
+	c, findings := checkFile(t, guesttest.Build(t, rogue))
+	if !c.Refused() || !strings.Contains(findings,
+		"transform.test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
+		t.Error(findings)
+	}
+}
+
+// All calls together have an end, however many there are and however long each may take.
+func TestCheckEnds(t *testing.T) {
+	d := wit.Description{Name: "slow", Version: "1"}
+	for n := range 1000 {
+		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
+			Documentation: "x"})
+	}
+	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
+	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
+	path := filepath.Join(t.TempDir(), "slow.wasm")
+	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
+	// A machine that has other things to do needs some seconds for what comes before the calls.
+	within, o := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
+	c, err := plugin.CheckWithin(t.Context(), path, o, within)
+	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
+		within *= 2
+		c, err = plugin.CheckWithin(t.Context(), path, o, within)
+	}
+	require.NoError(t, err)
+	want := plugin.Finding{Refused: true, Where: "all calls",
+		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made "+
+			"by then; the others were not tried", within)}
+	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
+		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
+	}
+	// Compiling counts, too.
+	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
+	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
+		"load: expected it to be compiled and to say what it is within 1ns") {
+		t.Errorf("%v, %+v", err, c.Findings)
+	}
+	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
+}
+
+// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called
+// with.
+func TestCheckOfTheExample(t *testing.T) {
+	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
+	if c.Refused() || findings != "" {
+		t.Error(findings)
+	}
+	for _, call := range c.Calls {
+		assert.Equal(t, "answered", call.Answer, call)
+	}
+}
+
+// commandsOf is a module with these commands.
+func commandsOf(t *testing.T, commands ...wit.Command) string {
+	t.Helper()
+	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
+	m.Answer(wit.InterfaceTools, "Commands", commands)
+	path := filepath.Join(t.TempDir(), "c.wasm")
+	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
+	return path
+}
+
+func TestCommandsThatCannotBeUsed(t *testing.T) {
+	option := func(name string, aliases ...string) wit.ConfigKey {
+		s := wit.ConfigKey{Name: name}
+		for _, a := range aliases {
+			s.Rules = append(s.Rules, wit.Rule{Alias: &a})
+		}
+		return s
+	}
+	many := make([]wit.Command, plugin.MaxCommands+1)
+	for want, commands := range map[string][]wit.Command{
+		"": {{Name: "look", Options: []wit.ConfigKey{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
+		"command look, option --data: expected another name, since every command has its own option --data": {
+			{Name: "look", Options: []wit.ConfigKey{option("data")}}},
+		"command look, option -p: expected another name, since every command has its own option -p": {
+			{Name: "look", Options: []wit.ConfigKey{option("place", "p")}}},
+		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
+		"command look, option -s: expected names and letters that ": {{Name: "look",
+			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
+		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
+		`command "": expected a name`:                 {{Name: ""}},
+		`command "--look": expected a name`:           {{Name: "--look"}},
+		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
+			{Name: "look"}},
+		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
+			{Name: "run"}},
+		"commands: expected at most 100, found 101": many,
+	} {
+		c, findings := checkFile(t, commandsOf(t, commands...))
+		if want == "" {
+			// Its commands are fine; whatever else is called traps in this guest.
+			if c.Info.Err != nil {
+				t.Errorf("expected no refusal, found %v", c.Info.Err)
+			}
+			continue
+		}
+		if c.Info.Err == nil || !strings.HasPrefix(findings, "load: "+want) || strings.Count(findings, "\n") != 1 {
+			t.Errorf("expected %q once, found %s", want, findings)
+		}
+	}
+}
+
+// What loading bounds, check finds, each once; text that would be obeyed is advice.
+func TestCheckFindsEachKindOnce(t *testing.T) {
+	settings := func(specs ...wit.ConfigKey) wit.Description {
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
+			Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
+	}
+	long := strings.Repeat("x", 300)
+	twice := settings(wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"}, wit.ConfigKey{Name: "a"})
+	escapes := settings(wit.ConfigKey{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
+	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
+		{DisplayName: wit.Ptr("\x1b[2J")}}
+	escapes.Components[0].Aliases, escapes.Components[0].Prefixes = []string{"L\x1b[2J"}, []string{"k\x1b."}
+	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
+	transform := wit.Component{Name: "K0", Kind: wit.ComponentTransformation}
+	roles := func(kind wit.ComponentKind, specs ...wit.ConfigKey) wit.Description {
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
+			Documentation: "x", Settings: specs}}}
+	}
+	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
+	const hidden = "transformation K\u200b: "
+	for name, k := range map[string]struct {
+		d    wit.Description
+		want string
+	}{
+		"an unknown role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.adress")}),
+			"source K: setting a"},
+		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
+		"a secret without role": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Kind: wit.KindPassword}),
+			"is a password without a role"},
+		"a role of a transform": {roles(wit.ComponentTransformation, wit.ConfigKey{Name: "a",
+			Rules: in("http.address")}), "has the role http.address: only settings of " +
+			"sources and sinks have roles"},
+		"a role twice": {roles(wit.ComponentSource, wit.ConfigKey{Name: "a", Rules: in("http.address")},
+			wit.ConfigKey{Name: "b", Rules: in("http.address")}), "has the role http.address, which a has"},
+		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
+		"a long name": {wit.Description{Name: long, Version: "1"},
+			"load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
+		"no version": {wit.Description{Name: "k"}, `load: describe: expected a name and a version, found "k" and ""`},
+		"a long alias": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
+			Kind: wit.ComponentTransformation, Aliases: []string{long}}}},
+			"...: expected names of at most 200 bytes, found one of 300"},
+		"an alias twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
+			Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
+			`load: describe: component "K": expected names that are not empty and stand once, found "K"`},
+		"placeholders": {settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
+			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
+		"a wrong pattern": {settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
+			"transformation K: setting a: expected a pattern of RE2"},
+		"a name thrice": {twice,
+			`transformation K: expected setting names that are not empty and stand once, found "a"`},
+		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
+			Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
+		"a component twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
+			transform}}, `load: describe: component "K0": expected names that are not empty and stand once`},
+		"a default of another kind": {settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
+			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
+		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
+			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
+			`transformation K: the default of "a" is none of its values: `},
+		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
+		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." holds control characters`},
+		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" holds control characters`},
+		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" holds control characters`},
+		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
+		"escapes in a setting":        {escapes, hidden + "the name of a setting holds control characters"},
+		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" holds control characters`},
+		"escapes in a class":          {escapes, hidden + "the name holds control characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "k.wasm")
+			err := os.WriteFile(path, guesttest.Static(k.d, "", wit.InterfaceTransform, wit.InterfaceSource), 0o600)
+			require.NoError(t, err)
+			if _, findings := checkFile(t, path); strings.Count(findings, k.want) != 1 {
+				t.Errorf("expected %q once, found\n%s", k.want, findings)
+			}
+		})
+	}
+}
+
+// So does what commands say of themselves.
+func TestCheckReadsWhatCommandsSay(t *testing.T) {
+	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
+		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
+	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
+		Options: []wit.ConfigKey{option}}))
+	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`,
+		`command look: the allowed value of "deep" holds`} {
+		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)
+	}
+}

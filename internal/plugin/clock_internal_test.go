@@ -1,0 +1,171 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math/rand"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// plainTick is how long a guest works for a tick in these tests.
+const plainTick = 200 * time.Microsecond
+
+// working is a clock of a call that may take so long, of a guest whose processor is the test's to give.
+type working struct {
+	t *testing.T
+	clock
+	processors *processors
+}
+
+func workFor(t *testing.T, ctx context.Context, limit time.Duration) *working {
+	w := &working{t: t, processors: &processors{slots: make(chan struct{}, 1)}}
+	require.NoError(t, w.processors.acquire(ctx))
+	w.start(ctx, time.Now(), limit)
+	w.perTick = 5 * plainTick // however slow the machine is
+	return w
+}
+
+// tick has the guest come by so many times, and wait for a processor so long each time; it returns why the call was
+// ended, nil if it was not.
+func (w *working) tick(times int, wait time.Duration) (ended error) {
+	defer func() {
+		if p := recover(); p != nil {
+			ended = p.(error)
+		}
+	}()
+	for n := range times {
+		time.Sleep(plainTick)
+		if n%(10*windowLength) >= windowLength { // now and then nothing disturbs it
+			time.Sleep(wait)
+		}
+		w.clock.tick(w.processors)
+	}
+	return nil
+}
+
+// What a call works for is counted, not how long it waits for a processor, up to ten times its limit by the clock.
+func TestDeadlinesCountWork(t *testing.T) {
+	const limit = time.Second
+	all := int(limit / plainTick)
+	for name, c := range map[string]struct {
+		ticks   int
+		wait    time.Duration
+		ended   bool
+		byClock time.Duration // by the clock, about
+	}{
+		"work within the limit":                    {all - 2*windowLength, 0, false, limit},
+		"work beyond it":                           {2 * all, 0, true, limit},
+		"work within it on a machine under load":   {all - 2*windowLength, 8 * plainTick, false, 8 * limit},
+		"work beyond it on a machine under load":   {2 * all, 8 * plainTick, true, 8 * limit},
+		"work within it that waits without an end": {all / 2, 100 * plainTick, true, clockFactor * limit},
+		"hardly any work, and a long pause":        {2 * windowLength, time.Minute, true, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := workFor(t, t.Context(), limit)
+				began := time.Now()
+				err := w.tick(c.ticks, c.wait)
+				elapsed := time.Since(began)
+				var overdue *overdue
+				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
+					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
+				}
+				if c.ended && elapsed < limit {
+					t.Errorf("ended after %v", elapsed)
+				}
+				if elapsed < c.byClock*8/10 || elapsed > c.byClock*12/10+2*c.wait {
+					t.Errorf("expected some %v by the clock, found %v", c.byClock, elapsed)
+				}
+				if c.ended && (overdue.Elapsed > 0) != (elapsed >= clockFactor*limit) {
+					t.Errorf("after %v: %v", elapsed, overdue)
+				}
+			})
+		})
+	}
+}
+
+// The time in functions of the host's counts as work; and who lets others go first is not ended for that, up to ten
+// times the limit.
+func TestDeadlinesCountCallsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := workFor(t, t.Context(), time.Second)
+		callOut := func() error {
+			from := time.Now()
+			time.Sleep(10 * time.Millisecond)
+			w.addHostTime(from, time.Now())
+			return w.tick(1, 0)
+		}
+		for range 95 {
+			require.NoError(t, callOut())
+		}
+		var err error
+		for range 5 {
+			err = cmp.Or(err, callOut())
+		}
+		if !errors.As(err, new(*overdue)) {
+			t.Errorf("expected an end after a second of calls out, found %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := workFor(t, t.Context(), time.Second)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { // another call, which keeps its processor for long
+			defer close(ended)
+			for w.processors.acquire(ctx) == nil {
+				time.Sleep(time.Second)
+				w.processors.release()
+			}
+		}()
+		synctest.Wait()
+		began := time.Now()
+		err := w.tick(5000, 0)
+		var overdue *overdue
+		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
+			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
+			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
+		}
+		stop()
+		w.processors.release()
+		<-ended
+	})
+}
+
+// Who gives up gets the guest stopped soon, whatever it has worked for.
+func TestDeadlinesOfThoseWhoGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		w := workFor(t, ctx, time.Minute)
+		began := time.Now()
+		err := w.tick(1_000_000, 0)
+		if elapsed := time.Since(began); !errors.As(err, new(*canceled)) || elapsed > 400*time.Millisecond {
+			t.Errorf("expected the end of a call whose caller gave up, found %v after %v", err, elapsed)
+		}
+	})
+}
+
+// A guest that asks for a hundred megabytes of randomness, or writes in millions of parts, comes by the clock in
+// between; the numbers are those that the engine would give.
+func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
+	looks := 0
+	r := &randomness{rand.New(rand.NewSource(randomSeed)), func() { looks++ }}
+	got, want := make([]byte, 1<<20+7), make([]byte, 1<<20+7)
+	_, _ = rand.New(rand.NewSource(42)).Read(want)
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
+		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
+	}
+	o := &output{watch: func() { looks++ }}
+	for range 10 {
+		_, _ = o.Write(nil)
+	}
+	assert.Equal(t, 27, looks, "looks at the clock")
+}

@@ -1,0 +1,303 @@
+package plugin_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// overCache starts a manager over a folder with a cache of its own, and returns what it logged.
+func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logtest.Journal) {
+	t.Helper()
+	log := &logtest.Journal{}
+	return manager(t, plugin.Options{CacheDir: cache, Logger: log.Logger(plugin.LevelTrace)}, folder), log
+}
+
+// kept are the files of ours in a cache, by the ends of their names.
+func kept(t *testing.T, cache, kind string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(cache, "culvert-*."+kind))
+	require.NoError(t, err)
+	return files
+}
+
+// described is what a manager knows of its plugins, and asks each once more.
+func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
+	t.Helper()
+	for _, info := range m.Modules() {
+		if info.Err != nil {
+			t.Fatal(info.Err)
+		}
+		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
+			Components: info.Components}
+		b, err := m.BindPlugin("orders", info.Name, "")
+		require.NoError(t, err)
+		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
+				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
+			}
+		})
+		b.Close()
+		all = append(all, known)
+	}
+	return all
+}
+
+// A file that was loaded before is neither compiled nor asked, until somebody needs it.
+func TestKnownFilesRestAtOnce(t *testing.T) {
+	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	put(t, folder, "b.wasm", guesttest.Static(wit.Description{Name: "b", Version: "1.0.0", Components: []wit.Component{
+		{Name: "b.Mark", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
+	first, _ := overCache(t, folder, cache)
+	assert.Equal(t, 2, plugin.Awake(first), "plugins started the first time")
+	want := described(t, first)
+	second, log := overCache(t, folder, cache)
+	assert.Equal(t, 0, plugin.Awake(second), "plugins started the second time")
+	if got := described(t, second); !reflect.DeepEqual(got, want) || len(got) != 2 {
+		t.Errorf("expected %+v, found %+v", want, got)
+	}
+	if strings.Contains(log.String(), "WARN") {
+		t.Error(log.String())
+	}
+}
+
+// counted is a folder of modules that tells how often they were read whole.
+type counted struct {
+	fstest.MapFS
+	read atomic.Int64
+}
+
+func (c *counted) ReadFile(name string) ([]byte, error) {
+	c.read.Add(1)
+	return c.MapFS.ReadFile(name)
+}
+
+// Of a plugin that comes with the program and was loaded before nothing is needed but its hash: its bytes are not
+// copied.
+func TestKnownPluginsOfTheProgramAreNotCopied(t *testing.T) {
+	cache := filepath.Join(t.TempDir(), "cache")
+	files := &counted{MapFS: fstest.MapFS{"a.wasm": {Data: named("a", "1.0.0", 0)}}}
+	for n, want := range []int64{1, 0} {
+		files.read.Store(0)
+		m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Embedded: files,
+			CacheDir: cache, Needed: []plugin.Requirement{{Class: "org.example.AllSource"}}})
+		require.NoError(t, err)
+		described(t, m)
+		require.NoError(t, m.Close())
+		if got := files.read.Load(); got < want || want == 0 && got > 0 {
+			t.Errorf("start %d: expected %d whole reads, found %d", n, want, got)
+		}
+	}
+}
+
+// What is damaged in the cache, or does not belong there, is found out and made again.
+func TestDamagedCache(t *testing.T) {
+	for name, damage := range map[string]func(one, other []byte) []byte{
+		"a byte is changed": func(one, _ []byte) []byte { one[len(one)-1] ^= 1; return one },
+		"empty":             func(_, _ []byte) []byte { return nil },
+		"another plugin's":  func(_, other []byte) []byte { return other },
+		"forged without the name": func(one, _ []byte) []byte {
+			sum := sha256.Sum256(one[sha256.Size:])
+			return append(sum[:], one[sha256.Size:]...)
+		},
+	} {
+		for _, kind := range []string{"json", "metered"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
+				m, _ := overCache(t, folder, cache)
+				want := described(t, m)
+				files := kept(t, cache, kind)
+				if len(files) != 2 {
+					t.Fatalf("expected 2 files, found %v", files)
+				}
+				var contents [2][]byte
+				for n := range contents {
+					contents[n], _ = os.ReadFile(files[n])
+				}
+				for n := range contents {
+					require.NoError(t, os.WriteFile(files[n], damage(append([]byte{}, contents[n]...), contents[1-n]),
+						0o600))
+				}
+				m, log := overCache(t, folder, cache)
+				if got := described(t, m); !reflect.DeepEqual(got, want) {
+					t.Errorf("expected %+v, found %+v", want, got)
+				}
+				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
+					strings.Contains(log.String(), "<nil>") {
+					t.Errorf("expected 2 warnings with what is wrong, found %d: %s", n, log.String())
+				}
+				for n := range contents {
+					if again, _ := os.ReadFile(files[n]); string(again) != string(contents[n]) {
+						t.Errorf("%s: expected it to be made again", files[n])
+					}
+				}
+			})
+		}
+	}
+}
+
+// Compiled code that is damaged, or is no file, is noticed and compiled again.
+func TestDamagedCode(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string){
+		"cut off": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 100)) },
+		"cut in half": func(t *testing.T, file string) {
+			info, err := os.Stat(file)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(file, info.Size()/2))
+		},
+		"empty": func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
+		"no code": func(t *testing.T, file string) {
+			require.NoError(t, os.WriteFile(file, []byte("something that wazero has not written"), 0o600))
+		},
+		"a folder": func(t *testing.T, file string) {
+			require.NoError(t, os.Remove(file))
+			require.NoError(t, os.Mkdir(file, 0o700))
+			require.NoError(t, os.WriteFile(filepath.Join(file, "x"), nil, 0o600))
+		},
+		"a link": func(t *testing.T, file string) {
+			require.NoError(t, os.Remove(file))
+			require.NoError(t, os.Symlink("/dev/zero", file))
+		},
+		"a file for its folder": func(t *testing.T, file string) {
+			folder := filepath.Dir(filepath.Dir(file))
+			require.NoError(t, os.RemoveAll(folder))
+			require.NoError(t, os.WriteFile(folder, nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+			m, _ := overCache(t, folder, cache)
+			want := described(t, m)
+			files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code", "*", "*"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("expected one file of compiled code, found %v, %v", files, err)
+			}
+			damage(t, files[0])
+			for _, warnings := range []int{1, 0} {
+				m, log := overCache(t, folder, cache)
+				if got := described(t, m); !reflect.DeepEqual(got, want) {
+					t.Errorf("expected %+v, found %+v", want, got)
+				}
+				assert.Equal(t, warnings, strings.Count(log.String(), "level=WARN"), log)
+				assert.Equal(t, warnings, strings.Count(log.String(), "is damaged"), log)
+			}
+		})
+	}
+}
+
+// Warm compiles the code of all plugins into the cache.
+func TestWarm(t *testing.T) {
+	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	m, _ := overCache(t, folder, cache)
+	for _, kind := range []string{"code", "metered"} {
+		require.NoError(t, os.RemoveAll(kept(t, cache, kind)[0]))
+	}
+	require.NoError(t, m.Close())
+	m, _ = overCache(t, folder, cache) // the facts are cached, so nothing is compiled
+	assert.Equal(t, 0, len(kept(t, cache, "code")))
+	require.NoError(t, m.Warm(t.Context()))
+	assert.Equal(t, 1, len(kept(t, cache, "code")))
+	m = manager(t, plugin.Options{CacheDir: t.TempDir()}, t.TempDir())
+	require.NoError(t, m.Warm(t.Context()))
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry()})
+	require.NoError(t, err)
+	defer m.Close()
+	assert.Error(t, m.Warm(t.Context()), "no usable cache folder")
+}
+
+// Files that were not used for long are deleted from the cache; files in use stay.
+func TestOldFilesLeaveTheCache(t *testing.T) {
+	folder, cache := holding(t, "a.wasm", named("a", "1.0.0", 0)), filepath.Join(t.TempDir(), "cache")
+	m, _ := overCache(t, folder, cache)
+	described(t, m)
+	var stay []string
+	for _, kind := range []string{"json", "metered", "code"} {
+		stay = append(stay, kept(t, cache, kind)...)
+	}
+	age := func(name string, days int) string {
+		t.Helper()
+		name = filepath.Join(cache, name)
+		if _, err := os.Lstat(name); err != nil {
+			require.NoError(t, os.WriteFile(name, []byte("x"), 0o600))
+		}
+		at := time.Now().AddDate(0, 0, -days)
+		require.NoError(t, os.Chtimes(name, at, at))
+		return name
+	}
+	for _, name := range stay {
+		age(filepath.Base(name), 40)
+	}
+	key := strings.Repeat("0a", 32)
+	expired := age("culvert-"+key+".code", 40)
+	stay = append(stay, age("culvert-"+key+".json", 20), age("mine", 400))
+	overCache(t, folder, cache)
+	if _, err := os.Lstat(expired); err == nil {
+		t.Errorf("%s is there", expired)
+	}
+	for _, name := range stay {
+		_, err := os.Lstat(name)
+		assert.NoError(t, err)
+	}
+}
+
+// No code is run from a cache folder that others can write to. If the cache cannot be written, starts take longer but
+// succeed; the test uses a file in its place, since root may write to any folder.
+func TestCacheFoldersThatAreNotUsed(t *testing.T) {
+	foreign, none := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	require.NoError(t, os.Chmod(foreign, 0o777))
+	require.NoError(t, os.WriteFile(none, nil, 0o600))
+	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
+		m, log := overCache(t, holding(t, "a.wasm", named("a", "1.0.0", 0)), cache)
+		described(t, m)
+		assert.Equal(t, 1, strings.Count(log.String(), "the cache is not used"), log)
+		assert.Contains(t, log.String(), why)
+	}
+	if left, _ := os.ReadDir(foreign); len(left) > 0 {
+		t.Errorf("expected the folder to stay empty, found %v", left)
+	}
+}
+
+// What is kept of a module depends on how it was rewritten: whoever changes the outcome raises the number of the
+// preparation.
+func TestPreparationHasANumber(t *testing.T) {
+	sum := sha256.New()
+	cases := hostileCases()
+	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow",
+		"loop-free recursion", "maze", "nesting"} {
+		module := cases[name].module
+		prepared, err := code.Prepare(t.Context(), module.Bytes())
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		sum.Write(prepared.Wasm)
+	}
+	started := starting([]byte{0x41, 0x00, 0x1a}, nil)
+	prepared, err := code.Prepare(t.Context(), started.Bytes())
+	require.NoError(t, err)
+	sum.Write(prepared.Wasm)
+	const number, want = 6, "4803030993f789c5"
+	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.Preparation != number {
+		t.Errorf("expected %s of preparation %d, found %s of %d: raise code.Preparation and write both here", want,
+			number, got, code.Preparation)
+	}
+}

@@ -1,0 +1,104 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// looked is a context that is canceled when it is looked at for the last of so many times.
+type looked struct {
+	context.Context
+	left, count int
+}
+
+func (l *looked) Err() error {
+	if l.count++; l.count > l.left {
+		return context.Canceled
+	}
+	return nil
+}
+
+// What a call returned is looked at no further when its caller has given up: many rows, one large value, one large
+// header, many schemas.
+func TestResultsAreReadNoFurther(t *testing.T) {
+	const many = 50_000
+	list, err := connectdata.AppendSchemaless(nil, make(connectdata.List, many))
+	require.NoError(t, err)
+	headers := connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "h", Encoding: wit.Schemaless, Value: list}})
+	declared := make([]wit.Schema, many)
+	for n := range declared {
+		declared[n] = wit.Schema{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}
+	}
+	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
+		return func(i *Instance) error {
+			b := &record.Batch{Topics: []string{"t"}, Data: bytes.Clone(data)}
+			check := rowCheck{i: i, b: b, size: uint32(len(data)), limit: 1 << 30}
+			for n := range n {
+				row := row
+				if err := check.row(n, &row, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	for name, read := range map[string]func(i *Instance) error{
+		"rows":    rows(nil, many, wit.Row{}),
+		"value":   rows(list, 1, wit.Row{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(list))}}),
+		"header":  rows(headers, 1, wit.Row{Headers: wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(headers))}}),
+		"schemas": func(i *Instance) error { return i.schemas.Declare(declared) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run := func(left int) (*looked, error) {
+				ctx := &looked{Context: context.Background(), left: left}
+				i := &Instance{}
+				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
+				i.scratch.topics = []uint32{0}
+				return ctx, read(i)
+			}
+			whole, err := run(1 << 30)
+			if least := many / 2 / watchEvery; err != nil || whole.count < least {
+				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
+			}
+			ctx, err := run(whole.count / 2)
+			if violation := new(abi.Violation); !errors.Is(err, context.Canceled) || errors.As(err, &violation) ||
+				canceledBy(err) == nil {
+				t.Errorf("expected an end that is no fault of the guest's, found %v", err)
+			}
+			if ctx.count > whole.count/2+2 {
+				t.Errorf("expected an end at look %d, found it at %d", whole.count/2+1, ctx.count)
+			}
+		})
+	}
+}
+
+// A module that is not rewritten to its end, since its caller has given up, is not remembered as refused, and is
+// rewritten later.
+func TestStoppedRewritingIsNoRefusal(t *testing.T) {
+	module := guesttest.Static(wit.Description{Name: "a", Version: "1.0.0"}, "")
+	gaveUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := code.NewCompiler(t.TempDir(), provideImports, slog.New(slog.DiscardHandler)).Cache()
+	p, err := code.Prepare(gaveUp, module)
+	if !errors.Is(err, context.Canceled) || p != nil {
+		t.Fatalf("expected that it ends, found %v", err)
+	}
+	cacheRefusal(s, "x", Limits{}.filled(), err)
+	assert.NoError(t, cachedRefusal(s, "x", Limits{}.filled()), "refused")
+	if p, err = code.Prepare(t.Context(), module); err != nil || p == nil {
+		t.Errorf("expected the module, found %v", err)
+	}
+}

@@ -1,0 +1,84 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// BindPlugin is Bind by the name of a plugin, to its first component.
+func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
+	for _, i := range m.Modules() {
+		if i.Name == name && len(i.Components) > 0 {
+			c := i.Components[0]
+			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, plugin: name})
+		}
+	}
+	return nil, fmt.Errorf("there is no plugin %s", name)
+}
+
+// Awake counts the modules whose code is there.
+func Awake(m *Manager) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.sources {
+		for _, x := range []*module{o.active, o.previous} {
+			if x == nil {
+				continue
+			}
+			x.mu.Lock()
+			if x.code != nil {
+				n++
+			}
+			x.mu.Unlock()
+		}
+	}
+	return n
+}
+
+// Doze has the code of modules rest that no instance needs, as some time after the last one.
+func Doze(m *Manager) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.sources {
+		for _, x := range []*module{o.active, o.previous} {
+			if x != nil {
+				x.freeIdle()
+			}
+		}
+	}
+}
+
+// BreaksToOpen is how many breaks stop a version.
+const BreaksToOpen = breaksToOpen
+
+// Breaker is that of a version, for a connector.
+type Breaker struct{ breaker }
+
+// NewBreaker makes one.
+func NewBreaker() *Breaker { return &Breaker{} }
+
+// Check, Good, Bad and Undone are what happens around calls.
+func (b *Breaker) Check(function string, now time.Time) *Stopped { return b.check(function, now) }
+func (b *Breaker) Good(function string)                          { b.succeeded(function) }
+func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(function, "call.ms", now) }
+func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
+
+// CheckWithin is Check with another time for all calls.
+func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*CheckResult, error) {
+	return check(ctx, path, o, within)
+}
+
+// Panic is a call that the host makes and that ends in a mistake of its own.
+func Panic(ctx context.Context, i *Instance) error {
+	if _, err := i.enter(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
+		return err
+	}
+	panic("a mistake")
+}
+
+// Running is how many calls have a processor.
+func Running(m *Manager) int { return len(m.loader.processors.slots) }

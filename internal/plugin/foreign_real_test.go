@@ -1,0 +1,118 @@
+//go:build real
+
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// foreign are guests that were written on public bindings: their folder under testdata/guests, and the prefix of their
+// components.
+var foreign = []struct{ folder, prefix string }{{"rust-transform", "rust."}, {"c-transform", "c."}}
+
+// foreignGuest builds one and binds it.
+func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry, log *logtest.Journal) *plugin.Pool {
+	t.Helper()
+	plugins := t.TempDir()
+	build := exec.Command("../../testdata/guests/"+folder+"/build.sh", filepath.Join(plugins, "guest.wasm"))
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		t.Fatalf("building the guest %s: %v", folder, err)
+	}
+	m := manager(t, plugin.Options{Registry: registry, Logger: log.Logger(plugin.LevelTrace)}, plugins)
+	b, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
+	if err != nil {
+		t.Fatalf("%v: %v", err, m.Modules()[0].Err)
+	}
+	t.Cleanup(b.Close)
+	return b.Current()
+}
+
+// eachForeign runs a test with each of them.
+func eachForeign(t *testing.T, f func(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry,
+	log *logtest.Journal)) {
+	for _, g := range foreign {
+		t.Run(g.folder, func(t *testing.T) {
+			log, registry := new(logtest.Journal), record.NewRegistry()
+			f(t, g.prefix, foreignGuest(t, g.folder, g.prefix, registry, log), registry, log)
+		})
+	}
+}
+
+func do(t *testing.T, pool *plugin.Pool, f func(context.Context, *plugin.Instance) error) error {
+	t.Helper()
+	return pool.Do(context.Background(), func(i *plugin.Instance) error { return f(context.Background(), i) })
+}
+
+// Each guest writes every example of wit/encoding.md by itself, from the page alone.
+func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(t, writeExamples) }
+
+func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logtest.Journal) {
+	var want [][]byte
+	for _, m := range regexp.MustCompile(
+		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|schemaless\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t),
+		-1) {
+		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
+		require.NoError(t, err)
+		want = append(want, b)
+	}
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Examples"}})
+		require.NoError(t, err)
+		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Rows: make([]wit.Row, len(want))}
+		_, err = i.Apply(ctx, context, b)
+		require.NoError(t, err)
+		for n, row := range b.Rows {
+			v, _, err := connectdata.Read(registry.Get(row.Value.Schema).Nodes, 0, b.Bytes(row.Value))
+			if err != nil || !bytes.Equal(v.([]byte), want[n]) {
+				t.Errorf("example %d: the guest wrote % x, the page has % x (%v)", n+1, v, want[n], err)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(want) != 28 {
+		t.Fatalf("%d examples, %v", len(want), err)
+	}
+}
+
+func page(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../wit/encoding.md")
+	require.NoError(t, err)
+	return string(text)
+}
+
+// What a panic in Rust says gets into the log, and the stack of its trap has the names of functions.
+func TestRealRustPanicIsLogged(t *testing.T) {
+	log, registry := new(logtest.Journal), record.NewRegistry()
+	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
+	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field",
+			Value: "Name"}, {Name: "text", Value: "panic!"}}}})
+		require.NoError(t, err)
+		b := &record.Batch{Registry: registry, Topics: []string{"a"}, Rows: []wit.Row{{Partition: -1, Timestamp: -1}}}
+		_, err = i.Apply(ctx, context, b)
+		return err
+	})
+	assert.Error(t, err, "rust_transform")
+	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(),
+		"src/lib.rs:") {
+		t.Errorf("expected the panic and its place in the log, found %s", log.String())
+	}
+}

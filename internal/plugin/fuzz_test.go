@@ -1,0 +1,65 @@
+package plugin
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
+func known(t testing.TB, registry *record.Registry) schemas.Numbers {
+	t.Helper()
+	s := schemas.New(registry, nil)
+	registered, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
+	require.NoError(t, err)
+	require.NoError(t, s.Need(registered.ID))
+	s.Sent(true)
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}))
+	return s
+}
+
+// FuzzRows checks rows as a guest might return them: whatever their bytes, what passes lies inside the batch and names
+// schemas of the registry only.
+func FuzzRows(f *testing.F) {
+	row := make([]byte, abi.RowBytes)
+	f.Add(row, []byte("data"))
+	abi.PutRows(row, []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: 4},
+		Headers: wit.ValueSlice{Encoding: wit.Raw,
+			Size: 4}, Key: wit.ValueSlice{Encoding: wit.WithSchema, Schema: wit.GuestSchemas, Size: 2}}})
+	f.Add(row, append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, wit.GuestSchemas), 0))
+	f.Fuzz(func(t *testing.T, row, data []byte) {
+		if len(row) < abi.RowBytes {
+			return
+		}
+		i := &Instance{}
+		registry := record.NewRegistry()
+		i.schemas = known(t, registry)
+		i.scratch.topics = []uint32{0}
+		b := &record.Batch{Registry: registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
+		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
+		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]
+		in := &wit.Row{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: 3}}
+		if check.row(0, &r, in) != nil {
+			return
+		}
+		for _, d := range []wit.ValueSlice{r.Key, r.Value, r.Headers} {
+			content := b.Bytes(d)
+			switch d.Encoding {
+			case wit.WithSchema:
+				if registry.Get(d.Schema) == nil {
+					t.Errorf("schema %d is not the registry's", d.Schema)
+				}
+			case wit.Schemaless, wit.Raw:
+				err := i.schemas.GiveInside(d.Encoding, content) // which looks for what it mentions in the registry
+				if err != nil {
+					t.Errorf("%x: %v", content, err)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package guesttest
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+)
+
+// Module is a core module to be put together by hand: for files that no compiler makes.
+type Module struct {
+	Imports []Import
+	// Exports are functions, each with its own signature and body.
+	Exports []Function
+	// Start is the section with the number of the module's start function; nil: none.
+	Start []byte
+	// MemoryPages is the minimum of an exported memory; negative: no memory.
+	MemoryPages int
+	// Data lies in memory from DataAt on.
+	Data   []byte
+	DataAt int
+	// Custom sections by name.
+	Custom map[string]string
+}
+
+// Import is a function that the module wants.
+type Import struct {
+	Module, Name    string
+	Params, Results []byte
+}
+
+// Function is an exported function. An empty body is `unreachable`.
+type Function struct {
+	Name            string
+	Params, Results []byte
+	Body            []byte
+}
+
+// Core value types.
+const (
+	I32 = 0x7f
+	I64 = 0x7e
+)
+
+// Index is the number of an exported function, which has to be there.
+func (m *Module) Index(export string) int {
+	n := slices.IndexFunc(m.Exports, func(f Function) bool { return f.Name == export })
+	if n < 0 {
+		panic("the module does not export " + export)
+	}
+	return n
+}
+
+// Bytes is the module's binary.
+func (m *Module) Bytes() []byte {
+	var types, imports, functions, exports, bodies [][]byte
+	seen := map[string]int{}
+	signature := func(params, results []byte) []byte {
+		t := join([]byte{0x60}, number(len(params)), params, number(len(results)), results)
+		n, ok := seen[string(t)]
+		if !ok {
+			n = len(types)
+			seen[string(t)] = n
+			types = append(types, t)
+		}
+		return number(n)
+	}
+	for _, i := range m.Imports {
+		imports = append(imports, join(text(i.Module), text(i.Name), []byte{0}, signature(i.Params, i.Results)))
+	}
+	for n, f := range m.Exports {
+		functions = append(functions, signature(f.Params, f.Results))
+		exports = append(exports, join(text(f.Name), []byte{0}, number(len(m.Imports)+n)))
+		body := f.Body
+		if body == nil {
+			body = []byte{0x00}
+		}
+		bodies = append(bodies, wasm.AppendSized(nil, join([]byte{0}, body, []byte{0x0b})))
+	}
+	if m.MemoryPages >= 0 {
+		exports = append(exports, join(text("memory"), []byte{2, 0}))
+	}
+	out := []byte("\x00asm\x01\x00\x00\x00")
+	out = wasm.AppendSection(out, wasm.Types, vector(types))
+	out = wasm.AppendSection(out, wasm.Imports, vector(imports))
+	out = wasm.AppendSection(out, wasm.Functions, vector(functions))
+	if m.MemoryPages >= 0 {
+		out = wasm.AppendSection(out, wasm.Memories, join([]byte{1, 0}, number(m.MemoryPages)))
+	}
+	out = wasm.AppendSection(out, wasm.Exports, vector(exports))
+	if m.Start != nil {
+		out = wasm.AppendSection(out, wasm.Start, m.Start)
+	}
+	out = wasm.AppendSection(out, wasm.Code, vector(bodies))
+	if len(m.Data) > 0 {
+		out = wasm.AppendSection(out, wasm.Data, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b},
+			wasm.AppendSized(nil, m.Data)))
+	}
+	for name, content := range m.Custom {
+		out = wasm.AppendSection(out, wasm.Custom, join(text(name), []byte(content)))
+	}
+	return out
+}
+
+func vector(items [][]byte) []byte { return join(number(len(items)), bytes.Join(items, nil)) }
+
+func text(s string) []byte { return wasm.AppendSized(nil, []byte(s)) }
+
+func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+
+func number(n int) []byte { return wasm.AppendU32(nil, uint32(n)) }

@@ -1,0 +1,58 @@
+package guesttest
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+)
+
+// Looping is a module with an endless loop in the place of an exported function: a plugin as before, until it is at
+// work.
+func Looping(t testing.TB, module []byte, export string) []byte {
+	t.Helper()
+	out := bytes.Clone(module[:wasm.HeaderBytes])
+	imports, function := 0, -1
+	for s := range wasm.Sections(module) {
+		r, content := s.Content(module), module[s.From:s.To]
+		switch s.ID {
+		case wasm.Imports:
+			for range r.Count() {
+				r.Name()
+				r.Name()
+				if kind := r.Byte(); kind != 0 {
+					t.Fatalf("expected a module that imports functions only, found an import of kind %d", kind)
+				}
+				r.U32()
+				imports++
+			}
+		case wasm.Exports:
+			for range r.Count() {
+				if name, kind, index := r.Name(), r.Byte(), r.U32(); kind == 0 && name == export {
+					function = int(index)
+				}
+			}
+		case wasm.Code:
+			content = stuck(&r, function-imports)
+		}
+		out = wasm.AppendSection(out, s.ID, content)
+	}
+	if function < 0 {
+		t.Fatalf("no function %q is exported", export)
+	}
+	return out
+}
+
+// stuck is a code section with one of its bodies replaced.
+func stuck(r *wasm.Reader, function int) []byte {
+	bodies := make([][]byte, r.Count())
+	for n := range bodies {
+		body := r.Bytes(r.Count())
+		if n == function {
+			// no locals; loop, br 0, end, unreachable, end
+			body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b}
+		}
+		bodies[n] = wasm.AppendSized(nil, body)
+	}
+	return vector(bodies)
+}

@@ -1,0 +1,90 @@
+package guesttest
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/base/wasm"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and
+// versions, where a real guest would only cost time. It has the given interfaces in addition to `plugin`, under the
+// given version of the contract ("": ours).
+func Static(d wit.Description, contract string, interfaces ...string) []byte {
+	m := StaticModule(d, contract, interfaces...)
+	return m.Bytes()
+}
+
+// StaticModule is [Static] before it becomes bytes, to be changed.
+func StaticModule(d wit.Description, contract string, interfaces ...string) Module {
+	m := Module{MemoryPages: 2}
+	memory := &image{data: make([]byte, staticEnd-staticStart)}
+	lowered, err := canon.Lower(d)
+	if err != nil {
+		panic(err)
+	}
+	at, err := lowered.Place(memory, memory.alloc)
+	if err != nil {
+		panic(err)
+	}
+	m.Data, m.DataAt = memory.data[:memory.used], staticStart
+	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
+		for _, f := range canon.Functions(i) {
+			e := Function{Name: f.Export(), Params: f.Params(), Results: f.Results()}
+			if contract != "" {
+				e.Name = strings.Replace(e.Name, "@"+wit.Version, "@"+contract, 1)
+			}
+			if i == wit.InterfacePlugin && f.Name == "describe" {
+				e.Body = constant(int(at[0]))
+			}
+			m.Exports = append(m.Exports, e)
+		}
+	}
+	m.Exports = append(m.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32},
+		Results: []byte{I32}, Body: constant(staticEnd)})
+	return m
+}
+
+// Answer has a function of an interface, by its name in Go, answer a value always.
+func (m *Module) Answer(iface, method string, value any) {
+	memory := &image{data: make([]byte, staticEnd-staticStart), used: len(m.Data)}
+	copy(memory.data, m.Data)
+	f := canon.Function(iface, method)
+	lowered, err := f.Lower(value, nil)
+	if err != nil {
+		panic(err)
+	}
+	at, err := lowered.Place(memory, memory.alloc)
+	if err != nil {
+		panic(err)
+	}
+	m.Data = memory.data[:memory.used]
+	m.Exports[m.Index(f.Export())].Body = constant(int(at[0]))
+}
+
+// What describes the plugin lies between these, in a memory of two pages.
+const staticStart, staticEnd = 1024, 65536
+
+// image is a memory in the making; addresses begin at staticStart.
+type image struct {
+	data []byte
+	used int
+}
+
+func (i *image) alloc(size, align uint32) (uint32, error) {
+	a := int(align)
+	i.used = (i.used + a - 1) / a * a
+	ptr := uint32(staticStart + i.used)
+	i.used += int(size)
+	return ptr, nil
+}
+
+// View makes it a memory for canon.
+func (i *image) View(ptr, size uint32) ([]byte, bool) {
+	from := ptr - staticStart
+	return i.data[from : from+size], true
+}
+
+// constant is the body `i32.const n`.
+func constant(n int) []byte { return wasm.AppendSigned([]byte{0x41}, int64(n)) }

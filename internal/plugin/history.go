@@ -1,0 +1,355 @@
+package plugin
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Roles decide what the host does with the user's values: a version that gives the address's role to another setting
+// sends credentials elsewhere. So a version from a folder is compared with all versions that ran.
+
+const (
+	acceptSuffix = ".accept"
+	revealSuffix = ".reveal"
+)
+
+func isTrustSetting(key string) bool {
+	rest, ok := strings.CutPrefix(key, "plugin.")
+	return ok && len(rest) > len(acceptSuffix) && (strings.HasSuffix(rest, acceptSuffix) ||
+		strings.HasSuffix(rest, revealSuffix))
+}
+
+func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
+	reveal := map[string][]string{}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealSuffix); {
+		case !isTrustSetting(key):
+		case !ok:
+			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
+				"address to another setting", "setting", key)
+		default:
+			for item := range strings.SplitSeq(settings[key], ",") {
+				if item = strings.TrimSpace(item); item != "" {
+					reveal[name] = append(reveal[name], item)
+				}
+			}
+		}
+	}
+	return reveal
+}
+
+// roleDeclarations are the roles and secrets that versions of a plugin declare, by component (`source
+// org.example.Shop`), under each of its names. It is stored as JSON.
+type roleDeclarations struct {
+	Version, Hash string
+	// Roles by setting or alias, several joined by +. Secrets are password settings.
+	Roles   map[string]map[string]string
+	Secrets map[string][]string
+}
+
+// Names returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
+// package and without Connector at the end.
+func Names(c *wit.Component) []string {
+	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
+	names := append([]string{c.Name}, c.Aliases...)
+	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
+		if !slices.Contains(names, short) {
+			names = append(names, short)
+		}
+	}
+	return names
+}
+
+func declarationsOf(info *Info) *roleDeclarations {
+	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
+	for i := range info.Components {
+		c := &info.Components[i]
+		for _, name := range Names(c) {
+			for j := range c.Settings {
+				names, roles, secret := settingOf(&c.Settings[j])
+				d.add(c.Kind.String()+" "+name, names, roles, secret)
+			}
+		}
+	}
+	return d
+}
+
+func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
+	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
+	for _, r := range s.Rules {
+		switch {
+		case r.Alias != nil:
+			names = append(names, *r.Alias)
+		case r.Role != nil:
+			roles = append(roles, *r.Role)
+			secret = secret || role.IsSecret(*r.Role)
+		}
+	}
+	return names, roles, secret
+}
+
+func (d *roleDeclarations) add(component string, names, roles []string, secret bool) {
+	if d.Roles == nil {
+		d.Roles, d.Secrets = map[string]map[string]string{}, map[string][]string{}
+	}
+	if d.Roles[component] == nil {
+		d.Roles[component] = map[string]string{}
+	}
+	for _, name := range names {
+		all := append(rolesIn(d.Roles[component][name]), roles...)
+		slices.Sort(all)
+		d.Roles[component][name] = strings.Join(slices.Compact(all), "+")
+		if secret && !slices.Contains(d.Secrets[component], name) {
+			d.Secrets[component] = append(d.Secrets[component], name)
+		}
+	}
+}
+
+func rolesIn(joined string) []string {
+	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
+}
+
+func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
+	if other == nil {
+		return d
+	}
+	for component, roles := range other.Roles {
+		for name, joined := range roles {
+			d.add(component, []string{name}, rolesIn(joined), slices.Contains(other.Secrets[component], name))
+		}
+		for _, name := range other.Secrets[component] { // which an older file may have without its roles
+			d.add(component, []string{name}, nil, true)
+		}
+	}
+	return d
+}
+
+func (d *roleDeclarations) differences(before *roleDeclarations) []string {
+	var texts []string
+	say := func(setting, was, is string) {
+		text := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(was, "no role"), cmp.Or(is, "no role"))
+		if !slices.Contains(texts, text) {
+			texts = append(texts, text)
+		}
+	}
+	for _, component := range slices.Sorted(maps.Keys(d.Roles)) {
+		was, is := before.Roles[component], d.Roles[component]
+		if was == nil {
+			continue
+		}
+		both := maps.Clone(was)
+		maps.Copy(both, is)
+		for _, setting := range slices.Sorted(maps.Keys(both)) {
+			if was[setting] != is[setting] {
+				say(setting, was[setting], is[setting])
+			}
+		}
+		for _, setting := range before.Secrets[component] {
+			if !slices.Contains(d.Secrets[component], setting) {
+				say(setting, "a password", "none")
+			}
+		}
+	}
+	return texts
+}
+
+// RoleMoved is the error of a version that gives an address role to another setting than the versions that ran.
+type RoleMoved struct {
+	Plugin, Version, Setting, Role string
+	// Before are the settings that had the role.
+	Before []string
+}
+
+func (m *RoleMoved) Error() string {
+	return fmt.Sprintf("version %s of plugin %s gives the role %s to the setting %s (before: %s), so requests would "+
+		"go elsewhere: give the setting another name, and the one before as its alias", m.Version, m.Plugin, m.Role,
+		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
+}
+
+// roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
+// setting without the role; nil if there is none.
+func (info *Info) roleMove(before *roleDeclarations) *RoleMoved {
+	for i := range info.Components {
+		c := &info.Components[i]
+		for _, answer := range Names(c) {
+			was := before.Roles[c.Kind.String()+" "+answer]
+			if was == nil {
+				continue
+			}
+			for j := range c.Settings {
+				names, roles, _ := settingOf(&c.Settings[j])
+				for _, r := range roles {
+					if !role.IsAddress(r) {
+						continue
+					}
+					var had []string
+					for _, name := range slices.Sorted(maps.Keys(was)) {
+						if slices.Contains(rolesIn(was[name]), r) {
+							had = append(had, name)
+						}
+					}
+					keeps := func(name string) bool { return slices.Contains(had, name) }
+					takes := func(name string) bool {
+						_, known := was[name]
+						return known && !keeps(name)
+					}
+					if slices.ContainsFunc(names, takes) || len(had) > 0 && !slices.ContainsFunc(names, keeps) {
+						return &RoleMoved{info.Name, info.Version, names[0], r, had}
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+type history struct {
+	mu       sync.Mutex
+	path     string // "" where nothing is kept
+	logger   *slog.Logger
+	builtIn  map[string]*roleDeclarations // by the names of plugins
+	recorded map[string]bool              // hashes of versions that are noted since the start
+	Plugins  map[string]*pluginHistory
+}
+
+type pluginHistory struct {
+	Base *roleDeclarations `json:",omitempty"`
+	All  *roleDeclarations `json:",omitempty"`
+	// Accepted is only in files of older versions of the program.
+	Accepted map[string]*roleDeclarations `json:",omitempty"`
+}
+
+const historyFileLimit = 16 << 20
+
+// readHistory returns an error for an unreadable file: without it any version would count as the first.
+func readHistory(path string, log *slog.Logger) (*history, error) {
+	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
+		Plugins: map[string]*pluginHistory{}}
+	if path == "" {
+		return h, nil
+	}
+	text, err := wholefile.Read(path, historyFileLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s, which says what versions of plugins ran before: %w; look at the plugins "+
+			"in the folder, then delete it", path, err)
+	}
+	for name, p := range h.Plugins {
+		if p == nil {
+			delete(h.Plugins, name)
+			continue
+		}
+		p.All = (&roleDeclarations{}).join(p.All).join(p.Base)
+		for _, d := range p.Accepted {
+			p.All.join(d)
+		}
+		p.Accepted = nil
+	}
+	return h, nil
+}
+
+func (h *history) entry(name string) *pluginHistory {
+	p := h.Plugins[name]
+	if p == nil {
+		p = &pluginHistory{All: &roleDeclarations{}}
+		h.Plugins[name] = p
+	}
+	return p
+}
+
+// check rejects a version from a folder that moves an address role, and warns of other changed roles. It compares
+// with versions that ran, built-in ones, and older, which joins versions in other files.
+func (h *history) check(info *Info, older *roleDeclarations) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if info.BuiltIn {
+		h.builtIn[info.Name] = declarationsOf(info)
+		return nil
+	}
+	p := h.entry(info.Name)
+	if moved := info.roleMove((&roleDeclarations{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
+		return moved
+	}
+	before := cmp.Or(p.Base, h.builtIn[info.Name])
+	if before == nil {
+		return nil
+	}
+	if changes := declarationsOf(info).differences(before); len(changes) > 0 {
+		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
+			info.Name,
+			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
+			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
+	}
+	return nil
+}
+
+const listedChanges = 10
+
+// recordRun stores that a connector runs a version, merged with what other processes have written.
+func (h *history) recordRun(info *Info) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, is := h.entry(info.Name), declarationsOf(info)
+	p.Base = is
+	if h.recorded[info.Hash] {
+		return
+	}
+	h.recorded[info.Hash] = true
+	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
+		for name, theirs := range other.Plugins {
+			h.entry(name).All.join(theirs.All)
+		}
+	}
+	p.All.join(is)
+	if h.path == "" {
+		return
+	}
+	text, err := json.Marshal(h)
+	if err == nil {
+		err = wholefile.WriteSynced(h.path, text)
+	}
+	if err != nil {
+		h.logger.Warn("which versions of plugins ran can't be kept: after a restart the first that is found counts",
+			"file", h.path, "error", err)
+	}
+}
+
+func (h *history) secrets(name string) (names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for of, p := range h.Plugins {
+		if name == "" || name == of {
+			for _, some := range p.All.Secrets {
+				names = append(names, some...)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Secrets returns the settings that were secret in any version that ran: of this plugin if it is built in, else of
+// any plugin.
+func (m *Manager) Secrets(info *Info) []string {
+	if info.BuiltIn {
+		return m.history.secrets(info.Name)
+	}
+	return m.history.secrets("")
+}

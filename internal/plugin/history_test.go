@@ -1,0 +1,300 @@
+package plugin_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const shopClass = "org.example.ShopSourceConnector"
+
+// shopSettings are what the plugin shop declares; each is `name role`, with ! after the name of a password.
+func shopSettings(lines ...string) (settings []wit.ConfigKey) {
+	for _, line := range lines {
+		name, role, _ := strings.Cut(line, " ")
+		s := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
+		if s.Name != name {
+			s.Kind = wit.KindPassword
+		}
+		for r := range strings.FieldsSeq(role) {
+			if alias, ok := strings.CutPrefix(r, "alias="); ok {
+				s.Rules = append(s.Rules, wit.Rule{Alias: &alias})
+			} else {
+				s.Rules = append(s.Rules, wit.Rule{Role: &r})
+			}
+		}
+		settings = append(settings, s)
+	}
+	return settings
+}
+
+func shop(name, version string, settings ...string) []byte {
+	return guesttest.Static(wit.Description{Name: name, Version: version,
+		Components: []wit.Component{{Name: shopClass, Kind: wit.ComponentSource,
+			Aliases: []string{"Shop"}, Settings: shopSettings(settings...)}}}, "", wit.InterfaceSource)
+}
+
+var honest = []string{"shop.address http.address", "shop.pwd! http.password", "shop.note"}
+
+func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// taken is the version that a new connector gets, or why it gets none.
+func taken(m *plugin.Manager) string {
+	info, err := m.Find(wit.ComponentSource, shopClass, "")
+	if err != nil {
+		return err.Error()
+	}
+	return info.Name + " " + info.Version
+}
+
+// A version from a folder that gives the role of an address to another setting than the plugin that comes with the
+// program, or than any version that ran, is refused by name; of other roles that changed there is a warning.
+func TestVersionsWithOtherRoles(t *testing.T) {
+	for name, x := range map[string]struct {
+		settings      []string
+		moved, warned string // "" where it is not
+	}{
+		"the same":                {honest, "", ""},
+		"one more without a role": {append(honest, "shop.more"), "", ""},
+		"one more password":       {append(honest, "shop.more!"), "", ""},
+		"another address": {[]string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
+			"version 2.0.0 of plugin shop gives the role http.address to the setting shop.note " +
+				"(before: shop.address)", ""},
+		"a new setting for the address": {[]string{"shop.address", "shop.pwd! http.password", "shop.to http.address"},
+			"the role http.address to the setting shop.to (before: shop.address)", ""},
+		"the address by another name": {[]string{"shop.to http.address alias=shop.address", "shop.pwd! http.password"},
+			"", "shop.to: no role before, http.address now"},
+		"the address by the name of another": {[]string{"shop.address http.address alias=shop.note",
+			"shop.pwd! http.password"}, "the role http.address to the setting shop.address (before: shop.address)", ""},
+		"a password as a header": {[]string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"}, "",
+			"shop.pwd: http.password before, http.header.x now"},
+		"a password as text": {[]string{"shop.address http.address", "shop.pwd", "shop.note"}, "",
+			"shop.pwd: http.password before, no role now; shop.pwd: a password before, none now"},
+		"a proxy": {append(honest, "shop.proxy http.proxy.address"), "",
+			"shop.proxy: no role before, http.proxy.address now"},
+		"a proxy in a setting that there was": {[]string{"shop.address http.address", "shop.pwd! http.password",
+			"shop.note http.proxy.address"},
+			"the role http.proxy.address to the setting shop.note (before: to none)", ""},
+		"an alias for the password": {append(honest, "shop.key! http.header.x alias=shop.pwd"), "",
+			"shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
+				"http.header.x+http.password now"},
+	} {
+		for _, base := range []string{"built in", "of the folder"} {
+			t.Run(name+", "+base, func(t *testing.T) {
+				folder, log := t.TempDir(), &logtest.Journal{}
+				o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+					Logger: log.Logger(slog.LevelWarn)}
+				if base == "built in" {
+					o.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+				} else {
+					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
+				}
+				m := manager(t, o, folder)
+				b, err := m.BindPlugin("c", "shop", "") // it runs
+				require.NoError(t, err)
+				other := shop("shop", "2.0.0", x.settings...)
+				if base == "built in" {
+					put(t, folder, "other.wasm", other)
+				} else { // in its place, while nobody runs
+					m.Close()
+					put(t, folder, "shop.wasm", other)
+					m = manager(t, o, folder)
+				}
+				require.NoError(t, m.Reload(t.Context()))
+				switch got := taken(m); {
+				case x.moved == "":
+					assert.Equal(t, "shop 2.0.0", got)
+				case base == "built in":
+					assert.Equal(t, "shop 1.0.0", got)
+					if s := b.Status(); !strings.Contains(s.FileError, x.moved) || b.Candidate() != nil {
+						t.Errorf("expected the status to say what is refused, found %+v", s)
+					}
+				default:
+					assert.Contains(t, got, x.moved)
+				}
+				const warning = "gives other roles to settings than the version before"
+				if found := log.String(); strings.Contains(found, warning) != (x.warned != "") ||
+					!strings.Contains(found, x.warned) {
+					t.Errorf("expected a warning %q, found %s", x.warned, found)
+				}
+			})
+		}
+	}
+}
+
+// A role that went from one setting to another over two versions was moved, too.
+func TestAddressThatMovesInTwoSteps(t *testing.T) {
+	folder := t.TempDir()
+	o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
+	for version, settings := range [][]string{honest, {"shop.address", "shop.pwd! http.password"}} {
+		put(t, folder, "shop.wasm", shop("shop", fmt.Sprint(version, ".0.0"), settings...))
+		m := manager(t, o, folder)
+		b, err := m.BindPlugin("c", "shop", "")
+		require.NoError(t, err)
+		b.Close()
+		m.Close()
+	}
+	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address", "shop.to http.address"))
+	assert.Contains(t, taken(manager(t, o, folder)),
+		"the role http.address to the setting shop.to (before: shop.address)")
+}
+
+// Versions of folders that are new together, or of which none ran, are compared with each other: the older one decides
+// which setting has the address.
+func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
+	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
+	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
+	for name, x := range map[string]struct {
+		file, second string // the file and version of what moves the address
+		reload       bool   // it comes later
+		want         string
+	}{
+		"at a start":                  {"shop-2.wasm", "2.0.0", false, "shop 1.0.0"},
+		"by other names of the files": {"a.wasm", "2.0.0", false, "shop 1.0.0"},
+		"the same version":            {"shop-2.wasm", "1.0.0", false, "shop 1.0.0"},
+		"a later look":                {"shop-2.wasm", "10.0.0", true, "shop 1.0.0"},
+		"in its place":                {"shop-1.wasm", "2.0.0", true, "shop 2.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := holding(t, "shop-1.wasm", first)
+			second := shop("shop", x.second, moving...)
+			if !x.reload {
+				put(t, folder, x.file, second)
+			}
+			m := manager(t, plugin.Options{}, folder)
+			if x.reload {
+				put(t, folder, x.file, second)
+				require.NoError(t, m.Reload(t.Context()))
+			}
+			assert.Equal(t, x.want, taken(m))
+			info, err := m.Find(wit.ComponentSource, shopClass, "")
+			require.NoError(t, err)
+			if x.want == "shop 1.0.0" {
+				assert.Equal(t, hash(first), info.Hash)
+			}
+			refused := slices.ContainsFunc(m.Modules(), func(i plugin.Info) bool {
+				return i.Err != nil &&
+					strings.Contains(i.Err.Error(), "to the setting shop.callback (before: shop.url)")
+			})
+			assert.Equal(t, x.want == "shop 1.0.0", refused, "that the other one is refused")
+		})
+	}
+}
+
+// The version that ran last is the one that others are compared with in warnings, also after a way back.
+func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
+	folder, log := t.TempDir(), &logtest.Journal{}
+	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+		Logger: log.Logger(slog.LevelWarn)}, folder)
+	for _, version := range []string{"1.0.0", "2.0.0", "1.0.0"} {
+		put(t, folder, "shop.wasm", shop("shop", version, honest...))
+		require.NoError(t, m.Reload(t.Context()))
+		b, err := m.BindPlugin("c", "shop", "")
+		require.NoError(t, err)
+		b.Close()
+	}
+	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address http.address", "shop.pwd"))
+	require.NoError(t, m.Reload(t.Context()))
+	assert.Contains(t, log.String(), "gives other roles", "before=1.0.0")
+}
+
+// What was a password in a version that ran is known after a restart, for the plugins of folders and for its own; what
+// only lay in a folder is not. Files of the program's versions before count.
+func TestSecretsOfVersionsThatRan(t *testing.T) {
+	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
+	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
+		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
+	o := plugin.Options{History: path}
+	put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
+	put(t, folder, "idle.wasm", shop("shop", "0.9.0", "shop.address http.address", "shop.note!"))
+	m := manager(t, o, folder)
+	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
+	b, err := m.BindPlugin("c", "shop", "")
+	require.NoError(t, err)
+	b.Close()
+	m.Close()
+	require.NoError(t, os.Remove(filepath.Join(folder, "idle.wasm")))
+	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
+	m = manager(t, o, folder)
+	assert.Equal(t, "shop 2.0.0", taken(m))
+	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
+	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Name: "shop", BuiltIn: true}))
+}
+
+// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
+// in a folder.
+func TestClassOfABuiltInPlugin(t *testing.T) {
+	folder := t.TempDir()
+	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+	thief := shop("a-thief", "9.0.0", "shop.note http.address", "shop.pwd")
+	put(t, folder, "thief.wasm", thief)
+	alias := guesttest.Static(wit.Description{Name: "an-alias", Version: "9.0.0",
+		Components: []wit.Component{{Name: "x.Y", Kind: wit.ComponentSource,
+			Aliases: []string{shopClass, "Shop"}}}}, "", wit.InterfaceSource)
+	put(t, folder, "alias.wasm", alias)
+	m := manager(t, plugin.Options{Embedded: embedded}, folder)
+	assert.Equal(t, "shop 1.0.0", taken(m), "the built-in")
+	b := boundTo(t, m, "c", wit.ComponentSource, shopClass)
+	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
+		!strings.HasPrefix(s.File, "embedded:") {
+		t.Errorf("found %+v", s)
+	}
+}
+
+// What says which versions ran is damaged: nothing is opened, since any version would be the first.
+func TestDamagedMemoryOfVersions(t *testing.T) {
+	history := filepath.Join(t.TempDir(), "history.json")
+	require.NoError(t, os.WriteFile(history, []byte("{"), 0o600))
+	_, err := plugin.New(t.Context(), plugin.Options{History: history, Registry: record.NewRegistry()})
+	assert.Error(t, err, history)
+}
+
+// Files run with what the connectors are trusted with: whoever reads warnings alone learns of one that takes the place
+// of what came with the program, and of one that others can put another one in the place of.
+func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
+	const replaces, others = "replaces a plugin that is built into the program", "others can put another file"
+	for name, x := range map[string]struct {
+		plugin, version string
+		folder, file    os.FileMode
+		want            []string
+	}{
+		"a newer one":           {"shop", "2.0.0", 0o755, 0o644, []string{replaces}},
+		"an older one":          {"shop", "0.9.0", 0o755, 0o644, nil},
+		"another one":           {"till", "2.0.0", 0o755, 0o644, nil},
+		"a folder of a group":   {"till", "2.0.0", 0o775, 0o644, []string{others}},
+		"a folder of everybody": {"till", "2.0.0", 0o757, 0o644, []string{others}},
+		"a file of a group":     {"till", "2.0.0", 0o755, 0o664, []string{others}},
+		"a file of everybody":   {"shop", "2.0.0", 0o755, 0o646, []string{replaces, others}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, log, data := t.TempDir(), &logtest.Journal{}, shop(x.plugin, x.version, honest...)
+			path := filepath.Join(folder, "new.wasm")
+			put(t, folder, "new.wasm", data)
+			require.NoError(t, os.Chmod(path, x.file))
+			require.NoError(t, os.Chmod(folder, x.folder))
+			manager(t, plugin.Options{Logger: log.Logger(slog.LevelWarn), Embedded: fstest.MapFS{"shop.wasm": {
+				Data: shop("shop", "1.0.0", honest...)}}}, folder)
+			for _, text := range []string{replaces, others} {
+				found := slices.ContainsFunc(strings.Split(log.String(), "\n"), func(line string) bool {
+					return strings.Contains(line, "level=WARN") && strings.Contains(line, text) &&
+						strings.Contains(line, "file="+path) && strings.Contains(line, "hash="+hash(data))
+				})
+				assert.Equal(t, slices.Contains(x.want, text), found, text)
+			}
+		})
+	}
+}

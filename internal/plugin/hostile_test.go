@@ -1,0 +1,329 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var (
+	describeExport = wit.ExportName(wit.InterfacePlugin, "describe")
+	prepareExport  = wit.ExportName(wit.InterfaceTransform, "prepare")
+)
+
+// hostile is a plugin whose prepare, a function (i32 i32) -> (i32), has the given body.
+func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
+	m := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
+		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m.MemoryPages = pages
+	n := m.Index(prepareExport)
+	m.Exports[n].Body = body(uint64(n))
+	return m
+}
+
+// looped is code in a loop that never ends.
+func looped(code ...byte) []byte {
+	return append(append([]byte{0x03, 0x40}, code...), 0x0c, 0x00, 0x0b, 0x00)
+}
+
+func leb(prefix []byte, n uint64) []byte { return binary.AppendUvarint(bytes.Clone(prefix), n) }
+
+// megabytes is `i32.const` of so many MiB.
+func megabytes(n uint32) []byte {
+	b := []byte{0x41}
+	v := int32(n << 20)
+	for {
+		c := byte(v & 0x7f)
+		v >>= 7
+		if v == 0 && c&0x40 == 0 {
+			return append(b, c)
+		}
+		b = append(b, c|0x80)
+	}
+}
+
+func fixed(code []byte) func(uint64) []byte { return func(uint64) []byte { return code } }
+
+// maze is a loop around nested blocks with tables of jumps among them.
+func maze() []byte {
+	const blocks, tables = 1000, 60
+	code := bytes.Repeat([]byte{0x02, 0x40}, blocks)
+	for n := range tables {
+		code = append(code, 0x20, 0x00)
+		code = leb(append(code, 0x0e), blocks)
+		for l := range uint64(blocks + 1) {
+			code = binary.AppendUvarint(code, (l*7+uint64(n))%blocks)
+		}
+	}
+	return looped(append(code, bytes.Repeat([]byte{0x0b}, blocks)...)...)
+}
+
+// crowd is so many functions, each of which calls the next; the last one loops.
+func crowd(n int) guesttest.Module {
+	m := hostile(2, func(uint64) []byte { return nil })
+	first := len(m.Exports)
+	for i := range n {
+		body := leb([]byte{0x10}, uint64(first+i+1))
+		if i == n-1 {
+			body = []byte{0x03, 0x40, 0x0c, 0x00, 0x0b}
+		}
+		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", i), Body: body})
+	}
+	m.Exports[m.Index(prepareExport)].Body = append(leb([]byte{0x10}, uint64(first)), 0x00)
+	return m
+}
+
+// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
+// minutes.
+func meeting() guesttest.Module {
+	m := hostile(2, func(uint64) []byte { return nil })
+	const values, branches = 1000, 3000
+	var body []byte
+	for n := range uint64(branches) {
+		body = append(leb(append(body, 0x41, 0, 0x04, 0x40, 0x41, 1, 0x21), n%values), 0x0b)
+	}
+	for n := range uint64(values) {
+		body = append(leb(append(body, 0x20), n), 0x1a)
+	}
+	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32},
+		values), Body: bytes.Repeat(body, 2)})
+	return m
+}
+
+// asking calls a function of the system interface in a loop.
+func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
+	m := hostile(pages, fixed(looped(append(bytes.Join(arguments, nil), 0x10, 0x00, 0x1a)...)))
+	m.Imports = []guesttest.Import{{Module: "wasi_snapshot_preview1", Name: function,
+		Params: bytes.Repeat([]byte{guesttest.I32}, len(arguments)), Results: []byte{guesttest.I32}}}
+	return m
+}
+
+const timeIsUp = "ran for longer than the 50ms that are allowed"
+
+const tooDeep = "recursed too deeply: its stack has grown to "
+
+// hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
+func hostileCases() map[string]struct {
+	module guesttest.Module
+	want   string
+} {
+	load := []byte{0x41, 0x00, 0x28, 0x02, 0x00, 0x1a}
+	recursion := func(self uint64) []byte {
+		again := append(leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), 0x1a)
+		code := append([]byte{0x20, 0x00, 0x45, 0x04, 0x40, 0x41, 0x00, 0x0f, 0x0b}, again...)
+		return append(append(code, again...), 0x41, 0x00)
+	}
+	nested := func(depth int) []byte {
+		return looped(append(bytes.Repeat([]byte{0x02, 0x40}, depth), bytes.Repeat([]byte{0x0b}, depth)...)...)
+	}
+	bulk := func(to, from uint32, instruction ...byte) []byte {
+		return looped(bytes.Join([][]byte{megabytes(to), megabytes(from), megabytes(64), instruction}, nil)...)
+	}
+	return map[string]struct {
+		module guesttest.Module
+		want   string
+	}{
+		"empty loop":          {hostile(2, fixed(looped())), timeIsUp},
+		"loop-free recursion": {hostile(2, recursion), timeIsUp},
+		"endless recursion": {hostile(2, func(self uint64) []byte {
+			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
+		}), tooDeep},
+		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
+		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
+		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
+		"memory.copy down":        {hostile(1600, fixed(bulk(0, 1, 0xfc, 0x0a, 0, 0))), timeIsUp},
+		"memory.grow":             {hostile(2, fixed(looped(0x41, 0x01, 0x40, 0x00, 0x1a))), timeIsUp},
+		"maze":                    {hostile(2, fixed(maze())), timeIsUp},
+		"maze too large": {hostile(2, fixed(append(maze(), bytes.Repeat(maze(), 1)...))),
+			"labels in br_table of function"},
+		"nesting":            {hostile(2, fixed(nested(10_000))), timeIsUp},
+		"nesting too deep":   {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
+		"10,000 functions":   {crowd(10_000), timeIsUp},
+		"too many functions": {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
+		"function too large": {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))),
+			"in bytes: found 1200008, at most 1048576 are allowed"},
+		"much randomness": {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
+		"a write of many parts": {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
+			megabytes(0)), timeIsUp},
+		"a wait for many things": {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
+			megabytes(0)), timeIsUp},
+		"many values that meet": {meeting(), "effort of compiling function 6 in microseconds ("},
+		"vectors":               {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
+	}
+}
+
+// loadTime bounds loading a hostile file, refused or not: rewriting, compiling, describing. The dearest, 100,000 loads
+// in one function, takes 2 s on an idle core; on machines that have twenty times as much to do it was a minute.
+const loadTime = 10 * time.Minute
+
+// Whatever a plugin does, its file is loaded or refused within [loadTime], its call ended soon after its time is up,
+// and another connector goes on.
+func TestHostileGuests(t *testing.T) {
+	reg := record.NewRegistry()
+	_, good := guest(t, plugin.Options{Registry: reg}, all)
+	var batches atomic.Int64
+	stop := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		use(t, good, func(ctx context.Context, i *plugin.Instance) {
+			rows := batch(t, reg, 100, 100)
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				b := &record.Batch{Registry: reg, Topics: rows.Topics, Rows: slices.Clone(rows.Rows),
+					Data: slices.Clip(rows.Data)}
+				if _, err := i.Apply(ctx, []byte("copy"), b); err != nil {
+					t.Error("the other connector:", err)
+					return
+				}
+				batches.Add(1)
+			}
+		})
+	})
+	defer wait.Wait()
+	defer close(stop)
+	for name, c := range hostileCases() {
+		t.Run(name, func(t *testing.T) {
+			loading, elapsed, err := misdeed(t, c.module)
+			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), elapsed.Round(100*time.Microsecond))
+			assert.Error(t, err, c.want)
+			if elapsed > 20*time.Second {
+				t.Errorf("expected an end within 20 s, found %v", elapsed)
+			}
+			if loading > loadTime {
+				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
+			}
+			if limit := map[string]string{timeIsUp: "call.ms", tooDeep: "stack"}[c.want]; limit != "" {
+				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
+				if trap != nil && trap.Limit != limit {
+					t.Errorf("expected the limit %s, found %q", limit, trap.Limit)
+				}
+			}
+			if c.want == timeIsUp {
+				assert.Error(t, err, "plugin.hostile.limits.call.ms")
+			}
+			for before, tries := batches.Load(), 0; batches.Load() == before; tries++ {
+				if tries > 120_000 {
+					t.Fatal("the other connector stands still")
+				}
+				<-time.After(time.Millisecond)
+			}
+		})
+	}
+}
+
+// misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
+// the call.
+func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
+	t.Helper()
+	folder := holding(t, "hostile.wasm", module.Bytes())
+	start := time.Now()
+	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "50"}}, folder)
+	loading = time.Since(start)
+	info := m.Modules()[0]
+	if info.Err != nil {
+		return loading, 0, info.Err
+	}
+	b := bind(t, m, "victim", "hostile")
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		start := time.Now()
+		_, err = i.Prepare(ctx, nil)
+		elapsed = time.Since(start)
+		if _, again := i.Prepare(ctx, nil); again == nil || !strings.Contains(again.Error(),
+			"the instance was discarded") {
+			t.Errorf("a second call on the same instance: %v", again)
+		}
+	})
+	return loading, elapsed, err
+}
+
+// A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its
+// instance.
+func TestDeepRecursion(t *testing.T) {
+	deep := hostile(2, func(self uint64) []byte {
+		return bytes.Join([][]byte{
+			{0x20, 0x00, 0x45, 0x04, 0x40}, // if arg0 == 0: a while of work down there, then 8, where zeros lie
+			{0x41, 0x80, 0x80, 0xc0, 0x00, 0x21, 0x01, 0x03, 0x40, 0x20, 0x01, 0x41, 0x01, 0x6b, 0x22, 0x01, 0x0d, 0x00,
+				0x0b},
+			{0x41, 0x08, 0x0f, 0x0b},
+			leb([]byte{0x20, 0x00, 0x41, 0x01, 0x6b, 0x20, 0x01, 0x10}, self), // self(arg0 - 1, arg1) + arg1 - arg1
+			{0x20, 0x01, 0x6a, 0x20, 0x01, 0x6b}}, nil)
+	})
+	n, last := deep.Index(prepareExport), uint64(len(deep.Exports))
+	inner := deep.Exports[n]
+	inner.Name = "inner"
+	inner.Body = bytes.ReplaceAll(inner.Body, leb([]byte{0x10}, uint64(n)), leb([]byte{0x10}, last))
+	deep.Exports = append(deep.Exports, inner)
+	deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, last) // inner(60000, 7)
+	folder := holding(t, "hostile.wasm", deep.Bytes())
+	b, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
+	require.NoError(t, err)
+	defer b.Close()
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		for range 5 {
+			_, err := i.Prepare(ctx, nil)
+			require.NoError(t, err)
+		}
+	})
+	if got := b.Current().Module().Metrics; got.Ticks == 0 {
+		t.Errorf("expected ticks down there, found %+v", got)
+	}
+}
+
+// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
+// instance.
+func TestTimeFence(t *testing.T) {
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
+	for _, mode := range []string{"spin", "sleep"} {
+		start := time.Now()
+		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
+		if elapsed := time.Since(start); elapsed > 20*time.Second {
+			t.Errorf("%s: ended after %v", mode, elapsed)
+		}
+	}
+	assert.NoError(t, misbehave(t, b, reg, "nothing"))
+	got := b.Current().Module().Metrics
+	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
+		got.LongestSeconds > 20 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A call returns when its context ends, before the deadline of the call, with the context's error, which is no trap.
+func TestCallersCanGiveUp(t *testing.T) {
+	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
+	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
+		var trap *plugin.Trap
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || b.ShouldRetry(err) {
+			t.Errorf("expected the context's error and no trap, found %v", err)
+		}
+		if elapsed := time.Since(start); elapsed > 20*time.Second {
+			t.Errorf("ended after %v", elapsed)
+		}
+	})
+	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
+)
+
+// FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one
+// number changed they pass or are refused, and what passed lies inside the batch under schemas that the batch holds.
+func FuzzInsideRows(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed, uint16(0), byte(0))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
+		registry := record.NewRegistry().For("fuzz")
+		i := &Instance{schemas: schemas.New(registry, nil)}
+		i.scratch.topics = []uint32{0, 1, 0}
+		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
+		i.schemas.SetBatch(b)
+		r := connectdatatest.New(seed)
+		base := len(b.Data)
+		place := func(form wit.Encoding, schema uint32, content []byte) wit.ValueSlice {
+			d := wit.ValueSlice{Encoding: form, Schema: schema, Start: uint32(len(b.Data) - base),
+				Size: uint32(len(content))}
+			b.Data = append(b.Data, content...)
+			return d
+		}
+		var rows []wit.Row
+		for n := range uint32(1 + r.IntN(5)) {
+			nodes := r.Schema()
+			id := wit.GuestSchemas + n
+			if i.schemas.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) != nil {
+				return // too large
+			}
+			value, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			dynamic, err := connectdata.AppendSchemaless(nil, connectdata.List{r.Dynamic(0),
+				connectdata.Nested{Schema: id, Bytes: value}})
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			headers := connectdata.AppendHeaders(nil,
+				[]connectdata.Header{{Name: "s", Encoding: wit.WithSchema, Schema: id,
+					Value: value}, {Name: "d", Encoding: wit.Schemaless, Value: dynamic}})
+			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
+				Key:   place(wit.Schemaless, 0, dynamic),
+				Value: place(wit.WithSchema, id, value), Headers: place(wit.Raw, 0, headers)})
+		}
+		list := make([]byte, len(rows)*abi.RowBytes)
+		abi.PutRows(list, rows)
+		if change != 0 {
+			if all := len(list) + len(b.Data) - base; int(at)%all < len(list) {
+				list[int(at)%all] ^= change
+			} else {
+				b.Data[base+int(at)%all-len(list)] ^= change
+			}
+		}
+		check := rowCheck{i: i, b: b, base: uint32(base), size: uint32(len(b.Data) - base), limit: 1 << 24}
+		for n, row := range abi.AppendRows(nil, list) {
+			if err := check.row(n, &row, nil); err != nil {
+				if change == 0 {
+					t.Fatalf("seed %d, row %d: %v", seed, n, err)
+				}
+				return
+			}
+			for _, d := range []wit.ValueSlice{row.Key, row.Value, row.Headers} {
+				if d.Encoding != wit.Absent && len(b.Bytes(d)) > len(b.Data) {
+					t.Fatalf("seed %d, row %d: %+v", seed, n, d)
+				}
+				if d.Encoding == wit.WithSchema && registry.Get(d.Schema) == nil {
+					t.Fatalf("seed %d, row %d: schema %d is not held", seed, n, d.Schema)
+				}
+			}
+			if int(row.Topic) >= len(b.Topics) {
+				t.Fatalf("seed %d, row %d: topic %d", seed, n, row.Topic)
+			}
+		}
+		if len(b.Data) > 1<<22 {
+			t.Fatalf("seed %d: %d bytes", seed, len(b.Data))
+		}
+	})
+}
+
+// FuzzDeclarations makes descriptions, feeds and offsets at random: what passes keeps to the bounds.
+func FuzzDeclarations(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		words := []string{"", "a", "shop#{n}.", "{m}", "{name}", "{n}", "}", "{", "Größe", strings.Repeat("x", 150)}
+		text := func() string {
+			var b strings.Builder
+			for range r.IntN(5) {
+				b.WriteString(words[r.IntN(len(words))])
+			}
+			return b.String()
+		}
+		d := wit.Description{Name: text(), Version: text(), Documentation: text()}
+		for range r.IntN(4) {
+			c := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
+			for range r.IntN(3) {
+				c.Aliases, c.Prefixes = append(c.Aliases, text()), append(c.Prefixes, text())
+			}
+			for range r.IntN(1 + 1<<r.IntN(12)) {
+				s := wit.ConfigKey{Name: text(), Documentation: text()}
+				for range r.IntN(3) {
+					s.Rules = append(s.Rules, [...]wit.Rule{{Pattern: wit.Ptr(text())}, {Alias: wit.Ptr(text())},
+						{Role: wit.Ptr(text())}, {Allowed: &[]string{text(), text()}}}[r.IntN(4)])
+				}
+				c.Settings = append(c.Settings, s)
+			}
+			d.Components = append(d.Components, c)
+		}
+		if checkLists(t.Context(), &d) == nil {
+			for _, c := range d.Components {
+				for _, s := range c.Settings {
+					if len(s.Name) > maxNameBytes || strings.Count(s.Name, "{n}") > 1 {
+						t.Errorf("seed %d: %q passed", seed, s.Name)
+					}
+				}
+			}
+		}
+		fields := make([]wit.OffsetEntry, r.IntN(1+1<<r.IntN(13)))
+		size := 0
+		for i := range fields {
+			fields[i] = [...]wit.OffsetEntry{wit.StringEntry(text(), text()), wit.IntegerEntry(text(), r.Int64()),
+				wit.NullEntry(text())}[r.IntN(3)]
+			size += len(fields[i].Name)
+		}
+		if CheckOffset("next", fields) == nil && size > wit.MaxOffsetBytes {
+			t.Errorf("seed %d: an offset of more than %d bytes passed", seed, size)
+		}
+	})
+}

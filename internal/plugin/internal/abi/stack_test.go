@@ -1,0 +1,37 @@
+package abi
+
+import (
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// function is one that does nothing, in an engine.
+func function(t testing.TB) api.Function {
+	t.Helper()
+	r := wazero.NewRuntime(t.Context())
+	m, err := r.Instantiate(t.Context(),
+		[]byte(
+			"\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00\x03\x02\x01\x00\x07\x05\x01\x01f\x00\x00\x0a\x04\x01\x02\x00\x0b"))
+	require.NoError(t, err)
+	return m.ExportedFunction("f")
+}
+
+// The engine's functions have their stack where it is looked for.
+func TestStackBytes(t *testing.T) {
+	g := &Guest{}
+	f := function(t)
+	if n := stackBytes(f); n < 1<<10 || n > 1<<20 {
+		t.Errorf("expected a stack of some KiB, found %d bytes", n)
+	}
+	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrown() != 0 {
+		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrown(), err)
+	}
+	g.stackBefore = 100
+	if n := g.StackGrown(); n != stackBytes(f) {
+		t.Errorf("expected the whole size of a stack that has grown, found %d", n)
+	}
+}

@@ -1,0 +1,26 @@
+package code
+
+import (
+	"testing"
+
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+)
+
+func TestMemoriesGrowAndKeep(t *testing.T) {
+	for name, m := range map[string]experimental.LinearMemory{"mapped": allocateMemory(0, 4*binary.PageBytes),
+		"heap": &onHeap{most: 4 * binary.PageBytes}} {
+		b := m.Reallocate(binary.PageBytes)
+		b[binary.PageBytes-1] = 7
+		b = m.Reallocate(4 * binary.PageBytes)
+		if len(b) != 4*binary.PageBytes || b[binary.PageBytes-1] != 7 || b[binary.PageBytes] != 0 {
+			t.Errorf("%s: %d bytes, %d %d", name, len(b), b[binary.PageBytes-1], b[binary.PageBytes])
+		}
+		if m.Reallocate(5*binary.PageBytes) != nil {
+			t.Errorf("%s: grew beyond its limit", name)
+		}
+		m.Free()
+		m.Free()
+	}
+}

@@ -1,0 +1,138 @@
+package schemas
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
+func known(t testing.TB) Numbers {
+	t.Helper()
+	s := New(record.NewRegistry(), nil)
+	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
+	require.NoError(t, err)
+	require.NoError(t, s.Need(registered.ID))
+	s.Sent(true)
+	require.NoError(t, s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}))
+	return s
+}
+
+// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
+// the way there replaced.
+func TestBytesOfDeclaredSchemas(t *testing.T) {
+	s := New(record.NewRegistry().For("c"), nil)
+	big := func(i int) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
+	}
+	id := uint32(wit.GuestSchemas)
+	declare := func(nodes []wit.SchemaNode) error { id++; return s.Declare([]wit.Schema{{ID: id, Nodes: nodes}}) }
+	for range 20 {
+		require.NoError(t, declare(big(0)))
+	}
+	if s.NeedsRecycling() {
+		t.Error("worn by one schema")
+	}
+	var err error
+	worn, n := 0, 1
+	for ; err == nil && n < 100; n++ {
+		if err = declare(big(n)); s.NeedsRecycling() {
+			worn++
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
+		n > 12 {
+		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
+	}
+}
+
+// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
+func TestDeepValuesAreRefused(t *testing.T) {
+	s := known(t)
+	nested := func(n int, inside ...byte) []byte {
+		b := []byte(strings.Repeat(string([]byte{connectdata.TagArray, 2}), n))
+		return append(b, inside...)
+	}
+	structs := append(connectdata.AppendNumber([]byte{connectdata.TagStruct}, 1), 0)
+	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
+		for name, b := range map[string][]byte{"null": nested(depth, connectdata.TagNull), "struct": nested(depth,
+			structs...)} {
+			if _, err := s.inside(wit.Schemaless, b, abi.Violated); ok != (err == nil) {
+				t.Errorf("%s nested %d deep: %v", name, depth, err)
+			}
+		}
+	}
+	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
+	_, err := s.inside(wit.Raw, headers, abi.Violated)
+	assert.Error(t, err, "more than 10000 headers")
+	// a walk over megabytes
+	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
+	wide = append(wide, make([]byte, 8<<20)...)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if _, err := s.inside(wit.Schemaless, wide, abi.Violated); err != nil || ctx.Err() != nil {
+		t.Error(err, ctx.Err())
+	}
+}
+
+// FuzzHeaders compares the walk over headers with the reader of package connectdata: what that one reads is walked
+// without complaint.
+func FuzzHeaders(f *testing.F) {
+	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
+		Value: []byte{2}},
+		{Name: "b", Encoding: wit.Schemaless,
+			Value: []byte{connectdata.TagStruct, 2, 0}}, {Name: "", Encoding: wit.Raw}}))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		headers, err := connectdata.Headers(nil, block)
+		if err != nil {
+			return
+		}
+		for _, h := range headers {
+			if h.Encoding == wit.Schemaless && connectdata.CheckSchemaless(h.Value) != nil && len(h.Value) != 1 {
+				return
+			}
+		}
+		s := known(t)
+		if _, err := s.inside(wit.Raw, block, abi.Violated); err != nil {
+			t.Errorf("%x: %v", block, err)
+		}
+	})
+}
+
+func TestDeclaredSchemasAreBounded(t *testing.T) {
+	s := known(t)
+	var err error
+	n := 0
+	for ; err == nil && n < 2*maxDeclaredSchemas; n++ {
+		name := strconv.Itoa(n)
+		err = s.Declare([]wit.Schema{{ID: wit.GuestSchemas + 1 + uint32(n),
+			Nodes: []wit.SchemaNode{{Kind: wit.String, Name: &name}}}})
+	}
+	if err == nil || err.Error() != "declares more than 10000 schemas" || n != maxDeclaredSchemas {
+		t.Errorf("%d: %v", n, err)
+	}
+	for want, w := range map[string]wit.Schema{
+		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
+			Nodes: []wit.SchemaNode{{}}},
+		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
+			Nodes: []wit.SchemaNode{{Kind: wit.Bytes}}},
+		"declares schema 0x80000009: schema: expected at least one node, found none": {ID: wit.GuestSchemas + 9},
+	} {
+		if err := s.Declare([]wit.Schema{w}); err == nil || err.Error() != want {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+	if err := s.Declare([]wit.Schema{{ID: wit.GuestSchemas, Nodes: []wit.SchemaNode{{Kind: wit.Int32}}}}); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}

@@ -1,0 +1,160 @@
+package plugin
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Limits bound the resources of a plugin. Zero fields have their default.
+type Limits struct {
+	// MemoryBytes bounds the memory of an instance, rounded down to pages of 64 KiB. Default 128 MiB; Go guests need
+	// about 32 MiB.
+	MemoryBytes int64
+	// ResultBytes bounds the results of one call. Default 64 MiB.
+	ResultBytes int64
+	// LogLinesPerSecond bounds the log lines of a plugin for one connector, with stdout and stderr. More are dropped
+	// and counted; a call that logs a hundred times as many is stopped. Default 100.
+	LogLinesPerSecond int64
+	// CallMs bounds the work of a call, in milliseconds; by the clock it may take ten times as long. Default 1 s for
+	// calls with batches (decode, apply, test, encode, handle-response), 10 s for others.
+	CallMs int64
+	// Instances bounds the instances of a module for one connector. Default 8.
+	Instances int64
+	// Calls is after how many calls an instance is replaced. Default 100,000.
+	Calls int64
+	// RecycleBytes is the memory at which an instance is replaced, since guest memory never shrinks. Default half of
+	// MemoryBytes, but at least 16 MiB more than an instance starts with.
+	RecycleBytes int64
+}
+
+var limits = []struct {
+	name  string
+	field func(*Limits) *int64
+	or    int64
+	doc   string
+}{
+	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Most memory of an instance."},
+	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
+		"Most bytes that the results of one call may take."},
+	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100,
+		"Lines that are logged for one connector."},
+	// callTimes
+	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."},
+	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Instances for one connector."},
+	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
+	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0,
+		"Memory at which an instance is replaced; half of memory.bytes."},
+}
+
+var limitTable = func() *setting.Table {
+	t := &setting.Table{}
+	for _, limit := range limits {
+		var value *string
+		if limit.or != 0 {
+			value = setting.Default(strconv.FormatInt(limit.or, 10))
+		}
+		t.Declare(setting.Define(limit.name, wit.KindLong, wit.Low, value, limit.doc, setting.AtLeast(1)))
+	}
+	return t
+}()
+
+// LimitSettings returns the declarations of `plugin.NAME.limits.*`.
+func LimitSettings() []wit.ConfigKey { return slices.Clone(limitTable.Keys()) }
+
+var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
+	"encode": time.Second, "handle-response": time.Second,
+	"": 10 * time.Second}
+
+const maxMemoryBytes = 65536 * binary.PageBytes
+
+// limitSetting names the setting of a plugin's limit. NAME stands for a plugin whose name is unknown so far.
+func limitSetting(plugin, limit string) string {
+	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
+}
+
+func (l Limits) filled() Limits {
+	for _, limit := range limits {
+		if v := limit.field(&l); *v <= 0 {
+			*v = limit.or
+		}
+	}
+	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
+	if l.RecycleBytes == 0 {
+		l.RecycleBytes = l.MemoryBytes / 2
+	}
+	return l
+}
+
+func (l Limits) call(function string) time.Duration {
+	if l.CallMs > 0 {
+		return time.Duration(min(l.CallMs, maxCallMs)) * time.Millisecond
+	}
+	if t, ok := callTimes[function]; ok {
+		return t
+	}
+	return callTimes[""]
+}
+
+const maxCallMs = 24 * 60 * 60 * 1000
+
+func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes) }
+
+func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error) {
+	all := map[string]Limits{}
+	for key, value := range settings {
+		rest, ok := strings.CutPrefix(key, "plugin.")
+		if !ok || !strings.Contains(rest, ".") || isTrustSetting(key) {
+			continue // plugin.path and plugin.discovery are the worker's
+		}
+		at := strings.LastIndex(rest, ".limits.")
+		if at <= 0 {
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
+				Text: "expected plugin.NAME.limits.LIMIT"}
+		}
+		name, limit := rest[:at], rest[at+len(".limits."):]
+		spec, known := limitTable.Find(limit)
+		if !known {
+			text := setting.Unknown("")
+			if near := limitTable.Nearest(limit); near != "" {
+				text = setting.Unknown(limitSetting(name, near))
+			}
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
+				Text: text + "; limits are " + limitNames()}
+		}
+		spec.Name = key
+		if why := (setting.Check{}).Value(&spec, value); why != "" {
+			return nil, setting.Problem{Setting: key, Code: setting.CodeInvalid, Text: why}
+		}
+		l, ok := all[name]
+		if !ok {
+			l = base
+		}
+		*fieldOf(limit)(&l), _ = setting.ParseInt(wit.KindLong, value)
+		all[name] = l
+	}
+	return all, nil
+}
+
+func fieldOf(name string) func(*Limits) *int64 {
+	for _, limit := range limits {
+		if limit.name == name {
+			return limit.field
+		}
+	}
+	return nil
+}
+
+func limitNames() string {
+	var names []string
+	for _, limit := range limits {
+		names = append(names, limit.name)
+	}
+	return strings.Join(names, ", ")
+}

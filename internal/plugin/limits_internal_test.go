@@ -1,0 +1,107 @@
+package plugin
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/meter"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Every function of the contract has a time, and those that carry batches have a second.
+func TestEveryFunctionHasATime(t *testing.T) {
+	quick := map[string]bool{"decode": true, "apply": true, "test": true, "encode": true, "handle-response": true}
+	found := 0
+	for _, iface := range []string{wit.InterfacePlugin, wit.InterfaceTools, wit.InterfaceSource,
+		wit.InterfaceNotifications, wit.InterfaceRetirement, wit.InterfaceSink, wit.InterfaceTransform} {
+		for _, f := range canon.Functions(iface) {
+			want := 10 * time.Second
+			if quick[f.Name] {
+				want = time.Second
+				found++
+			}
+			assert.Equal(t, want, (Limits{}).filled().call(f.Name), iface, f.Name)
+			assert.Equal(t, 7*time.Millisecond, (Limits{CallMs: 7}).filled().call(f.Name), iface, f.Name, "what is set")
+		}
+	}
+	assert.Equal(t, len(quick), found, "functions that carry batches")
+	want := Limits{MemoryBytes: 128 << 20, ResultBytes: 64 << 20, LogLinesPerSecond: 100, Instances: 8, Calls: 100_000,
+		RecycleBytes: 64 << 20}
+	assert.Equal(t, want, (Limits{}).filled(), "the defaults")
+	if m := meter.Defaults(); m.ModuleBytes != 64<<20 || m.FunctionBytes != 1<<20 || m.Functions != 100_000 {
+		t.Errorf("%+v", m)
+	}
+}
+
+// Limits that cannot be are reported in the words of all settings.
+func TestLimitsThatCannotBe(t *testing.T) {
+	for key, c := range map[string]struct{ value, want string }{
+		"plugin.a.limits.call.ms": {"soon",
+			"Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
+		"plugin.a.b.limits.calls": {"0",
+			"Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1"},
+		"plugin.a.limits.memory.byte": {"1",
+			"unknown setting; the nearest known one is plugin.a.limits.memory.bytes"},
+		"plugin.a.limits.memory": {"1", "unknown setting; limits are memory.bytes, result.bytes, " +
+			"log.lines.per.second, call.ms, instances, calls, recycle.bytes"},
+		"plugin.a.limits.result.bytes":  {"", "Invalid value "},
+		"plugin.a.limits.instances":     {"-1", "Invalid value -1 "},
+		"plugin.a.limit.calls":          {"1", "expected plugin.NAME.limits.LIMIT"},
+		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
+	} {
+		all, err := limitsOf(Limits{}, map[string]string{key: c.value})
+		if c.want == "" && (err != nil || all["a"].RecycleBytes != 7) ||
+			c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), key+": "+c.want)) {
+			t.Errorf("%s: expected %q, found %v, %v", key, c.want, all, err)
+		}
+	}
+}
+
+// A plugin with long calls does not give any file as much time to say what it is.
+func TestWidestLimits(t *testing.T) {
+	hour := Limits{CallMs: time.Hour.Milliseconds()}
+	for name, c := range map[string]struct {
+		loader loader
+		want   time.Duration
+	}{
+		"nothing set": {loader{}, 10 * time.Second},
+		"one plugin's, longer": {loader{namedLimits: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
+			30 * time.Second},
+		"one plugin's, long": {loader{namedLimits: map[string]Limits{"a": hour}}, time.Minute},
+		"everybody's":        {loader{limits: hour}, time.Minute},
+	} {
+		w := c.loader.widest()
+		assert.Equal(t, c.want, w.call("describe"), name)
+	}
+}
+
+func TestNotice(t *testing.T) {
+	for name, c := range map[string]struct {
+		compiles []time.Duration
+		want     []time.Duration
+	}{
+		"nothing": {}, "quick": {compiles: []time.Duration{100 * time.Millisecond}},
+		"long": {compiles: []time.Duration{time.Second, 3 * time.Second}, want: []time.Duration{0, 4 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said []time.Duration
+				n := &compileNotice{report: func(elapsed time.Duration) { said = append(said, elapsed) }}
+				for _, takes := range c.compiles {
+					n.start()
+					time.Sleep(takes)
+				}
+				n.stop()
+				n.start() // in the background: nobody waits
+				time.Sleep(time.Minute)
+				assert.Equal(t, c.want, said)
+			})
+		})
+	}
+	var none *compileNotice
+	none.start()
+}

@@ -1,0 +1,197 @@
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// toilsome returns a plugin whose functions take some seconds each to compile.
+func toilsome(functions int) []byte {
+	m := hostile(2, fixed([]byte{0x41, 0x08}))
+	turn := []byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}
+	for range functions {
+		m.Exports = append(m.Exports, guesttest.Function{Name: "toil" + strings.Repeat("!", len(m.Exports)),
+			Body: bytes.Repeat(turn, 1900)})
+	}
+	return m.Bytes()
+}
+
+func state(m *plugin.Manager, name string) (loaded bool, err error) {
+	for _, i := range m.Modules() {
+		if i.Name == name {
+			return true, nil
+		}
+		if filepath.Base(i.Path) == name+".wasm" {
+			return false, i.Err
+		}
+	}
+	return false, nil
+}
+
+// Plugins that no connector needs are loaded in the background.
+func TestUnneededPluginsLoadLast(t *testing.T) {
+	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
+	// Its one function takes longer to compile than this test takes to look.
+	put(t, folder, "hostile.wasm", toilsome(1))
+	load := func(needed ...plugin.Requirement) *plugin.Manager {
+		t.Helper()
+		return manager(t, plugin.Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Needed: needed}, folder)
+	}
+	m := load(plugin.Requirement{Class: "org.example.AllSource"})
+	if used, _ := state(m, "used"); !used {
+		t.Error("expected the plugin that is needed")
+	}
+	if other, err := state(m, "hostile"); other || err != nil {
+		t.Errorf("expected the other one to be compiled still, found %v %v", other, err)
+	}
+	until(t, "the other one", func() bool { other, _ := state(m, "hostile"); return other })
+	// A manager that is closed while it loads does not wait for the engine.
+	m = load(plugin.Requirement{Class: "org.example.AllSource"})
+	start := time.Now()
+	_ = m.Close()
+	if elapsed := time.Since(start); elapsed > 50*time.Second {
+		t.Errorf("expected it to close within 50 s, found %v", elapsed)
+	}
+}
+
+// A run that ends by itself does not load plugins that its connectors do not need: it would end before they are
+// compiled, and compile them again at each start. If a class is missing, all plugins are loaded.
+func TestNeededOnlyLoadsNothingElse(t *testing.T) {
+	folder := holding(t, "used.wasm", named("used", "1.0.0", 0))
+	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
+		Components: []wit.Component{
+			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
+	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
+		synctest.Test(t, func(t *testing.T) {
+			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+				Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
+				Needed: []plugin.Requirement{{Class: class}}, NeededOnly: true})
+			require.NoError(t, err)
+			defer func() { _ = m.Close() }()
+			synctest.Wait() // what is loaded in the background is loaded by then
+			if used, err := state(m, "used"); !used {
+				t.Errorf("%s: expected the first plugin, found %v", class, err)
+			}
+			if other, err := state(m, "other"); other != expected {
+				t.Errorf("%s: the other plugin: expected loaded=%v, found %v %v", class, expected, other, err)
+			}
+		})
+	}
+}
+
+// Who gives up does not wait for the function that the engine is at.
+func TestCompilingIsGivenUp(t *testing.T) {
+	folder := holding(t, "hostile.wasm", toilsome(4))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	start, said := time.Now(), make(chan time.Duration, 2)
+	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+		CacheDir: filepath.Join(t.TempDir(), "cache"), Logger: (&logtest.Journal{}).Logger(plugin.LevelTrace),
+		Compiling: func(elapsed time.Duration) { said <- elapsed }})
+	if elapsed := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || elapsed > 50*time.Second ||
+		elapsed > 2*200*time.Millisecond && len(said) != 2 {
+		t.Errorf("expected the end of its context within 50 s and two messages, found %v after %v and %d messages", err,
+			elapsed, len(said))
+	}
+}
+
+// What was refused is refused by every later start without being compiled, until its file in the cache goes.
+func TestRefusalsAreKept(t *testing.T) {
+	trapping := guesttest.StaticModule(wit.Description{Name: "hostile", Version: "1.0.0",
+		Components: []wit.Component{{Name: "hostile", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	trapping.MemoryPages = 2
+	trapping.Exports[trapping.Index(describeExport)].Body = nil
+	invalid := hostile(2, fixed([]byte{0x6a, 0x6a})) // nothing is there to be added
+	for name, c := range map[string]struct {
+		module []byte
+		want   string
+	}{
+		"traps":            {trapping.Bytes(), "wasm error: unreachable"},
+		"does not compile": {invalid.Bytes(), "the module does not compile"},
+		"is refused":       {func() []byte { m := meeting(); return m.Bytes() }(), "effort of compiling function"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+			put(t, folder, "hostile.wasm", c.module)
+			refused := func(file string) error {
+				t.Helper()
+				m, log := overCache(t, folder, cache)
+				defer m.Close()
+				_, err := state(m, strings.TrimSuffix(file, ".wasm"))
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Fatalf("expected %q, found %v\n%s", c.want, err, log)
+				}
+				return err
+			}
+			var known *plugin.Refused
+			if err := refused("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected it to be tried the first time, found %v", err)
+			}
+			// A restart, a touch and a copy.
+			put(t, folder, "copy.wasm", c.module)
+			for _, file := range []string{"hostile.wasm", "copy.wasm"} {
+				if err := refused(file); !errors.As(err, &known) {
+					t.Errorf("%s: expected it to be known, found %v", file, err)
+				}
+			}
+			if known == nil {
+				return
+			}
+			assert.Contains(t, known.Error(), "to try it now delete "+known.File)
+			require.NoError(t, os.Remove(known.File))
+			require.NoError(t, os.Remove(filepath.Join(folder, "copy.wasm")))
+			if err := refused("hostile.wasm"); errors.As(err, &known) {
+				t.Errorf("expected it to be tried again, found %v", err)
+			}
+		})
+	}
+}
+
+// A custom section may hold nothing but its name, and stand anywhere, at the end of the module too
+// (WebAssembly core specification, 5.5.3).
+func TestEmptyCustomSections(t *testing.T) {
+	static := guesttest.Static(wit.Description{Name: "small", Version: "1"}, "")
+	for _, name := range []string{"", "x", "producers", "name", "component-type", ".debug_info"} {
+		section := append([]byte{0, byte(1 + len(name)), byte(len(name))}, name...)
+		for place, module := range map[string][]byte{
+			"first": append(append(append([]byte{}, static[:8]...), section...), static[8:]...),
+			"last":  append(append([]byte{}, static...), section...),
+		} {
+			t.Run(name+"/"+place, func(t *testing.T) {
+				folder := holding(t, "small.wasm", module)
+				m := manager(t, plugin.Options{}, folder)
+				if info := m.Modules()[0]; info.Err != nil || info.Name != "small" {
+					t.Errorf("expected that it is loaded, found %v", info.Err)
+				}
+			})
+		}
+	}
+}
+
+// Limits are set by the name that a plugin gives itself. One that breaks a limit before it has said its name has a
+// message with that form, since a setting with the file's name has no effect.
+func TestLimitsBeforeTheName(t *testing.T) {
+	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1"}, "")
+	m.Exports[m.Index(describeExport)].Body = looped()
+	folder := holding(t, "file.wasm", m.Bytes())
+	info := manager(t, plugin.Options{Limits: plugin.Limits{CallMs: 50}}, folder).Modules()[0]
+	if info.Err == nil || !strings.Contains(info.Err.Error(), "plugin.NAME.limits.call.ms") ||
+		strings.Contains(info.Err.Error(), "wasm.limits") {
+		t.Errorf("expected plugin.NAME.limits.call.ms, found %v", info.Err)
+	}
+}

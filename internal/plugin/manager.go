@@ -1,0 +1,197 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/watch"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// Options of a [Manager].
+type Options struct {
+	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
+	Folders []string
+	// Embedded holds the built-in plugins.
+	Embedded fs.FS
+	// CacheDir is the folder for compiled code; "" keeps it in memory. Only the process's user or root may have write
+	// access.
+	CacheDir string
+	// History is the file that records the roles that versions declared, "" for none.
+	History string
+	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
+	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
+	// [Manager.Revealed]. Other keys are ignored.
+	Limits   Limits
+	Settings map[string]string
+	// Registry assigns schema IDs. Required.
+	Registry *record.Registry
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Watch loads new and changed files.
+	Watch bool
+	// Debounce is how long a folder must be quiet before it is read; after ten times as long it is read without the
+	// files that are being written. Default 200 ms.
+	Debounce time.Duration
+	// Compiling is called with 0 when compiling uncached plugins takes a while, and with the total time when New
+	// returns. Default: lines of the Logger.
+	Compiling func(elapsed time.Duration)
+	// Requirement are the components that starting connectors need: New loads their plugins and the rest in the
+	// background. Nil loads everything.
+	Needed []Requirement
+	// NeededOnly does not load the rest: a short run would compile it each time without finishing.
+	NeededOnly bool
+	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
+	// (default 1 min). Without CacheDir, code of used modules stays.
+	CodeIdle time.Duration
+	// Idle is how long an unused instance is kept. Default 5 s.
+	Idle time.Duration
+	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each: beyond it connectors take
+	// turns. Transforms have the same amount in addition. Zero means no limit.
+	MemoryBytes int64
+}
+
+func (o *Options) compiling() func(time.Duration) {
+	if o.Compiling != nil {
+		return o.Compiling
+	}
+	return func(elapsed time.Duration) { o.logger().Info(CompilingText(elapsed)) }
+}
+
+// CompilingText is the default message for [Options.Compiling].
+func CompilingText(elapsed time.Duration) string {
+	const text = "compiling plugins, once"
+	if elapsed == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s: %.0f s", text, max(1, elapsed.Seconds()))
+}
+
+func (o *Options) logger() *slog.Logger {
+	if o.Logger != nil {
+		return o.Logger
+	}
+	return slog.Default()
+}
+
+func newHost(o *Options) host {
+	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
+		logger:     o.logger(),
+		processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
+	h.memory = newMemoryLimiter(o.MemoryBytes, h.logger)
+	return h
+}
+
+// Manager holds all modules. With Options.Watch it owns a goroutine, which [Manager.Close] ends.
+type Manager struct {
+	loader            loader
+	folders           folders
+	stop              context.CancelFunc
+	loading, watching sync.WaitGroup
+	reveal            map[string][]string
+	history           *history
+	// changes is incremented whenever files or choices change, so that bindings skip searches that cannot find a
+	// candidate.
+	changes atomic.Uint64
+	shared  sharedPools
+
+	mu       guard.Mutex
+	sources  map[string]*moduleSource
+	bindings map[*Binding]struct{}
+	loads    int
+	closed   bool
+	pinning
+	trimming trimming
+}
+
+// folders are the plugin folders. scanning is locked before Manager.mu. changes is nil without [Options.Watch].
+type folders struct {
+	scanning sync.Mutex
+	paths    []string
+	changes  *watch.Folders
+}
+
+type trimming struct {
+	after time.Duration
+	timer *time.Timer
+}
+
+// scheduleTrim frees unused code after a while: a restart of connectors would need it at once.
+func (m *Manager) scheduleTrim() {
+	if m.loader.cache == nil {
+		return
+	}
+	wait := m.trimming.after
+	if wait <= 0 {
+		wait = 5 * time.Second
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+	case m.trimming.timer == nil:
+		m.trimming.timer = time.AfterFunc(wait, m.trim)
+	default:
+		m.trimming.timer.Reset(wait)
+	}
+}
+
+func (m *Manager) trim() {
+	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
+	m.mu.Lock()
+	var all []*module
+	for _, o := range m.sources {
+		all = append(all, o.active, o.previous)
+	}
+	m.mu.Unlock()
+	for _, x := range all {
+		if x != nil {
+			x.freeIfUnused()
+		}
+	}
+}
+
+// Memory describes the memory of all instances.
+type Memory struct {
+	// Used is the present total, Bound the limit for sources and sinks, in bytes.
+	Used, Bound int64
+	// Waiting is how many calls wait for memory.
+	Waiting int64
+}
+
+// Memory returns the memory use of instances.
+func (m *Manager) Memory() Memory {
+	a := m.loader.memory
+	return Memory{a.used.Load(), a.sources.bytes, a.sources.waiting.Load() + a.transforms.waiting.Load()}
+}
+
+type rolledBack struct {
+	Version, Reason string
+	plugin          string
+}
+
+func (r *rolledBack) Error() string {
+	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
+}
+
+type moduleSource struct {
+	// active is what new connectors get, previous what it replaced; both may be nil.
+	active, previous *module
+	refused          *Info
+	hash             string
+}
+
+// Requirement is a class, or its short form, and a version, "" for any.
+type Requirement struct{ Class, Version string }
+
+// Revealed returns the settings that a plugin from a folder may see although their values come from a file:
+// `plugin.NAME.reveal`.
+func (m *Manager) Revealed(name string) []string { return m.reveal[name] }

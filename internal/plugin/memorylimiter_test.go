@@ -1,0 +1,218 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// limited is a manager of connectors that share the memory for guests.
+type limited struct {
+	*plugin.Manager
+	log *logtest.Journal
+}
+
+// limit is the memory that an instance of the small plugins may have.
+const limit = 2 << 20
+
+// bounded starts a manager of the small plugins a, b and c, with memory for so many instances of sources and sinks, and
+// as many of transforms.
+func bounded(t *testing.T, n int64) limited {
+	t.Helper()
+	folder, log := t.TempDir(), &logtest.Journal{}
+	for _, name := range []string{"a", "b", "c"} {
+		put(t, folder, name+".wasm", guesttest.Static(wit.Description{Name: name, Version: "1.0.0",
+			Components: []wit.Component{{Name: name + "Source", Kind: wit.ComponentSource}, {Name: name + "Transform",
+				Kind: wit.ComponentTransformation}}}, "", wit.InterfaceSource, wit.InterfaceTransform))
+	}
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
+		Logger: log.Logger(plugin.LevelTrace), MemoryBytes: n * limit, Limits: plugin.Limits{MemoryBytes: limit}})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = m.Close() })
+	for _, i := range m.Modules() {
+		if i.Err != nil {
+			t.Fatal(i.Err)
+		}
+		b, err := m.BindPlugin("first", i.Name, "")
+		require.NoError(t, err)
+		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
+		b.Close()
+	}
+	return limited{m, log}
+}
+
+// instances are those of a plugin.
+func (c limited) instances() (n int64) {
+	for _, i := range c.Modules() {
+		n += i.Metrics.Instances
+	}
+	return n
+}
+
+func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
+	t.Helper()
+	b, err := c.BindPlugin(connector, name, "")
+	require.NoError(t, err)
+	return b
+}
+
+// bindTransform is bind of the plugin's transform.
+func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
+	t.Helper()
+	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
+	require.NoError(t, err)
+	return b
+}
+
+// Fifty connectors, sources with transforms and sinks, share memory for three instances of each plugin. Every page and
+// batch is processed, three instances of a kind work at the same time and never more, and every connector has its turn
+// before another one has its third.
+func TestConnectorsTakeTurnsForMemory(t *testing.T) {
+	c := bounded(t, 3)
+	synctest.Test(t, func(t *testing.T) {
+		const connectors, pages, most = 50, 8, 3
+		var done, sources, transforms, reached atomic.Int64
+		turns := make([]atomic.Int64, connectors)
+		within := func(what string, in *atomic.Int64, f func()) {
+			if n := in.Add(1); n > most {
+				t.Errorf("%d %s are in", n, what)
+			} else if n == most && in == &sources {
+				reached.Store(n)
+			}
+			f()
+			in.Add(-1)
+		}
+		var all sync.WaitGroup
+		for n := range connectors {
+			all.Go(func() {
+				name := fmt.Sprintf("c%02d", n)
+				source, transform := c.bind(t, name, "a"), c.bindTransform(t, name, "b")
+				defer source.Close()
+				defer transform.Close()
+				for range pages {
+					if n%2 == 1 { // a sink
+						err := source.Current().Do(t.Context(), func(*plugin.Instance) error {
+							within("sinks and sources", &sources, func() { time.Sleep(400 * time.Millisecond) })
+							return nil
+						})
+						assert.NoError(t, err)
+					} else {
+						r, err := source.Current().Reader(t.Context())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						within("sinks and sources", &sources, func() {
+							time.Sleep(200 * time.Millisecond)
+							err := transform.Current().Do(t.Context(), func(*plugin.Instance) error {
+								within("transforms", &transforms, func() { time.Sleep(200 * time.Millisecond) })
+								return nil
+							})
+							assert.NoError(t, err)
+						})
+						r.Close()
+					}
+					done.Add(1)
+					if turns[n].Add(1) == 7 { // a turn of a second is three pages
+						for other := range turns {
+							if turns[other].Load() == 0 {
+								t.Errorf("%d begins its third turn, and %d has had none", n, other)
+							}
+						}
+					}
+				}
+			})
+		}
+		all.Wait()
+		assert.Equal(t, connectors*pages, done.Load(), "calls done")
+		assert.Equal(t, most, reached.Load(), "calls at the same time")
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, 0, c.instances(), "instances are left")
+	})
+	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 ||
+		!strings.Contains(c.log.String(), plugin.MemorySetting) {
+		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, c.log.String())
+	}
+}
+
+// Pages of one connector that overlap for good end its turn, too: it gets no further one while another connector waits.
+func TestOverlappingPagesEndTheirTurn(t *testing.T) {
+	c := bounded(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		greedy, other := c.bind(t, "greedy", "a"), c.bind(t, "other", "a")
+		defer greedy.Close()
+		defer other.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for n := range 3 {
+			all.Go(func() {
+				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
+				for ctx.Err() == nil {
+					r, err := greedy.Current().Reader(ctx)
+					if err != nil {
+						return
+					}
+					time.Sleep(300 * time.Millisecond)
+					r.Close()
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		for range 5 {
+			works(t, other.Current(), "1.0.0")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if waited := time.Since(began); waited > 10*time.Second {
+			t.Errorf("waited for %v", waited)
+		}
+		stop()
+		all.Wait()
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// Who does not wait any longer leaves the queue, and a connector that ends does.
+func TestWaitingForMemoryEnds(t *testing.T) {
+	c := bounded(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		first, second, third := c.bind(t, "first", "a"), c.bind(t, "second", "a"), c.bind(t, "third", "a")
+		defer first.Close()
+		defer second.Close()
+		r, err := first.Current().Reader(t.Context())
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := second.Current().Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), plugin.MemorySetting) {
+			t.Errorf("expected the deadline and %s, found %v", plugin.MemorySetting, err)
+		}
+		ended := make(chan error)
+		go func() {
+			_, err := third.Current().Acquire(t.Context())
+			ended <- err
+		}()
+		synctest.Wait()
+		third.Close()
+		if err := <-ended; !errors.Is(err, plugin.ErrClosed) {
+			t.Errorf("expected %v, found %v", plugin.ErrClosed, err)
+		}
+		r.Close()
+		works(t, second.Current(), "1.0.0")
+		time.Sleep(10 * time.Second)
+	})
+}

@@ -1,0 +1,258 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Info describes a module, or a file that was refused.
+type Info struct {
+	// Name, Version and Documentation are from the plugin, "" for a refused file.
+	Name, Version, Documentation string
+	// Hash is the SHA-256 of the file, in hex.
+	Hash string
+	Size int
+	// Path is the file's path, or `embedded:` and its path there.
+	Path string
+	// Contract is the version of the contract.
+	Contract   string
+	Components []wit.Component
+	Interfaces []string
+	Loaded     time.Time
+	BuiltIn    bool
+	// Waits says why connectors do not run the version yet; set by [Manager.Modules].
+	Waits string
+	// Active: new connectors can get it. Other modules stay loaded while they are used.
+	Active bool
+	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
+	Chosen, Kept bool
+	// Err says why the file was refused. An earlier module of the same file stays active.
+	Err     error
+	Metrics Metrics
+}
+
+// State returns active, retired (only old connectors run it), kept (for rollback) or refused.
+func (info *Info) State() string {
+	switch {
+	case info.Err != nil:
+		return "refused"
+	case info.Active:
+		return "active"
+	case info.Kept:
+		return "kept"
+	}
+	return "retired"
+}
+
+// Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
+func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
+
+type host struct {
+	compiler   *code.Compiler
+	cache      *code.Cache
+	registry   *record.Registry
+	logger     *slog.Logger
+	processors *processors
+	idle       time.Duration
+	codeIdle   time.Duration
+	memory     *memoryLimiter
+}
+
+// module is one version of a plugin. Its description is kept, its code only while it is used and some time after.
+type module struct {
+	info     Info
+	limits   Limits
+	binary   *binary.Module
+	host     *host
+	counters counters
+	order    int
+	original func() ([]byte, error)
+
+	mu      guard.Mutex
+	users   int
+	offered bool
+	code    *code.Code
+	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
+	instances int
+	freeTimer *time.Timer
+	compiling *compilation
+	breakers  map[string]*breaker
+}
+
+func (m *module) breaker(connector string) *breaker {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.breakers[connector]
+	if b == nil {
+		if m.breakers == nil {
+			m.breakers = map[string]*breaker{}
+		}
+		b = &breaker{}
+		m.breakers[connector] = b
+	}
+	return b
+}
+
+func (m *module) snapshot() Info {
+	info := m.info
+	info.Metrics = m.counters.snapshot()
+	return info
+}
+
+func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
+	for i := range m.info.Components {
+		c := &m.info.Components[i]
+		if c.Kind == kind && (c.Name == class || slices.Contains(c.Aliases, class)) {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *module) checkMemory() error {
+	if m.binary.MemoryPages > uint64(m.limits.pages()) {
+		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
+			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
+			limitSetting(m.info.Name, "memory.bytes"))
+	}
+	return nil
+}
+
+func (m *module) retain() {
+	m.mu.Lock()
+	m.users++
+	m.mu.Unlock()
+}
+
+func (m *module) release() {
+	m.mu.Lock()
+	m.users--
+	retired := !m.offered
+	m.mu.Unlock()
+	if retired {
+		m.freeIfUnused()
+	}
+}
+
+// retire is called when no source has the module: its code is freed with the last pool.
+func (m *module) retire() {
+	m.mu.Lock()
+	m.offered = false
+	m.mu.Unlock()
+	m.freeIfUnused()
+}
+
+func (m *module) offer() {
+	m.mu.Lock()
+	m.offered = true
+	m.mu.Unlock()
+}
+
+type compilation struct {
+	done chan struct{}
+	code *code.Code
+	err  error
+}
+
+// codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
+// their last call, so only modules called less than once a minute load again, in 0.1 s.
+const codeIdleTime = time.Minute
+
+// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when
+// the instance is closed, also after an error. It returns when ctx ends, though compiling continues: the engine
+// cannot be stopped within a function.
+func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
+	m.mu.Lock()
+	m.instances++
+	if m.freeTimer != nil {
+		m.freeTimer.Stop()
+		m.freeTimer = nil
+	}
+	if m.code != nil {
+		defer m.mu.Unlock()
+		return m.code, nil
+	}
+	c := m.compiling
+	if c == nil {
+		c = &compilation{done: make(chan struct{})}
+		m.compiling = c
+		go m.compile(c)
+	}
+	m.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.code, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// releaseCode undoes acquireCode. Without a cache folder the code stays while connectors use the module: compiling
+// takes seconds.
+func (m *module) releaseCode() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.instances--; m.instances > 0 || m.host.cache == nil || m.users == 0 {
+		return
+	}
+	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
+}
+
+func (m *module) freeIdle() {
+	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
+	m.free()
+}
+
+func (m *module) compile(c *compilation) {
+	defer close(c.done)
+	c.err = errors.New("the module was not compiled")
+	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
+	if c.code, c.err = m.compileCode(context.Background()); c.err != nil {
+		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
+	}
+	m.mu.Lock()
+	m.compiling, m.code = nil, c.code
+	abandoned := m.users == 0 && m.instances == 0
+	m.mu.Unlock()
+	if abandoned {
+		m.freeIfUnused()
+	}
+}
+
+func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
+	if err := m.checkMemory(); err != nil {
+		return nil, err
+	}
+	return m.host.compiler.Compile(ctx, &code.Module{Hash: m.info.Hash, Binary: m.binary,
+		Interfaces: m.info.Interfaces, Pages: m.limits.pages(), Original: m.original})
+}
+
+// freeIfUnused frees the code of a module without pools, 15 to 20 MB for a Go guest.
+func (m *module) freeIfUnused() bool {
+	m.mu.Lock()
+	used := m.users > 0
+	m.mu.Unlock()
+	return !used && m.free()
+}
+
+func (m *module) free() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.instances > 0 || m.code == nil {
+		return false
+	}
+	m.code.Close()
+	m.code = nil
+	return true
+}

@@ -1,0 +1,236 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// put writes a module into a folder, at once as a careful operator would.
+func put(t testing.TB, folder, name string, module []byte) {
+	t.Helper()
+	file := filepath.Join(folder, name)
+	require.NoError(t, os.WriteFile(file+".part", module, 0o644))
+	require.NoError(t, os.Rename(file+".part", file))
+}
+
+// holding is a new folder with a module.
+func holding(t testing.TB, name string, module []byte) string {
+	t.Helper()
+	folder := t.TempDir()
+	put(t, folder, name, module)
+	return folder
+}
+
+// cacheDir is shared by the tests of a process: each guest is compiled once.
+var cacheDir = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "culvert-plugin-test")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(cacheDir())
+	os.Exit(code)
+}
+
+// manager starts one with the given options over a folder.
+func manager(t testing.TB, o plugin.Options, folder string) *plugin.Manager {
+	t.Helper()
+	if o.Registry == nil {
+		o.Registry = record.NewRegistry()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheDir == "" {
+		o.CacheDir = cacheDir()
+	}
+	o.Folders = []string{folder}
+	m, err := plugin.New(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// refused expects that a module is not loaded, for a reason with each of the texts.
+func refused(t testing.TB, o plugin.Options, module []byte, wants ...string) *plugin.Manager {
+	t.Helper()
+	m := manager(t, o, holding(t, "x.wasm", module))
+	infos := m.Modules()
+	if len(infos) != 1 || infos[0].Err == nil {
+		t.Fatalf("expected one refused file, found %+v", infos)
+	}
+	assert.Contains(t, infos[0].Err.Error(), wants...)
+	return m
+}
+
+// guest starts a manager with one Go guest and binds it for a connector.
+func guest(t testing.TB, o plugin.Options, pkg string) (*plugin.Manager, *plugin.Binding) {
+	t.Helper()
+	m := manager(t, o, holding(t, path.Base(pkg)+".wasm", guesttest.Bytes(t, pkg)))
+	for _, i := range m.Modules() {
+		if i.Err != nil {
+			t.Fatal(i.Err)
+		}
+	}
+	return m, bind(t, m, "orders", path.Base(pkg))
+}
+
+// bind is a connector's binding to a plugin, until the test ends.
+func bind(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Binding {
+	t.Helper()
+	b, err := m.BindPlugin(connector, name, "")
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	return b
+}
+
+// boundTo is a connector's binding to the plugin of a class, until the test ends.
+func boundTo(t testing.TB, m *plugin.Manager, connector string, kind wit.ComponentKind, class string) *plugin.Binding {
+	t.Helper()
+	b, err := m.Bind(connector, kind, class, "")
+	require.NoError(t, err)
+	t.Cleanup(b.Close)
+	return b
+}
+
+const all = "./testdata/guests/all"
+
+// with calls f with an instance of the guest all, and the registry of its schemas.
+func with(t testing.TB, o plugin.Options, f func(context.Context, *plugin.Instance, *record.Registry)) {
+	t.Helper()
+	o.Registry = record.NewRegistry()
+	_, b := guest(t, o, all)
+	use(t, b, func(ctx context.Context, i *plugin.Instance) { f(ctx, i, o.Registry) })
+}
+
+func use(t testing.TB, b *plugin.Binding, f func(context.Context, *plugin.Instance)) {
+	t.Helper()
+	i, err := b.Current().Acquire(t.Context())
+	require.NoError(t, err)
+	defer b.Current().Release(i)
+	f(t.Context(), i)
+}
+
+// batch makes n rows, each with a text of the given size under a schema.
+func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
+	t.Helper()
+	name := "value"
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.String, Name: &name}})
+	require.NoError(t, err)
+	b := &record.Batch{Registry: reg, Topics: []string{"in"}}
+	for i := range n {
+		start := len(b.Data)
+		b.Data = connectdata.AppendString(b.Data, fmt.Sprintf("%06d%s", i, strings.Repeat("v", size-6)))
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(1000 + i), Partition: -1, Offset: int64(i), Timestamp: 5,
+			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
+	}
+	return b
+}
+
+// originsOf are the records that the rows of a batch would be without transforms.
+func originsOf(b *record.Batch) record.Origins {
+	o := record.Origins{Topics: b.Topics}
+	for i := range b.Rows {
+		r := &b.Rows[i]
+		o.IDs = append(o.IDs, wit.RecordID{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset})
+	}
+	return o
+}
+
+// texts are the values of a batch as texts, with each row's topic, partition and origin.
+func texts(t testing.TB, b *record.Batch) (list []string) {
+	t.Helper()
+	for _, r := range b.Rows {
+		if r.Value.Encoding != wit.WithSchema {
+			t.Fatalf("form %d", r.Value.Encoding)
+		}
+		v, _, err := connectdata.Read(b.Registry.Get(r.Value.Schema).Nodes, 0, b.Bytes(r.Value))
+		require.NoError(t, err)
+		list = append(list, fmt.Sprintf("%s/%d %d@%d: %s", b.Topics[r.Topic], r.Partition, r.RowIndex, r.Offset, v))
+	}
+	return list
+}
+
+func TestApply(t *testing.T) {
+	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+		first := 0 // row of the batch, from which on rows are counted
+		row := func(n int, topic string, value string) string {
+			return fmt.Sprintf("%s %d@%d: %s", topic, 1000+first+n, first+n, value)
+		}
+		in := func(n int) string { return fmt.Sprintf("%06d", first+n) }
+		for _, c := range []struct {
+			name   string
+			rows   int
+			want   func(n int) []string
+			faults int
+		}{
+			{"pass", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
+			{"copy", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
+			{"unchanged", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
+			{"twice", 20, func(n int) []string { return []string{row(n, "in/-1", in(n)), row(n, "in/-1", in(n))} }, 0},
+			{"few", 20, func(n int) []string { return []string{row(n, "in/-1", in(n))} }, 0},
+			{"none", 20, func(n int) []string { return nil }, 0},
+			{"route", 20, func(n int) []string { return []string{row(n, "routed/3", in(n))} }, 0},
+			{"declare", 20, func(n int) []string { return []string{row(n, "in/-1", "declared")} }, 0},
+			{"faulty", 20, func(n int) []string {
+				if n%2 == 1 {
+					return nil
+				}
+				return []string{row(n, "in/-1", in(n))}
+			}, 10},
+		} {
+			context, err := i.Prepare(ctx, []wit.Stage{{Component: c.name}})
+			require.NoError(t, err)
+			for round := range 3 {
+				b := batch(t, reg, c.rows, 6)
+				// Rows in the middle of a batch: only what they use crosses.
+				b.Rows, first = b.Rows[round:], round
+				faults, err := i.Apply(ctx, context, b)
+				if err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+				var want []string
+				for n := range c.rows - round {
+					want = append(want, c.want(n)...)
+				}
+				assert.Equal(t, want, texts(t, b), c.name)
+				if got := len(faults); got != c.faults && (round == 0 || c.faults == 0) {
+					t.Errorf("%s: %d faults", c.name, got)
+				}
+				for _, f := range faults {
+					if f.RowIndex%2 != 1 || f.Stage != 3 || f.ErrorClass != "E" || f.Error.Message != "odd" {
+						t.Errorf("%s: %+v", c.name, f)
+					}
+				}
+			}
+		}
+		var fault *wit.Error
+		b := batch(t, reg, 2, 6)
+		before := texts(t, b)
+		if _, err := i.Apply(ctx, []byte("gone"), b); !errors.As(err, &fault) || fault.Kind != wit.ErrorStale {
+			t.Errorf("unknown context: %v", err)
+		}
+		assert.Equal(t, before, texts(t, b), "a fault changed the batch")
+	})
+}

@@ -1,0 +1,231 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader makes the calls for one page of a source on one instance, which it locks for each call only, so that pages
+// can share it. It is for one goroutine. Close it at the end of the page.
+type Reader struct {
+	pool     *Pool
+	instance *Instance
+	// brokeInstance: a call of this reader broke the instance. hasPage: a page was begun.
+	brokeInstance, hasPage bool
+}
+
+// PageLost is the error of a page whose instance was broken by another page. Request the page again.
+type PageLost struct {
+	Plugin, Version string
+	Cause           error
+}
+
+func (a *PageLost) Error() string {
+	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin,
+		a.Version, a.Cause)
+}
+
+// Reader returns a reader on the instance with the fewest pages, or on a new one if calls wait.
+func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
+	i, err := p.joinInstance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{pool: p, instance: i}, nil
+}
+
+func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, p.closedError()
+	}
+	var best *Instance
+	for _, i := range p.instances {
+		if best == nil || i.use.readers < best.use.readers {
+			best = i
+		}
+	}
+	switch {
+	case best == nil && p.making == 0:
+		return p.make(ctx, true, false)
+	case best == nil:
+		return p.wait(ctx, true)
+	case best.use.readers > 0 && p.needsOwnInstance() && p.tryReserve():
+		return p.make(ctx, true, true)
+	}
+	p.addReader(best)
+	p.mu.Unlock()
+	return best, nil
+}
+
+func (p *Pool) needsOwnInstance() bool {
+	now := time.Now()
+	if now.Before(p.contention.isolateUntil) {
+		return true
+	}
+	if p.contention.waited < contentionTime || now.Sub(p.contention.since) > 2*time.Second {
+		return false
+	}
+	p.contention.waited = 0
+	return true
+}
+
+// Close ends the reader. Abandon unfinished pages before.
+func (r *Reader) Close() { r.pool.removeReader(r.instance) }
+
+func (p *Pool) lockInstance(ctx context.Context, i *Instance) error {
+	p.mu.Lock()
+	if !i.use.held {
+		p.hold(i)
+		p.mu.Unlock()
+		return nil
+	}
+	q := make(chan struct{})
+	i.use.queue = append(i.use.queue, q)
+	p.mu.Unlock()
+	start := time.Now()
+	select {
+	case <-q:
+		p.mu.Lock()
+		p.recordWait(start)
+		p.mu.Unlock()
+		return nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	if at := slices.Index(i.use.queue, q); at >= 0 {
+		i.use.queue = slices.Delete(i.use.queue, at, at+1)
+		p.mu.Unlock()
+	} else { // at the same moment
+		removed := i.use.closed
+		p.mu.Unlock()
+		if !removed {
+			p.Release(i)
+		}
+	}
+	return ctx.Err()
+}
+
+func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
+	var i *Instance
+	for {
+		if err := r.replaceBroken(ctx); err != nil {
+			return err
+		}
+		i = r.instance
+		if err := r.pool.lockInstance(ctx, i); err != nil {
+			return err
+		}
+		if !r.instanceClosed() {
+			break
+		}
+	}
+	defer r.pool.Release(i)
+	err := f(i)
+	r.brokeInstance = i.broken != nil
+	return err
+}
+
+func (r *Reader) replaceBroken(ctx context.Context) error {
+	if !r.instanceClosed() {
+		return nil
+	}
+	if r.brokeInstance || r.hasPage {
+		return r.brokenError()
+	}
+	i, err := r.pool.joinInstance(ctx)
+	switch {
+	case errors.Is(err, ErrClosed): // another version is there by now
+		return r.brokenError()
+	case err != nil:
+		return err
+	}
+	r.pool.removeReader(r.instance)
+	r.instance = i
+	return nil
+}
+
+func (r *Reader) instanceClosed() bool {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	return r.instance.use.closed
+}
+
+func (r *Reader) brokenError() error {
+	i := r.instance
+	if r.brokeInstance {
+		return fmt.Errorf("the instance was discarded: %w", i.broken)
+	}
+	return &PageLost{Plugin: i.module.info.Name, Version: i.module.info.Version, Cause: i.broken}
+}
+
+func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
+	err = r.call(ctx, func(i *Instance) (err error) {
+		result, err = f(i)
+		return err
+	})
+	return result, err
+}
+
+// OpenSource is [Instance.OpenSource].
+func (r *Reader) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.SourceOpenResult, error) {
+		return i.OpenSource(ctx, component, settings, state, answers)
+	})
+}
+
+// Next is [Instance.Next].
+func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
+	return reading(ctx, r, func(i *Instance) (wit.NextAction, error) {
+		return i.Next(ctx, context, feed, offset, cause, now)
+	})
+}
+
+// Begin is [Instance.Begin].
+func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (page uint32, err error) {
+	return reading(ctx, r, func(i *Instance) (uint32, error) {
+		r.hasPage = true
+		return i.Begin(ctx, context, feed, position, response)
+	})
+}
+
+// Decode is [Instance.Decode].
+func (r *Reader) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
+	into *record.Batch) (wit.DecodeResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.DecodeResult, error) {
+		return i.Decode(ctx, page, tag, status, piece, last, into)
+	})
+}
+
+// Abandon is [Instance.Abandon].
+func (r *Reader) Abandon(ctx context.Context, page uint32) error {
+	return r.call(ctx, func(i *Instance) error { return i.Abandon(ctx, page) })
+}
+
+// CheckOffset is [Instance.CheckOffset].
+func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error {
+	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
+}
+
+// HandleNotification is [Instance.HandleNotification]. It waits for the current call of the instance at most.
+func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
+	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
+}
+
+// Subscribe is [Instance.Subscribe].
+func (r *Reader) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
+	return reading(ctx, r, func(i *Instance) (wit.CallResult, error) {
+		return i.Subscribe(ctx, context, feed, address, state, answers)
+	})
+}

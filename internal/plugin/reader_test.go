@@ -1,0 +1,249 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// read is a reader of a pool.
+func read(t *testing.T, p *plugin.Pool) *plugin.Reader {
+	t.Helper()
+	r, err := p.Reader(t.Context())
+	require.NoError(t, err)
+	return r
+}
+
+// begin begins a page.
+func begin(t *testing.T, r *plugin.Reader) uint32 {
+	t.Helper()
+	page, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
+	require.NoError(t, err)
+	return page
+}
+
+// breakPage ends in a trap: what its piece makes is larger than is allowed.
+func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) {
+	t.Helper()
+	_, err := r.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
+	if trap := new(plugin.Trap); !errors.As(err, &trap) {
+		t.Fatalf("expected a trap, found %v", err)
+	}
+}
+
+// instances expects so many of a pool's plugin.
+func instances(t *testing.T, p *plugin.Pool, want int64, when string) {
+	t.Helper()
+	assert.Equal(t, want, p.Module().Metrics.Instances, when, "instances")
+}
+
+// An instance that nobody uses is closed after 5 s; one with an open page is in use.
+func TestIdleInstancesAreClosed(t *testing.T) {
+	m, b := guest(t, plugin.Options{}, all)
+	works(t, b.Current(), "1.0.0") // compiled outside of the bubble
+	other := bind(t, m, "other", "all")
+	b.Close()
+	p := other.Current()
+	synctest.Test(t, func(t *testing.T) {
+		count := func(what string, want int64) {
+			t.Helper()
+			synctest.Wait()
+			instances(t, p, want, what)
+		}
+		r := read(t, p)
+		time.Sleep(time.Minute)
+		count("a page is open", 1)
+		r.Close()
+		time.Sleep(4 * time.Second)
+		count("idle for 4 s", 1)
+		works(t, p, "1.0.0")
+		time.Sleep(4 * time.Second)
+		count("idle for 4 s again", 1)
+		time.Sleep(2 * time.Second)
+		count("idle for 6 s", 0)
+		works(t, p, "1.0.0")
+		count("used again", 1)
+		time.Sleep(6 * time.Second)
+		count("idle", 0)
+	})
+}
+
+// Pages share an instance and are kept apart, whatever order their pieces come in.
+func TestPagesShareAnInstance(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
+	p := b.Current()
+	const pages = 40
+	var readers [pages]*plugin.Reader
+	var numbers [pages]uint32
+	for n := range readers {
+		readers[n] = read(t, p)
+		defer readers[n].Close()
+		numbers[n] = begin(t, readers[n])
+	}
+	instances(t, p, 1, "pages that wait for their service")
+	into := [pages]*record.Batch{}
+	for half := range 2 {
+		for n, r := range readers {
+			if half == 0 {
+				into[n] = &record.Batch{Registry: reg, Topics: []string{"t"}}
+			}
+			piece := fmt.Sprintf("first of %d\nsec", n)
+			if half == 1 {
+				piece = fmt.Sprintf("ond of %d\n", n)
+			}
+			_, err := r.Decode(t.Context(), numbers[n], "", 200, []byte(piece), half == 1, into[n])
+			require.NoError(t, err)
+		}
+	}
+	for n, b := range into {
+		if text, want := string(b.Data), fmt.Sprintf("first of %d|second of %d", n, n); len(b.Rows) != 2 ||
+			strings.Count(text, fmt.Sprintf("of %d", n)) != 2 {
+			t.Errorf("page %d: %d rows of %q, expected %s", n, len(b.Rows), text, want)
+		}
+	}
+}
+
+// A trap costs all pages of its instance: the one whose call it was gets the trap, the others learn that they were
+// given up, and all of them can be read again.
+func TestTrapAbandonsPages(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	p := b.Current()
+	var readers []*plugin.Reader
+	var page uint32
+	for range 3 {
+		r := read(t, p)
+		defer r.Close()
+		page = begin(t, r)
+		readers = append(readers, r)
+	}
+	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
+	breakPage(t, readers[0], page, into)
+	for n, r := range readers {
+		_, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
+		var abandoned *plugin.PageLost
+		if errors.As(err, &abandoned) == (n == 0) || err == nil {
+			t.Errorf("reader %d: %v", n, err)
+		}
+		if n > 0 && errors.As(err, new(*plugin.Trap)) {
+			t.Errorf("reader %d: another's trap is taken for its own: %v", n, err)
+		}
+	}
+	again := read(t, p)
+	defer again.Close()
+	begin(t, again)
+	instances(t, p, 1, "after a trap")
+}
+
+// A page that has not begun is in no instance: where its own broke by then, it begins in another one. The request that
+// it waits for may be one that must not be made twice.
+func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	p := b.Current()
+	breaks, waits := read(t, p), read(t, p)
+	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)
+	require.NoError(t, err)
+	page := begin(t, breaks)
+	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
+	breakPage(t, breaks, page, into)
+	breaks.Close()
+	page = begin(t, waits)
+	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
+		len(into.Rows) != 1 {
+		t.Errorf("%d rows, %v", len(into.Rows), err)
+	}
+	waits.Close()
+	b.Close()
+	instances(t, p, 0, "closed")
+}
+
+// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
+// everything.
+func TestReadersInTurn(t *testing.T) {
+	_, b := guest(t, plugin.Options{Idle: time.Hour}, all)
+	p := b.Current()
+	i, err := p.Acquire(t.Context())
+	require.NoError(t, err)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	var calls sync.WaitGroup
+	for n := range 20 {
+		r := read(t, p)
+		calls.Go(func() {
+			defer r.Close()
+			ctx := t.Context()
+			if n%2 == 1 {
+				ctx = ended
+			}
+			if _, err := r.Begin(ctx, nil, 0, nil, wit.Response{Status: 200}); (err != nil) != (n%2 == 1) {
+				t.Errorf("call %d: %v", n, err)
+			}
+		})
+	}
+	p.Release(i)
+	calls.Wait()
+	b.Close()
+	instances(t, p, 0, "after closing")
+	if _, err := p.Reader(t.Context()); !errors.Is(err, plugin.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
+// instances that are in use, and does not affect those of other connectors.
+func TestIdleConnectorsReleaseInstances(t *testing.T) {
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all)
+	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
+	p := b.Current()
+	for _, one := range []*plugin.Binding{b, task, other} {
+		works(t, one.Current(), "1.0.0")
+	}
+	if instances(t, p, 2, "at work"); p != task.Current() || p == other.Current() {
+		t.Error("expected one pool for the tasks of a connector")
+	}
+	b.Close()
+	r := read(t, p)
+	p.CloseIdle()
+	instances(t, p, 2, "with an open page")
+	r.Close()
+	p.CloseIdle()
+	instances(t, p, 1, "at rest")
+	works(t, p, "1.0.0")
+	instances(t, p, 2, "at work once more")
+}
+
+// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
+// ever.
+func TestPanicsGiveTheirProcessorBack(t *testing.T) {
+	m, b := guest(t, plugin.Options{}, all)
+	p := b.Current()
+	for range 2 * runtime.GOMAXPROCS(0) {
+		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
+			return p.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
+		})
+		if mistake := new(guard.Panic); !errors.As(err, &mistake) {
+			t.Fatalf("expected the mistake, found %v", err)
+		}
+		if n := plugin.Running(m); n != 0 {
+			t.Fatalf("%d calls have a processor, and none runs", n)
+		}
+	}
+	instances(t, p, 0, "calls ended in the middle")
+	works(t, p, "1.0.0")
+}

@@ -1,0 +1,81 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/meter"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+)
+
+// Refused is the error of a module that was refused before, stored as JSON.
+type Refused struct {
+	// Until is when the module is tried again; nil: never by this program under these limits.
+	Text  string
+	At    time.Time
+	Until *time.Time
+	// File is where the refusal is stored.
+	File string `json:"-"`
+}
+
+func (r *Refused) Error() string {
+	text := r.Text + " (found " + r.At.Format(time.RFC3339)
+	if r.Until != nil {
+		text += ", tried again from " + r.Until.Format(time.RFC3339)
+	}
+	return text + "; to try it now delete " + r.File + ")"
+}
+
+// slowRetry is when a module that was too slow is tried again: the machine may have been busy.
+const slowRetry = 24 * time.Hour
+
+// refusalRules identifies this program, which decides about refusals together with the limits.
+var refusalRules = sync.OnceValue(func() string {
+	path, err := os.Executable()
+	var info fs.FileInfo
+	if err == nil {
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		return "" // as good as any: the versions of what is made of a module count as well
+	}
+	return fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+})
+
+func refusalName(hash string, limits Limits) string {
+	return code.HashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", refusalRules(), limits, meter.Defaults(),
+		code.CompileTime, hash))
+}
+
+func cachedRefusal(kept *code.Cache, hash string, limits Limits) error {
+	name := refusalName(hash, limits)
+	var known Refused
+	text := kept.Read(name, "refused")
+	if text == nil || json.Unmarshal(text, &known) != nil || known.Until != nil && !time.Now().Before(*known.Until) {
+		return nil
+	}
+	known.File = kept.Path(name, "refused")
+	return &known
+}
+
+// cacheRefusal stores a refusal that depends on the module alone, so that it is not compiled again.
+func cacheRefusal(kept *code.Cache, hash string, limits Limits, err error) {
+	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
+	trap, trapped := errors.AsType[*Trap](err)
+	switch {
+	case isA[*code.Slow](err), trapped && trap.Limit == "call.ms":
+		until := known.At.Add(slowRetry)
+		known.Until = &until
+	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.Unfit](err):
+	default:
+		return
+	}
+	if text, err := json.Marshal(known); err == nil {
+		kept.Keep(refusalName(hash, limits), "refused", text)
+	}
+}

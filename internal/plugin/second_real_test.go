@@ -1,0 +1,609 @@
+//go:build real
+
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/meter"
+	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/sdk/go/plugintest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with
+// the stored examples of sources and transforms, is made there too, and the answers and log lines must be the same. A
+// host that shares no line with ours finds what both sides of ours have wrong in the same way.
+func TestRealSecondHost(t *testing.T) {
+	home := output(t, "../../testdata/peers/jco/fetch.sh")
+	folder := t.TempDir()
+	var guests []*recorder
+	for _, g := range []struct {
+		name, build string
+		examples    func(*testing.T, *recorder)
+	}{
+		{"odata-source", "../../plugins/odata-source", func(t *testing.T, r *recorder) {
+			plugintest.RunSource(t, recordedSource{r}, "../../testdata/odata-source/*.txt")
+		}},
+		{"odata-sink", "../../plugins/odata-sink", sinkExamples},
+		{"smt", "../../plugins/smt", func(t *testing.T, r *recorder) {
+			const transforms = "org.apache.kafka.connect.transforms."
+			transformExamples(t, r, stage(transforms+"InsertField$Value", "static.field", "Source", "static.value",
+				"northwind", "timestamp.field", "At"), stage(transforms+"ReplaceField$Value", "exclude", "Name",
+				"renames", "Id:Number"), stage(transforms+"RegexRouter", "regex", "or(.*)", "replacement", "sap.$1"))
+		}},
+		{"plugin-transform", "../../examples/plugin-transform", func(t *testing.T, r *recorder) {
+			transformExamples(t, r, stage("example.MaskText", "fields", "Name, Phone", "keep", "4"))
+		}},
+		{"rust-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "rust.") }},
+		{"c-transform", "", func(t *testing.T, r *recorder) { foreignExamples(t, r, "c.") }},
+	} {
+		path := filepath.Join(folder, g.name+".wasm")
+		if g.build == "" {
+			output(t, "../../testdata/guests/"+g.name+"/build.sh", path)
+		} else if err := os.WriteFile(path, guesttest.Bytes(t, g.build), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(g.name, func(t *testing.T) {
+			r := newRecorder(t, g.name, path, meter.DefaultBudget)
+			r.describe(t)
+			g.examples(t, r)
+			guests = append(guests, r)
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	file := filepath.Join(folder, "calls.json")
+	text, err := json.Marshal(map[string]any{"guests": guests})
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	require.NoError(t, err)
+	node := exec.Command("node", "../../testdata/peers/jco/host.mjs", file)
+	node.Env, node.Stderr = append(os.Environ(), "JCO_HOME="+home), os.Stderr
+	said, err := node.Output()
+	if err != nil {
+		t.Fatalf("host.mjs: %v", err)
+	}
+	var there map[string]answered
+	require.NoError(t, json.Unmarshal(said, &there))
+	for _, r := range guests {
+		t.Run(r.Name+" on Node", func(t *testing.T) { r.compare(t, there[r.Name]) })
+	}
+}
+
+// output runs a script and returns what it prints.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	c := exec.Command(name, args...)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// recorder calls a guest on our host and keeps the calls and answers in the form of testdata/peers/jco/host.mjs.
+type recorder struct {
+	Name  string         `json:"name"`
+	Wasm  string         `json:"wasm"`
+	Wit   string         `json:"wit"`
+	World string         `json:"world"`
+	Calls []recordedCall `json:"calls"`
+
+	found []string
+	guest *abi.Guest
+	here  answered
+	enums map[string][]string
+	ticks int
+}
+
+type recordedCall struct {
+	Interface string `json:"interface"`
+	Function  string `json:"function"`
+	Arguments []any  `json:"arguments"`
+}
+
+// answered is what a host's guest said.
+type answered struct {
+	Answers []map[string]any `json:"answers"`
+	Log     [][]string       `json:"log"`
+}
+
+// unmetered is the budget of a guest that runs as it is.
+const unmetered = -1
+
+// newRecorder instantiates a guest, metered as a plugin is.
+func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
+	t.Helper()
+	module, err := os.ReadFile(path)
+	require.NoError(t, err)
+	binary, err := binary.Read(module)
+	require.NoError(t, err)
+	found, err := binary.Judge()
+	require.NoError(t, err)
+	contract, err := os.ReadFile("../../wit/culvert.wit")
+	require.NoError(t, err)
+	r := &recorder{Name: name, Wasm: path, World: "tested", found: found, enums: enumsOf(string(contract))}
+	r.Wit = string(contract) + "\nworld tested { import host; export " + strings.Join(found, "; export ") + "; }\n"
+	ctx := context.Background()
+	runtime := wazero.NewRuntime(ctx)
+	t.Cleanup(func() { runtime.Close(ctx) })
+	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
+	provide(t, runtime, meter.Module, meter.Name, nil, []api.ValueType{api.ValueTypeI64},
+		func(_ context.Context, _ api.Module, stack []uint64) {
+			r.ticks++
+			stack[0] = uint64(budget)
+		})
+	i32 := api.ValueTypeI32
+	provide(t, runtime, wit.ImportModule(wit.InterfaceHost), "log", []api.ValueType{i32, i32, i32}, nil,
+		func(_ context.Context, m api.Module, stack []uint64) {
+			text, _ := m.Memory().Read(uint32(stack[1]), uint32(stack[2]))
+			r.here.Log = append(r.here.Log, []string{r.enums["level"][uint32(stack[0])], string(text)})
+		})
+	if budget != unmetered {
+		module, _, err = meter.Rewrite(context.Background(), module, meter.Options{Budget: max(budget, 1)})
+		require.NoError(t, err)
+	}
+	instance, err := runtime.InstantiateWithConfig(ctx, module,
+		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
+	require.NoError(t, err)
+	r.guest, err = abi.NewGuest(instance, 0)
+	require.NoError(t, err)
+	return r
+}
+
+// enumsOf are the cases of the contract's enums, which Go knows by number only.
+func enumsOf(contract string) map[string][]string {
+	contract = regexp.MustCompile(`//.*`).ReplaceAllString(contract, "")
+	all := map[string][]string{}
+	for _, m := range regexp.MustCompile(`enum ([a-z-]+) \{([^}]*)\}`).FindAllStringSubmatch(contract, -1) {
+		all[m[1]] = regexp.MustCompile(`[a-z0-9-]+`).FindAllString(m[2], -1)
+	}
+	return all
+}
+
+// invoke calls a function and keeps what was said.
+func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
+	fn := canon.Function(iface, method)
+	var dst any = &result
+	if _, none := dst.(*struct{}); none {
+		dst = nil
+	}
+	call := recordedCall{Interface: iface, Function: fn.Name, Arguments: []any{}}
+	for _, a := range args {
+		call.Arguments = append(call.Arguments, r.shape(reflect.ValueOf(a)))
+	}
+	r.Calls = append(r.Calls, call)
+	f := r.guest.Func(fn.Export())
+	fault, err := r.guest.Invoke(context.Background(), f, fn, dst, args...)
+	answer := map[string]any{}
+	switch {
+	case err != nil:
+		answer["trap"] = true
+	case fault != nil:
+		answer["fault"], err = r.shape(reflect.ValueOf(*fault)), fault
+	case dst != nil:
+		answer["ok"] = r.shape(reflect.ValueOf(result))
+	}
+	r.here.Answers = append(r.here.Answers, answer)
+	return result, err
+}
+
+// shape is a value of the contract as jco has it in JavaScript, in host.mjs's JSON.
+func (r *recorder) shape(v reflect.Value) any {
+	t := v.Type()
+	if _, enum := reflect.Zero(t).Interface().(interface{ Cases() int }); enum && t.Kind() != reflect.Struct {
+		return r.enums[canon.Kebab(t.Name())][v.Uint()]
+	}
+	switch t.Kind() {
+	case reflect.Int64, reflect.Uint64:
+		return map[string]any{"$int": fmt.Sprint(v.Interface())}
+	case reflect.Pointer:
+		if v.IsNil() {
+			return nil
+		}
+		return r.shape(v.Elem())
+	case reflect.Slice:
+		switch t.Elem().Kind() {
+		case reflect.Uint8:
+			return map[string]any{"$bytes": hex.EncodeToString(v.Bytes())}
+		case reflect.Uint16:
+			return map[string]any{"$u16": append([]uint16{}, v.Interface().([]uint16)...)}
+		case reflect.Uint32:
+			return map[string]any{"$u32": append([]uint32{}, v.Interface().([]uint32)...)}
+		}
+		list := []any{}
+		for i := range v.Len() {
+			list = append(list, r.shape(v.Index(i)))
+		}
+		return list
+	case reflect.Struct:
+		return r.structure(v)
+	}
+	return v.Interface()
+}
+
+func (r *recorder) structure(v reflect.Value) any {
+	t := v.Type()
+	variant := t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[wit.Variant]()
+	fields := map[string]any{}
+	for i := range t.NumField() {
+		field, value := t.Field(i), v.Field(i)
+		if field.Type == reflect.TypeFor[wit.Variant]() || value.Kind() == reflect.Pointer && value.IsNil() {
+			continue
+		}
+		name := canon.Kebab(field.Name)
+		switch {
+		case variant && field.Type == reflect.TypeFor[*struct{}]():
+			return map[string]any{"tag": name}
+		case variant:
+			return map[string]any{"tag": name, "val": r.shape(value)}
+		}
+		words := strings.Split(name, "-")
+		for n := range words[1:] {
+			words[n+1] = strings.ToUpper(words[n+1][:1]) + words[n+1][1:]
+		}
+		fields[strings.Join(words, "")] = r.shape(value)
+	}
+	return fields
+}
+
+// compare compares the answers of the two hosts.
+func (r *recorder) compare(t *testing.T, there answered) {
+	text, err := json.Marshal(r.here)
+	require.NoError(t, err)
+	var here answered
+	require.NoError(t, json.Unmarshal(text, &here))
+	if len(here.Answers) < 5 || len(there.Answers) != len(here.Answers) {
+		t.Fatalf("%d answers here, %d on Node", len(here.Answers), len(there.Answers))
+	}
+	functions := map[string]int{}
+	differences := 0
+	for n := range here.Answers {
+		functions[r.Calls[n].Interface+"."+r.Calls[n].Function]++
+		if diff := cmp.Diff(here.Answers[n], there.Answers[n]); diff != "" {
+			if differences++; differences < 5 {
+				t.Errorf("call %d, %s: our host (-), Node (+):\n%.3000s", n, r.Calls[n].Function, diff)
+			}
+		}
+	}
+	if diff := cmp.Diff(len(here.Log), len(there.Log)); diff != "" || len(here.Log) > 0 &&
+		cmp.Diff(here.Log, there.Log) != "" {
+		t.Errorf("log lines: our host %v, Node %v", here.Log, there.Log)
+	}
+	for _, i := range r.found {
+		for _, f := range canon.Functions(i) {
+			if functions[i+"."+f.Name] == 0 {
+				t.Errorf("%s.%s was not called", i, f.Name)
+			}
+		}
+	}
+	t.Logf("%d calls, %d with other answers, %d log lines: %v", len(here.Answers), differences, len(here.Log),
+		functions)
+}
+
+// describe asks twice what the guest is, and validates each component with nothing set, which some of them refuse.
+func (r *recorder) describe(t *testing.T) {
+	var d wit.Description
+	for range 2 {
+		var err error
+		d, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
+		require.NoError(t, err)
+	}
+	for _, c := range d.Components {
+		var fault *wit.Error
+		if _, err := r.validate(c.Name, nil, false, nil, nil); err != nil &&
+			(!errors.As(err, &fault) || fault.Kind != wit.ErrorConfig) {
+			t.Errorf("validate %s: %v", c.Name, err)
+		}
+	}
+	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
+		[]wit.Response{{Tag: "t", Status: 404, Headers: []wit.Header{{Name: "a", Value: "b"}}, ReceivedAt: -1}})
+	if err == nil {
+		t.Error("expected a fault for a component that is not there")
+	}
+	if slices.Contains(r.found, wit.InterfaceTools) {
+		r.commands(t)
+	}
+	// What is asked of nothing is a fault, whose words both hosts carry.
+	if slices.Contains(r.found, wit.InterfaceNotifications) {
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceNotifications, "Subscribe", []byte(nil), uint32(0), "/a/b",
+			[]byte(nil), []wit.Response(nil))
+		_, _ = invoke[[]wit.Trigger](r, wit.InterfaceNotifications, "HandleNotification", []byte(nil),
+			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
+	}
+	if slices.Contains(r.found, wit.InterfaceRetirement) {
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
+			[]string(nil), []byte(nil), []wit.Response(nil))
+	}
+}
+
+func (r *recorder) validate(component string, settings []wit.Setting, online bool, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	return invoke[wit.ValidateResult](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+}
+
+// commands lists and runs what the plugin adds to the command line.
+func (r *recorder) commands(t *testing.T) {
+	commands, err := invoke[[]wit.Command](r, wit.InterfaceTools, "Commands")
+	if err != nil || len(commands) == 0 {
+		t.Errorf("commands: %v, %v", commands, err)
+	}
+	for _, c := range commands {
+		for _, options := range [][]wit.Setting{nil, {{Name: "s", Value: "/V2/Northwind"}}} {
+			_, _ = invoke[wit.CommandResult](r, wit.InterfaceTools, "Run", c.Name, options, destination(), []byte(nil),
+				[]wit.Response(nil))
+		}
+	}
+}
+
+// recordedSource is a guest's source for plugintest, with notifications.
+type recordedSource struct{ r *recorder }
+
+func (s recordedSource) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
+	return invoke[[]wit.Trigger](s.r, wit.InterfaceNotifications, "HandleNotification", context, n)
+}
+
+func (s recordedSource) Subscribe(context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
+	return invoke[wit.CallResult](s.r, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
+}
+
+func (s recordedSource) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
+	return invoke[wit.PlanResult](s.r, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+}
+
+func (s recordedSource) Open(component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	if len(answers) == 0 {
+		for _, tasks := range []uint32{1, 3} {
+			_, _ = s.Plan(component, settings, tasks)
+		}
+	}
+	return invoke[wit.SourceOpenResult](s.r, wit.InterfaceSource, "Open", component, settings, state, answers)
+}
+
+func (s recordedSource) Next(context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction,
+	error) {
+	_ = s.CheckOffset(nil, offset)
+	return invoke[wit.NextAction](s.r, wit.InterfaceSource, "Next", context, feed, offset, cause, now)
+}
+
+func (s recordedSource) Begin(context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
+	error) {
+	// A page that is given up does not show in those that follow.
+	if page, err := invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response); err == nil {
+		s.Abandon(page)
+	}
+	return invoke[uint32](s.r, wit.InterfaceSource, "Begin", context, feed, position, response)
+}
+
+func (s recordedSource) Decode(page uint32, tag string, status uint16, piece []byte, last bool) (wit.DecodeResult,
+	error) {
+	return invoke[wit.DecodeResult](s.r, wit.InterfaceSource, "Decode", page, tag, status, piece, last)
+}
+
+func (s recordedSource) Abandon(page uint32) {
+	_, _ = invoke[struct{}](s.r, wit.InterfaceSource, "Abandon", page)
+}
+
+func (s recordedSource) CheckOffset(partition, offset []wit.OffsetEntry) error {
+	_, err := invoke[struct{}](s.r, wit.InterfaceSource, "CheckOffset", partition, offset)
+	return err
+}
+
+// recordedTransform is a guest's transform for plugintest.
+type recordedTransform struct{ r *recorder }
+
+func (s recordedTransform) Prepare(chain []wit.Stage) ([]byte, error) {
+	return invoke[[]byte](s.r, wit.InterfaceTransform, "Prepare", chain)
+}
+
+func (s recordedTransform) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.ApplyResult, error) {
+	_, _ = s.Test(context, schemas, topics, rows, data)
+	return invoke[wit.ApplyResult](s.r, wit.InterfaceTransform, "Apply", context, schemas, topics, rows, data)
+}
+
+func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
+	data []byte) (wit.TestResult, error) {
+	return invoke[wit.TestResult](s.r, wit.InterfaceTransform, "Test", context, schemas, topics, rows, data)
+}
+
+// stage is a stage with settings, name after name with its value.
+func stage(component string, settings ...string) wit.Stage {
+	s := wit.Stage{Component: component}
+	for i := 0; i < len(settings); i += 2 {
+		s.Settings = append(s.Settings, wit.Setting{Name: settings[i], Value: settings[i+1]})
+	}
+	return s
+}
+
+// transformExamples are records with a schema and without one, a tombstone, and a text.
+func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
+	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
+		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
+	key := plugintest.Value{Data: "k"}
+	plugintest.RunTransform(t, recordedTransform{r}, stages, plugintest.Record{Topic: "orders",
+		Timestamp: 1709184496789,
+		Value:     plugintest.Value{Schema: schema, Data: connectdata.Struct{int32(1), "Größe & Söhne"}}},
+		plugintest.Record{Topic: "orders", Timestamp: 1, Value: plugintest.Value{Data: connectdata.Map{
+			{Key: "Id", Value: int64(2)}, {Key: "Name", Value: nil},
+			{Key: "Freight", Value: connectdata.List{int64(1), 2.5, connectdata.Map{{Key: "x", Value: true}}}}}}},
+		plugintest.Record{Topic: "others", Timestamp: 1, Key: key, Value: plugintest.Value{Data: connectdata.Map{
+			{Key: "Name", Value: "gone"}}}}, plugintest.Record{Topic: "orders", Key: key},
+		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
+}
+
+// destination is where the demo service would be.
+func destination() []wit.Setting {
+	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
+		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
+}
+
+// sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
+// no key.
+func sinkExamples(t *testing.T, r *recorder) {
+	s := odatatest.New(odatatest.Options{})
+	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
+	settings := destination()
+	settings = append(settings, wit.Setting{Name: "sap.odata.enable.batch", Value: "0"})
+	for name, value := range map[string]string{"service": "/sap/opu/odata/sap/NORTHWIND_SRV",
+		"entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
+		settings = append(settings, wit.Setting{Name: "sap.odata#00." + name, Value: value})
+	}
+	var opened wit.SinkOpenResult
+	var answers []wit.Response
+	for opened.Ready == nil {
+		var err error
+		opened, err = invoke[wit.SinkOpenResult](r, wit.InterfaceSink, "Open", component, settings, []byte(nil),
+			answers)
+		require.NoError(t, err)
+		if answers = nil; opened.Pending != nil {
+			for _, q := range opened.Pending.Requests {
+				answers = append(answers, exchange(s, &q))
+			}
+		}
+	}
+	schema := wit.Schema{ID: 3, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "OrderID",
+		Node: 1}, {Name: "ProductID", Node: 2}, {Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4},
+		{Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32}, {Kind: wit.Bytes,
+		Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}},
+		{Kind: wit.Int16}, {Kind: wit.Float32}}}
+	var data []byte
+	var rows []wit.Row
+	var origins []wit.RecordID
+	for i := range int32(20) {
+		start := uint32(len(data))
+		row := wit.Row{RowIndex: uint32(i), Partition: 0, Offset: int64(i), Timestamp: -1}
+		var err error
+		switch i % 4 {
+		case 2:
+			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "OrderID", Value: int64(2)},
+				{Key: "ProductID",
+					Value: int64(i)},
+				{Key: "UnitPrice", Value: "1.5"}, {Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
+			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
+		case 3:
+			data, err = connectdata.AppendSchemaless(data, connectdata.Map{{Key: "Größe", Value: strconv.Itoa(int(i))}})
+			row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: start, Size: uint32(len(data)) - start}
+		default:
+			data, err = connectdata.Append(data, schema.Nodes, 0, connectdata.Struct{1 + i, i / 2,
+				big.NewInt(123400).Bytes(),
+				int16(5), float32(0.05)})
+			row.Value = wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
+				Size: uint32(len(data)) - start}
+		}
+		require.NoError(t, err)
+		rows = append(rows, row)
+		origins = append(origins, wit.RecordID{Offset: int64(i)})
+	}
+	out, err := invoke[wit.EncodeResult](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
+		[]string{"Order_DetailCopies"}, rows, data, origins, []string{"Order_DetailCopies"}, []wit.Hint(nil))
+	if err != nil || len(out.Ready) < 10 {
+		t.Fatalf("%d deliveries, %v", len(out.Ready), err)
+	}
+	for _, d := range out.Ready {
+		for _, response := range []wit.Response{exchange(s, &d.Request), exchange(s, &d.Request), {},
+			{Status: 500, Body: []byte("<html>")}} {
+			_, err := invoke[wit.ResponseResult](r, wit.InterfaceSink, "HandleResponse", opened.Ready.Context, d.State,
+				d.Rows,
+				response)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// exchange is a service's answer.
+func exchange(s http.Handler, q *wit.Request) wit.Response {
+	request := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
+	for _, h := range q.Headers {
+		request.Header.Set(h.Name, h.Value)
+	}
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, request)
+	return wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
+}
+
+// foreignExamples calls the guests that were written on public bindings.
+func foreignExamples(t *testing.T, r *recorder, prefix string) {
+	p := recordedTransform{r}
+	schema := wit.Schema{ID: 7, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1},
+		{Name: "Name", Node: 2}}}, {Kind: wit.Int32}, {Kind: wit.String, Optional: true}}}
+	var data []byte
+	var rows []wit.Row
+	for i := range int32(28) {
+		start := uint32(len(data))
+		var name any = strings.Repeat("ü", int(i))
+		if i%5 == 0 {
+			name = nil
+		}
+		var err error
+		data, err = connectdata.Append(data, schema.Nodes, 0, connectdata.Struct{i, name})
+		require.NoError(t, err)
+		rows = append(rows, wit.Row{RowIndex: uint32(i), Topic: uint32(i % 2), Partition: -1, Offset: int64(i) << 40,
+			Timestamp: -1, Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
+				Size: uint32(len(data)) - start}})
+	}
+	rows[11].Value.Size-- // bytes that are no value of the schema
+	schemas := []wit.Schema{schema}
+	for _, stages := range [][]wit.Stage{nil, {{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field",
+		Value: "Name"}, {Name: "text", Value: "€"}}}}, {{Component: prefix + "Echo"}}, {{Component: prefix +
+		"Examples"}}, {{Component: prefix + "Upper"}}} {
+		context, err := p.Prepare(stages)
+		if (err == nil) != (len(stages) == 1) {
+			t.Errorf("%d stages: %v", len(stages), err)
+		}
+		if err != nil {
+			continue
+		}
+		_, err = p.Apply(context, schemas, []string{"lower", "UPPER"}, rows, data)
+		assert.NoError(t, err)
+		schemas = nil
+	}
+	if out, err := p.Apply([]byte("\xff"), nil, nil, nil, nil); err == nil {
+		t.Errorf("a context of bytes that are no text: %+v", out)
+	}
+}
+
+// provide adds a function that guests of a runtime can import.
+func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
+	f api.GoModuleFunc) {
+	t.Helper()
+	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+		Instantiate(t.Context())
+	require.NoError(t, err)
+}

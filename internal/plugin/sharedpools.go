@@ -1,0 +1,47 @@
+package plugin
+
+import "github.com/culvert-project/culvert/internal/guard"
+
+type sharedPools struct {
+	mu    guard.Mutex
+	pools map[poolKey]*sharedPool
+}
+
+type sharedPool struct {
+	pool  *Pool
+	users int
+}
+
+type poolKey struct {
+	module     *module
+	connector  string
+	transforms bool
+}
+
+// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. Call release.
+func (s *sharedPools) acquire(x *module, connector string, transforms bool) *Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := poolKey{x, connector, transforms}
+	p := s.pools[key]
+	if p == nil {
+		p = &sharedPool{pool: newPool(x, connector, transforms)}
+		s.pools[key] = p
+	}
+	p.users++
+	return p.pool
+}
+
+func (s *sharedPools) release(p *Pool) {
+	s.mu.Lock()
+	key := poolKey{p.module, p.connector, p.budget == &p.module.host.memory.transforms}
+	s.pools[key].users--
+	last := s.pools[key].users == 0
+	if last {
+		delete(s.pools, key)
+	}
+	s.mu.Unlock()
+	if last {
+		p.close()
+	}
+}

@@ -1,0 +1,106 @@
+package plugin_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+)
+
+// starting is a plugin with a start function and one that initializes; a nil body: without.
+func starting(start, initialize []byte) guesttest.Module {
+	m := hostile(2, fixed([]byte{0x41, 0x00}))
+	if start != nil {
+		m.Start = leb(nil, uint64(len(m.Exports)))
+		m.Exports = append(m.Exports, guesttest.Function{Name: "start", Body: start})
+	}
+	if initialize != nil {
+		m.Exports = append(m.Exports, guesttest.Function{Name: "_initialize", Body: initialize})
+	}
+	return m
+}
+
+// loaded is what is known of a plugin's file.
+func loaded(t *testing.T, module []byte) plugin.Info {
+	t.Helper()
+	folder := holding(t, "starting.wasm", module)
+	// A cache of its own: what was refused is refused by the next run of the test for that reason.
+	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"},
+		CacheDir: t.TempDir()}, folder)
+	return m.Modules()[0]
+}
+
+// What runs before the first call has the same fences as a call.
+func TestStartIsFenced(t *testing.T) {
+	m := starting(nil, nil)
+	self := leb([]byte{0x10}, uint64(len(m.Exports)))
+	for name, c := range map[string]struct {
+		module guesttest.Module
+		limit  string
+		want   string
+	}{
+		"start recurses":       {starting(self, nil), "stack", tooDeep},
+		"_initialize recurses": {starting(nil, self), "stack", tooDeep},
+		"start traps":          {starting([]byte{0x00}, nil), "", "unreachable"},
+		"_initialize traps":    {starting(nil, []byte{0x00}), "", "unreachable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := time.Now()
+			err := loaded(t, c.module.Bytes()).Err
+			t.Log(time.Since(before))
+			if trap := trapped(t, err, c.want, ": _initialize: "); trap != nil && trap.Limit != c.limit {
+				t.Errorf("expected the limit %q, found %q", c.limit, trap.Limit)
+			}
+		})
+	}
+}
+
+// The start function runs once for an instance, then _initialize.
+func TestStartComesFirst(t *testing.T) {
+	is := func(state byte) []byte { // traps unless the state is this one, and makes it the next
+		return []byte{0x41, 8, 0x28, 2, 0, 0x41, state, 0x47, 0x04, 0x40, 0x00, 0x0b, 0x41, 8, 0x41, state + 1, 0x36, 2,
+			0}
+	}
+	m := starting(is(0), is(1))
+	if info := loaded(t, m.Bytes()); info.Err != nil || info.Name != "hostile" {
+		t.Error(info.Err)
+	}
+	m = starting(is(1), is(0))
+	trapped(t, loaded(t, m.Bytes()).Err, "unreachable")
+}
+
+// Moving the start function does not make an invalid module valid.
+func TestInvalidStarts(t *testing.T) {
+	good := starting([]byte{0x41, 0x00, 0x1a}, nil)
+	section := append([]byte{8, byte(len(good.Start))}, good.Start...)
+	code := good.Bytes()
+	if bytes.Count(code, section) != 1 {
+		t.Fatalf("expected one section %x", section)
+	}
+	if info := loaded(t, code); info.Err != nil {
+		t.Fatal(info.Err)
+	}
+	index := good.Start[0]
+	with := func(sections ...byte) []byte { return bytes.Replace(code, section, sections, 1) }
+	for name, c := range map[string]struct {
+		module []byte
+		want   string
+	}{
+		"parameters":            {with(8, 1, index-1), "expected a function without parameters and results, found 4 and 1"},
+		"an index too high":     {with(8, 1, index+1), "there are"},
+		"twice":                 {with(8, 1, index, 8, 1, index), "out of order"},
+		"twice, something amid": {with(8, 1, index, 0, 1, 0, 8, 1, index), "out of order"},
+		"too long a number":     {with(8, 6, index|0x80, 0x80, 0x80, 0x80, 0x80, 0), "number"},
+		"too much":              {with(8, 2, index, 0), "left over"},
+		"nothing":               {with(8, 0), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := loaded(t, c.module).Err; err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("expected %q, found %v", c.want, err)
+			}
+		})
+	}
+}

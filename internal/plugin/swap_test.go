@@ -1,0 +1,369 @@
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// variant is a small plugin in the given version; files with different marks have different bytes.
+func variant(t testing.TB, version string, mark byte) []byte {
+	t.Helper()
+	return named("all", version, mark)
+}
+
+func named(name, version string, mark byte) []byte {
+	return guesttest.Static(wit.Description{Name: name, Version: version, Documentation: string('a' + rune(mark)),
+		Components: []wit.Component{
+			{Name: "org.example.AllSource", Kind: wit.ComponentSource, Aliases: []string{"AllSource"}},
+			{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
+}
+
+// until waits for a condition that a watcher brings about.
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.Until(t, condition, func() string { return what })
+}
+
+// watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
+func watched(t *testing.T) (folder string, m *plugin.Manager, b *plugin.Binding) {
+	t.Helper()
+	folder = t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	m = manager(t, plugin.Options{Watch: true, Debounce: 20 * time.Millisecond}, folder)
+	b = boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
+	return folder, m, b
+}
+
+func works(t *testing.T, p *plugin.Pool, version string) {
+	t.Helper()
+	err := p.Do(t.Context(), func(i *plugin.Instance) error {
+		d, err := i.Describe(t.Context())
+		if err == nil && d.Version != version {
+			t.Errorf("expected version %s, found %s", version, d.Version)
+		}
+		return err
+	})
+	assert.NoError(t, err)
+}
+
+func TestSwapByPromotion(t *testing.T) {
+	folder, m, b := watched(t)
+	if b.Candidate() != nil {
+		t.Fatal("a candidate before anything changed")
+	}
+	// An instance is out while the file changes: its page goes on with the old code.
+	i, err := b.Current().Acquire(t.Context())
+	require.NoError(t, err)
+	old := b.Current()
+	put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
+	until(t, "a candidate", func() bool { return b.Candidate() != nil })
+	candidate := b.Candidate()
+	if candidate != b.Candidate() || b.Current() != old {
+		t.Error("asking changes the answer")
+	}
+	if s := b.Status(); s.Version != "1.0.0" || s.Candidate != "1.1.0" || !s.Removed {
+		t.Errorf("%+v", s)
+	}
+	if infos := m.Modules(); len(infos) != 2 || !infos[0].Active || infos[0].Version != "1.1.0" || infos[1].Active ||
+		infos[1].Version != "1.0.0" {
+		t.Errorf("%+v", infos)
+	}
+	works(t, candidate, "1.1.0")
+	works(t, old, "1.0.0")
+	b.Promote(candidate)
+	if b.Current() != candidate || b.Candidate() != nil {
+		t.Error("promoted, but not current")
+	}
+	if d, err := i.Describe(t.Context()); err != nil || d.Version != "1.0.0" {
+		t.Errorf("the page of the old version: %v %v", d.Version, err)
+	}
+	old.Release(i)
+	if _, err := old.Acquire(t.Context()); !errors.Is(err, plugin.ErrClosed) {
+		t.Errorf("the old pool: %v", err)
+	}
+	works(t, b.Current(), "1.1.0")
+	if got := b.Status(); got.Version != "1.1.0" || got.Candidate != "" || got.Removed {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestSwapByRejection(t *testing.T) {
+	folder, _, b := watched(t)
+	put(t, folder, "new.wasm", variant(t, "1.1.0", 0))
+	until(t, "a candidate", func() bool { return b.Candidate() != nil })
+	b.Reject(b.Candidate(), "feeds differ")
+	if b.Candidate() != nil {
+		t.Error("a rejected version is offered again")
+	}
+	if s := b.Status(); s.Version != "1.0.0" || s.Rejected != "1.1.0: feeds differ" || s.Candidate != "" || s.Removed {
+		t.Errorf("%+v", s)
+	}
+	works(t, b.Current(), "1.0.0")
+	// A third file is judged again.
+	put(t, folder, "new.wasm", variant(t, "1.2.0", 0))
+	until(t, "another candidate", func() bool { return b.Candidate() != nil })
+	b.Promote(b.Candidate())
+	if s := b.Status(); s.Version != "1.2.0" || s.Rejected != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestBadFileLeavesTheOldRunning(t *testing.T) {
+	folder, m, b := watched(t)
+	whole := variant(t, "1.1.0", 0)
+	put(t, folder, "all.wasm", whole[:len(whole)/2])
+	until(t, "the refusal", func() bool { return b.Status().FileError != "" })
+	if s := b.Status(); s.Version != "1.0.0" || s.Removed || !strings.Contains(s.FileError, "cut off") {
+		t.Errorf("%+v", s)
+	}
+	if b.Candidate() != nil {
+		t.Error("a refused file is a candidate")
+	}
+	works(t, b.Current(), "1.0.0")
+	if found, err := m.Find(wit.ComponentSource, "AllSource", ""); err != nil || found.Version != "1.0.0" {
+		t.Error("new connectors do not get the old version", err)
+	}
+	infos := m.Modules()
+	if len(infos) != 2 || infos[0].Err == nil || infos[1].Err != nil {
+		t.Errorf("%+v", infos)
+	}
+	// If the file is replaced by the version that runs already, nothing is swapped.
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	until(t, "the return", func() bool { return b.Status().FileError == "" })
+	if s := b.Status(); s.Removed || s.Candidate != "" || b.Candidate() != nil {
+		t.Errorf("%+v", s)
+	}
+	// The rest of the copy arrives.
+	put(t, folder, "all.wasm", whole)
+	until(t, "the whole file", func() bool { return b.Candidate() != nil })
+	if s := b.Status(); s.FileError != "" || s.Candidate != "1.1.0" {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRemovedFile(t *testing.T) {
+	folder, m, b := watched(t)
+	require.NoError(t, os.Remove(filepath.Join(folder, "all.wasm")))
+	until(t, "the removal", func() bool { return b.Status().Removed })
+	works(t, b.Current(), "1.0.0")
+	_, err := m.Bind("new", wit.ComponentSource, "AllSource", "")
+	assert.Error(t, err, "no plugin has the source AllSource")
+	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
+		t.Errorf("%+v", infos)
+	}
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 1))
+	until(t, "its return", func() bool { return b.Candidate() != nil })
+}
+
+// An operator's choice goes before newer versions, of the same file and of others, until another file comes.
+func TestSwap(t *testing.T) {
+	folder := holding(t, "all.wasm", variant(t, "1.0.0", 0))
+	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
+	require.NoError(t, err)
+	hash := func(version string) string {
+		for _, i := range m.Modules() {
+			if i.Version == version {
+				return i.Hash
+			}
+		}
+		t.Fatalf("there is no version %s", version)
+		return ""
+	}
+	takes := func(version string) {
+		t.Helper()
+		p := b.Candidate()
+		if p == nil || p.Module().Version != version {
+			t.Fatalf("expected candidate %s, found %v", version, p)
+		}
+		b.Promote(p)
+		works(t, b.Current(), version)
+		if b.Candidate() != nil {
+			t.Errorf("another version is offered next to %s", version)
+		}
+		if found, err := m.Find(wit.ComponentSink, "org.example.AllSink", ""); err != nil || found.Version != version {
+			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)
+		}
+	}
+	works(t, b.Current(), "1.5.0")
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
+	takes("1.0.0")
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.5.0")))
+	takes("1.5.0")
+	for _, wrong := range [][2]string{{"all", "1234"}, {"none", hash("1.0.0")}} {
+		if err := m.Swap(t.Context(), wrong[0], wrong[1]); !errors.Is(err, plugin.ErrUnknownVersion) {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+	// A new file counts, whatever was chosen before.
+	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
+	require.NoError(t, m.Reload(t.Context()))
+	takes("2.0.0")
+	// The version before it in its file, and back.
+	require.NoError(t, m.Swap(t.Context(), "all", hash("1.0.0")))
+	takes("1.0.0")
+	require.NoError(t, m.Swap(t.Context(), "all", hash("2.0.0")))
+	takes("2.0.0")
+}
+
+func TestVersionsSideBySide(t *testing.T) {
+	folder := holding(t, "old.wasm", variant(t, "1.9.0", 0))
+	put(t, folder, "new.wasm", variant(t, "1.10.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	for version, want := range map[string]string{"": "1.10.0", "1.9.0": "1.9.0", "1.10.0": "1.10.0"} {
+		b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", version)
+		require.NoError(t, err)
+		works(t, b.Current(), want)
+		if b.Candidate() != nil {
+			t.Error("a connector that chose its version is offered another")
+		}
+		if c := b.Component(); c == nil || c.Name != "org.example.AllSink" {
+			t.Errorf("%+v", c)
+		}
+	}
+	// Of equal versions with other bytes the one that was loaded later is newer.
+	put(t, folder, "z.wasm", variant(t, "1.10.0", 1))
+	require.NoError(t, m.Reload(t.Context()))
+	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
+	if err != nil || filepath.Base(found.Path) != "z.wasm" {
+		t.Error(found.Path, err)
+	}
+}
+
+func TestOneClassInTwoPlugins(t *testing.T) {
+	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
+	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
+	assert.Error(t, err, "expected one plugin that has it, there are all, other")
+}
+
+// Two instances number schemas as they like; outside there is one number for equal structures.
+func TestSchemasOfTwoInstances(t *testing.T) {
+	reg := record.NewRegistry()
+	_, first := guest(t, plugin.Options{Registry: reg}, all)
+	ids := map[uint32]bool{}
+	pass := func(i *plugin.Instance, context string, b *record.Batch) {
+		t.Helper()
+		prepared, err := i.Prepare(t.Context(), []wit.Stage{{Component: context}})
+		require.NoError(t, err)
+		_, err = i.Apply(t.Context(), prepared, b)
+		require.NoError(t, err)
+	}
+	use(t, first, func(ctx context.Context, a *plugin.Instance) {
+		use(t, first, func(ctx context.Context, other *plugin.Instance) {
+			for _, i := range []*plugin.Instance{a, other, a} {
+				b := batch(t, reg, 2, 6)
+				pass(i, "declare", b)
+				for _, r := range b.Rows {
+					ids[r.Value.Schema] = true
+				}
+				// What one instance declared comes to the other as the host's.
+				pass(other, "pass", b)
+				pass(a, "unchanged", b)
+				for _, r := range b.Rows {
+					ids[r.Value.Schema] = true
+				}
+			}
+		})
+	})
+	assert.Equal(t, 1, len(ids), "schemas", ids)
+	for id := range ids {
+		if s := reg.Get(id); s == nil || *s.Root().Name != "mine" {
+			t.Errorf("schema %d: %+v", id, s)
+		}
+	}
+}
+
+// Code that no connector uses rests, and comes back when one does.
+func TestCodeRests(t *testing.T) {
+	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
+	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
+	m := manager(t, plugin.Options{Embedded: embedded, CodeIdle: 20 * time.Millisecond}, folder)
+	until(t, "rest after the start", func() bool { return plugin.Awake(m) == 0 })
+	for class, kind := range map[string]wit.ComponentKind{"AllSource": wit.ComponentSource,
+		"Fickle": wit.ComponentTransformation} {
+		b, err := m.Bind("c", kind, class, "")
+		require.NoError(t, err)
+		err = b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+			d, err := i.Describe(t.Context())
+			if err == nil && plugin.Awake(m) != 1 {
+				t.Errorf("%s: %d modules are awake", d.Name, plugin.Awake(m))
+			}
+			return err
+		})
+		assert.NoError(t, err)
+		b.Close()
+		until(t, "rest after the connector", func() bool { return plugin.Awake(m) == 0 })
+	}
+	if infos := m.Modules(); len(infos) != 2 || infos[0].Err != nil || len(infos[1].Components) != 1 {
+		t.Errorf("%+v", infos)
+	}
+}
+
+// Code of a plugin that a connector uses rests too while no instance of it is there, and comes back with the next call.
+func TestCodeWithoutInstancesRests(t *testing.T) {
+	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
+		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
+	b := boundTo(t, m, "c", wit.ComponentSource, "AllSource")
+	for range 3 {
+		var tasks sync.WaitGroup
+		for range 4 {
+			tasks.Go(func() {
+				err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
+					plugin.Doze(m) // it must not, under an instance
+					assert.Equal(t, 1, plugin.Awake(m), "code rests that an instance needs")
+					_, err := i.Describe(t.Context())
+					return err
+				})
+				assert.NoError(t, err)
+			})
+		}
+		tasks.Wait()
+		until(t, "rest between calls", func() bool { return plugin.Awake(m) == 0 })
+	}
+}
+
+// A new version is found while something else in the folder changes all the time: a log that is written there, a file
+// that is being copied.
+func TestFolderThatIsNeverQuiet(t *testing.T) {
+	for _, name := range []string{"build.log", "copy.wasm"} {
+		t.Run(name, func(t *testing.T) {
+			folder, _, b := watched(t)
+			busy, err := os.Create(filepath.Join(folder, name))
+			require.NoError(t, err)
+			var writing sync.WaitGroup
+			stop := make(chan struct{})
+			defer func() { close(stop); writing.Wait(); busy.Close() }()
+			writing.Go(func() {
+				tick := time.NewTicker(time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						busy.WriteAt([]byte{0, 'a', 's', 'm'}, 0)
+					case <-stop:
+						return
+					}
+				}
+			})
+			put(t, folder, "all.wasm", variant(t, "1.1.0", 0))
+			until(t, "a candidate", func() bool { return b.Candidate() != nil })
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/culvert-project/culvert/internal/meter"
+	"github.com/culvert-project/culvert/internal/plugin/binary"
+	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
+	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
+	if err := provideTick(ctx, runtime); err != nil {
+		return err
+	}
+	provided := map[string]bool{}
+	for _, i := range m.Imports {
+		if provided[i.Module] {
+			continue
+		}
+		provided[i.Module] = true
+		if i.Module == wasi_snapshot_preview1.ModuleName {
+			if _, err := wasi_snapshot_preview1.Instantiate(withClock(ctx), runtime); err != nil {
+				return err
+			}
+			continue
+		}
+		i32 := api.ValueTypeI32
+		_, err := runtime.NewHostModuleBuilder(i.Module).NewFunctionBuilder().
+			WithGoModuleFunction(api.GoModuleFunc(logFromGuest), []api.ValueType{i32, i32, i32},
+				nil).Export("log").Instantiate(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logFromGuest implements the contract's log. The upper halves of the stack's slots are garbage.
+func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
+	began := time.Now()
+	i, _ := ctx.Value(instanceKey{}).(*Instance)
+	level, ptr, size := uint32(stack[0]), uint32(stack[1]), uint32(stack[2])
+	text, ok := m.Memory().Read(ptr, size)
+	switch {
+	case i == nil:
+	case !ok:
+		breach("log: %d bytes at %#x lie past the end of memory", size, ptr)
+	case level >= uint32(wit.Level(0).Cases()):
+		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
+	case i.out.log(wit.Level(level), text):
+		panic(&flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
+			"second in one call (%s)",
+			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name,
+				"log.lines.per.second"))}})
+	default:
+		now := time.Now()
+		i.clock.addHostTime(began, now)
+		i.clock.check(now)
+	}
+}
+
+// breach ends the running call from a host function: the engine turns the panic into the call's error.
+func breach(format string, args ...any) { panic(abi.Violated(format, args...)) }
+
+func provideTick(ctx context.Context, r wazero.Runtime) error {
+	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
+		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+			if i.guest != nil {
+				if n := i.guest.StackGrown(); n > maxStackBytes {
+					panic(&tooDeep{n})
+				}
+			}
+			i.clock.tick(i.module.host.processors)
+		}
+		stack[0] = uint64(code.Metering.Budget)
+	}
+	_, err := r.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
+			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
+	return err
+}
+
+// withClock checks the clock at each host call: some take long and cost no fuel.
+func withClock(ctx context.Context) context.Context {
+	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
+		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
+}
+
+type clockListener struct{}
+
+// Before checks the clock.
+func (clockListener) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
+	_ experimental.StackIterator) {
+	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+		i.clock.entered = time.Now()
+		i.clock.check(i.clock.entered)
+	}
+}
+
+// After records the elapsed time.
+func (clockListener) After(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64) {
+	if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
+		i.clock.addHostTime(i.clock.entered, time.Now())
+	}
+}
+
+// Abort does nothing.
+func (clockListener) Abort(context.Context, api.Module, api.FunctionDefinition, error) {}

@@ -1,0 +1,44 @@
+package record_test
+
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// A batch has all bytes of its rows in one arena, and rows point into it. Equal schemas have one number, however often
+// and by whomever they are registered.
+func Example() {
+	registry := record.NewRegistry()
+	product := []wit.SchemaNode{
+		{Kind: wit.Struct, Name: wit.Ptr("Product"), Fields: []wit.Field{{Name: "Name", Node: 1}}},
+		{Kind: wit.String},
+	}
+	schema, err := registry.Intern(product)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	again, _ := registry.Intern(product)
+
+	batch := record.Batch{Registry: registry}
+	batch.Hold(schema) // what rows name stays registered as long as the batch is there
+	for _, name := range []string{"Chai", "Chang"} {
+		start := uint32(len(batch.Data))
+		batch.Data = connectdata.AppendString(batch.Data, name) // a structure is its members, one after another
+		batch.Rows = append(batch.Rows, wit.Row{Topic: batch.Topic("Products"),
+			Value: wit.ValueSlice{Encoding: wit.WithSchema,
+				Schema: schema.ID, Start: start, Size: uint32(len(batch.Data)) - start}})
+	}
+	for _, row := range batch.Rows {
+		name, _ := connectdata.LengthPrefixed(batch.Bytes(row.Value))
+		fmt.Printf("%s %s: %s\n", batch.Topics[row.Topic], *registry.Get(row.Value.Schema).Root().Name, name)
+	}
+	fmt.Println(schema == again)
+	// Output:
+	// Products Product: Chai
+	// Products Product: Chang
+	// true
+}

@@ -1,0 +1,140 @@
+package record
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func TestInternGivesEqualStructuresOneNumber(t *testing.T) {
+	r := NewRegistry()
+	nodes := func(name string) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.Struct, Name: &name, Fields: []wit.Field{{Name: "a", Node: 1}}},
+			{Kind: wit.Int32}}
+	}
+	a, err := r.Intern(nodes("x"))
+	require.NoError(t, err)
+	same, _ := r.Intern(nodes("x"))
+	other, _ := r.Intern(nodes("y"))
+	if a != same || a == other || a.ID == 0 || r.Get(a.ID) != a || r.Get(0) != nil || r.Get(99) != nil {
+		t.Fatalf("a=%v same=%v other=%v", a, same, other)
+	}
+}
+
+func TestInternRefusesLoopsAndMissingNodes(t *testing.T) {
+	for want, nodes := range map[string][]wit.SchemaNode{
+		"at least one node":        {},
+		"node 0, element":          {{Kind: wit.Array, Element: 0}},
+		"node 0, member a":         {{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 7}}}},
+		"unknown kind":             {{Kind: 200}},
+		"node 1, key: expected a ": {{Kind: wit.Array, Element: 1}, {Kind: wit.Map, Key: 1, Element: 1}},
+	} {
+		if _, err := NewRegistry().Intern(nodes); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+}
+
+// A schema counts as the tree that it is, whatever its nodes share: forty of them that name the next one twice are 2^40
+// fields.
+func TestSchemasAreTrees(t *testing.T) {
+	chain := func(n int, members int) []wit.SchemaNode {
+		nodes := make([]wit.SchemaNode, n)
+		for i := range nodes {
+			nodes[i] = wit.SchemaNode{Kind: wit.Struct}
+			for m := range members {
+				nodes[i].Fields = append(nodes[i].Fields, wit.Field{Name: strconv.Itoa(m), Node: uint32(i + 1)})
+			}
+		}
+		return append(nodes, wit.SchemaNode{Kind: wit.Int8})
+	}
+	maps := make([]wit.SchemaNode, 40)
+	for i := range maps {
+		maps[i] = wit.SchemaNode{Kind: wit.Map, Key: uint32(i + 1), Element: uint32(i + 1)}
+	}
+	text := wit.SchemaNode{Kind: wit.String, Doc: wit.Ptr(strings.Repeat("d", 1000))}
+	wide := func(n int, node wit.SchemaNode) []wit.SchemaNode {
+		root := wit.SchemaNode{Kind: wit.Struct}
+		for m := range n {
+			root.Fields = append(root.Fields, wit.Field{Name: strconv.Itoa(m), Node: 1})
+		}
+		return []wit.SchemaNode{root, node}
+	}
+	decimal := func(scale string) []wit.SchemaNode {
+		return []wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal),
+			Parameters: []wit.Setting{{Name: "scale",
+				Value: scale}}}}
+	}
+	for name, c := range map[string]struct {
+		nodes []wit.SchemaNode
+		want  string
+	}{
+		"40 nodes":         {chain(40, 2), "at most 10000 fields"},
+		"40 maps":          {append(maps, wit.SchemaNode{Kind: wit.String}), "at most 40000 nodes"},
+		"99 in each other": {chain(99, 1), ""},
+		"and one more":     {chain(100, 1), "at most 100 nodes in each other"},
+		"10,000 fields":    {wide(10_000, wit.SchemaNode{Kind: wit.Int8}), ""},
+		"and one field":    {wide(10_001, wit.SchemaNode{Kind: wit.Int8}), "at most 10000 fields"},
+		"a shared text":    {wide(5000, text), "at most 4194304 bytes"},
+		"many nodes":       {make([]wit.SchemaNode, 50_000), "at most 40000 nodes"},
+		"scale":            {decimal("1001"), "a scale from -1000 to 1000"},
+		"no scale":         {decimal("x"), ""},
+		"good scale":       {decimal("-1000"), ""},
+	} {
+		if _, err := NewRegistry().Intern(c.nodes); c.want == "" && err != nil || c.want != "" && (err == nil ||
+			!strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: expected %q, found %v", name, c.want, err)
+		}
+	}
+}
+
+// What nobody names is forgotten: a connector that brings a new schema with each page goes on, and one that holds them
+// all is stopped, while another has all the room that it needs.
+func TestUnusedSchemasAreForgotten(t *testing.T) {
+	r := NewRegistry()
+	page := func(of *Registry, i int) (*Schema, error) {
+		return of.Intern([]wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(strconv.Itoa(i) +
+			strings.Repeat("d", 3<<20))}})
+	}
+	ours, theirs := r.For("ours"), r.For("theirs")
+	held, _ := page(ours, -1)
+	for i := range 60 { // 180 MB
+		if _, err := page(ours, i); err != nil {
+			// full, and asked for within the last second: what is garbage by then is known after the next look
+			ours.owner.looked = ours.owner.looked.Add(-2e9)
+			if _, err = page(ours, i); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+	}
+	runtime.GC()
+	if r.Get(held.ID) != held || len(ours.owner.live) > 30 || ours.owner.bytes > maxRegistryBytes {
+		t.Errorf("%d schemas of %d bytes are there", len(ours.owner.live), ours.owner.bytes)
+	}
+	b := Batch{Registry: theirs}
+	var err error
+	for i := 0; err == nil && i < 100; i++ {
+		var s *Schema
+		if s, err = page(theirs, 1000+i); err == nil {
+			b.Hold(s)
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "at most 67108864 bytes of schemas of one connector") ||
+		len(b.Held) < 20 {
+		t.Errorf("%d were held, %v", len(b.Held), err)
+	}
+	for _, s := range b.Held {
+		if r.Get(s.ID) != s {
+			t.Fatal("a schema that a batch holds was forgotten")
+		}
+	}
+	if _, err := page(ours, 5000); err != nil {
+		t.Error(err)
+	}
+	runtime.KeepAlive(held)
+	b.Reset()
+}

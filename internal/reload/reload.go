@@ -1,0 +1,387 @@
+package reload
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// Options holds what a [Reloader] works with.
+type Options struct {
+	Worker *config.Worker
+	Folder string
+	// Connectors were read at the start. Their problems were logged, and so were Hidden.
+	Connectors []*config.Connector
+	Hidden     config.Problems
+	Checker    check.Checker
+	Lockouts   *lockouts.Store
+	Changes    ChangeChecker
+	Group      Group
+	// Remove also removes what is stored about the connector.
+	Remove func(name string) error
+	// Lock is held while connectors are reconciled and while REST changes one.
+	Lock guard.CtxMutex
+	Log  *slog.Logger
+}
+
+// Group is the group of a worker: the worker that plans the tasks of a connector checks it, instead of every worker.
+type Group interface {
+	// Applied reports that the herder has the connectors of a snapshot.
+	Applied(config.Snapshot)
+}
+
+// Reloader reconciles the connectors that run with a store of configurations each time that the store changes. A
+// connector whose new configuration is invalid or cannot be read continues as it was, and so do all others.
+type Reloader struct {
+	Options
+	store  config.Store
+	herder *connect.Herder
+	// askUntil is when the current reload must stop asking services. silent holds origins that did not answer it in
+	// time. The lock is held.
+	askUntil   time.Time
+	silent     map[string]bool
+	reconciled atomic.Bool
+
+	mu       sync.Mutex
+	problems config.Problems // that belong to no connector
+	rejected map[string]string
+	counts   map[string]int64    // of reloads, by outcome
+	last     time.Time           // of the last reload that changed something
+	files    []*config.Connector // all that were found last
+}
+
+const (
+	reloadUnchanged = "unchanged"
+	reloadApplied   = "applied"
+	reloadRefused   = "refused" // at least one change was rejected
+)
+
+// New returns a reloader.
+func New(o Options, store config.Store) *Reloader {
+	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, files: o.Connectors,
+		rejected: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	for _, c := range o.Connectors {
+		if err := c.Problems.Err(); err != nil {
+			r.rejected[c.Name] = err.Error() // it was logged
+		}
+	}
+	return r
+}
+
+// FolderStore returns the store of the worker's files, of which connectors were read at the start.
+func FolderStore(files config.Files, connectors []*config.Connector, targets *config.TargetStates, w *config.Worker,
+	log *slog.Logger) *config.FolderStore {
+	places := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
+	if places.Folder == "" {
+		for _, c := range connectors {
+			if !files.IsRESTConnector(c) {
+				places.Files = append(places.Files, c)
+			}
+		}
+	}
+	return config.NewFolderStore(places, w, log)
+}
+
+// Check returns the problems of a connector that are not known yet: those of named files were found at the start.
+func (r *Reloader) Check(ctx context.Context, c *config.Connector) config.Problems {
+	problems, moved := r.Checker.Check(ctx, c), r.Changes.OriginProblems(ctx, c)
+	if problems.Err() == nil && moved.Err() == nil {
+		checker := r.Checker
+		checker.Lockouts = r.Lockouts
+		sent := r.Changes.Change(&checker, c, c.Raw())
+		switch origin := components.Origin(c, sent.Declarations); {
+		case r.silent[origin] || !r.Changes.Interrupts(c, sent):
+		case time.Now().After(r.askUntil):
+			problems = append(problems, c.Locate(config.Problem{Setting: "connector.class", Text: fmt.Sprintf("the "+
+				"service was not asked whether this change is right, since services took %v to answer about others: "+
+				"it is asked again at once", askTime)}))
+			r.store.Refresh()
+		default:
+			if judged := r.Changes.AskService(ctx, checker, c, sent); judged != nil {
+				problems = judged // with those that were found before
+			}
+			r.silent[origin] = check.TimedOut(problems)
+		}
+	}
+	return slices.DeleteFunc(append(problems, moved...), func(p config.Problem) bool {
+		return slices.Contains(c.Problems, p)
+	})
+}
+
+// askTime bounds the time for which one reload asks services, one after the other.
+const askTime = 5 * time.Second
+
+// Watch calls apply with the content of the folder each time it has changed, until ctx ends.
+func (r *Reloader) Watch(ctx context.Context, apply func(context.Context, config.Snapshot)) {
+	defer guard.Recover(r.Log, "following the folder of connectors", nil)
+	if r.Changes.Plugins.Loaded(ctx) != nil {
+		return
+	}
+	r.store.Watch(ctx, func(s config.Snapshot) {
+		_ = guard.Do(r.Log, "a reload", func() error { // the next one may do
+			apply(ctx, s)
+			return nil
+		})
+	})
+}
+
+// Reload reconciles the connectors with a snapshot of the store.
+func (r *Reloader) Reload(ctx context.Context, s config.Snapshot) {
+	if r.Lock.Lock(ctx) != nil {
+		return // the worker stops
+	}
+	defer r.Lock.Unlock()
+	if r.store.IsStale(s) {
+		if s.Requested {
+			r.store.Refresh()
+		}
+		return // the next one follows
+	}
+	r.Reconcile(ctx, s, r.herder.RunningConfigs(), s.Connectors, r.Check, nil)
+	r.reconciled.Store(ctx.Err() == nil)
+}
+
+// Reconcile applies the files of a snapshot to the connectors in have. The lock is held. found returns the problems of
+// a connector that differs. do carries out a step; nil means that the herder does.
+func (r *Reloader) Reconcile(ctx context.Context, s config.Snapshot, have []config.RunningConnector,
+	files []*config.Connector,
+	found func(context.Context, *config.Connector) config.Problems, do func(step config.Change, news bool)) {
+	r.LogGlobalProblems(s.Problems)
+	if s.Problems.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	r.files = s.Connectors
+	r.mu.Unlock()
+	r.Checker, r.askUntil = r.Checker.WithConnectors(s.Connectors), time.Now().Add(askTime)
+	r.silent = map[string]bool{}
+	check := func(c *config.Connector) config.Problems { return found(ctx, c) }
+	if do == nil {
+		do = func(step config.Change, news bool) { r.do(step, s.Connectors, news) }
+		if r.Group != nil {
+			check = func(*config.Connector) config.Problems { return nil }
+			defer r.Group.Applied(s)
+		}
+	}
+	plan := config.Diff(have, files, check, r.Checker.Declared)
+	if ctx.Err() != nil {
+		return // the checks were cut short
+	}
+	outcome := reloadUnchanged
+	for _, step := range plan {
+		if now, err := r.herder.RunningConfig(step.Name); err == nil && step.Action == config.Reject && r.Group != nil {
+			// Other workers run the new settings by now: nothing continues with the old ones here.
+			step.KeepsRunning = step.KeepsRunning && maps.Equal(now.Raw, step.Connector.Raw())
+		}
+		news := r.logStep(step)
+		switch {
+		case step.Action == config.Reject && news:
+			outcome = reloadRefused
+		case step.Action != config.Reject && step.Action != config.NoChange && outcome == reloadUnchanged:
+			outcome = reloadApplied
+		}
+		do(step, news)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if outcome != reloadUnchanged || s.Requested {
+		r.counts[outcome]++
+	}
+	if outcome != reloadUnchanged {
+		r.last = time.Now()
+	}
+	if s.Requested {
+		r.Log.Info("the folder of connectors was read again, as was asked for", "config", r.Folder,
+			"outcome", outcome)
+	}
+}
+
+func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
+	var err error
+	switch step.Action {
+	case config.NoChange:
+		err = r.herder.ReplaceEquivalent(step.Connector)
+	case config.UpdateInPlace:
+		err = r.herder.UpdateInPlace(step.Connector)
+	case config.Create, config.Restart:
+		r.herder.Put(step.Connector, all)
+	case config.Remove:
+		err = r.Remove(step.Name)
+	case config.Reject:
+		if step.KeepsRunning {
+			err = r.herder.RejectConfig(step.Name, step.Problems)
+		} else if news {
+			r.herder.Put(step.Connector, all) // it is FAILED, and says why
+		}
+	}
+	if err != nil {
+		r.Log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
+	}
+}
+
+// logStep reports whether the step differs from the rejection that was logged before.
+func (r *Reloader) logStep(step config.Change) (news bool) {
+	r.mu.Lock()
+	before := r.rejected[step.Name]
+	if delete(r.rejected, step.Name); step.Action == config.Reject {
+		r.rejected[step.Name] = step.Problems.Error()
+	}
+	news = r.rejected[step.Name] != before
+	r.mu.Unlock()
+	log := r.Log.With("connector", step.Name)
+	switch step.Action {
+	case config.Create:
+		log.Info("reload: a new connector", "file", step.Connector.File)
+	case config.UpdateInPlace:
+		log.Info("reload: settings have changed, and its tasks go on with them", "file", step.Connector.File,
+			"settings", step.Settings)
+	case config.Restart:
+		log.Info("reload: settings have changed, and its tasks are created again", "file", step.Connector.File,
+			"settings",
+			step.Settings)
+	case config.Remove:
+		log.Info("reload: its file is gone, and it stops; its offsets stay")
+	case config.NoChange:
+		if before != "" {
+			log.Info("reload: its file says again what it runs with", "file", step.Connector.File)
+		}
+	case config.Reject:
+		if !news {
+			return false
+		}
+		what := "reload: a change is refused, and what ran goes on: "
+		if !step.KeepsRunning {
+			what = "reload: a connector's file is refused, the others run: "
+		}
+		for _, p := range step.Problems {
+			if !p.Warning {
+				log.Error(what + p.String())
+			}
+		}
+	}
+	if step.Action != config.Reject {
+		for _, p := range step.Problems {
+			log.Warn(p.String())
+		}
+	}
+	return news
+}
+
+// Connectors returns the connectors of the store.
+func (r *Reloader) Connectors() []*config.Connector {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.files
+}
+
+// LogGlobalProblems records the problems that belong to no connector, and logs those that are new.
+func (r *Reloader) LogGlobalProblems(problems config.Problems) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range problems {
+		switch {
+		case slices.Contains(r.problems, p):
+		case p.Warning:
+			r.Log.Warn("reload: " + p.String())
+		default:
+			r.Log.Error("reload: " + p.String())
+		}
+	}
+	if r.problems.Err() != nil && problems.Err() == nil {
+		r.Log.Info("reload: the folder of connectors can be read again", "config", r.Folder)
+	}
+	r.problems = problems
+}
+
+// Outcomes returns the number of reloads by outcome.
+func (r *Reloader) Outcomes() map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.counts)
+}
+
+// Rejected returns the names of the connectors whose configuration is rejected.
+func (r *Reloader) Rejected() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.rejected))
+}
+
+// Rejection returns why the configuration of a connector is rejected, "" if it is not.
+func (r *Reloader) Rejection(name string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rejected[name]
+}
+
+// Readable reports whether the folder could be read.
+func (r *Reloader) Readable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problems.Err() == nil
+}
+
+// Store returns the store of configurations.
+func (r *Reloader) Store() config.Store { return r.store }
+
+// Reconciled reports whether the connectors were reconciled with the store at least once.
+func (r *Reloader) Reconciled() bool { return r.reconciled.Load() }
+
+// ApplyOne applies the stored configuration of a connector, which has only warnings, also after ctx has ended. It
+// ignores other connectors: the reload after each write applies to them. The lock is held.
+func (r *Reloader) ApplyOne(ctx context.Context, name string, warnings config.Problems) {
+	s, _ := r.store.Snapshot()
+	var have []config.RunningConnector
+	if now, err := r.herder.RunningConfig(name); err == nil {
+		have = append(have, now)
+	}
+	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
+	known := func(_ context.Context, c *config.Connector) (placed config.Problems) {
+		for _, p := range warnings {
+			placed = append(placed, c.Locate(p))
+		}
+		return placed
+	}
+	r.Reconcile(context.WithoutCancel(ctx), s, have, files, known, nil)
+}
+
+// Stored returns a connector of the store, an empty one if it has none of the name.
+func (r *Reloader) Stored(name string) *config.Connector {
+	s, _ := r.store.Snapshot()
+	if i := slices.IndexFunc(s.Connectors, func(c *config.Connector) bool { return c.Name == name }); i >= 0 {
+		return s.Connectors[i]
+	}
+	return &config.Connector{}
+}
+
+// Report returns the state of reloads for REST, with problems in addition to those that belong to no connector.
+func (r *Reloader) Report(connectors []config.RunningConnector, problems []string) rest.Reload {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answer := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
+		Connectors: []rest.Reloaded{}, Problems: problems}
+	if !r.last.IsZero() {
+		answer.Last = r.last.UTC().Format(time.RFC3339)
+	}
+	for _, p := range r.problems {
+		answer.Problems = append(answer.Problems, p.String())
+	}
+	for _, n := range connectors {
+		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File,
+			Error: r.rejected[n.Name]})
+	}
+	return answer
+}

@@ -1,0 +1,143 @@
+package rest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/inbound"
+)
+
+// What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under
+// way together so many bytes are held, with what other workers answer for them.
+const (
+	bodyBytes   = 1 << 20
+	maxBodies   = 32 << 20
+	bodyTimeout = 30 * time.Second
+)
+
+// readJSON reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
+// [request.failShape] says. As with Kafka Connect, one whose type is not named is refused, and a byte order mark is
+// passed over. Routes that Kafka Connect does not have refuse members that nobody knows: "letter" in the place of
+// "letters" would have all dead letters replayed.
+func (req *request) readJSON(into any) bool {
+	if req.r.Header.Get("Content-Type") == "" && req.r.ContentLength != 0 {
+		req.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
+		return false
+	}
+	data, ok := req.readBody(bodyBytes)
+	switch {
+	case !ok:
+		return false
+	case len(data) == 0:
+		req.failShape("expected a JSON object, found nothing")
+		return false
+	case !utf8.Valid(data): // decoding would put another character into its place
+		req.failShape("expected a JSON object in UTF-8, found bytes that are none")
+		return false
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	err := json.Unmarshal(data, into)
+	if err == nil && req.route.isOwn() {
+		err = decodeStrict(data, into)
+	}
+	if err != nil {
+		req.failShape("expected a JSON object: " + err.Error())
+	}
+	return err == nil
+}
+
+// failShape rejects a body with the wrong shape: with 500 where Kafka Connect does, since tools expect it, else with
+// 400.
+func (req *request) failShape(why string) {
+	status := http.StatusInternalServerError
+	if req.route.isOwn() {
+		status = http.StatusBadRequest
+	}
+	req.fail(status, why)
+}
+
+// readBody reads the body. If that fails, it has answered. It must be called once.
+func (req *request) readBody(maximum int64) (data []byte, ok bool) {
+	data, release, ok := readAll(req.bodies, req.w, req.r, maximum, req.fail)
+	req.releases = append(req.releases, release)
+	return data, ok
+}
+
+// readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
+func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
+	answer func(status int, why string)) (data []byte, release func(), ok bool) {
+	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBodies)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, inbound.ErrFull):
+		w.Header().Set("Retry-After", "10")
+		inbound.AnswerEarly(w, r, func() { answer(http.StatusServiceUnavailable, err.Error()) })
+	case errors.As(err, &tooLarge):
+		answer(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", maximum))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		answer(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
+	case err != nil:
+		answer(http.StatusBadRequest, "the body could not be read: "+err.Error())
+	default:
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a writer of a test has none
+		return data, release, true
+	}
+	return nil, release, false
+}
+
+// NullValue is Kafka Connect's text for each setting that is null.
+const NullValue = "Null value can not be supplied as the configuration value."
+
+// UnmarshalJSON reads settings: numbers and booleans count as their text, null is kept apart.
+func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil || members == nil {
+		return err
+	}
+	g.Settings, g.Null = make(map[string]string, len(members)), nil
+	for key, value := range members {
+		switch value[0] {
+		case '{', '[':
+			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
+		case 'n':
+			g.Null = append(g.Null, key)
+		case '"':
+			var text string
+			if err := json.Unmarshal(value, &text); err != nil {
+				return err
+			}
+			g.Settings[key] = text
+		default:
+			g.Settings[key] = string(value)
+		}
+	}
+	return nil
+}
+
+// requireSettings reports whether the request has a configuration. If not, it has answered.
+func (req *request) requireSettings(g ConfigRequest) bool {
+	if g.Settings == nil {
+		req.failShape("expected a configuration as a JSON object, found null or nothing")
+	}
+	return g.Settings != nil
+}
+
+func decodeStrict(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+func (req *request) timeoutContext() context.Context {
+	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.within, changeTimeout))
+	req.releases = append(req.releases, cancel)
+	return ctx
+}

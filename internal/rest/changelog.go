@@ -1,0 +1,63 @@
+package rest
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// isChange reports whether a request changes something: by its method, unless its route says that it only reads.
+func isChange(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	path, _ := segments(r.URL.EscapedPath())
+	return !slices.ContainsFunc(routes, func(o route) bool { return o.reads && o.is(r.Method, path) })
+}
+
+// logChanges writes a line for each change that was made: what was asked for, and by whom. named: the user of a request
+// is known to be who it says.
+func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isChange(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		by, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			by = r.RemoteAddr
+		}
+		response := &loggedResponse{ResponseWriter: w, status: http.StatusOK}
+		if user, _, ok := r.BasicAuth(); ok && named {
+			by = user + " at " + by
+		}
+		next.ServeHTTP(response, r)
+		if response.status >= http.StatusMultipleChoices {
+			return
+		}
+		about := []any{"request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
+			"status", response.status}
+		log.Info("changed by REST", append(about, response.attributes...)...)
+	})
+}
+
+// loggedRequest is how many characters of a request's method and path a line of the log has.
+const loggedRequest = 300
+
+type loggedResponse struct {
+	http.ResponseWriter
+	status     int
+	attributes []any
+}
+
+func (n *loggedResponse) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (n *loggedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -1,0 +1,155 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
+func (req *request) metrics() {
+	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(req.w, req.r)
+}
+
+func (req *request) root() { req.answer(http.StatusOK, req.worker.Now().Root) }
+
+type health struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+}
+
+func (req *request) health() {
+	ctx, cancel := context.WithTimeout(req.r.Context(), healthTimeout)
+	defer cancel()
+	err := req.worker.Ready(ctx)
+	switch {
+	case err == nil:
+		req.answer(http.StatusOK, health{"healthy", "Worker has completed startup and is ready to handle requests."})
+	case ctx.Err() != nil:
+		req.answer(http.StatusInternalServerError, health{"unhealthy",
+			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
+	default:
+		req.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
+	}
+}
+
+func (req *request) connectors() {
+	herder := req.herder()
+	names := herder.Names()
+	expand := req.queryValues("expand")
+	if expand == nil {
+		req.answer(http.StatusOK, append([]string{}, names...))
+		return
+	}
+	all := map[string]map[string]any{}
+	slices.Sort(expand)
+	expand = slices.Compact(expand) // each counts once, however often it is asked for
+	var others *groupMetrics
+	if slices.Contains(expand, "motion") {
+		var err error
+		if others, err = req.groupMetrics(); err != nil {
+			req.failErr(err)
+			return
+		}
+	}
+	for _, name := range names {
+		expanded := map[string]any{}
+		var unknown, err error
+		for _, e := range expand {
+			switch e {
+			case "info":
+				expanded[e], err = req.info(name)
+			case "status":
+				expanded[e], err = herder.Status(name)
+			case "motion":
+				expanded[e], err = others.connectorMetrics(herder, name)
+			}
+			unknown = errors.Join(unknown, err)
+		}
+		if unknown == nil { // one that was deleted meanwhile is left out
+			all[name] = expanded
+		}
+	}
+	req.answer(http.StatusOK, all)
+}
+
+func (req *request) info(name string) (connect.Info, error) {
+	info, err := req.herder().Info(name)
+	info.Config = req.shown(info.Config)
+	return info, err
+}
+
+func (req *request) connector() { req.reply(req.info(req.name())) }
+
+// config answers with the version of what is shown: one that was stored meanwhile is another one.
+func (req *request) config() {
+	withText := req.wantsText()
+	text, version, err := req.worker.Source(req.name(), withText)
+	var info connect.Info
+	if err == nil {
+		info, err = req.herder().Info(req.name())
+	}
+	if err != nil {
+		req.failErr(err)
+		return
+	}
+	req.setETag(version)
+	if withText {
+		if text == nil {
+			text = []byte(config.PropertiesText(info.Config))
+		}
+		req.sendAs(propertiesType+";charset=utf-8", http.StatusOK,
+			[]byte(config.MaskedText(string(text), req.worker.Passwords())))
+		return
+	}
+	req.answer(http.StatusOK, req.shown(info.Config))
+}
+
+func (req *request) status() {
+	status, err := req.herder().Status(req.name())
+	if err != nil {
+		req.fail(http.StatusNotFound, "No status found for connector "+req.name())
+		return
+	}
+	req.answer(http.StatusOK, status)
+}
+
+func (req *request) tasks() {
+	tasks, err := req.herder().Tasks(req.name())
+	for i := range tasks {
+		tasks[i].Config = req.shown(tasks[i].Config)
+	}
+	req.reply(append([]connect.TaskInfo{}, tasks...), err)
+}
+
+func (req *request) taskStatus() {
+	n, ok := req.task()
+	if !ok {
+		return
+	}
+	status, _ := req.herder().Status(req.name())
+	for _, task := range status.Tasks {
+		if task.ID == n {
+			req.answer(http.StatusOK, task)
+			return
+		}
+	}
+	req.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", req.name(), n))
+}
+
+// plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
+func (req *request) plugins() {
+	only := true
+	if text := req.queryValue("connectorsOnly"); text != "" {
+		only = strings.EqualFold(text, "true")
+	}
+	req.answer(http.StatusOK, append([]connect.Plugin{}, req.herder().Plugins(only)...))
+}

@@ -1,0 +1,227 @@
+package rest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// Letters are dead letters of a connector.
+type Letters struct {
+	Topic   string   `json:"topic"`
+	Letters []Letter `json:"letters"`
+	// Causes are the same letters by what failed, the most frequent cause first.
+	Causes []LetterCause `json:"causes"`
+}
+
+// LetterCause is what some letters have in common.
+type LetterCause struct {
+	Class string `json:"class"`
+	Stage string `json:"stage"`
+	// Message is the first line of their messages, of at most 200 characters.
+	Message string `json:"message"`
+	Count   int    `json:"count"`
+	// First and Last are when the first and the last of them failed.
+	First string `json:"first"`
+	Last  string `json:"last"`
+}
+
+func causes(letters []Letter) []LetterCause {
+	all := []LetterCause{}
+	at := map[LetterCause]int{}
+	for _, l := range letters {
+		c := l.Cause()
+		i, known := at[c]
+		if !known {
+			i, at[c] = len(all), len(all)
+			c.First, c.Last = l.Failed, l.Failed
+			all = append(all, c)
+		}
+		all[i].Count++
+		all[i].First, all[i].Last = min(all[i].First, l.Failed), max(all[i].Last, l.Failed)
+	}
+	slices.SortStableFunc(all, func(a, b LetterCause) int { return cmp.Compare(b.Count, a.Count) })
+	return all
+}
+
+// Cause is what failed, without a count.
+func (l *Letter) Cause() LetterCause {
+	line, _, _ := strings.Cut(l.Message, "\n")
+	return LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
+		Message: shown.Within(line, 200)}
+}
+
+// Letter is a dead letter without its record.
+type Letter struct {
+	Partition int32      `json:"partition"`
+	Offset    int64      `json:"offset"`
+	Failed    string     `json:"failed"`
+	Connector string     `json:"connector"`
+	From      LetterFrom `json:"from"`
+	Stage     string     `json:"stage"`
+	Setting   string     `json:"setting"`
+	Plugin    string     `json:"plugin"`
+	Version   string     `json:"version"`
+	Class     string     `json:"class"`
+	Message   string     `json:"message"`
+	Replays   int        `json:"replays"`
+	Parts     string     `json:"parts,omitempty"`
+	Replayed  *bool      `json:"replayed,omitempty"`
+}
+
+// LetterFrom is where a dead letter came from.
+type LetterFrom struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Feed      string `json:"feed,omitempty"`
+	Request   string `json:"request,omitempty"`
+}
+
+// LetterOf is a dead letter as it is shown.
+func LetterOf(l *connect.DeadLetter) Letter {
+	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.FailedAt.UTC().Format(time.RFC3339),
+		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
+		Class: l.Class, Message: l.Message, Replays: l.Replays, Parts: l.Rows.String(), Replayed: l.Replayed,
+		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+}
+
+// Of each partition so many letters are looked at: usually, and at most.
+const (
+	usualLetters = 100
+	maxLetters   = 1000
+	// maxMessage is how many bytes a letter's message has: any program may have written it.
+	maxMessage = 16 << 10
+)
+
+func (req *request) letters() {
+	last, err := req.queryNumber("last", usualLetters, 1, maxLetters)
+	if err != nil {
+		req.failErr(err)
+		return
+	}
+	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: req.queryValue("error")}
+	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
+		func(l *connect.DeadLetter) error {
+			if chosen.Matches(l) {
+				one := LetterOf(l) // which any program may have written
+				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
+				if more := len(one.Message) - maxMessage; more > 0 {
+					shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
+					one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
+				}
+				found.Letters = append(found.Letters, one)
+			}
+			return nil
+		})
+	if err != nil {
+		req.failErr(err)
+		return
+	}
+	found.Causes = causes(found.Letters)
+	req.answer(http.StatusOK, found)
+}
+
+// ReplayRequest chooses letters. Without a choice it is all that were not replayed.
+type ReplayRequest struct {
+	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
+	Letters []string `json:"letters,omitzero"`
+	// Error is a text in the class or message of the exception.
+	Error string `json:"error,omitempty"`
+	// Again: also those that were replayed before.
+	Again bool `json:"again,omitempty"`
+	// Older: also those of records of which a later one has the same key, or which have none.
+	Older bool `json:"older,omitempty"`
+	// Dry: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
+	Dry bool `json:"dry,omitempty"`
+}
+
+// maxNamedLetters is how many letters a replay may name.
+const maxNamedLetters = 1000
+
+// Replayed is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
+// Replayed.
+type Replayed struct {
+	Replayed int            `json:"replayed"`
+	Refused  int            `json:"refused"`
+	Left     map[string]int `json:"left"`
+	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
+	// first 100; Left says how many more.
+	Dry      bool                `json:"dry,omitempty"`
+	Passes   int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
+	Refusals []connect.Rejection `json:"refusals,omitempty"`
+}
+
+func (req *request) replayed(done connect.ReplayResult, dry bool) Replayed {
+	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
+	for why, n := range done.Skipped {
+		shownAs.Left[req.worker.Redact(why)] = n
+	}
+	if !dry {
+		return shownAs
+	}
+	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Replayed-done.Rejected)
+	for _, r := range done.Rejections {
+		r.Reason = shown.Line(req.worker.Redact(r.Reason))
+		shownAs.Refusals = append(shownAs.Refusals, r)
+	}
+	if more := done.Rejected - len(done.Rejections); more > 0 {
+		shownAs.Left["that would be refused, and are not listed"] = more
+	}
+	return shownAs
+}
+
+// replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
+const replayTime = answerTimeout - time.Minute
+
+func (req *request) replay() {
+	var body ReplayRequest
+	if req.r.ContentLength != 0 && !req.readJSON(&body) {
+		return
+	}
+	filter := connect.DeadLetterFilter{Error: body.Error}
+	if len(body.Letters) > maxNamedLetters {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
+			len(body.Letters)))
+		return
+	}
+	if err := filter.SelectPositions(body.Letters); err != nil {
+		req.fail(http.StatusBadRequest, "letters: "+err.Error())
+		return
+	}
+	var done connect.ReplayResult
+	err := req.control(func(h Herder) (err error) {
+		done, err = h.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
+			IncludeReplayed:   body.Again,
+			IncludeSuperseded: body.Older, DryRun: body.Dry})
+		return err
+	})
+	switch {
+	case errors.Is(err, connect.ErrNotRunning):
+		req.fail(http.StatusConflict, "Connector "+req.name()+" is to be PAUSED or STOPPED, and writes nothing "+
+			"until it "+
+			"is resumed: resume it, then replay its letters")
+	case errors.Is(err, connect.ErrReplayInProgress):
+		req.fail(http.StatusConflict, err.Error())
+	case err != nil && done.Replayed > 0 && !body.Dry:
+		req.failErr(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
+			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
+	case err != nil:
+		req.failErr(err)
+	case body.Dry:
+		shownAs := req.replayed(done, true)
+		req.answer(http.StatusOK, struct {
+			Replayed
+			Passes int `json:"passes"`
+		}{shownAs, shownAs.Passes})
+	default:
+		req.answer(http.StatusOK, req.replayed(done, false))
+	}
+}

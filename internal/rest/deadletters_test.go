@@ -1,0 +1,85 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// Letters are counted by what failed, where, and the first line of the message, as it is.
+func TestLetterCauses(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	assert.Equal(t, []LetterCause{}, causes(nil))
+	assert.Equal(t, []LetterCause{
+		{"E", "encode", "value 1", 2, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"},
+		{"E", "encode", "value 2", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		{"E", "write", "\ufffdvalue 1", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+		{"F", "write", long[:200] + "... (100 bytes more)", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
+	}, causes([]Letter{
+		{Class: "E", Stage: "encode", Message: "value 2", Failed: "2026-02-01T00:00:00Z"},
+		{Class: "E", Stage: "encode", Message: "value 1\nand more", Failed: "2026-03-01T00:00:00Z"},
+		{Class: "E", Stage: "write", Message: "\x1bvalue 1", Failed: "2026-02-01T00:00:00Z"},
+		{Class: "E", Stage: "encode", Message: "value 1", Failed: "2026-01-01T00:00:00Z"},
+		{Class: "F", Stage: "write", Message: long, Failed: "2026-02-01T00:00:00Z"},
+	}))
+}
+
+// Of a dry run it is said what would pass; refusals are struck, and those that are not listed are counted.
+func TestDryReplayed(t *testing.T) {
+	worker, _ := newLogger("a:1")
+	req := &request{common: common{worker: worker.worker()}}
+	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
+		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
+	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
+		"that would be refused, and are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
+		Reason: "no * and more"}}},
+		req.replayed(done, true))
+	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
+		req.replayed(done, false))
+}
+
+// lettered has a dead letter that another program has written.
+type lettered struct {
+	logger
+	more string // of its message
+}
+
+func (l *lettered) worker() Worker { return l.as(l) }
+
+func (l *lettered) ReadDeadLetters(_ context.Context, _ string, _ int64, each func(*connect.DeadLetter) error) (string,
+	error) {
+	return "dlq", each(&connect.DeadLetter{Record: &kgo.Record{}, Message: "no geheim" + l.more,
+		Request: "GET /geheim"})
+}
+
+func (*lettered) ReplayConnector(context.Context, string, connect.ReplayRequest) (connect.ReplayResult, error) {
+	return connect.ReplayResult{}, nil
+}
+
+// A dry run of which nothing passes says so.
+func TestNothingPasses(t *testing.T) {
+	for body, want := range map[string]string{`{"dry":true}`: `{"replayed":0,"refused":0,"left":{},"dry":true,"passes":0}`,
+		`{}`: `{"replayed":0,"refused":0,"left":{}}`} {
+		assert.Equal(t, want, sent(&lettered{}, "POST", "/culvert/connectors/a/deadletters/replay", body,
+			"Content-Type",
+			"application/json").Body.String())
+	}
+}
+
+// What must not be shown stands in no letter, whoever has written it.
+func TestLettersAreStruck(t *testing.T) {
+	w := sent(&lettered{}, "GET", "/culvert/connectors/a/deadletters", "")
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Contains(t, w.Body.String(), `"message":"no *"`, `"request":"GET /*"`)
+	if strings.Contains(w.Body.String(), "geheim") {
+		t.Errorf("found %s", w.Body)
+	}
+	w = sent(&lettered{more: strings.Repeat("ü", 1<<20)}, "GET", "/culvert/connectors/a/deadletters", "")
+	assert.Contains(t, w.Body.String(), `ü... (2080772 bytes more)"`)
+}

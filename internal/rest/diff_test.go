@@ -1,0 +1,174 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// editing is a worker with one connector, a, which has a file with a text, or none and version 7; what it is given is
+// noted.
+type editing struct {
+	standIn
+	text   string
+	put    *ConfigRequest
+	masked bool
+}
+
+func (e *editing) worker() Worker {
+	w := e.with(e)
+	w.Redact = func(s string) string { return strings.ReplaceAll(s, "struck", "[hidden]") }
+	w.Passwords = func() func(string) bool { return func(key string) bool { return key == "pwd" } }
+	w.Source, w.Write, w.Compare = e.source, e.write, e.compare
+	return w
+}
+
+func (e *editing) Info(name string) (connect.Info, error) {
+	if name != "a" {
+		return connect.Info{}, connect.ErrUnknownConnector
+	}
+	return connect.Info{Name: "a", Config: map[string]string{"name": "a", "x": "1", "pwd": "hush", "ref.pwd": "r"}}, nil
+}
+
+func (e *editing) source(_ string, withText bool) ([]byte, string, error) {
+	switch {
+	case e.text == "":
+		return nil, "7", nil
+	case !withText:
+		return nil, "", nil
+	case e.text == unreadable:
+		return nil, "", errors.New("permission denied")
+	}
+	return []byte(e.text), "", nil
+}
+
+func (e *editing) write(_ context.Context, name string, given ConfigRequest) (WriteResult, error) {
+	if given.Precondition != nil && !given.Precondition("7") {
+		return WriteResult{}, &Refusal{http.StatusPreconditionFailed, "changed"}
+	}
+	e.put = &given
+	return WriteResult{Info: connect.Info{Name: name}, Version: "9"}, nil
+}
+
+func (e *editing) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
+	e.put, e.masked = &given, masked
+	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, Kept: "struck",
+		Differences: []Difference{}, Warnings: []string{"w"}}, nil
+}
+
+// unreadable is the text of a file that cannot be read.
+const unreadable = "?"
+
+const properties = "text/x-java-properties"
+
+// The text of a connector is that of its file, else made of its settings, without clear passwords; JSON is what it was.
+func TestTextOfAConnector(t *testing.T) {
+	for _, c := range []struct {
+		accept, text string
+		status       int
+		media, tag   string
+		body         string
+	}{
+		{"", "", 200, "application/json", `"7"`, `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{"*/*", "# c\n", 200, "application/json", "", `{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{"application/json, " + properties, "", 200, "application/json", `"7"`,
+			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{properties, "# c\npwd = hush\nb=ö", 200, properties + ";charset=utf-8", "", "# c\npwd = [hidden]\nb=ö"},
+		{properties + ", */*", "", 200, properties + ";charset=utf-8", `"7"`,
+			"name=a\npwd=[hidden]\nref.pwd=r\nx=1\n"},
+		{"application/json", unreadable, 200, "application/json", "",
+			`{"name":"a","pwd":"hush","ref.pwd":"r","x":"1"}`},
+		{properties, unreadable, 500, "application/json", "", `{"error_code":500,"message":"permission denied"}`},
+		{"text/plain", "", 406, "", "", `{"error_code":406,"message":"HTTP 406 Not Acceptable"}`},
+	} {
+		w := sent(&editing{text: c.text}, "GET", "/connectors/a/config", "", "Accept", c.accept)
+		assert.Equal(t, c.status, w.Code, c.accept)
+		assert.Equal(t, c.body, w.Body.String(), c.accept)
+		assert.Equal(t, c.media, w.Header().Get("Content-Type"), c.accept)
+		assert.Equal(t, c.tag, w.Header().Get("ETag"), c.accept)
+	}
+	w := sent(&editing{}, "GET", "/connectors/b/config", "", "Accept", properties)
+	assert.Equal(t, 404, w.Code)
+	assert.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	for path, status := range map[string]int{"/connectors/a/config": 200, "/connectors/a": 406, "/connectors": 406} {
+		assert.Equal(t, status, sent(&editing{}, "GET", path, "", "Accept", properties).Code, path)
+	}
+}
+
+// A text is taken where it is read without problems, whatever it is called; conditions are those of RFC 9110.
+func TestTextThatIsPut(t *testing.T) {
+	for _, c := range []struct {
+		media, body, match, none string
+		status                   int
+		says                     string
+	}{
+		{properties, "# c\nx=2\n", "", "", 200, ""},
+		{properties + "; charset=utf-8", "x=2\n", `"7"`, "", 200, ""},
+		{"application/json", `{"x":"2"}`, `"6", "7"`, "", 200, ""},
+		{"application/json", `{"x":"2"}`, "*", "", 200, ""},
+		{"application/json", `{"x":"2"}`, "", `"6"`, 200, ""},
+		{properties, "x=2", `"6"`, "", 412, "changed"},
+		{properties, "x=2", "7", "", 412, "changed"},
+		{properties, "x=2", "", "*", 412, "changed"},
+		{"application/json", `{"x":"2"}`, "", `"7"`, 412, "changed"},
+		{"application/json", `{"x":"2"}`, "", `W/"7"`, 412, "changed"},
+		{"application/json", `{"x":"2"}`, `W/"7"`, "", 412, "changed"},
+		{properties, "x=2\ny=\\u00g0", "", "", 400, `the text:2: y: expected four hexadecimal digits`},
+		{properties, `{"x":"2"}`, "", "", 400, "expected Java properties, found {"},
+		{properties, "x=\x00", "", "", 400, "found a byte 0 in line 1"},
+		{properties, "x=" + strings.Repeat("y", bodyBytes), "", "", 413, "at most"},
+		{"text/plain", "x=2", "", "", 415, ""},
+	} {
+		e := &editing{}
+		headers := []string{"Content-Type", c.media}
+		for name, value := range map[string]string{"If-Match": c.match, "If-None-Match": c.none} {
+			if value != "" {
+				headers = append(headers, name, value)
+			}
+		}
+		w := sent(e, "PUT", "/connectors/a/config", c.body, headers...)
+		assert.Equal(t, c.status, w.Code, c.body, w.Body)
+		assert.Contains(t, w.Body.String(), c.says)
+		if c.status != 200 {
+			continue
+		}
+		assert.Equal(t, `"9"`, w.Header().Get("ETag"))
+		assert.Equal(t, "2", e.put.Settings["x"])
+	}
+	for _, path := range []string{"/connectors", "/connector-plugins/a/config/validate"} {
+		method := map[bool]string{true: "POST", false: "PUT"}[path == "/connectors"]
+		assert.Equal(t, 415, sent(&editing{}, method, path, "x=2", "Content-Type", properties).Code, path)
+	}
+}
+
+// A comparison is asked with settings or with a text, shows nothing that is to be hidden, and is no change.
+func TestComparisonIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{`{"name":"a","config":{"x":2}}`, 200, `"connector":"a"`},
+		{`{"config":{"name":"a ","x":"2"}}`, 200, `"connector":"a"`},
+		{`{"name":"a","text":"x=1\nx=2"}`, 200, `"warnings":["the text:2: x: warning: given twice`},
+		{`{"name":"a","text":"x=2"}`, 200, `"problems":["a [hidden] one"]`},
+		{`{"name":"a","text":"x=2"}`, 200, `"kept":"[hidden]"`},
+		{`{"name":"a"}`, 400, "expected either config"},
+		{`{"name":"a","config":{},"text":""}`, 400, "expected either config"},
+		{`{"name":"a","text":"x=\\u1"}`, 400, "the text:1: x: expected four hexadecimal digits"},
+	} {
+		e := &editing{}
+		w := sent(e, "POST", "/culvert/diff", c.body, "Content-Type", "application/json", maskedHeader, "true")
+		assert.Equal(t, c.status, w.Code, c.body, w.Body)
+		assert.Contains(t, w.Body.String(), c.says)
+		if c.status == 200 {
+			assert.Equal(t, "2", e.put.Settings["x"])
+			assert.Equal(t, true, e.masked)
+		}
+	}
+}

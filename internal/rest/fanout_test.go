@@ -1,0 +1,226 @@
+package rest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/connect"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// runner runs one task of connector c, which has four: its number has the feed of that number.
+type runner struct {
+	standIn
+	number int
+}
+
+func (r *runner) worker() Worker {
+	r.parts.Lockouts, r.parts.ID = lockouts.New(), r.id()
+	return r.with(r)
+}
+
+func (r *runner) Names() []string {
+	return []string{"c"}
+}
+
+func (r *runner) id() string { return fmt.Sprint("w", r.number) }
+
+func (r *runner) Info(name string) (connect.Info, error) {
+	if name != "c" {
+		return connect.Info{}, connect.ErrUnknownConnector
+	}
+	info := connect.Info{Name: name}
+	for n := range 4 {
+		info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: n})
+	}
+	return info, nil
+}
+
+func (r *runner) Status(string) (connect.Status, error) {
+	s := connect.Status{Connector: connect.ConnectorStatus{State: connect.Running}}
+	for n := range 3 {
+		s.Tasks = append(s.Tasks, connect.TaskStatus{ID: n, State: connect.Running, WorkerID: fmt.Sprint("w", n)})
+	}
+	return s, nil
+}
+
+func (r *runner) ConnectorMetrics(name string) (connect.Metrics, error) {
+	if _, err := r.Info(name); err != nil {
+		return connect.Metrics{}, err
+	}
+	f := connect.Metrics{Name: name, State: connect.Unassigned, Type: "source", Tasks: []connect.TaskMetrics{}}
+	own := func(n int, state connect.State) {
+		f.Tasks = append(f.Tasks, connect.TaskMetrics{Task: n, State: state, WorkerID: r.id(),
+			Progress: &connect.Progress{Rows: int64(10 + r.number), Flow: r.flow(state)}})
+	}
+	own(r.number, connect.Running)
+	if r.number == 1 { // it is about to end what worker 2 has by now
+		own(2, connect.Unassigned)
+	}
+	return f, nil
+}
+
+// flow is what its own task does: half of the time it fetches.
+func (r *runner) flow(state connect.State) (f core.Flow) {
+	if state == connect.Running {
+		f = core.Flow{Period: time.Minute, Rows: float64(10 + r.number), Stages: []core.Stage{{Name: "fetch",
+			Busy: 30 * time.Second}}}
+	}
+	return f
+}
+
+func (r *runner) Snapshot(_, feed, _ string) error {
+	switch feed {
+	case fmt.Sprint("feed", r.number):
+		return nil
+	case "full":
+		if r.number == 2 {
+			return connect.ErrTooManySnapshots
+		}
+	}
+	return fmt.Errorf("%w: %q", connect.ErrNoFeed, feed)
+}
+
+// runners are three workers, of which the second leads.
+func runners(t *testing.T, before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string,
+	seats []*seat) {
+	t.Helper()
+	var workers []Worker
+	for n := range 3 {
+		workers = append(workers, (&runner{number: n}).worker())
+	}
+	return grouped(t, workers, 0, before)
+}
+
+const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
+	`{"id":0,"state":"RUNNING","worker_id":"w0","caught_up":false,"rows":10,"refused":0},` +
+	`{"id":1,"state":"RUNNING","worker_id":"w1","caught_up":false,"rows":11,"refused":0},` +
+	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
+	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker has the task at the moment"}]}`
+
+// Figures of a connector are those of all workers that run tasks of it, whichever is asked, with the rights of the one
+// who asks.
+func TestFiguresOfAGroup(t *testing.T) {
+	t.Parallel()
+	urls, seats := runners(t, func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if _, secret, _ := r.BasicAuth(); secret != "secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	})
+	for _, url := range urls {
+		for _, query := range []string{"", "?own=false", "?own=false&own=true"} {
+			status, body := get(t, "GET", url+"/culvert/connectors/c"+query)
+			assert.Equal(t, "200 "+partsOfAll, fmt.Sprint(status, " ", body), query)
+		}
+		status, body := get(t, "GET", url+"/connectors?expand=motion")
+		assert.Equal(t, `200 {"c":{"motion":`+partsOfAll+`}}`, fmt.Sprint(status, " ", body))
+	}
+	status, body := get(t, "GET", urls[2]+"/culvert/connectors/c?own=true")
+	assert.Equal(t, `200 {"name":"c","state":"UNASSIGNED","type":"source","tasks":[{"id":2,"state":"RUNNING",`+
+		`"worker_id":"w2","caught_up":false,"rows":12,"refused":0}]}`, fmt.Sprint(status, " ", body))
+	status, _ = get(t, "GET", urls[0]+"/culvert/connectors/none")
+	assert.Equal(t, 404, status)
+	status, body = get(t, "GET", urls[0]+"/connectors?expand=other")
+	assert.Equal(t, `200 {"c":{}}`, fmt.Sprint(status, " ", body))
+
+	seats[1].set(func(s *seat) { s.leads = "" }) // it leads no more while it is asked
+	for _, target := range []string{"/culvert/connectors/c", "/connectors?expand=motion"} {
+		status, body = get(t, "GET", urls[0]+target)
+		assert.Equal(t, 200, status, body)
+		assert.Contains(t, body, `"rows":11`,
+			`"worker_id":"w0","error":"Cannot complete request momentarily due to no known`)
+	}
+}
+
+// A worker that does not answer in time, answers no JSON or a refusal: its tasks are there, with the reason.
+func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		says func(w http.ResponseWriter, r *http.Request)
+		want string
+	}{
+		"silent": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "context deadline exceeded"},
+		"refuses": {func(w http.ResponseWriter, _ *http.Request) { writeError(w, 403, "not you") },
+			`found 403 {\"error_code\":403,\"message\":\"not you\"}`},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+			"expected status 200 with JSON, found 200 <html>"},
+		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBodies)) },
+			"there is no room for the body next to those of other requests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+				silent := n == 2 && r.URL.Query().Get("own") == "true"
+				if silent {
+					c.says(w, r)
+				}
+				return silent
+			})
+			began := time.Now()
+			status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
+			if elapsed := time.Since(began); elapsed > askTimeout+time.Second {
+				t.Errorf("expected an answer within %v, found one after %v", askTimeout, elapsed)
+			}
+			own, others, _ := strings.Cut(body, `{"id":2,`)
+			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
+				!strings.HasPrefix(others, `"state":"RUNNING","worker_id":"w2","error":"worker w2: `) ||
+				!strings.Contains(others, c.want) || strings.Contains(others, `"rows"`) {
+				t.Errorf("found %d %s", status, body)
+			}
+			status, body = get(t, "POST", urls[0]+"/culvert/connectors/c/feeds/feed7/snapshot")
+			if status != 500 || !strings.Contains(body, "worker w2") {
+				t.Errorf("expected a snapshot that may be noted nowhere to be an error, found %d %s", status, body)
+			}
+		})
+	}
+}
+
+// What workers answer counts as bodies of requests do, until the request is answered that they were asked for.
+func TestFiguresOfAGroupAreBounded(t *testing.T) {
+	t.Parallel()
+	pad := strings.Repeat(" ", maxBodies*3/8) // two of them together are too much
+	var mu sync.Mutex
+	large := map[int]bool{0: true, 2: true}
+	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		pads := large[n] && r.URL.Query().Get("own") == "true"
+		if pads {
+			_, _ = io.WriteString(w, "{}"+pad)
+		}
+		return pads
+	})
+	const full = "there is no room for the body next to those of other requests"
+	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
+	if !strings.Contains(body, full) {
+		t.Errorf("expected room for one answer alone, found %s", body)
+	}
+	mu.Lock()
+	large = map[int]bool{2: true}
+	mu.Unlock()
+	_, body = get(t, "GET", urls[1]+"/culvert/connectors/c")
+	if strings.Contains(body, full) || !strings.Contains(body, `"rows":10`) {
+		t.Errorf("expected room for it again, found %s", body)
+	}
+}
+
+// A snapshot reaches the worker that runs the task of its feed.
+func TestSnapshotOfAGroup(t *testing.T) {
+	t.Parallel()
+	urls, _ := runners(t, func(http.ResponseWriter, *http.Request, int) bool { return false })
+	for feed, want := range map[string]int{"feed0": 202, "feed1": 202, "feed2": 202, "feed3": 404, "full": 409} {
+		for _, url := range urls {
+			status, body := get(t, "POST", url+"/culvert/connectors/c/feeds/"+feed+"/snapshot")
+			assert.Equal(t, want, status, feed, body)
+		}
+	}
+}

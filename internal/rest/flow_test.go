@@ -1,0 +1,69 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/connect"
+	core "github.com/culvert-project/culvert/internal/run/task"
+)
+
+func TestFlowOf(t *testing.T) {
+	t.Parallel()
+	task := func(over, fetch time.Duration, rows float64) connect.TaskMetrics {
+		return connect.TaskMetrics{Progress: &connect.Progress{Flow: core.Flow{Period: over, Rows: rows,
+			Bytes:  10 * rows,
+			Stages: []core.Stage{{Name: "fetch", Busy: fetch, Calls: 3}, {Name: "decode"}}}}}
+	}
+	figures := connect.Metrics{Name: "c", Type: "source", Tasks: []connect.TaskMetrics{
+		task(time.Minute, time.Minute, 5), task(30*time.Second, 15*time.Second, 1),
+		{Progress: &connect.Progress{}}, // has not run
+		{Error: "another worker has it"}}}
+	want := Flow{Name: "c", Type: "source", Seconds: 45, Tasks: 2, Rows: 6, Bytes: 60, Stages: []StageTime{
+		{"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
+	assert.Equal(t, want, flowOf(figures))
+	assert.Equal(t, 6, len(flowOf(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
+
+	f := flowOf(connect.Metrics{Name: "c", Type: "source"})
+	f.add(want)
+	f.add(Flow{})
+	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", Work: 15, Calls: 1}, {Stage: "unknown"}}})
+	assert.Equal(t, StageTime{"fetch", 0.5, 90, 7}, f.Stages[0], "with those of another worker")
+	assert.Equal(t, 4, len(f.Stages))
+}
+
+// A group's flow is that of all workers, whichever is asked; those that do not say are named.
+func TestFlowOfAGroup(t *testing.T) {
+	t.Parallel()
+	silent := false
+	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if silent && n == 2 && r.URL.Query().Get("own") == "true" {
+			w.Write([]byte("[]"))
+			return true
+		}
+		return false
+	})
+	read := func(url string) (f Flow) {
+		status, body := get(t, "GET", url+"/culvert/connectors/c/flow")
+		assert.Equal(t, 200, status, body)
+		require.NoError(t, json.Unmarshal([]byte(body), &f))
+		return f
+	}
+	for _, url := range urls {
+		f := read(url)
+		assert.Equal(t, 3, f.Tasks, url)
+		assert.Equal(t, 33.0, f.Rows, "10 + 11 + 12")
+		assert.Equal(t, 0.5, f.Stages[0].Share)
+		assert.Equal(t, 0, len(f.Silent))
+	}
+	silent = true
+	f := read(urls[0])
+	assert.Equal(t, 2, f.Tasks)
+	assert.Equal(t, []string{"worker w2: expected an answer of this route, found another"}, f.Silent)
+	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/flow")
+	assert.Equal(t, 404, status)
+}

@@ -1,0 +1,738 @@
+package rest
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// seat is a worker of a cluster as it sees it itself.
+type seat struct {
+	mu  sync.Mutex
+	own string
+	// leads and owns are URLs; "" is not known. owns is by NAME or NAME/TASK; what is not in it is not there.
+	leads   string
+	owns    map[string]string
+	pending bool
+	asked   []string // of all workers
+	members []GroupMember
+	barred  error
+	// unplaced is the leader's.
+	unplaced map[string]string
+}
+
+func (s *seat) Seat() Seat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Seat{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own, LeaderKnown: s.leads != "",
+		Pending: s.pending, Blocked: s.barred}
+}
+
+func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if task >= 0 {
+		connector = fmt.Sprintf("%s/%d", connector, task)
+	}
+	url, exists := s.owns[connector]
+	return url, !exists || url == s.own && url != "", url != ""
+}
+
+func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, fmt.Sprintf("%s %s", r.Key, r.Value))
+	return nil
+}
+
+func (s *seat) Overview() (o Group, ok bool) {
+	now := s.Seat()
+	url := now.Leader
+	for _, m := range s.members {
+		if m.URL == url {
+			url = m.WorkerID
+		}
+	}
+	return Group{Leader: url, Members: slices.Clone(s.members), Unplaced: s.unplaced}, now.IsLeader
+}
+
+func (s *seat) Drain(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, "drain "+s.own)
+	return nil
+}
+
+func (s *seat) Choose(_ context.Context, plugin, hash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, "choose "+plugin+" "+hash)
+	return nil
+}
+
+func (s *seat) set(change func(*seat)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+// namesake refuses whatever it is asked with its name, by which one sees who was.
+type namesake struct {
+	standIn
+	name string
+}
+
+func (n *namesake) worker() Worker {
+	n.parts.Once = true
+	w, said := n.with(n), &Refusal{http.StatusGone, n.name}
+	w.Write = func(context.Context, string, ConfigRequest) (WriteResult, error) { return WriteResult{}, said }
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) { return Comparison{}, said }
+	w.Delete = func(context.Context, string) error { return said }
+	return w
+}
+
+func (n *namesake) Status(string) (connect.Status, error) {
+	return connect.Status{Tasks: []connect.TaskStatus{{ID: 3}}}, nil
+}
+
+func (n *namesake) ReadDeadLetters(context.Context, string, int64, func(*connect.DeadLetter) error) (string, error) {
+	return "", &Refusal{http.StatusGone, n.name}
+}
+
+// trio are three workers: first is asked, second leads, third runs connector a and its task 3.
+type trio struct {
+	seats [3]*seat
+	urls  [3]string
+	mu    sync.Mutex
+	// path is who was asked, with the hops that were left: "0 1:true".
+	path []string
+}
+
+// grouped serves workers as a group whose second member leads. within is how long a request waits for a leader; zero
+// means the default. before sees each request first, and reports whether it has answered it.
+func grouped(t *testing.T, workers []Worker, within time.Duration,
+	before func(w http.ResponseWriter, r *http.Request, n int) (answered bool)) (urls []string, seats []*seat) {
+	t.Helper()
+	peers, err := newWorkerClient(nil, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var members []GroupMember
+	for n, worker := range workers {
+		s := &seat{}
+		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
+			cluster: s, workerClient: peers, startTimeout: within}.handler(func(string) bool { return true })
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !before(w, r, n) {
+				h.ServeHTTP(w, r)
+			}
+		}))
+		t.Cleanup(server.Close)
+		urls, seats = append(urls, server.URL), append(seats, s)
+		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
+	}
+	for n, s := range seats {
+		s.own, s.leads, s.members = urls[n], urls[1], members
+	}
+	return urls, seats
+}
+
+func newTrio(t *testing.T) *trio {
+	t.Helper()
+	all := &trio{}
+	var workers []Worker
+	for i := range all.seats {
+		workers = append(workers, (&namesake{name: fmt.Sprintf("worker %d", i)}).worker())
+	}
+	urls, seats := grouped(t, workers, time.Millisecond, func(_ http.ResponseWriter, r *http.Request, i int) bool {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		all.path = append(all.path, strings.TrimSuffix(fmt.Sprintf("%d:%s", i, r.URL.Query().Get("forward")), ":"))
+		return false
+	})
+	all.urls, all.seats = [3]string(urls), [3]*seat(seats)
+	for i, s := range all.seats {
+		s.members = nil
+		s.owns = map[string]string{"a": all.urls[1], "a/0": all.urls[1], "a/3": all.urls[1], "nobody's": "",
+			"nobody's/0": ""}
+		if i > 0 { // a follower knows the leader alone
+			s.owns = map[string]string{"a": all.urls[2], "a/0": all.urls[2], "a/3": all.urls[2], "nobody's": ""}
+		}
+	}
+	return all
+}
+
+// asked is what the first worker answers, and who was asked.
+func (all *trio) asked(t *testing.T, method, target string) (status int, body string, asked []string) {
+	t.Helper()
+	sent := `{"level":"INFO"}`
+	switch name := path.Base(target); {
+	case name == "swap", name == "accept":
+		sent = `{"hash":"x"}`
+	case name == "diff", name == "chain", method == "POST" && target == "/connectors":
+		sent = `{"config":{}}`
+	case name == "samples", name == "peek", name == "replay":
+		sent = `{}`
+	case name == "config" && method != "GET":
+		sent = `{"a":"b"}`
+	case method == "PATCH":
+		sent = `{"offsets":[{"partition":{"a":1}}]}`
+	}
+	all.mu.Lock()
+	all.path = nil
+	all.mu.Unlock()
+	a, body := exchanged(t, http.DefaultClient, requestOf(t, method, all.urls[0]+target, sent, "Content-Type",
+		"application/json"))
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return a.StatusCode, body, slices.Clone(all.path)
+}
+
+// The group is shown by its leader alone, whichever worker is asked; a worker that is alone has none.
+func TestOverviewOfAGroup(t *testing.T) {
+	all := newTrio(t)
+	status, body, path := all.asked(t, "GET", "/culvert/cluster")
+	assert.Equal(t, 200, status, body)
+	assert.Equal(t, []string{"0", "1:true"}, path)
+	assert.Equal(t, true, strings.Contains(body, `"leader":"`+all.urls[1]+`"`), body)
+	alone := httptest.NewServer(Handler((&namesake{name: "alone"}).worker()))
+	defer alone.Close()
+	answers(t, http.DefaultClient, alone.URL+"/culvert/cluster", 404)
+}
+
+// A worker is drained by itself, whoever leads; not where it is alone, may only be read, or is of no generation.
+func TestDrain(t *testing.T) {
+	drains := func(o Options) (status int, asked []string) {
+		t.Helper()
+		own, _ := o.Cluster.(*seat)
+		s := opened(t, o, slog.New(slog.DiscardHandler), &standIn{})
+		a := fetched(t, http.DefaultClient, "PUT", s.URLs()[0]+"/culvert/drain", "")
+		if own != nil {
+			asked = own.asked
+		}
+		return a.StatusCode, asked
+	}
+	status, asked := drains(Options{Cluster: &seat{own: "http://a:1", leads: "http://b:1"}})
+	assert.Equal(t, 204, status)
+	assert.Equal(t, []string{"drain http://a:1"}, asked)
+	status, _ = drains(Options{})
+	assert.Equal(t, 404, status)
+	for want, o := range map[int]Options{503: {Cluster: &seat{own: "http://a:1", pending: true}},
+		403: {Cluster: &seat{own: "http://a:1"}, ReadOnly: true}} {
+		status, asked = drains(o)
+		assert.Equal(t, want, status)
+		assert.Equal(t, 0, len(asked))
+	}
+}
+
+// Requests that other workers hand on name the URL that this one advertises as their Host: whatever names users may
+// call it by, it answers those.
+func TestAdvertisedHostIsAnswered(t *testing.T) {
+	for _, allowed := range [][]string{nil, {"connect.example.com"}} {
+		for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
+			s := opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed,
+				Cluster: &seat{own: "http://culvert-0.culvert.default.svc:8083"}}, slog.New(slog.DiscardHandler),
+				&standIn{})
+			for host, want := range map[string]int{"culvert-0.culvert.default.svc:8083": 200,
+				"CULVERT-0.culvert.default.svc": 200, "culvert-1.culvert.default.svc:8083": 403} {
+				if allowed == nil && listener == "http://:0" {
+					want = 200 // where no names are given, all are answered
+				}
+				status, _ := asked(t, s, "GET /", host)
+				assert.Equal(t, want, status, listener, allowed, host)
+			}
+		}
+	}
+}
+
+// Each route of the table is answered by the worker that it names, over two hops at most, and where that is not known,
+// since a rebalance is expected, it is refused after a time.
+func TestEachRouteIsAnsweredByItsWorker(t *testing.T) {
+	all := newTrio(t)
+	paths := map[target][]string{local: {"0"}, leader: {"0", "1:true"},
+		owner: {"0", "1:true", "2:false"}, restartTarget: {"0", "1:true", "2:false"},
+		firstTaskOwner: {"0", "1:true", "2:false"},
+		fanOut:         {"0", "1:true"}}
+	compared := 0
+	for _, r := range routes {
+		if r.serve == nil || r.target == local || r.target == namedWorker || r.target == fanOut &&
+			r.path == "/connectors" ||
+			r.path == "/culvert/cluster" { // which the double's worker does not answer
+			continue
+		}
+		target := strings.NewReplacer("{name}", "a", "{task}", "3", "{feed}", "f", "{id}", "1",
+			"{command}", "peek").Replace(r.path)
+		path := paths[r.target]
+		status, body, found := all.asked(t, r.method, target)
+		assert.Equal(t, path, found, r.method, target)
+		if status == 409 || status == 503 {
+			t.Errorf("%s %s: expected %v to answer, found %d %s", r.method, target, path, status, body)
+		}
+		answered := status
+		all.seats[0].set(func(s *seat) { s.pending = true })
+		status, body, _ = all.asked(t, r.method, target)
+		all.seats[0].set(func(s *seat) { s.pending = false })
+		switch r.target {
+		case leader, fanOut:
+			assert.Equal(t, answered, status, r.method, target)
+		default:
+			assert.Equal(t, `503 {"error_code":503,"message":"Cannot complete request momentarily due to stale `+
+				`configuration (typically caused by a concurrent config change)"}`, fmt.Sprint(status, " ", body),
+				target)
+		}
+		compared++
+	}
+	if compared < 20 {
+		t.Errorf("expected at least 20 routes that others answer, found %d", compared)
+	}
+	for target, path := range map[string][]string{
+		"/connectors/a/restart?includeTasks=true":                  {"0", "1:true"},
+		"/connectors/a/restart?onlyFailed=TRUE&x":                  {"0", "1:true"},
+		"/connectors/a/restart?includeTasks=false&onlyFailed=":     {"0", "1:true", "2:false"},
+		"/connectors/a/tasks/3/restart":                            {"0", "1:true", "2:false"},
+		"/culvert/connectors/nobody's/samples":                     {"0"}, // it may begin to run here
+		"/connectors/a/tasks/4/restart":                            {"0"}, // there is none: 404
+		"/connectors/unknown/restart":                              {"0"},
+		"/connectors/a/tasks/three/restart":                        {"0"},
+		"/connectors/a/tasks/3/restart?forward=true":               {"0:true", "1:false"},
+		"/connectors/a/restart?includeTasks=true&forward=false":    {"0:false"},
+		"/connectors/a/restart?includeTasks=true&%66orward=false":  {"0:false"},
+		"/connectors/a/restart?includeTasks=true&forward=maybe":    {"0:maybe"}, // counts as false, as in Java
+		"/connectors/a/restart?forward=true&forward=&onlyFailed=1": {"0:true", "1:false"},
+	} {
+		_, _, found := all.asked(t, "POST", target)
+		assert.Equal(t, path, found, target)
+	}
+	all.seats[1].asked = nil
+	all.asked(t, "POST", "/connectors/a/restart?includeTasks=true")
+	assert.Equal(t, []string{`restart-connector-a {"include-tasks":true,"only-failed":false}`}, all.seats[1].asked)
+}
+
+// Kafka Connect's texts, by which tools know that they can try again.
+func TestTextsOfForwarding(t *testing.T) {
+	const noLeader = `{"error_code":503,"message":"Cannot complete request momentarily due to no known leader URL, ` +
+		`likely because a rebalance was underway."}`
+	const hops = `{"error_code":409,"message":"Cannot complete request because of a conflicting operation (e.g. worker ` +
+		`rebalance)"}`
+	none := func(all *trio) { all.seats[0].set(func(s *seat) { s.leads = "" }) }
+	for name, c := range map[string]struct {
+		change         func(*trio)
+		method, target string
+		want           string
+		path           []string
+	}{
+		"no leader": {none, "DELETE", "/connectors/a", noLeader, []string{"0"}},
+		"another group's topic": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.barred = &Refusal{409, "the topic is that of group others"} })
+		}, "POST", "/connectors/nobody's/restart",
+			`{"error_code":409,"message":"the topic is that of group others"}`, []string{"0"}},
+		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
+		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
+			`{"error_code":409,"message":"Cannot ` +
+				`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
+				`rebalance was underway."}`, []string{"0"}},
+		"a task runs nowhere": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
+		}, "POST", "/connectors/a/tasks/3/restart",
+			`{"error_code":409,"message":"Cannot complete request momentarily ` +
+				`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
+			[]string{"0"}},
+		"given to no worker": {func(all *trio) {
+			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
+			all.seats[1].set(func(s *seat) {
+				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker that has what class C needs"}
+			})
+		}, "POST", "/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily since ` +
+			`connector a is given to no worker of the group: expected a worker that has what class C needs"}`,
+			[]string{"0", "1:true"}},
+		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
+			"/connectors/a", noLeader, []string{"0", "1:true"}},
+		"each names the next": {func(all *trio) {
+			for i, s := range all.seats {
+				s.set(func(s *seat) { s.leads = all.urls[(i+1)%3] })
+			}
+		}, "DELETE", "/connectors/a", hops, []string{"0", "1:true", "2:false"}},
+		"two name each other": {func(all *trio) {
+			all.seats[1].set(func(s *seat) { s.leads = all.urls[0] })
+		}, "PUT", "/connectors/a/stop", hops, []string{"0", "1:true", "0:false"}},
+		"stale at the second": {func(all *trio) { all.seats[1].set(func(s *seat) { s.pending = true }) }, "POST",
+			"/connectors/a/restart", `{"error_code":503,"message":"Cannot complete request momentarily due to stale ` +
+				`configuration (typically caused by a concurrent config change)"}`, []string{"0", "1:true"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := newTrio(t)
+			c.change(all)
+			status, body, path := all.asked(t, c.method, c.target)
+			assert.Equal(t, c.want, body)
+			assert.Contains(t, body, fmt.Sprintf(`"error_code":%d,`, status))
+			assert.Equal(t, c.path, path)
+		})
+	}
+}
+
+// Without a leader what is read is answered from what this worker has, and a change waits for one.
+func TestWithoutALeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		own := &seat{own: "http://a:1", pending: true}
+		handler := common{worker: (&namesake{name: "here"}).worker(), bodies: new(inbound.Bodies),
+			cluster: own}.handler(
+			func(string) bool { return true })
+		ask := func(method, target string) *httptest.ResponseRecorder {
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequest(method, target, nil))
+			return answer
+		}
+		for _, target := range []string{"/connectors", "/connectors/a", "/connectors/a/config", "/connectors/a/tasks",
+			"/connectors/a/status", "/connectors/a/offsets", "/culvert/connectors/a"} {
+			if began := time.Now(); ask("GET", target).Code == 503 || time.Since(began) > 0 {
+				t.Errorf("GET %s: expected an answer at once", target)
+			}
+		}
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Minute)
+			own.set(func(s *seat) { s.leads, s.pending = s.own, false })
+		}()
+		answer := ask("DELETE", "/connectors/a")
+		assert.Equal(t, 410, answer.Code, answer.Body)
+		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
+		own.set(func(s *seat) { s.owns = map[string]string{"a": ""} })
+		assert.Equal(t, 409, ask("POST", "/connectors/a/restart").Code) // nobody runs it, and nothing is waited for
+		assert.Equal(t, time.Minute, time.Since(began).Round(time.Second))
+		own.set(func(s *seat) { s.leads, s.pending = "", true })
+		assert.Equal(t, 503, ask("POST", "/connectors/a/restart").Code)
+		assert.Equal(t, time.Minute+changeTimeout, time.Since(began).Round(time.Second))
+	})
+}
+
+// asker is a worker whose leader is at a URL; hand sends it a request and returns the answer.
+type asker struct {
+	url string
+	*seat
+}
+
+func newAsker(t *testing.T, leader string) *asker {
+	t.Helper()
+	a := &asker{seat: &seat{leads: leader}}
+	s := opened(t, Options{Cluster: a.seat}, slog.New(slog.DiscardHandler), &standIn{})
+	a.url = s.URLs()[0]
+	a.set(func(s *seat) { s.own = a.url })
+	return a
+}
+
+func (a *asker) hand(t *testing.T, method, target, body string, headers ...string) (*http.Response, string) {
+	t.Helper()
+	answer, err := http.DefaultClient.Do(requestOf(t, method, a.url+target, body, headers...))
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		text = append(text, err.Error()...)
+	}
+	return answer, string(text)
+}
+
+// A request that is handed on has the verb, path, query and body of the first one, of its headers who asks and what is
+// sent; the client gets status, body and what belongs to them, and is led to no other worker.
+func TestForwardedRequest(t *testing.T) {
+	var seen *http.Request
+	var sent string
+	leading := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		seen, sent = r, string(body)
+		w.Header().Set("Location", "http://"+r.Host+"/connectors/a%20b")
+		w.Header().Set("Content-Type", "application/json;charset=x")
+		w.Header().Set("Set-Cookie", "a=b")
+		w.Header().Set("ETag", `"9"`)
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, `{"name":"a b"}`)
+	}))
+	defer leading.Close()
+	a := newAsker(t, leading.URL+"/")
+	answer, body := a.hand(t, "PUT", "/connectors/a%20b%3Fc@!/config/?x=%2f;y&forward=true&z=&forward=x&z",
+		`{"a": "ü"}`,
+		"Authorization", "Basic YTpi", "Content-Type", "application/json; charset=utf-8", "Cookie", "c=d", "Accept",
+		"*/*", "If-Match", `"7"`, "If-None-Match", `"8"`, "X-Connect-Authorization", "x", "X-Forwarded-For", "y",
+		"Origin", a.url)
+	assert.Equal(t, "PUT /connectors/a%20b%3Fc@%21/config?x=%2f;y&z=&z&forward=false", seen.Method+" "+seen.RequestURI)
+	assert.Equal(t, `{"a": "ü"}`, sent)
+	seen.Header.Del("User-Agent")
+	seen.Header.Del("Connection")
+	assert.Equal(t, http.Header{"Authorization": {"Basic YTpi"}, "Content-Type": {"application/json; charset=utf-8"},
+		"Accept": {"application/json"}, "If-Match": {`"7"`}, "If-None-Match": {`"8"`}, "Content-Length": {"11"}},
+		seen.Header)
+	assert.Equal(t, strings.TrimPrefix(leading.URL, "http://"), seen.Host)
+	assert.Equal(t, http.StatusCreated, answer.StatusCode)
+	assert.Equal(t, `"9"`, answer.Header.Get("ETag"))
+	assert.Equal(t, `{"name":"a b"}`, body)
+	assert.Equal(t, a.url+"/connectors/a%20b", answer.Header.Get("Location"))
+	assert.Equal(t, "application/json;charset=x", answer.Header.Get("Content-Type"))
+	assert.Equal(t, "", answer.Header.Get("Set-Cookie"))
+
+	a.hand(t, "DELETE", "/connectors/a", "")
+	assert.Equal(t, "DELETE /connectors/a?forward=true", seen.Method+" "+seen.RequestURI)
+	if len(seen.Header["Authorization"])+len(seen.Header["Content-Type"])+len(sent) > 0 {
+		t.Errorf("expected neither a logon nor a body, found %v %q", seen.Header, sent)
+	}
+	// Reads of others without a body, by HEAD too.
+	answer, _ = a.hand(t, "HEAD", "/culvert/reload", "")
+	assert.Equal(t, "HEAD 201", fmt.Sprint(seen.Method, " ", answer.StatusCode))
+}
+
+// What stands in the way of a hop is said with the URL, and nothing is sent in circles.
+func TestWorkersThatCannotBeAsked(t *testing.T) {
+	away, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	away.Close()
+	unreachable := "http://" + away.Addr().String()
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch name := strings.Split(r.URL.Path, "/")[2]; name {
+		case "elsewhere":
+			http.Redirect(w, r, "/connectors/unauthorized", http.StatusTemporaryRedirect)
+		case "chunked":
+			io.WriteString(w, "{")
+			http.NewResponseController(w).Flush()
+		case "cut":
+			w.Header().Set("Content-Length", "100")
+			io.WriteString(w, `{"name"`)
+		case "closed":
+			panic(http.ErrAbortHandler)
+		case "unauthorized":
+			w.Header().Set("WWW-Authenticate", "Basic")
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	odd.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	defer odd.Close()
+	for name, c := range map[string]struct {
+		leads  string
+		status int
+		want   string
+	}{
+		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
+		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
+		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
+		"chunked":   {odd.URL, 500, "expected an answer that states its length from "},
+		"ftp": {"ftp://example.com", 500,
+			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
+		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"password":     {"http://a:b@example.com", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"no URL":       {"\x00", 500, "expected http://HOST:PORT or https://HOST:PORT"},
+		"unauthorized": {odd.URL, 401, ""},
+		"not https": {strings.Replace(odd.URL, "http:", "https:", 1), 500,
+			"server gave HTTP response to HTTPS client"},
+	} {
+		a := newAsker(t, c.leads)
+		answer, body := a.hand(t, "DELETE", "/connectors/"+name, "")
+		if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: expected %d %s, found %d %s", name, c.status, c.want, answer.StatusCode, body)
+		}
+		if c.status == 500 && !strings.Contains(body, strings.Trim(c.leads, "\x00")) {
+			t.Errorf("%s: expected the URL, found %s", name, body)
+		}
+		if (answer.Header.Get("WWW-Authenticate") != "") != (c.status == 401) {
+			t.Errorf("%s: found %v", name, answer.Header)
+		}
+	}
+	answer, body := newAsker(t, odd.URL).hand(t, "DELETE", "/connectors/cut", "")
+	if answer.StatusCode != 200 || !strings.Contains(body, "unexpected EOF") {
+		t.Errorf("expected an answer that is cut here, too, found %d %s", answer.StatusCode, body)
+	}
+
+	// Two workers advertise one URL.
+	two := newAsker(t, "")
+	two.set(func(s *seat) { s.owns = map[string]string{"a": strings.ToUpper(s.own[:4]) + s.own[4:] + "/"} })
+	answer, body = two.hand(t, "POST", "/connectors/a/restart", "")
+	if answer.StatusCode != 500 || !strings.Contains(body, "advertises the URL of this one, "+two.url) {
+		t.Errorf("found %d %s", answer.StatusCode, body)
+	}
+
+	// Nothing of a body that is too large, or does not come, is handed on.
+	handed := false
+	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
+	defer leading.Close()
+	a := newAsker(t, leading.URL)
+	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type",
+		"application/json")
+	if answer.StatusCode != 413 || handed {
+		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(a.url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /connectors HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n")
+	cut, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	if cut.StatusCode != 400 || handed {
+		t.Errorf("expected 400, found %d, handed on: %t", cut.StatusCode, handed)
+	}
+}
+
+// A request ends at the other worker when its client is gone.
+func TestForwardingEndsWithItsClient(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	leading := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	defer leading.Close()
+	a := newAsker(t, leading.URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, "PUT", a.url+"/connectors/a/config", strings.NewReader("{}"))
+	require.NoError(t, err)
+	go func() {
+		<-began
+		cancel()
+	}()
+	if _, err := http.DefaultClient.Do(r); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v", err)
+	}
+	<-ended
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
+func TestForwardingTakesItsTime(t *testing.T) {
+	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
+		"POST /culvert/connectors/a/deadletters/replay": replayTime} {
+		synctest.Test(t, func(t *testing.T) {
+			peers := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})}
+			h := common{worker: new(standIn).worker(), bodies: new(inbound.Bodies), workerClient: peers,
+				cluster: &seat{own: "http://a:1",
+					leads: "http://b:1", owns: map[string]string{"a": "http://b:1"}}}.handler(func(
+				string) bool {
+				return true
+			})
+			method, path, _ := strings.Cut(target, " ")
+			began := time.Now()
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+			assert.Equal(t, want, time.Since(began), target)
+			assert.Equal(t, `500 {"error_code":500,"message":"Request timed out"}`, fmt.Sprint(w.Code, " ", w.Body))
+		})
+	}
+}
+
+// stores writes a key and an authority, and returns settings that name them.
+func stores(t *testing.T, key, authority *certtest.Issued, more ...string) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	settings := map[string]string{}
+	for name, text := range map[string][]byte{"keystore": key.KeyPEM(t), "truststore": authority.PEM()} {
+		file := filepath.Join(dir, name+".pem")
+		require.NoError(t, os.WriteFile(file, text, 0o600))
+		settings["ssl."+name+".location"] = file
+	}
+	for i := 0; i < len(more); i += 2 {
+		settings[more[i]] = more[i+1]
+	}
+	return settings
+}
+
+// Workers ask each other by https with the stores of their own listeners, while a cluster goes over to it and later.
+func TestForwardingByHTTPS(t *testing.T) {
+	authority := certtest.Issue(t, "authority", nil, nil)
+	one := certtest.Issue(t, "one", authority, nil)
+	elsewhere := certtest.Issue(t, "elsewhere", authority, func(c *x509.Certificate) {
+		c.DNSNames, c.IPAddresses = []string{"elsewhere.example.com"}, nil
+	})
+	stranger := certtest.Issue(t, "stranger", nil, nil)
+	const plain, secure = "http://127.0.0.1:0", "https://127.0.0.1:0"
+	asks := stores(t, one, authority)
+	type way struct {
+		listeners []string
+		listener  string // rest.advertised.listener
+		host      string // rest.advertised.host.name
+	}
+	onlyPlain, onlySecure := way{listeners: []string{plain}}, way{listeners: []string{secure}}
+	dual := func(advertised string) way { return way{[]string{plain, secure}, advertised, ""} }
+	for name, c := range map[string]struct {
+		follower, leader way
+		asks, has        map[string]string
+		want             string // "": it is answered
+	}{
+		// of Kafka Connect's RestForwardingIntegrationTest
+		"testRestForwardNoSsl":             {onlyPlain, onlyPlain, nil, nil, ""},
+		"testRestForwardNoSslDualListener": {dual("http"), dual("http"), asks, asks, ""},
+		"testRestForwardLeaderSsl":         {dual("http"), dual("https"), asks, asks, ""},
+		"testRestForwardFollowerSsl":       {dual("https"), dual("http"), asks, asks, ""},
+		"testRestForwardSslDualListener":   {dual("https"), dual("https"), asks, asks, ""},
+		"testRestForwardSsl":               {onlySecure, onlySecure, asks, asks, ""},
+
+		"shows its certificate": {onlyPlain, onlySecure, asks, stores(t, one, authority, "ssl.client.auth",
+			"required"), ""},
+		"https first": {onlyPlain, way{[]string{secure, plain}, "", ""}, asks, asks, ""},
+		"by name":     {onlyPlain, way{[]string{secure}, "", "localhost"}, asks, asks, ""},
+		"has none to show": {onlyPlain, onlySecure, map[string]string{
+			"ssl.truststore.location": asks["ssl.truststore.location"]}, stores(t, one, authority, "ssl.client.auth",
+			"required"), "certificate required"},
+		"is a stranger":    {onlyPlain, onlySecure, asks, stores(t, stranger, authority), "certificate"},
+		"trusts none":      {onlyPlain, onlySecure, nil, asks, "certificate"},
+		"is somebody else": {onlyPlain, onlySecure, asks, stores(t, elsewhere, authority), "certificate"},
+		"may be anybody": {onlyPlain, onlySecure, stores(t, one, authority,
+			"ssl.endpoint.identification.algorithm", ""), stores(t, elsewhere, authority), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			worker := &standIn{connectors: map[string]*standInConnector{}}
+			leads, follows := &seat{}, &seat{}
+			log := slog.New(slog.DiscardHandler)
+			options := func(w way, stores map[string]string, cluster Cluster) Options {
+				return Options{Listeners: w.listeners, AdvertisedListener: w.listener, AdvertisedHost: w.host,
+					TLS: stores, Cluster: cluster}
+			}
+			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()
+			leads.set(func(s *seat) { s.own, s.leads = at, at })
+			own := opened(t, options(c.follower, c.asks, follows), log, &standIn{}).Advertised()
+			follows.set(func(s *seat) { s.own, s.leads = own, at })
+			client := &http.Client{}
+			if strings.HasPrefix(own, "https") {
+				peers, err := newWorkerClient(asks, log)
+				require.NoError(t, err)
+				client = peers
+			}
+			answer, text := exchanged(t, client, requestOf(t, "POST", own+"/connectors", `{"name":"blah","config":{}}`,
+				"Content-Type", "application/json"))
+			if c.want == "" && (answer.StatusCode != 201 || worker.connectors["blah"] == nil) ||
+				c.want != "" && (answer.StatusCode != 500 || !strings.Contains(text, c.want) ||
+					!strings.Contains(text, at)) {
+				t.Errorf("expected 201 or %q, found %d %s", c.want, answer.StatusCode, text)
+			}
+		})
+	}
+	for setting, value := range map[string]string{"ssl.provider": "x", "ssl.truststore.location": "/does/not/exist"} {
+		_, err := Listen(Options{Listeners: []string{plain}, TLS: map[string]string{setting: value}, Cluster: &seat{}},
+			slog.New(slog.DiscardHandler))
+		assert.Error(t, err, "listeners.https."+setting)
+	}
+}

@@ -1,0 +1,103 @@
+package rest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// healthTimeout bounds the check of GET /health.
+const healthTimeout = 10 * time.Second
+
+// Handler answers for the worker.
+func Handler(w Worker) http.Handler {
+	return common{worker: w, bodies: new(inbound.Bodies),
+		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
+}
+
+func (s common) handler(has func(path string) bool) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, do func(*request)) {
+		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
+			req := request{w: rw, r: r, common: s}
+			defer req.release()
+			do(&req)
+		})
+	}
+	handle("/", func(req *request) { req.frameworkError(http.StatusNotFound) })
+	pattern := func(path string) string {
+		return strings.TrimSuffix(path, "/") + map[bool]string{true: "/{$}"}[path == "/"]
+	}
+	for path, options := range optionsOf() {
+		if has(path) { // what no route of the path answers
+			handle(pattern(path), func(req *request) { req.otherMethod(options) })
+		}
+	}
+	for i := range routes {
+		if r := &routes[i]; r.serve != nil && has(r.path) {
+			handle(r.method+" "+pattern(r.path), func(req *request) { req.dispatch(r) })
+		}
+	}
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		req := request{w: rw, r: r, common: s}
+		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
+			req.fail(http.StatusInternalServerError, p.Error())
+		})
+		if h := rw.Header(); h.Get("Cache-Control") == "" { // else response.http.headers.config has said it
+			h.Set("Cache-Control", "no-store") // answers may hold passwords and rows
+		}
+		path, ok := segments(r.URL.EscapedPath())
+		if !ok {
+			req.fail(http.StatusBadRequest,
+				"Bad Request: expected a path without empty segments, encoded separators and control characters")
+			return
+		}
+		mux.ServeHTTP(rw, at(r, path))
+	})
+}
+
+// at returns the request with a normalized path, which the mux does not redirect.
+func at(r *http.Request, path []string) *http.Request {
+	escaped := make([]string, len(path))
+	for i, segment := range path {
+		if escaped[i] = url.PathEscape(segment); segment == "." || segment == ".." {
+			escaped[i] = strings.ReplaceAll(segment, ".", "%2E")
+		}
+	}
+	clean := *r
+	clean.RequestURI = ""
+	clean.URL = &url.URL{Path: "/" + strings.Join(path, "/"), RawPath: "/" + strings.Join(escaped, "/"),
+		RawQuery: r.URL.RawQuery}
+	return &clean
+}
+
+func (req *request) otherMethod(options string) {
+	switch {
+	case options == "":
+		req.frameworkError(http.StatusNotFound)
+	case req.r.Method == http.MethodOptions:
+		req.w.Header().Set("Allow", options)
+		req.w.Header().Set("Content-Type", "text/plain")
+		req.w.Write([]byte(strings.ReplaceAll(options, ",", ", ")))
+	default:
+		req.frameworkError(http.StatusMethodNotAllowed)
+	}
+}
+
+// dispatch calls the handler of a route if the media types match.
+func (req *request) dispatch(r *route) {
+	req.route = r
+	switch {
+	case r.media != "": // metrics, in a form of their own
+		req.serve()
+	case !req.checkMediaType():
+	case req.responseType() == "" && !req.wantsText() && !req.wantsTest():
+		req.frameworkError(http.StatusNotAcceptable)
+	default:
+		req.serve()
+	}
+}

@@ -1,0 +1,54 @@
+package rest
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// answerAt is what a read of a URL is answered, whatever the URL's path.
+func answerAt(u *url.URL) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.URL = u
+	w := httptest.NewRecorder()
+	Handler(new(standIn).worker()).ServeHTTP(w, r)
+	return w
+}
+
+// Paths that a mux would lead elsewhere are answered where they are.
+func TestPathsAreNotRedirected(t *testing.T) {
+	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
+		"/connectors/../x/": 404, "/connectors/;a/config": 400,
+		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404,
+		"/metricsx": 404} {
+		u, err := url.Parse("http://x" + path)
+		require.NoError(t, err)
+		if w := answerAt(u); w.Code != want || w.Header().Get("Location") != "" {
+			t.Errorf("%s: expected %d, found %d %s", path, want, w.Code, w.Body)
+		}
+	}
+}
+
+// FuzzPath: every path has an answer, and segments come out as they were escaped.
+func FuzzPath(f *testing.F) {
+	for _, path := range []string{"/connectors/a%20b/status", "//", "/connectors/a;b=c", "/%zz", "/connectors/%C3%28",
+		"/connectors/./x/", "/connectors/;a/config"} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		if name := url.PathEscape(path); path != "" && path != "." && path != ".." {
+			if got, ok := segments("/connectors/" + name); ok && (len(got) != 2 || got[1] != path) {
+				t.Errorf("%q became %q", path, got)
+			}
+		}
+		u, err := url.Parse("http://x/" + path)
+		if err != nil {
+			return
+		}
+		if w := answerAt(u); w.Code == 0 || w.Body.Len() == 0 {
+			t.Errorf("%q: no answer", path)
+		}
+	})
+}

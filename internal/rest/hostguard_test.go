@@ -1,0 +1,131 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// Where REST is for others, checks no Host and asks for no logon, a name that a page may have had resolved to this
+// machine sees no passwords and changes nothing, and a line says so once and names the settings; names that no page can
+// have are answered as before, and so is everybody where users log on or names are given.
+func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
+	log := &logtest.Journal{}
+	serve := func(o Options) *Server {
+		o.Listeners = []string{"http://:0"}
+		return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
+			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
+	}
+	anonymous := serve(Options{AdvertisedHost: "Connect.Example.com"})
+	users := serve(Options{Users: usersFile(t)})
+	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
+	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}
+	for host, familiar := range map[string]bool{"localhost": true, "localhost:1": true, "a.localhost": true,
+		"10.1.2.3:8083": true, "[fd00::1]:8083": true, "[fe80::1%25eth0]": true, "0.0.0.0": true, "connect": true,
+		"connect:8083": true, "CONNECT.": true, "connect.example.com": true, "connect.example.com.:8083": true,
+		"culvert.team.svc": true, "culvert.team.svc:8083": true, "culvert.team.svc.cluster.local": true,
+		"evil.example": false, "evil.example:8083": false, "evil.example.": false,
+		"connect.example.com.evil.example": false,
+		"127.0.0.1.evil.example":           false, "svc.evil.example": false, "notsvc.example.notsvc": false,
+		"a.cluster.local": false, "localhost.evil.example": false, "10.1.2.3.nip.io": false} {
+		for _, line := range reads {
+			status, body := asked(t, anonymous, line, host, "X-Forwarded-Host: localhost")
+			if status != 200 || strings.Contains(body, "geheim") != familiar ||
+				strings.Contains(body, "[hidden]") == familiar || !strings.Contains(body, `"topic":"t"`) {
+				t.Errorf("%s, Host %s: expected 200 with the password: %t, found %d %s", line, host, familiar, status,
+					body)
+			}
+		}
+		for _, line := range writes {
+			status, body := asked(t, anonymous, line, host)
+			if (status == 403) == familiar || status == 403 && !strings.Contains(body, "rest.allowed.hosts") {
+				t.Errorf("%s, Host %s: expected it to be refused: %t, found %d %s", line, host, !familiar, status, body)
+			}
+		}
+		if status, body := asked(t, users, reads[0], host, "Authorization: Basic YW5uYTpnZWhlaW0="); status != 200 ||
+			!strings.Contains(body, "geheim") {
+			t.Errorf("Host %s of a user: found %d %s", host, status, body)
+		}
+	}
+	if n := strings.Count(log.String(), "host=evil.example "); n != 1 {
+		t.Errorf("expected one line about a name, found %d in %s", n, log)
+	}
+	assert.Contains(t, log.String(), "rest.allowed.hosts", "rest.basic.auth.file")
+	if status, _ := asked(t, anonymous, "GET /connectors", "a.b.c.example"); status != 200 {
+		t.Errorf("expected 200, found %d", status)
+	}
+	// Where another worker answers, it shows no more than the one that was asked would.
+	moving := &mover{standIn{connectors: map[string]*standInConnector{"a": {
+		config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}}}
+	seated := func(o Options, leader string) (s *Server, url string) {
+		own := &seat{leads: leader}
+		o.Listeners, o.Cluster = []string{"http://:0"}, own
+		s = opened(t, o, slog.New(slog.DiscardHandler), moving)
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		url = "http://127.0.0.1:" + port
+		own.set(func(s *seat) {
+			s.own, s.leads = url, cmp.Or(leader, url)
+			s.members = []GroupMember{{WorkerID: "w", URL: url}}
+		})
+		return s, url
+	}
+	_, leader := seated(Options{}, "")
+	_, second := seated(Options{}, leader) // which was the leader when it was asked
+	for _, leads := range []string{leader, second} {
+		follower, _ := seated(Options{}, leads)
+		masked, _ := seated(Options{Masked: true}, leads)
+		for _, c := range []struct {
+			s     *Server
+			host  string
+			shown bool
+		}{{follower, "connect", true}, {follower, "evil.example", false}, {masked, "connect", false}} {
+			status, body := asked(t, c.s, "GET /connectors?expand=info&expand=motion", c.host)
+			if status != 200 || strings.Contains(body, "geheim") != c.shown || !strings.Contains(body, `"motion"`) {
+				t.Errorf("Host %s at a follower: expected 200 with the password: %t, found %d %s", c.host, c.shown,
+					status, body)
+			}
+		}
+	}
+	for i := range 3 * maxWarned {
+		asked(t, anonymous, "GET /connectors", strings.Repeat("x", i+1)+".evil.example")
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n > maxWarned {
+		t.Errorf("expected at most %d lines, found %d", maxWarned, n)
+	}
+}
+
+// mover shows how far its connectors are.
+type mover struct{ standIn }
+
+func (m *mover) worker() Worker { return m.with(m) }
+
+func (m *mover) ConnectorMetrics(name string) (connect.Metrics, error) {
+	return connect.Metrics{Name: name}, nil
+}
+
+// The names of this machine are its own and the one that the resolver completes it to.
+func TestNamesOfThisMachine(t *testing.T) {
+	for _, c := range []struct {
+		hostname, canonical string
+		err                 error
+		want                string
+	}{
+		{"web1", "Web1.corp.example.com.", nil, "web1.corp.example.com"},
+		{"web1.corp.example.com", "", errors.New("no such host"), "web1.corp.example.com"},
+	} {
+		m := &hostnames{hostname: func() (string, error) { return c.hostname, nil },
+			canonical: func(context.Context, string) (string, error) { return c.canonical, c.err }}
+		o := &hostGuard{anonymous: true, hostnames: m.names}
+		if !o.isTrustedHost(c.want+":8083") || o.isTrustedHost("web1.evil.example") {
+			t.Errorf("%v: expected %s to be this machine, found %v", c, c.want, m.names())
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package rest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// served is a server on a listener, with names that the user allows.
+func served(t *testing.T, listener string, allowed ...string) *Server {
+	t.Helper()
+	return opened(t, Options{Listeners: []string{listener}, AllowedHosts: allowed}, slog.New(slog.DiscardHandler),
+		&standIn{})
+}
+
+// asked is the status of a request with a Host, sent as it is.
+func asked(t *testing.T, s *Server, line, host string, more ...string) (status int, body string) {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(s.Addresses()[0])
+	conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", port))
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", line, host, strings.Join(append(more,
+		""), "\r\n"))
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer r.Body.Close()
+	text, _ := io.ReadAll(r.Body)
+	return r.StatusCode, string(text)
+}
+
+// A page whose name leads to this machine reads nothing from a loopback listener; elsewhere Host counts when the user
+// says which.
+func TestHostIsChecked(t *testing.T) {
+	loopback := served(t, "http://127.0.0.1:0")
+	named := served(t, "http://localhost:0", "Connect.Example.com", "10.1.2.3:8083")
+	everywhere := served(t, "http://:0")
+	restricted := served(t, "http://0.0.0.0:0", "connect.example.com")
+	for _, c := range []struct {
+		host                                    string
+		loopback, named, everywhere, restricted bool
+	}{
+		{"localhost", true, true, true, true},
+		{"localhost:8083", true, true, true, true},
+		{"LocalHost.:8083", true, true, true, true},
+		{"my.localhost", true, true, true, true},
+		{"127.0.0.1", true, true, true, true},
+		{"127.8.9.10", true, true, true, true},
+		{"[::1]", true, true, true, true},
+		{"[::ffff:127.0.0.1]:8083", true, true, true, true},
+		{"connect.example.com", false, true, true, true},
+		{"CONNECT.example.com.:8083", false, true, true, true},
+		{"10.1.2.3", false, true, true, false},
+		{"evil.example", false, false, true, false},
+		{"localhost.evil.example", false, false, true, false},
+		{"evil.example.connect.example.com", false, false, true, false},
+		{"notlocalhost", false, false, true, false},
+		{"0.0.0.0", false, false, true, false},
+		{"[::]", false, false, true, false},
+		{"127.1", false, false, true, false},
+		{"127.0.0.1.evil.example", false, false, true, false},
+		{"localhost@evil.example", false, false, true, false},
+		{"", false, false, true, false},
+	} {
+		for name, k := range map[string]struct {
+			server *Server
+			want   bool
+		}{"loopback": {loopback, c.loopback}, "named": {named, c.named}, "everywhere": {everywhere,
+			c.everywhere}, "restricted": {restricted, c.restricted}} {
+			want := map[bool]int{true: 200, false: 403}[k.want]
+			status, body := asked(t, k.server, "GET /connectors", c.host, "X-Forwarded-Host: localhost",
+				"Forwarded: host=localhost")
+			if status == 400 && strings.Contains(c.host, "@") {
+				continue // net/http takes no such Host
+			}
+			if status != want || want == 403 && !strings.Contains(body, `"error_code":403`) {
+				t.Errorf("%s, Host %q: expected %d, found %d %s", name, c.host, want, status, body)
+			}
+		}
+	}
+	// Metrics are read by an address, where others may reach the listener at all; by a name that is none of ours they
+	// are not, nor is anything else by an address.
+	for _, c := range []struct {
+		server     *Server
+		line, host string
+		allowed    bool
+	}{
+		{restricted, "GET /metrics", "10.1.2.3:8083", true},
+		{restricted, "GET /metrics", "[fd00::1]:8083", true},
+		{restricted, "HEAD /metrics/", "10.1.2.3", true},
+		{restricted, "GET /metrics", "evil.example:8083", false},
+		{restricted, "GET /metrics", "10.1.2.3.evil.example", false},
+		{restricted, "POST /metrics", "10.1.2.3:8083", false},
+		{restricted, "GET /metrics/../connectors", "10.1.2.3:8083", false},
+		{restricted, "GET /connectors", "10.1.2.3:8083", false},
+		{loopback, "GET /metrics", "10.1.2.3:8083", false},
+		{loopback, "GET /metrics", "0.0.0.0:8083", false},
+	} {
+		if status, body := asked(t, c.server, c.line, c.host); (status != 403) != c.allowed {
+			t.Errorf("%s, Host %s: expected allowed=%t, found %d %s", c.line, c.host, c.allowed, status, body)
+		}
+	}
+	for _, line := range []string{"GET /health", "GET /health/", "HEAD /health"} {
+		if status, body := asked(t, loopback, line, "evil.example"); status == 403 {
+			t.Errorf("%s: expected that Host is never checked, found %d %s", line, status, body)
+		}
+	}
+	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another
+	// host.
+	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",
+		"PUT /connectors/a/config", "OPTIONS /connectors",
+		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing",
+		"GET http://evil.example/connectors"} {
+		host := "evil.example"
+		if strings.Contains(line, "http://") {
+			host = "localhost"
+		}
+		if status, body := asked(t, loopback, line, host); status != 403 {
+			t.Errorf("%s: expected 403, found %d %s", line, status, body)
+		}
+	}
+}
+
+// Names that could be nobody's are errors.
+func TestAllowedHostsAreChecked(t *testing.T) {
+	for host, want := range map[string]string{"http://a": "rest.allowed.hosts: Invalid value http://a for " +
+		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
+		"": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
+		err := Options{AllowedHosts: []string{"fine", host}}.Check()
+		assert.Ends(t, err, want, host)
+	}
+}
+
+// FuzzHost: what is let through names the loopback interface.
+func FuzzHost(f *testing.F) {
+	for _, host := range []string{"localhost:1", "[::1]:1", "a.localhost.", "127.0.0.1", "[::ffff:127.0.0.1]", "::1%lo",
+		"localhost..", "[localhost]"} {
+		f.Add(host)
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		if !isOwnHost(host, nil) {
+			return
+		}
+		name := hostOf(host)
+		if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+			return
+		}
+		if a, err := netip.ParseAddr(name); err != nil || !a.Unmap().IsLoopback() {
+			t.Errorf("%q is let through", host)
+		}
+	})
+}

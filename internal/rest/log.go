@@ -1,0 +1,69 @@
+package rest
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+// LogPage is a part of the last lines of a worker's log.
+type LogPage struct {
+	WorkerID string    `json:"worker_id"`
+	Lines    []LogLine `json:"lines"`
+	// Last is what ?after= takes for the lines after these. Less than ?after= was: the worker was restarted, and
+	// its lines are numbered from 1 again.
+	Last int64 `json:"last"`
+	// Lost says that lines which followed ?after= are no longer known.
+	Lost bool `json:"lost,omitempty"`
+}
+
+// LogLine is a line of the log.
+type LogLine = logging.Line
+
+// Lines of a page of the log: usually, and at most.
+const (
+	usualLines = 200
+	maxLines   = 1000
+)
+
+func (req *request) log() {
+	q := logging.RecentQuery{Level: req.queryValue("level"), Logger: req.queryValue("logger"),
+		Connector: req.queryValue("connector")}
+	after, err := req.queryNumber("after", -1, 0, math.MaxInt64)
+	limit, wrong := req.queryNumber("limit", usualLines, 1, maxLines)
+	if err = cmp.Or(err, wrong); err != nil {
+		req.failErr(err)
+		return
+	}
+	q.After, q.Limit = after, int(limit)
+	lines, last, lost, err := req.worker.Now().Recent.Page(q)
+	if err != nil {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
+			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
+		return
+	}
+	for i := range lines {
+		lines[i].Text = req.worker.Redact(lines[i].Text) // also of what has become a secret since
+	}
+	req.answer(http.StatusOK, LogPage{req.worker.Now().ID, lines, last, lost})
+}
+
+// queryNumber returns a numeric parameter, or fallback if it is absent. The error is a [Refusal].
+func (req *request) queryNumber(parameter string, fallback, minimum, maximum int64) (int64, error) {
+	text := req.queryValue(parameter)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < minimum || n > maximum {
+		return 0, &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected a number from %d to %d, found %q",
+			parameter, minimum, maximum, shown.Within(text, 100))}
+	}
+	return n, nil
+}

@@ -1,0 +1,128 @@
+package rest
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/logging"
+)
+
+// logger is a worker with a log and an id.
+type logger struct{ standIn }
+
+func (l *logger) worker() Worker { return l.as(l) }
+
+// as is the worker with another herder. It leaves out what has become a secret after it was logged.
+func (l *logger) as(h Herder) Worker {
+	w := l.with(h)
+	w.Redact = func(text string) string { return strings.ReplaceAll(text, "geheim", "*") }
+	return w
+}
+
+func newLogger(id string) (*logger, *slog.Logger) {
+	l := &logger{standIn{parts: Parts{ID: id, Recent: &logging.Recent{}}}}
+	return l, logging.Remembered(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.parts.Recent)
+}
+
+func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {
+	t.Helper()
+	status, text = get(t, "GET", url)
+	if status == 200 {
+		require.NoError(t, json.Unmarshal([]byte(text), &page))
+	}
+	return status, page, text
+}
+
+// The log is shown page by page, and what cannot be asked for is refused with what is expected.
+func TestLog(t *testing.T) {
+	worker, log := newLogger("a:1")
+	if w := sent(worker, "GET", "/culvert/log", ""); !strings.Contains(w.Body.String(), `"lines":[]`) {
+		t.Errorf("of a log without lines: found %s", w.Body)
+	}
+	log.Info("one geheim")
+	log.With("connector", "orders").Warn("two")
+	server := httptest.NewServer(Handler(worker.worker()))
+	defer server.Close()
+	status, page, _ := pageOf(t, server.URL+"/culvert/log")
+	if status != 200 || page.WorkerID != "a:1" || page.Last != 2 || len(page.Lines) != 2 ||
+		page.Lines[0].Text != "one *" ||
+		page.Lines[1].Connector != "orders" || page.Lines[1].Level != "WARN" || page.Lines[1].Number != 2 {
+		t.Errorf("found %d %+v", status, page)
+	}
+	status, page, body := pageOf(t, server.URL+"/culvert/log?after=2")
+	if status != 200 || page.Last != 2 || !strings.Contains(body, `"lines":[]`) {
+		t.Errorf("found %d %s", status, body)
+	}
+	if _, page, _ = pageOf(t, server.URL+"/culvert/log?after=0&limit=1"); page.Last != 1 || len(page.Lines) != 1 {
+		t.Errorf("found %+v", page)
+	}
+	for id, want := range map[string]int{"a:1": 200, "b:1": 404, "": 200} {
+		status, _, body := pageOf(t, server.URL+"/culvert/log?worker="+id)
+		assert.Equal(t, want, status, body)
+	}
+	for query, want := range map[string]string{"level=LOUD": "expected one of OFF, FATAL", "limit=0": "from 1 to 1000",
+		"limit=1001": "from 1 to 1000", "after=x": "after: expected a number", "after=-1": "after: expected"} {
+		status, _, body := pageOf(t, server.URL+"/culvert/log?"+query)
+		if status != 400 || !strings.Contains(body, want) {
+			t.Errorf("%s: expected 400 with %q, found %d %s", query, want, status, body)
+		}
+	}
+}
+
+// A page that has had its name resolved to this machine reads no log, its own worker's or another one's.
+func TestLogIsShownToNoPage(t *testing.T) {
+	worker, log := newLogger("a:1")
+	log.Info("one")
+	for _, o := range []Options{{}, {Cluster: &seat{own: "http://a:1", leads: "http://a:1"}}} {
+		o.Listeners = []string{"http://:0"}
+		s := opened(t, o, slog.New(slog.DiscardHandler), worker)
+		for _, target := range []string{"/culvert/log", "/culvert/log?worker=b:1"} {
+			if status, body := asked(t, s, "GET "+target, "evil.example"); status != 403 ||
+				!strings.Contains(body, "rest.allowed.hosts") {
+				t.Errorf("%s: expected 403, found %d %s", target, status, body)
+			}
+		}
+		if status, body := asked(t, s, "GET /culvert/log", "localhost"); status != 200 ||
+			!strings.Contains(body, "one") {
+			t.Errorf("expected 200, found %d %s", status, body)
+		}
+	}
+}
+
+// In a group each worker shows its own log, and has another one answer that is named, by way of the leader.
+func TestLogOfAGroup(t *testing.T) {
+	ids := []string{"w0:1", "w1:1", "w2:1"}
+	var workers []Worker
+	for _, id := range ids {
+		worker, log := newLogger(id)
+		log.Info("of " + id)
+		workers = append(workers, worker.worker())
+	}
+	urls, seats := grouped(t, workers, 0, func(http.ResponseWriter, *http.Request, int) bool { return false })
+	for from, url := range urls {
+		for to, id := range ids {
+			status, page, body := pageOf(t, url+"/culvert/log?worker="+id)
+			if status != 200 || page.WorkerID != id || len(page.Lines) != 1 || page.Lines[0].Text != "of "+id {
+				t.Errorf("%d asks for %d: found %d %s", from, to, status, body)
+			}
+		}
+		if _, page, _ := pageOf(t, url+"/culvert/log"); page.WorkerID != ids[from] {
+			t.Errorf("%d: found that of %s", from, page.WorkerID)
+		}
+		status, _, body := pageOf(t, url+"/culvert/log?worker=nobody")
+		if status != 404 || !strings.Contains(body, "nobody") {
+			t.Errorf("%d asks for nobody: found %d %s", from, status, body)
+		}
+	}
+	// A wrong address of a member does not cause endless forwarding.
+	seats[0].members[2].URL = urls[0]
+	status, _, body := pageOf(t, urls[0]+"/culvert/log?worker=w2:1")
+	assert.Equal(t, http.StatusConflict, status, body)
+}

@@ -1,0 +1,76 @@
+package rest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+func (req *request) loggers() { req.answer(http.StatusOK, req.worker.Now().Levels.All()) }
+
+func (req *request) logger() {
+	level, ok := req.worker.Now().Levels.Get(req.name())
+	if !ok {
+		req.fail(http.StatusNotFound, "Logger "+req.name()+" not found.")
+		return
+	}
+	req.answer(http.StatusOK, level)
+}
+
+// setLogger sets a level, with scope=cluster on all workers. Any other scope means worker, as in Kafka Connect.
+func (req *request) setLogger() {
+	var members map[string]json.RawMessage
+	if !req.readJSON(&members) {
+		return
+	}
+	var text *plainText
+	raw, named := members["level"]
+	if !named {
+		raw = json.RawMessage("null")
+	}
+	switch err := json.Unmarshal(raw, &text); {
+	case members == nil:
+		req.fail(http.StatusInternalServerError, "expected a level as a JSON object, found null")
+		return
+	case err != nil:
+		req.fail(http.StatusInternalServerError, "level: "+err.Error())
+		return
+	case text == nil:
+		req.fail(http.StatusBadRequest, "Desired 'level' parameter was not specified in request.")
+		return
+	case *text == "":
+		req.fail(http.StatusInternalServerError, "Illegal null or empty Level name.")
+		return
+	}
+	level := string(*text)
+	parts := req.worker.Now()
+	changed, lines, err := parts.Levels.Set(req.name(), level)
+	var wrong logging.ErrLevel
+	switch {
+	case errors.As(err, &wrong):
+		req.fail(http.StatusNotFound, err.Error())
+		return
+	case err != nil:
+		req.fail(http.StatusBadRequest, err.Error())
+		return
+	}
+	if n, ok := req.w.(*loggedResponse); ok {
+		n.attributes = append(n.attributes, "set_to", shown.Line(level))
+	}
+	if !lines {
+		parts.Log.Warn(logging.NoLines, "logger", req.name(), "level", level, "loggers", logging.Loggers())
+	}
+	if strings.EqualFold(req.queryValue("scope"), "cluster") {
+		if req.cluster != nil {
+			err = req.cluster.Publish(req.r.Context(), configtopic.LoggerRecord(req.name(), level))
+		}
+		req.done(http.StatusNoContent, err)
+		return
+	}
+	req.answer(http.StatusOK, changed)
+}

@@ -1,0 +1,53 @@
+package rest
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// Origins are the services that the connectors of all workers talk to.
+type Origins struct {
+	Origins []Origin `json:"origins"`
+	// Silent are the workers that have not said, with the reason.
+	Silent []string `json:"silent,omitempty"`
+}
+
+// Origin is what one worker uses of a service, against what it may use.
+type Origin struct {
+	connect.OriginUse
+	// Lockouts are logons that the service has refused.
+	Lockouts []Lockout `json:"lockouts,omitempty"`
+}
+
+func (req *request) origins() {
+	all := req.ownOrigins()
+	parts, err := req.askWorkers("", http.StatusOK)
+	all.Silent = mergeAnswers(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
+	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
+	})
+	req.reply(all, err)
+}
+
+func (req *request) ownOrigins() Origins {
+	own := Origins{Origins: []Origin{}}
+	uses := req.herder().Origins()
+	if len(uses) == 0 {
+		return own
+	}
+	refused := req.refusedLogons()
+	for _, u := range uses {
+		u.Origin, u.Waiting, u.Windows = req.worker.Redact(u.Origin), req.redactAll(u.Waiting), req.redactAll(u.Windows)
+		o := Origin{OriginUse: u}
+		for _, l := range refused.Logons {
+			if l.Origin == o.Origin {
+				o.Lockouts = append(o.Lockouts, l)
+			}
+		}
+		own.Origins = append(own.Origins, o)
+	}
+	return own
+}

@@ -1,0 +1,473 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/rest/replaytest"
+	"github.com/culvert-project/culvert/internal/run/offset"
+)
+
+// notYet are resources of Kafka Connect's that this worker does not have.
+var notYet = regexp.MustCompile(`/fence/?(\?|$)`)
+
+// steered are writes that are sent, too.
+var steered = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
+
+// configured are the paths of writes of configurations.
+var configured = regexp.MustCompile(`^/connectors/?$|^/connectors/[^/]+(/config)?/?$`)
+
+const recorded = "../../testdata/connect-rest"
+
+func TestRecordedCalls(t *testing.T) {
+	files, err := replaytest.Sequences(recorded)
+	require.NoError(t, err)
+	differs, err := replaytest.Differences(recorded)
+	require.NoError(t, err)
+	calls := 0
+	found := map[string]replaytest.Kind{}
+	defer func() {
+		for at, kinds := range differs {
+			for _, kind := range kinds {
+				if (kind == replaytest.LeftOut || kind == replaytest.Text) && found[at] != kind {
+					t.Errorf("%s: is listed as %q, and is not", at, kind)
+				}
+			}
+		}
+		if calls != 709 {
+			t.Errorf("expected 709 calls, found %d", calls)
+		}
+	}()
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
+			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
+			stand := &standIn{connectors: map[string]*standInConnector{},
+				parts: Parts{Levels: levels, Log: slog.New(slog.DiscardHandler)}}
+			server := httptest.NewServer(Handler(stand.worker()))
+			defer server.Close()
+			worker := &replaytest.Worker{Address: server.Listener.Addr().String()}
+			steps, err := replaytest.Read(file)
+			require.NoError(t, err)
+			compared := 0
+			for _, s := range steps {
+				leftOut := slices.Contains(differs[s.At()], replaytest.LeftOut)
+				if s.Method != "" {
+					calls++
+				}
+				if eaten := stand.change(s); eaten || leftOut {
+					other := s.Seq == "03-create-bad" || slices.Contains(differs[s.At()], replaytest.Other)
+					if s.Method != "" && !leftOut || !eaten && !other {
+						t.Errorf("%s: sent %t, left out %t", s.At(), !eaten, leftOut)
+					}
+					found[s.At()] = replaytest.LeftOut
+					continue
+				}
+				answer, err := worker.Send(s)
+				require.NoError(t, err)
+				status, body := replaytest.Compare(s, s.Recorded(), answer)
+				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
+					found[s.At()], body = replaytest.Text, ""
+				}
+				if status+body != "" {
+					t.Errorf("%s %s %.80s:\n%s%s", s.At(), s.Method, s.Path, status, body)
+				}
+				compared++
+			}
+			if compared < 2 {
+				t.Errorf("expected to compare answers, compared %d", compared)
+			}
+		})
+	}
+}
+
+// standIn is a worker, and its herder, with the state that the recorded writes would have led to.
+type standIn struct {
+	Herder     // is asked nothing else
+	connectors map[string]*standInConnector
+	parts      Parts
+}
+
+// double is a worker of a test.
+type double interface{ worker() Worker }
+
+func (s *standIn) worker() Worker { return s.with(s) }
+
+// with is the stand-in with another herder.
+func (s *standIn) with(h Herder) Worker {
+	parts := s.parts
+	parts.Herder, parts.TracksTopics, parts.ResetsTopics = h, true, true
+	parts.Root = Root{"${version}", "${commit}", "${cluster}"}
+	return Worker{
+		Now:     func() Parts { return parts },
+		Redact:  func(text string) string { return text },
+		Metrics: func() prometheus.Gatherer { return prometheus.NewRegistry() },
+		Ready:   func(context.Context) error { return parts.Starting },
+		Passwords: func() func(string) bool {
+			return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
+		},
+		SetTargetState: func(name string, _ connect.TargetState) error { return h.Restart(name) },
+		Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
+			return &check.Validation{Name: class, Errors: len(settings)}, nil
+		},
+		Definitions: definitions, Write: s.write, Delete: s.delete,
+		Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
+		Reload: func(bool) (r Reload, _ bool) { return r, false },
+	}
+}
+
+type standInConnector struct {
+	config map[string]string
+	state  connect.State
+	tasks  []connect.TaskStatus
+	plugin connect.Plugin
+	// offsets by the texts of their partitions
+	offsets map[string]offset.Entry
+	topics  []string
+}
+
+// change takes in what is no read, or is one of something that is not built, and tells whether it was such.
+func (s *standIn) change(c *replaytest.Step) bool {
+	path, _, _ := strings.Cut(c.Path, "?")
+	switch {
+	case c.Until != "":
+		s.until(c)
+	case c.Method == "", notYet.MatchString(c.Path):
+	case strings.HasSuffix(path, "/config/validate"):
+		var settings map[string]string
+		body, _ := c.Body.(string) // a stand-in knows no plugins
+		return c.Method == "PUT" && c.Status != 415 &&
+			(json.Unmarshal([]byte(body), &settings) == nil && settings != nil || c.Status == 200)
+	case path == "/connector-plugins/org.apache.kafka.connect.transforms.InsertField/config":
+	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
+		return false
+	case steered.MatchString(c.Path):
+		return false
+	case configured.MatchString(path) && c.Method != "GET" && c.Method != "HEAD" && c.Method != "OPTIONS":
+		return c.Status == 400 // a stand-in knows no plugins
+	case c.Method == "OPTIONS", c.Status == 406, c.Status == 415:
+		return false
+	case c.Status >= 400 && c.Status != 405 && c.Method != "GET" && c.Method != "HEAD":
+	case c.Status >= 500, strings.Contains(c.Path, "nnnnnnnnnn"), hasLong(c.Sent):
+	case c.Method == "POST" && c.Status < 300, c.Method == "PUT" && c.Status < 300:
+	default:
+		return false
+	}
+	return true
+}
+
+// hasLong: limits of Jetty's header buffer are not ours.
+func hasLong(headers map[string]any) bool {
+	for _, v := range headers {
+		if text, ok := v.(string); ok && len(text) > 4096 {
+			return true
+		}
+	}
+	return false
+}
+
+func nameIn(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/connectors/"), "/")
+	name, _ = url.PathUnescape(name)
+	return name
+}
+
+func (s *standIn) write(_ context.Context, name string, given ConfigRequest) (done WriteResult, err error) {
+	before, settings := s.connectors[name], maps.Clone(given.Settings)
+	switch {
+	case given.New != nil && before != nil:
+		return done, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
+	case given.Patch && before == nil:
+		return done, connect.ErrUnknownConnector
+	case given.Patch:
+		settings = maps.Clone(before.config)
+		maps.Copy(settings, given.Settings)
+		for _, key := range given.Null {
+			delete(settings, key)
+		}
+	case len(given.Null) > 0:
+		return done, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(given.Null))...)}
+	}
+	if settings["name"] == "" {
+		settings["name"] = name
+	}
+	k := &standInConnector{config: settings, state: connect.Running, plugin: connect.Plugin{Type: "source"}}
+	if strings.Contains(settings["connector.class"], "Sink") {
+		k.plugin.Type = "sink"
+	}
+	if before != nil {
+		k.state, k.tasks, k.offsets, k.topics = before.state, before.tasks, before.offsets, before.topics
+	} else if given.New != nil {
+		k.state = *given.New
+	}
+	s.connectors[name] = k
+	done.Created = before == nil
+	done.Info, err = s.Info(name)
+	return done, err
+}
+
+func (s *standIn) delete(_ context.Context, name string) error {
+	err := s.Restart(name)
+	delete(s.connectors, name)
+	return err
+}
+
+// until takes in the state that the recorder waited for.
+func (s *standIn) until(c *replaytest.Step) {
+	k := s.connectors[nameIn(c.Until)]
+	if k == nil || c.Contains == nil {
+		return
+	}
+	if topics, ok := c.Contains[nameIn(c.Until)].(map[string]any); ok {
+		k.topics = nil
+		for _, topic := range topics["topics"].([]any) {
+			k.topics = append(k.topics, topic.(string))
+		}
+		return
+	}
+	if strings.HasSuffix(c.Until, "/offsets") {
+		k.committed(c.Contains)
+		return
+	}
+	if connector, ok := c.Contains["connector"].(map[string]any); ok {
+		k.state = connect.State(connector["state"].(string))
+	}
+	tasks, ok := c.Contains["tasks"].([]any)
+	if !ok {
+		return
+	}
+	k.tasks = nil
+	for i, task := range tasks {
+		status := connect.TaskStatus{ID: i, State: connect.State(task.(map[string]any)["state"].(string)),
+			WorkerID: "${worker}", Version: "${version}"}
+		if status.State == connect.Failed {
+			status.Trace = "org.apache.kafka.connect.errors.ConnectException: Couldn't find or create file " +
+				"'${dir}/no/such/dir/out.txt' for FileStreamSinkTask\n${stack}\nCaused by: " +
+				"java.nio.file.NoSuchFileException: ${dir}/no/such/dir/out.txt\n${stack}\n"
+		}
+		k.tasks = append(k.tasks, status)
+	}
+}
+
+func (s *standIn) Topics(name string) ([]string, error) {
+	if err := s.Restart(name); err != nil {
+		return nil, err
+	}
+	return s.connectors[name].topics, nil
+}
+
+func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
+
+func (s *standIn) Restart(name string, _ ...int) error {
+	if s.connectors[name] == nil {
+		return connect.ErrUnknownConnector
+	}
+	return nil // what comes of it is recorded
+}
+
+func (s *standIn) Names() []string {
+	return slices.Sorted(maps.Keys(s.connectors))
+}
+
+func (s *standIn) Info(name string) (connect.Info, error) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return connect.Info{}, connect.ErrUnknownConnector
+	}
+	info := connect.Info{Name: name, Config: k.config, Tasks: []connect.TaskID{}, Type: k.plugin.Type}
+	for _, task := range k.tasks {
+		info.Tasks = append(info.Tasks, connect.TaskID{Connector: name, Task: task.ID})
+	}
+	return info, nil
+}
+
+func (s *standIn) Status(name string) (connect.Status, error) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return connect.Status{}, connect.ErrUnknownConnector
+	}
+	return connect.Status{Name: name, Type: k.plugin.Type, Tasks: append([]connect.TaskStatus{}, k.tasks...),
+		Connector: connect.ConnectorStatus{State: k.state, WorkerID: "${worker}", Version: "${version}"}}, nil
+}
+
+func (s *standIn) Tasks(name string) ([]connect.TaskInfo, error) {
+	k, ok := s.connectors[name]
+	if !ok {
+		return nil, connect.ErrUnknownConnector
+	}
+	var tasks []connect.TaskInfo
+	for _, task := range k.tasks {
+		class := "org.apache.kafka.connect.file." + strings.TrimPrefix(k.config["connector.class"],
+			"org.apache.kafka.connect.file.")
+		config := map[string]string{"task.class": strings.TrimSuffix(class, "Connector") + "Task"}
+		maps.Copy(config, k.config)
+		tasks = append(tasks, connect.TaskInfo{ID: connect.TaskID{Connector: name, Task: task.ID}, Config: config})
+	}
+	return tasks, nil
+}
+
+// Plugins are those of the real worker, as it listed them.
+func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
+	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")
+	if err != nil {
+		return nil
+	}
+	for _, line := range strings.Split(string(data), "\n") {
+		var c struct {
+			Path string           `json:"path"`
+			Body []connect.Plugin `json:"body"`
+		}
+		if json.Unmarshal([]byte(line), &c) == nil && c.Path == fmt.Sprintf("/connector-plugins?connectorsOnly=%t",
+			connectorsOnly) {
+			return c.Body
+		}
+	}
+	return nil
+}
+
+// definitions are those of the real worker, by class or alias.
+func definitions(_ context.Context, class string, version *string) ([]check.Definition, error) {
+	data, err := os.ReadFile("../../testdata/connect-rest/classes/configs.jsonl")
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		var c struct {
+			Class  string             `json:"class"`
+			Config []check.Definition `json:"config"`
+		}
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			return nil, err
+		}
+		if simple := c.Class[strings.LastIndexByte(c.Class, '.')+1:]; class != c.Class && class != simple &&
+			class+"Connector" != simple {
+			continue
+		}
+		if version != nil && *version != "4.3.1" {
+			return nil, &check.ErrVersion{Class: c.Class, Version: *version, Available: []string{"4.3.1"}}
+		}
+		for i := range c.Config {
+			c.Config[i].Order = c.Config[i].InGroup
+		}
+		return c.Config, nil
+	}
+	return nil, check.ErrUnknownPlugin
+}
+
+func TestHealthWhileStarting(t *testing.T) {
+	w := sent(&standIn{parts: Parts{Starting: errors.New("opening plugins")}}, "GET", "/health", "")
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"status":"starting"`) {
+		t.Errorf("found %d %s", w.Code, w.Body)
+	}
+}
+
+// Until the worker has started all requests but those for its health wait, as those of Kafka Connect's workers do, and
+// are answered with 503 where that takes too long.
+func TestRequestsWaitForTheStart(t *testing.T) {
+	t.Parallel()
+	for _, starts := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var started atomic.Bool
+			w := new(standIn).worker()
+			now := w.Now
+			w.Now = func() Parts {
+				parts := now()
+				if !started.Load() {
+					parts.Starting = errors.New("Kafka is being reached.")
+				}
+				return parts
+			}
+			var answered sync.WaitGroup
+			var all []*httptest.ResponseRecorder
+			for _, r := range routes {
+				if r.serve == nil || r.path == "/health" {
+					continue
+				}
+				answer := httptest.NewRecorder()
+				all = append(all, answer)
+				q := httptest.NewRequest(r.method, strings.NewReplacer("{", "", "}", "").Replace(r.path),
+					strings.NewReader("{}"))
+				q.Header.Set("Content-Type", "application/json")
+				answered.Go(func() { Handler(w).ServeHTTP(answer, q) })
+			}
+			time.Sleep(changeTimeout - time.Second)
+			for _, answer := range all {
+				if answer.Body.Len() > 0 {
+					t.Errorf("expected no answer yet, found %d %s", answer.Code, answer.Body)
+				}
+			}
+			started.Store(starts)
+			answered.Wait()
+			for _, answer := range all {
+				const why = "still starting up. Kafka is being reached."
+				if late := answer.Code == 503 && strings.Contains(answer.Body.String(), why); late == starts {
+					t.Errorf("it starts: %t: found %d %s", starts, answer.Code, answer.Body)
+				}
+			}
+		})
+	}
+}
+
+func TestListeners(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	first, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}}, log)
+	require.NoError(t, err)
+	defer first.Close()
+	for listener, want := range map[string]string{
+		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
+		"https://:8443":                  "listeners.https.ssl.keystore.location: expected a store",
+		"localhost:8083": "listeners: Invalid value localhost:8083 for configuration listeners: " +
+			"expected http://HOST:PORT or https://HOST:PORT",
+		"http://localhost": "listeners: Invalid value http://localhost for configuration listeners: " +
+			"expected http://HOST:PORT or https://HOST:PORT",
+	} {
+		_, err := Listen(Options{Listeners: []string{listener}}, log)
+		assert.Error(t, err, want, listener)
+	}
+	first.Serve(new(standIn).worker())
+	_, body := get(t, "GET", "http://"+first.Addresses()[0]+"/connectors")
+	assert.Equal(t, "[]", body)
+}
+
+type mistaken struct{ standIn }
+
+func (m *mistaken) worker() Worker { return m.with(m) }
+
+func (*mistaken) Names() []string { panic("a mistake in what answers") }
+
+// A mistake in a handler is that request's fault, and the next one is answered.
+func TestPanicsAreTheRequests(t *testing.T) {
+	h := Handler(new(mistaken).worker())
+	for range 2 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))
+		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) ||
+			!strings.Contains(w.Body.String(), "a mistake in culvert") {
+			t.Errorf("found %d %s", w.Code, w.Body)
+		}
+	}
+}

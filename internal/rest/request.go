@@ -1,0 +1,342 @@
+package rest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/plugin"
+)
+
+type request struct {
+	common
+	w http.ResponseWriter
+	r *http.Request
+	// route is nil until it is known, and for calls of other workers.
+	route *route
+	// releases run when the request is answered. They return the memory budget of bodies, which stay in use until then.
+	releases []func()
+	// passwords is loaded when it is first needed.
+	passwords func(setting string) bool
+}
+
+func (req *request) release() {
+	for _, release := range req.releases {
+		release()
+	}
+}
+
+type failure struct {
+	Code    int    `json:"error_code"`
+	Message string `json:"message"`
+}
+
+// encoded returns a value as JSON. < > and & are not escaped, as in Kafka Connect: people read names such as a->b.
+func encoded(body any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(body)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// checkMediaType reports whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What
+// names another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads
+// a body wants it named, see [request.readJSON].
+func (req *request) checkMediaType() bool {
+	kind := req.requestType()
+	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.text && req.route.takes != nil {
+		return true
+	}
+	req.frameworkError(http.StatusUnsupportedMediaType)
+	return false
+}
+
+// headerElements splits header values at commas (RFC 9110, 5.6.1).
+func headerElements(values []string) []string {
+	all := strings.Split(strings.Join(values, ","), ",")
+	for i, one := range all {
+		all[i] = strings.TrimSpace(one)
+	}
+	return all
+}
+
+// requestType returns the media type of the request, "" if it names none.
+func (req *request) requestType() string {
+	header := req.r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(header)
+	if err != nil && header != "" {
+		return "unknown"
+	}
+	return kind
+}
+
+func (req *request) wantsTest() bool {
+	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
+}
+
+// wantsText reports whether the client prefers properties text to JSON.
+func (req *request) wantsText() bool {
+	if !req.route.text || req.route.takes != nil {
+		return false
+	}
+	for _, one := range headerElements(req.r.Header.Values("Accept")) {
+		switch kind, _, _ := mime.ParseMediaType(one); kind {
+		case propertiesType:
+			return true
+		case "application/json":
+			return false
+		}
+	}
+	return false
+}
+
+// responseType returns the content type of a JSON response, "" if the client does not accept JSON.
+func (req *request) responseType() string {
+	accepted := headerElements(req.r.Header.Values("Accept"))
+	if strings.Join(accepted, ",") == "" {
+		return "application/json"
+	}
+	for _, one := range accepted {
+		kind, params, err := mime.ParseMediaType(one)
+		if err != nil {
+			continue
+		}
+		switch kind {
+		case "application/json":
+			if charset := params["charset"]; charset != "" {
+				return "application/json;charset=" + charset
+			}
+			return "application/json"
+		case "*/*", "application/*", "*": // the last one is what Java's own client sends
+			return "application/json"
+		}
+	}
+	return ""
+}
+
+func (req *request) answer(status int, body any) {
+	if data, ok := req.encoded(body); ok {
+		req.send(status, data)
+	}
+}
+
+// answerWithETag answers 200, or 304 without a body if the client has this version (RFC 9110, 13.1.2).
+func (req *request) answerWithETag(body any) {
+	data, ok := req.encoded(body)
+	if !ok {
+		return
+	}
+	sum := sha256.Sum256(data)
+	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	req.w.Header().Set("Etag", tag)
+	if slices.ContainsFunc(headerElements(req.r.Header.Values("If-None-Match")), func(one string) bool {
+		return strings.TrimPrefix(one, "W/") == tag || one == "*"
+	}) {
+		req.w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	req.send(http.StatusOK, data)
+}
+
+// encoded returns a response body. If it cannot be encoded, it has answered.
+func (req *request) encoded(body any) ([]byte, bool) {
+	data, err := encoded(body)
+	if err != nil {
+		req.fail(http.StatusInternalServerError, err.Error())
+	}
+	return data, err == nil
+}
+
+func (req *request) send(status int, data []byte) {
+	req.sendAs(cmp.Or(req.responseType(), "application/json"), status, data)
+}
+
+func (req *request) sendAs(contentType string, status int, data []byte) {
+	req.w.Header().Set("Content-Type", contentType)
+	req.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	req.w.WriteHeader(status)
+	req.w.Write(data)
+}
+
+// queryValues returns the values of a query parameter in order, none if it is absent. Unlike [url.Values] it drops
+// nothing: an invalid escape is literal text, and a semicolon does not separate.
+func (req *request) queryValues(parameter string) (values []string) {
+	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(one, "="); one != "" && unescape(name) == parameter {
+			values = append(values, unescape(value))
+		}
+	}
+	return values
+}
+
+func unescape(text string) string {
+	if decoded, err := url.QueryUnescape(text); err == nil {
+		return decoded
+	}
+	return text
+}
+
+func (req *request) queryValue(parameter string) string {
+	if values := req.queryValues(parameter); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+func (req *request) fail(status int, message string) {
+	req.answer(status, failure{status, req.worker.Redact(message)})
+}
+
+func (req *request) redactAll(texts []string) (struck []string) {
+	for _, text := range texts {
+		struck = append(struck, req.worker.Redact(text))
+	}
+	return struck
+}
+
+// frameworkError answers as Kafka's REST framework does by itself: without a content type.
+func (req *request) frameworkError(status int) {
+	data, _ := json.Marshal(failure{status, "HTTP " + strconv.Itoa(status) + " " + http.StatusText(status)})
+	req.w.Header()["Content-Type"] = nil
+	req.w.WriteHeader(status)
+	req.w.Write(data)
+}
+
+func writeError(w http.ResponseWriter, status int, message string) {
+	data, _ := json.Marshal(failure{status, message})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(data)
+}
+
+func (req *request) name() string { return req.r.PathValue("name") }
+
+// task returns the task number in the path. If it is invalid, it has answered.
+func (req *request) task() (int, bool) {
+	n, ok := req.number()
+	if !ok {
+		req.fail(http.StatusNotFound, "HTTP 404 Not Found")
+	}
+	return n, ok
+}
+
+// number parses the task number in the path as Java parses an int.
+func (req *request) number() (int, bool) {
+	n, err := strconv.ParseInt(req.r.PathValue("task"), 10, 32)
+	return int(n), err == nil
+}
+
+// Refusal is an error of a [Worker] that is answered with a status and a text of its own.
+type Refusal struct {
+	Status  int
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// ErrStarting answers what cannot be done yet: clients try again after a conflict.
+var ErrStarting = &Refusal{Status: http.StatusConflict,
+	Message: "Cannot complete request momentarily: the worker is still starting up"}
+
+func (req *request) reply(v any, err error) {
+	if err != nil {
+		req.failErr(err)
+		return
+	}
+	req.answer(http.StatusOK, v)
+}
+
+func (req *request) done(status int, err error) {
+	if err != nil {
+		req.failErr(err)
+		return
+	}
+	req.w.WriteHeader(status)
+}
+
+// errorStatuses maps errors whose text is the response to statuses.
+var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
+	connect.ErrNotSource:        400,
+	connect.ErrTooManySnapshots: 409}
+
+func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
+
+// failUnknown answers an error, with a text of its own for a connector that does not exist.
+func (req *request) failUnknown(err error, unknown string) {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal):
+		req.fail(refusal.Status, refusal.Message)
+	case errors.Is(err, connect.ErrUnknownConnector):
+		req.fail(http.StatusNotFound, unknown)
+	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
+		req.fail(http.StatusInternalServerError, "Request timed out")
+	default:
+		status := http.StatusInternalServerError
+		for known, its := range errorStatuses {
+			if errors.Is(err, known) {
+				status = its
+			}
+		}
+		req.fail(status, err.Error())
+	}
+}
+
+// common holds what all requests share. masked hides passwords in configurations. cluster is nil for a worker without a
+// group, else workerClient calls its other workers.
+type common struct {
+	worker Worker
+	bodies *inbound.Bodies
+	// validations has an entry for each check of a configuration that is under way.
+	validations chan struct{}
+	masked      bool
+	// records is console.records; logons: users have to log on.
+	records       string
+	requiresLogon bool
+	cluster       Cluster
+	workerClient  *http.Client
+	// startTimeout is how long a request waits until the worker has started, or knows its leader. Zero means
+	// changeTimeout.
+	startTimeout time.Duration
+}
+
+// segments returns the decoded segments of a path without a trailing slash. As Jetty does, it rejects empty segments,
+// encoded / % and \, and control characters, and cuts off matrix parameters.
+func segments(escaped string) ([]string, bool) {
+	escaped = strings.TrimPrefix(escaped, "/")
+	if escaped == "" {
+		return nil, true
+	}
+	escaped = strings.TrimSuffix(escaped, "/")
+	parts := strings.Split(escaped, "/")
+	for i, part := range parts {
+		upper := strings.ToUpper(part)
+		if part == "" || strings.Contains(upper, "%2F") || strings.Contains(upper, "%25") || strings.Contains(upper,
+			"%5C") {
+			return nil, false
+		}
+		part, _, _ = strings.Cut(part, ";")
+		decoded, err := url.PathUnescape(part)
+		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded,
+			func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, false
+		}
+		parts[i] = decoded
+	}
+	return parts, true
+}

@@ -1,0 +1,230 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// keeping has one sample, and says how it was asked.
+type keeping struct {
+	standIn
+	shows string
+}
+
+func (k *keeping) worker() Worker {
+	w := k.with(k)
+	w.Sample = func(_ string, asked SampleRequest) (Sample, error) {
+		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
+	}
+	w.Sampled = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
+		if id != "1" {
+			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
+		}
+		return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
+	}
+	w.SampledTest = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
+		return []byte("tests: " + settings["transforms"] + "\n"), nil
+	}
+	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
+	w.RunTool = func(_ context.Context, _, command string, asked ToolRequest) (ToolAnswer, error) {
+		return ToolAnswer{Document: json.RawMessage(`"` + command + asked.Options["n"] + `"`)}, nil
+	}
+	return w
+}
+
+// Values of records are shown to those who ask from this machine, or have logged on; others see their shape, or
+// nothing.
+func TestWhoSeesRecords(t *testing.T) {
+	const anywhere = "http://:0"
+	type asks struct {
+		o           Options
+		show, host  string
+		header      string
+		status      int
+		shown, says string
+		full, shape int // of asking for a sample of values, and for one of shapes
+	}
+	for name, c := range map[string]asks{
+		"this machine":        {status: 202, shown: "full", full: 200, shape: 200},
+		"this machine, full":  {show: "full", status: 202, shown: "full", full: 200, shape: 200},
+		"this machine, shape": {show: "shape", status: 202, shown: "shape", full: 200, shape: 200},
+		"neither": {show: "all", status: 400, says: `expected full or shape, found \"all\"`,
+			full: 200, shape: 200},
+		"anybody": {o: Options{Listeners: []string{anywhere}}, status: 202, shown: "shape",
+			full: 403, shape: 200},
+		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403,
+			says: "nobody has to log on",
+			full: 403, shape: 200},
+		"a user": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t)}, status: 202, shown: "full",
+			full: 200, shape: 200},
+		"a user of masks": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t), Masked: true}, show: "full",
+			status: 403, says: "rest.config.masked",
+			full: 403, shape: 200},
+		"read only": {o: Options{ReadOnly: true}, status: 202, shown: "full",
+			full: 200, shape: 200},
+		"shapes alone": {o: Options{Records: "shape"}, status: 202, shown: "shape",
+			full: 403, shape: 200},
+		"shapes alone, full": {o: Options{Records: "shape"}, show: "full", status: 403, says: "console.records=shape",
+			full: 403, shape: 200},
+		"off": {o: Options{Records: "off"}, show: "shape", status: 403, says: "console.records=off",
+			full: 403, shape: 403},
+		"a page's name": {o: Options{Listeners: []string{anywhere}}, host: "evil.example.com", status: 403,
+			says: "web page may have led here",
+			full: 403, shape: 403},
+		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
+		"handed on by a stranger": {header: shapeOnlyHeader, show: "full", status: 403,
+			says: "the worker that was asked",
+			full: 403, shape: 200},
+	} {
+		worker := &keeping{}
+		s := opened(t, c.o, slog.New(slog.DiscardHandler), worker)
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		ask := func(method, path, body string) (status int, answer string) {
+			r := requestOf(t, method, "http://127.0.0.1:"+port+"/culvert/connectors/a"+path, body, "Content-Type",
+				"application/json", "Authorization", "Basic YW5uYTpnZWhlaW0=")
+			if c.header != "" {
+				r.Header.Set(c.header, "true")
+			}
+			if c.host != "" {
+				r.Host = c.host
+			}
+			a, answer := exchanged(t, http.DefaultClient, r)
+			return a.StatusCode, answer
+		}
+		status, answer := ask("POST", "/samples", `{"rows":7,"show":"`+c.show+`"}`)
+		if status != c.status || !strings.Contains(answer, c.says) || status == 202 &&
+			!strings.Contains(answer, `"wanted":7,"show":"`+c.shown+`"`) {
+			t.Errorf("%s: found %d %s", name, status, answer)
+		}
+		for shows, want := range map[string]int{"full": c.full, "shape": c.shape} {
+			worker.shows = shows
+			for _, call := range [][3]string{{"GET", "/samples/1", ""}, {"POST", "/samples/1/chain",
+				`{"config":{"transforms":"a"}}`}} {
+				if status, answer := ask(call[0], call[1], call[2]); status != want {
+					t.Errorf("%s: %s of a sample of %s: found %d %s", name, call[1], shows, status, answer)
+				}
+			}
+		}
+		// A test has values, and so has a command that answers rows; others have none.
+		for chain, call := range map[string][3]string{"": {"GET", "/samples/1?as=test", ""},
+			"a": {"POST", "/samples/1/chain?as=test", `{"config":{"transforms":"a"}}`}} {
+			status, answer := ask(call[0], call[1], call[2])
+			if status != c.full || status == 200 && answer != "tests: "+chain+"\n" {
+				t.Errorf("%s: a test, %s: found %d %s", name, call[1], status, answer)
+			}
+		}
+		want, tools := c.full, 200
+		if c.host != "" || c.o.ReadOnly {
+			want, tools = 403, 403
+		}
+		if status, answer := ask("POST", "/tools/peek", `{"options":{"n":"5"}}`); status != want || want == 200 &&
+			!strings.Contains(answer, "peek5") {
+			t.Errorf("%s: peek: found %d %s", name, status, answer)
+		}
+		if status, answer := ask("POST", "/tools/ping", ""); status != tools {
+			t.Errorf("%s: ping: found %d %s", name, status, answer)
+		}
+	}
+}
+
+// What is asked wrongly is said to be so.
+func TestWrongSamples(t *testing.T) {
+	worker := &keeping{shows: "full"}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		says               string
+	}{
+		{"GET", "/samples/2", "", 404, "no such sample"},
+		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
+		{"GET", "/samples/1", "", 403, "their shape alone"}, // nobody has logged on
+		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
+		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
+		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},
+		{"POST", "/samples", `{"row":5}`, 400, `unknown field \"row\"`},
+		{"POST", "/samples", "{\"show\":\"\xff\"}", 400, "UTF-8"},
+		{"POST", "/samples", `[`, 400, "expected a JSON object"},
+		{"POST", "/deadletters/replay", `{"letter":["0@17"]}`, 400, `unknown field \"letter\"`},
+		{"POST", "/deadletters/replay", `{"dry-run":true}`, 400, `unknown field \"dry-run\"`},
+		{"POST", "/samples", ``, 202, `"show":"shape"`},
+		{"POST", "/tools/ping", `{"chain":true}`, 400, `unknown field \"chain\"`},
+		{"GET", "/tools", "", 200, `[{"name":"peek"`},
+		{"DELETE", "/samples/1", "", 405, ""},
+	} {
+		w := sent(worker, c.method, "/culvert/connectors/a"+c.path, c.body, "Content-Type", "application/json")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+			t.Errorf("%+v: found %d %s", c, w.Code, w.Body)
+		}
+	}
+	// A test is YAML, and is not refused to those who ask for that.
+	for accept, status := range map[string]int{"text/yaml": 403, "text/html": 403, "application/json": 403} {
+		assert.Equal(t, status, sent(worker, "GET", "/culvert/connectors/a/samples/1?as=test", "", "Accept",
+			accept).Code)
+		assert.Equal(t, map[bool]int{true: 403, false: 406}[accept == "application/json"],
+			sent(worker, "GET", "/culvert/connectors/a/samples/1", "", "Accept", accept).Code)
+	}
+	// no route of tests
+	assert.Equal(t, 406, sent(worker, "GET", "/connectors?as=test", "", "Accept", "text/yaml").Code)
+}
+
+// What only reads passes where REST is for reading alone, whatever its method; nothing else of its path does.
+func TestWhatOnlyReads(t *testing.T) {
+	for call, want := range map[string]bool{
+		"PUT /connector-plugins/A/config/validate":           false,
+		"PUT /connector-plugins/A/config/validate/":          false,
+		"PUT /connector-plugins/A/config/%76alidate":         false,
+		"PUT /connector-plugins/../connectors/a/pause":       true,
+		"HEAD /connectors":                                   false,
+		"OPTIONS /connectors":                                false,
+		"POST /culvert/diff":                                 false,
+		"POST /culvert/diff/":                                false,
+		"POST /culvert/reload":                               true,
+		"POST /connector-plugins/A/config/validate":          true,
+		"PUT /connector-plugins/A/config":                    true,
+		"POST /culvert/connectors/a/samples":                 false,
+		"POST /culvert/connectors/a%20b;x=1/samples":         false,
+		"POST /culvert/connectors/a/samples/1/chain":         false,
+		"PUT /culvert/connectors/a/samples/1/chain":          true,
+		"DELETE /culvert/connectors/a/samples":               true,
+		"POST /culvert/connectors/a/tools/peek":              true, // some end subscriptions
+		"POST /culvert/connectors/a/deadletters/replay":      true,
+		"POST /culvert/connectors/samples":                   true,
+		"POST /culvert/connectors/a/samples/1/chain/further": true,
+		"POST /":                          true,
+		"PUT /connectors/config/validate": true,
+		"DELETE /connector-plugins/A/config/validate": true,
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		r, err := http.NewRequest(method, "http://localhost"+path, nil)
+		require.NoError(t, err)
+		assert.Equal(t, want, isChange(r), call)
+	}
+}
+
+// The worker that hands a request on says where it would show no values.
+func TestForwardingHidesRecords(t *testing.T) {
+	for _, listener := range []string{"http://127.0.0.1:0", "http://:0"} {
+		var withheld string
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			withheld = r.Header.Get(shapeOnlyHeader)
+			w.Header().Set("Content-Length", "2")
+			w.Write([]byte("{}"))
+		}))
+		s := opened(t, Options{Listeners: []string{listener}, Cluster: &seat{own: "http://a:1",
+			owns: map[string]string{"a/0": other.URL}}}, slog.New(slog.DiscardHandler), &keeping{})
+		_, port, _ := net.SplitHostPort(s.Addresses()[0])
+		a := fetched(t, http.DefaultClient, "POST", "http://127.0.0.1:"+port+"/culvert/connectors/a/samples", "")
+		other.Close()
+		assert.Equal(t, 200, a.StatusCode)
+		assert.Equal(t, map[bool]string{true: "", false: "true"}[listener != "http://:0"], withheld, listener)
+	}
+}

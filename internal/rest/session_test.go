@@ -1,0 +1,511 @@
+package rest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+const permit = "POST /culvert/internal/permit"
+
+// session is one with a key.
+func session(t testing.TB, secret string) *Session {
+	t.Helper()
+	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
+	require.NoError(t, err)
+	if secret != "" {
+		require.NoError(t, s.Use([]byte(secret)))
+	}
+	return s
+}
+
+const (
+	firstKey  = "the first key of the cluster"
+	secondKey = "the second key of the cluster"
+)
+
+// internals is a worker of a cluster that answers calls, guarded in all ways that users meet.
+type internals struct {
+	*Server
+	*Session
+	url  string
+	seat *seat
+	// called are the calls that were answered.
+	called atomic.Int32
+}
+
+func newInternals(t *testing.T, secret string) *internals {
+	t.Helper()
+	i := &internals{Session: session(t, secret), seat: &seat{}}
+	i.Handle(permit, func(_ context.Context, connector string, body []byte) (any, error) {
+		i.called.Add(1)
+		switch string(body) {
+		case "nothing":
+			return nil, nil
+		case "refuse":
+			return nil, &Refusal{http.StatusConflict, "another worker has it"}
+		case "panic":
+			panic("a mistake in what answers")
+		case "much":
+			return strings.Repeat("x", maxCall), nil
+		}
+		return map[string]string{"connector": connector, "body": string(body[:min(len(body), 10)])}, nil
+	})
+	i.Handle("POST /connectors/{name}/tasks", i.calls[permit])
+	i.Handle("PUT /connectors/{name}/fence", i.calls[permit])
+	i.Server = opened(t, Options{Cluster: i.seat, Session: i.Session, ReadOnly: true, Users: usersFile(t),
+		AllowedHosts: []string{"connect.example.com"}}, slog.New(slog.DiscardHandler), &standIn{})
+	i.url = i.URLs()[0]
+	i.seat.set(func(s *seat) { s.own, s.leads = i.url+"/", i.url+"/" })
+	return i
+}
+
+// send sends a call that was signed by a session and changed after that.
+func (i *internals) send(t *testing.T, by *Session, call, body string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	method, target, _ := strings.Cut(call, " ")
+	r := requestOf(t, method, i.url+target, body)
+	require.NoError(t, by.Sign(r, []byte(body)))
+	r.Host = "evil.example" // which a signed call may name
+	if change != nil {
+		change(r)
+	}
+	a, text := exchanged(t, http.DefaultClient, r)
+	return a.StatusCode, text
+}
+
+// A call is answered by its signature alone, whatever guards the worker from users; what was changed, made up, sent
+// before, or is for another worker is refused, and nothing is done.
+func TestSignedCalls(t *testing.T) {
+	i := newInternals(t, firstKey)
+	own := session(t, firstKey)
+	put := func(header, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(header, value) }
+	}
+	part := func(n int, value string) func(*http.Request) {
+		return func(r *http.Request) {
+			said := strings.Split(r.Header.Get(signedHeader), " ")
+			said[n] = value
+			r.Header.Set(signedHeader, strings.Join(said, " "))
+		}
+	}
+	body := func(text string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		}
+	}
+	sum := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	const missing, forged = "Internal request missing required signature",
+		"Internal request contained invalid signature."
+	for name, c := range map[string]struct {
+		call, body string
+		change     func(*http.Request)
+		status     int
+		want       string
+	}{
+		"a permit":        {permit, "{}", nil, 200, `{"body":"{}","connector":""}`},
+		"an empty body":   {permit, "", nil, 200, `{"body":"","connector":""}`},
+		"a query":         {permit + "?a=b;c&d=%2f", "{}", nil, 200, `"body":"{}"`},
+		"tasks":           {"POST /connectors/a%20!b+c/tasks", "[]", nil, 200, `"connector":"a !b+c"`},
+		"a fence":         {"PUT /connectors/{name}/fence/", "", nil, 200, `"connector":"{name}"`},
+		"nothing to say":  {permit, "nothing", nil, 204, ""},
+		"a refusal":       {permit, "refuse", nil, 409, `{"error_code":409,"message":"another worker has it"}`},
+		"a mistake":       {permit, "panic", nil, 500, "a mistake in culvert"},
+		"the largest":     {permit, strings.Repeat("x", maxCall), nil, 200, "xxxxxxxxxx"},
+		"in a browser":    {permit, "{}", put("Origin", "https://evil.example"), 200, ""},
+		"no signature":    {permit, "{}", put(signatureHeader, ""), 400, missing},
+		"no algorithm":    {permit, "{}", put(algorithmHeader, ""), 400, missing},
+		"two signatures":  {permit, "{}", func(r *http.Request) { r.Header.Add(signatureHeader, "x") }, 400, missing},
+		"another hash":    {permit, "{}", put(algorithmHeader, "HmacSHA512"), 400, "configured to use: [HmacSHA256]"},
+		"not signed all":  {permit, "{}", put(signedHeader, ""), 403, forged},
+		"no base64":       {permit, "{}", put(signatureHeader, "?"), 403, forged},
+		"a made up one":   {permit, "{}", put(signatureHeader, "S2Fma2Flc3F1ZQ=="), 403, forged},
+		"another key":     {permit, "{}", part(0, "0123456789abcdef"), 403, forged},
+		"another nonce":   {permit, "{}", part(1, strings.Repeat("0", 32)), 403, forged},
+		"a long nonce":    {permit, "{}", part(1, strings.Repeat("0", 34)), 403, forged},
+		"no nonce":        {permit, "{}", part(1, "x"), 403, forged},
+		"another digest":  {permit, "{}", part(2, sum("[]")), 403, forged},
+		"another body":    {permit, "{}", body("[]"), 403, forged},
+		"a longer body":   {permit, "{}", body("{}{}"), 403, forged},
+		"both of another": {permit, "{}", func(r *http.Request) { body("[]")(r); part(2, sum("[]"))(r) }, 403, forged},
+		"another method":  {"PUT /connectors/a/fence", "", func(r *http.Request) { r.Method = "POST" }, 401, ""},
+		"another path": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path = "/connectors/b/fence" },
+			403,
+			forged},
+		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
+		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
+		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
+		"too large":        {permit, strings.Repeat("x", maxCall+1), nil, 413, "expected at most 8388608 bytes"},
+		// what users may ask needs what users need
+		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is none of this worker's names"},
+		"a user's read":    {"GET /connectors", "", nil, 403, "Host is none of this worker's names"},
+		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
+		"not there":        {"POST /culvert/internal/other", "{}", func(r *http.Request) { r.Host = "" }, 401, ""},
+		"by another verb":  {"GET /culvert/internal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
+		"encoded slashes":  {"POST /culvert%2Finternal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
+		"dots in its path": {"POST /culvert/internal/x/../permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
+	} {
+		before := i.called.Load()
+		change := c.change
+		if name == "another method" {
+			change = func(r *http.Request) { r.Method, r.Host = "POST", "" }
+		}
+		status, text := i.send(t, own, c.call, c.body, change)
+		if status != c.status || !strings.Contains(text, c.want) {
+			t.Errorf("%s: expected %d %s, found %d %.300s", name, c.status, c.want, status, text)
+		}
+		var said failure // one answer: a mistake in what answers does not go on as a request of a user
+		if err := json.Unmarshal([]byte(text), &said); status >= 400 && (err != nil || said.Code != status) {
+			t.Errorf("%s: expected one answer with %d, found %s", name, status, text)
+		}
+		if done := i.called.Load() - before; done > 1 || done == 1 && status >= 400 && status != 409 && status != 500 {
+			t.Errorf("%s: %d calls were made for %d", name, done, status)
+		}
+	}
+	r := httptest.NewRequest("POST", i.url+"/culvert/internal/permit", strings.NewReader("{}"))
+	require.NoError(t, own.Sign(r, []byte("{}")))
+	if mac, err := base64.StdEncoding.DecodeString(r.Header.Get(signatureHeader)); err != nil || len(mac) != 32 {
+		t.Errorf("expected a signature of 32 bytes in base64, found %q", r.Header.Get(signatureHeader))
+	}
+	hash, err := own.verify(r, i.url)
+	require.NoError(t, err)
+	assert.Equal(t, sum("{}"), fmt.Sprintf("%x", hash), "the signed hash is that of the body")
+}
+
+// A signature counts once, and at one worker.
+func TestRepeatedCalls(t *testing.T) {
+	i, other := newInternals(t, firstKey), newInternals(t, firstKey)
+	signed := func(r *http.Request) http.Header { return r.Header.Clone() }
+	var headers http.Header
+	const fence = "PUT /connectors/a/fence"
+	status, _ := i.send(t, i.Session, fence, "", func(r *http.Request) { headers = signed(r) })
+	assert.Equal(t, 200, status)
+	again := func(r *http.Request) { r.Header = headers.Clone() }
+	for range 2 {
+		status, text := i.send(t, i.Session, fence, "", again)
+		assert.Equal(t, `403 {"error_code":403,"message":"Internal request contained a signature that was used before"}`,
+			fmt.Sprint(status, " ", text))
+	}
+	status, _ = other.send(t, other.Session, fence, "", again)
+	assert.Equal(t, 403, status)
+	assert.Equal(t, 0, other.called.Load())
+	assert.Equal(t, 1, i.called.Load())
+	// A call whose body did not come as it was signed has used its signature up.
+	status, _ = i.send(t, i.Session, permit, "{}", func(r *http.Request) {
+		headers = signed(r)
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader("[]")), 2
+	})
+	assert.Equal(t, 403, status)
+	status, _ = i.send(t, i.Session, permit, "{}", again)
+	assert.Equal(t, 403, status)
+}
+
+// What is not signed shows a stranger nothing, and changes nothing: statuses are those of Kafka Connect's
+// SessionedProtocolIntegrationTest, whatever else the worker asks of its users.
+func TestUnsignedCalls(t *testing.T) {
+	keyless := newInternals(t, "")
+	i := newInternals(t, firstKey)
+	java := hmac.New(sha256.New, []byte(firstKey))
+	java.Write([]byte("[]"))
+	for _, call := range []string{permit, "POST /connectors/connector/tasks", "PUT /connectors/connector/fence"} {
+		for name, c := range map[string]struct {
+			worker    *internals
+			signature string
+			want      int
+		}{
+			"unsigned":                {i, "", 400},
+			"unsigned, no key":        {keyless, "", 400},
+			"wrong":                   {i, "S2Fma2Flc3F1ZQ==", 403},
+			"right for Kafka Connect": {i, base64.StdEncoding.EncodeToString(java.Sum(nil)), 403},
+			"no key":                  {keyless, "S2Fma2Flc3F1ZQ==", 503},
+		} {
+			status, text := c.worker.send(t, i.Session, call, "[]", func(r *http.Request) {
+				r.Header = http.Header{"Content-Type": {"application/json"}}
+				if c.signature != "" {
+					r.Header.Set(signatureHeader, c.signature)
+					r.Header.Set(algorithmHeader, "HmacSHA256")
+				}
+			})
+			if status != c.want || !strings.Contains(text, `"error_code":`+fmt.Sprint(c.want)) {
+				t.Errorf("%s, %s: expected %d, found %d %s", call, name, c.want, status, text)
+			}
+		}
+	}
+	assert.Equal(t, 0, i.called.Load()+keyless.called.Load())
+	r, err := http.NewRequest("POST", i.url+"/culvert/internal/permit", nil)
+	require.NoError(t, err)
+	if err := keyless.Sign(r, nil); !errors.Is(err, ErrNoKey) || len(r.Header) > 0 {
+		t.Errorf("expected ErrNoKey, found %v %v", err, r.Header)
+	}
+}
+
+// No byte of a body is waited for before its signature is right.
+func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
+	i := newInternals(t, firstKey)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(i.url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /culvert/internal/permit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8000000\r\n"+
+		"%s: AAAA\r\n%s: HmacSHA256\r\n\r\n", signatureHeader, algorithmHeader)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	assert.Equal(t, 403, answer.StatusCode)
+}
+
+// A worker that is alone has no calls of other workers, nor has a listener of administrators; nobody finds them in what
+// the worker says of itself.
+func TestCallsAreNoRoutes(t *testing.T) {
+	s := session(t, firstKey)
+	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
+	alone := opened(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
+	apart := opened(t, Options{Session: s, Cluster: &seat{own: "http://a:1"}, SeparateAdmin: true,
+		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
+	for _, url := range []string{alone.URLs()[0], apart.URLs()[1]} {
+		a := fetched(t, http.DefaultClient, "POST", url+"/culvert/internal/permit", "")
+		assert.Equal(t, 404, a.StatusCode)
+	}
+	a := fetched(t, http.DefaultClient, "POST", apart.URLs()[0]+"/culvert/internal/permit", "")
+	assert.Equal(t, 400, a.StatusCode)
+	for _, r := range Routes() {
+		if strings.Contains(r.Path, "/internal/") || strings.HasSuffix(r.Path, "/fence") ||
+			r.Method == "POST" && strings.HasSuffix(r.Path, "/tasks") {
+			t.Errorf("found %s %s among the routes", r.Method, r.Path)
+		}
+	}
+	answer := sent(&standIn{}, "GET", "/culvert/openapi.json", "")
+	if text := answer.Body.String(); strings.Contains(text, "/internal/") || strings.Contains(text, "/fence") {
+		t.Error("found internal calls in the OpenAPI document")
+	}
+	for _, call := range []string{"GET /connectors", "PUT /connectors/{name}/tasks", "POST /culvert/internals", "x"} {
+		func() {
+			defer func() { assert.Equal(t, any("users may call "+call), recover()) }()
+			s.Handle(call, nil)
+		}()
+	}
+}
+
+// A key is worn when half of the calls that a worker remembers were signed or answered here; a new one is not.
+func TestKeyNeedsRotation(t *testing.T) {
+	s := session(t, "")
+	assert.Equal(t, false, s.NeedsRotation())
+	require.NoError(t, s.Use([]byte(firstKey)))
+	s.current.signed = maxNonces / 2
+	assert.Equal(t, false, s.NeedsRotation())
+	r, err := http.NewRequest("POST", "http://other:8083/culvert/internal/permit", nil)
+	require.NoError(t, err)
+	require.NoError(t, s.Sign(r, nil))
+	assert.Equal(t, true, s.NeedsRotation())
+	require.NoError(t, s.Use([]byte(secondKey)))
+	assert.Equal(t, false, s.NeedsRotation())
+}
+
+// A key is taken until a minute after that of its successor was read, and its nonces are known as long.
+func TestKeysChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const to = "http://a:1"
+		receives, old, late := session(t, ""), session(t, firstKey), session(t, secondKey)
+		call := func(by *Session) *http.Request {
+			r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
+			require.NoError(t, by.Sign(r, nil))
+			return r
+		}
+		expect := func(want error, r *http.Request) {
+			t.Helper()
+			if _, err := receives.verify(r, to); err != want {
+				t.Errorf("expected %v, found %v", want, err)
+			}
+		}
+		expect(errNoSessionKey, call(old))
+		require.NoError(t, receives.Use([]byte(firstKey)))
+		first := call(old)
+		expect(nil, first)
+		expect(errForged, call(late)) // it is read here later
+		require.NoError(t, receives.Use([]byte(secondKey)))
+		expect(nil, call(late))
+		time.Sleep(keyOverlap - time.Second)
+		require.NoError(t, receives.Use([]byte(secondKey))) // read again: nothing changes
+		expect(nil, call(old))
+		expect(errRepeated, first)
+		time.Sleep(time.Second)
+		expect(errForged, call(old))
+		expect(errForged, first)
+		// The key comes back: its nonces are known still.
+		require.NoError(t, receives.Use([]byte(firstKey)))
+		expect(errRepeated, first)
+		expect(nil, call(old))
+		expect(nil, call(late))
+		assert.Error(t, receives.Use([]byte("short")), "expected a session key of at least 16 bytes, found 5")
+		expect(nil, call(old))
+	})
+}
+
+// Calls that are remembered are bounded: where there is no room nothing is answered until the key changes, rather than
+// twice.
+func TestRememberedCallsAreBounded(t *testing.T) {
+	const to = "http://a:1"
+	s := session(t, firstKey)
+	var nonce [16]byte
+	for n := range maxNonces - 1 {
+		nonce[0], nonce[1], nonce[2] = byte(n), byte(n>>8), byte(n>>16)
+		s.current.nonces[nonce] = struct{}{}
+	}
+	for _, want := range []error{nil, errNonces, errNonces} {
+		r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
+		require.NoError(t, s.Sign(r, nil))
+		if _, err := s.verify(r, to); err != want {
+			t.Errorf("expected %v, found %v", want, err)
+		}
+	}
+	require.NoError(t, s.Use([]byte(secondKey)))
+	r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
+	require.NoError(t, s.Sign(r, nil))
+	_, err := s.verify(r, to)
+	require.NoError(t, err)
+}
+
+// Whatever of a signed request is changed, it is not taken, nor where the same text is cut at other places.
+func TestSignaturesAreOverAllParts(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	s := session(t, firstKey)
+	letters := func() string {
+		b := make([]byte, random.IntN(4))
+		for n := range b {
+			b[n] = "ab/1:"[random.IntN(5)]
+		}
+		return string(b)
+	}
+	seen := map[string]string{}
+	for range 20_000 {
+		parts := []string{"http://" + letters(), "P" + letters(), "/" + letters(), letters(), letters()}
+		r := &http.Request{Method: parts[1], URL: &url.URL{Path: parts[2], RawQuery: parts[3]}}
+		signature := string(s.current.sign("HmacSHA256", parts[0], r, parts[4]))
+		of := fmt.Sprintf("%q", parts)
+		if before, again := seen[signature]; again && before != of {
+			t.Fatalf("%s and %s have one signature", before, of)
+		}
+		seen[signature] = of
+	}
+	if len(seen) < 5_000 {
+		t.Errorf("expected many requests, found %d", len(seen))
+	}
+}
+
+// Settings of sessions and keys are checked by name.
+func TestSessionSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		sign     string
+		accepted []string
+		want     string
+	}{
+		"default":      {"HmacSHA256", []string{"HmacSHA256"}, ""},
+		"several":      {"HmacSHA512", []string{"HmacSHA256", "HmacSHA384", "HmacSHA512"}, ""},
+		"not accepted": {"HmacSHA512", []string{"HmacSHA256"}, "inter.worker.signature.algorithm"},
+		"unknown":      {"doesn'texist", []string{"HmacSHA256"}, "inter.worker.signature.algorithm"},
+		"none":         {"HmacSHA256", nil, "inter.worker.signature.algorithm"},
+		"broken": {"HmacSHA256", []string{"HmacSHA256", "HmacMD5"}, "Invalid value HmacMD5 for configuration " +
+			"inter.worker.verification.algorithms: expected HmacSHA256, HmacSHA384, HmacSHA512"},
+	} {
+		_, err := NewSession(c.sign, c.accepted)
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		assert.Error(t, err, c.want, name)
+	}
+	for _, c := range []struct {
+		algorithm   string
+		bits, bytes int
+		want        string
+	}{
+		{"HmacSHA256", 0, 32, ""}, {"HmacSHA512", 0, 64, ""}, {"HmacSHA256", 128, 16, ""},
+		{"HmacSHA256", 4096, 512, ""},
+		{"HmacSHA256", 120, 0, "inter.worker.key.size"}, {"HmacSHA256", 129, 0, "inter.worker.key.size"},
+		{"HmacSHA256", 4104, 0, "inter.worker.key.size"}, {"HmacSHA256", -8, 0, "inter.worker.key.size"},
+		{"AES", 0, 0, "inter.worker.key.generation.algorithm"},
+	} {
+		key, err := NewKey(c.algorithm, c.bits)
+		if c.want != "" {
+			assert.Error(t, err, c.want, c)
+			continue
+		}
+		require.NoError(t, err)
+		other, _ := NewKey(c.algorithm, c.bits)
+		if len(key) != c.bytes || bytes.Equal(key, other) {
+			t.Errorf("%v: expected %d random bytes, found %x and %x", c, c.bytes, key, other)
+		}
+	}
+}
+
+// One worker asks another by a signed call, and sees its answer, or what it says.
+func TestAsk(t *testing.T) {
+	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
+	ask := func(path, body string) (string, error) {
+		text, err := asks.Ask(t.Context(), answers.url, "POST", path, []byte(body))
+		return string(text), err
+	}
+	text, err := ask("/connectors/a%20b/tasks", "[]")
+	require.NoError(t, err)
+	assert.Equal(t, `{"body":"[]","connector":"a b"}`, text)
+	text, err = ask("/culvert/internal/permit", "nothing")
+	require.NoError(t, err)
+	assert.Equal(t, "", text)
+	for body, want := range map[string]string{"refuse": "another worker has it",
+		"much": "expected at most 8388608 bytes in answer", strings.Repeat("x", maxCall+1): "expected at most"} {
+		_, err = ask("/culvert/internal/permit", body)
+		assert.Error(t, err, want)
+		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)
+	}
+	var refusal *Refusal
+	_, err = ask("/culvert/internal/permit", "refuse")
+	if !errors.As(err, &refusal) || refusal.Status != 409 {
+		t.Errorf("expected a refusal with 409, found %v", err)
+	}
+	require.NoError(t, asks.Use([]byte(secondKey)))
+	if _, err = ask("/culvert/internal/permit", ""); !errors.As(err, &refusal) || refusal.Status != 403 {
+		t.Errorf("expected a refusal with 403, found %v", err)
+	}
+	_, err = asks.Ask(t.Context(), "ftp://a", "POST", "/", nil)
+	assert.Error(t, err, "expected http://HOST:PORT")
+	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, answers.url+"/culvert/internal/permit", http.StatusTemporaryRedirect)
+	}))
+	defer odd.Close()
+	before := answers.called.Load()
+	_, err = asks.Ask(t.Context(), odd.URL, "POST", "/culvert/internal/permit", nil)
+	if !errors.As(err, &refusal) || refusal.Status != 307 || answers.called.Load() != before {
+		t.Errorf("expected no redirect to be followed, found %v", err)
+	}
+}
+
+func FuzzSigned(f *testing.F) {
+	f.Add("0123456789abcdef " + strings.Repeat("0", 32) + " " + strings.Repeat("f", 64))
+	f.Add("")
+	f.Add(" " + strings.Repeat("A", 32) + " " + strings.Repeat("x", 64))
+	f.Fuzz(func(t *testing.T, said string) {
+		id, nonce, body, ok := parseSigned(said)
+		if again := fmt.Sprintf("%s %x %x", id, nonce, body); ok && !strings.EqualFold(again, said) {
+			t.Errorf("expected %q, found %q", said, again)
+		}
+	})
+}

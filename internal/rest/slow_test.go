@@ -1,0 +1,209 @@
+package rest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// pipes is a listener whose connections are pipes, which work in a bubble of a test.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// A client that is slow, or says nothing more, is let go in its time, and no request outlives it. Times are those of a
+// bubble: none passes by the clock.
+func TestSlowClients(t *testing.T) {
+	const slack = time.Second
+	for name, c := range map[string]struct {
+		sent   string
+		reads  bool          // what is answered
+		status int           // of the answer, 0 for none
+		within time.Duration // the connection is closed
+	}{
+		"nothing":      {"", true, 0, headerTimeout},
+		"half a head":  {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
+		"nothing more": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", true, 200, idleTimeout},
+		"half a body": {"POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 408, bodyTimeout},
+		"half a chunk": {"PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", true, 408, bodyTimeout},
+		"a body that nobody asks": {"PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
+		"a body where none is":  {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
+		"an answer is not read": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
+		"too long a head": {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*headerBytes), true, 431,
+			slack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+				s := newServer(Options{}, slog.New(slog.DiscardHandler))
+				s.listeners = []listener{{l, false, false}}
+				s.Serve(new(standIn).worker())
+				defer s.Close()
+				client, server := net.Pipe()
+				defer client.Close()
+				l.conns <- server
+				began := time.Now()
+				go io.WriteString(client, c.sent) // as far as it is taken
+				var answer []byte
+				if c.reads {
+					answer, _ = io.ReadAll(client)
+				} else {
+					time.Sleep(c.within + slack)
+					one := make([]byte, 1)
+					if _, err := client.Read(one); !errors.Is(err, io.EOF) {
+						t.Errorf("expected the connection to be closed, found %v", err)
+					}
+				}
+				if elapsed := time.Since(began); elapsed > c.within+2*slack || c.reads && elapsed+slack < c.within {
+					t.Errorf("expected the connection to be closed after %v, found %v", c.within, elapsed)
+				}
+				head, _, _ := strings.Cut(string(answer), "\r\n")
+				if c.status == 0 && head != "" || c.status != 0 &&
+					!strings.Contains(head, " "+strconv.Itoa(c.status)+" ") {
+					t.Errorf("expected status %d, found %q", c.status, head)
+				}
+			})
+		})
+	}
+}
+
+// A body may have as many bytes as a file of a connector.
+func TestBodiesAreBounded(t *testing.T) {
+	for _, c := range []struct{ size, status int }{{bodyBytes, http.StatusCreated},
+		{bodyBytes + 1, http.StatusRequestEntityTooLarge}} {
+		stand := &standIn{connectors: map[string]*standInConnector{}}
+		const rest = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
+		answer := sent(stand, "POST", "/connectors",
+			strings.Replace(rest, `""`, `"`+strings.Repeat("x", c.size-len(rest))+`"`, 1), "Content-Type",
+			"application/json")
+		if answer.Code != c.status {
+			t.Errorf("%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
+		}
+	}
+}
+
+// Whether the worker lives is answered in time, though it does not say.
+func TestHealthIsAnsweredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		answer := sent(new(stuck), "GET", "/health", "")
+		if answer.Code != 500 || !strings.Contains(answer.Body.String(),
+			"Worker was unable to handle this request and may be unable to handle other requests.") ||
+			time.Since(began) != healthTimeout {
+			t.Errorf("found %d %s after %v", answer.Code, answer.Body, time.Since(began))
+		}
+	})
+}
+
+// stuck does not say whether it is ready.
+type stuck struct{ standIn }
+
+func (s *stuck) worker() Worker {
+	w := s.with(s)
+	w.Ready = func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return w
+}
+
+// halfSent opens a connection and sends so many bytes of a body that is longer.
+func halfSent(t *testing.T, address string, bytes int) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	go fmt.Fprintf(c, "PUT /connectors/a/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", bodyBytes, strings.Repeat(" ", bytes))
+	return c
+}
+
+// All bodies together are bounded: beyond it a client is told to send again, and requests without a body are answered.
+func TestBodiesOfRequestsAreBounded(t *testing.T) {
+	at := listening(t, Options{}).Addresses()[0]
+	const clients = 300
+	refused := make(chan string, clients)
+	for range clients {
+		c := halfSent(t, at, bodyBytes-1)
+		go func() {
+			head, _ := bufio.NewReader(c).ReadString('\n')
+			refused <- head
+		}()
+	}
+	for n := range clients - maxBodies/bodyBytes {
+		select {
+		case head := <-refused:
+			if !strings.Contains(head, " 503 ") {
+				t.Fatalf("expected 503 beyond the bound, found %q", head)
+			}
+		case <-time.After(bodyTimeout - 5*time.Second):
+			t.Fatalf("expected %d to be refused, found %d", clients-maxBodies/bodyBytes, n)
+		}
+	}
+	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded
+}
+
+// Connections are bounded: one more is answered when another one has ended.
+func TestConnectionsAreBounded(t *testing.T) {
+	at := listening(t, Options{}).Addresses()[0]
+	var open []net.Conn
+	for range inbound.MaxConnections {
+		c := halfSent(t, at, 0)
+		open = append(open, c)
+	}
+	answered := make(chan int, 1)
+	go func() {
+		answer, err := http.Get("http://" + at + "/connectors")
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		answer.Body.Close()
+		answered <- answer.StatusCode
+	}()
+	select {
+	case status := <-answered:
+		t.Fatalf("expected a connection beyond %d to wait, found %d", inbound.MaxConnections, status)
+	case <-time.After(time.Second):
+	}
+	open[0].Close()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("expected 200 when there is room, found %d", status)
+	}
+}

@@ -1,0 +1,137 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+func (req *request) pause() { req.setTargetState(connect.Paused, http.StatusAccepted) }
+
+func (req *request) resume() { req.setTargetState(connect.Running, http.StatusAccepted) }
+
+func (req *request) stop() { req.setTargetState(connect.Stopped, http.StatusNoContent) }
+
+func (req *request) setTargetState(target connect.TargetState, status int) {
+	if err := req.control(func(Herder) error { return req.worker.SetTargetState(req.name(), target) }); err != nil {
+		req.failUnknown(err, "Unknown connector "+req.name())
+		return
+	}
+	req.done(status, nil)
+}
+
+// control pauses, resumes, stops or restarts connectors. A run with --once rejects that: it would end successfully
+// without having moved all data.
+func (req *request) control(do func(Herder) error) error {
+	now := req.worker.Now()
+	if now.Once {
+		return &Refusal{http.StatusMethodNotAllowed,
+			"Nothing is paused, stopped or restarted by REST in a run with --once"}
+	}
+	return do(now.Herder)
+}
+
+func (req *request) herder() Herder { return req.worker.Now().Herder }
+
+// restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
+// again with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
+// the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with onlyFailed nothing
+// happens where none of that has failed, and tasks that run are left alone.
+func (req *request) restart() {
+	name := req.name()
+	includeTasks, onlyFailed := req.queryBool("includeTasks"), req.queryBool("onlyFailed")
+	status, err := req.herder().Status(name)
+	whole, tasks := true, []int(nil)
+	if err == nil && (includeTasks || onlyFailed) {
+		status, whole, tasks = withRestarting(status, includeTasks, onlyFailed)
+	}
+	if req.cluster != nil && (includeTasks || onlyFailed) {
+		if err == nil {
+			err = req.cluster.Publish(req.r.Context(),
+				configtopic.RestartRecord(configtopic.RestartRequest{Connector: name,
+					IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
+		}
+	} else if whole {
+		err = req.control(func(h Herder) error { return h.Restart(name) })
+	} else if len(tasks) > 0 { // without any all would be restarted
+		err = req.control(func(h Herder) error { return h.Restart(name, tasks...) })
+	}
+	switch {
+	case err != nil:
+		req.failUnknown(err, "Unknown connector: "+name)
+	case includeTasks || onlyFailed:
+		req.answer(http.StatusAccepted, status)
+	default:
+		req.done(http.StatusNoContent, nil)
+	}
+}
+
+// withRestarting returns the status with everything that is to be restarted as RESTARTING.
+func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
+	if !onlyFailed || s.Connector.State == connect.Failed {
+		s.Connector.State, whole = connect.Restarting, true
+	}
+	s.Tasks = append([]connect.TaskStatus{}, s.Tasks...)
+	for i := range s.Tasks {
+		if t := &s.Tasks[i]; includeTasks && (!onlyFailed || t.State == connect.Failed) {
+			t.State, tasks = connect.Restarting, append(tasks, t.ID)
+		}
+	}
+	return s, whole, tasks
+}
+
+func (req *request) restartTask() {
+	name := req.name()
+	n, known := req.task()
+	if !known {
+		return
+	}
+	status, err := req.herder().Status(name)
+	if err == nil && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
+		req.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
+		return
+	}
+	if err := req.control(func(h Herder) error { return h.Restart(name, n) }); err != nil {
+		req.failUnknown(err, "Unknown connector: "+name)
+		return
+	}
+	req.done(http.StatusNoContent, nil)
+}
+
+// queryBool returns a boolean parameter. Any value but true is false, as in Java.
+func (req *request) queryBool(name string) bool {
+	return strings.EqualFold(req.queryValue(name), "true")
+}
+
+// topics answers with an empty list for a connector that does not exist, as Kafka Connect does.
+func (req *request) topics() {
+	now := req.worker.Now()
+	if !now.TracksTopics {
+		req.fail(http.StatusForbidden, "Topic tracking is disabled.")
+		return
+	}
+	names, _ := now.Herder.Topics(req.name())
+	req.answer(http.StatusOK, map[string]map[string][]string{req.name(): {"topics": append([]string{}, names...)}})
+}
+
+func (req *request) resetTopics() {
+	now := req.worker.Now()
+	switch {
+	case !now.TracksTopics:
+		req.fail(http.StatusForbidden, "Topic tracking is disabled.")
+		return
+	case !now.ResetsTopics:
+		req.fail(http.StatusForbidden, "Topic tracking reset is disabled.")
+		return
+	}
+	err := now.Herder.ResetTopics(req.name())
+	if errors.Is(err, connect.ErrUnknownConnector) {
+		err = nil
+	}
+	req.done(http.StatusAccepted, err)
+}

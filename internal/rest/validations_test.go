@@ -1,0 +1,78 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/check"
+)
+
+// checks says how many configurations are checked, and goes on when it is let.
+type checks struct {
+	*standIn
+	begun, most, now atomic.Int32
+	goOn             chan struct{}
+}
+
+func (c *checks) wait() {
+	c.begun.Add(1)
+	if n := c.now.Add(1); n > c.most.Load() {
+		c.most.Store(n)
+	}
+	<-c.goOn
+	c.now.Add(-1)
+}
+
+func (c *checks) worker() Worker {
+	w := c.with(c)
+	w.Validate = func(context.Context, string, map[string]string, bool) (*check.Validation, error) {
+		c.wait()
+		return &check.Validation{}, nil
+	}
+	w.Compare = func(context.Context, string, ConfigRequest, bool) (Comparison, error) {
+		c.wait()
+		return Comparison{}, nil
+	}
+	return w
+}
+
+// Configurations are checked some at a time. Others wait, and those whose client has left are not checked at all.
+func TestValidationsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &checks{standIn: &standIn{}, goOn: make(chan struct{})}
+		h := Handler(c.worker())
+		left, leave := context.WithCancel(t.Context())
+		answered := atomic.Int32{}
+		ask := func(ctx context.Context, method, path, body string) {
+			r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/json")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code == http.StatusOK {
+				answered.Add(1)
+			}
+		}
+		for range 5 {
+			go ask(t.Context(), "PUT", "/connector-plugins/a/config/validate", "{}")
+			go ask(t.Context(), "POST", "/culvert/diff", `{"name": "a", "config": {}}`)
+		}
+		synctest.Wait()
+		for range 10 {
+			go ask(left, "PUT", "/connector-plugins/a/config/validate", "{}")
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		assert.Equal(t, maxValidations, int(c.begun.Load()), "checks that have begun while none ends")
+		close(c.goOn)
+		synctest.Wait()
+		assert.Equal(t, [3]int32{10, 10, maxValidations}, [3]int32{c.begun.Load(), answered.Load(), c.most.Load()},
+			"checks that have begun, that were answered, and the most at a time")
+	})
+}

@@ -1,0 +1,193 @@
+package restbackend
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/internal/buildinfo"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/group"
+	"github.com/culvert-project/culvert/internal/metrics"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+	"github.com/culvert-project/culvert/internal/sampling"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/targetstate"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// Options holds what REST reads and changes.
+type Options struct {
+	*setup.Installation
+	Offline  bool
+	Lockouts *lockouts.Store
+	Targets  *targetstate.Store
+	Samples  *sampling.Sampler
+	Group    *group.Worker
+	Parts    func() Parts
+	// WorkerID returns HOST:PORT of this worker.
+	WorkerID func() string
+}
+
+// Parts holds what a worker has opened at one moment.
+type Parts struct {
+	Plugins *plugin.Manager // nil while they are loaded
+	Herder  *connect.Herder // nil while the worker starts
+	Tracer  *tracing.Tracer // nil without traces
+	// Cluster is the ID of the Kafka cluster, "" while the worker starts.
+	Cluster string
+	// Reloader is nil while the worker starts, and in a run that ends by itself.
+	Reloader *reload.Reloader
+	// Folder is nil for a worker without a group too.
+	Folder *group.Folder
+}
+
+func (p Parts) files() *reload.Reloader {
+	if p.Folder != nil {
+		return p.Folder.Files()
+	}
+	return p.Reloader
+}
+
+// Rescan reads the stored configurations again, whether or not they seem to have changed.
+func (p Parts) Rescan() {
+	if p.Reloader != nil {
+		p.Reloader.Store().Refresh()
+	}
+	if p.Folder != nil {
+		p.Folder.Files().Store().Refresh()
+	}
+}
+
+// Backend is what REST shows of a worker, while it starts and after.
+type Backend struct {
+	Options
+	metrics metrics.Metrics
+}
+
+// New returns a backend.
+func New(o Options) *Backend { return &Backend{Options: o} }
+
+// REST returns the functions by which package rest reads and changes the worker.
+func (b *Backend) REST() rest.Worker {
+	return rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
+		Passwords: b.passwords, SetTargetState: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
+		Write:  b.writeConnector,
+		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
+		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
+}
+
+func (b *Backend) herder() *connect.Herder { return b.Parts().Herder }
+
+func (b *Backend) changes() reload.ChangeChecker {
+	parts := b.Parts()
+	return b.ChangeChecker(parts.Plugins, parts.Herder)
+}
+
+// ChangeChecker returns a checker of changes to the connectors of a herder.
+func (b *Backend) ChangeChecker(plugins *plugin.Manager, herder *connect.Herder) reload.ChangeChecker {
+	return reload.ChangeChecker{Worker: b.Worker, Plugins: plugins, Herder: herder,
+		Status: func(name string) (connect.Status, error) { return b.view(herder).Status(name) }}
+}
+
+func (b *Backend) now() rest.Parts {
+	parts := b.Parts()
+	_, commit := buildinfo.Version()
+	return rest.Parts{Starting: b.starting(parts), ID: b.WorkerID(), Once: b.Config.Once, Herder: b.view(parts.Herder),
+		Root:         rest.Root{Version: buildinfo.REST(), Commit: commit, Cluster: parts.Cluster},
+		TracksTopics: b.Worker.Boolean("topic.tracking.enable"),
+		ResetsTopics: b.Worker.Boolean("topic.tracking.allow.reset"),
+		Plugins:      parts.Plugins, Lockouts: b.Lockouts, Levels: b.Levels, Log: b.Log, Recent: b.Recent}
+}
+
+// starting returns [rest.Parts.Starting]. Until the connectors are known, a change would be made as if there were none.
+func (b *Backend) starting(parts Parts) error {
+	switch r := parts.Reloader; {
+	case parts.Plugins == nil:
+		return errors.New("Plugins are being loaded.")
+	case parts.Herder == nil:
+		return errors.New("Kafka is being reached and offsets are being read.")
+	case b.Config.Once, b.Offline:
+	case r == nil:
+		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
+	case b.Group != nil && !b.Group.HasJoined():
+		return errors.New("The worker is joining its group.")
+	case !r.Store().Ready(), b.Group != nil && !r.Reconciled():
+		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
+	}
+	return nil
+}
+
+func (b *Backend) ready(ctx context.Context) error {
+	parts := b.Parts()
+	if err := b.starting(parts); err != nil {
+		return err
+	}
+	return parts.Herder.WaitIdle(ctx)
+}
+
+func (b *Backend) gatherer() prometheus.Gatherer {
+	parts := b.Parts()
+	s := metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder, Rebalances: b.rebalances,
+		Clients: b.Kafka.Metrics, Redact: b.Worker.Redact}
+	if files := parts.files(); files != nil {
+		s.Reloads = files
+	}
+	return b.metrics.Gatherer(s)
+}
+
+func (b *Backend) rebalances() cluster.Rebalances {
+	if b.Group == nil {
+		return (*cluster.Worker)(nil).Rebalances()
+	}
+	return b.Group.Rebalances()
+}
+
+func (b *Backend) reload(again bool) (rest.Reload, bool) {
+	parts := b.Parts()
+	files := parts.files()
+	if files == nil || parts.Herder == nil || b.Config.Files.Folder == "" {
+		return rest.Reload{}, false
+	}
+	if again {
+		parts.Rescan()
+	}
+	connectors, problems := parts.Herder.RunningConfigs(), []string{}
+	if parts.Folder != nil {
+		connectors, problems = parts.Folder.Connectors()
+	}
+	return files.Report(connectors, problems), true
+}
+
+func (b *Backend) passwords() func(setting string) bool {
+	return components.Passwords(b.Parts().Plugins)
+}
+
+// view returns nil while the worker starts, not an interface that holds nil.
+func (b *Backend) view(herder *connect.Herder) rest.Herder {
+	switch {
+	case herder == nil:
+		return nil
+	case b.Group == nil:
+		return herder
+	}
+	return b.Group.Herder(herder)
+}
+
+// setTargetState stores the target state before it returns.
+func (b *Backend) setTargetState(name string, state connect.TargetState) error {
+	herder := b.herder()
+	if b.Group == nil {
+		return b.Targets.Set(herder, name, state)
+	}
+	if _, err := herder.RunningConfig(name); err != nil {
+		return err
+	}
+	return b.Group.SetTargetState(context.Background(), name, state)
+}

@@ -1,0 +1,45 @@
+package restbackend
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/setup"
+)
+
+// What the worker's settings say about topics in use is what REST is told, in Kafka Connect's words.
+func TestTopicTrackingIsSwitchedOff(t *testing.T) {
+	for request, want := range map[string][2]string{
+		"topic.tracking.enable":      {"Topic tracking is disabled.", "Topic tracking is disabled."},
+		"topic.tracking.allow.reset": {"", "Topic tracking reset is disabled."},
+	} {
+		settings, problems, err := config.LoadWorker("", nil, map[string]string{request: "false"})
+		if err != nil || problems.Err() != nil {
+			t.Fatal(err, problems)
+		}
+		levels, log := logging.Of(slog.New(slog.DiscardHandler))
+		in := &setup.Installation{Config: setup.Config{Once: true}, Levels: levels, Log: log,
+			Installation: &config.Installation{Worker: settings}}
+		herder := connect.New(connect.Options{Worker: settings, Logger: log}, nil)
+		b := New(Options{Installation: in, WorkerID: func() string { return "" },
+			Parts: func() Parts { return Parts{Plugins: new(plugin.Manager), Herder: herder} }})
+		handler := rest.Handler(b.REST())
+		for n, call := range []string{"GET /connectors/c/topics", "PUT /connectors/c/topics/reset"} {
+			method, path, _ := strings.Cut(call, " ")
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, httptest.NewRequest(method, path, nil))
+			if (answer.Code == http.StatusForbidden) != (want[n] != "") ||
+				!strings.Contains(answer.Body.String(), want[n]) {
+				t.Errorf("%s=false: %s: expected %q, found %d %s", request, call, want[n], answer.Code, answer.Body)
+			}
+		}
+	}
+}

@@ -1,0 +1,332 @@
+package restbackend
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/group"
+	"github.com/culvert-project/culvert/internal/reload"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/targetstate"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// lockForChange locks the reloader, which the caller unlocks. It waits no longer than ctx.
+func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
+	if b.Config.Once {
+		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
+			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
+	}
+	r := b.Parts().Reloader
+	if r.Lock.Lock(ctx) != nil {
+		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+			"currently checking or changing other connectors; nothing came of this request"}
+	}
+	s, _ := r.Store().Snapshot()
+	if err := s.Problems.Err(); err != nil { // also of the first scan
+		r.Lock.Unlock()
+		return nil, err
+	}
+	return r, nil
+}
+
+func asRESTError(err error) error {
+	var k *config.ReadOnlyError
+	var u *config.TooLargeError
+	switch {
+	case errors.As(err, new(*config.ChangedError)):
+		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
+	case errors.As(err, &k):
+		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
+	case errors.As(err, &u):
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
+	}
+	return group.AsRESTError(err)
+}
+
+func (b *Backend) checkOwnership(r *reload.Reloader, now config.RunningConnector) error {
+	if f := b.Parts().Folder; f != nil {
+		if err := f.CheckOwnership(now.Name); err != nil {
+			return asRESTError(err)
+		}
+	}
+	return asRESTError(r.Store().CheckWritable(now.Name, now.File))
+}
+
+func (b *Backend) writeConnector(ctx context.Context, name string, request rest.ConfigRequest) (done rest.WriteResult,
+	err error) {
+	var answer serviceCheck
+	if request.New == nil {
+		if answer, err = b.checkAhead(ctx, name, request); err != nil {
+			return done, err
+		}
+	}
+	r, err := b.lockForChange(ctx)
+	if err != nil {
+		return done, err
+	}
+	defer r.Lock.Unlock()
+	before, unknown := b.herder().RunningConfig(name)
+	switch {
+	case !request.Patch:
+	case unknown != nil:
+		return done, unknown
+	case slices.Contains(request.Null, "name"):
+		return done, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
+	}
+	if err := b.write(ctx, r, name, request, answer); err != nil {
+		return done, err
+	}
+	done.Created = unknown != nil
+	if err := b.restartIfFailed(name, before, done.Created); err != nil {
+		return done, err
+	}
+	done.Info, done.Version = b.infoAfterWrite(name, done.Created), r.Stored(name).Version
+	return done, nil
+}
+
+func (b *Backend) source(name string, withText bool) (text []byte, version string, err error) {
+	now, err := b.herder().RunningConfig(name)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case b.Group != nil || b.Config.Files.IsRESTConnector(now.Config):
+		return nil, now.Config.Version, nil
+	case !withText:
+		return nil, "", nil
+	}
+	text, err = config.ReadText(now.File)
+	return text, "", err
+}
+
+// serviceCheck is the result of asking a service about a configuration. Zero means that no service was asked.
+type serviceCheck struct {
+	settings map[string]string
+	warnings config.Problems
+}
+
+// checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
+// other change waits for a service, see [Backend.ask]. Other problems are found with the change itself.
+func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (v serviceCheck, err error) {
+	r := b.Parts().Reloader
+	if r == nil || b.herder() == nil || b.Config.Once {
+		return v, nil
+	}
+	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
+		return v, nil // nothing of it runs, or it must not change
+	}
+	if request.Precondition != nil { // reject a change of a configuration that has changed since
+		if c := b.Group; c != nil {
+			if err := c.Refresh(ctx); err != nil {
+				return v, group.AsRESTError(err)
+			}
+		}
+		if !request.Precondition(r.Stored(name).Version) {
+			return v, asRESTError(&config.ChangedError{Connector: name})
+		}
+	}
+	e, err := b.examine(ctx, r, name, request)
+	if err != nil || e.locked != nil || len(e.errors) > 0 {
+		return v, nil
+	}
+	return b.ask(ctx, e)
+}
+
+// ask asks the service about a configuration without known problems, if it would replace one that runs.
+func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err error) {
+	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.change) {
+		return v, nil
+	}
+	v.settings = e.connector.Raw()
+	var wrong []string
+	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.change) {
+		if p.Warning {
+			v.warnings = append(v.warnings, p)
+		} else {
+			wrong = append(wrong, check.Message(p))
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return v, timeoutError(ctx)
+	case len(wrong) > 0:
+		return v, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+	}
+	return v, nil
+}
+
+func settingsOf(now config.RunningConnector, request rest.ConfigRequest) map[string]string {
+	if !request.Patch {
+		return maps.Clone(request.Settings)
+	}
+	settings := maps.Clone(now.Raw)
+	maps.Copy(settings, request.Settings)
+	for _, key := range request.Null {
+		delete(settings, key)
+	}
+	return settings
+}
+
+// restartIfFailed restarts a failed connector that was written again without a change, as Kafka Connect does.
+func (b *Backend) restartIfFailed(name string, before config.RunningConnector, created bool) error {
+	now, _ := b.herder().RunningConfig(name)
+	if created || before.Rejected || !maps.Equal(before.Raw, now.Raw) {
+		return nil
+	}
+	if s, err := b.herder().Status(name); err == nil && s.Connector.State == connect.Failed {
+		return b.herder().Restart(name)
+	}
+	return nil
+}
+
+func (b *Backend) deleteConnector(ctx context.Context, name string) error {
+	r, err := b.lockForChange(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Lock.Unlock()
+	now, err := b.herder().RunningConfig(name)
+	if err != nil {
+		return err
+	}
+	if err := b.checkOwnership(r, now); err != nil {
+		return err
+	}
+	if err := r.Store().Delete(ctx, name); err != nil {
+		return asRESTError(err)
+	}
+	r.ApplyOne(ctx, name, nil)
+	return nil
+}
+
+type checkedConfig struct {
+	connector *config.Connector
+	change    config.ConfigChange
+	// current is the connector of the name, unknown an error if there is none.
+	current config.RunningConnector
+	unknown error
+	// locked is why that connector must not change, nil if it may.
+	locked error
+	// errors are the errors, in Kafka Connect's words.
+	errors   []string
+	warnings config.Problems
+}
+
+// write checks a configuration and, if it is valid, stores and applies it. It stores exactly what it has checked. A
+// request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
+// Connect. answer is the service's answer from before the lock was held: the service is asked now if the connector has
+// started since, or if it was asked about other settings.
+func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
+	answer serviceCheck) error {
+	e, err := b.examine(ctx, r, name, request)
+	switch {
+	case err != nil:
+		return err
+	case e.locked != nil:
+		return e.locked
+	case len(e.errors) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
+	}
+	stored := config.Stored{Connector: e.connector, IfMatch: request.Precondition}
+	switch {
+	case request.New != nil && e.unknown == nil:
+		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
+	case request.New != nil:
+		stored.Target = targetstate.Name(*request.New)
+	case e.unknown != nil: // not the target state of an earlier connector of the name
+		stored.Target = config.TargetStarted
+	}
+	if !maps.Equal(answer.settings, e.connector.Raw()) {
+		if answer, err = b.ask(ctx, e); err != nil {
+			return err
+		}
+	}
+	if c := b.Group; c != nil && request.Precondition != nil { // read what others have written
+		if err := c.Refresh(ctx); err != nil {
+			return group.AsRESTError(err)
+		}
+	}
+	if err := r.Store().Put(ctx, name, stored); err != nil {
+		return asRESTError(err)
+	}
+	for _, p := range answer.warnings {
+		if !slices.Contains(e.warnings, p) {
+			e.warnings = append(e.warnings, p)
+		}
+	}
+	r.ApplyOne(ctx, name, e.warnings)
+	return nil
+}
+
+// examine changes nothing. The error is that of a configuration that cannot be checked.
+func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string,
+	request rest.ConfigRequest) (e checkedConfig,
+	err error) {
+	e.current, e.unknown = b.herder().RunningConfig(name)
+	settings := settingsOf(e.current, request)
+	if request.Patch {
+		request.Null = nil
+	}
+	if other, ok := settings["name"]; ok && other != name {
+		return e, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
+				")"}
+	}
+	settings["name"] = name
+	c, err := b.unmasked(settings)
+	if err != nil {
+		return e, err
+	}
+	checker := b.checker()
+	e.connector = c
+	if err := checkClassSetting(c); err != nil {
+		return e, err
+	}
+	if _, err := classOf(checker, c); err != nil {
+		return e, err
+	}
+	wrongName := rest.CheckName(name)
+	if wrongName == "" && c.Name != name { // it would be stored under the resolved name
+		return e, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
+			"expected a name, found a reference to a config provider"))}
+	}
+	if e.unknown == nil {
+		e.locked = b.checkOwnership(r, e.current)
+	}
+	if wrongName != "" {
+		e.errors = append(e.errors, wrongName)
+	}
+	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(request.Null, key) }
+	e.change = b.changes().Change(checker, c, request.Settings)
+	var more []string
+	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
+		e.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+		switch {
+		case p.Warning:
+			e.warnings = append(e.warnings, p)
+		case !reported(p.Setting):
+			more = append(more, check.Message(p))
+		}
+	}
+	e.errors = slices.Concat(e.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), more)
+	if ctx.Err() != nil {
+		return e, timeoutError(ctx)
+	}
+	return e, nil
+}
+
+func (b *Backend) infoAfterWrite(name string, created bool) connect.Info {
+	h := b.herder()
+	info, _ := h.Info(name)
+	info.Name = name
+	if created || info.Tasks == nil {
+		info.Tasks = []connect.TaskID{}
+	}
+	return info
+}

@@ -1,0 +1,139 @@
+package restbackend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/buildinfo"
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+func (b *Backend) validate(ctx context.Context, class string, settings map[string]string,
+	logon bool) (*check.Validation, error) {
+	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	c, err := b.unmasked(settings)
+	if err != nil {
+		return nil, err
+	}
+	checker := b.checker()
+	sent := b.changes().Change(checker, c, settings)
+	if err := checkClassSetting(c); err != nil {
+		return nil, err
+	}
+	own, err := classOf(checker, c)
+	requested, unknown := checker.Class(class)
+	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || requested != own) &&
+		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Included connector type " + named + " does not match request type " + class}
+	}
+	if err != nil {
+		return nil, asServerError(err)
+	}
+	c.Problems = append(c.Problems, sent.MisdirectedSecrets()...)
+	if b.canContactService(ctx, c) {
+		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.HasCompleteCredentials()
+	}
+	v, err := checker.Validate(ctx, c)
+	if ctx.Err() != nil {
+		return nil, timeoutError(ctx)
+	}
+	return v, err
+}
+
+// timeoutError returns the error of a check that was cut short, in Kafka Connect's words: its result does not count.
+func timeoutError(ctx context.Context) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	return &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+		"currently checking the configuration; nothing came of this request"}
+}
+
+// canContactService reports whether a service may be asked about a configuration of a request. A user who may only read
+// must not cause requests in the worker's name: the configuration contains their address, and its references are
+// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address than its own.
+func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
+	return !b.Worker.Boolean("rest.read.only") && rest.ReadOnlyReason(ctx) == "" && c.Problems.Err() == nil
+}
+
+func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {
+	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	return b.checker().Definitions(class, pluginVersion, buildinfo.REST())
+}
+
+// checkClassSetting rejects a class that is an unresolvable reference: nothing else can be checked.
+func checkClassSetting(c *config.Connector) error {
+	for _, p := range c.Problems {
+		if p.Setting == "connector.class" && !p.Warning {
+			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Message(p))}
+		}
+	}
+	return nil
+}
+
+func classOf(checker *check.Checker, c *config.Connector) (string, error) {
+	if _, request := c.Entry("connector.class"); !request {
+		return "", &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Connector config contains no connector type: expected connector.class"}
+	}
+	class, err := checker.Class(c.Text("connector.class"))
+	if err != nil {
+		return "", &rest.Refusal{Status: http.StatusBadRequest, Message: "Failed to find any class that implements " +
+			"Connector and which name matches " + c.Text("connector.class") + ": " + err.Error()}
+	}
+	return class, nil
+}
+
+// asServerError returns a refusal with the status that Kafka Connect's validate gives it.
+func asServerError(err error) error {
+	var r *rest.Refusal
+	if errors.As(err, &r) {
+		return &rest.Refusal{Status: http.StatusInternalServerError, Message: r.Message}
+	}
+	return err
+}
+
+// unmasked returns a configuration with masked values replaced by the stored ones. It rejects more settings than a file
+// may contain, because each makes the check take longer.
+func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error) {
+	if n := len(settings); n > config.MaxSettings {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
+			"%d settings, found %d", config.MaxSettings, n))}
+	}
+	now, _ := b.herder().RunningConfig(setting.Trim(settings["name"]))
+	settings, err := config.RestoreMasked(settings, now.Raw)
+	if err != nil {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
+	}
+	c := config.NewRESTConnector("the request", settings, now.Config, b.Worker.Providers)
+	if _, request := c.Entry("name"); !request {
+		c.Name = ""
+	}
+	return c, nil
+}
+
+// checker returns a checker for one check, which sees the connectors of this moment.
+func (b *Backend) checker() *check.Checker {
+	parts, k := b.Parts(), *b.Checker
+	k.Lockouts, k.Version = b.Lockouts, buildinfo.REST()
+	if parts.Reloader != nil {
+		k.Connectors = parts.Reloader.Connectors()
+	}
+	return &k
+}
+
+// Check checks a configuration offline.
+func (b *Backend) Check(ctx context.Context, c *config.Connector) config.Problems {
+	return b.checker().Check(ctx, c)
+}

@@ -1,0 +1,95 @@
+// Package fencing fences the transactional producers of a source's earlier tasks, wherever they run, before new tasks
+// start. The number of producers is stored in the config topic: tasks-fencing-<connector> as in Kafka Connect
+// (KIP-618), and culvert-fencing-<connector>.
+package fencing
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// Fencer fences for a standalone worker.
+type Fencer struct {
+	// Worker configures the clients. Topic is the config topic, Group the group.id.
+	Worker kafka.Config
+	Topic  kafka.InternalTopic
+	Group  string
+	Log    *slog.Logger
+}
+
+// Fence fences the earlier producers of a connector and stores the new counts. producers configures its producers'
+// cluster.
+func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string, now config.FencingCounts) error {
+	admin, err := kafka.NewAdmin(f.Worker)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	if err := admin.EnsureInternalTopic(ctx, f.Topic); err != nil {
+		return err
+	}
+	before, err := f.storedCounts(ctx, connector)
+	if err != nil {
+		return err
+	}
+	all := now.Max(before)
+	ids := kafka.TransactionalIDs(f.Group, connector, all.Tasks, all.Producers)
+	if err := kafka.Fence(ctx, producers, ids); err != nil {
+		return err
+	}
+	if now.At = before.At; before == now {
+		return nil
+	}
+	return f.store(ctx, connector, now)
+}
+
+func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.FencingCounts, err error) {
+	reader, err := kafka.NewReader(f.Worker)
+	if err != nil {
+		return c, err
+	}
+	defer reader.Close()
+	state := configtopic.NewState()
+	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
+		record := configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset}
+		if name, ok := record.FencedConnector(); !ok || name != connector {
+			return nil
+		}
+		if _, err := state.Apply(record); err != nil {
+			f.Log.Warn("a record in the config topic is skipped", "topic", r.Topic, "partition", r.Partition,
+				"offset", r.Offset, "error", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", f.Topic.Setting, err)
+	}
+	return state.Fencing(connector), nil
+}
+
+func (f Fencer) store(ctx context.Context, connector string, c config.FencingCounts) error {
+	k := f.Worker
+	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	producer, err := kafka.NewProducer(k, "connector-fencing")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = producer.Close(ctx) }()
+	batch := producer.NewBatch()
+	for _, r := range configtopic.FencingRecords(connector, c) {
+		record := batch.Add()
+		record.Topic, record.Key, record.Value = f.Topic.Name, []byte(r.Key), r.Value
+	}
+	producer.Produce(ctx, batch, nil)
+	if err := producer.Flush(ctx); err != nil {
+		return fmt.Errorf("%s: %w", f.Topic.Setting, err)
+	}
+	return nil
+}

@@ -1,0 +1,345 @@
+package notify
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/inbound"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Bounds for senders.
+const (
+	maxBody        = 4 << 20
+	maxTotalBodies = 32 << 20
+	maxConcurrent  = 256
+	maxHeaders     = 64 << 10
+	// readTimeout bounds reading a request, writeTimeout the response. Senders wait up to handleTimeout for rows and
+	// must retry then.
+	readTimeout   = 30 * time.Second
+	handleTimeout = 60 * time.Second
+	writeTimeout  = readTimeout + handleTimeout + 10*time.Second
+	idleTimeout   = 2 * time.Minute
+	logInterval   = 10 * time.Second
+)
+
+// Settings specify where to listen and who may send.
+type Settings struct {
+	// Ports are tried in order. Address is "" for all addresses.
+	Ports   []int
+	Address string
+	// TLS is nil for plain HTTP. Identity identifies it: connectors with the same Identity share a port.
+	TLS      *tls.Config
+	Identity string
+	// User is "" if senders need no password.
+	User, Password string
+}
+
+// AllowsAnonymous reports whether senders need neither password nor certificate.
+func (s *Settings) AllowsAnonymous() bool {
+	return s.User == "" && (s.TLS == nil || s.TLS.ClientAuth != tls.RequireAndVerifyClientCert)
+}
+
+// Handler handles a notification. It returns nil, a *wit.Error, or [ErrBusy].
+type Handler func(ctx context.Context, n wit.Notification) error
+
+// ErrBusy means that the sender must send the notification again.
+var ErrBusy = errors.New("the notification cannot be accepted now")
+
+// Hub has the listeners of a worker. The zero value is ready. It is safe for concurrent use.
+type Hub struct {
+	Logger *slog.Logger
+
+	mu      sync.Mutex
+	servers []*server
+	counts  [len(outcomes)]atomic.Int64
+	bodies  inbound.Bodies // of all listeners
+}
+
+// Outcomes of notifications, by their metric labels.
+const (
+	outcomeAccepted = iota
+	outcomeInvalid
+	outcomeUnauthorized
+	outcomeUnknownPath
+	outcomeTooLarge
+	outcomeBusy
+	outcomeFailed
+)
+
+var outcomes = [...]string{"taken", "garbage", "unauthorized", "misdirected", "too_large", "busy", "failed"}
+
+// Counts returns the number of notifications by outcome.
+func (h *Hub) Counts() map[string]int64 {
+	counts := map[string]int64{}
+	for i, name := range outcomes {
+		counts[name] = h.counts[i].Load()
+	}
+	return counts
+}
+
+type server struct {
+	hub      *Hub
+	port     int
+	address  string
+	identity string
+	http     *http.Server
+	slots    chan struct{}
+
+	mu      sync.Mutex
+	paths   map[string]*endpoint
+	unknown endpoint
+}
+
+type endpoint struct {
+	settings   Settings
+	handle     Handler
+	lastLogged [len(outcomes)]time.Time
+}
+
+// Register registers a handler for a path, on the first port with the same settings, or else on the first free port. A
+// path /segment/ includes all unregistered paths below it. close unregisters it; the last one closes the port.
+func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close func(), err error) {
+	if path, err = url.PathUnescape(path); err != nil {
+		return 0, nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d := &endpoint{settings: s, handle: handle}
+	for _, port := range s.Ports {
+		for _, have := range h.servers {
+			if have.port == port && have.address == s.Address && have.identity == s.Identity {
+				if err := have.add(path, d); err != nil {
+					return 0, nil, err
+				}
+				return have.port, h.closer(have, path), nil
+			}
+		}
+	}
+	var reasons []string
+	for _, port := range s.Ports {
+		l, err := inbound.Listen(net.JoinHostPort(s.Address, strconv.Itoa(port)))
+		if err != nil {
+			reasons = append(reasons, err.Error())
+			continue
+		}
+		have := h.serve(l, port, &s)
+		_ = have.add(path, d) // the first path cannot conflict
+		return have.port, h.closer(have, path), nil
+	}
+	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
+		strings.Join(reasons, "; "))
+}
+
+func (h *Hub) closer(s *server, path string) func() {
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if s.remove(path) > 0 {
+				return
+			}
+			h.servers = slices.DeleteFunc(h.servers, func(other *server) bool { return other == s })
+			_ = s.http.Close() // senders retry interrupted requests
+			h.log().Info("no longer listening for notifications", "port", s.port)
+		})
+	}
+}
+
+func (h *Hub) log() *slog.Logger {
+	if h.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return h.Logger
+}
+
+func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
+	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, slots: make(chan struct{},
+		maxConcurrent),
+		paths: map[string]*endpoint{}}
+	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readTimeout,
+		ReadTimeout:  readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
+		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
+	if s.TLS != nil {
+		l = tls.NewListener(l, s.TLS)
+	}
+	h.servers = append(h.servers, v)
+	h.log().Info("listening for notifications", "address", l.Addr().String(), "tls", s.TLS != nil)
+	go func() {
+		defer guard.Recover(h.log(), "the listener for notifications", nil)
+		if err := v.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			h.log().Error("the listener for notifications has ended", "port", port, "error", err)
+		}
+	}()
+	return v
+}
+
+func (s *server) add(path string, d *endpoint) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.paths[path] != nil {
+		return fmt.Errorf("another connector already accepts notifications under %s", path)
+	}
+	s.paths[path] = d
+	return nil
+}
+
+func (s *server) remove(path string) (remaining int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paths, path)
+	return len(s.paths)
+}
+
+func (s *server) find(at *url.URL) *endpoint {
+	first, _, _ := strings.Cut(strings.TrimPrefix(at.EscapedPath(), "/"), "/")
+	first, _ = url.PathUnescape(first) // was parsed before
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.paths[at.Path]; d != nil {
+		return d
+	}
+	return s.paths["/"+first+"/"]
+}
+
+func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	defer guard.Recover(s.hub.log(), "a notification", nil, func(*guard.Panic) {
+		s.reject(w, r, nil, outcomeFailed, http.StatusInternalServerError, "")
+	})
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, nil) })
+		return
+	}
+	d := s.find(r.URL)
+	switch {
+	case d == nil:
+		s.reject(w, r, nil, outcomeUnknownPath, http.StatusNotFound, "no subscription has this path")
+		return
+	case !d.isAuthorized(r):
+		w.Header().Set("WWW-Authenticate", `Basic realm="notifications", charset="UTF-8"`)
+		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, "wrong user or password")
+		return
+	case r.Method != http.MethodPost && r.Method != http.MethodPut:
+		w.Header().Set("Allow", "POST, PUT")
+		s.reject(w, r, d, outcomeInvalid, http.StatusMethodNotAllowed, "expected POST")
+		return
+	}
+	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, maxBody), maxTotalBodies)
+	defer release()
+	tooMuch := new(http.MaxBytesError)
+	switch {
+	case errors.Is(err, inbound.ErrFull):
+		inbound.AnswerEarly(w, r, func() { s.retryLater(w, r, d) })
+		return
+	case errors.As(err, &tooMuch):
+		s.reject(w, r, d, outcomeTooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes",
+			maxBody))
+		return
+	case err != nil:
+		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, "the body cannot be read")
+		return
+	}
+	s.handle(w, r, d, body)
+}
+
+func (s *server) handle(w http.ResponseWriter, r *http.Request, d *endpoint, body []byte) {
+	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
+	defer cancel()
+	err := d.handle(ctx, notificationOf(r, body))
+	fault := new(wit.Error)
+	switch {
+	case err == nil:
+		s.hub.counts[outcomeAccepted].Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	case errors.Is(err, ErrBusy) || ctx.Err() != nil:
+		s.retryLater(w, r, d)
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorData:
+		s.reject(w, r, d, outcomeInvalid, http.StatusBadRequest, fault.Message)
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized:
+		s.reject(w, r, d, outcomeUnauthorized, http.StatusUnauthorized, fault.Message)
+	case errors.As(err, &fault) && fault.Kind == wit.ErrorNotFound:
+		s.reject(w, r, d, outcomeUnknownPath, http.StatusNotFound, fault.Message)
+	default:
+		s.hub.log().Error("a notification could not be handled", "path", r.URL.EscapedPath(), "error", err)
+		s.reject(w, r, d, outcomeFailed, http.StatusInternalServerError, "")
+	}
+}
+
+func notificationOf(r *http.Request, body []byte) wit.Notification {
+	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
+	for name, values := range r.Header {
+		switch name {
+		case "Authorization", "Cookie", "Proxy-Authorization":
+			continue
+		}
+		for _, value := range values {
+			n.Headers = append(n.Headers, wit.Header{Name: name, Value: value})
+		}
+	}
+	return n
+}
+
+// isAuthorized takes the same time for all wrong credentials.
+func (d *endpoint) isAuthorized(r *http.Request) bool {
+	if d.settings.User == "" {
+		return true
+	}
+	user, password, _ := r.BasicAuth()
+	same := func(a, b string) int {
+		x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+		return subtle.ConstantTimeCompare(x[:], y[:])
+	}
+	return same(user, d.settings.User)&same(password, d.settings.Password) == 1
+}
+
+func (s *server) retryLater(w http.ResponseWriter, r *http.Request, d *endpoint) {
+	w.Header().Set("Retry-After", "10")
+	s.reject(w, r, d, outcomeBusy, http.StatusServiceUnavailable, "send it again")
+}
+
+func (s *server) reject(w http.ResponseWriter, r *http.Request, d *endpoint, outcome, status int, why string) {
+	s.hub.counts[outcome].Add(1)
+	if s.shouldLog(d, outcome) {
+		path := r.URL.EscapedPath()
+		s.hub.log().Warn("a notification was rejected", "path", path[:min(len(path), 200)], "from", r.RemoteAddr,
+			"status", status, "reason", why)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, why)
+}
+
+func (s *server) shouldLog(d *endpoint, outcome int) bool {
+	if d == nil {
+		d = &s.unknown
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(d.lastLogged[outcome]) > logInterval {
+		d.lastLogged[outcome] = now
+		return true
+	}
+	return false
+}

@@ -1,0 +1,244 @@
+package offset
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/java"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func realField(name string, x float64) wit.OffsetEntry {
+	return wit.OffsetEntry{Name: name, Value: wit.Scalar{Real: &x}}
+}
+
+// It reads and writes what Java wrote, byte for byte.
+func TestTextOfWorker(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "connect-worker.txt"))
+	require.NoError(t, err)
+	seen := map[string]int{}
+	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		kind, bytes, found := strings.Cut(line, "\t")
+		if !found {
+			continue // a comment
+		}
+		seen[kind]++
+		var again []byte
+		switch kind {
+		case "key":
+			connector, partition, err := ParseKey([]byte(bytes))
+			assert.NoError(t, err, bytes)
+			again = appendKey(nil, connector, partition)
+		case "value":
+			fields, err := ParseJSON([]byte(bytes))
+			assert.NoError(t, err, bytes)
+			again = AppendJSON(nil, fields)
+		}
+		assert.Equal(t, bytes, string(again), "what Java wrote")
+	}
+	assert.Equal(t, 5, seen["key"], "keys")
+	assert.Equal(t, 10, seen["value"], "values")
+}
+
+// The values of Offsets.java.
+func TestAppendJSON(t *testing.T) {
+	cases := []struct {
+		want   string
+		fields []wit.OffsetEntry
+	}{
+		{`{"url":"https://host:443/x?$skiptoken=1%20a&b","record":12,"next":null,"done":false}`, []wit.OffsetEntry{
+			wit.StringEntry("url", "https://host:443/x?$skiptoken=1%20a&b"), wit.IntegerEntry("record",
+				12), wit.NullEntry("next"), wit.BooleanEntry("done", false)}},
+		{`{"text":"\u0000\u0001\b\t\n\u000B\f\r\u001F` + "\x7f\u0080\u2028\u2029\ufeff" + `\"\\/'"}`, []wit.OffsetEntry{
+			wit.StringEntry("text", "\x00\x01\b\t\n\v\f\r\x1f\x7f\u0080\u2028\u2029\ufeff\"\\/'")}},
+		{`{"emoji":"\uD83D\uDE00 \uD800\uDC00 \uDBFF\uDFFF","\uD83D\uDE00":"k","größe":"中文"}`, []wit.OffsetEntry{
+			wit.StringEntry("emoji", "😀 \U00010000 \U0010ffff"), wit.StringEntry("😀", "k"),
+			wit.StringEntry("größe", "中文")}},
+		{`{"max":9223372036854775807,"min":-9223372036854775808}`, []wit.OffsetEntry{
+			wit.IntegerEntry("max", math.MaxInt64), wit.IntegerEntry("min", math.MinInt64)}},
+		{`{"d0":0.0,"d-0":-0.0,"one":1.0,"tenth":0.1,"d3":0.001,"below":9.999E-4,"seven":9999999.0,"e7":1.0E7,` +
+			`"big":1.7976931348623157E308,"tiny":4.9E-324,"third":0.3333333333333333,"e21":1.0E21,"e16":1.2345678901234568E16,"neg":-1.23456E-8,"hundred":100.0}`, []wit.OffsetEntry{
+			realField("d0", 0), realField("d-0", math.Copysign(0, -1)), realField("one", 1), realField("tenth",
+				0.1), realField("d3", 1e-3), realField("below", 9.999e-4),
+			realField("seven", 9999999), realField("e7", 1e7), realField("big", math.MaxFloat64), realField("tiny",
+				math.SmallestNonzeroFloat64),
+			realField("third", 1.0/3), realField("e21", 1e21), realField("e16", 1.2345678901234567e16), realField("neg",
+				-123.456e-10), realField("hundred", 100)}},
+		{`{"nan":"NaN","inf":"Infinity","-inf":"-Infinity"}`, []wit.OffsetEntry{
+			realField("nan", math.NaN()), realField("inf", math.Inf(1)), realField("-inf", math.Inf(-1))}},
+		{`{}`, nil},
+	}
+	for _, c := range cases {
+		if got := string(AppendJSON(nil, c.fields)); got != c.want {
+			t.Errorf("wrote    %s\nexpected %s", got, c.want)
+		}
+	}
+	assert.Equal(t, `x["a\"b",{"p":1}]`, string(appendKey([]byte("x"), `a"b`,
+		[]wit.OffsetEntry{wit.IntegerEntry("p", 1)})), "key")
+}
+
+func TestParseJSON(t *testing.T) {
+	got, err := ParseJSON([]byte(" { \"a\" : 1e2 , \"b\":\"\\u00e4\\/\", \"a\":-0 } "))
+	want := []wit.OffsetEntry{wit.IntegerEntry("a", 0), wit.StringEntry("b", "ä/")}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if got, err := ParseJSON([]byte(" null ")); got != nil || err != nil {
+		t.Errorf("null: %v, %v", got, err)
+	}
+	if got, err := ParseJSON([]byte("{}")); got == nil || err != nil {
+		t.Errorf("an empty offset is one: %v, %v", got, err)
+	}
+	for text, expect := range map[string]string{
+		``:                             "not JSON",
+		`{"a":1`:                       "not JSON",
+		`{"a":}`:                       "not JSON",
+		`[1]`:                          "expected {",
+		`{"a":{}}`:                     `"a": expected null, a boolean, a number or a text`,
+		`{"a":[1]}`:                    `"a"`,
+		`{"a":1} {}`:                   "expected the end",
+		`{"a":9223372036854775808}`:    "64 bits",
+		`{"a":1e999}`:                  "64 bits",
+		`{"a":1}x`:                     "expected the end",
+		`"{}"`:                         "expected {",
+		`{"schema":null,"payload":{}}`: `"payload"`,
+	} {
+		_, err := ParseJSON([]byte(text))
+		assert.Error(t, err, expect, text)
+	}
+}
+
+func TestParseKeyRejects(t *testing.T) {
+	for _, text := range []string{``, `"a"`, `["a"]`, `["a",1]`, `[1,{}]`, `["a",{},1]`, `["a",{}`, `["a",{}]]`,
+		`{"a":{}}`, `["a",null]`, `["a",[]]`} {
+		if c, p, err := ParseKey([]byte(text)); err == nil {
+			t.Errorf("%s: %q %v", text, c, p)
+		}
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	one, two := wit.StringEntry("service", "/a"), wit.StringEntry("entityset", "B")
+	cases := []struct {
+		a, b []wit.OffsetEntry
+		same bool
+	}{
+		{[]wit.OffsetEntry{one, two}, []wit.OffsetEntry{two, one}, true},
+		{[]wit.OffsetEntry{one}, []wit.OffsetEntry{one, two}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1)}, true},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 0)}, []wit.OffsetEntry{realField("p", math.Copysign(0, -1))}, true},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{realField("p", 1.5)}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.StringEntry("p", "1")}, false},
+		{[]wit.OffsetEntry{wit.IntegerEntry("p", 1)}, []wit.OffsetEntry{wit.BooleanEntry("p", true)}, false},
+		{[]wit.OffsetEntry{wit.NullEntry("p")}, []wit.OffsetEntry{wit.StringEntry("p", "null")}, false},
+		{[]wit.OffsetEntry{wit.NullEntry("p")}, nil, false},
+		{[]wit.OffsetEntry{wit.StringEntry("a", `x" "b":"y`)}, []wit.OffsetEntry{wit.StringEntry("a", "x"),
+			wit.StringEntry("b", "y")},
+			false},
+		{[]wit.OffsetEntry{realField("p", math.MaxFloat64)}, []wit.OffsetEntry{realField("p", math.MaxFloat64)}, true},
+		{nil, []wit.OffsetEntry{}, true},
+	}
+	for _, c := range cases {
+		assert.Equal(t, c.same, Identity(c.a) == Identity(c.b), c.a, c.b)
+	}
+	if identity("a", nil) == identity("b", nil) {
+		t.Error("connectors are not told apart")
+	}
+}
+
+// FuzzFields checks that formatting a parsed value is stable.
+func FuzzFields(f *testing.F) {
+	for _, seed := range []string{`{}`, `null`, `{"a":1,"b":-1.5e-7,"c":null,"d":true,"e":"x"}`, `{"a":1e23}`,
+		`{"a":"\ud800"}`, `{"a":-0}`, `{"a":0.1,"a":2}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		fields, err := ParseJSON(text)
+		if err != nil || fields == nil {
+			return
+		}
+		written := AppendJSON(nil, fields)
+		again, err := ParseJSON(written)
+		if diff := cmp.Diff(fields, again); err != nil || diff != "" {
+			t.Fatalf("%s: %v (-read +read again):\n%s", written, err, diff)
+		}
+	})
+}
+
+// FuzzReal checks that Java's format parses to the same number.
+func FuzzReal(f *testing.F) {
+	for _, seed := range []float64{0, 1, 0.1, 1e7, 1e-3, 5e-324, math.MaxFloat64, 2e23, 9007199254740993} {
+		f.Add(math.Float64bits(seed))
+	}
+	f.Fuzz(func(t *testing.T, bits uint64) {
+		x := math.Float64frombits(bits)
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return
+		}
+		text := string(java.AppendJSONFloat(nil, x, 64))
+		if back, err := strconv.ParseFloat(text, 64); err != nil || back != x {
+			t.Fatalf("%x became %s", x, text)
+		}
+		mantissa, _, _ := strings.Cut(text, "E")
+		if whole, fraction, found := strings.Cut(mantissa, "."); !found || whole == "" || fraction == "" {
+			t.Fatalf("%x became %s, which Java would not write", x, text)
+		}
+	})
+}
+
+// Parsing time grows linearly with the number of fields, which is bounded.
+func TestFieldsOfAnOffsetAreBounded(t *testing.T) {
+	list := func(n int, name func(i int) string) []byte {
+		b := []byte{'{'}
+		for i := range n {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = fmt.Appendf(b, "%q:%d", name(i), i)
+		}
+		return append(b, '}')
+	}
+	fields, err := ParseJSON(list(2*maxFields, func(i int) string { return fmt.Sprint("n", i%maxFields) }))
+	if err != nil || len(fields) != maxFields || *fields[0].Value.Integer != maxFields {
+		t.Errorf("%d fields, %v", len(fields), err)
+	}
+	_, err = ParseJSON(list(maxFields+1, func(i int) string { return fmt.Sprint("n", i) }))
+	runtest.Fails(t, err, "at most 10000 fields")
+	if _, err := ParseJSON([]byte(`{"a":` + strings.Repeat("9", 1<<20) + `}`)); err == nil ||
+		len(err.Error()) > 1000 {
+		t.Errorf("%.200v", err)
+	}
+}
+
+// OpenJDK 17 gave these orders for HashMaps.
+func TestSortLikeHashMap(t *testing.T) {
+	for given, want := range map[string]string{
+		"service,entityset":    "entityset,service",
+		"id,service,entityset": "entityset,service,id",
+		"url,record,next,digest,fingerprint,service,entityset": "next,entityset,service,record,digest,fingerprint,url",
+		// 17 entries: 32 buckets
+		"a,b,c,d,e,f,g,h,i,j,k,l,service,entityset,größe,topic,client": "a,b,c,entityset,d,e,f,g,h,i,j,k,l,größe,service,topic,client",
+		"𝄞,größe,service,日本,id":                                        "𝄞,größe,service,日本,id",
+	} {
+		var partition []wit.OffsetEntry
+		for _, name := range strings.Split(given, ",") {
+			partition = append(partition, wit.StringEntry(name, "x"))
+		}
+		var got []string
+		for _, f := range sortLikeHashMap(partition) {
+			got = append(got, f.Name)
+		}
+		assert.Equal(t, want, strings.Join(got, ","), given)
+		assert.Equal(t, strings.Split(given, ",")[0], partition[0].Name, given, "was reordered in place")
+	}
+}

@@ -1,0 +1,132 @@
+package offset
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+)
+
+// standaloneFile was written by Kafka 4.3.1 with Standalone.java.
+const standaloneFile = "testdata/standalone.offsets"
+
+// standaloneTexts formats the entries of a file, sorted.
+func standaloneTexts(t *testing.T, path string) (texts []string) {
+	t.Helper()
+	entries, err := ReadStandalone(path)
+	require.NoError(t, err)
+	for _, e := range entries {
+		value := "null"
+		if e.Value != nil {
+			value = string(e.Value)
+		}
+		texts = append(texts, string(e.Key)+" → "+value)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// standaloneWant has what Standalone.java stores.
+var standaloneWant = []string{
+	`["others",{"filename":"/tmp/größe"}] → {"position":12}`,
+	`["others",{"filename":"long"}] → {"note":"` + strings.Repeat("x", 300) + `"}`,
+	`["reads",{"path":"/V2/Northwind/Northwind.svc","set":"Customers"}] → null`,
+	`["reads",{"path":"/V2/Northwind/Northwind.svc","set":"Orders"}] → ` +
+		`{"next":"/V2/Northwind/Northwind.svc/Orders?$skip=7"}`,
+}
+
+func TestStandaloneFile(t *testing.T) {
+	assert.Equal(t, standaloneWant, standaloneTexts(t, standaloneFile))
+}
+
+// Errors contain the position in the file.
+func TestInvalidStandaloneFiles(t *testing.T) {
+	whole, err := os.ReadFile(standaloneFile)
+	require.NoError(t, err)
+	key := bytes.Index(whole, []byte("[\"")) // the first one
+	for _, c := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "byte 0: expected Java's serialization in 4 bytes, found the end after 0"},
+		{"JSON", []byte(`{"a":1}`), "byte 0: expected Java's serialization (aced0005), found 7b226122"},
+		{"a text", []byte(javaStream + "t\x00\x01x"), "byte 4: expected an object (7372), found 7400"},
+		{"another class", bytes.Replace(whole, []byte("HashMap"), []byte("TreeMap"), 1),
+			`byte 6: expected the class java.util.HashMap, found "java.util.TreeMap"`},
+		{"another version of the class", bytes.Replace(whole, []byte("\x60\xd1\x03"), []byte("\x60\xd2\x03"), 1),
+			"byte 25: expected the fields of java.util.HashMap"},
+		{"texts", bytes.Replace(whole, []byte("ur\x00\x02[B"), []byte("tr\x00\x02[B"), 1),
+			"byte 81: expected a key of bytes (75), found 74"},
+		{"arrays of numbers", bytes.Replace(whole, []byte("[B"), []byte("[I"), 1), "byte 82: expected a key of bytes"},
+		{"no key", slices.Concat(whole[:81], []byte("pp"), whole[81:]), "byte 81: expected a key, found null"},
+		{"a length below 0", slices.Concat(whole[:key-4], []byte("\xff\xff\xff\xff"), whole[key:]),
+			"expected the length of a key, found -1"},
+		{"a length beyond the file", slices.Concat(whole[:key-4], []byte("\x7f\xff\xff\xff"), whole[key:]),
+			"expected a key in 2147483647 bytes, found the end after"},
+		{"a size below 0", slices.Concat(whole[:77], []byte("\x80\x00\x00\x00"), whole[81:]),
+			"byte 77: expected the size of the map, found -2147483648"},
+		{"a size too small", slices.Concat(whole[:77], []byte("\x00\x00\x00\x03"), whole[81:]),
+			"expected the end of the map after 3 entries (78), found 75"},
+		{"a size too large", slices.Concat(whole[:77], []byte("\x7f\xff\xff\xff"), whole[81:]),
+			"expected a key of bytes (75), found 78"},
+		{"more", append(slices.Clone(whole), "more"...), "expected the end of the file, found 4 bytes more"},
+	} {
+		_, err := parseStandalone(c.file)
+		assert.Error(t, err, c.want, c.name)
+	}
+	for n := range whole {
+		if _, err := parseStandalone(whole[:n]); err == nil {
+			t.Errorf("the first %d bytes were taken for the whole", n)
+		}
+	}
+}
+
+func TestStandaloneFilesAreBounded(t *testing.T) {
+	large := filepath.Join(t.TempDir(), "offsets")
+	require.NoError(t, os.WriteFile(large, nil, 0o600))
+	require.NoError(t, os.Truncate(large, maxStandaloneBytes+1))
+	for path, want := range map[string]string{
+		large:                   "expected at most 67108864 bytes, found 67108865",
+		filepath.Dir(large):     "expected a file, found a folder",
+		large + "-of-yesterday": "no such file",
+	} {
+		_, err := ReadStandalone(path)
+		runtest.Fails(t, err, want, path)
+	}
+}
+
+// FuzzStandalone checks that keys and values are within the file.
+func FuzzStandalone(f *testing.F) {
+	whole, err := os.ReadFile(standaloneFile)
+	require.NoError(f, err)
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add([]byte(javaStream + javaObject + "\x00\x11java.util.HashMap" + javaMapClass +
+		"\x3f\x40\x00\x00\x00\x00\x00\x00" + javaMapBlock + "\x00\x00\x00\x10\x00\x00\x00\x00" + javaMapEnd))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		entries, err := parseStandalone(file)
+		if err != nil {
+			if entries != nil || err.Error() == "" {
+				t.Errorf("found %d entries and %q", len(entries), err)
+			}
+			return
+		}
+		end := 0
+		for _, e := range entries {
+			if e.Key == nil || e.ByteOffset < end {
+				t.Fatalf("found %+v after byte %d", e, end)
+			}
+			end = e.ByteOffset + len(e.Key) + len(e.Value)
+		}
+		if end >= len(file) {
+			t.Errorf("expected at most %d bytes, found %d", len(file), end)
+		}
+	})
+}

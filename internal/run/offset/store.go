@@ -1,0 +1,473 @@
+package offset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Config has the offset settings of a worker.
+type Config struct {
+	// Topic is offset.storage.topic. Default: connect-offsets.
+	Topic string
+	// Partitions is offset.storage.partitions. Default: 25; the embedded broker always has 1.
+	Partitions int32
+	// Replication is offset.storage.replication.factor. Zero means 3, or the broker's default if there are fewer
+	// brokers.
+	Replication int16
+	// TopicConfigs are the other offset.storage.* settings, for the creation of the topic.
+	TopicConfigs map[string]string
+	// FlushInterval is offset.flush.interval.ms, between writes of acknowledged offsets. Default: 60 s.
+	FlushInterval time.Duration
+	// FlushTimeout is offset.flush.timeout.ms, for one write; offsets that were not written are retried with the next.
+	// Default: 5 s.
+	FlushTimeout time.Duration
+}
+
+// DefaultConfig returns Kafka Connect's defaults.
+func DefaultConfig() Config {
+	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
+}
+
+// ParseConfig reads the offset settings from a worker's properties. Problems are sorted by name.
+func ParseConfig(properties map[string]string) (c Config, problems setting.Problems) {
+	c = DefaultConfig()
+	for _, flush := range []struct {
+		name string
+		to   *time.Duration
+	}{{"offset.flush.interval.ms", &c.FlushInterval}, {"offset.flush.timeout.ms", &c.FlushTimeout}} {
+		value, isSet := properties[flush.name]
+		if !isSet {
+			continue
+		}
+		var err error
+		if *flush.to, err = millis(strings.TrimSpace(value)); err != nil {
+			problems = append(problems, setting.Problem{Setting: flush.name, Code: setting.CodeInvalid,
+				Text: setting.Invalid(flush.name, strings.TrimSpace(value), err.Error())})
+		}
+	}
+	topic, more := kafka.ParseInternalTopic(properties, "offset.storage.", kafka.InternalTopic{Name: c.Topic,
+		Partitions: c.Partitions})
+	delete(topic.Configs, "file.filename") // of Kafka Connect's standalone mode
+	c.Topic, c.Partitions, c.Replication = topic.Name, topic.Partitions, topic.Replication
+	c.TopicConfigs = topic.Configs
+	return c, append(problems, more...)
+}
+
+func millis(value string) (time.Duration, error) {
+	n, ok := setting.ParseInt(wit.KindLong, value)
+	if !ok || n < 1 {
+		return 0, errors.New("expected milliseconds, 1 or more")
+	}
+	return setting.Milliseconds(n), nil
+}
+
+// Entry is the offset of one source partition. A nil Offset means none; writing it deletes.
+type Entry struct {
+	Partition []wit.OffsetEntry
+	Offset    []wit.OffsetEntry
+}
+
+// Store reads and writes an offsets topic. It owns its clients until Close.
+type Store struct {
+	config Config
+	kafka  kafka.Config
+	log    *slog.Logger
+	client *kgo.Client
+	reader *kafka.Reader
+
+	worker *Store
+
+	reading guard.CtxMutex // one Refresh at a time
+
+	mu        guard.Mutex
+	positions kafka.Positions
+	known     map[string]bool // connectors whose entries are kept
+	entries   map[string]*stored
+}
+
+type stored struct {
+	connector string
+	partition []wit.OffsetEntry
+	offset    []wit.OffsetEntry // nil means none
+	err       error             // the offset cannot be read
+	// key is the record's key as it is in the topic. Kafka Connect and compaction compare its bytes, so another field
+	// order would create a second record.
+	key            []byte
+	timestamp      time.Time
+	topicPartition int32
+	topicOffset    int64
+}
+
+// Open creates a missing topic and reads it to its end. connectors are those whose offsets are needed; for others the
+// topic is read again.
+func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := ensureTopic(ctx, k, c); err != nil {
+		return nil, err
+	}
+	// All replicas acknowledge offsets, whatever the worker's producers do, and they are sent without linger.
+	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
+	client, err := kgo.NewClient(k.ProducerOpts()...)
+	if err != nil {
+		return nil, fmt.Errorf("offsets: %w", err)
+	}
+	k.Consumer.ReadUncommitted = false
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		client.Close()
+		return nil, fmt.Errorf("offsets: %w", err)
+	}
+	s := &Store{config: c, kafka: k, log: log, client: client, reader: reader, reading: guard.NewCtxMutex(),
+		known: map[string]bool{}, entries: map[string]*stored{}}
+	for _, name := range connectors {
+		s.known[name] = true
+	}
+	if err := s.Refresh(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return fmt.Errorf("offsets: %w", err)
+	}
+	defer admin.Close()
+	return admin.EnsureInternalTopic(ctx, kafka.InternalTopic{
+		Name: c.Topic, Setting: "offset.storage.topic", Partitions: c.Partitions, Replication: c.Replication,
+		Configs: c.TopicConfigs,
+	})
+}
+
+// Close closes the clients. Close writers first.
+func (s *Store) Close() {
+	s.client.Close()
+	s.reader.Close()
+}
+
+// Refresh reads new records of the topic, also those of other workers.
+func (s *Store) Refresh(ctx context.Context) error {
+	if err := s.reading.Lock(ctx); err != nil {
+		return err
+	}
+	defer s.reading.Unlock()
+	s.mu.Lock()
+	from, known := s.positions, maps.Clone(s.known)
+	s.mu.Unlock()
+	return s.read(ctx, from, known)
+}
+
+func (s *Store) loadConnector(ctx context.Context, connector string) error {
+	s.mu.Lock()
+	isKnown := s.known[connector]
+	s.mu.Unlock()
+	if isKnown {
+		return nil
+	}
+	if err := s.reading.Lock(ctx); err != nil {
+		return err
+	}
+	defer s.reading.Unlock()
+	s.mu.Lock()
+	known := maps.Clone(s.known)
+	s.mu.Unlock()
+	if known[connector] {
+		return nil
+	}
+	known[connector] = true
+	return s.read(ctx, nil, known)
+}
+
+// read reads the entries of connectors from positions on. Only the last record of a key is parsed, because a topic that
+// is not compacted has many. After an error nothing has changed.
+func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
+	n := latestRecords{known: known, records: map[recordKey]*kgo.Record{}, log: s.log}
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, Parallel: true,
+		Expected: true}, n.add)
+	n.logSkipped(s.config.Topic)
+	if errors.Is(err, kafka.ErrTruncated) {
+		// Restarting automatically would repeat all rows after the offsets that the topic has now.
+		restart := "the worker"
+		if s.worker != nil {
+			restart = "the connector"
+		}
+		return fmt.Errorf("offsets: %w. `culvert offsets show` prints the offsets that it has now; "+
+			"restart %s to continue from there", err, restart)
+	}
+	if err != nil {
+		return fmt.Errorf("offsets: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range n.records {
+		e := parseRecord(r)
+		id := identity(e.connector, e.partition)
+		if before := s.entries[id]; before == nil || e.isNewerThan(before) {
+			s.entries[id] = e
+		}
+	}
+	s.positions, s.known = at, known
+	return nil
+}
+
+type latestRecords struct {
+	known   map[string]bool
+	records map[recordKey]*kgo.Record
+	skipped int
+	log     *slog.Logger
+}
+
+type recordKey struct {
+	partition int32
+	key       string
+}
+
+const loggedSkips = 10
+
+func (n *latestRecords) add(r *kgo.Record) error {
+	if !mayBelong(r.Key, n.known) {
+		return nil
+	}
+	kept := n.records[recordKey{r.Partition, string(r.Key)}]
+	if kept == nil {
+		connector, _, err := ParseKey(r.Key)
+		if err != nil {
+			if n.skipped++; n.skipped <= loggedSkips {
+				n.log.Warn("a record in the offsets topic is skipped", "topic", r.Topic, "partition", r.Partition,
+					"offset",
+					r.Offset, "error", err)
+			}
+			return nil
+		}
+		if !n.known[connector] {
+			return nil
+		}
+		key := string(r.Key)
+		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
+		n.records[recordKey{r.Partition, key}] = kept
+	}
+	// Clone, because the bytes belong to a whole batch.
+	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
+	return nil
+}
+
+func (n *latestRecords) logSkipped(topic string) {
+	if more := n.skipped - loggedSkips; more > 0 {
+		n.log.Warn("further records in the offsets topic are skipped: it may be the wrong topic, see "+
+			"offset.storage.topic and the connector's offsets.storage.topic", "topic", topic, "records", more)
+	}
+}
+
+// mayBelong reports whether a key may be of one of the connectors. It reads only the name, for speed, and reports true
+// if that is escaped.
+func mayBelong(key []byte, known map[string]bool) bool {
+	rest, ok := bytes.CutPrefix(key, []byte(`["`))
+	if !ok {
+		return true
+	}
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 || !utf8.Valid(rest[:end]) {
+		return true
+	}
+	return known[string(rest[:end])]
+}
+
+func parseRecord(r *kgo.Record) *stored {
+	connector, partition, _ := ParseKey(r.Key)
+	e := &stored{
+		connector: connector, partition: partition, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
+	}
+	if r.Value == nil {
+		return e
+	}
+	var err error
+	if e.offset, err = ParseJSON(r.Value); err != nil {
+		e.err = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
+			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
+			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that everything is "+
+			"read again", connector, AppendJSON(nil, partition), r.Topic, r.Partition, r.Offset, err)
+	}
+	return e
+}
+
+// isNewerThan compares records of one source partition. Keys in different forms may be in different topic partitions;
+// then time decides.
+func (e *stored) isNewerThan(known *stored) bool {
+	if e.topicPartition == known.topicPartition {
+		return e.topicOffset > known.topicOffset
+	}
+	return !e.timestamp.Before(known.timestamp)
+}
+
+// Get returns the offset of a source partition. An offset that cannot be read is an error, because ignoring it would
+// read everything again.
+func (s *Store) Get(ctx context.Context, connector string, partition []wit.OffsetEntry) (offset []wit.OffsetEntry,
+	found bool,
+	err error) {
+	if err := s.loadConnector(ctx, connector); err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	e := s.entries[identity(connector, partition)]
+	s.mu.Unlock()
+	switch {
+	case e != nil && (e.offset != nil || e.err != nil):
+	case s.worker != nil:
+		return s.worker.Get(ctx, connector, partition)
+	default:
+		return nil, false, nil
+	}
+	return e.offset, e.offset != nil, e.err
+}
+
+// All returns all offsets of a connector in any order; with an error, those that can be read.
+func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
+	if err := s.loadConnector(ctx, connector); err != nil {
+		return nil, err
+	}
+	own := map[string]bool{}
+	s.mu.Lock()
+	for id, e := range s.entries {
+		if e.connector != connector {
+			continue
+		}
+		own[id] = e.err != nil || e.offset != nil
+		if e.err != nil {
+			err = errors.Join(err, e.err)
+		} else if e.offset != nil {
+			entries = append(entries, Entry{e.partition, e.offset})
+		}
+	}
+	s.mu.Unlock()
+	if s.worker != nil {
+		more, fault := s.worker.All(ctx, connector)
+		for _, e := range more {
+			if !own[identity(connector, e.Partition)] {
+				entries = append(entries, e)
+			}
+		}
+		err = errors.Join(err, fault)
+	}
+	return entries, err
+}
+
+// Set writes offsets and waits for acknowledgements. If ctx ends first, they may have been written or not. They replace
+// offsets that were set before in any case.
+func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
+	}
+	if err := s.loadConnector(ctx, connector); err != nil {
+		return err
+	}
+	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {
+		return err
+	}
+	answers := make(chan error, len(entries))
+	for _, e := range entries {
+		r := &kgo.Record{Topic: s.config.Topic, Key: s.key(connector, e.Partition), Partition: -1}
+		if e.Offset != nil {
+			r.Value = AppendJSON(nil, e.Offset)
+		}
+		// The context of records does not end, because later records of the same partition must follow earlier ones.
+		s.client.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
+			if err == nil {
+				s.remember(connector, e, r)
+			}
+			answers <- err
+		})
+	}
+	for range entries {
+		select {
+		case err := <-answers:
+			if err != nil {
+				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic,
+					kafka.WithMissingRight(err, "WRITE", "Topic "+s.config.Topic))
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())
+		}
+	}
+	s.copyToWorker(ctx, connector, entries)
+	return nil
+}
+
+// key returns the partition's existing key in the topic, or the one that a Connect worker looks up.
+func (s *Store) key(connector string, partition []wit.OffsetEntry) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.entries[identity(connector, partition)]; e != nil {
+		return e.key
+	}
+	return appendKey(nil, connector, sortLikeHashMap(partition))
+}
+
+func (s *Store) remember(connector string, e Entry, r *kgo.Record) {
+	id := identity(connector, e.Partition)
+	now := &stored{
+		connector: connector, partition: e.Partition, offset: e.Offset, key: r.Key, timestamp: r.Timestamp,
+		topicPartition: r.Partition, topicOffset: r.Offset,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.entries[id]; known == nil || now.isNewerThan(known) {
+		s.entries[id] = now
+	}
+}
+
+// OpenForConnector opens the topic of one connector (offsets.storage.topic) on the cluster of k. As in Kafka Connect,
+// it falls back to the worker's store and copies all writes to it, so that the setting can be removed again. The caller
+// keeps the worker's store.
+func OpenForConnector(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
+	log *slog.Logger) (*Store, error) {
+	s, err := Open(ctx, k, c, []string{connector}, log)
+	if err != nil {
+		return nil, err
+	}
+	s.worker = worker
+	return s, nil
+}
+
+// copyToWorker copies written offsets to the worker's store. Errors are only logged, because this store is read first.
+func (s *Store) copyToWorker(ctx context.Context, connector string, entries []Entry) {
+	if s.worker == nil {
+		return
+	}
+	written := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset == nil })
+	if err := s.worker.Set(ctx, connector, written...); err != nil {
+		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector",
+			connector, "topic", s.worker.config.Topic, "error", err)
+	}
+}
+
+// deleteFromWorker writes tombstones to the worker's store first: an old offset there would count again.
+func (s *Store) deleteFromWorker(ctx context.Context, connector string, entries []Entry) error {
+	if s.worker == nil {
+		return nil
+	}
+	tombstones := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
+	return s.worker.Set(ctx, connector, tombstones...)
+}

@@ -1,0 +1,459 @@
+package offset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/embedded"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func testContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func openTestBroker(t *testing.T, dir string) (*embedded.Broker, kafka.Config) {
+	t.Helper()
+	b, err := embedded.Open(embedded.Options{Dir: dir, Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	c := kafka.Defaults()
+	c.Bootstrap = []string{b.Addr()}
+	return b, c
+}
+
+func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
+	t.Helper()
+	s, err := Open(testContext(t), k, c, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// writeRaw writes records to the topic; "" is a tombstone.
+func writeRaw(t *testing.T, k kafka.Config, topic string, keysAndValues ...string) {
+	t.Helper()
+	client, err := kgo.NewClient(k.ProducerOpts(kgo.AllowAutoTopicCreation())...)
+	require.NoError(t, err)
+	defer client.Close()
+	var records []*kgo.Record
+	for i := 0; i < len(keysAndValues); i += 2 {
+		r := &kgo.Record{Topic: topic, Partition: -1, Key: []byte(keysAndValues[i])}
+		if v := keysAndValues[i+1]; v != "" {
+			r.Value = []byte(v)
+		}
+		records = append(records, r)
+	}
+	require.NoError(t, client.ProduceSync(testContext(t), records...).FirstErr())
+}
+
+func readRaw(t *testing.T, k kafka.Config, topic string) (lines []string) {
+	t.Helper()
+	r, err := kafka.NewReader(k)
+	require.NoError(t, err)
+	defer r.Close()
+	_, err = r.Read(testContext(t), topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		value := "-"
+		if r.Value != nil {
+			value = string(r.Value)
+		}
+		lines = append(lines, string(r.Key)+" "+value)
+		return nil
+	})
+	require.NoError(t, err)
+	return lines
+}
+
+func partition(service, set string) []wit.OffsetEntry {
+	return []wit.OffsetEntry{wit.StringEntry("service", service), wit.StringEntry("entityset", set)}
+}
+
+func at(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("record", n)} }
+
+func newWriter(t *testing.T, interval time.Duration, wrote func(time.Time, error)) (*Writer, kafka.Config) {
+	t.Helper()
+	_, k := openTestBroker(t, t.TempDir())
+	c := DefaultConfig()
+	c.FlushInterval = interval
+	return openTestStore(t, k, c).NewWriter("orders", wrote), k
+}
+
+func expectOffset(t *testing.T, s *Store, connector string, partition []wit.OffsetEntry, want string) {
+	t.Helper()
+	offset, found, err := s.Get(testContext(t), connector, partition)
+	got := "none"
+	if found {
+		got = string(AppendJSON(nil, offset))
+	}
+	if err != nil {
+		got = err.Error()
+	}
+	assert.Equal(t, want, got, connector, AppendJSON(nil, partition))
+}
+
+func TestStoreOverRestart(t *testing.T) {
+	dir := t.TempDir()
+	b, k := openTestBroker(t, dir)
+	s := openTestStore(t, k, DefaultConfig())
+	ctx := testContext(t)
+	odd := []wit.OffsetEntry{wit.StringEntry("url", "/x?$skiptoken='ä😀\x01'"), wit.IntegerEntry("record", 1<<62),
+		realField("ratio", 1e-9), wit.NullEntry("next")}
+	require.NoError(t, s.Set(ctx, "orders", Entry{partition("/a", "B"), odd},
+		Entry{partition("/a", "C"), []wit.OffsetEntry{}}))
+	require.NoError(t, s.Set(ctx, "other", Entry{partition("/a", "B"), at(7)}))
+	check := func(s *Store) {
+		t.Helper()
+		expectOffset(t, s, "orders", partition("/a", "B"),
+			`{"url":"/x?$skiptoken='ä\uD83D\uDE00\u0001'","record":4611686018427387904,"ratio":1.0E-9,"next":null}`)
+		expectOffset(t, s, "orders", partition("/a", "C"), `{}`)
+		expectOffset(t, s, "other", partition("/a", "B"), `{"record":7}`)
+		expectOffset(t, s, "orders", partition("/a", "D"), "none")
+		expectOffset(t, s, "ord", partition("/a", "B"), "none")
+	}
+	check(s)
+	s.Close()
+	b.Close()
+	_, k = openTestBroker(t, dir)
+	s = openTestStore(t, k, DefaultConfig())
+	check(s)
+
+	// A tombstone deletes, also after a restart.
+	require.NoError(t, s.Set(ctx, "orders", Entry{Partition: partition("/a", "B")}))
+	expectOffset(t, s, "orders", partition("/a", "B"), "none")
+	entries, err := openTestStore(t, k, DefaultConfig()).All(testContext(t), "orders")
+	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
+		t.Errorf("all of orders: %v, %v", entries, err)
+	}
+}
+
+// Offsets of a Java worker are read in any field order and continue under the same keys.
+func TestStoreReadsOffsetsOfJava(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := DefaultConfig()
+	writeRaw(t, k, c.Topic,
+		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":1,"url":"old"}`,
+		`["orders",{"entityset":"B","service":"/a"}]`, `{"record":2,"url":"new"}`,
+		`["orders",{"entityset":"gone","service":"/a"}]`, `{"record":1}`,
+		`["orders",{"entityset":"gone","service":"/a"}]`, ``,
+		`["orders",{"entityset":"null","service":"/a"}]`, `null`,
+		`["mirror",{"cluster":"s","partition":0,"topic":"t"}]`, `{"offset":5}`,
+		`not json`, `{"a":1}`,
+		`["nested",{"a":{"b":1}}]`, `{"a":1}`,
+	)
+	s := openTestStore(t, k, c)
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2,"url":"new"}`)
+	expectOffset(t, s, "orders", partition("/a", "gone"), "none")
+	expectOffset(t, s, "orders", partition("/a", "null"), "none")
+	expectOffset(t, s, "mirror", []wit.OffsetEntry{wit.StringEntry("topic", "t"), realField("partition", 0),
+		wit.StringEntry("cluster", "s")}, `{"offset":5}`)
+
+	newer := []wit.OffsetEntry{wit.StringEntry("url", "newer")}
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), newer}))
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "new"), at(3)}))
+	lines := readRaw(t, k, c.Topic)
+	assert.Equal(t, []string{
+		`["orders",{"entityset":"B","service":"/a"}] {"url":"newer"}`,
+		`["orders",{"entityset":"new","service":"/a"}] {"record":3}`,
+	}, lines[len(lines)-2:], "written")
+}
+
+// For connectors that it was not opened for, the store reads the topic when they are requested.
+func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	writeRaw(t, k, "connect-offsets",
+		`["a",{"s":1}]`, `{"seen":1}`, `["b",{"s":1}]`, `{"seen":2}`, `["a",{"s":1}]`, `{"seen":3}`,
+		`["aa",{"s":1}]`, `{"seen":4}`, ` [ "b" , {"s":2} ] `, `{"seen":5}`, `["\u0062",{"s":3}]`, `{"seen":6}`,
+		`["größe \" \\",{"s":1}]`, `{"seen":7}`, `["b`, `{}`, `["b",7]`, `{}`)
+	s, err := Open(testContext(t), k, DefaultConfig(), []string{"a"}, nil)
+	require.NoError(t, err)
+	defer s.Close()
+	place := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("s", n)} }
+	expectOffset(t, s, "a", place(1), `{"seen":3}`)
+	assert.Equal(t, 1, len(s.entries), "the entry of the connector that was named")
+	expectOffset(t, s, "b", place(1), `{"seen":2}`)
+	expectOffset(t, s, "b", place(2), `{"seen":5}`)
+	expectOffset(t, s, "b", place(3), `{"seen":6}`)
+	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
+	expectOffset(t, s, "c", place(1), "none")
+	assert.Equal(t, 5, len(s.entries), "the entries of those who were asked for")
+	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
+	require.NoError(t, s.Refresh(testContext(t)))
+	expectOffset(t, s, "a", place(1), `{"seen":8}`)
+	expectOffset(t, s, "b", place(1), "none")
+	expectOffset(t, s, "c", place(1), `{"seen":9}`)
+}
+
+func TestStoreReportsUnreadableOffsets(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	c := DefaultConfig()
+	writeRaw(t, k, c.Topic,
+		`["orders",{"service":"/a","entityset":"B"}]`, `{"list":[1]}`,
+		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
+	s := openTestStore(t, k, c)
+	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
+	runtest.Fails(t, err, "orders", `"list"`)
+	if found {
+		t.Error("found an offset that cannot be read")
+	}
+	entries, err := s.All(testContext(t), "orders")
+	if len(entries) != 1 || err == nil {
+		t.Errorf("all: %v, %v", entries, err)
+	}
+	// Writing replaces it.
+	require.NoError(t, s.Set(testContext(t), "orders", Entry{partition("/a", "B"), at(2)}))
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
+}
+
+// Foreign records are logged a few times and counted, and do not affect other entries. An unreadable offset of the
+// connector is an error with instructions.
+func TestStoreReadsATopicOfOtherConnectors(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	long := strings.Repeat("x", 700_000)
+	raw := []string{
+		`["orders",{"set":"A"}]`, `{"record":1}`, // and the last one counts
+		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
+		`["orders",{"set":"` + long + `"}]`, `{"record":`,
+		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`,
+		"",
+	}
+	for n := range 500 {
+		raw = append(raw, fmt.Sprint("order ", n), long[:100])
+	}
+	writeRaw(t, k, DefaultConfig().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
+	var log bytes.Buffer
+	s, err := Open(testContext(t), k, DefaultConfig(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	defer s.Close()
+	of := func(set string) []wit.OffsetEntry { return []wit.OffsetEntry{wit.StringEntry("set", set)} }
+	expectOffset(t, s, "orders", of("A"), `{"record":2}`)
+	expectOffset(t, s, "orders", of("null"), "none")
+	expectOffset(t, s, "orders", of("gone"), "none")
+	_, _, err = s.Get(testContext(t), "orders", of(long))
+	runtest.Fails(t, err, "offset.storage.topic", "`culvert offsets reset`")
+	if len(err.Error()) > 1000 {
+		t.Errorf("expected a short fault, found %.2000v", err)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != loggedSkips+1 || log.Len() > 10_000 ||
+		!strings.Contains(log.String(), "records=495") {
+		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", loggedSkips, lines,
+			log.Len(), log.String())
+	}
+}
+
+func TestRefreshSeesOtherWriters(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	one, two := openTestStore(t, k, DefaultConfig()), openTestStore(t, k, DefaultConfig())
+	ctx := testContext(t)
+	for n := range 3 {
+		writer, reader := one, two
+		if n%2 == 1 {
+			writer, reader = two, one
+		}
+		require.NoError(t, writer.Set(ctx, "orders", Entry{partition("/a", "B"), at(int64(n))}))
+		require.NoError(t, reader.Refresh(ctx))
+		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
+	}
+}
+
+// A topic that was deleted and created again while the worker ran is detected.
+func TestRefreshOfARecreatedTopic(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	one := openTestStore(t, k, DefaultConfig())
+	ctx := testContext(t)
+	entry := func(n int64) Entry { return Entry{partition("/a", "B"), at(n)} }
+	for n := range int64(3) {
+		require.NoError(t, one.Set(ctx, "orders", entry(n)))
+	}
+	require.NoError(t, one.Refresh(ctx))
+	client, err := kgo.NewClient(k.AdminOpts()...)
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).DeleteTopic(ctx, DefaultConfig().Topic)
+	require.NoError(t, err)
+	two := openTestStore(t, k, DefaultConfig())
+	require.NoError(t, two.Set(ctx, "orders", entry(7)))
+	runtest.Fails(t, one.Refresh(ctx), "partition 0 ends at offset 1, and was read up to 3",
+		"restart the worker to continue from there")
+}
+
+func TestWriterKeepsTheNewest(t *testing.T) {
+	wrote := 0
+	w, k := newWriter(t, time.Hour, func(_ time.Time, err error) {
+		if wrote++; err != nil {
+			t.Error(err)
+		}
+	})
+	for n := range 100 {
+		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), at(int64(n)))
+	}
+	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
+		t.Errorf("written before the interval: %v", lines)
+	}
+	require.NoError(t, w.Flush(testContext(t)))
+	require.NoError(t, w.Flush(testContext(t))) // nothing new: nothing to write
+	w.Acknowledged(partition("/a", "0"), at(100))
+	require.NoError(t, w.Close(testContext(t)))
+	assert.Equal(t, 2, wrote, "writes")
+	want := []string{
+		`["orders",{"entityset":"0","service":"/a"}] {"record":98}`,
+		`["orders",{"entityset":"1","service":"/a"}] {"record":99}`,
+		`["orders",{"entityset":"0","service":"/a"}] {"record":100}`,
+	}
+	got := readRaw(t, k, DefaultConfig().Topic)
+	slices.Sort(got[:min(2, len(got))]) // they are in two partitions, so their order varies
+	assert.Equal(t, want, got)
+}
+
+func TestWriterWritesByItself(t *testing.T) {
+	w, k := newWriter(t, 10*time.Millisecond, nil)
+	defer w.Close(testContext(t))
+	w.Acknowledged(partition("/a", "B"), at(1))
+	r, err := kafka.NewReader(k)
+	require.NoError(t, err)
+	defer r.Close()
+	written := false
+	if _, err := r.Read(testContext(t), DefaultConfig().Topic, kafka.ReadOptions{Follow: true},
+		func(*kgo.Record) error {
+			written = true
+			return kafka.ErrStop
+		}); err != nil || !written {
+		t.Errorf("written: %v, %v", written, err)
+	}
+}
+
+func TestWriterKeepsWhatFailed(t *testing.T) {
+	w, k := newWriter(t, time.Hour, nil)
+	w.Acknowledged(partition("/a", "B"), at(1))
+	w.Acknowledged(partition("/a", "C"), at(1))
+	over, cancel := context.WithCancel(testContext(t))
+	cancel()
+	if err := w.Flush(over); !errors.Is(err, context.Canceled) {
+		t.Fatalf("flush with a context that is over: %v", err)
+	}
+	w.Acknowledged(partition("/a", "B"), at(2))
+	require.NoError(t, w.Close(testContext(t)))
+	s := openTestStore(t, k, DefaultConfig())
+	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
+	expectOffset(t, s, "orders", partition("/a", "C"), `{"record":1}`)
+}
+
+func TestParseConfig(t *testing.T) {
+	got, problems := ParseConfig(map[string]string{
+		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
+		"offset.storage.replication.factor": "-1",
+		"offset.flush.interval.ms":          "10000", "offset.flush.timeout.ms": "100",
+		"offset.storage.max.message.bytes": "1000",
+		"offset.storage.cleanup.policy":    "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
+	})
+	want := Config{
+		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second,
+		FlushTimeout: 100 * time.Millisecond,
+		TopicConfigs: map[string]string{"max.message.bytes": "1000"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
+		t.Errorf("%v (-want +got):\n%s", problems, diff)
+	}
+	// Kafka accepts any LONG for "never".
+	got, problems = ParseConfig(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
+		"offset.flush.timeout.ms": "2147483648"})
+	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
+		t.Errorf("found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
+	}
+	for name, value := range map[string]string{
+		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
+		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",
+	} {
+		_, problems := ParseConfig(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), name+":") {
+			t.Errorf("%s=%s: %v", name, value, problems)
+		}
+	}
+}
+
+// The leader of a new topic may not know it yet.
+func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
+	k := kafka.Defaults()
+	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
+	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
+}
+
+// A flush waits for another write only as long as its context lasts.
+func TestFlushWaitsNoLongerThanItsContext(t *testing.T) {
+	w := &Writer{flushing: guard.NewCtxMutex()}
+	require.NoError(t, w.flushing.Lock(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Flush(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the context's end, found %v", err)
+	}
+}
+
+func TestReadingWaitsNoLongerThanItsContext(t *testing.T) {
+	s := &Store{reading: guard.NewCtxMutex(), known: map[string]bool{}}
+	require.NoError(t, s.reading.Lock(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, err := range map[string]error{"Refresh": s.Refresh(ctx), "learn": s.loadConnector(ctx, "another")} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: expected the context's end, found %v", name, err)
+		}
+	}
+}
+
+// A connector with its own topic continues from the worker's offsets, and writes and deletes in both.
+func TestOwnTopicOfAConnector(t *testing.T) {
+	ctx := testContext(t)
+	_, k := openTestBroker(t, t.TempDir())
+	worker := openTestStore(t, k, DefaultConfig())
+	orders, items := partition("s", "Orders"), partition("s", "Items")
+	at := func(n int64) []wit.OffsetEntry { return []wit.OffsetEntry{wit.IntegerEntry("seen", n)} }
+	require.NoError(t, worker.Set(ctx, "c", Entry{orders, at(1)}, Entry{items, at(2)}))
+	config := DefaultConfig()
+	config.Topic = "own"
+	own, err := OpenForConnector(ctx, k, config, "c", worker, nil)
+	require.NoError(t, err)
+	t.Cleanup(own.Close)
+	expectOffset(t, own, "c", orders, `{"seen":1}`)
+	require.NoError(t, own.Set(ctx, "c", Entry{orders, at(3)}))
+	expectOffset(t, own, "c", orders, `{"seen":3}`)
+	expectOffset(t, own, "c", items, `{"seen":2}`)
+	expectOffset(t, worker, "c", orders, `{"seen":3}`)
+	if all, err := own.All(ctx, "c"); err != nil || len(all) != 2 {
+		t.Errorf("expected both partitions once, found %v, %v", all, err)
+	}
+	// Offsets of transactions are copied to the worker's topic, too.
+	transactional := own.NewTransactional("c")
+	o := kafka.Offset{Partition: orders, Position: at(4)}
+	r := transactional.Record(o)
+	assert.Equal(t, "own", r.Topic)
+	assert.Equal(t, `{"seen":4}`, string(r.Value))
+	transactional.Committed(o, r)
+	transactional.Close(ctx)
+	expectOffset(t, worker, "c", orders, `{"seen":4}`)
+	require.NoError(t, own.Set(ctx, "c", Entry{orders, nil}))
+	for _, s := range []*Store{own, worker} {
+		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
+			t.Errorf("expected no offset any more, found %v, %v", found, err)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package offset
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+)
+
+func fakeCluster(t *testing.T) (*kfake.Cluster, kafka.Config) {
+	t.Helper()
+	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
+	k := kafka.Defaults()
+	k.Bootstrap = cluster.ListenAddrs()
+	return cluster, k
+}
+
+// openWriter opens a writer with its own store, as on another worker.
+func openWriter(t *testing.T, k kafka.Config, wrote func(time.Time, error)) *Writer {
+	t.Helper()
+	c := DefaultConfig()
+	c.FlushInterval, c.Partitions, c.Replication = time.Hour, 3, 1
+	w, err := openTestStore(t, k, c).OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", wrote)
+	require.NoError(t, err)
+	return w
+}
+
+var b = partition("/a", "B")
+
+// zombies pauses a worker, possibly during a transaction, while its task continues elsewhere. What it writes late never
+// counts, and it gets an error.
+func zombies(t *testing.T, k kafka.Config, inTransaction bool) {
+	ctx := testContext(t)
+	zombie := openWriter(t, k, nil)
+	var failed []error
+	zombie.OnFailure(func(err error) { failed = append(failed, err) })
+	zombie.Acknowledged(b, at(1))
+	require.NoError(t, zombie.Flush(ctx))
+	zombie.Acknowledged(b, at(2))
+	if inTransaction {
+		o := zombie.producer.transactions.Output()
+		require.NoError(t, o.Begin(ctx))
+		batch, sent := o.NewBatch(), make(chan error, 1)
+		r := batch.Add()
+		r.Topic, r.Key, r.Value = DefaultConfig().Topic, zombie.store.key("orders", b), []byte(`{"record":99}`)
+		o.Produce(ctx, batch, kafka.Offset{}, func(_ int, err error) { sent <- err })
+		require.NoError(t, <-sent)
+		zombie.producer.output = o
+	}
+	// The worker is paused.
+
+	owner := openWriter(t, k, nil)
+	require.NoError(t, owner.store.RefreshCommitted(ctx))
+	expectOffset(t, owner.store, "orders", b, `{"record":1}`)
+	owner.Acknowledged(b, at(3))
+	require.NoError(t, owner.Flush(ctx))
+
+	for range 2 {
+		if err := zombie.Flush(ctx); kafka.TakenOverID(err) != "g-orders-0" {
+			t.Errorf("expected that the id is another producer's, found %v", err)
+		}
+	}
+	clear(zombie.pending)
+	runtest.Fails(t, zombie.Close(ctx), "g-orders-0", "offsets of connector orders", "topic connect-offsets")
+	if len(failed) != 3 || kafka.TakenOverID(failed[0]) == "" {
+		t.Errorf("expected to be called with each failure, found %v", failed)
+	}
+	expectOffset(t, zombie.store, "orders", b, `{"record":3}`)
+	owner.Acknowledged(b, at(4))
+	require.NoError(t, owner.Close(ctx))
+	expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":4}`)
+	key := `["orders",{"entityset":"B","service":"/a"}] `
+	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":3}`, key + `{"record":4}`},
+		readRaw(t, k, DefaultConfig().Topic))
+}
+
+func TestZombieStoresNothing(t *testing.T) {
+	t.Parallel()
+	for _, inTransaction := range []bool{false, true} {
+		_, k := fakeCluster(t)
+		zombies(t, k, inTransaction)
+		_, k = openTestBroker(t, t.TempDir())
+		zombies(t, k, inTransaction)
+	}
+}
+
+// A write that outlasts its caller continues, and later ones follow it.
+func TestSlowTransaction(t *testing.T) {
+	t.Parallel()
+	cluster, k := fakeCluster(t)
+	var wrote atomic.Int32
+	w := openWriter(t, k, func(time.Time, error) { wrote.Add(1) })
+	var away atomic.Bool
+	away.Store(true)
+	kafkatest.RefuseWhere(cluster, kmsg.EndTxn, kerr.CoordinatorLoadInProgress,
+		func(kmsg.Request) bool { return away.Load() })
+	w.Acknowledged(b, at(1))
+	for range 2 { // the second one waits for the first
+		short, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)
+		if err := w.Flush(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("expected that the context ends, found %v", err)
+		}
+		cancel()
+	}
+	if lines := readRaw(t, k, DefaultConfig().Topic); len(lines) > 0 {
+		t.Errorf("expected that nothing counts, found %v", lines)
+	}
+	w.Acknowledged(b, at(2))
+	away.Store(false)
+	require.NoError(t, w.Close(testContext(t)))
+	assert.Equal(t, int32(3), wrote.Load())
+	key := `["orders",{"entityset":"B","service":"/a"}] `
+	assert.Equal(t, []string{key + `{"record":1}`, key + `{"record":2}`}, readRaw(t, k, DefaultConfig().Topic))
+}
+
+// The next write by the same producer contains a rejected write.
+func TestRefusedTransaction(t *testing.T) {
+	t.Parallel()
+	for _, with := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
+		cluster, k := fakeCluster(t)
+		w := openWriter(t, k, nil)
+		w.OnFailure(func(err error) { t.Errorf("expected that it can write, found %v", err) })
+		var refuse atomic.Bool
+		kafkatest.RefuseWhere(cluster, kmsg.Produce, with, func(kmsg.Request) bool { return refuse.Load() })
+		for n := range 3 {
+			refuse.Store(true)
+			w.Acknowledged(b, at(int64(n)))
+			if err := w.Flush(testContext(t)); !errors.Is(err, with) {
+				t.Errorf("expected %v, found %v", with, err)
+			}
+			refuse.Store(false)
+			require.NoError(t, w.Flush(testContext(t)))
+		}
+		require.NoError(t, w.Close(testContext(t)))
+		assert.Equal(t, 3, len(readRaw(t, k, DefaultConfig().Topic)))
+		expectOffset(t, openTestStore(t, k, DefaultConfig()), "orders", b, `{"record":2}`)
+	}
+}
+
+// Without permission the writer fails with both names. Without brokers close does not wait.
+func TestWriterWithoutRightOrBrokers(t *testing.T) {
+	t.Parallel()
+	cluster, k := fakeCluster(t)
+	w := openWriter(t, k, nil)
+	kafkatest.Refuse(cluster, kmsg.InitProducerID, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	_, err := w.store.OpenTransactionalWriter(testContext(t), "orders", "g-orders-1", nil)
+	runtest.Fails(t, err, "connector orders", "transactional id g-orders-1", "DESCRIBE and WRITE", "TransactionalId")
+	cluster.Close()
+	w.Acknowledged(b, at(1))
+	short, cancel := context.WithTimeout(testContext(t), 50*time.Millisecond)
+	defer cancel()
+	if err := w.Close(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("expected that the context ends, found %v", err)
+	}
+}
+
+// Offsets of many partitions are one transaction and are copied to the worker's topic.
+func TestTransactionOfMany(t *testing.T) {
+	t.Parallel()
+	_, k := fakeCluster(t)
+	worker := openWriter(t, k, nil).store
+	config := worker.config
+	config.Topic = "own"
+	own, err := OpenForConnector(testContext(t), k, config, "orders", worker, nil)
+	require.NoError(t, err)
+	t.Cleanup(own.Close)
+	w, err := own.OpenTransactionalWriter(testContext(t), "orders", "g-orders-0", nil)
+	require.NoError(t, err)
+	for n := range int64(100) {
+		w.Acknowledged(partition("/a", string(rune('a'+n%26))), at(n))
+	}
+	require.NoError(t, w.Close(testContext(t)))
+	for _, s := range []*Store{own, worker} {
+		expectOffset(t, s, "orders", partition("/a", "a"), `{"record":78}`)
+		expectOffset(t, s, "orders", partition("/a", "z"), `{"record":77}`)
+	}
+	lines := readRaw(t, k, "own")
+	slices.Sort(lines)
+	assert.Equal(t, 26, len(slices.Compact(lines)))
+}

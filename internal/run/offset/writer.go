@@ -1,0 +1,140 @@
+package offset
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Writer writes the acknowledged offsets of one task, the newest of each partition, every offset.flush.interval.ms and
+// at Close. It owns a goroutine until Close.
+type Writer struct {
+	store     *Store
+	connector string
+	onWrite   func(began time.Time, err error)
+	producer  *transactionalProducer // nil: the store's producer
+	cancel    context.CancelFunc
+	done      chan struct{}
+
+	flushing guard.CtxMutex // one write at a time, so that older offsets never overtake newer ones
+
+	mu        sync.Mutex
+	pending   map[string]Entry
+	onFailure []func(error) // see OnFailure
+}
+
+// NewWriter starts a writer for a task of a connector. onWrite, if not nil, is called after each write.
+func (s *Store) NewWriter(connector string, onWrite func(began time.Time, err error)) *Writer {
+	return s.writer(connector, onWrite, nil)
+}
+
+func (s *Store) writer(connector string, onWrite func(began time.Time, err error),
+	producer *transactionalProducer) *Writer {
+	ctx, stop := context.WithCancel(context.Background())
+	w := &Writer{store: s, connector: connector, onWrite: onWrite, producer: producer, cancel: stop,
+		done:     make(chan struct{}),
+		flushing: guard.NewCtxMutex(), pending: map[string]Entry{}}
+	go w.run(ctx)
+	return w
+}
+
+func (w *Writer) run(ctx context.Context) {
+	defer close(w.done)
+	defer guard.Vital("the writing of offsets of connector " + w.connector)
+	for failing := false; pause.For(ctx, w.store.config.FlushInterval) == nil; {
+		limited, cancel := context.WithTimeout(ctx, w.store.config.FlushTimeout)
+		err := w.Flush(limited)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && failing: // logged once
+		case err != nil:
+			w.store.log.Error("offsets could not be written; the next flush retries", "connector", w.connector, "error",
+				err)
+		case failing:
+			w.store.log.Info("offsets are written again", "connector", w.connector)
+		}
+		failing = err != nil
+	}
+}
+
+// Acknowledged records that everything up to a position is stored in Kafka. Call it in the order of positions and for
+// every batch. The writer owns the fields.
+func (w *Writer) Acknowledged(partition, position []wit.OffsetEntry) {
+	id := identity(w.connector, partition)
+	w.mu.Lock()
+	w.pending[id] = Entry{partition, position}
+	w.mu.Unlock()
+}
+
+// Flush writes pending offsets and waits for their acknowledgement, for example before the service forgets acknowledged
+// rows. Offsets that could not be written remain pending.
+func (w *Writer) Flush(ctx context.Context) error {
+	if err := w.flushing.Lock(ctx); err != nil {
+		return err
+	}
+	defer w.flushing.Unlock()
+	w.mu.Lock()
+	taken := w.pending
+	w.pending = map[string]Entry{}
+	w.mu.Unlock()
+	entries := slices.Collect(maps.Values(taken))
+	began := time.Now()
+	err := w.set(ctx, entries)
+	if len(entries) > 0 && w.onWrite != nil {
+		w.onWrite(began, err)
+	}
+	if err == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, e := range taken {
+		if _, newer := w.pending[id]; !newer {
+			w.pending[id] = e
+		}
+	}
+	return err
+}
+
+func (w *Writer) set(ctx context.Context, entries []Entry) error {
+	if w.producer == nil {
+		return w.store.Set(ctx, w.connector, entries...)
+	}
+	err := w.producer.set(ctx, entries)
+	if errors.As(err, new(*lostError)) {
+		w.mu.Lock()
+		failed := slices.Clone(w.onFailure)
+		w.mu.Unlock()
+		for _, f := range failed {
+			f(err)
+		}
+	}
+	return err
+}
+
+// OnFailure adds a function that is called when the writer can never write again: its producer was fenced or has lost
+// its permissions.
+func (w *Writer) OnFailure(failed func(error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.onFailure = append(w.onFailure, failed)
+}
+
+// Close ends the goroutine and writes pending offsets.
+func (w *Writer) Close(ctx context.Context) error {
+	w.cancel()
+	<-w.done
+	err := w.Flush(ctx)
+	if w.producer != nil {
+		w.producer.close()
+	}
+	return err
+}

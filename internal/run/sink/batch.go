@@ -1,0 +1,152 @@
+package sink
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// batch is the input of one encode call.
+type batch struct {
+	rows      record.Batch
+	items     []*item // by row
+	recordIDs record.Origins
+	outcome   outcome // the records that were rejected before encoding
+	span      *tracing.Span
+	err       error // why no more batches follow
+	idle      bool  // no record arrived: the task may have caught up
+}
+
+func (b *batch) addRecordID(i *item, part uint32) {
+	o, r := &b.recordIDs, i.record
+	topic := slices.Index(o.Topics, r.Topic)
+	if topic < 0 {
+		topic = len(o.Topics)
+		o.Topics = append(o.Topics, r.Topic)
+	}
+	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
+}
+
+// timestampOf returns a record's timestamp in milliseconds since 1970, -1 for none.
+func timestampOf(r *kgo.Record) int64 {
+	if r.Timestamp.IsZero() {
+		return -1
+	}
+	return r.Timestamp.UnixMilli()
+}
+
+func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
+
+// maxDeliveryBytes bounds a batch's unfinished deliveries, in addition to its rows: a bisected batch takes many calls.
+const maxDeliveryBytes = 256 << 20
+
+// activeBatch is a batch that is being written. Its goroutines know nothing of the [dispatcher].
+type activeBatch struct {
+	task   *Task
+	batch  *batch
+	number int // counts the task's batches in read order
+	// rowStates has one element for each row; a row belongs to one lane, so one goroutine at a time uses it.
+	rowStates []rowState
+	rows      []uint32 // to be encoded, first or again
+	state     batchState
+	encoded   *encodedBatch
+	// switchVersion means that another version of the plugin must encode the batch; started that a delivery of it has
+	// started, or never will.
+	switchVersion, started bool
+	remaining              int
+	// bytes includes what was encoded first; deliveryBytes is the size of its unfinished deliveries.
+	bytes         int
+	deliveryBytes atomic.Int64
+	startedAt     time.Time
+}
+
+type batchState int
+
+const (
+	batchWaiting batchState = iota
+	batchEncoding
+	batchEncoded
+	batchQueued
+)
+
+type encodedBatch struct {
+	deliveries []delivery
+	version    contextVersion // of all lanes, unless they are mixed
+	mixed      bool
+}
+
+type rowState struct {
+	portion           int
+	repeats, failures int
+	failedSince       time.Time // the time of the first failure
+	hint              string    // of the last encoding
+	inDoubt           *inDoubt
+}
+
+// delivery is a request to send with its rows, as positions in the batch.
+type delivery struct {
+	wit.Delivery
+	active  *activeBatch
+	rows    []uint32
+	opened  *openedVersion // encoded it and must read its response
+	version contextVersion
+	// awaitedSeq must be durable before it is sent: what its lane has settled. announcedSeq is the same for its
+	// announcement if it is non-repeatable, 0 if it was not announced.
+	awaitedSeq, announcedSeq int
+	uncheckable              *inDoubt // a placeholder for a row in doubt that cannot be checked
+}
+
+func bytesOf(deliveries []delivery) (n int64) {
+	for i := range deliveries {
+		n += int64(len(deliveries[i].State)) + transport.RequestBytes(&deliveries[i].Request)
+	}
+	return n
+}
+
+func (j *delivery) isRead() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
+
+func (w *activeBatch) items(j *delivery) []*item {
+	items := make([]*item, len(j.rows))
+	for n, row := range j.rows {
+		items[n] = w.batch.items[row]
+	}
+	return items
+}
+
+// outcome collects the results of reading, encoding or delivering rows.
+type outcome struct {
+	// forDLQ are records whose remaining rows are all rejected; each gets one dead letter.
+	forDLQ []*item
+	// firstFailure is the first record in read order that cannot be written and must not be skipped.
+	firstFailure *failedRow
+	// inDoubtErr is the error of an inherited record in doubt that cannot be checked. The task fails when all of these
+	// were found.
+	inDoubtErr error
+}
+
+func (o *outcome) addInDoubt(err error) {
+	if err != nil && takesPrecedence(err, o.inDoubtErr) {
+		o.inDoubtErr = err
+	}
+}
+
+// failedRow ends a task once everything that was read before it is settled.
+type failedRow struct {
+	active *activeBatch
+	row    uint32
+	err    error
+}
+
+func (b *failedRow) readBefore(w *activeBatch, row uint32) bool {
+	if w.number != b.active.number {
+		return w.number < b.active.number
+	}
+	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
+}

@@ -1,0 +1,407 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/fault"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+const maxBatchBytes = 8 << 20
+
+// maxConvertedBytes bounds the rows of a batch, about: one row may have 64 MiB if default values replace missing
+// fields.
+const maxConvertedBytes = 32 << 20
+
+// quietPeriod is how long no record must arrive before a finishing task checks whether it has caught up.
+const quietPeriod = 200 * time.Millisecond
+
+// batchReader makes batches with consumer, converters and transforms. It belongs to one goroutine, which is at most two
+// batches ahead of the deliveries.
+type batchReader struct {
+	task        *Task
+	consumer    Consumer
+	key, value  convert.Converter
+	header      convert.Headers
+	chain       Chain
+	headers     []connectdata.Header
+	leftover    []*item   // items that did not fit into the last batch
+	stopErr     error     // why nothing follows the last batch and leftover
+	growth      float64   // the ratio of the last batch's rows to its records, in bytes
+	firstReadAt time.Time // zero for a batch that begins with leftover
+}
+
+func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
+	g := &batchReader{task: t}
+	var err error
+	if g.key, g.value, err = t.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaderConverter != nil {
+		if g.header, err = t.o.NewHeaderConverter(); err != nil {
+			return nil, err
+		}
+	}
+	if t.o.NewChain != nil {
+		if g.chain, err = t.o.NewChain(ctx); err != nil {
+			return nil, fmt.Errorf("transforms: %w", err)
+		}
+	}
+	return g, nil
+}
+
+func (g *batchReader) run(ctx context.Context, out chan<- *batch) {
+	for {
+		var b *batch
+		err := guard.Do(g.task.log, "a sink task, the stage of gathering", func() (err error) {
+			b, err = g.nextBatch(ctx)
+			return err
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			b = &batch{err: err}
+		}
+		select {
+		case out <- b:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (g *batchReader) nextBatch(ctx context.Context) (*batch, error) {
+	t := g.task
+	g.firstReadAt = time.Time{}
+	if items := g.leftover; len(items) > 0 {
+		g.leftover = nil
+		return g.buildBatch(ctx, items)
+	}
+	if g.stopErr != nil {
+		return nil, g.stopErr
+	}
+	var items []*item
+	var due time.Time
+	bytes := 0
+	for len(items) < t.o.BatchRows && bytes < maxBatchBytes {
+		records, err := g.poll(ctx, due, len(items) == 0)
+		if err != nil {
+			g.stopErr = err
+			break
+		}
+		if len(records) == 0 {
+			break
+		}
+		t.count.consume.Start()
+		before := bytes
+		for _, r := range records {
+			if !r.Attrs.IsControl() {
+				bytes += len(r.Key) + len(r.Value)
+				t.count.read.Add(1)
+			}
+		}
+		items = append(items, t.tracker.apply(recordsRead{records}).items...)
+		t.count.bytes.Add(int64(bytes - before))
+		t.count.consume.Stop()
+		if t.o.AwaitWritable != nil {
+			if err := t.o.AwaitWritable(ctx, records); err != nil {
+				return nil, err
+			}
+		}
+		if len(items) == 0 { // only transaction markers, or records that were settled before
+			continue
+		}
+		if due.IsZero() {
+			g.firstReadAt = time.Now()
+			due = g.firstReadAt.Add(t.linger())
+		}
+		if t.o.Linger <= 0 {
+			break
+		}
+	}
+	switch {
+	case len(items) > 0:
+		return g.buildBatch(ctx, items)
+	case g.stopErr != nil:
+		return nil, g.stopErr
+	}
+	return &batch{idle: true}, nil
+}
+
+func (t *Task) linger() time.Duration {
+	select {
+	case <-t.finishing:
+		return min(t.o.Linger, quietPeriod)
+	default:
+		return t.o.Linger
+	}
+}
+
+// poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.
+func (g *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.Record, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if first {
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			defer guard.Recover(g.task.log, "a sink task, its wait for the end", nil)
+			select {
+			case <-g.task.finishing:
+			case <-stop:
+				return
+			}
+			timer := time.NewTimer(quietPeriod)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				cancel()
+			case <-stop:
+			}
+		}()
+	} else {
+		waiting, cancel = context.WithDeadline(ctx, due)
+		defer cancel()
+	}
+	for {
+		records, err := g.consumer.Poll(waiting)
+		switch {
+		case len(records) > 0:
+			return records, nil
+		case ctx.Err() == nil && waiting.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
+			errors.Is(err, context.DeadlineExceeded)):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// buildBatch converts and transforms records. The batch ends before a record that cannot be written and must not be
+// skipped: what was read before is written first.
+func (g *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, error) {
+	b := g.newBatch(items)
+	read := make([]*item, 0, len(items))
+	g.startSpan(b, items, time.Now())
+	g.task.count.convert.Start()
+	converted := sync.OnceFunc(g.task.count.convert.Stop)
+	defer converted()
+	converting := b.span.StartChild("convert", tracing.Internal)
+	for n, i := range items {
+		if len(b.rows.Data) >= maxConvertedBytes {
+			g.leftover = items[n:]
+			break
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		before := len(b.rows.Data)
+		row, stage, err := g.convertRecord(ctx, &b.rows, i.record)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			b.rows.Data = b.rows.Data[:before]
+			if fault.Stops(err) {
+				g.stopErr = fmt.Errorf("%s: %w", stage, err)
+			} else {
+				g.stopErr = g.task.reject(&b.outcome, i, wholeRecord, stage, err)
+			}
+			if g.stopErr == nil {
+				continue
+			}
+			break
+		}
+		row.RowIndex = uint32(len(read))
+		b.rows.Rows = append(b.rows.Rows, row)
+		read = append(read, i)
+	}
+	converted()
+	converting.End(nil)
+	g.updateGrowth(b, read)
+	g.task.o.Observer.Observe(g.task.o.Task, "", &b.rows)
+	if g.chain == nil || len(read) == 0 {
+		err := g.matchRows(b, read, nil)
+		g.task.checkTopics(b)
+		return b, err
+	}
+	workCtx, ended := g.task.count.transform.Track(ctx)
+	transforming := b.span.StartChild("transform", tracing.Internal)
+	faults, err := g.transform(workCtx, &b.rows)
+	ended()
+	transforming.End(err)
+	if err != nil {
+		return nil, fmt.Errorf("transforms: %w", err)
+	}
+	err = g.matchRows(b, read, faults)
+	g.task.checkTopics(b)
+	return b, err
+}
+
+func (g *batchReader) newBatch(items []*item) *batch {
+	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
+	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
+		Data: make([]byte, 0, min(size, maxConvertedBytes))},
+		recordIDs: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+}
+
+func (g *batchReader) updateGrowth(b *batch, read []*item) {
+	if size := sizeOf(read); size > 0 {
+		g.growth = float64(len(b.rows.Data)) / float64(size)
+	}
+}
+
+func sizeOf(items []*item) (size int) {
+	for _, i := range items {
+		size += len(i.record.Key) + len(i.record.Value)
+	}
+	return size
+}
+
+func (g *batchReader) startSpan(b *batch, items []*item, now time.Time) {
+	t := g.task
+	if t.o.Tracer == nil {
+		return
+	}
+	since := g.firstReadAt
+	if since.IsZero() {
+		since = now
+	}
+	b.span = t.o.Tracer.StartBatch(since, func(each func(*kgo.Record) bool) {
+		for _, i := range items {
+			if !each(i.record) {
+				return
+			}
+		}
+	})
+	b.span.SetTask(t.o.Connector, t.o.Task)
+	b.span.SetInt("culvert.records", int64(len(items)))
+	b.span.AddPastChild("consume", since, now, now.Sub(since))
+}
+
+func (g *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit.RowError, error) {
+	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
+		g.task.count.errors.Add()
+		g.task.o.Metrics.Retries.Add(1)
+		g.task.log.Warn("transforms failed and are tried again", "error", failure)
+	})
+}
+
+func (t *Task) checkTopics(b *batch) {
+	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
+}
+
+// matchRows assigns rows to records and leaves out what follows the first record that must not be skipped.
+func (g *batchReader) matchRows(b *batch, read []*item, faults []wit.RowError) error {
+	t := g.task
+	rows := make([]uint32, len(read))
+	for i := range b.rows.Rows {
+		index := b.rows.Rows[i].RowIndex
+		if int(index) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", index, len(read))
+		}
+		rows[index]++
+	}
+	rejected := make([]error, len(read))
+	for i := range faults {
+		if f := &faults[i]; int(f.RowIndex) < len(read) {
+			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
+		}
+	}
+	for n, i := range read {
+		if rejected[n] == nil {
+			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rows[n])
+		}
+		if rejected[n] == nil {
+			continue
+		}
+		if err := t.reject(&b.outcome, i, wholeRecord, task.StageTransforms, rejected[n]); err != nil {
+			g.stopErr, g.leftover, read = err, nil, read[:n]
+			break
+		}
+	}
+	part, remaining := make([]uint32, len(rows)), make([]int, len(rows))
+	kept := b.rows.Rows[:0]
+	for _, r := range b.rows.Rows {
+		n := int(r.RowIndex)
+		at := part[n]
+		part[n]++
+		if n >= len(read) || rejected[n] != nil || !t.o.deadLetterOf[idOf(read[n].record)].Rows.Contains(at) {
+			continue
+		}
+		remaining[n]++
+		b.addRecordID(read[n], at)
+		b.items = append(b.items, read[n])
+		r.RowIndex = uint32(len(kept))
+		kept = append(kept, r)
+	}
+	b.rows.Rows = kept
+	for n, i := range read {
+		if rejected[n] == nil {
+			t.tracker.apply(rowsTransformed{i, rows[n], remaining[n]})
+		}
+	}
+	return nil
+}
+
+func (g *batchReader) convertRecord(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row,
+	stage task.ErrorStage, err error) {
+	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
+	if row.Key, err = decodeValue(ctx, g.key, true, r, r.Key, b); err != nil {
+		return row, task.StageKeyConverter, err
+	}
+	if row.Value, err = decodeValue(ctx, g.value, false, r, r.Value, b); err != nil {
+		return row, task.StageValueConverter, err
+	}
+	if len(r.Headers) > connectdata.MaxHeaders {
+		return row, task.StageHeaderConverter,
+			fmt.Errorf("expected at most %d headers, found %d", connectdata.MaxHeaders, len(r.Headers))
+	}
+	if len(r.Headers) > 0 {
+		g.headers = g.headers[:0]
+		for _, h := range r.Headers {
+			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
+			if err != nil {
+				return row, task.StageHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
+			}
+			g.headers = append(g.headers, header)
+		}
+		start := len(b.Data)
+		b.Data = connectdata.AppendHeaders(b.Data, g.headers)
+		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	return row, "", nil
+}
+
+func decodeValue(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte,
+	b *record.Batch) (wit.ValueSlice, error) {
+	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {
+		name := convert.SchemaHeader(key)
+		for i := range slices.Backward(r.Headers) {
+			if h := &r.Headers[i]; h.Key == name {
+				return headerDecoder.DecodeBy(ctx, r.Topic, h.Value, data, b)
+			}
+		}
+	}
+	return c.Decode(ctx, r.Topic, data, b)
+}

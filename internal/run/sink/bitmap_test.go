@@ -1,0 +1,255 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/kafka"
+)
+
+// meaning returns the metadata as a reader interprets it: a settled record has no other state, and a record that is
+// both sent and uncertain is uncertain.
+func (n metadata) meaning() string {
+	n.settled = mergeRanges(slices.Clone(n.settled))
+	var uncertain, inDoubt []offsetRange
+	for _, s := range mergeRanges(slices.Clone(n.inDoubt)) {
+		uncertain = append(uncertain, gaps(s, slices.Clone(n.settled))...)
+	}
+	n.inDoubt = mergeRanges(uncertain)
+	for _, s := range mergeRanges(slices.Clone(n.inFlight)) {
+		inDoubt = append(inDoubt, gaps(s, slices.Concat(n.settled, n.inDoubt))...)
+	}
+	n.inFlight = mergeRanges(inDoubt)
+	return n.encodeLists(0)
+}
+
+// Metadata of every kind are read as what they were made of, and are never longer than lists.
+func TestBitmapMetadata(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for round := range 600 {
+		next := r.Int64N(1 << 40)
+		n := metadata{}
+		at := next + r.Int64N(3)
+		for range r.IntN(300) {
+			// Runs of all lengths, close together and far apart.
+			s := offsetRange{at, at}
+			if round%2 == 0 && r.IntN(10) == 0 {
+				s.last += r.Int64N(500)
+			}
+			at = s.last + 1 + r.Int64N(3)
+			if round%2 == 0 && r.IntN(100) == 0 {
+				at += r.Int64N(1 << 20)
+			}
+			switch r.IntN(4) {
+			case 0:
+				n.inFlight = append(n.inFlight, s)
+			case 1:
+				n.inDoubt = append(n.inDoubt, s)
+				if r.IntN(5) == 0 && s.last-s.first < 100 { // looked at just now
+					n.inFlight = append(n.inFlight, offsetRange{s.first, s.last})
+				}
+				if r.IntN(20) == 0 {
+					n.decided = append(n.decided, offsetRange{s.first, s.first})
+				}
+			default:
+				n.settled = append(n.settled, s)
+			}
+		}
+		text := n.encode(next)
+		found, err := parseMetadata(next, text)
+		if err != nil || found.meaning() != n.meaning() || len(text) > len(n.encodeLists(next)) ||
+			n.listsLength(next) != len(n.encodeLists(next)) {
+			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(),
+				found.meaning())
+		}
+		all := len(n.settled) + len(n.inFlight) + len(n.inDoubt)
+		if round%2 == 1 && all > 100 && !strings.Contains(text, bitmapName+"=") {
+			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
+		}
+	}
+	// A doubt about a compacted record among settled ones does not prevent the dense form.
+	compacted := metadata{inDoubt: []offsetRange{{1, 1}}}
+	for at := int64(0); at < 900; at += 4 {
+		compacted.settled = append(compacted.settled, offsetRange{at, at + 2})
+	}
+	if text := compacted.encode(0); len(text) > 310 {
+		t.Errorf("expected the dense form, of at most 310 bytes, found %d bytes: %.300s", len(text), text)
+	} else if found, err := parseMetadata(0, text); err != nil || found.meaning() != compacted.meaning() {
+		t.Errorf("expected %s, found %s, %v", compacted.meaning(), found.meaning(), err)
+	}
+	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0",
+		"near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
+		if n, err := parseMetadata(0, metadata); err != nil || n.encodeLists(0) != want {
+			t.Errorf("%s: expected %s, found %s, %v", metadata, want, n.encodeLists(0), err)
+		}
+	}
+	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*",
+		"near=1:A,B", "near=9000000000000000000:A", "near=0:" + strings.Repeat("q", maxInDoubt/3+1)} {
+		if _, err := parseMetadata(7, text); err == nil {
+			t.Errorf("%.50s: expected an error", text)
+		}
+	}
+}
+
+// Whatever comes of the deliveries that have begun, in whichever order, there is room in the metadata for it: with
+// offsets one after another, with gaps, with metadata of earlier runs, and where brokers take little.
+func TestMetadataNeverExceedTheirLimit(t *testing.T) {
+	for seed := range uint64(16) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		limit := []int{kafka.MaxCommitText, kafka.MaxCommitText, 875, 175}[r.IntN(4)]
+		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
+		doubts := &InDoubtRecords{}
+		l := newLedger(doubts)
+		l.apply(metadataLimited{limit})
+		at := topicPartition{"t", 0}
+		l.apply(assigned{map[string][]int32{"t": {0}}})
+		next := r.Int64N(1 << 33)
+		var earlier []offsetRange
+		if r.IntN(2) == 0 {
+			for n := range r.Int64N(40) {
+				earlier = append(earlier, offsetRange{next + 40*n, next + 40*n + r.Int64N(30)})
+			}
+		}
+		decided := r.IntN(4) == 0
+		for n := int64(0); decided && n < 2000; n += 1 + r.Int64N(100) {
+			if spot := (offsetRange{next + n, next + n}); !containsRange(earlier, spot) {
+				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
+			}
+		}
+		if r.IntN(2) == 0 {
+			doubts.MergeKnown("fabc,gdef,nxy123")
+			doubts.add(recordID{"t", 0, next + 1_000_000}, errMoved)
+			doubts.setMoved(at, offsetRange{next, next + 1_000_000})
+		}
+		l.apply(offsetFetched{tp: at, committed: next, settled: earlier})
+		var records []*kgo.Record
+		count := 6000
+		if limit < kafka.MaxCommitText {
+			count = 1000
+		}
+		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
+			records = append(records, &kgo.Record{Topic: "t", Offset: offset})
+		}
+		items := l.apply(recordsRead{records}).items
+		// Lanes take rows of a portion in turns.
+		var waiting, running [][]*item
+		rows := make([]uint32, len(items))
+		for i := range rows {
+			rows[i] = uint32(i)
+		}
+		lanes := 1 + r.IntN(8)
+		for _, portion := range l.portions(items, rows, lanes) {
+			of := make([][]*item, lanes)
+			for _, row := range portion {
+				lane := r.IntN(lanes)
+				of[lane] = append(of[lane], items[row])
+			}
+			waiting = append(waiting, of...)
+		}
+		longest, most := 0, 0
+		look := func() {
+			offsets := l.apply(commitStarted{}).offsets
+			base := next
+			if o, ok := offsets["t"][0]; ok {
+				base = o.Offset
+			}
+			text := l.apply(metadataRequested{tp: at, next: base}).text
+			if longest = max(longest, len(text)); len(text) > limit {
+				t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", seed, limit, len(text), text)
+			}
+			next = base
+		}
+		for len(waiting)+len(running) > 0 {
+			waiting = slices.DeleteFunc(waiting, func(more []*item) bool { return len(more) == 0 })
+			slices.SortFunc(waiting, func(a, b []*item) int {
+				return cmp.Compare(a[0].offset, b[0].offset)
+			})
+			if len(waiting) > 0 && len(running) < lanes {
+				switch l.apply(deliveryStart{waiting[0], len(running) == 0}).start {
+				case startOK:
+					most = max(most, len(waiting[0]))
+					for _, i := range waiting[0] {
+						doubts.useDecision(idOf(i.record))
+					}
+					l.apply(deliveryAnnounced{waiting[0], true})
+					running, waiting = append(running, waiting[0]), waiting[1:]
+					look()
+					continue
+				case startMetadataFull:
+					if len(running) == 0 { // as [dispatcher.split]
+						more := waiting[0]
+						if len(more) == 1 {
+							t.Fatalf("seed %d: no room for one row", seed)
+						}
+						waiting = slices.Insert(waiting[1:], 0, more[:len(more)/2], more[len(more)/2:])
+						continue
+					}
+				}
+			}
+			if len(running) == 0 {
+				continue
+			}
+			n := r.IntN(len(running))
+			more := running[n]
+			running = slices.Delete(running, n, n+1)
+			for _, i := range more {
+				if r.IntN(3) == 0 { // nobody knows, for a while
+					doubts.add(idOf(i.record), errEarlier)
+				}
+			}
+			l.apply(outcomeKnown{more})
+			l.apply(deliveryEnded{more})
+			look()
+			for _, at := range l.apply(rowsSettled{more, true}).settled {
+				doubts.remove(at)
+			}
+			look()
+		}
+		if open := len(l.partitions[at].items); open != 0 || longest == 0 {
+			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, open, longest)
+		}
+		if gap == 1 && limit == kafka.MaxCommitText && len(earlier) == 0 && lanes == 8 && most < 1000 {
+			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)
+		}
+	}
+}
+
+// Metadata of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is
+// not written again, and what may have been sent is checked or waits.
+func TestListMetadataAreContinued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 1000})
+		x.o.BatchRows, x.o.InFlight, x.group.atMost = 8000, 8, 8000
+		settled := metadata{}
+		want := map[string]bool{}
+		for i := range int64(3000) {
+			line := fmt.Sprintf("%c%d=1", 'a'+i%8, i)
+			x.group.put("t", 0, line)
+			if i%4 == 1 && i < 2900 {
+				settled.settled = append(settled.settled, offsetRange{i, i})
+			} else {
+				want[line] = true
+			}
+		}
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.metadata[at] = 0, settled.encodeLists(0)
+		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitText {
+			t.Fatalf("metadata of %d bytes", n)
+		}
+		x.ok(t)
+		found := counted(t, x)
+		for line := range want {
+			assert.Equal(t, 1, found[line], line)
+		}
+		assert.Equal(t, len(want), len(found), "records")
+		assert.Equal(t, 3000, x.committed("t", 0), "committed")
+	})
+}

@@ -1,0 +1,636 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// checker is a plugin that looks by a GET whether a row in doubt is there: the service knows the rows whose POST it
+// took.
+type checker struct {
+	writer
+	// hasty: it does not heed the hint.
+	hasty bool
+	// hints are those that rows came with.
+	hints []string
+	// alone is how many bytes came with each row that was encoded alone.
+	alone []int
+	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
+	says func(status uint16) wit.RowResult
+}
+
+func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+	hints []wit.Hint) (d wit.EncodeResult, err error) {
+	hinted := map[uint32]string{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(b.Rows) == 1 {
+		c.alone = append(c.alone, len(b.Data))
+	}
+	for _, h := range hints {
+		hinted[h.Row] = h.Text
+		c.hints = append(c.hints, string(b.Bytes(b.Rows[h.Row].Key))+":"+h.Text)
+	}
+	for i := range b.Rows {
+		key := string(b.Bytes(b.Rows[i].Key))
+		r := wit.Request{Method: "POST", Target: "/Set", Body: []byte(key)}
+		if string(b.Bytes(b.Rows[i].Value)) == "merge" {
+			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
+		}
+		if requestsCheck(hinted[uint32(i)]) && !c.hasty {
+			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
+		}
+		d.Ready = append(d.Ready, wit.Delivery{Request: r, Rows: []uint32{uint32(i)}, State: r.Body,
+			OrderingKey: uint32(key[0])})
+	}
+	return d, nil
+}
+
+func (c *checker) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	if !strings.HasPrefix(string(memo), "look ") {
+		return c.writer.HandleResponse(ctx, context, memo, rows, response)
+	}
+	v := wit.RowResult{Written: wit.Set}
+	switch {
+	case c.says != nil:
+		v = c.says(response.Status)
+	case response.Status == 404:
+		v = wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
+	case response.Status != 200:
+		v = wit.RowResult{Retry: &wit.Retry{Error: &wit.Error{Kind: wit.ErrorTransient, Message: "answered 503"}}}
+	}
+	return wit.ResponseResult{Results: []wit.RowResult{v}}, nil
+}
+
+func newCheckedWorld(c *checker) *world {
+	x := newWorldOf(&c.writer, c)
+	x.o.InFlight = 1
+	x.group.put("orders", 3, "a=1", "b=2", "c=3")
+	return x
+}
+
+// T6: a POST without an answer is checked by the plugin: what is there is not sent again, what is not there is sent
+// once more, and a check that fails is made again.
+func TestRowsInDoubtAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers []uint16 // of the checks
+		want    string
+	}{
+		"there":            {[]uint16{200}, "a b look b c"},
+		"not there":        {[]uint16{404}, "a b look b b c"},
+		"checked at last":  {[]uint16{503, 503, 200}, "a b look b look b look b c"},
+		"not there, later": {[]uint16{503, 404}, "a b look b look b b c"},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{})
+			noAnswer, checks := false, 0
+			x.service.answer = func(_ int, body string) (uint16, error) {
+				switch {
+				case body == "b" && !noAnswer:
+					noAnswer = true
+					return 0, lostAnswer()
+				case body == "look b":
+					checks++
+					return c.answers[checks-1], nil
+				}
+				return 201, nil
+			}
+			task := x.ok(t)
+			assert.Equal(t, c.want, strings.Join(x.service.seen(), " "))
+			assert.Equal(t, 3, task.Progress().Written, "written")
+			assert.Equal(t, 3, x.committed("orders", 3), "committed")
+			if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
+				task.o.InDoubt.cause(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
+				t.Errorf("the record is uncertain still: %s", metadata)
+			}
+		})
+	}
+}
+
+// What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
+func TestUncheckableRowsStayInDoubt(t *testing.T) {
+	const none = wit.ErrorKind(255)
+	refusal := &wit.Error{Kind: wit.ErrorData, Message: "it is numbered by the service"}
+	for name, c := range map[string]struct {
+		plugin *checker
+		status uint16 // of the check
+		sent   []string
+		want   string
+		kind   wit.ErrorKind // of the task's fault, which says whether the task goes on by itself
+	}{
+		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
+			"not checked: the plugin returned POST as the check: expected GET or HEAD", none},
+		"a refused check": {&checker{says: func(uint16) wit.RowResult { return wit.RowResult{Rejected: refusal} }}, 200,
+			[]string{"a", "b", "look b"}, "not checked: it is numbered by the service", wit.ErrorData},
+		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
+			"not checked: answered 503", wit.ErrorTransient},
+		"a fault is no news": {&checker{says: func(uint16) wit.RowResult {
+			return wit.RowResult{Retry: &wit.Retry{Hint: "insert", Error: refusal}}
+		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"},
+			"not checked: it is numbered by the service", wit.ErrorData},
+	} {
+		for _, tolerant := range []bool{false, true} {
+			runtest.Bubble(t, name, func(t *testing.T) {
+				x := newCheckedWorld(c.plugin)
+				x.o.TolerateAll = tolerant
+				x.service.answer = byBody(map[string]uint16{"b": 0, "look b": c.status})
+				_, err := x.run(t)
+				runtest.Fails(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
+					"POST /Set may have arrived", c.want, "errors.uncertain.send=orders-3@1")
+				kind := none
+				if f := new(wit.Error); errors.As(err, &f) {
+					kind = f.Kind
+				}
+				assert.Equal(t, c.kind, kind, "the fault's kind")
+				assert.Equal(t, c.sent, x.service.seen())
+			})
+		}
+	}
+}
+
+// A partition is lost while one of its deliveries waits, and is assigned again after another member was killed that had
+// begun to write the records. The outcome of the old delivery does not count: the records are read again and checked.
+func TestDeliveryFromBeforeALostPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newCheckedWorld(&checker{})
+		x.o.Once, x.o.InFlight = false, 1
+		at := topicPartition{"orders", 3}
+		x.group.put("orders", 2, "x=1")
+		x.service.slowFor = map[string]time.Duration{"a": 10 * time.Second, "x": 10 * time.Second}
+		x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": 200, "look c": 404})
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(5 * time.Second) // one delivery is under way, b and c wait
+		x.group.lose(at)
+		x.group.mu.Lock()
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0-2"
+		x.group.mu.Unlock()
+		x.group.assign(at)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		seen := x.service.seen()
+		for what, times := range map[string]int{"b": 0, "look b": 1, "c": 1, "look c": 1, "x": 1} {
+			found := 0
+			for _, one := range seen {
+				if one == what {
+					found++
+				}
+			}
+			assert.Equal(t, times, found, what, "in", seen)
+		}
+		assert.Equal(t, 3, x.committed("orders", 3), "committed")
+	})
+}
+
+// A record in doubt of which there is no check goes to another member before its turn: the task fails by it all the
+// same, because what was read after it is not written any more.
+func TestUncheckedRecordOfALostPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 1
+		at := topicPartition{"orders", 3}
+		x.group.put("orders", 2, "x=1")
+		x.group.put("orders", 3)
+		x.group.metadata[at], x.group.committed[at] = "uncertain=0", 0
+		x.service.slow = 10 * time.Second
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(5 * time.Second) // x is on its way
+		x.group.put("orders", 3, "a=1")
+		runtest.Pass(time.Second)
+		x.group.lose(at)
+		x.group.put("orders", 2, "y=1")
+		time.Sleep(time.Minute)
+		if err := stop(); err == nil && !slices.Contains(x.service.seen(), "y=1") {
+			t.Errorf("expected y to be written or the task to fail, found %v", x.service.seen())
+		}
+	})
+}
+
+// A task that leaves a record in doubt does not go on by itself because the network lost the answer, but because the
+// network kept the record from being checked.
+func TestLostAnswersSayNothingOfTheNextTry(t *testing.T) {
+	away := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
+	noAnswer := &transport.NoResponseError{Method: "POST", Target: "/Set", Cause: away}
+	for _, c := range []struct {
+		why  error
+		want bool
+	}{
+		{noAnswer, false},
+		{fmt.Errorf("%w (%w)", noAnswer, &wit.Error{Kind: wit.ErrorTransient}), false},
+		{&uncheckedError{noAnswer, errors.New("there is no check")}, false},
+		{&uncheckedError{noAnswer, away}, true},
+	} {
+		err := fmt.Errorf("write: %w", &recordError{item: &item{}, stage: "write", err: c.why, inDoubt: true})
+		assert.Equal(t, c.want, errors.Is(err, away), "the network in", c.why)
+	}
+}
+
+// A record that a run before has left uncertain is checked before anything else is done about it, and no operator is
+// needed.
+func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &checker{hasty: true}
+		x := newCheckedWorld(c)
+		x.service.answer = byBody(map[string]uint16{"b": 0, "look b": 200})
+		x.fails(t, `offset 1, key "b"`)
+		c.hasty, x.o.InDoubt, x.o.Revoked = false, nil, nil // another process, a plugin that looks
+		x.ok(t)
+		assert.Equal(t, "a b look b c", strings.Join(x.service.seen(), " "), "the record is looked for first")
+		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
+			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
+			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
+		}
+	})
+}
+
+// What a run may have sent that was killed is checked before it is sent: what is there is not written twice, though no
+// record says so.
+func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
+	for name, c := range map[string]struct {
+		look uint16 // of b
+		seen string
+	}{
+		"there":     {200, "look a look b c"},
+		"not there": {404, "look a look b b c"},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newCheckedWorld(&checker{})
+			at := topicPartition{"orders", 3}
+			x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
+			x.service.answer = byBody(map[string]uint16{"look a": 200, "look b": c.look})
+			x.ok(t)
+			assert.Equal(t, c.seen, strings.Join(x.service.seen(), " "))
+			assert.Equal(t, 3, x.committed("orders", 3), "committed")
+			assert.Equal(t, "", x.group.metadata[at], "metadata")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		refuses := func(uint16) wit.RowResult {
+			return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "another one is there"}}
+		}
+		x := newCheckedWorld(&checker{says: refuses})
+		at := topicPartition{"orders", 3}
+		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
+		x.fails(t, "an earlier run, which was killed, may have written it", "another one is there",
+			"orders-3@0", "orders-3@1")
+		if seen := x.service.seen(); slices.Contains(seen, "a") {
+			t.Errorf("a record in doubt was sent: %s", seen)
+		}
+	})
+}
+
+// While nobody can check a record in doubt, nothing that was read after it is sent, also not together with what was
+// read before: the record would come after a later one of its key, should somebody decide to send it. What was read
+// before is written.
+func TestNothingOvertakesAnUncheckableRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{each: 3}
+		x := newWorld(w)
+		x.group.put("orders", 3, "k1=1", "k2=1", "k2=2", "k3=1")
+		at := topicPartition{"orders", 3}
+		x.group.metadata[at], x.group.committed[at] = "uncertain=1", 0
+		x.fails(t, `offset 1, key "k2"`, "it is not looked up", "orders-3@1")
+		assert.Equal(t, []string{"k1=1"}, x.service.seen(), "what was read before the record alone")
+		assert.Equal(t, 1, x.committed("orders", 3), "offset 1 to be committed")
+	})
+}
+
+// A plugin that wants to write a record in doubt with others has the task fail before anything is sent: the others,
+// left out, would come after later ones of their keys.
+func TestNothingIsLeftOutOfADeliveryWithRecordsInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		post := func(body string, rows ...uint32) wit.Delivery {
+			return wit.Delivery{Request: wit.Request{Method: "POST", Target: "/Set", Body: []byte(body)},
+				OrderingKey: 1,
+				Rows:        rows, State: []byte(body)}
+		}
+		w := &writer{made: func(d *wit.EncodeResult, hints []wit.Hint) error {
+			if len(hints) > 0 {
+				*d = wit.EncodeResult{Ready: []wit.Delivery{post("k1=1,k2=1", 0, 2), post("k1=2", 1)}}
+			}
+			return nil
+		}}
+		x := newWorld(w)
+		x.group.put("orders", 3, "k1=1", "k1=2", "k2=1")
+		at := topicPartition{"orders", 3}
+		x.group.metadata[at], x.group.committed[at] = "uncertain=2", 0
+		x.fails(t, "orders-3@2", "the plugin returned POST as the check: expected GET or HEAD")
+		if seen := x.service.seen(); len(seen) > 0 {
+			t.Errorf("expected that nothing is sent, found %q", seen)
+		}
+	})
+}
+
+// Between checks there is no pause: a hundred doubts a second at 8 ms a request, in virtual time. Only failed checks
+// are repeated after a pause. A row in doubt is encoded alone, not with its whole batch, which may have 32 MiB.
+func TestChecksNeedNoPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const doubts = 240
+		c := &checker{says: func(status uint16) wit.RowResult {
+			if status == 410 { // look elsewhere
+				return wit.RowResult{Retry: &wit.Retry{Hint: wit.HintUncertain}}
+			}
+			return wit.RowResult{Retry: &wit.Retry{Hint: "insert"}}
+		}}
+		x := newWorldOf(&c.writer, c)
+		x.o.InFlight, x.service.slow = 4, 8*time.Millisecond
+		for i := range doubts {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
+		}
+		at := topicPartition{"t", 0}
+		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		looks := map[string]int{}
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if !strings.HasPrefix(body, "look ") {
+				return 201, nil
+			}
+			if looks[body]++; looks[body] < 3 {
+				return 410, nil
+			}
+			return 404, nil
+		}
+		start := time.Now()
+		x.ok(t)
+		if elapsed := time.Since(start) - x.o.Linger; elapsed > doubts*10*time.Millisecond ||
+			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
+			t.Errorf("%d doubts took %v and %d requests", doubts, elapsed, len(x.service.seen()))
+		}
+		if len(c.alone) < doubts || slices.Max(c.alone) > len("z239v") {
+			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
+		}
+	})
+}
+
+// learner writes down in its context each answer that it has judged.
+type learner struct {
+	checker
+	encoded []string // the contexts that encode was given
+	judging int
+	overlap bool
+}
+
+func (l *learner) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+	hints []wit.Hint) (wit.EncodeResult, error) {
+	l.mu.Lock()
+	l.encoded = append(l.encoded, string(context))
+	l.mu.Unlock()
+	return l.checker.Encode(ctx, context, b, recordIDs, hints)
+}
+
+func (l *learner) HandleResponse(_ context.Context, context []byte, _ []byte, _ []uint32,
+	_ wit.Response) (wit.ResponseResult, error) {
+	l.mu.Lock()
+	l.judging++
+	l.overlap = l.overlap || l.judging > 1
+	l.mu.Unlock()
+	<-time.After(time.Second) // others would come meanwhile
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judging--
+	return wit.ResponseResult{Results: []wit.RowResult{{Written: wit.Set}},
+		Context: wit.Ptr(append(slices.Clone(context), 'x'))}, nil
+}
+
+// What settle learns is there for the next call of settle and of encode: judged one after another, nothing that was
+// learned is lost.
+func TestLearnedContextIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &learner{}
+		x := newWorldOf(&l.writer, l)
+		x.o.InFlight, x.o.BatchRows = 4, 5
+		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=")
+		x.group.atMost = 5
+		x.ok(t)
+		// The second batch may have been encoded before, too, but nothing was sent of that.
+		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
+			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx",
+				l.encoded, l.overlap)
+		}
+	})
+}
+
+// What a version has learned is its own, and the task's: another version, and a task that begins, start with what
+// opening gave them.
+func TestLearnedContextEndsWithVersionAndTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, after := &learner{}, &learner{}
+		x := newWorldOf(&before.writer, before)
+		x.o.InFlight, x.o.BatchRows = 1, 2
+		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
+		x.group.atMost = 2
+		x.service.answer = func(n int, _ string) (uint16, error) {
+			if n == 3 {
+				x.versions.Offer(code("", after))
+			}
+			return 201, nil
+		}
+		x.ok(t)
+		if n := len(before.encoded); before.encoded[n-1] == "" {
+			t.Errorf("expected the first version to have learned, found %q", before.encoded)
+		}
+		// A batch may be encoded before the answers to the one before it, and then is encoded again.
+		retry := func(what string, encoded []string) {
+			t.Helper()
+			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
+				t.Errorf("expected %s to begin again and to learn, found %q", what, encoded)
+			}
+		}
+		retry("the second version", after.encoded)
+		first := len(after.encoded)
+		x.group.put("t", 0, "m=", "n=", "o=", "p=")
+		x.ok(t)
+		retry("the second task", after.encoded[first:])
+	})
+}
+
+// A row that is to wait waits, but not for ever.
+func TestRetryWaitsAsRequested(t *testing.T) {
+	for _, c := range []struct {
+		ms   uint32
+		want time.Duration
+	}{{0, 0}, {2500, 2500 * time.Millisecond}, {math.MaxUint32, time.Minute}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &writer{waitMs: c.ms}
+			x := newWorld(w)
+			x.group.put("t", 0, "a=1")
+			var at []time.Time
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				at = append(at, time.Now())
+				return map[bool]uint16{true: 409, false: 201}[n == 1], nil
+			}
+			x.ok(t)
+			if len(at) != 2 || at[1].Sub(at[0]) != c.want {
+				t.Errorf("wait-ms %d: expected two requests %v apart, found %v", c.ms, c.want, at)
+			}
+		})
+	}
+}
+
+// named is a plugin that notes by what records encode is told that rows are.
+type named struct {
+	writer
+	seen []string
+}
+
+func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+	hints []wit.Hint) (wit.EncodeResult, error) {
+	for i, id := range recordIDs.IDs {
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), recordIDs.Topics[id.Topic],
+			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
+	}
+	return n.writer.Encode(ctx, context, b, recordIDs, hints)
+}
+
+// Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also
+// when they are encoded again: a RequestID is made from it, and must be the same after a restart.
+func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &named{}
+		x := newWorldOf(&n.writer, n)
+		x.o.InFlight = 1
+		x.group.put("east", 1, "a=1", "b=2")
+		x.group.put("west", 2, "c=3")
+		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
+				rows := b.Rows
+				b.Topics, b.Rows = []string{"all"}, nil
+				for _, r := range rows {
+					r.Topic, r.Offset, r.Partition, r.Timestamp = 0, 7, -1, time.Now().UnixMilli()
+					if string(b.Bytes(r.Key)) == "b" {
+						b.Rows = append(b.Rows, r)
+					}
+					b.Rows = append(b.Rows, r)
+				}
+				return nil
+			}), nil
+		}
+		x.service.answer = func(count int, _ string) (uint16, error) {
+			return map[bool]uint16{true: 409, false: 201}[count == 3], nil
+		}
+		x.ok(t)
+		want := []string{"a:east-1@0/0 of 7", "b:east-1@1/0 of 7", "b:east-1@1/1 of 7", "c:west-2@0/0 of -1",
+			"b:east-1@1/1 of 7"}
+		assert.Equal(t, want, n.seen)
+	})
+}
+
+// What a check has found to be there is stored before what follows it in its lane is sent: a run that is killed then
+// would look for it again, and find it changed.
+func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &checker{}
+		x := newWorldOf(&c.writer, c)
+		x.o.InFlight, x.o.CommitInterval = 1, time.Hour
+		at := topicPartition{"orders", 3}
+		x.group.put(at.topic, at.partition, "a=1", "a=merge")
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // by a run that was killed
+		merged := false
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if body == "merge a" {
+				merged = true
+				if found := x.metadata(at); x.committed(at.topic, at.partition) < 1 && !strings.Contains(found,
+					"settled=0") {
+					t.Errorf("expected the record before to be stored as settled, found %q", found)
+				}
+			}
+			return 200, nil
+		}
+		x.ok(t)
+		if !merged {
+			t.Error("expected the second record to be sent")
+		}
+	})
+}
+
+// knower is a plugin that learns from its first answer what a check has to know.
+type knower struct{ checker }
+
+const knows = "known=nabc"
+
+func (k *knower) HandleResponse(ctx context.Context, _ []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	settled, err := k.checker.HandleResponse(ctx, []byte(k.version), memo, rows, response)
+	if response.Status == 201 {
+		settled.Context = wit.Ptr([]byte(knows + "\nand more"))
+	}
+	return settled, err
+}
+
+// newKnown is a world in which what may be looked up is: a plugin that knows finds nothing out, else nothing is there.
+func newKnown() (x *world, k *knower) {
+	k = &knower{}
+	x = newWorldOf(&k.writer, k)
+	x.o.InFlight = 1
+	x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
+	return x, k
+}
+
+// What the plugin knows is stored before anything else is sent that must not be sent twice, and comes back with each
+// record in doubt, at a later run and at the member that the partition goes to, also where that has learned nothing.
+func TestWhatThePluginKnowsIsStored(t *testing.T) {
+	at := topicPartition{"t", 0}
+	for _, name := range []string{"killed", "killed twice", "lost", "no commit at first"} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x, k := newKnown()
+			x.o.CommitInterval = time.Hour
+			x.service.answer = func(n int, body string) (uint16, error) {
+				if n > 1 && !strings.Contains(x.metadata(at), knows) {
+					t.Errorf("%s is sent, and the metadata are %q", body, x.metadata(at))
+				}
+				if n == 1 && name == "no commit at first" {
+					x.group.refusing(errors.New("nobody there"))
+					time.AfterFunc(10*time.Second, func() { x.group.refusing(nil) })
+				}
+				if body == "c" && name == "lost" {
+					return 0, lostAnswer()
+				}
+				return 201, nil
+			}
+			switch name {
+			case "lost":
+				k.says = func(uint16) wit.RowResult {
+					return wit.RowResult{Rejected: &wit.Error{Kind: wit.ErrorConflict, Message: "it numbers"}}
+				}
+				x.fails(t, `offset 2, key "c"`)
+			default:
+				killed(t, x, 3)
+			}
+			for range map[bool]int{true: 2, false: 1}[name == "killed twice"] {
+				x.service.answer = byBody(map[string]uint16{"look a": 503, "look b": 503, "look c": 503})
+				x.o.InDoubt, x.o.Revoked, k.hints, k.says = nil, nil, nil, nil
+				if _, err := x.run(t); err == nil {
+					t.Error("expected the record to be named")
+				}
+				if len(k.hints) == 0 || slices.ContainsFunc(k.hints, func(h string) bool {
+					return !strings.HasSuffix(h, ":uncertain "+knows)
+				}) {
+					t.Errorf("expected checks that know, found %q", k.hints)
+				}
+				if text := x.metadata(at); !strings.Contains(text, knows) {
+					t.Errorf("expected metadata that say so, found %q", text)
+				}
+			}
+			posts := slices.DeleteFunc(x.service.seen(), func(body string) bool {
+				return strings.HasPrefix(body, "look ")
+			})
+			assert.Equal(t, []string{"a", "b", "c"}, posts, "inserts")
+		})
+	}
+}

@@ -1,0 +1,75 @@
+package sink
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Writer calls a sink plugin's instance, a *plugin.Instance. It belongs to one goroutine at a time.
+type Writer interface {
+	OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
+		answers []wit.Response) (wit.SinkOpenResult, error)
+	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
+		hints []wit.Hint) (wit.EncodeResult, error)
+	HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+		response wit.Response) (wit.ResponseResult, error)
+	// Warnings returns how many warnings and errors the last call has logged.
+	Warnings() int
+}
+
+// Code is one version of a plugin for one connector; Versions are those that the connector runs or could run.
+type (
+	Code     = task.PluginVersion[Writer]
+	Versions = task.PluginVersions[Writer]
+)
+
+// BoundVersions returns the plugin versions of a binding. settings returns the settings that a version may see.
+func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
+	return task.NewPluginVersions(b, task.InstanceFuncs[Writer]{VisibleSettings: settings,
+		Acquire: func(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
+			acquire := p.Acquire
+			if fresh {
+				acquire = p.AcquireFresh
+			}
+			i, err := acquire(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return i, nil
+		},
+		Release: func(p *plugin.Pool, w Writer) { p.Release(w.(*plugin.Instance)) }})
+}
+
+type Client interface {
+	transport.Fetcher
+	Exchange(ctx context.Context, r *wit.Request) (wit.Response, error)
+	Retry() transport.Retry
+	Away() bool
+}
+
+// Chain runs the transforms: *transform.Chain. It replaces the rows of a batch and appends data. Row indexes are
+// positions in the call.
+type Chain interface {
+	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
+}
+
+// Consumer reads the topics: *kafka.Consumer. The records of a poll are in order within a partition.
+type Consumer interface {
+	Poll(ctx context.Context) ([]*kgo.Record, error)
+	Commit(ctx context.Context, offsets kafka.Offsets) error
+	// Alive returns nil if no other member can own this member's partitions. It asks the group's coordinator if the
+	// session may have expired: a process that was paused for longer would otherwise send requests at the same time as
+	// the new owner.
+	Alive(ctx context.Context) error
+	// Lasts reports whether the session is valid, so that Alive would return nil without asking.
+	Lasts() bool
+	Close()
+}

@@ -1,0 +1,319 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A row that is answered late holds up no other batch, but for the rows of its own key, as far as what is held has
+// bounds.
+func TestSlowLaneDelaysNoOtherLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.BatchRows, x.group.atMost = false, 10, 10
+		x.service.slow = 10 * time.Millisecond
+		x.service.slowFor = map[string]time.Duration{"z=1": time.Minute}
+		x.group.put("t", 0, "a=1", "z=1", "z=2")
+		for i := range 300 {
+			x.group.put("t", 0, fmt.Sprintf("%c=%d", 'a'+i%20, i))
+		}
+		x.group.put("t", 1, "z=3")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(50 * time.Second)
+		seen := x.service.seen()
+		if n := len(seen); n != 302 || slices.Contains(seen, "z=2") || slices.Contains(seen, "z=3") {
+			t.Errorf("expected 302 requests, and none of the key after the slow one, found %d: %q", n, seen)
+		}
+		at := topicPartition{"t", 0}
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "sent=0 settled=2-301", x.metadata(at), "metadata")
+		runtest.Pass(time.Minute)
+		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
+			x.metadata(at) != "" {
+			t.Errorf("found %q, committed %d with the metadata %q", seen[302:], x.committed("t", 0), x.metadata(at))
+		}
+		require.NoError(t, stop())
+	})
+}
+
+// What is held after a row that is answered late has a bound.
+func TestWhatSlowLanesHoldIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 1 << 20
+		x := newWorld(&writer{})
+		x.o.Once, x.o.BatchRows, x.group.atMost, x.o.TolerateAll = false, 1, 1, true
+		value := strings.Repeat("v", size)
+		x.service.slowBy = func(body string) time.Duration {
+			if body[0] == 'z' {
+				return time.Minute
+			}
+			return 0
+		}
+		x.group.put("t", 0, "z="+value)
+		for i := range 2 * maxActiveBytes / size {
+			x.group.put("t", 0, fmt.Sprintf("%c=%s", 'a'+i%20, value))
+		}
+		task := NewTask(x.o)
+		stop := runtest.Start(t, task.Run)
+		runtest.Pass(30 * time.Second)
+		if n := len(x.service.seen()); n < maxActiveBytes/size/2 || task.tracker.bytes() > maxActiveBytes+3*size {
+			t.Errorf("%d requests, %d bytes are held", n, task.tracker.bytes())
+		}
+		time.Sleep(time.Minute)
+		assert.Equal(t, 2*maxActiveBytes/size+1, len(x.service.seen()), "all are written when the slow one is")
+		require.NoError(t, stop())
+	})
+}
+
+// shifting is a plugin that hashes keys to as many lanes as its context says, and learns another number from time to
+// time.
+type shifting struct {
+	*writer
+	random *rand.Rand
+}
+
+func (s *shifting) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SinkOpenResult, error) {
+	o, err := s.writer.OpenSink(ctx, component, settings, state, answers)
+	if o.Ready != nil {
+		o.Ready.Context = append(o.Ready.Context, "/7"...)
+	}
+	return o, err
+}
+
+func (s *shifting) Encode(ctx context.Context, context []byte, b *record.Batch, recordIDs record.Origins,
+	hints []wit.Hint) (wit.EncodeResult, error) {
+	own, lanes, _ := bytes.Cut(context, []byte("/"))
+	d, err := s.writer.Encode(ctx, own, b, recordIDs, hints)
+	for i := range d.Ready {
+		d.Ready[i].OrderingKey %= uint32(lanes[0] - '0')
+	}
+	return d, err
+}
+
+func (s *shifting) HandleResponse(ctx context.Context, context []byte, memo []byte, rows []uint32,
+	response wit.Response) (wit.ResponseResult, error) {
+	own, _, _ := bytes.Cut(context, []byte("/"))
+	settled, err := s.writer.HandleResponse(ctx, own, memo, rows, response)
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	if s.random.IntN(20) == 0 {
+		learned := fmt.Appendf(nil, "%s/%d", own, 1+s.random.IntN(9))
+		settled.Context = &learned
+	}
+	return settled, err
+}
+
+// Batches that are written side by side: answers that are late, refusals, rows that come back, versions that take over,
+// contexts that change what lanes are, stops, and partitions that go away and come back, also of a group that is out of
+// reach. Each record is written once, or refused once, and those of a key in their order; none waits for a restart.
+func TestBatchesSideBySide(t *testing.T) {
+	runtest.Seeds(t, *rounds/2, 11, func(t *testing.T, seed uint64, r *rand.Rand) {
+		version := func(n int) (*writer, *shifting) {
+			w := &writer{version: fmt.Sprint("v", n), each: 1 + r.IntN(3)}
+			return w, &shifting{w, rand.New(rand.NewPCG(seed, uint64(n)))}
+		}
+		x := newWorldOf(version(0))
+		x.o.Once, x.o.TolerateAll, x.o.Revoked, x.o.InDoubt = false, true, &RevokedPartitions{}, &InDoubtRecords{}
+		x.o.BatchRows, x.o.InFlight, x.group.atMost = 1+r.IntN(20), 1+r.IntN(8), 1+r.IntN(30)
+		x.o.Linger, x.o.CommitInterval = 10*time.Millisecond, 50*time.Millisecond
+		many := 1000
+		x.service.retry.Max = &many
+		x.service.retry.MinBackoff, x.service.retry.MaxBackoff = time.Millisecond, 20*time.Millisecond
+		slow := byte('a' + r.IntN(8))
+		x.service.slowBy = func(body string) time.Duration {
+			if body[0] == slow {
+				return 400 * time.Millisecond
+			}
+			return 5 * time.Millisecond
+		}
+		statuses := []uint16{201, 201, 201, 201, 201, 201, 201, 201, 409, 412, 503, 400}
+		done := map[string][]string{}
+		answers := rand.New(rand.NewPCG(seed, 12)) // under the service's lock
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			status := statuses[answers.IntN(len(statuses))]
+			if strings.Contains(body, "?") && status == 409 {
+				status = 201
+			}
+			if status == 201 || status == 400 {
+				for _, line := range strings.Split(body, ",") {
+					line, _, _ = strings.Cut(line, "?")
+					key, value, _ := strings.Cut(line, "=")
+					done[key] = append(done[key], value)
+				}
+			}
+			return status, nil
+		}
+		want := map[string][]string{}
+		var tps []topicPartition
+		for i := range 300 {
+			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(3))
+			want[key] = append(want[key], fmt.Sprint(i))
+			at := topicPartition{"t", int32(key[0]+key[1]) % 3} // a lane is of several partitions
+			if !slices.Contains(tps, at) {
+				tps = append(tps, at)
+			}
+			x.group.put(at.topic, at.partition, fmt.Sprintf("%s=%d", key, i))
+		}
+		for n := 1; ; n++ {
+			stop := runtest.Start(t, NewTask(x.o).Run)
+			for range r.IntN(10) {
+				runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
+				if r.IntN(2) == 0 { // deliveries wait to be announced, or to be sent
+					x.group.outOfReach(errors.New("nobody there"))
+					runtest.Pass(time.Duration(r.IntN(500)) * time.Millisecond)
+				}
+				switch at := tps[r.IntN(len(tps))]; r.IntN(4) {
+				case 0:
+					x.group.revoke(t.Context(), at)
+					x.group.assign(at)
+				case 1:
+					x.group.lose(at)
+					x.group.assign(at)
+				case 2:
+					w, s := version(n)
+					x.versions.Offer(code(w.version, s))
+				}
+				x.group.outOfReach(nil)
+			}
+			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond)
+			if r.IntN(4) == 0 {
+				time.Sleep(time.Minute)
+				if all, _ := x.group.caughtUp(t.Context()); !all {
+					t.Fatalf("seed %d: found %v committed, and nothing is written any more", seed, x.group.committed)
+				}
+			}
+			if err := stop(); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if all, _ := x.group.caughtUp(t.Context()); all {
+				break
+			}
+			if n > 1000 {
+				t.Fatalf("seed %d: found %v committed after %d runs", seed, x.group.committed, n)
+			}
+		}
+		if diff := cmp.Diff(want, done); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+	})
+}
+
+// A worker that was paused for longer than its session sends nothing before it knows that its records are still its
+// own, and commits nothing of those that are not.
+func TestNothingIsSentAfterTheSessionExpires(t *testing.T) {
+	for _, repeatable := range []bool{false, true} {
+		// paused runs a task whose session is over when the first of three requests is answered.
+		paused := func(t *testing.T, then func(x *world)) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{repeatable: repeatable})
+				x.o.Once, x.o.InFlight = false, 1
+				x.group.put("t", 0, "a=1", "a=2", "a=3")
+				x.service.answer = func(n int, _ string) (uint16, error) {
+					if n == 1 {
+						x.group.mu.Lock()
+						defer x.group.mu.Unlock()
+						x.group.away, x.group.refuse = errors.New("no answer"), errors.New("unknown member")
+					}
+					return 201, nil
+				}
+				stop := runtest.Start(t, NewTask(x.o).Run)
+				time.Sleep(time.Minute)
+				assert.Equal(t, []string{"a=1"}, x.service.seen(), "repeatable", repeatable)
+				then(x)
+				require.NoError(t, stop())
+			})
+		}
+		back := func(x *world) {
+			x.group.mu.Lock()
+			defer x.group.mu.Unlock()
+			x.group.away, x.group.refuse = nil, nil
+		}
+		paused(t, func(x *world) { // it was the network, and the group has waited
+			back(x)
+			time.Sleep(time.Minute)
+			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
+				0) != 3 {
+				t.Errorf("repeatable %v: expected all records to be written, found %v, committed %d", repeatable, found,
+					x.committed("t", 0))
+			}
+		})
+		paused(t, func(x *world) { // another one writes them
+			x.group.lose(topicPartition{"t", 0})
+			back(x)
+			time.Sleep(time.Minute)
+			assert.Equal(t, 1, len(x.service.seen()), "requests")
+			assert.Equal(t, 0, x.committed("t", 0), "committed")
+		})
+		paused(t, func(*world) {}) // a stop does not wait for the group
+	}
+}
+
+// A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
+// deliveries which waited for room are looked at once more: with nothing on its way nothing else would have them go, or
+// be set aside, and the task would never end.
+func TestPutBackLeavesRoom(t *testing.T) {
+	x := newWorld(&writer{})
+	task := NewTask(x.o)
+	ending, fail := context.WithCancel(t.Context())
+	task.run = &runContext{stopCtx: t.Context(), startCtx: ending, requestCtx: t.Context(), fail: fail}
+	d := newDispatcher(task)
+	p := &partition{tp: topicPartition{"t", 0}, startedRows: 1}
+	w := &activeBatch{task: task, rowStates: make([]rowState, 2), batch: &batch{}}
+	lanes := make([]*lane, 2)
+	for n := range lanes {
+		w.batch.items = append(w.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
+			offset: int64(n), remaining: 1})
+		j := delivery{active: w}
+		j.rows = []uint32{uint32(n)}
+		lanes[n] = &lane{deliveries: []delivery{j}}
+	}
+	d.announced = lanes[1:]
+	d.queue.push(lanes[0])
+	d.queue.block(lanes[0])
+	d.fail(errors.New("over"))
+	if d.retractAll(); d.queue.first() != lanes[0] || p.startedRows != 0 {
+		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.startedRows)
+	}
+}
+
+// A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
+// these are put back. It comes while the second of five batches is sent, at one request of it after another.
+func TestAnnouncedBatchIsTakenOver(t *testing.T) {
+	for at := 11; at < 19; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			next := &writer{version: "2", topics: []string{"t"}}
+			x := newWorld(&writer{version: "1", topics: []string{"t"}})
+			x.o.BatchRows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
+			for n := range 50 {
+				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
+			}
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if n == at {
+					x.versions.Offer(code(next.version, next))
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			assert.Equal(t, 50, len(x.service.seen()), "requests")
+			assert.Equal(t, 30, next.encoded)
+		})
+	}
+}

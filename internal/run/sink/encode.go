@@ -1,0 +1,241 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// encodeBatch stores metadata before the first encoding of a partition: only then their maximum length is known.
+func (w *activeBatch) encodeBatch(o *outcome) ([]delivery, error) {
+	t := w.task
+	if err := t.sendToDLQ(&w.batch.outcome); err != nil {
+		return nil, err
+	}
+	if t.tracker.apply(encodingStarted{w.batch.items}).ok {
+		if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
+			return nil, err
+		}
+	}
+	if len(w.rows) == 0 {
+		return nil, nil
+	}
+	if err := w.resolveRepeatable(); err != nil {
+		return nil, err
+	}
+	var deliveries []delivery
+	portions := t.tracker.portions(w.batch.items, w.rows, t.o.InFlight)
+	for n, rows := range portions {
+		for _, row := range rows {
+			w.rowStates[row].portion = n
+		}
+		more, err := w.encodeWith(o, t.plugin.Opened(), rows, w.inheritInDoubt(rows), true)
+		if errors.Is(err, errSwitchVersion) { // rejected and ignored rows of earlier portions are settled
+			w.requeueRows(deliveries)
+			for _, rest := range portions[n:] {
+				w.rows = append(w.rows, rest...)
+			}
+			slices.Sort(w.rows)
+		}
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, more...)
+	}
+	return deliveries, nil
+}
+
+func (w *activeBatch) requeueRows(deliveries []delivery) {
+	w.deliveryBytes.Add(-bytesOf(deliveries))
+	w.rows = w.rows[:0]
+	for i := range deliveries {
+		w.rows = append(w.rows, deliveries[i].rows...)
+	}
+	slices.Sort(w.rows)
+}
+
+func (w *activeBatch) encodeRows(o *outcome, rows []uint32, hints []wit.Hint) ([]delivery, error) {
+	return w.encodeWith(o, w.task.plugin.Opened(), rows, hints, false)
+}
+
+// encodeChecks makes deliveries that check rows in doubt; with pause they wait first, because the original requests may
+// still be in progress at the service.
+func (w *activeBatch) encodeChecks(o *outcome, rows []uint32, pause bool) ([]delivery, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	hints := make([]wit.Hint, len(rows))
+	for n, row := range rows {
+		w.rowStates[row].hint = w.task.o.InDoubt.hint(w.batch.items[row].record)
+		hints[n] = wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint}
+	}
+	if w.task.run.isEnding() {
+		return nil, w.abandonChecks(o, rows)
+	}
+	deliveries, err := w.encodeRows(o, rows, hints)
+	if err != nil {
+		w.task.log.Warn("rows in doubt could not be checked", "error", err)
+		return nil, w.abandonChecks(o, rows)
+	}
+	if pause && slices.ContainsFunc(deliveries, func(j delivery) bool { return j.uncheckable == nil }) {
+		if w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0) != nil {
+			return nil, w.abandonChecks(o, rows)
+		}
+	}
+	return deliveries, nil
+}
+
+// errSwitchVersion: another version must encode the batch, once nothing is in flight that the old one has to settle.
+var errSwitchVersion = errors.New("another version of the plugin takes over")
+
+// encodeWith uses the timestamps of the records: an ID made from one must stay the same when another run sends the
+// record again, whose transforms may set another timestamp.
+func (w *activeBatch) encodeWith(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+	nothingSent bool) ([]delivery, error) {
+	d, err := w.callEncode(&o, rows, hints, nothingSent)
+	var trap *plugin.Trap
+	switch {
+	case errors.As(err, &trap):
+		return w.bisect(out, o, rows, hints, err)
+	case err != nil:
+		return nil, err
+	}
+	return w.toDeliveries(out, o, d.version, rows, d.EncodeResult)
+}
+
+type encodeResult struct {
+	wit.EncodeResult
+	version contextVersion
+}
+
+func (w *activeBatch) callEncode(o **openedVersion, rows []uint32, hints []wit.Hint,
+	nothingSent bool) (d encodeResult, err error) {
+	part := w.batch.rows.Part(rows)
+	recordIDs := record.Origins{Topics: w.batch.recordIDs.Topics, IDs: make([]wit.RecordID, len(rows))}
+	for n, row := range rows {
+		part.Rows[n].RowIndex = uint32(n)
+		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
+		recordIDs.IDs[n] = w.batch.recordIDs.IDs[row]
+	}
+	began := time.Now()
+	for attempt, reopened := 0, false; ; {
+		w.task.count.encode.Start()
+		err = task.Do(w.task.run.requestCtx, (*o).code, func(p Writer) error {
+			var context []byte
+			context, d.version = (*o).currentContext()
+			d.EncodeResult, err = p.Encode(w.task.run.requestCtx, context, part, recordIDs, hints)
+			return err
+		})
+		w.task.count.encode.Stop()
+		var f *wit.Error
+		switch {
+		case task.IsStale(err) && !reopened:
+			if *o, err = w.task.reopen(w.task.run.requestCtx, *o); err != nil {
+				return d, err
+			}
+			reopened = true
+			continue
+		case nothingSent && w.task.plugin.ShouldRetry(err):
+			w.task.log.Warn("a new version of the plugin failed: the batch is encoded again", "version",
+				(*o).code.Version(), "error", err)
+			return d, errSwitchVersion
+		case errors.As(err, &f) && f.Kind == wit.ErrorTransient && (attempt < w.task.o.Client.Retry().Times() ||
+			w.task.o.Retry.Allows(time.Since(began))):
+			attempt++
+			if err := w.task.o.Client.Retry().Wait(w.task.run.stopCtx, 0); err != nil {
+				return d, err
+			}
+			continue
+		}
+		break
+	}
+	if err != nil && !errors.As(err, new(*plugin.Trap)) {
+		err = w.rowsError(rows, "encode", err)
+	}
+	return d, err
+}
+
+// bisect finds the row that traps the plugin (P32).
+func (w *activeBatch) bisect(out *outcome, o *openedVersion, rows []uint32, hints []wit.Hint,
+	err error) ([]delivery, error) {
+	if len(rows) == 1 {
+		if w.rowStates[rows[0]].inDoubt != nil {
+			return []delivery{w.uncheckable(rows[0], err)}, nil
+		}
+		w.rejectRow(out, rows[0], task.StageEncode, err)
+		return nil, w.task.sendToDLQ(out)
+	}
+	var deliveries []delivery
+	middle := len(rows) / 2
+	for _, half := range [][2]int{{0, middle}, {middle, len(rows)}} {
+		var halfHints []wit.Hint
+		for _, h := range hints {
+			if int(h.Row) >= half[0] && int(h.Row) < half[1] {
+				halfHints = append(halfHints, wit.Hint{Row: h.Row - uint32(half[0]), Text: h.Text})
+			}
+		}
+		more, err := w.encodeWith(out, o, rows[half[0]:half[1]], halfHints, false)
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, more...)
+	}
+	return deliveries, nil
+}
+
+func (w *activeBatch) toDeliveries(out *outcome, o *openedVersion, version contextVersion, rows []uint32,
+	d wit.EncodeResult) ([]delivery, error) {
+	t := w.task
+	deliveries := make([]delivery, 0, len(d.Ready))
+	for _, row := range d.Ignored {
+		if w.rowStates[rows[row]].inDoubt != nil {
+			deliveries = append(deliveries, w.uncheckable(rows[row], errors.New("the plugin ignores it")))
+			continue
+		}
+		t.count.ignored.Add(1)
+		w.settleRow(out, rows[row], false)
+	}
+	for i := range d.Rejected {
+		f := &d.Rejected[i]
+		if w.rowStates[rows[f.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, w.uncheckable(rows[f.RowIndex], &f.Error))
+			continue
+		}
+		item := w.batch.items[rows[f.RowIndex]]
+		if isCallError(&f.Error) {
+			t.count.errors.Add()
+			return nil, &recordError{item: item, stage: "encode", err: &f.Error}
+		}
+		w.rejectRow(out, rows[f.RowIndex], task.StageEncode, &f.Error)
+	}
+	if err := t.sendToDLQ(out); err != nil {
+		return nil, err
+	}
+	for n, ready := range d.Ready {
+		if len(ready.Rows) == 0 {
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(d.Ready))
+		}
+		j := delivery{Delivery: ready, active: w, rows: make([]uint32, len(ready.Rows)), opened: o, version: version}
+		for n, row := range ready.Rows {
+			j.rows[n] = rows[row]
+		}
+		more, err := w.requireReads(j)
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, more...)
+	}
+	if maxBytes := int64(w.batch.bytes()) + maxDeliveryBytes; w.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
+		return nil, w.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
+			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
+			len(w.batch.rows.Rows)))
+	}
+	return deliveries, nil
+}

@@ -1,0 +1,177 @@
+package sink
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (w *activeBatch) markInDoubt(row uint32, reason error) {
+	w.rowStates[row].inDoubt = &inDoubt{failure: w.task.markInDoubt(w.batch.items[row], reason)}
+}
+
+func (w *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
+	for n, row := range rows {
+		i := w.batch.items[row]
+		reason := w.task.o.InDoubt.cause(i.record)
+		if reason == nil {
+			continue
+		}
+		w.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: i, err: reason, inDoubt: true,
+			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
+		w.rowStates[row].hint = w.task.o.InDoubt.hint(i.record)
+		hints = append(hints, wit.Hint{Row: uint32(n), Text: w.rowStates[row].hint})
+	}
+	return hints
+}
+
+// resolveRepeatable takes records out of doubt that another log's metadata made doubtful ([Task.restorePartition]), if
+// all of their requests are repeatable: then no check is needed.
+func (w *activeBatch) resolveRepeatable() error {
+	var rows []uint32
+	for _, row := range w.rows {
+		if w.task.o.InDoubt.moved(w.batch.items[row].record) {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	hints := make([]wit.Hint, len(rows))
+	for n := range hints {
+		moved := strings.TrimPrefix(w.task.o.InDoubt.hint(w.batch.items[rows[n]].record), wit.HintUncertain+" ")
+		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
+	}
+	o := w.task.plugin.Opened()
+	d, err := w.callEncode(&o, rows, hints, true)
+	if errors.As(err, new(*plugin.Trap)) { // their check finds the row
+		return nil
+	}
+	nonRepeatable := map[*item]bool{}
+	for i := range d.Rejected {
+		// possibly due to an earlier run's knowledge, which only checks get
+		if f := &d.Rejected[i]; isCallError(&f.Error) {
+			nonRepeatable[w.batch.items[rows[f.RowIndex]]] = true
+		}
+	}
+	for _, ready := range d.Ready {
+		for _, row := range ready.Rows {
+			i := w.batch.items[rows[row]]
+			nonRepeatable[i] = nonRepeatable[i] || !ready.Request.Repeatable
+		}
+	}
+	for _, row := range rows {
+		if i := w.batch.items[row]; err == nil && !nonRepeatable[i] {
+			w.task.o.InDoubt.resolve(idOf(i.record))
+			w.task.tracker.apply(inDoubtChecked{[]*item{i}})
+			w.task.tracker.apply(inDoubtChanged{i})
+		}
+	}
+	return err
+}
+
+// requireReads returns a delivery unless it would write rows in doubt: these become uncheckable. If it would write
+// other rows with them, it fails by the first one, because the others would otherwise be sent after later rows of their
+// keys.
+func (w *activeBatch) requireReads(j delivery) (deliveries []delivery, err error) {
+	inDoubt := slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
+	if j.isRead() || len(inDoubt) == 0 {
+		return []delivery{j}, nil
+	}
+	reason := errors.New("the plugin returned " + cmp.Or(j.Request.Method, "a request without a method") +
+		" as the check: expected GET or HEAD")
+	for _, row := range inDoubt {
+		deliveries = append(deliveries, w.uncheckable(row, reason))
+	}
+	if len(inDoubt) < len(j.rows) {
+		return nil, deliveries[0].uncheckable.failure
+	}
+	return deliveries, nil
+}
+
+func (w *activeBatch) allInDoubt(j *delivery) bool {
+	return !slices.ContainsFunc(j.rows, func(row uint32) bool { return w.rowStates[row].inDoubt == nil })
+}
+
+// uncheckable returns a placeholder for a row in doubt without a check: when it would be sent, the task fails.
+func (w *activeBatch) uncheckable(row uint32, reason error) delivery {
+	return delivery{active: w, rows: []uint32{row}, uncheckable: w.rowStates[row].inDoubt.withReason(reason)}
+}
+
+func (w *activeBatch) abandonChecks(o *outcome, rows []uint32) (failure error) {
+	for _, row := range rows {
+		if d := w.rowStates[row].inDoubt; d.inherited {
+			w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
+			o.addInDoubt(d.failure)
+		} else if takesPrecedence(d.failure, failure) {
+			failure = d.failure
+		}
+	}
+	return failure
+}
+
+func (w *activeBatch) resolve(row uint32) {
+	if w.rowStates[row].inDoubt == nil {
+		return
+	}
+	w.rowStates[row].inDoubt = nil
+	item := w.batch.items[row]
+	w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
+	for other, i := range w.batch.items {
+		if i == item && w.rowStates[other].inDoubt != nil {
+			return
+		}
+	}
+	w.task.o.InDoubt.resolve(idOf(item.record))
+	w.task.tracker.apply(inDoubtChanged{item})
+}
+
+func (w *activeBatch) handleInconclusiveCheck(o *outcome, row uint32, f *wit.Error,
+	retryable bool) (retry bool, err error) {
+	t := w.task
+	t.count.errors.Add()
+	if w.countFailure(row, f) && retryable && w.task.run.stopCtx.Err() == nil {
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+			"error", f)
+		return true, nil
+	}
+	return false, w.leaveInDoubt(o, row, f)
+}
+
+// leaveInDoubt fails the task by a row that cannot be checked: at once, or, if it is inherited, when all of these were
+// checked.
+func (w *activeBatch) leaveInDoubt(o *outcome, row uint32, reason error) error {
+	d := w.rowStates[row].inDoubt.withReason(reason)
+	if !d.inherited {
+		return d.failure
+	}
+	w.task.tracker.apply(inDoubtChecked{w.batch.items[row : row+1]})
+	o.addInDoubt(d.failure)
+	return nil
+}
+
+func requestsCheck(hint string) bool {
+	word, _, _ := strings.Cut(hint, " ")
+	return word == wit.HintUncertain
+}
+
+// handleCheckRetry decides about a check that was answered with a retry. A retry without an error and without the hint
+// `uncertain` states that the row was not written: it is encoded again.
+func (w *activeBatch) handleCheckRetry(o *outcome, row uint32, r *wit.Retry) (retry bool, err error) {
+	if r.Error != nil {
+		return w.handleInconclusiveCheck(o, row, r.Error, true)
+	}
+	if retry, err = w.countRepeat(row, r); err != nil {
+		return false, w.leaveInDoubt(o, row, err)
+	}
+	if !requestsCheck(r.Hint) {
+		w.resolve(row)
+	}
+	return retry, nil
+}

@@ -1,0 +1,263 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var rounds = flag.Int("kill.rounds", 100, "rounds of the kill test")
+
+var errDead = errors.New("killed")
+
+// mortal ends a worker after a number of events: whatever it does from then on has no effect.
+type mortal struct {
+	*world
+	left int
+	end  context.CancelFunc
+}
+
+// newMortal is a world whose workers die when they are told to.
+func newMortal(w *writer) *mortal {
+	m := &mortal{world: newWorld(w)}
+	m.o.Client = mortalClient{m.service, m}
+	m.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
+		m.group.owned = map[topicPartition]bool{}
+		_, err := m.group.join(topics, r)
+		return mortalConsumer{m.group, m}, err
+	}
+	return m
+}
+
+// alive counts an event; the caller holds the group's lock.
+func (m *mortal) alive() bool {
+	if m.left--; m.left == 0 {
+		m.end()
+	}
+	return m.left > 0
+}
+
+type mortalClient struct {
+	*service
+	m *mortal
+}
+
+func (c mortalClient) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	c.m.group.mu.Lock()
+	before := c.m.alive()
+	c.m.group.mu.Unlock()
+	if !before {
+		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
+	}
+	a, err := c.service.Exchange(ctx, r)
+	c.m.group.mu.Lock()
+	defer c.m.group.mu.Unlock()
+	if !c.m.alive() { // written, and the worker died before it knew
+		return wit.Response{}, &wit.Error{Kind: wit.ErrorTransient, Message: errDead.Error()}
+	}
+	return a, err
+}
+
+type mortalConsumer struct {
+	*group
+	m *mortal
+}
+
+// Commit is one event: were it two, a request could be written and the worker die between them, and the metadata would
+// be made by a task that was told that nothing was sent, as no dead worker makes it.
+func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
+	c.group.mu.Lock()
+	defer c.group.mu.Unlock()
+	if !c.m.alive() {
+		return errDead
+	}
+	return c.group.commit(offsets)
+}
+
+func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { return c.group.Poll(ctx) }
+
+// Workers killed at random moments: every record is written once, what is committed was written before, and the last
+// write of each key is its last record. What a killed worker had on its way is named by the next one.
+func TestKill(t *testing.T) {
+	runtest.Seeds(t, *rounds, 2, func(t *testing.T, seed uint64, r *rand.Rand) {
+		m := newMortal(&writer{each: 1 + r.IntN(3)})
+		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitInterval = 5 * time.Millisecond
+		m.service.slow = time.Millisecond
+		if slow := rune('a' + r.IntN(12)); r.IntN(2) == 0 { // a lane that batch after batch goes past, or none
+			m.service.slowBy = func(body string) time.Duration {
+				if rune(body[0]) == slow {
+					return 50 * time.Millisecond
+				}
+				return 0
+			}
+		}
+		var written []string
+		m.service.answer = func(_ int, body string) (uint16, error) {
+			written = append(written, strings.Split(body, ",")...)
+			return 201, nil
+		}
+		last := map[string]string{}
+		order := map[topicPartition][]string{}
+		for i := range 200 {
+			key := fmt.Sprintf("%c%d", 'a'+rune(r.IntN(6)), r.IntN(2))
+			line := fmt.Sprintf("%s=%d", key, i)
+			last[key] = line
+			p := topicPartition{"t", int32(key[0]) % 3}
+			order[p] = append(order[p], line)
+			m.group.put("t", p.partition, line)
+		}
+		for range r.IntN(5) {
+			m.dies(t, 1+r.IntN(300), &written)
+			m.checkCommitted(t, written, order)
+		}
+		m.left = 1 << 40
+		for runs := 0; ; runs++ {
+			_, err := m.run(t)
+			if err == nil {
+				break
+			}
+			if m.operate(t, err, written); runs == 10 {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+		m.checkCommitted(t, written, order)
+		assert.Equal(t, 200, len(written), "seed", seed, "lines")
+		latest := map[string]string{}
+		for _, line := range written {
+			key, _, _ := strings.Cut(line, "=")
+			latest[key] = line
+		}
+		for key, line := range last {
+			if latest[key] != line {
+				t.Fatalf("seed %d: the last write of %s is %q, its last record %q", seed, key, latest[key], line)
+			}
+		}
+	})
+}
+
+// Of a key, nothing is sent again after what comes after it in its lane: a service that has deleted an entity would
+// refuse the update before that once more.
+func TestKillKeepsTheOrderOfLanes(t *testing.T) {
+	runtest.Seeds(t, *rounds, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
+		m := newMortal(&writer{repeatable: true})
+		m.o.BatchRows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+		m.o.CommitInterval = time.Duration(1+r.IntN(100)) * time.Millisecond
+		m.service.slow = time.Millisecond
+		var written []string
+		m.service.answer = func(_ int, body string) (uint16, error) {
+			written = append(written, body)
+			return 201, nil
+		}
+		number := map[string]int{}
+		for i := range 100 {
+			key := string('a' + rune(r.IntN(6)))
+			line := fmt.Sprintf("%s=%d", key, i)
+			number[line] = i
+			m.group.put("t", int32(key[0])%3, line)
+		}
+		for range r.IntN(5) {
+			m.dies(t, 1+r.IntN(150), &written)
+		}
+		m.left = 1 << 40
+		m.ok(t)
+		last := map[byte]int{}
+		for at, line := range written {
+			if number[line] < last[line[0]] {
+				t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
+					last[line[0]], at+1)
+			}
+			last[line[0]] = number[line]
+		}
+		slices.Sort(written)
+		assert.Equal(t, 100, len(slices.Compact(written)), "seed", seed, "lines")
+	})
+}
+
+// An update and the delete after it were done, and nothing was stored since: the update is not sent to a service that
+// no longer has the entity.
+func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.CommitInterval = time.Hour
+		deleted := false
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			switch {
+			case body == "a":
+				deleted = true
+				return 204, nil
+			case deleted:
+				return 404, nil
+			}
+			return 204, nil
+		}
+		x.group.put("t", 0, "a=1", "a")
+		killed(t, x, 2)
+		x.ok(t)
+		assert.Equal(t, []string{"a=1", "a", "a"}, x.service.seen())
+	})
+}
+
+// dies runs a worker that dies at its n-th event, and operates what it leaves.
+func (m *mortal) dies(t *testing.T, n int, written *[]string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.left, m.end = n, cancel
+	err := NewTask(m.o).Run(ctx)
+	m.operate(t, err, *written)
+}
+
+// operate is what an operator does about records that are left uncertain by a run: those that are there are left out,
+// the others sent.
+func (m *mortal) operate(t *testing.T, err error, written []string) {
+	t.Helper()
+	var doubts *inDoubtError
+	switch {
+	case errors.As(err, &doubts):
+	case err != nil && !strings.Contains(err.Error(), errDead.Error()):
+		t.Fatal(err)
+	}
+	m.o.InDoubt, m.o.Revoked, m.o.Send, m.o.Skip = nil, nil, nil, nil // another process
+	if doubts == nil {
+		return
+	}
+	for _, name := range doubts.all {
+		at, s, _ := parseDecision(name)
+		r := m.group.logs[at][s.first]
+		if slices.Contains(written, string(r.Key)+"="+string(r.Value)) {
+			m.o.Skip = append(m.o.Skip, name)
+		} else {
+			m.o.Send = append(m.o.Send, name)
+		}
+	}
+}
+
+func (m *mortal) checkCommitted(t *testing.T, written []string, order map[topicPartition][]string) {
+	t.Helper()
+	done := map[string]bool{}
+	for _, line := range written {
+		done[line] = true
+	}
+	for p, at := range m.group.committed {
+		for _, line := range order[p][:at] {
+			if !done[line] {
+				t.Fatalf("%s is committed and was not written", line)
+			}
+		}
+	}
+}

@@ -1,0 +1,423 @@
+package sink
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// copied is a world whose group finds metadata that were written for something else.
+type copied struct {
+	*world
+	at      topicPartition
+	written map[string]bool // the service has the row
+	looked  map[string]bool
+	log     strings.Builder
+}
+
+// newCopied makes a log of so many records, of which the service has those that are written.
+func newCopied(c *checker, records int, written func(offset int) bool) *copied {
+	x := &copied{world: newWorldOf(&c.writer, c), at: topicPartition{"t", 0}, written: map[string]bool{},
+		looked: map[string]bool{}}
+	x.o.InFlight, x.group.atMost, x.o.BatchRows = 4, 500, 500
+	x.o.Logger = slog.New(slog.NewTextHandler(&x.log, nil))
+	for n := range records {
+		x.put(n)
+		if written(n) {
+			x.written[keyOf(n)] = true
+		}
+	}
+	x.service.answer = func(_ int, body string) (uint16, error) {
+		if key, looks := strings.CutPrefix(body, "look "); looks {
+			x.looked[key] = true
+			return map[bool]uint16{true: 200, false: 404}[x.written[key]], nil
+		}
+		if x.written[body] {
+			return 0, fmt.Errorf("%s is written twice", body)
+		}
+		x.written[body] = true
+		return 201, nil
+	}
+	return x
+}
+
+func keyOf(offset int) string { return fmt.Sprintf("%c%d", 'a'+offset%26, offset) }
+
+func (x *copied) put(n int) { x.group.put(x.at.topic, x.at.partition, keyOf(n)+"=v") }
+
+// stands has the group stand at an offset, with metadata.
+func (x *copied) stands(offset int64, text string, found kafka.CommitMetadata) {
+	x.group.committed[x.at], x.group.metadata[x.at] = offset, text
+	x.group.found = map[topicPartition]kafka.CommitMetadata{x.at: found}
+}
+
+// Metadata that were written for another offset or topic, or that reach beyond the end of the log, say of no record
+// that it is written: all from the committed offset up to where they reach are looked up. So nothing is lost, and
+// nothing is written twice.
+func TestMetadataThatAreNotAboutTheLog(t *testing.T) {
+	const moved = "they were written for another offset"
+	for _, c := range []struct {
+		name    string
+		records int
+		// next is the committed offset. Records are written up to where they stop; of those on their way, 5 and 6, 6
+		// is.
+		next   int64
+		text   string
+		found  kafka.CommitMetadata
+		doubts offsetRange // {}: nothing is looked up but what is on its way
+		warned bool
+		// later is how many offsets the copy has its records after the original ones.
+		later int
+	}{
+		{"they fit", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 20},
+			offsetRange{5, 6}, false, 0},
+		{"they fit, to the end", 15, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
+			End: 15}, offsetRange{5, 6}, false, 0},
+		{"of the version before", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, End: 20},
+			offsetRange{5, 6}, false, 0},
+		{"translated", 20, 2, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+			offsetRange{2, 19}, true, 0},
+		{"nothing ahead", 20, 2, "", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20}, offsetRange{2, 19},
+			true, 0},
+		{"another topic", 20, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 20},
+			offsetRange{5, 19}, true, 0},
+		{"beyond the end by one", 14, 5, "sent=0-1 settled=2-9", kafka.CommitMetadata{WrittenFor: 5, Verified: true,
+			End: 14}, offsetRange{5, 13}, true, 0},
+		{"beyond the end, of the version before", 14, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, End: 14}, offsetRange{5, 14}, true, 0},
+		{"a copy with other offsets", 20, 2, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 1005, Moved: moved, End: 18}, offsetRange{2, 17}, true, 0},
+		{"a copy that is not complete", 20, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 8}, offsetRange{5, 14}, true, 0},
+		// A translated offset lies at its record, 15 here, or before it.
+		{"a copy with higher offsets", 25, 12, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{12, 24}, true, 10},
+		{"a copy with higher offsets, translated far back", 25, 2, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{2, 24}, true, 10},
+		{"a copy with higher offsets, translated to the same number", 25, 5, "sent=0-1 settled=2-9",
+			kafka.CommitMetadata{WrittenFor: 5, Moved: moved, End: 25}, offsetRange{5, 24}, true, 10},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			end := 15
+			if c.text == "" {
+				end = 5
+			}
+			x := newCopied(&checker{}, c.records, func(n int) bool { return n < end+c.later && n != 5+c.later })
+			x.stands(c.next, c.text, c.found)
+			for n := c.records; n < 25; n++ {
+				x.put(n) // comes later
+			}
+			x.ok(t)
+			assert.Equal(t, 25, len(x.written), "rows")
+			var looked []string
+			for n := c.doubts.first; n <= c.doubts.last; n++ {
+				looked = append(looked, keyOf(int(n)))
+			}
+			found := make([]string, 0, len(x.looked))
+			for n := range 25 {
+				if x.looked[keyOf(n)] {
+					found = append(found, keyOf(n))
+				}
+			}
+			assert.Equal(t, looked, found, "looked up")
+			if n := strings.Count(x.log.String(), "is not about this log"); n != 1 && c.warned || n > 0 && !c.warned {
+				t.Errorf("expected a warning: %t, found %d", c.warned, n)
+			}
+			assert.Equal(t, 25, x.committed("t", 0), "committed")
+			assert.Equal(t, "", x.metadata(x.at), "metadata")
+		})
+	}
+}
+
+// A decision that an operator made about another log says nothing of this one: where the metadata are not about it, the
+// task fails before it writes, until the decision is taken out. What is decided after that, about the doubts that the
+// task has named, counts.
+func TestDecisionsAboutAnotherLog(t *testing.T) {
+	at := topicPartition{"t", 0}
+	for _, c := range []struct {
+		name, send, skip string
+		next             int64
+		found            kafka.CommitMetadata
+		fails            string
+	}{
+		{"skipped, translated", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@3"},
+		{"sent, translated", "t-0@3-4", "", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.send=t-0@3-4"},
+		{"another topic", "", "t-0@1", 1, kafka.CommitMetadata{WrittenFor: 1, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@1"},
+		{"to come", "", "t-0@900", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5},
+			"errors.uncertain.skip=t-0@900"},
+		{"cut off or a copy", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, End: 3},
+			"errors.uncertain.skip=t-0@2"},
+		{"cut off", "", "t-0@3", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3},
+			"errors.uncertain.skip=t-0@3"},
+		{"cut off after it", "", "t-0@2", 1, kafka.CommitMetadata{WrittenFor: 1, Verified: true, End: 3}, ""},
+		{"before the offset", "", "t-0@0", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
+		{"of another partition", "", "t-1@3", 1, kafka.CommitMetadata{WrittenFor: 2, Moved: "copied", End: 5}, ""},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newCopied(&checker{}, 5, func(n int) bool { return n < 1 })
+			x.o.Send, x.o.Skip = []string{c.send}, []string{c.skip}
+			x.stands(c.next, "settled=1-2", c.found)
+			if c.fails == "" {
+				x.ok(t)
+				return
+			}
+			_, err := x.run(t)
+			runtest.Fails(t, err, "topic t, partition 0", "about another log", c.fails)
+			assert.Equal(t, 0, len(x.service.seen()), "requests")
+			assert.Equal(t, "settled=1-2", x.metadata(at), "metadata")
+			x.o.Send, x.o.Skip, x.o.InDoubt, x.o.Revoked = nil, nil, nil, nil
+			x.stands(c.next, "settled=1-2", c.found)
+			x.ok(t)
+			assert.Equal(t, 5, len(x.written), "rows")
+		})
+	}
+}
+
+// A decision that was used up stays so where the log was cut off: it is the same one.
+func TestDecisionsUsedUpBeforeTheLogWasCutOff(t *testing.T) {
+	runtest.Bubble(t, "cut off", func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=1", "c=1")
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.metadata[at] = 0, "uncertain=0 decided=0 settled=1-6"
+		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {Verified: true, End: 3}}
+		x.o.Send = []string{"t-0@0"}
+		x.fails(t, "errors.uncertain.send=t-0@0", "was used up for t-0@0")
+		assert.Equal(t, 0, len(x.service.seen()), "requests")
+	})
+}
+
+// Records that may be updated or deleted twice are sent again and not looked up: nothing says of an update whether it
+// was done.
+func TestRowsOfACopyThatMayBeSentTwice(t *testing.T) {
+	runtest.Bubble(t, "updates", func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.group.put("t", 0, "a=1", "b=1", "a=2", "c=1")
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+		x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+		x.ok(t)
+		assert.Equal(t, []string{"a=2", "b=1", "c=1"}, slices.Sorted(slices.Values(x.service.seen())))
+	})
+}
+
+// What an earlier run knew of the service counts where it is asked whether records may be sent again: what the plugin
+// refuses of all rows by it stays in doubt, and a row that it refuses for what is in it is one as any other.
+func TestRowsOfACopyThatThePluginRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, known string
+		kind        wit.ErrorKind
+		fails       []string
+		sent        int
+	}{
+		{"all rows", " " + knows, wit.ErrorConfig, []string{`offset 1, key "b"`, "was not about this log",
+			"errors.uncertain.send=t-0@1,t-0@2,t-0@3"}, 0},
+		{"a row", " " + knows, wit.ErrorData, nil, 3},
+		{"nothing was known", "", wit.ErrorConfig, nil, 3},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			w := &writer{repeatable: true}
+			x := newWorld(w)
+			var hints []string
+			w.made = func(d *wit.EncodeResult, given []wit.Hint) error {
+				for _, h := range given {
+					if hints = append(hints, h.Text); !strings.HasPrefix(h.Text, "moved "+knows) {
+						continue
+					}
+					d.Ready = slices.DeleteFunc(d.Ready, func(one wit.Delivery) bool { return one.Rows[0] == h.Row })
+					d.Rejected = append(d.Rejected, wit.RowError{RowIndex: h.Row, Error: wit.Error{Kind: c.kind,
+						Message: "it numbers"}})
+				}
+				return nil
+			}
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1")
+			at := topicPartition{"t", 0}
+			x.group.committed[at], x.group.metadata[at] = 1, strings.TrimSpace(c.known+" settled=1-2")
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 4}}
+			_, err := x.run(t)
+			if c.fails == nil {
+				require.NoError(t, err)
+			} else {
+				runtest.Fails(t, err, c.fails...)
+			}
+			assert.Equal(t, c.sent, len(x.service.seen()), "requests")
+			assert.Equal(t, slices.Repeat([]string{"moved" + c.known}, 3), hints[:3], "hints")
+		})
+	}
+}
+
+// Where rows cannot be looked up, nothing is sent before an operator has decided, by this run or the next; the decision
+// holds.
+func TestNothingOfACopyIsSentUndecided(t *testing.T) {
+	for _, setting := range []string{sendSetting, skipSetting} {
+		runtest.Bubble(t, setting, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
+			at := topicPartition{"t", 0}
+			x.group.committed[at], x.group.metadata[at] = 1, "settled=1-2"
+			x.group.found = map[topicPartition]kafka.CommitMetadata{at: {WrittenFor: 2, Moved: "copied", End: 5}}
+			for range 2 {
+				x.fails(t, `offset 1, key "b"`, "was not about this log", "it is not looked up",
+					"errors.uncertain.send=t-0@1,t-0@2,t-0@3,t-0@4")
+				assert.Equal(t, 0, len(x.service.seen()), "requests")
+				x.o.InDoubt, x.o.Revoked = nil, nil
+			}
+			want := []string{"b=1", "c=1", "d=1", "e=1"}
+			if x.o.Send = []string{"t-0@1-4"}; setting == skipSetting {
+				x.o.Send, x.o.Skip, want = nil, []string{"t-0@1-4"}, nil
+			}
+			x.ok(t)
+			assert.Equal(t, want, slices.Sorted(slices.Values(x.service.seen())))
+			assert.Equal(t, 5, x.committed("t", 0), "committed")
+		})
+	}
+}
+
+// 10,000 records of a copy are looked up. A run is killed in the middle: the next one continues, and knows that the
+// records had other offsets.
+func TestManyRecordsOfACopy(t *testing.T) {
+	runtest.Bubble(t, "many", func(t *testing.T) {
+		const records = 10_000
+		c := &checker{}
+		x := newCopied(c, records, func(n int) bool { return n%3 > 0 && n < records-100 })
+		x.stands(100, fmt.Sprintf("settled=2-%d", records-1000), kafka.CommitMetadata{WrittenFor: 900, Moved: "copied",
+			End: records})
+		// Whatever is stored says of each record that was written before that it is settled or in doubt: a run that is
+		// killed just then has the next one write none twice.
+		x.group.stored = func(next int64, text string) {
+			m, err := parseMetadata(next, text)
+			require.NoError(t, err)
+			for _, s := range gaps(offsetRange{next, records - 101}, slices.Concat(m.settled, m.inDoubt, m.inFlight)) {
+				for n := s.first; n <= s.last; n++ {
+					if n%3 > 0 {
+						t.Errorf("the metadata with offset %d have lost record %d: %.300s", next, n, text)
+					}
+				}
+			}
+		}
+		killed(t, x.world, 2000)
+		x.o.InDoubt, x.o.Revoked = nil, nil
+		text := x.metadata(x.at)
+		if !strings.Contains(text, "moved=") || len(text) > 1000 {
+			t.Errorf("expected metadata that say what was copied, found %d bytes: %.300q", len(text), text)
+		}
+		before := len(c.hints)
+		x.ok(t)
+		looks := slices.DeleteFunc(c.hints[before:], func(h string) bool {
+			return !strings.HasSuffix(h, ":uncertain moved")
+		})
+		if len(looks) < 6000 {
+			t.Errorf("expected the next run to know, found %d checks", len(looks))
+		}
+		missing := 0
+		for n := 100; n < records; n++ {
+			if !x.written[keyOf(n)] {
+				missing++
+			}
+		}
+		if missing > 0 || x.committed("t", 0) != records {
+			t.Errorf("%d records are missing, committed %d", missing, x.committed("t", 0))
+		}
+	})
+}
+
+// So many records may be looked up, and no more: somebody has to say where to go on.
+func TestRecordsOfACopyAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		last  int64
+		fails bool
+	}{{maxInDoubt, false}, {maxInDoubt + 1, true}} {
+		runtest.Bubble(t, fmt.Sprint(c.last), func(t *testing.T) {
+			x := newCopied(&checker{}, 3, func(int) bool { return false })
+			x.stands(1, fmt.Sprintf("settled=%d", c.last-1), kafka.CommitMetadata{WrittenFor: 1, Moved: "copied",
+				End: 3})
+			_, err := x.run(t)
+			if !c.fails {
+				require.NoError(t, err)
+				return
+			}
+			runtest.Fails(t, err, "copied: expected at most 100000 records that may have been written, found those "+
+				"from offset 1 up to 100001", "culvert offsets set")
+			assert.Equal(t, 0, len(x.service.seen()), "requests")
+		})
+	}
+}
+
+// Ranges of offsets are those of a set.
+func TestRangesAreASet(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	set, ranges := map[int64]bool{}, []offsetRange(nil)
+	for range 5000 {
+		offset := r.Int64N(40)
+		if r.IntN(2) == 0 {
+			set[offset], ranges = true, addOffset(ranges, offset)
+		} else {
+			delete(set, offset)
+			ranges = removeOffset(ranges, offset)
+		}
+		next := r.Int64N(45)
+		var want []offsetRange
+		for offset := range set {
+			if offset >= next {
+				want = append(want, offsetRange{offset, offset})
+			}
+		}
+		if found := rangesFrom(ranges, next); !slices.Equal(mergeRanges(want), found) {
+			t.Fatalf("from %d on: expected %v, found %v", next, mergeRanges(want), found)
+		}
+	}
+}
+
+// Where doubts take the room that metadata have, also where brokers take as little as is allowed, nothing is sent of
+// which the outcome would have none: the task stops and says so. With one doubt less it goes on.
+func TestRecordsInDoubtThatFillTheMetadata(t *testing.T) {
+	const least = 175 // of 226 bytes, which a broker takes at least, without mark, offset and topic ID
+	for _, limit := range []int{least, kafka.MaxCommitText} {
+		text, full := "known=fabc,gxy moved=100-900000 uncertain=100", 0
+		for doubts := 1; full == 0 && len(text) < limit; doubts++ {
+			if len(text) > limit-300 { // a shorter text is never too long
+				runtest.Bubble(t, fmt.Sprint(limit, doubts), func(t *testing.T) {
+					if doubtsFill(t, limit, text) {
+						full = doubts
+					}
+				})
+			}
+			text += fmt.Sprintf(",%d00", doubts+1)
+		}
+		if full < 10 {
+			t.Errorf("limit %d: expected room for some doubts and not for all, found none for %d", limit, full)
+		}
+	}
+}
+
+// doubtsFill reports whether a task with this metadata has no room for the outcome of one more record.
+func doubtsFill(t *testing.T, limit int, text string) bool {
+	x := newWorld(&writer{})
+	x.group.put("t", 0, "a=1")
+	x.group.takes = limit
+	at := topicPartition{"t", 0}
+	x.group.committed[at], x.group.metadata[at] = 0, text
+	_, err := x.run(t)
+	if x.group.longest > limit {
+		t.Errorf("expected metadata of at most %d bytes, found %d", limit, x.group.longest)
+	}
+	if err == nil {
+		assert.Equal(t, 1, len(x.service.seen()), "requests")
+		return false
+	}
+	runtest.Fails(t, err, "the commit metadata has no room")
+	assert.Equal(t, 0, len(x.service.seen()), "requests")
+	return true
+}

@@ -1,0 +1,496 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+)
+
+// counted is how often each line was written.
+func counted(t *testing.T, x *world) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for _, body := range x.service.seen() {
+		for _, line := range strings.Split(body, ",") {
+			line, _, _ = strings.Cut(line, "?")
+			if all[line]++; all[line] > 1 {
+				t.Fatalf("%s was written twice", line)
+			}
+		}
+	}
+	return all
+}
+
+// A stop in the middle of a batch of any size writes nothing twice: no more runs ahead of the first record than the
+// metadata can say.
+func TestStopsInLargeBatches(t *testing.T) {
+	runtest.Seeds(t, 4, 5, func(t *testing.T, seed uint64, r *rand.Rand) {
+		const records = 4000
+		w := &writer{each: []int{1, 1, 3, records}[seed%4]}
+		x := newWorld(w)
+		x.group.takes = []int{0, 218, 437, 0}[seed%4]
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+		x.o.Once, x.o.BatchRows, x.o.InFlight, x.group.atMost = false, records, 1+r.IntN(64), 500
+		partitions := 1 + r.IntN(3)
+		for i := range records {
+			lane := 'A' + rune(r.IntN(26))
+			if i%2 == 0 {
+				lane = 'a' // half of the records are of one lane, and slow
+			}
+			x.group.put("t", int32(i%partitions), fmt.Sprintf("%c%d=%d", lane, i, i))
+		}
+		x.service.slow = 10 * time.Millisecond
+		x.service.slowFor = map[string]time.Duration{}
+		for i := 0; i < records; i += 2 {
+			x.service.slowFor[fmt.Sprintf("a%d=%d", i, i)] = time.Duration(r.IntN(300)) * time.Millisecond
+		}
+		for stops := 0; stops < 60; stops++ {
+			stop := runtest.Start(t, NewTask(x.o).Run)
+			time.Sleep(2*time.Second + time.Duration(r.IntN(20_000))*time.Millisecond)
+			if err := stop(); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			counted(t, x)
+			if all, _ := x.group.caughtUp(t.Context()); all {
+				break
+			}
+		}
+		x.o.Once = true
+		x.ok(t)
+		if n := len(counted(t, x)); n != records || log.Len() > 0 {
+			t.Errorf("seed %d: expected %d records, found %d; %s", seed, records, n, log.String())
+		}
+	})
+}
+
+// Records that nothing is sent for keep none from running ahead: they have no need of a place in the metadata.
+func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 10_000, 8, 10_000, time.Second
+		for i := range 5000 {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'A'+i%50, i), "z=~left out")
+		}
+		start := time.Now()
+		x.ok(t)
+		if elapsed := time.Since(start); elapsed > 5000/8*2*time.Second || x.service.maxBusy != 8 {
+			t.Errorf("took %v, at most %d at a time", elapsed, x.service.maxBusy)
+		}
+	})
+}
+
+// A delivery of more rows than the metadata can tell apart is made in parts.
+func TestDeliveriesThatExceedTheMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 5000})
+		x.o.BatchRows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
+		for i := range 5000 {
+			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
+		}
+		x.ok(t)
+		if n := len(counted(t, x)); n != 10_000 || len(x.service.seen()) < 20 {
+			t.Errorf("found %d records in %d requests", n, len(x.service.seen()))
+		}
+	})
+}
+
+// A batch that is too large for the metadata is sent in parts, and its rows are encoded once, not again for each part.
+// The requests are as large as the settings allow, also with one partition.
+func TestLargeBatchesAreEncodedOnce(t *testing.T) {
+	for partitions := range int32(3) {
+		synctest.Test(t, func(t *testing.T) {
+			w := &writer{each: 1000}
+			x := newWorld(w)
+			x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+			for i := range 16_000 {
+				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
+			}
+			x.ok(t)
+			n, requests := len(counted(t, x)), len(x.service.seen())
+			if n != 16_000 || w.encoded != n || partitions == 0 && requests > 20 {
+				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
+					n, requests, w.encoded)
+			}
+		})
+	}
+}
+
+// A version that breaks in the middle of such a batch is tried thrice and left: the version before writes all of it,
+// each record once, but for what the new one has ignored by then.
+func TestVersionThatBreaksInALargeBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := &writer{each: 1000, version: "1"}
+		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
+		x := newWorld(before)
+		x.versions.Offer(code("2", after))
+		breaks := 0
+		x.versions.OnAgain = func() bool {
+			if x.versions.Current().Version() != "2" {
+				return false
+			}
+			if breaks++; breaks == 3 {
+				x.versions.Offer(code("1", before))
+			}
+			return true
+		}
+		x.o.BatchRows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+		for i := range 8000 {
+			value := "1"
+			switch i {
+			case 7:
+				value = "~ignored"
+			case 6000:
+				value = "#the new version breaks"
+			}
+			x.group.put("t", 0, fmt.Sprintf("%c%d=%s", 'a'+i%8, i, value))
+		}
+		x.ok(t)
+		if n := len(counted(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 || x.committed("t", 0) != 8000 {
+			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, breaks,
+				before.encoded, x.committed("t", 0))
+		}
+	})
+}
+
+// Where nothing can be stored with an offset, nothing is sent.
+func TestNothingIsSentWithoutAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=1")
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
+		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 0 {
+			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
+		}
+		x.group.refuse = nil
+		x.ok(t)
+		assert.Equal(t, 2, len(counted(t, x)))
+		// A stop, too, says what it could not store.
+		x.group.put("t", 0, "c=1")
+		x.o.Once, x.service.slow = false, time.Second
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(1500 * time.Millisecond) // the request is on its way
+		x.group.refusing(kafka.ErrCommitMetadata)
+		if err := stop(); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
+			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
+		}
+	})
+}
+
+// A name in errors.uncertain.send counts once, whatever comes of it and whenever the run ends.
+func TestDecisionsAreUsedUp(t *testing.T) {
+	at := topicPartition{"t", 0}
+	prepare := func(t *testing.T) *world {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		x.fails(t, "errors.uncertain.send=t-0@0")
+		return x
+	}
+	retry := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
+		t.Helper()
+		x.o.InDoubt, x.o.Send = nil, send // another process
+		_, err := x.run(t)
+		assert.Equal(t, requests, len(x.service.seen()), "requests")
+		assert.Equal(t, metadata, x.group.metadata[at], "metadata")
+		return err
+	}
+	runtest.Bubble(t, "no answer again", func(t *testing.T) {
+		x := prepare(t)
+		retry(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+		for range 3 {
+			runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again",
+				"errors.uncertain.send=t-0@0", "a name in errors.uncertain.send counts once, and was used up for t-0@0")
+		}
+		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+		retry(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
+		retry(t, x, 3, "uncertain=0") // not named: what comes next is another decision
+		retry(t, x, 4, "uncertain=0 decided=0", "t-0@0")
+		x.service.answer = nil
+		require.NoError(t, retry(t, x, 5, "", "t-0@0", "t-0@0"))
+	})
+	runtest.Bubble(t, "killed while it is sent", func(t *testing.T) {
+		x := prepare(t)
+		x.service.answer = func(int, string) (uint16, error) {
+			assert.Equal(t, "uncertain=0 decided=0", x.group.metadata[at], "the decision is stored before the request")
+			return 201, nil
+		}
+		x.o.Send = []string{"t-0@0"}
+		killed(t, x, 1)
+		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "was used up for t-0@0")
+	})
+	runtest.Bubble(t, "not to be stored", func(t *testing.T) {
+		x := prepare(t)
+		x.group.refuse = errors.New("no coordinator")
+		runtest.Fails(t, retry(t, x, 1, "uncertain=0", "t-0@0"), "not sent again, because the use of",
+			"no coordinator")
+	})
+	runtest.Bubble(t, "refused", func(t *testing.T) {
+		x := prepare(t)
+		x.service.answer = func(int, string) (uint16, error) { return 400, nil }
+		runtest.Fails(t, retry(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "answered 400")
+		retry(t, x, 2, "uncertain=0 decided=0", "t-0@0")
+	})
+	t.Run("no names", func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Skip = []string{"t@0"}
+		x.fails(t, `errors.uncertain.skip: expected TOPIC-PARTITION@OFFSET, as orders-0@17, found "t@0"`)
+	})
+}
+
+// A commit that failed, because the group rebalanced or has no coordinator, is repeated if nothing new is settled.
+func TestRefusedCommitIsRepeated(t *testing.T) {
+	for _, rejected := range []error{fmt.Errorf("commit: %w", kafka.ErrRebalanced), errors.New("no coordinator")} {
+		runtest.Bubble(t, rejected.Error(), func(t *testing.T) { refusedCommit(t, rejected) })
+	}
+}
+
+func refusedCommit(t *testing.T, rejected error) {
+	x := newWorld(&writer{repeatable: true})
+	x.o.Once = false
+	x.group.put("t", 0, lines("a", 3)...)
+	x.group.refuse = rejected
+	stop := runtest.Start(t, NewTask(x.o).Run)
+	time.Sleep(5 * time.Second)
+	x.group.refusing(nil)
+	time.Sleep(2 * time.Second)
+	assert.Equal(t, 3, x.committed("t", 0), "committed")
+	x.group.refusing(rejected)
+	x.group.put("t", 0, "b=1", "c=1", "d=1")
+	time.Sleep(3 * time.Second)
+	time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
+		x.group.refusing(nil)
+	})
+	if err := stop(); err != nil || x.committed("t", 0) != 6 {
+		t.Errorf("expected 6 to be committed, found %v, %v", x.group.committed, err)
+	}
+}
+
+// killed runs a task until so many requests were answered, and leaves it as a killed one does: nothing is stored any
+// more.
+func killed(t *testing.T, x *world, requests int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	inner := x.service.answer
+	created := 0
+	x.service.answer = func(n int, body string) (uint16, error) {
+		if created++; created == requests {
+			x.group.refusing(errors.New("killed"))
+			cancel()
+		}
+		if inner != nil {
+			return inner(n, body)
+		}
+		return 201, nil
+	}
+	x.o.Once, x.o.InDoubt, x.o.Revoked = false, nil, nil
+	require.NoError(t, NewTask(x.o).Run(ctx))
+	x.group.refuse, x.service.answer, x.o.Once = nil, inner, true
+}
+
+// existing is a service that refuses what it has.
+func existing(x *world) {
+	has := map[string]bool{}
+	x.service.answer = func(_ int, body string) (uint16, error) {
+		if has[body] {
+			return 410, nil
+		}
+		has[body] = true
+		return 201, nil
+	}
+}
+
+// Records that a killed run had on its way, and of which it could not say that they were written, are reported all at
+// once; nothing is sent twice.
+func TestRecordsOfAKilledRun(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		rows, one int
+		first     int // records that were committed before
+	}{{"first load", 500, 500, 0}, {"batches of another size", 500, 30, 0}, {"after a commit", 100, 100, 300}} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			existing(x)
+			x.service.slow, x.o.CommitInterval, x.group.atMost = 2*time.Millisecond, time.Hour, 50
+			if c.first > 0 {
+				x.group.put("t", 0, lines("x", c.first)...)
+				x.ok(t)
+			}
+			for i := range 400 {
+				x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'a'+i%7, i))
+			}
+			x.o.BatchRows = c.rows
+			killed(t, x, 60)
+			written := len(x.service.seen()) - c.first
+			x.o.BatchRows, x.o.InDoubt = c.one, nil
+			_, err := x.run(t)
+			var names []string
+			for i := c.first; i < c.first+400; i++ {
+				name := fmt.Sprintf("t-0@%d", i)
+				if err != nil && slices.Contains(strings.FieldsFunc(err.Error(),
+					func(r rune) bool { return strings.ContainsRune(" ,=;", r) }), name) {
+					names = append(names, name)
+				}
+			}
+			runtest.Fails(t, err, "an earlier run, which was killed, may have written it",
+				"errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
+			if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n*(1+announcedRowsPerSlot) {
+				t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v",
+					n*(1+announcedRowsPerSlot), written, len(names), err)
+			}
+			// Announced records that were not sent are among them: whoever operates the service looks which it has.
+			x.o.InDoubt = nil
+			for _, name := range names {
+				var i int
+				if _, err := fmt.Sscanf(name, "t-0@%d", &i); err != nil {
+					t.Fatal(err)
+				}
+				i -= c.first
+				if slices.Contains(x.service.seen(), fmt.Sprintf("%c%d=1", 'a'+i%7, i)) {
+					x.o.Skip = append(x.o.Skip, name)
+				} else {
+					x.o.Send = append(x.o.Send, name)
+				}
+			}
+			x.ok(t)
+			lines := map[string]int{}
+			for _, body := range x.service.seen() {
+				if lines[body]++; lines[body] > 1 {
+					t.Errorf("%s was sent twice", body)
+				}
+			}
+			if n := len(lines); n != c.first+400 || x.committed("t", 0) != int64(n) ||
+				x.group.metadata[topicPartition{"t", 0}] != "" {
+				t.Errorf("found %d lines, %d committed, metadata %q", n, x.committed("t", 0),
+					x.group.metadata[topicPartition{"t", 0}])
+			}
+		})
+	}
+}
+
+// Nothing is suspected where no run was killed: a record that the service has already is refused as ever.
+func TestRecordsThatExist(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		existing(x)
+		x.group.put("t", 0, "a=1", "b=2", "a=1", "c=3")
+		for range 2 {
+			_, err := x.run(t)
+			runtest.Fails(t, err, `topic t, partition 0, offset 2, key "a": write: answered 410`)
+			if strings.Contains(err.Error(), "killed") {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Metadata that cannot be read says nothing about what was written: the task does not begin, and leaves the metadata as
+// it is.
+func TestUnreadableMetadata(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=2")
+		at := topicPartition{"t", 0}
+		x.group.metadata[at], x.group.committed[at] = "settled=1 of-a-later-version=1", 0
+		x.fails(t, "topic t, partition 0", "expected settled, uncertain, decided or sent",
+			"set the group's offset again")
+		assert.Equal(t, 0, len(x.service.seen()), "requests")
+		assert.Equal(t, "settled=1 of-a-later-version=1", x.group.metadata[at], "metadata")
+	})
+}
+
+// A record of which some rows are written is finished by a stop, or reported: it would be written again as a whole.
+func TestPartiallyWrittenRecords(t *testing.T) {
+	made := func() *world {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 1
+		x.o.NewChain = times(3)
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "b=2")
+		return x
+	}
+	run := func(t *testing.T, x *world) error {
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(1500*time.Millisecond + time.Second)
+		return stop()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := made()
+		if err := run(t, x); err != nil || x.committed("t", 0) != 1 || len(x.service.seen()) != 3 {
+			t.Errorf("found %v, %d committed, %q", err, x.committed("t", 0), x.service.seen())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := made()
+		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400, 201}[min(n, 3)-1], nil }
+		err := run(t, x)
+		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "answered 400")
+		assert.Equal(t, "uncertain=0", x.group.metadata[topicPartition{"t", 0}])
+	})
+}
+
+// P19: the task that gets the partitions of one that failed does not send what that one left uncertain.
+func TestRecordInDoubtIsNotSentByAnotherTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.InFlight, x.o.InDoubt = 1, &InDoubtRecords{}
+		x.group.put("orders", 3, "a=1", "b=2", "c=3")
+		x.service.answer = byBody(map[string]uint16{"b=2": 0})
+		task := x.fails(t, `offset 1, key "b"`, "may have been written")
+		assert.Equal(t, 1, task.Progress().InDoubt, "records in doubt")
+		// The group starts at what was committed.
+		x.fails(t, `topic orders, partition 3, offset 1, key "b"`,
+			"by a task that failed, and is not sent again", "POST /Set may have arrived")
+		assert.Equal(t, []string{"a=1", "b=2"}, x.service.seen(), "nothing is sent by the second task")
+	})
+}
+
+// A decision is used up when its record is sent: a task that loses its partition before leaves it to the next one. What
+// was decided stays used up while the record is not settled, also where it was not in doubt for a while.
+func TestDecisionsGoWithTheirPartition(t *testing.T) {
+	var u InDoubtRecords
+	at := recordID{"t", 0, 5}
+	reason := errors.New("no answer")
+	tp := at.topicPartition()
+	for range 2 { // two tasks, one after another
+		if !u.decide(at, reason, 1, 0) || len(u.usedDecisions(tp, 0)) != 0 {
+			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.usedDecisions(tp, 0))
+		}
+	}
+	for range 2 { // tried twice
+		u.useDecision(at)
+	}
+	if n := len(u.usedDecisions(tp, 0)); n != 1 {
+		t.Fatalf("expected one decision to be used up, found %d", n)
+	}
+	u.add(at, reason) // no answer again
+	if u.decide(at, reason, 1, 1) {
+		t.Error("expected the decision to count once")
+	}
+	u.resolve(at) // a check finds that it was not written
+	if all, _ := u.names(); len(all) != 0 || len(u.openRanges(tp, 0)) != 0 || len(u.usedDecisions(tp, 0)) != 1 {
+		t.Errorf("expected nothing in doubt and one decision used up, found %q, %v", all, u.usedDecisions(tp, 0))
+	}
+	var next InDoubtRecords // another process, after a kill while it was sent
+	next.restoreDecisions(at, 1)
+	if next.decide(at, errKilled, 1, 1) {
+		t.Error("expected the decision to count once after a kill, too")
+	}
+	if next.remove(at); len(next.usedDecisions(tp, 0)) != 0 {
+		t.Error("expected a settled record to be forgotten")
+	}
+}

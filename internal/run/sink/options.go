@@ -1,0 +1,120 @@
+package sink
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options configure a task. Fields without a default are required.
+type Options struct {
+	Connector string // names the task in logs, with Task
+	Task      int
+	Component string        // the class that the plugin opens
+	Settings  []wit.Setting // of the connector, without passwords
+	Versions  Versions
+	Client    Client
+	Registry  *record.Registry
+	Once      bool // makes [Task.Finish] unnecessary; requires CaughtUp
+	// CaughtUp reports whether everything up to the end offsets at its first call is committed.
+	CaughtUp func(ctx context.Context) (bool, error)
+	Stages
+	Limits
+	ErrorHandling
+	Shared
+	Telemetry
+
+	deadLetterOf map[recordID]task.DeadLetter // of a [Replay]
+	dryRun       bool
+}
+
+// Stages create what a task reads and converts records with.
+type Stages struct {
+	// NewConsumer joins the group. topics are the plugin's; the connector's own `topics` take precedence. The task
+	// closes the consumer.
+	NewConsumer func(topics []string, r kafka.Rebalances) (Consumer, error)
+	// AwaitWritable, if not nil, blocks until the records may be written, or fails when ctx ends.
+	AwaitWritable      func(ctx context.Context, records []*kgo.Record) error
+	NewChain           func(ctx context.Context) (Chain, error) // nil means no transforms
+	NewConverters      func() (key, value convert.Converter, err error)
+	NewHeaderConverter func() (convert.Headers, error) // default SimpleHeaderConverter
+}
+
+// Limits bound batches, requests and waiting times.
+type Limits struct {
+	// BatchRows and Linger bound a batch: its rows (default 500), and the wait after its first record.
+	BatchRows      int
+	Linger         time.Duration
+	InFlight       int           // requests at the same time, default 4; rows of one key stay in order
+	CommitInterval time.Duration // default 1 s; the end of a batch commits, too
+	StopTimeout    time.Duration // for requests in flight when the task stops, default 5 s
+}
+
+// ErrorHandling decides about records and requests that fail.
+type ErrorHandling struct {
+	task.Tolerance
+	// Retry is for transforms, encodings and deliveries that fail transiently; the latter two are also repeated as
+	// often as the client's settings allow.
+	Retry       task.RetryPolicy
+	DeadLetters DeadLetters // receives skipped records before they are settled; nil only logs them
+	// Send and Skip name records in doubt that an operator has checked, as TOPIC-PARTITION@OFFSET or
+	// TOPIC-PARTITION@FIRST-LAST: those to send again, once for each time they are named, and those to skip.
+	Send, Skip []string
+}
+
+// DeadLetters stores records that were skipped.
+type DeadLetters interface {
+	// Send returns nil when the brokers have all records. Several goroutines call it.
+	Send(ctx context.Context, records []FailedRecord) error
+}
+
+// Shared is the state that the tasks of a connector share. By default a task has its own; without Unmatched, topics are
+// not checked.
+type Shared struct {
+	InDoubt   *InDoubtRecords
+	Revoked   *RevokedPartitions
+	Unmatched *UnmatchedTopics
+}
+
+// Telemetry observes a task. Nil observes nothing.
+type Telemetry struct {
+	Metrics  *task.Metrics
+	Observer *task.Observer // sees rows before the transforms
+	Tracer   *tracing.Tracer
+	Logger   *slog.Logger
+}
+
+func (o *Options) setDefaults() {
+	if o.BatchRows <= 0 {
+		o.BatchRows = 500
+	}
+	if o.InFlight <= 0 {
+		o.InFlight = 4
+	}
+	if o.CommitInterval <= 0 {
+		o.CommitInterval = time.Second
+	}
+	if o.StopTimeout <= 0 {
+		o.StopTimeout = 5 * time.Second
+	}
+	if o.Metrics == nil {
+		o.Metrics = &task.Metrics{}
+	}
+	if o.InDoubt == nil {
+		o.InDoubt = &InDoubtRecords{}
+	}
+	if o.Revoked == nil {
+		o.Revoked = &RevokedPartitions{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}

@@ -1,0 +1,107 @@
+package sink
+
+import (
+	"cmp"
+	"context"
+	"math"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/task"
+)
+
+// Replay delivers dead letters again, without a consumer group.
+type Replay struct {
+	// Letters are sorted by topic, partition and offset of their records, one for each record.
+	Letters []task.DeadLetter
+	Lock    Lock // excludes other replays of the same records
+	// Store saves which records are settled and which would be in doubt if the process ended now. Non-repeatable
+	// requests are sent when that is stored.
+	Store func(ctx context.Context, settled, sent []bool) error
+	// DryRun sends nothing and settles every row that the plugin has made a request of.
+	DryRun bool
+}
+
+// Lock is the right to send records without owning their partition in a group.
+type Lock interface {
+	// Alive returns nil if no other process can hold the lock. Lasts is as in [Consumer].
+	Alive(context.Context) error
+	Lasts() bool
+}
+
+// Deliver writes records like a task and returns when all are settled. Options need neither NewConsumer nor CaughtUp.
+func Deliver(ctx context.Context, o Options, r Replay) error {
+	c := &replayConsumer{Lock: r.Lock, replay: r}
+	o.NewConsumer, o.Once = c.open, true
+	o.CaughtUp = func(context.Context) (bool, error) { return c.tracker.unsettled() == 0, nil }
+	o.deadLetterOf, o.dryRun = map[recordID]task.DeadLetter{}, r.DryRun
+	for _, l := range r.Letters {
+		o.deadLetterOf[idOf(l.Record)] = l
+		c.records = append(c.records, l.Record)
+	}
+	c.unpolled = c.records
+	t := NewTask(o)
+	c.tracker = t.tracker
+	err := t.Run(ctx)
+	if c.opened { // also stores what was settled after the last commit
+		err = cmp.Or(err, c.Commit(context.WithoutCancel(ctx), nil))
+	}
+	if err == nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+type replayConsumer struct {
+	Lock
+	replay   Replay
+	tracker  *offsetTracker
+	records  []*kgo.Record
+	unpolled []*kgo.Record
+	opened   bool // before that, nothing is known of the records
+}
+
+func (c *replayConsumer) open(_ []string, r kafka.Rebalances) (Consumer, error) {
+	partitions, inDoubt := map[string][]int32{}, map[topicPartition][]offsetRange{}
+	first := map[topicPartition]int64{}
+	for _, l := range c.replay.Letters {
+		tp, offset := idOf(l.Record).topicPartition(), l.Record.Offset
+		if _, known := first[tp]; !known {
+			first[tp] = offset
+			partitions[tp.topic] = append(partitions[tp.topic], tp.partition)
+		}
+		if l.InDoubt {
+			inDoubt[tp] = append(inDoubt[tp], offsetRange{offset, offset})
+		}
+	}
+	r.Assigned(partitions)
+	for tp, next := range first {
+		r.Committed(tp.topic, tp.partition, next, kafka.CommitMetadata{WrittenFor: next, Verified: true,
+			End: math.MaxInt64, Text: metadata{inFlight: mergeRanges(inDoubt[tp])}.encode(next)})
+	}
+	c.opened = true
+	return c, nil
+}
+
+func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
+	if records := c.unpolled; len(records) > 0 {
+		c.unpolled = nil
+		return records, nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// Commit stores the outcomes in place of metadata.
+func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
+	for topic, partitions := range offsets {
+		for partition, at := range partitions {
+			c.tracker.metadata(topic, partition, at.Offset)
+		}
+	}
+	settled, inDoubt := c.tracker.snapshot(c.records)
+	return c.replay.Store(ctx, settled, inDoubt)
+}
+
+func (c *replayConsumer) Close() {}

@@ -1,0 +1,221 @@
+package sink
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+type resultHandler struct {
+	*activeBatch
+	out      *outcome
+	j        *delivery
+	status   uint16
+	noAnswer *transport.NoResponseError
+	// retryRows are encoded again with retryHints, checkRows are checked.
+	retryRows, checkRows []uint32
+	retryHints           []wit.Hint
+	// backoff and backoffChecks add a pause before rows are sent or checked again, minWait is its least length;
+	// noProgress counts how often a row has come back without progress.
+	backoff, backoffChecks bool
+	minWait                time.Duration
+	noProgress             int
+	failure                error
+}
+
+// handleResults applies all results before it returns the first failure: what is written stays settled and what is in
+// doubt is recorded, whatever the other results.
+func (w *activeBatch) handleResults(o *outcome, j *delivery, results []wit.RowResult, response wit.Response,
+	noAnswer *transport.NoResponseError) ([]delivery, error) {
+	t := w.task
+	g := &resultHandler{activeBatch: w, out: o, j: j, status: response.Status, noAnswer: noAnswer}
+	written := int64(0)
+	for n, v := range results {
+		if g.handleRow(j.rows[n], v); v.Written != nil {
+			written++
+		}
+	}
+	t.count.written.Add(written)
+	if g.addFailure(t.sendToDLQ(o)); g.failure == nil {
+		t.count.reencoded.Add(int64(len(g.retryRows)))
+		g.addFailure(g.wait(transport.RetryAfter(response)))
+	}
+	if g.failure != nil {
+		g.addFailure(w.abandonChecks(o, g.checkRows))
+		return nil, g.failure
+	}
+	deliveries, err := w.encodeChecks(o, g.checkRows, g.backoffChecks)
+	if err != nil || len(g.retryRows) == 0 {
+		return deliveries, err
+	}
+	more, err := w.encodeRows(o, g.retryRows, g.retryHints)
+	return append(deliveries, more...), err
+}
+
+func (g *resultHandler) handleRow(row uint32, v wit.RowResult) {
+	state := &g.rowStates[row]
+	switch {
+	case v.Written != nil:
+		nonRepeatable := !g.j.Request.Repeatable || state.inDoubt != nil
+		g.settleRow(g.out, row, nonRepeatable) // first: a commit in between stores it as settled or in doubt
+		g.resolve(row)
+	case v.Rejected != nil && state.inDoubt != nil:
+		retry, err := g.handleInconclusiveCheck(g.out, row, v.Rejected,
+			isRetriable(v.Rejected, g.task.o.Client.Retry()))
+		if !g.addFailure(err) && retry {
+			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+		}
+	case v.Rejected != nil:
+		if retry, err := g.handleRejected(g.out, g.j, row, v.Rejected, g.status, g.noAnswer); !g.addFailure(err) &&
+			retry {
+			g.retryRows, g.backoff, state.hint = append(g.retryRows, row), true, ""
+		}
+		if state.inDoubt != nil {
+			g.checkRows, g.backoffChecks = append(g.checkRows, row), true
+		}
+	case v.Retry != nil:
+		g.retryRow(row, v.Retry)
+	}
+}
+
+func (g *resultHandler) retryRow(row uint32, r *wit.Retry) {
+	state := &g.rowStates[row]
+	checked := state.inDoubt != nil
+	var ok bool
+	var err error
+	if checked {
+		ok, err = g.handleCheckRetry(g.out, row, r)
+	} else {
+		if requestsCheck(r.Hint) && !g.j.Request.Repeatable {
+			g.markInDoubt(row, fmt.Errorf("the plugin cannot tell whether %s %s, answered %d, has written it",
+				g.j.Request.Method, transport.PrintableTarget(g.j.Request.Target), g.status))
+		}
+		ok, err = g.shouldReencode(g.out, row, r, g.noAnswer)
+	}
+	if g.addFailure(err) || !ok {
+		return
+	}
+	g.minWait = max(g.minWait, time.Duration(r.WaitMs)*time.Millisecond)
+	if state.inDoubt != nil {
+		// A check that has not found the row is repeated at once, maxRepeats times at most.
+		g.checkRows, g.backoffChecks = append(g.checkRows, row), g.backoffChecks || !checked || r.Error != nil
+		return
+	}
+	if !checked {
+		g.noProgress = max(g.noProgress, g.repeatsWithoutProgress(row, r))
+	}
+	state.hint = r.Hint
+	g.retryHints = append(g.retryHints, wit.Hint{Row: uint32(len(g.retryRows)), Text: r.Hint})
+	g.retryRows, g.backoff = append(g.retryRows, row), g.backoff || r.Error != nil
+}
+
+func (g *resultHandler) addFailure(err error) bool {
+	if err != nil && takesPrecedence(err, g.failure) {
+		g.failure = err
+	}
+	return err != nil
+}
+
+const maxRetryWait = time.Minute
+
+func (g *resultHandler) wait(retryAfter time.Duration) error {
+	stopping, least := g.task.run.stopCtx, min(g.minWait, maxRetryWait)
+	switch {
+	case g.backoff:
+		return g.task.o.Client.Retry().Wait(stopping, max(least, retryAfter))
+	case g.noProgress > 0 || least > 0:
+		return transport.PauseIdle(stopping, g.noProgress, least)
+	}
+	return nil
+}
+
+// handleRejected decides about a rejected row: an error fails the task, retry sends it again; otherwise it gets a dead
+// letter or is in doubt.
+func (w *activeBatch) handleRejected(o *outcome, j *delivery, row uint32, f *wit.Error, status uint16,
+	noAnswer *transport.NoResponseError) (retry bool, err error) {
+	t, item := w.task, w.batch.items[row]
+	switch {
+	case noAnswer != nil && noAnswer.Status != 0:
+		t.count.errors.Add()
+		w.markInDoubt(row, noAnswer)
+		return false, nil
+	case noAnswer != nil:
+		// P19: it may have been written, so it is neither sent again nor rejected.
+		t.count.errors.Add()
+		w.markInDoubt(row, fmt.Errorf("%w (%w)", noAnswer, f))
+		return false, nil
+	case j.isRetriable(f, status, t.o.Client.Retry()):
+		t.count.errors.Add()
+		if !w.countFailure(row, f) {
+			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
+				err: f}
+		}
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
+		return true, nil
+	case !j.Request.Repeatable && !provesNotWritten(f, status):
+		t.count.errors.Add()
+		w.markInDoubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method,
+			transport.PrintableTarget(j.Request.Target),
+			status, f))
+		return false, nil
+	case isCallError(f):
+		t.count.errors.Add()
+		return false, &recordError{item: item, stage: "write", err: f}
+	}
+	w.rejectRow(o, row, task.StageWrite, f)
+	return false, nil
+}
+
+// provesNotWritten reports whether a response proves that a row was not written, by its status or, in a successful
+// response, by what the plugin read. A transient error is no proof.
+func provesNotWritten(f *wit.Error, status uint16) bool {
+	success := status >= 200 && status <= 299
+	return wit.IsRejection(status) || success && f.Kind != wit.ErrorTransient
+}
+
+// isRetriable reports whether a rejected row may be sent again. For non-repeatable requests an HTTP status does not
+// suffice: only a message code of the service or a proven rejection does.
+func (j *delivery) isRetriable(f *wit.Error, status uint16, retry transport.Retry) bool {
+	if j.Request.Repeatable {
+		return isRetriable(f, retry)
+	}
+	return f.Code != nil && retry.NamesMessage(*f.Code) || f.Kind == wit.ErrorTransient && provesNotWritten(f, status)
+}
+
+// shouldReencode: the plugin states by a retry that the row was not written, whatever the status.
+func (w *activeBatch) shouldReencode(o *outcome, row uint32, r *wit.Retry, noAnswer *transport.NoResponseError) (bool,
+	error) {
+	t, item := w.task, w.batch.items[row]
+	if r.Error == nil {
+		return w.countRepeat(row, r)
+	}
+	t.count.errors.Add()
+	if w.countFailure(row, r.Error) {
+		t.o.Metrics.Retries.Add(1)
+		task.LogRetry(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+			r.Error)
+		return true, nil
+	}
+	if noAnswer != nil || isRetriable(r.Error, t.o.Client.Retry()) {
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.rowStates[row].failures),
+			err: r.Error}
+	}
+	if isCallError(r.Error) {
+		return false, &recordError{item: item, stage: "write", err: r.Error}
+	}
+	w.rejectRow(o, row, task.StageWrite, r.Error)
+	return false, nil
+}
+
+// repeatsWithoutProgress counts an earlier hint, or a second one, as no progress.
+func (w *activeBatch) repeatsWithoutProgress(row uint32, r *wit.Retry) int {
+	state := &w.rowStates[row]
+	if r.Error != nil || state.repeats == 1 && r.Hint != state.hint {
+		return 0
+	}
+	return state.repeats
+}

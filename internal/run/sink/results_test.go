@@ -1,0 +1,174 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// P19: what an answer says by its status alone. Nothing but what [wit.IsRejection] has proves that the row was not
+// written.
+func TestAnswersThatProveNothing(t *testing.T) {
+	for _, c := range []struct {
+		status    uint16
+		code      string
+		requests  int
+		uncertain bool
+	}{
+		{406, "", 1, true}, {408, "", 1, true}, {499, "", 1, true},
+		{101, "", 1, true}, {302, "", 1, true}, {304, "", 1, true},
+		{500, "", 1, true}, {501, "", 1, true}, {502, "", 1, true}, {504, "", 1, true}, {505, "", 1, true},
+		{507, "", 1, true},
+		{520, "", 1, true}, {524, "", 1, true}, {527, "", 1, true}, {530, "", 1, true}, {599, "", 1, true},
+		{520, "X/2", 1, true}, {520, "520", 1, true}, {502, "502", 1, true},
+		{520, "X/1", 4, false}, {500, "X/1", 4, false}, {503, "", 4, false},
+		{400, "", 1, false}, {401, "", 1, false},
+	} {
+		runtest.Bubble(t, fmt.Sprint(c.status, c.code), func(t *testing.T) {
+			w := &writer{}
+			if c.code != "" {
+				w.code = &c.code
+			}
+			x := newWorld(w)
+			x.service.retry.Codes = []string{"500", "502", "503", "520", "X/1"}
+			x.o.TolerateAll = c.uncertain // which is no business of tolerance
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
+			_, err := x.run(t)
+			runtest.Fails(t, err, "topic t, partition 0, offset 0", fmt.Sprint("answered ", c.status))
+			metadata := ""
+			if c.uncertain {
+				runtest.Fails(t, err, "it may have been written or not, and is not sent again",
+					"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
+				metadata = "uncertain=0"
+			}
+			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			assert.Equal(t, metadata, x.group.metadata[topicPartition{"t", 0}], "metadata")
+		})
+	}
+}
+
+// A pause before a row is sent again is as long as the service asks for.
+func TestRetryAfterIsObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.headers = []wit.Header{{Name: "retry-after", Value: "120"}}
+		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{503, 201}[n-1], nil }
+		start := time.Now()
+		x.ok(t)
+		if elapsed := time.Since(start); elapsed < 2*time.Minute {
+			t.Errorf("expected a pause of 2 min, found %v", elapsed)
+		}
+	})
+}
+
+var errTrap = errors.New("wasm error: unreachable")
+
+// An answer that came is judged once more where the plugin broke on it; what is not judged then is uncertain, unless
+// its status says that the service refused it.
+func TestResponsesThePluginCannotRead(t *testing.T) {
+	oops := &wit.Error{Kind: wit.ErrorInternal, Message: "index out of range"}
+	old := &wit.Error{Kind: wit.ErrorStale, Message: "metadata changed"}
+	for name, c := range map[string]struct {
+		status         uint16
+		settle         []error
+		open           []error
+		opens          int
+		want, metadata string
+	}{
+		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
+		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
+			"POST /Set was answered 201, which the plugin could not interpret: wasm error", "uncertain=0"},
+		"two panics":             {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
+		"two traps of a 204":     {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
+		"two traps of a 520":     {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
+		"two traps of a refusal": {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable", ""},
+		"a trap of a refusal":    {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
+		"old, then judged":       {201, []error{old}, nil, 2, "", ""},
+		"old, and old again":     {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
+		"old, and not to be opened": {201, []error{old, old}, []error{errors.New("no metadata")}, 2,
+			"metadata changed", "uncertain=0"},
+		"not opened, judged all the same": {201, []error{old}, []error{errors.New("no metadata")}, 2, "", ""},
+		"a trap, then old":                {201, []error{errTrap, old}, nil, 2, "", ""},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w := &writer{settleErrs: slices.Clone(c.settle), openErrs: c.open}
+			x := newWorld(w)
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
+			_, err := x.run(t)
+			if c.want != "" {
+				runtest.Fails(t, err, "topic t, partition 0, offset 0", c.want)
+			} else if err != nil || x.committed("t", 0) != 1 {
+				t.Errorf("expected the row to be settled, found %v", err)
+			}
+			fresh := x.versions.Current().(*runtest.Code[Writer]).Fresh.Load()
+			if w.opens != c.opens || fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
+				len(x.service.seen()) != 1 {
+				t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, fresh,
+					x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
+			}
+			if c.metadata != "" {
+				x.o.InDoubt = nil // another process
+				if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
+					t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
+				}
+			}
+		})
+	}
+}
+
+// A stop that cannot wait for the plugin any longer leaves no answer unaccounted for.
+func TestStopWhileResponsesAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{hangs: true})
+		x.o.Once = false
+		x.group.put("t", 0, "a=1", "b=2")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(3 * time.Second)
+		start := time.Now()
+		runtest.Fails(t, stop(), "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
+		if elapsed := time.Since(start); elapsed > 5*time.Second || x.group.metadata[topicPartition{"t",
+			0}] != "uncertain=0-1" {
+			t.Errorf("took %v, metadata %q", elapsed, x.group.metadata[topicPartition{"t", 0}])
+		}
+	})
+}
+
+// An answer that came just before the stop gave up its request is judged, and settled.
+func TestAnswerOfTheLastMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.service.slow = false, 5*time.Second-10*time.Millisecond
+		x.group.put("t", 0, "a=1")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
+		if err := stop(); err != nil || x.committed("t", 0) != 1 {
+			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
+				0}])
+		}
+	})
+}
+
+// What the transport could not read names the status.
+func TestAnswersThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &transport.NoResponseError{Method: "POST", Target: "/Set", Status: 201,
+				Cause: &wit.Error{Kind: wit.ErrorData, Message: "packed in br"}}
+		}
+		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
+			"POST /Set was answered 201, and the answer cannot be used: packed in br")
+	})
+}

@@ -1,0 +1,168 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What fails and may do better the next time is tried again for as long as `errors.retry.timeout` says: transforms,
+// rows that the service does not take now, and requests that do not get there.
+func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
+	notNow := &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
+	// fails is what the first so many tries of a stage come to; a world with it is as without else.
+	type stage func(x *world, fails int)
+	tries := 0
+	failing := func(fails int) bool {
+		tries++
+		return tries <= fails
+	}
+	transforms := func(x *world, fails int) {
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
+				for i := range b.Rows {
+					b.Rows[i].RowIndex = uint32(i)
+				}
+				if failing(fails) { // the first row fails, the second one comes out
+					b.Rows = b.Rows[1:]
+					b.Data = append(b.Data, "of a try"...)
+					return []wit.RowError{{RowIndex: 0, Error: *notNow}}
+				}
+				return nil
+			}), nil
+		}
+	}
+	rows := func(x *world, fails int) {
+		x.service.answer = func(int, string) (uint16, error) {
+			if failing(fails) {
+				return 503, nil
+			}
+			return 201, nil
+		}
+	}
+	requests := func(x *world, fails int) {
+		x.service.answer = func(int, string) (uint16, error) {
+			if failing(fails) {
+				return 0, notNow
+			}
+			return 201, nil
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		stage   stage
+		retry   task.RetryPolicy
+		fails   int
+		message string // of the task, "" where all is written
+	}{
+		{"transforms", transforms, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"transforms, short of time", transforms, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": transforms: not now`},
+		{"transforms, not tried again", transforms, task.RetryPolicy{}, 1, `offset 0, key "a": transforms: not now`},
+		{"rows", rows, task.RetryPolicy{Timeout: -1, MaxDelay: time.Second}, 12, ""},
+		{"rows, in time", rows, task.RetryPolicy{Timeout: time.Minute}, 12, ""},
+		{"rows, short of time", rows, task.RetryPolicy{Timeout: 7 * time.Second}, 12,
+			`offset 0, key "a": tried 8 times: answered 503`},
+		{"rows, as often as the client does", rows, task.RetryPolicy{}, 12,
+			`offset 0, key "a": tried 4 times: answered 503`},
+		{"requests", requests, task.RetryPolicy{Timeout: -1}, 12, ""},
+		{"requests, short of time", requests, task.RetryPolicy{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": POST /Set: not now`},
+		{"requests, not sent again", requests, task.RetryPolicy{}, 1, `offset 0, key "a": POST /Set: not now`},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			tries = 0
+			x.o.InFlight, x.o.Retry = 1, c.retry
+			x.group.put("t", 0, "a=1", "b=2")
+			c.stage(x, c.fails)
+			_, err := x.run(t)
+			if c.message != "" {
+				runtest.Fails(t, err, "topic t, partition 0, "+c.message)
+				return
+			}
+			if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
+				t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1, err,
+					tries, x.committed("t", 0))
+			}
+			written := x.service.seen()
+			assert.Equal(t, []string{"a=1", "b=2"}, written[len(written)-2:])
+		})
+	}
+}
+
+// A stop ends the pauses.
+func TestStopWhileTryingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Retry = task.RetryPolicy{Timeout: -1}
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "not now"}
+		}
+		x.group.put("t", 0, "a=1")
+		ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+		defer stop()
+		began := time.Now()
+		err := NewTask(x.o).Run(ctx)
+		var noAnswer *transport.NoResponseError
+		if elapsed := time.Since(began); elapsed != time.Hour || errors.As(err, &noAnswer) || x.committed("t", 0) != 0 {
+			t.Errorf("ended after %v with %v, committed %d", elapsed, err, x.committed("t", 0))
+		}
+	})
+}
+
+// A plugin that wants a row again, again and again, does not keep the service busy: each time it waits longer, and not
+// for ever.
+func TestRetryWithoutProgressIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		var at []time.Time
+		x.service.answer = func(int, string) (uint16, error) {
+			at = append(at, time.Now())
+			return 409, nil
+		}
+		x.fails(t, "write it again for the 17th time")
+		if len(at) != maxRepeats+1 {
+			t.Fatalf("expected %d requests, found %d", maxRepeats+1, len(at))
+		}
+		for n := range at[1:] {
+			pause := at[n+1].Sub(at[n])
+			if n == 0 && pause != 0 { // the first hint is progress
+				t.Errorf("expected no pause before a row is written alone, found %v", pause)
+			}
+			if n > 0 && (pause < 100*time.Millisecond || n > 1 && n < 5 && pause <= at[n].Sub(at[n-1])) {
+				t.Errorf("try %d: found a pause of %v after one of %v", n+2, pause, at[n].Sub(at[n-1]))
+			}
+		}
+	})
+}
+
+// A plugin that says of each answer that it has to be opened again asks for documents at a growing distance.
+func TestReopeningIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{}
+		x := newWorld(w)
+		x.o.InFlight = 1
+		const records = 12
+		for i := range records {
+			x.group.put("t", 0, fmt.Sprintf("a%d=1", i))
+			w.settleErrs = append(w.settleErrs, &wit.Error{Kind: wit.ErrorStale, Message: "old"}, nil)
+		}
+		start := time.Now()
+		x.ok(t)
+		if elapsed := time.Since(start); elapsed < 10*time.Second || w.opens != records+1 {
+			t.Errorf("opened %d times in %v", w.opens, elapsed)
+		}
+	})
+}

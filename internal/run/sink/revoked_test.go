@@ -1,0 +1,347 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+)
+
+// A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
+// nothing is written again; what was on its way meanwhile is waited for.
+func TestLostPartitionsComeBack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// meanwhile is what happens to the offset 0 of the group: somebody else's commit, or an operator's.
+		meanwhile func(g *group, at topicPartition)
+		committed int64 // before the outage
+		want      []string
+	}{
+		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "b=1", "c=1", "d=1",
+			"e=1"}},
+		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
+		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 5 }, -1, []string{"a=1", "b=1",
+			"c=1", "d=1"}},
+		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2,
+			[]string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			x := newWorld(&writer{repeatable: true})
+			x.o.Once, x.o.InFlight, x.o.CommitInterval = false, 2, 100*time.Millisecond
+			x.service.slow = time.Second
+			at := topicPartition{"t", 0}
+			x.group.put("t", 0, "a=1", "b=1", "c=1", "d=1", "e=1")
+			if c.committed < 0 {
+				x.group.refuse = errors.New("nobody there")
+			}
+			stop := runtest.Start(t, NewTask(x.o).Run)
+			time.Sleep(2500 * time.Millisecond) // a=1 and b=1 are written, c=1 and d=1 are on their way
+			x.group.refusing(errors.New("nobody there"))
+			synctest.Wait()
+			if got, ok := x.group.committed[at]; ok != (c.committed >= 0) || ok && got != c.committed {
+				t.Errorf("%d committed before the outage, expected %d", got, c.committed)
+			}
+			x.group.lose(at)
+			x.group.mu.Lock()
+			c.meanwhile(x.group, at)
+			x.group.refuse = nil
+			x.group.mu.Unlock()
+			x.group.assign(at) // waits for c=1 and d=1
+			time.Sleep(20 * time.Second)
+			assert.Equal(t, c.want, slices.Sorted(slices.Values(x.service.seen())))
+			assert.Equal(t, 5, x.committed("t", 0), "committed")
+			require.NoError(t, stop())
+		})
+	}
+}
+
+// What one task has settled and could not commit, another task of the connector does not write again.
+func TestSettledIsSharedByTasks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once, x.o.Revoked = false, &RevokedPartitions{}
+		x.group.put("t", 0, "a=1", "b=1")
+		x.group.refuse = errors.New("nobody there")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(time.Second)
+		x.group.lose(topicPartition{"t", 0})
+		require.NoError(t, stop())
+		x.group.refuse = nil
+		x.group.put("t", 0, "a=3")
+		stop = runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"a=1", "a=3", "b=1"}, slices.Sorted(slices.Values(x.service.seen())))
+		if err := stop(); err != nil || x.committed("t", 0) != 3 {
+			t.Error(err, x.committed("t", 0))
+		}
+	})
+}
+
+// What was settled of a partition that was lost and came back is stored, although nothing of it is read before the
+// stop: another process does not write it again.
+func TestSettledOfALostPartitionIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		x.group.refusing(errors.New("nobody there"))
+		x.group.put("t", 0, "b=2", "c=3")
+		runtest.Pass(5 * time.Second)
+		x.group.lose(at)
+		x.group.refusing(nil)
+		cancel() // nothing is polled any more
+		x.group.assign(at)
+		require.NoError(t, <-done)
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=0-1", x.metadata(at), "metadata")
+		x.o.Once = true // another process
+		x.ok(t)
+		assert.Equal(t, []string{"a=1", "b=2", "c=3"}, slices.Sorted(slices.Values(x.service.seen())))
+	})
+}
+
+// What is settled out of order stands with the offset that is committed when a partition goes, for its next owner.
+func TestMetadataOfARevokedPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 2
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=1": 3 * time.Second}
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "a=2", "b=1")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(2500 * time.Millisecond) // b=1 is written, a=1 on its way
+		x.group.revoke(t.Context(), at)
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=1", x.group.metadata[at], "metadata")
+		require.NoError(t, stop())
+	})
+}
+
+// A partition that goes away again before anything of it is stored: what its metadata says of requests on their way is
+// from before the first time, and no less known.
+func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.CommitInterval = false, time.Minute
+		x.service.slow = time.Second
+		x.service.answer = func(n int, _ string) (uint16, error) {
+			if n == 1 {
+				return 409, nil // not written, to be encoded again
+			}
+			return 201, nil
+		}
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "a=2")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(1500 * time.Millisecond) // a=1 is on its way
+		if got := x.metadata(at); got != "sent=0" {
+			t.Fatalf("expected metadata of a request on its way, found %q", got)
+		}
+		x.group.lose(at)
+		x.group.assign(at) // waits for a=1
+		x.group.lose(at)
+		x.group.assign(at)
+		time.Sleep(10 * time.Second)
+		require.NoError(t, stop())
+		assert.Equal(t, []string{"a=1", "a=1", "a=2"}, x.service.seen())
+		assert.Equal(t, 2, x.committed("t", 0), "committed")
+	})
+}
+
+// What a partition had settled that went away and came back is stored before anything is sent that may follow it: a run
+// that is killed then would have it sent again, after what came after it.
+func TestNothingFollowsWhatIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1")
+		x.group.put("t", 1)
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(5 * time.Second)
+		x.group.refusing(errors.New("nobody there"))
+		x.group.put("t", 0, "b=2")
+		time.Sleep(5 * time.Second)
+		x.group.lose(at)
+		x.group.refusing(nil)
+		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
+		time.Sleep(5 * time.Second)
+		x.group.refusing(errors.New("nobody there"))
+		x.group.assign(at)
+		x.group.put("t", 0, "b=3")
+		time.Sleep(5 * time.Second)
+		assert.Equal(t, []string{"a=1", "b=2", "c=1"}, x.service.seen(), "while nothing can be stored")
+		x.group.refusing(nil)
+		time.Sleep(20 * time.Second)
+		assert.Equal(t, []string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen())
+		require.NoError(t, stop())
+	})
+}
+
+// A commit waits while a group rebalances. What was worked out for an assignment that is over is not stored over what
+// the partition's next one knows.
+func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
+	at := map[string][]int32{"t": {0}}
+	for _, c := range []struct {
+		name     string
+		reported bool
+		stays    int64
+	}{{"not told yet", false, offsetUnknown}, {"told of more", true, 30}} {
+		l := newLedger(&InDoubtRecords{})
+		l.apply(assigned{at})
+		l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: -1})
+		var records []*kgo.Record
+		for n := range int64(12) {
+			records = append(records, &kgo.Record{Topic: "t", Offset: n})
+		}
+		items := l.apply(recordsRead{records}).items
+		l.apply(rowsSettled{items[:10], true})
+		accepted := l.apply(commitStarted{}) // up to 10, and waits
+		old := l.apply(revoked{at, true}).revoked[0]
+		l.apply(assigned{at})
+		if c.reported {
+			l.apply(offsetFetched{tp: topicPartition{"t", 0}, committed: 30, settled: []offsetRange{{31, 33}},
+				unstored: true})
+		}
+		next := accepted.offsets["t"][0].Offset
+		if retryAfter := l.apply(metadataRequested{topicPartition{"t", 0}, next, old}); next != 10 || retryAfter.ok {
+			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, retryAfter.text)
+		}
+		l.apply(commitSucceeded{accepted.offsets, accepted.number})
+		p := l.partitions[topicPartition{"t", 0}]
+		if p.storedCommit != nil && p.storedCommit.own || p.committed != c.stays || p.previousPending != c.reported ||
+			p.dirty != c.reported {
+			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
+		}
+	}
+}
+
+// A partition that ends before the group's offset, since its topic was made again, is read from its start where
+// auto.offset.reset says so. Its offsets are committed again, and inserts wait until it is stored that they are sent.
+func TestPartitionBelowItsOffset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "b=2", "b=3")
+		x.group.committed[at], x.group.metadata[at] = 9, "settled=1-3"
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if next := x.committed("t", 0); next > 2 || !strings.Contains(x.metadata(at), "sent=") {
+				t.Errorf("%s is sent while offset %d is stored with %q", body, next, x.metadata(at))
+			}
+			return 201, nil
+		}
+		x.ok(t)
+		assert.Equal(t, 3, len(counted(t, x)), "records")
+		assert.Equal(t, 3, x.committed("t", 0), "committed")
+		assert.Equal(t, "", x.metadata(at), "metadata")
+		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
+			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
+		}
+	})
+}
+
+// A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
+func TestPartitionThatBecomesShorter(t *testing.T) {
+	l, at := newLedger(&InDoubtRecords{}), topicPartition{"t", 0}
+	l.apply(assigned{map[string][]int32{"t": {0}}})
+	l.apply(offsetFetched{tp: at, committed: -1})
+	records := func(first, end int64) (all []*kgo.Record) {
+		for n := first; n < end; n++ {
+			all = append(all, &kgo.Record{Topic: "t", Offset: n})
+		}
+		return all
+	}
+	old := l.apply(recordsRead{records(0, 12)}).items
+	l.apply(rowsSettled{old[:10], true})
+	before := l.apply(storeRequested{}).number
+	accepted := l.apply(commitStarted{}) // up to 10, and waits
+	read := l.apply(recordsRead{records(4, 7)})
+	number := l.apply(deliveryAnnounced{read.items[:1], true}).number
+	if next := accepted.offsets["t"][0].Offset; next != 10 || len(read.resets) != 1 || read.resets[0].dropped != 2 {
+		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, read.resets)
+	}
+	if retryAfter := l.apply(metadataRequested{tp: at, next: 10}); retryAfter.ok {
+		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", retryAfter.text)
+	}
+	if l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || l.isDurable(before) {
+		t.Error("expected a commit that left the partition out to have stored nothing")
+	}
+	if !old[10].revoked() || slices.ContainsFunc(read.items, (*item).revoked) {
+		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
+	}
+	accepted = l.apply(commitStarted{})
+	retryAfter := l.apply(metadataRequested{tp: at, next: accepted.offsets["t"][0].Offset})
+	if next := accepted.offsets["t"][0].Offset; next != 4 || !retryAfter.ok || retryAfter.text != "sent=0" {
+		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, retryAfter.text, retryAfter.ok)
+	}
+	if !l.apply(commitSucceeded{accepted.offsets, accepted.number}).ok || !l.isDurable(number) {
+		t.Error("expected what was announced to be stored")
+	}
+}
+
+// Markers of transactions are moved over by the commit, also an abort's, in whose front nothing was read, and they are
+// neither rows nor part of the metadata.
+func TestMarkersAreMovedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "marker", "b=2", "marker", "marker")
+		for _, r := range x.group.logs[at] {
+			if string(r.Key) == "marker" {
+				r.Attrs = control(t)
+			}
+		}
+		x.service.slowFor = map[string]time.Duration{"a=1": time.Minute}
+		open := ""
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if body == "a=1" {
+				open = x.metadata(at)
+			}
+			return 201, nil
+		}
+		done := x.ok(t)
+		assert.Equal(t, 2, len(counted(t, x)), "records")
+		assert.Equal(t, 2, done.Progress().Read, "read")
+		assert.Equal(t, 5, x.committed("t", 0), "committed")
+		assert.Equal(t, "sent=0 settled=2", open, "metadata of the records alone")
+	})
+}
+
+// control are the attributes of a transaction's marker. Only a fetch sets them.
+func control(t *testing.T) kgo.RecordAttrs {
+	t.Helper()
+	marker := kmsg.NewRecord()
+	marker.Key = []byte{0, 0, 0, 1} // version 0, a commit
+	marker.Length = int32(len(marker.AppendTo(nil)) - 1)
+	batch := kmsg.NewRecordBatch()
+	batch.Magic, batch.Attributes, batch.NumRecords = 2, 1<<4|1<<5, 1
+	batch.Records = marker.AppendTo(nil)
+	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
+	fetched := kmsg.NewFetchResponseTopicPartition()
+	fetched.RecordBatches = batch.AppendTo(nil)
+	options := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, DisableCRCValidation: true}
+	p, _ := kgo.ProcessFetchPartition(options, &fetched, kgo.DefaultDecompressor(), nil)
+	if len(p.Records) != 1 || !p.Records[0].Attrs.IsControl() {
+		t.Fatalf("expected a marker, found %+v", p)
+	}
+	return p.Records[0].Attrs
+}

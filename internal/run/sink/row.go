@@ -1,0 +1,65 @@
+package sink
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (w *activeBatch) settleRow(o *outcome, row uint32, nonRepeatable bool) {
+	o.forDLQ = append(o.forDLQ, w.task.tracker.apply(rowsSettled{w.batch.items[row : row+1], nonRepeatable}).items...)
+}
+
+func (w *activeBatch) rejectRow(o *outcome, row uint32, stage task.ErrorStage, fault error) {
+	err := w.task.reject(o, w.batch.items[row], int(w.batch.recordIDs.IDs[row].Part), stage, fault)
+	if err == nil {
+		return
+	}
+	if o.firstFailure == nil || o.firstFailure.readBefore(w, row) {
+		o.firstFailure = &failedRow{w, row, err}
+	}
+}
+
+func (w *activeBatch) rowsError(rows []uint32, stage string, err error) error {
+	if len(rows) == 0 {
+		return fmt.Errorf("no row: %s: %w", stage, err)
+	}
+	return &recordError{item: w.batch.items[rows[0]], more: len(rows) - 1, stage: stage, err: err}
+}
+
+const maxRepeats = 16
+
+func (w *activeBatch) countRepeat(row uint32, r *wit.Retry) (bool, error) {
+	if w.rowStates[row].repeats++; w.rowStates[row].repeats > maxRepeats {
+		return false, &recordError{item: w.batch.items[row], stage: "write",
+			err: fmt.Errorf("the plugin wants to write it again for the %dth time, last with the hint %q", maxRepeats+1,
+				r.Hint)}
+	}
+	return true, nil
+}
+
+// countFailure counts a failed attempt and reports whether to try again: as often as the client's settings allow, and
+// for transient errors as long as errors.retry.timeout allows.
+func (w *activeBatch) countFailure(row uint32, f *wit.Error) bool {
+	state := &w.rowStates[row]
+	if state.failures == 0 {
+		state.failedSince = time.Now()
+	}
+	state.failures++
+	retry := w.task.o.Client.Retry()
+	return state.failures <= retry.Times() || isRetriable(f, retry) &&
+		w.task.o.Retry.Allows(time.Since(state.failedSince))
+}
+
+// isCallError reports whether an error is not the row's: the next row would fail as well.
+func isCallError(f *wit.Error) bool {
+	return f.Kind == wit.ErrorUnauthorized || f.Kind == wit.ErrorConfig || f.Kind == wit.ErrorIncompatible ||
+		f.Kind == wit.ErrorInternal
+}
+
+func isRetriable(f *wit.Error, retry transport.Retry) bool {
+	return f.Kind == wit.ErrorTransient || f.Code != nil && retry.Names(*f.Code)
+}

@@ -1,0 +1,125 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// Run writes until ctx ends, then waits for requests in flight, commits and returns nil; likewise after [Task.Finish].
+// An error is the task's, and names the record that caused it. What was settled in order is committed in any case.
+func (t *Task) Run(ctx context.Context) (err error) {
+	if t.send, err = parseDecisions(sendSetting, t.o.Send); err != nil {
+		return err
+	}
+	if t.skip, err = parseDecisions(skipSetting, t.o.Skip); err != nil {
+		return err
+	}
+	o, err := t.plugin.Start(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	t.plugin.Use(o)
+	defer t.plugin.Close()
+	g, err := t.newBatchReader(ctx)
+	if err != nil {
+		return err
+	}
+	// Requests in flight may outlive ctx, but not for long.
+	requestCtx, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	resultCtx, endResults := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endResults(nil)
+	startCtx, fail := context.WithCancel(ctx)
+	defer fail()
+	t.run = &runContext{stopCtx: ctx, startCtx: startCtx, requestCtx: requestCtx, resultCtx: resultCtx, fail: fail}
+	consumer, err := t.o.NewConsumer(o.topics, t.tracker.rebalances(t.restorePartition))
+	if err != nil {
+		return err
+	}
+	defer consumer.Close()
+	g.consumer, t.run.consumer = consumer, consumer
+
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
+		time.AfterFunc(t.o.StopTimeout*7/8, func() { endResults(errStopped) })
+	})
+	defer stop()
+	readCtx, endReading := context.WithCancel(ctx)
+	batches := make(chan *batch)
+	var reading, committing sync.WaitGroup
+	reading.Go(func() { defer close(batches); g.run(readCtx, batches) })
+	commitCtx, endCommits := context.WithCancel(requestCtx)
+	committing.Go(func() {
+		defer guard.Recover(t.log, "a sink task, its commits", nil, func(p *guard.Panic) { abort(p) })
+		t.commitLoop(commitCtx)
+	})
+
+	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
+	endReading()
+	for range batches { // unblocks the batch reader
+	}
+	reading.Wait()
+	endCommits()
+	committing.Wait()
+	return t.finish(ctx, err)
+}
+
+// finish commits for the last time and returns the error of the run.
+func (t *Task) finish(ctx context.Context, err error) error {
+	t.skips.Close()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopTimeout/4, time.Second))
+	defer cancel()
+	commitErr := t.commitFinal(last)
+	err = t.tracker.withCommitted(err)
+	if errors.As(err, new(*recordError)) {
+		t.o.Metrics.Errors.Add(1)
+	}
+	t.logSummary()
+	if err == nil {
+		err = commitErr
+	}
+	return err
+}
+
+func (t *Task) logSummary() {
+	p, c := t.Progress(), t.count
+	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
+		"ignored", p.Ignored, "skipped", p.Skipped, "again", p.Reencoded,
+		slog.Group("at_work", "convert", c.convert.Total(),
+			"transform", c.transform.Total(), "encode", c.encode.Total(), "send", c.send.Total(), "settle",
+			c.settle.Total()))
+}
+
+var errStopped = errors.New("the stop took too long")
+
+func (t *Task) writeBatches(batches <-chan *batch) error {
+	d := newDispatcher(t)
+	err := d.run(batches)
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	if err == nil {
+		err = d.inDoubtErr // the stop came before all records in doubt were found
+	}
+	if isInDoubt(err) {
+		err = t.o.InDoubt.withAdvice(err)
+	}
+	return ignoreStop(t.run.stopCtx, err)
+}
+
+// ignoreStop drops errors that result from the end of ctx.
+func ignoreStop(ctx context.Context, err error) error {
+	var record *recordError
+	if ctx.Err() != nil && !errors.As(err, &record) {
+		return nil
+	}
+	return err
+}

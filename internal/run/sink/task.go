@@ -1,0 +1,187 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Task writes the partitions that its consumer owns. Its goroutines run while Run runs.
+type Task struct {
+	o       Options
+	log     *slog.Logger
+	tracker *offsetTracker
+	count   *counters
+	run     *runContext
+
+	finishing  chan struct{}
+	finishOnce sync.Once
+
+	committing    sync.Mutex // a commit never overtakes another
+	commitFailing bool       // the last commit failed; under committing
+
+	send, skip decisions
+	skips      *task.SkipLog
+	// broken receives errors from the group's callbacks.
+	broken chan error
+
+	plugin *task.Plugin[Writer, *openedVersion]
+	// knownChanged holds one element if the plugin's knowledge must be stored.
+	knownChanged chan struct{}
+}
+
+type runContext struct {
+	consumer Consumer
+	// stopCtx ends when the task has to stop. startCtx also ends on failure: nothing new is started then. Later
+	// requestCtx cancels requests in flight, then resultCtx the handling of their responses.
+	stopCtx, startCtx, requestCtx, resultCtx context.Context
+	fail                                     context.CancelFunc // ends startCtx
+}
+
+func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
+
+type openedVersion struct {
+	code   Code
+	topics []string
+	// responseLock serializes handle-response calls: each needs the context that the previous one has returned.
+	responseLock guard.CtxMutex
+
+	mu       sync.Mutex
+	context  []byte
+	revision int // counts the changes of the context
+}
+
+// contextVersion identifies the context that made ordering keys: only keys of equal versions can be compared, because a
+// plugin may hash differently after it has learned something or was opened again.
+type contextVersion struct {
+	opened   *openedVersion
+	revision int
+}
+
+func (o *openedVersion) currentContext() ([]byte, contextVersion) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.context, contextVersion{o, o.revision}
+}
+
+// updateContext stores the context that a handle-response call has returned. It is lost at an upgrade, a restart, or
+// when the plugin is opened again.
+func (o *openedVersion) updateContext(context []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !bytes.Equal(o.context, context) {
+		o.context = context
+		o.revision++
+	}
+}
+
+// Progress is what a task has done since it started. Counts are of rows unless they name something else.
+type Progress struct {
+	Read, Written, Ignored     int64 // Read counts records
+	Batches, Requests          int64
+	Skipped, Errors, Reencoded int64
+	Warnings                   int64     // logged by the plugin about successful responses
+	LastError                  time.Time // zero means none
+	Unsettled                  int       // records that were read and are not settled
+	Partitions                 int       // owned by the task
+	InDoubt                    int       // records of the connector whose outcome is unknown
+	Flow                       task.Flow // consume, convert, transform, encode, send, settle
+	Version                    string    // of the plugin
+}
+
+type counters struct {
+	read, ignored, batches, requests, reencoded, warnings atomic.Int64
+	written, bytes                                        task.Meter
+	errors                                                task.ErrorCounts
+	consume, convert, transform, encode, send, settle     task.BusyClock
+	startedAt                                             time.Time
+}
+
+const recordSkipped = "record skipped"
+
+// NewTask returns a task that [Task.Run] starts.
+func NewTask(o Options) *Task {
+	o.setDefaults()
+	log := o.Logger.With("connector", o.Connector, "task", o.Task)
+	t := &Task{o: o, log: log, tracker: newOffsetTracker(o.Revoked, o.InDoubt, log),
+		count: &counters{startedAt: time.Now()},
+		skips: &task.SkipLog{}, finishing: make(chan struct{}), broken: make(chan error, 1),
+		knownChanged: make(chan struct{}, 1)}
+	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Writer, *openedVersion]{
+		New:       func(c Code) *openedVersion { return &openedVersion{code: c, responseLock: guard.NewCtxMutex()} },
+		VersionOf: func(o *openedVersion) Code { return o.code },
+		CallOpen:  t.callOpen, CheckCompatible: t.compatible})
+	if o.Once {
+		t.Finish()
+	}
+	return t
+}
+
+// Finish makes Run return when everything that the topics hold now is settled.
+func (t *Task) Finish() { t.finishOnce.Do(func() { close(t.finishing) }) }
+
+// Progress may be called at any time.
+func (t *Task) Progress() Progress {
+	c := t.count
+	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
+		Batches: c.batches.Load(), Requests: c.requests.Load(),
+		Skipped: c.errors.Skipped.Load(), Errors: c.errors.All.Load(), LastError: c.errors.Last(),
+		Reencoded: c.reencoded.Load(),
+		Unsettled: t.tracker.unsettled(), Partitions: t.tracker.sum(func(*partition) int { return 1 }),
+		InDoubt: t.o.InDoubt.count(),
+		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
+		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("consume", &c.consume),
+			task.NewStage("convert", &c.convert), task.NewStage("transform", &c.transform),
+			task.NewStage("encode", &c.encode), task.NewStage("send", &c.send), task.NewStage("settle", &c.settle))}
+}
+
+// Owns reports whether the task owns a partition. It may be called at any time.
+func (t *Task) Owns(topic string, partition int32) bool {
+	return t.tracker.owns(topicPartition{topic, partition})
+}
+
+func (t *Task) fail(err error) {
+	select {
+	case t.broken <- err:
+	default:
+	}
+}
+
+func (t *Task) callOpen(ctx context.Context, w Writer, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.RequestBatch, error) {
+	result, err := w.OpenSink(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
+	if err == nil && result.Ready != nil {
+		o.context, o.topics = result.Ready.Context, result.Ready.Topics
+	}
+	return result.Pending, err
+}
+
+func (t *Task) compatible(_ context.Context, o *openedVersion) error {
+	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
+		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
+			o.topics)
+	}
+	return nil
+}
+
+func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
+	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version())
+	return t.plugin.Reopen(ctx, o)
+}
+
+func (t *Task) markInDoubt(i *item, reason error) *recordError {
+	t.o.InDoubt.add(idOf(i.record), reason)
+	t.tracker.apply(inDoubtChanged{i})
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: reason,
+		inDoubt: true}
+}

@@ -1,0 +1,591 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func lines(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
+	}
+	return out
+}
+
+func TestOnceWritesEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 3, warnings: 2})
+		x.group.put("a", 0, lines("a", 700)...)
+		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
+		task := x.ok(t)
+		assert.Equal(t, 700, x.committed("a", 0), "committed")
+		assert.Equal(t, 7, x.committed("a", 1), "committed")
+		p := task.Progress()
+		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Unsettled != 0 ||
+			p.Skipped+p.Errors+p.Reencoded != 0 {
+			t.Errorf("%+v", p)
+		}
+		if p.Requests == 0 || p.Warnings != 2*p.Requests {
+			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
+		}
+		tombstone := func(s string) bool { return s == "b1" || strings.HasSuffix(s, ",b1") }
+		if !slices.ContainsFunc(x.service.seen(), tombstone) {
+			t.Error("no tombstone")
+		}
+	})
+}
+
+func TestRefusedRows(t *testing.T) {
+	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5"}
+	answer := byBody(map[string]uint16{"d=400": 400})
+	for want, rows := range map[string][]string{
+		`topic t, partition 0, offset 1, key "b": encode: too long`:             {"a=1", "b=!too long"},
+		`topic t, partition 0, offset 1, key "bad": key converter: no document`: {"a=1", "bad=x"},
+		`topic t, partition 0, offset 1, key "d": write: answered 400`:          {"a=1", "d=400"},
+		`topic t, partition 0, offset 0, key "d": write: answered 400`:          {"d=400"},
+		`topic t, partition 0, offset 1, key "e": value converter: no document`: {"a=1", "e=bad"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.InFlight = 1
+			x.group.put("t", 0, rows...)
+			x.service.answer = answer
+			x.fails(t, want)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, records...)
+		x.service.answer = answer
+		task := x.ok(t)
+		if p := task.Progress(); p.Skipped != 3 || p.Errors != 3 || p.Written != 2 || x.committed("t", 0) != 5 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// letters keeps dead letters, or refuses them.
+type letters struct {
+	mu      sync.Mutex
+	kept    []string
+	refuses error
+}
+
+func (l *letters) Send(ctx context.Context, all []FailedRecord) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refuses != nil {
+		return l.refuses
+	}
+	for _, letter := range all {
+		parts := ""
+		if !letter.Rows.IsAll() {
+			parts = ", parts " + letter.Rows.String()
+		}
+		l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s%s", letter.Record.Value, letter.Record.Offset, letter.Stage,
+			letter.Err, parts))
+	}
+	return ctx.Err()
+}
+
+// A row that is skipped is settled when its dead letter is stored, and not before.
+func TestDeadLetters(t *testing.T) {
+	records := []string{"a=1", "b=!too long", "bad=x", "d=400", "e=5", "f=bad"}
+	answer := byBody(map[string]uint16{"d=400": 400})
+	synctest.Test(t, func(t *testing.T) {
+		x, kept := newWorld(&writer{}), &letters{}
+		x.o.TolerateAll, x.o.DeadLetters = true, kept
+		x.group.put("t", 0, records...)
+		x.service.answer = answer
+		task := x.ok(t)
+		if p := task.Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 || p.LastError.IsZero() {
+			t.Errorf("%+v", p)
+		}
+		if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 4 || n.LostDeadLetters != 0 || n.Logged != 4 ||
+			n.Errors != 0 ||
+			n.Active != 0 || n.Commits == 0 || n.FailedCommits != 0 || n.BatchSize.Max != 4 {
+			t.Errorf("%+v", n)
+		}
+		slices.Sort(kept.kept)
+		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400",
+			"bad@5: value converter: no document", "x@2: key converter: no document"}
+		assert.Equal(t, want, kept.kept)
+	})
+	for at, row := range map[int64]string{0: "b=!too long", 1: "bad=x", 2: "d=400"} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll, x.o.InFlight, x.o.DeadLetters = true, 1, &letters{refuses: errors.New("brokers are away")}
+			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
+			x.service.answer = answer
+			task, err := x.run(t)
+			if n := task.o.Metrics.Snapshot(time.Now()); n.DeadLetters != 1 || n.LostDeadLetters != 1 ||
+				n.Logged != 0 ||
+				n.Errors != 1 {
+				t.Errorf("%+v", n)
+			}
+			runtest.Fails(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
+				"it is not skipped, because its dead letter cannot be stored: brokers are away")
+			if x.committed("t", 0) > at {
+				t.Errorf("committed %v", x.group.committed)
+			}
+		})
+	}
+}
+
+// A topic that nobody has configured is no record's fault: with errors.tolerance=all it would be emptied into nothing.
+func TestRowsThatNoSettingIsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, "a=1", "b=!!no entity set is configured")
+		x.fails(t, `topic t, partition 0, offset 1, key "b": encode: no entity set is configured`)
+		if x.committed("t", 0) > 1 {
+			t.Error(x.group.committed)
+		}
+	})
+}
+
+// Faults that are not the row's fail the task even where rows may be skipped.
+func TestFaultsOfTheService(t *testing.T) {
+	for status, c := range map[uint16]struct {
+		want     string
+		requests int
+	}{
+		401: {`key "a": write: answered 401`, 1},
+		503: {`key "a": tried 4 times: answered 503`, 4},
+		412: {`key "a": write: changed`, 4},
+		409: {`write it again for the 17th time, last with the hint "alone"`, 17},
+	} {
+		runtest.Bubble(t, fmt.Sprint(status), func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.o.TolerateAll = status != 412
+			x.group.put("t", 0, "a=1")
+			x.service.answer = func(int, string) (uint16, error) { return status, nil }
+			x.fails(t, "topic t, partition 0, offset 0", c.want)
+			assert.Equal(t, c.requests, len(x.service.seen()), "requests")
+			assert.Equal(t, 0, x.committed("t", 0), "committed")
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1")
+		x.service.answer = func(int, string) (uint16, error) {
+			return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "no connection"}
+		}
+		x.fails(t, `topic t, partition 0, offset 0, key "a": POST /Set: no connection`)
+	})
+}
+
+// What is settled after a row that fails does not move its partition's offset, and does move another's.
+func TestCommitsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=1", "b=2", "c=3", "d=4")
+		x.group.put("t", 1, "e=1", "f=2")
+		x.service.slow = time.Second
+		x.o.InFlight = 6
+		x.service.answer = byBody(map[string]uint16{"b=2": 400})
+		x.fails(t, "partition 0, offset 1")
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, 2, x.committed("t", 1), "committed")
+	})
+}
+
+// Rows of one delivery are settled each for itself: the one that fails keeps none of the others from being known as
+// written.
+func TestRowsNextToAFailedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 5, statuses: map[uint32]uint16{1: 400, 3: 401}})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2", "a3=3", "a4=4")
+		task := x.fails(t, `topic t, partition 0, offset 1, key "a1": write: answered 400`)
+		assert.Equal(t, 3, task.Progress().Written, "written")
+		assert.Equal(t, 1, len(x.service.seen()), "requests")
+		assert.Equal(t, 1, x.committed("t", 0), "committed")
+		assert.Equal(t, "settled=1,3", x.group.metadata[(topicPartition{"t", 0})], "metadata")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 3})
+		x.group.put("t", 0, "a0=0", "a1=1", "a2=2")
+		x.service.answer = func(int, string) (uint16, error) { return 0, lostAnswer() }
+		x.fails(t, "partition 0, offset 0,", "is not sent again")
+		assert.Equal(t, "uncertain=0-2", x.group.metadata[topicPartition{"t", 0}], "all rows of the request")
+	})
+}
+
+// Of several records that fail at the same time the one that stands first is named, although its answer came last.
+func TestFirstFailureIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.group.put("t", 0, "a=0", "b=1", "c=2", "d=3")
+		x.service.answer = func(_ int, body string) (uint16, error) { return 400, nil }
+		x.service.slow = time.Second
+		x.service.slowFor = map[string]time.Duration{"a=0": 3 * time.Second, "b=1": 2 * time.Second, "c=2": time.Second}
+		x.fails(t, `topic t, partition 0, offset 0, key "a": write: answered 400`)
+	})
+}
+
+func TestTaskLogsItsSummary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 2})
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "a=2", "b=3", "c=~left out")
+		x.ok(t)
+		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
+		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ",
+			"at_work.send=2s"} {
+			if !strings.Contains(last, want) {
+				t.Errorf("expected %q in the last line, found %s", want, last)
+			}
+		}
+	})
+}
+
+func TestCommitsWhileABatchIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once = false
+		x.service.slow = 500 * time.Millisecond
+		x.group.put("t", 0, lines("a", 40)...)
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(10*time.Second + 100*time.Millisecond)
+		if n := x.committed("t", 0); n < 15 || n > 20 {
+			t.Errorf("%d committed after 10 s of a batch that takes 20 s", n)
+		}
+		require.NoError(t, stop())
+		assert.Equal(t, int64(len(x.service.seen())), x.committed("t", 0), "committed of what was written")
+	})
+}
+
+// TestStopEndsACommit: a commit that a stop interrupts is neither counted as failed nor logged; the last commit repeats
+// it.
+func TestStopEndsACommit(t *testing.T) {
+	var logged strings.Builder
+	x := newWorld(&writer{repeatable: true})
+	x.o.Metrics, x.o.Logger = new(task.Metrics), slog.New(slog.NewTextHandler(&logged, nil))
+	waitErr := NewTask(x.o)
+	waitErr.run = &runContext{consumer: x.group}
+	at := topicPartition{"t", 0}
+	waitErr.tracker.apply(assigned{map[string][]int32{"t": {0}}})
+	waitErr.tracker.apply(offsetFetched{tp: at, committed: -1})
+	items := waitErr.tracker.apply(recordsRead{[]*kgo.Record{{Topic: "t", Offset: 0}}}).items
+	waitErr.tracker.apply(rowsSettled{items, true})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	x.group.refuse = ctx.Err()
+	if err := waitErr.commit(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the commit to be cut off, found %v", err)
+	}
+	assert.Equal(t, 0, x.o.Metrics.Snapshot(time.Now()).FailedCommits, "failed commits")
+	assert.Equal(t, "", logged.String(), "the log")
+	assert.Equal(t, 1, waitErr.tracker.apply(commitStarted{}).offsets["t"][0].Offset, "offset of the next commit")
+}
+
+func TestStop(t *testing.T) {
+	run := func(t *testing.T, slow time.Duration) (*world, time.Duration, error) {
+		x := newWorld(&writer{})
+		x.o.Once = false
+		x.service.slow = slow
+		x.group.put("t", 0, "a=1", "a=2", "a=3")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		time.Sleep(1500 * time.Millisecond) // the batch waits a second for more
+		start := time.Now()
+		err := stop()
+		return x, time.Since(start), err
+	}
+	runtest.Bubble(t, "waits for what is on its way", func(t *testing.T) {
+		x, elapsed, err := run(t, 2*time.Second)
+		if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || elapsed > 2*time.Second {
+			t.Error(err, x.service.seen(), x.group.committed, elapsed)
+		}
+	})
+	runtest.Bubble(t, "and reports what it cannot wait for", func(t *testing.T) {
+		x, elapsed, err := run(t, time.Hour)
+		runtest.Fails(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
+		if x.committed("t", 0) != 0 || elapsed > 5*time.Second {
+			t.Error(x.group.committed, elapsed)
+		}
+	})
+}
+
+func TestRebalance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 2
+		x.service.slow = time.Second
+		x.group.put("t", 0, "a=1", "a=2", "a=3", "a=4")
+		x.group.put("t", 1, "b=1", "b=2", "b=3", "b=4")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(2500 * time.Millisecond) // a=1 and b=1 are written, a=2 and b=2 on their way
+		x.group.revoke(t.Context(), topicPartition{"t", 0})
+		assert.Equal(t, 2, x.committed("t", 0), "committed when the partition goes")
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, []string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen())))
+		x.group.assign(topicPartition{"t", 0})
+		time.Sleep(10 * time.Second)
+		assert.Equal(t, []string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen())))
+		assert.Equal(t, 4, x.committed("t", 0), "committed")
+		assert.Equal(t, 4, x.committed("t", 1), "committed")
+		require.NoError(t, stop())
+	})
+}
+
+// Records of a delivery are another member's by the time that it is announced, or sent: the others that are in it are
+// written, before what comes after them.
+func TestRebalanceOfADelivery(t *testing.T) {
+	tp := topicPartition{"t", 1}
+	for name, take := range map[string]func(g *group){
+		"revoked": func(g *group) { g.revoke(context.Background(), tp) },
+		"lost":    func(g *group) { g.lose(tp) },
+	} {
+		for _, repeatable := range []bool{false, true} { // that one is not announced, and waits when it is to be sent
+			synctest.Test(t, func(t *testing.T) {
+				x := newWorld(&writer{each: 3, repeatable: repeatable})
+				x.o.Once = false
+				x.group.outOfReach(errors.New("nobody there"))
+				x.group.put("t", 0, "a1=1", "a2=2")
+				x.group.put("t", 1, "a3=3")
+				stop := runtest.Start(t, NewTask(x.o).Run)
+				runtest.Pass(5 * time.Second)
+				x.group.put("t", 0, "a4=4")
+				runtest.Pass(5 * time.Second)
+				take(x.group)
+				x.group.outOfReach(nil)
+				time.Sleep(time.Minute)
+				require.NoError(t, stop())
+				assert.Equal(t, []string{"a1=1,a2=2", "a4=4"}, x.service.seen(), name, "repeatable", repeatable)
+				assert.Equal(t, 3, x.committed("t", 0), name, "repeatable", repeatable)
+			})
+		}
+	}
+}
+
+// A partition that goes away is not waited for because of a delivery that has not gone out: those before it may wait
+// for a commit that is not taken before the group has gone on, as where it has given the member up meanwhile.
+func TestRevokedWhileOthersWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.InFlight = false, 1
+		x.group.refusing(errors.New("unknown member"))
+		x.group.put("t", 0, "a=1")
+		x.group.put("t", 1, "b=1")
+		stop := runtest.Start(t, NewTask(x.o).Run)
+		runtest.Pass(5 * time.Second)
+		revoking, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		x.group.revoke(revoking, topicPartition{"t", 1})
+		require.NoError(t, revoking.Err())
+		x.group.refusing(nil)
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		assert.Equal(t, []string{"a=1"}, x.service.seen())
+		assert.Equal(t, 1, x.committed("t", 0))
+	})
+}
+
+type chainFunc func(b *record.Batch) []wit.RowError
+
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
+	return c(b), nil
+}
+
+// Transforms may drop a row, make several of one, and fault; a record is settled with all of its rows.
+func TestTransforms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.TolerateAll = true
+		x.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) (faults []wit.RowError) {
+				var out []wit.Row
+				for i, r := range b.Rows {
+					r.RowIndex = uint32(i)
+					switch v := string(b.Bytes(r.Value)); v {
+					case "drop":
+					case "twice":
+						out = append(out, r, r)
+					case "fault":
+						faults = append(faults, wit.RowError{RowIndex: uint32(i), Error: wit.Error{Kind: wit.ErrorData,
+							Message: "no"}})
+					default:
+						out = append(out, r)
+					}
+				}
+				b.Rows = out
+				return faults
+			}), nil
+		}
+		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
+		task := x.ok(t)
+		assert.Equal(t, []string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen())))
+		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Unsettled != 0 {
+			t.Errorf("%+v %v", p, x.group.committed)
+		}
+		x.o.TolerateAll = false
+		x.group.put("t", 0, "f=fault")
+		x.fails(t, `topic t, partition 0, offset 5, key "f": transforms: no`)
+		assert.Equal(t, 5, x.committed("t", 0), "committed, without the record that failed")
+	})
+}
+
+// P32: the row on which the plugin traps is found, the others are written.
+func TestTraps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode",
+			Reason: errors.New("unreachable")}})
+		x.o.TolerateAll = true
+		x.group.put("t", 0, slices.Concat(lines("a", 20), []string{"b=#"}, lines("c", 20))...)
+		task := x.ok(t)
+		if p := task.Progress(); p.Written != 40 || p.Skipped != 1 || x.committed("t", 0) != 41 {
+			t.Errorf("%+v", p)
+		}
+		x.o.TolerateAll = false
+		x.group.put("t", 0, "d=#")
+		x.fails(t, `topic t, partition 0, offset 41, key "d": encode`, "unreachable")
+	})
+}
+
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{staleOnce: true, settleErrs: []error{&wit.Error{Kind: wit.ErrorStale,
+			Message: "metadata changed"}}}
+		x := newWorld(w)
+		x.group.put("t", 0, "a=1")
+		x.ok(t)
+		assert.Equal(t, 3, w.opens, "opens")
+		assert.Equal(t, 1, len(x.service.seen()), "requests")
+	})
+}
+
+func TestSwapAtTheBatchBoundary(t *testing.T) {
+	for name, c := range map[string]struct {
+		next   *writer
+		reject string
+	}{
+		"that fits":       {&writer{version: "2", each: 1, topics: []string{"t"}}, ""},
+		"of other topics": {&writer{version: "2", each: 1, topics: []string{"u"}}, "restart the task to change topics"},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			x := newWorld(&writer{version: "1", topics: []string{"t"}})
+			x.o.BatchRows, x.group.atMost = 10, 10
+			x.group.put("t", 0, lines("a", 50)...)
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if n == 15 {
+					x.versions.Offer(code("2", c.next))
+				}
+				return 201, nil
+			}
+			task := x.ok(t)
+			rejected := x.versions.Rejected()
+			if n := len(x.service.seen()); n != 50 || !strings.Contains(rejected, c.reject) ||
+				(c.reject == "") != (rejected == "") {
+				t.Error(n, rejected)
+			}
+			if v := task.Progress().Version; (v == "2") != (c.reject == "") {
+				t.Error(v)
+			}
+		})
+	}
+}
+
+func TestKafkaErrorsEndTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.NewConsumer = func([]string, kafka.Rebalances) (Consumer, error) { return brokenConsumer{}, nil }
+		x.fails(t, "not authorized")
+	})
+}
+
+type brokenConsumer struct{ Consumer }
+
+func (brokenConsumer) Poll(context.Context) (r []*kgo.Record, err error) {
+	return nil, errors.New("not authorized")
+}
+func (brokenConsumer) Commit(context.Context, kafka.Offsets) error { return nil }
+func (brokenConsumer) Close()                                      {}
+
+// headed is a converter that notes what it is given.
+type headed struct {
+	convert.Converter
+	header string
+}
+
+func (h *headed) DecodeBy(_ context.Context, _ string, header, _ []byte, _ *record.Batch) (wit.ValueSlice, error) {
+	h.header = string(header)
+	return wit.ValueSlice{}, nil
+}
+
+func (h *headed) Decode(context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error) {
+	h.header = "none"
+	return wit.ValueSlice{}, nil
+}
+
+// The header that says the schema of the key is not that of the value, and the last of one name counts, as in Kafka.
+func TestSchemaHeadersAreTheirConverters(t *testing.T) {
+	r := &kgo.Record{Headers: []kgo.RecordHeader{{Key: "__value_schema_id", Value: []byte("first")},
+		{Key: "__value_schema_id", Value: []byte("last")}, {Key: "other"}}}
+	for key, want := range map[bool]string{true: "none", false: "last"} {
+		h := &headed{}
+		if _, err := decodeValue(t.Context(), h, key, r, nil, nil); err != nil || h.header != want {
+			t.Errorf("key %v: expected %q, found %q, %v", key, want, h.header, err)
+		}
+	}
+}
+
+type brokenService struct{ *service }
+
+func (brokenService) Exchange(context.Context, *wit.Request) (wit.Response, error) {
+	panic("a mistake in the transport")
+}
+
+type brokenGroup struct{ Consumer }
+
+func (brokenGroup) Commit(context.Context, kafka.Offsets) error { panic("a mistake in the consumer") }
+
+// A mistake of the host's in any stage fails the task, which returns.
+func TestPanicsAreTheTasks(t *testing.T) {
+	for name, breakIt := range map[string]func(*world){
+		"delivering": func(x *world) { x.o.Client = brokenService{x.service} },
+		"committing": func(x *world) {
+			x.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
+				c, err := x.group.join(topics, r)
+				return brokenGroup{c}, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newWorld(&writer{})
+			x.group.put("t", 0, "a=1", "b=2")
+			breakIt(x)
+			err := guard.Do(nil, "the test", func() error { return NewTask(x.o).Run(t.Context()) })
+			if p := new(guard.Panic); !errors.As(err, &p) {
+				t.Errorf("expected the mistake as the task's fault, found %v", err)
+			}
+		})
+	}
+}

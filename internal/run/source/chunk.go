@@ -1,0 +1,126 @@
+package source
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/run/tracing"
+)
+
+// A chunk is closed when it has this many rows or bytes: enough for a call of a transform to be worth its crossing.
+const (
+	enoughRows  = 500
+	enoughBytes = 256 << 10
+)
+
+const (
+	// maxChunkOutput bounds the converted rows, in bytes, that are collected before they go to the producer. A chunk
+	// exceeds it by one record at most, and a feed has at most [chunks] of them.
+	maxChunkOutput                 = 4 << 20
+	maxChunkRecords                = 10_000
+	recordOverhead, headerOverhead = 100, 10
+	// contextCheckRows is how many rows are converted between two checks of the context.
+	contextCheckRows = 16
+)
+
+// chunk is a part of a page on its way through the stages. It belongs to the stage that holds it, and is reused.
+type chunk struct {
+	batch    record.Batch
+	origins  []uint32 // the row indexes in the page, kept because transforms assign new ones
+	shared   bool     // belongs to all feeds
+	inFlight int      // how many of its rows are counted as in flight
+	origin   *origin
+	// offsetAfter is stored when this chunk and all before it are acknowledged; zero means nothing.
+	offsetAfter kafka.Offset
+	firstOfPage bool // also set where an interrupted page continues
+	pageEnd     pageEnd
+	barrier     chan struct{} // if not nil, closed when offsetAfter is stored
+
+	err      error // why a stage failed
+	out      []byte
+	produced Batch
+	// deadLetterCount is how many of the produced records are dead letters.
+	deadLetters     []outgoingLetter
+	deadLetterCount int
+	sending         *tracing.Span // lasts from the producer to the acknowledgement
+	// settled receives one value for each use. A producer answers only there: after a failure of the feed it may do so
+	// when the chunk was released already.
+	settled chan settlement
+}
+
+// origin is the immutable source of the rows of a page, shared by its chunks.
+type origin struct {
+	request     string
+	replayed    *task.DeadLetter // the dead letter that the rows are of; nil if they came from the service
+	span        *tracing.Span    // traceHeader is added to each record; its Key is empty for none
+	traceHeader kgo.RecordHeader
+}
+
+type pageEnd int
+
+const (
+	pageContinues pageEnd = iota
+	// pageComplete also ends a page that will continue from offsetAfter.
+	pageComplete
+	pageAborted
+)
+
+type settlement struct {
+	records int // acknowledged
+	err     error
+}
+
+func newChunk(registry *record.Registry) *chunk {
+	c := &chunk{settled: make(chan settlement, 1)}
+	c.batch.Registry = registry
+	return c
+}
+
+func (c *chunk) done(n int, err error) { c.settled <- settlement{n, err} }
+
+func (c *chunk) reset(topic string, source *origin) {
+	c.batch.Reset()
+	c.batch.Topics = append(c.batch.Topics, topic)
+	c.origin, c.origins = source, c.origins[:0]
+	c.offsetAfter, c.barrier = kafka.Offset{}, nil
+	c.firstOfPage, c.pageEnd = false, pageContinues
+	c.err, c.out, c.produced = nil, c.out[:0], nil
+	c.deadLetters, c.deadLetterCount, c.sending = nil, 0, nil
+	c.freeLarge()
+}
+
+func (c *chunk) freeLarge() {
+	if cap(c.out) > 8*enoughBytes {
+		c.out = nil
+	}
+	c.freeLargeRows()
+}
+
+func (c *chunk) freeLargeRows() {
+	if cap(c.batch.Data) > 8*enoughBytes {
+		c.batch.Data = nil
+	}
+	if cap(c.batch.Rows) > 64*enoughRows {
+		c.batch.Rows = nil
+	}
+}
+
+func (c *chunk) isFull() bool {
+	return len(c.batch.Rows) >= enoughRows || len(c.batch.Data) >= enoughBytes
+}
+
+func (c *chunk) truncate(from int) {
+	c.batch.Rows = c.batch.Rows[:from]
+	c.origins = c.origins[:min(from, len(c.origins))]
+}
+
+func (c *chunk) truncateFrom(origin uint32) {
+	for i := range c.batch.Rows {
+		if c.batch.Rows[i].RowIndex >= origin {
+			c.truncate(i)
+			return
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package source
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Reader calls a source plugin's instance: *plugin.Reader. It belongs to one goroutine at a time.
+type Reader interface {
+	OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
+		answers []wit.Response) (wit.SourceOpenResult, error)
+	Next(ctx context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+		now int64) (wit.NextAction,
+		error)
+	Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.OffsetEntry, response wit.Response) (uint32,
+		error)
+	// Decode appends rows and data to into; Rows and Data of the result are nil.
+	Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
+		into *record.Batch) (wit.DecodeResult, error)
+	Abandon(ctx context.Context, page uint32) error
+	CheckOffset(ctx context.Context, partition, offset []wit.OffsetEntry) error
+	HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error)
+	Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
+		answers []wit.Response) (wit.CallResult, error)
+}
+
+// Code is one version of a plugin for one connector; Versions are those that the connector runs or could run. Readers
+// share instances: a page may fail with a *plugin.Abandoned because of another one.
+type (
+	Code     = task.PluginVersion[Reader]
+	Versions = task.PluginVersions[Reader]
+)
+
+// BoundVersions returns the plugin versions of a binding. settings returns the settings that a version may see.
+func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
+	return task.NewPluginVersions(b, task.InstanceFuncs[Reader]{VisibleSettings: settings,
+		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
+			r, err := p.Reader(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return r, nil
+		},
+		Release: func(_ *plugin.Pool, r Reader) { r.(*plugin.Reader).Close() }})
+}
+
+// Client sends requests: *transport.Client.
+type Client interface {
+	transport.Fetcher
+	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
+	Retry() transport.Retry
+	Away() bool
+}
+
+// Chain runs the transforms: *transform.Chain. It replaces the rows of a batch and appends data. An error's row index
+// is the position in the call.
+type Chain interface {
+	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
+	// Input returns an input row of the last call by its position; its bytes are still in the batch.
+	Input(origin uint32) wit.Row
+}
+
+// Batch is a list of records that is acknowledged as a whole.
+type Batch = kafka.Records
+
+// Output receives the records and the offset of a feed: *kafka.Output. It calls done functions in the order of Produce,
+// once everything before is acknowledged; after a failure it calls all of them with that. They must not block. An empty
+// batch only stores an offset.
+type Output interface {
+	NewBatch() Batch
+	// OnFailure sets the function that is called if the commit between two pages fails while no other call could return
+	// the error. The user of the output stops then.
+	OnFailure(failed func(error))
+	// AtLeastOnce reports whether the sent part of an interrupted page remains, so that the page can continue after it;
+	// otherwise the page is read again from its start.
+	AtLeastOnce() bool
+	// Begin and Commit enclose the batches of a page, or of a part of it that need not be read again. Abort replaces
+	// Commit for an interrupted page that is read again from its start.
+	Begin(ctx context.Context) error
+	// Produce sends a batch. The offset after it becomes valid with the batch.
+	Produce(ctx context.Context, b Batch, upTo kafka.Offset, done func(n int, err error))
+	Commit(ctx context.Context) error
+	Abort(ctx context.Context) error
+	// Flush returns when the offset after the acknowledged records is stored.
+	Flush(ctx context.Context) error
+	Close(ctx context.Context) error
+}

@@ -1,0 +1,118 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// DeadLetters is the topic for rows that were skipped because of an error. They are part of the page's transaction.
+type DeadLetters struct {
+	Topic string
+	// NewConverters returns the converters for rows as they were before the transforms.
+	NewConverters func() (key, value convert.Converter, err error)
+	// Headers describe the failure. Several goroutines call it.
+	Headers func(FailedRow) []kgo.RecordHeader
+}
+
+// FailedRow is a row that could not be handled.
+type FailedRow struct {
+	// Page is the request that returned the row, Row its index there.
+	Feed, Topic, Page string
+	Row               uint32
+	// Partition is the one that the plugin requested, -1 for none. Timestamp is in milliseconds since 1970, -1 for
+	// none.
+	Partition int32
+	Timestamp int64
+	task.Failure
+	// ReplayedFrom is the dead letter that the row was replayed from, empty if it came from the service.
+	ReplayedFrom string
+}
+
+type outgoingLetter struct {
+	key, value []byte
+	headers    []kgo.RecordHeader
+	timestamp  int64 // negative: none
+}
+
+func (p *page) rawToDLQ(f *wit.RowError) {
+	letters, b := p.feed.task.o.DeadLetters, &p.chunk.batch
+	if letters == nil {
+		return
+	}
+	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
+	failure := task.Failure{Stage: task.StageDecode, Class: f.ErrorClass, Err: &f.Error}
+	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{value: raw, timestamp: -1,
+		headers: letters.Headers(
+			withReplayOrigin(p.origin.replayed, FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request,
+				Row:       f.RowIndex,
+				Partition: -1, Timestamp: -1, Failure: failure}))})
+}
+
+// rowToDLQ makes a dead letter of a row that failed in whole or in part, as it was before the transforms; at is its
+// place in the chunk, number its index in the page.
+func (s *transformStage) rowToDLQ(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage,
+	parts task.RowSubset,
+	cause error) error {
+	t := s.feed.task
+	if t.o.DeadLetters == nil {
+		return nil
+	}
+	var row wit.Row
+	if s.chain != nil {
+		row = s.chain.Input(at)
+	} else {
+		row = c.batch.Rows[at]
+	}
+	l := outgoingLetter{timestamp: row.Timestamp}
+	maxBytes := t.o.MaxRecordBytes - recordOverhead
+	failed := func(err error) error {
+		return fmt.Errorf("%s: row %d: %w; it is not skipped, because its dead letter cannot be written: %w",
+			c.origin.request, number, cause, err)
+	}
+	topic := t.o.DeadLetters.Topic
+	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &c.batch, row.Key)
+	if err != nil {
+		return failed(err)
+	}
+	if !null {
+		l.key = key
+	}
+	value, null, err := s.dlqValue.Encode(ctx, nil, maxBytes-len(key), topic, &c.batch, row.Value)
+	if err != nil {
+		return failed(err)
+	}
+	if !null {
+		l.value = value
+	}
+	letter := FailedRow{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.origin.request, Row: number,
+		Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+	letter.Rows = parts
+	l.headers = t.o.DeadLetters.Headers(withReplayOrigin(c.origin.replayed, letter))
+	c.deadLetters = append(c.deadLetters, l)
+	if s.dlqBytes += len(key) + len(value) + recordOverhead; s.dlqBytes < maxChunkOutput {
+		return nil
+	}
+	return s.flushEarly(ctx, c)
+}
+
+func (s *transformStage) appendDeadLetters(from, c *chunk) {
+	for _, l := range from.deadLetters {
+		r := c.produced.Add()
+		r.Topic, r.Partition = s.feed.task.o.DeadLetters.Topic, -1
+		r.Key, r.Value, r.Headers = l.key, l.value, l.headers
+		if l.timestamp >= 0 {
+			r.Timestamp = time.UnixMilli(l.timestamp)
+		}
+	}
+	c.deadLetterCount += len(from.deadLetters)
+	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(from.deadLetters)))
+	from.deadLetters, s.dlqBytes = nil, 0
+}

@@ -1,0 +1,763 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The service of these tests answers lines. `key=value` is a row, `+key=value` one more row of the same number, `?text`
+// a row that cannot be read, `>path` a body to be followed, `!kind` a fault of the plugin, and the last line is `END
+// next more`, where next is a number of a page or `-`.
+
+// service is a model of what the plugin reads: pages by number, and how it misbehaves.
+type service struct {
+	mu       sync.Mutex
+	pages    [][]string // lines without END
+	follows  map[string][]string
+	requests []string
+	// answer may change what is answered; nil answers as it is.
+	answer func(page int, body string) (status uint16, answer string, cut bool)
+	// lose is how many requests that must not be sent twice get no answer.
+	lose int
+	// before is called before each request is answered.
+	before func(r *wit.Request)
+	retry  transport.Retry
+	more   bool // END says more for the last page too
+}
+
+// later has a wake of the token late answered with these lines from now on.
+func (s *service) later(lines ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follows = map[string][]string{"/late": lines}
+}
+
+func noRetries() transport.Retry {
+	times := 3
+	return transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}
+}
+
+func (s *service) Retry() transport.Retry { return s.retry }
+
+func (s *service) Away() bool { return false }
+
+func (s *service) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
+	out := []wit.Response{}
+	for i := range n.Requests {
+		a, err := s.Do(ctx, &n.Requests[i])
+		if err != nil {
+			return nil, err
+		}
+		a.Response.Body, _ = io.ReadAll(a.Body)
+		out = append(out, a.Response)
+	}
+	return out, nil
+}
+
+func (s *service) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for asked := false; !asked || !transport.SendCheckHolds(ctx); asked = true {
+		if err := transport.CheckSend(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.before != nil {
+		s.before(r)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests = append(s.requests, r.Target)
+	if s.lose > 0 && !r.Repeatable && r.Target != "/open" {
+		s.lose--
+		return nil, &transport.NoResponseError{Method: r.Method, Target: r.Target, Cause: io.ErrUnexpectedEOF}
+	}
+	status, body, cut := uint16(200), "", false
+	if lines, ok := s.follows[r.Target]; ok {
+		body = strings.Join(lines, "\n") + "\n"
+	} else if n, err := strconv.Atoi(strings.TrimPrefix(r.Target, "/page/")); err == nil && n < len(s.pages) {
+		b := strings.Builder{}
+		for _, line := range s.pages[n] {
+			b.WriteString(line + "\n")
+		}
+		fmt.Fprintf(&b, "END %d %v\n", n+1, s.more || n+1 < len(s.pages))
+		body = b.String()
+		if s.answer != nil {
+			status, body, cut = s.answer(n, body)
+		}
+	} else if err == nil && n == len(s.pages) {
+		body = fmt.Sprintf("END %d false\n", n)
+	} else if r.Target != "/open" {
+		status = 404
+	}
+	a := &transport.Answer{Response: wit.Response{Tag: r.Tag, Status: status, Target: r.Target}}
+	a.Body = io.NopCloser(&bodyOf{ctx, strings.NewReader(body), cut})
+	return a, nil
+}
+
+type bodyOf struct {
+	ctx  context.Context
+	text *strings.Reader
+	cut  bool
+}
+
+func (b *bodyOf) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	n, err := b.text.Read(p)
+	if err == io.EOF && b.cut {
+		err = &wit.Error{Kind: wit.ErrorTransient, Message: "the answer broke off"}
+	}
+	return n, err
+}
+
+// reader is the plugin.
+type reader struct {
+	version     string
+	feeds       int
+	fingerprint string
+	// calm: it reads snapshots when all has been read
+	calm       bool
+	exact      bool
+	once       bool // its requests must not be sent twice
+	acks       bool
+	followBody []byte // of requests that are to be followed
+	pollMs     uint32
+	pollsMs    []uint32 // of feeds, before pollMs; 0: none
+	polls      bool     // also with a period of 0
+	counts     bool     // each page's offset is another one
+	counted    int64
+	refuses    string // offsets that check-offset refuses
+	opens      int
+	staleOnce  bool
+	givenUp    int  // how often another page breaks its instance
+	wakes      bool // pages without a position of their own
+	changed    wit.MismatchPolicy
+	tolerates  []uint16          // of what is followed
+	statuses   map[string]uint16 // of answers by their tags
+	subscribes bool
+	holds      bool
+	stores     bool // at a start it reads a page without a position first
+	topic      string
+	// causes up to makes are guarded by seeing.
+	causes []string
+	// subscribed are the addresses that were subscribed with, subscription what came of it.
+	subscribed   []string
+	subscription string
+	// makes: the subscription is not there and has to be made.
+	makes bool
+
+	page *readerPage
+	// lone are the answers without a request.
+	lone []wit.Response
+	// breaks counts traps, after which the instance is another one.
+	breaks int
+	// stubborn: it leaves no row out.
+	stubborn bool
+}
+
+// seeing guards what readers note for tests: subscriptions are renewed while the feed is read, and tests look in
+// between.
+var seeing sync.Mutex
+
+// record notes why the next page is requested.
+func (r *reader) record(cause string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	r.causes = append(r.causes, cause)
+}
+
+// seen are the causes since the last call of forget, and the addresses that were subscribed with.
+func (r *reader) seen() (causes, subscribed []string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	return slices.Clone(r.causes), slices.Clone(r.subscribed)
+}
+
+// forget empties the causes, and says what comes of subscribing from here on.
+func (r *reader) forget(subscription string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	r.causes, r.subscription = nil, subscription
+}
+
+type readerPage struct {
+	number int
+	rest   map[string][]byte
+	origin int
+	leave  bool
+}
+
+func (r *reader) OpenSource(_ context.Context, component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpenResult, error) {
+	if len(answers) == 0 {
+		return wit.SourceOpenResult{Pending: &wit.RequestBatch{Requests: []wit.Request{{Method: "GET",
+			Target: "/open"}},
+			State: []byte("asked")}}, nil
+	}
+	if string(state) != "asked" {
+		return wit.SourceOpenResult{}, errors.New("the state did not come back")
+	}
+	r.opens++
+	o := wit.SourceOpened{Context: []byte(r.version)}
+	for i := range r.feeds {
+		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.OffsetEntry{wit.IntegerEntry("feed", int64(i))},
+			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, OnMismatch: r.changed}
+		if f.Subscribes = r.subscribes; r.topic != "" {
+			f.Topic = r.topic
+		}
+		if r.pollMs > 0 || r.polls {
+			f.PollEveryMs = &r.pollMs
+		}
+		if i < len(r.pollsMs) && r.pollsMs[i] > 0 {
+			f.PollEveryMs = &r.pollsMs[i]
+		}
+		o.Feeds = append(o.Feeds, f)
+	}
+	return wit.SourceOpenResult{Ready: &o}, nil
+}
+
+func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []wit.OffsetEntry, cause wit.PollReason,
+	now int64) (wit.NextAction, error) {
+	if string(context) != r.version {
+		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorInternal, Message: "context of another version"}
+	}
+	n := 0
+	if v, ok := wit.Lookup(offset, "page"); ok {
+		n = int(*v.Integer)
+	}
+	total, _ := wit.Lookup(offset, "total")
+	if cause.Trigger != nil {
+		r.record("wake " + *cause.Trigger)
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Trigger,
+				Repeatable: true}}},
+			nil
+	}
+	ended := total.Integer != nil && n >= int(*total.Integer)
+	if r.stores && cause.Start != nil {
+		r.record("store")
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store",
+			Repeatable: true}}}, nil
+	}
+	if r.calm && cause.Snapshot != nil && ended {
+		r.record("snapshot " + *cause.Snapshot)
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
+				Repeatable: true}}},
+			nil
+	}
+	if ended && cause.Poll == nil || r.calm && cause.Snapshot != nil {
+		return wit.NextAction{Idle: wit.Set}, nil
+	}
+	switch {
+	case cause.Snapshot != nil:
+		r.record("snapshot " + *cause.Snapshot)
+		return wit.NextAction{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot",
+				Repeatable: true}}},
+			nil
+	case cause.More != nil:
+		r.record("more")
+	case cause.Poll != nil:
+		r.record("poll")
+	default:
+		r.record("start")
+	}
+	position := []wit.OffsetEntry{wit.IntegerEntry("page", int64(n))}
+	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
+		Position: &position, RepeatsExactly: r.exact, Acknowledges: r.acks}
+	if r.wakes {
+		f.Position = nil
+	}
+	return wit.NextAction{Fetch: &f}, nil
+}
+
+func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.OffsetEntry,
+	response wit.Response) (uint32,
+	error) {
+	switch {
+	case response.Status == 410:
+		return 0, &wit.Error{Kind: wit.ErrorGone, Message: "the link is gone"}
+	case response.Status >= 500 || response.Status == 429:
+		return 0, &wit.Error{Kind: wit.ErrorTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
+	}
+	if position == nil && response.Target == "" {
+		r.lone = append(r.lone, response)
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))
+	if err != nil {
+		n = -1
+	}
+	r.page = &readerPage{number: n, rest: map[string][]byte{}, origin: -1}
+	return 7, nil
+}
+
+func (r *reader) Abandon(context.Context, uint32) error { r.page = nil; return nil }
+
+func (r *reader) CheckOffset(_ context.Context, _, offset []wit.OffsetEntry) error {
+	if r.refuses != "" && strings.Contains(describeOffset(offset), r.refuses) {
+		return &wit.Error{Kind: wit.ErrorIncompatible, Message: "unknown offset"}
+	}
+	return nil
+}
+
+func (r *reader) HandleNotification(_ context.Context, _ []byte, n wit.Notification) ([]wit.Trigger, error) {
+	if n.Target == "" {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: "garbage"}
+	}
+	return []wit.Trigger{{Token: n.Target, Ident: string(n.Body), AnswerWhenStored: r.holds}}, nil
+}
+
+func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
+	_ []wit.Response) (wit.CallResult, error) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	if state == nil {
+		method := "GET"
+		if r.makes {
+			method = "POST"
+		}
+		open := wit.Request{Method: method, Target: "/open"}
+		return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{open}, State: []byte("looked")}}, nil
+	}
+	r.subscribed = append(r.subscribed, address)
+	return wit.CallResult{Done: wit.Ptr(r.subscription)}, nil
+}
+
+func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
+	into *record.Batch) (p wit.DecodeResult, err error) {
+	if page != 7 || r.page == nil {
+		return p, errors.New("no such page")
+	}
+	switch tag {
+	case wit.TagSkipRow:
+		r.page.leave = !r.stubborn
+		return p, nil
+	case wit.TagComplete:
+		return p, nil
+	}
+	b := append(r.page.rest[tag], piece...)
+	if r.statuses == nil {
+		r.statuses = map[string]uint16{}
+	}
+	r.statuses[tag] = status
+	ended := tag != "" || r.page.number < 0
+	for {
+		line, rest, ok := bytes.Cut(b, []byte("\n"))
+		if !ok {
+			break
+		}
+		b = rest
+		switch text := string(line); {
+		case text == "":
+		case strings.HasPrefix(text, "LATER "): // the wake is to come again after so many milliseconds
+			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
+			ended, p.More = true, true
+		case strings.HasPrefix(text, "END "):
+			next, more := 0, false
+			fmt.Sscanf(text, "END %d %t", &next, &more)
+			ended = true
+			at := []wit.OffsetEntry{wit.IntegerEntry("page", int64(next))}
+			if r.counts {
+				r.counted++
+				at = append(at, wit.IntegerEntry("counted", r.counted))
+			}
+			if !more {
+				at = append(at, wit.IntegerEntry("total", int64(next)))
+			}
+			p.Next, p.More = &at, more
+			if r.wakes {
+				p.Next, p.More = nil, false
+			}
+		case text[0] == '>' && !r.page.leave:
+			p.Linked = append(p.Linked, wit.LinkedRequest{Request: wit.Request{Tag: text[1:], Method: "GET",
+				Target:     text[1:],
+				Repeatable: true, Body: r.followBody}, Tolerate: r.tolerates})
+		case text[0] == '?':
+			r.page.origin++
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin), ErrorClass: "x",
+				Error: wit.Error{Kind: wit.ErrorData, Message: text[1:]}})
+		case text == "!given up" && r.givenUp > 0:
+			r.givenUp--
+			return p, &plugin.PageLost{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
+		case text == "!given up":
+		case r.page.leave:
+			r.page.leave = false
+			r.page.origin++
+			start := len(into.Data)
+			into.Data = append(into.Data, text...)
+			p.Errors = append(p.Errors, wit.RowError{RowIndex: uint32(r.page.origin),
+				Error: wit.Error{Kind: wit.ErrorData}, RawStart: uint32(start), RawSize: uint32(len(text))})
+		case text == "!trap":
+			r.page = nil
+			r.breaks++
+			return p, &plugin.Trap{Plugin: "fake", Version: r.version, Function: "decode",
+				Reason: errors.New("unreachable")}
+		case text == "!stale" && r.staleOnce:
+			r.staleOnce = false
+			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
+		case text == "!stale":
+		case text == "!always stale":
+			return p, &wit.Error{Kind: wit.ErrorStale, Message: "unknown property"}
+		case text[0] == '!':
+			return p, &wit.Error{Kind: wit.ErrorData, Message: text[1:]}
+		default:
+			if text[0] == '+' {
+				text = text[1:]
+			} else {
+				r.page.origin++
+			}
+			key, value, _ := strings.Cut(text, "=")
+			row := wit.Row{RowIndex: uint32(r.page.origin), Partition: -1, Offset: -1, Timestamp: -1}
+			row.Key = appendDatum(into, key)
+			row.Value = appendDatum(into, value)
+			into.Rows = append(into.Rows, row)
+		}
+	}
+	r.page.rest[tag] = slices.Clone(b)
+	if last && (!ended || len(b) > 0) {
+		return p, &wit.Error{Kind: wit.ErrorData, Message: "the page has no end"}
+	}
+	return p, nil
+}
+
+func appendDatum(b *record.Batch, s string) wit.ValueSlice {
+	d := wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(b.Data)), Size: uint32(len(s))}
+	b.Data = append(b.Data, s...)
+	return d
+}
+
+// fakeCode is a version of the plugin with one instance, which one page at a time has.
+type fakeCode struct {
+	reader *reader
+	out    sync.Mutex
+	closed atomic.Bool
+}
+
+func (c *fakeCode) Acquire(ctx context.Context) (Reader, error) {
+	c.out.Lock()
+	if c.closed.Load() {
+		c.out.Unlock()
+		return nil, plugin.ErrClosed
+	}
+	return c.reader, nil
+}
+func (c *fakeCode) AcquireFresh(ctx context.Context) (Reader, error) { return c.Acquire(ctx) }
+
+func (c *fakeCode) Release(Reader)  { c.out.Unlock() }
+func (c *fakeCode) Version() string { return c.reader.version }
+
+// errKilled is what everything says after the worker was killed.
+var errKilled = errors.New("killed")
+
+// broker is Kafka: a log of records and the stored offsets. After it was killed nothing gets in.
+type broker struct {
+	mu      sync.Mutex
+	log     []string // topic/key=value
+	offsets map[string][]wit.OffsetEntry
+	pending map[string][]wit.OffsetEntry
+	// events counts what happens; at `kill` everything ends.
+	events, kill int
+	// killAfter more offsets stored it ends too, if that is not 0.
+	killAfter int
+	flushes   bool // every acknowledged offset is stored at once, else a coin decides
+	coin      *rand.Rand
+	refuse    string // a record with this text fails
+	slow      chan struct{}
+	stores    []string
+	storing   time.Duration // how long Flush takes
+}
+
+func newBroker() *broker {
+	return &broker{offsets: map[string][]wit.OffsetEntry{}, pending: map[string][]wit.OffsetEntry{}, flushes: true}
+}
+
+// alive counts an event; false from the moment of the kill on.
+func (b *broker) alive() bool {
+	b.events++
+	return b.kill == 0 || b.events < b.kill
+}
+
+func (b *broker) Get(_ context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.offsets[describeOffset(partition)], nil
+}
+
+func (b *broker) Acknowledged(partition, offset []wit.OffsetEntry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending[describeOffset(partition)] = offset
+	if b.flushes || b.coin != nil && b.coin.IntN(3) == 0 {
+		b.flush()
+	}
+}
+
+func (b *broker) flush() error {
+	if !b.alive() {
+		return errKilled
+	}
+	for k, v := range b.pending {
+		b.offsets[k] = v
+		b.stores = append(b.stores, describeOffset(v))
+	}
+	clear(b.pending)
+	if b.killAfter--; b.killAfter == 0 {
+		b.kill = b.events
+	}
+	return nil
+}
+
+func (b *broker) Flush(ctx context.Context) error {
+	if b.storing > 0 && pause.For(ctx, b.storing) != nil {
+		return context.Cause(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.flush()
+}
+
+type fakeBatch struct{ records []kgo.Record }
+
+func (f *fakeBatch) Add() *kgo.Record {
+	f.records = append(f.records, kgo.Record{Partition: -1})
+	return &f.records[len(f.records)-1]
+}
+func (f *fakeBatch) Headers(n int) []kgo.RecordHeader { return make([]kgo.RecordHeader, n) }
+func (f *fakeBatch) Len() int                         { return len(f.records) }
+
+// fakeProducer acknowledges in order, from a goroutine of its own.
+type fakeProducer struct {
+	b     *broker
+	queue chan func()
+	done  sync.WaitGroup
+}
+
+func (b *broker) output(string) (Output, error) {
+	p := &fakeProducer{b: b, queue: make(chan func(), 1000)}
+	p.done.Go(func() {
+		for f := range p.queue {
+			f()
+		}
+	})
+	return p, nil
+}
+
+func (p *fakeProducer) NewBatch() Batch {
+	return &fakeBatch{records: make([]kgo.Record, 0, 2*enoughRows+5000)}
+}
+
+func (p *fakeProducer) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
+	p.queue <- func() {
+		time.Sleep(time.Millisecond) // what is acknowledged is settled before more is written
+		if p.b.slow != nil {
+			<-p.b.slow
+		}
+		p.b.mu.Lock()
+		var failed error
+		n := 0
+		for _, r := range batch.(*fakeBatch).records {
+			if !p.b.alive() {
+				failed = errKilled
+				break
+			}
+			line := fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value)
+			if p.b.refuse != "" && strings.Contains(line, p.b.refuse) {
+				failed = errors.New("refused by the broker")
+				break
+			}
+			p.b.log = append(p.b.log, line)
+			n++
+		}
+		if failed == nil && !p.b.alive() {
+			failed = errKilled // written, and the answer lost
+		}
+		p.b.mu.Unlock()
+		if failed == nil && upTo.Partition != nil {
+			p.b.Acknowledged(upTo.Partition, upTo.Position)
+		}
+		done(n, failed)
+	}
+}
+
+func (p *fakeProducer) AtLeastOnce() bool               { return true }
+func (p *fakeProducer) OnFailure(func(error))           {}
+func (p *fakeProducer) Begin(context.Context) error     { return nil }
+func (p *fakeProducer) Commit(context.Context) error    { return nil }
+func (p *fakeProducer) Abort(context.Context) error     { return nil }
+func (p *fakeProducer) Flush(ctx context.Context) error { return p.b.Flush(ctx) }
+func (p *fakeProducer) Close(context.Context) error {
+	close(p.queue)
+	p.done.Wait()
+	return nil
+}
+
+func (b *broker) records() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.log)
+}
+
+// asIs is a converter: bytes as they are. Values that begin so cannot be converted.
+type asIs struct{ refuse string }
+
+func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.Batch, d wit.ValueSlice) ([]byte, bool,
+	error) {
+	if a.refuse != "" && bytes.HasPrefix(b.Bytes(d), []byte(a.refuse)) {
+		return dst, false, errors.New("cannot be converted")
+	}
+	return append(dst, b.Bytes(d)...), d.Encoding == wit.Absent, nil
+}
+func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.ValueSlice, error) {
+	if a.refuse != "" && bytes.HasPrefix(b, []byte(a.refuse)) {
+		return wit.ValueSlice{}, errors.New("cannot be read")
+	}
+	return appendDatum(into, string(b)), nil
+}
+
+// world puts a task together.
+type world struct {
+	service  *service
+	versions *runtest.Versions[Reader]
+	broker   *broker
+	o        Options
+	task     *Task
+}
+
+func newWorld(r *reader, pages ...[]string) *world {
+	if r.feeds == 0 {
+		r.feeds = 1
+	}
+	w := &world{service: &service{pages: pages, retry: noRetries()}, broker: newBroker(),
+		versions: runtest.Running[Reader](&fakeCode{reader: r})}
+	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
+		Registry: record.NewRegistry(), Once: true, Offsets: Offsets{StoredOffset: w.broker.Get},
+		Stages:    Stages{NewOutput: w.broker.output, NewConverters: converting(asIs{}, asIs{})},
+		Telemetry: Telemetry{Logger: slog.New(slog.DiscardHandler)}}
+	return w
+}
+
+// offer has another version take the place of the one at work, if it fits.
+func (w *world) offer(r *reader) { w.versions.Offer(&fakeCode{reader: r}) }
+
+func converting(key, value convert.Converter) func() (convert.Converter, convert.Converter, error) {
+	return func() (convert.Converter, convert.Converter, error) { return key, value, nil }
+}
+
+// deadLetters is a topic `dead`, whose letters are noted.
+func deadLetters(note func(FailedRow)) *DeadLetters {
+	return &DeadLetters{Topic: "dead", NewConverters: converting(asIs{}, asIs{}),
+		Headers: func(l FailedRow) []kgo.RecordHeader {
+			note(l)
+			return nil
+		}}
+}
+
+// received is what stands in Kafka: the dead letters, and all others.
+func (w *world) received() (dead, others []string) {
+	for _, record := range w.broker.records() {
+		if strings.HasPrefix(record, "dead/") {
+			dead = append(dead, record)
+		} else {
+			others = append(others, record)
+		}
+	}
+	return dead, others
+}
+
+// stored is the offset of the first feed.
+func (w *world) stored() string {
+	w.broker.mu.Lock()
+	defer w.broker.mu.Unlock()
+	return describeOffset(w.broker.offsets["feed=0"])
+}
+
+// snapshotAt has the task asked for a snapshot while such a request is sent, once.
+func (w *world) snapshotAt(t *testing.T, task *Task, target string) {
+	asked := false
+	w.service.before = func(q *wit.Request) {
+		if q.Target == target && !asked {
+			asked = true
+			assert.NoError(t, task.Snapshot("feed0", "now"))
+		}
+	}
+}
+
+// snapshotEnded reports a snapshot of the first feed that still waits, or was not begun as expected.
+func snapshotEnded(t *testing.T, task *Task, started bool) {
+	t.Helper()
+	s := task.Progress().Feeds[0]
+	if s.Snapshots != 0 || s.LastSnapshot.Snapshot != "now" || s.LastSnapshot.Started != started {
+		t.Errorf("expected a snapshot, begun %v, found %+v", started, s)
+	}
+}
+
+// lettersLeft are dead letters of one topic, of which nothing follows; look may refuse to have them delivered.
+func lettersLeft(left []task.DeadLetter, look func(context.Context, UnreadableReason) error) Replay {
+	return Replay{Partition: []wit.OffsetEntry{wit.StringEntry("topic", "dlq")}, Next: func(ctx context.Context,
+		unreadable UnreadableReason) (letters []task.DeadLetter, after []wit.OffsetEntry, err error) {
+		if look != nil {
+			if err := look(ctx, unreadable); err != nil {
+				return nil, nil, err
+			}
+		}
+		letters, left = left, nil
+		return letters, []wit.OffsetEntry{wit.IntegerEntry("next", 5)}, nil
+	}}
+}
+
+func (w *world) run(t *testing.T) (*Task, error) {
+	t.Helper()
+	task := NewTask(w.o)
+	return task, task.Run(t.Context())
+}
+
+func (w *world) ok(t *testing.T) *Task {
+	t.Helper()
+	task, err := w.run(t)
+	require.NoError(t, err)
+	return task
+}
+
+// fails runs a task whose error has these parts.
+func (w *world) fails(t *testing.T, parts ...string) *Task {
+	t.Helper()
+	task, err := w.run(t)
+	runtest.Fails(t, err, parts...)
+	return task
+}
+
+// rows makes lines of rows with keys of a prefix.
+func rows(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d=v%d", prefix, i, i)
+	}
+	return out
+}

@@ -1,0 +1,285 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/shown"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// feed is one running feed. Four goroutines, started and ended by run, pass its rows on as chunks, so that memory does
+// not depend on the size of pages: read (fetch and decode), transform (with the converters), produce, settle.
+type feed struct {
+	task      *Task
+	name      string
+	log       *slog.Logger
+	partition []wit.OffsetEntry // the same in every version of the plugin
+	opened    *openedVersion    // reading changes it between pages
+	index     uint32
+	position  position                    // where reading continues; it is ahead of what is acknowledged
+	readStage func(context.Context) error // [feed.read], or reads dead letters
+	pageStart []wit.OffsetEntry           // the offset before the current page
+	// identifies the previous page if more was to follow, see [page.checkProgress]
+	lastPage      string
+	pipeline      *pipeline
+	status        *feedStatus
+	notifications *notificationQueue
+
+	mu          sync.Mutex
+	boundary    []wit.OffsetEntry // the offset at the last page boundary, for checking other versions
+	fingerprint string
+	replacement *feed // has taken the feed's place
+}
+
+// pipeline connects the stages: each chunk is in one channel or with one stage. The cause of ctx is the feed's error.
+type pipeline struct {
+	output    Output
+	free      chan *chunk
+	decoded   chan *chunk
+	converted chan *chunk
+	sent      chan *chunk
+
+	ctx        context.Context
+	fail       context.CancelCauseFunc
+	logRestart func() // logs that an interrupted page is delivered again from its start; nil if none is
+}
+
+// feedStatus is the visible state of a feed. Times are in Unix milliseconds, 0 for none.
+type feedStatus struct {
+	caughtUp     atomic.Bool
+	lastCaughtUp atomic.Int64
+	// subscribed is the start of the subscription, notified the last notification.
+	subscribed, notified atomic.Int64
+
+	// The feed's lock guards the fields below.
+	lastRequest  *FeedRequest
+	nextPoll     time.Time
+	lastError    *FeedError
+	lastSnapshot *FeedSnapshot
+}
+
+func emptyFeed(t *Task, o *openedVersion) *feed {
+	return &feed{task: t, opened: o, pipeline: &pipeline{}, status: &feedStatus{},
+		notifications: &notificationQueue{signal: guard.NewBell()}}
+}
+
+// chunks bounds the chunks of a feed that wait for acknowledgement, convertedChunks those to produce: they accumulate
+// during the commit of a transaction.
+const chunks, convertedChunks = 16, 8
+
+var errStopped = errors.New("the stop took too long")
+
+func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
+	w := &o.feeds[index]
+	f := emptyFeed(t, o)
+	f.name, f.partition, f.fingerprint, f.index = w.Name, w.Partition, w.Fingerprint, index
+	f.log = t.log.With("feed", w.Name)
+	stored, err := t.o.StoredOffset(ctx, w.Partition)
+	if err != nil {
+		return nil, fmt.Errorf("read the stored offset: %w", err)
+	}
+	if stored == nil {
+		f.position = position{fields: []wit.OffsetEntry{}}
+	} else if f.position, f.notifications.subscriptionDigest, err = t.resume(ctx, o, w, stored); err != nil {
+		return nil, err
+	}
+	f.pageStart, f.boundary, f.readStage = f.position.fields, f.position.fields, f.read
+	return f, nil
+}
+
+// resume validates a stored offset: it must match the feed's fingerprint (P7), and the plugin must accept it.
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.OffsetEntry) (p position,
+	subscription string, err error) {
+	p, fingerprint, subscription, err := parsePosition(stored)
+	if err != nil {
+		return p, "", err
+	}
+	now := w.Fingerprint
+	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
+		p.topic = w.Topic
+		now = withTopic(now, p.topic)
+	}
+	if fingerprint == nil {
+		t.log.Warn("the stored offset has no fingerprint: it is used without a check", "feed", w.Name)
+	} else if changed := describeDiff(*fingerprint, now); *fingerprint == now {
+	} else if w.OnMismatch == wit.MismatchReload {
+		t.log.Warn("the stored offset is of another query: the feed is read again", "feed", w.Name, "changed",
+			changed)
+		return position{fields: []wit.OffsetEntry{}}, "", nil
+	} else if w.OnMismatch == wit.MismatchKeep {
+		t.log.Info("the stored offset is of another query: reading continues from it", "feed", w.Name, "changed",
+			changed)
+	} else {
+		decide := ""
+		if setting := t.o.MismatchSetting; setting != "" {
+			decide = ", set " + setting + "=keep to go on from it all the same, or =reload"
+		}
+		return p, "", &wit.Error{Kind: wit.ErrorConfig, Message: "the stored offset belongs to something else (" +
+			changed + "): set it back as it was" + decide +
+			", give the connector another name, or reset its offsets to read everything again"}
+	}
+	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
+	if err != nil {
+		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
+	}
+	return p, subscription, nil
+}
+
+func (f *feed) run(ctx context.Context) (err error) {
+	o := &f.task.o
+	if f.pipeline.output, err = o.NewOutput(f.name); err != nil {
+		return err
+	}
+	stage, err := f.newTransformStage(ctx)
+	if err != nil {
+		f.closeOutput()
+		return err
+	}
+	f.pipeline.free, f.pipeline.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
+	f.pipeline.converted, f.pipeline.sent = make(chan *chunk, convertedChunks), make(chan *chunk, chunks)
+	for range ownChunks {
+		f.pipeline.free <- newChunk(o.Registry)
+	}
+	// What was read is delivered after ctx has ended, but not for long.
+	f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	stopped := context.AfterFunc(ctx, func() {
+		time.AfterFunc(o.StopTimeout*3/4, func() { f.pipeline.fail(errStopped) })
+	})
+	defer stopped()
+	f.pipeline.output.OnFailure(f.pipeline.fail)
+	reading, endReading := context.WithCancelCause(ctx)
+	defer endReading(nil)
+	linked := context.AfterFunc(f.pipeline.ctx, func() { endReading(context.Cause(f.pipeline.ctx)) })
+	defer linked()
+
+	var stages sync.WaitGroup
+	stages.Go(func() { defer close(f.pipeline.converted); f.runTransform(stage) })
+	stages.Go(func() { defer close(f.pipeline.sent); f.runProduce() })
+	stages.Go(f.runSettle)
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading",
+		func() error { return f.readStage(reading) })
+	close(f.pipeline.decoded)
+	stages.Wait()
+
+	return f.end(ctx, readErr)
+}
+
+func (f *feed) end(ctx context.Context, readErr error) error {
+	cause := context.Cause(f.pipeline.ctx)
+	flushCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	limitWait := func() { time.AfterFunc(max(f.task.o.StopTimeout/4, time.Second), cancel) }
+	if cause == nil && readErr == nil || kafka.IsTransactionTimeout(cause) {
+		// Until the task stops, a feed that has read everything waits for a busy broker, and one whose transaction
+		// timed out for an unavailable one.
+		defer context.AfterFunc(ctx, limitWait)()
+	} else {
+		limitWait()
+	}
+	storeErr := f.pipeline.output.Flush(flushCtx)
+	f.closeOutput()
+	f.pipeline.fail(nil)
+	switch {
+	case kafka.IsTransactionTimeout(cause) && storeErr == nil && !errors.As(cause, new(*kafka.TransactionAborted)):
+		return &kafka.TransactionAborted{Cause: cause} // the transaction was given up
+	case cause != nil && !errors.Is(cause, errStopped):
+		return cause
+	case readErr != nil && ctx.Err() == nil:
+		return readErr
+	case cause != nil:
+		f.log.Warn("stopped before all rows were acknowledged: they will be read again", "within",
+			f.task.o.StopTimeout)
+		return nil
+	case storeErr != nil:
+		return fmt.Errorf("store the offset: %w", storeErr)
+	}
+	return nil
+}
+
+func (f *feed) closeOutput() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = f.pipeline.output.Close(ctx) // errors were reported with their batches
+}
+
+func (f *feed) spec() *wit.Feed { return &f.opened.feeds[f.index] }
+
+func (f *feed) logSkipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
+	f.task.o.Metrics.Logged.Add(1)
+	if f.task.o.DeadLetters == nil {
+		f.task.o.LogSkipped(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+		return
+	}
+	f.task.skips.Skip(f.log, stage, err, []any{"page", page, "row", row}, more)
+}
+
+const rowSkipped = "row skipped"
+
+func (f *feed) progress() FeedProgress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.status
+	p := FeedProgress{Name: f.name, CaughtUp: s.caughtUp.Load(), Notifications: len(f.notifications.pending.list),
+		Snapshots: len(f.notifications.snapshots), LastRequest: s.lastRequest, LastError: s.lastError,
+		LastSnapshot: s.lastSnapshot,
+		LastCaughtUp: timePtr(s.lastCaughtUp.Load()), Subscribed: timePtr(s.subscribed.Load())}
+	if p.Subscribed != nil {
+		p.LastNotified = timePtr(s.notified.Load())
+	}
+	if !s.nextPoll.IsZero() {
+		due := s.nextPoll.UTC()
+		p.NextRun = &due
+	}
+	if p.LastCaughtUp != nil {
+		age := max(time.Since(*p.LastCaughtUp), 0).Seconds()
+		p.AgeSeconds = &age
+	}
+	return p
+}
+
+func timePtr(ms int64) *time.Time {
+	if ms <= 0 {
+		return nil
+	}
+	at := time.UnixMilli(ms).UTC()
+	return &at
+}
+
+func (f *feed) setLastRequest(r FeedRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.lastRequest = &r
+}
+
+func (f *feed) setNextPoll(due time.Time, scheduled bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.status.nextPoll = due; !scheduled {
+		f.status.nextPoll = time.Time{}
+	}
+}
+
+func (f *feed) setLastError(err error) {
+	var pluginErr *wit.Error
+	if !errors.As(err, &pluginErr) {
+		return
+	}
+	last := &FeedError{At: time.Now().UTC(), Message: shown.Line(err.Error())}
+	if pluginErr.Code != nil {
+		last.Code = shown.Line(*pluginErr.Code)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.lastError = last
+}

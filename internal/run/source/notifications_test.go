@@ -1,0 +1,554 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/notify"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A listener of one path, for feeds of a task.
+type ear struct {
+	take   notify.Handler
+	closed bool
+}
+
+func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
+	e.take = take
+	return "/c/feed0", func() { e.closed = true }, nil
+}
+
+// send hands a notification to the feed, which must take it.
+func (e *ear) send(t *testing.T, target, ident string) {
+	t.Helper()
+	require.NoError(t, e.take(t.Context(), wit.Notification{Target: target, Body: []byte(ident)}))
+}
+
+// mustWake hands a wake to a feed, which must take it.
+func mustWake(t *testing.T, f *feed, token string) {
+	t.Helper()
+	_, err := f.enqueue(&wit.Trigger{Token: token})
+	require.NoError(t, err)
+}
+
+// notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
+// it to do.
+func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
+	synctest.Test(t, func(t *testing.T) {
+		r.subscribes = true
+		w := newWorld(r, rows("a", 3))
+		w.o.Once = false
+		e := &ear{}
+		w.o.Listen = e.listen
+		if prepare != nil {
+			prepare(w)
+		}
+		w.task = NewTask(w.o)
+		stop := runtest.Start(t, w.task.Run)
+		runtest.Pass(10 * time.Second) // the load is over
+		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
+			t.Fatalf("subscribed with %q", subscribed)
+		}
+		do(t, w, e)
+		require.NoError(t, stop())
+		if !e.closed {
+			t.Error("the path was not given back")
+		}
+	})
+}
+
+// Waiting notifications of one token become one wake, also while one of that token is served: it may have been answered
+// before the row changed.
+func TestNotificationsOfOneTokenBecomeOneTrigger(t *testing.T) {
+	f := emptyFeed(&Task{}, nil)
+	for range 2 {
+		for range 1000 {
+			mustWake(t, f, "x")
+		}
+		if token, found := f.nextTrigger(); token != "x" || !found || f.hasDueTrigger() {
+			t.Errorf("expected one wake x, found %q (%t), and another that waits: %t", token, found, f.hasDueTrigger())
+		}
+	}
+}
+
+// Each notification is served before anything that is due by the clock. One that was served is known again, and garbage
+// is the sender's fault.
+func TestNotifications(t *testing.T) {
+	r := &reader{exact: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		r.causes = nil
+		p := w.task.Progress()
+		if f := p.Feeds[0]; f.Subscribed == nil || f.LastNotified != nil || !p.LastNotified.Equal(*f.Subscribed) {
+			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.LastNotified,
+				p.LastNotified)
+		}
+		e.send(t, "x", "")
+		synctest.Wait()
+		assert.Equal(t, []string{"wake x"}, r.causes)
+		p = w.task.Progress()
+		if at := p.Feeds[0].LastNotified; at == nil || !at.Equal(time.UnixMilli(time.Now().UnixMilli())) ||
+			!p.LastNotified.Equal(*at) {
+			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.LastNotified, time.Now())
+		}
+		time.Sleep(time.Second) // it is stored, too
+		r.causes = nil
+		for range 3 {
+			e.send(t, "y", "1")
+			runtest.Pass(time.Second)
+		}
+		assert.Equal(t, []string{"wake y"}, r.causes, "a notification that comes three times")
+		var pluginErr *wit.Error
+		if err := e.take(t.Context(), wit.Notification{}); !errors.As(err, &pluginErr) ||
+			pluginErr.Kind != wit.ErrorData {
+			t.Errorf("expected a fault of the data, found %v", err)
+		}
+	})
+}
+
+// A sender who is to wait is answered when the rows are in Kafka, and one that comes at the end is told to send again.
+func TestHeldNotifications(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		before := len(w.broker.records())
+		for i := range 5 {
+			e.send(t, "page/0", strconv.Itoa(i))
+			if found := len(w.broker.records()); found != before+3*(i+1) {
+				t.Fatalf("the sender was answered with %d records in Kafka, expected %d", found, before+3*(i+1))
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
+		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
+			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v",
+				err)
+		}
+	})
+}
+
+// The subscription is looked at again and again; where it was made again, what happened meanwhile is asked for.
+func TestSubscriptionsAreRenewed(t *testing.T) {
+	r := &reader{exact: true, subscription: "1"}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		r.forget("1")
+		runtest.Pass(subscriptionInterval + time.Second)
+		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+		}
+		r.forget("2")
+		runtest.Pass(subscriptionInterval)
+		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
+		}
+	})
+}
+
+// subscribedRun runs a task that listens until its feed rests, or what it has read cannot be stored, and tells by which
+// causes the feed was read.
+func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
+	t.Helper()
+	e := &ear{}
+	w.o.Once, w.o.Listen = false, e.listen
+	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
+	w.task = NewTask(w.o)
+	stop := runtest.Start(t, w.task.Run)
+	runtest.Pass(10 * time.Second)
+	causes, subscribed := r.seen()
+	assert.Equal(t, 1, len(subscribed), "subscribed")
+	return causes, stop()
+}
+
+// A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
+// has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
+func TestSubscriptionsDeletedBeforeTheStart(t *testing.T) {
+	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
+		"made at first":  {false, false, true, false},
+		"found":          {true, true, false, false},
+		"gone":           {true, true, true, true},
+		"found and new":  {true, false, false, true},
+		"found at first": {false, false, false, false},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, subscribes: true}
+			w := newWorld(r, rows("a", 3))
+			if c.before && c.knows {
+				if _, err := subscribedRun(t, w, r, "1", false); err != nil {
+					t.Fatal(err)
+				}
+			} else if c.before {
+				w.ok(t)
+			}
+			causes, err := subscribedRun(t, w, r, "1", c.makes)
+			if slices.Contains(causes, "wake ") != c.asked || err != nil {
+				t.Errorf("the feed was read by the causes %q: %v", causes, err)
+			}
+		})
+	}
+}
+
+// What happened while nobody was subscribed is asked for until it was read: a worker that is killed in between finds
+// the subscription that it has made itself.
+func TestLostSubscriptionAndAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, subscribes: true}
+		w := newWorld(r, rows("a", 3))
+		for i, c := range []struct {
+			subscription string
+			makes, kill  bool
+			asked        bool
+		}{
+			{subscription: "1", makes: true},
+			{subscription: "1"},
+			{subscription: "2", makes: true, kill: true, asked: true},
+			{subscription: "2", asked: true},
+			{subscription: "2"},
+		} {
+			if w.broker.kill = 0; c.kill {
+				w.broker.kill = w.broker.events + 1
+			}
+			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
+			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
+				t.Errorf("start %d: the feed was read by the causes %q: %v", i, causes, err)
+			}
+		}
+	})
+}
+
+// A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
+func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
+	old := emptyFeed(&Task{}, nil)
+	old.notifications.subscriptionDigest, old.notifications.currentDigest = "1", "2"
+	served, err := old.enqueue(&wit.Trigger{Token: "x", Ident: "1", AnswerWhenStored: true})
+	if token, _ := old.nextTrigger(); token != "x" || err != nil {
+		t.Fatal(token, err)
+	}
+	mustWake(t, old, "y")
+	again := emptyFeed(&Task{}, nil)
+	again.notifications.subscriptionDigest = "1"
+	again.position = position{fields: []wit.OffsetEntry{wit.IntegerEntry("page", 1)}}
+	again.moveStateFrom(old)
+	mustWake(t, old, "z") // of somebody who has found the old one just before
+	var tokens []string
+	for again.hasDueTrigger() {
+		token, _ := again.nextTrigger()
+		again.markReading()
+		tokens = append(tokens, token)
+	}
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) ||
+		again.notifications.subscriptionDigest != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.notifications.subscriptionDigest,
+			want)
+	}
+	select {
+	case <-served:
+		t.Error("the sender of x was answered, and nothing was read")
+	default:
+	}
+}
+
+// A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
+// not tell of an entity that is gone.
+func TestSnapshotDoesNotSwallowATrigger(t *testing.T) {
+	r := &reader{exact: true, calm: true}
+	interrupted := func(w *world) {
+		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
+		w.service.before = func(q *wit.Request) {
+			if q.Target != "/x" {
+				return
+			}
+			assert.NoError(t, w.task.Snapshot("feed0", "now"))
+			if _, err := w.task.findFeed("feed0").enqueue(&wit.Trigger{Token: "y"}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	notified(t, r, interrupted, func(t *testing.T, _ *world, e *ear) {
+		e.send(t, "x", "")
+		runtest.Pass(10 * time.Second)
+		assert.Equal(t, []string{"start", "wake x", "snapshot now", "more", "wake y"}, r.causes)
+	})
+}
+
+// A snapshot that is asked for before a start has read anything comes after what the plugin reads at a start, since a
+// snapshot does not say which entities are gone.
+func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, calm: true}
+			w := newWorld(r, rows("a", 3))
+			w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
+			w.ok(t)
+			r.stores, r.causes = true, nil
+			before := len(w.broker.records())
+			task := NewTask(w.o)
+			output := w.o.NewOutput
+			task.o.NewOutput = func(feed string) (Output, error) {
+				assert.NoError(t, task.Snapshot(feed, "now"))
+				return output(feed)
+			}
+			require.NoError(t, task.Run(t.Context()))
+			causes, _ := r.seen()
+			if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
+				t.Errorf("the feed was read by the causes %q", causes)
+			}
+			assert.Equal(t, []string{"topic0/gone=", "topic0/s=1"}, w.broker.records()[before:])
+			snapshotEnded(t, task, true)
+		})
+	}
+}
+
+// A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
+// subscriptions of before, so that a worker that is killed then asks for what was missed.
+func TestSnapshotBeforeDeferredReads(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
+		t.Run(name, func(t *testing.T) {
+			skipped := digestOf("2")
+			covers := map[string]bool{} // by what was asked for
+			interrupted := func(w *world) {
+				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
+				w.service.before = func(q *wit.Request) {
+					f := w.task.findFeed("feed0")
+					if f == nil {
+						return // it is being opened
+					}
+					if covers[q.Target] = f.notifications.subscriptionDigest == skipped; q.Target != "/x" {
+						return
+					}
+					assert.NoError(t, w.task.Snapshot("feed0", "now"))
+					f.onSubscribed(skipped, true)
+				}
+			}
+			notified(t, &reader{exact: true, calm: true}, interrupted, func(t *testing.T, _ *world, e *ear) {
+				e.send(t, "x", "")
+				runtest.Pass(10 * time.Second)
+				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
+					t.Errorf("what was missed was taken for read with %v", covers)
+				}
+			})
+		})
+	}
+}
+
+// Notifications that wait are bounded, by what they ask for and by their idents.
+func TestWaitingNotificationsAreBounded(t *testing.T) {
+	for name, one := range map[string]func(i int) *wit.Trigger{
+		"tokens": func(i int) *wit.Trigger { return &wit.Trigger{Token: strconv.Itoa(i)} },
+		"idents": func(i int) *wit.Trigger { return &wit.Trigger{Token: "delta", Ident: strconv.Itoa(i)} },
+	} {
+		f := emptyFeed(&Task{}, nil)
+		for i := range maxTriggers {
+			if _, err := f.enqueue(one(i)); err != nil {
+				t.Fatalf("%s: number %d: %v", name, i, err)
+			}
+		}
+		if _, err := f.enqueue(one(maxTriggers)); !errors.Is(err, notify.ErrBusy) {
+			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
+		}
+		if _, err := f.enqueue(one(0)); err != nil {
+			t.Errorf("%s: one that waits already came again: %v", name, err)
+		}
+	}
+}
+
+// A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
+// sender need not wait for that.
+func TestRepeatedTriggers(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
+		before := len(w.broker.records())
+		triggers := func(after time.Duration, causes ...string) {
+			t.Helper()
+			runtest.Pass(after)
+			found, _ := r.seen()
+			if written := len(w.broker.records()) - before; !slices.Equal(found, causes) || written != len(causes) {
+				t.Errorf("expected %q and a record of each, found %q and %d", causes, found, written)
+			}
+		}
+		r.forget("")
+		w.service.later("gone", "LATER 10000")
+		e.send(t, "late", "1")
+		triggers(9*time.Second, "wake late")
+		w.service.later("there")
+		triggers(3*time.Second, "wake late", "wake late")
+		triggers(time.Hour, "wake late", "wake late")
+		w.service.later("gone", "LATER 36000000") // cut at a minute
+		e.send(t, "late", "2")
+		w.service.later("there")
+		triggers(maxRepeatDelay+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
+		w.service.later("gone", "LATER 30000")
+		e.send(t, "late", "3")
+		w.service.later("there")
+		e.send(t, "late", "4") // at once, and then not once more
+		triggers(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+		w.service.later("gone", "LATER 10000") // whatever the plugin says the second time
+		e.send(t, "late", "5")
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
+		e.send(t, "late", "6")
+		triggers(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
+		e.send(t, "late", "7") // in place of what was put off, and put off again
+		triggers(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
+		triggers(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
+	})
+}
+
+// postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
+type postponing struct {
+	transactions
+	// refuses has the next commit refused that has such a record; nil: none.
+	refuses *atomic.Pointer[string]
+	due     *time.Timer
+}
+
+func (o *postponing) Commit(ctx context.Context) error {
+	if o.open = false; o.due == nil {
+		o.due = time.AfterFunc(time.Minute, func() {
+			if err := o.end(ctx); err != nil {
+				o.failed(err)
+			}
+		})
+	}
+	return nil
+}
+
+func (o *postponing) Flush(ctx context.Context) error { return o.end(ctx) }
+
+func (o *postponing) end(ctx context.Context) error {
+	if o.due == nil {
+		return nil
+	}
+	o.due.Stop()
+	o.due, o.open = nil, true
+	if text := o.refuses.Load(); text != nil && strings.Contains(strings.Join(o.lines, " "), *text) {
+		o.refuses.Store(nil)
+		_ = o.transactions.Abort(ctx)
+		return &kafka.TransactionAborted{Cause: kerr.InvalidTxnState}
+	}
+	return o.transactions.Commit(ctx)
+}
+
+// With exactly-once the second answer about an entity is read again, too, when its commit is refused.
+func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	var refuses atomic.Pointer[string]
+	postponed := func(w *world) {
+		w.o.NewOutput = func(string) (Output, error) {
+			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
+		}
+	}
+	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
+		w.service.later("late=gone", "LATER 10000")
+		e.send(t, "late", "1")
+		w.service.later("late=there")
+		refuses.Store(new("there"))
+		runtest.Pass(10 * time.Minute)
+		var found []string
+		for _, line := range w.broker.records() {
+			if strings.Contains(line, "late") {
+				found = append(found, line)
+			}
+		}
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil ||
+			!slices.Equal(found, want) {
+			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
+		}
+	})
+}
+
+// Wakes that come once more are bounded, and take no room from notifications.
+func TestRepeatedTriggersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := emptyFeed(&Task{}, nil)
+		f.log = slog.New(slog.NewTextHandler(&log, nil))
+		serve := func(token string) {
+			t.Helper()
+			mustWake(t, f, token)
+			for f.hasDueTrigger() {
+				f.nextTrigger()
+				f.scheduleRepeat(10 * time.Second)
+			}
+			f.ack()
+		}
+		for i := range maxRepeats + 2 {
+			serve("again " + strconv.Itoa(i))
+		}
+		assert.Equal(t, maxRepeats, len(f.notifications.pending.list), "wakes that are to come again")
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "lines that say that more were to come again")
+		for i := range maxTriggers {
+			mustWake(t, f, strconv.Itoa(i))
+		}
+		if _, err := f.enqueue(&wit.Trigger{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+			t.Errorf("expected that the next one is to be sent again, found %v", err)
+		}
+	})
+}
+
+// Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
+// that is due is served.
+func TestPendingTriggersAreFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		f := emptyFeed(&Task{}, nil)
+		f.log = slog.New(slog.DiscardHandler)
+		served := 0
+		for step := range 20_000 {
+			q := &f.notifications.pending
+			switch random.IntN(6) {
+			case 0, 1, 2:
+				mustWake(t, f, strconv.Itoa(random.IntN(50)))
+			case 3, 4:
+				first := slices.IndexFunc(q.list, (*trigger).due)
+				var expected *trigger
+				if first >= 0 {
+					expected = q.list[first]
+				}
+				if _, found := f.nextTrigger(); found != (expected != nil) ||
+					found && f.notifications.processing[len(f.notifications.processing)-1] != expected {
+					t.Fatalf("step %d: expected %v to be served", step, expected)
+				} else if found {
+					served++
+					if random.IntN(2) == 0 {
+						f.scheduleRepeat(time.Minute)
+					} else if random.IntN(4) == 0 {
+						f.requeue()
+					}
+				}
+			default:
+				f.ack()
+				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
+			}
+			again, last := 0, map[string]*trigger{}
+			for _, w := range q.list {
+				if last[w.token] = w; w.repeated {
+					again++
+				}
+			}
+			if again != q.repeated || !maps.Equal(last, q.byToken) {
+				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.repeated,
+					q.byToken)
+			}
+		}
+		if served < 1000 {
+			t.Errorf("served %d alone", served)
+		}
+	})
+}

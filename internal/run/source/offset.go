@@ -1,0 +1,232 @@
+package source
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Fields that the host adds to a plugin's offset.
+const (
+	// fieldRecord is the index of the last row of the page that was delivered, with all rows before it.
+	fieldRecord = "record"
+	// fieldKeys is the digest of the keys up to that row.
+	fieldKeys = "keys"
+	// fieldFingerprint identifies the query that the offset is of (P7).
+	fieldFingerprint = "fingerprint"
+	// fieldSubscription is [notificationQueue.subscriptionDigest].
+	fieldSubscription = "subscription"
+)
+
+// position is a position in a feed: between pages, or after a row of a page.
+type position struct {
+	fields  []wit.OffsetEntry // the plugin's
+	midPage bool              // after row of the page that fields identify; keys is the digest of the keys up to there
+	row     uint32
+	keys    digest
+	// extraRows is how many rows with the next index were delivered, too, extraKeys the digest with these. They are not
+	// stored: a stored offset is between indexes (P5).
+	extraRows int
+	extraKeys digest
+	// topic is where the rows of the current load go, empty between loads: rows of one load go to one topic. It is
+	// stored as a part of the fingerprint.
+	topic string
+}
+
+const topicPart = ";topic="
+
+func withTopic(fingerprint, topic string) string {
+	if topic == "" {
+		return fingerprint
+	}
+	return fingerprint + topicPart + topic
+}
+
+func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEntry {
+	fields := slices.Clone(p.fields)
+	if p.midPage {
+		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
+			wit.StringEntry(fieldKeys, p.keys.String()))
+	}
+	if subscription != "" {
+		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
+	}
+	return append(fields, wit.StringEntry(fieldFingerprint, withTopic(fingerprint, p.topic)))
+}
+
+// Fingerprint returns the fingerprint of a stored offset, and whether it has one.
+func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
+	_, text, _, err := parsePosition(stored)
+	if err != nil || text == nil {
+		return "", false
+	}
+	return *text, true
+}
+
+// FingerprintDiff names the parts of the fingerprint, in the plugin's words, by which a stored offset and a feed differ
+// (P7); none if they match or the offset has no fingerprint.
+func FingerprintDiff(stored []wit.OffsetEntry, w *wit.Feed) (names []string) {
+	prior, ok := Fingerprint(stored)
+	is := w.Fingerprint
+	if strings.Contains(prior, topicPart) {
+		is = withTopic(is, w.Topic)
+	}
+	if !ok || prior == is {
+		return nil
+	}
+	parts := func(text string) []string {
+		return strings.FieldsFunc(text, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
+	}
+	more := map[string]int{} // occurrences in the stored one minus those in the feed's
+	for _, part := range parts(prior) {
+		more[part]++
+	}
+	for _, part := range parts(is) {
+		more[part]--
+	}
+	for part, n := range more {
+		if n != 0 {
+			name, _, _ := strings.Cut(part, "=")
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
+	p.fields = []wit.OffsetEntry{}
+	row, keys := false, false
+	for _, f := range stored {
+		v := f.Value
+		switch f.Name {
+		case fieldRecord:
+			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
+			}
+			p.row, row = uint32(*v.Integer), true
+		case fieldKeys:
+			if v.String == nil || !p.keys.parse(*v.String) {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
+					f.Name)
+			}
+			keys = true
+		case fieldFingerprint:
+			if v.String == nil {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+			}
+			fingerprint = v.String
+		case fieldSubscription:
+			if v.String == nil {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+			}
+			subscription = *v.String
+		default:
+			p.fields = append(p.fields, f)
+		}
+	}
+	// An index without a digest cannot be verified (P2): the page is read again from its start.
+	p.midPage = row && keys
+	return p, fingerprint, subscription, nil
+}
+
+// PluginFields returns the plugin's fields of a stored offset; those of the host are checked.
+func PluginFields(stored []wit.OffsetEntry) ([]wit.OffsetEntry, error) {
+	p, _, _, err := parsePosition(stored)
+	return p.fields, err
+}
+
+func reservedField(fields []wit.OffsetEntry) (string, bool) {
+	for _, f := range fields {
+		switch f.Name {
+		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription:
+			return f.Name, true
+		}
+	}
+	return "", false
+}
+
+func sameFields(a, b []wit.OffsetEntry) bool {
+	return slices.EqualFunc(a, b, func(a, b wit.OffsetEntry) bool {
+		return a.Name == b.Name &&
+			sameScalar(a.Value, b.Value)
+	})
+}
+
+func sameScalar(a, b wit.Scalar) bool {
+	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
+		samePointee(a.Integer, b.Integer) &&
+		samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
+}
+
+func samePointee[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// digest is the FNV-1a hash of lengths and bytes of row keys, in order. It detects a service that answers differently
+// the second time; it does not resist an attacker.
+type digest uint64
+
+const emptyDigest digest = 14695981039346656037
+
+func (d *digest) addRow(b *record.Batch, r *wit.Row) {
+	value := r.Key
+	if value.Encoding == wit.Absent {
+		value = r.Value
+	}
+	h := uint64(*d)
+	for n := value.Size; ; n >>= 8 {
+		h = (h ^ uint64(n&0xff)) * 1099511628211
+		if n < 256 {
+			break
+		}
+	}
+	*d = digest(h)
+	d.add(b.Bytes(value))
+}
+
+func digestOf(text string) string {
+	d := emptyDigest
+	d.add([]byte(text))
+	return d.String()
+}
+
+func (d *digest) add(text []byte) {
+	h := uint64(*d)
+	for _, c := range text {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	*d = digest(h)
+}
+
+func (d digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
+
+func (d *digest) parse(s string) bool {
+	n, err := strconv.ParseUint(s, 16, 64)
+	*d = digest(n)
+	return err == nil && len(s) == 16
+}
+
+// describeDiff returns the first part by which two fingerprints differ.
+func describeDiff(stored, now string) string {
+	split := func(s string) []string {
+		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
+	}
+	a, b := split(stored), split(now)
+	for i := range max(len(a), len(b)) {
+		var prior, is string
+		if i < len(a) {
+			prior = strings.TrimSpace(a[i])
+		}
+		if i < len(b) {
+			is = strings.TrimSpace(b[i])
+		}
+		if prior != is {
+			return fmt.Sprintf("stored %q, now %q", prior, is)
+		}
+	}
+	return fmt.Sprintf("stored %q, now %q", stored, now)
+}

@@ -1,0 +1,243 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// transactions is an output whose records and offsets get into the broker when a page is committed, all or none.
+type transactions struct {
+	t    *testing.T
+	b    *broker
+	open bool
+	// failed is what the feed has set.
+	failed func(error)
+	// lines and offset are those of the transaction.
+	lines []string
+	upTo  kafka.Offset
+}
+
+func (o *transactions) NewBatch() Batch              { return &fakeBatch{} }
+func (o *transactions) AtLeastOnce() bool            { return false }
+func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
+
+func (o *transactions) Begin(context.Context) error {
+	if o.open {
+		o.t.Error("a page begins in another one")
+	}
+	o.open = true
+	return nil
+}
+
+func (o *transactions) Produce(_ context.Context, batch Batch, upTo kafka.Offset, done func(int, error)) {
+	if !o.open && (batch.Len() > 0 || upTo.Partition != nil) {
+		o.t.Error("records or an offset outside of a page")
+	}
+	for _, r := range batch.(*fakeBatch).records {
+		o.lines = append(o.lines, fmt.Sprintf("%s/%s=%s", r.Topic, r.Key, r.Value))
+	}
+	if upTo.Partition != nil {
+		o.upTo = upTo
+	}
+	done(batch.Len(), nil)
+}
+
+func (o *transactions) Commit(context.Context) error {
+	if !o.open {
+		o.t.Error("nothing is to be committed")
+	}
+	o.b.mu.Lock()
+	defer o.b.mu.Unlock()
+	if !o.b.alive() {
+		return errKilled
+	}
+	o.b.log = append(o.b.log, o.lines...)
+	if o.upTo.Partition != nil {
+		o.b.offsets[describeOffset(o.upTo.Partition)] = o.upTo.Position
+	}
+	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
+	if !o.b.alive() {
+		return errKilled // committed, and the worker died before it knew
+	}
+	return nil
+}
+
+func (o *transactions) Abort(context.Context) error {
+	if !o.open {
+		o.t.Error("nothing is to be aborted")
+	}
+	o.open, o.lines, o.upTo = false, nil, kafka.Offset{}
+	return nil
+}
+
+func (o *transactions) Flush(context.Context) error { return nil }
+func (o *transactions) Close(context.Context) error { return nil }
+
+// The loop of a feed is one for both kinds of delivery: with an output that commits pages as a whole, every row arrives
+// once and in order, whatever breaks off, and whenever the worker is killed.
+func TestPagesAsTransactions(t *testing.T) {
+	runtest.Seeds(t, *rounds/5, 3, func(t *testing.T, seed uint64, r *rand.Rand) {
+		l := newScenario(r)
+		l.w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: l.w.broker}, nil }
+		for range r.IntN(5) {
+			l.w.broker.kill, l.w.broker.events = 1+r.IntN(12), 0
+			if _, err := l.w.run(t); err != nil && !errors.Is(err, errKilled) {
+				t.Errorf("expected to be killed, found %v", err)
+			}
+		}
+		l.w.broker.kill = 0
+		l.w.ok(t)
+		next := make([]int, l.feeds)
+		for _, record := range l.w.broker.records() {
+			var feed int
+			var line string
+			if _, err := fmt.Sscanf(record, "topic%d/%s", &feed, &line); err != nil {
+				t.Fatal(err)
+			}
+			if next[feed]++; l.order[line] != next[feed] {
+				t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed,
+					next[feed], l.order[line])
+			}
+		}
+		for feed, n := range next {
+			assert.Equal(t, len(l.order), n, "seed", seed, "rows of feed", feed)
+		}
+		if stored, _ := l.w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)}); len(stored) == 0 {
+			t.Error("no offset is stored")
+		}
+	})
+}
+
+// refusing is an output whose commits fail so often.
+type refusing struct {
+	transactions
+	left *int
+	by   error
+	// committed: others were, between two that fail.
+	committed bool
+}
+
+func (o *refusing) Commit(ctx context.Context) error {
+	if *o.left--; *o.left < 0 {
+		return o.transactions.Commit(ctx)
+	}
+	_ = o.transactions.Abort(ctx)
+	return &kafka.TransactionAborted{Cause: o.by, Committed: o.committed}
+}
+
+// A feed whose pages brokers refuse to commit starts over a few times and not without end; one that finds nobody to
+// commit them goes on until it does.
+func TestRefusedCommits(t *testing.T) {
+	for _, c := range []struct {
+		by    error
+		times int
+		fails bool
+		// committed: others are, between two that are refused, and the stored offset stays as it was.
+		committed bool
+	}{
+		{kerr.InvalidTxnState, refusalLimit - 1, false, false},
+		{kerr.InvalidTxnState, refusalLimit, true, false},
+		{kerr.InvalidTxnState, 10 * refusalLimit, false, true},
+		{kerr.UnknownProducerID, refusalLimit, true, false},
+		{kerr.MessageTooLarge, 1000, true, false},
+		{kerr.NotCoordinator, 1000, false, false},
+		{kerr.NotLeaderForPartition, 1000, false, false},
+		{kerr.ConcurrentTransactions, 1000, false, false},
+		{errors.New("connection refused"), 1000, false, false},
+	} {
+		runtest.Bubble(t, fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
+			w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
+			w.o.NewOutput = func(string) (Output, error) {
+				return &refusing{transactions{t: t, b: w.broker}, &left, c.by, c.committed}, nil
+			}
+			if !c.fails {
+				w.ok(t)
+				return
+			}
+			_, err := w.run(t)
+			if !errors.Is(err, c.by) || left != c.times-refusalLimit {
+				t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusalLimit, err, c.times-left)
+			}
+			assert.Equal(t, 0, len(w.broker.records()), "records")
+		})
+	}
+}
+
+// slowly is a service whose answers come piece by piece.
+type slowly struct {
+	*service
+	piece time.Duration
+}
+
+func (s slowly) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	answer, err := s.service.Do(ctx, r)
+	if err == nil {
+		answer.Body = &slowBody{answer.Body, s.piece}
+	}
+	return answer, err
+}
+
+type slowBody struct {
+	io.ReadCloser
+	piece time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.piece)
+	return b.ReadCloser.Read(p)
+}
+
+// committing is an output whose commits take a time.
+type committing struct {
+	transactions
+	takes time.Duration
+}
+
+func (o *committing) Commit(ctx context.Context) error {
+	time.Sleep(o.takes)
+	return o.transactions.Commit(ctx)
+}
+
+// While a page is committed the next one is read, as far as chunks hold it: a load takes about as long as its pages
+// alone, and a commit.
+func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pages, piece, takes = 20, time.Millisecond, 9 * time.Millisecond
+		page := rows("a", 10*(enoughRows+100)) // each piece is a chunk
+		for i := range page {
+			page[i] += strings.Repeat("x", pieceSize/(enoughRows+100)-len(page[i]))
+		}
+		w := newWorld(&reader{exact: true})
+		for range pages {
+			w.service.pages = append(w.service.pages, page)
+		}
+		w.o.Client = slowly{w.service, piece}
+		w.o.NewOutput = func(string) (Output, error) {
+			return &committing{transactions{t: t, b: w.broker}, takes}, nil
+		}
+		began := time.Now()
+		w.ok(t)
+		elapsed := time.Since(began)
+		if n := len(w.broker.records()); n != pages*len(page) {
+			t.Fatalf("expected %d records, found %d", pages*len(page), n)
+		}
+		if alone := pages * 12 * piece; elapsed > alone+2*takes {
+			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, elapsed)
+		}
+	})
+}

@@ -1,0 +1,330 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A plugin that asks again and again, and gets nowhere, is paced by the host: whatever it says of periods, of more that
+// waits and of what is to be followed.
+func TestPluginsThatGetNowhere(t *testing.T) {
+	again := func(answer string) func(int, string) (uint16, string, bool) {
+		return func(int, string) (uint16, string, bool) { return 200, answer, false }
+	}
+	row := 0
+	linked := make([]string, 5000)
+	for i := range linked {
+		linked[i] = ">/inner"
+	}
+	for _, c := range []struct {
+		name   string
+		reader *reader
+		pages  []string
+		answer func(int, string) (uint16, string, bool)
+		// most requests in a minute
+		most int
+	}{
+		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
+		{"polls with a period of 1 ms", &reader{polls: true, pollMs: 1}, []string{"a=1"}, nil, 70},
+		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"),
+			610},
+		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
+		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 70},
+		{"more with rows, the offset stands", &reader{}, nil, func(int, string) (uint16, string, bool) {
+			row++
+			return 200, fmt.Sprintf("a=%d\nEND 0 true\n", row), false
+		}, 70},
+		{"followed without rows", &reader{}, linked, nil, 330},
+	} {
+		runtest.Bubble(t, c.name, func(t *testing.T) {
+			c.reader.exact = true
+			w := newWorld(c.reader, c.pages)
+			w.service.answer, w.o.Once = c.answer, false
+			w.service.follows = map[string][]string{"/inner": {}}
+			stop := runtest.Start(t, NewTask(w.o).Run)
+			runtest.Pass(time.Minute)
+			require.NoError(t, stop())
+			if n := len(w.service.requests); n < 10 || n > c.most {
+				t.Errorf("expected at most %d requests in a minute, found %d", c.most, n)
+			}
+		})
+	}
+}
+
+// A page asks for a bounded number of answers beside its own, at once or nested in each other.
+func TestFollowedRequestsAreBounded(t *testing.T) {
+	fails := func(t *testing.T, w *world, linked map[string][]string) {
+		t.Helper()
+		w.service.follows = linked
+		w.fails(t, "expected at most 100000 requests that are to be followed in a page")
+		if n := len(w.service.requests); n > maxLinked+2 { // with /open and the page
+			t.Errorf("expected at most %d requests, found %d", maxLinked+2, n)
+		}
+	}
+	runtest.Bubble(t, "in the page", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, slices.Repeat([]string{">/inner"}, maxLinked+1))
+		fails(t, w, map[string][]string{"/inner": {}})
+	})
+	runtest.Bubble(t, "in each other", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{">/0"})
+		w.service.follows = map[string][]string{}
+		for depth := range 2 * maxNesting { // each asks for the next one amid its body
+			w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
+				strings.Repeat("\n", 2*pieceSize)}
+		}
+		w.fails(t, "answers nest more than 16 deep")
+		if n := len(w.service.requests); n > maxNesting+2 {
+			t.Errorf("expected an end at a depth of %d, found it after %d requests", maxNesting, n)
+		}
+	})
+	runtest.Bubble(t, "in answers that are followed", func(t *testing.T) {
+		linked := map[string][]string{}
+		for depth := range 5 {
+			linked[fmt.Sprint("/", depth)] = slices.Repeat([]string{fmt.Sprint(">/", depth+1)}, 10)
+		}
+		linked["/5"] = []string{}
+		fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), linked)
+	})
+}
+
+// Requests that wait to be followed are bounded by their bytes together, and not those that were followed.
+func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const each, levels = 1 << 20, 100
+		w := newWorld(&reader{exact: true, followBody: make([]byte, each)}, []string{">/0"})
+		w.service.follows = map[string][]string{"/end": nil}
+		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
+		}
+		w.fails(t, "bytes of requests that wait to be followed")
+		if n := len(w.service.requests); n > 2*(maxPendingBytes/each+2) {
+			t.Errorf("expected an end at %d bytes, found it after %d requests", maxPendingBytes, n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, followBody: make([]byte, maxPendingBytes/10)},
+			slices.Concat(slices.Repeat([]string{">/inner"}, 9), []string{strings.Repeat("\n", 2*pieceSize)},
+				slices.Repeat([]string{">/inner"}, 9)))
+		w.service.follows = map[string][]string{"/inner": {"inner=1"}}
+		w.ok(t)
+	})
+}
+
+// Answers that come one after another nest nowhere, however many there are: those of further pages of one row, each of
+// which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
+func TestAnswersBehindEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const last = 300
+		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
+		w.service.follows = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
+		for n := range last {
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1),
+				">/between"}
+		}
+		w.service.follows["/between"] = nil
+		w.ok(t)
+		var asked []string
+		for _, target := range w.service.requests {
+			if strings.HasPrefix(target, "/") && target != "/open" && !strings.HasPrefix(target, "/page/") {
+				asked = append(asked, target)
+			}
+		}
+		assert.Equal(t, 2*last+1, len(asked), "requests for single entities")
+		assert.Equal(t, last+3, len(w.broker.records()), "records")
+	})
+}
+
+// What brings rows isn't paced, and a period that is longer isn't touched.
+func TestProgressIsNotPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pages := make([][]string, 500)
+		for i := range pages {
+			pages[i] = []string{fmt.Sprint("a", i, "=1")}
+		}
+		w := newWorld(&reader{exact: true}, pages...)
+		start := time.Now()
+		w.ok(t)
+		if elapsed := time.Since(start); elapsed > 5*time.Second {
+			t.Errorf("500 pages took %v", elapsed)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, pollMs: 5000}, []string{"a=1"})
+		w.o.Once = false
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		runtest.Pass(101 * time.Second)
+		require.NoError(t, stop())
+		if n := len(w.service.requests); n != 22 { // /open, the page, 20 polls
+			t.Errorf("expected 22 requests, found %d", n)
+		}
+	})
+}
+
+// apart is a version whose readers have nothing to do with each other.
+type apart struct{ *fakeCode }
+
+func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{feeds: a.reader.feeds}, nil }
+func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
+func (a apart) Release(Reader)                               {}
+
+// A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
+func TestSlowAnswersDelayNoOtherFeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{feeds: 2}, rows("a", 3))
+		w.o.ConcurrentPages, w.o.Versions = 1, runtest.Running[Reader](apart{w.versions.Current().(*fakeCode)})
+		var asked atomic.Int64
+		others := make(chan struct{})
+		w.service.before = func(r *wit.Request) {
+			if r.Target != "/page/0" {
+				return
+			}
+			switch asked.Add(1) {
+			case 1:
+				<-others // the first answer begins when the other feed's was asked for
+			case 2:
+				close(others)
+			}
+		}
+		w.ok(t)
+		assert.Equal(t, 6, len(w.broker.log), "3 rows of each feed")
+	})
+}
+
+// TestPageThatComesTwice: a plugin that says that more comes, and has the same rows read from the same offset again,
+// fails with the second page. Rows that differ by their values alone are other ones.
+func TestPageThatComesTwice(t *testing.T) {
+	answers := func(bodies []string) func(int, string) (uint16, string, bool) {
+		n := 0
+		return func(int, string) (uint16, string, bool) {
+			if n++; n >= 20 { // those that go on come to their end
+				return 200, "END 0 false\n", false
+			}
+			return 200, bodies[(n-1)%len(bodies)], false
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		reader *reader
+		bodies []string
+		fails  bool
+	}{
+		{"the same rows", &reader{}, []string{"a=1\nb=2\nEND 0 true\n"}, true},
+		{"the same rows without keys", &reader{}, []string{"=1\n=2\nEND 0 true\n"}, true},
+		{"the same faults", &reader{}, []string{"?bad\nEND 0 true\n"}, true},
+		{"other values", &reader{}, []string{"a=1\nEND 0 true\n", "a=2\nEND 0 true\n"}, false},
+		{"other values without keys", &reader{}, []string{"=1\nEND 0 true\n", "=2\nEND 0 true\n"}, false},
+		{"other rows", &reader{}, []string{"a=1\nEND 0 true\n", "b=1\nEND 0 true\n"}, false},
+		{"another offset", &reader{counts: true}, []string{"a=1\nEND 0 true\n"}, false},
+		{"no rows", &reader{}, []string{"END 0 true\n"}, false},
+		{"nothing more", &reader{polls: true}, []string{"a=1\nEND 0 false\n"}, false},
+	} {
+		for _, exactly := range []bool{false, true} {
+			runtest.Bubble(t, fmt.Sprint(c.name, ", exactly-once ", exactly), func(t *testing.T) {
+				c.reader.exact = true
+				w := newWorld(c.reader, nil)
+				w.service.answer, w.o.Once, w.o.TolerateAll = answers(c.bodies), false, true
+				w.service.pages = [][]string{{}}
+				if exactly {
+					w.o.NewOutput = func(string) (Output, error) { return &transactions{t: t, b: w.broker}, nil }
+				}
+				stop := runtest.Start(t, NewTask(w.o).Run)
+				runtest.Pass(time.Minute)
+				err := stop()
+				if (err != nil) != c.fails || c.fails && !strings.Contains(err.Error(), "came twice in succession") {
+					t.Fatalf("expected a fault: %v, found %v", c.fails, err)
+				}
+				if n := len(w.service.requests); c.fails && n != 3 || !c.fails && n < 10 { // with /open
+					t.Errorf("%d requests", n)
+				}
+			})
+		}
+	}
+}
+
+// A request that acknowledges is not sent while the worker may have left its group: the offset before it is
+// stored when that is asked, and the request goes out when the group has confirmed the worker, or never.
+func TestLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		acks  bool
+		away  time.Duration // how long the worker is none
+		fails string
+	}{
+		"nothing is acknowledged": {false, time.Hour, ""},
+		"the worker is a member":  {true, 0, ""},
+		"it is one again":         {true, 2500 * time.Millisecond, ""},
+		"it is none":              {true, time.Hour, "tried 4 times: feed feed0"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true, acks: c.acks}, rows("a", 3), rows("b", 3))
+			began, asked := time.Now(), 0
+			w.o.CheckLease = func(ctx context.Context) error {
+				if ctx.Err() == nil {
+					asked++
+				}
+				if len(w.broker.pending) > 0 {
+					t.Errorf("%s: expected that offsets are stored before, found %v", name, w.broker.pending)
+				}
+				if time.Since(began) < c.away {
+					return errors.New("no coordinator")
+				}
+				return nil
+			}
+			err := NewTask(w.o).Run(t.Context())
+			sent := slices.DeleteFunc(slices.Clone(w.service.requests), func(r string) bool { return r == "/open" })
+			switch {
+			case name == "it is none":
+				if err == nil || !strings.Contains(err.Error(), "no coordinator") ||
+					!strings.Contains(err.Error(), "GET /page/0 is not sent") || len(sent) > 0 || asked != 4 {
+					t.Errorf("%s: asked %d times, sent %v: %v", name, asked, sent, err)
+				}
+				return
+			case c.acks && c.away > 0:
+				assert.Equal(t, 5, asked, name) // three times for the first page
+			case c.acks:
+				assert.Equal(t, 2, asked, name)
+			default:
+				assert.Equal(t, 0, asked, name)
+			}
+			require.NoError(t, err)
+			assert.Equal(t, []string{"/page/0", "/page/1"}, sent, name)
+		})
+	}
+}
+
+// What was confirmed may be over when the request has waited for its turn: then it is asked once more, and a stop of
+// the task is not held up by a group that does not answer.
+func TestLeaseThatEndsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{acks: true}, rows("a", 3))
+		asked, looked := 0, 0
+		w.o.Once = false
+		w.o.CheckLease = func(ctx context.Context) error {
+			if ctx.Err() != nil {
+				looked++
+				return errors.New("it was too long ago")
+			}
+			if asked++; asked == 3 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		time.Sleep(time.Second) // of the bubble
+		require.NoError(t, stop())
+		assert.Equal(t, []string{"/open"}, w.service.requests)
+		assert.Equal(t, []int{3, 2}, []int{asked, looked}, "requests for the lease before and after the stop")
+	})
+}

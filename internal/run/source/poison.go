@@ -1,0 +1,192 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
+	maxPoison   = 20
+	maxSearches = 6 * maxPoison
+	maxMoved    = 3
+	searchSteps = 256
+)
+
+// bisection finds the rows of a page that trap the plugin (P32). The page is requested again and decoded there in
+// smaller pieces, finally byte by byte; then the row of that byte is skipped.
+type bisection struct {
+	// tries counts all attempts, since those for the current row, moved how often the page answered differently.
+	tries, since, moved int
+	// from and to bound the trap, as bytes of the page's own body, step is the size of its pieces.
+	from, to, step int64
+	rows           []poisonRow
+}
+
+// poisonRow is a row that traps the plugin.
+type poisonRow struct {
+	// at is the byte that trapped it, before the digest of the rows before, whose bytes may differ in each response.
+	at     int64
+	before digest
+	trap   *plugin.Trap
+}
+
+func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
+
+type trapError struct {
+	trap     *plugin.Trap
+	from, to int64
+	before   digest
+}
+
+func (t *trapError) Error() string { return t.trap.Error() }
+func (t *trapError) Unwrap() error { return t.trap }
+
+// narrow decides how the page is decoded next time, and returns false if the row cannot be found.
+func (s *bisection) narrow(t *trapError) bool {
+	size := t.to - t.from
+	n := len(s.rows)
+	short := n > 0 && t.from < s.rows[n-1].at // before a row that was to be skipped
+	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
+		s.restart()
+		n = 0
+	}
+	if s.tries++; s.tries > maxSearches || s.moved > maxMoved {
+		return false
+	}
+	switch {
+	case size == 0 && (t.from == 0 || s.from == 0 && s.to == t.from):
+		return false // there is no body before it, or all of it was fed byte by byte
+	case size == 0: // the row had been complete before
+		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
+		s.step = max(1, (s.to-s.from)/searchSteps)
+	case size == 1 && t.from >= s.from && t.to <= s.to:
+		if n == maxPoison || n > 0 && s.rows[n-1].at == t.from {
+			return false // skipping it did not help
+		}
+		s.rows = append(s.rows, poisonRow{t.from, t.before, t.trap})
+		s.from, s.to, s.step, s.since = 0, 0, 0, 0
+	default:
+		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
+	}
+	return true
+}
+
+func (s *bisection) restart() { *s = bisection{tries: s.tries, since: s.since, moved: s.moved + 1} }
+
+func (s *bisection) pieceEnd(at, end int64) int64 {
+	switch {
+	case at < s.from:
+		end = min(end, s.from)
+	case at < s.to:
+		end = min(end, s.to, at+s.step)
+	}
+	for _, row := range s.rows {
+		if at < row.at {
+			end = min(end, row.at)
+		}
+	}
+	return end
+}
+
+func (p *page) putPiece(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+	s := p.poisonSearch.bisection
+	if tag != "" || s.tries == 0 {
+		return p.putPart(ctx, tag, status, piece, last)
+	}
+	for {
+		if err := p.skipPoison(ctx, status); err != nil {
+			return err
+		}
+		inRange := s.from < s.to && p.poisonSearch.bytesFed >= s.from && p.poisonSearch.bytesFed < s.to
+		if inRange && p.poisonSearch.bytesFed == s.from {
+			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+				return err
+			}
+		}
+		from, before := p.poisonSearch.bytesFed, p.cursor.keys
+		n := s.pieceEnd(from, from+int64(len(piece))) - from
+		isLast := n == int64(len(piece))
+		err := p.putPart(ctx, tag, status, piece[:n], last && isLast)
+		if err == nil && inRange && !(last && isLast) {
+			if err = p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+				if t := new(trapError); errors.As(err, &t) {
+					t.from, t.before = from, before
+				}
+			}
+		}
+		if err != nil || isLast {
+			return err
+		}
+		piece = piece[n:]
+	}
+}
+
+func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+	ownBody := tag == "" || tag == wit.TagComplete || tag == wit.TagSkipRow
+	from, before := p.poisonSearch.bytesFed, p.cursor.keys
+	withRange := func(err error) error {
+		if t := new(plugin.Trap); ownBody && errors.As(err, &t) && t.Limit == "" {
+			return &trapError{t, from, from + int64(len(piece)), before}
+		}
+		return err
+	}
+	linked, err := p.decodeBounded(ctx, tag, status, piece, last)
+	if err != nil {
+		return withRange(err)
+	}
+	if ownBody {
+		p.poisonSearch.bytesFed += int64(len(piece))
+	}
+	return withRange(p.fetchAllLinked(ctx, linked)) // a trap there is of the row with the link
+}
+
+func (p *page) decodeBounded(ctx context.Context, tag string, status uint16, piece []byte,
+	last bool) ([]wit.LinkedRequest, error) {
+	portion, err := p.decode(ctx, tag, status, piece, last)
+	if err != nil {
+		return nil, err
+	}
+	if p.linked.total += len(portion.Linked); p.linked.total > maxLinked {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
+			"expected at most %d requests that are to be followed in a page, found %d", maxLinked, p.linked.total)}
+	}
+	for i := range portion.Linked {
+		p.linked.pendingBytes += transport.RequestBytes(&portion.Linked[i].Request)
+	}
+	if p.linked.pendingBytes > maxPendingBytes {
+		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
+			"wait to be followed in a page, found %d", maxPendingBytes, p.linked.pendingBytes)}
+	}
+	return portion.Linked, nil
+}
+
+// skipPoison skips the row that was found at the next byte, unless the page has changed.
+func (p *page) skipPoison(ctx context.Context, status uint16) error {
+	s := p.poisonSearch.bisection
+	for i := range s.rows {
+		poison := &s.rows[i]
+		if poison.at != p.poisonSearch.bytesFed {
+			continue
+		}
+		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			return err
+		}
+		if poison.before != p.cursor.keys {
+			p.feed.log.Info("the page on which the plugin broke has changed", "page", p.origin.request)
+			s.restart()
+			return nil
+		}
+		if err := p.putPart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
+			return err
+		}
+		p.poisonSearch.skipping = poison
+		return nil
+	}
+	return nil
+}

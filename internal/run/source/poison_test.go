@@ -1,0 +1,215 @@
+package source
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/internal/run/task"
+)
+
+// poisoned is a page of several pieces with rows on which the plugin breaks, and the records that the others become.
+func poisoned(at ...int) (lines, records []string) {
+	for i := range 12_000 {
+		if slices.Contains(at, i) {
+			lines = append(lines, "!trap")
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("k%d=%020d", i, i))
+		records = append(records, "topic0/"+lines[i])
+	}
+	return lines, records
+}
+
+// A row on which the plugin breaks is found, and left out where that is tolerated, with its document as a dead letter;
+// the others are delivered (P32).
+func TestRowsThatBreakThePlugin(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			lines, records := poisoned(0, 5000, 5001, 11_999)
+			r := &reader{exact: exact}
+			w := newWorld(r, lines, rows("next", 3))
+			records = append(records, topic(rows("next", 3))...)
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			var letters []string
+			w.o.DeadLetters = deadLetters(func(l FailedRow) {
+				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
+			})
+			w.ok(t)
+			dead, triggers := w.received()
+			if !exact { // the page came several times
+				slices.Sort(triggers)
+				triggers = slices.Compact(triggers)
+				slices.Sort(records)
+			}
+			slices.Sort(letters) // one that no row stands after may come again
+			letters = slices.Compact(letters)
+			assert.Equal(t, records, triggers, "exact", exact)
+			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
+				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
+			}
+			var want []string
+			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
+				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: plugin fake : decode: "+
+					"unreachable", row))
+			}
+			assert.Equal(t, want, letters, "exact", exact)
+		})
+	}
+}
+
+// A row that breaks the plugin with what it has followed, however deep, is found and left out like others.
+func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			lines, records := poisoned()
+			lines[3], lines[9000] = ">deep", ">deeper"
+			records = slices.Concat(records[:3], records[4:9000], records[9001:])
+			r := &reader{exact: exact}
+			w := newWorld(r, lines)
+			w.service.follows = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			var letters []string
+			w.o.DeadLetters = deadLetters(func(l FailedRow) {
+				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
+			})
+			w.ok(t)
+			dead, triggers := w.received()
+			slices.Sort(records)
+			slices.Sort(triggers)
+			// the page comes again: the reader gives no number to what it has followed
+			triggers = slices.Compact(triggers)
+			assert.Equal(t, records, triggers, "exact", exact)
+			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
+				if !slices.Contains(dead, row) {
+					t.Errorf("exact %t: expected the dead letter %q, found %q", exact, row, dead)
+				}
+			}
+			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
+				return l != "decode the plugin breaks on this row: plugin fake : decode: unreachable"
+			}) {
+				t.Errorf("exact %t: dead letters say %q", exact, letters)
+			}
+		})
+	}
+}
+
+// Where no row may be left out the task fails and names the row, and what came before it is delivered.
+func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines, records := poisoned(9000)
+		w := newWorld(&reader{exact: true}, lines)
+		w.fails(t, "row 9000: the plugin breaks on this row: plugin fake : decode: unreachable")
+		assert.Equal(t, records[:9000], w.broker.records())
+	})
+}
+
+// A plugin that breaks on everything, and a page that is another one each time, end the task.
+func TestPagesThatBreakThePlugin(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(w *world)
+		most   int
+	}{
+		"on every row": {func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) },
+			maxSearches + 1},
+		"always": {func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} }, 10},
+		"other pages": {func(w *world) {
+			n := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				n++
+				return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
+			}
+		}, 4*(maxMoved+1) + 1},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{stubborn: name == "always"}
+			w := newWorld(r, rows("a", 3))
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			c.change(w)
+			w.fails(t, "unreachable")
+			if r.breaks > c.most {
+				t.Errorf("the plugin broke %d times", r.breaks)
+			}
+		})
+	}
+}
+
+// Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
+// The rows are found all the same, where they stay at their bytes and where they move by some.
+func TestPoisonRowsBetweenChangingTimes(t *testing.T) {
+	for name, c := range map[string]struct {
+		time   func(n int) string
+		breaks int
+	}{
+		"of one length":      {func(n int) string { return fmt.Sprintf("%03d", n) }, 3 * 2},
+		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxMoved},
+	} {
+		for _, exact := range []bool{true, false} {
+			runtest.Bubble(t, fmt.Sprint(name, exact), func(t *testing.T) {
+				lines, records := poisoned(5000, 9000)
+				r := &reader{exact: exact}
+				w := newWorld(r, lines)
+				w.o.Tolerance = task.Tolerance{TolerateAll: true}
+				n := 0
+				w.service.answer = func(_ int, body string) (uint16, string, bool) {
+					n++
+					return 200, strings.Replace(body, "=0", "="+c.time(n), 1), false
+				}
+				w.ok(t)
+				keys := func(records []string) (keys []string) {
+					for _, record := range records {
+						key, _, _ := strings.Cut(record, "=")
+						keys = append(keys, key)
+					}
+					slices.Sort(keys)
+					return keys
+				}
+				triggers := keys(w.broker.records())
+				if !exact {
+					triggers = slices.Compact(triggers)
+				}
+				assert.Equal(t, keys(records), triggers)
+				if r.breaks > c.breaks {
+					t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
+				}
+			})
+		}
+	}
+}
+
+// A search of which nothing is left to narrow ends: the plugin breaks after the last byte, whatever comes before.
+func TestSearchBehindTheLastByte(t *testing.T) {
+	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
+		s, n := bisection{}, 0
+		for s.narrow(&trapError{from: size, to: size}) {
+			n++
+		}
+		if n > 6 {
+			t.Errorf("a page of %d bytes was asked for %d times", size, n)
+		}
+	}
+}
+
+// A plugin that breaks whatever it is given, also before the first byte, is no matter of a row.
+func TestSearchBeforeTheFirstByte(t *testing.T) {
+	s := bisection{}
+	if !s.narrow(&trapError{from: 0, to: 1480}) {
+		t.Error("expected the page to be asked for again in smaller pieces")
+	}
+	if s.narrow(&trapError{}) {
+		t.Error("expected the search to end")
+	}
+}
+
+// Tags that the host itself uses are no plugin's.
+func TestPluginsThatUseTheHostsTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:skip-row"})
+		w.service.follows = map[string][]string{"culvert:skip-row": rows("b", 1)}
+		w.fails(t, `linked request with the tag "culvert:skip-row"`)
+	})
+}

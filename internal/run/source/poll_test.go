@@ -1,0 +1,80 @@
+package source
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// TestNextPoll: a period counts from the end of what was read, and a cron expression from then on.
+func TestNextPoll(t *testing.T) {
+	now := time.Date(2024, 3, 30, 12, 0, 0, 0, time.UTC)
+	period, often := wit.Ptr(uint32(60_000)), wit.Ptr(uint32(100))
+	for _, c := range []struct {
+		feed wit.Feed
+		due  time.Duration
+		ever bool
+	}{
+		{wit.Feed{}, 0, false},
+		{wit.Feed{PollEveryMs: period}, time.Minute, true},
+		{wit.Feed{PollEveryMs: often}, time.Second, true},
+		{wit.Feed{Cron: wit.Ptr("0 30 * * * ?")}, 30 * time.Minute, true},
+		{wit.Feed{Cron: wit.Ptr("0 0 14 * * ? Europe/Berlin")}, time.Hour, true},
+		{wit.Feed{Cron: wit.Ptr("0 0 0 1 1 ? 2020")}, 0, false},
+	} {
+		f := emptyFeed(nil, &openedVersion{feeds: []wit.Feed{c.feed}})
+		due, scheduled := f.nextPoll(now, time.Second)
+		if scheduled != c.ever || scheduled && !due.Equal(now.Add(c.due)) {
+			t.Errorf("%+v: due %v %v, expected %v", c.feed, due, scheduled, now.Add(c.due))
+		}
+	}
+	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
+		t.Error("an expression that is none was taken")
+	}
+}
+
+// TestIdleTask: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not
+// while one of them waits for less.
+func TestIdleTask(t *testing.T) {
+	const often, seldom = 4_999, 60_000
+	for name, c := range map[string]struct {
+		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once
+		subscribes bool
+		rests      int
+	}{
+		"both are read once":      {[2]uint32{0, 0}, false, 1},
+		"both seldom":             {[2]uint32{seldom, seldom}, false, 2}, // at the start and after a minute
+		"one often":               {[2]uint32{seldom, often}, false, 0},
+		"one is read once":        {[2]uint32{0, seldom}, false, 2},
+		"one once, one often":     {[2]uint32{0, often}, false, 0},
+		"often, at the very edge": {[2]uint32{often + 1, often + 1}, false, 18}, // in 90 s, at once and after each 5
+		"notifications may come":  {[2]uint32{0, seldom}, true, 0},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes}, rows("a", 3))
+			w.o.Once = false
+			var rests, isLast atomic.Int64
+			w.o.OnIdle = func(until time.Time) func() {
+				rests.Add(1)
+				if rests.Load() != isLast.Load()+1 {
+					t.Errorf("%d rests and %d ends of them before", rests.Load(), isLast.Load())
+				}
+				if never := c.periods == [2]uint32{}; until.IsZero() != never ||
+					!never && time.Until(until) < MinIdleTime {
+					t.Errorf("it rests until %v", until)
+				}
+				return func() { isLast.Add(1) }
+			}
+			stop := runtest.Start(t, NewTask(w.o).Run)
+			runtest.Pass(89 * time.Second)
+			require.NoError(t, stop())
+			if got := rests.Load(); got != int64(c.rests) || got != isLast.Load() {
+				t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, isLast.Load())
+			}
+		})
+	}
+}

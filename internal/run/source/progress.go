@@ -1,0 +1,103 @@
+package source
+
+import (
+	"time"
+
+	"github.com/culvert-project/culvert/internal/run/task"
+)
+
+// Progress is what a task has done since it started. Counts are of rows unless they name something else.
+type Progress struct {
+	Read, Written        int64     // Written counts acknowledged records
+	Bytes, Pages         int64     // Bytes counts those of response bodies
+	Skipped, Errors      int64     // Errors includes errors of pages and repeated ones
+	LastError            time.Time // zero means none
+	Repeated, Resumed    int64     // pages delivered again from their start, rows read but not delivered again
+	Notified, Duplicates int64     // notifications
+	Flow                 task.Flow // fetch, decode, transform with the converters, produce
+	CaughtUp             bool      // no feed has anything left to read
+	// LastCaughtUp is the least time of all feeds, zero if one never caught up. LastNotified is the least time of the
+	// last notification, or of the subscription, of all feeds that subscribe; zero if none does.
+	LastCaughtUp, LastNotified time.Time
+	Feeds                      []FeedProgress // in the plugin's order
+	Version                    string         // of the plugin
+}
+
+// FeedProgress is the state of a feed in REST. Times are in UTC; nil means never or none.
+type FeedProgress struct {
+	Name         string     `json:"name"`
+	CaughtUp     bool       `json:"caught_up"`
+	LastCaughtUp *time.Time `json:"last_caught_up"` // as old as its delta token
+	Subscribed   *time.Time `json:"subscribed,omitempty"`
+	LastNotified *time.Time `json:"last_notified,omitempty"`
+	AgeSeconds   *float64   `json:"age_seconds"` // since LastCaughtUp
+	NextRun      *time.Time `json:"next_run"`    // nil while it is being read or has no schedule
+	// Notifications and Snapshots wait to be read.
+	Notifications int           `json:"waiting_notifications"`
+	LastRequest   *FeedRequest  `json:"last_request"`
+	LastError     *FeedError    `json:"last_error"`
+	Snapshots     int           `json:"waiting_snapshots"`
+	LastSnapshot  *FeedSnapshot `json:"last_snapshot"`
+}
+
+// FeedSnapshot is a requested snapshot of a feed.
+type FeedSnapshot struct {
+	Snapshot string    `json:"snapshot"`
+	At       time.Time `json:"at"`
+	Started  bool      `json:"begun"` // false if the plugin supports none
+}
+
+// FeedRequest is a request for a page.
+type FeedRequest struct {
+	Request      string    `json:"request"` // method and target without secrets
+	At           time.Time `json:"at"`
+	Status       int       `json:"status"` // zero without a response
+	Milliseconds int64     `json:"ms"`     // until the response began
+}
+
+// FeedError is the last error of a page. Code and message are the service's if it has sent any, and contain its ID of
+// the request.
+type FeedError struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code,omitempty"`
+	Message string    `json:"message"`
+}
+
+// Progress may be called at any time.
+func (t *Task) Progress() Progress {
+	c := &t.count
+	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
+		Skipped: c.errors.Skipped.Load(),
+		Errors:  c.errors.All.Load(), LastError: c.errors.Last(),
+		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
+		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
+		Version: t.plugin.Version(),
+		Flow: task.NewFlow(c.startedAt, &c.written, &c.bytes, task.NewStage("fetch", &c.fetch),
+			task.NewStage("decode", &c.decode), task.NewStage("transform", &c.transform, &c.convert),
+			task.NewStage("produce", &c.produce))}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.CaughtUp = t.plugin.Opened() != nil
+	for i, f := range t.feeds {
+		progress := f.progress()
+		var lastCaughtUp time.Time
+		if progress.LastCaughtUp != nil {
+			lastCaughtUp = *progress.LastCaughtUp
+		}
+		if i == 0 || lastCaughtUp.Before(p.LastCaughtUp) {
+			p.LastCaughtUp = lastCaughtUp
+		}
+		if progress.Subscribed != nil {
+			last := *progress.Subscribed
+			if progress.LastNotified != nil && progress.LastNotified.After(last) {
+				last = *progress.LastNotified
+			}
+			if p.LastNotified.IsZero() || last.Before(p.LastNotified) {
+				p.LastNotified = last
+			}
+		}
+		p.CaughtUp = p.CaughtUp && progress.CaughtUp
+		p.Feeds = append(p.Feeds, progress)
+	}
+	return p
+}

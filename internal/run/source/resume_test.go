@@ -1,0 +1,348 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var rounds = flag.Int("resume.rounds", 100, "rounds of the resume test")
+
+// Random pages, killed at random moments, over connections that break, against a service that keeps its word or does
+// not: no row that existed throughout is ever missing; and where the service repeats pages exactly, what comes again
+// lies after the last stored offset.
+func TestResume(t *testing.T) {
+	runtest.Seeds(t, *rounds, 1, func(t *testing.T, seed uint64, r *rand.Rand) {
+		l := newScenario(r)
+		for range r.IntN(5) {
+			if r.IntN(2) == 0 {
+				l.killed(t, 1+r.IntN(6000), 0)
+			} else {
+				l.killed(t, 0, 1+r.IntN(5))
+			}
+			if l.lies {
+				l.change()
+			}
+		}
+		l.finish(t)
+		if t.Failed() {
+			t.Fatalf("seed %d: exact %v, lies %v, %d feeds", seed, l.exact, l.lies, l.feeds)
+		}
+	})
+}
+
+// What a plugin reads at a start in addition to a load that was begun leaves the stored offset where it is, in the
+// middle of a page, and is read once, however often a page of the load is asked for again.
+func TestExtraPageDuringALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true}
+		page := rows("a", 3000)
+		for i := range page {
+			page[i] += strings.Repeat("x", 200) // so that it has several chunks
+		}
+		w := newWorld(r, page)
+		w.broker.killAfter = 4 // amid the page
+		if _, err := w.run(t); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		before := w.broker.stores[len(w.broker.stores)-1]
+		if !strings.Contains(before, fieldRecord+"=") {
+			t.Fatalf("expected an offset in the page, found %s", before)
+		}
+		clear(w.broker.pending)
+		written := len(w.broker.records())
+		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.OffsetEntry{wit.IntegerEntry("feed", 0)})
+		r.stores, w.broker.kill, w.broker.stores = true, 0, nil
+		w.service.follows = map[string][]string{"/store": {"s=1", "LATER 0"}}
+		broken := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			if broken++; broken < 4 {
+				return 200, body[:200_000*broken], true
+			}
+			return 200, body, false
+		}
+		task := w.ok(t)
+		assert.Equal(t, before, w.broker.stores[0], "stored after the page in addition to the load")
+		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
+			t.Errorf("the feed was read by the causes %q", causes)
+		}
+		p, _, _, err := parsePosition(fieldsBefore)
+		require.NoError(t, err)
+		left := len(page) - int(p.row) - 1
+		assert.Equal(t, left+1, len(w.broker.records())-written, "records after the restart")
+		assert.Equal(t, 0, task.Progress().Repeated, "repeated")
+	})
+}
+
+// A topic that is changed amid a load would have a part of the rows each: the feed does what a changed fingerprint
+// means. Between two loads it may be changed.
+func TestTopicChangedDuringALoad(t *testing.T) {
+	a, b := rows("a", 3), rows("b", 3)
+	for name, c := range map[string]struct {
+		changed wit.MismatchPolicy
+		kill    int // offsets stored before that
+		stores  bool
+		want    []string // of the topic now
+		says    string
+	}{
+		"fail":   {wit.MismatchFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
+		"reload": {wit.MismatchReload, 1, false, slices.Concat(a, b), ""},
+		"keep":   {wit.MismatchKeep, 1, false, b, ""},
+		"fail, after a page in addition to the load": {wit.MismatchFail, 1, true, nil,
+			`stored "topic=topic0", now "topic=other"`},
+		"between two": {wit.MismatchFail, 2, false, nil, ""},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
+			w := newWorld(r, a, b)
+			w.service.follows = map[string][]string{"/store": {"LATER 0"}}
+			restart := func(kill int) error {
+				w.broker.kill, w.broker.killAfter = 0, kill
+				_, err := w.run(t)
+				clear(w.broker.pending)
+				return err
+			}
+			if err := restart(c.kill); err != nil && !errors.Is(err, errKilled) {
+				t.Fatal(err)
+			}
+			if c.stores {
+				r.stores = true
+				if err := restart(1); !errors.Is(err, errKilled) {
+					t.Fatal(err)
+				}
+			}
+			before := len(w.broker.records())
+			r.topic, r.stores = "other", false
+			assert.Ends(t, restart(0), c.says)
+			var want []string
+			for _, line := range c.want {
+				want = append(want, "other/"+line)
+			}
+			if found := w.broker.records()[before:]; !slices.Equal(found, want) {
+				t.Errorf("expected %q, found %q", want, found)
+			}
+			if c.says == "" {
+				assert.NoError(t, restart(0), "the next start")
+			}
+		})
+	}
+}
+
+// scenario is a feed's over several workers.
+type scenario struct {
+	r           *rand.Rand
+	exact, lies bool
+	feeds       int
+	pages       [][]string
+	deleted     map[string]bool
+	w           *world
+	// order is the place of each row, by its line.
+	order map[string]int
+	// ends is the number of rows up to and including each numbered row, by page; firsts the number before each page.
+	ends   [][]int
+	firsts []int
+}
+
+func newScenario(r *rand.Rand) *scenario {
+	l := &scenario{r: r, exact: r.IntN(3) > 0, lies: r.IntN(2) == 0, feeds: 1 + r.IntN(2), deleted: map[string]bool{},
+		order: map[string]int{}}
+	for p := range 1 + r.IntN(4) {
+		var lines []string
+		for i := range r.IntN(3000) {
+			line := fmt.Sprintf("%d.%d=%s", p, i, strings.Repeat("x", r.IntN(300)))
+			if i > 0 && r.IntN(10) == 0 {
+				line = "+" + line
+			}
+			lines = append(lines, line)
+		}
+		l.pages = append(l.pages, lines)
+	}
+	l.index()
+	l.w = newWorld(&reader{exact: l.exact, feeds: l.feeds, fingerprint: "f"}, l.pages...)
+	l.w.broker.flushes, l.w.broker.coin = false, rand.New(rand.NewPCG(r.Uint64(), 2))
+	l.w.service.answer = func(_ int, body string) (uint16, string, bool) {
+		if l.r.IntN(4) == 0 {
+			return 200, body[:l.r.IntN(len(body))], true
+		}
+		return 200, body, false
+	}
+	times := 1000
+	l.w.service.retry.Max = &times
+	return l
+}
+
+func (l *scenario) index() {
+	n := 0
+	for _, page := range l.pages {
+		l.firsts = append(l.firsts, n)
+		isLast := []int{}
+		for _, line := range page {
+			n++
+			if line[0] == '+' {
+				isLast[len(isLast)-1] = n
+			} else {
+				isLast = append(isLast, n)
+			}
+			l.order[strings.TrimPrefix(line, "+")] = n
+		}
+		l.ends = append(l.ends, isLast)
+	}
+}
+
+// killed runs until an event or until so many offsets were stored; after that nothing gets out of the worker.
+func (l *scenario) killed(t *testing.T, events, stores int) {
+	b := l.w.broker
+	b.mu.Lock()
+	b.events, b.kill, b.killAfter = 0, events, stores
+	b.mu.Unlock()
+	stored := l.stored()
+	before := len(b.records())
+	_, err := l.w.run(t)
+	if err != nil && !errors.Is(err, errKilled) {
+		t.Errorf("expected to be killed, found %v", err)
+	}
+	b.mu.Lock()
+	clear(b.pending)
+	b.kill, b.killAfter = 0, 0
+	b.mu.Unlock()
+	l.check(t, stored, before)
+}
+
+func (l *scenario) finish(t *testing.T) {
+	stored := l.stored()
+	before := len(l.w.broker.records())
+	if _, err := l.w.run(t); err != nil {
+		t.Error(err)
+	}
+	l.check(t, stored, before)
+	got := map[string]bool{}
+	for _, record := range l.w.broker.records() {
+		got[record] = true
+	}
+	for feed := range l.feeds {
+		for line := range l.order {
+			if record := fmt.Sprintf("topic%d/%s", feed, line); !got[record] && !l.deleted[line] {
+				t.Errorf("missing: %.40s", record)
+				return
+			}
+		}
+	}
+}
+
+// stored is how many rows of each feed the stored offsets cover; of a service that does not keep its word nobody knows.
+func (l *scenario) stored() []int {
+	out := make([]int, l.feeds)
+	if l.lies {
+		return out
+	}
+	for feed := range out {
+		fields, _ := l.w.broker.Get(context.Background(), []wit.OffsetEntry{wit.IntegerEntry("feed", int64(feed))})
+		p, _, _, err := parsePosition(fields)
+		if err != nil || len(p.fields) == 0 {
+			continue
+		}
+		n, _ := wit.Lookup(p.fields, "page")
+		page := int(*n.Integer)
+		switch {
+		case page == len(l.pages):
+			out[feed] = len(l.order)
+		case p.midPage:
+			out[feed] = l.ends[page][p.row]
+		default:
+			out[feed] = l.firsts[page]
+		}
+	}
+	return out
+}
+
+// check looks at what one worker wrote: where pages repeat exactly, nothing that the offsets which it found stored
+// cover.
+func (l *scenario) check(t *testing.T, stored []int, before int) {
+	if !l.exact || l.lies {
+		return
+	}
+	for _, record := range l.w.broker.records()[before:] {
+		topic, line, _ := strings.Cut(record, "/")
+		feed := int(topic[len("topic")] - '0')
+		if l.order[line] <= stored[feed] {
+			t.Errorf("%.40s came again, row %d of %d stored", record, l.order[line], stored[feed])
+			return
+		}
+	}
+}
+
+// change is a service that answers otherwise the next time: rows gone, moved, added.
+func (l *scenario) change() {
+	l.w.service.mu.Lock()
+	defer l.w.service.mu.Unlock()
+	for p := range l.pages {
+		page := slices.Clone(l.pages[p])
+		for range l.r.IntN(6) {
+			if len(page) == 0 {
+				break
+			}
+			i := l.r.IntN(len(page))
+			switch line := page[i]; l.r.IntN(3) {
+			case 0:
+				l.deleted[strings.TrimPrefix(line, "+")] = true
+				page = slices.Delete(page, i, i+1)
+			case 1:
+				page = append(slices.Delete(page, i, i+1), line)
+			case 2:
+				page = slices.Insert(page, i, fmt.Sprintf("new%d.%d=n", p, l.r.Uint32()))
+			}
+		}
+		if len(page) > 0 {
+			page[0] = strings.TrimPrefix(page[0], "+")
+		}
+		l.pages[p] = page
+		l.w.service.pages[p] = page
+	}
+}
+
+// A page that breaks off until the task fails, or in which the task is stopped, leaves a place after all that is in
+// Kafka: the next start repeats no row.
+func TestNoRowTwiceAfterAFailureWithinAPage(t *testing.T) {
+	several := rows("a", 2000)
+	for i := range several {
+		if i%3 > 0 {
+			several[i] = "+" + several[i]
+		}
+	}
+	long := rows("a", 6)
+	for i := range long {
+		long[i] += strings.Repeat("x", 2*enoughBytes)
+	}
+	for name, page := range map[string][]string{"rows": rows("a", 2000), "several of a number": several,
+		"rows longer than a chunk": long} {
+		size := len(strings.Join(page, "\n"))
+		for cut := size / 7; cut < size; cut += size / 7 {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(&reader{exact: true}, page)
+				w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:cut], true }
+				if _, err := w.run(t); err == nil {
+					t.Error("expected that the task fails")
+				}
+				w.service.answer = nil
+				task := w.ok(t)
+				if diff := cmp.Diff(topic(page), w.broker.records()); diff != "" {
+					t.Errorf("%s, cut after %d bytes of %d:\n%.300s", name, cut, size, diff)
+				}
+				assert.Equal(t, 0, task.Progress().Repeated, name, "pages were delivered again")
+			})
+		}
+	}
+}

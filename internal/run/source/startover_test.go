@@ -1,0 +1,135 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// swap has another version take the place of the one at work, whose code is closed then.
+func (w *world) swap(r *reader) {
+	old := w.versions.Current().(*fakeCode)
+	w.offer(r)
+	w.versions.Promote(nil)
+	old.closed.Store(true)
+}
+
+// refusingOne is an output of which one commit fails, counted from 1.
+type refusingOne struct {
+	transactions
+	commits *int
+	refused int
+}
+
+func (o *refusingOne) Commit(ctx context.Context) error {
+	if *o.commits++; *o.commits != o.refused {
+		return o.transactions.Commit(ctx)
+	}
+	_ = o.transactions.Abort(ctx)
+	return &kafka.TransactionAborted{Cause: kerr.NotCoordinator}
+}
+
+// A feed that starts over goes on with the version of the plugin that others have taken meanwhile: the code of its own
+// is closed.
+func TestStartsOverWhileAnotherFeedSwaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{version: "1", exact: true, feeds: 2}, rows("a", 3), rows("b", 3), rows("c", 3))
+		commits := 0
+		w.o.NewOutput = func(name string) (Output, error) {
+			if name == "feed1" {
+				return &transactions{t: t, b: w.broker}, nil
+			}
+			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
+		}
+		renewed := 0
+		w.o.PrepareOffsets = func(context.Context, int) error {
+			if renewed++; renewed == 2 {
+				w.swap(&reader{version: "2", exact: true, feeds: 2})
+			}
+			return nil
+		}
+		task := w.ok(t)
+		lines := slices.Concat(rows("a", 3), rows("b", 3), rows("c", 3))
+		want := topic(lines)
+		for _, line := range lines {
+			want = append(want, "topic1/"+line)
+		}
+		slices.Sort(want)
+		assert.Equal(t, want, slices.Sorted(slices.Values(w.broker.records())))
+		assert.Equal(t, "2", task.Progress().Version, "version")
+		assert.Equal(t, 2, renewed, "renewals")
+	})
+}
+
+// A feed whose version asks to be opened again goes on with another one that has taken its place meanwhile.
+func TestStaleVersionThatWasSwapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{version: "1", exact: true, staleOnce: true},
+			slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
+		swapped := false
+		w.service.before = func(r *wit.Request) {
+			if r.Target == "/page/0" && !swapped {
+				swapped = true
+				w.swap(&reader{version: "2", exact: true, feeds: 1})
+			}
+		}
+		task := w.ok(t)
+		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), w.broker.records())
+		assert.Equal(t, "2", task.Progress().Version)
+	})
+}
+
+// What is not committed while its feed is at rest comes again at once, not with the next page.
+func TestFailureBetweenPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.o.Once = false
+		var last *transactions
+		w.o.NewOutput = func(string) (Output, error) {
+			last = &transactions{t: t, b: w.broker}
+			return last, nil
+		}
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		runtest.Pass(time.Minute)
+		w.broker.mu.Lock()
+		triggers := w.broker.log
+		w.broker.log, w.broker.offsets = nil, map[string][]wit.OffsetEntry{}
+		w.broker.mu.Unlock()
+		last.failed(&kafka.TransactionAborted{Cause: errors.New("connection refused")})
+		runtest.Pass(time.Minute)
+		assert.Equal(t, triggers, w.broker.records(), "records after the loss")
+		assert.Equal(t, 3, len(triggers), "records")
+		require.NoError(t, stop())
+	})
+}
+
+// A snapshot whose first page is not committed is asked for again by the feed that starts over, after what that reads
+// at its start.
+func TestSnapshotThatIsNotCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true}
+		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))
+		w.service.follows = map[string][]string{"/snapshot": rows("s", 2)}
+		commits := 0
+		w.o.NewOutput = func(string) (Output, error) {
+			return &refusingOne{transactions{t: t, b: w.broker}, &commits, 2}, nil
+		}
+		task := NewTask(w.o)
+		w.snapshotAt(t, task, "/page/0")
+		require.NoError(t, task.Run(t.Context()))
+		want := topic(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
+		assert.Equal(t, want, w.broker.records())
+		snapshotEnded(t, task, true)
+	})
+}

@@ -1,0 +1,241 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/cron"
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Task reads the feeds of one task. The goroutines of its feeds run while Run runs.
+type Task struct {
+	o         Options
+	log       *slog.Logger
+	pageSlots chan struct{} // one element for each page being read
+	count     counters
+	skips     task.SkipLog
+	plugin    *task.Plugin[Reader, *openedVersion]
+
+	mu    sync.Mutex
+	feeds []*feed
+
+	// idleMu is held while [Options.OnIdle], or what it returned, is called; mu may be locked under it.
+	idleMu    sync.Mutex
+	idleFeeds int    // that wait for their next poll
+	endIdle   func() // returned by OnIdle
+}
+
+type openedVersion struct {
+	code    Code
+	context []byte
+	feeds   []wit.Feed
+}
+
+type counters struct {
+	read, pages, repeated, resumed, notified, duplicates atomic.Int64
+	written, bytes                                       task.Meter
+	errors                                               task.ErrorCounts
+	fetch, decode, transform, convert, produce           task.BusyClock
+	startedAt                                            time.Time
+}
+
+// NewTask returns a task that [Task.Run] starts.
+func NewTask(o Options) *Task {
+	o.setDefaults()
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task),
+		pageSlots: make(chan struct{}, o.ConcurrentPages)}
+	t.skips.Tolerance, t.skips.Message, t.count.startedAt = o.Tolerance, rowSkipped, time.Now()
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Reader, *openedVersion]{
+		New:       func(c Code) *openedVersion { return &openedVersion{code: c} },
+		VersionOf: func(o *openedVersion) Code { return o.code }, CallOpen: t.callOpen,
+		CheckCompatible: t.compatible})
+	return t
+}
+
+// Run reads until ctx ends, then waits for acknowledgements, stores offsets and returns nil. With Once it returns nil
+// when every feed has caught up and is acknowledged. An error is the task's; it names the feed and, if there is one,
+// the request and the row. Offsets of what was acknowledged are stored in any case.
+func (t *Task) Run(ctx context.Context) error {
+	if err := t.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	stopListening, err := t.listen(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer stopListening()
+	defer t.plugin.Close()
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	t.plugin.WatchVersions(running)
+	var wg sync.WaitGroup
+	var failure error
+	var once sync.Once
+	for i, f := range t.currentFeeds() {
+		wg.Go(func() {
+			if err := guard.Do(t.log, "feed "+f.name, func() error { return t.runFeed(running, i) }); err != nil {
+				once.Do(func() { failure = fmt.Errorf("feed %s: %w", f.name, err) })
+				stop(errOtherFeed)
+			}
+		})
+	}
+	wg.Wait()
+	t.skips.Close()
+	if errors.As(failure, new(*rowError)) {
+		t.o.Metrics.Errors.Add(1)
+	}
+	t.logSummary()
+	return failure
+}
+
+func (t *Task) currentFeeds() []*feed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.feeds
+}
+
+// refusalLimit bounds how often a feed starts over from the same offset because brokers reject the commit: the cause
+// may be the transaction, which the next one need not repeat. Outages are waited for.
+const refusalLimit = 5
+
+// runFeed runs a feed, and again from its stored offset if its data was not committed.
+func (t *Task) runFeed(ctx context.Context, i int) error {
+	var backoff progressBackoff
+	refusals := 0
+	for {
+		f := t.currentFeeds()[i]
+		from, before := f.position, t.count.written.Load()
+		err := f.run(ctx)
+		var rewound *kafka.TransactionAborted
+		if !errors.As(err, &rewound) || ctx.Err() != nil {
+			return err
+		}
+		t.count.repeated.Add(1)
+		f.log.Warn("the feed starts over from its stored offset", "reason", rewound.Cause)
+		if err := pause.For(ctx, backoff.after(t.count.written.Load() > before)); err != nil {
+			return err
+		}
+		if err := t.o.PrepareOffsets(ctx, len(t.currentFeeds())); err != nil {
+			return err
+		}
+		replacement, err := t.startOver(ctx, f)
+		if err != nil {
+			return err
+		}
+		if moved := replacement.position.row != from.row || !sameFields(replacement.position.fields,
+			from.fields); moved || rewound.Committed {
+			refusals = 0
+		}
+		if rewound.Refused() {
+			refusals++
+		}
+		if refusals == refusalLimit {
+			return fmt.Errorf("%d times in succession: %w", refusals, rewound)
+		}
+		replacement.moveStateFrom(f)
+		t.mu.Lock()
+		t.feeds = slices.Clone(t.feeds) // other goroutines may iterate over it
+		t.feeds[i] = replacement
+		t.mu.Unlock()
+	}
+}
+
+func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
+	for {
+		o, err := t.plugin.Upgrade(ctx)
+		if err != nil {
+			return nil, err
+		}
+		index, err := o.feedOf(old.partition)
+		if err != nil {
+			return nil, fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+		}
+		f, err := t.newFeed(ctx, o, index)
+		if !t.plugin.Superseded(o, err) {
+			return f, err
+		}
+	}
+}
+
+func (t *Task) logSummary() {
+	p, c := t.Progress(), &t.count
+	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
+		"repeated", p.Repeated, "resumed", p.Resumed,
+		slog.Group("at_work", "fetch", c.fetch.Total(), "decode", c.decode.Total(), "transform", c.transform.Total(),
+			"convert", c.convert.Total(), "produce", c.produce.Total()))
+}
+
+var errOtherFeed = errors.New("another feed of the task has failed")
+
+func (t *Task) start(ctx context.Context) error {
+	o, err := t.plugin.Start(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkFeeds(o.feeds); err != nil {
+		return err
+	}
+	if err := t.o.PrepareOffsets(ctx, len(o.feeds)); err != nil {
+		return err
+	}
+	feeds := make([]*feed, len(o.feeds))
+	for i := range o.feeds {
+		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); t.plugin.Superseded(o, err) {
+			return t.start(ctx) // another task of the connector has switched the version
+		} else if err != nil {
+			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.plugin.Use(o)
+	t.feeds = feeds
+	return nil
+}
+
+func (t *Task) callOpen(ctx context.Context, r Reader, o *openedVersion, state []byte,
+	answers []wit.Response) (*wit.RequestBatch, error) {
+	result, err := r.OpenSource(ctx, t.o.Component, task.VisibleSettings(o.code, t.o.Settings), state, answers)
+	if err == nil && result.Ready != nil {
+		o.context, o.feeds = result.Ready.Context, result.Ready.Feeds
+	}
+	return result.Pending, err
+}
+
+// checkFeeds rejects feeds with the same offset partition or an invalid cron expression.
+func checkFeeds(feeds []wit.Feed) error {
+	partitions := make(map[string]int, len(feeds))
+	for i := range feeds {
+		if text := feeds[i].Cron; text != nil {
+			if _, err := cron.Parse(*text); err != nil {
+				return &wit.Error{Kind: wit.ErrorConfig, Message: "feed " + feeds[i].Name + ": its times: " +
+					err.Error()}
+			}
+		}
+		key := offset.Identity(feeds[i].Partition)
+		if j, ok := partitions[key]; ok {
+			return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own",
+				feeds[j].Name, feeds[i].Name)
+		}
+		partitions[key] = i
+	}
+	return nil
+}

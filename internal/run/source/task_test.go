@@ -1,0 +1,590 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/run/runtest"
+	core "github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func topic(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = "topic0/" + strings.TrimPrefix(l, "+")
+	}
+	return out
+}
+
+func TestOnceReadsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pages := [][]string{rows("a", 3), {}, rows("b", 20_000), rows("c", 1)}
+		w := newWorld(&reader{exact: true, fingerprint: "f"}, pages...)
+		task := w.ok(t)
+		assert.Equal(t, topic(slices.Concat(pages...)), w.broker.records())
+		assert.Equal(t, "page=4 total=4 fingerprint=f", w.stored())
+		p := task.Progress()
+		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
+			p.LastCaughtUp.IsZero() || p.Bytes == 0 ||
+			p.Repeated+p.Resumed+p.Skipped+p.Errors != 0 {
+			t.Errorf("%+v", p)
+		}
+		w.ok(t) // a second run finds nothing
+		assert.Equal(t, 20_004, len(w.broker.records()), "records")
+	})
+}
+
+func TestFeedsOfATask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, feeds: 6}, rows("a", 100), rows("b", 100))
+		w.ok(t)
+		assert.Equal(t, 1200, len(w.broker.records()), "records")
+		assert.Equal(t, 6, len(w.broker.offsets), "offsets")
+	})
+}
+
+func TestPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, pollMs: 60_000}, rows("a", 3))
+		w.o.Once = false
+		task := NewTask(w.o)
+		stop := runtest.Start(t, task.Run)
+		runtest.Pass(90 * time.Second)
+		if !task.Progress().CaughtUp {
+			t.Error("not caught up")
+		}
+		w.service.mu.Lock()
+		w.service.pages = append(w.service.pages, rows("b", 2))
+		w.service.mu.Unlock()
+		time.Sleep(time.Minute)
+		require.NoError(t, stop())
+		assert.Equal(t, topic(append(rows("a", 3), rows("b", 2)...)), w.broker.records())
+		assert.Equal(t, []string{"/open", "/page/0", "/page/1", "/page/1"}, w.service.requests)
+	})
+}
+
+// A page that breaks off goes on after what was delivered where it repeats exactly, else from its start.
+func TestPagesThatBreakOff(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		runtest.Bubble(t, fmt.Sprint("exact ", exact), func(t *testing.T) {
+			w := newWorld(&reader{exact: exact}, rows("a", 20_000))
+			breaks := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				if breaks++; breaks <= 2 {
+					return 200, body[:len(body)/3*breaks], true
+				}
+				return 200, body, false
+			}
+			task := w.ok(t)
+			got := w.broker.records()
+			if exact {
+				assert.Equal(t, topic(rows("a", 20_000)), got)
+				if p := task.Progress(); p.Repeated != 0 || p.Resumed == 0 || p.Errors != 2 {
+					t.Errorf("%+v", p)
+				}
+				return
+			}
+			if p := task.Progress(); p.Repeated != 2 || p.Resumed != 0 || p.Errors != 2 {
+				t.Errorf("%+v", p)
+			}
+			assert.Equal(t, topic(rows("a", 20_000)), got[len(got)-20_000:])
+			for _, s := range w.broker.stores {
+				if strings.Contains(s, "record") {
+					t.Errorf("stored %s in the middle of a page that does not repeat exactly", s)
+				}
+			}
+		})
+	}
+}
+
+func TestBreaksAreTriedAFewTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 10))
+		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
+		w.fails(t, "feed feed0: tried 4 times: GET /page/0, after row", "broke off")
+	})
+	runtest.Bubble(t, "what the transport has repeated is not tried again", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 10))
+		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 503, "", false }
+		_, err := w.run(t)
+		if err == nil || len(w.service.requests) != 2 {
+			t.Error(err, w.service.requests)
+		}
+	})
+}
+
+func TestPageThatAnswersDifferentlyComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 4000))
+		answers := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			answers++
+			if answers == 1 {
+				return 200, body[:len(body)/2], true
+			}
+			// a0 was deleted, and comes changed at the end: a count alone would skip a row
+			return 200, strings.Replace(body, "a0=v0\n", "", 1), false
+		}
+		task := w.ok(t)
+		got := map[string]bool{}
+		for _, r := range w.broker.records() {
+			got[r] = true
+		}
+		for _, r := range topic(rows("a", 4000))[1:] {
+			if !got[r] {
+				t.Fatalf("%s is missing", r)
+			}
+		}
+		assert.Equal(t, 1, task.Progress().Repeated, "repeated")
+		assert.Equal(t, 3, answers, "answers")
+	})
+}
+
+func TestPageThatGotShorterThanWhatWasDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 4000))
+		answers := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			if answers++; answers == 1 {
+				return 200, body[:len(body)/2], true
+			}
+			return 200, "b=1\nEND 1 false\n", false
+		}
+		w.ok(t)
+		got := w.broker.records()
+		assert.Equal(t, "topic0/b=1", got[len(got)-1])
+		assert.Equal(t, "page=1 total=1 fingerprint=", w.stored())
+	})
+}
+
+func TestFollowedAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">/inner", "b=2"})
+		w.service.follows = map[string][]string{"/inner": {"+a=1.1", ">/inner/2", "+a=1.2"}, "/inner/2": {"+a=1.3"}}
+		w.ok(t)
+		// the main piece is decoded at once here, so what it nests comes after b
+		assert.Equal(t, []string{"/open", "/page/0", "/inner", "/inner/2"}, w.service.requests)
+		assert.Equal(t, 5, len(w.broker.records()), "records")
+	})
+}
+
+func TestRowsThatCannotBeHandled(t *testing.T) {
+	page := []string{"a=1", "b=2", "?bad date", "c=3", "bad=x", "d=4"}
+	upper := func(context.Context) (Chain, error) { return chainFunc(dropB), nil }
+	converters := converting(asIs{"bad"}, asIs{})
+	runtest.Bubble(t, "none tolerated", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, page)
+		w.fails(t, "feed feed0: GET /page/0", "row 2: bad date")
+		assert.Equal(t, []string{"topic0/a=1", "topic0/b=2"}, w.broker.records())
+		assert.Equal(t, 0, len(w.broker.offsets), "offsets")
+	})
+	runtest.Bubble(t, "none tolerated, converter", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, slices.DeleteFunc(slices.Clone(page),
+			func(s string) bool { return s[0] == '?' }))
+		w.o.NewConverters, w.o.NewChain = converters, upper
+		w.fails(t, "feed feed0: GET /page/0: row 3: key converter: cannot be converted")
+	})
+	runtest.Bubble(t, "tried again", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		tries := 0
+		w.o.NewChain = func(context.Context) (Chain, error) {
+			return chainFunc(func(b *record.Batch) []wit.RowError {
+				if tries++; tries > 12 || len(b.Rows) == 0 {
+					return dropB(b)
+				}
+				b.Rows = b.Rows[1:]
+				return []wit.RowError{{Error: wit.Error{Kind: wit.ErrorTransient, Message: "not now"}}}
+			}), nil
+		}
+		w.o.Retry = core.RetryPolicy{Timeout: 3 * time.Second}
+		w.fails(t, "row 0: transforms: not now") // short of time
+		tries = 0
+		w.o.Retry = core.RetryPolicy{Timeout: -1}
+		task := w.ok(t)
+		if p := task.Progress(); p.Written != 3 || tries < 13 {
+			t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+		}
+		assert.Equal(t, int64(tries-1), task.o.Metrics.Retries.Load(), "retries")
+	})
+	runtest.Bubble(t, "all tolerated", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, page)
+		w.o.TolerateAll, w.o.NewConverters, w.o.NewChain = true, converters, upper
+		task := w.ok(t)
+		assert.Equal(t, []string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records())
+		if p := task.Progress(); p.Skipped != 2 || p.Errors != 2 || p.LastError.IsZero() {
+			t.Errorf("%+v", p)
+		}
+		if n := task.o.Metrics.Snapshot(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
+			n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.DeadLetters != 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// A topic that cannot be had is no row's fault: nothing is skipped for it, whatever is tolerated, and the next run
+// reads all.
+func TestTopicsThatCannotBeMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.o.TolerateAll = true
+		w.o.EnsureTopic = func(context.Context, string) error { return errors.New("not authorized") }
+		task := w.fails(t, "feed feed0: GET /page/0: topic topic0: not authorized")
+		assert.Equal(t, 0, task.Progress().Skipped, "skipped")
+		assert.Equal(t, 0, len(w.broker.offsets), "offsets")
+		w.o.EnsureTopic = nil
+		assert.Equal(t, 3, w.ok(t).Progress().Written)
+	})
+}
+
+type chainFunc func(b *record.Batch) []wit.RowError
+
+func (c chainFunc) Input(uint32) wit.Row { panic("not asked for") }
+
+func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowError, error) {
+	return c(b), nil
+}
+
+// dropB drops rows with the key b, as a transform does: origins become places in the call.
+func dropB(b *record.Batch) []wit.RowError {
+	kept := b.Rows[:0]
+	for i, r := range b.Rows {
+		if r.RowIndex = uint32(i); string(b.Bytes(r.Key)) != "b" {
+			kept = append(kept, r)
+		}
+	}
+	b.Rows = kept
+	return nil
+}
+
+func TestRecordsThatTheBrokerRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3))
+		w.broker.refuse = "b1"
+		w.fails(t, "feed feed0: GET /page/1: refused by the broker")
+		assert.Equal(t, "page=1 fingerprint=;topic=topic0", w.stored())
+	})
+}
+
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, staleOnce: true}
+		w := newWorld(r, slices.Concat(rows("a", 3), []string{"!stale"}, rows("b", 3)))
+		w.ok(t)
+		assert.Equal(t, 2, r.opens, "opens")
+		assert.Equal(t, 4, len(w.service.requests), "requests")
+		assert.Equal(t, topic(slices.Concat(rows("a", 3), rows("b", 3))), slices.Compact(w.broker.records()))
+	})
+	runtest.Bubble(t, "twice", func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"!always stale"})
+		w.fails(t, "opening the plugin again did not help")
+	})
+}
+
+// A page whose instance another page broke is asked for again, as often as that happens, and goes on after the rows
+// that were delivered: it is no fault of its own.
+func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
+			rows("b", 3_000)))
+		task := w.ok(t)
+		assert.Equal(t, topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records())
+		if p := task.Progress(); p.Errors != 0 || p.Repeated != 0 || p.Resumed == 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+// P1: what acknowledges earlier data is not sent before those rows and their offset are stored.
+func TestRequestsThatAcknowledge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, acks: true}, rows("a", 3), rows("b", 3), rows("c", 3))
+		w.broker.flushes = false
+		w.broker.slow = make(chan struct{})
+		ran, swapped := make(chan struct{}), make(chan struct{})
+		defer func() { close(ran); <-swapped }()
+		go func() {
+			defer close(swapped)
+			for {
+				time.Sleep(time.Second)
+				select {
+				case w.broker.slow <- struct{}{}:
+				case <-ran:
+					return
+				}
+			}
+		}()
+		w.service.before = func(r *wit.Request) {
+			n := 0
+			if _, err := fmt.Sscanf(r.Target, "/page/%d", &n); err != nil || n == 0 {
+				return
+			}
+			w.broker.mu.Lock()
+			defer w.broker.mu.Unlock()
+			if stored := describeOffset(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
+				stored != fmt.Sprintf("page=%d fingerprint=;topic=topic0", n) {
+				t.Errorf("%s was sent with %d records written and %q stored", r.Target, len(w.broker.log), stored)
+			}
+		}
+		w.ok(t)
+	})
+}
+
+func TestStopInTheMiddleOfAPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 200_000))
+		w.o.Once = false
+		task := NewTask(w.o)
+		w.broker.slow = make(chan struct{})
+		stop := runtest.Start(t, task.Run)
+		for range 3 {
+			w.broker.slow <- struct{}{}
+		}
+		synctest.Wait()
+		time.AfterFunc(time.Millisecond, func() { close(w.broker.slow) }) // while it stops
+		require.NoError(t, stop())
+		first := w.broker.records()
+		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(w.stored(), "record=") {
+			t.Fatal(len(first), w.broker.offsets)
+		}
+		w.o.Once = true
+		w.ok(t)
+		got := w.broker.records()
+		// the last row before the stop cannot be known to be complete: it may come twice
+		if n := len(got); n > 200_001 {
+			t.Errorf("%d records", n)
+		}
+		assert.Equal(t, topic(rows("a", 200_000)), slices.Compact(got))
+	})
+}
+
+func TestStopThatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 5000), rows("b", 5000))
+		w.o.Once = false
+		w.broker.slow = make(chan struct{})
+		stop := runtest.Start(t, NewTask(w.o).Run)
+		w.broker.slow <- struct{}{}
+		synctest.Wait()
+		start := time.Now()
+		time.AfterFunc(time.Minute, func() { close(w.broker.slow) }) // only the producer's Close waits for it here
+		require.NoError(t, stop())
+		if d := time.Since(start); d > time.Minute+time.Second {
+			t.Error(d)
+		}
+	})
+}
+
+// A broker that takes its time for the offset fails no feed that has read everything; a stop does not wait for it.
+func TestOffsetThatTakesLongToStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		w.ok(t)
+		if len(w.broker.offsets) == 0 {
+			t.Error("expected the offset to be stored")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.broker.flushes, w.broker.storing = false, time.Minute
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Second, cancel)
+		start := time.Now()
+		NewTask(w.o).Run(ctx)
+		if d := time.Since(start); d > 15*time.Second {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
+func TestStoredOffsetsThatDoNotFit(t *testing.T) {
+	for want, c := range map[string]struct {
+		stored []wit.OffsetEntry
+		reader reader
+	}{
+		`stored "client=100", now "client=200"`: {[]wit.OffsetEntry{wit.IntegerEntry("page", 1),
+			wit.StringEntry("fingerprint",
+				"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
+		"refuses the stored offset": {[]wit.OffsetEntry{wit.IntegerEntry("page", 9)}, reader{refuses: "page=9"}},
+		"expected a digest": {[]wit.OffsetEntry{wit.IntegerEntry("record", 1), wit.StringEntry("keys",
+			"zz")}, reader{}},
+		"a row number": {[]wit.OffsetEntry{wit.StringEntry("record", "1")}, reader{}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&c.reader, rows("a", 3))
+			w.broker.offsets["feed=0"] = c.stored
+			w.fails(t, want, "feed0")
+			assert.Equal(t, 0, len(w.broker.records()), want, "records")
+		})
+	}
+}
+
+// An offset without a digest says nothing that can be verified: the page comes again.
+func TestOffsetOfAnotherProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, fingerprint: "f"}, rows("a", 3), rows("b", 3))
+		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 1), wit.IntegerEntry("record", 1)}
+		w.ok(t)
+		assert.Equal(t, topic(rows("b", 3)), w.broker.records())
+	})
+}
+
+func TestTriggersCarryTheOffset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{wakes: true}, rows("a", 600))
+		w.broker.offsets["feed=0"] = []wit.OffsetEntry{wit.IntegerEntry("page", 0), wit.StringEntry("fingerprint", "")}
+		w.ok(t)
+		assert.Equal(t, []string{"page=0 fingerprint="}, slices.Compact(w.broker.stores))
+		assert.Equal(t, 600, len(w.broker.records()), "records")
+	})
+}
+
+func TestSwapAtThePageBoundary(t *testing.T) {
+	for name, c := range map[string]struct {
+		next   reader
+		reject string
+	}{
+		"that fits":            {reader{version: "2", exact: true, fingerprint: "f"}, ""},
+		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
+		"of other feeds": {reader{version: "2", exact: true, fingerprint: "f", feeds: 2},
+			"restart the task to change feeds"},
+		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
+			"rejects the offset"},
+	} {
+		runtest.Bubble(t, name, func(t *testing.T) {
+			old := &reader{version: "1", exact: true, fingerprint: "f"}
+			w := newWorld(old, rows("a", 3000), rows("b", 3), rows("c", 3))
+			if c.next.feeds == 0 {
+				c.next.feeds = 1
+			}
+			w.service.before = func(r *wit.Request) {
+				if r.Target == "/page/0" {
+					w.offer(&c.next)
+				}
+			}
+			task := w.ok(t)
+			assert.Equal(t, topic(slices.Concat(rows("a", 3000), rows("b", 3), rows("c", 3))), w.broker.records())
+			if rejected := w.versions.Rejected(); !strings.Contains(rejected, c.reject) ||
+				(c.reject == "") != (rejected == "") {
+				t.Errorf("rejected: %q", rejected)
+			}
+			want := "2"
+			if c.reject != "" {
+				want = "1"
+			}
+			assert.Equal(t, want, task.Progress().Version)
+		})
+	}
+	runtest.Bubble(t, "while idle", func(t *testing.T) {
+		w := newWorld(&reader{version: "1", exact: true}, rows("a", 3))
+		w.o.Once = false
+		task := NewTask(w.o)
+		stop := runtest.Start(t, task.Run)
+		time.Sleep(time.Minute)
+		w.offer(&reader{version: "2", exact: true, feeds: 1})
+		runtest.Pass(2 * time.Second)
+		assert.Equal(t, "2", task.Progress().Version)
+		require.NoError(t, stop())
+	})
+}
+
+func TestFaultsOfTheService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, rows("a", 3))
+		w.service.answer = func(int, string) (uint16, string, bool) { return 410, "", false }
+		_, err := w.run(t)
+		var f *wit.Error
+		if !errors.As(err, &f) || f.Kind != wit.ErrorGone || !strings.Contains(err.Error(),
+			"feed feed0: GET /page/0: the link is gone") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOneFeedThatFailsEndsTheOthersInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, feeds: 2, pollMs: 1000}, rows("a", 3))
+		w.o.Once = false
+		w.broker.refuse = "topic1"
+		w.fails(t, "feed feed1")
+		assert.Equal(t, "page=1 total=1 fingerprint=", w.stored())
+	})
+}
+
+// A request that must not be sent twice, and that has no answer or one that asks to be sent again, goes through the
+// plugin: it is asked what comes next, as after a start.
+func TestRequestsThatMustNotBeSentTwice(t *testing.T) {
+	for _, status := range []uint16{0, 503, 429} {
+		synctest.Test(t, func(t *testing.T) {
+			asks := &reader{once: true}
+			w := newWorld(asks, []string{"a=1"})
+			if status == 0 {
+				w.service.lose = 2
+			}
+			asked := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				if asked++; asked <= 2 && status != 0 {
+					return status, body, false
+				}
+				return 200, body, false
+			}
+			w.ok(t)
+			assert.Equal(t, []string{"start", "start", "start"}, asks.causes, status)
+		})
+	}
+}
+
+// broken has a mistake wherever it is used.
+type broken struct{ asIs }
+
+func (broken) Encode(context.Context, []byte, int, string, *record.Batch, wit.ValueSlice) ([]byte, bool, error) {
+	panic("a mistake in a converter")
+}
+
+type brokenService struct{ *service }
+
+func (brokenService) Do(context.Context, *wit.Request) (*transport.Answer, error) {
+	panic("a mistake in the transport")
+}
+
+type brokenProducer struct{ Output }
+
+func (brokenProducer) Produce(context.Context, Batch, kafka.Offset, func(int, error)) {
+	panic("a mistake in the producer")
+}
+
+// A mistake of the host's in any stage fails the task, which returns.
+func TestPanicsAreTheTasks(t *testing.T) {
+	for name, breakIt := range map[string]func(*world){
+		"reading": func(w *world) { w.o.Client = brokenService{w.service} },
+		"shaping": func(w *world) { w.o.NewConverters = converting(broken{}, broken{}) },
+		"producing": func(w *world) {
+			w.o.NewOutput = func(name string) (Output, error) {
+				p, err := w.broker.output(name)
+				return brokenProducer{p}, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(&reader{}, rows("a", 10), rows("b", 10))
+			breakIt(w)
+			_, err := w.run(t)
+			if p := new(guard.Panic); !errors.As(err, &p) {
+				t.Errorf("expected the mistake as the task's fault, found %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,205 @@
+package task
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+)
+
+// BusyClock measures how long a stage was busy, in total and in the last minute. In the latter the time of concurrent
+// goroutines counts once. The zero value is ready.
+type BusyClock struct {
+	mu           sync.Mutex
+	busy         int // goroutines
+	countedUntil time.Time
+	total        time.Duration // sum over all goroutines
+	last         recent        // nanoseconds with at least one busy goroutine, and number of starts
+}
+
+// Start counts another busy goroutine.
+func (c *BusyClock) Start() { c.add(1, 1) }
+
+// Stop ends a Start.
+func (c *BusyClock) Stop() { c.add(-1, 0) }
+
+// Track is Start and Stop for work that waits. Waits that package pause reports (for limits and retries) do not count.
+func (c *BusyClock) Track(ctx context.Context) (working context.Context, end func()) {
+	var mu sync.Mutex
+	waits, ended := 0, false
+	c.Start()
+	onWait := func(delta int) {
+		mu.Lock()
+		defer mu.Unlock()
+		before := waits
+		if waits += delta; ended || before > 0 == (waits > 0) {
+			return // a wait of a shared connection may outlast the request
+		}
+		c.add(-delta, 0)
+	}
+	return pause.WithWaitObserver(ctx, onWait), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended = true; waits == 0 {
+			c.Stop()
+		}
+	}
+}
+
+func (c *BusyClock) add(busy int, calls int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.advance()
+	c.busy += busy
+	c.last.bucket(now).count += calls
+}
+
+func (c *BusyClock) advance() (now time.Time) {
+	now = time.Now()
+	if c.busy > 0 {
+		c.total += time.Duration(c.busy) * now.Sub(c.countedUntil)
+		c.last.addSpan(c.countedUntil, now)
+	}
+	c.countedUntil = now
+	return now
+}
+
+// Total returns the busy time.
+func (c *BusyClock) Total() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.advance()
+	return c.total
+}
+
+// Meter counts rows or bytes, in total and in the last minute. The zero value is ready. It is safe for concurrent use,
+// but too slow to call for each row.
+type Meter struct {
+	mu            sync.Mutex
+	total         int64
+	last          recent
+	since, latest time.Time // see [Flow]
+}
+
+// Add counts n more.
+func (m *Meter) Add(n int64) {
+	if n == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	if now.Sub(m.latest) > minute {
+		m.since = now
+	}
+	m.latest = now
+	m.total += n
+	m.last.bucket(now).amount += n
+}
+
+// Load returns the total.
+func (m *Meter) Load() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.total
+}
+
+// Flow is where the time of a task went in the last minute.
+type Flow struct {
+	// Period is a minute, or the age of a younger task.
+	Period      time.Duration
+	Stages      []Stage
+	Rows, Bytes float64
+	// ActiveSince is the start of the latest time without a minute's pause, LastActive the last delivery. Zero means
+	// that there was none.
+	ActiveSince, LastActive time.Time
+}
+
+// Stage is how long a stage was busy, and how often it started.
+type Stage struct {
+	Name  string
+	Busy  time.Duration
+	Calls int64
+}
+
+// NewStage returns a stage with the sums of its clocks.
+func NewStage(name string, clocks ...*BusyClock) Stage {
+	s := Stage{Name: name}
+	for _, c := range clocks {
+		c.mu.Lock()
+		work, calls := c.last.sum(c.advance())
+		c.mu.Unlock()
+		s.Busy, s.Calls = s.Busy+time.Duration(work), s.Calls+int64(calls)
+	}
+	return s
+}
+
+// NewFlow returns the flow of a task that began at a time.
+func NewFlow(began time.Time, rows, bytes *Meter, stages ...Stage) Flow {
+	now := time.Now()
+	f := Flow{Period: max(min(now.Sub(began), minute), time.Nanosecond), Stages: stages}
+	for i := range stages { // several clocks may have run at once
+		stages[i].Busy = min(stages[i].Busy, f.Period)
+	}
+	f.Bytes, _, _ = bytes.perSecond(now, f.Period)
+	f.Rows, f.ActiveSince, f.LastActive = rows.perSecond(now, f.Period)
+	return f
+}
+
+func (m *Meter) perSecond(now time.Time, over time.Duration) (inSecond float64, since, latest time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	amount, _ := m.last.sum(now)
+	return amount / max(over.Seconds(), 1), m.since, m.latest
+}
+
+const (
+	minute     = time.Minute
+	bucketTime = 5 * time.Second
+	buckets    = int64(minute/bucketTime) + 1
+)
+
+// recent has the counts of the last minute in a ring of buckets.
+type recent [buckets]bucket
+
+type bucket struct{ n, amount, count int64 }
+
+func (r *recent) bucket(now time.Time) *bucket {
+	n := now.UnixNano() / int64(bucketTime)
+	b := &r[n%buckets]
+	if b.n != n {
+		*b = bucket{n: n}
+	}
+	return b
+}
+
+func (r *recent) addSpan(from, to time.Time) {
+	if first := to.Add(-minute - bucketTime); from.Before(first) {
+		from = first
+	}
+	for from.Before(to) {
+		next := from.Add(bucketTime - time.Duration(from.UnixNano()%int64(bucketTime)))
+		if next.After(to) {
+			next = to
+		}
+		r.bucket(from).amount += int64(next.Sub(from))
+		from = next
+	}
+}
+
+// sum weights the oldest bucket by the part of it that is within the last minute.
+func (r *recent) sum(now time.Time) (amount, count float64) {
+	newest, since := now.UnixNano()/int64(bucketTime), now.UnixNano()%int64(bucketTime)
+	for _, b := range r {
+		weight := 1.0
+		switch age := newest - b.n; {
+		case age < 0 || age >= buckets:
+			continue
+		case age == buckets-1:
+			weight -= float64(since) / float64(bucketTime)
+		}
+		amount, count = amount+weight*float64(b.amount), count+weight*float64(b.count)
+	}
+	return amount, count
+}

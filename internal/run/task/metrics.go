@@ -1,0 +1,131 @@
+package task
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// Metrics are Kafka Connect's metrics of a task except its rows. The zero value is ready. It is safe for concurrent
+// use.
+type Metrics struct {
+	Batches BatchMetrics
+	Commits CommitMetrics
+	// Retries counts retried operations, Logged the logged skipped records.
+	Retries, Logged atomic.Int64
+	Errors          atomic.Int64
+	// DeadLetters counts records for the dead letter topic, LostDeadLetters those that could not be stored.
+	DeadLetters, LostDeadLetters atomic.Int64
+}
+
+// BatchMetrics are of a source's pages or a sink's batches.
+type BatchMetrics struct {
+	mu                     sync.Mutex
+	size, duration, active Window
+	current                int64
+}
+
+// Record counts a batch.
+func (b *BatchMetrics) Record(began time.Time, rows int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.duration.AddSince(now, began)
+	b.size.add(now, float64(rows))
+}
+
+// AddActive adds to the rows that are in progress. rows may be negative.
+func (b *BatchMetrics) AddActive(rows int) {
+	if rows == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current += int64(rows)
+	b.active.add(time.Now(), float64(b.current))
+}
+
+// CommitMetrics are of offset commits.
+type CommitMetrics struct {
+	mu                sync.Mutex
+	duration, records Window
+	outcomes          Outcomes
+}
+
+// Record counts a commit.
+func (c *CommitMetrics) Record(began time.Time, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if c.outcomes.Add(now, err == nil); err == nil {
+		c.duration.AddSince(now, began)
+	}
+}
+
+// RecordTransaction counts a commit of a transaction with records and an offset.
+func (c *CommitMetrics) RecordTransaction(began time.Time, records int, err error) {
+	c.Record(began, err)
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.records.add(time.Now(), float64(records))
+	}
+}
+
+// MetricsSnapshot is a snapshot of [Metrics].
+type MetricsSnapshot struct {
+	// BatchSize is in rows, BatchTime and CommitTime are in milliseconds. Active rows were read and are not settled.
+	BatchSize, BatchTime, CommitTime, ActiveRows          Summary
+	Transactions                                          Summary
+	Active                                                int64
+	Commits, FailedCommits                                int64
+	RecentCommits                                         OutcomeRatios
+	Retries, Logged, Errors, DeadLetters, LostDeadLetters int64
+}
+
+// Snapshot returns the current values.
+func (t *Metrics) Snapshot(now time.Time) MetricsSnapshot {
+	b, c := &t.Batches, &t.Commits
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return MetricsSnapshot{BatchSize: b.size.Summary(now), BatchTime: b.duration.Summary(now),
+		CommitTime: c.duration.Summary(now),
+		ActiveRows: b.active.Summary(now), Active: b.current, Transactions: c.records.Summary(now),
+		Commits: c.outcomes.Succeeded, FailedCommits: c.outcomes.Failed, RecentCommits: c.outcomes.Ratios(now),
+		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
+		Errors: t.Errors.Load(), DeadLetters: t.DeadLetters.Load(), LostDeadLetters: t.LostDeadLetters.Load()}
+}
+
+// ObserveFunc is called with a batch before its transforms and must copy what it keeps. feed is "" for a sink.
+type ObserveFunc func(task int, feed string, b *record.Batch)
+
+// Observer passes batches to a function. Without one it costs an atomic load for each batch. The zero value and nil
+// have none. It is safe for concurrent use.
+type Observer struct{ observe atomic.Pointer[ObserveFunc] }
+
+// Set sets the function. Nil removes it.
+func (t *Observer) Set(look ObserveFunc) {
+	if look == nil {
+		t.observe.Store(nil)
+		return
+	}
+	t.observe.Store(&look)
+}
+
+// Observe passes a batch to the function.
+func (t *Observer) Observe(task int, feed string, b *record.Batch) {
+	if t == nil {
+		return
+	}
+	look := t.observe.Load()
+	if look == nil || len(b.Rows) == 0 {
+		return
+	}
+	defer guard.Recover(nil, "a look at rows before transforms", nil) // a panic does not stop the task
+	(*look)(task, feed, b)
+}

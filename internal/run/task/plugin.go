@@ -1,0 +1,396 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// PluginVersion is one version of a plugin that a connector uses. C is what a task makes its calls on: an instance, or
+// a page's share of one. Values are comparable.
+type PluginVersion[C any] interface {
+	Acquire(ctx context.Context) (C, error)
+	// AcquireFresh acquires an instance that has not been used yet.
+	AcquireFresh(ctx context.Context) (C, error)
+	Release(C)
+	Version() string
+}
+
+// PluginVersions are the versions of a connector's plugin, see [NewPluginVersions].
+type PluginVersions[C any] interface {
+	Current() PluginVersion[C]
+	// Candidate returns a newer version that was not evaluated yet, nil if there is none.
+	Candidate() PluginVersion[C]
+	Promote(PluginVersion[C])
+	Reject(c PluginVersion[C], reason string)
+	// ShouldRetry reports whether a failed call is retried before it counts, because the version has just changed.
+	ShouldRetry(err error) bool
+}
+
+// Opener opens a version of the plugin for a task. O is a pointer to the result.
+type Opener[C any, O comparable] struct {
+	// New creates an empty result for a version, VersionOf returns its version.
+	New       func(PluginVersion[C]) O
+	VersionOf func(O) PluginVersion[C]
+	// CallOpen calls open and stores its result in o, or returns requests for documents.
+	CallOpen func(ctx context.Context, call C, o O, state []byte, answers []wit.Response) (*wit.RequestBatch, error)
+	// CheckCompatible returns an error if a newer version cannot continue at the task's offset.
+	CheckCompatible func(ctx context.Context, o O) error
+}
+
+// Plugin is the plugin of a task: the opened version and its possible replacements. It is safe for concurrent use.
+type Plugin[C any, O comparable] struct {
+	Opener[C, O]
+	versions PluginVersions[C]
+	client   transport.Fetcher
+	log      *slog.Logger
+
+	evaluating sync.Mutex // held while a version is evaluated
+	openers    sync.WaitGroup
+
+	mu            sync.Mutex
+	opened        O
+	pending       *pendingVersion[C, O]
+	evaluateAfter time.Time
+	reopened      time.Time
+	reopenings    int
+}
+
+// NewPlugin creates a plugin of which no version is opened yet.
+func NewPlugin[C any, O comparable](versions PluginVersions[C], client transport.Fetcher, log *slog.Logger,
+	o Opener[C, O]) *Plugin[C, O] {
+	return &Plugin[C, O]{Opener: o, versions: versions, client: client, log: log}
+}
+
+const (
+	evaluateRetry = 30 * time.Second
+	reopenWindow  = 10 * time.Second
+	callAttempts  = 3
+)
+
+// Open opens a version.
+func (p *Plugin[C, O]) Open(ctx context.Context, code PluginVersion[C]) (O, error) {
+	o := p.New(code)
+	err := transport.CallWithFetch(ctx, p.client, func(state []byte, answers []wit.Response) (need *wit.RequestBatch,
+		err error) {
+		err = Do(ctx, code, func(call C) error {
+			need, err = p.CallOpen(ctx, call, o, state, answers)
+			return err
+		})
+		return need, err
+	})
+	return o, err
+}
+
+// Start opens the current version. The caller calls Use.
+func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
+	if o, err = p.openCurrent(ctx, p.Open); err != nil {
+		return o, fmt.Errorf("open: %w", err)
+	}
+	return o, nil
+}
+
+// openCurrent opens the current version, and the next one if another task has upgraded in the meantime.
+func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, PluginVersion[C]) (O, error)) (O,
+	error) {
+	for {
+		code := p.versions.Current()
+		o, err := open(ctx, code)
+		if !p.superseded(code, err) {
+			return o, err
+		}
+	}
+}
+
+// Superseded reports whether a call failed because its version was replaced. The caller continues with Upgrade.
+func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.VersionOf(o), err) }
+
+func (p *Plugin[C, O]) superseded(code PluginVersion[C], err error) bool {
+	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
+}
+
+// Use sets the opened version.
+func (p *Plugin[C, O]) Use(o O) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = o
+}
+
+// Opened returns the opened version, or the zero value.
+func (p *Plugin[C, O]) Opened() O {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opened
+}
+
+// Version returns the version that is opened, or "".
+func (p *Plugin[C, O]) Version() string {
+	var none O
+	if o := p.Opened(); o != none {
+		return p.VersionOf(o).Version()
+	}
+	return ""
+}
+
+// UpgradePending reports whether another version waits for a boundary.
+func (p *Plugin[C, O]) UpgradePending() bool {
+	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
+}
+
+type pendingVersion[C any, O comparable] struct {
+	code PluginVersion[C]
+	ctx  context.Context // cancels opening
+	done chan struct{}   // closed when o and err are set
+	o    O
+	err  error
+}
+
+const upgradeWait = 5 * time.Millisecond
+
+const watchInterval = time.Second
+
+// Upgrade switches to another version at a boundary: a compatible candidate, or the version that another task or feed
+// has switched to. It waits until that is opened.
+func (p *Plugin[C, O]) Upgrade(ctx context.Context) (O, error) { return p.upgrade(ctx, -1) }
+
+// UpgradeIfOpened is Upgrade, but it leaves a candidate that is not opened in time for a later boundary. A goroutine
+// that ends with ctx opens it; Close waits for that.
+func (p *Plugin[C, O]) UpgradeIfOpened(ctx context.Context) (O, error) {
+	return p.upgrade(ctx, upgradeWait)
+}
+
+// WatchVersions opens and evaluates candidates in the background until ctx ends, for work without frequent boundaries.
+func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
+	p.openers.Go(func() {
+		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
+			for pause.For(ctx, watchInterval) == nil {
+				c := p.candidate()
+				if c == nil {
+					continue
+				}
+				a := p.openInBackground(ctx, c)
+				if !a.await(ctx, -1) || a.err == nil || !p.evaluating.TryLock() {
+					continue
+				}
+				err := p.evaluate(ctx, a)
+				p.evaluating.Unlock()
+				if err != nil {
+					return nil // ctx has ended
+				}
+			}
+			return nil
+		}); err != nil {
+			p.log.Error("newer versions of the plugin are opened at the ends of pages only", "error", err)
+		}
+	})
+}
+
+// Close waits for background work, whose contexts must have ended.
+func (p *Plugin[C, O]) Close() { p.openers.Wait() }
+
+func (p *Plugin[C, O]) upgrade(ctx context.Context, limit time.Duration) (o O, err error) {
+	if c := p.candidate(); c != nil {
+		a := p.openInBackground(ctx, c)
+		if a.await(ctx, limit) && p.evaluating.TryLock() {
+			err = p.evaluate(ctx, a)
+			p.evaluating.Unlock()
+		}
+		if err != nil {
+			return o, err
+		}
+	}
+	if err = p.switchToCurrent(ctx); err != nil {
+		return o, err
+	}
+	return p.Opened(), nil
+}
+
+func (p *Plugin[C, O]) openInBackground(ctx context.Context, c PluginVersion[C]) *pendingVersion[C, O] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.pending; a != nil && a.code == c {
+		return a
+	}
+	a := &pendingVersion[C, O]{code: c, ctx: ctx, done: make(chan struct{})}
+	p.pending = a
+	p.openers.Go(func() {
+		defer close(a.done)
+		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
+			a.o, err = p.Open(ctx, c)
+			return err
+		})
+		if a.err == nil {
+			p.log.Info("a newer version of the plugin is open, and takes over at a boundary", "version", c.Version())
+		}
+	})
+	return a
+}
+
+// await reports whether opening has ended in time. Negative means no limit.
+func (a *pendingVersion[C, O]) await(ctx context.Context, limit time.Duration) bool {
+	var timeout <-chan time.Time
+	if limit >= 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-a.done:
+		return true
+	case <-timeout:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (p *Plugin[C, O]) takePending(c PluginVersion[C]) *pendingVersion[C, O] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.pending
+	if a == nil || a.code != c {
+		return nil
+	}
+	p.pending = nil
+	return a
+}
+
+func (p *Plugin[C, O]) candidate() PluginVersion[C] {
+	p.mu.Lock()
+	early := time.Now().Before(p.evaluateAfter)
+	p.mu.Unlock()
+	if early {
+		return nil
+	}
+	return p.versions.Candidate()
+}
+
+// evaluate promotes or rejects an opened candidate. It returns an error only if ctx has ended.
+func (p *Plugin[C, O]) evaluate(ctx context.Context, a *pendingVersion[C, O]) error {
+	c := p.candidate()
+	if c != a.code {
+		return nil
+	}
+	if p.takePending(c) == nil {
+		return nil // it was evaluated concurrently
+	}
+	o, err := a.o, a.err
+	if err == nil {
+		err = p.CheckCompatible(ctx, o)
+	}
+	fault, faulty := errors.AsType[*wit.Error](err)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case a.err != nil && a.ctx.Err() != nil: // the next boundary opens it again
+	case err == nil:
+		p.versions.Promote(c)
+		p.Use(o)
+	case faulty && fault.Kind == wit.ErrorTransient:
+		p.log.Warn("a newer version of the plugin cannot be opened now", "version", c.Version(), "error", err)
+		p.mu.Lock()
+		p.evaluateAfter = time.Now().Add(evaluateRetry)
+		p.mu.Unlock()
+	default:
+		p.versions.Reject(c, err.Error())
+	}
+	return nil
+}
+
+func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
+	if p.versions.Current() == p.VersionOf(p.Opened()) {
+		return nil
+	}
+	p.evaluating.Lock()
+	defer p.evaluating.Unlock()
+	if p.versions.Current() == p.VersionOf(p.Opened()) {
+		return nil
+	}
+	o, err := p.openCurrent(ctx, p.openPending)
+	if err != nil {
+		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
+	}
+	p.Use(o)
+	return nil
+}
+
+func (p *Plugin[C, O]) openPending(ctx context.Context, code PluginVersion[C]) (O, error) {
+	if a := p.takePending(code); a != nil && a.await(ctx, -1) && a.err == nil {
+		return a.o, nil
+	}
+	return p.Open(ctx, code)
+}
+
+// Reopen opens a version again after it has become stale, with a delay if that happens repeatedly. It does nothing else
+// if the task has switched versions.
+func (p *Plugin[C, O]) Reopen(ctx context.Context, old O) (o O, err error) {
+	if err := p.pauseBeforeReopen(ctx); err != nil {
+		return o, err
+	}
+	if o, err = p.Open(ctx, p.VersionOf(old)); err != nil {
+		return o, fmt.Errorf("open again: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.VersionOf(p.opened) == p.VersionOf(o) {
+		p.opened = o
+	}
+	return o, nil
+}
+
+func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
+	p.mu.Lock()
+	if time.Since(p.reopened) > reopenWindow {
+		p.reopenings = 0
+	}
+	p.reopened = time.Now()
+	n := p.reopenings
+	p.reopenings++
+	p.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return transport.PauseIdle(ctx, n, 0)
+}
+
+// Current returns the connector's current version, which may not be opened yet.
+func (p *Plugin[C, O]) Current() PluginVersion[C] { return p.versions.Current() }
+
+// ShouldRetry is [PluginVersions.ShouldRetry].
+func (p *Plugin[C, O]) ShouldRetry(err error) bool { return p.versions.ShouldRetry(err) }
+
+// Do makes a call. It retries if a concurrent page broke the shared instance first.
+func Do[C any](ctx context.Context, code PluginVersion[C], call func(C) error) (err error) {
+	for range callAttempts {
+		err = DoAcquired(ctx, code, code.Acquire, call)
+		if _, shared := errors.AsType[*plugin.PageLost](err); !shared {
+			return err
+		}
+	}
+	return err
+}
+
+// DoAcquired makes a call on the result of acquire.
+func DoAcquired[C any](ctx context.Context, code PluginVersion[C], acquire func(context.Context) (C, error),
+	call func(C) error) error {
+	c, err := acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer code.Release(c)
+	return call(c)
+}
+
+// IsStale reports whether the plugin must be opened again.
+func IsStale(err error) bool {
+	f, ok := errors.AsType[*wit.Error](err)
+	return ok && f.Kind == wit.ErrorStale
+}

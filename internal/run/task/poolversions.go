@@ -1,0 +1,70 @@
+package task
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// InstanceFuncs acquire and release instances of a pool.
+type InstanceFuncs[C any] struct {
+	Acquire func(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
+	Release func(p *plugin.Pool, c C)
+	// VisibleSettings may be nil: the plugin sees all settings.
+	VisibleSettings SettingsFunc
+}
+
+// SettingsFunc returns the settings of a task that a plugin version may see.
+type SettingsFunc func(plugin.Info) []wit.Setting
+
+// VisibleSettings returns the settings that a version may see.
+func VisibleSettings[C any](of PluginVersion[C], all []wit.Setting) []wit.Setting {
+	if c, ok := of.(poolVersion[C]); ok && c.funcs.VisibleSettings != nil {
+		return c.funcs.VisibleSettings(c.pool.Module())
+	}
+	return all
+}
+
+// NewPluginVersions returns the versions of a bound plugin.
+func NewPluginVersions[C any](b *plugin.Binding, calls InstanceFuncs[C]) PluginVersions[C] {
+	return poolVersions[C]{b, &calls}
+}
+
+type poolVersions[C any] struct {
+	*plugin.Binding
+	funcs *InstanceFuncs[C]
+}
+
+func (v poolVersions[C]) Current() PluginVersion[C] {
+	return poolVersion[C]{v.Binding.Current(), v.funcs}
+}
+
+func (v poolVersions[C]) Candidate() PluginVersion[C] {
+	if p := v.Binding.Candidate(); p != nil {
+		return poolVersion[C]{p, v.funcs}
+	}
+	return nil
+}
+
+func (v poolVersions[C]) Promote(c PluginVersion[C]) { v.Binding.Promote(c.(poolVersion[C]).pool) }
+
+func (v poolVersions[C]) Reject(c PluginVersion[C], reason string) {
+	v.Binding.Reject(c.(poolVersion[C]).pool, reason)
+}
+
+type poolVersion[C any] struct {
+	pool  *plugin.Pool
+	funcs *InstanceFuncs[C]
+}
+
+func (c poolVersion[C]) Acquire(ctx context.Context) (C, error) {
+	return c.funcs.Acquire(ctx, c.pool, false)
+}
+
+func (c poolVersion[C]) AcquireFresh(ctx context.Context) (C, error) {
+	return c.funcs.Acquire(ctx, c.pool, true)
+}
+
+func (c poolVersion[C]) Release(call C)  { c.funcs.Release(c.pool, call) }
+func (c poolVersion[C]) Version() string { return c.pool.Module().Version }

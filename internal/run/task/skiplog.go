@@ -1,0 +1,120 @@
+package task
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+const skipLogInterval = 10 * time.Second
+
+const maxCauses = 100
+
+// SkipLog logs skipped records that become dead letters: the first of each cause, and then counts every
+// skipLogInterval. Call Close at the end.
+//
+// Invariant: timer is set while causes has entries.
+type SkipLog struct {
+	Tolerance
+	Message string
+
+	mu     sync.Mutex
+	causes map[string]*skipCause
+	timer  *time.Timer
+	closed bool
+}
+
+type skipCause struct {
+	log   *slog.Logger
+	about []any
+	more  int
+}
+
+// Skip logs or counts a skipped record.
+func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, about []any, more func() []any) {
+	cause := []any{"stage", stage, "error", err}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		s.LogSkipped(log, s.Message, append(about, cause...), more)
+		return
+	}
+	name := string(stage) + ": " + causeOf(err.Error())
+	c := s.causes[name]
+	if c == nil && len(s.causes) >= maxCauses {
+		name, cause = "", []any{"stage", "any", "error", "others"}
+		c = s.causes[name]
+	}
+	if c != nil {
+		c.more++
+		return
+	}
+	if s.causes == nil {
+		s.causes = map[string]*skipCause{}
+	}
+	s.causes[name] = &skipCause{log: log, about: cause}
+	s.LogSkipped(log, s.Message, append(about, cause...), more)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(skipLogInterval, s.tick)
+	}
+}
+
+func (s *SkipLog) tick() {
+	defer guard.Recover(nil, "the count of records that were left out", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flush()
+	if s.timer = nil; len(s.causes) > 0 && !s.closed {
+		s.timer = time.AfterFunc(skipLogInterval, s.tick)
+	}
+}
+
+func (s *SkipLog) flush() {
+	for name, c := range s.causes {
+		if c.more == 0 {
+			delete(s.causes, name)
+			continue
+		}
+		s.LogSkipped(c.log, s.Message+", and more for the same cause", append([]any{"count", c.more}, c.about...), nil)
+		c.more = 0
+	}
+}
+
+// Close logs the remaining counts.
+func (s *SkipLog) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed = true; s.timer != nil {
+		s.timer.Stop()
+	}
+	s.flush()
+}
+
+func causeOf(text string) string {
+	const longest = 300
+	var b strings.Builder
+	var quote byte
+	for i := 0; i < len(text) && b.Len() < longest; i++ {
+		c := text[i]
+		switch {
+		case quote != 0:
+			if c == '\\' {
+				i++
+			} else if c == quote {
+				quote = 0
+			}
+		case c == '"', c == '`', c == '\'' && (i == 0 || text[i-1] == ' '):
+			quote = c
+		case c >= '0' && c <= '9':
+			if !strings.HasSuffix(b.String(), "#") {
+				b.WriteByte('#')
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,176 @@
+package tracing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/culvert-project/culvert/internal/base/away"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/shown"
+)
+
+const (
+	maxResponseBytes                = 64 << 10
+	firstRetryDelay, lastRetryDelay = time.Second, 8 * time.Second
+	maxQueued                       = 2048
+)
+
+// endpointTransport sends the exporter's requests to the configured endpoint with its user, password and query, which
+// the exporter drops, and the headers.
+type endpointTransport struct {
+	url     *url.URL
+	headers http.Header
+	next    http.RoundTripper
+	closing atomic.Bool // disables retries
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (p *endpointTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL, r.Host = p.url, ""
+	if user := p.url.User; user != nil {
+		password, _ := user.Password()
+		r.SetBasicAuth(user.Username(), password)
+	}
+	for name, values := range p.headers {
+		r.Header[name] = values
+	}
+	answer, err := p.next.RoundTrip(r)
+	if err != nil && !p.closing.Load() {
+		err = noResponseError{err}
+	}
+	return answer, err
+}
+
+type noResponseError struct{ error }
+
+func (noResponseError) Temporary() bool { return true }
+func (u noResponseError) Unwrap() error { return u.error }
+
+// newExporter implements https://opentelemetry.io/docs/specs/otlp/#otlphttp, binary.
+func newExporter(o Options, log *slog.Logger) (*exporter, error) {
+	tlsConfig, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	to, err := url.Parse(o.Endpoint)
+	if err != nil {
+		return nil, errors.New("the endpoint is not a URL")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = tlsConfig
+	p := &endpointTransport{url: to, headers: o.Headers, next: t}
+	client := otlptracehttp.NewClient(otlptracehttp.WithEndpoint(to.Host), otlptracehttp.WithURLPath(to.Path),
+		otlptracehttp.WithInsecure(), // unused: the transport has its own URL
+		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(o.Timeout),
+		otlptracehttp.WithMaxResponseSize(maxResponseBytes),
+		// Overrides OTEL_EXPORTER_OTLP_HEADERS, which may be for another collector.
+		otlptracehttp.WithHeaders(nil), otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
+		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: firstRetryDelay,
+			MaxInterval: lastRetryDelay, MaxElapsedTime: o.Timeout}),
+		otlptracehttp.WithHTTPClient(&http.Client{Transport: p, Timeout: o.Timeout,
+			// Headers may be secret, and a redirect may lead to another host.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}))
+	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
+		endpoint: to.Scheme + "://" + to.Host + to.Path}
+	for _, values := range o.Headers {
+		e.secrets.Keep(values...)
+	}
+	if password, found := to.User.Password(); found {
+		e.secrets.Keep(password)
+	}
+	for _, values := range to.Query() {
+		e.secrets.Keep(values...)
+	}
+	return e, nil
+}
+
+// exporter counts the spans, and logs once when the collector becomes unavailable and once when it is back.
+type exporter struct {
+	sdk.SpanExporter
+	transport      *endpointTransport
+	endpoint       string       // without secrets
+	secrets        secret.Known // of the headers and the endpoint, which a collector may repeat
+	log            *slog.Logger
+	exported, lost atomic.Int64
+	queued         atomic.Int64 // spans that have ended and are not being sent yet
+
+	mu            sync.Mutex
+	collector     away.Partner
+	lostWhileAway int64 // spans since it is away
+}
+
+type boundedProcessor struct {
+	sdk.SpanProcessor
+	e *exporter
+}
+
+func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
+	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout),
+		sdk.WithMaxQueueSize(maxQueued)), e}
+}
+
+// OnEnd implements [sdk.SpanProcessor].
+func (q boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
+	if !s.SpanContext().IsSampled() {
+		return
+	}
+	if q.e.queued.Add(1) > maxQueued {
+		q.e.queued.Add(-1)
+		q.e.lost.Add(1)
+		return
+	}
+	q.SpanProcessor.OnEnd(s)
+}
+
+// ExportSpans never returns an error: it logs one line per outage, not one for each batch.
+func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	e.queued.Add(-int64(len(spans)))
+	began := time.Now()
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	lost := int64(0)
+	if err != nil {
+		lost = max(0, min(rejected(err), int64(len(spans))))
+		if lost == 0 { // a partial success that only warns
+			err = nil
+		}
+	}
+	e.lost.Add(lost)
+	e.exported.Add(int64(len(spans)) - lost)
+	e.lostWhileAway += lost
+	if err != nil {
+		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
+			"endpoint",
+			e.endpoint, "error", shown.Line(e.secrets.Strike(err.Error())))
+		return nil
+	}
+	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)
+	e.lostWhileAway = 0
+	return nil
+}
+
+// rejected returns how many spans an error rejects: the number at the end of a partial success, whose type the exporter
+// does not export, otherwise all.
+func rejected(err error) (n int64) {
+	text := err.Error()
+	if i := strings.LastIndexByte(text, '('); i >= 0 && strings.Contains(text, "OTLP partial success") {
+		if _, err := fmt.Sscanf(text[i:], "(%d spans rejected)", &n); err == nil {
+			return n
+		}
+	}
+	return 1 << 62
+}

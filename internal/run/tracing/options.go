@@ -1,0 +1,141 @@
+package tracing
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+)
+
+// Options configure a [Tracer].
+type Options struct {
+	// Endpoint is the URL that receives the spans.
+	Endpoint string
+	// Headers are added to each request. They may be secret.
+	Headers http.Header
+	// Certificate is a PEM file with the endpoint's authorities. Empty means the system's.
+	Certificate string
+	// Timeout limits an export, including retries.
+	Timeout time.Duration
+	// Service is the service name of the spans. Empty means that of OTEL_RESOURCE_ATTRIBUTES, otherwise culvert.
+	Service string
+	// Sampler is one of [samplers], Argument its ratio.
+	Sampler, SamplerArg string
+	// Redact removes secrets from texts. The default removes nothing.
+	Redact func(string) string
+}
+
+// samplers are the values of OTEL_TRACES_SAMPLER.
+var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
+	"parentbased_traceidratio"}
+
+const tracesPath = "v1/traces"
+
+// TracesEndpoint returns the URL of a collector's traces, as OTEL_EXPORTER_OTLP_ENDPOINT specifies.
+func TracesEndpoint(base string) (string, error) {
+	u, err := CheckEndpoint(base)
+	if err != nil {
+		return "", err
+	}
+	at, _ := url.Parse(u)
+	return at.JoinPath(tracesPath).String(), nil
+}
+
+// CheckEndpoint checks a URL that is used unchanged, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT specifies. The
+// error does not quote
+// it, because it may contain a password.
+func CheckEndpoint(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", errors.New("expected http://HOST:PORT or https://HOST:PORT")
+	}
+	return endpoint, nil
+}
+
+// ParseHeaders reads comma-separated NAME=VALUE pairs with %XX escapes in values, the format of
+// OTEL_EXPORTER_OTLP_HEADERS. The error quotes no value.
+func ParseHeaders(text string) (http.Header, error) {
+	headers := http.Header{}
+	for n, part := range strings.Split(text, ",") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		name, value, found := strings.Cut(part, "=")
+		decoded, err := url.PathUnescape(strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !found || name == "" || err != nil ||
+			strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) ||
+			strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") {
+			return nil, fmt.Errorf("expected NAME=VALUE, separated by commas; number %d is something else", n+1)
+		}
+		headers.Add(name, decoded)
+	}
+	return headers, nil
+}
+
+func (o Options) sampler() (sdk.Sampler, error) {
+	ratio := func() (sdk.Sampler, error) {
+		share := 1.0
+		if o.SamplerArg != "" {
+			var err error
+			if share, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(share >= 0 && share <= 1) {
+				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
+			}
+		}
+		return sdk.TraceIDRatioBased(share), nil
+	}
+	switch o.Sampler {
+	case "always_on":
+		return sdk.AlwaysSample(), nil
+	case "always_off":
+		return sdk.NeverSample(), nil
+	case "traceidratio":
+		return ratio()
+	case "parentbased_always_on", "":
+		return sdk.ParentBased(sdk.AlwaysSample()), nil
+	case "parentbased_always_off":
+		return sdk.ParentBased(sdk.NeverSample()), nil
+	case "parentbased_traceidratio":
+		root, err := ratio()
+		if err != nil {
+			return nil, err
+		}
+		return sdk.ParentBased(root), nil
+	}
+	return nil, fmt.Errorf("expected one of %s, found %q", strings.Join(samplers, ", "), o.Sampler)
+}
+
+// CheckSampler validates the sampler.
+func (o Options) CheckSampler() error {
+	_, err := o.sampler()
+	return err
+}
+
+// CheckCertificate validates the certificates.
+func (o Options) CheckCertificate() error {
+	_, err := o.tlsConfig()
+	return err
+}
+
+func (o Options) tlsConfig() (*tls.Config, error) {
+	if o.Certificate == "" {
+		return nil, nil
+	}
+	data, err := keystore.ReadFile(o.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s: expected certificates in PEM, found none", o.Certificate)
+	}
+	return &tls.Config{RootCAs: roots}, nil
+}

@@ -1,0 +1,383 @@
+// Package transform runs the transforms of a connector on batches. Adjacent stages of one version of one plugin are
+// called as one chain, which the plugin can fuse. A predicate of another plugin is tested first, and only matching rows
+// go to the transform.
+package transform
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Stage is a configured transform.
+type Stage struct {
+	// Alias is the name in `transforms.<alias>.type`.
+	Alias string
+	// Class and Version select the component; an empty version is the newest.
+	Class, Version string
+	// Settings returns the settings below `transforms.<alias>.` that a version of the plugin may see.
+	Settings  func(plugin.Info) []wit.Setting
+	Predicate *Predicate
+	// Negate inverts the predicate.
+	Negate bool
+}
+
+// Predicate decides which rows a stage receives.
+type Predicate struct {
+	Alias, Class, Version string
+	Settings              func(plugin.Info) []wit.Setting
+}
+
+// Options configure a [Chain].
+type Options struct {
+	Manager   *plugin.Manager
+	Connector string
+	Stages    []Stage
+	// Logger logs each row that traps a plugin. Default slog.Default().
+	Logger *slog.Logger
+	// BatchRows limits the rows of one plugin call. Default 500.
+	BatchRows int
+	// Aside means that the chain belongs to none of its connector's tasks: it keeps its plugin versions, and its calls
+	// do not count for a version on trial.
+	Isolated bool
+}
+
+// maxGrowth bounds the bytes that the plugins of one group may add to a batch over several calls, each of which is
+// bounded by `plugin.NAME.limits.result.bytes`.
+const maxGrowth = 256 << 20
+
+const rowBytes = 80
+
+// Chain is the transforms of one task. It belongs to one goroutine.
+type Chain struct {
+	groups []group
+	limit  int
+	logger *slog.Logger
+	// input are the rows of the last call.
+	input  []wit.Row
+	faults []wit.RowError
+	// The fields below are buffers.
+	piece, matched record.Batch
+	unmatched, out []wit.Row
+	rowIndexes     []uint32
+}
+
+type group struct {
+	chain     *preparedStages
+	first     int // the position of its first stage in the chain
+	aliases   []string
+	condition *preparedStages // a predicate of another plugin for a single stage
+	negate    bool
+}
+
+// New binds the stages to plugins and prepares them. Its errors name the settings: `transforms.<alias>.…`.
+func New(ctx context.Context, o Options) (*Chain, error) {
+	c := &Chain{limit: o.BatchRows, logger: o.Logger}
+	if c.limit <= 0 {
+		c.limit = 500
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if err := c.bind(o); err != nil {
+		c.Close()
+		return nil, err
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		for _, p := range []*preparedStages{g.chain, g.condition} {
+			if p == nil {
+				continue
+			}
+			if err := p.prepare(ctx); err != nil {
+				c.Close()
+				return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+			}
+		}
+	}
+	return c, nil
+}
+
+func (c *Chain) bind(o Options) error {
+	for i, s := range o.Stages {
+		at := "transforms." + s.Alias + "."
+		binding, err := o.Manager.Bind(o.Connector, wit.ComponentTransformation, s.Class, s.Version)
+		if err != nil {
+			return fmt.Errorf("%stype: %w", at, err)
+		}
+		stage := boundStage{Stage: wit.Stage{Component: s.Class}, settings: s.Settings}
+		var predicate *preparedStages
+		if s.Predicate != nil {
+			b, err := o.Manager.Bind(o.Connector, wit.ComponentPredicate, s.Predicate.Class, s.Predicate.Version)
+			if err != nil {
+				binding.Close()
+				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, at, err)
+			}
+			if sameModule(binding, b) && s.Version == s.Predicate.Version {
+				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
+				stage.condition = s.Predicate.Settings
+				b.Close()
+			} else {
+				predicate = &preparedStages{binding: b, isolated: o.Isolated,
+					stages: []boundStage{{Stage: wit.Stage{Component: s.Predicate.Class},
+						settings: s.Predicate.Settings}}}
+			}
+		}
+		if n := len(c.groups); predicate == nil && n > 0 && c.groups[n-1].accepts(binding, s.Version) {
+			g := &c.groups[n-1]
+			g.chain.stages, g.aliases = append(g.chain.stages, stage), append(g.aliases, s.Alias)
+			binding.Close()
+			continue
+		}
+		c.groups = append(c.groups, group{first: i, aliases: []string{s.Alias}, condition: predicate, negate: s.Negate,
+			chain: &preparedStages{binding: binding, version: s.Version, isolated: o.Isolated,
+				stages: []boundStage{stage}}})
+	}
+	return nil
+}
+
+func (g *group) accepts(b *plugin.Binding, version string) bool {
+	return g.condition == nil && g.chain.version == version && sameModule(g.chain.binding, b)
+}
+
+func sameModule(a, b *plugin.Binding) bool {
+	return a.Current().Module().Hash == b.Current().Module().Hash
+}
+
+// Close releases the plugins.
+func (c *Chain) Close() {
+	for i := range c.groups {
+		c.groups[i].chain.binding.Close()
+		if c.groups[i].condition != nil {
+			c.groups[i].condition.binding.Close()
+		}
+	}
+}
+
+// Status returns the state of the stages' plugins, by alias.
+func (c *Chain) Status() map[string]plugin.Status {
+	all := map[string]plugin.Status{}
+	for i := range c.groups {
+		for _, alias := range c.groups[i].aliases {
+			all[alias] = c.groups[i].chain.binding.Status()
+		}
+	}
+	return all
+}
+
+// Apply runs the chain on a batch. It replaces b.Rows by the results, in order, and appends to b.Data; a row keeps the
+// index and Offset of its input row. Input rows that fail are removed with all of their results; there is one error for
+// each, in order, with its position in b.Rows ([Chain.Input] returns the row) and Stage as the position in the whole
+// chain. A row that traps a plugin is found by bisection and fails alone. The errors are valid until the next call.
+// After an error b is undefined.
+//
+// Newer plugin versions take over at the start of a call if they can prepare the same stages.
+func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error) {
+	if len(c.groups) == 0 {
+		return nil, nil
+	}
+	c.input = append(c.input[:0], b.Rows...)
+	c.faults = c.faults[:0]
+	for i := range b.Rows {
+		b.Rows[i].RowIndex = uint32(i)
+	}
+	for i := range c.groups {
+		g := &c.groups[i]
+		g.chain.upgrade(ctx)
+		if g.condition != nil {
+			g.condition.upgrade(ctx)
+		}
+		if err := c.run(ctx, g, b); err != nil {
+			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
+		}
+	}
+	slices.SortStableFunc(c.faults, func(a, b wit.RowError) int { return int(a.RowIndex) - int(b.RowIndex) })
+	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowError) bool { return a.RowIndex == b.RowIndex })
+	if len(c.faults) > 0 {
+		b.Rows = slices.DeleteFunc(b.Rows, c.hasFailed)
+	}
+	for i := range b.Rows {
+		b.Rows[i].RowIndex = c.input[b.Rows[i].RowIndex].RowIndex
+	}
+	return c.faults, nil
+}
+
+// hasFailed reports whether another result of the same input row has failed.
+func (c *Chain) hasFailed(r wit.Row) bool {
+	_, found := slices.BinarySearchFunc(c.faults, r.RowIndex,
+		func(f wit.RowError, origin uint32) int { return cmp.Compare(f.RowIndex, origin) })
+	return found
+}
+
+// Input returns an input row of the last call; its bytes are still in the batch. It is valid until the next Apply.
+func (c *Chain) Input(origin uint32) wit.Row { return c.input[origin] }
+
+func (c *Chain) run(ctx context.Context, g *group, b *record.Batch) error {
+	if g.condition == nil && len(b.Rows) <= c.limit {
+		return c.applyGroup(ctx, g, b)
+	}
+	rows := b.Rows
+	c.piece.Registry, c.piece.Topics, c.piece.Data, c.piece.Held = b.Registry, b.Topics, b.Data, b.Held
+	defer func() { // the memory belongs to the batch
+		c.piece.Topics, c.piece.Data, c.piece.Held = nil, nil, nil
+		c.matched.Topics, c.matched.Data, c.matched.Held = nil, nil, nil
+	}()
+	c.out = c.out[:0]
+	for from := 0; from < len(rows); from += c.limit {
+		c.piece.Rows = append(c.piece.Rows[:0], rows[from:min(from+c.limit, len(rows))]...)
+		var err error
+		if g.condition == nil {
+			err = c.applyGroup(ctx, g, &c.piece)
+		} else {
+			err = c.conditional(ctx, g, &c.piece)
+		}
+		if err != nil {
+			return err
+		}
+		c.out = append(c.out, c.piece.Rows...)
+		if added := len(c.piece.Data) - len(b.Data) + rowBytes*max(0, len(c.out)-len(rows)); added > maxGrowth {
+			return fmt.Errorf("expected at most %d bytes more than the batch in its results, found %d", maxGrowth,
+				added)
+		}
+	}
+	b.Rows, b.Topics, b.Data, b.Held = append(b.Rows[:0], c.out...), c.piece.Topics, c.piece.Data, c.piece.Held
+	return nil
+}
+
+func (c *Chain) applyGroup(ctx context.Context, g *group, b *record.Batch) error {
+	faults, err := g.chain.apply(ctx, b)
+	for g.chain.retry(ctx, err) {
+		faults, err = g.chain.apply(ctx, b)
+	}
+	if trap, ok := errors.AsType[*plugin.Trap](err); ok && ctx.Err() == nil {
+		return c.bisect(ctx, g, b, trap)
+	}
+	for _, f := range faults {
+		f.Stage += uint32(g.first)
+		c.faults = append(c.faults, f)
+	}
+	return err
+}
+
+// conditional tests the predicate of another plugin, applies the stage to the matching rows and merges all rows in
+// order.
+func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
+	matches, faults, err := c.testRows(ctx, g, b)
+	if err != nil {
+		return err
+	}
+	failed := map[uint32]bool{}
+	before := len(c.faults)
+	for _, f := range faults {
+		failed[f.RowIndex] = true
+		f.Stage = uint32(g.first)
+		c.faults = append(c.faults, f)
+	}
+	matched := &c.matched
+	matched.Registry, matched.Topics, matched.Data, matched.Held = b.Registry, b.Topics, b.Data, b.Held
+	matched.Rows = matched.Rows[:0]
+	c.unmatched, c.rowIndexes = c.unmatched[:0], c.rowIndexes[:0]
+	for i, row := range b.Rows {
+		c.rowIndexes = append(c.rowIndexes, row.RowIndex)
+		row.RowIndex = uint32(i) // unique, unlike the index of the input row
+		switch {
+		case len(faults) > 0 && failed[uint32(i)]:
+		case matches[i] != g.negate:
+			matched.Rows = append(matched.Rows, row)
+		default:
+			c.unmatched = append(c.unmatched, row)
+		}
+	}
+	if len(matched.Rows) > 0 {
+		if err := c.applyGroup(ctx, g, matched); err != nil {
+			return err
+		}
+	}
+	b.Topics, b.Data, b.Held = matched.Topics, matched.Data, matched.Held
+	b.Rows = merge(b.Rows[:0], matched.Rows, c.unmatched)
+	for i := range b.Rows {
+		b.Rows[i].RowIndex = c.rowIndexes[b.Rows[i].RowIndex]
+	}
+	for i := range c.faults[before:] {
+		f := &c.faults[before+i]
+		f.RowIndex = c.rowIndexes[f.RowIndex]
+	}
+	return nil
+}
+
+// testRows tests the predicate on each row. Errors have positions in b; rows that trap it are found by bisection (P32).
+func (c *Chain) testRows(ctx context.Context, g *group, b *record.Batch) (matches []bool, faults []wit.RowError,
+	err error) {
+	matches, faults, err = g.condition.test(ctx, b)
+	for g.condition.retry(ctx, err) {
+		matches, faults, err = g.condition.test(ctx, b)
+	}
+	trap, ok := errors.AsType[*plugin.Trap](err)
+	switch {
+	case !ok || ctx.Err() != nil:
+		return matches, faults, err
+	case len(b.Rows) == 1:
+		return []bool{false}, []wit.RowError{c.trapError(g, 0, trap)}, nil
+	}
+	rows, middle := b.Rows, len(b.Rows)/2
+	defer func() { b.Rows = rows }()
+	b.Rows = rows[:middle]
+	if matches, faults, err = c.testRows(ctx, g, b); err != nil {
+		return nil, nil, err
+	}
+	b.Rows = rows[middle:]
+	more, others, err := c.testRows(ctx, g, b)
+	for i := range others {
+		others[i].RowIndex += uint32(middle)
+	}
+	return append(matches, more...), append(faults, others...), err
+}
+
+// merge merges two lists that are sorted by row index and have none in common.
+func merge(dst, a, b []wit.Row) []wit.Row {
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].RowIndex < b[0].RowIndex {
+			dst, a = append(dst, a[0]), a[1:]
+		} else {
+			dst, b = append(dst, b[0]), b[1:]
+		}
+	}
+	return append(append(dst, a...), b...)
+}
+
+// bisect sends a batch that trapped a plugin again in two parts, on other instances, until the rows that trap it are
+// alone: these fail (P32).
+func (c *Chain) bisect(ctx context.Context, g *group, b *record.Batch, trap *plugin.Trap) error {
+	if len(b.Rows) == 1 {
+		c.faults = append(c.faults, c.trapError(g, b.Rows[0].RowIndex, trap))
+		b.Rows = b.Rows[:0]
+		return nil
+	}
+	rows := slices.Clone(b.Rows)
+	var out []wit.Row
+	for _, half := range [][]wit.Row{rows[:len(rows)/2], rows[len(rows)/2:]} {
+		b.Rows = append(b.Rows[:0], half...)
+		if err := c.applyGroup(ctx, g, b); err != nil {
+			return err
+		}
+		out = append(out, b.Rows...)
+	}
+	b.Rows = append(b.Rows[:0], out...)
+	return nil
+}
+
+func (c *Chain) trapError(g *group, origin uint32, trap *plugin.Trap) wit.RowError {
+	c.logger.Error("a row trapped a plugin", "transforms", g.aliases, "error", trap)
+	return wit.RowError{RowIndex: origin, Stage: uint32(g.first), ErrorClass: trapClass,
+		Error: wit.Error{Kind: wit.ErrorInternal, Message: trap.Error()}}
+}
+
+const trapClass = "org.apache.kafka.connect.errors.ConnectException"

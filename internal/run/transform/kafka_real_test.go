@@ -1,0 +1,326 @@
+//go:build real
+
+package transform
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns what it prints, and says.
+func replay(t *testing.T, stdin, of string) (out, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute) // the first run fetches Kafka
+	defer cancel()
+	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh",
+		"../../../plugins/smt/testdata/Replay.java",
+		of)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
+	c.Stdin = strings.NewReader(stdin)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	printed, err := c.Output()
+	if err != nil {
+		t.Fatalf("Replay.java: %v\n%s%s", err, printed, stderr.String())
+	}
+	return string(printed), stderr.String()
+}
+
+// The golden cases are what this Kafka makes.
+func TestRealGoldenCases(t *testing.T) {
+	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
+	out, _ := replay(t, "", "../../../plugins/smt/testdata")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if got, want := lines[len(lines)-1], fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
+		t.Errorf("expected %s, found %s", want, got)
+	}
+}
+
+// answers has Kafka's classes answer cases, each the head of a golden file.
+func answers(t *testing.T, cases []string) []string {
+	t.Helper()
+	out, said := replay(t, strings.Join(cases, ""), "-")
+	list := strings.Split(out, "-----\n")
+	if len(list) != len(cases)+1 {
+		t.Fatalf("Replay.java: expected %d answers, found %d\n%s", len(cases), len(list)-1, said)
+	}
+	return list[:len(cases)]
+}
+
+// wanted is a difference that is meant: what Kafka's outcome and ours look like, and the stage that ours fails at.
+type wanted struct {
+	kafka, ours, stage *regexp.Regexp
+	reason             string
+	found              int
+}
+
+// failing is the text of the stage that an outcome of ours fails at, "" where it fails at none.
+func failing(head, got string) string {
+	number, _, fails := strings.Cut(strings.TrimPrefix(got, "stage "), " fails: ")
+	n, err := strconv.Atoi(number)
+	if list := strings.Split(head, "\n"); fails && err == nil && n < len(list) {
+		return list[n]
+	}
+	return ""
+}
+
+// wantedDifferences reads the one file that lists them.
+func wantedDifferences(t *testing.T) (list []*wanted) {
+	for _, line := range strings.Split(read(t, "../../../plugins/smt/testdata/differences.tsv"), "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		parts := strings.Split(line, "\t")
+		if len(parts) != 3 && len(parts) != 4 {
+			t.Fatalf("differences.tsv: expected three or four columns, found %q", line)
+		}
+		stage := append(parts, "")[3]
+		list = append(list, &wanted{regexp.MustCompile(parts[0]), regexp.MustCompile(parts[1]),
+			regexp.MustCompile(stage), parts[2], 0})
+	}
+	return list
+}
+
+// exponents are numbers of which Java 17 writes some with more digits than tell them.
+var exponents = regexp.MustCompile(`-?[0-9]+\.[0-9]+E-?[0-9]+`)
+
+// shortest writes such numbers of 64 or 32 bits with the fewest digits, as Java does since 19 and as is decided here.
+func shortest(text string, bits int) string {
+	return exponents.ReplaceAllStringFunc(text, func(n string) string {
+		v, err := strconv.ParseFloat(n, bits)
+		if err != nil {
+			return n
+		}
+		return strconv.FormatFloat(v, 'E', -1, bits)
+	})
+}
+
+// number is a setting of the environment.
+func number(t *testing.T, name string, byDefault uint64) uint64 {
+	text := os.Getenv(name)
+	if text == "" {
+		return byDefault
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// oracle is what makes cases, and how many of them: CULVERT_ORACLE_CASES or as many by default.
+func oracle(t *testing.T, stream uint64, byDefault int) (g chance, cases int) {
+	seed := number(t, "CULVERT_ORACLE_SEED", 3)
+	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
+	return chance{rand.New(rand.NewPCG(seed, stream))}, int(number(t, "CULVERT_ORACLE_CASES", uint64(byDefault)))
+}
+
+// Chains by chance on records by chance: the plugin in its sandbox makes of them what Kafka's classes make.
+// `make oracle-fuzz` has it try 100,000, of another seed each time; CULVERT_ORACLE_SEED has it try the same again.
+func TestRealChains(t *testing.T) {
+	g, cases := oracle(t, 4, 2000)
+	failed, dropped, refused := compare(t, cases, func() string {
+		var head strings.Builder
+		for stage := range 1 + g.IntN(4) {
+			head.WriteString("stage " + g.stage(stage == 0, 0) + "\n")
+		}
+		return head.String() + "record " + g.record()
+	})
+	if failed == 0 || dropped == 0 || refused == 0 || failed+dropped+refused > cases*3/4 {
+		t.Errorf("expected chains of which some are refused, fail and drop, and a quarter do neither")
+	}
+}
+
+// compare has Kafka's classes and the plugin answer cases, each stages and a record, and counts what Kafka did.
+func compare(t *testing.T, cases int, head func() string) (failed, dropped, refused int) {
+	t.Helper()
+	const atOnce = 10_000
+	m, reg, _ := manager(t, nil)
+	meant := wantedDifferences(t)
+	differ, tried, unread := 0, 0, 0
+	for tried < cases {
+		var heads []string
+		for range min(atOnce, cases-tried) {
+			heads = append(heads, head()+"\n-----\n")
+		}
+		tried += len(heads)
+		for i, want := range answers(t, heads) {
+			if strings.HasPrefix(want, "record refused: ") { // what a converter takes is compared elsewhere
+				unread++
+				continue
+			}
+			golden := parseGolden(t, heads[i]+want)
+			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: golden.stages})
+			if err != nil || strings.Contains(want, " refused: ") {
+				if refused++; sameRefusal(want, err) || refusedByName(err) {
+					continue
+				}
+				ours := fmt.Sprint("refused: ", err)
+				at := slices.IndexFunc(meant, func(w *wanted) bool {
+					return w.kafka.MatchString(want) && w.ours.MatchString(ours)
+				})
+				if at >= 0 {
+					meant[at].found++
+				} else if differ++; differ <= 20 {
+					t.Errorf("%s(Kafka)\n%s(ours)\n%v", heads[i], want, err)
+				}
+				continue
+			}
+			if strings.HasPrefix(want, "stage ") { // tabs of a plugin's words are blanks outside
+				want = strings.ReplaceAll(want, "\t", " ")
+			}
+			b := golden.batch(t, reg)
+			faults, err := c.Apply(t.Context(), b)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, heads[i])
+			}
+			got := outcome(t, b, faults)
+			again(t, golden, c, reg, got)
+			c.Close()
+			switch {
+			case strings.HasPrefix(want, "stage "):
+				failed++
+			case want == "dropped\n":
+				dropped++
+			}
+			if equalOutcome(want, got) || refusedLater(want, got) || equalOutcome(shortest(want, 64), shortest(got,
+				64)) || equalOutcome(shortest(want, 32), shortest(got, 32)) {
+				continue
+			}
+			at := slices.IndexFunc(meant, func(w *wanted) bool {
+				return w.kafka.MatchString(want) && w.ours.MatchString(strings.TrimSuffix(got, "\n")) &&
+					w.stage.MatchString(failing(heads[i], got))
+			})
+			if at >= 0 {
+				meant[at].found++
+			} else if differ++; differ <= 20 {
+				t.Errorf("%s(-Kafka +ours):\n%s", heads[i], cmp.Diff(want, got))
+			}
+		}
+		t.Logf("%d chains: %d are refused, %d fail, %d drop the record, %d have a record that JsonConverter does not "+
+			"take, %d differ", tried, refused, failed, dropped, unread, differ)
+	}
+	for _, w := range meant {
+		t.Logf("%d wanted: %s", w.found, w.reason)
+	}
+	return failed, dropped, refused
+}
+
+// refusedLater reports whether Kafka's transforms made a value that its converter refuses, and ours failed with the
+// same message where it arose.
+func refusedLater(want, got string) bool {
+	_, message, fails := strings.Cut(strings.TrimSpace(got), " fails: org.apache.kafka.connect.errors.DataException: ")
+	return fails && strings.Contains(want, "cannot be converted: "+message)
+}
+
+// sameRefusal reports whether Kafka refuses the settings of a chain, and ours does at the same stage with the same
+// text. What is refused by the JVM, which Kafka does not look for, is in words of ours, as is what is wrong with a
+// regular expression.
+func sameRefusal(want string, err error) bool {
+	stage, why, refused := strings.Cut(strings.TrimSuffix(want, "\n"), " refused: ")
+	if !refused || err == nil {
+		return false
+	}
+	_, ours, found := strings.Cut(err.Error(), stage+", ")
+	_, ours, _ = strings.Cut(ours, ": ") // after the class of the stage
+	why, isKafkas := strings.CutPrefix(why, "org.apache.kafka.common.config.ConfigException: ")
+	if !found || !isKafkas {
+		return found
+	}
+	if before, _, is := strings.Cut(why, "Invalid regex: "); is {
+		ours, _, _ = strings.Cut(ours, "Invalid regex: ")
+		why = before
+	}
+	if before, _, is := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); is {
+		return strings.HasPrefix(ours, oneLine(before)) // Kafka names the field by the number of an object
+	}
+	return ours == oneLine(why) || ours == blanks(why)
+}
+
+// blanks puts a blank in the place of each control character.
+func blanks(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// oneLine is a refusal of Kafka's as ours are written: a value with control characters is quoted, others are blanks.
+func oneLine(why string) string {
+	value, setting, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
+	if found && strings.ContainsFunc(value, unicode.IsControl) {
+		why = "Invalid value " + strconv.Quote(value) + " for configuration " + setting
+	}
+	return blanks(why)
+}
+
+// refusedByName reports whether we refuse a regular expression, or the pattern of a date, for a part that RATIONALE
+// names.
+func refusedByName(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), " is not supported near index ") ||
+		strings.Contains(err.Error(), " is not supported; supported are yMdHhmsSEazZX"))
+}
+
+// chance makes stages and records.
+type chance struct{ *rand.Rand }
+
+func (g chance) of(choices ...string) string { return choices[g.IntN(len(choices))] }
+func (g chance) in(n int) bool               { return g.IntN(n) == 0 }
+
+const kafka = "org.apache.kafka.connect.transforms."
+
+func (g chance) name() string {
+	return g.of("id", "id", "name", "price", "Größe", "at", "nested", "a.b", "new", "nested.id", "list", "day")
+}
+func (g chance) header() string { return g.of("h", "source", "ü") }
+func (g chance) side() string   { return g.of("Value", "Value", "Value", "Key") }
+
+// kinds of what Cast casts to, one of them wrong.
+func (g chance) kind() string {
+	return g.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
+		"String")
+}
+
+// names are one to three fields, mostly those that structures have.
+func (g chance) names() string {
+	list := g.of("id", "id", "id", g.name())
+	for g.in(4) {
+		list += g.of(",", ",", ", ") + g.of("id", "name", g.name())
+	}
+	return list
+}
+
+// manyX is none of SimpleDateFormat, which Kafka's TimestampRouter finds out at the first record and ours at once.
+var manyX = regexp.MustCompile("X{4,}")
+
+// datePattern is letters of SimpleDateFormat in any order, without those that we refuse by name.
+func (g chance) datePattern() string {
+	const letters = "yMdHhmsSEazZX"
+	var b strings.Builder
+	for range 1 + g.IntN(5) {
+		b.WriteString(strings.Repeat(letters[g.IntN(len(letters)):][:1], 1+g.IntN(4)) + g.of("", "-", ".", "'T'", "''"))
+	}
+	return manyX.ReplaceAllString(b.String(), "XXX")
+}
+
+func (g chance) logical(kind, name string) string {
+	return fmt.Sprintf(`"type":%q,"name":"org.apache.kafka.connect.data.%s","version":1`, kind, name)
+}

@@ -1,0 +1,266 @@
+//go:build real
+
+package transform
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert"
+	"github.com/culvert-project/culvert/internal/convert/registry"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// peerSingles are each transform and each predicate, alone or as little as there is besides.
+var peerSingles = []struct {
+	name   string
+	stages []Stage
+}{
+	{"Cast", []Stage{castStage}},
+	{"DropHeaders", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7"),
+		benched("drop", "DropHeaders", "headers", "h")}},
+	{"ExtractField", []Stage{benched("one", "ExtractField$Value", "field", "f3")}},
+	{"Filter", []Stage{benched("none", "Filter")}},
+	{"Flatten", []Stage{benched("flat", "Flatten$Value")}},
+	{"HeaderFrom", []Stage{headStage}},
+	{"HoistField", []Stage{benched("all", "HoistField$Value", "field", "all")}},
+	{"InsertField", []Stage{insertStage}},
+	{"InsertHeader", []Stage{benched("put", "InsertHeader", "header", "h", "value.literal", "7")}},
+	{"MaskField", []Stage{benched("mask", "MaskField$Value", "fields", "f4")}},
+	{"RegexRouter", []Stage{routeStage}},
+	{"ReplaceField", []Stage{namesStage}},
+	{"SetSchemaMetadata", []Stage{benched("name", "SetSchemaMetadata$Value", "schema.name", "N")}},
+	{"TimestampConverter", []Stage{timeStage}},
+	{"TimestampRouter", []Stage{dayStage}},
+	{"ValueToKey", []Stage{keyStage}},
+	{"HasHeaderKey", []Stage{when(insertStage, true, "HasHeaderKey", "name", "h")}},
+	{"RecordIsTombstone", []Stage{when(insertStage, true, "RecordIsTombstone")}},
+	{"TopicNameMatches", []Stage{when(insertStage, false, "TopicNameMatches", "pattern", "orders.*")}},
+}
+
+// stagesText is stages as Peer.java reads them.
+func stagesText(b *testing.B, stages []Stage) string {
+	component := func(class string, settings func(plugin.Info) []wit.Setting) map[string]any {
+		of := map[string]any{"type": class}
+		for _, s := range settings(plugin.Info{}) {
+			of[s.Name] = s.Value
+		}
+		return of
+	}
+	list := []map[string]any{}
+	for _, s := range stages {
+		of := component(s.Class, s.Settings)
+		if s.Predicate != nil {
+			of["predicate"], of["negate"] = component(s.Predicate.Class, s.Predicate.Settings), s.Negate
+		}
+		list = append(list, of)
+	}
+	text, err := json.Marshal(list)
+	require.NoError(b, err)
+	return string(text)
+}
+
+// startPiped starts a program, and returns where it reads and what it writes.
+func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
+	in, err := c.StdinPipe()
+	require.NoError(b, err)
+	out, err = c.StdoutPipe()
+	require.NoError(b, err)
+	require.NoError(b, c.Start())
+	return in, out
+}
+
+// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
+// the nanoseconds of CPU of one.
+func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
+	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
+	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
+	c.Stderr = os.Stderr
+	in, out := startPiped(b, c)
+	b.Cleanup(func() {
+		in.Close()
+		_ = c.Wait()
+	})
+	answers := bufio.NewScanner(out)
+	return func(b *testing.B, what string, n int) float64 {
+		fmt.Fprintf(in, "%d %s\n", n, what)
+		if !answers.Scan() {
+			b.Fatalf("%s ended", program)
+		}
+		ns, err := strconv.ParseFloat(answers.Text(), 64)
+		require.NoError(b, err)
+		return ns
+	}
+}
+
+// BenchmarkRealPeers has Kafka's own classes on a warm JVM and ours make the same of the same records, in turns, and
+// prints the nanoseconds of CPU of a record of each, the middle of the turns, and how many times as fast ours are. Of
+// the JVM that is the thread that works, without the collector of garbage; of ours it is the whole process. A turn is
+// long enough that it does not matter how much of the last one's memory the processor's caches still have. The plugin
+// runs in its sandbox with its fences. Of Avro the classes are Apicurio's fork of Confluent's. `make bench-peers` runs
+// it.
+func BenchmarkRealPeers(b *testing.B) {
+	m, reg, _ := manager(b, nil)
+	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string, stages []Stage) {
+		b.Run(what+"/"+form, func(b *testing.B) {
+			const rows, calls, turns = 500, 200, 9
+			theirs := func(b *testing.B, n int) float64 {
+				return theirs(b, what+" "+form+" "+stagesText(b, stages), n)
+			}
+			do := ourWork(b, func() (*Chain, error) {
+				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: stages})
+			}, reg, what, form == "schema", rows)
+			theirs(b, 200_000) // until it is warm
+			do()
+			var of, ours []float64
+			for b.Loop() {
+				of, ours = of[:0], ours[:0]
+				for range turns {
+					of = append(of, theirs(b, calls*rows))
+					before := cpu(b)
+					for range calls {
+						do()
+					}
+					ours = append(ours, float64(cpu(b)-before)/(calls*rows))
+				}
+			}
+			slices.Sort(of)
+			slices.Sort(ours)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(of[turns/2], "Kafka-cpu-ns/record")
+			b.ReportMetric(ours[turns/2], "ours-cpu-ns/record")
+			b.ReportMetric(of[turns/2]/ours[turns/2], "times-as-fast")
+		})
+	}
+	kafkas := peer(b, "kafka", "Peer.java")
+	cases := append(benchChains[:len(benchChains):len(benchChains)], peerSingles...)
+	for _, what := range []string{"in", "out", "path"} {
+		cases = append(cases, benchChains[0])
+		cases[len(cases)-1].name = what
+	}
+	for _, c := range cases {
+		compare(b, kafkas, c.name, "schema", c.stages)
+		if c.name != "SetSchemaMetadata" { // it takes no record without schema
+			compare(b, kafkas, c.name, "plain", c.stages)
+		}
+	}
+	b.Run("avro", func(b *testing.B) {
+		libraries, _ := filepath.Glob("../../../.peers/kafka-*/lib")
+		if len(libraries) == 0 {
+			b.Fatal("expected Kafka's classes, which Peer.java fetches")
+		}
+		avros := peer(b, "avro", "PeerAvro.java", "CLASSES="+libraries[0]+"/*")
+		for _, what := range []string{"avro-in", "avro-out", "avro-path"} {
+			compare(b, avros, what, "schema", fieldStages)
+		}
+	})
+}
+
+// numberedSchemas is a schema registry without a socket, which gives schemas numbers from 1 on.
+type numberedSchemas struct{ list []string }
+
+func (r *numberedSchemas) RoundTrip(q *http.Request) (*http.Response, error) {
+	answer := func(code int, text string) (*http.Response, error) {
+		return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(text)),
+			Request: q}, nil
+	}
+	if at, is := strings.CutPrefix(q.URL.Path, "/schemas/ids/"); is {
+		if n, err := strconv.Atoi(at); err == nil && n >= 1 && n <= len(r.list) {
+			return answer(200, r.list[n-1])
+		}
+	}
+	if strings.HasSuffix(q.URL.Path, "/versions") && q.Method == http.MethodPost {
+		text, err := io.ReadAll(q.Body)
+		if err != nil {
+			return nil, err
+		}
+		at := slices.Index(r.list, string(text))
+		if at < 0 {
+			at, r.list = len(r.list), append(r.list, string(text))
+		}
+		return answer(200, fmt.Sprintf(`{"id":%d}`, at+1))
+	}
+	return answer(404, `{"error_code":40403,"message":"Schema not found."}`)
+}
+
+// peerConverter is the converter of a case.
+func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert.Converter {
+	class, settings := convert.ClassJSON, map[string]string{"schemas.enable": strconv.FormatBool(typed)}
+	if avro {
+		class, settings = convert.ClassAvro, map[string]string{"schema.registry.url": "http://127.0.0.1:1"}
+	}
+	schemas := &numberedSchemas{}
+	c, err := convert.New(class, settings, convert.Use{Schemas: reg,
+		Registry: func(s registry.Settings) (*registry.Client, error) {
+			return registry.OpenWith(s, schemas, slog.New(slog.DiscardHandler))
+		}})
+	require.NoError(b, err)
+	return c
+}
+
+// ourWork is one call's worth of a case of Peer.java or PeerAvro.java.
+func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, what string, typed bool,
+	count int) func() {
+	ctx := context.Background()
+	batch := tenFields(b, reg, count, 1024)
+	if !typed {
+		withoutSchema(b, batch)
+	}
+	what, avro := strings.CutPrefix(what, "avro-")
+	converter := peerConverter(b, reg, avro, typed)
+	text, _, err := converter.Encode(ctx, nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
+	require.NoError(b, err)
+	rows, data := slices.Clone(batch.Rows), len(batch.Data)
+	var dst []byte
+	encode := func() {
+		for i := range batch.Rows {
+			if dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch,
+				batch.Rows[i].Value); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if what == "out" {
+		return encode
+	}
+	c, err := chain()
+	require.NoError(b, err)
+	b.Cleanup(func() { c.Close() })
+	return func() {
+		batch.Rows, batch.Topics = append(batch.Rows[:0], rows...), batch.Topics[:1]
+		if batch.Data = batch.Data[:data]; what == "in" || what == "path" {
+			batch.Data = batch.Data[:0]
+			for i := range batch.Rows {
+				if batch.Rows[i].Value, err = converter.Decode(ctx, "orders", text, batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		if what == "in" {
+			return
+		}
+		if faults, err := c.Apply(ctx, batch); err != nil || len(faults) > 0 ||
+			len(batch.Rows) != count && what != "Filter" {
+			b.Fatal(err, faults)
+		}
+		if what == "path" {
+			encode()
+		}
+	}
+}

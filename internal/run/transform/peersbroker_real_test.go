@@ -1,0 +1,267 @@
+//go:build real
+
+package transform
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/convert"
+	clients "github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// brokerRecords is how many records lie in a topic that BenchmarkRealPeersBroker reads.
+const brokerRecords = 100_000
+
+// BenchmarkRealPeersBroker is the whole way from topic to topic of an Apache Kafka broker: a sink's consumer, the JSON
+// converter, three stages, the JSON converter, a source's producer, until all is acknowledged and the offsets are
+// committed. It prints the nanoseconds of CPU that this process takes for a record, the middle of the turns, and the
+// records of a second of one core; next to it, in turns, what the clients alone take, for the same records without
+// converters and stages, and what Kafka's own clients and classes take, whose JVM compiles and collects garbage in it.
+// Garbage of this process is collected by Go's own target, or that of GOGC; a worker has another, which follows what
+// is in use. `make bench-peers` runs it.
+func BenchmarkRealPeersBroker(b *testing.B) {
+	m, reg, _ := manager(b, nil)
+	address := startBroker(b)
+	theirs := peer(b, "kafka", "PeerBroker.java", "BOOTSTRAP="+address)
+	for _, form := range []string{"schema", "plain"} {
+		b.Run(form, func(b *testing.B) {
+			const turns = 5
+			w := newBrokerWork(b, address, reg, form == "schema")
+			chain := open(b, m, 0, fieldStages...)
+			in := "in-" + form
+			w.fill(b, in)
+			of := func() float64 {
+				out := w.topic(b)
+				defer w.remove(b, out)
+				return theirs(b, in+" "+out+" "+form, brokerRecords)
+			}
+			for range 2 {
+				of() // until it is warm
+			}
+			w.turn(b, in, chain)
+			var kafkas, ours, bare []float64
+			for b.Loop() {
+				kafkas, ours, bare = kafkas[:0], ours[:0], bare[:0]
+				for range turns {
+					kafkas = append(kafkas, of())
+					ours = append(ours, w.turn(b, in, chain))
+					bare = append(bare, w.turn(b, in, nil))
+				}
+			}
+			for _, list := range [][]float64{kafkas, ours, bare} {
+				slices.Sort(list)
+			}
+			const middle = turns / 2
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(kafkas[middle], "Kafka-cpu-ns/record")
+			b.ReportMetric(ours[middle], "ours-cpu-ns/record")
+			b.ReportMetric(bare[middle], "clients-cpu-ns/record")
+			b.ReportMetric(1e9/ours[middle], "records/s/core")
+			b.ReportMetric(kafkas[middle]/ours[middle], "times-as-fast")
+		})
+	}
+}
+
+// startBroker starts an Apache Kafka broker that ends with the benchmark, and when this process does: the script holds
+// its input.
+func startBroker(b *testing.B) (address string) {
+	address = porttest.Address(b)
+	_, port, _ := net.SplitHostPort(address)
+	_, controller, _ := net.SplitHostPort(porttest.Address(b))
+	c := exec.Command("../../../testdata/peers/kafka/start-broker.sh", port, b.TempDir())
+	c.Env = append(os.Environ(), "UNTIL_EOF=1", "CONTROLLER_PORT="+controller)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	in, out := startPiped(b, c)
+	lines := bufio.NewReader(out)
+	b.Cleanup(func() {
+		in.Close()
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_, _ = io.Copy(io.Discard, lines)
+		_ = c.Wait()
+	})
+	if line, _ := lines.ReadString('\n'); strings.TrimSpace(line) != "READY" {
+		b.Fatalf("the broker did not start:\n%s", stderr.String())
+	}
+	return address
+}
+
+// brokerWork reads one topic and writes another.
+type brokerWork struct {
+	config    clients.Config
+	admin     *kadm.Client
+	converter convert.Converter
+	text      []byte
+	reg       *record.Registry
+	made      int
+	name      string
+}
+
+func newBrokerWork(b *testing.B, address string, reg *record.Registry, typed bool) *brokerWork {
+	w := &brokerWork{config: clients.Defaults(), converter: peerConverter(b, reg, false, typed), reg: reg,
+		name: fmt.Sprint(typed)}
+	w.config.Bootstrap, w.config.Logger = []string{address}, slog.New(slog.DiscardHandler)
+	client, err := kgo.NewClient(kgo.SeedBrokers(address))
+	require.NoError(b, err)
+	b.Cleanup(client.Close)
+	w.admin = kadm.NewClient(client)
+	batch := tenFields(b, reg, 1, 1024)
+	if !typed {
+		withoutSchema(b, batch)
+	}
+	w.text, _, err = w.converter.Encode(b.Context(), nil, math.MaxInt32, "orders", batch, batch.Rows[0].Value)
+	require.NoError(b, err)
+	return w
+}
+
+// topic makes one to write to. What was written goes soon after [brokerWork.remove].
+func (w *brokerWork) topic(b *testing.B) (name string) {
+	w.made++
+	name = fmt.Sprintf("out-%s-%d", w.name, w.made)
+	w.create(b, name)
+	return name
+}
+
+func (w *brokerWork) create(b *testing.B, name string) {
+	soon := "1000"
+	_, err := w.admin.CreateTopic(b.Context(), 1, 1, map[string]*string{"file.delete.delay.ms": &soon}, name)
+	require.NoError(b, err)
+}
+
+func (w *brokerWork) remove(b *testing.B, name string) {
+	_, err := w.admin.DeleteTopic(b.Context(), name)
+	require.NoError(b, err)
+}
+
+// fill makes a topic with records.
+func (w *brokerWork) fill(b *testing.B, topic string) {
+	w.create(b, topic)
+	p, err := clients.NewProducer(w.config, "fill")
+	require.NoError(b, err)
+	for range brokerRecords / 500 {
+		records := p.NewBatch()
+		for range 500 {
+			r := records.Add()
+			r.Topic, r.Value = topic, w.text
+		}
+		p.Produce(b.Context(), records, nil)
+	}
+	require.NoError(b, p.Close(b.Context()))
+}
+
+// turn has all records of a topic go into another one, through converters and a chain where there is one, and returns
+// the nanoseconds of CPU of one.
+func (w *brokerWork) turn(b *testing.B, in string, chain *Chain) float64 {
+	ctx, out := b.Context(), w.topic(b)
+	defer w.remove(b, out)
+	consumer, err := clients.NewConsumer(w.config, clients.ConsumerOptions{Group: "of-" + out, Topics: []string{in}})
+	require.NoError(b, err)
+	defer consumer.Close()
+	producer, err := clients.NewProducer(w.config, "bench")
+	require.NoError(b, err)
+	free, failed := make(chan []byte, 64), make(chan error, 1)
+	batch := &record.Batch{Registry: w.reg}
+	offsets := clients.Offsets{}
+	before := cpu(b)
+	for n := 0; n < brokerRecords; {
+		read, err := consumer.Poll(ctx)
+		require.NoError(b, err)
+		n += len(read)
+		records := producer.NewBatch()
+		var text []byte
+		if chain == nil {
+			for _, r := range read {
+				to := records.Add()
+				to.Topic, to.Value, to.Timestamp = out, r.Value, r.Timestamp
+			}
+		} else {
+			select {
+			case text = <-free:
+			default:
+			}
+			if text, err = w.convert(ctx, read, batch, chain, out, records, text[:0]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		producer.Produce(ctx, records, func(_ int, err error) {
+			if err != nil {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+			select {
+			case free <- text:
+			default:
+			}
+		})
+		if len(read) > 0 {
+			last := read[len(read)-1]
+			offsets[last.Topic] = map[int32]kgo.EpochOffset{last.Partition: {Epoch: last.LeaderEpoch,
+				Offset: last.Offset + 1}}
+		}
+	}
+	require.NoError(b, producer.Close(ctx))
+	require.NoError(b, consumer.Commit(ctx, offsets))
+	elapsed := float64(cpu(b)-before) / brokerRecords
+	select {
+	case err := <-failed:
+		b.Fatal(err)
+	default:
+	}
+	if end, err := w.admin.ListEndOffsets(ctx, out); err != nil || end[out][0].Offset != brokerRecords {
+		b.Fatalf("expected %d records in %s, found %v, %v", brokerRecords, out, end[out][0].Offset, err)
+	}
+	return elapsed
+}
+
+// convert sends records through converter, chain and converter into those of a producer, whose values lie in text.
+func (w *brokerWork) convert(ctx context.Context, read []*kgo.Record, batch *record.Batch, chain *Chain, topic string,
+	records *clients.Batch, text []byte) ([]byte, error) {
+	batch.Reset()
+	for i, r := range read {
+		row := wit.Row{Topic: batch.Topic(r.Topic), RowIndex: uint32(i), Partition: -1, Offset: r.Offset,
+			Timestamp: r.Timestamp.UnixMilli()}
+		var err error
+		if row.Value, err = w.converter.Decode(ctx, r.Topic, r.Value, batch); err != nil {
+			return nil, err
+		}
+		batch.Rows = append(batch.Rows, row)
+	}
+	if faults, err := chain.Apply(ctx, batch); err != nil || len(faults) > 0 {
+		return nil, fmt.Errorf("%w, %v", err, faults)
+	}
+	for i := range batch.Rows {
+		row := &batch.Rows[i]
+		start := len(text)
+		var err error
+		if text, _, err = w.converter.Encode(ctx, text, math.MaxInt32, topic, batch, row.Value); err != nil {
+			return nil, err
+		}
+		r := records.Add()
+		// Where text has moved since, the record keeps the memory that it had.
+		r.Topic, r.Value, r.Timestamp = topic, text[start:len(text):len(text)], time.UnixMilli(row.Timestamp)
+	}
+	return text, nil
+}

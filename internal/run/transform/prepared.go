@@ -1,0 +1,112 @@
+package transform
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// preparedStages are stages of one plugin with the context that its current version prepared.
+type preparedStages struct {
+	binding    *plugin.Binding
+	version    string
+	stages     []boundStage
+	context    []byte
+	isolated   bool
+	rowIndexes []uint32 // those of the rows of a call
+}
+
+func (p *preparedStages) prepare(ctx context.Context) error {
+	prepared, err := prepare(ctx, p.binding.Current(), p.stages)
+	p.context = prepared
+	return err
+}
+
+type boundStage struct {
+	wit.Stage
+	settings, condition func(plugin.Info) []wit.Setting
+}
+
+func (s boundStage) resolve(version plugin.Info) wit.Stage {
+	if s.settings != nil {
+		s.Settings = s.settings(version)
+	}
+	if s.condition != nil {
+		condition := *s.Condition
+		condition.Settings = s.condition(version)
+		s.Condition = &condition
+	}
+	return s.Stage
+}
+
+func prepare(ctx context.Context, pool *plugin.Pool, all []boundStage) (prepared []byte, err error) {
+	stages := make([]wit.Stage, len(all))
+	for i, s := range all {
+		stages[i] = s.resolve(pool.Module())
+	}
+	err = pool.Do(ctx, func(i *plugin.Instance) error {
+		prepared, err = i.Prepare(ctx, stages)
+		return err
+	})
+	return prepared, err
+}
+
+// upgrade switches to a newer version if it can prepare the same stages; otherwise the binding's status contains the
+// reason.
+func (p *preparedStages) upgrade(ctx context.Context) {
+	if p.isolated {
+		return
+	}
+	candidate := p.binding.Candidate()
+	if candidate == nil {
+		return
+	}
+	prepared, err := prepare(ctx, candidate, p.stages)
+	switch {
+	case err == nil:
+		if p.binding.Promote(candidate); p.binding.Current() == candidate { // otherwise the binding rejected it
+			p.context = prepared
+		}
+	case ctx.Err() == nil:
+		p.binding.Reject(candidate, fmt.Sprintf("it rejects the settings of the transforms: %v", err))
+	}
+}
+
+// retry reports whether to repeat a failed call, with another version if a version on trial failed.
+func (p *preparedStages) retry(ctx context.Context, err error) bool {
+	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
+		return false
+	}
+	p.upgrade(ctx)
+	return true
+}
+
+func (p *preparedStages) apply(ctx context.Context, b *record.Batch) (faults []wit.RowError, err error) {
+	p.rowIndexes = p.rowIndexes[:0]
+	for i := range b.Rows {
+		p.rowIndexes = append(p.rowIndexes, b.Rows[i].RowIndex)
+	}
+	err = p.do(ctx, func(i *plugin.Instance) error {
+		faults, err = i.Apply(ctx, p.context, b)
+		return err
+	})
+	for i := range faults {
+		faults[i].RowIndex = p.rowIndexes[faults[i].RowIndex]
+	}
+	return faults, err
+}
+
+func (p *preparedStages) test(ctx context.Context, b *record.Batch) (matches []bool, faults []wit.RowError, err error) {
+	err = p.do(ctx, func(i *plugin.Instance) error {
+		matches, faults, err = i.Test(ctx, p.context, b)
+		return err
+	})
+	return matches, faults, err
+}
+
+func (p *preparedStages) do(ctx context.Context, call func(*plugin.Instance) error) error {
+	return p.binding.Current().Do(ctx, call)
+}

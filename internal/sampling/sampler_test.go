@@ -1,0 +1,376 @@
+package sampling
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/chaintest"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/run/task"
+	"github.com/culvert-project/culvert/internal/run/transform"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+// batch has rows of values without a schema.
+func batch(t testing.TB, reg *record.Registry, values ...any) *record.Batch {
+	t.Helper()
+	b := &record.Batch{Registry: reg, Topics: []string{"orders"}}
+	for i, v := range values {
+		start := len(b.Data)
+		var err error
+		if b.Data, err = connectdata.AppendSchemaless(b.Data, v); err != nil {
+			t.Fatal(err)
+		}
+		b.Rows = append(b.Rows, wit.Row{RowIndex: uint32(i), Partition: 2, Offset: int64(100 + i),
+			Timestamp: 1700000000000,
+			Value: wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start),
+				Size: uint32(len(b.Data) - start)}})
+	}
+	return b
+}
+
+func order(id int, state string) connectdata.Map {
+	return connectdata.Map{{Key: "id", Value: int64(id)}, {Key: "state", Value: state},
+		{Key: "iban", Value: "DE00 1234"}}
+}
+
+func isRefused(err error, status int, says string) bool {
+	var r *rest.Refusal
+	return errors.As(err, &r) && r.Status == status && strings.Contains(r.Message, says)
+}
+
+func ask(t *testing.T, s *Sampler, connector string, rows int) string {
+	t.Helper()
+	k, err := s.Ask(connector, rest.SampleRequest{Rows: rows, Show: rest.RecordsFull})
+	require.NoError(t, err)
+	return k.ID
+}
+
+// feed has a task read a batch, and reports whether a sample took rows of it.
+func feed(s *Sampler, connector string, b *record.Batch) bool {
+	rows := func() (n int) {
+		for _, k := range s.all {
+			n += len(k.rows)
+		}
+		return n
+	}
+	before := rows()
+	s.Tap(connector).Observe(0, "", b)
+	return rows() > before
+}
+
+// A sample has the next rows and no more; while none waits nobody looks. It is forgotten after ten minutes.
+func TestSamplesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := record.NewRegistry()
+		s := New(reg, func(text string) string { return text })
+		b := batch(t, reg, order(1, "a"), order(2, "b"), order(3, "c"))
+		if feed(s, "orders", b) {
+			t.Error("somebody looks though nothing was asked for")
+		}
+		id := ask(t, s, "orders", 4)
+		if feed(s, "others", b) || !feed(s, "orders", b) {
+			t.Error("expected the rows of one connector to be looked at")
+		}
+		k, err := s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
+			k.Rows[0].Partition != 2 ||
+			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
+			t.Errorf("found %+v, %v", k, err)
+		}
+		clear(b.Data) // the memory is the task's
+		again, err := s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		if err != nil || &again.Rows[0] != &k.Rows[0] {
+			t.Error("rows are computed again though no more have come:", err)
+		}
+		feed(s, "orders", batch(t, reg, order(4, "d"), order(5, "e")))
+		if feed(s, "orders", b) {
+			t.Error("somebody looks though the sample has its rows")
+		}
+		k, err = s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
+			!strings.Contains(k.Rows[0].Input.Value, `"id": 1`) {
+			t.Errorf("found %+v, %v", k, err)
+		}
+		if _, err := s.Get(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+			t.Error("another connector's sample:", err)
+		}
+		ask(t, s, "orders", 1)
+		time.Sleep(lifetime + time.Second)
+		synctest.Wait()
+		if _, err := s.Get(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+			t.Error("after ten minutes:", err)
+		}
+		if len(s.all) > 0 || feed(s, "orders", b) {
+			t.Error("somebody looks though the sample is over")
+		}
+	})
+}
+
+// There are a few samples at a time: the oldest one goes, and what it has held with it.
+func TestSamplesAreFew(t *testing.T) {
+	reg := record.NewRegistry()
+	s := New(reg, func(text string) string { return text })
+	for _, n := range []int{-1, 101} {
+		if _, err := s.Ask("a", rest.SampleRequest{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
+			t.Error(n, err)
+		}
+	}
+	first := ask(t, s, "a", 1)
+	s.Tap("a")
+	feed(s, "a", batch(t, reg, order(1, "a")))
+	held := weak.Make(s.all[0])
+	waits := ask(t, s, "b", 1)
+	for range maxSamples - 1 {
+		ask(t, s, "a", 1)
+	}
+	if _, err := s.Get(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "the last 16 are kept") {
+		t.Error("the oldest one is there still:", err)
+	}
+	if runtime.GC(); held.Value() != nil {
+		t.Error("the oldest one is held, though nobody can ask for it")
+	}
+	if k, err := s.Get(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
+		t.Errorf("found %+v, %v", k, err)
+	}
+	ask(t, s, "a", 1)
+	if feed(s, "b", batch(t, reg, order(1, "a"))) {
+		t.Error("somebody looks though the sample had to go")
+	}
+}
+
+// A row that is too large to be copied is said to be; it takes no room from others.
+func TestLargeRows(t *testing.T) {
+	reg := record.NewRegistry()
+	s := New(reg, func(text string) string { return text })
+	id := ask(t, s, "a", 3)
+	b := batch(t, reg, strings.Repeat("x", 20<<20), order(1, "a"), strings.Repeat("y", 5<<20))
+	feed(s, "a", b)
+	k, err := s.Get(t.Context(), "a", id, chaintest.Chain{})
+	require.NoError(t, err)
+	if large := k.Rows[0]; !large.Input.Cut || large.Input.Topic != "orders" || large.Offset != 100 ||
+		!strings.Contains(large.Problem, "it is not shown: the row has 2097") {
+		t.Errorf("found %+v", large)
+	}
+	if k.Rows[1].Input.Cut || k.Rows[1].Problem != "" || !k.Rows[2].Input.Cut || k.Rows[2].Problem != "" {
+		t.Errorf("found %s and %.100s", k.Rows[1].Problem, k.Rows[2].Problem)
+	}
+}
+
+// Tasks read while samples are asked for, had and forgotten.
+func TestSamplesOfManyTasks(t *testing.T) {
+	reg := record.NewRegistry()
+	s := New(reg, func(text string) string { return text })
+	ctx, cancel := context.WithCancel(t.Context())
+	var tasks sync.WaitGroup
+	for n := range 3 {
+		tasks.Go(func() {
+			for ctx.Err() == nil {
+				b := batch(t, reg, order(1, "a"), order(2, "b"))
+				s.Tap("a").Observe(n, "f", b)
+			}
+		})
+	}
+	for range 20 {
+		id := ask(t, s, "a", 7)
+		for state := ""; state != done; {
+			k, err := s.Get(ctx, "a", id, chaintest.Chain{})
+			require.NoError(t, err)
+			state = k.State
+		}
+	}
+	cancel()
+	tasks.Wait()
+}
+
+// A look that panics leaves the task alone.
+func TestLooksDoNotDisturb(t *testing.T) {
+	var tap task.Observer
+	tap.Set(func(int, string, *record.Batch) { panic("a mistake") })
+	b := batch(t, record.NewRegistry(), order(1, "a"))
+	tap.Observe(0, "", b)
+	(*task.Observer)(nil).Observe(0, "", b)
+}
+
+// world is a worker's plugins with the built-in transforms.
+type world struct {
+	*Sampler
+	plugins *plugin.Manager
+	reg     *record.Registry
+	worker  *config.Worker
+}
+
+func newWorld(t testing.TB, modules map[string][]byte) *world {
+	t.Helper()
+	w := &world{reg: record.NewRegistry()}
+	dir := guesttest.Folder(t, "smt")
+	for name, module := range modules {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), module, 0o600))
+	}
+	var err error
+	w.plugins, err = plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: w.reg,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), CacheDir: guesttest.Code(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { w.plugins.Close() })
+	var problems config.Problems
+	w.worker, problems = config.NewWorker("", nil, nil, nil)
+	require.NoError(t, problems.Err())
+	w.Sampler = New(w.reg, w.worker.Redact)
+	return w
+}
+
+// chain is that of settings, KEY=VALUE, as a connector has it.
+func (w *world) chain(t testing.TB, settings map[string]string) chaintest.Chain {
+	t.Helper()
+	var entries []config.Entry
+	for key, value := range settings {
+		entries = append(entries, config.NewEntry(key, value, "orders.properties", 1))
+	}
+	c, problems := config.NewConnector("orders.properties", entries, w.worker.Providers)
+	require.NoError(t, problems.Err())
+	return chaintest.ChainOf(w.plugins, c)
+}
+
+// tasks has a connector's own chain do a batch that is looked at.
+func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *record.Batch) {
+	t.Helper()
+	chain, err := transform.New(t.Context(), transform.Options{Manager: c.Plugins, Connector: connector,
+		Stages: c.Stages})
+	require.NoError(t, err)
+	defer chain.Close()
+	w.Tap(connector).Observe(1, "Orders", b)
+	_, err = chain.Apply(t.Context(), b)
+	require.NoError(t, err)
+}
+
+const transforms = "org.apache.kafka.connect.transforms."
+
+// ordersChain drops what is deleted, masks a field and makes a key; no row is for its last transform.
+var ordersChain = map[string]string{"transforms": "drop,mask,key,route", "predicates": "deleted,mine",
+	"transforms.mask.type": transforms + "MaskField$Value", "transforms.mask.fields": "iban",
+	"transforms.drop.type": transforms + "Filter", "transforms.drop.predicate": "deleted",
+	"transforms.key.type": transforms + "ValueToKey", "transforms.key.fields": "id",
+	"transforms.route.type": transforms + "RegexRouter", "transforms.route.regex": "archive",
+	"transforms.route.replacement": "x",
+	"transforms.route.predicate":   "mine", "transforms.route.negate": "true",
+	"predicates.deleted.type": transforms + "predicates.RecordIsTombstone",
+	"predicates.mine.type":    transforms + "predicates.TopicNameMatches", "predicates.mine.pattern": "orders"}
+
+// Each step shows what it made of each row.
+func TestSteps(t *testing.T) {
+	w := newWorld(t, nil)
+	c := w.chain(t, ordersChain)
+	id := ask(t, w.Sampler, "orders", 3)
+	w.Tap("orders")
+	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
+	b.Rows[2].Value = wit.ValueSlice{} // which the predicate means
+	w.tasks(t, "orders", c, b)
+	k, err := w.Get(t.Context(), "orders", id, c)
+	require.NoError(t, err)
+	var steps []string
+	for _, row := range k.Rows {
+		for i, step := range row.Steps {
+			text := strings.TrimSpace(k.Steps[i].Alias + ": " + step.Did + " " + step.Error)
+			for _, r := range step.Records {
+				text += " " + strings.Join(strings.Fields(r.Topic+" "+r.Key+r.Value), "")
+			}
+			steps = append(steps, text)
+		}
+	}
+	if d := cmp.Diff([]string{
+		"drop: skipped", `mask: changed ordersnull{"id":1,"state":"a","iban":""}`,
+		`key: changed orders{"id":1}{"id":1,"state":"a","iban":""}`, "route: skipped",
+		"drop: skipped", "mask: failed mask: Only Map objects supported in absence of schema for [mask fields], " +
+			"found: java.lang.String",
+		"drop: dropped"}, steps); d != "" {
+		t.Error(d)
+	}
+	if k.State != done || k.Problem != "" || k.Rows[0].Task != 1 || k.Rows[0].Feed != "Orders" ||
+		k.Rows[0].Offset != 0 {
+		t.Errorf("found %+v", k)
+	}
+	if d := cmp.Diff([]rest.SampleStep{{Alias: "drop", Class: transforms + "Filter", Predicate: "deleted"},
+		{Alias: "mask", Class: transforms + "MaskField"}, {Alias: "key", Class: transforms + "ValueToKey"},
+		{Alias: "route", Class: transforms + "RegexRouter", Predicate: "mine", Negate: true}}, k.Steps,
+		cmp.Transformer("class", func(s string) string { return strings.TrimSuffix(s, "$Value") })); d != "" {
+		t.Error(d)
+	}
+
+	// The same rows through another chain, and through one that cannot be made.
+	other := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
+		"transforms.in.field": "row"})
+	tried, err := w.Try(t.Context(), "orders", id, other)
+	if err != nil || len(tried.Steps) != 1 || !strings.Contains(tried.Rows[0].Steps[0].Records[0].Value, `"row": {`) ||
+		tried.Rows[0].Problem != "" {
+		t.Errorf("found %+v, %v", tried, err)
+	}
+	broken := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value"})
+	tried, err = w.Try(t.Context(), "orders", id, broken)
+	if err != nil || !strings.Contains(tried.Problem, "transforms.in") || len(tried.Rows) != 3 ||
+		!strings.Contains(tried.Rows[0].Input.Value, `"id": 1`) || len(tried.Rows[0].Steps) > 0 {
+		t.Errorf("found %+v, %v", tried, err)
+	}
+
+	// The rows are a test that holds, and does not where the chain does something else.
+	text, err := w.File(t.Context(), "orders", id, c, ordersChain)
+	require.NoError(t, err)
+	w.strike = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
+	if _, err := w.File(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409,
+		"row 1: it holds what a config") {
+		t.Error(err)
+	}
+	for _, changed := range []bool{false, true} {
+		file := filepath.Join(t.TempDir(), "orders_test.yaml")
+		if changed {
+			text = []byte(strings.Replace(string(text), "fields: iban", "fields: state", 1))
+		}
+		require.NoError(t, os.WriteFile(file, text, 0o600))
+		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker,
+			Registry: w.reg,
+			Logger:   quiet}, []string{file})
+		require.NoError(t, err)
+		if len(results) != 1 || (len(results[0].Failures) > 0) != changed {
+			t.Errorf("changed %t: found %+v of\n%s", changed, results, text)
+		}
+	}
+}
+
+// With shapes no value is shown, in errors neither.
+func TestShapes(t *testing.T) {
+	w := newWorld(t, nil)
+	k, err := w.Ask("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
+	require.NoError(t, err)
+	c := w.chain(t, map[string]string{"transforms": "cast", "transforms.cast.type": transforms + "Cast$Value",
+		"transforms.cast.spec": "state:int32"})
+	w.tasks(t, "orders", c, batch(t, w.reg, order(4711, "confidential"), order(4711, "12")))
+	k, err = w.Get(t.Context(), "orders", k.ID, c)
+	require.NoError(t, err)
+	text := strings.Join(strings.Fields(k.Rows[0].Input.Value), "")
+	if text != `{"id":"number","state":"string(12)","iban":"string(9)"}` ||
+		k.Rows[0].Steps[0].Error != "cast: org.apache.kafka.connect.errors.DataException" ||
+		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {
+		t.Errorf("found %+v", k.Rows)
+	}
+	if _, err := w.File(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "shows no values") {
+		t.Error(err)
+	}
+}

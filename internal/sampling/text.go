@@ -1,0 +1,192 @@
+package sampling
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/chaintest"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+const (
+	// maxText is how many bytes a key, a value or a schema has as text.
+	maxText = 64 << 10
+	// maxRecords is how many records of a row are shown, maxHeaders how many headers of a record.
+	maxRecords, maxHeaders = 100, 100
+)
+
+// line is a name, or what a plugin says, in one line.
+func line(text string) string { return shown.Line(text) }
+
+// writer writes records as text.
+type writer struct {
+	ctx      context.Context
+	registry *record.Registry
+	strike   func(string) string
+	shape    bool
+	left     int // bytes of text that it may write
+}
+
+// records are rows of a batch, the last one cut where there are more.
+func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
+	all := []rest.SampledRecord{}
+	for i := range rows[:min(len(rows), maxRecords)] {
+		all = append(all, w.record(b, &rows[i]))
+	}
+	if len(rows) > maxRecords {
+		all[maxRecords-1].Cut = true
+	}
+	return all
+}
+
+// record is a row of a batch, whose data grows.
+func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
+	r = rest.SampledRecord{Topic: line(w.strike(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
+	var cut [3]bool
+	r.Key, r.KeySchema, cut[0] = w.value(b, row.Key)
+	r.Value, r.ValueSchema, cut[1] = w.value(b, row.Value)
+	if row.Headers.Encoding != wit.Absent {
+		headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
+		cut[2] = err != nil || len(headers) > maxHeaders
+		for i := range headers[:min(len(headers), maxHeaders)] {
+			text, _, short := w.value(b, chaintest.Header(b, &headers[i]))
+			cut[2] = cut[2] || short
+			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.strike(headers[i].Name)), Value: text})
+		}
+	}
+	r.Cut = cut != [3]bool{}
+	return r
+}
+
+// value is a value with its schema, "" for none.
+func (w *writer) value(b *record.Batch, d wit.ValueSlice) (text, schema string, cut bool) {
+	v, err := chaintest.WriteValue(w.ctx, w.registry, b, d)
+	if err != nil {
+		why := "it cannot be shown as JSON"
+		if !w.shape { // the text may have values
+			why += ": " + err.Error()
+		}
+		return line(w.strike(why)), "", true
+	}
+	if text, cut = w.json(v.Payload, w.shape); d.Encoding != wit.WithSchema {
+		return text, "", cut
+	}
+	schema, short := w.json(v.Schema, false)
+	return text, schema, cut || short
+}
+
+// json is a document indented, with types and sizes in the place of values for a shape, cut where it is too long.
+func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
+	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), strike: w.strike, shape: shape,
+		most: min(maxText, w.left)}
+	p.tokens.UseNumber()
+	err := p.value(0)
+	text = string(p.out)
+	if cut = err != nil || len(text) > p.most; cut {
+		text = strings.ToValidUTF8(text[:min(len(text), p.most)], "")
+	}
+	w.left -= len(text)
+	return text, cut
+}
+
+// printer writes a document until it has more bytes than are shown.
+type printer struct {
+	tokens *json.Decoder
+	strike func(string) string
+	shape  bool
+	most   int
+	out    []byte
+}
+
+var errLong = errors.New("the document has more bytes than are shown")
+
+// value writes the next value.
+func (p *printer) value(depth int) error {
+	if len(p.out) > p.most {
+		return errLong
+	}
+	token, err := p.tokens.Token()
+	if err != nil {
+		return err
+	}
+	opening, ok := token.(json.Delim)
+	if !ok {
+		p.scalar(token, p.shape)
+		return nil
+	}
+	p.out = append(p.out, byte(opening))
+	n := 0
+	for ; p.tokens.More(); n++ {
+		if n > 0 {
+			p.out = append(p.out, ',')
+		}
+		p.indent(depth + 1)
+		if opening == '{' {
+			name, err := p.tokens.Token()
+			if err != nil {
+				return err
+			}
+			p.scalar(name, false)
+			p.out = append(p.out, ": "...)
+		}
+		if err := p.value(depth + 1); err != nil {
+			return err
+		}
+	}
+	if n > 0 {
+		p.indent(depth)
+	}
+	p.out = append(p.out, byte(opening)+2)
+	_, err = p.tokens.Token()
+	return err
+}
+
+// indent begins a line; what is deep would else be nothing but blanks.
+func (p *printer) indent(depth int) {
+	p.out = append(append(p.out, '\n'), strings.Repeat("  ", min(depth, 32))...)
+}
+
+// scalar writes a name, or a value that holds no others.
+func (p *printer) scalar(token json.Token, shape bool) {
+	switch v := token.(type) {
+	case string:
+		if shape {
+			v = fmt.Sprintf("string(%d)", utf8.RuneCountInString(v))
+		}
+		p.text(p.strike(v))
+	case json.Number:
+		if struck := p.strike(v.String()); shape {
+			p.text("number")
+		} else if struck != v.String() {
+			p.text(struck)
+		} else {
+			p.out = append(p.out, v...)
+		}
+	case bool:
+		if shape {
+			p.text("boolean")
+		} else {
+			p.out = fmt.Append(p.out, v)
+		}
+	default:
+		p.out = append(p.out, "null"...)
+	}
+}
+
+// text writes a text as JSON, in which < > and & stand for themselves.
+func (p *printer) text(text string) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a text is always JSON
+	p.out = append(p.out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+}

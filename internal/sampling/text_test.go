@@ -1,0 +1,137 @@
+package sampling
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
+)
+
+func testWriter(t *testing.T, shape bool) *writer {
+	return &writer{ctx: t.Context(), registry: record.NewRegistry(), strike: func(s string) string {
+		return strings.ReplaceAll(s, "geheim", "***")
+	}, shape: shape, left: maxTextBytes}
+}
+
+// Documents are shown indented, or by their shape; secrets in them are not.
+func TestText(t *testing.T) {
+	for _, c := range []struct{ document, full, shape string }{
+		{`{"a":1,"b":[true,null,"x<é"],"c":{}}`,
+			"{\n  \"a\": 1,\n  \"b\": [\n    true,\n    null,\n    \"x<é\"\n  ],\n  \"c\": {}\n}",
+			"{\n  \"a\": \"number\",\n  \"b\": [\n    \"boolean\",\n    null,\n    \"string(3)\"\n  ],\n  \"c\": " +
+				"{}\n}"},
+		{`1234567890123456789012.50`, `1234567890123456789012.50`, `"number"`},
+		{`{"geheim":"ein geheimes"}`, "{\n  \"***\": \"ein ***es\"\n}", "{\n  \"***\": \"string(12)\"\n}"},
+		{`[]`, `[]`, `[]`},
+		{`[{}]`, "[\n  {}\n]", "[\n  {}\n]"},
+		{`null`, `null`, `null`},
+	} {
+		full, cut := testWriter(t, false).json([]byte(c.document), false)
+		shape, shapeCut := testWriter(t, true).json([]byte(c.document), true)
+		if full != c.full || shape != c.shape || cut || shapeCut {
+			t.Errorf("%s: found %s and %s, cut %t %t", c.document, full, shape, cut, shapeCut)
+		}
+	}
+}
+
+// What is long or deep is cut between characters, and takes a time that grows with its length alone.
+func TestTextIsBounded(t *testing.T) {
+	list := `["` + strings.Repeat(`é","`, 1<<20) + `"]`
+	for name, document := range map[string]string{
+		"a text":        `{"a":1,"b":"` + strings.Repeat("é", 5<<20) + `"}`,
+		"escapes":       `"` + strings.Repeat(`\u0001`, 1<<20) + `"`,
+		"a list":        list,
+		"a name":        `{"` + strings.Repeat("n", 1<<20) + `":1}`,
+		"many names":    `{"a":[{"` + strings.Repeat(`x":1,"`, 1<<18) + `y":2}]}`,
+		"a number":      strings.Repeat("9", 1<<20),
+		"a deep one":    strings.Repeat(`{"a":[`, 5000) + strings.Repeat(`]}`, 5000),
+		"a deep list":   strings.Repeat(`[`, 9000) + strings.Repeat(`]`, 9000),
+		"deep and long": strings.Repeat(`[`, 1000) + list + strings.Repeat(`]`, 1000),
+	} {
+		began := time.Now()
+		text, cut := testWriter(t, false).json([]byte(document), false)
+		if !utf8.ValidString(text) || len(text) > maxText || len(text) < maxText-2 || !cut {
+			t.Errorf("%s: %d bytes, cut %t: %.100s", name, len(text), cut, text)
+		}
+		if elapsed := time.Since(began); elapsed > 10*time.Second {
+			t.Errorf("%s took %v", name, elapsed)
+		}
+	}
+	w := testWriter(t, false)
+	for range maxTextBytes/maxText + 10 {
+		w.json([]byte(list), false)
+	}
+	if text, cut := w.json([]byte(list), false); w.left > 2 || len(text) > 2 || !cut {
+		t.Errorf("expected that little is left, found %d and %s", w.left, text)
+	}
+}
+
+// Values of all kinds are shown: a thousand in each other, numbers that JSON has none for, dates, bytes.
+func TestValues(t *testing.T) {
+	deep := any("end")
+	for range 90 {
+		deep = connectdata.List{deep}
+	}
+	for want, v := range map[string]any{`"NaN"`: math.NaN(), `"/wA="`: []byte{0xff, 0},
+		`1700000000000`: connectdata.Instant(1700000000000),
+		`"end"`:         deep, `"a": null`: connectdata.Map{{Key: "a"}}} {
+		b := &record.Batch{}
+		var err error
+		if b.Data, err = connectdata.AppendSchemaless(nil, v); err != nil {
+			t.Fatal(err)
+		}
+		text, schema, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless,
+			Size: uint32(len(b.Data))})
+		if !strings.Contains(text, want) || schema != "" || cut || !json.Valid([]byte(text)) {
+			t.Errorf("%v: found %s", want, text)
+		}
+	}
+	reg := record.NewRegistry()
+	s, err := reg.Intern([]wit.SchemaNode{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{
+		Name: "scale", Value: "2"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &record.Batch{Registry: reg, Data: connectdata.AppendDecimal64(nil, 1250)}
+	w := testWriter(t, false)
+	w.registry = reg
+	text, schema, _ := w.value(b, wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Size: uint32(len(b.Data))})
+	if text != "12.50" || !strings.Contains(schema, `"name": "org.apache.kafka.connect.data.Decimal"`) {
+		t.Errorf("found %s with %s", text, schema)
+	}
+	// Bytes that are no value, and text that is no UTF-8, are said to be so.
+	for _, bad := range [][]byte{{0xff}, append([]byte{connectdata.TagString, 4}, 0xff, 0xfe)} {
+		b := &record.Batch{Data: bad}
+		text, _, cut := testWriter(t, false).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
+		if !strings.HasPrefix(text, "it cannot be shown as JSON: ") || !utf8.ValidString(text) || !cut {
+			t.Errorf("% x: found %s", bad, text)
+		}
+		text, _, _ = testWriter(t, true).value(b, wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(bad))})
+		if text != "it cannot be shown as JSON" {
+			t.Errorf("% x: found %s", bad, text)
+		}
+	}
+}
+
+// Of a row that many records are made of, and of a record with many headers, the first ones are shown.
+func TestManyRecords(t *testing.T) {
+	headers := make([]connectdata.Header, maxHeaders+1)
+	for i := range headers {
+		headers[i] = connectdata.Header{Name: "h", Encoding: wit.Schemaless, Value: []byte{connectdata.TagNull}}
+	}
+	b := &record.Batch{Topics: []string{"t"}, Data: connectdata.AppendHeaders(nil, headers)}
+	b.Rows = make([]wit.Row, maxRecords+1)
+	b.Rows[0].Headers = wit.ValueSlice{Encoding: wit.Raw, Size: uint32(len(b.Data))}
+	all := testWriter(t, false).records(b, b.Rows)
+	if len(all) != maxRecords || !all[maxRecords-1].Cut || all[1].Cut || !all[0].Cut ||
+		len(all[0].Headers) != maxHeaders || all[0].Headers[0] != (rest.SampledHeader{Name: "h", Value: "null"}) {
+		t.Errorf("found %d records, the first with %d headers", len(all), len(all[0].Headers))
+	}
+}

@@ -1,0 +1,89 @@
+package secret_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/secret"
+)
+
+// Credentials stay with the origin that they were meant for, also after a redirect that leads back to it; a body goes
+// to no other origin.
+func TestRedirectsCarryNoSecrets(t *testing.T) {
+	type seen struct{ path, authorization, cookie, body string }
+	var received []seen
+	note := func(r *http.Request) {
+		body := make([]byte, 10)
+		n, _ := r.Body.Read(body)
+		received = append(received, seen{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Cookie"),
+			string(body[:n])})
+	}
+	var first, second *httptest.Server
+	second = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note(r)
+		if r.URL.Path == "/back" {
+			http.Redirect(w, r, first.URL+"/end", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer second.Close()
+	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note(r)
+		switch path, target, _ := strings.Cut(r.URL.Path, "-"); path {
+		case "/here":
+			http.Redirect(w, r, "/"+target, http.StatusTemporaryRedirect)
+		case "/round":
+			http.Redirect(w, r, "/round", http.StatusTemporaryRedirect)
+		case "/there":
+			http.Redirect(w, r, second.URL+"/"+target, http.StatusTemporaryRedirect)
+		}
+	}))
+	defer first.Close()
+	client := http.Client{CheckRedirect: secret.Redirect}
+	if _, err := client.Get(first.URL + "/round"); err == nil || len(received) != 10 {
+		t.Errorf("expected 10 requests and an error, found %d, %v", len(received), err)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		with               []string // paths that came with what is secret
+		without            []string
+		refused            bool
+	}{
+		{"GET", "/here-end", "", []string{"/here-end", "/end"}, nil, false},
+		{"POST", "/here-end", "secret", []string{"/here-end", "/end"}, nil, false},
+		{"GET", "/there-end", "", []string{"/there-end"}, []string{"/end"}, false},
+		{"GET", "/there-back", "", []string{"/there-back"}, []string{"/back", "/end"}, false},
+		{"POST", "/there-end", "secret", []string{"/there-end"}, nil, true},
+	} {
+		received = nil
+		r, err := http.NewRequest(c.method, first.URL+c.path, strings.NewReader(c.body))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer x")
+		r.Header.Set("Cookie", "x=y")
+		a, err := client.Do(r)
+		if err == nil {
+			a.Body.Close()
+		}
+		if refused := new(secret.Elsewhere); errors.As(err, &refused) != c.refused || !c.refused && err != nil {
+			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.refused, err)
+		}
+		var want []seen
+		for _, path := range c.with {
+			want = append(want, seen{path, "Bearer x", "x=y", c.body})
+		}
+		for _, path := range c.without {
+			want = append(want, seen{path, "", "", ""})
+		}
+		if len(received) != len(want) {
+			t.Fatalf("%s %s: expected %v, found %v", c.method, c.path, want, received)
+		}
+		for i := range want {
+			if received[i] != want[i] {
+				t.Errorf("%s %s: expected %v, found %v", c.method, c.path, want[i], received[i])
+			}
+		}
+	}
+}

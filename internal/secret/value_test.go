@@ -1,0 +1,71 @@
+package secret_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/secret"
+)
+
+func TestValueIsNotShown(t *testing.T) {
+	const canary = "c4n4ry-of-a-value"
+	var known secret.Known
+	v := known.Given("before "+canary, true, canary)
+	type holder struct {
+		Value  secret.Value
+		inside []secret.Value
+	}
+	var b strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%+q", "%x", "%X", "%d", "%T", "%p", "%40s", "%.3s"} {
+		fmt.Fprintf(&b, verb+verb+verb+verb, v, &v, []secret.Value{v},
+			holder{v, []secret.Value{v}})
+	}
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("m", "value", v, "pointer", &v, "holder", holder{v, []secret.Value{v}})
+	slog.New(slog.NewTextHandler(&b, nil)).Info("m", "value", v, "pointer", &v, "holder", holder{v, []secret.Value{v}})
+	for _, marshal := range []func(any) ([]byte, error){json.Marshal, xml.Marshal} {
+		data, err := marshal(holder{v, []secret.Value{v}})
+		require.NoError(t, err)
+		b.Write(data)
+	}
+	shown := strings.ToLower(b.String())
+	for _, form := range []string{canary, "before", fmt.Sprintf("%x", canary)} {
+		if strings.Contains(shown, form) {
+			t.Errorf("%q is shown in %s", form, shown)
+		}
+	}
+	if v.Reveal() != "before "+canary || !v.Secret() || !v.FromFile() || v.String() != secret.Hidden {
+		t.Errorf("found %q, %t, %t", v.Reveal(), v.Secret(), v.FromFile())
+	}
+	if w := secret.Written("text"); w.String() != "text" || w.Secret() || fmt.Sprintf("%q", w) != `"text"` ||
+		w.Equal(known.Given("text", false)) {
+		t.Errorf("found %v", w)
+	}
+}
+
+// What a value holds is struck as long as the value is there, and nothing is kept for good.
+func TestValueIsKnown(t *testing.T) {
+	var known secret.Known
+	v := known.Given("x-c4n4ry", false, "c4n4ry")
+	runtime.GC()
+	if got := known.Strike("a c4n4ry, x-"); got != "a [hidden], x-" {
+		t.Errorf("found %q", got)
+	}
+	runtime.KeepAlive(v)
+	within := time.After(30 * time.Second)
+	for known.Strike("a c4n4ry") != "a c4n4ry" {
+		select {
+		case <-within:
+			t.Fatal("it is known for good")
+		default:
+			runtime.GC()
+			runtime.Gosched()
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const vcapServices = "VCAP_SERVICES"
+
+// namedDestination is the BTP destination of a connector. Safe for concurrent use.
+type namedDestination struct {
+	name         string
+	destinations *btp.Destinations
+	log          *slog.Logger
+
+	mu     sync.Mutex
+	found  btp.Destination
+	logged bool // which settings go before it
+}
+
+// newNamedDestination sends nothing.
+func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
+	setting := roles.Setting(role.Destination)
+	wrong := func(format string, args ...any) error {
+		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
+	}
+	vcap, err := btp.Environment()
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	if vcap == "" {
+		return nil, wrong("expected a binding of the destination service in %s, found no such variable", vcapServices)
+	}
+	services, err := btp.Bound(vcap)
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	if services.Destination == nil {
+		return nil, wrong("expected a binding of the destination service in %s, found none", vcapServices)
+	}
+	for _, w := range services.Warnings {
+		log.Warn(w)
+	}
+	destinations, err := btp.NewDestinations(*services.Destination, btp.TokenOptions{Logger: log})
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
+	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
+}
+
+// find fetches the destination and reports whether anything but tokens has changed.
+func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
+	found, err := t.destinations.Find(ctx, t.name)
+	var failure *btp.Failure
+	switch {
+	case errors.As(err, &failure) && failure.Temporary() && t.known():
+		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name,
+			"error", err)
+		return false, nil
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case err != nil:
+		return false, t.fault(err)
+	}
+	found.Token = withoutTokenValue(found.Token)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if reflect.DeepEqual(t.found, found) {
+		return false, nil
+	}
+	t.found = found
+	return true, nil
+}
+
+func (t *namedDestination) known() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.found.Name != ""
+}
+
+func (t *namedDestination) fault(err error) error {
+	kind := wit.ErrorConfig
+	var failure *btp.Failure
+	if errors.As(err, &failure) {
+		switch failure.Kind {
+		case btp.Unavailable:
+			kind = wit.ErrorTransient
+		case btp.Unauthorized:
+			kind = wit.ErrorUnauthorized
+		}
+	}
+	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
+}
+
+// withoutTokenValue keeps only the token's header: the value changes every hour and is fetched per request.
+func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
+	if token == nil {
+		return nil
+	}
+	return &btp.DeliveredToken{Header: token.Header}
+}
+
+// Authorize returns the delivered token.
+func (t *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	found, err := t.destinations.Find(ctx, t.name)
+	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
+		found, err = t.destinations.Renew(ctx, t.name, refused)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if found.Token == nil {
+		return "", "", t.fault(errors.New("it delivers no token any more"))
+	}
+	return found.Token.Header, found.Token.Value, nil
+}
+
+// config merges the destination with the settings, which take precedence.
+func (t *namedDestination) config(roles config.Roles, environment transport.Environment) (transport.Config, error) {
+	t.mu.Lock()
+	found := t.found
+	t.mu.Unlock()
+	merged := mergedRoles{roles, values(&found, roles)}
+	t.logOverrides(merged)
+	if found.Token != nil && !merged.hasLogon() {
+		environment.Authorizer = t
+		environment.Identity = transport.Identity{User: "destination " + t.name,
+			Secret: fmt.Sprintf("%s %s %x", found.URL,
+				t.name, found.Digest)}
+	}
+	environment.Key, environment.Trust, environment.TrustAll = found.Keystore, found.Truststore, found.TrustAll
+	c, err := transport.ConfigOf(merged, environment)
+	if err != nil {
+		return c, fmt.Errorf("destination %s: %w", t.name, err)
+	}
+	c.Prefix = found.Path
+	c.Query = found.Query
+	return c, nil
+}
+
+// placeholder returns settings with an invalid address, for checks before the destination is fetched.
+func (t *namedDestination) placeholder(roles config.Roles) transport.Roles {
+	return mergedRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
+}
+
+func (t *namedDestination) logOverrides(merged mergedRoles) {
+	var before []string
+	for role, value := range merged.values {
+		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
+			before = append(before, merged.Roles.Setting(role))
+		}
+	}
+	slices.Sort(before)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.logged {
+		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication",
+			t.found.Authentication,
+			"proxy", t.found.ProxyType, "settings that go before it", before)
+	}
+	t.logged = true
+}
+
+// values returns the destination's values by role.
+func values(d *btp.Destination, roles config.Roles) map[string]string {
+	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
+		role.Header + "sap-language": d.Language}
+	if d.Scheme == "http" || d.Scheme == "https" {
+		v[role.Scheme] = d.Scheme
+	}
+	for name := range d.Headers {
+		v[role.Header+strings.ToLower(name)] = d.Headers.Get(name)
+	}
+	if d.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
+		scheme := v[role.Scheme]
+		if roles.IsSet(role.Scheme) || scheme == "" {
+			scheme = roles.Text(role.Scheme)
+		}
+		v[role.ProxyType] = route.ConnectivitySOCKS5
+		if scheme == "http" {
+			v[role.ProxyType] = route.ConnectivityHTTP
+		}
+		v[role.ProxyLocationID] = d.LocationID
+	}
+	switch {
+	case roles.IsSet(role.Auth) || roles.IsSet(role.User):
+	case d.User != "" || d.Authentication == "BasicAuthentication":
+		v[role.Auth], v[role.User], v[role.Password] = transport.AuthBasic, d.User, d.Password
+	case d.Token != nil:
+		v[role.Auth] = transport.AuthOAuth2
+	case d.Keystore != nil:
+		v[role.Auth] = transport.AuthCertificate
+	default:
+		v[role.Auth] = transport.AuthNone
+	}
+	return v
+}
+
+// mergedRoles are settings completed by a destination.
+type mergedRoles struct {
+	config.Roles
+	values map[string]string
+}
+
+func (t mergedRoles) hasLogon() bool { return t.Roles.IsSet(role.Auth) || t.Roles.IsSet(role.User) }
+
+func (t mergedRoles) Text(role string) string {
+	if v := t.values[role]; v != "" && !t.Roles.IsSet(role) {
+		return v
+	}
+	return t.Roles.Text(role)
+}
+
+func (t mergedRoles) Prefix(prefix string) map[string]string {
+	all := map[string]string{}
+	for role, v := range t.values {
+		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
+			all[name] = v
+		}
+	}
+	for name, v := range t.Roles.Prefix(prefix) {
+		all[name] = v
+	}
+	return all
+}

@@ -1,0 +1,50 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Explain adds to a refusal by the service who was refused and what to do.
+func Explain(c *transport.Client, err error) error {
+	if !IsUnauthorized(err) {
+		return err
+	}
+	var known *lockouts.LockedOut
+	if errors.As(err, &known) { // nothing was sent
+		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), known.Why), ": ")
+		if step == "" || step == err.Error() {
+			return err
+		}
+		return &causeFirst{fmt.Sprintf("%s (in %s)", known.Why, step), err}
+	}
+	if why := c.Refusal(); why != "" {
+		return fmt.Errorf("%s; %w", why, err)
+	}
+	return err
+}
+
+type causeFirst struct {
+	text  string
+	cause error
+}
+
+func (c *causeFirst) Error() string { return c.text }
+func (c *causeFirst) Unwrap() error { return c.cause }
+
+// IsUnauthorized reports whether the service rejected the credentials.
+func IsUnauthorized(err error) bool {
+	var fault *wit.Error
+	return errors.As(err, &fault) && fault.Kind == wit.ErrorUnauthorized
+}
+
+// IsConfigError reports whether a task failed because of settings or credentials.
+func IsConfigError(err error) bool {
+	var fault *wit.Error
+	return errors.As(err, &fault) && (fault.Kind == wit.ErrorUnauthorized || fault.Kind == wit.ErrorConfig)
+}

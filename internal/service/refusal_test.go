@@ -1,0 +1,32 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What was not sent because its secret was refused before is explained by that refusal, with the step at its end; the
+// error stays a fault of kind unauthorized. What is no refusal stays as it is.
+func TestExplainedLockout(t *testing.T) {
+	locked := &lockouts.LockedOut{Why: "the password of user \"U\" was refused"}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{locked, locked.Why},
+		{fmt.Errorf("GET /x/$metadata: %w", locked), locked.Why + " (in GET /x/$metadata)"},
+	} {
+		err := Explain(nil, c.err)
+		if err.Error() != c.want || !IsUnauthorized(err) || !errors.Is(err, c.err) {
+			t.Errorf("expected %q, found %q, refused %v", c.want, err, IsUnauthorized(err))
+		}
+	}
+	result := &wit.Error{Kind: wit.ErrorNotFound, Message: "no such set"}
+	if err := Explain(nil, result); err != error(result) {
+		t.Errorf("expected the fault as it is, found %v", err)
+	}
+}

@@ -1,0 +1,252 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/watch"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Service provides the client's settings: from the connector, with secrets resolved, and from its BTP destination.
+// Safe for concurrent use.
+type Service struct {
+	component    wit.Component
+	providers    *config.Providers
+	lockouts     *lockouts.Store
+	origins      *transport.OriginRegistry // see Meet
+	log          *slog.Logger
+	destination  *namedDestination // nil without a destination of BTP
+	noRetries    bool              // see Once
+	pollInterval time.Duration
+
+	changed atomic.Bool
+
+	// version counts changes; notify is closed and replaced with each.
+	version atomic.Int64
+
+	mu        sync.Mutex
+	connector *config.Connector // as it was read last
+	pending   *config.Connector // other settings, to be taken with the next look
+	stamp     string            // of the files that are read by the path that a setting gives
+	notify    chan struct{}
+}
+
+// New reads the settings of a connector's service; it sends nothing.
+func New(component wit.Component, c *config.Connector, p *config.Providers, lockouts *lockouts.Store,
+	log *slog.Logger) (*Service, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Service{component: component, providers: p, lockouts: lockouts, log: log, connector: c,
+		notify: make(chan struct{}), pollInterval: time.Minute}
+	roles := s.roles()
+	s.stamp = watch.Stamp(pathsOf(roles)...)
+	var err error
+	if roles.Has(role.Destination) {
+		s.destination, err = newNamedDestination(roles, log)
+	}
+	return s, err
+}
+
+func (s *Service) roles() config.Roles {
+	return s.connector.Roles(s.component)
+}
+
+// NoRetries makes the client send every request once and not wait for a Cloud Connector, whatever the settings say.
+// Call it before the first request.
+func (s *Service) NoRetries() { s.noRetries = true }
+
+// UseLimits makes the client share limits with others of the same origin in a registry. Call it before the first
+// use. Nil means one for the process.
+func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
+
+// HasDestination reports whether the connector names a BTP destination.
+func (s *Service) HasDestination() bool { return s.destination != nil }
+
+// Version counts changes of the settings, see [Service.WaitForConfigChange].
+func (s *Service) Version() int64 { return s.version.Load() }
+
+// Check validates the settings without sending anything; values of a BTP destination are not checked.
+func (s *Service) Check(ctx context.Context) error {
+	roles := s.roles()
+	if s.destination != nil {
+		_, err := transport.ConfigOf(s.destination.placeholder(roles), s.environment(ctx))
+		return err
+	}
+	client, err := s.Open(ctx)
+	if err == nil {
+		client.Close()
+	}
+	return err
+}
+
+// Open returns a client. Only the destination service is asked.
+func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
+	c, err := s.Destination(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return transport.New(c)
+}
+
+// Destination returns the client's configuration, without following changes. It asks the destination service if the
+// connector names a BTP destination.
+func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
+	if s.destination != nil {
+		if _, err := s.destination.find(ctx); err != nil {
+			return transport.Config{}, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config(ctx)
+}
+
+func (s *Service) environment(ctx context.Context) transport.Environment {
+	vcap, err := btp.Environment()
+	return transport.Environment{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
+		Destinations: s.origins}
+}
+
+// config expects s.mu to be held.
+func (s *Service) config(ctx context.Context) (transport.Config, error) {
+	roles, environment := s.roles(), s.environment(ctx)
+	var c transport.Config
+	var err error
+	if s.destination != nil {
+		c, err = s.destination.config(roles, environment)
+	} else {
+		c, err = transport.ConfigOf(roles, environment)
+	}
+	c.Refresh = s.refresh
+	if s.noRetries {
+		c.Retry.Max, c.Route.Outage = new(int), 0
+	}
+	return c, err
+}
+
+// UpdateInPlace applies other settings of the connector in the background.
+func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
+	s.mu.Lock()
+	s.pending = c
+	s.mu.Unlock()
+	s.changed.Store(true)
+	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
+		defer guard.Recover(s.log, "settings of a service", nil)
+		if err := client.Refresh(context.Background()); err != nil {
+			s.log.Warn("settings of the service", "error", err)
+		}
+	}()
+}
+
+// refresh is called before each request; after a refusal it reads files and destination in any case.
+func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
+	moved := false
+	if s.destination != nil {
+		if refused {
+			s.destination.destinations.Forget(s.destination.name)
+		}
+		var err error
+		if moved, err = s.destination.find(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !refused && !moved && !s.changed.Load() {
+		return nil, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed.Store(false)
+	if !s.reload() && !moved {
+		return nil, nil
+	}
+	c, err := s.config(ctx)
+	if err != nil { // half of a change, maybe: the rest comes with the next one
+		s.log.Error("changed settings of the service can't be used, those before are kept", "error", err)
+		return nil, nil
+	}
+	s.log.Info("settings of the service have changed: going on with the new ones")
+	s.version.Add(1)
+	close(s.notify)
+	s.notify = make(chan struct{})
+	return &c, nil
+}
+
+// reload resolves secrets again and reports whether any has changed. s.mu is held.
+func (s *Service) reload() bool {
+	if s.pending != nil {
+		s.connector, s.pending = s.pending, nil
+		s.stamp = watch.Stamp(pathsOf(s.roles())...)
+		return true
+	}
+	resolved, err := s.connector.Resolve(s.providers)
+	if err != nil {
+		s.log.Error("secrets can't be read, those before are kept", "error", err)
+		return false
+	}
+	differing := s.connector.ChangedSince(resolved)
+	d := config.DeclareComponent(s.component)
+	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !affectsService(d, key) })
+	if len(mine) < len(differing) {
+		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
+	}
+	s.connector = resolved
+	stamp := watch.Stamp(pathsOf(s.roles())...)
+	other := stamp != s.stamp
+	s.stamp = stamp
+	return len(mine) > 0 || other
+}
+
+func affectsService(d *config.Declarations, key string) bool {
+	spec, ok := d.Find(key)
+	name := spec.Role()
+	return ok && (strings.HasPrefix(name, role.HTTP) || strings.HasPrefix(name, role.TLS) ||
+		strings.HasPrefix(name, role.Retry))
+}
+
+// pathRoles are settings whose value is a path.
+var pathRoles = []string{role.TLSKeyStoreLocation, role.TLSTrustStoreLocation,
+	role.ProxyServiceKey, role.ProxyTokenCertificate, role.ProxyTokenKey}
+
+// Paths returns the files that a connector's service settings name without a reference.
+func Paths(component wit.Component, c *config.Connector) []string {
+	return pathsOf(c.Roles(component))
+}
+
+func pathsOf(roles config.Roles) []string {
+	var paths []string
+	for _, name := range pathRoles {
+		if path := roles.Text(name); path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// Watch applies changes of the settings' files to a client, until close is called.
+func (s *Service) Watch(client *transport.Client) (close func()) {
+	files := append(s.providers.Files(s.connector), pathsOf(s.roles())...)
+	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") || len(files) == 0 && s.destination == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	unwatch := watch.Files(files, s.log, func() {
+		s.changed.Store(true)
+		if err := client.Refresh(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("settings of the service", "error", err)
+		}
+	})
+	return func() { cancel(); unwatch() }
+}

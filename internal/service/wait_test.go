@@ -1,0 +1,72 @@
+package service
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/logtest"
+)
+
+// A task that failed by a destination goes on when that is mended in the cockpit, also where the mended secret is one
+// that only the destination service uses, to fetch tokens.
+func TestDestinationThatIsMended(t *testing.T) {
+	for name, k := range map[string]struct {
+		wrong, right map[string]string
+		tokens       bool
+	}{
+		"password": {map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "wr0ng"},
+			map[string]string{"Authentication": "BasicAuthentication", "User": "u", "Password": "0ne"}, false},
+		"client secret": {map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "wr0ng"},
+			map[string]string{"Authentication": "OAuth2ClientCredentials", "clientSecret": "0ne"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := destinations(t)
+			var seen sightings
+			var mu sync.Mutex
+			good := "none"
+			server := seen.server(t, func(r *http.Request) int {
+				mu.Lock()
+				defer mu.Unlock()
+				if r.Header.Get("Authorization") != good {
+					return http.StatusUnauthorized
+				}
+				return http.StatusOK
+			})
+			put := func(configuration map[string]string, token string) {
+				configuration["URL"], configuration["ProxyType"] = server.URL, "Internet"
+				var more map[string]any
+				if k.tokens {
+					more = delivered(token, 3600)
+				}
+				define(t, a, configuration, more)
+			}
+			put(k.wrong, "t0ken-1")
+			s, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
+			s.pollInterval = time.Millisecond
+			version := s.version.Load()
+			if status, err := ask(client, "/"); err == nil && status != 401 {
+				t.Fatalf("expected to be refused, found %d", status)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			defer cancel()
+			result := make(chan bool, 1)
+			go func() { result <- s.WaitForConfigChange(ctx, client, version) }()
+			mu.Lock()
+			if good = "Basic dTowbmU="; k.tokens {
+				good = "Bearer t0ken-2"
+			}
+			mu.Unlock()
+			put(k.right, "t0ken-2")
+			s.destination.destinations.Forget("D") // as after its four minutes
+			if !<-result {
+				t.Fatal("expected the task to go on")
+			}
+			if status, err := ask(client, "/"); err != nil || status != 200 {
+				t.Errorf("with the mended destination: %d, %v", status, err)
+			}
+		})
+	}
+}

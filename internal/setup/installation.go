@@ -1,0 +1,182 @@
+package setup
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/logging"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/secret"
+)
+
+// Installation is a worker with its connectors, as far as they are known before Kafka is reached.
+type Installation struct {
+	Config Config
+	// Installation holds the worker's settings and its connectors.
+	*config.Installation
+	Log      *slog.Logger
+	Levels   *logging.Levels
+	Recent   *logging.Recent
+	Registry *record.Registry
+	Kafka    kafka.Config
+	Embedded bool
+	// Checker is complete when the plugins are open.
+	Checker *check.Checker
+	Plugins *plugin.Manager
+}
+
+// Open reads a configuration and opens its plugins, for commands that run no connectors. The problems are those of the
+// worker; each connector has those of its file. Close closes the plugins.
+func Open(ctx context.Context, c Config) (*Installation, config.Problems, error) {
+	in, problems, err := Read(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	problems = in.ReadSettings(ctx, problems, false)
+	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.IsSet("listeners")); err != nil {
+		return nil, nil, secret.Error(err, in.Worker.Redact)
+	}
+	return in, problems, nil
+}
+
+// Read reads the files of a configuration. From then on the log is redacted.
+func Read(c Config) (*Installation, config.Problems, error) {
+	c.Complete()
+	var levels *logging.Levels
+	levels, c.Logger = logging.Of(c.Logger)
+	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
+	if err != nil {
+		return nil, nil, err
+	}
+	recent := &logging.Recent{}
+	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Redact)
+	return &Installation{Config: c, Installation: in, Log: c.Logger, Levels: levels, Recent: recent,
+		Registry: record.NewRegistry(), Checker: &check.Checker{}}, problems, nil
+}
+
+// Close closes the plugins.
+func (in *Installation) Close() error {
+	if in.Plugins == nil {
+		return nil
+	}
+	return in.Plugins.Close()
+}
+
+// OpenPlugins opens the plugins, the needed ones first, see [plugin.Options], and completes the checker.
+func (in *Installation) OpenPlugins(ctx context.Context, needed []plugin.Requirement, only bool) (err error) {
+	if in.Plugins, err = openPlugins(ctx, in.Config, in.Worker, in.Registry, needed, only); err != nil {
+		return err
+	}
+	*in.Checker = check.Checker{Worker: in.Worker, Plugins: in.Plugins, Kafka: in.Kafka, Embedded: in.Embedded,
+		Registry: in.Registry, Connectors: in.Connectors, Plans: &check.Plans{}, Logger: in.Log}
+	return nil
+}
+
+// ReadSettings parses the worker's own settings. It returns the given problems together with those of settings that are
+// in none of them, all at once, so that they can be mended at once. With toRun it sets the levels of loggers too.
+func (in *Installation) ReadSettings(ctx context.Context, problems config.Problems, toRun bool) config.Problems {
+	add := func(err error) { // two parsers may report the same problem, of a key store that both use for example
+		if p := in.Worker.Locate(err); !slices.Contains(problems, p) {
+			problems = append(problems, p)
+		}
+	}
+	sound := in.Worker.ValidSettings(problems)
+	if toRun {
+		if err := in.setLevels(sound); err != nil {
+			add(err)
+		}
+	}
+	var err error
+	var warnings config.Problems
+	if in.Kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
+		add(err)
+	}
+	in.Kafka.Metrics = kafka.NewMetrics()
+	in.Kafka.Follow(in.Worker.Current)
+	if _, known := sound["security.protocol"]; known { // without it no one can know which settings have an effect
+		for _, w := range warnings {
+			add(w)
+		}
+	}
+	_, wrong := offset.ParseConfig(sound)
+	for _, p := range wrong {
+		add(p)
+	}
+	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),
+		in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
+		add(err)
+	}
+	if _, in.Embedded, err = kafka.EmbeddedListen(in.Kafka.Bootstrap); err != nil {
+		add(err)
+	}
+	if err := RESTOptions(in.Worker).Check(); err != nil {
+		add(err)
+	}
+	if _, err := tracingOptions(in.Worker, in.Config.Environ); err != nil {
+		add(err)
+	}
+	if slices.Contains(in.Worker.List("metrics.names"), "confluent") {
+		add(config.Problem{Setting: "metrics.names", Warning: true, Text: "/metrics has Strimzi's names alone; for " +
+			"Confluent's dashboards put the metric_relabel_configs of examples/monitoring/confluent.yaml into " +
+			"Prometheus' scrape job"})
+	}
+	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
+		add(rest.ErrExtensions(classes))
+	}
+	problems = append(problems, check.WorkerConverters(in.Worker)...)
+	in.Kafka.Logger = in.Log
+	_, missing := in.Worker.PluginFolders()
+	return append(problems, missing...)
+}
+
+// setLevels sets the levels of loggers. A logger comes before those below it, because setting its level sets theirs
+// too.
+func (in *Installation) setLevels(settings map[string]string) error {
+	set := map[string]string{}
+	for key, level := range settings {
+		if name, ok := strings.CutPrefix(key, config.LoggerLevelPrefix); ok {
+			set[name] = level
+		}
+	}
+	above := func(a, b string) int {
+		if isRoot := strings.EqualFold(a, logging.Root); isRoot != strings.EqualFold(b, logging.Root) {
+			return map[bool]int{true: -1, false: 1}[isRoot]
+		}
+		return strings.Compare(a, b)
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(set), above) {
+		_, lines, err := in.Levels.Set(name, set[name])
+		if err != nil {
+			return config.Problem{Setting: config.LoggerLevelPrefix + name, Text: err.Error()}
+		}
+		if !lines {
+			in.Log.Warn(logging.NoLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
+		}
+	}
+	return nil
+}
+
+// Examine adds the problems that check finds to those that each connector has from its file. With toRun, connectors
+// that will not run are left out.
+func (in *Installation) Examine(toRun bool, check func(*config.Connector) config.Problems) {
+	for _, connector := range in.Connectors {
+		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
+			connector.Problems = append(connector.Problems, check(connector)...)
+		}
+	}
+}
+
+// ExamineOffline is [Installation.Examine] with the checks that ask no service.
+func (in *Installation) ExamineOffline(ctx context.Context, toRun bool) {
+	checker := in.Checker.WithConnectors(in.Connectors)
+	in.Examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })
+}

@@ -1,0 +1,55 @@
+package setup
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+)
+
+// OpenLockouts opens a command's store of rejected logons (P10). A worker's file is in its data folder, that of
+// commands in the user's cache folder. Each reads both, because all of them together lock a user out.
+func OpenLockouts(data string) (*lockouts.Store, error) {
+	folder := cmp.Or(userLogonsFolder(), data)
+	return lockouts.Open(folder, folder, data)
+}
+
+// OpenLockouts opens the store of a worker.
+func (c *Config) OpenLockouts() (*lockouts.Store, error) {
+	user := cmp.Or(userLogonsFolder(), c.Data)
+	store, err := lockouts.Open(user, c.Data, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Writable(); err != nil {
+		c.Logger.Error("refused logons can't be written down: after a restart a refused secret is sent once more, "+
+			"which may lock the user", "error", err)
+	}
+	if !c.ResumeLogons {
+		return store, nil
+	}
+	n, err := store.Resume(context.Background())
+	c.Logger.Info("refused logons are tried once more", "refusals", n)
+	return store, err
+}
+
+// userLogonsFolder returns "" if the user has no writable cache folder.
+func userLogonsFolder() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	folder := filepath.Join(cache, "culvert")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return ""
+	}
+	probe, err := os.CreateTemp(folder, "logons-*")
+	if err != nil {
+		return ""
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	return folder
+}

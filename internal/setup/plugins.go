@@ -1,0 +1,89 @@
+package setup
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/record"
+)
+
+// OpenPlugins opens the plugins of a configuration: those that are part of the program, and those of plugin.path and of
+// c.Plugins.
+func OpenPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry) (*plugin.Manager, error) {
+	return openPlugins(ctx, c, w, registry, nil, false)
+}
+
+// openPlugins opens the needed plugins first and the others in the background. It waits for all if needed is nil, and
+// opens no others if only is set.
+func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *record.Registry,
+	needed []plugin.Requirement,
+	only bool) (*plugin.Manager, error) {
+	folders, _ := w.PluginFolders()
+	folders = append(folders, c.Plugins...)
+	return plugin.New(ctx, plugin.Options{Folders: folders, Embedded: c.Embedded, CacheDir: cacheFolder(c.Data, w),
+		History: historyFile(c.Data), Settings: w.All(),
+		Registry: registry, Logger: c.Logger, Compiling: c.Compiling, Watch: len(folders) > 0, Needed: needed,
+		NeededOnly: only, MemoryBytes: guestMemory(w)})
+}
+
+// historyFile returns the file of what earlier plugin versions declared, "" without a data folder.
+func historyFile(data string) string {
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		return ""
+	}
+	return filepath.Join(data, "plugins.adopted.json")
+}
+
+// cacheFolder returns cache.dir, else a folder in the data folder or in the user's cache folder. If it cannot be
+// created, "" is returned, and plugins are compiled at each start.
+func cacheFolder(data string, w *config.Worker) string {
+	if dir := w.Text("cache.dir"); dir != "" {
+		return dir
+	}
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		data = filepath.Join(user, "culvert")
+	}
+	dir := filepath.Join(data, "plugins.cache")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// Needed returns the plugin classes that connectors name.
+func Needed(connectors []*config.Connector) []plugin.Requirement {
+	needed := []plugin.Requirement{}
+	add := func(class, version string) {
+		if n := (plugin.Requirement{Class: class, Version: version}); class != "" && !slices.Contains(needed, n) {
+			needed = append(needed, n)
+		}
+	}
+	for _, c := range connectors {
+		if c.Problems.Err() != nil {
+			continue
+		}
+		add(c.Text("connector.class"), c.Text("connector.plugin.version"))
+		stages, _ := c.Stages()
+		for _, s := range stages {
+			add(s.Class, s.Version)
+			if s.Predicate != nil {
+				add(s.Predicate.Class, s.Predicate.Version)
+			}
+		}
+	}
+	return needed
+}
+
+// CheckPlugin loads a plugin's file and tries its functions, see [plugin.Check].
+func CheckPlugin(ctx context.Context, c Config, w *config.Worker, file string) (*plugin.CheckResult, error) {
+	return plugin.Check(ctx, file, plugin.Options{CacheDir: cacheFolder(c.Data, w), Settings: w.All(),
+		Logger: c.Logger})
+}

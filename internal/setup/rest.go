@@ -1,0 +1,44 @@
+package setup
+
+import (
+	"net"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/rest"
+)
+
+// RESTOptions returns the options of REST that the worker's settings specify.
+func RESTOptions(w *config.Worker) rest.Options {
+	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
+		Admin: w.List("admin.listeners"), SeparateAdmin: w.IsSet("admin.listeners"),
+		Users:          w.Text("rest.basic.auth.file"),
+		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
+		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
+		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),
+		Origins: w.List("access.control.allow.origin"),
+		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
+		TLS: map[string]string{}}
+	own, all := w.Prefixed("listeners.https."), w.All()
+	for name := range own {
+		if w.IsSet("listeners.https." + name) {
+			o.TLS[name] = own[name]
+		}
+	}
+	if len(o.TLS) == 0 { // all or nothing, as in Kafka Connect
+		for name, value := range all {
+			if rest.TakesTLS(name) && value != "" {
+				o.TLS[name] = value
+			}
+		}
+	}
+	return o
+}
+
+// LocalAddress returns an address that a browser on this machine can open.
+func LocalAddress(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return address
+}

@@ -1,0 +1,75 @@
+package setup
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// StatesFile and ConnectorsFile are the files of the data folder in which a worker without a group keeps the target
+// states of its connectors, and the connectors that REST created.
+const (
+	StatesFile     = "connectors.states.json"
+	ConnectorsFile = "connectors.json"
+)
+
+// OpenStored opens what a worker without a group keeps in its data folder: the connectors that REST created, which it
+// sets in c.Files, and the target states of all connectors. It imports connectors of an earlier version from
+// DATA/connectors, unless that folder holds files that the user named. The problems describe files that cannot be
+// imported.
+func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Problems, err error) {
+	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, StatesFile)); err != nil {
+		return nil, nil, err
+	}
+	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, ConnectorsFile)); err != nil {
+		return nil, nil, err
+	}
+	folder := filepath.Join(c.Data, "connectors")
+	if c.Files.UsesFolder(folder) {
+		if c.Files.Folder == "" {
+			c.Logger.Warn("files that were given lie in the folder where an earlier version kept the connectors that "+
+				"were made by REST: nothing there is imported, and what was made by REST there does not run", "folder",
+				folder)
+		}
+		return targets, nil, nil
+	}
+	imported, problems, err := c.Files.REST.Import(folder, targets)
+	if len(imported) > 0 {
+		c.Logger.Info("connectors that were made by REST in an earlier version are kept in one file from now on",
+			"folder", folder, "file", filepath.Join(c.Data, ConnectorsFile), "connectors", imported)
+	}
+	return targets, problems, err
+}
+
+// RejectStored returns an error if the data folder of a worker that forms a group holds connectors that REST created
+// while the worker was alone, files of such connectors that cannot be imported, or target states other than running:
+// the group would not run these connectors, or run those that were stopped, and nobody would notice.
+func RejectStored(c Config) error {
+	c.Logger = slog.New(slog.DiscardHandler)
+	targets, problems, err := c.OpenStored()
+	if err != nil {
+		return fmt.Errorf("connectors of before the worker formed a group: %w", err)
+	}
+	found := c.Files.REST.Names()
+	for _, p := range problems {
+		found = append(found, p.File)
+	}
+	for name, target := range targets.All() {
+		if target != config.TargetStarted {
+			found = append(found, target+" "+name)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.Sort(found)
+	found = slices.Compact(found)
+	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
+		"status.storage.topic are given) whose connectors stand in config.storage.topic, found %s: `culvert cluster "+
+		"adopt --data %s WORKER-FILE` brings them there, or take status.storage.topic out so that the worker goes on "+
+		"alone", c.Data, strings.Join(found, ", "), c.Data)
+}

@@ -1,0 +1,71 @@
+package setup
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/config"
+)
+
+// A worker that was alone and is to form a group is not started while there are connectors that REST made in it, or
+// what it was to stop: nobody would notice that they do not run, or that it runs.
+func TestNoneOfBefore(t *testing.T) {
+	data := t.TempDir()
+	refused := func() error { return RejectStored(Config{Data: data}) }
+	assert.NoError(t, refused(), "no folder")
+	require.NoError(t, os.Mkdir(filepath.Join(data, "connectors"), 0o755))
+	states := filepath.Join(data, StatesFile)
+	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED"}`), 0o600))
+	assert.NoError(t, refused(), "an empty one")
+	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED","b":"STOPPED"}`), 0o600))
+	assert.Error(t, refused(), "found STOPPED b: `culvert cluster adopt --data")
+	orders := filepath.Join(data, "connectors", "orders.properties")
+	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty one is removed
+	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
+	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt")
+	if _, err := os.Stat(orders); err == nil {
+		t.Error("expected orders.properties to be imported")
+	}
+	assert.Error(t, refused(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
+	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
+	assert.Error(t, refused(), "states of connectors")
+}
+
+// Files that users have written stay theirs, also where they lie in the folder in which REST kept connectors before.
+func TestGivenFilesAreNotImported(t *testing.T) {
+	for name, files := range map[string]func(folder, file, link string) config.Files{
+		"nothing": func(string, string, string) config.Files { return config.Files{} },
+		"folder":  func(folder, _, _ string) config.Files { return config.Files{Folder: folder + "/../connectors/"} },
+		"linked folder": func(_, _, link string) config.Files {
+			return config.Files{Folder: filepath.Join(link, "folder")}
+		},
+		"file":        func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
+		"worker":      func(_, file, _ string) config.Files { return config.Files{Worker: file} },
+		"linked file": func(_, _, link string) config.Files { return config.Files{Connectors: []string{link + "/file"}} },
+		"others": func(_, _, link string) config.Files {
+			return config.Files{Folder: link, Worker: filepath.Join(link, "w"), Connectors: []string{link + "/other"}}
+		},
+	} {
+		for _, grouped := range []bool{false, true} {
+			data, link := t.TempDir(), t.TempDir()
+			folder := filepath.Join(data, "connectors")
+			file := filepath.Join(folder, "mine.properties")
+			require.NoError(t, errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte("name=mine"), 0o600),
+				os.Symlink(folder, filepath.Join(link, "folder")), os.Symlink(file, filepath.Join(link, "file"))))
+			c := Config{Data: data, Logger: slog.New(slog.DiscardHandler), Files: files(folder, file, link)}
+			if grouped {
+				_ = RejectStored(c)
+			} else {
+				_, _, err := c.OpenStored()
+				require.NoError(t, err)
+			}
+			_, err := os.Stat(file)
+			assert.Equal(t, name != "nothing" && name != "others", err == nil, name, grouped)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/group"
+	"github.com/culvert-project/culvert/internal/setup"
+)
+
+// Source is a worker without a group whose connectors a group gets.
+type Source struct {
+	*setup.Installation
+	Targets *config.TargetStates
+	Herder  *connect.Herder
+	Group   *group.Worker
+}
+
+// ImportIntoGroup writes the connectors that REST created in a data folder, and the target states of all of its
+// connectors, to the group's config topic, then moves their file into connectors.adopted. Until then it may be
+// repeated. It returns the names of the connectors that it wrote. No worker may be in the group, because it writes as
+// the leader does. With startOver it accepts connectors without stored offsets.
+func ImportIntoGroup(ctx context.Context, s Source, startOver bool) (names []string, err error) {
+	w, store := s.Worker, s.Group.Store()
+	var problems config.Problems
+	for _, k := range s.Connectors {
+		problems = slices.Concat(problems, k.Problems, w.SharedProblems(k, components.Passwords(s.Plugins)))
+	}
+	folder := filepath.Join(s.Config.Data, "connectors.adopted")
+	adopted := filepath.Join(folder, setup.ConnectorsFile)
+	if _, err := os.Stat(adopted); err == nil && len(s.Connectors) > 0 {
+		problems = append(problems, config.Problem{File: adopted, Text: "expected nothing here, where the files of " +
+			"what is adopted are moved: move it away"})
+	}
+	if err := problems.Err(); err != nil {
+		return nil, &setup.Error{Cause: err}
+	}
+	if err := s.Group.LeadEmptyGroup(ctx); err != nil {
+		return nil, err
+	}
+	topic, _ := store.Snapshot()
+	var records []configtopic.Record
+	var other, fresh []string
+	targets := s.Targets.All()
+	for _, k := range s.Connectors {
+		delete(targets, k.Name)
+		if i := slices.IndexFunc(topic.Connectors, func(t *config.Connector) bool { return t.Name == k.Name }); i >= 0 {
+			if !maps.Equal(topic.Connectors[i].Raw(), k.Raw()) {
+				other = append(other, k.Name)
+			}
+			continue // it was written before
+		}
+		at, err := s.Herder.Offsets(ctx, k.Name)
+		if err != nil {
+			return nil, fmt.Errorf("connector %s: %w", k.Name, err)
+		}
+		if len(at) == 0 {
+			fresh = append(fresh, k.Name)
+		}
+		names = append(names, k.Name)
+		records = append(records, configtopic.TargetRecord(k.Name, s.Targets.Get(k)),
+			configtopic.ConnectorRecord(k.Name, k.Raw()))
+	}
+	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in files, which a folder brings
+		if _, there := topic.ConfigOffsets[name]; !there && topic.Targets[name] == "" {
+			records = append(records, configtopic.TargetRecord(name, targets[name]))
+		}
+	}
+	switch {
+	case len(other) > 0:
+		return nil, fmt.Errorf("expected no connectors of the same names and other settings in topic %s, found %s: "+
+			"nothing was written; delete them in one of both", w.ConfigTopic(), strings.Join(other, ", "))
+	case len(fresh) > 0 && !startOver:
+		return nil, fmt.Errorf("expected offsets of all connectors in topic %s, or of their groups, found none of %s: "+
+			"nothing was written. Is it the topic, and are they the brokers, that the worker had when it was alone? "+
+			"--start-over takes them so, and they begin from the start", w.Text("offset.storage.topic"),
+			strings.Join(fresh, ", "))
+	}
+	if _, err := store.Write(ctx, records...); err != nil {
+		return nil, err
+	}
+	return names, moveTo(folder, s.Config.Data)
+}
+
+func moveTo(folder, data string) error {
+	for _, name := range []string{setup.ConnectorsFile, setup.StatesFile} {
+		from := filepath.Join(data, name)
+		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := errors.Join(os.MkdirAll(folder, 0o700), os.Rename(from, filepath.Join(folder, name))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

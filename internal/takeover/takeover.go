@@ -1,0 +1,336 @@
+package takeover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/components"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/secret"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/targetstate"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Report is what workers that form a group would find in its topics.
+type Report struct {
+	// Connectors are sorted by their names.
+	Connectors []Connector
+	// Problems that are errors keep workers from running some of the connectors.
+	Problems config.Problems
+}
+
+// Connector is a connector in the topics of a group.
+type Connector struct {
+	Name  string `json:"name"`
+	Class string `json:"class"`
+	// State is the target state: RUNNING, PAUSED or STOPPED.
+	State string `json:"state"`
+	Tasks int    `json:"tasks"`
+	// Offsets counts the offsets that a source has stored, or the partitions whose offsets a sink's group has
+	// committed.
+	Offsets int `json:"offsets"`
+}
+
+type groupReader struct {
+	*setup.Installation
+	admin    *kafka.Admin
+	store    *configtopic.Store // read once; it does not write
+	snapshot config.Snapshot
+	herder   *connect.Herder // of all connectors; it runs none
+	problems config.Problems
+}
+
+func (s *groupReader) addProblem(file string, warning bool, text string) {
+	s.problems = append(s.problems, config.Problem{File: file, Warning: warning, Text: s.Worker.Redact(text)})
+}
+
+// addSettingProblem reports whether there was no error.
+func (s *groupReader) addSettingProblem(name string, err error) (ok bool) {
+	if err != nil {
+		s.problems = append(s.problems, s.Worker.Problem(name, strings.TrimPrefix(err.Error(), name+": ")))
+	}
+	return err == nil
+}
+
+// checkTopic adds what keeps workers from using the topic that a setting names.
+func (s *groupReader) checkTopic(ctx context.Context, named string, partitions int32) (ok bool) {
+	return s.addSettingProblem(named, s.admin.CheckInternalTopic(ctx,
+		kafka.InternalTopic{Name: s.Worker.Text(named), Setting: named,
+			Partitions: partitions}))
+}
+
+// withGroup calls do when a group's config topic was read. An error of the worker's file is a [setup.Error].
+func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error) (err error) {
+	in, problems, err := setup.Open(ctx, c)
+	if err != nil {
+		return &setup.Error{Cause: err}
+	}
+	defer in.Close()
+	defer func() { err = secret.Error(err, in.Worker.Redact) }()
+	if !in.Worker.InGroup() {
+		problems = append(problems, in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
+			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
+	}
+	if err := problems.Err(); err != nil {
+		return &setup.Error{Cause: err}
+	}
+	s := &groupReader{Installation: in}
+	if s.admin, err = kafka.NewAdmin(in.Kafka); err != nil {
+		return err
+	}
+	defer s.admin.Close()
+	if !s.checkTopic(ctx, "config.storage.topic", 1) {
+		return s.problems
+	}
+	if err := s.read(ctx); err != nil {
+		return err
+	}
+	return cmp.Or(do(s), ctx.Err())
+}
+
+// read reads the config topic up to the first open transaction.
+func (s *groupReader) read(ctx context.Context) error {
+	topic, k := s.Worker.ConfigTopic(), s.Kafka
+	k.Consumer.ReadUncommitted = false
+	ends, err := s.admin.EndOffsets(ctx, true, topic)
+	if err != nil {
+		return err
+	}
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	s.store = configtopic.NewStore(topic, s.Worker, nil, s.Log)
+	at, err := reader.Read(ctx, topic, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
+		s.store.Apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
+		return nil
+	})
+	if hidden := ends[topic][0] - at[0]; err == nil && hidden > 0 {
+		s.addProblem(topic, true, fmt.Sprintf(
+			"an open transaction hides what stands from offset %d on: ask again when the "+
+				"brokers have ended it, after transaction.timeout.ms at the latest", at[0]))
+	}
+	s.store.CaughtUp()
+	s.snapshot, _ = s.store.Snapshot()
+	s.herder = connect.New(connect.Options{Worker: s.Worker, Plugins: s.Plugins, Registry: s.Registry,
+		Kafka: k, Logger: s.Log}, s.snapshot.Connectors)
+	return err
+}
+
+// checkMembers adds the live members of the group, and whether the topic belongs to another group. With ours, workers
+// of Culvert may run.
+func (s *groupReader) checkMembers(ctx context.Context, ours bool) {
+	const named = "group.id"
+	s.addSettingProblem(named, s.store.CheckGroup())
+	g, err := s.admin.Group(ctx, s.Worker.Text(named))
+	s.addSettingProblem(named, err)
+	for _, m := range g.Members {
+		kind, stop := fmt.Sprintf("a member of the type %q in the state %s", g.Type, g.State), "stop it first"
+		switch {
+		case cluster.IsCulvertGroup(g) && ours:
+			kind, stop = "a worker of Culvert's", "workers that start join it"
+		case cluster.IsCulvertGroup(g):
+			kind, stop = "a worker of Culvert's", "stop it first, by SIGTERM (one with group.instance.id "+
+				"stays until session.timeout.ms is over)"
+		case g.Type == "connect" && g.Protocol != "":
+			kind = "a worker of Kafka Connect's"
+		}
+		s.addSettingProblem(named, fmt.Errorf("%s is live: %s: %s at %s, client %s", kind, stop, m.URL, m.Host,
+			m.ClientID))
+		s.problems[len(s.problems)-1].Warning = ours && cluster.IsCulvertGroup(g)
+	}
+}
+
+// Check reads what Kafka has of a group. It changes nothing: it creates no topic, joins no group and begins no
+// transaction. The error is a [setup.Error], or why the config topic cannot be read.
+func Check(ctx context.Context, c setup.Config) (t Report, err error) {
+	err = withGroup(ctx, c, func(s *groupReader) error {
+		s.checkMembers(ctx, true)
+		client, err := kgo.NewClient(s.Kafka.ProducerOpts()...)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		s.addSettingProblem("group.id", cluster.CheckLeaderAccess(ctx, client, s.Worker.Text("group.id")))
+		s.checkTopic(ctx, "status.storage.topic", 0)
+		var stored *offset.Store
+		if s.checkTopic(ctx, "offset.storage.topic", 0) {
+			settings, _ := offset.ParseConfig(s.Worker.All()) // withGroup has reported what is wrong
+			names := slices.Collect(maps.Keys(s.snapshot.ConfigOffsets))
+			if stored, err = offset.Open(ctx, s.Kafka, settings, names, s.Log); err != nil {
+				return err
+			}
+			defer stored.Close()
+		}
+		checker := s.Checker.WithConnectors(s.snapshot.Connectors)
+		for _, k := range s.snapshot.Connectors {
+			one := Connector{Name: k.Name, Class: k.Text("connector.class"),
+				State: string(targetstate.Parse(s.snapshot.Targets[k.Name])),
+				Tasks: len(s.snapshot.Tasks[k.Name].Settings)}
+			kind := s.examine(ctx, &checker, k)
+			if one.Offsets, err = s.countOffsets(ctx, k, kind, stored); err != nil {
+				s.addProblem(k.File, false, "where it goes on cannot be read: "+err.Error())
+			}
+			t.Connectors = append(t.Connectors, one)
+		}
+		t.Problems = s.problems
+		return nil
+	})
+	return t, err
+}
+
+// countOffsets counts a source's stored offsets, or a sink's partitions with a committed offset. It creates no topic,
+// as opening the store of a connector's own offsets would.
+func (s *groupReader) countOffsets(ctx context.Context, k *config.Connector, kind wit.ComponentKind,
+	stored *offset.Store) (int, error) {
+	own := k.Text("offsets.storage.topic")
+	switch {
+	case kind == wit.ComponentSink:
+		committed, err := s.herder.Offsets(ctx, k.Name)
+		return len(committed), err
+	case own != "" && own != s.Worker.Text("offset.storage.topic"):
+		found, err := connect.ReadTopicOffsets(ctx, s.Kafka, own, k.Name, s.Log)
+		if errors.Is(err, kafka.ErrUnknownTopic) {
+			err = nil // it is made when the connector starts
+		}
+		return len(found), err
+	case stored == nil:
+		return 0, nil
+	}
+	found, err := stored.All(ctx, k.Name)
+	return len(found), err
+}
+
+// examine adds what keeps a connector from running, and its secrets in clear text. It takes an unknown class for a
+// source.
+func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *config.Connector) wit.ComponentKind {
+	found := append(slices.Clone(k.Problems), checker.Check(ctx, k)...)
+	_, component, err := components.Find(checker.Plugins, k.Text("connector.class"), k.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
+	if err != nil {
+		found = append(found, checker.Stages(ctx, k)...) // which Check has not come to
+	}
+	for _, p := range found {
+		if !p.Warning { // that of a setting without effect keeps nothing from running
+			s.problems = append(s.problems, p)
+		}
+	}
+	if s.snapshot.Incomplete[k.Name] {
+		s.addProblem(k.File, true, "compaction took some of its tasks: they are planned once more when it starts")
+	}
+	password := components.Passwords(checker.Plugins)
+	for _, e := range k.Entries {
+		hidden := password(e.Key)
+		if providers := s.Worker.Providers; providers.HasUnknownProvider(e) {
+			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
+				s.problems = append(s.problems, p)
+			}
+		} else if hidden && !e.Value.Secret() && e.Raw != "" {
+			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true,
+				Text: "a secret in " +
+					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})
+		}
+	}
+	return component.Kind
+}
+
+// Released is the result of [Release].
+type Released struct {
+	Group string
+	// Fenced counts transactional IDs, Tasks removed tasks, by connector.
+	Fenced map[string]int
+	Tasks  map[string]int
+	Topic  string
+	// Problems names producers that could not be fenced: the topic still belongs to the group.
+	Problems config.Problems
+}
+
+// Release gives the topics of a group to Kafka Connect's workers or to another group. It fences the leader and all
+// transactional producers of tasks; Kafka Connect would fence only the first of each task. Then it commits that no
+// connector has tasks, because Kafka Connect's workers would run ours, and that the topic belongs to no group. The
+// group must have no members. The error is a [setup.Error], or why nothing was fenced, or why the topic still belongs
+// to the group.
+func Release(ctx context.Context, c setup.Config) (done Released, err error) {
+	err = withGroup(ctx, c, func(s *groupReader) error {
+		if s.checkMembers(ctx, false); s.problems.Err() != nil {
+			return s.problems
+		}
+		group := s.Worker.Text("group.id")
+		leader, err := kafka.OpenTransactions(ctx, s.Kafka, group+"-configs-leader",
+			[]string{cluster.LeaderTransactionalID(group)}, nil)
+		if err != nil {
+			return err
+		}
+		defer leader.Close()
+		done = Released{Group: group, Fenced: map[string]int{}, Tasks: map[string]int{},
+			Topic: s.Worker.ConfigTopic()}
+		if err := s.read(ctx); err != nil { // once more: the leader that is fenced now may have written since
+			return err
+		}
+		s.fenceProducers(ctx, group, done.Fenced)
+		s.checkMembers(ctx, false) // one may have come meanwhile
+		if done.Problems = s.problems; done.Problems.Err() != nil {
+			return nil
+		}
+		var all []configtopic.Record
+		for _, name := range slices.Sorted(maps.Keys(s.snapshot.Tasks)) {
+			if n := len(s.snapshot.Tasks[name].Settings); n > 0 {
+				done.Tasks[name] = n
+				all = append(all, configtopic.CommitRecord(name, 0))
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.store.Annotations(configtopic.GroupAnnotation))) {
+			all = append(all, configtopic.GroupRecord(name, false))
+		}
+		var records []*kgo.Record
+		for _, r := range all {
+			records = append(records, &kgo.Record{Topic: done.Topic, Key: []byte(r.Key), Value: r.Value})
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		return leader.Output().Write(ctx, records...)
+	})
+	return done, err
+}
+
+func (s *groupReader) fenceProducers(ctx context.Context, group string, fenced map[string]int) {
+	names := s.store.Annotations(configtopic.FencingAnnotation) // they outlive their connectors
+	for _, k := range s.snapshot.Connectors {
+		names[k.Name] = nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		counts := s.store.Fencing(name)
+		ids := kafka.TransactionalIDs(group, name, counts.Tasks, counts.Producers)
+		if len(ids) == 0 {
+			continue
+		}
+		producers, err := s.herder.TransactionalConfig(ctx, name)
+		if errors.Is(err, connect.ErrUnknownConnector) {
+			producers, err = s.Kafka, nil
+		}
+		if err == nil {
+			err = kafka.Fence(ctx, producers, ids)
+		}
+		if err != nil {
+			s.addProblem("connector "+name, false, err.Error())
+			continue
+		}
+		fenced[name] = len(ids)
+	}
+}

@@ -1,0 +1,392 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
+	"github.com/culvert-project/culvert/internal/plugin/guesttest"
+	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// formerGroup is a cluster that workers have left, with its topics.
+type formerGroup struct {
+	t      *testing.T
+	fake   *kfake.Cluster
+	client *kgo.Client
+	admin  *kadm.Client
+	config setup.Config
+	group  string // that members join
+}
+
+func newFormerGroup(t *testing.T, settings ...string) *formerGroup {
+	t.Helper()
+	l := &formerGroup{t: t, group: "g", fake: kafkatest.Cluster(t, kfake.NumBrokers(1))}
+	servers := l.fake.ListenAddrs()[0]
+	l.client = kafkatest.Client(t, kgo.SeedBrokers(servers), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	l.admin = kadm.NewClient(l.client)
+	compacted := map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}
+	for _, topic := range []string{"configs", "states", "offsets", "in"} {
+		_, err := l.admin.CreateTopic(t.Context(), 1, 1, compacted, topic)
+		require.NoError(t, err)
+	}
+	component := func(name string, kind wit.ComponentKind, iface string) []byte {
+		own := func(name string, kind wit.SettingKind, as string) wit.ConfigKey {
+			return setting.Define("x."+name, kind, wit.Low, setting.Default("1"), "Some setting.", setting.Role(as))
+		}
+		m := guesttest.StaticModule(wit.Description{Name: strings.ToLower(name), Version: "1",
+			Components: []wit.Component{{Name: "test." + name, Kind: kind, Prefixes: []string{"x."},
+				Settings: []wit.ConfigKey{own("scheme", wit.KindString, role.Scheme),
+					own("host", wit.KindString, role.Address),
+					own("port", wit.KindInt, role.Port), {Name: "x.user", Documentation: "A user."},
+					{Name: "x.key", Kind: wit.KindPassword, Documentation: "A secret."}}}}}, "", iface)
+		m.Answer(wit.InterfacePlugin, "Validate", wit.ValidateResult{Done: &[]wit.ConfigValue{}})
+		return m.Bytes()
+	}
+	plugins := t.TempDir()
+	for name, module := range map[string][]byte{"source": component("Source", wit.ComponentSource, wit.InterfaceSource),
+		"sink": component("Sink", wit.ComponentSink, wit.InterfaceSink)} {
+		require.NoError(t, os.WriteFile(filepath.Join(plugins, name+".wasm"), module, 0o600))
+	}
+	worker := filepath.Join(t.TempDir(), "worker.properties")
+	lines := append([]string{"bootstrap.servers=" + servers, "group.id=g", "config.storage.topic=configs",
+		"status.storage.topic=states", "offset.storage.topic=offsets"}, settings...)
+	require.NoError(t, os.WriteFile(worker, []byte(strings.Join(lines, "\n")), 0o600))
+	l.config = setup.Config{Files: config.Files{Worker: worker}, Plugins: []string{plugins}, Data: t.TempDir(),
+		Logger: slog.New(slog.DiscardHandler)}
+	return l
+}
+
+// put writes records, each as its key, a blank and its value, which is none for a record that deletes.
+func (l *formerGroup) put(topic string, records ...string) {
+	l.t.Helper()
+	for _, text := range records {
+		key, value, some := strings.Cut(text, " ")
+		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
+		if !some {
+			r.Value = nil
+		}
+		require.NoError(l.t, l.client.ProduceSync(l.t.Context(), r).FirstErr())
+	}
+}
+
+// aborted writes a record in a transaction that is aborted.
+func (l *formerGroup) aborted(topic, key, value string) {
+	l.t.Helper()
+	client := kafkatest.Client(l.t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("aborted"))
+	require.NoError(l.t, client.BeginTransaction())
+	require.NoError(l.t, client.ProduceSync(l.t.Context(), &kgo.Record{Topic: topic, Key: []byte(key),
+		Value: []byte(value)}).FirstErr())
+	require.NoError(l.t, client.EndTransaction(l.t.Context(), kgo.TryAbort))
+}
+
+// join has a member join the group, and returns when the group is stable.
+func (l *formerGroup) join(kind, protocol, url string) (leave func()) {
+	l.t.Helper()
+	metadata, err := cluster.Metadata{URL: url}.Encode()
+	require.NoError(l.t, err)
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Group, join.ProtocolType = l.group, kind
+	join.SessionTimeoutMillis, join.RebalanceTimeoutMillis = 60_000, 60_000
+	p := kmsg.NewJoinGroupRequestProtocol()
+	p.Name, p.Metadata = protocol, metadata
+	join.Protocols = append(join.Protocols, p)
+	joined, err := join.RequestWith(l.t.Context(), l.client)
+	require.NoError(l.t, err)
+	if errors.Is(kerr.ErrorForCode(joined.ErrorCode), kerr.MemberIDRequired) {
+		join.MemberID = joined.MemberID
+		joined, err = join.RequestWith(l.t.Context(), l.client)
+		require.NoError(l.t, err)
+	}
+	require.NoError(l.t, kerr.ErrorForCode(joined.ErrorCode))
+	sync := kmsg.NewPtrSyncGroupRequest()
+	sync.Group, sync.MemberID, sync.Generation = l.group, joined.MemberID, joined.Generation
+	sync.ProtocolType, sync.Protocol = &kind, &protocol
+	a := kmsg.NewSyncGroupRequestGroupAssignment()
+	a.MemberID = joined.MemberID
+	sync.GroupAssignment = append(sync.GroupAssignment, a)
+	synced, err := sync.RequestWith(l.t.Context(), l.client)
+	require.NoError(l.t, err)
+	require.NoError(l.t, kerr.ErrorForCode(synced.ErrorCode))
+	return func() {
+		leave := kmsg.NewPtrLeaveGroupRequest()
+		leave.Group, leave.MemberID = l.group, joined.MemberID
+		m := kmsg.NewLeaveGroupRequestMember()
+		m.MemberID = joined.MemberID
+		leave.Members = append(leave.Members, m)
+		_, err := leave.RequestWith(l.t.Context(), l.client)
+		require.NoError(l.t, err)
+	}
+}
+
+// problemLines are problems, a line each, with ! before those that are no warnings, without the worker's folder.
+func (l *formerGroup) problemLines(problems config.Problems) (lines []string) {
+	for _, p := range problems {
+		text := strings.Replace(p.String(), filepath.Dir(l.config.Files.Worker)+string(filepath.Separator), "", 1)
+		if !p.Warning {
+			text = "! " + text
+		}
+		lines = append(lines, text)
+	}
+	return lines
+}
+
+func connectorRecord(name, class, settings string) string {
+	return `connector-` + name + ` {"properties":{"connector.class":"` + class + `","name":"` + name +
+		`","x.host":"127.0.0.1","x.port":"1"` + settings + `}}`
+}
+
+// What workers of another program have left is shown, connector by connector, with all that keeps one from running,
+// without a value that is secret; and nothing is written.
+func TestCheckTakeover(t *testing.T) {
+	t.Parallel()
+	l := newFormerGroup(t)
+	l.put("configs",
+		connectorRecord("orders", "test.Source", `,"x.key":"c4n4ry","x.user":"me"`),
+		`task-orders-0 {"properties":{"task.class":"T"}}`, `task-orders-1 {"properties":{"task.class":"T"}}`,
+		`commit-orders {"tasks":2}`, `target-state-orders {"state":"PAUSED","state.v2":"PAUSED"}`,
+		connectorRecord("sink", "test.Sink", `,"topics":"in"`),
+		`target-state-sink {"state":"PAUSED","state.v2":"STOPPED"}`,
+		connectorRecord("foreign", "com.example.Foreign",
+			`,"topics":"in","transforms":"t","transforms.t.type":"com.example.T"`),
+		connectorRecord("refers", "test.Source", `,"x.key":"${vault:a:b}","x.user":"${env:HOME}"`),
+		connectorRecord("broken", "test.Source", `,"value.converter":"com.example.C"`), `commit-broken {"tasks":2}`,
+		connectorRecord("gone", "test.Source", ``), `connector-gone`,
+		connectorRecord("own", "test.Source", `,"offsets.storage.topic":"in"`),
+		`tasks-fencing-orders {"task-count":2}`, `whatever {"x":1}`)
+	l.aborted("configs", "connector-orders", `{"properties":{"connector.class":"Other"}}`)
+	l.aborted("configs", "connector-sink", `{"properties":{"connector.class":"Other"}}`)
+	l.put("configs", connectorRecord("sink", "test.Sink", `,"topics":"in"`))
+	l.put("offsets", `["orders",{"set":"A"}] {"at":1}`, `["orders",{"set":"B"}] {"at":1}`,
+		`["orders",{"set":"A"}] {"at":2}`, `["orders",{"set":"C"}] {"at":1}`, `["orders",{"set":"C"}]`,
+		`["refers",{"set":"A"}] damaged`)
+	l.put("in", `["own",{"set":"A"}] {"at":1}`)
+	committed := kadm.Offsets{}
+	committed.AddOffset("in", 0, 1, -1)
+	_, err := l.admin.CommitOffsets(t.Context(), "connect-sink", committed)
+	require.NoError(t, err)
+	before, err := l.admin.ListEndOffsets(t.Context())
+	require.NoError(t, err)
+
+	found, err := Check(t.Context(), l.config)
+	require.NoError(t, err)
+	var lines []string
+	for _, k := range found.Connectors {
+		lines = append(lines, fmt.Sprint(k.Name, " ", k.Class, " ", k.State, " ", k.Tasks, " ", k.Offsets))
+	}
+	assert.Equal(t, []string{"broken test.Source RUNNING 0 0", "foreign com.example.Foreign RUNNING 0 0",
+		"orders test.Source PAUSED 2 2", "own test.Source RUNNING 0 1", "refers test.Source RUNNING 0 0",
+		"sink test.Sink STOPPED 0 1"}, lines)
+	shown := strings.Join(l.problemLines(found.Problems), "\n")
+	t.Log(shown)
+	for _, text := range []string{
+		"! configs: connector-refers: where it goes on cannot be read: offset of connector refers",
+		"! configs: connector-foreign: connector.class: ", "! configs: connector-foreign: transforms.t.type: ",
+		"! configs: connector-refers: x.user: ${env:HOME}: what comes by REST, or is in config.storage.topic, may",
+		"! configs: connector-refers: x.key: looks like a reference to a config provider that there is not",
+		"! configs: connector-broken: value.converter: ",
+		"configs: connector-broken: warning: compaction took some of its tasks",
+		"configs: connector-orders: x.key: warning: a secret in clear text",
+	} {
+		assert.Contains(t, shown+"\n", text)
+	}
+	if strings.Contains(shown, "c4n4ry") || strings.Contains(shown, "connector-sink") ||
+		strings.Contains(shown, "! configs: connector-orders") || strings.Count("\n"+shown, "\n! ") != 6 {
+		t.Errorf("found what was not expected:\n%s", shown)
+	}
+	after, err := l.admin.ListEndOffsets(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, before.Offsets(), after.Offsets())
+}
+
+// Members are named, and those of another program are a reason not to start; so are topics that workers cannot use, and
+// rights that are missing. What is not there is not made.
+func TestCheckTakeoverOfWhatIsInTheWay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		prepare func(l *formerGroup)
+		want    string // beginning of the only problem, "" for none
+		fails   string // or the error
+	}{
+		{name: "nothing", prepare: func(*formerGroup) {}},
+		{name: "Kafka Connect's workers", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/") },
+			want: "! worker.properties:2: group.id: a worker of Kafka Connect's is live: " +
+				"stop it first: http://a:8083/ at "},
+		{name: "ours", prepare: func(l *formerGroup) { l.join("connect", "culvert-1", "http://b:8083/") },
+			want: "worker.properties:2: group.id: warning: a worker of Culvert's is live: " +
+				"workers that start join it: http://b:8083/ at "},
+		{name: "consumers", prepare: func(l *formerGroup) { l.join("other", "range", "") },
+			want: `! worker.properties:2: group.id: a member of the type "other" in the state Stable is live`},
+		{name: "members that left", prepare: func(l *formerGroup) { l.join("connect", "sessioned", "http://a:8083/")() }},
+		{name: "another group's topic", prepare: func(l *formerGroup) {
+			l.put("configs", "culvert-group-g {}")
+			l.group = "other"
+			l.join("connect", "culvert-1", "http://b:8083/")
+			l.put("configs", "culvert-group-g", "culvert-group-other {}", "culvert-group-g {}")
+		}, want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
+			"found the topic to be that of group other"},
+		{name: "the topic of a group that is gone",
+			prepare: func(l *formerGroup) { l.put("configs", "culvert-group-other {}") },
+			want: "! worker.properties:2: group.id: config.storage.topic=configs: expected connectors of group.id=g, " +
+				"found the topic to be that of group other"},
+		{name: "an open transaction", prepare: func(l *formerGroup) {
+			open := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("open"))
+			require.NoError(t, open.BeginTransaction())
+			require.NoError(t, open.ProduceSync(t.Context(), &kgo.Record{Topic: "configs", Key: []byte("connector-c"),
+				Value: []byte("{}")}).FirstErr())
+		}, want: "configs: warning: an open transaction hides what stands from offset 0 on"},
+		{name: "a topic that is missing", prepare: func(l *formerGroup) {
+			_, err := l.admin.DeleteTopic(t.Context(), "offsets")
+			require.NoError(t, err)
+		}, want: "! worker.properties:5: offset.storage.topic: topic offsets: UNKNOWN_TOPIC_OR_PARTITION"},
+		{name: "a topic that forgets", prepare: func(l *formerGroup) {
+			_, err := l.admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "cleanup.policy",
+				Value: kadm.StringPtr("delete")}}, "states")
+			require.NoError(t, err)
+		}, want: "! worker.properties:4: status.storage.topic: topic states must have cleanup.policy=compact"},
+		{name: "a config topic that is missing", prepare: func(l *formerGroup) {
+			_, err := l.admin.DeleteTopic(t.Context(), "configs")
+			require.NoError(t, err)
+		}, fails: "worker.properties:3: config.storage.topic: topic configs: UNKNOWN_TOPIC_OR_PARTITION"},
+		{name: "a config topic of two partitions", prepare: func(l *formerGroup) {
+			_, err := l.admin.CreatePartitions(t.Context(), 1, "configs")
+			require.NoError(t, err)
+		}, fails: "is required to have a single partition"},
+		{name: "a group that this user may not see", prepare: func(l *formerGroup) {
+			l.fake.ControlKey(int16(kmsg.DescribeGroups), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				l.fake.KeepControl()
+				answer := r.ResponseKind().(*kmsg.DescribeGroupsResponse)
+				g := kmsg.NewDescribeGroupsResponseGroup()
+				g.Group, g.ErrorCode = "g", kerr.GroupAuthorizationFailed.Code
+				answer.Groups = append(answer.Groups, g)
+				return answer, nil, true
+			})
+		}, want: "! worker.properties:2: group.id: members of group g: the brokers do not let this user do that: " +
+			"expected the right DESCRIBE on the resource Group g"},
+		{name: "a user that may not lead", prepare: func(l *formerGroup) {
+			kafkatest.RefuseWhere(l.fake, kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed,
+				func(kmsg.Request) bool { return true })
+		}, want: "! worker.properties:2: group.id: the brokers do not let this user lead the group: expected the " +
+			"right WRITE on the resource TransactionalId connect-cluster-g"},
+		{name: "no workers of a group", prepare: func(l *formerGroup) {
+			l.config.Settings = map[string]string{"status.storage.topic": ""}
+		}, fails: "expected a worker of a group"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newFormerGroup(t)
+			c.prepare(l)
+			found, err := Check(t.Context(), l.config)
+			if c.fails != "" {
+				assert.Error(t, err, c.fails)
+				return
+			}
+			require.NoError(t, err)
+			lines := l.problemLines(found.Problems)
+			if c.want == "" && len(lines) > 0 || c.want != "" && (len(lines) != 1 ||
+				!strings.HasPrefix(lines[0], c.want)) {
+				t.Errorf("expected %q, found %q", c.want, lines)
+			}
+			if topics, err := l.admin.ListTopics(t.Context()); err != nil || len(topics) != 4 &&
+				!strings.Contains(c.name, "missing") || len(topics) > 4 {
+				t.Errorf("expected no other topics, found %v %v", topics.Names(), err)
+			}
+		})
+	}
+}
+
+// A group is given back when it has no members: all producers of ours are fenced, also those of connectors that are
+// gone, no connector has tasks, and the topic is no group's. A second time writes nothing.
+func TestReleaseGroup(t *testing.T) {
+	t.Parallel()
+	l := newFormerGroup(t, "exactly.once.source.support=enabled")
+	l.put("configs",
+		connectorRecord("orders", "test.Source", `,"transforms":"t","transforms.t.type":"com.example.T"`),
+		`task-orders-0 {"properties":{}}`, `commit-orders {"tasks":1,"culvert":{"offset":0}}`,
+		`tasks-fencing-orders {"task-count":1}`, `culvert-fencing-orders {"task-count":2,"producer-count":4}`,
+		connectorRecord("java", "test.Source", ``), `tasks-fencing-java {"task-count":3}`,
+		connectorRecord("none", "com.example.Foreign", ``),
+		`tasks-fencing-gone {"task-count":1}`, `culvert-fencing-gone {"task-count":1,"producer-count":1}`)
+	leave := l.join("connect", "culvert-1", "http://b:8083/")
+	if _, err := Release(t.Context(), l.config); err == nil || !strings.Contains(err.Error(), "http://b:8083/") {
+		t.Errorf("expected that the live member is named, found %v", err)
+	}
+	leave()
+	l.put("configs", "culvert-group-other {}")
+	_, err := Release(t.Context(), l.config)
+	assert.Error(t, err, "found the topic to be that of group other")
+	l.put("configs", "culvert-group-other", "culvert-group-g {}", "culvert-group-late {}")
+	zombie := kafkatest.Client(t, kgo.SeedBrokers(l.fake.ListenAddrs()...), kgo.TransactionalID("g-orders-1-3"))
+	require.NoError(t, zombie.BeginTransaction())
+	write := func() error {
+		return zombie.ProduceSync(t.Context(), &kgo.Record{Topic: "in", Value: []byte("late")}).FirstErr()
+	}
+	require.NoError(t, write())
+	var mu sync.Mutex
+	var ids []string
+	kafkatest.RefuseWhere(l.fake, kmsg.InitProducerID, kerr.UnknownServerError, func(r kmsg.Request) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if id := r.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil {
+			ids = append(ids, *id)
+		}
+		return false
+	})
+	ends := func() int64 {
+		t.Helper()
+		found, err := l.admin.ListEndOffsets(t.Context(), "configs")
+		require.NoError(t, err)
+		end, _ := found.Lookup("configs", 0)
+		return end.Offset
+	}
+	tasks := map[string]int{"orders": 1}
+	for _, written := range []int64{4, 0} { // a commit and two notes, and the marker of their transaction
+		before := ends()
+		done, err := Release(t.Context(), l.config)
+		require.NoError(t, err)
+		assert.Equal(t, written, ends()-before)
+		assert.Equal(t, nil, l.problemLines(done.Problems))
+		assert.Equal(t, map[string]int{"orders": 8, "java": 3, "gone": 1}, done.Fenced)
+		assert.Equal(t, tasks, done.Tasks)
+		tasks = map[string]int{}
+		found, err := Check(t.Context(), l.config)
+		require.NoError(t, err)
+		for _, k := range found.Connectors {
+			assert.Equal(t, 0, k.Tasks, k.Name)
+		}
+	}
+	mu.Lock()
+	slices.Sort(ids)
+	assert.Equal(t, []string{"connect-cluster-g", "g-gone-0", "g-java-0", "g-java-1", "g-java-2", "g-orders-0",
+		"g-orders-0-1", "g-orders-0-2", "g-orders-0-3", "g-orders-1", "g-orders-1-1", "g-orders-1-2", "g-orders-1-3"},
+		slices.Compact(ids))
+	mu.Unlock()
+	ended, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	if err := zombie.EndTransaction(ended, kgo.TryCommit); err == nil {
+		t.Error("expected that a worker that hung commits nothing")
+	}
+}

@@ -1,0 +1,74 @@
+// Package targetstate keeps and applies the states that users want connectors to have: running, paused or stopped.
+package targetstate
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/connect"
+)
+
+// Parse returns the target state of a name in the config topic or in the data folder.
+func Parse(name string) connect.TargetState {
+	if name == config.TargetPaused || name == config.TargetStopped {
+		return connect.TargetState(name)
+	}
+	return connect.Running
+}
+
+// Name returns the name under which a target state is stored.
+func Name(state connect.TargetState) string {
+	if state == connect.Paused || state == connect.Stopped {
+		return string(state)
+	}
+	return config.TargetStarted
+}
+
+// Apply moves a connector to a target state.
+func Apply(herder *connect.Herder, name string, state connect.TargetState) error {
+	switch state {
+	case connect.Paused:
+		return herder.Pause(name)
+	case connect.Stopped:
+		return herder.Stop(name)
+	}
+	return herder.Resume(name)
+}
+
+// Store keeps the target states of a worker without a group. A state and its connector change together.
+type Store struct {
+	mu     sync.Mutex
+	states *config.TargetStates
+}
+
+// NewStore returns a store for a worker. states is nil in a run that ends by itself: all connectors run.
+func NewStore(states *config.TargetStates) *Store { return &Store{states: states} }
+
+// Get returns the target state of a connector.
+func (s *Store) Get(c *config.Connector) connect.TargetState {
+	if s.states == nil {
+		return connect.Running
+	}
+	return Parse(s.states.Get(c))
+}
+
+// Set stores the target state of a connector that exists, then applies it.
+func (s *Store) Set(herder *connect.Herder, name string, state connect.TargetState) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := herder.RunningConfig(name); err != nil {
+		return err
+	}
+	if err := s.states.Set(name, Name(state)); err != nil {
+		return err
+	}
+	return Apply(herder, name, state)
+}
+
+// Remove removes a connector with its target state.
+func (s *Store) Remove(herder *connect.Herder, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(herder.Remove(name), s.states.Forget(name))
+}

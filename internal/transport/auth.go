@@ -1,0 +1,84 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// authentication adds credentials to the requests of a destination.
+type authentication struct {
+	// fixed is the Authorization header of each request. Empty means none.
+	fixed    string
+	tokens   Authorizer
+	identity Identity
+	// header is the header that carries tokens, if known.
+	header string
+}
+
+func headerIdentity(headers map[string]string) (id Identity) {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		if !slices.Contains(publicHeaders, name) {
+			id.Secret += name + ":" + headers[name] + "\n"
+		}
+	}
+	return id
+}
+
+// authorize sets the credentials. value is the token's, which can be renewed if it is refused; "" if there is no
+// token.
+func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
+	if a.fixed != "" {
+		h.Set("Authorization", a.fixed)
+	}
+	if a.tokens == nil {
+		return "", nil
+	}
+	name, value, err := a.tokens.Authorize(ctx, refused)
+	if err != nil {
+		return "", err
+	}
+	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
+	}
+	h.Set(name, value)
+	return value, nil
+}
+
+// tokenFault converts the error of a token request. refused reports that the credentials for the token were
+// rejected.
+func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx), false
+	}
+	if f, ok := err.(*wit.Error); ok {
+		return f, false
+	}
+	if failure, ok := errors.AsType[*btp.Failure](err); ok {
+		switch failure.Kind {
+		case btp.Unauthorized:
+			return faultf(wit.ErrorUnauthorized, "%v", err), true
+		case btp.Unavailable:
+			return faultf(wit.ErrorTransient, "%v", err), false
+		}
+	}
+	return faultf(wit.ErrorConfig, "%v", err), false
+}
+
+// tokenHeader puts tokens into a header.
+type tokenHeader struct {
+	tokens      *btp.Tokens
+	name, value string
+}
+
+func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	before, after, _ := strings.Cut(s.value, tokenPlace)
+	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
+	return s.name, before + token + after, err
+}

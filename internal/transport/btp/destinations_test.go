@@ -1,0 +1,462 @@
+package btp_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+)
+
+// destinationService answers with what answers holds, to those who have the token of its token service.
+type destinationService struct {
+	*httptest.Server
+	tokens *tokenService
+	clock  *clock
+
+	mu      sync.Mutex
+	answers map[string]string
+	status  int // if not 0, of all answers
+	token   string
+	asked   []string
+}
+
+func newDestinationService(t *testing.T) *destinationService {
+	s := &destinationService{tokens: newTokenService(t), clock: newClock(), answers: map[string]string{},
+		token: "token-1"}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *destinationService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, r.Method+" "+r.URL.EscapedPath())
+	switch answer, ok := s.answers[r.URL.Path]; {
+	case s.status != 0:
+		w.WriteHeader(s.status)
+	case r.Header.Get("Authorization") != "Bearer "+s.token:
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprintf(w, "refused: %s", r.Header.Get("Authorization"))
+	case !ok:
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"ErrorMessage":"Configuration with the specified name was not found"}`)
+	default:
+		_, _ = io.WriteString(w, answer)
+	}
+}
+
+// put sets the answer for a destination: properties, and more members of the answer.
+func (s *destinationService) put(name, properties string, more ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers["/destination-configuration/v1/destinations/"+
+		name] = `{"owner":{"SubaccountId":"sub-1","InstanceId":null},"destinationConfiguration":{"Name":"` +
+		name + `",` + properties + `}` + strings.Join(append([]string{""}, more...), ",") + `}`
+}
+
+func (s *destinationService) fail(status int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status = status
+}
+
+func (s *destinationService) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.asked)
+}
+
+func (s *destinationService) open(t *testing.T) *btp.Destinations {
+	t.Helper()
+	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
+		Instance: "my-destinations", Subaccount: "sub-1"},
+		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
+	require.NoError(t, err)
+	return d
+}
+
+func bearer(value, lifetime string) string {
+	return `"authTokens":[{"type":"Bearer","value":"` + value +
+		`","http_header":{"key":"Authorization","value":"Bearer ` + value + `"},"expires_in":"` + lifetime + `"}]`
+}
+
+func TestFindDestination(t *testing.T) {
+	s := newDestinationService(t)
+	start := s.clock.Now()
+	target := func(change func(*btp.Destination)) btp.Destination {
+		t := btp.Destination{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https",
+			Host: "s4.example.com", Port: 443,
+			Query: url.Values{}, Headers: http.Header{}, Authentication: "NoAuthentication", ProxyType: "Internet"}
+		change(&t)
+		return t
+	}
+	const address = `"Type":"HTTP","URL":"https://s4.example.com"`
+	for _, c := range []struct {
+		name, properties string
+		more             []string
+		want             btp.Destination
+	}{
+		{"least", address, nil, target(func(*btp.Destination) {})},
+		{"basic",
+			address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
+			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization","value":"Basic bWU6"}}]`},
+			target(func(t *btp.Destination) {
+				t.Authentication, t.User, t.Password = "BasicAuthentication", "me",
+					" p w "
+			})},
+		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin","sap-client":"100",
+			"sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3","URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
+			btp.Destination{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual",
+				Port: 8000, Path: "/sap",
+				Query: url.Values{"a": {"1"}, "b": {"3"},
+					"c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}, Client: "100", Language: "DE",
+				Authentication: "NoAuthentication", ProxyType: "OnPremise", LocationID: "DE-Berlin"}},
+		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Destination) {
+			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
+		})},
+		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
+			target(func(t *btp.Destination) {
+				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp",
+					"kafka-broker-0", 9093, "OnPremise"
+			})},
+		{"client credentials", address +
+			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,
+			[]string{bearer("opaque", "3599")}, target(func(t *btp.Destination) {
+				t.Authentication = "OAuth2ClientCredentials"
+				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque",
+					Expires: start.Add(3599 * time.Second)}
+			})},
+		{"SAML bearer, no header ready, no expiry", address +
+			`,"Authentication":"OAuth2SAMLBearerAssertion","SystemUser":"TECH"`,
+			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, target(func(t *btp.Destination) {
+				t.Authentication = "OAuth2SAMLBearerAssertion"
+				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque"}
+			})},
+		{"client certificate", address +
+			`,"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"me.p12","KeyStorePassword":"kp"`,
+			[]string{`"certificates":[{"Name":"ca.pem","Content":"eA==","Type":"CERTIFICATE"},{"Name":"me.p12","Content":"AQ\nID","Type":"CERTIFICATE"}]`},
+			target(func(t *btp.Destination) {
+				t.Authentication = "ClientCertificateAuthentication"
+				t.Keystore = &btp.Store{Name: "me.p12", Type: "PKCS12", Content: []byte{1, 2, 3}, Password: "kp"}
+			})},
+		{"the only certificate", address +
+			`,"Authentication":"ClientCertificateAuthentication","KeyStorePassword":"kp"`,
+			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, target(func(t *btp.Destination) {
+				t.Authentication = "ClientCertificateAuthentication"
+				t.Keystore = &btp.Store{Name: "me.JKS", Type: "JKS", Content: []byte{1, 2, 3}, Password: "kp"}
+			})},
+		{"own roots", address + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`,
+			[]string{`"certificates":[{"Name":"ca.crt","Content":"AQID"}]`},
+			target(func(t *btp.Destination) {
+				t.Truststore = &btp.Store{Name: "ca.crt", Content: []byte{1, 2, 3}, Password: "tp"}
+			})},
+		{"trusts all", address + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
+			target(func(t *btp.Destination) { t.TrustAll = true })},
+		{"private link", address + `,"ProxyType":"PrivateLink"`, nil,
+			target(func(t *btp.Destination) { t.ProxyType = "PrivateLink" })},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.put("S4", c.properties, c.more...)
+			got, err := s.open(t).Find(t.Context(), "S4")
+			require.NoError(t, err)
+			if got.Digest == c.want.Digest {
+				t.Error("expected a digest")
+			}
+			got.Digest = c.want.Digest
+			assert.Equal(t, c.want, got)
+			s.tokens.mu.Lock()
+			s.tokens.issued = 0
+			s.tokens.mu.Unlock()
+		})
+	}
+}
+
+func TestDestinationIsWrong(t *testing.T) {
+	const address = `"Type":"HTTP","URL":"https://s4.example.com",`
+	for _, c := range []struct {
+		properties string
+		more       string
+		kind       btp.Kind
+		setting    string
+		part       string
+	}{
+		{`"Type":"RFC"`, "", btp.Misconfigured, "Type", `expected HTTP or TCP, found "RFC"`},
+		{`"Type":"HTTP"`, "", btp.Misconfigured, "URL", "URL: missing"},
+		{`"Type":"TCP"`, "", btp.Misconfigured, "Address", "Address: missing"},
+		{`"Type":"HTTP","URL":"ftp://x"`, "", btp.Misconfigured, "URL", "expected http://HOST"},
+		{`"Type":"HTTP","URL":"https://me:` + "pw" + `@x"`, "", btp.Misconfigured, "URL", "without user and password"},
+		{`"Type":"HTTP","URL":"https://x:99999"`, "", btp.Misconfigured, "URL", "expected a port"},
+		{address + `"ProxyType":"Moon"`, "", btp.Misconfigured, "ProxyType", `found "Moon"`},
+		{address + `"Authentication":"BasicAuthentication"`, "", btp.Misconfigured, "User", "User: missing"},
+		{address + `"Authentication":"PrincipalPropagation"`, "", btp.Misconfigured, "Authentication", "needs a user"},
+		{address + `"Authentication":"OAuth2SAMLBearerAssertion"`, "", btp.Misconfigured, "Authentication",
+			"SystemUser"},
+		{address + `"Authentication":"Riddle"`, "", btp.Misconfigured, "Authentication", "delivered no token"},
+		{address + `"Authentication":"OAuth2ClientCredentials","clientSecret":"` + secret + `"`,
+			`"authTokens":[{"type":"","value":"","error":"401 for ` + secret + `","expires_in":"0"}]`,
+			btp.Unauthorized, "Authentication", "got no token: 401 for ***"},
+		{address + `"Authentication":"ClientCertificateAuthentication"`, "", btp.Misconfigured, "KeyStoreLocation",
+			"missing"},
+		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`,
+			`"certificates":[{"Name":"b.p12","Content":"AQID"}]`,
+			btp.Misconfigured, "KeyStoreLocation", `expected a store "a.p12"`},
+		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`,
+			`"certificates":[{"Name":"a.p12","Content":"?"}]`,
+			btp.Misconfigured, "KeyStoreLocation", "as base64"},
+		{address + `"TrustStoreLocation":"ca.pem"`, "", btp.Misconfigured, "TrustStoreLocation",
+			`expected a store "ca.pem"`},
+	} {
+		s := newDestinationService(t)
+		if c.more == "" {
+			c.more = `"authTokens":[]`
+		}
+		s.put("S4", c.properties, c.more)
+		_, err := s.open(t).Find(t.Context(), "S4")
+		wantFailure(t, err, c.kind, c.setting, "destination S4: ", c.part)
+	}
+}
+
+func TestDestinationServiceRefuses(t *testing.T) {
+	s := newDestinationService(t)
+	_, err := s.open(t).Find(t.Context(), "a/b c")
+	wantFailure(t, err, btp.NotFound, "a/b c",
+		`destination "a/b c": found neither in the service instance my-destinations nor in the subaccount sub-1`,
+		"case-sensitive")
+	assert.Equal(t, []string{"GET /destination-configuration/v1/destinations/a%2Fb%20c"}, s.asked)
+	s.token = "no such"
+	_, err = s.open(t).Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unauthorized, "", "answered 401: refused: Bearer ***")
+	s.fail(403)
+	_, err = s.open(t).Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unauthorized, "", "answered 403")
+	s.fail(500)
+	_, err = s.open(t).Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unavailable, "", "answered 500")
+	s.tokens.set(status(401, ""))
+	_, err = s.open(t).Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unauthorized, "client-id", "token service")
+	_, err = s.open(t).Find(t.Context(), "")
+	wantFailure(t, err, btp.Misconfigured, "", "expected a name")
+	for _, uri := range []string{"", "dest.example.com", "https://a:b@c"} {
+		_, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.URL), URI: uri},
+			btp.TokenOptions{})
+		wantFailure(t, err, btp.Misconfigured, "uri", "uri")
+	}
+}
+
+// A token that the service has come to refuse, as when its keys were changed, is renewed without anybody noticing.
+func TestDestinationServiceRefusesAToken(t *testing.T) {
+	s := newDestinationService(t)
+	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
+	d := s.open(t)
+	wantHost(t, d, "one")
+	s.mu.Lock()
+	s.token = "token-2"
+	s.mu.Unlock()
+	s.clock.move(5 * time.Minute)
+	s.put("S4", `"Type":"HTTP","URL":"https://two"`)
+	wantHost(t, d, "two")
+}
+
+func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
+	t.Helper()
+	got, err := d.Find(t.Context(), "S4")
+	if err != nil || got.Host != host {
+		t.Fatalf("expected %s, found %s, %v", host, got.Host, err)
+	}
+	return got
+}
+
+func TestDestinationIsKept(t *testing.T) {
+	s := newDestinationService(t)
+	s.tokens.lifetime = `,"expires_in":43200`
+	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
+	d := s.open(t)
+	wantHost(t, d, "one")
+	s.put("S4", `"Type":"HTTP","URL":"https://two"`)
+	s.clock.move(239 * time.Second)
+	wantHost(t, d, "one")
+	s.clock.move(2 * time.Second)
+	wantHost(t, d, "two")
+
+	// an outage is bridged for an hour
+	s.fail(503)
+	s.clock.move(30 * time.Minute)
+	asked := s.count()
+	wantHost(t, d, "two")
+	wantHost(t, d, "two")
+	assert.Equal(t, 1, s.count()-asked, "requests")
+	s.clock.move(40 * time.Minute)
+	_, err := d.Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unavailable, "", "answered 503")
+
+	// and nobody waits for it again at once
+	asked = s.count()
+	_, err = d.Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unavailable, "", "answered 503")
+	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be away")
+	s.clock.move(11 * time.Second)
+
+	// one that was deleted is gone
+	s.fail(0)
+	wantHost(t, d, "two")
+	s.mu.Lock()
+	clear(s.answers)
+	s.mu.Unlock()
+	s.clock.move(5 * time.Minute)
+	_, err = d.Find(t.Context(), "S4")
+	wantFailure(t, err, btp.NotFound, "S4")
+
+	s.put("S4", `"Type":"HTTP","URL":"https://three"`)
+	wantHost(t, d, "three")
+	s.put("S4", `"Type":"HTTP","URL":"https://four"`)
+	d.Forget("S4")
+	wantHost(t, d, "four")
+}
+
+// What was asked for before a destination was forgotten is not kept: it is asked for again.
+func TestForgottenInMidRequest(t *testing.T) {
+	s := newDestinationService(t)
+	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
+	g := newGate(t, s.tokens)
+	d := s.open(t)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := d.Find(t.Context(), "S4"); err != nil {
+			t.Error(err)
+		}
+	})
+	g.wait()
+	d.Forget("S4")
+	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wait.Wait()
+	assert.Equal(t, 2, s.count(), "requests")
+}
+
+// A delivered token is renewed as our own are: by asking for the destination again.
+func TestDeliveredTokenIsRenewed(t *testing.T) {
+	s := newDestinationService(t)
+	s.tokens.lifetime = `,"expires_in":43200`
+	put := func(token, lifetime string) {
+		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`,
+			bearer(token, lifetime))
+	}
+	want := func(target btp.Destination, value string) {
+		t.Helper()
+		if target.Token == nil || target.Token.Value != "Bearer "+value {
+			t.Fatalf("expected the token %s, found %v", value, target.Token)
+		}
+	}
+	put("a", "100")
+	d := s.open(t)
+	want(wantHost(t, d, "one"), "a")
+	put("b", "100")
+	s.clock.move(49 * time.Second)
+	want(wantHost(t, d, "one"), "a")
+	s.clock.move(2 * time.Second)
+	want(wantHost(t, d, "one"), "b")
+
+	s.fail(503)
+	s.clock.move(60 * time.Second)
+	want(wantHost(t, d, "one"), "b")
+	s.clock.move(41 * time.Second)
+	_, err := d.Find(t.Context(), "S4")
+	wantFailure(t, err, btp.Unavailable, "", "answered 503")
+	s.fail(0)
+	s.clock.move(11 * time.Second) // until then it is taken for away
+
+	put("c", "3600")
+	want(wantHost(t, d, "one"), "c")
+	_, err = d.Renew(t.Context(), "S4", "Bearer c")
+	wantFailure(t, err, btp.Unauthorized, "", "delivers again the token that was refused")
+	put("d", "3600")
+	renewed, err := d.Renew(t.Context(), "S4", "Bearer c")
+	require.NoError(t, err)
+	want(renewed, "d")
+	asked := s.count()
+	if renewed, err = d.Renew(t.Context(), "S4", "Bearer c"); err != nil || s.count() != asked {
+		t.Errorf("expected what another caller has renewed, found %v, %v", renewed.Token, err)
+	}
+}
+
+func TestAttached(t *testing.T) {
+	tokens := newTokenService(t)
+	body := `[{"attributes":{"connected_by":"a@b","connected_since":"1762174293176","agent_version":"2.18.0",
+		"exposed_systems":"[{\"protocol\":\"TCP\",\"host\":\"kafka:9092\",\"description\":\"k\",\"type\":\"nonSAPsys\",\"status\":\"exposed\"}]"}},
+		{"attributes":{"location_id":"DE-Berlin","exposed_systems":[{"protocol":"HTTP","host":"s4:80","status":"hidden"}]}},
+		{"attributes":{"exposed_systems":"odd"},"location_id":"x"}]`
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/info" || r.Header.Get("Authorization") != "Bearer token-1" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(s.Close)
+	info := btp.Info{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
+	options := btp.TokenOptions{Logger: logs(t)}
+	got, err := btp.ConnectedCloudConnectors(t.Context(), info, options)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"", "DE-Berlin", "x"}, got)
+	body = `{"error":"no list"}`
+	tokens.issued = 0
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
+	wantFailure(t, err, btp.Misconfigured, "", "expected a list of Cloud Connectors")
+	info.InfoPath = ""
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
+	wantFailure(t, err, btp.Misconfigured, "scc_info_path", "missing: scc_info_path", "api_access")
+	info.InfoPath, info.ServiceURL = "/x", ""
+	_, err = btp.ConnectedCloudConnectors(t.Context(), info, options)
+	wantFailure(t, err, btp.Misconfigured, "connectivity_service.url", "missing: connectivity_service.url")
+}
+
+// A service that refuses the binding is asked again after 10 s, then after twice as long each time, up to 10 min, also
+// when a connector has forgotten what it was told; once it answers, that is over.
+func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
+	s := newDestinationService(t)
+	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)
+	s.fail(403)
+	d := s.open(t)
+	asks := func() int {
+		t.Helper()
+		before := s.count()
+		_, err := d.Find(t.Context(), "S4")
+		wantFailure(t, err, btp.Unauthorized, "", "answered 403")
+		d.Forget("S4")
+		return s.count() - before
+	}
+	if asks() == 0 {
+		t.Fatal("nobody was asked")
+	}
+	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
+		s.clock.move(pause*time.Second - time.Second)
+		assert.Equal(t, 0, asks(), "asked a second before a pause is over", n, pause*time.Second)
+		s.clock.move(2 * time.Second)
+		if asks() == 0 {
+			t.Errorf("pause %d: not asked after %v", n, pause*time.Second)
+		}
+	}
+	s.fail(0)
+	s.clock.move(601 * time.Second)
+	_, err := d.Find(t.Context(), "S4")
+	require.NoError(t, err)
+	s.fail(403)
+	d.Forget("S4")
+	if asks() == 0 {
+		t.Fatal("nobody was asked after a success")
+	}
+	s.clock.move(11 * time.Second)
+	if asks() == 0 {
+		t.Error("the interval does not begin anew")
+	}
+}

@@ -1,0 +1,33 @@
+package btp_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+)
+
+// What holds a secret does not show it, however carelessly it is printed.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	s, err := btp.Bound(`{"connectivity":[{"name":"c","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","onpremise_proxy_host":"h","connectivity_service":{"url":"https://c"}}}],
+		"destination":[{"name":"d","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","uri":"https://d"}}]}`)
+	require.NoError(t, err)
+	target := btp.Destination{Name: "S4", URL: "https://s4", Password: "hush",
+		Token:    &btp.DeliveredToken{Value: "hush"},
+		Keystore: &btp.Store{Password: "hush"}}
+	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.Info, *s.Destination, s.Destination,
+		s.Connectivity.Credentials, target, &target} {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		logger.Info("careless", "value", v)
+		for _, text := range []string{fmt.Sprint(v), fmt.Sprintf("%+v", v), fmt.Sprintf("%#v", v), log.String()} {
+			if strings.Contains(text, "hush") {
+				t.Errorf("%T: expected no secret, found %s", v, text)
+			}
+		}
+	}
+}

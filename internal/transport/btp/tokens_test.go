@@ -1,0 +1,723 @@
+package btp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/certtest"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+)
+
+const (
+	clientID = "sb-culvert!b123|connectivity!b17"
+	secret   = "s3cret/with+all=&%"
+)
+
+// clock is moved by hand.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// tokenService hands out token-1, token-2, … until answer is set.
+type tokenService struct {
+	*httptest.Server
+	mu       sync.Mutex
+	lifetime string
+	issued   int
+	asked    []request
+	// answer, if set, answers in place of tokens.
+	answer http.HandlerFunc
+}
+
+type request struct {
+	Path, Authorization string
+	Form                url.Values
+}
+
+func newTokenService(t *testing.T) *tokenService {
+	s := &tokenService{lifetime: `,"expires_in":3600`}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = r.ParseForm()
+	s.asked = append(s.asked, request{r.URL.RequestURI(), r.Header.Get("Authorization"), r.PostForm})
+	if s.answer != nil {
+		s.answer(w, r)
+		return
+	}
+	s.issued++
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer"%s,"scope":"uaa.resource","jti":"1"}`, s.issued,
+		s.lifetime)
+}
+
+func (s *tokenService) set(answer http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *tokenService) requests() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+func status(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// logs is a logger that keeps everything, of all levels, and fails the test if a secret or a token is in it.
+func logs(t *testing.T) *slog.Logger {
+	var mu sync.Mutex
+	var b bytes.Buffer
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		noSecret(t, "log", b.String())
+	})
+	return slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.Write(p)
+	}), &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+func noSecret(t *testing.T, where, text string) {
+	t.Helper()
+	for _, s := range []string{secret, url.QueryEscape(secret), "token-1", "token-2", "c2ItY3Vs"} {
+		if strings.Contains(text, s) {
+			t.Errorf("%s: expected no secret and no token, found %q in %q", where, s, text)
+		}
+	}
+}
+
+func credentials(address string) btp.Credentials {
+	return btp.Credentials{TokenURL: address, ClientID: clientID, Secret: secret}
+}
+
+func newTokens(t *testing.T, c btp.Credentials, o btp.TokenOptions) *btp.Tokens {
+	t.Helper()
+	if o.Logger == nil {
+		o.Logger = logs(t)
+	}
+	tokens, err := btp.NewTokens(c, o)
+	require.NoError(t, err)
+	return tokens
+}
+
+func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	got, err := tokens.Token(ctx, refused)
+	if err != nil || got != want {
+		t.Fatalf("Token(%q): expected %s, found %q, %v", refused, want, got, err)
+	}
+}
+
+// What goes over the wire: one way of showing who asks, never two.
+func TestTokenRequest(t *testing.T) {
+	id, key := url.QueryEscape(clientID), url.QueryEscape(secret)
+	form := url.Values{"grant_type": {"client_credentials"}}
+	with := func(more ...string) url.Values {
+		f := url.Values{"grant_type": form["grant_type"]}
+		for i := 0; i < len(more); i += 2 {
+			f.Set(more[i], more[i+1])
+		}
+		return f
+	}
+	basic := func() string {
+		r := &http.Request{Header: http.Header{}}
+		r.SetBasicAuth(id, key)
+		return r.Header.Get("Authorization")
+	}()
+	for _, c := range []struct {
+		name, path string
+		options    btp.TokenOptions
+		want       request
+	}{
+		{"binding", "", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID, "client_secret",
+			secret)}},
+		{"slash at the end", "/", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"whole address", "/oauth/token", btp.TokenOptions{}, request{"/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"below a path", "/tenant", btp.TokenOptions{}, request{"/tenant/oauth/token", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"query", "/?zone=a", btp.TokenOptions{}, request{"/oauth/token?zone=a", "", with("client_id", clientID,
+			"client_secret", secret)}},
+		{"verbatim", "/sap/bc/sec/oauth2/token?sap-client=100", btp.TokenOptions{Verbatim: true,
+			Scope: "A_0001 B_0001"},
+			request{"/sap/bc/sec/oauth2/token?sap-client=100", "", with("client_id", clientID, "client_secret", secret,
+				"scope", "A_0001 B_0001")}},
+		{"header", "", btp.TokenOptions{InHeader: true}, request{"/oauth/token", basic, with()}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newTokenService(t)
+			wantToken(t, newTokens(t, credentials(s.URL+c.path), c.options), "", "token-1")
+			assert.Equal(t, []request{c.want}, s.requests())
+		})
+	}
+}
+
+func TestTokenIsRenewedInTime(t *testing.T) {
+	for _, c := range []struct {
+		name, lifetime string
+		fresh, late    time.Duration // still the first one, and no longer
+	}{
+		{"12 h", `,"expires_in":43200`, 43139 * time.Second, 43141 * time.Second},
+		{"2 min", `,"expires_in":120`, 59 * time.Second, 61 * time.Second},
+		{"100 s: half of it", `,"expires_in":100`, 49 * time.Second, 51 * time.Second},
+		{"a number in quotes", `,"expires_in":"100"`, 49 * time.Second, 51 * time.Second},
+		{"not said: 5 min", ``, 239 * time.Second, 241 * time.Second},
+		{"0: 5 min", `,"expires_in":0`, 239 * time.Second, 241 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, now := newTokenService(t), newClock()
+			s.lifetime = c.lifetime
+			tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+			wantToken(t, tokens, "", "token-1")
+			now.move(c.fresh)
+			wantToken(t, tokens, "", "token-1")
+			now.move(c.late - c.fresh)
+			wantToken(t, tokens, "", "token-2")
+		})
+	}
+}
+
+// A JWT says itself how long it lives, if nothing else does.
+func TestTokenWithoutLifetimeIsRead(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
+	s.set(status(200, `{"access_token":"`+jwt+`"}`))
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+	wantToken(t, tokens, "", jwt)
+	s.set(nil)
+	now.move(18 * time.Minute)
+	wantToken(t, tokens, "", jwt)
+	now.move(2 * time.Minute)
+	wantToken(t, tokens, "", "token-1")
+}
+
+func TestRefusedTokenIsRenewed(t *testing.T) {
+	s := newTokenService(t)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	wantToken(t, tokens, "", "token-1")
+	wantToken(t, tokens, "token-1", "token-2")
+	wantToken(t, tokens, "token-1", "token-2") // somebody else's renewal serves
+	wantToken(t, tokens, "", "token-2")
+	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
+	_, err := tokens.Token(t.Context(), "token-2")
+	wantFailure(t, err, btp.Unauthorized, "client-id", "hands out again the token that was refused")
+}
+
+// While the old token is valid, a token service that is down stops nobody, and is not asked by every caller.
+func TestValidTokenOutlivesOutage(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	s.lifetime = `,"expires_in":3600`
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, Patience: time.Millisecond})
+	wantToken(t, tokens, "", "token-1")
+	s.set(status(503, "down for maintenance"))
+	now.move(3541 * time.Second)
+	for range 5 {
+		wantToken(t, tokens, "", "token-1")
+	}
+	assert.Equal(t, 2, len(s.requests()), "requests")
+	now.move(11 * time.Second)
+	wantToken(t, tokens, "", "token-1")
+	assert.Equal(t, 3, len(s.requests()), "requests")
+	now.move(time.Minute)
+	_, err := tokens.Token(t.Context(), "")
+	wantFailure(t, err, btp.Unavailable, "token-url", "answered 503: down for maintenance")
+	s.set(nil)
+	wantToken(t, tokens, "", "token-2")
+}
+
+func TestOneRenewalAtATime(t *testing.T) {
+	s := newTokenService(t)
+	entered, release := make(chan struct{}, 10), make(chan struct{})
+	s.answer = func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
+	}
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	var wait sync.WaitGroup
+	for range 20 {
+		wait.Go(func() {
+			if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
+				t.Errorf("expected token-1, found %q, %v", got, err)
+			}
+		})
+	}
+	<-entered
+	// one that is tired of waiting goes
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("task stopped"))
+	if _, err := tokens.Token(ctx, ""); err == nil || !strings.Contains(err.Error(), "task stopped") {
+		t.Errorf("expected an error that names the cause, found %v", err)
+	}
+	close(release)
+	wait.Wait()
+	assert.Equal(t, 1, len(s.requests()), "requests")
+}
+
+// While somebody renews, the others go on with the token that is still valid.
+func TestOldTokenServesDuringRenewal(t *testing.T) {
+	s, now := newTokenService(t), newClock()
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
+	wantToken(t, tokens, "", "token-1")
+	entered, release := make(chan struct{}), make(chan struct{})
+	s.set(func(w http.ResponseWriter, r *http.Request) {
+		close(entered)
+		<-release
+		_, _ = io.WriteString(w, `{"access_token":"token-2","expires_in":3600}`)
+	})
+	now.move(3550 * time.Second)
+	var wait sync.WaitGroup
+	wait.Go(func() { wantNew(t, tokens) })
+	<-entered
+	wantToken(t, tokens, "", "token-1")
+	close(release)
+	wait.Wait()
+	wantToken(t, tokens, "", "token-2")
+}
+
+func wantNew(t *testing.T, tokens *btp.Tokens) {
+	if got, err := tokens.Token(t.Context(), ""); got != "token-2" || err != nil {
+		t.Errorf("expected token-2, found %q, %v", got, err)
+	}
+}
+
+func wantFailure(t *testing.T, err error, kind btp.Kind, setting string, parts ...string) {
+	t.Helper()
+	var f *btp.Failure
+	if !errors.As(err, &f) {
+		t.Fatalf("expected a *btp.Failure, found %v", err)
+	}
+	if f.Kind != kind || f.Setting != setting {
+		t.Errorf("expected kind %d and setting %q, found %d and %q: %v", kind, setting, f.Kind, f.Setting, err)
+	}
+	for _, p := range parts {
+		if !strings.Contains(err.Error(), p) {
+			t.Errorf("expected %q in %q", p, err)
+		}
+	}
+	noSecret(t, "error", err.Error())
+}
+
+func TestTokenServiceRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answer  http.HandlerFunc
+		kind    btp.Kind
+		setting string
+		parts   []string
+		tries   int
+	}{
+		{"401", status(401, `{"error":"unauthorized","error_description":"Bad credentials"}`), btp.Unauthorized,
+			"client-id",
+			[]string{"/oauth/token", "401", "Bad credentials", "client-id and client-secret"}, 1},
+		{"400 invalid_client", status(400, `{"error":"invalid_client","error_description":"wrong `+secret+`"}`),
+			btp.Unauthorized, "client-id",
+			[]string{"400", "invalid_client wrong ***"}, 1},
+		{"400 unauthorized_client", status(400, `{"error":"unauthorized_client"}`), btp.Unauthorized, "client-id",
+			[]string{"unauthorized_client"}, 1},
+		{"400 invalid_scope", status(400, `{"error":"invalid_scope","error_description":"no such"}`), btp.Misconfigured,
+			"scope", []string{"invalid_scope no such"}, 1},
+		{"400 echo", func(w http.ResponseWriter, r *http.Request) { status(400, r.PostForm.Encode())(w, r) },
+			btp.Misconfigured, "token-url", []string{"***"}, 1},
+		{"400 html", status(400, "<html>\n<body>\x07 no "+strings.Repeat("x", 1000)), btp.Misconfigured, "token-url",
+			[]string{"<html> <body> no x"}, 1},
+		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`),
+			btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
+		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: no token service"}, 1},
+		{"302", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://logon.example.com/?state=1", http.StatusFound)
+		}, btp.Misconfigured, "token-url", []string{"redirect to https://logon.example.com/; secrets"}, 1},
+		{"307", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, btp.Misconfigured, "token-url", []string{"redirect to /elsewhere"}, 1},
+		{"not JSON", status(200, `<html>Sign in</html>`), btp.Misconfigured, "token-url",
+			[]string{"expected a JSON object with access_token", "parse"}, 1},
+		{"no token", status(200, `{"token_type":"bearer"}`), btp.Misconfigured, "token-url",
+			[]string{"missing access_token"}, 1},
+		{"nothing", status(200, ``), btp.Misconfigured, "token-url", []string{"expected a JSON object"}, 1},
+		{"line break in it", status(200, `{"access_token":"a\nb"}`), btp.Misconfigured, "token-url",
+			[]string{"line breaks"}, 1},
+		{"503", status(503, `busy`), btp.Unavailable, "token-url", []string{"answered 503: busy"}, 3},
+		{"429", status(429, ``), btp.Unavailable, "token-url", []string{"answered 429"}, 3},
+		{"broken off", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"access`)
+		}, btp.Unavailable, "token-url", []string{"answered 200, and broke off"}, 3},
+		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable,
+			"token-url", []string{"no answer"}, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &tokenService{lifetime: `,"expires_in":3600`}
+				p := pipes{make(chan net.Conn)}
+				server := &http.Server{Handler: s}
+				served := make(chan struct{})
+				go func() { defer close(served); _ = server.Serve(p) }()
+				s.set(c.answer)
+				// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
+				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
+					Patience: 690 * time.Millisecond})
+				_, err := tokens.Token(t.Context(), "")
+				wantFailure(t, err, c.kind, c.setting, c.parts...)
+				assert.Equal(t, c.tries, len(s.requests()), "requests")
+				s.set(nil)
+				wantToken(t, tokens, "", "token-1")
+				close(p.connections)
+				<-served
+				server.Close()
+			})
+		})
+	}
+}
+
+func TestCredentialsAreChecked(t *testing.T) {
+	name := func(field string) string { return "kafka.proxy.token." + strings.ReplaceAll(field, "-", ".") }
+	for _, c := range []struct {
+		credentials btp.Credentials
+		setting     string
+		parts       []string
+	}{
+		{btp.Credentials{}, "kafka.proxy.token.token.url", []string{"missing: kafka.proxy.token.token.url, " +
+			"kafka.proxy.token.client.id, kafka.proxy.token.client.secret (or "}},
+		{btp.Credentials{Origin: "key.json", TokenURL: "https://x", ClientID: "a"}, "clientsecret",
+			[]string{"key.json: missing: clientsecret (or certificate and key)"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b"}, "kafka.proxy.token.key",
+			[]string{"missing: kafka.proxy.token.key"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Key: "b"}, "kafka.proxy.token.certificate",
+			[]string{"missing: kafka.proxy.token.certificate"}},
+		{btp.Credentials{TokenURL: "https://x", ClientID: "a", Certificate: "b", Key: "c"},
+			"kafka.proxy.token.certificate", []string{"expected a certificate chain and its private key as PEM"}},
+		{btp.Credentials{TokenURL: "http://x", ClientID: "a", Certificate: "b", Key: "c"},
+			"kafka.proxy.token.token.url", []string{"expected https"}},
+		{btp.Credentials{TokenURL: "https://u:" + secret + "@x", ClientID: "a", Secret: secret},
+			"kafka.proxy.token.token.url", []string{"without user and password"}},
+		{btp.Credentials{TokenURL: "x.example.com", ClientID: "a", Secret: secret}, "kafka.proxy.token.token.url",
+			[]string{"expected the URL"}},
+	} {
+		_, err := btp.NewTokens(c.credentials, btp.TokenOptions{Name: name})
+		wantFailure(t, err, btp.Misconfigured, c.setting, c.parts...)
+	}
+}
+
+func TestTokenByCertificate(t *testing.T) {
+	known := certtest.Issue(t, "culvert", nil, nil)
+	escaped := strings.NewReplacer("\n", `\n`)
+	var forms []url.Values
+	refuses := false
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refuses {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_ = r.ParseForm()
+		forms = append(forms, r.PostForm)
+		assert.Equal(t, "", r.Header.Get("Authorization"), "basic authentication")
+		_, _ = io.WriteString(w, `{"access_token":"token-1","expires_in":3600}`)
+	}))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: known.Pool()}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
+
+	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret,
+		Certificate: escaped.Replace(string(known.PEM())), Key: escaped.Replace(string(known.KeyPEM(t)))}
+	wantToken(t, newTokens(t, c, trusting), "", "token-1")
+	assert.Equal(t, []url.Values{{"grant_type": {"client_credentials"}, "client_id": {clientID}}}, forms)
+
+	t.Run("unknown to the service", func(t *testing.T) {
+		unknown := certtest.Issue(t, "culvert", nil, nil)
+		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(unknown.PEM()),
+			Key: string(unknown.KeyPEM(t))}, trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
+	})
+	t.Run("refused by the service", func(t *testing.T) {
+		refuses = true
+		_, err := newTokens(t, c, trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Unauthorized, "client-id", "client-id, certificate and key")
+	})
+	t.Run("service is not trusted", func(t *testing.T) {
+		_, err := newTokens(t, c, btp.TokenOptions{}).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "TLS", "not signed by a known authority")
+	})
+	t.Run("expired", func(t *testing.T) {
+		expired := certtest.Issue(t, "culvert", nil, func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Now().Add(-49*time.Hour), time.Now().Add(-24*time.Hour)
+		})
+		_, err := btp.NewTokens(btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(expired.PEM()),
+			Key: string(expired.KeyPEM(t))}, trusting)
+		wantFailure(t, err, btp.Misconfigured, "certificate", "expected a certificate that is valid now", "CN=culvert")
+	})
+	t.Run("no TLS at the other end", func(t *testing.T) {
+		plain := newTokenService(t)
+		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)),
+			trusting).Token(t.Context(), "")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "expected TLS")
+	})
+}
+
+// pipes is a network without sockets, so that time can be made.
+type pipes struct{ connections chan net.Conn }
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.connections <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p.connections
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// silent reads a request and answers nothing.
+func silent(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	<-r.Context().Done()
+}
+
+// How long silence is borne, and how the pauses grow.
+func TestPatience(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		answer   http.HandlerFunc // nil: nobody accepts
+		deadline time.Duration
+		from, to time.Duration
+		tries    [2]int
+	}{
+		{"nobody accepts", nil, 0, 30 * time.Second, 36 * time.Second, [2]int{0, 0}},
+		{"no answer", silent, 0, 30 * time.Second, 31 * time.Second, [2]int{1, 1}},
+		{"503", status(503, ""), 0, 22 * time.Second, 30 * time.Second, [2]int{9, 11}},
+		{"context", status(503, ""), 2 * time.Second, 800 * time.Millisecond, 2 * time.Second, [2]int{4, 5}},
+		{"Retry-After", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "12")
+			w.WriteHeader(429)
+		}, 0, 24 * time.Second, 24 * time.Second, [2]int{3, 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := pipes{make(chan net.Conn)}
+				var mu sync.Mutex
+				tries := 0
+				server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
+					tries++
+					mu.Unlock()
+					c.answer(w, r)
+				})}
+				served := make(chan struct{})
+				go func() {
+					defer close(served)
+					if c.answer != nil {
+						_ = server.Serve(p)
+					}
+				}()
+				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial})
+				ctx := t.Context()
+				if c.deadline > 0 {
+					var cancel func()
+					ctx, cancel = context.WithTimeout(ctx, c.deadline)
+					defer cancel()
+				}
+				began := time.Now()
+				_, err := tokens.Token(ctx, "")
+				elapsed := time.Since(began)
+				wantFailure(t, err, btp.Unavailable, "token-url", "http://token.example.com/oauth/token")
+				if elapsed < c.from || elapsed > c.to {
+					t.Errorf("expected an error after %v to %v, found it after %v: %v", c.from, c.to, elapsed, err)
+				}
+				mu.Lock()
+				if tries < c.tries[0] || tries > c.tries[1] {
+					t.Errorf("requests: expected %d to %d, found %d", c.tries[0], c.tries[1], tries)
+				}
+				mu.Unlock()
+				close(p.connections)
+				<-served
+				server.Close()
+			})
+		})
+	}
+}
+
+// UAA takes basic authentication as RFC 6749 encodes it only if it is told so.
+func TestEncodedHeaderSaysSo(t *testing.T) {
+	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
+		var got string
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.Header.Get("X-CF-ENCODED-CREDENTIALS")
+			_, _ = io.WriteString(w, `{"access_token":"token-1"}`)
+		}))
+		wantToken(t, newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: id, Secret: "plain"},
+			btp.TokenOptions{InHeader: true}), "", "token-1")
+		s.Close()
+		assert.Equal(t, want, got, id)
+	}
+}
+
+// gate answers a token service's requests one after another, as the test says.
+type gate struct {
+	t       *testing.T
+	entered chan struct{}
+	answers chan http.HandlerFunc
+}
+
+func newGate(t *testing.T, s *tokenService) gate {
+	g := gate{t, make(chan struct{}), make(chan http.HandlerFunc)}
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	s.set(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case g.entered <- struct{}{}:
+		case <-over:
+			return
+		}
+		select {
+		case answer := <-g.answers:
+			answer(w, r)
+		case <-over:
+		}
+	})
+	return g
+}
+
+// wait is for a request.
+func (g gate) wait() {
+	g.t.Helper()
+	select {
+	case <-g.entered:
+	case <-time.After(5 * time.Minute):
+		g.t.Fatal("expected a request within 10 s, found none")
+	}
+}
+
+// Who waits for another caller's request shares its failure, so that a crowd of connections does not ask in a row.
+func TestFailureIsShared(t *testing.T) {
+	s := newTokenService(t)
+	g := newGate(t, s)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	failures := make(chan error, 5)
+	var wait sync.WaitGroup
+	ask := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		_, err := tokens.Token(ctx, "")
+		failures <- err
+	}
+	wait.Go(ask)
+	g.wait()
+	for range 4 {
+		wait.Go(ask)
+	}
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 5 })
+	g.answers <- status(401, "")
+	wait.Wait()
+	close(failures)
+	for err := range failures {
+		wantFailure(t, err, btp.Unauthorized, "client-id", "answered 401")
+	}
+	assert.Equal(t, 1, len(s.requests()), "requests")
+}
+
+// A caller that goes away in mid-request does not take the others with it.
+func TestOwnEndIsNotShared(t *testing.T) {
+	s := newTokenService(t)
+	g := newGate(t, s)
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if _, err := tokens.Token(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("expected the end of the context, found %v", err)
+		}
+	})
+	g.wait()
+	wait.Go(func() {
+		if got, err := tokens.Token(t.Context(), ""); got != "token-1" || err != nil {
+			t.Errorf("expected token-1, found %q, %v", got, err)
+		}
+	})
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 2 })
+	cancel()
+	waitFor(t, func() bool { return waiting("btp.(*cachedValue[...]).fetch") == 1 })
+	g.answers <- silent
+	g.wait()
+	g.answers <- status(200, `{"access_token":"token-1","expires_in":3600}`)
+	wait.Wait()
+}
+
+// waiting counts the goroutines that have a function on their stack.
+func waiting(function string) int {
+	stacks := make([]byte, 1<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function+"(")
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	require.Until(t, done, func() string { return "requests that wait for a token of others" })
+}

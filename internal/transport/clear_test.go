@@ -1,0 +1,70 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/keystore/keystoretest"
+	"github.com/culvert-project/culvert/internal/porttest"
+)
+
+const samples = "../../testdata/samples/keystores/"
+
+// byName returns a tap's URL with the host name that the sample certificate is for.
+func byName(p *porttest.Tap) string {
+	return "https://" + strings.Replace(p.At, "127.0.0.1", "localhost", 1)
+}
+
+// secured is a service with the certificate of the samples.
+func secured(t *testing.T, handler http.Handler) *httptest.Server {
+	t.Helper()
+	own := keystoretest.Certificate(t, keystore.Location{Path: samples + "client.jks", Password: "changeit"})
+	server := httptest.NewUnstartedServer(handler)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
+	server.StartTLS()
+	return server
+}
+
+// No secret and no token crosses in clear where TLS is on, and none is in the log, whatever the level.
+func TestNothingCrossesInClear(t *testing.T) {
+	tokens := &issuer{}
+	endpoint := secured(t, tokens)
+	tapped := porttest.NewTap(t, endpoint.Listener.Addr().String())
+	server := secured(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: "s3ssion"})
+		w.Header().Set("X-CSRF-Token", "c5rf")
+	}))
+	way := porttest.NewTap(t, server.Listener.Addr().String())
+	defer endpoint.Close()
+	defer server.Close()
+	trust := []string{"tls.truststore.location=" + samples + "trust.jks", "tls.truststore.password=changeit"}
+	log := &journal{}
+	for _, roles := range [][]string{
+		{"http.user=me", "http.password=p4ssword"},
+		{"http.auth=header", "http.header.APIKey=4pikey"},
+		byOAuth2(byName(tapped) + "/token"),
+	} {
+		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...), Environment{Logger: log.logger()})
+		r := withToken(post("/Orders"), "/")
+		for range 2 {
+			wantStatus(t, c, r, 200)
+		}
+		c.Close()
+	}
+	secrets := []string{"p4ssword", "bWU6", "4pikey", "c1ient-secret", "aWQ6", "t0ken-", "s3ssion", "c5rf", "changeit"}
+	for _, p := range []*porttest.Tap{way, tapped} {
+		if seen := p.Seen(); len(seen) < 2000 {
+			t.Errorf("expected 2000 bytes or more on the way, found %d", len(seen))
+		}
+		for _, secret := range append(secrets, "Authorization", "POST ") {
+			if strings.Contains(p.Seen(), secret) {
+				t.Errorf("%q crosses in clear", secret)
+			}
+		}
+	}
+	log.without(t, secrets...)
+}

@@ -1,0 +1,125 @@
+package transport
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+)
+
+// Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
+type Client struct {
+	target     atomic.Pointer[destination]
+	changing   sync.Mutex
+	refreshing guard.CtxMutex // of who looks whether settings have changed
+	closed     sync.Once
+	counter    counters
+}
+
+// Counters are the totals of a client. Bytes are those of bodies on the wire; Tokens and NoTokens count CSRF token
+// requests that returned a token or none.
+type Counters struct {
+	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
+	// Answers are counted by the first digit of their status; index 0 counts requests without an answer.
+	Answers [6]int64
+	// Waited is the total time from sending to the head of the answer, or to the failure.
+	Waited time.Duration
+}
+
+type counters struct {
+	requests, repeated, sent, received, tokens, noTokens, waited atomic.Int64
+
+	answers [6]atomic.Int64
+}
+
+// countAnswer counts an answer. Status zero means that none arrived.
+func (n *counters) countAnswer(status int, elapsed time.Duration) {
+	if status /= 100; status >= len(n.answers) {
+		status = 0
+	}
+	n.answers[status].Add(1)
+	n.waited.Add(int64(elapsed))
+}
+
+// New validates a configuration; it sends nothing. Errors are *wit.Error of kind config.
+func New(c Config) (*Client, error) {
+	d, err := newDestination(c)
+	if err != nil {
+		return nil, err
+	}
+	client := &Client{refreshing: guard.NewCtxMutex()}
+	client.target.Store(d)
+	return client, nil
+}
+
+// change replaces the configuration: requests in flight keep the old one. If user or service differ, the session
+// ends. On errors, which are those of [New], nothing changes.
+func (c *Client) change(to Config) error {
+	d, err := newDestination(to)
+	if err != nil {
+		return err
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	old := c.target.Swap(d)
+	old.leave()
+	old.endIdle()
+	return nil
+}
+
+// Refresh calls Config.Refresh, so that changes are applied before the next request.
+func (c *Client) Refresh(ctx context.Context) error {
+	_, err := c.current(ctx, false)
+	return err
+}
+
+// current returns the destination with the present configuration. refused requests a check for a new secret.
+func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
+	if d := c.target.Load(); d.config.Refresh == nil {
+		return d, nil
+	}
+	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
+	// destination that another goroutine is just replacing.
+	if err := c.refreshing.Lock(ctx); err != nil {
+		return nil, err
+	}
+	defer c.refreshing.Unlock()
+	changed, err := c.target.Load().config.Refresh(ctx, refused)
+	if err == nil && changed != nil {
+		err = c.change(*changed)
+	}
+	if err != nil {
+		fault, _ := tokenFault(ctx, err)
+		return nil, fault
+	}
+	return c.target.Load(), nil
+}
+
+// Origin returns scheme, host and port, as in https://host:8443.
+func (c *Client) Origin() string { return c.target.Load().origin.String() }
+
+// Retry returns the retry policy, for callers whose answers break off while they read them.
+func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
+
+func (c *Client) Counters() Counters {
+	n := &c.counter
+	now := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
+		BytesReceived: n.received.Load(), Tokens: n.tokens.Load(), NoTokens: n.noTokens.Load(),
+		Waited: time.Duration(n.waited.Load())}
+	for i := range n.answers {
+		now.Answers[i] = n.answers[i].Load()
+	}
+	return now
+}
+
+// Close ends idle connections and the sessions that no other client uses, within 2 s. Answers that are being read
+// continue.
+func (c *Client) Close() {
+	c.closed.Do(func() {
+		d := c.target.Load()
+		d.leave()
+		d.endIdle()
+	})
+}

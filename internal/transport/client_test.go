@@ -1,0 +1,1042 @@
+package transport
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// wires is a network in memory: time inside it is synctest's.
+type wires struct {
+	conns     chan net.Conn
+	once      sync.Once
+	closed    chan struct{}
+	dials     atomic.Int64
+	now, most atomic.Int64 // connections
+}
+
+func (w *wires) Accept() (net.Conn, error) {
+	select {
+	case c := <-w.conns:
+		return c, nil
+	case <-w.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (w *wires) Close() error   { w.once.Do(func() { close(w.closed) }); return nil }
+func (w *wires) Addr() net.Addr { return &net.TCPAddr{} }
+func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	w.dials.Add(1)
+	near, far := net.Pipe()
+	select {
+	case w.conns <- far:
+		w.most.Store(max(w.most.Load(), w.now.Add(1)))
+		return &wire{near, sync.OnceFunc(func() { w.now.Add(-1) })}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-w.closed:
+		return nil, errors.New("connection refused")
+	}
+}
+
+// wire is a connection that is counted.
+type wire struct {
+	net.Conn
+	closed func()
+}
+
+func (w *wire) Close() error {
+	w.closed()
+	return w.Conn.Close()
+}
+
+// service runs a test against a handler, in a bubble of synctest.
+func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client)) {
+	t.Helper()
+	wired(t, handler, change, func(t *testing.T, c *Client, _ *wires) { test(t, c) })
+}
+
+// wired is service for a test that looks at the connections, too.
+func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
+	w *wires)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
+		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+		go server.Serve(w)
+		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: lockouts.New(),
+			Destinations: NewOriginRegistry()}
+		if change != nil {
+			change(&config)
+		}
+		c, err := New(config)
+		require.NoError(t, err)
+		test(t, c, w)
+		c.Close()
+		server.Close()
+		synctest.Wait()
+	})
+}
+
+// retries sets how often a request is sent again at most.
+func retries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
+
+// loggedOn sets a user and a password.
+func loggedOn(c *Config) { c.User, c.Password = "u", "p" }
+
+// client100 asks for SAP client 100.
+func client100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
+
+func get(target string) *wit.Request {
+	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
+}
+
+// once is a GET that begins something at the service.
+func once(target string) *wit.Request {
+	r := get(target)
+	r.Repeatable = false
+	return r
+}
+
+func post(target string) *wit.Request {
+	return &wit.Request{Method: "POST", Target: target, Body: []byte("{}")}
+}
+
+// withToken is a request for which a token is fetched from a path.
+func withToken(r *wit.Request, from string) *wit.Request {
+	r.TokenPath = &from
+	return r
+}
+
+// serve is a server that runs until the test ends.
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// together runs a function n times at once, and waits for all.
+func together(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+func text(t *testing.T, c *Client, r *wit.Request) (uint16, string, error) {
+	t.Helper()
+	a, err := c.Do(context.Background(), r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	return a.Status, string(b), err
+}
+
+func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
+	t.Helper()
+	var f *wit.Error
+	if !errors.As(err, &f) || f.Kind != kind {
+		t.Fatalf("expected a fault of kind %v, found %v", kind, err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(f.Error(), part) {
+			t.Errorf("expected %q in the fault, found %q", part, f)
+		}
+	}
+}
+
+// wantStatus sends a request that is to be answered with a status.
+func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
+	t.Helper()
+	if status, _, err := text(t, c, r); status != want || err != nil {
+		t.Errorf("%s %s: expected %d, found %d, %v", r.Method, r.Target, want, status, err)
+	}
+}
+
+// wantFaultOf sends a request that is to end in a fault.
+func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, parts ...string) error {
+	t.Helper()
+	_, _, err := text(t, c, r)
+	wantFault(t, err, kind, parts...)
+	return err
+}
+
+func TestHeadersOfGuestAndHost(t *testing.T) {
+	var seen http.Header
+	var host, line string
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		seen, host, line = r.Header.Clone(), r.Host, r.RequestURI
+		w.Header()["X-Note"] = []string{"Gr\xfc\xdfe", "ü"}
+		w.Header().Set("Set-Cookie", "a=b")
+		io.WriteString(w, "hello")
+	}, func(c *Config) {
+		c.User, c.Password = "u", "p:q"
+		c.Headers = map[string]string{"sap-client": "100", "sap-language": ""}
+	}, func(t *testing.T, c *Client) {
+		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
+		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization",
+			"SAP-Connectivity-SCC-Location_ID",
+			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "Sap-Language",
+			"sap-user",
+			"SAP-Password", "X-Own"} {
+			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
+		}
+		a, err := c.Do(t.Context(), r)
+		require.NoError(t, err)
+		io.ReadAll(a.Body)
+		a.Body.Close()
+		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
+			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
+		assert.Equal(t, want, seen)
+		if host != "sap.example:8000" || line != "/a%2Fb/c(x='%C3%BC%20y')?$filter=a%20eq%20'b'&x=|" {
+			t.Errorf("host %q, line %q", host, line)
+		}
+		notes := []string{}
+		for _, h := range a.Headers {
+			if h.Name == "set-cookie" {
+				t.Error("a guest sees cookies")
+			}
+			if h.Name == "x-note" {
+				notes = append(notes, h.Value)
+			}
+		}
+		assert.Equal(t, []string{"Grüße", "ü"}, notes)
+	})
+}
+
+func TestRequestsThatAreNotSent(t *testing.T) {
+	wired(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
+		w *wires) {
+		for want, r := range map[string]*wit.Request{
+			"own host only":              get("http://other.example:8000/"),
+			"origin http://sap.example:": get("https://sap.example:8000/"),
+			"expected the origin":        get("//other.example/x"),
+			"found \"http://[hidden]@":   get("http://u:p@sap.example:8000/"),
+			"begins with /":              get("relative"),
+			"expected a path":            get("mailto:x"),
+			"line break":                 get("/a\r\nHost: x"),
+			"header X of a request": {Method: "GET", Target: "/",
+				Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
+			"expected a name": {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY",
+				Value: "a"}}},
+			"method of a request": {Method: "G T", Target: "/"},
+		} {
+			wantFaultOf(t, c, r, wit.ErrorData, want)
+		}
+		assert.Equal(t, int64(0), w.dials.Load(), "connections")
+	})
+}
+
+func TestLoopbackNamesAreOneOrigin(t *testing.T) {
+	o := endpoint{"http", "localhost", 8000}
+	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/",
+		"http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
+		if got, err := o.resolve(target, ""); err != nil || got != want {
+			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
+		}
+	}
+	if got, err := (endpoint{"https", "h", 443}).resolve("https://H/x", ""); err != nil || got != "/x" {
+		t.Error(got, err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for want, c := range map[string]Config{
+		"http or https":        {Scheme: "ftp", Address: "a"},
+		"host name":            {Address: "a/b"},
+		"1 to 65535":           {Address: "a", Port: 70000},
+		"without line breaks":  {Address: "a", Headers: map[string]string{"x": "a\nb"}},
+		"expected a host name": {},
+		"found \"erp:44300\": the port has a setting of its own": {Address: "erp:44300"},
+		"found \"[::1]:443\": the port":                          {Address: "[::1]:443"},
+		"found \"1.2.3.4:443\": the port":                        {Address: "1.2.3.4:443"},
+		"found \"erp:\": the port":                               {Address: "erp:"},
+		"found \"http://erp\": a URL's":                          {Address: "http://erp"},
+	} {
+		_, err := New(c)
+		wantFault(t, err, wit.ErrorConfig, want)
+	}
+	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7",
+		"[2001:DB8::7]",
+		"fe80::1%eth0", "::ffff:1.2.3.4"} {
+		c, err := New(Config{Address: address})
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		c.Close()
+	}
+}
+
+type roleMap map[string]string
+
+func (m roleMap) Text(role string) string { return m[role] }
+func (m roleMap) Prefix(prefix string) map[string]string {
+	out := map[string]string{}
+	for k, v := range m {
+		if rest, ok := strings.CutPrefix(k, prefix); ok {
+			out[rest] = v
+		}
+	}
+	return out
+}
+
+func (m roleMap) Setting(role string) string { return role }
+func (m roleMap) IsSet(role string) bool     { _, ok := m[role]; return ok }
+
+func TestConfigOfRoles(t *testing.T) {
+	max := 0
+	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p",
+		Headers:        map[string]string{"sap-client": "1"},
+		ConnectTimeout: time.Second, ReadTimeout: 2 * time.Second,
+		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second,
+			MaxBackoff: 4 * time.Second}}
+	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u",
+		"http.password":          "p",
+		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
+		"retry.codes": "503, SY/530",
+		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Environment{})
+	got.Route, got.explain, got.Logger = Route{}, nil, nil
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	for role, c := range map[string]struct{ value, want string }{
+		"http.port":                {"x", "Not a number of type INT"},
+		"retry.max":                {"-1", "Value must be at least 0"},
+		"http.read-timeout-ms":     {"9223372036854775807", "Value must be no more than 1099511627776"},
+		"http.requests-per-second": {"NaN", "Not a number of type DOUBLE"},
+		"http.client-in":           {"qurey", "String must be one of: header, query"},
+		"tls.allow-legacy":         {"perhaps", "Expected value to be either true or false"},
+	} {
+		_, err = ConfigOf(roleMap{"http.address": "a", role: c.value}, Environment{})
+		wantFault(t, err, wit.ErrorConfig, "Invalid value "+c.value+" for configuration "+role+": "+c.want)
+	}
+}
+
+func TestRetriesByCode(t *testing.T) {
+	for name, c := range map[string]struct {
+		statuses []int
+		request  *wit.Request
+		max      int
+		status   uint16
+		requests int
+	}{
+		"until it answers":               {[]int{503, 429, 502, 504, 408, 200}, get("/"), 10, 200, 6},
+		"no more than asked for":         {[]int{503, 503, 503, 200}, get("/"), 2, 503, 3},
+		"not 500":                        {[]int{500, 200}, get("/"), 10, 500, 1},
+		"POST on 429":                    {[]int{429, 201}, post("/"), 10, 201, 2},
+		"POST not on 408":                {[]int{408, 201}, post("/"), 10, 408, 1},
+		"once on 429":                    {[]int{429, 200}, once("/"), 10, 429, 1},
+		"once on 503":                    {[]int{503, 200}, once("/"), 10, 503, 1},
+		"POST not on 500":                {[]int{500, 201}, post("/"), 10, 500, 1},
+		"POST not on 502":                {[]int{502, 201}, post("/"), 10, 502, 1},
+		"POST not on 503":                {[]int{503, 201}, post("/"), 10, 503, 1},
+		"POST not on 504":                {[]int{504, 201}, post("/"), 10, 504, 1},
+		"POST not on 520":                {[]int{520, 201}, post("/"), 10, 520, 1},
+		"POST not on 304":                {[]int{304, 201}, post("/"), 10, 304, 1},
+		"POST not on 302 to nowhere":     {[]int{302, 201}, post("/"), 10, 302, 1},
+		"never 401, and it stays so":     {[]int{401, 200}, get("/"), 10, 401, 1},
+		"304 is an answer of its own":    {[]int{304}, get("/"), 10, 304, 1},
+		"redirect without a place to go": {[]int{302}, get("/"), 10, 302, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(c.statuses[requests])
+				requests++
+			}, func(config *Config) { retries(c.max)(config); config.User = "u" }, func(t *testing.T, client *Client) {
+				start := time.Now()
+				status, _, err := text(t, client, c.request)
+				if err != nil || status != c.status || requests != c.requests {
+					t.Fatalf("status %d, %d requests, %v", status, requests, err)
+				}
+				waited := time.Since(start)
+				if least, most := time.Duration(requests-1)*time.Second,
+					time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
+					t.Errorf("waited %v, expected %v to %v", waited, least, most)
+				}
+				n, answered := client.Counters(), int64(0)
+				for _, answers := range n.Answers {
+					answered += answers
+				}
+				if n.Requests != int64(requests) || n.Repeated != int64(requests-1) || answered != int64(requests) ||
+					n.Answers[status/100] == 0 {
+					t.Errorf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		switch requests {
+		case 1:
+			w.Header().Set("Retry-After", "120")
+			w.WriteHeader(429)
+		case 2:
+			w.Header().Set("Retry-After", time.Now().Add(time.Minute).UTC().Format(http.TimeFormat))
+			w.WriteHeader(503)
+		}
+	}, nil, func(t *testing.T, c *Client) {
+		start := time.Now()
+		wantStatus(t, c, get("/"), 200)
+		if waited := time.Since(start); waited < 179*time.Second || waited > 181*time.Second {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+func TestConnectionErrors(t *testing.T) {
+	cut := func(w http.ResponseWriter) {
+		conn, _, _ := http.NewResponseController(w).Hijack()
+		conn.Close()
+	}
+	for name, c := range map[string]struct {
+		request  *wit.Request
+		status   uint16
+		requests int
+	}{
+		"a repeatable request is sent again": {get("/"), 200, 2},
+		"a repeatable POST is sent again": {&wit.Request{Method: "POST", Target: "/", Body: []byte("x"),
+			Repeatable: true}, 200, 2},
+		"a POST is not":                                  {post("/"), 0, 1},
+		"a GET that starts a job is not":                 {&wit.Request{Method: "GET", Target: "/"}, 0, 1},
+		"a DELETE is not, unless its plugin says it can": {&wit.Request{Method: "DELETE", Target: "/"}, 0, 1},
+		"a PUT without body is not":                      {&wit.Request{Method: "PUT", Target: "/"}, 0, 1},
+		"a GET with a body is not when it must not be": {&wit.Request{Method: "GET", Target: "/", Body: []byte("x")},
+			0, 1},
+		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/",
+			Repeatable: true}, 200, 2},
+	} {
+		// on a fresh connection, and on one that was used before: net/http has ideas of its own about the second
+		for _, warm := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " warm ", warm), func(t *testing.T) {
+				requests := 0
+				service(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/warm" {
+						return
+					}
+					if requests++; requests == 1 {
+						cut(w)
+					}
+				}, nil, func(t *testing.T, client *Client) {
+					if warm {
+						text(t, client, get("/warm"))
+					}
+					status, _, err := text(t, client, c.request)
+					_, lost := errors.AsType[*NoResponseError](err)
+					if status != c.status || requests != c.requests || (c.status == 0) != lost {
+						t.Fatalf("status %d, %d requests, %v", status, requests, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestNoConnection(t *testing.T) {
+	wired(t, nil, retries(3), func(t *testing.T, c *Client, w *wires) {
+		w.Close()
+		for _, r := range []*wit.Request{get("/x"), post("/x")} {
+			w.dials.Store(0)
+			wantFaultOf(t, c, r, wit.ErrorTransient, "connection refused", "sent 4 times",
+				"/x at http://sap.example:8000")
+			assert.Equal(t, int64(4), w.dials.Load(), "dials")
+		}
+	})
+}
+
+func TestConnectTimeout(t *testing.T) {
+	service(t, nil, func(c *Config) {
+		retries(0)(c)
+		c.ConnectTimeout = 3 * time.Second
+		c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+	}, func(t *testing.T, c *Client) {
+		start := time.Now()
+		wantFaultOf(t, c, get("/"), wit.ErrorTransient, "no connection after 3s")
+		assert.Equal(t, 3*time.Second, time.Since(start), "after")
+	})
+}
+
+func TestSilence(t *testing.T) {
+	config := func(c *Config) { retries(0)(c); c.ReadTimeout = 30 * time.Second }
+	t.Run("before the first byte", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
+			func(t *testing.T, c *Client) {
+				start := time.Now()
+				wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing came for 30s")
+				assert.Equal(t, 30*time.Second, time.Since(start), "after")
+				time.Sleep(time.Minute)
+			})
+	})
+	t.Run("patience", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(time.Hour) }, config,
+			func(t *testing.T, c *Client) {
+				r := get("/")
+				r.FirstByteTimeoutMs = wit.Ptr(uint32(7_200_000))
+				wantStatus(t, c, r, 200)
+			})
+	})
+	t.Run("a long answer that keeps coming", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			for range 10 {
+				io.WriteString(w, "x")
+				http.NewResponseController(w).Flush()
+				time.Sleep(29 * time.Second)
+			}
+		}, config, func(t *testing.T, c *Client) {
+			if _, body, err := text(t, c, get("/")); body != "xxxxxxxxxx" || err != nil {
+				t.Error(body, err)
+			}
+		})
+	})
+	t.Run("in the middle of a body", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Minute)
+		}, config, func(t *testing.T, c *Client) {
+			_, body, err := text(t, c, get("/page"))
+			wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
+			assert.Equal(t, "abc", body)
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("a reader that takes its time is not silence", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "abc")
+			http.NewResponseController(w).Flush()
+			io.WriteString(w, "def")
+		}, config, func(t *testing.T, c *Client) {
+			a, err := c.Do(t.Context(), get("/"))
+			require.NoError(t, err)
+			time.Sleep(time.Hour)
+			b, err := io.ReadAll(a.Body)
+			if string(b) != "abcdef" || err != nil {
+				t.Error(string(b), err)
+			}
+		})
+	})
+	t.Run("a slow upload is not silence", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			for p := make([]byte, 100_000); ; {
+				time.Sleep(5 * time.Second)
+				if _, err := io.ReadFull(r.Body, p); err != nil {
+					return
+				}
+			}
+		}, config, func(t *testing.T, c *Client) {
+			r := post("/")
+			r.Body = bytes.Repeat([]byte("x"), 2_000_000)
+			wantStatus(t, c, r, 200)
+			assert.Equal(t, int64(2_000_000), c.Counters().BytesSent, "bytes sent")
+		})
+	})
+	t.Run("a POST that nobody answers", func(t *testing.T) {
+		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
+			func(t *testing.T, c *Client) {
+				_, _, err := text(t, c, post("/orders"))
+				_, lost := errors.AsType[*NoResponseError](err)
+				if want := "POST /orders may have arrived, but no answer came: nothing came for 30s"; !lost ||
+					!strings.Contains(err.Error(), want) {
+					t.Error(err)
+				}
+				time.Sleep(time.Minute)
+			})
+	})
+}
+
+func TestBodiesThatBreakOff(t *testing.T) {
+	raw := func(answer string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			io.WriteString(conn, answer)
+			conn.Close()
+		}
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, strings.Repeat("hello ", 1000))
+	z.Close()
+	half := packed.String()[:packed.Len()-5]
+	for name, c := range map[string]struct {
+		handler http.HandlerFunc
+		body    string
+		broken  bool
+	}{
+		"shorter than its Content-Length": {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "abc", true},
+		"a chunk is missing": {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+			"abc", true},
+		"gzip": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) +
+			"\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000),
+			false},
+		"gzip cut": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+			strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
+		"gzip of nothing": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
+		"whole":           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service(t, c.handler, retries(0), func(t *testing.T, client *Client) {
+				_, body, err := text(t, client, get("/page"))
+				if (err != nil) != c.broken || !strings.HasPrefix(body, c.body) {
+					t.Fatalf("%q, %v", body, err)
+				}
+				if err != nil {
+					wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after", "unexpected EOF")
+				}
+			})
+		})
+	}
+}
+
+func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.Header().Set("Content-Length", "6")
+		if r.URL.Path == "/missing" {
+			w.WriteHeader(404)
+			io.WriteString(w, "sorry!")
+			return
+		}
+		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
+	}, nil, func(t *testing.T, c *Client) {
+		answers, err := c.Fetch(t.Context(), wit.RequestBatch{Requests: []wit.Request{*get("/a"), *get("/missing")}})
+		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
+			requests != 4 {
+			t.Fatal(answers, err, requests)
+		}
+		requests = 0
+		_, err = c.Exchange(t.Context(), post("/a"))
+		if _, lost := errors.AsType[*NoResponseError](err); !lost || requests != 1 {
+			t.Fatal(err, requests)
+		}
+	})
+}
+
+// gateway hands out tokens and sessions as SAP does: the session id changes with the first answer after the token.
+type gateway struct {
+	mu              sync.Mutex
+	session, tokens int
+	fetches         []string
+	answer          func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+	writes, refused int
+}
+
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.answer != nil && g.answer(g, w, r) {
+		return
+	}
+	if r.Header.Get("X-Csrf-Token") == "Fetch" {
+		g.fetches = append(g.fetches, r.Method+" "+r.RequestURI)
+		g.tokens++
+		g.session++
+		http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: strconv.Itoa(g.session), Path: "/", Secure: true})
+		w.Header().Set("x-csrf-token", fmt.Sprintf("t%d", g.tokens))
+		return
+	}
+	cookie, _ := r.Cookie("SAP_SESSIONID")
+	if r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens) || cookie == nil ||
+		cookie.Value != strconv.Itoa(g.session) {
+		g.refused++
+		w.Header().Set("x-csrf-token", "Required")
+		w.WriteHeader(403)
+		io.WriteString(w, "CSRF token validation failed")
+		return
+	}
+	g.writes++
+	g.session++
+	http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: strconv.Itoa(g.session), Path: "/"})
+	w.WriteHeader(201)
+}
+
+func write() *wit.Request { return withToken(post("/svc/Orders"), "/svc/") }
+
+func TestTokens(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer  func(g *gateway, w http.ResponseWriter, r *http.Request) bool
+		fetches []string
+	}{
+		"by HEAD": {nil, []string{"HEAD /svc/"}},
+		"by GET where HEAD gives none": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "HEAD" {
+				w.WriteHeader(405)
+			}
+			return r.Method == "HEAD"
+		}, []string{"GET /svc/"}},
+		"by GET where HEAD fails": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "HEAD" {
+				w.WriteHeader(503)
+			}
+			return r.Method == "HEAD"
+		}, []string{"GET /svc/"}},
+		"by the other form of the path": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/svc/" {
+				w.WriteHeader(404)
+			}
+			return r.URL.Path == "/svc/"
+		}, []string{"GET /svc"}},
+		"services without tokens": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("X-Csrf-Token") == "" {
+				w.WriteHeader(201)
+			}
+			return true
+		}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{answer: c.answer}
+			service(t, g.ServeHTTP, nil, func(t *testing.T, client *Client) {
+				for range 3 {
+					wantStatus(t, client, write(), 201)
+				}
+				assert.Equal(t, c.fetches, g.fetches)
+				assert.Equal(t, 0, g.refused)
+			})
+		})
+	}
+}
+
+func TestTokenThatRanOut(t *testing.T) {
+	g := &gateway{}
+	service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
+		text(t, c, write())
+		g.tokens, g.session = 50, 50
+		wantStatus(t, c, write(), 201)
+		assert.Equal(t, []int{1, 2}, []int{g.refused, len(g.fetches)})
+	})
+	t.Run("is refused by SAP's text alone", func(t *testing.T) {
+		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			refused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
+			if refused { // a proxy has taken the header out
+				g.refused++
+				w.WriteHeader(403)
+				io.WriteString(w, "CSRF token validation failed")
+			}
+			return refused
+		}}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
+			text(t, c, write())
+			g.tokens = 50
+			wantStatus(t, c, write(), 201)
+			assert.Equal(t, 1, g.refused)
+		})
+	})
+	t.Run("a second time in a row while others are served", func(t *testing.T) {
+		times := 0
+		g := &gateway{}
+		g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has had the session end
+				times++
+				g.tokens, g.session = g.tokens+10, g.session+10
+			}
+			return false
+		}
+		service(t, g.ServeHTTP, retries(0), func(t *testing.T, c *Client) {
+			text(t, c, write())
+			w := write()
+			w.Target += "?x=1"
+			wantStatus(t, c, w, 201)
+			assert.Equal(t, 2, g.refused)
+		})
+	})
+	t.Run("is fetched anew, not for ever", func(t *testing.T) {
+		g := &gateway{answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "POST" {
+				w.Header().Set("x-csrf-token", "Required")
+				w.WriteHeader(403)
+			}
+			return r.Method == "POST"
+		}}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client) {
+			wantStatus(t, c, write(), 403)
+			assert.Equal(t, 3, len(g.fetches))
+		})
+	})
+	t.Run("one refresh for all who share a session", func(t *testing.T) {
+		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			// a service that binds tokens only, so that lanes do not disturb each other
+			if r.Method == "POST" && r.Header.Get("X-Csrf-Token") == fmt.Sprintf("t%d", g.tokens) {
+				w.WriteHeader(201)
+				return true
+			}
+			return false
+		}}
+		one := func(c *Config) { c.Limits.Connections = 1 }
+		service(t, g.ServeHTTP, one, func(t *testing.T, c *Client) {
+			text(t, c, write())
+			g.tokens = 50
+			together(8, func(int) { wantStatus(t, c, write(), 201) })
+			assert.Equal(t, 2, len(g.fetches))
+		})
+	})
+}
+
+// Services answer a refusal with a session of its own. When that answer comes late, it must not take the place of the
+// session that was begun meanwhile; and a token of the session before must not be sent in the new one.
+func TestRefusalsThatBringASession(t *testing.T) {
+	var mu sync.Mutex
+	sessions := map[string]string{} // token by session
+	begun, refused, writes := 0, 0, 0
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		token := ""
+		if cookie, err := r.Cookie("SAP_SESSIONID"); err == nil && sessions[cookie.Value] != "" {
+			token = sessions[cookie.Value]
+		} else {
+			begun++
+			id := strconv.Itoa(begun)
+			token = fmt.Sprintf("t%d", begun)
+			sessions[id] = token
+			http.SetCookie(w, &http.Cookie{Name: "SAP_SESSIONID", Value: id, Path: "/"})
+		}
+		switch r.Header.Get("X-Csrf-Token") {
+		case "Fetch":
+			w.Header().Set("x-csrf-token", token)
+		case token:
+			if writes++; writes%50 == 0 {
+				clear(sessions) // the server is started again
+			}
+			w.WriteHeader(201)
+		default:
+			refused++
+			w.Header().Set("x-csrf-token", "Required")
+			w.WriteHeader(403)
+		}
+	}
+	service(t, handler, nil, func(t *testing.T, c *Client) {
+		together(8, func(int) {
+			for range 50 {
+				if status, _, err := text(t, c, write()); status != 201 || err != nil {
+					t.Error(status, err)
+					return
+				}
+			}
+		})
+		if writes != 400 || refused == 0 {
+			t.Errorf("expected 400 writes and some refusals, found %d and %d", writes, refused)
+		}
+	})
+}
+
+func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {
+			t.Errorf("%s %s: %v", r.Method, r.RequestURI, r.Header)
+		}
+		w.Header().Set("x-csrf-token", "t")
+	}, func(c *Config) {
+		c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"}
+	}, func(t *testing.T, c *Client) {
+		text(t, c, write())
+		assert.Equal(t, int64(2), c.Counters().Requests, "requests")
+	})
+}
+
+// What sap-usercontext says of the client is read however it is written, and compared with the client that requests
+// ask, by whichever of the settings (P12).
+func TestAnswersOfAnotherClient(t *testing.T) {
+	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
+	for name, k := range map[string]struct {
+		settings func(*Config)
+		cookie   string
+		other    bool
+	}{
+		"alone":                          {client100, "sap-usercontext=sap-client=200; path=/", true},
+		"the right one":                  {client100, "sap-usercontext=sap-client=100; path=/", false},
+		"behind the language":            {client100, "sap-usercontext=sap-language=EN&sap-client=200; path=/", true},
+		"the right one, before another":  {client100, "sap-usercontext=sap-client=100&sap-language=EN", false},
+		"before the language":            {client100, "sap-usercontext=sap-client=200&sap-language=EN", true},
+		"escaped":                        {client100, "sap-usercontext=sap-language%3DEN%26sap-client%3D200", true},
+		"the right one, escaped":         {client100, "sap-usercontext=sap-language%3dEN%26sap-client%3d100", false},
+		"in quotes":                      {client100, `SAP-UserContext="sap-client=200"; Path=/`, true},
+		"the right one, in quotes":       {client100, `sap-usercontext="sap-client=100"`, false},
+		"beside a user":                  {client100, "sap-usercontext=sap-user=ME&sap-client=200", true},
+		"in capitals":                    {client100, "sap-usercontext=SAP-CLIENT=200", true},
+		"none":                           {client100, "sap-usercontext=sap-language=EN", false},
+		"an empty one":                   {client100, "sap-usercontext=sap-client=", false},
+		"of a name that only ends alike": {client100, "sap-usercontext=my-sap-client=200", false},
+		"another cookie":                 {client100, "context=sap-client=200", false},
+		"of a destination":               {byDestination, "sap-usercontext=sap-client=200; path=/", true},
+		"of a destination, the right one": {byDestination, "sap-usercontext=sap-language=EN&sap-client=100; path=/",
+			false},
+		"without zeros in front": {func(c *Config) { c.Headers = map[string]string{"sap-client": "1"} },
+			"sap-usercontext=sap-client=001", false},
+		"of no settings": {nil, "sap-usercontext=sap-client=200", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Set-Cookie", k.cookie)
+			}, k.settings, func(t *testing.T, c *Client) {
+				status, _, err := text(t, c, get("/"))
+				if k.other {
+					wantFault(t, err, wit.ErrorConfig, "client 100", "client 200")
+				} else if status != 200 || err != nil {
+					t.Errorf("expected the answer to be taken, found %d %v", status, err)
+				}
+			})
+		})
+	}
+}
+
+func TestRefusedSecretIsSentOnce(t *testing.T) {
+	var mu sync.Mutex
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, p, _ := r.BasicAuth(); p != "right" {
+			requests++
+			w.WriteHeader(401)
+		}
+	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
+		with := func(password string) *Client {
+			return clientNextTo(t, c, func(c *Config) { c.Password, c.Destinations = password, nil })
+		}
+		clients := []*Client{c}
+		for range 19 {
+			clients = append(clients, with("wrong"))
+		}
+		faults := make([]error, len(clients))
+		together(len(clients), func(i int) { _, _, faults[i] = text(t, clients[i], get("/")) })
+		refused := 0
+		for _, err := range faults {
+			if err != nil {
+				wantFault(t, err, wit.ErrorUnauthorized, `"u"`, "not sent again", "http://sap.example:8000")
+				refused++
+			}
+		}
+		if requests != 1 || refused != 19 {
+			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
+		}
+		wantStatus(t, with("right"), get("/"), 200)
+	})
+}
+
+func TestRedirects(t *testing.T) {
+	var line string
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/here":
+			w.Header().Set("Location", "there?x=%20")
+			w.WriteHeader(302)
+		case "/away":
+			w.Header().Set("Location", "https://logon.example/saml?ticket=secret")
+			w.WriteHeader(302)
+		case "/loop":
+			w.Header().Set("Location", "/loop")
+			w.WriteHeader(301)
+		default:
+			line = r.RequestURI
+		}
+	}, nil, func(t *testing.T, c *Client) {
+		a, err := c.Do(t.Context(), get("/here"))
+		if err != nil || a.Status != 200 || line != "/there?x=%20" || a.Target != line {
+			t.Error(a, err, line)
+		}
+		a.Body.Close()
+		err = wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: answered 302",
+			"https://logon.example/saml", "logon page", "communication user")
+		if strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: answered 302")
+		wantFaultOf(t, c, get("/loop"), wit.ErrorData, "redirected more than 10 times")
+	})
+}
+
+// A redirect elsewhere is a refused logon, but not where the secret is known to be right: then somebody stands in the
+// service's place for a while, for hours too.
+func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
+	var away atomic.Bool
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if away.Load() {
+			w.Header().Set("Location", "https://sorry.example/maintenance?id=secret")
+			w.WriteHeader(302)
+		}
+	}, loggedOn, func(t *testing.T, c *Client) {
+		away.Store(true)
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
+		// a redirect is no proof that the secret is right
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
+		away.Store(false)
+		wantStatus(t, c, get("/"), 200)
+		away.Store(true)
+		for range 2 {
+			before := requests
+			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "answered 302", "https://sorry.example/maintenance",
+				"away")
+			assert.Equal(t, before+1, requests, "times that the secret was sent")
+			if strings.Contains(err.Error(), "secret") {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Hour)
+		}
+		before := requests
+		_, _, err := text(t, c, post("/"))
+		if lost, is := errors.AsType[*NoResponseError](err); !is || lost.Status != 302 || requests != before+1 {
+			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-before, err)
+		}
+		away.Store(false)
+		wantStatus(t, c, get("/"), 200)
+		time.Sleep(2 * recently)
+		away.Store(true)
+		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
+	})
+}
+
+func TestCanceledRequests(t *testing.T) {
+	why := errors.New("the task stops")
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(time.Minute)
+		}
+		w.WriteHeader(503)
+	}, nil, func(t *testing.T, c *Client) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(why) })
+		if _, err := c.Do(ctx, get("/")); !errors.Is(err, why) {
+			t.Error(err)
+		}
+		ctx, cancel = context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(why) })
+		_, err := c.Do(ctx, post("/slow"))
+		if _, lost := errors.AsType[*NoResponseError](err); !lost || !errors.Is(err, why) {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -1,0 +1,88 @@
+//go:build real
+
+package connectivitytest_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+)
+
+// TestRealArticle: the client of the article on Kafka through SAP Cloud Connector, which is known to work with SAP's
+// proxy, works with the double. It shares no code with ours.
+func TestRealArticle(t *testing.T) {
+	fetch := exec.Command("../../../testdata/peers/socksv5/fetch.sh")
+	fetch.Stderr = os.Stderr
+	home, err := fetch.Output()
+	require.NoError(t, err)
+	s := start(t)
+	s.Attach("DE-Berlin")
+	s.MapAt("DE-Berlin", "kafka.cloud:9092", echo(t, "hello "))
+	s.Map("10.9.8.7:9092", echo(t, "hello "))
+	s.Map("dead.cloud:9092", "127.0.0.1:1")
+	good := s.Issue(s.Connectivity)
+	host, port, _ := net.SplitHostPort(s.SOCKS5)
+	run := func(token, target, location string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		name, number, _ := strings.Cut(target, ":")
+		client := exec.CommandContext(ctx, "node", "--no-deprecation", filepath.Join(strings.TrimSpace(string(home)),
+			"client.js"), host, port, name, number, location)
+		client.Env = append(os.Environ(), "JWT="+token)
+		client.Stdin = strings.NewReader("is anybody there?")
+		var said bytes.Buffer
+		client.Stderr = &said
+		out, err := client.Output()
+		if code := client.ProcessState.ExitCode(); err != nil && code != 1 {
+			t.Fatalf("%s: %v\n%s", target, err, &said)
+		}
+		return string(out)
+	}
+	for _, fragment := range []bool{false, true} {
+		s.Fragment(fragment)
+		for _, c := range []struct{ name, token, target, location, want string }{
+			{"by name and location id", good, "kafka.cloud:9092", "DE-Berlin", "hello is anybody there?"},
+			{"by address, without location id", good, "10.9.8.7:9092", "", "hello is anybody there?"},
+			{"not exposed", good, "other.cloud:9092", "", "EACCES"},
+			{"no Cloud Connector", good, "kafka.cloud:9092", "US", "ENETUNREACH"},
+			{"nobody there", good, "dead.cloud:9092", "", "EHOSTUNREACH"},
+			{"token of another client", s.Issue(s.XSUAA), "10.9.8.7:9092", "", "EAUTHFAILED"},
+		} {
+			assert.Equal(t, c.want, run(c.token, c.target, c.location), c.name, "in pieces", fragment)
+		}
+	}
+	s.RefuseByReply(true)
+	assert.Equal(t, "ECONNREFUSED", run("eyJ", "10.9.8.7:9092", ""), "refused by REP")
+	tunnels := s.Count(func(e connectivitytest.Entry) bool {
+		return e.Step == connectivitytest.Connect && e.Code == 0 && e.Sent == int64(len("is anybody there?"))
+	})
+	assert.Equal(t, 4, tunnels, "tunnels in the ledger")
+}
+
+func start(t *testing.T) *connectivitytest.Server {
+	t.Helper()
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// echo is a system that greets, if it has a greeting, and then answers every byte with itself.
+func echo(t *testing.T, greeting string) string {
+	return porttest.Serve(t, func(conn net.Conn) {
+		io.WriteString(conn, greeting)
+		io.Copy(conn, conn)
+	})
+}

@@ -1,0 +1,172 @@
+package transport
+
+import (
+	"encoding/base64"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// authenticationOf expects header names in lower case.
+func authenticationOf(c *Config) (a authentication, err error) {
+	switch c.Auth {
+	case "", AuthBasic:
+		if c.User != "" {
+			a.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
+			a.identity = Identity{c.User, c.Password}
+		}
+	case AuthOAuth2:
+		if c.Authorizer == nil {
+			return a, faultf(wit.ErrorConfig, "authentication by oauth2: expected a service that hands out tokens")
+		}
+		a.tokens, a.identity = c.Authorizer, c.Identity
+	case authLogin:
+		name, _, _ := c.Login.header()
+		a = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
+	case AuthHeader:
+		a.identity = headerIdentity(c.Headers)
+	case AuthCertificate:
+		a.identity = c.Identity
+	case AuthNone:
+	default:
+		return a, faultf(wit.ErrorConfig,
+			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	}
+	a.identity = queryIdentity(a.identity, c.SecretQuery)
+	return a, nil
+}
+
+func readAuth(c *Config, roles Roles, s Environment) error {
+	if err := checkHeaders(roles); err != nil {
+		return err
+	}
+	c.Auth = strings.ToLower(roles.Text(role.Auth))
+	switch {
+	case c.Auth == "" && roles.Text(role.LoginTarget) != "":
+		c.Auth = authLogin
+	case c.Auth == "" && c.User == "":
+		c.Auth = AuthNone
+	}
+	if c.Auth == authLogin {
+		return readLogin(c, roles)
+	}
+	if err := rejectLoginSettings(c, roles); err != nil {
+		return err
+	}
+	if c.Auth != AuthOAuth2 {
+		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
+			role.OAuthScope} {
+			if roles.IsSet(name) {
+				return settingFault(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
+					orNothing(roles.Text(role.Auth)))
+			}
+		}
+	}
+	switch c.Auth {
+	case AuthBasic:
+		if c.User == "" {
+			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing",
+				roles.Setting(role.Auth))
+		}
+	case AuthOAuth2:
+		if s.Authorizer != nil {
+			c.Authorizer, c.Identity = s.Authorizer, s.Identity
+			return nil
+		}
+		return readOAuth(c, roles, s)
+	case AuthHeader:
+		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
+			return settingFault(roles, role.Auth, "expected a header to log on with for header, found none: %s",
+				roles.Setting(role.Header+"{name}"))
+		}
+	case AuthCertificate:
+		switch {
+		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
+			return settingFault(roles, role.Auth, "expected %s for certificate, found nothing",
+				roles.Setting(role.TLSKeyStoreLocation))
+		case c.Scheme == "http":
+			return settingFault(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
+				roles.Setting(role.Scheme))
+		}
+	}
+	return nil
+}
+
+func checkHeaders(roles Roles) error {
+	seen := map[string]bool{}
+	for name := range roles.Prefix(role.Header) {
+		header := role.Header + name
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case !isToken(name):
+			return settingFault(roles, header, "expected the name of a header after the last dot, found %q", name)
+		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
+		case canonical == "Authorization":
+			return settingFault(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
+				orNothing(roles.Text(role.Auth)))
+		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+			return settingFault(roles, header, "%s is made by the program itself", name)
+		case seen[canonical]:
+			return settingFault(roles, header, "%s is set by another setting too", name)
+		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
+			return invalid(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
+		}
+		seen[canonical] = true
+	}
+	return nil
+}
+
+func readOAuth(c *Config, roles Roles, s Environment) error {
+	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
+		ClientID: roles.Text(role.OAuthClientID),
+		Secret:   roles.Text(role.OAuthClientSecret)}
+	r := roleReader{roles: roles}
+	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"),
+		Scope:          roles.Text(role.OAuthScope),
+		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
+		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
+	if r.err != nil {
+		return r.err
+	}
+	c.Route.forTokens(&options)
+	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
+		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())
+	}
+	tokens, err := btp.NewTokens(credentials, options)
+	if err != nil {
+		f := faultf(wit.ErrorConfig, "%v", err)
+		if failure, ok := errors.AsType[*btp.Failure](err); ok && failure.Setting != "" {
+			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
+			f.Setting = &failure.Setting
+		}
+		return f
+	}
+	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlace},
+		Identity{credentials.ClientID, credentials.Secret}
+	return nil
+}
+
+// oauthRole maps a field name of package btp to the end of a role.
+func oauthRole(field string) string {
+	if field == "token-url" {
+		return "token-endpoint"
+	}
+	return field
+}
+
+// queryIdentity adds secrets of the query to the identity by which refusals are remembered.
+func queryIdentity(id Identity, query map[string]string) Identity {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		id.Secret += "?" + name + "=" + query[name] + "\n"
+	}
+	return id
+}

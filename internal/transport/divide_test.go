@@ -1,0 +1,232 @@
+package transport
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+const sharedOrigin = "http://sap.example:8000"
+
+// among has so many workers have tasks of the service's origin, and none of others.
+func among(workers int) func(string) limits.Division {
+	return func(origin string) limits.Division {
+		if origin != sharedOrigin {
+			return limits.Division{}
+		}
+		return limits.Division{Workers: workers}
+	}
+}
+
+// aloneAgain is what one worker has.
+func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
+
+func TestDemand(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		config    Config
+		origin    string
+		requests  int
+		perSecond float64
+	}{
+		"by default": {Config{Address: "SAP.example"}, "https://sap.example", 4, 0},
+		"as given": {Config{Scheme: "http", Address: "sap.example", Port: 8000,
+			Limits: limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5}}, sharedOrigin, 7, 2.5},
+		"fewer connections": {Config{Address: "::1", Limits: limits.Limits{Concurrent: 7, Connections: 3}},
+			"https://[::1]",
+			3, 0},
+		"by a Cloud Connector": {Config{Scheme: "http", Address: "Virtual", Port: 44300,
+			Route: Route{Place: "Cloud Connector of location LOC"}},
+			"http://virtual:44300 by Cloud Connector of location LOC", 4, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.config.Destinations = NewOriginRegistry()
+			client, err := New(c.config)
+			require.NoError(t, err)
+			defer client.Close()
+			origin, requests, perSecond := client.Limits()
+			assert.Equal(t, c.origin, origin)
+			assert.Equal(t, c.requests, requests)
+			assert.Equal(t, c.perSecond, perSecond)
+			c.config.Destinations.Divide(func(named string) limits.Division {
+				assert.Equal(t, origin, named, "origins have one name")
+				return limits.Division{Workers: 1}
+			})
+		})
+	}
+}
+
+// A division holds for all clients of an origin, those that are there and those that come, and for none of another
+// worker.
+func TestDividedOrigin(t *testing.T) {
+	f := &traffic{takes: time.Second}
+	service(t, f.ServeHTTP, nil, func(t *testing.T, one *Client) {
+		worker := one.target.Load().config.Destinations
+		another := clientNextTo(t, one, func(c *Config) { c.Destinations = NewOriginRegistry() })
+		takes := func(want int, when string, clients ...*Client) {
+			t.Helper()
+			assert.Equal(t, time.Duration(want)*time.Second, all(t, 12/len(clients), clients...), when)
+		}
+		takes(3, "alone, four at a time", one)
+		worker.Divide(among(2))
+		takes(6, "of one client", one)
+		two := clientNextTo(t, one, nil)
+		takes(6, "of two", one, two)
+		takes(3, "another worker", another)
+		worker.Divide(among(0))
+		takes(12, "no tasks of this origin yet", one, two)
+		worker.Divide(among(2))
+		takes(6, "its tasks have come", one, two)
+		one.Close()
+		two.Close()
+		three := clientNextTo(t, another, func(c *Config) { c.Destinations = worker })
+		takes(6, "a client that came later", three)
+		worker.Divide(aloneAgain)
+		takes(3, "alone again", three)
+	})
+}
+
+// Other origins that a service's settings name get one request at a time.
+func TestFurtherOriginsHaveNoPart(t *testing.T) {
+	f := &traffic{takes: time.Second}
+	service(t, f.ServeHTTP, func(c *Config) {
+		c.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: 8000}}
+	}, func(t *testing.T, c *Client) {
+		c.target.Load().config.Destinations.Divide(among(1))
+		began := time.Now()
+		together(3, func(int) { wantStatus(t, c, get("http://files.example:8000/"), 200) })
+		assert.Equal(t, 3*time.Second, time.Since(began))
+		assert.Equal(t, time.Second, all(t, 4, c), "the service itself")
+	})
+}
+
+// A part that has become smaller ends the sessions that it has no room for: idle ones at once, others with the answers
+// that are read in them.
+func TestSmallerPartEndsSessions(t *testing.T) {
+	s := &host{}
+	var release, slow chan bool
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/open":
+			s.ServeHTTP(w, r)
+			w.(http.Flusher).Flush()
+			<-release
+			return
+		case "/logoff":
+			<-slow
+		}
+		s.ServeHTTP(w, r)
+	}
+	service(t, handler, sessioned, func(t *testing.T, c *Client) {
+		release, slow = make(chan bool), make(chan bool)
+		worker := c.target.Load().config.Destinations
+		inUse := func() int {
+			u := c.Usage()[0]
+			return max(u.Requests.Used, u.Sessions.Used)
+		}
+		wants := func(sessions, taken int, when string) {
+			t.Helper()
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			assert.Equal(t, sessions, len(s.open), when)
+			assert.Equal(t, taken, inUse(), when)
+		}
+		all(t, 1, c)
+		var answers []*Answer
+		for range 4 {
+			a, err := c.Do(t.Context(), get("/open"))
+			require.NoError(t, err)
+			answers = append(answers, a)
+		}
+		wants(1, 4, "an answer that is being read leaves its session to others")
+		for range 4 {
+			release <- true
+		}
+		for _, a := range answers {
+			io.Copy(io.Discard, a.Body)
+			a.Body.Close()
+		}
+		wants(1, 1, "one session")
+
+		s.first = time.Second // so that all begin before the first has given its session back
+		all(t, 4, c)
+		s.first = 0
+		wants(4, 4, "four sessions, idle")
+
+		s.first = time.Second
+		for i := range answers[:2] {
+			go func() {
+				var err error
+				answers[i], err = c.Do(t.Context(), get("/open"))
+				assert.NoError(t, err)
+			}()
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		s.first = 0
+		ends := func(a *Answer) {
+			release <- true
+			io.Copy(io.Discard, a.Body)
+			a.Body.Close()
+		}
+		worker.Divide(among(4))
+		wants(4, 4, "two of them are in use, two may be there as long as log-offs last")
+		slow <- true
+		slow <- true
+		wants(2, 2, "two idle ones are gone")
+		waiting := make(chan error)
+		go func() {
+			_, _, err := text(t, c, get("/"))
+			waiting <- err
+		}()
+		ends(answers[0])
+		wants(2, 2, "another one is idle, and ends")
+		slow <- true
+		wants(1, 1, "with its log-off")
+		ends(answers[1])
+		require.NoError(t, <-waiting)
+		wants(1, 1, "one is left, for all requests")
+
+		worker.Divide(aloneAgain)
+		answers = answers[:0]
+		for range 3 {
+			a, err := c.Do(t.Context(), get("/open"))
+			require.NoError(t, err)
+			answers = append(answers, a)
+		}
+		for range 3 {
+			release <- true
+		}
+		for _, a := range answers {
+			a.Body.Close()
+		}
+		for _, asked := range s.asked {
+			assert.Equal(t, `auth "", known true`, asked, "a log-off of a session that was open")
+		}
+
+		worker.Divide(among(0))
+		wants(1, 1, "without a share no session stays")
+		slow <- true
+		wants(0, 0, "and this one was idle")
+		worker.Divide(aloneAgain)
+		all(t, 1, c)
+
+		closed := make(chan bool)
+		go func() {
+			defer close(closed)
+			c.Close()
+		}()
+		wants(1, 1, "a client that is closed has a session as long as its log-off lasts")
+		close(slow)
+		<-closed
+		assert.Equal(t, 0, inUse(), "and then none")
+	})
+}

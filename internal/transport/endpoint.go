@@ -1,0 +1,183 @@
+package transport
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/base/loopback"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// endpoint is an origin: scheme, host and port.
+type endpoint struct {
+	scheme, host string
+	port         int
+}
+
+// String leaves out default ports.
+func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
+
+func (o endpoint) authority() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.port == defaultPort(o.scheme) {
+		return host
+	}
+	return host + ":" + strconv.Itoa(o.port)
+}
+
+// same reports whether an absolute URL has this origin. All names of the loopback interface are equal.
+func (o endpoint) same(u *url.URL) bool {
+	port := defaultPort(strings.ToLower(u.Scheme))
+	if p := u.Port(); p != "" {
+		port, _ = strconv.Atoi(p)
+	}
+	if !strings.EqualFold(u.Scheme, o.scheme) || port != o.port {
+		return false
+	}
+	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
+}
+
+// withoutBrackets removes the brackets of an IPv6 address.
+func withoutBrackets(address string) string {
+	address = strings.TrimSpace(address)
+	if inner, ok := strings.CutSuffix(address, "]"); ok && strings.HasPrefix(inner, "[") {
+		return inner[1:]
+	}
+	return address
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// addQuery adds only parameters that are missing, so that links which contain them stay unchanged.
+func addQuery(line string, add url.Values) string {
+	path, query, _ := strings.Cut(line, "?")
+	for _, name := range slices.Sorted(maps.Keys(add)) {
+		if hasParameter(query, name) {
+			continue
+		}
+		if query != "" {
+			query += "&"
+		}
+		query += url.Values{name: add[name]}.Encode()
+	}
+	if len(add) == 0 || query == "" {
+		return line
+	}
+	return path + "?" + query
+}
+
+func hasParameter(query, name string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		if key, _, _ := strings.Cut(pair, "="); key == name || key == url.QueryEscape(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve converts a target into the request line's path and query, byte for byte: links of a service are sent back
+// verbatim. Only bytes that a request line cannot hold are percent-encoded. base resolves relative references of
+// redirects; "" rejects them.
+func (o endpoint) resolve(target, base string) (string, error) {
+	if strings.ContainsAny(target, "\r\n\x00") {
+		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
+	}
+	target, _, _ = strings.Cut(target, "#")
+	switch {
+	case strings.HasPrefix(target, "//"):
+		target = o.scheme + ":" + target
+		fallthrough
+	case strings.Contains(target, "://") && schemeOf(target) != "":
+		before, rest := cutAuthority(target)
+		u, err := url.Parse(before)
+		switch {
+		case strings.Contains(before, "@"):
+			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
+				"found %q: who logs on is said by the connector's settings alone", printable(target))
+		case err != nil || u.Host == "":
+			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
+				printable(target))
+		case !o.same(u):
+			return "", faultf(wit.ErrorData,
+				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
+				o, printable(target))
+		}
+		return requestLine(rest), nil
+	case strings.HasPrefix(target, "/"):
+		return requestLine(target), nil
+	case base != "" && schemeOf(target) == "":
+		b, err := url.Parse(o.String() + base)
+		if err != nil {
+			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+		}
+		u, err := b.Parse(target)
+		if err != nil {
+			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+		}
+		return requestLine(u.RequestURI()), nil
+	}
+	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
+		o, redactUser(printable(target)))
+}
+
+// schemeOf returns the scheme of an absolute URL in lower case, or "".
+func schemeOf(target string) string {
+	scheme, _, ok := strings.Cut(target, ":")
+	if !ok || strings.ContainsAny(scheme, "/?") {
+		return ""
+	}
+	return strings.ToLower(scheme)
+}
+
+func cutAuthority(target string) (before, rest string) {
+	start := strings.Index(target, "://") + len("://")
+	if i := strings.IndexAny(target[start:], "/?"); i >= 0 {
+		return target[:start+i], target[start+i:]
+	}
+	return target, "/"
+}
+
+func requestLine(target string) string {
+	if strings.HasPrefix(target, "?") {
+		target = "/" + target
+	}
+	var b strings.Builder
+	for i := 0; i < len(target); i++ {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			b.WriteByte('%')
+			b.WriteByte("0123456789ABCDEF"[c>>4])
+			b.WriteByte("0123456789ABCDEF"[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// urlOf returns a URL that sends this request line unchanged. absolute puts the origin in front, as HTTP proxies
+// need it; net/http percent-encodes the path then.
+func (o endpoint) urlOf(line string, absolute bool) *url.URL {
+	path, query, has := strings.Cut(line, "?")
+	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
+	if absolute || strings.HasPrefix(path, "//") {
+		// net/http would take an opaque path with two slashes for an authority, and puts no origin in front of one
+		u.Path, u.RawPath = path, path
+		if decoded, err := url.PathUnescape(path); err == nil {
+			u.Path = decoded
+		}
+		return u
+	}
+	u.Opaque = path
+	return u
+}

@@ -1,0 +1,205 @@
+package lockouts
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+)
+
+const (
+	// fileName is the name of a file of refusals in its folder.
+	fileName = "refused-logons"
+	// maxFile bounds a file of refusals, in bytes; maxRefusals is how many it holds at most. Of more the oldest go.
+	maxFile, maxRefusals = 1 << 18, 1000
+)
+
+// file holds refusals. Its first line is a salt, each other line a time (milliseconds) and a digest. Lines are
+// appended, so that processes that share it lose none of each other's. Without a path it is memory alone. The store's
+// lock guards it.
+type file struct {
+	path string
+	seen fs.FileInfo // when it was read last
+	salt []byte
+	// refused is what the file holds, by digest. unwritten is what can't be written to it, by slow hash.
+	refused   map[string]time.Time
+	unwritten map[[sha256.Size]byte]time.Time
+	// foreign: it belongs to other processes and may be another user's; nothing is added to it.
+	foreign bool
+	// owner is the error of a file of another user, as on a share of a cloud: its owner could remove refusals, so it is
+	// read, and nothing is added to it.
+	owner error
+}
+
+// openFile returns the file of a folder, which is made if it is missing, for this user of the machine alone.
+func openFile(folder string) (*file, error) {
+	f := &file{path: filepath.Join(folder, fileName)}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	if err := f.create(); err != nil {
+		return nil, err
+	}
+	if err := f.read(); err != nil && f.owner == nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// create makes the file with a salt unless it is there.
+func (f *file) create() error {
+	if _, err := os.Lstat(f.path); err == nil {
+		return nil
+	}
+	salt := make([]byte, sha256.Size)
+	rand.Read(salt)
+	err := wholefile.Create(f.path, []byte("salt "+hex.EncodeToString(salt)+"\n"))
+	if errors.Is(err, os.ErrExist) { // of several processes the first one's salt holds
+		return nil
+	}
+	return err
+}
+
+// read reads the file again if it is another one than at the last time. A file that is missing holds nothing.
+func (f *file) read() error {
+	if f.path == "" {
+		return nil
+	}
+	info, err := os.Stat(f.path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		f.seen, f.salt, f.refused, f.owner = nil, nil, nil, nil
+		return nil
+	case err != nil:
+		return err
+	case f.seen != nil && os.SameFile(info, f.seen) && info.Size() == f.seen.Size() &&
+		info.ModTime().Equal(f.seen.ModTime()):
+		return nil
+	}
+	if f.owner = checkOwner(info); f.owner != nil {
+		f.owner = fmt.Errorf("%s: %w", f.path, f.owner)
+	}
+	content, err := wholefile.Read(f.path, maxFile)
+	if err != nil {
+		return err
+	}
+	first, rest, _ := strings.Cut(string(content), "\n")
+	salt, err := hex.DecodeString(strings.TrimPrefix(first, "salt "))
+	if err != nil || len(salt) != sha256.Size {
+		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
+			"is refused at present", f.path)
+	}
+	f.seen, f.salt, f.refused = info, salt, map[string]time.Time{}
+	for line := range strings.Lines(rest) {
+		at, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if ms, err := strconv.ParseInt(at, 10, 64); err == nil && digest != "" {
+			f.refused[digest] = time.UnixMilli(ms)
+		}
+	}
+	return nil
+}
+
+// digest is what the file holds of a secret, see [Secret].
+func (f *file) digest(s Secret) string {
+	mac := hmac.New(sha256.New, f.salt)
+	hash := s.Hash()
+	mac.Write(hash[:])
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't
+// be read. That of a file of other processes or of another user is passed over: what was read last counts on.
+func (f *file) find(s Secret) (at time.Time, err error) {
+	if err = f.read(); f.foreign || f.owner != nil {
+		err = nil
+	}
+	if len(f.refused) == 0 && len(f.unwritten) == 0 {
+		return time.Time{}, err
+	}
+	return cmp.Or(f.refused[f.digest(s)], f.unwritten[s.Hash()]), err
+}
+
+// add adds a refusal. One that can't be written counts until the process ends.
+func (f *file) add(s Secret, at time.Time) error {
+	err := f.append(s, at)
+	if err != nil || f.path == "" {
+		if f.unwritten == nil {
+			f.unwritten = map[[sha256.Size]byte]time.Time{}
+		}
+		f.unwritten[s.Hash()] = at
+	}
+	return err
+}
+
+func (f *file) append(s Secret, at time.Time) error {
+	if f.path == "" {
+		return nil
+	}
+	if err := f.create(); err != nil {
+		return err
+	}
+	if err := f.read(); err != nil {
+		return err
+	}
+	if len(f.refused) >= maxRefusals {
+		times := slices.SortedFunc(maps.Values(f.refused), time.Time.Compare)
+		if _, err := f.forget(times[len(times)/2]); err != nil {
+			return err
+		}
+	}
+	to, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	info, err := to.Stat()
+	if err == nil {
+		err = checkOwner(info)
+	}
+	if err == nil {
+		// The last line may be one of a write that was cut short.
+		_, err = fmt.Fprintf(to, "\n%d %s\n", at.UnixMilli(), f.digest(s))
+	}
+	if err = errors.Join(err, to.Sync(), to.Close()); err == nil {
+		f.refused[f.digest(s)] = at
+	}
+	return err
+}
+
+// forget removes the refusals that are not after a time, of all times if it is zero, and returns how many there were.
+func (f *file) forget(until time.Time) (forgotten int, err error) {
+	if err := f.read(); err != nil {
+		return 0, err
+	}
+	before, written := len(f.refused)+len(f.unwritten), len(f.refused)
+	isForgotten := func(at time.Time) bool { return until.IsZero() || !at.After(until) }
+	maps.DeleteFunc(f.unwritten, func(_ [sha256.Size]byte, at time.Time) bool { return isForgotten(at) })
+	maps.DeleteFunc(f.refused, func(_ string, at time.Time) bool { return isForgotten(at) })
+	forgotten = before - len(f.refused) - len(f.unwritten)
+	switch {
+	case len(f.refused) == written:
+		return forgotten, nil
+	case len(f.refused) == 0:
+		return forgotten, os.Remove(f.path)
+	case f.foreign: // which is its owner's to write
+		return forgotten, nil
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "salt %x\n", f.salt)
+	for digest, at := range f.refused {
+		fmt.Fprintf(&text, "%d %s\n", at.UnixMilli(), digest)
+	}
+	return forgotten, wholefile.Write(f.path, []byte(text.String()))
+}

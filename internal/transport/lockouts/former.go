@@ -1,0 +1,41 @@
+package lockouts
+
+import (
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/base/wholefile"
+)
+
+// formerFolder is the folder in which versions before [fileName] kept refusals: a salt, and for each refused secret a
+// file that is named by a slow hash and ends in formerRefusal.
+const formerFolder, formerRefusal = "logons", ".refused"
+
+func hasFormer(folder string) bool {
+	entries, _ := os.ReadDir(folder)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), formerRefusal) })
+}
+
+// importFormer copies a refusal of an older version to the own file, unless resumed since; l.mu is held, for about
+// 20 ms per folder.
+func (l *Store) importFormer(id Identity, s Secret) {
+	for _, folder := range l.former {
+		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)
+		if err != nil {
+			continue
+		}
+		hash, err := pbkdf2.Key(sha256.New, id.place()+id.Secret, salt, hashRounds, 16)
+		if err != nil {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+formerRefusal))
+		if err == nil && info.ModTime().After(l.resumed) {
+			l.save(s, info.ModTime())
+		}
+	}
+}

@@ -1,0 +1,40 @@
+//go:build unix
+
+package lockouts
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// Nothing is added to a file of another user, whose owner could remove refusals; what it holds counts.
+func TestFileOfRefusalsIsTheUsers(t *testing.T) {
+	folder := t.TempDir()
+	l := open(t, folder)
+	if os.Geteuid() != 0 {
+		t.Skip("nobody else can give a file away")
+	}
+	bob := alice
+	bob.User = "BOB"
+	try(t, l, bob, 401)
+	require.NoError(t, os.Chown(filepath.Join(folder, fileName), 65534, 65534))
+	for _, l := range []*Store{l, open(t, folder)} {
+		try(t, l, alice, 401)
+		content, err := os.ReadFile(filepath.Join(folder, fileName))
+		require.NoError(t, err)
+		if n := strings.Count(string(content), "\n"); n != 1+2 {
+			t.Errorf("expected nothing to be added to it, found %d lines", n)
+		}
+		_, err = try(t, l, alice, 200)
+		wantRefusal(t, err)
+		_, err = try(t, l, bob, 200)
+		wantRefusal(t, err)
+		if err := l.Writable(); err == nil || !strings.Contains(err.Error(), "found one of user 65534") {
+			t.Errorf("found %v", err)
+		}
+	}
+}

@@ -1,0 +1,432 @@
+package lockouts
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
+)
+
+var alice = Identity{"http://sap.example:8000", "100", "ALICE", "Secr3t"}
+
+// always and never tell whether a request opens a session.
+func always() bool { return true }
+
+func never() bool { return false }
+
+// try sends the secret to a service that answers with a status; sent reports whether it came to that.
+func try(t *testing.T, l *Store, id Identity, status int) (sent bool, err error) {
+	t.Helper()
+	done, err := l.Gate(id).Acquire(t.Context(), always)
+	if err != nil {
+		return false, err
+	}
+	done(status)
+	return true, nil
+}
+
+func open(t *testing.T, own string, others ...string) *Store {
+	t.Helper()
+	l, err := Open(own, own, others...)
+	require.NoError(t, err)
+	return l
+}
+
+// wantRefusal checks the error of a secret that was refused before.
+func wantRefusal(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	_, locked := errors.AsType[*LockedOut](err)
+	f, ok := errors.AsType[*wit.Error](err)
+	if !locked || !ok || f.Kind != wit.ErrorUnauthorized {
+		t.Errorf("expected a refusal, found %v", err)
+		return
+	}
+	for _, text := range texts {
+		if !strings.Contains(f.Message, text) {
+			t.Errorf("expected %q in it, found %v", text, err)
+		}
+	}
+}
+
+// One 401 shuts the gate for the secret, also after a restart, in both directions between a worker and a command beside
+// it; another secret passes, and so does the same one after an operator's resume.
+func TestOneRefusalShutsTheGate(t *testing.T) {
+	data, user := t.TempDir(), t.TempDir()
+	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
+		if sent, err := try(t, open(t, c.own, c.other), alice, 401); !sent {
+			t.Fatal(err)
+		}
+		nothingReadable(t, filepath.Join(c.own, fileName))
+		running := open(t, c.other, c.own) // beside it
+		for _, l := range []*Store{open(t, c.own, c.other), running} {
+			_, err := try(t, l, alice, 200)
+			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
+				"change user or password", "culvert run --resume-logons")
+			if strings.Contains(err.Error(), alice.Secret) {
+				t.Errorf("%s: the error shows the secret: %v", what, err)
+			}
+		}
+		l := open(t, c.own, c.other)
+		for what, change := range map[string]func(*Identity){
+			"secret": func(id *Identity) { id.Secret = "other" }, "user": func(id *Identity) { id.User = "BOB" },
+			"client": func(id *Identity) { id.Client = "200" },
+			"origin": func(id *Identity) { id.Origin = "https://sap.example" },
+		} {
+			other := alice
+			change(&other)
+			if sent, err := try(t, l, other, 200); !sent {
+				t.Errorf("expected another %s to be tried, found %v", what, err)
+			}
+		}
+		spelt := alice
+		spelt.User = "alice"
+		_, err := try(t, l, spelt, 200)
+		wantRefusal(t, err, "alice")
+		list, others := l.List()
+		assert.Equal(t, 1, len(list))
+		assert.Equal(t, "alice", list[0].User)
+		assert.Equal(t, 0, others)
+		_, others = open(t, c.other, c.own).List()
+		assert.Equal(t, 1, others, "refusals of others")
+
+		n, err := l.Resume(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, n, "forgotten")
+		for _, l := range []*Store{l, running, open(t, c.own)} {
+			if sent, err := try(t, l, alice, 200); !sent {
+				t.Errorf("%s: after resuming: %v", what, err)
+			}
+		}
+	}
+}
+
+// Two connectors may have two wrong secrets of a user: neither is sent a second time after the other.
+func TestEachRefusedSecretIsRemembered(t *testing.T) {
+	folder := t.TempDir()
+	other := alice
+	other.Secret = "another"
+	for range 3 {
+		l := open(t, folder)
+		try(t, l, alice, 401)
+		try(t, l, other, 401)
+	}
+	content, err := os.ReadFile(filepath.Join(folder, fileName))
+	require.NoError(t, err)
+	assert.Equal(t, 3, len(strings.FieldsFunc(string(content), func(r rune) bool { return r == '\n' })),
+		"lines: a salt, two refusals")
+}
+
+// A refusal that cannot be written down is reported, and holds in memory: a restart would show the secret again.
+func TestRefusalThatCannotBeKept(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	l := open(t, folder)
+	var log strings.Builder
+	l.LogTo(slog.New(slog.DiscardHandler)) // of a command that logs nothing
+	l.LogTo(slog.New(slog.NewTextHandler(&log, nil)))
+	l.lockFolder = ""
+	done, err := l.Gate(alice).Acquire(t.Context(), always)
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(folder))
+	done(401)
+	if said := log.String(); !strings.Contains(said, "can't be written down") || strings.Contains(said,
+		alice.Secret) {
+		t.Errorf("expected the refusal without the secret, found %q", said)
+	}
+	require.NoError(t, os.Mkdir(folder, 0o700)) // with another salt from now on
+	other := alice
+	other.User = "BOB"
+	try(t, l, other, 401)
+	if sent, err := try(t, l, alice, 200); sent {
+		t.Errorf("the secret was sent again: %v", err)
+	}
+	n, err := l.Resume(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+}
+
+// nothingReadable checks what a file gives away.
+func nothingReadable(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("expected mode 0600, found %v, %v", info.Mode(), err)
+	}
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for _, text := range []string{"alice", "secr3t", "sap.example"} {
+		if strings.Contains(strings.ToLower(string(content)), text) {
+			t.Errorf("%s shows %q", path, text)
+		}
+	}
+}
+
+// Of more refusals than a file holds the oldest go; lines that are damaged are passed over.
+func TestFileIsBounded(t *testing.T) {
+	folder := t.TempDir()
+	l := open(t, folder)
+	var lines strings.Builder
+	for i := range maxRefusals {
+		lines.WriteString(slog.IntValue(i).String() + " digest" + slog.IntValue(i).String() + "\n")
+	}
+	path := filepath.Join(folder, fileName)
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(string(content)+"what\n\n"+lines.String()), 0o600))
+	try(t, l, alice, 401)
+	_, others := open(t, folder).List()
+	assert.Equal(t, maxRefusals/2, others)
+	_, err = try(t, open(t, folder), alice, 200)
+	wantRefusal(t, err)
+	require.NoError(t, os.WriteFile(path, []byte(string(content)+strings.Repeat("\n", maxFile)), 0o600))
+	if _, err := Open("", folder); err == nil {
+		t.Error("expected a larger file to be an error")
+	}
+}
+
+// Two processes with several connectors each send a wrong secret once in all.
+func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
+	folder := t.TempDir()
+	processes := []*Store{open(t, folder), open(t, folder)}
+	var sent, under, most atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			done, err := processes[i%2].Gate(alice).Acquire(t.Context(), never)
+			if err != nil {
+				wantRefusal(t, err, "ALICE")
+				return
+			}
+			sent.Add(1)
+			most.Store(max(most.Load(), under.Add(1)))
+			under.Add(-1)
+			done(401)
+		})
+	}
+	wg.Wait()
+	if sent.Load() != 1 || most.Load() != 1 {
+		t.Errorf("expected the secret to be sent once, found %d times, %d at a time", sent.Load(), most.Load())
+	}
+}
+
+// Of requests that begin at once after a silence, with a secret that was right, one is refused: none slips through
+// while that is noted.
+func TestSecretThatIsWrongNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New()
+		try(t, l, alice, 200)
+		time.Sleep(2 * leaderAfter)
+		var sent atomic.Int64
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				done, err := l.Gate(alice).Acquire(t.Context(), never)
+				if err != nil {
+					wantRefusal(t, err, "ALICE")
+					return
+				}
+				sent.Add(1)
+				time.Sleep(time.Millisecond) // the time that the service takes
+				done(401)
+			})
+		}
+		wg.Wait()
+		assert.Equal(t, int64(1), sent.Load())
+	})
+}
+
+// Logons of a user take turns, whatever secret they send; those of another one do not wait.
+func TestLogonsOfAUserTakeTurns(t *testing.T) {
+	l := New()
+	other, bob := alice, alice
+	other.Secret, bob.User = "another", "BOB"
+	first, err := l.Gate(alice).Acquire(t.Context(), always)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	if _, err := l.Gate(other).Acquire(ctx, always); err == nil || err.Error() != "enough" {
+		t.Errorf("expected the second secret to wait for the first, found %v", err)
+	}
+	if sent, err := try(t, l, bob, 200); !sent {
+		t.Errorf("another user: %v", err)
+	}
+	first(503)
+	if sent, err := try(t, l, other, 200); !sent {
+		t.Errorf("after the first: %v", err)
+	}
+	// A secret that was accepted goes without a turn, unless a session is to be opened.
+	holding, err := l.Gate(alice).Acquire(t.Context(), always)
+	require.NoError(t, err)
+	done, err := l.Gate(other).Acquire(ctx, never)
+	if err != nil {
+		t.Fatalf("in a session: %v", err)
+	}
+	done(200)
+	if _, err := l.Gate(other).Acquire(ctx, always); err == nil {
+		t.Error("expected the opening of a session to wait")
+	}
+	holding(0)
+}
+
+func TestRefusalsNeedTheirFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	if _, err := Open("", filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(),
+		"refused logons are kept in") {
+		t.Errorf("found %v", err)
+	}
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(folder, fileName), []byte("short"), 0o600))
+	if _, err := Open("", folder); err == nil || !strings.Contains(err.Error(), "expected a salt") {
+		t.Errorf("found %v", err)
+	}
+}
+
+// Answers of those who look at no secret leave it as unknown as it was: the next one goes alone again (P10).
+func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
+	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
+		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
+		l := New()
+		if sent, err := try(t, l, alice, status); !sent {
+			t.Fatal(err)
+		}
+		done, err := l.Gate(alice).Acquire(t.Context(), never)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("alone"))
+		_, err = l.Gate(alice).Acquire(ctx, never)
+		if admitted := err == nil; admitted != known {
+			t.Errorf("%d: expected the next ones to go side by side: %v, found %v", status, known, err)
+		}
+		done(0)
+	}
+}
+
+// fixedGroup is a group that knows what a test sets.
+type fixedGroup struct {
+	Group
+	refused, resumed time.Time
+}
+
+func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
+
+// What the group knows as refused is written down for commands beside this worker; a resume of the group removes what
+// was refused before it, and everything once this worker hears of it, whatever its clock says.
+func TestRefusalsOfTheGroup(t *testing.T) {
+	folder := t.TempDir()
+	try(t, open(t, folder), alice, 401)
+	wants := func(l *Store, refused bool, when string) {
+		t.Helper()
+		_, isRefused := l.Status(alice)
+		assert.Equal(t, refused, isRefused, when)
+	}
+	early := &fixedGroup{resumed: time.UnixMilli(0)}
+	l := open(t, folder)
+	l.JoinGroup(early)
+	wants(l, true, "before any resume")
+	early.resumed = time.Now().Add(-time.Hour) // by the leader's clock
+	wants(l, false, "after a resume")
+	early.refused = time.Now()
+	wants(l, true, "refused in the group")
+	wants(open(t, folder), true, "beside the worker")
+
+	late := open(t, folder)
+	late.JoinGroup(&fixedGroup{resumed: time.Now().Add(time.Second)})
+	wants(late, false, "resumed while it was away")
+	wants(open(t, folder), false, "beside it")
+}
+
+// A refusal of a clock that is ahead goes with a resume, here and in the group.
+func TestResumeOfRefusalsAhead(t *testing.T) {
+	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
+		l := open(t, t.TempDir())
+		if group != nil {
+			l.JoinGroup(group)
+		}
+		l.Status(alice)
+		l.mu.Lock()
+		l.save(alice.hidden(), time.Now().Add(time.Hour))
+		l.mu.Unlock()
+		if group != nil {
+			group.resumed = time.Now()
+		} else if _, err := l.Resume(t.Context()); err != nil {
+			t.Error(err)
+		}
+		_, refused := l.Status(alice)
+		assert.Equal(t, false, refused, what)
+	}
+}
+
+// A look of before a resume brings nothing back.
+func TestStaleLook(t *testing.T) {
+	g := &fixedGroup{resumed: time.Now()}
+	l := open(t, t.TempDir())
+	l.JoinGroup(g)
+	l.Status(alice)
+	g.refused, g.resumed = time.Now(), g.resumed.Add(-time.Second)
+	_, refused := l.Status(alice)
+	assert.Equal(t, false, refused)
+}
+
+// A line that was cut short takes no other one along; and a file that can't be read has no secret sent.
+func TestDamagedFileOfRefusals(t *testing.T) {
+	folder := t.TempDir()
+	l := open(t, folder)
+	path := filepath.Join(folder, fileName)
+	salt, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(salt, "12345 abc"...), 0o600))
+	try(t, l, alice, 401)
+	_, err = try(t, open(t, folder), alice, 200)
+	wantRefusal(t, err, "was refused (401)")
+
+	require.NoError(t, os.WriteFile(path, []byte("something else"), 0o600))
+	_, err = try(t, l, alice, 200)
+	wantRefusal(t, err, "was refused (401)")
+	bob := alice
+	bob.User = "BOB"
+	_, err = try(t, l, bob, 200)
+	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`,
+		"expected a salt in the first line")
+}
+
+// What versions before have kept, a file for each secret, counts until an operator resumes.
+func TestRefusalsOfVersionsBefore(t *testing.T) {
+	folder, user := t.TempDir(), t.TempDir()
+	former := filepath.Join(user, "logons")
+	require.NoError(t, os.Mkdir(former, 0o700))
+	salt := []byte("0123456789abcdef0123456789abcdef")
+	require.NoError(t, os.WriteFile(filepath.Join(former, "salt"), salt, 0o600))
+	hash, err := pbkdf2.Key(sha256.New, "http://sap.example:8000\x00100\x00ALICE\x00Secr3t", salt, 100_000, 16)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(former, hex.EncodeToString(hash)+".refused"), nil, 0o600))
+
+	l := open(t, folder, user)
+	_, refused := l.Status(alice)
+	assert.Equal(t, true, refused)
+	_, err = try(t, open(t, user, folder), alice, 200)
+	wantRefusal(t, err, "ALICE")
+	other := alice
+	other.Secret = "another"
+	if sent, err := try(t, l, other, 200); !sent {
+		t.Error(err)
+	}
+	_, err = l.Resume(t.Context())
+	require.NoError(t, err)
+	if sent, err := try(t, open(t, folder, user), alice, 200); !sent {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,263 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What cannot be a login is refused before anything is sent, and says which setting mends it.
+func TestLoginIsChecked(t *testing.T) {
+	right := []string{"http.user=me", "http.password=pw-not-shown", "http.login.target=/login",
+		`http.login.body={"u":"{user}","p":"{password}"}`,
+		"http.login.token-path=a.b"}
+	for name, k := range map[string]struct {
+		change []string
+		want   string // "": none
+	}{
+		"right":                    {nil, ""},
+		"path as in JSONPath":      {[]string{"http.login.token-path=$.a.b"}, ""},
+		"form":                     {[]string{"http.login.body=u={user}&p={password}"}, ""},
+		"URL":                      {[]string{"http.login.target=https://login.example.com/x"}, ""},
+		"nothing of it with basic": {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
+		"no target": {[]string{"http.auth=login", "http.login.target="},
+			"http.login.target: expected a path"},
+		"target with a password": {[]string{"http.login.target=https://me:pw-not-shown@example.com/"},
+			"http.login.target: expected a path"},
+		"method": {[]string{"http.login.method=GET"},
+			"http.login.method: expected POST, PUT or PATCH"},
+		"no user":     {[]string{"http.user="}, "http.user: expected the user"},
+		"no password": {[]string{"http.password="}, "http.password: expected the password"},
+		"no body":     {[]string{"http.login.body="}, "http.login.body: expected a body"},
+		"body without a password": {[]string{`http.login.body={"p":"pw-not-shown"}`},
+			"http.login.body: expected {password}"},
+		"JSON without quotes": {[]string{`http.login.body={"u":{user},"p":{password}}`},
+			"http.login.body: expected JSON"},
+		"neither JSON nor a form": {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`},
+			"http.login.body: expected JSON"},
+		"no token": {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected where"},
+		"lifetime": {[]string{"http.login.lifetime-path=."},
+			"http.login.lifetime-path: expected where"},
+		"header without a token": {[]string{"http.login.header=X-Token: none"},
+			"http.login.header: expected a header"},
+		"header of the host's own": {[]string{"http.login.header=Cookie: {token}"},
+			"http.login.header: expected a header"},
+		"header that another has": {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
+			"http.login.header: X-Token is set"},
+		"SAP's client in the query": {[]string{"http.query.sap-client=100"},
+			"http.query.sap-client: sap-client has a setting of its own"},
+		"origin with a path": {[]string{"http.origins=https://a.example/x"},
+			"http.origins: Invalid value https://a.example/x for configuration http.origins: expected an origin"},
+		"origin with a star": {[]string{"http.origins=https://*.example"},
+			"http.origins: Invalid value https://*.example for configuration http.origins: expected an origin"},
+		"no origin between commas": {[]string{"http.origins=https://a,,https://b"},
+			"http.origins: Invalid value  for configuration http.origins: expected origins with commas"},
+		"credentials without TLS": {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"},
+			"http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
+				"expected https"},
+		"credentials, as the others": {[]string{"http.origins=http://a.example WITH Credentials, https://b:8443"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := ConfigOf(rolesOf(t, "http://127.0.0.1:1", append(right, k.change...)...), Environment{})
+			if err == nil {
+				var client *Client
+				if client, err = New(c); err == nil {
+					client.Close()
+				}
+			}
+			text := ""
+			if f, ok := err.(*wit.Error); ok && f.Setting != nil {
+				text = *f.Setting + ": " + f.Message
+			}
+			if k.want == "" && err != nil || !strings.HasPrefix(text, k.want) || strings.Contains(text, "not-shown") &&
+				!strings.Contains(text, "not shown") {
+				t.Errorf("expected %q, found %q, %v", k.want, text, err)
+			}
+		})
+	}
+}
+
+// The values are escaped as the body's kind wants it, and one that holds a placeholder is a value.
+func TestLoginBody(t *testing.T) {
+	const user, password = `{password}"&`, "\\\"\n<é>{user}"
+	l := Login{Body: `{"u":"{user}","p":["{password}"]}`}
+	var got struct {
+		U string
+		P []string
+	}
+	if err := json.Unmarshal([]byte(l.body(user, password)), &got); err != nil || got.U != user || len(got.P) != 1 ||
+		got.P[0] != password {
+		t.Errorf("JSON: found %q, %v", l.body(user, password), err)
+	}
+	l.Body = "u={user}&p={password}"
+	form, err := url.ParseQuery(l.body(user, password))
+	if err != nil || form.Get("u") != user || form.Get("p") != password || len(form) != 2 {
+		t.Errorf("form: found %q, %v", l.body(user, password), err)
+	}
+}
+
+// A login on the service's own origin goes as requests go: with the settings' headers and secrets of the query. A
+// redirect takes no secret elsewhere.
+func TestLoginUsesRouteOfRequests(t *testing.T) {
+	var redirect atomic.Bool
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
+		t.Error("a password went elsewhere")
+	})
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.URL.Query().Get("key") != "k&1" || r.Header.Get("Sap-Client") != "100":
+			t.Errorf("expected key and client, found %s %v", r.URL, r.Header)
+		case r.URL.Path == "/in" && redirect.Load():
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		case r.URL.Path == "/in" && string(body) == "p=x":
+			fmt.Fprint(w, `{"t":"token"}`)
+		case r.Header.Get("Authorization") != "Bearer token":
+			t.Errorf("expected the token, found %v", r.Header)
+		}
+	})
+	roles := rolesOf(t, server.URL, "http.user=u", "http.password=x", "http.login.target=/in",
+		"http.login.body=p={password}", "http.login.token-path=t",
+		"http.query.key=k&1", "http.header.sap-client=100")
+	if _, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/a?key=other")); err != nil {
+		t.Error(err)
+	}
+	redirect.Store(true)
+	_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/a"))
+	assert.Error(t, err, "secrets are not sent elsewhere")
+}
+
+// A redirect of the service leads to an origin that the user names, without credentials; one of that origin does not
+// lead back.
+func TestRedirectToNamedOrigin(t *testing.T) {
+	var service *httptest.Server
+	files := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 ||
+			r.URL.RawQuery != "sig=abc" {
+			t.Errorf("expected no credentials, found %v %s", r.Header, r.URL)
+		}
+		if r.URL.Path == "/back" {
+			http.Redirect(w, r, service.URL+"/deep", http.StatusFound)
+		}
+		fmt.Fprint(w, "file")
+	})
+	service = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/deep" {
+			t.Error("another origin led the host to the service")
+		}
+		http.SetCookie(w, &http.Cookie{Name: "SESSION", Value: "s"})
+		http.Redirect(w, r, files.URL+r.URL.Path+"?sig=abc", http.StatusFound)
+	})
+	roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.origins="+files.URL)
+	c := clientOf(t, roles, Environment{})
+	a, err := c.Exchange(t.Context(), get("/file"))
+	if err != nil || string(a.Body) != "file" || a.Target != files.URL+"/file?sig=abc" {
+		t.Errorf("expected the file, found %q of %s, %v", a.Body, a.Target, err)
+	}
+	if _, err = c.Exchange(t.Context(), get("/back")); err == nil || !strings.Contains(err.Error(), "not followed") ||
+		strings.Contains(err.Error(), "sig=abc") {
+		t.Errorf("expected the way back to be refused, found %v", err)
+	}
+	delete(roles, "http.origins")
+	if _, err = clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/file")); err == nil ||
+		strings.Contains(err.Error(), "sig=abc") {
+		t.Errorf("expected a redirect to an origin that is not named to be refused, found %v", err)
+	}
+}
+
+// A request goes to an origin that the user names, with credentials where the user says so, and to no other one. The
+// query of a link is in no error.
+func TestRequestsToNamedOrigins(t *testing.T) {
+	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
+		", http://ORIGIN with credentials": true} {
+		asked := 0
+		files := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			asked++
+			user, _, _ := r.BasicAuth()
+			if (user == "u") != shown || (r.Header.Get("X-Key") == "k") != shown ||
+				(r.URL.Query().Get("key") == "q") != shown || r.URL.Query().Get("sig") != "abc" {
+				t.Errorf("%q: found %v %s", named, r.Header, r.URL)
+			}
+		})
+		_, host, _ := strings.Cut(files.URL, "://")
+		service := serve(t, func(http.ResponseWriter, *http.Request) {})
+		roles := rolesOf(t, service.URL, "http.user=u", "http.password=x", "http.header.x-key=k", "http.query.key=q",
+			"http.origins=https://files.invalid"+strings.Replace(named, "ORIGIN", host, 1))
+		_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get(files.URL+"/a?sig=abc"))
+		if refused := named == ""; (err != nil) != refused || (asked == 0) != refused ||
+			err != nil && strings.Contains(err.Error(), "sig=abc") {
+			t.Errorf("%q: asked %d times, %v", named, asked, err)
+		}
+	}
+}
+
+// Userinfo of targets goes nowhere.
+func TestNoUserInTargets(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {
+		t.Error("a request was sent")
+	})
+	host := strings.TrimPrefix(server.URL, "http://")
+	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Environment{})
+	for _, target := range []string{"http://u:pw-1@" + host + "/", "//u:pw-1@" + host + "/a",
+		"http://u:pw-1@localhost:1/", "http://u:pw-1@%zz/", "u:pw-1@" + host} {
+		_, err := c.Exchange(t.Context(), get(target))
+		if err == nil || strings.Contains(err.Error(), "pw-1") || !strings.Contains(err.Error(), "[hidden]") {
+			t.Errorf("%s: expected a refusal without the password, found %v", target, err)
+		}
+	}
+	for _, address := range []string{"u:pw-1@host", "http://u:pw-1@host"} {
+		_, err := New(Config{Address: address})
+		if err == nil || strings.Contains(err.Error(), "pw-1") {
+			t.Errorf("address %s: expected a refusal without the password, found %v", address, err)
+		}
+	}
+}
+
+func FuzzMask(f *testing.F) {
+	f.Add([]byte("a key=abc, abcabcd"), "abc", "key=abc")
+	f.Add([]byte("aaaaaaaa"), "aa", "aaa")
+	f.Fuzz(func(t *testing.T, text []byte, a, b string) {
+		if a == "" || b == "" || strings.Contains(hidden, a) || strings.Contains(hidden, b) || len(text) > 1<<12 {
+			return
+		}
+		whole, _ := io.ReadAll(mask(io.NopCloser(bytes.NewReader(text)), []string{a, b}))
+		slow, _ := io.ReadAll(mask(io.NopCloser(iotest.OneByteReader(bytes.NewReader(text))), []string{a, b}))
+		if !bytes.Equal(whole, slow) {
+			t.Errorf("%q in one piece, %q byte by byte", whole, slow)
+		}
+		for rest := range bytes.SplitSeq(whole, []byte(hidden)) {
+			if bytes.Contains(rest, []byte(a)) || bytes.Contains(rest, []byte(b)) {
+				t.Errorf("%q is left in %q", a+" or "+b, whole)
+			}
+		}
+	})
+}
+
+func FuzzReadOrigin(f *testing.F) {
+	for _, s := range []string{"https://a", "http://[::1]:80/ with credentials", "https://u:p@a", "a",
+		"https://a:99999", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		o, err := readOrigin(text)
+		if err != nil {
+			return
+		}
+		c := Config{Scheme: o.Scheme, Address: o.Address, Port: o.Port}
+		if at, err := c.origin(); err == nil && (at.host == "" || strings.ContainsAny(at.String()[len("http://"):],
+			" @?#")) {
+			t.Errorf("%q: found %s", text, at)
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport/session"
+)
+
+// logoffWithin bounds the log-off of all sessions together.
+const logoffWithin = 2 * time.Second
+
+func (d *destination) logoff(all []*session.Session) {
+	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)
+	defer cancel()
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, defaultConcurrent)
+	for _, s := range all {
+		cookies, _ := s.Cookies(d.config.LogoffPath)
+		if !s.Opened() || cookies == "" {
+			continue
+		}
+		wg.Go(func() {
+			defer guard.Recover(d.config.Logger, "logging off a session", nil)
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			if err := d.logoffOne(ctx, cookies); err != nil {
+				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin",
+					d.origin.String(), "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// trim logs off unused sessions in excess of most, in the background.
+func (d *destination) trim(most int) {
+	over := d.sessions.Trim(most)
+	if len(over) == 0 {
+		return
+	}
+	go func() {
+		defer guard.Recover(d.config.Logger, "logging off sessions", nil)
+		defer d.sessions.Ended(len(over))
+		d.logoff(over)
+	}()
+}
+
+// logoffOne sends no password, which could open a new session.
+func (d *destination) logoffOne(ctx context.Context, cookies string) error {
+	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
+	for name, value := range d.config.Headers {
+		if d.config.Auth != AuthHeader || slices.Contains(publicHeaders, name) {
+			h.Set(name, value)
+		}
+	}
+	r := (&http.Request{Method: http.MethodGet, URL: d.urlOf(d.logoffLine()), Host: d.origin.authority(), Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
+	answer, err := d.roundTrip(r)
+	if err != nil {
+		return err
+	}
+	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
+	answer.Body.Close()
+	if answer.StatusCode == http.StatusForbidden { // 404 comes from services that are none of SAP's
+		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF",
+			d.config.LogoffPath)
+	}
+	return nil
+}
+
+func (d *destination) logoffLine() string {
+	if !d.config.ClientInQuery {
+		return d.config.LogoffPath
+	}
+	client := url.Values{}
+	for name, value := range d.config.Headers {
+		if slices.Contains(publicHeaders, name) && value != "" {
+			client.Set(name, value)
+		}
+	}
+	return addQuery(d.config.LogoffPath, client)
+}

@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// A log-off goes to the client of the session, with what gateways want to see (P12), and without what logs on.
+func TestHeadersOfALogoff(t *testing.T) {
+	for _, k := range []struct {
+		auth string
+		want map[string]string
+	}{
+		{AuthBasic, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "k3y", "Authorization": ""}},
+		{AuthHeader, map[string]string{"Sap-Client": "100", "Sap-Language": "EN", "Apikey": "", "Authorization": ""}},
+	} {
+		found := map[string]string{}
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/logoff" {
+				w.Header().Add("Set-Cookie", "SID=1; Path=/")
+				return
+			}
+			for name := range k.want {
+				found[name] = r.Header.Get(name)
+			}
+		}, func(c *Config) {
+			sessioned(c)
+			c.Auth, c.Headers = k.auth, map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
+		}, func(t *testing.T, c *Client) { all(t, 1, c) })
+		assert.Equal(t, k.want, found, k.auth)
+	}
+}
+
+// Where gateways take headers off, the client stands in the query.
+func TestQueryOfALogoff(t *testing.T) {
+	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
+		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
+		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
+			"header": strings.TrimPrefix(path[len("/logoff"):],
+				"?"), "Query": want} {
+			var found []string
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/logoff" {
+					w.Header().Add("Set-Cookie", "SID=1; Path=/")
+					return
+				}
+				found = append(found, r.URL.RawQuery)
+			}, func(c *Config) {
+				sessioned(c)
+				read, err := ConfigOf(roleMap{"http.client-in": in, "http.logoff-path": path}, Environment{})
+				require.NoError(t, err)
+				c.LogoffPath, c.ClientInQuery = read.LogoffPath, read.ClientInQuery
+				c.Headers = map[string]string{"sap-client": "100", "sap-language": "EN", "APIKey": "k3y"}
+			}, func(t *testing.T, c *Client) { all(t, 1, c) })
+			assert.Equal(t, []string{want}, found, path, "client in", in)
+		}
+	}
+}
+
+// A log-off that an SAP system does not let through is told; that of a service which has none is not.
+func TestLogoffThatIsRefused(t *testing.T) {
+	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
+		var log bytes.Buffer
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/logoff" {
+				w.WriteHeader(status)
+				return
+			}
+			w.Header().Add("Set-Cookie", "SID=1; Path=/")
+		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
+			func(t *testing.T, c *Client) { all(t, 1, c) })
+		if logged := strings.Contains(log.String(),
+			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); logged != logs {
+			t.Errorf("%d: found\n%s", status, &log)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+func (d *destination) addOrigins() error {
+	for _, o := range d.config.Origins {
+		other, err := newDestination(d.config.forOrigin(o))
+		if err != nil {
+			d.leaveFurther()
+			return err
+		}
+		if d.further == nil {
+			d.further = map[string]*destination{}
+		}
+		if d.further[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
+			other.leave()
+			other.endIdle()
+			continue // named twice, or the service's own
+		}
+		d.further[other.origin.String()] = other
+	}
+	return nil
+}
+
+func (d *destination) leaveFurther() {
+	for _, other := range d.further {
+		other.leave()
+		other.endIdle()
+	}
+}
+
+func newDestination(c Config) (*destination, error) {
+	d, err := prepareDestination(c)
+	if err != nil {
+		return nil, err
+	}
+	d.config.Lockouts.LogTo(d.config.Logger)
+	d.logon = d.config.Lockouts.Gate(d.identity(d.client))
+	d.logon.SetSuspect(d.config.Route.suspect())
+	d.transport, d.roundTripper = d.config.transport(d.origin)
+	d.config.Destinations.join(d)
+	return d, d.addOrigins()
+}
+
+// prepareDestination returns a destination that is not registered with other clients or lockouts yet.
+func prepareDestination(c Config) (*destination, error) {
+	o, err := c.origin()
+	if err != nil {
+		return nil, err
+	}
+	if c.Headers, err = lowerHeaders(c.Headers); err != nil {
+		return nil, err
+	}
+	c.defaults()
+	if err := c.addLogin(o); err != nil {
+		return nil, err
+	}
+	d := &destination{config: c, origin: o}
+	if d.auth, err = authenticationOf(&c); err != nil {
+		return nil, err
+	}
+	d.client, err = c.client()
+	return d, err
+}
+
+var (
+	defaultConnectTimeout = ownMilliseconds(role.ConnectTimeoutMS)
+	defaultReadTimeout    = ownMilliseconds(role.ReadTimeoutMS)
+)
+
+func (c *Config) defaults() {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = defaultConnectTimeout
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = defaultReadTimeout
+	}
+	c.Retry = c.Retry.withDefaults()
+	if c.Limits.Concurrent <= 0 {
+		c.Limits.Concurrent = defaultConcurrent
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Lockouts == nil {
+		c.Lockouts = processLockouts
+	}
+	if c.Destinations == nil {
+		c.Destinations = processOrigins
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
+	}
+}
+
+func lowerHeaders(given map[string]string) (map[string]string, error) {
+	headers := make(map[string]string, len(given))
+	for name, value := range given {
+		if value == "" {
+			continue
+		}
+		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+			return nil, faultf(wit.ErrorConfig, "header %q: expected a header's name and a value without line breaks",
+				name)
+		}
+		headers[strings.ToLower(name)] = value
+	}
+	return headers, nil
+}
+
+// leave deregisters the client. Sessions that no other client uses are logged off.
+func (d *destination) leave() {
+	over := d.sessions.Leave()
+	d.logoff(over)
+	d.sessions.Ended(len(over))
+	d.config.Destinations.leave(d)
+	d.leaveFurther()
+}
+
+// sessionKey identifies user and credentials: clients with equal keys share sessions.
+func (d *destination) sessionKey() string {
+	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
+}
+
+func (d *destination) useLimiter(l *limits.Limiter) {
+	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, d.trim)
+	d.limits = client
+	dial := d.transport.DialContext
+	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return client.Dial(ctx, hasParent(ctx), func(ctx context.Context) (net.Conn, error) {
+			return dial(ctx, network, address)
+		})
+	}
+}

@@ -1,0 +1,171 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// refusing is a service that refuses everybody for a number of requests, or from a number on.
+type refusing struct {
+	mu       sync.Mutex
+	from, to int // of the requests that are counted since the last change
+	n        int
+	refused  []time.Time
+	cookies  []string
+}
+
+func (s *refusing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	s.cookies = append(s.cookies, r.Header.Get("Cookie"))
+	if s.n > s.from && s.n <= s.to {
+		s.refused = append(s.refused, time.Now())
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if r.Header.Get("Cookie") == "" {
+		w.Header().Set("Set-Cookie", "session=1")
+	}
+	w.Header().Set("X-Csrf-Token", "t")
+}
+
+func (s *refusing) between(from, to int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.from, s.to, s.n, s.refused, s.cookies = from, to, 0, nil, nil
+}
+
+func (s *refusing) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.refused)
+}
+
+// As in package lockouts.
+const (
+	recently    = time.Hour
+	openingTurn = 10 * time.Second
+	trusted     = time.Minute
+)
+
+// isUnauthorized tells whether a request was refused, by the service or without being sent.
+func isUnauthorized(status uint16, err error) bool {
+	f, _ := errors.AsType[*wit.Error](err)
+	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
+}
+
+// An application server that restarts answers 401 once, to one request of eight lanes: what is under way ends, nothing
+// more is sent, and each further request says why and how it goes on. After an operator's resume the same secret works.
+func TestOneRefusalInMidLoad(t *testing.T) {
+	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
+		TokenPath: wit.Ptr("/")}} {
+		t.Run(name, func(t *testing.T) {
+			s := &refusing{}
+			service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
+				for range 3 {
+					wantStatus(t, c, request, 200)
+				}
+				time.Sleep(50 * time.Minute)
+				s.between(0, 1)
+				together(8, func(int) {
+					if status, _, err := text(t, c, request); !isUnauthorized(status, err) {
+						t.Errorf("expected a refusal, found %d, %v", status, err)
+					}
+				})
+				assert.Equal(t, []int{1, 1}, []int{s.n, s.count()}, "requests, refusals")
+				wantFaultOf(t, c, request, wit.ErrorUnauthorized, "is not sent again", "PUT /culvert/lockouts/resume")
+				time.Sleep(24 * time.Hour)
+				assert.Equal(t, 1, s.n, "requests by the next day")
+				n, err := c.target.Load().config.Lockouts.Resume(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, 1, n, "refusals")
+				together(8, func(int) { wantStatus(t, c, request, 200) })
+				assert.Equal(t, 1, s.count(), "refusals")
+			})
+		})
+	}
+}
+
+// A service may accept the reads of anybody, as that which fetches a token, and refuse each write: the writes under way
+// are refused, and no further one.
+func TestAcceptedReadsProveNoWrite(t *testing.T) {
+	for _, lanes := range []int{1, 8} {
+		var mu sync.Mutex
+		writes := 0
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Cookie") == "" {
+				w.Header().Set("Set-Cookie", "session=1")
+			}
+			w.Header().Set("X-Csrf-Token", "t")
+			if r.Method == http.MethodPost {
+				mu.Lock()
+				defer mu.Unlock()
+				writes++
+				w.WriteHeader(401)
+			}
+		}, func(c *Config) { sessioned(c); c.Limits.Concurrent = lanes }, func(t *testing.T, c *Client) {
+			text(t, c, get("/Orders"))
+			for range 3 {
+				together(3*lanes, func(i int) {
+					r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
+						TokenPath: wit.Ptr("/")}
+					if status, _, err := text(t, c, r); !isUnauthorized(status, err) {
+						t.Errorf("status %d, %v", status, err)
+					}
+					text(t, c, get("/Orders")) // accepted while that goes on
+				})
+				time.Sleep(time.Minute)
+			}
+			if writes < 1 || writes > lanes {
+				t.Errorf("%d lanes: expected those under way to be refused, found %d", lanes, writes)
+			}
+			if c.Refusal() == "" {
+				t.Error("expected the secret to be refused")
+			}
+		})
+	}
+}
+
+// A path where the service has nothing is answered before anybody logs on: such an answer does not show that a password
+// is right, and a wrong one must not be sent a second time.
+func TestNothingThereIsNoLogon(t *testing.T) {
+	refusals := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/nothing" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		refusals++
+		w.WriteHeader(http.StatusUnauthorized)
+	}, func(c *Config) { c.User, c.Password = "u", "wrong" }, func(t *testing.T, c *Client) {
+		for _, target := range []string{"/nothing", "/a", "/nothing", "/a"} {
+			text(t, c, get(target))
+			time.Sleep(time.Minute)
+		}
+		if refusals != 1 || c.Refusal() == "" {
+			t.Errorf("expected one refusal, found %d, %q", refusals, c.Refusal())
+		}
+	})
+}
+
+func TestLogonShowsNoSecret(t *testing.T) {
+	l := Logon{id: lockouts.Identity{Origin: "http://sap.example:8000", User: "u", Secret: "geheim"}}
+	var logged strings.Builder
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("logs on", "logon", l)
+	if shown := fmt.Sprintf("%v %+v", l, l) + logged.String(); strings.Contains(shown, "geheim") ||
+		strings.Count(shown, l.id.Origin) != 3 {
+		t.Errorf("expected the origin and no secret, found %s", shown)
+	}
+}

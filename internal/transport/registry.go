@@ -1,0 +1,110 @@
+package transport
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/away"
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/internal/transport/session"
+	"github.com/culvert-project/culvert/sdk/go/role"
+)
+
+// OriginRegistry holds what clients of one origin share: limits, sessions and reachability. Safe for concurrent
+// use.
+type OriginRegistry struct {
+	mu       guard.Mutex
+	origins  map[string]*originState             // by destination.address
+	division func(origin string) limits.Division // see Divide
+}
+
+// originState exists until the last client leaves.
+type originState struct {
+	limiter  *limits.Limiter
+	sessions *session.Store
+	partner  *away.Partner
+}
+
+var (
+	processOrigins  = NewOriginRegistry()
+	processLockouts = lockouts.New()
+)
+
+// NewOriginRegistry returns an empty registry.
+func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
+
+func (all *OriginRegistry) join(d *destination) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	s := all.origins[d.address()]
+	if s == nil {
+		s = &originState{limits.New(d.address()), session.New(), &away.Partner{}}
+		if all.division != nil {
+			s.limiter.Divide(all.division(d.address()))
+		}
+		all.origins[d.address()] = s
+	}
+	d.sessions, d.partner = s.sessions.Join(d.sessionKey()), s.partner
+	d.useLimiter(s.limiter)
+}
+
+// Divide splits each origin's limits among the workers of a group that run tasks of it (P16). divided receives
+// origins as [Client.Limits] returns them, and returns zero if this worker has no tasks of one. It is called for
+// later origins too; it must not block and must not call the registry. Without Divide the worker has the whole
+// limits.
+func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.division = divided
+	for origin, s := range all.origins {
+		s.limiter.Divide(divided(origin))
+	}
+}
+
+// Limits returns the concurrent requests and the requests per second (zero means no limit) that all workers of a
+// group together may send, by the client's settings. origin is the key by which clients share them. Further origins
+// of the settings have no share: each worker sends one request at a time there.
+func (c *Client) Limits() (origin string, requests int, perSecond float64) {
+	d := c.target.Load()
+	own := d.config.Limits
+	if requests = own.Concurrent; own.Connections > 0 {
+		requests = min(requests, own.Connections)
+	}
+	return d.address(), requests, own.PerSecond
+}
+
+func (all *OriginRegistry) leave(d *destination) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	last := d.limits.Leave()
+	if s := all.origins[d.address()]; last && s != nil && s.partner == d.partner {
+		delete(all.origins, d.address())
+	}
+}
+
+var defaultConcurrent = ownNumber(role.MaxConcurrent)
+
+// Waiting describes why requests wait for limits; "" if none has waited for long.
+func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
+
+// Waits returns why requests wait for limits or a Retry-After.
+func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
+
+// Window returns when the open maintenance window ends. Zero means none is open.
+func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
+
+// Usage returns the use of the service and of the further origins by all clients.
+func (c *Client) Usage() (all []limits.Usage) {
+	d := c.target.Load()
+	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
+		u := to.limits.Usage()
+		u.Sessions.Used = to.sessions.Most()
+		all = append(all, u)
+	}
+	return all
+}
+
+var ErrNoRoom = limits.ErrNoRoom

@@ -1,0 +1,70 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/transport/limits"
+)
+
+// Somebody has idle connections ended in the moment in which net/http counts one as idle and has not handed over its
+// answer: the answer to a POST arrives all the same, and the connection ends behind it.
+func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			time.Sleep(time.Second) // two at a time have two connections
+			io.WriteString(w, "ok")
+		}
+	}
+	for _, c := range []struct {
+		name string
+		ends func(t *testing.T, c, other *Client)
+	}{
+		{"another client wants a connection", func(t *testing.T, _, other *Client) {
+			wantStatus(t, other, get("/"), 200)
+		}},
+		{"a setting changes", func(t *testing.T, c, _ *Client) {
+			if err := c.change(c.target.Load().config); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"the client is closed", func(_ *testing.T, c, _ *Client) { c.Close() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wired(t, answer, func(config *Config) { config.Limits = limits.Limits{Connections: 2} },
+				func(t *testing.T, one *Client, w *wires) {
+					other := clientNextTo(t, one, nil)
+					all(t, 2, one) // it has both connections now
+					assert.Equal(t, int64(2), w.now.Load(), "connections")
+					idle := 0
+					var wg sync.WaitGroup
+					ctx := httptrace.WithClientTrace(context.Background(),
+						&httptrace.ClientTrace{PutIdleConn: func(error) {
+							idle++
+							wg.Go(func() { c.ends(t, one, other) })
+							time.Sleep(time.Millisecond) // everybody else goes on as far as they come
+						}})
+					a, err := one.Do(ctx, post("/"))
+					if err != nil {
+						t.Errorf("expected an answer, found %v", err)
+					} else {
+						a.Body.Close()
+					}
+					wg.Wait()
+					assert.Equal(t, 1, idle, "times that the connection was idle")
+					other.Close()
+					time.Sleep(time.Millisecond)
+					assert.Equal(t, int64(0), w.now.Load(), "connections")
+					if n := w.most.Load(); n > 2 {
+						t.Errorf("expected at most 2 connections, found %d", n)
+					}
+				})
+		})
+	}
+}

@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Retry is a retry policy. Its zero value means the defaults of [role.RetryCodes], [role.RetryMax],
+// [role.RetryMinBackoffMS] and [role.RetryMaxBackoffMS].
+type Retry struct {
+	// Codes are HTTP statuses, which apply to repeatable requests, and error codes of the service. An empty list
+	// that is not nil means none.
+	Codes []string
+	// Max is how many times a request is repeated.
+	Max *int
+	// MinBackoff and MaxBackoff are the bounds of a random pause.
+	MinBackoff, MaxBackoff time.Duration
+}
+
+var (
+	defaultCodes      = splitCodes(*role.HostDefault(role.RetryCodes))
+	defaultMax        = ownNumber(role.RetryMax)
+	defaultMinBackoff = ownMilliseconds(role.RetryMinBackoffMS)
+	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)
+)
+
+// maxWait bounds Retry-After.
+const maxWait = time.Hour
+
+func (r Retry) withDefaults() Retry {
+	if r.Codes == nil {
+		r.Codes = defaultCodes
+	}
+	if r.Max == nil {
+		r.Max = &defaultMax
+	}
+	if r.MinBackoff == 0 && r.MaxBackoff == 0 {
+		r.MinBackoff, r.MaxBackoff = defaultMinBackoff, defaultMaxBackoff
+	}
+	r.MaxBackoff = max(r.MinBackoff, r.MaxBackoff)
+	return r
+}
+
+// Times returns the number of retries.
+func (r Retry) Times() int { return *r.withDefaults().Max }
+
+// Names reports whether an HTTP status or a code of the service is to be retried.
+func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
+
+// NamesMessage reports whether a code in the service's error document is to be retried. HTTP statuses are not:
+// services repeat the answer's status there without a meaning of its own.
+func (r Retry) NamesMessage(code string) bool {
+	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {
+		return false
+	}
+	return r.Names(code)
+}
+
+// Wait pauses before the next attempt, for at least atLeast. It returns the cause of a context that ends.
+func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
+	r = r.withDefaults()
+	drawn := r.MinBackoff
+	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
+		drawn += rand.N(spread + 1)
+	}
+	return pause.For(ctx, max(drawn, min(atLeast, maxWait)))
+}
+
+// RetryAfter returns the pause that an answer requests. Zero means none.
+func RetryAfter(answer wit.Response) time.Duration {
+	for _, h := range answer.Headers {
+		if strings.EqualFold(h.Name, "Retry-After") {
+			return retryAfter(http.Header{"Retry-After": {h.Value}}, time.Now())
+		}
+	}
+	return 0
+}
+
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil && n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return t.Sub(now)
+	}
+	return 0
+}

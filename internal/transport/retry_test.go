@@ -1,0 +1,22 @@
+package transport
+
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// A plugin that declares no codes has the host's; a user who gives an empty list has none.
+func TestUndeclaredRetryCodes(t *testing.T) {
+	for name, k := range map[string]struct {
+		roles roleMap
+		again bool
+	}{"undeclared": {roleMap{}, true}, "empty": {roleMap{"retry.codes": ""}, false},
+		"others": {roleMap{"retry.codes": "500"}, false}} {
+		k.roles["http.address"] = "sap.example"
+		c, err := ConfigOf(k.roles, Environment{})
+		require.NoError(t, err)
+		assert.Equal(t, k.again, c.Retry.Names("503"), name)
+	}
+}

@@ -1,0 +1,122 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// forTokens sets the route to a token service: that of the requests if it is an ordinary proxy, else the
+// environment's. Behind a Cloud Connector there is no token service.
+func (r *Route) forTokens(o *btp.TokenOptions) {
+	if r.resolved == nil {
+		return
+	}
+	switch r.resolved.Type() {
+	case route.HTTP:
+		o.Proxy = r.resolved.HTTPProxy().URL
+	case route.SOCKS5, route.None:
+		o.Dial, o.Proxy = r.resolved.DialContext, func(*http.Request) (*url.URL, error) { return nil, nil }
+	}
+}
+
+// credentialsHint names, in brackets, the settings of the proxy's credentials, or "".
+func (r *Route) credentialsHint() string {
+	switch {
+	case r.Settings.Name == nil:
+	case r.Settings.Type == route.HTTP:
+		return " (see " + r.Settings.Name(route.NameUser) + ", " + r.Settings.Name(route.NamePassword) + ")"
+	case r.Settings.Type == route.Unset:
+		return " (see HTTP_PROXY, HTTPS_PROXY of the environment)"
+	}
+	return ""
+}
+
+// suspect names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
+// credentials.
+func (r *Route) suspect() string {
+	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
+		return ""
+	}
+	return ", by the service or by the proxy" + r.credentialsHint() + ","
+}
+
+func readRoute(c *Config, roles Roles, s Environment) error {
+	settings, err := routeSettings(c, roles, s)
+	if err != nil {
+		return err
+	}
+	r, err := route.New(settings)
+	if err != nil {
+		f := faultf(wit.ErrorConfig, "%v", err)
+		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
+			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
+		}
+		return f
+	}
+	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, resolved: r}
+	if c.Route.wholeOnly() && c.Scheme != "http" {
+		return settingFault(roles, role.Scheme,
+			"expected http for %s = %s, found https: that proxy takes http only, TLS is "+
+				"made behind the Cloud Connector",
+			roles.Setting(role.ProxyType), r.Type())
+	}
+	if strings.HasPrefix(r.Type(), route.Connectivity) {
+		c.Route.Outage = max(0, settings.Outage)
+		c.Route.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
+	}
+	if c.Scheme == "http" && c.Address != "" {
+		o, err := c.origin()
+		if err != nil {
+			return err
+		}
+		c.Route.Whole = c.Route.whole(o)
+	}
+	return nil
+}
+
+func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error) {
+	of := func(short string) string { return roles.Text(role.Proxy + short) }
+	name := func(short string) string { return roles.Setting(role.Proxy + short) }
+	settings, err := route.SettingsOf(of, name, s.VCAP, s.VCAPErr)
+	settings.Attempt, settings.Logger = c.ConnectTimeout, s.Logger
+	if err != nil {
+		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
+	}
+	r := roleReader{roles: roles}
+	settings.Outage = route.DefaultOutage
+	if of(route.NameOutage) != "" {
+		if settings.Outage = r.milliseconds(role.Proxy + route.NameOutage); settings.Outage == 0 {
+			settings.Outage = -1 // every location once
+		}
+	}
+	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
+		roles.IsSet(role.Proxy+route.NameOutage) {
+		return settings, settingFault(roles, role.Proxy+route.NameOutage,
+			"expected a type of SAP Connectivity with it, found %s = %s",
+			roles.Setting(role.ProxyType), orNothing(settings.Type))
+	}
+	return settings, r.err
+}
+
+// wholeOnly reports whether the proxy accepts only http requests.
+func (r *Route) wholeOnly() bool {
+	return r.resolved != nil && r.resolved.Type() == route.ConnectivityHTTP
+}
+
+// whole reports whether a proxy reads the requests to an origin.
+func (r *Route) whole(o endpoint) bool {
+	proxy := r.resolved.HTTPProxy()
+	if proxy == nil || o.scheme != "http" {
+		return false
+	}
+	found, err := proxy.URL(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	return err == nil && found != nil && strings.HasPrefix(found.Scheme, "http")
+}

@@ -1,0 +1,257 @@
+package route
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+)
+
+var kinds = []string{None, SOCKS5, HTTP, Connectivity, ConnectivitySOCKS5, ConnectivityHTTP}
+
+// checkKind refuses settings that the type does not know, and those that it misses.
+func (s *Settings) checkKind() error {
+	allow := s.Allow
+	if allow == nil {
+		allow = kinds
+	}
+	if s.Type != Unset && !slices.Contains(allow, s.Type) {
+		return s.wrong(NameType, "expected %s, found %q", strings.Join(allow, ", "), s.Type)
+	}
+	switch s.Type {
+	case Unset:
+		return s.refuse("which does nothing without "+s.name(NameType),
+			slices.Concat(connectivitySettings, ordinarySettings)...)
+	case None:
+		return nil // so that a proxy can be switched off by one line
+	case SOCKS5, HTTP:
+		return s.checkOrdinary()
+	}
+	if err := s.refuse("which is not of type "+s.Type, loginSettings...); err != nil {
+		return err
+	}
+	if s.Address != "" {
+		return s.checkAddress(NameAddress, s.Address)
+	}
+	return nil
+}
+
+func (s *Settings) checkOrdinary() error {
+	if err := s.refuse("which is not of type "+s.Type, connectivitySettings...); err != nil {
+		return err
+	}
+	if s.Address == "" {
+		return s.wrong(NameAddress, "expected the proxy's host:port for type %s, found nothing", s.Type)
+	}
+	if err := s.checkAddress(NameAddress, s.Address); err != nil {
+		return err
+	}
+	if s.User == "" && s.Password != "" {
+		return s.wrong(NameUser, "expected a user, since there is a password; found nothing")
+	}
+	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || s.User != "" && s.Password == "") {
+		return s.wrong(NamePassword, "expected user and password of 1 to 255 bytes, as SOCKS5 has it")
+	}
+	if s.Type == HTTP && strings.Contains(s.User, ":") {
+		return s.wrong(NameUser, "expected a user without ':', as Basic authentication has it")
+	}
+	return nil
+}
+
+// Settings that belong together, in the order in which messages name them.
+var (
+	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate,
+		NameTokenKey}
+	connectivitySettings = append(slices.Clip(tokenSettings), NameServiceKey, NameLocationID)
+	loginSettings        = []string{NameUser, NamePassword}
+	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
+)
+
+// refuse names the first of the settings that has a value, which would be ignored.
+func (s *Settings) refuse(why string, names ...string) error {
+	name := s.given(names)
+	if name == "" {
+		return nil
+	}
+	return s.wrong(name, "found a value, %s", why)
+}
+
+// given is the first of these settings that has a value, "" if none has.
+func (s *Settings) given(names []string) string {
+	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
+		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
+		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile,
+		NameTokenKey:         s.Token.Key + s.TokenKeyFile, NameServiceKey: s.ServiceKey,
+		NameLocationID: strings.Join(s.Locations, "")}
+	for _, name := range names {
+		if values[name] != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+func (s *Settings) checkAddress(short, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = parsePort(port)
+	}
+	if err != nil || host == "" || strings.ContainsAny(host, "/@ ") {
+		return s.wrong(short, "expected host:port, found %s", quoteAddress(address))
+	}
+	return nil
+}
+
+// quoteAddress does not repeat what may be a URL with a password in it.
+func quoteAddress(address string) string {
+	if at := strings.LastIndexByte(address, '@'); at >= 0 {
+		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[at+1:])
+	}
+	return strconv.Quote(address)
+}
+
+func parsePort(text string) (uint16, error) {
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || port == 0 {
+		return 0, fmt.Errorf("expected a port from 1 to 65535, found %q", text)
+	}
+	return uint16(port), nil
+}
+
+// mapping is the address map with keys as they are looked up.
+func (s *Settings) mapping() (map[string]string, error) {
+	mapping := make(map[string]string, len(s.AddressMap))
+	for from, to := range s.AddressMap {
+		for _, address := range []string{from, to} {
+			if err := s.checkAddress(NameAddressMap, address); err != nil {
+				return nil, err
+			}
+		}
+		if host, _, _ := net.SplitHostPort(to); strings.HasPrefix(s.Type, Connectivity) {
+			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
+				return nil, s.wrong(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q", to)
+			}
+		}
+		mapping[strings.ToLower(from)] = to
+	}
+	return mapping, nil
+}
+
+func (s *Settings) outage() time.Duration {
+	switch {
+	case s.Outage == 0:
+		return DefaultOutage
+	case s.Outage < 0:
+		return 0
+	}
+	return s.Outage
+}
+
+// binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none
+// is needed.
+func (s *Settings) binding() (*btp.Connectivity, error) {
+	own := s.given(tokenSettings)
+	if s.ServiceKey != "" {
+		if own != "" {
+			return nil, s.wrong(NameServiceKey, "expected either it or %s, found both", s.name(own))
+		}
+		services, err := btp.ReadKey(s.ServiceKey)
+		if err != nil {
+			return nil, s.wrong(NameServiceKey, "%w", err)
+		}
+		return s.take(services, s.name(NameServiceKey)+" "+s.ServiceKey)
+	}
+	if own != "" && s.Address != "" {
+		return nil, nil
+	}
+	if s.VCAPErr != nil {
+		return nil, s.wrong(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), s.VCAPErr)
+	}
+	if s.VCAP == "" {
+		if own != "" {
+			return nil, s.wrong(NameAddress,
+				"expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
+		}
+		return nil, s.wrong(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the "+
+			"connectivity service, for type %s; found none",
+			s.name(NameServiceKey), s.Type)
+	}
+	services, err := btp.Bound(s.VCAP)
+	if err != nil {
+		return nil, s.wrong(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), err)
+	}
+	return s.take(services, "VCAP_SERVICES")
+}
+
+func (s *Settings) take(services btp.Services, from string) (*btp.Connectivity, error) {
+	if s.Logger != nil {
+		for _, warning := range services.Warnings {
+			s.Logger.Warn(warning)
+		}
+	}
+	if services.Connectivity == nil {
+		return nil, s.wrong(NameType, "%s needs a binding of the connectivity service; %s has none", s.Type, from)
+	}
+	return services.Connectivity, nil
+}
+
+func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (string, error) {
+	if s.Address != "" {
+		return s.Address, nil
+	}
+	address := binding.SOCKS5Address
+	if kind == ConnectivityHTTP {
+		address = binding.HTTPAddress
+	}
+	found, err := address()
+	if err != nil {
+		return "", s.wrong(NameAddress, "found nothing, and the binding does not say: %w", err)
+	}
+	return found, nil
+}
+
+func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {
+	if s.given(tokenSettings) == "" {
+		return binding.Credentials, nil
+	}
+	c := s.Token
+	for _, f := range []struct {
+		short, file string
+		text        *string
+	}{{NameTokenCertificate, s.TokenCertificateFile, &c.Certificate}, {NameTokenKey, s.TokenKeyFile, &c.Key}} {
+		if f.file == "" {
+			continue
+		}
+		pem, err := keystore.ReadFile(f.file)
+		if err != nil {
+			return c, s.wrong(f.short, "%w", err)
+		}
+		*f.text = string(pem)
+	}
+	return c, nil
+}
+
+// tokenNames are our short names of btp's.
+var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
+	"client-secret": NameTokenSecret,
+	"certificate":   NameTokenCertificate, "key": NameTokenKey}
+
+func (s *Settings) tokenOptions() btp.TokenOptions {
+	o := s.TokenOptions
+	o.Name = func(field string) string {
+		if short, ok := tokenNames[field]; ok {
+			return s.name(short)
+		}
+		return field
+	}
+	if o.Logger == nil {
+		o.Logger = s.Logger
+	}
+	return o
+}

@@ -1,0 +1,180 @@
+package route_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/route"
+)
+
+// behind is a subaccount with a system behind a Cloud Connector, and the way there by the HTTP port.
+func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
+	t.Helper()
+	s := double(t)
+	system := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s host=%s body=%s auth=%s", r.Method, r.URL, r.Host, text, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(system.Close)
+	s.Map("erp.virtual:80", strings.TrimPrefix(system.URL, "http://"))
+	settings := route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named}
+	change(&settings)
+	r := routeOf(t, settings)
+	assert.Equal(t, s.HTTP, r.Address())
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return s, r.RoundTripper(transport)
+}
+
+func send(t *testing.T, roundTripper http.RoundTripper, method, address string, body io.Reader) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(bounded(t), method, address, body)
+	require.NoError(t, err)
+	request.SetBasicAuth("me", "password")
+	before := request.Header.Clone()
+	response, err := roundTripper.RoundTrip(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	if diff := cmp.Diff(before, request.Header); diff != "" {
+		t.Errorf("the caller's request was changed: %s", diff)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestConnectivityHTTP(t *testing.T) {
+	s, roundTripper := behind(t, func(settings *route.Settings) {
+		settings.Locations = []string{"EU 1"}
+		settings.AddressMap = map[string]string{"erp.corp:80": "erp.virtual:80"}
+	})
+	s.Attach("EU 1")
+	const answer = "host=erp.virtual body= auth=Basic bWU6cGFzc3dvcmQ="
+	if status, text := send(t, roundTripper, "GET", "http://erp.virtual/sap?x=1", nil); status != 200 ||
+		text != "GET /sap?x=1 "+answer {
+		t.Errorf("found %d %s", status, text)
+	}
+	if status, text := send(t, roundTripper, "GET", "http://erp.corp/sap", nil); status != 200 ||
+		text != "GET /sap host=erp.virtual:80 body= auth=Basic bWU6cGFzc3dvcmQ=" {
+		t.Errorf("by the map: found %d %s", status, text)
+	}
+	for _, e := range s.Ledger() {
+		if e.Port == "http" && e.Location != "EU 1" {
+			t.Errorf("expected the location id in plain text, found %+v", e)
+		}
+	}
+	s.ExpireTokens()
+	if status, text := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		strings.NewReader("entity")); status != 200 || !strings.Contains(text, "body=entity") {
+		t.Errorf("after the token expired: found %d %s", status, text)
+	}
+	assert.Equal(t, 2, s.TokenCount(s.Connectivity), "tokens")
+	// a body that cannot be had again: the caller is told, and the next request goes with another token
+	s.ExpireTokens()
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		io.MultiReader(strings.NewReader("entity"))); status != 407 {
+		t.Errorf("expected the proxy's answer, found %d", status)
+	}
+	if status, _ := send(t, roundTripper, "POST", "http://erp.virtual/sap",
+		io.MultiReader(strings.NewReader("entity"))); status != 200 {
+		t.Errorf("expected another token, found %d", status)
+	}
+	request, _ := http.NewRequest("GET", "https://erp.virtual/", nil)
+	if _, err := roundTripper.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "kafka.proxy.type") ||
+		!strings.Contains(err.Error(), "sap-connectivity-socks5") {
+		t.Errorf("https: found %v", err)
+	}
+}
+
+func TestConnectivityHTTPLocations(t *testing.T) {
+	s, roundTripper := behind(t, func(settings *route.Settings) { settings.Locations = []string{"EU", "", "US"} })
+	s.Detach("")
+	s.Attach("US")
+	var got []int
+	for range 4 {
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
+	}
+	s.Detach("US")
+	s.Attach("EU")
+	for range 3 {
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
+	}
+	assert.Equal(t, []int{503, 503, 200, 200, 503, 200, 200}, got)
+}
+
+// TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what
+// others have found out since.
+func TestConnectivityHTTPLateLocation(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("SAP-Connectivity-SCC-Location_ID") == "third" {
+			return
+		}
+		if strings.HasSuffix(r.RequestURI, "/late") {
+			close(arrived)
+			<-release
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	_, roundTripper := behind(t, func(settings *route.Settings) {
+		settings.Locations = []string{"first", "second", "third"}
+		settings.Forward = dialFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, strings.TrimPrefix(proxy.URL, "http://"))
+		})
+	})
+	late := make(chan int)
+	go func() {
+		defer close(late)
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/late", nil)
+		late <- status
+	}()
+	<-arrived
+	var got []int
+	for range 2 {
+		status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
+		got = append(got, status)
+	}
+	close(release)
+	got = append(got, <-late)
+	status, _ := send(t, roundTripper, "GET", "http://erp.virtual/", nil)
+	assert.Equal(t, []int{503, 503, 503, 200}, append(got, status))
+}
+
+func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
+	s := double(t)
+	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
+	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
+		"kafka.proxy.type") {
+		t.Errorf("found %v", err)
+	}
+}
+
+// TestWireBySOCKS: requests through the SOCKS5 port are those of the transport, https included.
+func TestWireBySOCKS(t *testing.T) {
+	s := double(t)
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.Host)
+	}))
+	defer secure.Close()
+	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
+	r := routeOf(t, route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
+	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
+	defer transport.CloseIdleConnections()
+	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||
+		text != "example.com:44300" {
+		t.Errorf("found %d %s", status, text)
+	}
+}

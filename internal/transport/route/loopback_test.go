@@ -1,0 +1,61 @@
+package route_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/route"
+)
+
+// A proxy that the settings name is used for this machine's addresses too, unless NO_PROXY names them; one of the
+// environment is not.
+func TestLoopback(t *testing.T) {
+	for _, c := range []struct {
+		at, noProxy string
+		byProxy     bool
+	}{
+		{"http://localhost:8000", "", true},
+		{"https://127.0.0.1", "", true},
+		{"http://[::1]:8000", "", true},
+		{"http://127.9.9.9", "sap.example", true},
+		{"http://localhost:8000", "sap.example, LOCALHOST", false},
+		{"http://localhost:8000", "localhost:8000", false},
+		{"http://localhost:8000", "localhost:8001", true},
+		{"https://localhost", "localhost:443", false},
+		{"http://localhost", "*", false},
+		{"http://localhost", "127.0.0.1", true},
+		{"http://127.0.0.1:8000", "127.0.0.0/8", false},
+		{"http://127.0.0.1:8000", "10.0.0.0/8,127.0.0.1", false},
+		{"http://[::1]:8000", "[::1]:8000", false},
+		{"http://[::1]:8000", "::1", false},
+		{"http://[::1]:8000", "::/0", false},
+		{"http://sap.example", "sap.example", false},
+		{"http://sap.example", "", true},
+	} {
+		at, err := url.Parse(c.at)
+		require.NoError(t, err)
+		find := func(s route.Settings) bool {
+			t.Helper()
+			r := routeOf(t, s)
+			found, err := r.HTTPProxy().URL(&http.Request{URL: at})
+			require.NoError(t, err)
+			if found != nil && found.Host != "proxy:8080" {
+				t.Errorf("%s: found proxy %s", c.at, found)
+			}
+			return found != nil
+		}
+		if by := find(route.Settings{Type: route.HTTP, Address: "proxy:8080",
+			Environment: &httpproxy.Config{NoProxy: c.noProxy}}); by != c.byProxy {
+			t.Errorf("%s, NO_PROXY=%s: by proxy %v, expected %v", c.at, c.noProxy, by, c.byProxy)
+		}
+		if at.Hostname() != "sap.example" &&
+			find(route.Settings{Environment: &httpproxy.Config{HTTPProxy: "http://proxy:8080",
+				HTTPSProxy: "http://proxy:8080"}}) {
+			t.Errorf("%s: expected no proxy of the environment", c.at)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package route_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/route"
+)
+
+func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{RootCAs: s.Roots()} }
+
+// plainSOCKS is an ordinary SOCKS5 proxy that takes one user, or nobody, and knows one name.
+func plainSOCKS(t *testing.T, user, password, name, real string) string {
+	return porttest.Serve(t, func(conn net.Conn) {
+		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
+		methods := read(int(read(2)[1]))
+		switch {
+		case user == "":
+			conn.Write([]byte{5, 0})
+		case !bytes.Contains(methods, []byte{2}):
+			conn.Write([]byte{5, 0xff})
+			return
+		default:
+			conn.Write([]byte{5, 2})
+			u := string(read(int(read(2)[1])))
+			p := string(read(int(read(1)[0])))
+			if u != user || p != password {
+				conn.Write([]byte{1, 1})
+				return
+			}
+			conn.Write([]byte{1, 0})
+		}
+		head := read(4)
+		if head[3] != 3 {
+			conn.Write([]byte{5, 8, 0, 1, 0, 0, 0, 0, 0, 0})
+			return
+		}
+		host := string(read(int(read(1)[0])))
+		if got := fmt.Sprintf("%s:%d", host, binary.BigEndian.Uint16(read(2))); got != name {
+			conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0})
+			return
+		}
+		system, err := net.Dial("tcp", real)
+		if err != nil {
+			return
+		}
+		defer system.Close()
+		conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+		go io.Copy(system, conn)
+		io.Copy(conn, system)
+	})
+}
+
+func TestSOCKS5(t *testing.T) {
+	for _, user := range []string{"", "me"} {
+		settings := route.Settings{Type: route.SOCKS5, User: user,
+			AddressMap: map[string]string{"broker.corp:9092": "kafka.corp:9092"}}
+		if user != "" {
+			settings.Password = "secret"
+		}
+		settings.Address = plainSOCKS(t, user, "secret", "kafka.corp:9092", echo(t))
+		r := routeOf(t, settings)
+		echoes(t, r, "kafka.corp:9092")
+		echoes(t, r, "broker.corp:9092")
+		if _, err := r.DialContext(bounded(t), "tcp", "other:1"); err == nil {
+			t.Error("expected a refusal")
+		}
+		if user == "" {
+			continue
+		}
+		settings.Password = "another"
+		r = routeOf(t, settings)
+		var refused *route.LogonRefused
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+			!refused.Permanent() ||
+			!strings.Contains(err.Error(), "(see user, password)") || strings.Contains(err.Error(), "another") {
+			t.Errorf("expected a refusal that stays, without the password in it, found %v", err)
+		}
+		settings.User, settings.Password = "", ""
+		r = routeOf(t, settings)
+		if _, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092"); !errors.As(err, &refused) ||
+			!strings.Contains(err.Error(), "no acceptable authentication methods") {
+			t.Errorf("expected a refusal that stays, found %v", err)
+		}
+	}
+}
+
+// connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then
+// echoes.
+func connectProxy(t *testing.T, answer string, piece int, received chan<- *http.Request) string {
+	return porttest.Serve(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if received != nil {
+			received <- request
+		}
+		for answer := answer; answer != ""; {
+			n := min(piece, len(answer))
+			if piece == 0 {
+				n = len(answer)
+			}
+			if _, err := io.WriteString(conn, answer[:n]); err != nil {
+				return
+			}
+			answer = answer[n:]
+		}
+		io.Copy(conn, r)
+	})
+}
+
+func TestHTTPConnect(t *testing.T) {
+	for _, c := range []struct {
+		name, answer string
+		permanent    bool
+		text         string
+	}{
+		{"yes", "HTTP/1.1 200 Connection established\r\n\r\n", false, ""},
+		{"yes, of 1.0", "HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n", false, ""},
+		{"yes, with a length that means nothing", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", false, ""},
+		{"yes, in chunks that mean nothing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false, ""},
+		{"204", "HTTP/1.1 204 \r\n\r\n", false, ""},
+		{"an interim answer first", "HTTP/1.1 102 Processing\r\nX: 1\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, ""},
+		{"401, as Tinyproxy has it", "HTTP/1.1 401 Unauthorized\r\n\r\n", true,
+			"401 Unauthorized (see kafka.proxy.user, kafka.proxy.password)"},
+		{"407", "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 5\r\n\r\nhello", true,
+			"407 Proxy Authentication Required (see kafka.proxy.user, kafka.proxy.password)"},
+		{"403", "HTTP/1.1 403 no\x07 way\r\n\r\n", true, "403 no  way"},
+		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", false, "502 Bad Gateway"},
+		{"503", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false, "503"},
+		{"429", "HTTP/1.1 429 Too Many Requests\r\n\r\n", false, "429"},
+		{"SOCKS", "\x05\xff", true, "kafka.proxy.address"},
+		{"TLS", "\x15\x03\x01\x00\x02\x02\x16", true, "bytes 15"},
+		{"nonsense", "HTTP/nonsense\r\n\r\n", true, "expected an HTTP proxy"},
+		{"endless", "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 1000)+"\r\n", 80), true,
+			"65536 bytes"},
+	} {
+		for _, piece := range []int{0, 1} {
+			if c.name == "endless" && piece == 1 {
+				continue
+			}
+			t.Run(c.name, func(t *testing.T) {
+				good := c.text == ""
+				answer := c.answer
+				if good {
+					answer += "greeting"
+				}
+				received := make(chan *http.Request, 1)
+				r := routeOf(t, route.Settings{Type: route.HTTP, Address: connectProxy(t, answer, piece, received),
+					User: "me", Password: "secret:x", Name: named})
+				conn, err := r.DialContext(bounded(t), "tcp", "kafka.corp:9092")
+				request := <-received
+				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
+					request.RequestURI != "kafka.corp:9092" ||
+					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString(
+						[]byte("me:secret:x")) {
+					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
+				}
+				if !good {
+					var known interface{ Permanent() bool }
+					if !errors.As(err, &known) || known.Permanent() != c.permanent || !strings.Contains(err.Error(),
+						c.text) || strings.Contains(err.Error(), "secret") {
+						t.Fatalf("found %v", err)
+					}
+					return
+				}
+				require.NoError(t, err)
+				defer conn.Close()
+				conn.SetDeadline(time.Now().Add(5 * time.Minute))
+				io.WriteString(conn, "abc")
+				got := make([]byte, 11)
+				if _, err := io.ReadFull(conn, got); err != nil || string(got) != "greetingabc" {
+					t.Fatalf("expected the stream from its first byte, found %q, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
+// TestSilentProxies: nobody waits for ever for a proxy that says nothing, or stops in the middle.
+func TestSilentProxies(t *testing.T) {
+	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
+		address := porttest.Serve(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })
+		r := routeOf(t, route.Settings{Type: kind, Address: address, Attempt: 50 * time.Millisecond})
+		caller := bounded(t)
+		if conn, err := r.DialContext(caller, "tcp", "kafka:9092"); err == nil {
+			conn.Close()
+			t.Errorf("%s: expected an error", kind)
+		} else if caller.Err() != nil {
+			t.Errorf("%s: expected the attempt's end, found the caller's: %v", kind, err)
+		}
+		r = routeOf(t, route.Settings{Type: kind, Address: address})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if _, err := r.DialContext(ctx, "tcp", "kafka:9092"); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: expected the caller's end, found %v", kind, err)
+		}
+	}
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
+}

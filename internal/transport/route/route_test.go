@@ -1,0 +1,327 @@
+package route_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/internal/transport/socks"
+)
+
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// serve is a server that runs until the test ends.
+func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// double is a subaccount of BTP that runs until the test ends.
+func double(t *testing.T) *connectivitytest.Server {
+	s := connectivitytest.NewServer()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func routeOf(t *testing.T, s route.Settings) *route.Route {
+	t.Helper()
+	r, err := route.New(s)
+	require.NoError(t, err)
+	return r
+}
+
+func echo(t *testing.T) string { return porttest.Serve(t, func(c net.Conn) { io.Copy(c, c) }) }
+
+// echoes dials an address and checks that an echo is there.
+func echoes(t *testing.T, r *route.Route, address string) net.Conn {
+	t.Helper()
+	conn, err := r.DialContext(bounded(t), "tcp", address)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(5 * time.Minute))
+	got := make([]byte, 3)
+	_, err = io.WriteString(conn, "abc")
+	require.NoError(t, err)
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "abc" {
+		t.Fatalf("expected the echo, found %q, %v", got, err)
+	}
+	conn.SetDeadline(time.Time{})
+	return conn
+}
+
+func named(short string) string { return "kafka.proxy." + strings.ReplaceAll(short, "-", ".") }
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestNone(t *testing.T) {
+	address := echo(t)
+	for _, kind := range []string{route.Unset, route.None} {
+		r := routeOf(t, route.Settings{Type: kind, AddressMap: map[string]string{"kafka.Corp:9092": address}})
+		echoes(t, r, address)
+		echoes(t, r, "Kafka.corp:9092")
+		assert.Equal(t, "", r.Address(), "proxy")
+	}
+}
+
+// TestConnectivity has every place that the settings of SAP Connectivity may come from.
+func TestConnectivity(t *testing.T) {
+	s := double(t)
+	s.Map("kafka.virtual:9092", echo(t))
+	trusting := btp.TokenOptions{}
+	trusting.TLS = tlsConfig(s)
+	certificate, key := s.Certificate(s.Connectivity)
+	for name, settings := range map[string]route.Settings{
+		"VCAP_SERVICES":                   {VCAP: s.VCAP(0)},
+		"VCAP_SERVICES, deprecated names": {VCAP: s.VCAP(connectivitytest.Deprecated)},
+		"VCAP_SERVICES, X.509":            {VCAP: s.VCAP(connectivitytest.X509), TokenOptions: trusting},
+		"service key":                     {ServiceKey: file(t, s.ServiceKey(0)), VCAP: "none of this is read"},
+		"service key, wrapped, X.509": {ServiceKey: file(t,
+			s.ServiceKey(connectivitytest.X509|connectivitytest.Wrapped)), TokenOptions: trusting},
+		"settings": {Address: s.SOCKS5, Token: btp.Credentials{TokenURL: s.URL,
+			ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
+		"settings, files": {Address: s.SOCKS5, Token: btp.Credentials{TokenURL: s.TLSURL,
+			ClientID: s.Connectivity.ID}, TokenCertificateFile: file(t, certificate), TokenKeyFile: file(t, key),
+			TokenOptions: trusting},
+		"token from settings, proxy by VCAP": {VCAP: s.VCAP(0), Token: btp.Credentials{TokenURL: s.URL,
+			ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
+		"proxy from settings, token by VCAP": {VCAP: strings.ReplaceAll(s.VCAP(0), "onpremise_socks5_proxy_port", "x"),
+			Address: s.SOCKS5},
+		"proxy from settings, token by a key": {ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0),
+			"onpremise_socks5_proxy_port", "x")), Address: s.SOCKS5},
+	} {
+		for _, kind := range []string{route.Connectivity, route.ConnectivitySOCKS5} {
+			t.Run(name, func(t *testing.T) {
+				settings.Type, settings.Name = kind, named
+				r := routeOf(t, settings)
+				echoes(t, r, "kafka.virtual:9092")
+				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
+					t.Errorf("found %s, %s", r.Type(), r.Address())
+				}
+				assert.Equal(t, r.Info() != nil, strings.Contains(name, "VCAP"), "the list of Cloud Connectors")
+			})
+		}
+	}
+}
+
+func TestAddressMap(t *testing.T) {
+	s := double(t)
+	s.Map("Kafka.virtual:19093", echo(t))
+	mapping, err := route.ParseAddressMap("broker.corp:9092-9094=Kafka.virtual:19092-19094")
+	require.NoError(t, err)
+	r := routeOf(t, route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), AddressMap: mapping, Outage: -1})
+	echoes(t, r, "Broker.corp:9093")
+	if e := s.Ledger(); e[len(e)-1].Target != "Kafka.virtual:19093" {
+		t.Errorf("expected the virtual host as it was written, found %+v", e[len(e)-1])
+	}
+	_, err = r.DialContext(bounded(t), "tcp", "broker.corp:9094")
+	var refused *socks.Refused
+	if !errors.As(err, &refused) || !refused.Permanent() || refused.Target != "Kafka.virtual:19094" ||
+		!strings.Contains(err.Error(), "broker.corp:9094 (by the address map") {
+		t.Errorf("expected both names, found %v", err)
+	}
+	assert.Equal(t, "other:1", r.Mapped("other:1"), "not in the map")
+}
+
+func TestParseAddressMap(t *testing.T) {
+	for text, want := range map[string]map[string]string{
+		"":                         {},
+		" , ":                      {},
+		"a:1=b:2":                  {"a:1": "b:2"},
+		" A.b:1 = V.w:2 ,c:3=d:4,": {"a.b:1": "V.w:2", "c:3": "d:4"},
+		"[::1]:1=b:2":              {"[::1]:1": "b:2"},
+		"a:1-3=b:11-13":            {"a:1": "b:11", "a:2": "b:12", "a:3": "b:13"},
+		"a:1=b:2,a:1=b:2":          {"a:1": "b:2"},
+	} {
+		got, err := route.ParseAddressMap(text)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+	}
+	for text, want := range map[string]string{
+		"a:1":               "advertised:port=virtual:port",
+		"a=b":               `found "a"`,
+		"a:1=b":             `found "b"`,
+		":1=b:2":            `found ":1"`,
+		"a:0=b:2":           `found "0"`,
+		"a:1=b:65536":       `found "65536"`,
+		"a:3-1=b:3-1":       `range of ports`,
+		"a:1-3=b:1-2":       "found 3 and 2",
+		"a:1=b:1,a:1=b:2":   "found b:1 and b:2",
+		"a:1=b:1;c:1=d:1":   `found "b:1;c:1=d:1"`,
+		"a:1-=b:1":          `found ""`,
+		"::1:9092=b:1":      `found "::1:9092"`,
+		"a:1=b:1,c:1=d:1=e": `found "1=e"`,
+	} {
+		if got, err := route.ParseAddressMap(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: expected an error with %q, found %v, %v", text, want, got, err)
+		}
+	}
+}
+
+func TestMisconfigured(t *testing.T) {
+	s := double(t)
+	token := btp.Credentials{TokenURL: s.URL, ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}
+	for _, c := range []struct {
+		name     string
+		settings route.Settings
+		setting  string // the user's name of it
+		text     string
+	}{
+		{"unknown type", route.Settings{Type: "socks4"}, "kafka.proxy.type", `found "socks4"`},
+		{"type of the other side", route.Settings{Type: route.ConnectivityHTTP, Allow: []string{route.None,
+			route.Connectivity}}, "kafka.proxy.type", "expected none, sap-connectivity, found"},
+		{"no type", route.Settings{Address: "proxy:1"}, "kafka.proxy.address", "kafka.proxy.type"},
+		{"no type, location id", route.Settings{Locations: []string{"EU"}}, "kafka.proxy.location.id",
+			"kafka.proxy.type"},
+		{"SOCKS5 without address", route.Settings{Type: route.SOCKS5}, "kafka.proxy.address", "found nothing"},
+		{"HTTP without address", route.Settings{Type: route.HTTP}, "kafka.proxy.address", "found nothing"},
+		{"address without port", route.Settings{Type: route.HTTP, Address: "proxy"}, "kafka.proxy.address", `"proxy"`},
+		{"address with user and password", route.Settings{Type: route.HTTP, Address: "http://me:secret@proxy:8080"},
+			"kafka.proxy.address", "@proxy:8080"},
+		{"URL", route.Settings{Type: route.HTTP, Address: "http://proxy:8080"}, "kafka.proxy.address",
+			"http://proxy:8080"},
+		{"port of nothing", route.Settings{Type: route.HTTP, Address: "proxy:99999"}, "kafka.proxy.address",
+			"proxy:99999"},
+		{"password without user", route.Settings{Type: route.HTTP, Address: "proxy:1", Password: "secret"},
+			"kafka.proxy.user", "a password"},
+		{"user of Basic with a colon", route.Settings{Type: route.HTTP, Address: "proxy:1", User: "a:b"},
+			"kafka.proxy.user", "':'"},
+		{"SOCKS5, user without password", route.Settings{Type: route.SOCKS5, Address: "proxy:1", User: "me"},
+			"kafka.proxy.password", "1 to 255"},
+		{"SOCKS5, long password", route.Settings{Type: route.SOCKS5, Address: "proxy:1", User: "me",
+			Password: strings.Repeat("secret", 50)}, "kafka.proxy.password", "1 to 255"},
+		{"SOCKS5 with a location id", route.Settings{Type: route.SOCKS5, Address: "proxy:1", Locations: []string{"EU"}},
+			"kafka.proxy.location.id", "socks5"},
+		{"HTTP with a token service", route.Settings{Type: route.HTTP, Address: "proxy:1", Token: token},
+			"kafka.proxy.token.url", "http"},
+		{"Connectivity with a user", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), User: "me"},
+			"kafka.proxy.user", "sap-connectivity"},
+		{"Connectivity with nothing", route.Settings{Type: route.Connectivity}, "kafka.proxy.token.url",
+			"kafka.proxy.service.key, or VCAP_SERVICES"},
+		{"Connectivity with an address alone", route.Settings{Type: route.Connectivity, Address: "proxy:1"},
+			"kafka.proxy.token.url", "VCAP_SERVICES"},
+		{"Connectivity with a token alone", route.Settings{Type: route.Connectivity, Token: token},
+			"kafka.proxy.address", "VCAP_SERVICES"},
+		{"Connectivity without client id", route.Settings{Type: route.Connectivity, Address: "proxy:1",
+			Token: btp.Credentials{TokenURL: s.URL, Secret: "secret"}}, "kafka.proxy.token.client.id", "missing"},
+		{"Connectivity without secret", route.Settings{Type: route.Connectivity, Address: "proxy:1",
+			Token: btp.Credentials{TokenURL: s.URL, ClientID: "me"}}, "kafka.proxy.token.client.secret",
+			"kafka.proxy.token.key"},
+		{"token URL that is none", route.Settings{Type: route.Connectivity, Address: "proxy:1",
+			Token: btp.Credentials{TokenURL: "uaa", ClientID: "me", Secret: "secret"}}, "kafka.proxy.token.url", "URL"},
+		{"certificate file that is not there", route.Settings{Type: route.Connectivity, Address: "proxy:1",
+			Token: btp.Credentials{TokenURL: s.TLSURL, ClientID: "me"}, TokenCertificateFile: "/nowhere/c.pem",
+			TokenKeyFile: "/nowhere/k.pem"}, "kafka.proxy.token.certificate", "/nowhere/c.pem"},
+		{"service key and token", route.Settings{Type: route.Connectivity, ServiceKey: "key.json", Token: token},
+			"kafka.proxy.service.key", "kafka.proxy.token.url"},
+		{"service key that is not there", route.Settings{Type: route.Connectivity, ServiceKey: "/nowhere/key.json"},
+			"kafka.proxy.service.key", "/nowhere/key.json"},
+		{"service key that is none", route.Settings{Type: route.Connectivity, ServiceKey: file(t, "{")},
+			"kafka.proxy.service.key", "JSON"},
+		{"service key of another service", route.Settings{Type: route.Connectivity, ServiceKey: file(t,
+			s.DestinationKey(0))}, "kafka.proxy.type", "binding of the connectivity service"},
+		{"service key without the port", route.Settings{Type: route.Connectivity,
+			ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0), "onpremise_socks5_proxy_port", "x"))},
+			"kafka.proxy.address", "onpremise_socks5_proxy_port"},
+		{"VCAP_SERVICES that is none", route.Settings{Type: route.Connectivity, VCAP: "{"}, "kafka.proxy.type",
+			"VCAP_SERVICES"},
+		{"a file of bindings that cannot be read", route.Settings{Type: route.Connectivity,
+			VCAPErr: errors.New("/nowhere/vcap: no such file")}, "kafka.proxy.type", "/nowhere/vcap"},
+		{"VCAP_SERVICES without the service", route.Settings{Type: route.Connectivity, VCAP: "{}"}, "kafka.proxy.type",
+			"VCAP_SERVICES has none"},
+		{"long location id", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0),
+			Locations: []string{strings.Repeat("l", 190)}}, "kafka.proxy.location.id", "at most 189"},
+		{"map to IPv6", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0),
+			AddressMap: map[string]string{"a:1": "[::1]:1"}}, "kafka.proxy.address.map", "[::1]:1"},
+		{"map without port", route.Settings{Type: route.None, AddressMap: map[string]string{"a:1": "b"}},
+			"kafka.proxy.address.map", `"b"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.settings.Name = named
+			_, err := route.New(c.settings)
+			var wrong *route.Misconfigured
+			if !errors.As(err, &wrong) || !wrong.Permanent() || wrong.Setting != c.setting ||
+				!strings.Contains(err.Error(), c.setting) || !strings.Contains(err.Error(), c.text) {
+				t.Fatalf("expected %s with %q, found %#v %v", c.setting, c.text, wrong, err)
+			}
+			if strings.Contains(err.Error(), "secret") && !strings.Contains(err.Error(), "client.secret") {
+				t.Fatalf("a secret is in the error: %v", err)
+			}
+		})
+	}
+}
+
+// TestSecretsAreNotLogged lets everything go wrong that may, and looks for secrets and tokens in all that was said.
+func TestSecretsAreNotLogged(t *testing.T) {
+	s := double(t)
+	s.Map("kafka.virtual:9092", echo(t))
+	var said strings.Builder
+	with := func(outage time.Duration) *route.Route {
+		r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Outage: outage,
+			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))})
+		require.NoError(t, err)
+		return r
+	}
+	r := with(5 * time.Minute)
+	first, err := r.Token(bounded(t), "")
+	require.NoError(t, err)
+	echoes(t, r, "kafka.virtual:9092")
+	s.ExpireTokens()
+	echoes(t, r, "kafka.virtual:9092")
+	second, err := r.Token(bounded(t), "")
+	require.NoError(t, err)
+	r = with(300 * time.Millisecond)
+	for _, rep := range []byte{1, 2, 3, 4, 5, 6, 7, 8} {
+		clear := s.Answer(rep, 0)
+		_, err := r.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
+		said.WriteString(err.Error())
+		clear()
+	}
+	s.ExpireTokens()
+	s.TokenServiceDown(401)
+	_, err = r.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
+	if err == nil {
+		t.Fatal("expected an error")
+	}
+	said.WriteString(err.Error())
+	if first == second {
+		t.Fatal("expected another token after expiry")
+	}
+	for _, secret := range []string{first, second, s.Connectivity.Secret, "eyJ"} {
+		if strings.Contains(said.String(), secret) {
+			t.Fatalf("%q was said:\n%s", secret, said.String())
+		}
+	}
+	if !strings.Contains(said.String(), "no tunnel yet") {
+		t.Fatalf("expected a log, found\n%s", said.String())
+	}
+}

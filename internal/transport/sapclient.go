@@ -1,0 +1,211 @@
+package transport
+
+import (
+	"bytes"
+	"encoding/base64"
+	"iter"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/transport/session"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// SAP systems accept client and user not only as headers but in the query, in path parameters, in a form, and the
+// client in brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Names are case-insensitive. Refusals are
+// stored per client and user, so a request must not choose them: it may name the configured client, or any if none
+// is configured, and never a user or password.
+const (
+	sapClient   = "sap-client"
+	sapUser     = "sap-user"
+	sapPassword = "sap-password"
+)
+
+// checkTarget validates client and user in a guest's request or a redirect. what is target, redirect or the like.
+func (d *destination) checkTarget(what, line string) error {
+	clients, err := clientsOf(what, line)
+	if err != nil {
+		return err
+	}
+	return d.checkClients(what, clients)
+}
+
+func (d *destination) checkClients(what string, clients []string) error {
+	for _, found := range clients {
+		if !isClient(found) {
+			return faultf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
+				"digits for %s, found %q", what, sapClient, found)
+		}
+		if want := d.client; want != "" && !sameClient(found, want) {
+			return faultf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
+				"a request asks no other client",
+				what, want, sapClient, found)
+		}
+		if !sameClient(found, clients[0]) {
+			return faultf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+				sapClient, clients[0], found)
+		}
+	}
+	return nil
+}
+
+func isClient(s string) bool {
+	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+}
+
+// sameClient ignores leading zeros.
+func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
+
+func normalizeClient(s string) string {
+	if isClient(s) && s != "" {
+		return "000"[len(s):] + s
+	}
+	return s
+}
+
+// clientsOf returns the clients in a request line. A user or password in it is a fault.
+func clientsOf(what, line string) (clients []string, err error) {
+	path, query, _ := strings.Cut(line, "?")
+	segments := strings.Split(path, "/")
+	for _, segment := range segments {
+		if client, ok := clientInBrackets(segment); ok {
+			clients = append(clients, client)
+		}
+		if _, parameters, ok := strings.Cut(segment, ";"); ok {
+			query += "&" + parameters
+		}
+	}
+	found, err := clientsIn(what, query)
+	return append(clients, found...), err
+}
+
+func clientsIn(what, pairs string) (clients []string, err error) {
+	for name, value := range parameters(pairs) {
+		switch name {
+		case sapClient:
+			clients = append(clients, value)
+		case sapUser, sapPassword:
+			return nil, faultf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
+				"said by the connector's settings alone", what, name)
+		}
+	}
+	return clients, nil
+}
+
+// parameters returns the pairs of a query or form, decoded as SAP systems compare them.
+func parameters(pairs string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
+			name, value, _ := strings.Cut(pair, "=")
+			if !yield(parameter(name), strings.TrimSpace(unescaped(value))) {
+				return
+			}
+		}
+	}
+}
+
+func parameter(name string) string {
+	return strings.ToLower(strings.TrimFunc(unescaped(name), func(c rune) bool { return c <= ' ' }))
+}
+
+// unescaped decodes twice, since an intermediary may decode once.
+func unescaped(s string) string {
+	for range 2 {
+		once, err := url.QueryUnescape(s)
+		if err != nil || once == s {
+			break
+		}
+		s = once
+	}
+	return s
+}
+
+func clientInBrackets(segment string) (client string, ok bool) {
+	segment, _, _ = strings.Cut(segment, ";")
+	if decoded, err := url.PathUnescape(segment); err == nil {
+		segment = decoded
+	}
+	_, inner, ok := strings.Cut(segment, "(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if !ok || !closed || len(inner) > 1<<10 {
+		return "", false
+	}
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(inner, "="))
+	if err != nil {
+		return "", false
+	}
+	for pair := range strings.SplitSeq(string(decoded), "&") {
+		name, value, has := strings.Cut(pair, "=")
+		if has && strings.EqualFold(name, "c") && isClient(value) && value != "" {
+			client = value
+		}
+	}
+	return client, client != ""
+}
+
+func (d *destination) checkForm(contentType string, body []byte) (clients []string, err error) {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	if kind == "" {
+		kind, _, _ = strings.Cut(strings.ToLower(contentType), ";")
+	}
+	switch strings.TrimSpace(kind) {
+	case "application/x-www-form-urlencoded":
+		if clients, err = clientsIn("form", string(body)); err != nil {
+			return nil, err
+		}
+		return clients, d.checkClients("form", clients)
+	case "multipart/form-data":
+		lower := bytes.ToLower(body)
+		for _, name := range []string{sapClient, sapUser, sapPassword} {
+			if bytes.Contains(lower, []byte(name)) {
+				return nil, faultf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
+					"is said by the connector's settings alone", name)
+			}
+		}
+	}
+	return nil, nil
+}
+
+func clientInLine(line string) string {
+	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
+		return clients[0]
+	}
+	return ""
+}
+
+// checkClient rejects an answer of another SAP client (P12), which would be another company's data. The cookie
+// sap-usercontext holds pairs as a query does; some servers percent-encode them.
+func (d *destination) checkClient(h http.Header) error {
+	if d.client == "" {
+		return nil
+	}
+	for _, context := range session.UserContexts(h) {
+		for name, found := range parameters(unescaped(strings.Trim(context, "\" "))) {
+			if name == sapClient && found != "" && !sameClient(found, d.client) {
+				return faultf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+					d.client, session.UserContext, found)
+			}
+		}
+	}
+	return nil
+}
+
+// client returns the configured SAP client, from headers or the destination's query.
+func (c *Config) client() (string, error) {
+	client := c.Headers[sapClient]
+	for name, values := range c.Query {
+		for _, value := range values {
+			if parameter(name) != sapClient {
+				continue
+			}
+			if client != "" && !sameClient(value, client) {
+				return "", faultf(wit.ErrorConfig,
+					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
+			}
+			client = value
+		}
+	}
+	return client, nil
+}

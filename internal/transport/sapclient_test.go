@@ -1,0 +1,197 @@
+package transport
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A request may name the configured client, or any where none is configured; a user or a password nowhere. Nothing is
+// sent otherwise.
+func TestClientsAndUsersOfRequests(t *testing.T) {
+	brackets := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	bodyOf := func(kind, body string) *wit.Request {
+		r := post("/f")
+		r.Headers, r.Body = []wit.Header{{Name: "content-type", Value: kind}}, []byte(body)
+		return r
+	}
+	from := func(from string) *wit.Request {
+		r := post("/f")
+		r.TokenPath = &from
+		return r
+	}
+	const form = "application/x-www-form-urlencoded; charset=utf-8"
+	for _, c := range []struct {
+		configured string
+		request    *wit.Request
+		problem    string // "": it is sent
+	}{
+		{"100", get("/a?sap-client=100&$top=1"), ""},
+		{"100", get("/a?$top=1&SAP-Client=100"), ""},
+		{"100", get("/a?sap%2Dclient=%3100"), ""},
+		{"100", get("/a?x=sap-client"), ""},
+		{"100", get("/a?$filter=Name%20eq%20'sap-user'"), ""},
+		{"100", get("/a('sap-client')/b(1)?$skiptoken=sap-client%3D999"), ""},
+		{"100", get("/sap(" + brackets("l=en&c=100") + ")/x"), ""},
+		{"1", get("/a?sap-client=001"), ""},
+		{"", get("/a?sap-client=999"), ""},
+		{"", get("/a?sap-client=999&sap-client=999"), ""},
+		{"", get("/a?sap-language=DE"), ""},
+		{"100", bodyOf(form, "x=1&sap-client=100"), ""},
+		{"100", bodyOf("application/json", `{"sap-user":"x"}`), ""},
+		{"100", get("/a?sap-client=999"), "expected SAP client 100"},
+		{"100", get("/a?sap-client="), "expected SAP client 100"},
+		{"100", get("/a?SAP-CLIENT=999"), "expected SAP client 100"},
+		{"100", get("/a?%73ap%2dclient=999"), "expected SAP client 100"},
+		{"100", get("/a?%2573ap-client=999"), "expected SAP client 100"},
+		{"100", get("/a?+sap-client=999"), "expected SAP client 100"},
+		{"100", get("/a?sap-client=100&sap-client=999"), "expected SAP client 100"},
+		{"100", get("/a?x=1;sap-client=999"), "expected SAP client 100"},
+		{"100", get("/a;sap-client=999/b?x=1"), "expected SAP client 100"},
+		{"100", get("/sap(" + brackets("c=999&l=en") + ")/x"), "expected SAP client 100"},
+		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(brackets("c=999"), "=")) + "%29/x"),
+			"expected SAP client 100"},
+		{"100", get("http://sap.example:8000/a?sap-client=999"), "expected SAP client 100"},
+		{"100", from("/a?sap-client=999"), "token-from of a request: expected SAP client 100"},
+		{"100", bodyOf(form, "sap-client=999"), "form of a request: expected SAP client 100"},
+		{"", get("/a?sap-client=100&sap-client=999"), "expected one SAP client"},
+		{"", get("/a?sap-client=1000"), "at most three digits"},
+		{"", get("/a?sap-client=x"), "at most three digits"},
+		{"100", get("/a?sap-user=DDIC"), "found sap-user"},
+		{"", get("/a?sap-user=DDIC"), "found sap-user"},
+		{"", get("/a?Sap-Password=x"), "found sap-password"},
+		{"", get("/a?sap-passwor%64=x"), "found sap-password"},
+		{"", get("/a?sap-user"), "found sap-user"},
+		{"", get("/a;sap-user=DDIC?x=1"), "found sap-user"},
+		{"", from("/a?sap-user=DDIC"), "found sap-user"},
+		{"", bodyOf(form, "a=b&sap-user=DDIC"), "found sap-user"},
+		{"", bodyOf("Application/X-WWW-Form-Urlencoded", "sap-password=x"), "found sap-password"},
+		{"", bodyOf("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
+			"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"), "found sap-user"},
+	} {
+		sent := 0
+		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
+			k.User, k.Password, k.Headers = "u", "p", map[string]string{"sap-client": c.configured}
+		}, func(t *testing.T, client *Client) {
+			_, _, err := text(t, client, c.request)
+			switch {
+			case c.problem == "" && (err != nil || sent == 0):
+				t.Errorf("client %q, %s %s: expected it to be sent, found %v", c.configured, c.request.Target,
+					c.request.Body, err)
+			case c.problem != "":
+				assert.Equal(t, 0, sent, "sent", c.configured, c.request.Target, string(c.request.Body))
+				wantFault(t, err, wit.ErrorData, c.problem)
+			}
+		})
+	}
+}
+
+// A redirect leads to no other client and logs on nobody else.
+func TestRedirectToAnotherClient(t *testing.T) {
+	for _, to := range []string{"/b?sap-client=999", "/b?sap-user=DDIC&sap-password=x", "b;sap-client=999"} {
+		service(t, func(w http.ResponseWriter, r *http.Request) {
+			assert.Equal(t, "/a", r.URL.Path, "followed to", r.RequestURI)
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusFound)
+		}, client100, func(t *testing.T, c *Client) {
+			wantFaultOf(t, c, get("/a"), wit.ErrorData, "redirect of a request")
+		})
+	}
+}
+
+// A refusal belongs to the client that was asked: who asks another one, or none, is not stopped by it.
+func TestRefusalOfANamedClient(t *testing.T) {
+	store := lockouts.New()
+	sent := map[string]int{}
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		client := r.URL.Query().Get("sap-client")
+		sent[client]++
+		if client == "999" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+	service(t, handler, func(c *Config) { loggedOn(c); c.Lockouts = store }, func(t *testing.T, c *Client) {
+		wantStatus(t, c, get("/?sap-client=999"), 401)
+		wantFaultOf(t, c, get("/?sap-client=999"), wit.ErrorUnauthorized, "client 999", "is not sent again")
+		if why := c.Refusal(); !strings.Contains(why, "client 999") {
+			t.Errorf("expected the refusal to be told, found %q", why)
+		}
+		for _, target := range []string{"/", "/?sap-client=200"} {
+			wantStatus(t, c, get(target), 200)
+		}
+		assert.Equal(t, map[string]int{"999": 1, "": 1, "200": 1}, sent)
+		if n, err := store.Resume(t.Context()); n != 1 || err != nil || c.Refusal() != "" {
+			t.Errorf("expected one refusal to be forgotten, found %d, %v, %q", n, err, c.Refusal())
+		}
+	})
+}
+
+// Methods whose answer may hold the request are refused, by a tunnel too.
+func TestMethodsOfGuests(t *testing.T) {
+	tunnelled := func(method, header, value string) *wit.Request {
+		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
+	}
+	service(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == "TRACE" || strings.EqualFold(r.Header.Get("X-Http-Method"), "TRACE") {
+			t.Errorf("%s was sent", r.Method)
+		}
+	}, nil, func(t *testing.T, c *Client) {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "MERGE", "DELETE"} {
+			if _, _, err := text(t, c, &wit.Request{Method: method, Target: "/"}); err != nil {
+				t.Errorf("%s: %v", method, err)
+			}
+		}
+		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND",
+			"get", "Post", "merge", "", "GET ", "G\tET"} {
+			wantFaultOf(t, c, &wit.Request{Method: method, Target: "/"}, wit.ErrorData,
+				"method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
+		}
+		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"),
+			tunnelled("POST", "x-http-method-override", "DELETE"), tunnelled("GET", "X-Method", "TRACE")} {
+			if _, _, err := text(t, c, r); err != nil {
+				t.Errorf("%v: %v", r.Headers, err)
+			}
+		}
+		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "TRACE"),
+			tunnelled("POST", "X-HTTP-Method-Override", "trace"),
+			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"),
+			tunnelled("GET", "X-HTTP-Method", "MERGE"),
+			tunnelled("POST", "X-HTTP-Method", "")} {
+			wantFaultOf(t, c, r, wit.ErrorData, "of a request: expected")
+		}
+	})
+}
+
+// FuzzClientsOf: what a server would read as client, user or password by the rules of queries is found.
+func FuzzClientsOf(f *testing.F) {
+	for _, line := range []string{"/a?sap-client=100", "/a;sap-user=x?y", "/sap(bD1lbiZjPTEwMA==)/x",
+		"/?%73ap-password", "/?a&;&=&sap-client", "/(%"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		clients, err := clientsOf("target", line)
+		_, query, _ := strings.Cut(line, "?")
+		values, malformed := url.ParseQuery(query)
+		if malformed != nil {
+			return
+		}
+		for name := range values {
+			switch strings.ToLower(name) {
+			case sapUser, sapPassword:
+				if err == nil {
+					t.Errorf("%q: expected it to be refused", line)
+				}
+			case sapClient:
+				if err == nil && len(clients) == 0 {
+					t.Errorf("%q: expected a client to be found", line)
+				}
+			}
+		}
+	})
+}

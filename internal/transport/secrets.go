@@ -1,0 +1,140 @@
+package transport
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/transport/session"
+)
+
+// secrets returns the secret values of a sent request, longest first.
+func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
+
+// shortestCookie and shortestSession are lengths below which cookie values are no secrets, in texts and in
+// addresses, where entity keys may equal them.
+const shortestCookie, shortestSession = 8, 16
+
+func (d *destination) secretsOf(sent http.Header, least int) []string {
+	found := map[string]bool{}
+	add := func(s string) {
+		if s != "" {
+			found[toUTF8(s)], found[url.QueryEscape(s)], found[url.PathEscape(s)] = true, true, true
+		}
+	}
+	add(d.config.Password)
+	for name, value := range d.config.Headers {
+		if !slices.Contains(publicHeaders, name) {
+			add(value)
+		}
+	}
+	for _, value := range d.config.SecretQuery {
+		add(value)
+	}
+	for _, name := range []string{"Authorization", "X-Csrf-Token", d.auth.header} {
+		for _, value := range sent[name] {
+			add(value)
+			_, credentials, _ := strings.Cut(value, " ")
+			add(credentials)
+		}
+	}
+	for _, cookies := range sent["Cookie"] {
+		for cookie := range strings.SplitSeq(cookies, "; ") {
+			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != session.UserContext {
+				add(value)
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(found), func(a, b string) int {
+		return cmp.Or(len(b)-len(a),
+			strings.Compare(a, b))
+	})
+}
+
+// withSecrets adds secret parameters to the request line.
+func (d *destination) withSecrets(line string) string {
+	if len(d.config.SecretQuery) == 0 {
+		return line
+	}
+	secrets := url.Values{}
+	for name, value := range d.config.SecretQuery {
+		secrets.Set(name, value)
+	}
+	return addQuery(line, secrets)
+}
+
+// withoutSecrets removes secret parameters from a link of the service, which may repeat them.
+func (d *destination) withoutSecrets(line string) string {
+	path, query, asks := strings.Cut(line, "?")
+	if !asks || len(d.config.SecretQuery) == 0 {
+		return line
+	}
+	var left []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if _, secret := d.config.SecretQuery[unescapedOnce(name)]; !secret {
+			left = append(left, pair)
+		}
+	}
+	if len(left) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(left, "&")
+}
+
+func unescapedOnce(name string) string {
+	if plain, err := url.QueryUnescape(name); err == nil {
+		return plain
+	}
+	return name
+}
+
+// secretPairs returns the secret parameters in all encodings of links.
+func (d *destination) secretPairs() (pairs []string) {
+	for name, value := range d.config.SecretQuery {
+		for _, n := range []string{name, url.QueryEscape(name)} {
+			for _, v := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+				pairs = append(pairs, n+"="+v)
+			}
+		}
+	}
+	slices.Sort(pairs)
+	return slices.Compact(pairs)
+}
+
+// longSecret is the minimum length of a secret that is redacted in error answers.
+const longSecret = 8
+
+// hiddenTexts returns what is redacted in a body: secret parameters, and in error answers the secrets themselves.
+// In other bodies equal texts may be data.
+func (d *destination) hiddenTexts(status int, secrets []string) []string {
+	texts := d.secretPairs()
+	if status < 400 {
+		return texts
+	}
+	for _, s := range secrets {
+		if len(s) >= longSecret {
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
+
+// resolve puts a guest's path below the destination's prefix. Its query, which may contain a key, is added only
+// when the request is built.
+func (d *destination) resolve(target string) (string, error) {
+	line, err := d.origin.resolve(target, "")
+	line = d.withoutSecrets(line)
+	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" &&
+		!session.Below(path, d.config.Prefix) {
+		line = d.config.Prefix + line
+	}
+	return line, err
+}
+
+func (d *destination) urlOf(line string) *url.URL {
+	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
+}

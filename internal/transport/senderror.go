@@ -1,0 +1,117 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/keystore"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// sendError is the error of a request without an answer.
+type sendError struct {
+	// sent reports that some of the request may have arrived.
+	sent  bool
+	cause error
+}
+
+func (l *sendError) Error() string { return l.cause.Error() }
+
+func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e *exchange, sent bool, err error) error {
+	if cause := context.Cause(quiet.ctx); errors.Is(cause, errSendCheckExpired) {
+		return cause
+	}
+	if ctx.Err() != nil {
+		if sent && !e.repeatable {
+			return &sendError{sent, context.Cause(ctx)}
+		}
+		return context.Cause(ctx)
+	}
+	if f := d.tlsFault(err); f != nil {
+		if sent && !e.repeatable && keystore.IsRenegotiation(err) {
+			return &sendError{sent, f} // the server had the request, and may have done what it asks for
+		}
+		return f
+	}
+	if permanent(err) && !sent {
+		return faultf(wit.ErrorConfig, "%s: %v", d.origin, err)
+	}
+	if f := d.tokenServiceFault(err); f != nil && !sent {
+		return f
+	}
+	if cause := context.Cause(quiet.ctx); cause != nil {
+		err = cause
+	}
+	return &sendError{sent, err}
+}
+
+// tokenServiceFault returns the fault of a route that gets no token until a setting changes, else nil. The token
+// service is not asked again with a rejected secret.
+func (d *destination) tokenServiceFault(err error) error {
+	failure, ok := errors.AsType[*btp.Failure](err)
+	if !ok || failure.Temporary() {
+		return nil
+	}
+	kind := wit.ErrorConfig
+	if failure.Kind == btp.Unauthorized {
+		kind = wit.ErrorUnauthorized
+	}
+	return faultf(kind, "%s: %v", d.origin, err)
+}
+
+// tlsFault returns the fault of a failed TLS handshake that a setting can correct, else nil.
+func (d *destination) tlsFault(err error) error {
+	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
+		return nil // what stands there in place of the service may pass
+	}
+	if explain := d.config.explain; explain != nil {
+		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
+			f := faultf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
+			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
+				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
+			}
+			return f
+		}
+	}
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return faultf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
+	}
+	return nil
+}
+
+// settingsHint names, in brackets, the settings to check if no service, or no TLS, was found at the address; "" if
+// a proxy may be the cause.
+func (d *destination) settingsHint(err error) string {
+	n := d.config.names
+	settings, text := []string{n.address, n.port}, "see "
+	dialled, _ := errors.AsType[*net.OpError](err)
+	_, unknown := errors.AsType[*net.DNSError](err)
+	switch {
+	case d.config.Route.resolved != nil && !slices.Contains([]string{route.Unset, route.None},
+		d.config.Route.resolved.Type()):
+		return ""
+	case isNotTLS(err):
+		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
+	case unknown:
+		settings = []string{n.address}
+	case dialled == nil || dialled.Op != "dial":
+		return ""
+	}
+	if n.destination != "" {
+		settings = []string{n.destination}
+	}
+	settings = slices.DeleteFunc(settings, func(name string) bool { return name == "" })
+	if len(settings) == 0 {
+		return ""
+	}
+	return " (" + text + strings.Join(settings, ", ") + ")"
+}

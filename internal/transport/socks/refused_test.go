@@ -1,0 +1,192 @@
+package socks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/transport/socks"
+)
+
+func refusal(reply byte) talk {
+	return talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05" + string(rune(reply)) +
+		"\x00\x01\x00\x00\x00\x00\x00\x00"}}
+}
+
+// TestReplies has the reference's table of REP codes, with P26 where they differ.
+func TestReplies(t *testing.T) {
+	for reply := 1; reply <= 9; reply++ {
+		want := map[int]struct {
+			attempts  int // of one round, of which there is one here
+			permanent bool
+			text      string
+		}{
+			1: {1, false, "general failure"},
+			2: {1, true, `location id "DE-Berlin") exposes no such virtual host and port: add kafka-broker-0:9093`},
+			3: {1, false, `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
+			4: {1, false, "cannot open a connection to the system behind"},
+			5: {2, true, "the token was refused, which must be"},
+			6: {1, false, "TTL"},
+			7: {1, true, "fault of Culvert"},
+			8: {1, true, "names and IPv4 addresses"},
+			9: {1, false, "does not list"},
+		}[reply]
+		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
+			var talks []talk
+			for range want.attempts {
+				one := refusal(byte(reply))
+				one[1].expect = exampleLogon
+				talks = append(talks, one)
+			}
+			p := play(talks...)
+			_, err := dialer(p, "DE-Berlin").DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+			var refused *socks.Refused
+			if !errors.As(err, &refused) {
+				t.Fatalf("expected a refusal, found %v", err)
+			}
+			if refused.Target != "kafka-broker-0:9093" || refused.Location != "DE-Berlin" ||
+				refused.Code != byte(reply) || refused.Step != socks.StepConnect {
+				t.Errorf("found %+v", refused)
+			}
+			if refused.Permanent() != want.permanent || !strings.Contains(err.Error(), want.text) ||
+				!strings.Contains(err.Error(), "kafka-broker-0:9093") {
+				t.Errorf("permanent %v, expected %v: %v", refused.Permanent(), want.permanent, err)
+			}
+			if len(p.talks) > 0 {
+				t.Errorf("%d attempts fewer than expected", len(p.talks))
+			}
+		})
+	}
+}
+
+// TestRefusalIsEnough: what comes behind the code of a refusal need not come.
+func TestRefusalIsEnough(t *testing.T) {
+	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
+		"\x05\x02\x00\x03\x20abc"} {
+		p := &closing{play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, reply}})}
+		_, err := dialer(p).DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+		var refused *socks.Refused
+		if !errors.As(err, &refused) || refused.Code != socks.Forbidden {
+			t.Errorf("% x: expected REP 02, found %v", reply, err)
+		}
+	}
+}
+
+func TestMethodRefused(t *testing.T) {
+	for _, method := range []byte{0xff, 0x00, 0x02} {
+		_, err := dialer(play(talk{{greeting, "\x05" + string([]byte{method})}})).DialContext(bounded(t), "tcp",
+			"kafka-broker-0:9093")
+		var refused *socks.Refused
+		if !errors.As(err, &refused) || !refused.Permanent() || refused.Step != socks.StepGreeting ||
+			!strings.Contains(err.Error(), "onpremise_socks5_proxy_port") {
+			t.Errorf("method %02x: found %v", method, err)
+		}
+	}
+}
+
+// renewing hands out secret-1, secret-2, ... and notes which ones it was told of as refused.
+type renewing struct {
+	n       int
+	refused []string
+}
+
+func (r *renewing) token(_ context.Context, refused string) (string, error) {
+	if refused != "" || r.n == 0 {
+		r.n++
+		r.refused = append(r.refused, refused)
+	}
+	return fmt.Sprintf("eyJsecret%d", r.n), nil
+}
+
+func logonOf(n int) string { return fmt.Sprintf("\x01\x00\x00\x00\x0aeyJsecret%d\x00", n) }
+
+func TestTokenRefused(t *testing.T) {
+	byStatus := func(n int, status byte) talk {
+		return talk{{greeting, taken}, {logonOf(n), "\x01" + string([]byte{status})}}
+	}
+	byReply := func(n int) talk {
+		return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect,
+			"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}}
+	}
+	good := func(n int) talk { return talk{{greeting, taken}, {logonOf(n), logonOK}, {exampleConnect, connected}} }
+	for _, c := range []struct {
+		name  string
+		talks []talk
+		ok    bool
+		step  socks.Step
+	}{
+		{"status, once", []talk{byStatus(1, 0x01), good(2)}, true, ""},
+		{"status ff, once", []talk{byStatus(1, 0xff), good(2)}, true, ""},
+		{"REP 05, once", []talk{byReply(1), good(2)}, true, ""},
+		{"status, twice", []talk{byStatus(1, 0x02), byStatus(2, 0x02)}, false, socks.StepAuthentication},
+		{"REP 05, twice", []talk{byReply(1), byReply(2)}, false, socks.StepConnect},
+		{"one of each", []talk{byStatus(1, 0x03), byReply(2)}, false, socks.StepConnect},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var logged strings.Builder
+			tokens := &renewing{}
+			p := play(c.talks...)
+			d := &socks.Dialer{Address: "proxy.example:20004", Token: tokens.token, Forward: p, Outage: time.Hour,
+				Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+			conn, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+			if (err == nil) != c.ok {
+				t.Fatalf("found %v; the proxy heard %q", err, <-p.received)
+			}
+			if err == nil {
+				conn.Close()
+			} else {
+				var refused *socks.Refused
+				if !errors.As(err, &refused) || !refused.Permanent() || !refused.Authentication() ||
+					refused.Step != c.step {
+					t.Errorf("found %v", err)
+				}
+			}
+			if tokens.n != 2 || tokens.refused[1] != "eyJsecret1" {
+				t.Errorf("expected one refresh, found %+v", tokens)
+			}
+			if all := fmt.Sprint(err) + logged.String(); strings.Contains(all, "secret") {
+				t.Errorf("a token is in the error or in the log: %s", all)
+			}
+		})
+	}
+}
+
+func TestTokenError(t *testing.T) {
+	down := errors.New("the token service says no")
+	d := dialer(play())
+	calls := 0
+	d.Outage = time.Hour
+	d.Token = func(context.Context, string) (string, error) { calls++; return "", down }
+	_, err := d.DialContext(bounded(t), "tcp", "kafka-broker-0:9093")
+	if !errors.Is(err, down) || calls != 1 || !strings.Contains(err.Error(), "token for the Connectivity proxy") {
+		t.Fatalf("after %d calls: %v", calls, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
+		d, calls := dialer(p), 0
+		d.Outage = time.Minute
+		d.Token = func(context.Context, string) (string, error) {
+			if calls++; calls < 4 {
+				return "", passing{}
+			}
+			return "eyJh.eyJz.c2ln", nil
+		}
+		conn, err := d.DialContext(t.Context(), "tcp", "kafka-broker-0:9093")
+		if err != nil || calls != 4 {
+			t.Fatalf("after %d calls: %v", calls, err)
+		}
+		conn.Close()
+	})
+}
+
+// passing is an error that passes.
+type passing struct{}
+
+func (passing) Error() string { return "the token service is down" }
+
+func (passing) Temporary() bool { return true }

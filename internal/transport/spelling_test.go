@@ -1,0 +1,38 @@
+package transport
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A host is one place in all the ways in which connectors spell it, and so is a user: a wrong password is sent there
+// once.
+func TestHostInAnySpelling(t *testing.T) {
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) { requests++; w.WriteHeader(401) }, sessioned,
+		func(t *testing.T, c *Client) {
+			other := clientNextTo(t, c, func(c *Config) { c.Address = "SAP.Example" })
+			wantStatus(t, c, get("/"), 401)
+			wantFaultOf(t, other, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
+			shouting := clientNextTo(t, c, func(c *Config) { c.User = "U" })
+			wantFaultOf(t, shouting, get("/"), wit.ErrorUnauthorized, "http://sap.example:8000", "not sent again")
+			assert.Equal(t, 1, requests, "times that the password was sent")
+		})
+}
+
+// An address of IPv6 may stand in brackets, as in a URL; whoever dials it by its configuration puts some around it.
+func TestAddressInBrackets(t *testing.T) {
+	for _, address := range []string{"::1", "[::1]", " ::1 "} {
+		c, err := ConfigOf(roleMap{"http.scheme": "http", "http.address": address, "http.port": "8000"}, Environment{})
+		require.NoError(t, err)
+		o, err := c.origin()
+		if err != nil || c.Address != "::1" || !strings.HasPrefix(o.String(), "http://[::1]:8000") {
+			t.Errorf("%q: found %q, %s, %v", address, c.Address, o, err)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A token service that refuses the client secret is asked once, by either proxy of SAP Connectivity; a task that fails
+// by it goes on when the secret is another one, so the fault must not be one that passes.
+func TestRefusedSecretOfConnectivity(t *testing.T) {
+	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
+		t.Run(kind, func(t *testing.T) {
+			a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
+			proxy := a.SOCKS5
+			if kind == "sap-connectivity-http" {
+				proxy = a.HTTP
+			}
+			log, store := &journal{}, lockouts.New()
+			with := func(secret string) Config {
+				return configOf(t, rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
+					"http.proxy.type="+kind, "http.proxy.address="+proxy,
+					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
+					"http.proxy.token-client-secret="+secret),
+					Environment{Logger: log.logger(), Lockouts: store})
+			}
+			config, mended := with("wr0ng"), false
+			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {
+				if !refused || !mended {
+					return nil, nil
+				}
+				other := with(a.Connectivity.Secret)
+				return &other, nil
+			}
+			c := opened(t, config)
+			err := wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, "http.proxy.token-client-secret")
+			if strings.Contains(err.Error(), "wr0ng") {
+				t.Errorf("the secret shows: %v", err)
+			}
+			log.without(t, "wr0ng")
+			assert.Equal(t, 1, a.Count(func(e connectivitytest.Entry) bool { return e.Port == "token" }))
+			mended = true
+			wantStatus(t, c, get("/x"), 200)
+		})
+	}
+}

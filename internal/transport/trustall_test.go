@@ -1,0 +1,97 @@
+package transport
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/transport/btp"
+	"github.com/culvert-project/culvert/internal/transport/lockouts"
+	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// certificateOf is the certificate of a server as PEM.
+func certificateOf(server *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+}
+
+// selfSigned is a server with a certificate that nobody vouches for.
+func selfSigned(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// What a destination of BTP says about its own server holds for that alone: TrustAll and its trust store have no say
+// about the token service that the connector names, which gets the client secret.
+func TestTrustAllIsForTheServiceAlone(t *testing.T) {
+	asked := 0
+	tokens := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		w.Header().Set("Content-Type", "application/json")
+		w.Write([]byte(`{"access_token":"t","expires_in":600}`))
+	})
+	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
+	for name, around := range map[string]Environment{
+		"TrustAll":    {TrustAll: true},
+		"trust store": {Trust: &btp.Store{Name: "roots.pem", Type: "PEM", Content: certificateOf(tokens)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := clientOf(t, rolesOf(t, server.URL, byOAuth2(tokens.URL+"/token")...), around)
+			wantFaultOf(t, c, get("/"), wit.ErrorConfig, tokens.URL)
+			assert.Equal(t, 0, asked, "the client secret went to a server that nobody vouches for")
+		})
+	}
+	c := clientOf(t, rolesOf(t, server.URL), Environment{TrustAll: true})
+	wantStatus(t, c, get("/"), 200)
+}
+
+// A proxy that is spoken to by TLS is no part of the destination either: its user and password go to nobody else.
+func TestTrustAllIsNotForProxies(t *testing.T) {
+	var shown []string
+	proxy := selfSigned(t, func(w http.ResponseWriter, r *http.Request) {
+		shown = append(shown, r.Header.Get("Proxy-Authorization"))
+		w.WriteHeader(http.StatusForbidden)
+	})
+	at := strings.Replace(proxy.URL, "https://", "https://me:pr0xy@", 1)
+	environment := &httpproxy.Config{HTTPProxy: at, HTTPSProxy: at}
+	client := func(t *testing.T, c Config) *Client {
+		t.Helper()
+		r, err := route.New(route.Settings{Environment: environment})
+		require.NoError(t, err)
+		c.Route, c.Lockouts = Route{RoundTripper: r.RoundTripper}, lockouts.New()
+		return opened(t, c)
+	}
+	for _, scheme := range []string{"https", "http"} {
+		c := client(t, Config{Scheme: scheme, Address: "sap.example", TrustAll: true})
+		_, _, err := text(t, c, get("/"))
+		if err == nil || len(shown) > 0 {
+			t.Errorf("%s: expected the proxy's certificate to be looked at, found %v; it was shown %q", scheme, err,
+				shown)
+		}
+	}
+	// A proxy that the connector's own trust store vouches for is used, by its own name.
+	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	c := client(t, Config{Scheme: "https", Address: "sap.example", ownTLS: &tls.Config{RootCAs: pool}, TrustAll: true})
+	_, _, err := text(t, c, get("/"))
+	u, _ := url.Parse(at)
+	password, _ := u.User.Password()
+	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	if len(shown) == 0 || shown[0] != want {
+		t.Errorf("expected the proxy to be used, found %q, %v", shown, err)
+	}
+}

@@ -1,0 +1,84 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/kafka/wire"
+)
+
+// logOn authenticates before requests are relayed, and keeps the session alive.
+func (r *relay) logOn(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
+	lifetime, err := r.authenticate(ctx, r.broker.Ask)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("logging on to %s with SASL %s: %w", r.address, r.tunnel.options.SASL.Name(), err)
+	}
+	if lifetime > 0 && r.client != nil {
+		r.tunnel.group.Go(func() {
+			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil,
+				func(*guard.Panic) { r.broker.Close() })
+			r.renew(lifetime)
+		})
+	}
+	return nil
+}
+
+func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte, error)) (lifetime time.Duration,
+	err error) {
+	host, _, _ := net.SplitHostPort(r.address)
+	return wire.LogOn(ctx, host, r.tunnel.options.SASL, ask)
+}
+
+// renew logs on again before the broker closes an expired session (KIP-368).
+func (r *relay) renew(lifetime time.Duration) {
+	for lifetime > 0 {
+		select {
+		case <-r.ended:
+			return
+		case <-r.tunnel.ctx.Done():
+			return
+		case <-time.After(lifetime * 9 / 10):
+		}
+		next, err := r.renewOnce()
+		if err != nil {
+			if ignoreClosed(err) != nil {
+				r.tunnel.logRefusal(r.address, fmt.Errorf("logging on again: %w", err))
+			}
+			r.broker.Close()
+			return
+		}
+		lifetime = next
+	}
+}
+
+func (r *relay) renewOnce() (time.Duration, error) {
+	// No request may come between the messages of a logon.
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	return r.authenticate(r.tunnel.ctx, r.request)
+}
+
+// request sends the tunnel's own request and returns the body of its answer.
+func (r *relay) request(request kmsg.Request) ([]byte, error) {
+	r.next++
+	answer := make(chan []byte, 1)
+	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.next, reply: answer})
+	if _, err := r.broker.Write(wire.Frame(request, r.next)); err != nil {
+		return nil, err
+	}
+	select {
+	case body := <-answer:
+		return body, nil
+	case <-r.ended:
+		return nil, net.ErrClosed
+	}
+}

@@ -1,0 +1,191 @@
+package tunnel
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
+
+// notForClients are answers with addresses that no client connects to; see [carriesAddress].
+var notForClients = map[int16]string{
+	52: "Vote, between controllers", 53: "BeginQuorumEpoch, between controllers", 54: "EndQuorumEpoch, between " +
+		"controllers",
+	59: "FetchSnapshot, between controllers", 82: "UpdateRaftVoter, between controllers", 55: "DescribeQuorum: " +
+		"listeners of controllers",
+	88: "StreamsGroupHeartbeat: endpoints of applications", 89: "StreamsGroupDescribe: endpoints of applications",
+}
+
+const secretHost = "broker.example"
+
+// TestNoAddressGetsBy fills every answer that kmsg knows with addresses, in every version, and looks for them in what
+// comes out.
+func TestNoAddressGetsBy(t *testing.T) {
+	r := testRelay(t)
+	seen := 0
+	for key := int16(0); key <= kmsg.MaxKey; key++ {
+		answer := kmsg.ResponseForKey(key)
+		if answer == nil {
+			continue
+		}
+		for version := int16(0); version <= answer.MaxVersion(); version++ {
+			answer := kmsg.ResponseForKey(key)
+			answer.SetVersion(version)
+			if !addresses(reflect.ValueOf(answer).Elem()) {
+				continue
+			}
+			frame := frameWith(answer)
+			if !bytes.Contains(frame, []byte(secretHost)) {
+				continue
+			}
+			if _, not := notForClients[key]; not {
+				if carriesAddress(key, version) {
+					t.Errorf("%s is rewritten and listed as none for clients", kmsg.NameForKey(key))
+				}
+				continue
+			}
+			if key == keyFetch && version <= maxFetch && !carriesAddress(key, version) {
+				continue // kmsg writes tags in every flexible version, brokers this one from 16 on
+			}
+			if !carriesAddress(key, version) {
+				t.Errorf("%s version %d holds an address and passes as it is", kmsg.NameForKey(key), version)
+				continue
+			}
+			seen++
+			got, err := r.rewrite(pendingAnswer{key: key, version: version}, bytes.Clone(frame))
+			if err != nil {
+				t.Errorf("%s version %d: %v", kmsg.NameForKey(key), version, err)
+			} else if bytes.Contains(got, []byte(secretHost)) {
+				t.Errorf("%s version %d: the address got by", kmsg.NameForKey(key), version)
+			} else if int(got[2])<<8|int(got[3]) != len(got)-4 {
+				t.Errorf("%s version %d: size % x of %d bytes", kmsg.NameForKey(key), version, got[:4], len(got))
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("only %d answers held an address: the test does not fill them", seen)
+	}
+}
+
+// addresses fills every host and port, and gives every list an element; false where there is none.
+func addresses(v reflect.Value) bool {
+	found := false
+	switch v.Kind() {
+	case reflect.Pointer:
+		return v.Type() != reflect.TypeFor[*string]() && !v.IsNil() && addresses(v.Elem())
+	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return false
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		return addresses(v.Index(0))
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[kmsg.Tags]() {
+			return false
+		}
+		host, port := v.FieldByName("Host"), v.FieldByName("Port")
+		if host.IsValid() && port.IsValid() {
+			host.SetString(secretHost)
+			if port.CanInt() {
+				port.SetInt(9)
+			} else {
+				port.SetUint(9)
+			}
+			if id := v.FieldByName("NodeID"); id.IsValid() {
+				id.SetInt(7)
+			}
+			found = true
+		}
+		for i := range v.NumField() {
+			found = addresses(v.Field(i)) || found
+		}
+	}
+	return found
+}
+
+func frameWith(answer kmsg.Response) []byte {
+	frame := []byte{0, 0, 0, 0, 0, 0, 0, 3}
+	if answer.IsFlexible() && answer.Key() != keyApiVersions {
+		frame = append(frame, 0)
+	}
+	return sized(answer.AppendTo(frame))
+}
+
+func testRelay(t testing.TB) *relay {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	tunnel := &Tunnel{options: Options{Announce: func(string) {}}, log: slog.New(slog.DiscardHandler), ctx: t.Context()}
+	tunnel.brokers.open(tunnel, listener)
+	near, far := net.Pipe()
+	t.Cleanup(func() { near.Close(); far.Close(); tunnel.brokers.close(); tunnel.group.Wait() })
+	return newRelay(tunnel, near, far, "far:1")
+}
+
+func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
+	r := testRelay(t)
+	fetch := kmsg.NewPtrFetchResponse()
+	fetch.Version = 16
+	topic := kmsg.NewFetchResponseTopic()
+	partition := kmsg.NewFetchResponseTopicPartition()
+	partition.RecordBatches = bytes.Repeat([]byte("x"), 1000)
+	topic.Partitions = append(topic.Partitions, partition)
+	fetch.Topics = append(fetch.Topics, topic)
+	coordinator := kmsg.NewPtrFindCoordinatorResponse()
+	coordinator.Version, coordinator.NodeID, coordinator.ErrorCode = 3, -1, 15
+	controllers := kmsg.NewPtrDescribeClusterResponse()
+	controllers.Version, controllers.EndpointType = 1, endpointController
+	node := kmsg.NewDescribeClusterResponseBroker()
+	node.NodeID, node.Host, node.Port = 3, "controller.example", 9093
+	controllers.Brokers = append(controllers.Brokers, node)
+	for _, answer := range []kmsg.Response{fetch, coordinator, controllers} {
+		frame := frameWith(answer)
+		got, err := r.rewrite(pendingAnswer{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
+		require.NoError(t, err)
+		assert.Equal(t, frame, got, fmt.Sprintf("%T changed", answer))
+	}
+}
+
+func FuzzRewrite(f *testing.F) {
+	for _, key := range []int16{0, 1, 3, 10, 18, 60, 78, 79} {
+		answer := kmsg.ResponseForKey(key)
+		answer.SetVersion(answer.MaxVersion())
+		addresses(reflect.ValueOf(answer).Elem())
+		f.Add(key, answer.MaxVersion(), frameWith(answer)[8:])
+	}
+	f.Add(int16(18), int16(3), []byte{0, 35, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
+		layout := kmsg.ResponseForKey(key)
+		if layout == nil || version < 0 || version > layout.MaxVersion() || !carriesAddress(key, version) {
+			return
+		}
+		r := testRelay(t)
+		frame := sized(append(make([]byte, 8), body...))
+		got, err := r.rewrite(pendingAnswer{key: key, version: version}, frame)
+		if err == nil && int(got[0])<<24|int(got[1])<<16|int(got[2])<<8|int(got[3]) != len(got)-4 {
+			t.Errorf("size % x of %d bytes", got[:4], len(got))
+		}
+	})
+}
+
+// Each broker that an answer names takes a port of this machine: there is an end to them.
+func TestBrokersAreBounded(t *testing.T) {
+	var b brokers
+	b.byID = map[int32]*brokerListener{}
+	many := make([]node, 100_000)
+	for i := range many {
+		many[i] = node{int32(i), "broker", 9092}
+	}
+	if err := b.update(many); err == nil || !strings.Contains(err.Error(),
+		"expected at most 1000 brokers, found 100000") || len(b.byID) != 0 {
+		t.Errorf("%d listeners, %v", len(b.byID), err)
+	}
+}
