@@ -351,7 +351,7 @@ func (s *capService) testRead(t *testing.T) {
 	r := p.MustOnce(p.File("cap.properties", lines...))
 	// P4: an Atom feed of this service ends after each page without a next link. It is said for each page that is asked
 	// for by count, and once where keys are asked for from then on.
-	if got := strings.Count(r.Stderr, "came without a next link"); got < capRows/1000+1 {
+	if got := strings.Count(r.Stderr, "there is no next link; continuing with"); got < capRows/1000+1 {
 		t.Errorf("expected a line for each feed that ends early, found %d\n%s", got, r.Stderr)
 	}
 	if !strings.Contains(s.log(t), "skiptoken") {
@@ -454,7 +454,7 @@ func (s *capService) testChanges(t *testing.T) {
 	atom := p.File("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
 		"changes-atom", changes...)...)...)
 	if r := p.Once(atom); r.Code != 1 ||
-		!strings.Contains(r.Stderr, "format = json asks in the other format") {
+		!strings.Contains(r.Stderr, "format = json requests the other format") {
 		t.Fatalf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	file := p.File("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers",
