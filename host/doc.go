@@ -6,7 +6,7 @@
 // runs the connectors while a reloader follows their configurations. What is opened is closed in the opposite order.
 // [Offline], [Replay] and [Import] open a worker that runs no connectors.
 //
-// Each part is a package below host: setup reads and opens, reload reconciles connectors with their configurations,
+// Each part is a package below internal: setup reads and opens, reload reconciles connectors with their configurations,
 // group makes the worker a member of its group, restbackend is what REST reads and changes. This package only connects
 // them.
 //
