@@ -70,7 +70,7 @@ type Log struct {
 	term     context.Context // term lasts while this worker leads its group; endTerm ends it
 	endTerm  context.CancelFunc
 	offset   int64         // the offset after the last record that was read
-	advanced chan struct{} // closed when next has grown
+	advanced chan struct{} // closed when offset has grown
 	queue    []*leaderWrite
 }
 
@@ -269,13 +269,13 @@ func (l *Log) fencePreviousLeader(ctx context.Context) error {
 	}
 	defer l.unlock()
 	l.mu.Lock()
-	reign := l.term
+	term := l.term
 	l.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(reign, cancel)()
+	defer context.AfterFunc(term, cancel)()
 	switch {
-	case reign.Err() != nil:
+	case term.Err() != nil:
 		return ErrNotLeader
 	case l.transactions == nil:
 		return l.openProducer(ctx)
@@ -387,7 +387,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 	own := &leaderWrite{records: records}
 	l.mu.Lock()
 	l.queue = append(l.queue, own)
-	reign := l.term
+	term := l.term
 	l.mu.Unlock()
 	if err := l.lock(ctx); err != nil {
 		l.mu.Lock()
@@ -411,17 +411,17 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 		records = append(records, w.records...)
 		w.done, w.err = true, &WriteError{errors.New("a write that it shared has panicked")}
 	}
-	err := l.transact(ctx, reign, records, len(all) > 1)
+	err := l.transact(ctx, term, records, len(all) > 1)
 	for _, w := range all {
 		w.err = err
 	}
 	return err
 }
 
-func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared bool) (err error) {
+func (l *Log) transact(ctx, term context.Context, records []*kgo.Record, shared bool) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	defer context.AfterFunc(reign, cancel)()
+	defer context.AfterFunc(term, cancel)()
 	switch {
 	case !l.isLeading():
 		return ErrNotLeader
@@ -438,7 +438,7 @@ func (l *Log) transact(ctx, reign context.Context, records []*kgo.Record, shared
 		string(records[0].Key), "error", err)
 	l.closeProducer()
 	// The next decision needs what a newer leader may have written.
-	if l.isLeading() && reign.Err() == nil {
+	if l.isLeading() && term.Err() == nil {
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 		defer cancel()
 		if failed := l.openProducer(again); failed != nil {

@@ -11,8 +11,8 @@ import (
 const maxPortions = 4
 
 // Apply sends a batch through the chain that context was prepared from and replaces b.Rows with the result. Rows keep
-// Origin and Offset of their input row; data of the guest is appended to b.Data, so unchanged rows stay where they
-// are. Faults name rows by their position in the input. On an error b is unchanged.
+// RowIndex and Offset of their input row; data of the guest is appended to b.Data, so unchanged rows stay where they
+// are. Errors name rows by their position in the input. On an error b is unchanged.
 func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowError, error) {
 	topics, data := len(b.Topics), len(b.Data)
 	i.scratch.rows = i.scratch.rows[:0]
@@ -75,7 +75,7 @@ func (i *Instance) readApply(ok []byte, c *batchCall, from int) (consumed int, f
 	for n := range i.scratch.rows[start:] {
 		r := &i.scratch.rows[start+n]
 		if r.RowIndex >= uint32(consumed) || r.RowIndex < previous {
-			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1,
+			return 0, nil, abi.Violated("row %d: expected a row-index from %d to %d, found %d", n, previous, consumed-1,
 				r.RowIndex)
 		}
 		previous = r.RowIndex

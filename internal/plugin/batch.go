@@ -362,11 +362,11 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 		}
 		f := &list[n]
 		if f.RowIndex >= limit {
-			return nil, abi.Violated("fault %d: expected an origin below %d, found %d", n, limit, f.RowIndex)
+			return nil, abi.Violated("error %d: expected a row-index below %d, found %d", n, limit, f.RowIndex)
 		}
 		f.RowIndex += from
 		if uint64(f.RawStart)+uint64(f.RawSize) > uint64(check.size) {
-			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize,
+			return nil, abi.Violated("error %d: %d raw bytes at %d are past the end of data (%d bytes)", n, f.RawSize,
 				f.RawStart, check.size)
 		}
 		f.RawStart += check.base
