@@ -8,14 +8,15 @@ import (
 // PinnedVersion is the version of a plugin, agreed by the workers of a group, for connectors that specify none.
 // Versions are prefixes of a file's hash.
 type PinnedVersion struct {
-	// Hash is the agreed version, Before its replacement on a worker that rejected it because its calls broke.
-	Hash, Previous string
+	// Hash is the agreed version, Previous its replacement on a worker that rejected it because its calls broke.
+	Hash     string
+	Previous string `json:"Before"`
 }
 
-// Offer is a version of a plugin on this worker.
+// Offer is a version of a plugin on this worker. Workers of a group send it to each other as JSON.
 type Offer struct {
 	Name, Version, Hash string
-	Rejected            bool
+	Rejected            bool `json:"Left"`
 }
 
 // pinning holds decisions about versions, guarded by Manager.mu. A pin overrides an operator's choice.
