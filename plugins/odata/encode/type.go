@@ -51,43 +51,43 @@ func NewType(structures []*edm.StructuredType) *Type {
 }
 
 // Property returns a property by its name, nil if the type has none.
-func (s *Type) Property(name string) *edm.Property { return s.properties[name] }
+func (t *Type) Property(name string) *edm.Property { return t.properties[name] }
 
 const maxSchemas = 64
 
-func (s *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
+func (t *Type) writersFor(v *rowvalue.Value) []*propertyWriter {
 	n := v.Schema()
 	if n == nil || n.Kind != wit.Struct {
 		return nil
 	}
-	writers, ok := s.writersBySchema[n]
+	writers, ok := t.writersBySchema[n]
 	if !ok {
-		if len(s.writersBySchema) == maxSchemas {
-			clear(s.writersBySchema)
+		if len(t.writersBySchema) == maxSchemas {
+			clear(t.writersBySchema)
 		}
 		writers = make([]*propertyWriter, len(n.Fields))
 		for i, m := range n.Fields {
-			if c := s.writers[m.Name]; c != nil {
+			if c := t.writers[m.Name]; c != nil {
 				w, node := *c, v.Node(m.Node)
 				w.setEncoding(node.Kind, node)
 				writers[i] = &w
 			}
 		}
-		s.writersBySchema[n] = writers
+		t.writersBySchema[n] = writers
 	}
 	return writers
 }
 
-func (s *Type) makeWriters() {
-	s.writers, s.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
+func (t *Type) makeWriters() {
+	t.writers, t.writersBySchema = map[string]*propertyWriter{}, map[*wit.SchemaNode][]*propertyWriter{}
 	label := func(name string) []byte { return append(jsontext.AppendString(nil, name), ':') }
-	for name, n := range s.navigations {
-		s.writers[name] = &propertyWriter{navigation: n, typ: s.types[name], label: label(name)}
+	for name, n := range t.navigations {
+		t.writers[name] = &propertyWriter{navigation: n, typ: t.types[name], label: label(name)}
 	}
-	for name, p := range s.properties {
-		c := &propertyWriter{property: p, typ: s.types[name], isKey: s.IsKey(name), label: label(name)}
+	for name, p := range t.properties {
+		c := &propertyWriter{property: p, typ: t.types[name], isKey: t.IsKey(name), label: label(name)}
 		c.min, c.max, _ = p.Type.Primitive.Bounds()
-		s.writers[name] = c
+		t.writers[name] = c
 	}
 }
 
