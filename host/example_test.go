@@ -7,14 +7,13 @@ import (
 	"os/signal"
 
 	"github.com/culvert-project/culvert/host"
-	"github.com/culvert-project/culvert/internal/config"
 )
 
 // A worker inside another program: the connectors of a folder, with plugins from another, until somebody interrupts it.
 func ExampleNew() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	files, err := config.ListFolder("connectors")
+	files, err := host.ListFolder("connectors")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -26,6 +26,21 @@ import (
 // Config specifies what a worker runs.
 type Config = setup.Config
 
+// Files lists the configuration files of connectors.
+type Files = config.Files
+
+// ListFolder returns the configuration files of a folder.
+func ListFolder(dir string) (Files, error) { return config.ListFolder(dir) }
+
+// ReplayRequest selects dead letters for [Replay].
+type ReplayRequest = connect.ReplayRequest
+
+// ReplayResult counts what [Replay] did.
+type ReplayResult = connect.ReplayResult
+
+// Progress is the state of one task, see [Host.Progress].
+type Progress = connect.Progress
+
 // SetupError wraps an error of the configuration or of the worker's environment, as opposed to the error of a task.
 type SetupError = setup.Error
 
@@ -251,7 +266,7 @@ func (h *Host) remove(name string) error {
 func (h *Host) Reload() { h.parts.get().Rescan() }
 
 // Progress returns the progress of each connector. It is empty before Run has opened everything.
-func (h *Host) Progress() []connect.Progress {
+func (h *Host) Progress() []Progress {
 	if herder := h.parts.Herder(); herder != nil {
 		return herder.Progress()
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 
-	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/takeover"
 )
@@ -18,8 +17,8 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 	return offline(ctx, c, mode{}, func(h *Host) error { return do(rest.Handler(h.backend.REST())) })
 }
 
-// Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.
-func Replay(ctx context.Context, c Config, r connect.ReplayRequest) (done connect.ReplayResult, err error) {
+// Replay sends dead letters once more, without running connectors, as [Offline] does.
+func Replay(ctx context.Context, c Config, r ReplayRequest) (done ReplayResult, err error) {
 	err = offline(ctx, c, mode{}, func(h *Host) error {
 		done, err = h.parts.Herder().Replay(ctx, r)
 		return err

@@ -35,7 +35,7 @@ func run() error {
 		"NAME=FILE of the destination service, as JSON with the names of the cockpit; may be repeated")
 	flag.StringVar(&o.folder, "write", "connectivity-keys",
 		"folder for connectivity-key.json, destination-key.json and vcap.json")
-	flag.DurationVar(&o.lifetime, "token-lifetime", 0, "how long tokens are valid (default 1h)")
+	flag.DurationVar(&o.lifetime, "token-life", 0, "how long tokens are valid (default 1h)")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("expected flags only, found %q", flag.Arg(0))

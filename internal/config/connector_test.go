@@ -722,7 +722,7 @@ func TestNoPluginSettingsByName(t *testing.T) {
 		return err
 	})
 	if err != nil || files < 10 {
-		t.Errorf("expected to read all of host/, read %d files, %v", files, err)
+		t.Errorf("expected to read all of internal/, read %d files, %v", files, err)
 	}
 }
 

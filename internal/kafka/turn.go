@@ -90,7 +90,7 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 	return nil, err
 }
 
-// Context ends with the context of TakeTurn, or when the turn is lost.
+// Context ends with the context of [AcquireGroupLock], or when the lock is lost.
 func (t *GroupLock) Context() context.Context { return t.turnCtx }
 
 // Alive returns nil if no other client can have the turn, see [Consumer.Alive].

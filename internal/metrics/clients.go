@@ -11,7 +11,7 @@ import (
 // clientID is the label of all client metrics: each is the sum over all clients of a role.
 const clientID = "culvert"
 
-// clientCounts holds what franz-go's kprom has counted (see [kafka.Figures]), by role and metric.
+// clientCounts holds what franz-go's kprom has counted (see [kafka.Metrics]), by role and metric.
 type clientCounts struct {
 	counted map[string]float64
 	rate    func(name string, value float64) float64

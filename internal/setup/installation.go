@@ -175,7 +175,7 @@ func (in *Installation) Examine(toRun bool, check func(*config.Connector) config
 	}
 }
 
-// ExamineOffline is [Installation.Examine] with the checks that ask no service.
+// ExamineOffline validates the connectors with the checks that send no request.
 func (in *Installation) ExamineOffline(ctx context.Context, toRun bool) {
 	checker := in.Checker.WithConnectors(in.Connectors)
 	in.Examine(toRun, func(c *config.Connector) config.Problems { return checker.Check(ctx, c) })

@@ -151,7 +151,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 		if cause = poll; err == nil {
 			continue
 		}
-		if says(err, "one after another") {
+		if says(err, "times in succession") {
 			lost++
 			break
 		}

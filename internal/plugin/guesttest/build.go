@@ -93,7 +93,7 @@ func build(t testing.TB, pkg, flag string) []byte {
 	if b, ok := built[key]; ok {
 		return b
 	}
-	if err := Depend("plugins", "sdk", "wit", "examples"); err != nil {
+	if err := Depend("plugins", "sdk", "wit", "internal/java", "examples"); err != nil {
 		t.Fatal(err)
 	}
 	if err := Kernels(); err != nil {

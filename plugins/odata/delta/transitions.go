@@ -198,7 +198,7 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 			return next, minWait, nil
 		}
 		return nil, 0, &wit.Error{Kind: wit.ErrorTransient, Message: pg.Label() +
-			": the service kept answering 202 for longer than " + limit + ""}
+			": the service kept answering 202 for longer than " + limit}
 	}
 	url := pg.at.target()
 	if location := feedreader.HeaderValue(pg.headers, "Location"); location != "" {
@@ -211,8 +211,7 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 		wait = defaultWait
 	}
 	wait = min(max(wait, minWait), maxWait)
-	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+
-		""+wait.String())
+	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+wait.String())
 	return withURL(pg.at, url), wait, nil
 }
 
@@ -295,8 +294,7 @@ func (pg *Page) lostToken(failed *wit.Error) (phase, error) {
 	switch {
 	case f.Tracking.OnLostToken != sourceconfig.LostFail && c.lostTokens+1 >= MaxLostTokens:
 		failed.Message += "; the service no longer knows the token of " + url +
-			", nor the next ones, " +
-			"others, " + strconv.Itoa(MaxLostTokens) + " times one after another. A restart tries it again"
+			", nor the next ones, " + strconv.Itoa(MaxLostTokens) + " times in succession. A restart tries again"
 		return nil, failed
 	case f.Tracking.OnLostToken == sourceconfig.LostRecover && f.ODP != nil && ok:
 		sdk.Log(wit.LevelWarn,

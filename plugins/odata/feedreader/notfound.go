@@ -45,8 +45,7 @@ func ReadError(what string, answer *wit.Response, body []byte) error {
 		f.Message += "; it is not considered deleted: only an error document of the OData service " +
 			"about the entity would say so"
 	case 400:
-		f.Message += "; if this means that the entity does not exist, add the code to " + sourceconfig.NotFoundCodes +
-			""
+		f.Message += "; if this means that the entity does not exist, add the code to " + sourceconfig.NotFoundCodes
 	}
 	return f
 }

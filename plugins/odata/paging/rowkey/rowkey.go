@@ -21,7 +21,7 @@ import (
 )
 
 // Keys are those of a set's rows: how a service compares them, and how they stand in queries and in offsets. It is what
-// a load knows of keys, see load.Keys.
+// a load knows of keys, see paging.Keys.
 type Keys struct {
 	typ    *edm.StructuredType
 	layout *decode.RowSchema
