@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -19,6 +20,19 @@ func TestReplayOfNone(t *testing.T) {
 	served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "name": {"orders"}, "back": {"letters"}})
 	if !strings.Contains(f.bodies[0], `"letters":[]`) {
 		t.Errorf("found %s with %s", f.log(), f.bodies[0])
+	}
+}
+
+// The result of a dry run names the letters that would be rejected, and why.
+func TestDryRunOfReplay(t *testing.T) {
+	f := newFake()
+	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
+	f.answers["POST "+target] = rest.Replayed{Dry: true, Passes: 1, Refused: 1,
+		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Left: map[string]int{"older": 2}}
+	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
+		"letter": {"0@7"}, "back": {"letters"}})
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 left: older"} {
+		assert.Contains(t, w.Body.String(), want)
 	}
 }
 

@@ -76,7 +76,8 @@ func (pg *Page) afterSnapshotFailure(p *readingSnapshot, err error) phase {
 		return &readingSnapshot{common: c, link: p.link, onDemand: true,
 			position: pg.Feed.Paging.First(pg.Answer.ReceivedAt).Fields()}
 	}
-	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+feedreader.HeaderMark+
+	sdk.Log(wit.LevelError, failed.Message+"; the snapshot is abandoned, its last row has no header "+
+		""+feedreader.HeaderMark+
 		"; continuing with changes")
 	return &idle{common: common{rewritten: p.rewritten}, link: p.link, at: int(pg.Answer.ReceivedAt)}
 }

@@ -211,7 +211,8 @@ func (pg *Page) afterAccepted() (next phase, wait time.Duration, err error) {
 		wait = defaultWait
 	}
 	wait = min(max(wait, minWait), maxWait)
-	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+wait.String())
+	sdk.Log(wit.LevelInfo, pg.Label()+": the service prepares its response (202); requesting it again in "+
+		""+wait.String())
 	return withURL(pg.at, url), wait, nil
 }
 
