@@ -127,7 +127,7 @@ func (in *installation) files(args []string) (config.Files, error) {
 	case in.folder != "" && len(args) > 0:
 		return config.Files{}, wrong(errors.New("expected either --config or files, found both"))
 	case in.folder != "":
-		files, err := config.ListFolder(in.folder)
+		files, err := host.ListFolder(in.folder)
 		return files, wrong(err)
 	}
 	files, err := config.ParseArguments(args)
