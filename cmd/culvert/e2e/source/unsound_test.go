@@ -115,7 +115,7 @@ func (r *reader) killed(more ...string) {
 	close(r.goOn)
 }
 
-// received counts the rows of the topic: how often each came, and those of the reload.
+// received counts how often the topic contains each row, and lists the rows of the reload.
 func (r *reader) received() (received map[int]int, reload []string) {
 	r.p.T.Helper()
 	out := r.p.MustRun("consume", "rows", "--bootstrap-servers", r.servers)

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Keys are those of a set's rows: how a service compares them, and how they stand in queries and in offsets. It is what
-// a load knows of keys, see paging.Keys.
+// Keys describes the keys of an entity set: how the service compares them, and how they are written in queries and
+// offsets.
 type Keys struct {
 	typ    *edm.StructuredType
 	layout *decode.RowSchema
