@@ -135,8 +135,8 @@ func TestHostMistakes(t *testing.T) {
 // A guest sees of settings only what it is given; what it prints and logs carries its name.
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
-	o := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
-	with(t, o, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
+	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
+	with(t, options, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		_, err := i.Apply(ctx, []byte("print"), batch(t, reg, 1, 6))
 		require.NoError(t, err)
 	})
@@ -145,32 +145,32 @@ func TestOutput(t *testing.T) {
 }
 
 func TestPoolIsBounded(t *testing.T) {
-	_, b := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
-	p := b.Current()
-	first, err := p.Acquire(t.Context())
+	_, binding := guest(t, plugin.Options{Limits: plugin.Limits{Instances: 2}}, all)
+	pool := binding.Current()
+	first, err := pool.Acquire(t.Context())
 	require.NoError(t, err)
-	second, err := p.Acquire(t.Context())
+	second, err := pool.Acquire(t.Context())
 	if err != nil || first == second {
 		t.Fatal(err)
 	}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	_, err = p.Acquire(short)
+	_, err = pool.Acquire(short)
 	assert.Error(t, err, "waiting for an instance of plugin all (2 are out)")
 	got := make(chan *plugin.Instance)
 	go func() {
-		i, _ := p.Acquire(t.Context())
+		i, _ := pool.Acquire(t.Context())
 		got <- i
 	}()
-	p.Release(second)
+	pool.Release(second)
 	if i := <-got; i != second {
 		t.Error("expected the instance that came back")
 	}
-	p.Release(first)
-	p.Release(second)
-	instances(t, p, 2, "")
-	b.Close()
-	instances(t, p, 0, "after closing")
+	pool.Release(first)
+	pool.Release(second)
+	instances(t, pool, 2, "")
+	binding.Close()
+	instances(t, pool, 0, "after closing")
 }
 
 func TestPoolUnderConcurrency(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 type Binding struct {
 	manager   *Manager
 	connector string
-	selection selection
+	query componentQuery
 
 	mu                 guard.Mutex
 	current, candidate *Pool
@@ -46,31 +46,31 @@ type Status struct {
 // Bind selects the plugin that has a component under its class name or an alias: the newest version, or the specified
 // one. The caller closes the binding.
 func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
-	return m.bind(connector, selection{kind: kind, class: class, version: version})
+	return m.bind(connector, componentQuery{kind: kind, class: class, version: version})
 }
 
-func (m *Manager) bind(connector string, s selection) (*Binding, error) {
-	b, err := m.newBinding(connector, s)
+func (m *Manager) bind(connector string, query componentQuery) (*Binding, error) {
+	binding, err := m.newBinding(connector, query)
 	if err == nil {
-		m.history.recordRun(&b.current.module.info)
+		m.history.recordRun(&binding.current.module.info)
 	}
-	return b, err
+	return binding, err
 }
 
-func (m *Manager) newBinding(connector string, s selection) (*Binding, error) {
+func (m *Manager) newBinding(connector string, query componentQuery) (*Binding, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return nil, fmt.Errorf("plugins: %w", ErrClosed)
 	}
-	found, err := m.find(s)
+	found, err := m.find(query)
 	if err != nil {
 		return nil, err
 	}
-	b := &Binding{manager: m, connector: connector, selection: s, rejected: map[string]string{},
-		current: m.shared.acquire(found, connector, s.transforms())}
-	m.bindings[b] = struct{}{}
-	return b, nil
+	binding := &Binding{manager: m, connector: connector, query: query, rejected: map[string]string{},
+		current: m.shared.acquire(found, connector, query.isTransform())}
+	m.bindings[binding] = struct{}{}
+	return binding, nil
 }
 
 // Current returns the pool of the version that runs.
@@ -82,13 +82,13 @@ func (b *Binding) Current() *Pool {
 
 // Component describes the bound component, as in the current version.
 func (b *Binding) Component() *wit.Component {
-	return b.Current().module.component(b.selection.kind, b.selection.class)
+	return b.Current().module.component(b.query.kind, b.query.class)
 }
 
 // Candidate returns the pool of a newer version that the task has not judged, or nil. Ask at each boundary, then call
 // [Binding.Promote] or [Binding.Reject]. A version that replaced the current one's file counts as newer.
 func (b *Binding) Candidate() *Pool {
-	changes, s := b.manager.changes.Load()+1, b.selection
+	changes, query := b.manager.changes.Load()+1, b.query
 	if b.checkedAt.Load() == changes {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (b *Binding) Candidate() *Pool {
 		b.candidate = nil
 	}
 	if b.candidate == nil {
-		b.candidate = b.manager.shared.acquire(best, b.connector, s.transforms())
+		b.candidate = b.manager.shared.acquire(best, b.connector, query.isTransform())
 	}
 	return b.candidate
 }
@@ -114,18 +114,18 @@ func (b *Binding) Candidate() *Pool {
 // replacement returns the module that should replace the current one, or nil. The locks of the manager and of b are
 // held.
 func (b *Binding) replacement() *module {
-	s, current := b.selection, b.current.module
-	s.plugin = current.info.Name
-	found, err := b.manager.find(s)
+	query, current := b.query, b.current.module
+	query.plugin = current.info.Name
+	found, err := b.manager.find(query)
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
 	}
 	if _, no := b.rejected[found.info.Hash]; no {
 		return nil
 	}
-	o := b.manager.sources[current.info.Path]
-	_, pinned := b.manager.pinnedHash(current.info.Name, s)
-	replaced := pinned || o != nil && o.active != current
+	source := b.manager.sources[current.info.Path]
+	_, pinned := b.manager.pinnedHash(current.info.Name, query)
+	replaced := pinned || source != nil && source.active != current
 	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.precedes(found, current) {
 		return nil
 	}
@@ -134,80 +134,80 @@ func (b *Binding) replacement() *module {
 
 // Promote makes a candidate current. The old pool closes when its last instance is released. For canaryTime the new
 // version is a canary that is rolled back if its calls break, see [Binding.ShouldRetry].
-func (b *Binding) Promote(p *Pool) {
+func (b *Binding) Promote(pool *Pool) {
 	b.manager.mu.Lock()
 	b.mu.Lock()
 	old := b.current
 	left := b.manager.rejected[old.module.info.Hash]
-	ok := !b.closed && p == b.candidate
-	if hash, pinned := b.manager.pinnedHash(p.module.info.Name, b.selection); pinned {
-		ok = ok && strings.HasPrefix(p.module.info.Hash, hash)
+	ok := !b.closed && pool == b.candidate
+	if hash, pinned := b.manager.pinnedHash(pool.module.info.Name, b.query); pinned {
+		ok = ok && strings.HasPrefix(pool.module.info.Hash, hash)
 	}
 	b.manager.mu.Unlock()
 	if !ok {
 		b.mu.Unlock()
 		return
 	}
-	b.current, b.candidate, b.reason = p, nil, ""
+	b.current, b.candidate, b.reason = pool, nil, ""
 	if left != nil {
 		b.reason = left.Error()
 	} else {
-		p.mu.Lock()
-		p.canary = &canary{until: time.Now().Add(canaryTime), reject: func(reason string) {
-			b.manager.rejectVersion(p.module, reason)
+		pool.mu.Lock()
+		pool.canary = &canary{until: time.Now().Add(canaryTime), reject: func(reason string) {
+			b.manager.rejectVersion(pool.module, reason)
 		}}
-		p.mu.Unlock()
+		pool.mu.Unlock()
 	}
 	b.checkedAt.Store(0)
 	b.mu.Unlock()
-	b.manager.history.recordRun(&p.module.info)
+	b.manager.history.recordRun(&pool.module.info)
 	b.manager.shared.release(old)
 	b.manager.scheduleTrim()
-	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
+	b.manager.loader.logger.Info("plugin swapped", "connector", b.connector, "plugin", pool.module.info.Name, "from",
 		old.module.info.Version,
-		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Path)
+		"to", pool.module.info.Version, "hash", pool.module.info.Hash[:12], "file", pool.module.info.Path)
 }
 
 // Reject keeps the current version; the candidate is not offered again.
-func (b *Binding) Reject(p *Pool, reason string) {
+func (b *Binding) Reject(pool *Pool, reason string) {
 	b.mu.Lock()
-	if b.closed || p != b.candidate {
+	if b.closed || pool != b.candidate {
 		b.mu.Unlock()
 		return
 	}
-	b.reason = fmt.Sprintf("%s: %s", p.module.info.Version, reason)
-	b.rejected[p.module.info.Hash] = reason
+	b.reason = fmt.Sprintf("%s: %s", pool.module.info.Version, reason)
+	b.rejected[pool.module.info.Hash] = reason
 	b.candidate = nil
 	b.mu.Unlock()
-	b.manager.shared.release(p)
+	b.manager.shared.release(pool)
 	b.manager.scheduleTrim()
 	b.manager.loader.logger.Warn("plugin version rejected; the current one keeps running", "connector", b.connector,
 		"plugin",
-		p.module.info.Name,
-		"version", p.module.info.Version, "reason", reason)
+		pool.module.info.Name,
+		"version", pool.module.info.Version, "reason", reason)
 }
 
 // Status returns the state of the binding's versions.
 func (b *Binding) Status() Status {
-	m := b.manager
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	manager := b.manager
+	manager.mu.Lock()
+	defer manager.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	current := b.current.module
-	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
-		File: current.info.Path, Rejected: b.reason, Others: m.otherProviders(b.selection, current.info.Name)}
-	o := m.sources[current.info.Path]
-	s.Removed = o == nil || o.active != current
-	if o != nil && o.refused != nil {
-		s.FileError = o.refused.Err.Error()
-	} else if moved := m.roleMoves(current.info.Name); len(moved) > 0 {
-		s.FileError = moved[0]
+	status := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
+		File: current.info.Path, Rejected: b.reason, Others: manager.otherProviders(b.query, current.info.Name)}
+	source := manager.sources[current.info.Path]
+	status.Removed = source == nil || source.active != current
+	if source != nil && source.refused != nil {
+		status.FileError = source.refused.Err.Error()
+	} else if moved := manager.movedRoleTexts(current.info.Name); len(moved) > 0 {
+		status.FileError = moved[0]
 	}
 	if best := b.replacement(); best != nil {
-		s.Candidate = best.info.Version
+		status.Candidate = best.info.Version
 	}
-	return s
+	return status
 }
 
 // Close releases the plugin.
@@ -246,10 +246,10 @@ func (b *Binding) ShouldRetry(err error) bool {
 }
 
 func (m *Manager) retired() (list []*module) {
-	for b := range m.bindings {
-		x := b.Current().module
-		if o := m.sources[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
-			list = append(list, x)
+	for binding := range m.bindings {
+		mod := binding.Current().module
+		if source := m.sources[mod.info.Path]; (source == nil || source.active != mod) && !slices.Contains(list, mod) {
+			list = append(list, mod)
 		}
 	}
 	return list

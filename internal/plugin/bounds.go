@@ -30,8 +30,8 @@ const (
 	// MaxFindings bounds the errors kept of a validation.
 	MaxFindings = 1_000
 	// maxWakes bounds the triggers of a notification, maxWakeBytes token and ident of each.
-	maxWakes     = 10_000
-	maxWakeBytes = 4 << 10
+	maxTriggers     = 10_000
+	maxTriggerBytes = 4 << 10
 	maxDoneBytes = 64 << 10
 	// MaxHintBytes bounds a hint, which is kept for its row.
 	MaxHintBytes = 16 << 10
@@ -58,14 +58,14 @@ func CheckOffset(what string, fields []wit.OffsetEntry) error {
 		largest := slices.MaxFunc(fields, func(a, b wit.OffsetEntry) int {
 			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
-		return abi.Violated("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
+		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
 			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
 		name := fields[i].Name
 		if seen[name] {
-			return abi.Violated("%s: expected names that stand once, found %.100q twice", what, name)
+			return abi.NewViolation("%s: expected names that stand once, found %.100q twice", what, name)
 		}
 		seen[name] = true
 	}
@@ -81,7 +81,7 @@ func checkPosition(what string, fields *[]wit.OffsetEntry) error {
 
 func checkCount(what string, found, most int) error {
 	if found > most {
-		return abi.Violated("expected at most %d %s, found %d", most, what, found)
+		return abi.NewViolation("expected at most %d %s, found %d", most, what, found)
 	}
 	return nil
 }
@@ -91,16 +91,16 @@ func checkFeeds(feeds []wit.Feed) error {
 		return err
 	}
 	for i := range feeds {
-		f := &feeds[i]
-		size := len(f.Name) + len(f.Topic) + len(f.Fingerprint)
-		if f.Cron != nil {
-			size += len(*f.Cron)
+		feed := &feeds[i]
+		size := len(feed.Name) + len(feed.Topic) + len(feed.Fingerprint)
+		if feed.Cron != nil {
+			size += len(*feed.Cron)
 		}
 		if size > maxFeedBytes {
-			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
-				clip(f.Name), maxFeedBytes, size)
+			return abi.NewViolation("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
+				clip(feed.Name), maxFeedBytes, size)
 		}
-		if err := CheckOffset("feed "+clip(f.Name)+", partition", f.Partition); err != nil {
+		if err := CheckOffset("feed "+clip(feed.Name)+", partition", feed.Partition); err != nil {
 			return err
 		}
 	}
@@ -128,15 +128,15 @@ func checkConfigValues(all []wit.ConfigValue) error {
 
 // checkTriggers rejects too many or too long triggers. It returns a fault, which the sender of the notification
 // receives as a response.
-func checkTriggers(wakes []wit.Trigger) error {
-	if len(wakes) > maxWakes {
+func checkTriggers(triggers []wit.Trigger) error {
+	if len(triggers) > maxTriggers {
 		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d rows to be read for a notification, found %d", maxWakes, len(wakes))}
+			"expected at most %d rows to be read for a notification, found %d", maxTriggers, len(triggers))}
 	}
-	for i := range wakes {
-		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > maxWakeBytes {
+	for i := range triggers {
+		if size := len(triggers[i].Token) + len(triggers[i].Ident); size > maxTriggerBytes {
 			return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-				"expected at most %d bytes of what names a notification and its row, found %d", maxWakeBytes, size)}
+				"expected at most %d bytes of what names a notification and its row, found %d", maxTriggerBytes, size)}
 		}
 	}
 	return nil
@@ -144,15 +144,15 @@ func checkTriggers(wakes []wit.Trigger) error {
 
 func checkDone(a *wit.CallResult) error {
 	if a.Done != nil && len(*a.Done) > maxDoneBytes {
-		return abi.Violated("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
+		return abi.NewViolation("done: expected at most %d bytes, found %d", maxDoneBytes, len(*a.Done))
 	}
 	return nil
 }
 
-func checkHints(verdicts []wit.RowResult) error {
-	for n := range verdicts {
-		if again := verdicts[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
-			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
+func checkHints(results []wit.RowResult) error {
+	for n := range results {
+		if again := results[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
+			return abi.NewViolation("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
 				len(again.Hint))
 		}
 	}
@@ -166,26 +166,26 @@ func clip(s string) string {
 	return s
 }
 
-func checkLists(ctx context.Context, d *wit.Description) error {
-	n := tally{texts: len(d.Documentation)}
-	for i := range d.Components {
-		c := &d.Components[i]
-		n.components += 1 + len(c.Aliases)
-		n.texts += len(c.Documentation)
-		if len(c.Prefixes) > maxPrefixes {
-			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), maxPrefixes,
-				len(c.Prefixes))
+func checkLists(ctx context.Context, description *wit.Description) error {
+	sums := tally{texts: len(description.Documentation)}
+	for i := range description.Components {
+		component := &description.Components[i]
+		sums.components += 1 + len(component.Aliases)
+		sums.texts += len(component.Documentation)
+		if len(component.Prefixes) > maxPrefixes {
+			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(component.Name), maxPrefixes,
+				len(component.Prefixes))
 		}
-		for _, p := range c.Prefixes {
-			if err := n.name(c, "prefix", p); err != nil {
+		for _, p := range component.Prefixes {
+			if err := sums.name(component, "prefix", p); err != nil {
 				return err
 			}
 		}
-		for s := range c.Settings {
+		for s := range component.Settings {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := n.setting(c, &c.Settings[s]); err != nil {
+			if err := sums.setting(component, &component.Settings[s]); err != nil {
 				return err
 			}
 		}
@@ -193,8 +193,8 @@ func checkLists(ctx context.Context, d *wit.Description) error {
 	for _, b := range []struct {
 		what        string
 		found, most int
-	}{{"components and aliases", n.components, MaxComponents}, {"settings, rules and aliases", n.settings, maxSettings},
-		{"patterns", n.patterns, maxPatterns}, {"bytes of text", n.texts, maxDescriptionBytes}} {
+	}{{"components and aliases", sums.components, MaxComponents}, {"settings, rules and aliases", sums.settings, maxSettings},
+		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
 		if b.found > b.most {
 			return fmt.Errorf("expected at most %d %s, found %d", b.most, b.what, b.found)
 		}
@@ -206,11 +206,11 @@ type tally struct{ components, settings, patterns, texts int }
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 
-func (n *tally) name(c *wit.Component, what, name string) error {
+func (n *tally) name(component *wit.Component, what, name string) error {
 	n.settings++
 	n.texts += len(name)
 	if len(name) > maxNameBytes {
-		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(c.Name), what, name,
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name), what, name,
 			maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
@@ -218,24 +218,24 @@ func (n *tally) name(c *wit.Component, what, name string) error {
 	}
 	found := placeholders.FindAllString(name, -1)
 	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
-		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name,
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name), what, name,
 			maxPlaceholders)
 	}
 	return nil
 }
 
-func (n *tally) setting(c *wit.Component, s *wit.ConfigKey) error {
-	if err := n.name(c, "setting", s.Name); err != nil {
+func (n *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
+	if err := n.name(component, "setting", key.Name); err != nil {
 		return err
 	}
-	n.texts += len(s.Documentation)
-	if s.DefaultValue != nil {
-		n.texts += len(*s.DefaultValue)
+	n.texts += len(key.Documentation)
+	if key.DefaultValue != nil {
+		n.texts += len(*key.DefaultValue)
 	}
-	for i := range s.Rules {
-		r := &s.Rules[i]
+	for i := range key.Rules {
+		rule := &key.Rules[i]
 		n.settings++
-		for _, list := range []*[]string{r.Allowed, r.Dependents} {
+		for _, list := range []*[]string{rule.Allowed, rule.Dependents} {
 			if list == nil {
 				continue
 			}
@@ -244,22 +244,22 @@ func (n *tally) setting(c *wit.Component, s *wit.ConfigKey) error {
 				n.texts += len(text)
 			}
 		}
-		for _, text := range []*string{r.Group, r.DisplayName, r.Role} {
+		for _, text := range []*string{rule.Group, rule.DisplayName, rule.Role} {
 			if text != nil {
 				n.texts += len(*text)
 			}
 		}
-		if r.Alias != nil {
-			if err := n.name(c, "alias", *r.Alias); err != nil {
+		if rule.Alias != nil {
+			if err := n.name(component, "alias", *rule.Alias); err != nil {
 				return err
 			}
 		}
-		if r.Pattern != nil {
+		if rule.Pattern != nil {
 			n.patterns++
-			n.texts += len(*r.Pattern)
-			if len(*r.Pattern) > maxPatternBytes {
+			n.texts += len(*rule.Pattern)
+			if len(*rule.Pattern) > maxPatternBytes {
 				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d",
-					clip(c.Name), s.Name, maxPatternBytes, len(*r.Pattern))
+					clip(component.Name), key.Name, maxPatternBytes, len(*rule.Pattern))
 			}
 		}
 	}

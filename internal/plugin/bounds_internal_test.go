@@ -14,14 +14,14 @@ import (
 
 func TestListsOfADescriptionAreBounded(t *testing.T) {
 	settings := func(n int, spec wit.ConfigKey) *wit.Description {
-		c := wit.Component{Name: "c"}
+		component := wit.Component{Name: "c"}
 		for range n {
-			c.Settings = append(c.Settings, spec)
+			component.Settings = append(component.Settings, spec)
 		}
-		return &wit.Description{Components: []wit.Component{c}}
+		return &wit.Description{Components: []wit.Component{component}}
 	}
 	pattern := func(p string) wit.ConfigKey { return wit.ConfigKey{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
-	for want, d := range map[string]*wit.Description{
+	for want, description := range map[string]*wit.Description{
 		"": settings(5000, wit.ConfigKey{Name: "shop#{n}.of#{m}",
 			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
 		"at most 20000 settings":        settings(20_001, wit.ConfigKey{Name: "s"}),
@@ -40,19 +40,19 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 		"rules and aliases, found 100002": settings(1, wit.ConfigKey{Name: "s",
 			Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
-		assert.Ends(t, checkLists(t.Context(), d), want)
+		assert.Ends(t, checkLists(t.Context(), description), want)
 	}
 }
 
 // Who has given up does not wait until all is judged that a plugin says of itself.
 func TestJudgingEndsWithItsContext(t *testing.T) {
 	long := &wit.Description{Name: "n", Version: "1",
-		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*watchEvery)}}}
-	m := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
-	require.NoError(t, m.checkDescription(t.Context(), long))
+		Components: []wit.Component{{Name: "c", Settings: make([]wit.ConfigKey, 3*checkEvery)}}}
+	mod := &module{info: Info{Interfaces: []string{wit.InterfaceSource}}}
+	require.NoError(t, mod.checkDescription(t.Context(), long))
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := m.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
+	if err := mod.checkDescription(ended, long); !errors.Is(err, context.Canceled) {
 		t.Errorf("expected %v, found %v", context.Canceled, err)
 	}
 }

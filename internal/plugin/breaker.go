@@ -61,14 +61,14 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for name, s := range b.functions {
-		if !s.until.IsZero() && (now.Before(s.until) || name == function && s.probing) {
-			return &Stopped{Function: name, Cause: s.cause, Times: s.count, Until: s.until}
+	for name, failures := range b.functions {
+		if !failures.until.IsZero() && (now.Before(failures.until) || name == function && failures.probing) {
+			return &Stopped{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
 	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
-	if s := b.functions[function]; s != nil && !s.until.IsZero() {
-		s.probing = true
+	if failures := b.functions[function]; failures != nil && !failures.until.IsZero() {
+		failures.probing = true
 	}
 	return nil
 }
@@ -90,8 +90,8 @@ func (b *breaker) inconclusive(function string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s := b.functions[function]; s != nil {
-		s.probing = false
+	if failures := b.functions[function]; failures != nil {
+		failures.probing = false
 	}
 }
 
@@ -99,21 +99,21 @@ func (b *breaker) inconclusive(function string) {
 func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.functions[function]
-	if s == nil || s.until.IsZero() && now.Sub(s.last) > breakWindow {
+	failures := b.functions[function]
+	if failures == nil || failures.until.IsZero() && now.Sub(failures.last) > breakWindow {
 		if b.functions == nil {
 			b.functions = map[string]*streak{}
 		}
-		s = &streak{}
-		b.functions[function] = s
+		failures = &streak{}
+		b.functions[function] = failures
 	}
 	b.active.Store(true)
-	s.count++
-	s.last, s.cause, s.probing = now, broke, false
-	if s.count < breaksToOpen || now.Before(s.until) {
+	failures.count++
+	failures.last, failures.cause, failures.probing = now, broke, false
+	if failures.count < breaksToOpen || now.Before(failures.until) {
 		return nil // a call that began before the version was stopped makes its rest no longer
 	}
-	s.pause = min(max(2*s.pause, openFirst), openLongest)
-	s.until = now.Add(s.pause)
-	return &Stopped{Function: function, Cause: broke, Times: s.count, Until: s.until}
+	failures.pause = min(max(2*failures.pause, openFirst), openLongest)
+	failures.until = now.Add(failures.pause)
+	return &Stopped{Function: function, Cause: broke, Times: failures.count, Until: failures.until}
 }

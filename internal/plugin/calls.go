@@ -13,8 +13,8 @@ var functions = binary.Functions
 
 // invoke calls a function by its Go name through the reflective codec; batch.go has the calls that carry rows.
 func invoke[T any](ctx context.Context, i *Instance, iface, method string, args ...any) (result T, err error) {
-	fn := functions[iface][method]
-	f, err := i.enter(ctx, fn)
+	function := functions[iface][method]
+	export, err := i.beginCall(ctx, function)
 	if err != nil {
 		return result, err
 	}
@@ -22,8 +22,8 @@ func invoke[T any](ctx context.Context, i *Instance, iface, method string, args 
 	if _, none := dst.(*noResult); none {
 		dst = nil
 	}
-	fault, err := i.guest.Invoke(i.callCtx, f, fn, dst, args...)
-	if err = i.leave(fault, err); err != nil {
+	failure, err := i.guest.Invoke(i.callCtx, export, function, dst, args...)
+	if err = i.endCall(failure, err); err != nil {
 		var zero T
 		return zero, err
 	}
@@ -148,14 +148,14 @@ func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.Offs
 // HandleNotification passes a request that a notification endpoint received.
 func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	notification wit.Notification) ([]wit.Trigger, error) {
-	wakes, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
+	triggers, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
 	if err == nil {
-		err = checkTriggers(wakes)
+		err = checkTriggers(triggers)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return wakes, nil
+	return triggers, nil
 }
 
 // Subscribe subscribes a feed under an address.
@@ -205,7 +205,7 @@ func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []by
 		response)
 	rowResults := result.Results
 	if err == nil && len(rowResults) != len(rows) {
-		return wit.ResponseResult{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d",
+		return wit.ResponseResult{}, i.discard(abi.NewViolation("expected %d verdicts, one for each row, found %d",
 			len(rows),
 			len(rowResults)))
 	}
@@ -215,11 +215,11 @@ func (i *Instance) HandleResponse(ctx context.Context, context []byte, memo []by
 		}
 	}
 	for n := range rowResults {
-		if f := rowResults[n].Rejected; f != nil {
-			readable(f)
+		if failure := rowResults[n].Rejected; failure != nil {
+			sanitize(failure)
 		}
 		if again := rowResults[n].Retry; again != nil && again.Error != nil {
-			readable(again.Error)
+			sanitize(again.Error)
 		}
 	}
 	return result, err

@@ -96,21 +96,21 @@ func TestCheckRefuses(t *testing.T) {
 
 // All calls together have an end, however many there are and however long each may take.
 func TestCheckEnds(t *testing.T) {
-	d := wit.Description{Name: "slow", Version: "1"}
+	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
-		d.Components = append(d.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
+		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
 			Documentation: "x"})
 	}
-	m := guesttest.StaticModule(d, "", wit.InterfaceTransform)
+	m := guesttest.StaticModule(description, "", wit.InterfaceTransform)
 	m.Exports[m.Index(wit.ExportName(wit.InterfacePlugin, "validate"))].Body = looped()
 	path := filepath.Join(t.TempDir(), "slow.wasm")
 	require.NoError(t, os.WriteFile(path, m.Bytes(), 0o600))
 	// A machine that has other things to do needs some seconds for what comes before the calls.
-	within, o := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
-	c, err := plugin.CheckWithin(t.Context(), path, o, within)
+	within, options := time.Second, plugin.Options{Settings: map[string]string{"plugin.slow.limits.call.ms": "3600000"}}
+	c, err := plugin.CheckWithin(t.Context(), path, options, within)
 	for err == nil && len(c.Calls) == 0 && within < 2*time.Minute {
 		within *= 2
-		c, err = plugin.CheckWithin(t.Context(), path, o, within)
+		c, err = plugin.CheckWithin(t.Context(), path, options, within)
 	}
 	require.NoError(t, err)
 	want := plugin.Finding{Refused: true, Where: "all calls",
@@ -152,11 +152,11 @@ func commandsOf(t *testing.T, commands ...wit.Command) string {
 
 func TestCommandsThatCannotBeUsed(t *testing.T) {
 	option := func(name string, aliases ...string) wit.ConfigKey {
-		s := wit.ConfigKey{Name: name}
+		key := wit.ConfigKey{Name: name}
 		for _, a := range aliases {
-			s.Rules = append(s.Rules, wit.Rule{Alias: &a})
+			key.Rules = append(key.Rules, wit.Rule{Alias: &a})
 		}
-		return s
+		return key
 	}
 	many := make([]wit.Command, plugin.MaxCommands+1)
 	for want, commands := range map[string][]wit.Command{

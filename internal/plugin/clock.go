@@ -14,15 +14,15 @@ import (
 type clock struct {
 	ctx                     context.Context
 	limit                   time.Duration
-	began                   time.Time
+	started                   time.Time
 	canceled                time.Time
 	yielded, processorSince time.Time
 	ticks                   int64
 	// perTick is the work per tick: the least of all windows, at most maxTick.
 	perTick                     time.Duration
-	resumed                     time.Time
+	tickStart                     time.Time
 	hostTime, hostTimeSinceTick time.Duration
-	entered                     time.Time // a function of the host's
+	hostCallStart                     time.Time // a function of the host's
 	window                      time.Duration
 	windowTicks                 int
 }
@@ -31,20 +31,20 @@ const (
 	// graceAfterCancel lets a nearly finished call end after its caller gave up.
 	graceAfterCancel = 250 * time.Millisecond
 	yieldEvery       = time.Millisecond
-	turnTime         = 10 * time.Millisecond
+	processorSlice         = 10 * time.Millisecond
 	clockFactor      = 10
 	// windowLength is how many ticks are measured together: even a busy machine runs a guest undisturbed for some ms
 	// at times.
 	windowLength = 8
 )
 
-type overdue struct {
+type timeExceeded struct {
 	Limit time.Duration
 	// Elapsed is set if the call was ended by the wall clock, not by its own work.
 	Elapsed time.Duration
 }
 
-func (o *overdue) Error() string {
+func (o *timeExceeded) Error() string {
 	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
 	if o.Elapsed > 0 {
 		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Elapsed.Round(time.Millisecond),
@@ -58,9 +58,9 @@ func (o *overdue) Error() string {
 // MB in steps that copy all of it.
 const maxStackBytes = 16 << 20
 
-type tooDeep struct{ StackBytes int }
+type stackExceeded struct{ StackBytes int }
 
-func (d *tooDeep) Error() string {
+func (d *stackExceeded) Error() string {
 	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes,
 		maxStackBytes)
 }
@@ -71,7 +71,7 @@ func (c *canceled) Error() string { return "stopped: " + c.err.Error() }
 func (c *canceled) Unwrap() error { return c.err }
 
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, began: now, yielded: now, processorSince: now, resumed: now, perTick: maxTick()}
+	*c = clock{ctx: ctx, limit: limit, started: now, yielded: now, processorSince: now, tickStart: now, perTick: maxTick()}
 }
 
 // check ends the running call if its time is up, by a panic that the engine turns into an error with the guest's
@@ -81,12 +81,12 @@ func (c *clock) check(now time.Time) {
 	if c.canceled.IsZero() && c.ctx.Err() != nil {
 		c.canceled = now.Add(graceAfterCancel)
 	}
-	elapsed := now.Sub(c.began)
+	elapsed := now.Sub(c.started)
 	switch {
 	case elapsed >= c.limit && c.work() >= c.limit:
-		panic(&overdue{Limit: c.limit})
+		panic(&timeExceeded{Limit: c.limit})
 	case elapsed >= clockFactor*c.limit:
-		panic(&overdue{Limit: c.limit, Elapsed: elapsed})
+		panic(&timeExceeded{Limit: c.limit, Elapsed: elapsed})
 	case !c.canceled.IsZero() && !now.Before(c.canceled):
 		panic(&canceled{c.ctx.Err()})
 	}
@@ -102,12 +102,12 @@ func (c *clock) addHostTime(from, till time.Time) {
 
 func (c *clock) countTick(now time.Time) {
 	c.ticks++
-	c.window += now.Sub(c.resumed) - c.hostTimeSinceTick
+	c.window += now.Sub(c.tickStart) - c.hostTimeSinceTick
 	if c.windowTicks++; c.windowTicks == windowLength {
 		c.perTick = min(c.perTick, c.window/windowLength)
 		c.window, c.windowTicks = 0, 0
 	}
-	c.resumed, c.hostTimeSinceTick = now, 0
+	c.tickStart, c.hostTimeSinceTick = now, 0
 }
 
 // callerErr returns an error once the caller has given up, so that reading of a result stops.
@@ -118,7 +118,7 @@ func (c *clock) callerErr() error {
 	return &canceled{c.ctx.Err()}
 }
 
-const watchEvery = 1024
+const checkEvery = 1024
 
 func (c *clock) tick(p *processors) {
 	now := time.Now()
@@ -127,11 +127,11 @@ func (c *clock) tick(p *processors) {
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()
 		c.yielded = time.Now()
-		c.resumed = c.yielded
+		c.tickStart = c.yielded
 	}
-	if now.Sub(c.processorSince) >= turnTime && p.yield() {
+	if now.Sub(c.processorSince) >= processorSlice && p.yield() {
 		c.processorSince = time.Now()
-		c.resumed = c.processorSince
+		c.tickStart = c.processorSince
 	}
 }
 

@@ -74,7 +74,7 @@ func TestDeadlinesCountWork(t *testing.T) {
 				began := time.Now()
 				err := w.tick(c.ticks, c.wait)
 				elapsed := time.Since(began)
-				var overdue *overdue
+				var overdue *timeExceeded
 				if errors.As(err, &overdue) != c.ended || (err == nil) == c.ended {
 					t.Fatalf("after %v: expected an end: %v, found %v", elapsed, c.ended, err)
 				}
@@ -110,7 +110,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		for range 5 {
 			err = cmp.Or(err, callOut())
 		}
-		if !errors.As(err, new(*overdue)) {
+		if !errors.As(err, new(*timeExceeded)) {
 			t.Errorf("expected an end after a second of calls out, found %v", err)
 		}
 	})
@@ -128,7 +128,7 @@ func TestDeadlinesCountCallsOut(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		err := w.tick(5000, 0)
-		var overdue *overdue
+		var overdue *timeExceeded
 		if elapsed := time.Since(began); !errors.As(err, &overdue) || overdue.Elapsed == 0 ||
 			elapsed < clockFactor*time.Second || elapsed > (clockFactor+2)*time.Second {
 			t.Errorf("expected an end after ten times the limit, found %v after %v", err, elapsed)
@@ -163,7 +163,7 @@ func TestLongAnswersOfTheSystemComeByTheClock(t *testing.T) {
 	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, want) || looks != 17 {
 		t.Errorf("expected the same numbers and 17 looks at the clock, found %d, %v", looks, err)
 	}
-	o := &output{watch: func() { looks++ }}
+	o := &output{checkTime: func() { looks++ }}
 	for range 10 {
 		_, _ = o.Write(nil)
 	}

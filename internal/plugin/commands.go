@@ -21,7 +21,7 @@ var ReservedCommands = []string{"broker", "cluster", "completion", "connectors",
 	"help", "init", "offsets", "plugins", "reference", "run", "status", "test", "tunnel",
 	"validate", "version"}
 
-var typed = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+var commandName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // CheckCommands rejects commands that cannot be used as declared: names that cannot be typed, are duplicates, or are
 // reserved.
@@ -31,31 +31,31 @@ func CheckCommands(commands []wit.Command) error {
 	}
 	names := map[string]bool{}
 	for i := range commands {
-		c := &commands[i]
-		if !typed.MatchString(c.Name) || names[c.Name] {
+		command := &commands[i]
+		if !commandName.MatchString(command.Name) || names[command.Name] {
 			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once",
-				c.Name)
+				command.Name)
 		}
-		names[c.Name] = true
-		if slices.Contains(ReservedCommands, c.Name) {
-			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", c.Name,
-				c.Name)
+		names[command.Name] = true
+		if slices.Contains(ReservedCommands, command.Name) {
+			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", command.Name,
+				command.Name)
 		}
-		if len(c.Options) > MaxCommands {
-			return fmt.Errorf("command %s: expected at most %d options, found %d", c.Name, MaxCommands, len(c.Options))
+		if len(command.Options) > MaxCommands {
+			return fmt.Errorf("command %s: expected at most %d options, found %d", command.Name, MaxCommands, len(command.Options))
 		}
 		taken := map[string]bool{}
-		for o := range c.Options {
-			for _, name := range c.Options[o].Names() {
+		for o := range command.Options {
+			for _, name := range command.Options[o].Names() {
 				switch {
-				case !typed.MatchString(name):
+				case !commandName.MatchString(name):
 					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes",
-						c.Name, name)
+						command.Name, name)
 				case slices.Contains(ReservedOptions, name):
 					return fmt.Errorf("command %s, option %s: expected another name, since every "+
-						"command has its own option %s", c.Name, dashed(name), dashed(name))
+						"command has its own option %s", command.Name, dashed(name), dashed(name))
 				case taken[name]:
-					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", c.Name,
+					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", command.Name,
 						dashed(name))
 				}
 				taken[name] = true

@@ -47,14 +47,14 @@ func described(t *testing.T, m *plugin.Manager) (all []wit.Description) {
 		}
 		known := wit.Description{Name: info.Name, Version: info.Version, Documentation: info.Documentation,
 			Components: info.Components}
-		b, err := m.BindPlugin("orders", info.Name, "")
+		binding, err := m.BindPlugin("orders", info.Name, "")
 		require.NoError(t, err)
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			if asked, err := i.Describe(ctx); err != nil || !reflect.DeepEqual(asked, known) {
 				t.Errorf("%s: expected what it says itself, found %+v and %v", info.Name, known, err)
 			}
 		})
-		b.Close()
+		binding.Close()
 		all = append(all, known)
 	}
 	return all
@@ -296,8 +296,8 @@ func TestPreparationHasANumber(t *testing.T) {
 	require.NoError(t, err)
 	sum.Write(prepared.Wasm)
 	const number, want = 6, "4803030993f789c5"
-	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.Preparation != number {
+	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || code.PreparationVersion != number {
 		t.Errorf("expected %s of preparation %d, found %s of %d: raise code.Preparation and write both here", want,
-			number, got, code.Preparation)
+			number, got, code.PreparationVersion)
 	}
 }

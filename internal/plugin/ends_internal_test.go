@@ -45,7 +45,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 	rows := func(data []byte, n int, row wit.Row) func(i *Instance) error {
 		return func(i *Instance) error {
 			b := &record.Batch{Topics: []string{"t"}, Data: bytes.Clone(data)}
-			check := rowCheck{i: i, b: b, size: uint32(len(data)), limit: 1 << 30}
+			check := rowCheck{instance: i, batch: b, size: uint32(len(data)), limit: 1 << 30}
 			for n := range n {
 				row := row
 				if err := check.row(n, &row, nil); err != nil {
@@ -66,11 +66,11 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 				ctx := &looked{Context: context.Background(), left: left}
 				i := &Instance{}
 				i.clock.ctx, i.schemas = ctx, schemas.New(record.NewRegistry(), i.clock.callerErr)
-				i.scratch.topics = []uint32{0}
+				i.buffers.topics = []uint32{0}
 				return ctx, read(i)
 			}
 			whole, err := run(1 << 30)
-			if least := many / 2 / watchEvery; err != nil || whole.count < least {
+			if least := many / 2 / checkEvery; err != nil || whole.count < least {
 				t.Fatalf("expected at least %d looks at the context, found %d, %v", least, whole.count, err)
 			}
 			ctx, err := run(whole.count / 2)

@@ -13,8 +13,8 @@ import (
 func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) {
 	for _, i := range m.Modules() {
 		if i.Name == name && len(i.Components) > 0 {
-			c := i.Components[0]
-			return m.bind(connector, selection{kind: c.Kind, class: c.Name, version: version, plugin: name})
+			component := i.Components[0]
+			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version, plugin: name})
 		}
 	}
 	return nil, fmt.Errorf("there is no plugin %s", name)
@@ -24,16 +24,16 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 func Awake(m *Manager) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.sources {
-		for _, x := range []*module{o.active, o.previous} {
-			if x == nil {
+	for _, source := range m.sources {
+		for _, mod := range []*module{source.active, source.previous} {
+			if mod == nil {
 				continue
 			}
-			x.mu.Lock()
-			if x.code != nil {
+			mod.mu.Lock()
+			if mod.code != nil {
 				n++
 			}
-			x.mu.Unlock()
+			mod.mu.Unlock()
 		}
 	}
 	return n
@@ -43,10 +43,10 @@ func Awake(m *Manager) (n int) {
 func Doze(m *Manager) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, o := range m.sources {
-		for _, x := range []*module{o.active, o.previous} {
-			if x != nil {
-				x.freeIdle()
+	for _, source := range m.sources {
+		for _, mod := range []*module{source.active, source.previous} {
+			if mod != nil {
+				mod.freeIdle()
 			}
 		}
 	}
@@ -68,13 +68,13 @@ func (b *Breaker) Bad(function string, now time.Time)            { b.trapped(fun
 func (b *Breaker) Inconclusive(function string)                  { b.inconclusive(function) }
 
 // CheckWithin is Check with another time for all calls.
-func CheckWithin(ctx context.Context, path string, o Options, within time.Duration) (*CheckResult, error) {
-	return check(ctx, path, o, within)
+func CheckWithin(ctx context.Context, path string, options Options, within time.Duration) (*CheckResult, error) {
+	return check(ctx, path, options, within)
 }
 
 // Panic is a call that the host makes and that ends in a mistake of its own.
 func Panic(ctx context.Context, i *Instance) error {
-	if _, err := i.enter(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
+	if _, err := i.beginCall(ctx, binary.Functions[wit.InterfacePlugin]["Describe"]); err != nil {
 		return err
 	}
 	panic("a mistake")

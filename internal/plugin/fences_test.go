@@ -21,17 +21,17 @@ import (
 const rogue = "./testdata/guests/rogue"
 
 // rogueGuest is the binding of a guest that breaks rules, and its registry.
-func rogueGuest(t *testing.T, o plugin.Options) (*plugin.Binding, *record.Registry) {
+func rogueGuest(t *testing.T, options plugin.Options) (*plugin.Binding, *record.Registry) {
 	t.Helper()
-	o.Registry = record.NewRegistry()
-	_, b := guest(t, o, rogue)
-	return b, o.Registry
+	options.Registry = record.NewRegistry()
+	_, binding := guest(t, options, rogue)
+	return binding, options.Registry
 }
 
 // misbehave applies a batch with a guest that breaks one rule.
-func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode string) (err error) {
+func misbehave(t *testing.T, binding *plugin.Binding, reg *record.Registry, mode string) (err error) {
 	t.Helper()
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		prepared, failed := i.Prepare(ctx, []wit.Stage{{Component: mode}})
 		if failed != nil {
 			t.Fatal(mode, failed)
@@ -47,8 +47,8 @@ func misbehave(t *testing.T, b *plugin.Binding, reg *record.Registry, mode strin
 
 func TestRogueResults(t *testing.T) {
 	var log logtest.Journal
-	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
-	require.NoError(t, misbehave(t, b, reg, "nothing"))
+	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
+	require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	for mode, want := range map[string]string{
 		"result-outside":     "lie past the end of memory",
 		"result-unaligned":   "expected a pointer aligned to 4",
@@ -90,7 +90,7 @@ func TestRogueResults(t *testing.T) {
 		"deadlock":           "all goroutines are asleep",
 	} {
 		t.Run(mode, func(t *testing.T) {
-			trap := trapped(t, misbehave(t, b, reg, mode), want, "(connector orders)", "apply")
+			trap := trapped(t, misbehave(t, binding, reg, mode), want, "(connector orders)", "apply")
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
 				t.Error("post-return was called after a refused result")
 			}
@@ -100,48 +100,48 @@ func TestRogueResults(t *testing.T) {
 			}
 		})
 		// A good call in between, or the version would be stopped.
-		require.NoError(t, misbehave(t, b, reg, "nothing"))
+		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
-	fault(t, misbehave(t, b, reg, "fault"), wit.ErrorConflict, "x")
+	fault(t, misbehave(t, binding, reg, "fault"), wit.ErrorConflict, "x")
 	// After all that, the pool works.
-	assert.NoError(t, misbehave(t, b, reg, "log-binary"))
+	assert.NoError(t, misbehave(t, binding, reg, "log-binary"))
 	assert.Contains(t, log.String(), "x\uFFFDy", "plugin=rogue", "version=1.0.0", "connector=orders")
 }
 
 func TestPredicateMustAnswerForEachRow(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{})
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding, reg := rogueGuest(t, plugin.Options{})
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, _, err := i.Test(ctx, nil, batch(t, reg, 3, 6))
 		trapped(t, err, "matches: expected 3, one for each row, found 4")
 	})
 }
 
 func TestMemoryFence(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// What Go's runtime itself says differs with the place at which it hits the limit.
-		trapped(t, misbehave(t, b, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
+		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
 	}
-	if got := b.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
+	if got := binding.Current().Module().Metrics.MemoryBytes; got > 50331648 || got < 40<<20 {
 		t.Errorf("memory rose to %d", got)
 	}
-	assert.NoError(t, misbehave(t, b, reg, "nothing"))
+	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
 }
 
 // An instance that has grown is replaced, and its memory goes back to the host.
 func TestRecycling(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
+	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
-		require.NoError(t, misbehave(t, b, reg, "swell"))
+		require.NoError(t, misbehave(t, binding, reg, "swell"))
 	}
-	if got := b.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
+	if got := binding.Current().Module().Metrics; got.Recycled != 3 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
-	b, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
+	binding, reg = rogueGuest(t, plugin.Options{Limits: plugin.Limits{Calls: 4}})
 	for range 4 {
-		require.NoError(t, misbehave(t, b, reg, "nothing"))
+		require.NoError(t, misbehave(t, binding, reg, "nothing"))
 	}
-	if got := b.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
+	if got := binding.Current().Module().Metrics; got.Recycled != 2 || got.Instances != 0 {
 		t.Errorf("%+v", got)
 	}
 	runtime.GC()
@@ -149,10 +149,10 @@ func TestRecycling(t *testing.T) {
 
 // A guest may take a batch row by row, but not give the largest result for each.
 func TestResultsOfOneBatch(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
 		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
 			_, err := i.Apply(ctx, []byte("row-by-row"), in)
@@ -171,7 +171,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 
 // A result may name 10,000 topics, and a batch has no more of them with those that it came with.
 func TestTopicsAreBounded(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{})
+	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
 		mode  string
 		batch []string
@@ -181,7 +181,7 @@ func TestTopicsAreBounded(t *testing.T) {
 		{"topics-most", []string{"t0000000"}, ""},
 		{"topics-most", []string{"in"}, "expected at most 10000 topics in a batch, found more"},
 	} {
-		use(t, b, func(ctx context.Context, i *plugin.Instance) {
+		use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, 3, 6)
 			in.Topics = c.batch
 			_, err := i.Apply(ctx, []byte(c.mode), in)
@@ -216,27 +216,27 @@ func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 func TestLogFence(t *testing.T) {
 	var log logtest.Journal
 	const rate = 10 // lines a second
-	b, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
+	binding, reg := rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace), Settings: map[string]string{
 		"plugin.rogue.limits.log.lines.per.second": fmt.Sprint(rate)}})
 	// What time has brought meanwhile is allowed too: on a busy machine that is more.
 	since := time.Now()
 	meanwhile := func() int { return int(time.Since(since).Seconds() * rate) }
-	require.NoError(t, misbehave(t, b, reg, "chatter"))
+	require.NoError(t, misbehave(t, binding, reg, "chatter"))
 	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
 		got > 2*rate+meanwhile() {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
 	}
-	trapped(t, misbehave(t, b, reg, "flood"),
+	trapped(t, misbehave(t, binding, reg, "flood"),
 		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
 	// The rate is that of a connector: instances share it.
 	before := len(log.String())
 	since = time.Now()
-	require.NoError(t, misbehave(t, b, reg, "output"))
+	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if more := strings.Count(log.String()[before:], "some output"); more > 3+meanwhile() {
 		t.Errorf("a fresh instance got %d lines after a flood", more)
 	}
-	b, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
-	require.NoError(t, misbehave(t, b, reg, "output"))
+	binding, reg = rogueGuest(t, plugin.Options{Logger: log.Logger(plugin.LevelTrace)})
+	require.NoError(t, misbehave(t, binding, reg, "output"))
 	if !strings.Contains(log.String(), `msg="some output"`) {
 		t.Error("expected what the guest printed in the log")
 	}

@@ -36,12 +36,12 @@ func foreignGuest(t *testing.T, folder, prefix string, registry *record.Registry
 		t.Fatalf("building the guest %s: %v", folder, err)
 	}
 	m := manager(t, plugin.Options{Registry: registry, Logger: log.Logger(plugin.LevelTrace)}, plugins)
-	b, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
+	binding, err := m.Bind("test", wit.ComponentTransformation, prefix+"Append", "")
 	if err != nil {
 		t.Fatalf("%v: %v", err, m.Modules()[0].Err)
 	}
-	t.Cleanup(b.Close)
-	return b.Current()
+	t.Cleanup(binding.Close)
+	return binding.Current()
 }
 
 // eachForeign runs a test with each of them.

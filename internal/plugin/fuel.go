@@ -12,7 +12,7 @@ var maxTick = sync.OnceValue(func() time.Duration {
 	best := time.Hour
 	for range calibrations {
 		began := time.Now()
-		spin(calibrationTurns)
+		spin(calibrationRounds)
 		best = min(best, time.Since(began)) // the one that was disturbed least
 	}
 	return max(best*calibrationsPerTick, minMaxTick)
@@ -20,7 +20,7 @@ var maxTick = sync.OnceValue(func() time.Duration {
 
 const (
 	calibrations     = 5
-	calibrationTurns = 40_000
+	calibrationRounds = 40_000
 	// calibrationsPerTick loops of 67 µs take as long as a tick may; plain work ticks every 0.2 ms.
 	calibrationsPerTick = 15
 	minMaxTick          = 100 * time.Microsecond

@@ -61,9 +61,9 @@ type roleDeclarations struct {
 
 // Names returns the names of a component: its own, its aliases, and Kafka Connect's short forms, without the
 // package and without Connector at the end.
-func Names(c *wit.Component) []string {
-	simple := c.Name[strings.LastIndexByte(c.Name, '.')+1:]
-	names := append([]string{c.Name}, c.Aliases...)
+func Names(component *wit.Component) []string {
+	simple := component.Name[strings.LastIndexByte(component.Name, '.')+1:]
+	names := append([]string{component.Name}, component.Aliases...)
 	for _, short := range []string{simple, strings.TrimSuffix(simple, "Connector")} {
 		if !slices.Contains(names, short) {
 			names = append(names, short)
@@ -73,28 +73,28 @@ func Names(c *wit.Component) []string {
 }
 
 func declarationsOf(info *Info) *roleDeclarations {
-	d := &roleDeclarations{Version: info.Version, Hash: info.Hash}
+	declarations := &roleDeclarations{Version: info.Version, Hash: info.Hash}
 	for i := range info.Components {
-		c := &info.Components[i]
-		for _, name := range Names(c) {
-			for j := range c.Settings {
-				names, roles, secret := settingOf(&c.Settings[j])
-				d.add(c.Kind.String()+" "+name, names, roles, secret)
+		component := &info.Components[i]
+		for _, name := range Names(component) {
+			for j := range component.Settings {
+				names, roles, secret := settingOf(&component.Settings[j])
+				declarations.add(component.Kind.String()+" "+name, names, roles, secret)
 			}
 		}
 	}
-	return d
+	return declarations
 }
 
-func settingOf(s *wit.ConfigKey) (names, roles []string, secret bool) {
-	names, secret = []string{s.Name}, s.Kind == wit.KindPassword
-	for _, r := range s.Rules {
+func settingOf(key *wit.ConfigKey) (names, roles []string, secret bool) {
+	names, secret = []string{key.Name}, key.Kind == wit.KindPassword
+	for _, rule := range key.Rules {
 		switch {
-		case r.Alias != nil:
-			names = append(names, *r.Alias)
-		case r.Role != nil:
-			roles = append(roles, *r.Role)
-			secret = secret || role.IsSecret(*r.Role)
+		case rule.Alias != nil:
+			names = append(names, *rule.Alias)
+		case rule.Role != nil:
+			roles = append(roles, *rule.Role)
+			secret = secret || role.IsSecret(*rule.Role)
 		}
 	}
 	return names, roles, secret
@@ -108,7 +108,7 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 		d.Roles[component] = map[string]string{}
 	}
 	for _, name := range names {
-		all := append(rolesIn(d.Roles[component][name]), roles...)
+		all := append(splitRoles(d.Roles[component][name]), roles...)
 		slices.Sort(all)
 		d.Roles[component][name] = strings.Join(slices.Compact(all), "+")
 		if secret && !slices.Contains(d.Secrets[component], name) {
@@ -117,17 +117,17 @@ func (d *roleDeclarations) add(component string, names, roles []string, secret b
 	}
 }
 
-func rolesIn(joined string) []string {
+func splitRoles(joined string) []string {
 	return slices.DeleteFunc(strings.Split(joined, "+"), func(r string) bool { return r == "" })
 }
 
-func (d *roleDeclarations) join(other *roleDeclarations) *roleDeclarations {
+func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 	if other == nil {
 		return d
 	}
 	for component, roles := range other.Roles {
 		for name, joined := range roles {
-			d.add(component, []string{name}, rolesIn(joined), slices.Contains(other.Secrets[component], name))
+			d.add(component, []string{name}, splitRoles(joined), slices.Contains(other.Secrets[component], name))
 		}
 		for _, name := range other.Secrets[component] { // which an older file may have without its roles
 			d.add(component, []string{name}, nil, true)
@@ -180,23 +180,23 @@ func (m *RoleMoved) Error() string {
 
 // roleMove returns the first setting with an address role that other settings had before, or whose name belonged to a
 // setting without the role; nil if there is none.
-func (info *Info) roleMove(before *roleDeclarations) *RoleMoved {
+func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
 	for i := range info.Components {
-		c := &info.Components[i]
-		for _, answer := range Names(c) {
-			was := before.Roles[c.Kind.String()+" "+answer]
+		component := &info.Components[i]
+		for _, answer := range Names(component) {
+			was := before.Roles[component.Kind.String()+" "+answer]
 			if was == nil {
 				continue
 			}
-			for j := range c.Settings {
-				names, roles, _ := settingOf(&c.Settings[j])
+			for j := range component.Settings {
+				names, roles, _ := settingOf(&component.Settings[j])
 				for _, r := range roles {
 					if !role.IsAddress(r) {
 						continue
 					}
 					var had []string
 					for _, name := range slices.Sorted(maps.Keys(was)) {
-						if slices.Contains(rolesIn(was[name]), r) {
+						if slices.Contains(splitRoles(was[name]), r) {
 							had = append(had, name)
 						}
 					}
@@ -235,59 +235,59 @@ const historyFileLimit = 16 << 20
 
 // readHistory returns an error for an unreadable file: without it any version would count as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
-	h := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
+	history := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
 		Plugins: map[string]*pluginHistory{}}
 	if path == "" {
-		return h, nil
+		return history, nil
 	}
 	text, err := wholefile.Read(path, historyFileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
+		return history, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, h)
+		err = json.Unmarshal(text, history)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, which says what versions of plugins ran before: %w; look at the plugins "+
 			"in the folder, then delete it", path, err)
 	}
-	for name, p := range h.Plugins {
-		if p == nil {
-			delete(h.Plugins, name)
+	for name, entry := range history.Plugins {
+		if entry == nil {
+			delete(history.Plugins, name)
 			continue
 		}
-		p.All = (&roleDeclarations{}).join(p.All).join(p.Base)
-		for _, d := range p.Accepted {
-			p.All.join(d)
+		entry.All = (&roleDeclarations{}).merge(entry.All).merge(entry.Base)
+		for _, d := range entry.Accepted {
+			entry.All.merge(d)
 		}
-		p.Accepted = nil
+		entry.Accepted = nil
 	}
-	return h, nil
+	return history, nil
 }
 
 func (h *history) entry(name string) *pluginHistory {
-	p := h.Plugins[name]
-	if p == nil {
-		p = &pluginHistory{All: &roleDeclarations{}}
-		h.Plugins[name] = p
+	entry := h.Plugins[name]
+	if entry == nil {
+		entry = &pluginHistory{All: &roleDeclarations{}}
+		h.Plugins[name] = entry
 	}
-	return p
+	return entry
 }
 
 // check rejects a version from a folder that moves an address role, and warns of other changed roles. It compares
 // with versions that ran, built-in ones, and older, which joins versions in other files.
-func (h *history) check(info *Info, older *roleDeclarations) error {
+func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if info.BuiltIn {
 		h.builtIn[info.Name] = declarationsOf(info)
 		return nil
 	}
-	p := h.entry(info.Name)
-	if moved := info.roleMove((&roleDeclarations{}).join(p.All).join(h.builtIn[info.Name]).join(older)); moved != nil {
+	entry := h.entry(info.Name)
+	if moved := info.movedRole((&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(older)); moved != nil {
 		return moved
 	}
-	before := cmp.Or(p.Base, h.builtIn[info.Name])
+	before := cmp.Or(entry.Base, h.builtIn[info.Name])
 	if before == nil {
 		return nil
 	}
@@ -295,29 +295,29 @@ func (h *history) check(info *Info, older *roleDeclarations) error {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the version before", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
+			strings.Join(changes[:min(len(changes), maxListedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }
 
-const listedChanges = 10
+const maxListedChanges = 10
 
 // recordRun stores that a connector runs a version, merged with what other processes have written.
 func (h *history) recordRun(info *Info) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p, is := h.entry(info.Name), declarationsOf(info)
-	p.Base = is
+	entry, is := h.entry(info.Name), declarationsOf(info)
+	entry.Base = is
 	if h.recorded[info.Hash] {
 		return
 	}
 	h.recorded[info.Hash] = true
 	if other, err := readHistory(h.path, h.logger); err == nil { // else it was sound when this began
 		for name, theirs := range other.Plugins {
-			h.entry(name).All.join(theirs.All)
+			h.entry(name).All.merge(theirs.All)
 		}
 	}
-	p.All.join(is)
+	entry.All.merge(is)
 	if h.path == "" {
 		return
 	}
@@ -334,9 +334,9 @@ func (h *history) recordRun(info *Info) {
 func (h *history) secrets(name string) (names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for of, p := range h.Plugins {
+	for of, entry := range h.Plugins {
 		if name == "" || name == of {
-			for _, some := range p.All.Secrets {
+			for _, some := range entry.All.Secrets {
 				names = append(names, some...)
 			}
 		}

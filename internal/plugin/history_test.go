@@ -26,18 +26,18 @@ const shopClass = "org.example.ShopSourceConnector"
 func shopSettings(lines ...string) (settings []wit.ConfigKey) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")
-		s := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
-		if s.Name != name {
-			s.Kind = wit.KindPassword
+		key := wit.ConfigKey{Name: strings.TrimSuffix(name, "!")}
+		if key.Name != name {
+			key.Kind = wit.KindPassword
 		}
 		for r := range strings.FieldsSeq(role) {
 			if alias, ok := strings.CutPrefix(r, "alias="); ok {
-				s.Rules = append(s.Rules, wit.Rule{Alias: &alias})
+				key.Rules = append(key.Rules, wit.Rule{Alias: &alias})
 			} else {
-				s.Rules = append(s.Rules, wit.Rule{Role: &r})
+				key.Rules = append(key.Rules, wit.Rule{Role: &r})
 			}
 		}
-		settings = append(settings, s)
+		settings = append(settings, key)
 	}
 	return settings
 }
@@ -96,15 +96,15 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
 				folder, log := t.TempDir(), &logtest.Journal{}
-				o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
+				options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
 					Logger: log.Logger(slog.LevelWarn)}
 				if base == "built in" {
-					o.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
+					options.Embedded = fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
 				} else {
 					put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 				}
-				m := manager(t, o, folder)
-				b, err := m.BindPlugin("c", "shop", "") // it runs
+				m := manager(t, options, folder)
+				binding, err := m.BindPlugin("c", "shop", "") // it runs
 				require.NoError(t, err)
 				other := shop("shop", "2.0.0", x.settings...)
 				if base == "built in" {
@@ -112,7 +112,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				} else { // in its place, while nobody runs
 					m.Close()
 					put(t, folder, "shop.wasm", other)
-					m = manager(t, o, folder)
+					m = manager(t, options, folder)
 				}
 				require.NoError(t, m.Reload(t.Context()))
 				switch got := taken(m); {
@@ -120,8 +120,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
-					if s := b.Status(); !strings.Contains(s.FileError, x.moved) || b.Candidate() != nil {
-						t.Errorf("expected the status to say what is refused, found %+v", s)
+					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) || binding.Candidate() != nil {
+						t.Errorf("expected the status to say what is refused, found %+v", status)
 					}
 				default:
 					assert.Contains(t, got, x.moved)
@@ -139,17 +139,17 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 // A role that went from one setting to another over two versions was moved, too.
 func TestAddressThatMovesInTwoSteps(t *testing.T) {
 	folder := t.TempDir()
-	o := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
+	options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
 	for version, settings := range [][]string{honest, {"shop.address", "shop.pwd! http.password"}} {
 		put(t, folder, "shop.wasm", shop("shop", fmt.Sprint(version, ".0.0"), settings...))
-		m := manager(t, o, folder)
-		b, err := m.BindPlugin("c", "shop", "")
+		m := manager(t, options, folder)
+		binding, err := m.BindPlugin("c", "shop", "")
 		require.NoError(t, err)
-		b.Close()
+		binding.Close()
 		m.Close()
 	}
 	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address", "shop.to http.address"))
-	assert.Contains(t, taken(manager(t, o, folder)),
+	assert.Contains(t, taken(manager(t, options, folder)),
 		"the role http.address to the setting shop.to (before: shop.address)")
 }
 
@@ -203,9 +203,9 @@ func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	for _, version := range []string{"1.0.0", "2.0.0", "1.0.0"} {
 		put(t, folder, "shop.wasm", shop("shop", version, honest...))
 		require.NoError(t, m.Reload(t.Context()))
-		b, err := m.BindPlugin("c", "shop", "")
+		binding, err := m.BindPlugin("c", "shop", "")
 		require.NoError(t, err)
-		b.Close()
+		binding.Close()
 	}
 	put(t, folder, "shop.wasm", shop("shop", "3.0.0", "shop.address http.address", "shop.pwd"))
 	require.NoError(t, m.Reload(t.Context()))
@@ -218,18 +218,18 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
 		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
-	o := plugin.Options{History: path}
+	options := plugin.Options{History: path}
 	put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 	put(t, folder, "idle.wasm", shop("shop", "0.9.0", "shop.address http.address", "shop.note!"))
-	m := manager(t, o, folder)
+	m := manager(t, options, folder)
 	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
-	b, err := m.BindPlugin("c", "shop", "")
+	binding, err := m.BindPlugin("c", "shop", "")
 	require.NoError(t, err)
-	b.Close()
+	binding.Close()
 	m.Close()
 	require.NoError(t, os.Remove(filepath.Join(folder, "idle.wasm")))
 	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
-	m = manager(t, o, folder)
+	m = manager(t, options, folder)
 	assert.Equal(t, "shop 2.0.0", taken(m))
 	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
 	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Name: "shop", BuiltIn: true}))
@@ -248,10 +248,10 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	put(t, folder, "alias.wasm", alias)
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	assert.Equal(t, "shop 1.0.0", taken(m), "the built-in")
-	b := boundTo(t, m, "c", wit.ComponentSource, shopClass)
-	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
-		!strings.HasPrefix(s.File, "embedded:") {
-		t.Errorf("found %+v", s)
+	binding := boundTo(t, m, "c", wit.ComponentSource, shopClass)
+	if status := binding.Status(); len(status.Others) != 2 || !strings.Contains(status.Others[0], "a-thief") ||
+		!strings.HasPrefix(status.File, "embedded:") {
+		t.Errorf("found %+v", status)
 	}
 }
 

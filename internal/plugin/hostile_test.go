@@ -115,7 +115,7 @@ func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
 
 const timeIsUp = "ran for longer than the 50ms that are allowed"
 
-const tooDeep = "recursed too deeply: its stack has grown to "
+const stackExceeded = "recursed too deeply: its stack has grown to "
 
 // hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
 func hostileCases() map[string]struct {
@@ -142,7 +142,7 @@ func hostileCases() map[string]struct {
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
 		"endless recursion": {hostile(2, func(self uint64) []byte {
 			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self)
-		}), tooDeep},
+		}), stackExceeded},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
 		"memory.copy up":          {hostile(1600, fixed(bulk(1, 0, 0xfc, 0x0a, 0, 0))), timeIsUp},
@@ -211,7 +211,7 @@ func TestHostileGuests(t *testing.T) {
 			if loading > loadTime {
 				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
 			}
-			if limit := map[string]string{timeIsUp: "call.ms", tooDeep: "stack"}[c.want]; limit != "" {
+			if limit := map[string]string{timeIsUp: "call.ms", stackExceeded: "stack"}[c.want]; limit != "" {
 				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "wasm stack trace")
 				if trap != nil && trap.Limit != limit {
 					t.Errorf("expected the limit %s, found %q", limit, trap.Limit)
@@ -242,8 +242,8 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 	if info.Err != nil {
 		return loading, 0, info.Err
 	}
-	b := bind(t, m, "victim", "hostile")
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding := bind(t, m, "victim", "hostile")
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)
 		elapsed = time.Since(start)
@@ -274,16 +274,16 @@ func TestDeepRecursion(t *testing.T) {
 	deep.Exports = append(deep.Exports, inner)
 	deep.Exports[n].Body = leb([]byte{0x41, 0xe0, 0xd4, 0x03, 0x41, 0x07, 0x10}, last) // inner(60000, 7)
 	folder := holding(t, "hostile.wasm", deep.Bytes())
-	b, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
+	binding, err := manager(t, plugin.Options{}, folder).BindPlugin("deep", "hostile", "")
 	require.NoError(t, err)
-	defer b.Close()
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	defer binding.Close()
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		for range 5 {
 			_, err := i.Prepare(ctx, nil)
 			require.NoError(t, err)
 		}
 	})
-	if got := b.Current().Module().Metrics; got.Ticks == 0 {
+	if got := binding.Current().Module().Metrics; got.Ticks == 0 {
 		t.Errorf("expected ticks down there, found %+v", got)
 	}
 }
@@ -291,16 +291,16 @@ func TestDeepRecursion(t *testing.T) {
 // Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
 // instance.
 func TestTimeFence(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
-		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
+		trapped(t, misbehave(t, binding, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
 		if elapsed := time.Since(start); elapsed > 20*time.Second {
 			t.Errorf("%s: ended after %v", mode, elapsed)
 		}
 	}
-	assert.NoError(t, misbehave(t, b, reg, "nothing"))
-	got := b.Current().Module().Metrics
+	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
+	got := binding.Current().Module().Metrics
 	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
 		got.LongestSeconds > 20 {
 		t.Errorf("%+v", got)
@@ -309,21 +309,21 @@ func TestTimeFence(t *testing.T) {
 
 // A call returns when its context ends, before the deadline of the call, with the context's error, which is no trap.
 func TestCallersCanGiveUp(t *testing.T) {
-	b, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
-	use(t, b, func(ctx context.Context, i *plugin.Instance) {
+	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
+	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		start := time.Now()
 		_, err := i.Apply(ctx, []byte("spin"), batch(t, reg, 3, 6))
 		var trap *plugin.Trap
-		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || b.ShouldRetry(err) {
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &trap) || binding.ShouldRetry(err) {
 			t.Errorf("expected the context's error and no trap, found %v", err)
 		}
 		if elapsed := time.Since(start); elapsed > 20*time.Second {
 			t.Errorf("ended after %v", elapsed)
 		}
 	})
-	if got := b.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
+	if got := binding.Current().Module().Metrics; got.Traps != 0 || got.Stopped != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -31,9 +31,9 @@ type Instance struct {
 	callCtx        context.Context
 	clock          clock
 	out            output
-	schemas        schemas.Numbers
-	scratch        scratch
-	use            usage
+	schemas        schemas.Translator
+	buffers        buffers
+	use            instanceUse
 	createdAt      time.Time
 	hasReservation bool
 	reportedBytes  int64
@@ -44,7 +44,7 @@ type Instance struct {
 	broken   error
 	funcs    map[*canon.Func]*abi.Func
 	calls    int64
-	recycle  int64
+	recycleBytes  int64
 	call     currentCall
 }
 
@@ -70,12 +70,12 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	if m.info.Name == "" {
 		logger = m.host.logger.With("plugin", m.info.Path)
 	}
-	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
+	instance := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
 		funcs: map[*canon.Func]*abi.Func{}}
 	if pool != nil {
 		logger = logger.With("connector", pool.connector)
 	} else {
-		i.counters = &counters{}
+		instance.counters = &counters{}
 	}
 	compiled, err := m.acquireCode(ctx)
 	made := false
@@ -87,48 +87,48 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	if err != nil {
 		return nil, err
 	}
-	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
+	if err := instance.checkBreaker(instance.call.function, time.Now()); err != nil {
 		return nil, err
 	}
-	watch := func() { i.clock.check(time.Now()) }
-	i.out = output{logger: logger, lines: lines, watch: watch}
-	i.schemas = schemas.New(m.host.registry.For(i.connector()), i.clock.callerErr)
-	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
+	watch := func() { instance.clock.check(time.Now()) }
+	instance.out = output{logger: logger, lines: lines, checkTime: watch}
+	instance.schemas = schemas.New(m.host.registry.For(instance.connector()), instance.clock.callerErr)
+	instance.callCtx = context.WithValue(context.Background(), instanceKey{}, instance)
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&instance.out).WithStderr(&instance.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
 	if err := m.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer m.host.processors.release()
-	i.clock.start(ctx, time.Now(), m.limits.call(i.call.function))
-	module, err := compiled.Instantiate(i.callCtx, config)
+	instance.clock.start(ctx, time.Now(), m.limits.call(instance.call.function))
+	module, err := compiled.Instantiate(instance.callCtx, config)
 	if err == nil {
-		if i.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
-			_ = module.Close(i.callCtx)
-			return nil, &code.Unfit{Reason: err}
+		if instance.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
+			_ = module.Close(instance.callCtx)
+			return nil, &code.UnusableError{Reason: err}
 		}
-		i.guest.Ended = i.clock.callerErr
+		instance.guest.CallerErr = instance.clock.callerErr
 		// Not by the engine, which would not allow to watch the stack.
-		err = i.guest.Begin(i.callCtx, binary.StartExport, i.call.function)
+		err = instance.guest.CallExports(instance.callCtx, binary.StartExport, instance.call.function)
 	}
-	i.counters.ticks.Add(i.clock.ticks)
+	instance.counters.ticks.Add(instance.clock.ticks)
 	if err != nil {
-		err = i.callError(err)
-		i.recordOutcome(err)
+		err = instance.callError(err)
+		instance.recordOutcome(err)
 		if module != nil {
-			_ = module.Close(i.callCtx)
+			_ = module.Close(instance.callCtx)
 		}
 		return nil, err
 	}
-	i.recordOutcome(nil)
-	i.counters.instances.Add(1)
-	i.counters.started.Add(1)
-	i.out.flush()
-	i.recycle = max(m.limits.RecycleBytes, int64(i.guest.MemoryBytes())+16<<20)
-	i.counters.observeMemory(int64(i.guest.MemoryBytes()))
-	i.reportMemory(int64(i.guest.MemoryBytes()))
+	instance.recordOutcome(nil)
+	instance.counters.instances.Add(1)
+	instance.counters.started.Add(1)
+	instance.out.flush()
+	instance.recycleBytes = max(m.limits.RecycleBytes, int64(instance.guest.MemoryBytes())+16<<20)
+	instance.counters.observeMemory(int64(instance.guest.MemoryBytes()))
+	instance.reportMemory(int64(instance.guest.MemoryBytes()))
 	made = true
-	return i, nil
+	return instance, nil
 }
 
 var errPanicked = errors.New("a call ended in a panic of the host's")
@@ -160,53 +160,53 @@ func (i *Instance) reportMemory(bytes int64) {
 // Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
-func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error) {
+func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
-		return nil, fmt.Errorf("%s: the instance was discarded: %w", fn.Name, i.broken)
+		return nil, fmt.Errorf("%s: the instance was discarded: %w", function.Name, i.broken)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f := i.funcs[fn]
-	if f == nil {
-		if f = i.guest.Func(binary.ExportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
+	export := i.funcs[function]
+	if export == nil {
+		if export = i.guest.Func(binary.ExportName(i.module.info.Contract, function.Interface, function.Name)); export == nil {
 			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name,
-				i.module.info.Version, fn.Interface)
+				i.module.info.Version, function.Interface)
 		}
-		i.funcs[fn] = f
+		i.funcs[function] = export
 	}
 	if err := i.module.host.processors.acquire(ctx); err != nil {
 		return nil, err
 	}
-	i.call.function, i.call.started = fn.Name, time.Now()
+	i.call.function, i.call.started = function.Name, time.Now()
 	if err := i.checkBreaker(i.call.function, i.call.started); err != nil {
 		i.module.host.processors.release()
 		return nil, err
 	}
 	i.call.running = true
-	i.clock.start(ctx, i.call.started, i.module.limits.call(fn.Name))
+	i.clock.start(ctx, i.call.started, i.module.limits.call(function.Name))
 	i.calls++
 	i.out.reset()
-	return f, nil
+	return export, nil
 }
 
 // leave ends a call. err is from the engine or the codec, fault from the plugin.
-func (i *Instance) leave(fault *wit.Error, err error) error {
+func (i *Instance) endCall(failure *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
 	i.schemas.SetBatch(nil)
-	c := i.counters
-	c.calls.Add(1)
+	counts := i.counters
+	counts.calls.Add(1)
 	elapsed := int64(time.Since(i.call.started))
-	c.nanos.Add(elapsed)
-	raise(&c.longest, elapsed)
-	c.ticks.Add(i.clock.ticks)
-	in, out := i.guest.Crossed()
-	c.bytesIn.Add(int64(in - i.call.in))
-	c.bytesOut.Add(int64(out - i.call.out))
+	counts.nanos.Add(elapsed)
+	raise(&counts.longest, elapsed)
+	counts.ticks.Add(i.clock.ticks)
+	in, out := i.guest.TransferredBytes()
+	counts.bytesIn.Add(int64(in - i.call.in))
+	counts.bytesOut.Add(int64(out - i.call.out))
 	i.call.in, i.call.out = in, out
 	bytes := int64(i.guest.MemoryBytes())
-	c.observeMemory(bytes)
+	counts.observeMemory(bytes)
 	i.reportMemory(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
@@ -220,17 +220,17 @@ func (i *Instance) leave(fault *wit.Error, err error) error {
 	}
 	i.recordOutcome(nil)
 	i.out.flush()
-	if fault != nil {
-		c.faults.Add(1)
-		readable(fault)
-		return fault
+	if failure != nil {
+		counts.faults.Add(1)
+		sanitize(failure)
+		return failure
 	}
 	return nil
 }
 
 func (i *Instance) trap(err error) *Trap {
-	c := i.counters
-	c.traps.Add(1)
+	counts := i.counters
+	counts.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
 		Connector: i.connector(), Function: i.call.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {
@@ -244,14 +244,14 @@ func (i *Instance) trap(err error) *Trap {
 	switch {
 	case isA[*abi.TooLarge](err):
 		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(i.module.info.Name, "result.bytes")
-	case isA[*overdue](err):
+	case isA[*timeExceeded](err):
 		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
-	case isA[*flood](err):
+	case isA[*logExceeded](err):
 		t.Limit = "log.lines.per.second"
-	case isA[*tooDeep](err):
+	case isA[*stackExceeded](err):
 		t.Limit = "stack"
 	}
-	c.countAbort(t.Limit)
+	counts.countAbort(t.Limit)
 	return t
 }
 
@@ -266,7 +266,7 @@ func (i *Instance) recycleReason() string {
 	switch {
 	case i.calls >= i.module.limits.Calls:
 		return "calls"
-	case int64(i.guest.MemoryBytes()) > i.recycle:
+	case int64(i.guest.MemoryBytes()) > i.recycleBytes:
 		return "memory"
 	case i.schemas.NeedsRecycling():
 		return "schemas"
@@ -274,7 +274,7 @@ func (i *Instance) recycleReason() string {
 	return ""
 }
 
-type scratch struct {
+type buffers struct {
 	rows   []wit.Row
 	topics []uint32
 	blocks []abi.Block
@@ -286,7 +286,7 @@ func (i *Instance) checkBreaker(function string, now time.Time) error {
 		return nil
 	}
 	if s := i.pool.breaker.check(function, now); s != nil {
-		return s.named(i.module, i.connector())
+		return s.withPlugin(i.module, i.connector())
 	}
 	return nil
 }
@@ -309,13 +309,13 @@ func (i *Instance) recordFailure(err error) {
 	}
 	if s := i.pool.breaker.trapped(i.call.function, trap.Cause(), time.Now()); s != nil {
 		i.module.counters.stopped.Add(1)
-		i.out.logger.Error("plugin stopped", "error", s.named(i.module, i.connector()))
+		i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
 	}
 	i.pool.recordTrap(trap)
 }
 
-func (s *Stopped) named(m *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
+func (s *Stopped) withPlugin(mod *module, connector string) *Stopped {
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(mod.info.Name, mod.info.Path), mod.info.Version, mod.info.Hash,
 		connector
 	return s
 }
@@ -328,19 +328,19 @@ const randomSeed = 42
 // in time.
 type randomness struct {
 	*rand.Rand
-	watch func()
+	checkTime func()
 }
 
 // Read fills at most 64 KiB.
 func (r *randomness) Read(p []byte) (int, error) {
-	r.watch()
+	r.checkTime()
 	return r.Rand.Read(p[:min(len(p), 64<<10)])
 }
 
-type usage struct {
-	held             bool
+type instanceUse struct {
+	inUse             bool
 	readers          int
 	queue            []chan struct{}
 	detached, closed bool
-	idle             time.Time
+	idleSince             time.Time
 }

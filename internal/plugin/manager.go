@@ -148,13 +148,13 @@ func (m *Manager) trim() {
 	defer guard.Recover(m.loader.logger, "letting plugins rest", nil)
 	m.mu.Lock()
 	var all []*module
-	for _, o := range m.sources {
-		all = append(all, o.active, o.previous)
+	for _, source := range m.sources {
+		all = append(all, source.active, source.previous)
 	}
 	m.mu.Unlock()
-	for _, x := range all {
-		if x != nil {
-			x.freeIfUnused()
+	for _, mod := range all {
+		if mod != nil {
+			mod.freeIfUnused()
 		}
 	}
 }

@@ -47,10 +47,10 @@ func bounded(t *testing.T, n int64) limited {
 		if i.Err != nil {
 			t.Fatal(i.Err)
 		}
-		b, err := m.BindPlugin("first", i.Name, "")
+		binding, err := m.BindPlugin("first", i.Name, "")
 		require.NoError(t, err)
-		works(t, b.Current(), "1.0.0") // compiled outside of a bubble
-		b.Close()
+		works(t, binding.Current(), "1.0.0") // compiled outside of a bubble
+		binding.Close()
 	}
 	return limited{m, log}
 }
@@ -65,17 +65,17 @@ func (c limited) instances() (n int64) {
 
 func (c limited) bind(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	b, err := c.BindPlugin(connector, name, "")
+	binding, err := c.BindPlugin(connector, name, "")
 	require.NoError(t, err)
-	return b
+	return binding
 }
 
 // bindTransform is bind of the plugin's transform.
 func (c limited) bindTransform(t *testing.T, connector, name string) *plugin.Binding {
 	t.Helper()
-	b, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
+	binding, err := c.Bind(connector, wit.ComponentTransformation, name+"Transform", "")
 	require.NoError(t, err)
-	return b
+	return binding
 }
 
 // Fifty connectors, sources with transforms and sinks, share memory for three instances of each plugin. Every page and

@@ -27,23 +27,23 @@ type Metrics struct {
 type counters struct {
 	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
 	stopped atomic.Int64
-	aborted [len(fences)]atomic.Int64
+	aborted [len(callLimits)]atomic.Int64
 }
 
-var fences = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
+var callLimits = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lines.per.second", "stack"}
 
 // CallLimits returns the names of limits that calls can exceed.
-func CallLimits() []string { return slices.Clone(fences[:]) }
+func CallLimits() []string { return slices.Clone(callLimits[:]) }
 
 func (c *counters) countAbort(limit string) {
-	if at := slices.Index(fences[:], limit); at >= 0 {
+	if at := slices.Index(callLimits[:], limit); at >= 0 {
 		c.aborted[at].Add(1)
 	}
 }
 
 func (c *counters) snapshot() Metrics {
 	aborted := map[string]int64{}
-	for at, name := range fences {
+	for at, name := range callLimits {
 		if n := c.aborted[at].Load(); n > 0 {
 			aborted[name] = n
 		}

@@ -80,8 +80,8 @@ type module struct {
 	original func() ([]byte, error)
 
 	mu      guard.Mutex
-	users   int
-	offered bool
+	pools   int
+	active bool
 	code    *code.Code
 	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
 	instances int
@@ -93,15 +93,15 @@ type module struct {
 func (m *module) breaker(connector string) *breaker {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	b := m.breakers[connector]
-	if b == nil {
+	found := m.breakers[connector]
+	if found == nil {
 		if m.breakers == nil {
 			m.breakers = map[string]*breaker{}
 		}
-		b = &breaker{}
-		m.breakers[connector] = b
+		found = &breaker{}
+		m.breakers[connector] = found
 	}
-	return b
+	return found
 }
 
 func (m *module) snapshot() Info {
@@ -112,9 +112,9 @@ func (m *module) snapshot() Info {
 
 func (m *module) component(kind wit.ComponentKind, class string) *wit.Component {
 	for i := range m.info.Components {
-		c := &m.info.Components[i]
-		if c.Kind == kind && (c.Name == class || slices.Contains(c.Aliases, class)) {
-			return c
+		component := &m.info.Components[i]
+		if component.Kind == kind && (component.Name == class || slices.Contains(component.Aliases, class)) {
+			return component
 		}
 	}
 	return nil
@@ -131,14 +131,14 @@ func (m *module) checkMemory() error {
 
 func (m *module) retain() {
 	m.mu.Lock()
-	m.users++
+	m.pools++
 	m.mu.Unlock()
 }
 
 func (m *module) release() {
 	m.mu.Lock()
-	m.users--
-	retired := !m.offered
+	m.pools--
+	retired := !m.active
 	m.mu.Unlock()
 	if retired {
 		m.freeIfUnused()
@@ -148,14 +148,14 @@ func (m *module) release() {
 // retire is called when no source has the module: its code is freed with the last pool.
 func (m *module) retire() {
 	m.mu.Lock()
-	m.offered = false
+	m.active = false
 	m.mu.Unlock()
 	m.freeIfUnused()
 }
 
-func (m *module) offer() {
+func (m *module) activate() {
 	m.mu.Lock()
-	m.offered = true
+	m.active = true
 	m.mu.Unlock()
 }
 
@@ -183,16 +183,16 @@ func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 		defer m.mu.Unlock()
 		return m.code, nil
 	}
-	c := m.compiling
-	if c == nil {
-		c = &compilation{done: make(chan struct{})}
-		m.compiling = c
-		go m.compile(c)
+	run := m.compiling
+	if run == nil {
+		run = &compilation{done: make(chan struct{})}
+		m.compiling = run
+		go m.compile(run)
 	}
 	m.mu.Unlock()
 	select {
-	case <-c.done:
-		return c.code, c.err
+	case <-run.done:
+		return run.code, run.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -203,7 +203,7 @@ func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.instances--; m.instances > 0 || m.host.cache == nil || m.users == 0 {
+	if m.instances--; m.instances > 0 || m.host.cache == nil || m.pools == 0 {
 		return
 	}
 	m.freeTimer = time.AfterFunc(cmp.Or(m.host.codeIdle, codeIdleTime), m.freeIdle)
@@ -214,16 +214,16 @@ func (m *module) freeIdle() {
 	m.free()
 }
 
-func (m *module) compile(c *compilation) {
-	defer close(c.done)
-	c.err = errors.New("the module was not compiled")
-	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &c.err)
-	if c.code, c.err = m.compileCode(context.Background()); c.err != nil {
-		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
+func (m *module) compile(run *compilation) {
+	defer close(run.done)
+	run.err = errors.New("the module was not compiled")
+	defer guard.Recover(m.host.logger, "compiling "+m.info.Path, &run.err)
+	if run.code, run.err = m.compileCode(context.Background()); run.err != nil {
+		run.err = fmt.Errorf("%s: %w", m.info.Path, run.err)
 	}
 	m.mu.Lock()
-	m.compiling, m.code = nil, c.code
-	abandoned := m.users == 0 && m.instances == 0
+	m.compiling, m.code = nil, run.code
+	abandoned := m.pools == 0 && m.instances == 0
 	m.mu.Unlock()
 	if abandoned {
 		m.freeIfUnused()
@@ -241,7 +241,7 @@ func (m *module) compileCode(ctx context.Context) (*code.Code, error) {
 // freeIfUnused frees the code of a module without pools, 15 to 20 MB for a Go guest.
 func (m *module) freeIfUnused() bool {
 	m.mu.Lock()
-	used := m.users > 0
+	used := m.pools > 0
 	m.mu.Unlock()
 	return !used && m.free()
 }

@@ -44,10 +44,10 @@ func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.changes.Add(1)
 }
 
-func (m *Manager) pinnedHash(name string, s selection) (hash string, ok bool) {
+func (m *Manager) pinnedHash(name string, query componentQuery) (hash string, ok bool) {
 	p, ok := m.pins[name]
 	switch {
-	case !ok || s.version != "":
+	case !ok || query.version != "":
 		return "", false
 	case p.Previous != "" && m.isRejected(p.Hash):
 		return p.Previous, true
@@ -66,26 +66,26 @@ func (m *Manager) isRejected(short string) bool {
 
 // canSelect reports whether a selection may get a module of a source: the active one, unless a pin specifies another;
 // m.mu is held.
-func (m *Manager) canSelect(o *moduleSource, x *module, s selection) bool {
-	if hash, ok := m.pinnedHash(x.info.Name, s); ok {
-		return strings.HasPrefix(x.info.Hash, hash)
+func (m *Manager) canSelect(source *moduleSource, mod *module, query componentQuery) bool {
+	if hash, ok := m.pinnedHash(mod.info.Name, query); ok {
+		return strings.HasPrefix(mod.info.Hash, hash)
 	}
-	return x == o.active
+	return mod == source.active
 }
 
-func (m *Manager) selected(o *moduleSource, s selection) *module {
-	for _, x := range []*module{o.active, o.previous} {
-		if x != nil && m.canSelect(o, x, s) {
-			return x
+func (m *Manager) moduleFor(source *moduleSource, query componentQuery) *module {
+	for _, mod := range []*module{source.active, source.previous} {
+		if mod != nil && m.canSelect(source, mod, query) {
+			return mod
 		}
 	}
 	return nil
 }
 
 // isPinned reports whether a pin requires the module, even without its file; m.mu is held.
-func (m *Manager) isPinned(x *module) bool {
-	p, ok := m.pins[x.info.Name]
-	return ok && strings.HasPrefix(x.info.Hash, p.Hash)
+func (m *Manager) isPinned(mod *module) bool {
+	p, ok := m.pins[mod.info.Name]
+	return ok && strings.HasPrefix(mod.info.Hash, p.Hash)
 }
 
 // Versions returns the versions of plugins, in the order in which connectors would get them without pins.
@@ -93,8 +93,8 @@ func (m *Manager) Versions() (all []Offer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var active, kept []*module
-	for _, o := range m.sources {
-		active, kept = append(active, o.active), append(kept, o.previous)
+	for _, source := range m.sources {
+		active, kept = append(active, source.active), append(kept, source.previous)
 	}
 	newest := func(a, b *module) int {
 		if a.newer(b) {
@@ -103,10 +103,10 @@ func (m *Manager) Versions() (all []Offer) {
 		return 1
 	}
 	for _, some := range [][]*module{active, kept} {
-		some = slices.DeleteFunc(some, func(x *module) bool { return x == nil })
+		some = slices.DeleteFunc(some, func(mod *module) bool { return mod == nil })
 		slices.SortFunc(some, newest)
-		for _, x := range some {
-			all = append(all, Offer{x.info.Name, x.info.Version, x.info.Hash, m.rejected[x.info.Hash] != nil})
+		for _, mod := range some {
+			all = append(all, Offer{mod.info.Name, mod.info.Version, mod.info.Hash, m.rejected[mod.info.Hash] != nil})
 		}
 	}
 	return all

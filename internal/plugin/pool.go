@@ -38,7 +38,7 @@ type Pool struct {
 	cancel         context.CancelFunc
 	mu             guard.Mutex
 	instances      []*Instance
-	making         int
+	creating         int
 	detached       int
 	waiters        []*waiter
 	closed         bool
@@ -64,16 +64,16 @@ type waiter struct {
 	reserved bool
 }
 
-func newPool(m *module, connector string, transforms bool) *Pool {
-	m.retain()
-	p := &Pool{module: m, connector: connector, lines: newBucket(m.limits.LogLinesPerSecond),
-		breaker: m.breaker(connector), budget: &m.host.memory.sources}
+func newPool(mod *module, connector string, transforms bool) *Pool {
+	mod.retain()
+	pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
+		breaker: mod.breaker(connector), budget: &mod.host.memory.sources}
 	if transforms {
-		p.budget = &m.host.memory.transforms
+		pool.budget = &mod.host.memory.transforms
 	}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.budget.add(p)
-	return p
+	pool.ctx, pool.cancel = context.WithCancel(context.Background())
+	pool.budget.add(pool)
+	return pool
 }
 
 // Module describes the pool's module.
@@ -92,48 +92,48 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.mu.Unlock()
 		return nil, p.closedError()
 	}
-	i := p.leastShared()
+	instance := p.leastShared()
 	switch {
-	case i != nil && !fresh:
-		p.hold(i)
+	case instance != nil && !fresh:
+		p.setInUse(instance)
 		p.mu.Unlock()
-		return i, nil
-	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
-		return p.replace(ctx, i)
+		return instance, nil
+	case instance != nil && instance.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
+		return p.replace(ctx, instance)
 	case p.count() == 0:
-		return p.make(ctx, false, false)
+		return p.create(ctx, false, false)
 	case fresh && p.tryReserve():
-		return p.make(ctx, false, true)
+		return p.create(ctx, false, true)
 	}
-	i, err := p.wait(ctx, false)
-	if err != nil || !fresh || i.calls == 0 || i.use.readers > 0 { // whose pages stay
-		return i, err
+	instance, err := p.wait(ctx, false)
+	if err != nil || !fresh || instance.calls == 0 || instance.use.readers > 0 { // whose pages stay
+		return instance, err
 	}
 	p.mu.Lock()
-	return p.replace(ctx, i)
+	return p.replace(ctx, instance)
 }
 
 // replace creates an instance in place of an unused one; p.mu is held, and free on return.
-func (p *Pool) replace(ctx context.Context, i *Instance) (*Instance, error) {
-	i.hasReservation = false // its permit is for the other one
-	p.detach(i)
-	i.use.held = false
-	p.closeInstance(i)
-	return p.make(ctx, false, true)
+func (p *Pool) replace(ctx context.Context, instance *Instance) (*Instance, error) {
+	instance.hasReservation = false // its permit is for the other one
+	p.detach(instance)
+	instance.use.inUse = false
+	p.closeInstance(instance)
+	return p.create(ctx, false, true)
 }
 
 // Do calls f with an instance.
 func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
-	i, err := p.Acquire(ctx)
+	instance, err := p.Acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer p.Release(i)
-	return f(i)
+	defer p.Release(instance)
+	return f(instance)
 }
 
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
-func (p *Pool) count() int { return len(p.instances) + p.making }
+func (p *Pool) count() int { return len(p.instances) + p.creating }
 
 func (p *Pool) tryReserve() bool { return p.count() < p.limit() && p.budget.tryReserve(p.module) }
 
@@ -143,109 +143,109 @@ func (p *Pool) closedError() error {
 }
 
 func (p *Pool) leastShared() (best *Instance) {
-	for _, i := range p.instances {
-		if !i.use.held && (best == nil || i.use.readers < best.use.readers) {
-			best = i
+	for _, instance := range p.instances {
+		if !instance.use.inUse && (best == nil || instance.use.readers < best.use.readers) {
+			best = instance
 		}
 	}
 	return best
 }
 
-func (p *Pool) hold(i *Instance) { i.use.held, i.use.idle = true, time.Time{} }
+func (p *Pool) setInUse(instance *Instance) { instance.use.inUse, instance.use.idleSince = true, time.Time{} }
 
-func (p *Pool) addReader(i *Instance) {
-	i.use.readers++
-	i.use.idle = time.Time{}
+func (p *Pool) addReader(instance *Instance) {
+	instance.use.readers++
+	instance.use.idleSince = time.Time{}
 }
 
-func (p *Pool) detach(i *Instance) {
-	if at := slices.Index(p.instances, i); at >= 0 {
+func (p *Pool) detach(instance *Instance) {
+	if at := slices.Index(p.instances, instance); at >= 0 {
 		p.instances = slices.Delete(p.instances, at, at+1)
 		p.detached++
-		i.use.detached = true
+		instance.use.detached = true
 	}
 }
 
 // closeInstance closes a detached instance; p.mu is held, but not while closing.
-func (p *Pool) closeInstance(i *Instance) {
-	if i.use.closed {
+func (p *Pool) closeInstance(instance *Instance) {
+	if instance.use.closed {
 		return
 	}
-	i.use.closed = true
+	instance.use.closed = true
 	p.detached--
 	p.mu.Unlock()
-	i.close()
+	instance.close()
 	p.mu.Lock()
 }
 
 // make creates an instance for the caller; p.mu is held, and free on return. admitted: memory is reserved.
-func (p *Pool) make(ctx context.Context, reader, admitted bool) (i *Instance, err error) {
-	p.making++
+func (p *Pool) create(ctx context.Context, reader, admitted bool) (instance *Instance, err error) {
+	p.creating++
 	p.mu.Unlock()
 	if !admitted {
 		err = p.budget.reserve(ctx, p)
 	}
 	if err == nil {
-		if i, err = p.module.newInstance(ctx, p.lines, p); err != nil {
+		if instance, err = p.module.newInstance(ctx, p.lines, p); err != nil {
 			p.budget.release(p.module)
 		}
 	}
 	p.mu.Lock()
-	p.making--
+	p.creating--
 	if err != nil {
 		p.grantNext()
 		p.unlock()
 		return nil, err
 	}
-	i.hasReservation, i.createdAt = true, time.Now()
-	p.instances = append(p.instances, i)
+	instance.hasReservation, instance.createdAt = true, time.Now()
+	p.instances = append(p.instances, instance)
 	if p.closed {
-		p.detach(i)
+		p.detach(instance)
 	}
 	if reader {
-		p.addReader(i)
+		p.addReader(instance)
 	} else {
-		p.hold(i)
+		p.setInUse(instance)
 	}
-	for _, w := range slices.Clone(p.waiters) {
-		if w.reader {
-			p.addReader(i)
-			p.grant(w, i)
+	for _, next := range slices.Clone(p.waiters) {
+		if next.reader {
+			p.addReader(instance)
+			p.grant(next, instance)
 		}
 	}
 	p.mu.Unlock()
-	return i, nil
+	return instance, nil
 }
 
 // grant gives a waiter an instance, or with nil the right to create one; p.mu is held.
-func (p *Pool) grant(w *waiter, i *Instance) {
-	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
-	w.instance = i
-	close(w.ready)
+func (p *Pool) grant(next *waiter, instance *Instance) {
+	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == next })
+	next.instance = instance
+	close(next.ready)
 }
 
 func (p *Pool) grantNext() {
 	if len(p.waiters) == 0 {
 		return
 	}
-	w := p.waiters[0]
-	if w.reserved = p.tryReserve(); w.reserved || p.count() == 0 {
-		p.making++
-		p.grant(w, nil)
+	next := p.waiters[0]
+	if next.reserved = p.tryReserve(); next.reserved || p.count() == 0 {
+		p.creating++
+		p.grant(next, nil)
 	}
 }
 
 func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
-	w := &waiter{reader: reader, ready: make(chan struct{})}
-	p.waiters = append(p.waiters, w)
+	entry := &waiter{reader: reader, ready: make(chan struct{})}
+	p.waiters = append(p.waiters, entry)
 	start := time.Now()
 	p.mu.Unlock()
 	patience := time.NewTimer(contentionTime)
 	defer patience.Stop()
 	for {
 		select {
-		case <-w.ready:
-			return p.granted(ctx, w, start)
+		case <-entry.ready:
+			return p.acceptGrant(ctx, entry, start)
 		case <-patience.C:
 			// A holder that makes no call uses no processor.
 			p.mu.Lock()
@@ -258,16 +258,16 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 		case <-ctx.Done():
 			p.mu.Lock()
 			select {
-			case <-w.ready: // at the same moment
+			case <-entry.ready: // at the same moment
 				p.mu.Unlock()
-				i, err := p.granted(ctx, w, start)
+				instance, err := p.acceptGrant(ctx, entry, start)
 				if err == nil && reader {
-					p.removeReader(i)
+					p.removeReader(instance)
 				} else if err == nil {
-					p.Release(i)
+					p.Release(instance)
 				}
 			default:
-				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
+				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == entry })
 				p.mu.Unlock()
 			}
 			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name,
@@ -276,22 +276,22 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 	}
 }
 
-func (p *Pool) granted(ctx context.Context, w *waiter, start time.Time) (*Instance, error) {
+func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (*Instance, error) {
 	p.mu.Lock()
-	if w.err != nil || w.instance != nil {
+	if next.err != nil || next.instance != nil {
 		p.recordWait(start)
 		p.mu.Unlock()
-		return w.instance, w.err
+		return next.instance, next.err
 	}
-	p.making-- // make counts it
+	p.creating-- // make counts it
 	if p.closed {
-		if w.reserved {
+		if next.reserved {
 			p.budget.release(p.module)
 		}
 		p.unlock()
 		return nil, p.closedError()
 	}
-	return p.make(ctx, w.reader, w.reserved)
+	return p.create(ctx, next.reader, next.reserved)
 }
 
 // recordWait records a wait; p.mu is held. Another instance helps only if there is a processor for it; the one that
@@ -311,64 +311,64 @@ func (p *Pool) recordWait(start time.Time) {
 }
 
 // Release returns an instance. Broken and used up ones are closed.
-func (p *Pool) Release(i *Instance) {
-	i.abortRunning()
-	worn := i.broken == nil && i.recycleReason() != ""
+func (p *Pool) Release(instance *Instance) {
+	instance.abortRunning()
+	worn := instance.broken == nil && instance.recycleReason() != ""
 	p.mu.Lock()
-	i.use.held = false
+	instance.use.inUse = false
 	switch {
-	case i.broken != nil:
+	case instance.broken != nil:
 		p.contention.isolateUntil = time.Now().Add(isolationTime)
-		p.detach(i)
-		for _, q := range i.use.queue {
-			close(q) // they learn that it broke
+		p.detach(instance)
+		for _, ready := range instance.use.queue {
+			close(ready) // they learn that it broke
 		}
-		i.use.queue = nil
-		p.closeInstance(i)
+		instance.use.queue = nil
+		p.closeInstance(instance)
 		p.grantNext()
-	case worn && !i.use.detached:
+	case worn && !instance.use.detached:
 		p.module.counters.recycled.Add(1)
-		p.detach(i)
+		p.detach(instance)
 		p.grantNext()
 	}
-	p.dispatch(i)
+	p.dispatch(instance)
 }
 
-func (p *Pool) isExpired(i *Instance) bool {
-	return p.budget.waiting.Load() > 0 && time.Since(i.createdAt) >= contendedLifetime
+func (p *Pool) isExpired(instance *Instance) bool {
+	return p.budget.waiting.Load() > 0 && time.Since(instance.createdAt) >= contendedLifetime
 }
 
 // dispatch gives an unused instance to the next waiter; p.mu is held, and free on return.
-func (p *Pool) dispatch(i *Instance) {
-	if !i.use.detached && p.isExpired(i) {
-		p.detach(i)
+func (p *Pool) dispatch(instance *Instance) {
+	if !instance.use.detached && p.isExpired(instance) {
+		p.detach(instance)
 		p.grantNext()
 	}
 	switch {
-	case i.use.closed || i.use.held:
-	case len(i.use.queue) > 0:
-		q := i.use.queue[0]
-		i.use.queue = i.use.queue[1:]
-		p.hold(i)
-		close(q)
-	case i.use.detached:
-		if i.use.readers == 0 {
-			p.closeInstance(i)
+	case instance.use.closed || instance.use.inUse:
+	case len(instance.use.queue) > 0:
+		ready := instance.use.queue[0]
+		instance.use.queue = instance.use.queue[1:]
+		p.setInUse(instance)
+		close(ready)
+	case instance.use.detached:
+		if instance.use.readers == 0 {
+			p.closeInstance(instance)
 		}
 	case len(p.waiters) > 0:
-		w := p.waiters[0]
-		if w.reader {
-			p.addReader(i)
+		next := p.waiters[0]
+		if next.reader {
+			p.addReader(instance)
 		} else {
-			p.hold(i)
+			p.setInUse(instance)
 		}
-		p.grant(w, i)
-	case i.use.readers == 0:
-		i.use.idle = time.Now()
-		switch left := p.idleFor(i); {
+		p.grant(next, instance)
+	case instance.use.readers == 0:
+		instance.use.idleSince = time.Now()
+		switch left := p.idleFor(instance); {
 		case left <= 0:
-			p.detach(i)
-			p.closeInstance(i)
+			p.detach(instance)
+			p.closeInstance(instance)
 		case p.timer == nil:
 			p.timer = time.AfterFunc(left, p.trim)
 		case left < p.module.host.idle:
@@ -378,9 +378,9 @@ func (p *Pool) dispatch(i *Instance) {
 	p.unlock()
 }
 
-func (p *Pool) idleFor(i *Instance) time.Duration {
+func (p *Pool) idleFor(instance *Instance) time.Duration {
 	switch usual := p.module.host.idle; {
-	case p.isExpired(i):
+	case p.isExpired(instance):
 		return 0
 	case p.budget.waiting.Load() > 0:
 		return min(usual, contendedIdle)
@@ -391,7 +391,7 @@ func (p *Pool) idleFor(i *Instance) time.Duration {
 
 // unlock unlocks p.mu, and releases the module with the last instance of a closed pool.
 func (p *Pool) unlock() {
-	last := p.closed && len(p.instances) == 0 && p.making == 0 && p.detached == 0 && !p.moduleReleased
+	last := p.closed && len(p.instances) == 0 && p.creating == 0 && p.detached == 0 && !p.moduleReleased
 	p.moduleReleased = p.moduleReleased || last
 	p.mu.Unlock()
 	if last {
@@ -413,15 +413,15 @@ func (p *Pool) closeIdle(idleFor func(*Instance) time.Duration) {
 		p.timer = nil
 	}
 	now := time.Now()
-	for _, i := range slices.Clone(p.instances) {
-		if i.use.idle.IsZero() {
+	for _, instance := range slices.Clone(p.instances) {
+		if instance.use.idleSince.IsZero() {
 			continue
 		}
-		left := idleFor(i) - now.Sub(i.use.idle)
+		left := idleFor(instance) - now.Sub(instance.use.idleSince)
 		switch {
 		case left <= 0:
-			p.detach(i)
-			p.closeInstance(i)
+			p.detach(instance)
+			p.closeInstance(instance)
 		case p.timer == nil && !p.closed:
 			p.timer = time.AfterFunc(left, p.trim)
 		}
@@ -440,13 +440,13 @@ func (p *Pool) close() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	for _, w := range slices.Clone(p.waiters) {
-		w.err = p.closedError()
-		p.grant(w, nil)
+	for _, next := range slices.Clone(p.waiters) {
+		next.err = p.closedError()
+		p.grant(next, nil)
 	}
 	for _, i := range slices.Clone(p.instances) {
 		p.detach(i)
-		if !i.use.held && i.use.readers == 0 {
+		if !i.use.inUse && i.use.readers == 0 {
 			p.closeInstance(i)
 		}
 	}
@@ -455,7 +455,7 @@ func (p *Pool) close() {
 
 type canary struct {
 	until  time.Time
-	breaks int
+	traps int
 	reject func(reason string)
 }
 
@@ -466,7 +466,7 @@ func (p *Pool) recordTrap(t *Trap) {
 		p.canary, c = nil, nil
 	}
 	if c != nil {
-		if c.breaks++; c.breaks < canaryTraps {
+		if c.traps++; c.traps < canaryTraps {
 			c = nil
 		} else {
 			p.canary = nil
@@ -485,8 +485,8 @@ func (p *Pool) isCanary() bool {
 	return p.canary != nil && time.Now().Before(p.canary.until)
 }
 
-func (p *Pool) removeReader(i *Instance) {
+func (p *Pool) removeReader(instance *Instance) {
 	p.mu.Lock()
-	i.use.readers--
-	p.dispatch(i)
+	instance.use.readers--
+	p.dispatch(instance)
 }

@@ -71,7 +71,7 @@ func TestProcessorsBoundWhatRuns(t *testing.T) {
 					}
 					in()
 					for range pick.IntN(5) {
-						<-time.After(turnTime) // the bubble's time: nobody waits for it
+						<-time.After(processorSlice) // the bubble's time: nobody waits for it
 						running.Add(-1)
 						p.yield()
 						in()

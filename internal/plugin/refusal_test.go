@@ -129,7 +129,7 @@ func TestTruncatedAnywhere(t *testing.T) {
 	for n := range full {
 		b, err := binary.Read(full[:n])
 		if err == nil {
-			_, err = b.Judge()
+			_, err = b.CheckContract()
 		}
 		// Without its last section the rest is a module, but code is missing: that is the compiler's to see.
 		if err == nil && n > 0 && full[n] != 10 {
@@ -146,7 +146,7 @@ func FuzzReadBinary(f *testing.F) {
 	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if b, err := binary.Read(data); err == nil {
-			_, _ = b.Judge()
+			_, _ = b.CheckContract()
 		}
 	})
 }
@@ -164,10 +164,10 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 
 // A limit below what the module starts with is reported as such, by the plugin's own name where that is known.
 func TestLimitBelowMinimum(t *testing.T) {
-	o := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
-	refused(t, o, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
-	o.Registry, o.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
-	_, err := plugin.New(t.Context(), o)
+	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
+	refused(t, options, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
+	options.Registry, options.Settings["plugin.all.limits.memory.bytes"] = record.NewRegistry(), "0"
+	_, err := plugin.New(t.Context(), options)
 	assert.Error(t, err, "Invalid value 0 for configuration plugin.all.limits.memory.bytes: ")
 }
 
@@ -233,12 +233,12 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 func TestLoadingIsGivenUp(t *testing.T) {
 	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
-	b := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
+	binding := boundTo(t, m, "orders", wit.ComponentSource, "AllSource")
 	put(t, folder, "large.wasm", toilsome(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	loading := make(chan error, 1)
 	go func() { loading <- m.Reload(ctx) }()
-	works(t, b.Current(), "1.0.0")
+	works(t, binding.Current(), "1.0.0")
 	cancel()
 	if err := <-loading; !errors.Is(err, context.Canceled) {
 		t.Errorf("expected the context's error, found %v", err)

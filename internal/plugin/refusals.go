@@ -68,14 +68,14 @@ func cacheRefusal(kept *code.Cache, hash string, limits Limits, err error) {
 	known := Refused{Text: err.Error(), At: time.Now().UTC().Truncate(time.Second)}
 	trap, trapped := errors.AsType[*Trap](err)
 	switch {
-	case isA[*code.Slow](err), trapped && trap.Limit == "call.ms":
+	case isA[*code.TooSlowError](err), trapped && trap.Limit == "call.ms":
 		until := known.At.Add(slowRetry)
 		known.Until = &until
-	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.Unfit](err):
+	case trapped, isA[*meter.Refusal](err), isA[*meter.Exceeded](err), isA[*code.UnusableError](err):
 	default:
 		return
 	}
 	if text, err := json.Marshal(known); err == nil {
-		kept.Keep(refusalName(hash, limits), "refused", text)
+		kept.Write(refusalName(hash, limits), "refused", text)
 	}
 }

@@ -8,40 +8,40 @@ import (
 
 // rejectVersion rolls a version back: it is not offered any more, and bindings get the earlier version as their
 // candidate. Without another version nothing happens.
-func (m *Manager) rejectVersion(x *module, reason string) {
+func (m *Manager) rejectVersion(mod *module, reason string) {
 	m.mu.Lock()
-	if m.rejected[x.info.Hash] != nil || !m.hasAlternative(x) {
+	if m.rejected[mod.info.Hash] != nil || !m.hasAlternative(mod) {
 		m.mu.Unlock()
 		return
 	}
-	why := &rolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
-	m.rejected[x.info.Hash] = why
-	_, pinned := m.pins[x.info.Name] // which says what takes over
-	for path, o := range m.sources {
-		if pinned || o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {
+	why := &rolledBack{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
+	m.rejected[mod.info.Hash] = why
+	_, pinned := m.pins[mod.info.Name] // which says what takes over
+	for path, source := range m.sources {
+		if pinned || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
 			continue
 		}
-		info := x.snapshot()
+		info := mod.snapshot()
 		info.Err = fmt.Errorf("%s: %w", path, why)
-		m.restorePrevious(o)
-		o.previous, o.refused = nil, &info
-		x.mu.Lock()
-		x.offered = false
-		x.mu.Unlock()
+		m.restorePrevious(source)
+		source.previous, source.refused = nil, &info
+		mod.mu.Lock()
+		mod.active = false
+		mod.mu.Unlock()
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", x.info.Name,
+	m.loader.logger.Error("plugin version rolled back; the previous version takes over", "plugin", mod.info.Name,
 		"version",
-		x.info.Version, "hash", x.info.Hash[:12],
-		"file", x.info.Path, "reason", reason)
+		mod.info.Version, "hash", mod.info.Hash[:12],
+		"file", mod.info.Path, "reason", reason)
 }
 
-func (m *Manager) hasAlternative(x *module) bool {
-	for _, o := range m.sources {
-		for _, other := range []*module{o.active, o.previous} {
-			if other != nil && other != x && other.info.Name == x.info.Name && m.rejected[other.info.Hash] == nil &&
-				(other == o.active || o.active == x) {
+func (m *Manager) hasAlternative(mod *module) bool {
+	for _, source := range m.sources {
+		for _, other := range []*module{source.active, source.previous} {
+			if other != nil && other != mod && other.info.Name == mod.info.Name && m.rejected[other.info.Hash] == nil &&
+				(other == source.active || source.active == mod) {
 				return true
 			}
 		}
@@ -55,10 +55,10 @@ func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *moduleSource
-	for _, o := range m.sources {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
-			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
-			newest = o
+	for _, source := range m.sources {
+		if source.active != nil && source.active.info.Name == name && source.previous != nil &&
+			m.rejected[source.previous.info.Hash] == nil && (newest == nil || source.active.order > newest.active.order) {
+			newest = source
 		}
 	}
 	if newest == nil {
@@ -73,10 +73,10 @@ func (m *Manager) Rollback(name string) error {
 	return nil
 }
 
-func (m *Manager) restorePrevious(o *moduleSource) {
-	o.active, o.previous = o.previous, o.active
+func (m *Manager) restorePrevious(source *moduleSource) {
+	source.active, source.previous = source.previous, source.active
 	m.loads++
-	o.active.order = m.loads
+	source.active.order = m.loads
 	m.changes.Add(1)
 }
 
@@ -88,9 +88,9 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	again := why != nil && why.plugin == name
 	if again {
 		delete(m.rejected, hash)
-		for _, o := range m.sources {
-			if o.refused != nil && o.refused.Hash == hash {
-				o.hash = "" // its file is read again
+		for _, source := range m.sources {
+			if source.refused != nil && source.refused.Hash == hash {
+				source.hash = "" // its file is read again
 			}
 		}
 	}
@@ -102,18 +102,18 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for path, o := range m.sources {
-		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
+	for path, source := range m.sources {
+		is := func(mod *module) bool { return mod != nil && mod.info.Name == name && mod.info.Hash == hash }
 		switch {
-		case is(o.previous):
-			m.restorePrevious(o)
-		case !is(o.active):
+		case is(source.previous):
+			m.restorePrevious(source)
+		case !is(source.active):
 			continue
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
 		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version",
-			o.active.info.Version,
+			source.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil

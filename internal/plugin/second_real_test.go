@@ -151,7 +151,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	require.NoError(t, err)
 	binary, err := binary.Read(module)
 	require.NoError(t, err)
-	found, err := binary.Judge()
+	found, err := binary.CheckContract()
 	require.NoError(t, err)
 	contract, err := os.ReadFile("../../wit/culvert.wit")
 	require.NoError(t, err)
@@ -196,24 +196,24 @@ func enumsOf(contract string) map[string][]string {
 
 // invoke calls a function and keeps what was said.
 func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
-	fn := canon.Function(iface, method)
+	function := canon.Function(iface, method)
 	var dst any = &result
 	if _, none := dst.(*struct{}); none {
 		dst = nil
 	}
-	call := recordedCall{Interface: iface, Function: fn.Name, Arguments: []any{}}
+	call := recordedCall{Interface: iface, Function: function.Name, Arguments: []any{}}
 	for _, a := range args {
 		call.Arguments = append(call.Arguments, r.shape(reflect.ValueOf(a)))
 	}
 	r.Calls = append(r.Calls, call)
-	f := r.guest.Func(fn.Export())
-	fault, err := r.guest.Invoke(context.Background(), f, fn, dst, args...)
+	export := r.guest.Func(function.Export())
+	failure, err := r.guest.Invoke(context.Background(), export, function, dst, args...)
 	answer := map[string]any{}
 	switch {
 	case err != nil:
 		answer["trap"] = true
-	case fault != nil:
-		answer["fault"], err = r.shape(reflect.ValueOf(*fault)), fault
+	case failure != nil:
+		answer["fault"], err = r.shape(reflect.ValueOf(*failure)), failure
 	case dst != nil:
 		answer["ok"] = r.shape(reflect.ValueOf(result))
 	}
@@ -316,17 +316,17 @@ func (r *recorder) compare(t *testing.T, there answered) {
 
 // describe asks twice what the guest is, and validates each component with nothing set, which some of them refuse.
 func (r *recorder) describe(t *testing.T) {
-	var d wit.Description
+	var description wit.Description
 	for range 2 {
 		var err error
-		d, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
+		description, err = invoke[wit.Description](r, wit.InterfacePlugin, "Describe")
 		require.NoError(t, err)
 	}
-	for _, c := range d.Components {
-		var fault *wit.Error
-		if _, err := r.validate(c.Name, nil, false, nil, nil); err != nil &&
-			(!errors.As(err, &fault) || fault.Kind != wit.ErrorConfig) {
-			t.Errorf("validate %s: %v", c.Name, err)
+	for _, component := range description.Components {
+		var failure *wit.Error
+		if _, err := r.validate(component.Name, nil, false, nil, nil); err != nil &&
+			(!errors.As(err, &failure) || failure.Kind != wit.ErrorConfig) {
+			t.Errorf("validate %s: %v", component.Name, err)
 		}
 	}
 	_, err := r.validate("none", []wit.Setting{{Name: "Größe", Value: ""}}, true, []byte{0xff},
@@ -345,7 +345,7 @@ func (r *recorder) describe(t *testing.T) {
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
-		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", d.Components[0].Name, []wit.Setting(nil),
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name, []wit.Setting(nil),
 			[]string(nil), []byte(nil), []wit.Response(nil))
 	}
 }
@@ -600,10 +600,10 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 }
 
 // provide adds a function that guests of a runtime can import.
-func provide(t testing.TB, r wazero.Runtime, module, name string, params, results []api.ValueType,
+func provide(t testing.TB, runtime wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()
-	_, err := r.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
 		Instantiate(t.Context())
 	require.NoError(t, err)
 }

@@ -42,8 +42,8 @@ func TestStartIsFenced(t *testing.T) {
 		limit  string
 		want   string
 	}{
-		"start recurses":       {starting(self, nil), "stack", tooDeep},
-		"_initialize recurses": {starting(nil, self), "stack", tooDeep},
+		"start recurses":       {starting(self, nil), "stack", stackExceeded},
+		"_initialize recurses": {starting(nil, self), "stack", stackExceeded},
 		"start traps":          {starting([]byte{0x00}, nil), "", "unreachable"},
 		"_initialize traps":    {starting(nil, []byte{0x00}), "", "unreachable"},
 	} {

@@ -43,7 +43,7 @@ func majorMinor(version string) string {
 
 // Judge compares what a module exports and imports with the contract and returns the interfaces that it has. Each
 // refusal says what is missing or different.
-func (m *Module) Judge() (found []string, err error) {
+func (m *Module) CheckContract() (found []string, err error) {
 	for _, e := range m.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
 			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, "+
@@ -52,7 +52,7 @@ func (m *Module) Judge() (found []string, err error) {
 		}
 	}
 	if m.Contract == "" {
-		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", m.built(), wit.Package,
+		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", m.builtText(), wit.Package,
 			wit.Version,
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
@@ -61,23 +61,23 @@ func (m *Module) Judge() (found []string, err error) {
 			"Build "+
 			"the plugin again: in Go with the package sdk/go of this release, in other languages with bindings "+
 			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
-			m.Contract, wit.Package, m.built(), wit.Version, majorMinor(wit.Version))
+			m.Contract, wit.Package, m.builtText(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := m.interfaces()
-	if !m.Has("cabi_realloc") {
+	if !m.HasFunction("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
 	if !slices.Contains(m.Exports, Export{Name: "memory", Kind: kindMemory}) {
 		missing = append(missing, "memory")
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("exports are missing%s: %s", m.built(), strings.Join(missing, ", "))
+		return nil, fmt.Errorf("exports are missing%s: %s", m.builtText(), strings.Join(missing, ", "))
 	}
-	return found, m.judgeImports()
+	return found, m.checkImports()
 }
 
 // built says what the module was built against where its names say something else or nothing.
-func (m *Module) built() string {
+func (m *Module) builtText() string {
 	if m.BuiltAgainst == "" || m.BuiltAgainst == m.Contract {
 		return ""
 	}
@@ -90,7 +90,7 @@ func (m *Module) interfaces() (found, missing []string) {
 	for _, i := range interfaces {
 		var absent []string
 		for _, f := range canon.Functions(i) {
-			if name := ExportName(m.Contract, i, f.Name); !m.Has(name) {
+			if name := ExportName(m.Contract, i, f.Name); !m.HasFunction(name) {
 				absent = append(absent, name)
 			}
 		}
@@ -104,12 +104,12 @@ func (m *Module) interfaces() (found, missing []string) {
 	return found, missing
 }
 
-func (m *Module) judgeImports() error {
+func (m *Module) checkImports() error {
 	var unknown []string
 	for _, i := range m.Imports {
 		switch {
 		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]:
-		case i.Kind == kindFunction && isHost(i.Module) && i.Name == "log":
+		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log":
 		default:
 			unknown = append(unknown, i.Module+" "+i.Name)
 		}
@@ -122,13 +122,13 @@ func (m *Module) judgeImports() error {
 }
 
 // isHost reports whether a module name is the contract's host interface under a compatible version.
-func isHost(module string) bool {
+func isHostInterface(module string) bool {
 	version, ok := strings.CutPrefix(module, wit.Package+"/"+wit.InterfaceHost+"@")
 	return ok && compatible(version)
 }
 
 // JudgeSignatures compares the core signatures of a compiled module's exports with the contract's.
-func JudgeSignatures(compiled wazero.CompiledModule, version string, found []string) error {
+func CheckSignatures(compiled wazero.CompiledModule, version string, found []string) error {
 	exported := compiled.ExportedFunctions()
 	for _, i := range found {
 		for _, f := range canon.Functions(i) {

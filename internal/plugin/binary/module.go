@@ -58,12 +58,12 @@ func Read(data []byte) (*Module, error) {
 	if err := checkHeader(data); err != nil {
 		return nil, err
 	}
-	m := &Module{}
+	module := &Module{}
 	var at wasm.Section
 	err := wasm.Try(func() {
 		for at = range wasm.Sections(data) {
-			r := at.Content(data)
-			m.section(at.ID, &r)
+			reader := at.Content(data)
+			module.section(at.ID, &reader)
 			at.To = 0 // read
 		}
 	})
@@ -73,8 +73,8 @@ func Read(data []byte) (*Module, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the file is cut off: %s", err.(*wasm.Malformed).Text)
 	}
-	m.Contract = m.contract()
-	return m, nil
+	module.Contract = module.contract()
+	return module, nil
 }
 
 func checkHeader(data []byte) error {
@@ -103,54 +103,54 @@ func checkHeader(data []byte) error {
 	return nil
 }
 
-func (m *Module) section(id byte, r *wasm.Reader) {
+func (m *Module) section(id byte, reader *wasm.Reader) {
 	switch id {
 	case wasm.Custom:
-		if name := text(r); strings.HasPrefix(name, "component-type") {
-			m.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(r.Data[r.At:r.End])))
+		if name := readName(reader); strings.HasPrefix(name, "component-type") {
+			m.BuiltAgainst = cmp.Or(versionInText(name), versionInText(string(reader.Data[reader.At:reader.End])))
 		}
 	case wasm.Imports:
-		for range items(r, "imports") {
-			i := Import{Module: text(r), Name: text(r), Kind: r.Byte()}
-			passType(r, &i)
+		for range itemCount(reader, "imports") {
+			i := Import{Module: readName(reader), Name: readName(reader), Kind: reader.Byte()}
+			skipImportType(reader, &i)
 			m.Imports = append(m.Imports, i)
 		}
 	case wasm.Functions:
-		m.Functions = uint64(r.U32())
+		m.Functions = uint64(reader.U32())
 	case wasm.Memories:
-		if r.U32() > 0 {
-			m.MemoryPages = limits(r)
+		if reader.U32() > 0 {
+			m.MemoryPages = readMinimum(reader)
 		}
 	case wasm.Exports:
-		for range items(r, "exports") {
-			m.Exports = append(m.Exports, Export{Name: text(r), Kind: r.Byte()})
-			r.U32()
+		for range itemCount(reader, "exports") {
+			m.Exports = append(m.Exports, Export{Name: readName(reader), Kind: reader.Byte()})
+			reader.U32()
 		}
 	}
 }
 
 // passType passes over the type of an import.
-func passType(r *wasm.Reader, i *Import) {
-	switch i.Kind {
+func skipImportType(reader *wasm.Reader, imported *Import) {
+	switch imported.Kind {
 	case kindFunction:
-		r.U32()
+		reader.U32()
 	case kindTable:
-		r.Byte()
-		limits(r)
+		reader.Byte()
+		readMinimum(reader)
 	case kindMemory:
-		limits(r)
+		readMinimum(reader)
 	case kindGlobal:
-		r.Bytes(2)
+		reader.Bytes(2)
 	case kindTag:
-		r.Byte()
-		r.U32()
+		reader.Byte()
+		reader.U32()
 	default:
-		r.Malformed("import %q %q: unknown kind %d", i.Module, i.Name, i.Kind)
+		reader.Malformed("import %q %q: unknown kind %d", imported.Module, imported.Name, imported.Kind)
 	}
 }
 
 // Has reports whether the module exports a function of that name.
-func (m *Module) Has(name string) bool {
+func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }
 
@@ -179,29 +179,29 @@ func versionInText(s string) string {
 const maxItems = 200_000
 
 // items reads how many there are of something.
-func items(r *wasm.Reader, what string) uint32 {
-	n := r.U32()
+func itemCount(reader *wasm.Reader, what string) uint32 {
+	n := reader.U32()
 	if n > maxItems {
-		r.Malformed("%s: found %d, at most %d are allowed", what, n, maxItems)
+		reader.Malformed("%s: found %d, at most %d are allowed", what, n, maxItems)
 	}
 	return n
 }
 
 // text reads a name.
-func text(r *wasm.Reader) string {
-	s := r.Name()
+func readName(reader *wasm.Reader) string {
+	s := reader.Name()
 	if !utf8.ValidString(s) {
-		r.Malformed("a name that is not UTF-8")
+		reader.Malformed("a name that is not UTF-8")
 	}
 	return s
 }
 
 // limits returns the minimum.
-func limits(r *wasm.Reader) uint64 {
-	bounded := r.Byte()&1 != 0
-	low := r.U32()
+func readMinimum(reader *wasm.Reader) uint64 {
+	bounded := reader.Byte()&1 != 0
+	low := reader.U32()
 	if bounded {
-		r.U32()
+		reader.U32()
 	}
 	return uint64(low)
 }

@@ -9,7 +9,7 @@ import (
 
 // Shaped is a module as it is metered: its start function is an export, which the host calls itself, and its data
 // segments are joined, since each costs time at every new instance.
-func Shaped(module []byte) []byte { return joinSegments(exportStart(module)) }
+func Normalize(module []byte) []byte { return joinSegments(exportStart(module)) }
 
 // maxGap is how many zeros may be written to join two data segments.
 const maxGap = 256
@@ -53,26 +53,26 @@ type segment struct {
 func (s *segment) end() uint64 { return uint64(s.at) + uint64(len(s.data)) }
 
 // joinSection returns the content of a data section with fewer segments, nil where it should stay as it is.
-func joinSection(r wasm.Reader) []byte {
-	size := r.End - r.At
-	n := r.Count()
+func joinSection(reader wasm.Reader) []byte {
+	size := reader.End - reader.At
+	n := reader.Count()
 	if n > maxSegments {
 		return nil // the meter refuses it
 	}
-	all := make([]segment, 0, n)
+	segments := make([]segment, 0, n)
 	for range n {
-		s, ok := readSegment(&r)
+		s, ok := readSegment(&reader)
 		if !ok {
 			return nil
 		}
-		all = append(all, s)
+		segments = append(segments, s)
 	}
-	if r.At != r.End || len(all) == 0 {
+	if reader.At != reader.End || len(segments) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(all, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
-	runs := runsOf(all)
-	if len(runs) == 0 || len(runs) == len(all) {
+	slices.SortStableFunc(segments, func(a, b segment) int { return cmp.Compare(a.at, b.at) })
+	runs := closeRuns(segments)
+	if len(runs) == 0 || len(runs) == len(segments) {
 		return nil
 	}
 	out := wasm.AppendU32(make([]byte, 0, 2*size), uint32(len(runs)))
@@ -84,22 +84,22 @@ func joinSection(r wasm.Reader) []byte {
 
 // runsOf cuts segments in the order of their addresses into runs that lie close together. None where any two overlap:
 // then their order counts.
-func runsOf(all []segment) (runs [][]segment) {
+func closeRuns(segments []segment) (runs [][]segment) {
 	from := 0
-	for i := range all {
+	for i := range segments {
 		if i == 0 {
 			continue
 		}
-		before := all[i-1].end()
-		if uint64(all[i].at) < before {
+		before := segments[i-1].end()
+		if uint64(segments[i].at) < before {
 			return nil
 		}
-		if uint64(all[i].at)-before > maxGap {
-			runs = append(runs, all[from:i])
+		if uint64(segments[i].at)-before > maxGap {
+			runs = append(runs, segments[from:i])
 			from = i
 		}
 	}
-	return append(runs, all[from:])
+	return append(runs, segments[from:])
 }
 
 // appendRun writes a run as one segment.
@@ -118,13 +118,13 @@ func appendRun(dst []byte, run []segment) []byte {
 
 // readSegment reads an active segment of memory 0 at a constant address; ok is false for another one. Its bytes are the
 // section's.
-func readSegment(r *wasm.Reader) (s segment, ok bool) {
-	if r.Byte() != 0 || r.Byte() != 0x41 {
+func readSegment(reader *wasm.Reader) (s segment, ok bool) {
+	if reader.Byte() != 0 || reader.Byte() != 0x41 {
 		return s, false
 	}
-	at := r.Signed(32)
-	if r.Byte() != 0x0b {
+	at := reader.Signed(32)
+	if reader.Byte() != 0x0b {
 		return s, false
 	}
-	return segment{uint32(at), r.Bytes(r.Count())}, true
+	return segment{uint32(at), reader.Bytes(reader.Count())}, true
 }

@@ -19,13 +19,13 @@ func segments(module []byte) (list []segment, ok bool) {
 			if section.ID != wasm.Data {
 				continue
 			}
-			r := section.Content(module)
+			reader := section.Content(module)
 			ok = true
-			for range r.Count() {
-				s, active := readSegment(&r)
+			for range reader.Count() {
+				s, active := readSegment(&reader)
 				list, ok = append(list, s), ok && active
 			}
-			ok = ok && r.At == r.End
+			ok = ok && reader.At == reader.End
 		}
 	})
 	return list, ok && err == nil
@@ -91,8 +91,8 @@ func TestModulesThatStayAsTheyAre(t *testing.T) {
 func TestSignedNumbers(t *testing.T) {
 	for _, n := range []int32{0, 1, 63, 64, -1, -64, -65, 8191, 8192, math.MaxInt32, math.MinInt32} {
 		b := wasm.AppendSigned(nil, int64(n))
-		r := wasm.NewReader(b)
-		if got := r.Signed(32); got != int64(n) || r.At != len(b) {
+		reader := wasm.NewReader(b)
+		if got := reader.Signed(32); got != int64(n) || reader.At != len(b) {
 			t.Errorf("%d: %x reads as %d", n, b, got)
 		}
 	}

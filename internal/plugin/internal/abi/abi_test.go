@@ -42,10 +42,10 @@ func TestParametersOfAllKinds(t *testing.T) {
 	wide := canon.FuncOf("test", "Wide", test.Wide)
 	var said string
 	for range 3 {
-		fault, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
+		failure, err := g.Invoke(t.Context(), g.Func(wide.Export()), wide, &said, []byte("bytes"), "größe", uint8(200),
 			uint32(1<<31), int64(-5), true, wit.Ptr("some"), (*int64)(nil), []string{"a", "bb"}, 0.5)
-		if fault != nil || err != nil {
-			t.Fatal(fault, err)
+		if failure != nil || err != nil {
+			t.Fatal(failure, err)
 		}
 	}
 	if want := "bytes|größe|200|2147483648|-5|1|1 some|0|2 a bb|0.5"; said != want {
@@ -73,8 +73,8 @@ func TestResultLimit(t *testing.T) {
 
 func TestFuncThatIsNotThere(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 0)
-	if f := g.Func("nothing"); f != nil {
-		t.Error(f)
+	if export := g.Func("nothing"); export != nil {
+		t.Error(export)
 	}
 }
 

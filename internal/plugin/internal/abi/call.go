@@ -10,15 +10,15 @@ import (
 // Invoke calls a function by reflection: args and dst are of the types of the contract's Go interface, dst a pointer to
 // the result, nil where there is none. A fault of the guest comes as fault; err is a trap, a [*Violation], or a
 // [*Refusal] of arguments that cannot be passed.
-func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, args ...any) (fault *wit.Error,
+func (g *Guest) Invoke(ctx context.Context, export *Func, function *canon.Func, dst any, args ...any) (failure *wit.Error,
 	err error) {
-	g.Start()
+	g.BeginCall()
 	var trap error
 	alloc := func(size, align uint32) (ptr uint32, err error) {
 		ptr, trap = g.allocate(ctx, size, align)
 		return ptr, trap
 	}
-	flats, err := fn.Arguments(quiet{g}, alloc, args...)
+	flats, err := function.Arguments(uncountedMemory{g}, alloc, args...)
 	switch {
 	case trap != nil:
 		return nil, trap
@@ -26,21 +26,21 @@ func (g *Guest) Invoke(ctx context.Context, f *Func, fn *canon.Func, dst any, ar
 		return nil, &Refusal{err}
 	}
 	g.Pass(flats...)
-	core, err := g.Call(ctx, f)
+	core, err := g.Call(ctx, export)
 	if err != nil {
 		return nil, err
 	}
-	fault, err = fn.Result(g, g.left(), uint64(core), dst)
-	if err := g.lifted(err); err != nil {
+	failure, err = function.Result(g, g.remaining(), uint64(core), dst)
+	if err := g.liftError(err); err != nil {
 		return nil, err
 	}
-	return fault, g.Done(ctx, f, core)
+	return failure, g.PostReturn(ctx, export, core)
 }
 
 // quiet is the guest's memory without counting, for arguments.
-type quiet struct{ g *Guest }
+type uncountedMemory struct{ guest *Guest }
 
-func (q quiet) View(ptr, size uint32) ([]byte, bool) { return q.g.memory.Read(ptr, size) }
+func (q uncountedMemory) View(ptr, size uint32) ([]byte, bool) { return q.guest.memory.Read(ptr, size) }
 
 // PassLowered lowers a list by reflection, puts it into the guest and appends its pointer and length to the core
 // parameters. It is called at the list's turn among the parameters, before any block is written: it allocates.
@@ -56,7 +56,7 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 		image.Fixups[i].In--
 		image.Fixups[i].Block--
 	}
-	at, err := image.Place(quiet{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
+	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
 	if err != nil {
 		return err
 	}

@@ -26,13 +26,13 @@ type Violation struct{ Text string }
 func (v *Violation) Error() string { return v.Text }
 
 // Violated makes a [*Violation].
-func Violated(format string, args ...any) error { return &Violation{fmt.Sprintf(format, args...)} }
+func NewViolation(format string, args ...any) error { return &Violation{fmt.Sprintf(format, args...)} }
 
 // TooLarge is the [*Violation] of a result beyond the limit.
 type TooLarge struct{ Violation }
 
 // TooMuch makes a [*TooLarge].
-func TooMuch(format string, args ...any) error {
+func NewTooLarge(format string, args ...any) error {
 	return &TooLarge{Violation{fmt.Sprintf(format, args...)}}
 }
 
@@ -46,7 +46,7 @@ func (r *Refusal) Error() string { return r.Err.Error() }
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Refused makes a [*Refusal].
-func Refused(format string, args ...any) error { return &Refusal{fmt.Errorf(format, args...)} }
+func NewRefusal(format string, args ...any) error { return &Refusal{fmt.Errorf(format, args...)} }
 
 // Guest is one instance of a module. It belongs to one goroutine at a time. Its buffers are reused from call to call,
 // so that a call whose arguments and results fit them allocates nothing.
@@ -56,7 +56,7 @@ type Guest struct {
 	realloc api.Function
 
 	// limit is for the results of a call, spent what the call has taken of it; both in bytes.
-	limit, spent uint64
+	resultLimit, resultBytes uint64
 
 	// The call under construction: blocks to be allocated in the guest, then the core parameters.
 	blocks []block
@@ -67,9 +67,9 @@ type Guest struct {
 
 	// Ended reports whether what came of a call is to be read no further, and why; nil: it is read. It is asked within
 	// large results.
-	Ended func() error
+	CallerErr func() error
 	// ended is what it said.
-	ended error
+	stopped error
 
 	// running is what was called last, stackBefore the size of its stack then.
 	running     api.Function
@@ -78,7 +78,7 @@ type Guest struct {
 
 // Func is a function that a guest exports, with its post-return function where there is one.
 type Func struct {
-	call, post api.Function
+	call, postReturn api.Function
 	results    int
 }
 
@@ -90,30 +90,30 @@ type Block int
 // NewGuest returns the guest in an instantiated module. resultBytes limits what the results of one call may take, 0:
 // [defaultResultBytes].
 func NewGuest(module api.Module, resultBytes int64) (*Guest, error) {
-	g := &Guest{module: module, memory: module.ExportedMemory("memory"),
-		realloc: module.ExportedFunction("cabi_realloc"), limit: uint64(resultBytes)}
+	guest := &Guest{module: module, memory: module.ExportedMemory("memory"),
+		realloc: module.ExportedFunction("cabi_realloc"), resultLimit: uint64(resultBytes)}
 	if resultBytes <= 0 {
-		g.limit = defaultResultBytes
+		guest.resultLimit = defaultResultBytes
 	}
-	if g.memory == nil {
+	if guest.memory == nil {
 		return nil, fmt.Errorf("expected an exported memory named memory, found none")
 	}
-	if g.realloc == nil {
+	if guest.realloc == nil {
 		return nil, fmt.Errorf("expected an export cabi_realloc, found none")
 	}
-	return g, nil
+	return guest, nil
 }
 
 // Begin calls those of the named exports that there are, functions without parameters and results: what a guest does
 // before everything else.
-func (g *Guest) Begin(ctx context.Context, names ...string) error {
+func (g *Guest) CallExports(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		f := g.module.ExportedFunction(name)
 		if f == nil {
 			continue
 		}
 		if d := f.Definition(); len(d.ParamTypes())+len(d.ResultTypes()) > 0 {
-			return Violated("%s: expected a function without parameters and results, found %d and %d", name,
+			return NewViolation("%s: expected a function without parameters and results, found %d and %d", name,
 				len(d.ParamTypes()), len(d.ResultTypes()))
 		}
 		if err := g.run(ctx, f, nil); err != nil {
@@ -130,7 +130,7 @@ func (g *Guest) Func(name string) *Func {
 	if call == nil {
 		return nil
 	}
-	return &Func{call: call, post: g.module.ExportedFunction("cabi_post_" + name),
+	return &Func{call: call, postReturn: g.module.ExportedFunction("cabi_post_" + name),
 		results: len(call.Definition().ResultTypes())}
 }
 
@@ -141,23 +141,23 @@ func (g *Guest) Close(ctx context.Context) error { return g.module.Close(ctx) }
 func (g *Guest) MemoryBytes() uint32 { return g.memory.Size() }
 
 // Crossed returns how many bytes went in as arguments and came out as results since the guest was made.
-func (g *Guest) Crossed() (in, out uint64) { return g.bytesIn, g.bytesOut }
+func (g *Guest) TransferredBytes() (in, out uint64) { return g.bytesIn, g.bytesOut }
 
 // Start begins the arguments of a call.
-func (g *Guest) Start() {
-	g.blocks, g.flat, g.spent, g.ended = g.blocks[:0], g.flat[:0], 0, nil
+func (g *Guest) BeginCall() {
+	g.blocks, g.flat, g.resultBytes, g.stopped = g.blocks[:0], g.flat[:0], 0, nil
 }
 
 // Add asks for a block of memory for the arguments; empty ones are asked for too, because some guests make a vector of
 // whatever pointer they get.
-func (g *Guest) Add(size int, align uint32) Block {
+func (g *Guest) AddBlock(size int, align uint32) Block {
 	// No guest has 4 GiB to give: a size that does not fit is refused by its allocator.
 	g.blocks = append(g.blocks, block{size: uint32(min(size, 1<<32-1)), align: align})
 	return Block(len(g.blocks) - 1)
 }
 
 // Place allocates all blocks in the guest. Only now may they be written: each allocation may move the guest's memory.
-func (g *Guest) Place(ctx context.Context) (err error) {
+func (g *Guest) AllocateBlocks(ctx context.Context) (err error) {
 	for i := range g.blocks {
 		b := &g.blocks[i]
 		if b.ptr, err = g.allocate(ctx, b.size, b.align); err != nil {
@@ -176,10 +176,10 @@ func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error
 	}
 	ptr := uint32(stack[0])
 	if ptr%align != 0 {
-		return 0, Violated("cabi_realloc: expected a pointer that is a multiple of %d, found %#x", align, ptr)
+		return 0, NewViolation("cabi_realloc: expected a pointer that is a multiple of %d, found %#x", align, ptr)
 	}
 	if uint64(ptr)+uint64(size) > uint64(g.memory.Size()) {
-		return 0, Violated("cabi_realloc: %d bytes at %#x lie past the end of memory (%d bytes)", size, ptr,
+		return 0, NewViolation("cabi_realloc: %d bytes at %#x lie past the end of memory (%d bytes)", size, ptr,
 			g.memory.Size())
 	}
 	g.bytesIn += uint64(size)
@@ -187,7 +187,7 @@ func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error
 }
 
 // At is the block's memory, to be written before the next call into the guest.
-func (g *Guest) At(b Block) []byte {
+func (g *Guest) BlockBytes(b Block) []byte {
 	view, _ := g.memory.Read(g.blocks[b].ptr, g.blocks[b].size)
 	return view
 }
@@ -205,13 +205,13 @@ func (g *Guest) PassList(b Block, length int) {
 
 // Call calls f with what was passed and returns its core result, which is a pointer to the results for every function
 // of the contract that has any. The caller copies the results out and then calls [Guest.Done].
-func (g *Guest) Call(ctx context.Context, f *Func) (uint32, error) {
-	stack := g.stack[:max(len(g.flat), f.results)]
+func (g *Guest) Call(ctx context.Context, export *Func) (uint32, error) {
+	stack := g.stack[:max(len(g.flat), export.results)]
 	copy(stack, g.flat)
-	if err := g.run(ctx, f.call, stack); err != nil {
+	if err := g.run(ctx, export.call, stack); err != nil {
 		return 0, err
 	}
-	if f.results == 0 {
+	if export.results == 0 {
 		return 0, nil
 	}
 	// The upper half of an i32 in a stack slot says nothing.
@@ -219,11 +219,11 @@ func (g *Guest) Call(ctx context.Context, f *Func) (uint32, error) {
 }
 
 // Done gives the results of a call back to the guest, where it wants them. Not after a trap or a violation.
-func (g *Guest) Done(ctx context.Context, f *Func, result uint32) error {
-	if f.post == nil {
+func (g *Guest) PostReturn(ctx context.Context, export *Func, result uint32) error {
+	if export.postReturn == nil {
 		return nil
 	}
 	stack := g.stack[:1]
 	stack[0] = uint64(result)
-	return g.run(ctx, f.post, stack)
+	return g.run(ctx, export.postReturn, stack)
 }

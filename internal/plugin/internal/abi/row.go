@@ -54,15 +54,15 @@ func PutRecordIDs(dst []byte, ids []wit.RecordID) {
 
 // AppendRows appends the rows that lie in src. Forms are not yet checked.
 func AppendRows(dst []wit.Row, src []byte) []wit.Row {
-	n := len(src) / RowBytes
-	if n == 0 {
+	count := len(src) / RowBytes
+	if count == 0 {
 		return dst
 	}
 	start := len(dst)
-	if cap(dst)-start < n {
-		dst = append(make([]wit.Row, 0, max(2*cap(dst), start+n)), dst...)
+	if cap(dst)-start < count {
+		dst = append(make([]wit.Row, 0, max(2*cap(dst), start+count)), dst...)
 	}
-	dst = dst[:start+n]
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), n*RowBytes), src)
+	dst = dst[:start+count]
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&dst[start])), count*RowBytes), src)
 	return dst
 }

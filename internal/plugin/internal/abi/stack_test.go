@@ -27,11 +27,11 @@ func TestStackBytes(t *testing.T) {
 	if n := stackBytes(f); n < 1<<10 || n > 1<<20 {
 		t.Errorf("expected a stack of some KiB, found %d bytes", n)
 	}
-	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrown() != 0 {
-		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrown(), err)
+	if err := g.run(t.Context(), f, nil); err != nil || g.StackGrowth() != 0 {
+		t.Errorf("expected a stack that has not grown, found %d bytes, %v", g.StackGrowth(), err)
 	}
 	g.stackBefore = 100
-	if n := g.StackGrown(); n != stackBytes(f) {
+	if n := g.StackGrowth(); n != stackBytes(f) {
 		t.Errorf("expected the whole size of a stack that has grown, found %d", n)
 	}
 }

@@ -33,11 +33,11 @@ type Cache struct {
 	logger *slog.Logger
 }
 
-const descriptionsFormat = 5
+const factsFormat = 5
 
 func (s *Cache) key(hash string) string {
-	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
-		Preparation, wit.Version, Metering, hash))
+	return HashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", factsFormat,
+		PreparationVersion, wit.Version, Metering, hash))
 }
 
 // factsKind, preparedKind and codeKind are endings of names: a file with a module's [Facts], a file with its [Prepared]
@@ -68,7 +68,7 @@ func (s *Cache) Read(hash, kind string) []byte {
 	}
 	key := s.key(hash)
 	path := s.path(key, kind)
-	data, err := readFile(path, maxKeptBytes)
+	data, err := readFile(path, maxCachedBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (s *Cache) Read(hash, kind string) []byte {
 }
 
 // Keep writes a file atomically. A failure is logged; it costs time at the next start only.
-func (s *Cache) Keep(hash, kind string, content []byte) {
+func (s *Cache) Write(hash, kind string, content []byte) {
 	if s == nil {
 		return
 	}
@@ -121,14 +121,14 @@ func (s *Cache) Facts(hash string) *Facts {
 }
 
 // Remember keeps facts, if JSON represents them without loss.
-func (s *Cache) Remember(hash string, f *Facts) {
+func (s *Cache) StoreFacts(hash string, f *Facts) {
 	if s == nil {
 		return
 	}
 	text, err := json.Marshal(f)
 	again := &Facts{}
 	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
-		s.Keep(hash, factsKind, text)
+		s.Write(hash, factsKind, text)
 	}
 }
 
@@ -146,13 +146,13 @@ func (s *Cache) touch(hash string) {
 
 // codeFolder returns the folder for a module's compiled code, and whether it contains a file. It removes everything
 // that is neither a file nor a folder: opening a pipe would block.
-func (s *Cache) codeFolder(hash string) (dir string, held bool) {
+func (s *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 	dir = s.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil || e.IsDir():
 		case e.Type().IsRegular():
-			held = true
+			hasFiles = true
 		default:
 			s.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "file", path, "expected",
 				"a file", "found", e.Type())
@@ -160,12 +160,12 @@ func (s *Cache) codeFolder(hash string) (dir string, held bool) {
 		}
 		return err
 	})
-	return dir, held
+	return dir, hasFiles
 }
 
 // Tidy deletes files that were not used for [unusedLifetime]. Other processes may use the folder at the same time: they
 // have read the files that they need.
-func (s *Cache) Tidy(now time.Time) {
+func (s *Cache) RemoveUnused(now time.Time) {
 	if s == nil {
 		return
 	}
@@ -185,7 +185,7 @@ func HashOf(data []byte) string {
 }
 
 // private refuses a folder in which others than a user, and root, can write.
-func private(dir string, user int) error {
+func preparePrivateFolder(dir string, user int) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.MkdirAll(dir, 0o700)
@@ -196,11 +196,11 @@ func private(dir string, user int) error {
 	if err != nil {
 		return err
 	}
-	return Private(info, user)
+	return CheckPrivate(info, user)
 }
 
 // Private refuses a folder or file in which others than a user, and root, can write.
-func Private(info fs.FileInfo, user int) error {
+func CheckPrivate(info fs.FileInfo, user int) error {
 	if runtime.GOOS == "windows" {
 		return nil // its modes say nothing
 	}

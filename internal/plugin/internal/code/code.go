@@ -42,7 +42,7 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 type Compiler struct {
 	// Time is how long compiling a module may take. Default [CompileTime].
 	Time    time.Duration
-	provide func(context.Context, wazero.Runtime, *binary.Module) error
+	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
 	logger  *slog.Logger
 	// memory holds the code of modules for which there is no folder.
 	memory wazero.CompilationCache
@@ -53,16 +53,16 @@ type Compiler struct {
 // users can write is not used, since it holds code that is run. provide adds the module's imports to a runtime.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
-	l := &Compiler{provide: provide, logger: logger, memory: wazero.NewCompilationCache()}
+	compiler := &Compiler{provideImports: provide, logger: logger, memory: wazero.NewCompilationCache()}
 	if dir == "" {
-		return l
+		return compiler
 	}
-	if err := private(dir, os.Geteuid()); err != nil {
+	if err := preparePrivateFolder(dir, os.Geteuid()); err != nil {
 		logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
-		return l
+		return compiler
 	}
-	l.cache = &Cache{dir, logger}
-	return l
+	compiler.cache = &Cache{dir, logger}
+	return compiler
 }
 
 // Cache returns the cache in the compiler's folder, nil without a usable folder.
@@ -83,76 +83,76 @@ type Module struct {
 
 // Compile returns the code of a module, from the folder if it is there. The errors of modules that cannot be used are
 // [*Unfit] (also for signatures that differ from the contract's) and [*Slow].
-func (l *Compiler) Compile(ctx context.Context, m *Module) (c *Code, err error) {
-	p, err := l.cache.prepared(ctx, m)
+func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
+	prepared, err := l.cache.prepared(ctx, module)
 	if err != nil {
 		return nil, err
 	}
-	var unkept error
+	var cacheErr error
 	if l.cache != nil {
-		c, unkept = l.compileCached(ctx, m, p)
+		code, cacheErr = l.compileCached(ctx, module, prepared)
 	}
-	if c == nil {
-		if _, slow := errors.AsType[*Slow](unkept); slow || ctx.Err() != nil {
-			return nil, unkept
+	if code == nil {
+		if _, slow := errors.AsType[*TooSlowError](cacheErr); slow || ctx.Err() != nil {
+			return nil, cacheErr
 		}
-		if c, err = l.compile(ctx, m, p, l.memory); err != nil {
+		if code, err = l.compile(ctx, module, prepared, l.memory); err != nil {
 			return nil, err
 		}
 	}
-	if unkept != nil {
-		l.logger.Warn("the compiled code of a plugin cannot be kept", "folder", l.cache.dir, "error", unkept)
+	if cacheErr != nil {
+		l.logger.Warn("the compiled code of a plugin cannot be kept", "folder", l.cache.dir, "error", cacheErr)
 	}
-	if wrong := binary.JudgeSignatures(c.compiled, m.Binary.Contract, m.Interfaces); wrong != nil {
-		c.Close()
-		return nil, &Unfit{wrong}
+	if wrong := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); wrong != nil {
+		code.Close()
+		return nil, &UnusableError{wrong}
 	}
-	return c, nil
+	return code, nil
 }
 
 // compileCached compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the
 // folder was not empty, kept removes it and tries once more.
-func (l *Compiler) compileCached(ctx context.Context, m *Module, p *Prepared) (*Code, error) {
-	dir, held := l.cache.codeFolder(m.Hash)
-	c, err := l.compileIn(ctx, m, p, dir)
-	if err != nil && held && ctx.Err() == nil {
+func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
+	dir, hasFiles := l.cache.codeFolder(module.Hash)
+	code, err := l.compileIn(ctx, module, prepared, dir)
+	if err != nil && hasFiles && ctx.Err() == nil {
 		l.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "folder", dir, "error", err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
-		c, err = l.compileIn(ctx, m, p, dir)
+		code, err = l.compileIn(ctx, module, prepared, dir)
 	}
 	if err == nil {
-		l.cache.touch(m.Hash)
+		l.cache.touch(module.Hash)
 	}
-	return c, err
+	return code, err
 }
 
-func (l *Compiler) compileIn(ctx context.Context, m *Module, p *Prepared, dir string) (*Code, error) {
+func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prepared, dir string) (*Code, error) {
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.compile(ctx, m, p, cache)
+	code, err := l.compile(ctx, module, prepared, cache)
 	if err != nil {
 		return nil, errors.Join(err, cache.Close(ctx))
 	}
-	c.cache = cache
-	return c, nil
+	code.cache = cache
+	return code, nil
 }
 
-func (l *Compiler) compile(ctx context.Context, m *Module, p *Prepared, cache wazero.CompilationCache) (*Code, error) {
-	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(m.Pages)
-	c := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
-	err := l.provide(ctx, c.runtime, m.Binary)
+func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared, cache wazero.CompilationCache) (*Code, error) {
+	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(module.Pages)
+	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	err := l.provideImports(ctx, code.runtime, module.Binary)
 	if err == nil {
-		err = l.compileInto(ctx, c, p, m.Binary.Functions)
+		err = l.compileInto(ctx, code, prepared, module.Binary.Functions)
 	}
 	if err != nil {
-		c.Close()
+		code.Close()
 		return nil, err
 	}
-	return c, nil
+	return code, nil
 }
 
 // CompileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
@@ -169,12 +169,12 @@ const (
 
 // compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
 // as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
-func (l *Compiler) compileInto(ctx context.Context, c *Code, p *Prepared, functions uint64) (err error) {
-	allowed := cmp.Or(l.Time, CompileTime*slower)
-	within, cancel := context.WithTimeout(ctx, allowed)
-	if len(p.Wasm) > largeBytes || functions > largeFunctions || p.effort > largeEffort {
+func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, functions uint64) (err error) {
+	allowed := cmp.Or(l.Time, CompileTime*compileTimeFactor)
+	compileCtx, cancel := context.WithTimeout(ctx, allowed)
+	if len(prepared.Wasm) > largeBytes || functions > largeFunctions || prepared.effort > largeEffort {
 		// The engine looks at the context between functions only where several goroutines compile.
-		within = experimental.WithCompilationWorkers(within, 2)
+		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
 	}
 	type result struct {
 		compiled wazero.CompiledModule
@@ -182,44 +182,44 @@ func (l *Compiler) compileInto(ctx context.Context, c *Code, p *Prepared, functi
 	}
 	done := make(chan result, 1)
 	go func() {
-		var o result
+		var outcome result
 		defer cancel()
-		defer func() { done <- o }()
+		defer func() { done <- outcome }()
 		// An engine that loses its way over one module must not take the others along.
 		defer func() {
 			if r := recover(); r != nil {
-				o = result{nil, fmt.Errorf("the engine failed: %v", r)}
+				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
-		o.compiled, o.err = c.runtime.CompileModule(within, p.Wasm)
+		outcome.compiled, outcome.err = code.runtime.CompileModule(compileCtx, prepared.Wasm)
 	}()
-	var o result
+	var outcome result
 	select {
-	case o = <-done:
-	case <-within.Done():
+	case outcome = <-done:
+	case <-compileCtx.Done():
 		select {
-		case o = <-done:
+		case outcome = <-done:
 		default:
-			o.err = within.Err()
+			outcome.err = compileCtx.Err()
 		}
 	}
 	switch {
-	case o.err == nil:
-		c.compiled = o.compiled
+	case outcome.err == nil:
+		code.compiled = outcome.compiled
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(within.Err(), context.DeadlineExceeded):
-		return &Slow{allowed}
+	case errors.Is(compileCtx.Err(), context.DeadlineExceeded):
+		return &TooSlowError{allowed}
 	}
-	return &Unfit{fmt.Errorf("the module does not compile: %w", o.err)}
+	return &UnusableError{fmt.Errorf("the module does not compile: %w", outcome.err)}
 }
 
 // Slow is the error of a module that took too long: on another day it may not.
-type Slow struct{ allowed time.Duration }
+type TooSlowError struct{ limit time.Duration }
 
-func (s *Slow) Error() string {
-	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.allowed)
+func (s *TooSlowError) Error() string {
+	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.limit)
 }
 
 // Close frees the runtime and the compiled code.

@@ -15,7 +15,7 @@ const (
 	// have 12 MB.
 	maxModuleBytes = 64 << 20
 	// maxKeptBytes is the largest file of the cache: a module that was rewritten.
-	maxKeptBytes = 256 << 20
+	maxCachedBytes = 256 << 20
 )
 
 // ReadModule reads a module's file, of 64 MiB at most; what readFile refuses it refuses.

@@ -1,7 +1,7 @@
 package code
 
 type onHeap struct {
-	all  []byte
+	data  []byte
 	most uint64
 }
 
@@ -10,9 +10,9 @@ func (h *onHeap) Reallocate(size uint64) []byte {
 	if size > h.most {
 		return nil
 	}
-	h.all = append(h.all, make([]byte, size-uint64(len(h.all)))...)
-	return h.all
+	h.data = append(h.data, make([]byte, size-uint64(len(h.data)))...)
+	return h.data
 }
 
 // Free lets go of the memory.
-func (h *onHeap) Free() { h.all = nil }
+func (h *onHeap) Free() { h.data = nil }

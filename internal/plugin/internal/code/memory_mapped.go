@@ -11,7 +11,7 @@ import (
 // mapped is a guest's memory outside of Go's heap: the whole of what it may ever have is reserved as addresses, and
 // pages are taken from the machine when they are first touched. Growing copies nothing, closing gives everything back
 // at once, and the garbage collector's pace does not follow the guests' size.
-type mapped struct{ all []byte }
+type mappedMemory struct{ reserved []byte }
 
 // allocateMemory is the engine's hook. Where addresses are short it falls back to the heap.
 func allocateMemory(_, most uint64) experimental.LinearMemory {
@@ -23,21 +23,21 @@ func allocateMemory(_, most uint64) experimental.LinearMemory {
 	if err != nil {
 		return &onHeap{most: most}
 	}
-	return &mapped{all}
+	return &mappedMemory{all}
 }
 
 // Reallocate makes the memory longer; fresh pages are zero.
-func (m *mapped) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.all)) {
+func (m *mappedMemory) Reallocate(size uint64) []byte {
+	if size > uint64(len(m.reserved)) {
 		return nil
 	}
-	return m.all[:size:len(m.all)]
+	return m.reserved[:size:len(m.reserved)]
 }
 
 // Free gives the memory back; the engine calls it when the instance is closed.
-func (m *mapped) Free() {
-	if m.all != nil {
-		_ = syscall.Munmap(m.all)
-		m.all = nil
+func (m *mappedMemory) Free() {
+	if m.reserved != nil {
+		_ = syscall.Munmap(m.reserved)
+		m.reserved = nil
 	}
 }

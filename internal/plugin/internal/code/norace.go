@@ -3,4 +3,4 @@
 package code
 
 // slower is how many times as long compiling may take, see race.go.
-const slower = 1
+const compileTimeFactor = 1

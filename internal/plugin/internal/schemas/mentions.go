@@ -22,41 +22,41 @@ type schemaReference struct {
 
 // inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
 // error for bytes that are neither.
-func (s *Numbers) inside(form wit.Encoding, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
-	if form == wit.Schemaless && unmentioned(b) {
+func (s *Translator) findReferences(encoding wit.Encoding, data []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
+	if encoding == wit.Schemaless && hasNoStruct(data) {
 		return nil, nil
 	}
 	s.references = s.references[:0]
-	w := walker{b: b, mentions: s.references, ended: s.callerErr}
-	switch form {
+	scan := scanner{data: data, references: s.references, callerErr: s.callerErr}
+	switch encoding {
 	case wit.Schemaless:
-		w.dynamic(0)
+		scan.schemaless(0)
 	case wit.Raw:
-		w.headers()
+		scan.headers()
 	}
-	if w.err != nil {
-		return nil, w.err
+	if scan.err != nil {
+		return nil, scan.err
 	}
-	if w.bad != "" || w.i != len(b) {
+	if scan.problem != "" || scan.at != len(data) {
 		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Encoding]string{wit.Schemaless: "a dynamic value",
-			wit.Raw: "a block of headers"}[form],
-			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
+			wit.Raw: "a block of headers"}[encoding],
+			len(data), cmp.Or(scan.problem, "bytes left over"), scan.at)
 	}
-	s.references = w.mentions
-	return w.mentions, nil
+	s.references = scan.references
+	return scan.references, nil
 }
 
 // unmentioned reports of a dynamic value, by a look at its bytes alone, that it has no structure in it and so mentions
 // no schema, and that it does not nest too deep, which takes two bytes a level. What else may be wrong with it is found
 // by who reads it.
-func unmentioned(b []byte) bool {
+func hasNoStruct(b []byte) bool {
 	return len(b) <= 2*connectdata.MaxDepth && bytes.IndexByte(b, connectdata.TagStruct) < 0
 }
 
 // GiveInside gives the instance what a datum of the host's mentions.
-func (s *Numbers) GiveInside(form wit.Encoding, b []byte) error {
-	mentions, err := s.inside(form, b, abi.Refused)
-	for _, m := range mentions {
+func (s *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
+	references, err := s.findReferences(encoding, data, abi.NewRefusal)
+	for _, m := range references {
 		if err == nil {
 			err = s.Need(m.id)
 		}
@@ -66,58 +66,58 @@ func (s *Numbers) GiveInside(form wit.Encoding, b []byte) error {
 
 // TranslateInside rewrites what a datum of the guest's mentions: it returns b itself when nothing has to change, and
 // otherwise dst with the new bytes appended.
-func (s *Numbers) TranslateInside(dst []byte, form wit.Encoding, b []byte) (out []byte, changed bool, err error) {
-	mentions, err := s.inside(form, b, abi.Violated)
+func (s *Translator) TranslateReferences(dst []byte, encoding wit.Encoding, data []byte) (out []byte, changed bool, err error) {
+	references, err := s.findReferences(encoding, data, abi.NewViolation)
 	if err != nil {
 		return dst, false, err
 	}
-	for i := range mentions {
-		id := mentions[i].id
-		if mentions[i].id, err = s.Host(id); err != nil {
+	for i := range references {
+		id := references[i].id
+		if references[i].id, err = s.Host(id); err != nil {
 			return dst, false, err
 		}
-		changed = changed || id != mentions[i].id
+		changed = changed || id != references[i].id
 	}
 	if !changed {
 		return dst, false, nil
 	}
-	if form == wit.Raw && slices.ContainsFunc(mentions, func(m schemaReference) bool { return m.inValue }) {
-		return s.translateHeaders(dst, b)
+	if encoding == wit.Raw && slices.ContainsFunc(references, func(m schemaReference) bool { return m.inValue }) {
+		return s.translateHeaders(dst, data)
 	}
-	return splice(dst, b, mentions), true, nil
+	return splice(dst, data, references), true, nil
 }
 
-func splice(dst, b []byte, mentions []schemaReference) []byte {
+func splice(dst, data []byte, references []schemaReference) []byte {
 	from := 0
-	for _, m := range mentions {
-		dst = append(dst, b[from:m.at]...)
+	for _, m := range references {
+		dst = append(dst, data[from:m.at]...)
 		dst = connectdata.AppendNumber(dst, int64(m.id))
 		from = m.at + m.size
 	}
-	return append(dst, b[from:]...)
+	return append(dst, data[from:]...)
 }
 
 // translateHeaders rewrites a block whose schemas are known to be declared; header by header, since the size of a
 // dynamic value may change.
-func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
-	headers, err := connectdata.Headers(nil, b)
+func (s *Translator) translateHeaders(dst, data []byte) ([]byte, bool, error) {
+	headers, err := connectdata.Headers(nil, data)
 	if err != nil {
-		return dst, false, abi.Violated("a block of headers: %v", err)
+		return dst, false, abi.NewViolation("a block of headers: %v", err)
 	}
 	for i := range headers {
-		h := &headers[i]
-		switch h.Encoding {
+		header := &headers[i]
+		switch header.Encoding {
 		case wit.WithSchema:
-			if h.Schema, err = s.Host(h.Schema); err != nil {
+			if header.Schema, err = s.Host(header.Schema); err != nil {
 				return dst, false, err
 			}
 		case wit.Schemaless:
-			value, changed, err := s.TranslateInside(nil, wit.Schemaless, h.Value)
+			value, changed, err := s.TranslateReferences(nil, wit.Schemaless, header.Value)
 			if err != nil {
 				return dst, false, err
 			}
 			if changed {
-				h.Value = value
+				header.Value = value
 			}
 		}
 	}
@@ -125,71 +125,71 @@ func (s *Numbers) translateHeaders(dst, b []byte) ([]byte, bool, error) {
 }
 
 // askEvery is how many values are walked over between two questions whether to go on.
-const askEvery = 1024
+const checkEvery = 1024
 
 // walker finds mentions without allocating; bad says what is wrong at i.
-type walker struct {
-	b        []byte
-	i        int
-	bad      string
-	mentions []schemaReference
+type scanner struct {
+	data        []byte
+	at        int
+	problem      string
+	references []schemaReference
 	// ended is asked every now and then, and err is what it said; steps counts values.
-	ended func() error
+	callerErr func() error
 	err   error
 	steps int
 }
 
-func (w *walker) number() int64 {
-	n, size := connectdata.Number(w.b[w.i:])
+func (w *scanner) number() int64 {
+	n, size := connectdata.Number(w.data[w.at:])
 	if size <= 0 {
 		w.fail("expected a number")
 		return 0
 	}
-	w.i += size
+	w.at += size
 	return n
 }
 
-func (w *walker) skip(n int64) {
-	if n < 0 || n > int64(len(w.b)-w.i) {
+func (w *scanner) skip(n int64) {
+	if n < 0 || n > int64(len(w.data)-w.at) {
 		w.fail("a size that runs past the end")
 		return
 	}
-	w.i += int(n)
+	w.at += int(n)
 }
 
-func (w *walker) fail(what string) {
-	if w.bad == "" {
-		w.bad = what
+func (w *scanner) fail(what string) {
+	if w.problem == "" {
+		w.problem = what
 	}
 }
 
-func (w *walker) mention() {
-	at := w.i
+func (w *scanner) reference() {
+	at := w.at
 	id := w.number()
 	if id < 0 || id > 1<<32-1 {
 		w.fail("a schema's number that is out of range")
 	}
-	w.mentions = append(w.mentions, schemaReference{at: at, size: w.i - at, id: uint32(id)})
+	w.references = append(w.references, schemaReference{at: at, size: w.at - at, id: uint32(id)})
 }
 
-func (w *walker) dynamic(depth int) {
+func (w *scanner) schemaless(depth int) {
 	if depth > connectdata.MaxDepth {
 		w.fail("nests too deep")
 	}
-	if w.steps++; w.steps%askEvery == 0 && w.ended != nil {
-		if w.err = w.ended(); w.err != nil {
+	if w.steps++; w.steps%checkEvery == 0 && w.callerErr != nil {
+		if w.err = w.callerErr(); w.err != nil {
 			w.fail("not read to its end")
 		}
 	}
-	if w.bad != "" {
+	if w.problem != "" {
 		return
 	}
-	if w.i >= len(w.b) {
+	if w.at >= len(w.data) {
 		w.fail("expected a tag")
 		return
 	}
-	tag := w.b[w.i]
-	w.i++
+	tag := w.data[w.at]
+	w.at++
 	switch tag {
 	case connectdata.TagNull, connectdata.TagFalse, connectdata.TagTrue:
 	case connectdata.TagInt8, connectdata.TagInt16, connectdata.TagInt32, connectdata.TagInt64, connectdata.TagInstant:
@@ -210,20 +210,20 @@ func (w *walker) dynamic(depth int) {
 		}
 		w.skip(size)
 	case connectdata.TagStruct:
-		w.mention()
-		w.mentions[len(w.mentions)-1].inValue = true
+		w.reference()
+		w.references[len(w.references)-1].inValue = true
 		w.skip(w.number())
 	case connectdata.TagArray, connectdata.TagMap:
-		n := w.number()
-		if n < 0 || n > int64(len(w.b)-w.i) {
+		count := w.number()
+		if count < 0 || count > int64(len(w.data)-w.at) {
 			w.fail("a count that runs past the end")
 			return
 		}
 		if tag == connectdata.TagMap {
-			n *= 2
+			count *= 2
 		}
-		for n = w.scalars(n); n > 0 && w.bad == ""; n = w.scalars(n - 1) {
-			w.dynamic(depth + 1)
+		for count = w.skipScalars(count); count > 0 && w.problem == ""; count = w.skipScalars(count - 1) {
+			w.schemaless(depth + 1)
 		}
 	default:
 		w.fail("unknown tag")
@@ -232,18 +232,18 @@ func (w *walker) dynamic(depth int) {
 
 // scalars passes over items of a list that are short and hold nothing, and returns how many are left. It stops in front
 // of what dynamic has to look at: what is longer, or bad, or near the end, and where the time is to be asked.
-func (w *walker) scalars(n int64) int64 {
+func (w *scanner) skipScalars(count int64) int64 {
 	const most = 1 + binary.MaxVarintLen64
-	b, i := w.b, w.i
-	for ; n > 0 && len(b)-i >= most && (w.steps+1)%askEvery != 0; n-- {
+	b, i := w.data, w.at
+	for ; count > 0 && len(b)-i >= most && (w.steps+1)%checkEvery != 0; count-- {
 		size := 1
 		switch tag := b[i]; {
 		case tag <= connectdata.TagTrue:
 		case tag <= connectdata.TagInt64:
 			stop := ^binary.LittleEndian.Uint64(b[i+1:]) & 0x8080808080808080
 			if stop == 0 {
-				w.i = i
-				return n
+				w.at = i
+				return count
 			}
 			size += bits.TrailingZeros64(stop)/8 + 1
 		case tag == connectdata.TagString || tag == connectdata.TagBytes:
@@ -255,43 +255,43 @@ func (w *walker) scalars(n int64) int64 {
 			}
 			size += content >> 1
 			if content&1 != 0 || content >= 1<<14 || size > len(b)-i {
-				w.i = i
-				return n
+				w.at = i
+				return count
 			}
 		default:
-			w.i = i
-			return n
+			w.at = i
+			return count
 		}
 		i += size
 		w.steps++
 	}
-	w.i = i
-	return n
+	w.at = i
+	return count
 }
 
-func (w *walker) headers() {
-	n := w.number()
-	if n > connectdata.MaxHeaders {
+func (w *scanner) headers() {
+	count := w.number()
+	if count > connectdata.MaxHeaders {
 		w.fail("more than 10000 headers")
 	}
-	for ; n > 0 && w.bad == ""; n-- {
+	for ; count > 0 && w.problem == ""; count-- {
 		w.skip(w.number())
-		if w.i >= len(w.b) {
+		if w.at >= len(w.data) {
 			w.fail("expected a header's form")
 			return
 		}
-		form := wit.Encoding(w.b[w.i])
-		w.i++
-		if form == wit.WithSchema {
-			w.mention()
-		} else if form != wit.Schemaless && form != wit.Raw {
+		encoding := wit.Encoding(w.data[w.at])
+		w.at++
+		if encoding == wit.WithSchema {
+			w.reference()
+		} else if encoding != wit.Schemaless && encoding != wit.Raw {
 			w.fail("expected the form 2, 3 or 4")
 		} else {
 			w.number()
 		}
 		size := w.number()
-		if start := w.i; form == wit.Schemaless && w.bad == "" && size >= 0 && size <= int64(len(w.b)-w.i) {
-			w.nested(start, start+int(size))
+		if start := w.at; encoding == wit.Schemaless && w.problem == "" && size >= 0 && size <= int64(len(w.data)-w.at) {
+			w.headerValue(start, start+int(size))
 		}
 		w.skip(size)
 	}
@@ -299,14 +299,14 @@ func (w *walker) headers() {
 
 // nested collects what the dynamic value of a header mentions. Its mentions serve for looking only: a block with any to
 // change is written again.
-func (w *walker) nested(from, to int) {
-	if unmentioned(w.b[from:to]) {
+func (w *scanner) headerValue(from, to int) {
+	if hasNoStruct(w.data[from:to]) {
 		return
 	}
-	inner := walker{b: w.b[:to], i: from, mentions: w.mentions, ended: w.ended, steps: w.steps}
-	inner.dynamic(1)
-	w.mentions, w.err, w.steps = inner.mentions, inner.err, inner.steps
-	if inner.bad != "" {
-		w.fail(inner.bad)
+	inner := scanner{data: w.data[:to], at: from, references: w.references, callerErr: w.callerErr, steps: w.steps}
+	inner.schemaless(1)
+	w.references, w.err, w.steps = inner.references, inner.err, inner.steps
+	if inner.problem != "" {
+		w.fail(inner.problem)
 	}
 }

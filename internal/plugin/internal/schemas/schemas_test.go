@@ -17,7 +17,7 @@ import (
 )
 
 // known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
-func known(t testing.TB) Numbers {
+func known(t testing.TB) Translator {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
 	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
@@ -67,20 +67,20 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
 		for name, b := range map[string][]byte{"null": nested(depth, connectdata.TagNull), "struct": nested(depth,
 			structs...)} {
-			if _, err := s.inside(wit.Schemaless, b, abi.Violated); ok != (err == nil) {
+			if _, err := s.findReferences(wit.Schemaless, b, abi.NewViolation); ok != (err == nil) {
 				t.Errorf("%s nested %d deep: %v", name, depth, err)
 			}
 		}
 	}
 	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
-	_, err := s.inside(wit.Raw, headers, abi.Violated)
+	_, err := s.findReferences(wit.Raw, headers, abi.NewViolation)
 	assert.Error(t, err, "more than 10000 headers")
 	// a walk over megabytes
 	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if _, err := s.inside(wit.Schemaless, wide, abi.Violated); err != nil || ctx.Err() != nil {
+	if _, err := s.findReferences(wit.Schemaless, wide, abi.NewViolation); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
 }
@@ -103,7 +103,7 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		s := known(t)
-		if _, err := s.inside(wit.Raw, block, abi.Violated); err != nil {
+		if _, err := s.findReferences(wit.Raw, block, abi.NewViolation); err != nil {
 			t.Errorf("%x: %v", block, err)
 		}
 	})
