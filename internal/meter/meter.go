@@ -10,8 +10,9 @@ import (
 )
 
 const (
+	// Module and Name are those of the imported function.
 	Module, Name = "culvert:meter", "tick"
-	// DefaultBudget is some 0.2 ms of plain work, a few ms of the dearest.
+	// DefaultBudget is about 0.2 ms of plain work, and a few ms of the slowest instructions.
 	DefaultBudget = 200_000
 )
 
@@ -77,13 +78,13 @@ func (l Limits) filled() Limits {
 type Report struct {
 	// BytesIn and BytesOut are the sizes before and after.
 	BytesIn, BytesOut int
-	// Leaves are functions without a charge at their entry.
+	// Leaves counts functions without a charge at their entry.
 	Functions, Leaves int
-	// Entries, Loops and Copies are charged ones.
+	// Entries, Loops and Copies count what is charged.
 	Entries, Loops, Copies int
-	// Effort is the compile cost of all functions, Hardest the highest, see [Limits.Effort].
+	// Effort is the compile cost of all functions, MaxEffort the highest of one, see [Limits.Effort].
 	Effort, MaxEffort int
-	// Dropped are removed custom sections.
+	// Dropped are the names of removed custom sections.
 	Dropped []string
 }
 
@@ -105,7 +106,8 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("uses %s at byte %d%s, which cannot be metered", r.Feature, r.Offset, where)
 }
 
-type failure struct{ err error }
+// abort is the panic with which reading ends.
+type abort struct{ err error }
 
 // Exceeded is the error of a module beyond a limit.
 type Exceeded struct {
@@ -118,34 +120,34 @@ func (e *Exceeded) Error() string {
 	return fmt.Sprintf("%s: found %d, at most %d are allowed", e.Subject, e.Found, e.Limit)
 }
 
-// Rewrite returns the metered form of a core module, which is not changed; one without code is returned as it is. The
-// error is a [*Refusal], an [*Exceeded], the context's cause, or says what is malformed at which byte.
-func Rewrite(ctx context.Context, module []byte, o Options) (out []byte, report Report, err error) {
-	o = Options{Budget: cmp.Or(o.Budget, DefaultBudget), Limits: o.Limits.filled()}
-	report.BytesIn = len(module)
-	if len(module) > o.Limits.ModuleBytes {
-		return nil, report, &Exceeded{"the module in bytes", len(module), o.Limits.ModuleBytes}
+// Rewrite returns the metered form of a core module. It does not change original, and returns a copy of a module
+// without code. The error is a [*Refusal], an [*Exceeded], a [*wasm.Malformed] or the context's cause.
+func Rewrite(ctx context.Context, original []byte, options Options) (out []byte, report Report, err error) {
+	options = Options{Budget: cmp.Or(options.Budget, DefaultBudget), Limits: options.Limits.filled()}
+	report.BytesIn = len(original)
+	if len(original) > options.Limits.ModuleBytes {
+		return nil, report, &Exceeded{"the module in bytes", len(original), options.Limits.ModuleBytes}
 	}
-	m := &rewriter{ctx: ctx, options: o, Reader: wasm.NewReader(module), report: &report}
+	module := &rewriter{ctx: ctx, options: options, Reader: wasm.NewReader(original), report: &report}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
 		case *wasm.Malformed:
 			out, err = nil, r
-		case failure:
-			if refusal, ok := r.err.(*Refusal); ok && m.inCode() {
-				refusal.Function = m.current()
+		case abort:
+			if refusal, ok := r.err.(*Refusal); ok && module.inCode() {
+				refusal.Function = module.current()
 			}
 			out, err = nil, r.err
 		default:
 			panic(r)
 		}
 	}()
-	m.parse()
-	if len(m.bodies) == 0 {
-		out = bytes.Clone(module)
+	module.parse()
+	if len(module.bodies) == 0 {
+		out = bytes.Clone(original)
 	} else {
-		out = m.emit()
+		out = module.emit()
 	}
 	report.BytesOut = len(out)
 	return out, report, nil

@@ -86,7 +86,7 @@ func TestRefusals(t *testing.T) {
 		"tick's type of a block": {one(0x02, 1, 0x0b), "", "type 1: there are 1"},
 		"the meter's local":      {one(0x20, 3, 0x1a), "", "local 3: there are 3"},
 		"label":                  {one(0x0c, 1), "", "label 1: there are 1"},
-		"code after the end":     {one(0x0b, 0x01), "", "goes on after its end"},
+		"code after the end":     {one(0x0b, 0x01), "", "continues after its end"},
 		"locals": {with(unit, []byte{3, 1, 0}, []byte{10, 1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f,
 			0x0b}), "", "locals of function 0: found 4294967295, at most 50000"},
 		"table": {with([]byte{4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x01}), "", "elements of all tables: found 2097152"},

@@ -127,16 +127,16 @@ type frame struct {
 }
 
 func generate(folder string, files []string) (text []byte, err error) {
-	g := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
+	generator := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
 	var parsed []*ast.File
 	for _, name := range files {
-		f, err := parser.ParseFile(g.fset, folder+"/"+name, nil, parser.ParseComments)
+		f, err := parser.ParseFile(generator.fset, folder+"/"+name, nil, parser.ParseComments)
 		if err != nil {
 			return nil, err
 		}
 		parsed = append(parsed, f)
 	}
-	g.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
+	generator.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
 		Uses:       map[*ast.Ident]types.Object{},
 		Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	if build.Default.GOROOT == "" { // in a program that was built with -trimpath
@@ -146,8 +146,8 @@ func generate(folder string, files []string) (text []byte, err error) {
 		}
 		build.Default.GOROOT = strings.TrimSpace(string(root))
 	}
-	config := types.Config{Importer: importer.ForCompiler(g.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
-	config.Check("kernel", g.fset, parsed, g.info)
+	config := types.Config{Importer: importer.ForCompiler(generator.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
+	config.Check("kernel", generator.fset, parsed, generator.info)
 	defer func() {
 		if e := recover(); e != nil {
 			failure, ok := e.(failure)
@@ -157,16 +157,16 @@ func generate(folder string, files []string) (text []byte, err error) {
 			err = failure
 		}
 	}()
-	g.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
-	g.line("")
-	g.line("//go:build kernels")
-	g.line("")
-	g.line("#include \"textflag.h\"")
+	generator.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
+	generator.line("")
+	generator.line("//go:build kernels")
+	generator.line("")
+	generator.line("#include \"textflag.h\"")
 	var kernels []*ast.FuncDecl
 	for _, f := range parsed {
 		for _, d := range f.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok {
-				g.funcs[g.info.Defs[fn.Name]] = fn
+				generator.funcs[generator.info.Defs[fn.Name]] = fn
 				if strings.HasPrefix(fn.Doc.Text(), "kernel") {
 					kernels = append(kernels, fn)
 				}
@@ -174,9 +174,9 @@ func generate(folder string, files []string) (text []byte, err error) {
 		}
 	}
 	for _, fn := range kernels {
-		g.function(fn)
+		generator.function(fn)
 	}
-	return g.out.Bytes(), nil
+	return generator.out.Bytes(), nil
 }
 
 var sizes = types.SizesFor("gc", "wasm")
@@ -354,20 +354,20 @@ func (g *generator) loop(s *ast.ForStmt) {
 			g.statement(s.Init)
 		}
 		g.open("Block")
-		l := loop{breakDepth: g.depth}
+		targets := loop{breakDepth: g.depth}
 		g.open("Loop")
 		top := g.depth
 		if s.Cond != nil {
 			g.condition(s.Cond)
 			g.line("I32Eqz")
-			g.jump("BrIf", l.breakDepth)
+			g.jump("BrIf", targets.breakDepth)
 		}
-		l.continueTo = top
+		targets.continueTo = top
 		if s.Post != nil {
 			g.open("Block")
-			l.continueTo = g.depth
+			targets.continueTo = g.depth
 		}
-		g.loops = append(g.loops, l)
+		g.loops = append(g.loops, targets)
 		g.block(s.Body)
 		g.loops = g.loops[:len(g.loops)-1]
 		if s.Post != nil {
@@ -384,30 +384,30 @@ func (g *generator) branch(s *ast.BranchStmt) {
 	if len(g.loops) == g.frames[len(g.frames)-1].loops {
 		g.fail(s, "no loop to leave")
 	}
-	l := g.loops[len(g.loops)-1]
+	targets := g.loops[len(g.loops)-1]
 	switch {
 	case s.Label == nil && s.Tok == token.BREAK:
-		g.jump("Br", l.breakDepth)
+		g.jump("Br", targets.breakDepth)
 	case s.Label == nil && s.Tok == token.CONTINUE:
-		g.jump("Br", l.continueTo)
+		g.jump("Br", targets.continueTo)
 	default:
 		g.fail(s, "no code for %s", s.Tok)
 	}
 }
 
 func (g *generator) result(s *ast.ReturnStmt) {
-	f := g.frames[len(g.frames)-1]
-	if len(s.Results) == 1 && !f.outer {
+	current := g.frames[len(g.frames)-1]
+	if len(s.Results) == 1 && !current.outer {
 		if call, ok := s.Results[0].(*ast.CallExpr); ok && g.inlined(call) != nil && !single(g.inlined(call)) {
-			g.call(call, f.results)
-			g.jump("Br", f.depth)
+			g.call(call, current.results)
+			g.jump("Br", current.depth)
 			return
 		}
 	}
-	if len(s.Results) != len(f.results) {
-		g.fail(s, "expected %d results", len(f.results))
+	if len(s.Results) != len(current.results) {
+		g.fail(s, "expected %d results", len(current.results))
 	}
-	if f.outer && g.stack >= 0 {
+	if current.outer && g.stack >= 0 {
 		r := g.register(s)
 		g.value(s.Results[0])
 		g.line("Set R%d", r)
@@ -416,25 +416,25 @@ func (g *generator) result(s *ast.ReturnStmt) {
 		g.line("Set SP")
 		g.line("Get SP")
 		g.line("Get R%d", r)
-		g.line("I64Store ret+%d(FP)", f.results[0])
+		g.line("I64Store ret+%d(FP)", current.results[0])
 		g.line("RET")
 		g.free = append(g.free, r)
 		return
 	}
-	if f.outer {
+	if current.outer {
 		g.line("Get SP")
 		g.value(s.Results[0])
-		g.line("I64Store ret+%d(FP)", f.results[0])
+		g.line("I64Store ret+%d(FP)", current.results[0])
 		g.line("RET")
 		return
 	}
 	for _, e := range s.Results {
 		g.value(e)
 	}
-	for i := len(f.results) - 1; i >= 0; i-- {
-		g.line("Set R%d", f.results[i])
+	for i := len(current.results) - 1; i >= 0; i-- {
+		g.line("Set R%d", current.results[i])
 	}
-	g.jump("Br", f.depth)
+	g.jump("Br", current.depth)
 }
 
 var operations = map[token.Token]token.Token{token.ADD_ASSIGN: token.ADD, token.SUB_ASSIGN: token.SUB,
@@ -871,28 +871,28 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 	var pairs []pair
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
-			arg, o := e.Args[i], g.info.Defs[name]
+			arg, parameter := e.Args[i], g.info.Defs[name]
 			i++
-			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, o) {
-				pairs = append(pairs, pair{o, operand{constant: v}})
+			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, parameter) {
+				pairs = append(pairs, pair{parameter, operand{constant: v}})
 				continue
 			}
 			if p, ok := g.fixed(arg); ok {
-				pairs = append(pairs, pair{o, p})
+				pairs = append(pairs, pair{parameter, p})
 				continue
 			}
-			if id := variableOf(arg); id != nil && (!g.assigned(fn, o) || g.replaced(g.operand(id), e, targets)) {
-				pairs = append(pairs, pair{o, g.operand(id)})
+			if id := variableOf(arg); id != nil && (!g.assigned(fn, parameter) || g.replaced(g.operand(id), e, targets)) {
+				pairs = append(pairs, pair{parameter, g.operand(id)})
 				continue
 			}
-			if single(fn) && g.uses(fn, o) == 1 {
-				pairs = append(pairs, pair{o, operand{expr: arg}})
+			if single(fn) && g.uses(fn, parameter) == 1 {
+				pairs = append(pairs, pair{parameter, operand{expr: arg}})
 				continue
 			}
 			g.value(arg)
 			r := g.register(arg)
 			g.line("Set R%d", r)
-			pairs = append(pairs, pair{o, operand{register: r}})
+			pairs = append(pairs, pair{parameter, operand{register: r}})
 		}
 	}
 	for _, p := range pairs {
