@@ -3,16 +3,12 @@ package meter
 import "github.com/culvert-project/culvert/internal/base/wasm"
 
 const (
-	// emptyBlock is the type of a block without parameters and results.
-	emptyBlock = 0x40
-	// bytesPerUnit is the shift from bytes of a copy to units of fuel: 64 bytes cost one.
-	bytesPerUnit = 6
-	// elementsPerUnit is the shift for elements of tables: eight cost one.
-	elementsPerUnit = 3
+	emptyBlock      = 0x40 // the type of a block without parameters and results
+	bytesPerUnit    = 6    // the shift from bytes of a copy to units of fuel: 64 bytes cost one
+	elementsPerUnit = 3    // the shift for elements of tables: eight cost one
 	pageBytesBits   = 16
 )
 
-// bodyWriter writes the metered form of a function's body.
 type bodyWriter struct {
 	m   *rewriter
 	out []byte
@@ -120,7 +116,6 @@ const (
 	localFuel
 )
 
-// function begins a function of the meter's own, with two locals.
 func (m *rewriter) function(out []byte) (w bodyWriter, sizeAt int) {
 	sizeAt = len(out)
 	return bodyWriter{m: m, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
@@ -136,7 +131,6 @@ func (w *bodyWriter) pushOutOfBounds(local uint32) {
 	w.ops(opI64Shl, opI64GtU)
 }
 
-// nextPiece sets localPiece, and charges for it.
 func (w *bodyWriter) nextPiece() {
 	w.i32(pieceBytes)
 	w.op(opLocalGet, localSize)

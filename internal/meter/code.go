@@ -1,17 +1,15 @@
 package meter
 
-// Prices of instructions, in plain instructions. The package's documentation explains them.
 const (
-	priceLoad     = 4
-	priceIndirect = 64
-	priceImport   = 16
-	priceCall     = 2
-	priceBulk     = 24
-	priceTable    = 256
-	priceGrow     = 256
-	leafPrice     = 64
-	// instructionsPerUnit is the worth of a unit of fuel.
-	instructionsPerUnit = 16
+	priceLoad           = 4
+	priceIndirect       = 64
+	priceImport         = 16
+	priceCall           = 2
+	priceBulk           = 24
+	priceTable          = 256
+	priceGrow           = 256
+	leafPrice           = 64
+	instructionsPerUnit = 16 // the worth of a unit of fuel
 )
 
 // body is a function's body and what [bodyReader] found in it.
@@ -23,12 +21,10 @@ type body struct {
 	locals           uint32
 	// firstLoop and firstEdit index rewriter.loops and rewriter.edits. The first loop is the body itself.
 	firstLoop, firstEdit int
-	// openingLoop is the loop with which the body begins, 0 for none.
-	openingLoop int32
+	openingLoop          int32 // the loop with which the body begins, 0 for none
 	// calls: the body has a call. bulk: it has a bulk operation that is charged by its size.
 	calls, bulk bool
-	// leaf: callers pay for the function.
-	leaf bool
+	leaf        bool // callers pay for the function
 }
 
 // loop is a loop, or a whole body. Its price is charged at its head.
@@ -57,13 +53,11 @@ const (
 	editCall editKind = iota
 	editRef
 	editLoopHead
-	// editCopy and editFill are split if long, editSized is charged in advance by its size.
-	editCopy
+	editCopy // split if it is long
 	editFill
-	editSized
+	editSized // charged in advance by its size
 )
 
-// code reads the bodies of all functions.
 func (m *rewriter) code(n int) {
 	m.bodies = make([]body, 0, n)
 	for i := range n {
@@ -104,11 +98,9 @@ type bodyReader struct {
 	// current is the innermost loop. price is that of the instructions since its head or since an inner loop's end.
 	current int32
 	price   uint64
-	// labels counts labels of br_table.
-	labels int
-	stats  functionStats
-	// opening means that no instruction so far can have jumped or called.
-	opening bool
+	labels  int // of br_table
+	stats   functionStats
+	opening bool // no instruction so far can have jumped or called
 	// smallConstant means that the previous instruction pushed a constant up to bulkFree: a copy of that size is free.
 	smallConstant bool
 }
@@ -222,7 +214,6 @@ func (r *bodyReader) openLoop() (index int32) {
 	return index
 }
 
-// payCurrent adds the price so far to the current loop.
 func (r *bodyReader) payCurrent() {
 	r.bodyLoops[r.current].price += r.price
 	r.price = 0
@@ -305,7 +296,6 @@ func (r *bodyReader) operation(kind instructionKind, op byte, start int, afterSm
 	return 1
 }
 
-// memoryArgument reads the alignment and the offset of a load or store.
 func (m *rewriter) memoryArgument() {
 	if m.U32() >= 32 {
 		m.Malformed("alignment")

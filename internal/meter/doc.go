@@ -1,7 +1,5 @@
-// Package meter rewrites core WebAssembly modules so that they call the host at short intervals: a time limit for
-// engines whose compiled code cannot be interrupted, at a cost of a few percent.
-//
-// It is a pure function of bytes. It knows no engine, plugin or contract.
+// Package meter rewrites core WebAssembly modules so that they call the host at short intervals: a time limit for engines
+// whose compiled code cannot be interrupted, at a cost of a few percent. It knows no engine, plugin or contract.
 //
 // # Scheme
 //
@@ -10,8 +8,6 @@
 // at the head of each loop that is jumped back to and at the entry of functions. When it falls below zero, the module
 // calls tick, whose result is the new fuel. In tick a host checks a deadline, lets other calls run, and returns the
 // budget, or unwinds the call. So no module can run for longer than the budget without a tick.
-//
-// # What is charged
 //
 // A unit of fuel is worth sixteen instructions. A loop's head costs 1 + n/16, where n is the price of its body without
 // inner loops; a function's entry costs the same for the instructions outside of loops. All instructions of the body
@@ -29,36 +25,24 @@
 //	anything else                   1
 //
 // A loop that costs at most 64, calls nothing and has no loop inside pays for eight iterations at once, at the price of
-// the most expensive such loop of its function. A local counts the iterations that are paid for, which is cheaper than
-// the fuel. What a call has paid for and not used is lost.
-//
-// A small leaf is a function without calls and loops whose price is at most 64: its callers pay for it. If a function's
-// body begins with a loop, that loop's charge replaces the charge of the entry. memory.copy and memory.fill of more
-// than 256 KiB are split, by functions that are appended to the module, with the same traps and results.
+// the most expensive such loop of its function; a local counts them, which is cheaper than the fuel. A small leaf is a
+// function without calls and loops whose price is at most 64: its callers pay for it. If a body begins with a loop, the
+// loop's charge replaces the entry's. memory.copy and memory.fill of more than 256 KiB are split, by functions that are
+// appended to the module, with the same traps and results.
 //
 // # Indices
 //
 // Because of the import, each function that the module defines has an index higher by one, in calls, ref.func, element
-// segments, exports, start and names. Custom sections that name functions by index are dropped: `.debug_*`, `linking`,
-// `reloc.*`, `metadata.code.*`, and all of a name section except names of the module, functions and locals.
-//
-// Each index of a function, global, local, type and label is compared with the module's own counts: otherwise an
-// invalid module that names one too many would become valid and could set its own fuel. Beyond that the rewriter does
-// not validate: invalid modules stay invalid, and the engine refuses them.
+// segments, exports, start and names. Custom sections that name functions by index are dropped, except the names of the
+// module, functions and locals. Each index is compared with the module's own counts: otherwise an invalid module that
+// names one too many would become valid and could set its own fuel. Beyond that the rewriter does not validate: invalid
+// modules stay invalid, and the engine refuses them.
 //
 // # What is refused
 //
 // SIMD, threads, tail calls, exceptions, typed references and garbage collection, several memories, and memories of 64
 // bits, since each needs instructions or indices that the rewriter does not know ([Refusal]). Modules that already
-// import from [Module]. Modules beyond [Limits], which bound sizes and compile cost, since engines compile whatever
-// they get: some KiB of locals that meet at branches take gigabytes. Tables share a maximum of [Limits.TableElements],
-// because memory limits do not include tables.
-//
-// Time and memory are bounded for any input: each byte is read at most three times, and each count is compared with the
-// remaining bytes before anything is allocated.
-//
-// # Files
-//
-//   - meter.go: [Rewrite], options and errors. module.go: reading sections. code.go, opcodes.go: reading bodies.
-//   - effort.go: compile cost. emit.go: writing the module. charge.go: writing instructions.
+// import from [Module]. Modules beyond [Limits], which bound sizes and compile cost: some KiB of locals that meet at
+// branches take gigabytes to compile. Tables share a maximum, because memory limits do not include tables. Each byte is
+// read at most three times, and each count is compared with the remaining bytes before anything is allocated.
 package meter

@@ -19,10 +19,8 @@ const (
 	redundantShare    = 1000
 )
 
-// openBlock is a block whose end is not read yet.
 type openBlock struct {
-	// loop is the block's loop, -1 for none.
-	loop int32
+	loop int32 // the block's loop, -1 for none
 	// height is the stack's height at the block's start, without parameters.
 	height, params, results int
 }
@@ -32,12 +30,10 @@ type functionStats struct {
 	branches, loops, values, bulk int
 	// targets counts labels of tables; targetsInLoops counts each of them once for each enclosing loop.
 	targets, targetsInLoops int
-	// depth is the number of enclosing loops, deepest its maximum.
-	depth, deepest int
+	depth, deepest          int // depth is the number of enclosing loops, deepest its maximum
 	// height is the stack's height, heldValues the sum of heights at all branches.
 	height, heldValues int
-	// results is the maximum of parameters and results of a block.
-	results uint32
+	results            uint32 // the maximum of parameters and results of a block
 }
 
 // apply changes the height as an opcode does without its immediates. In unreachable code the height is unknown.
@@ -69,7 +65,6 @@ func (s *functionStats) table(n int) {
 
 func (s *functionStats) pop(n int) { s.height = max(0, s.height-n) }
 
-// stackEffects is by how many values an opcode changes the stack, without its immediates.
 var stackEffects = func() (t [256]int8) {
 	set := func(by int8, from, to int) {
 		for i := from; i <= to; i++ {
@@ -91,7 +86,6 @@ var stackEffects = func() (t [256]int8) {
 	return t
 }()
 
-// miscStackEffect is the stack effect of an opcode after the prefix 0xfc.
 func miscStackEffect(op uint32) int {
 	switch {
 	case op < 8, op == 9, op == 13:
@@ -133,7 +127,6 @@ func (s *functionStats) effort(b *body, loops []loop) int {
 		(locals*locals*s.loops+s.values*int(s.results))/redundantShare*(1+s.deepest)
 }
 
-// addEffort reports and limits the compile cost of a function.
 func (m *rewriter) addEffort(b *body, s *functionStats, loops []loop) {
 	effort := s.effort(b, loops)
 	m.effort += effort

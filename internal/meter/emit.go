@@ -15,10 +15,8 @@ const (
 	smallPrice = 64
 )
 
-// emit writes the new module.
 func (m *rewriter) emit() []byte {
 	out := append(make([]byte, 0, len(m.Data)+len(m.Data)/3), m.Data[:8]...)
-	// What is appended to the vectors of sections, by their id.
 	types := []byte{0x60, 0, 1, 0x7e}
 	added := map[byte][][]byte{
 		wasm.Imports: {wasm.AppendU32(append(wasm.AppendSized(wasm.AppendSized(nil, []byte(Module)),
@@ -47,7 +45,6 @@ func (m *rewriter) emit() []byte {
 	return out
 }
 
-// extended appends a section with more items.
 func (m *rewriter) extended(out []byte, s *section, more [][]byte) []byte {
 	out = append(out, s.ID)
 	if s.rewritten {
@@ -93,7 +90,6 @@ func putPadded(dst []byte, n uint32) {
 	dst[4] &^= 0x80
 }
 
-// loopsAndEdits returns those of a body.
 func (m *rewriter) loopsAndEdits(i int) ([]loop, []edit) {
 	loops, edits := m.loops[m.bodies[i].firstLoop:], m.edits[m.bodies[i].firstEdit:]
 	if i+1 < len(m.bodies) {
@@ -166,7 +162,6 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	weight := smallLoops(loops)
 	sizeAt := len(out)
 	out = append(out, 0, 0, 0, 0, 0)
-	// Bodies without any charge get no locals.
 	charged := entry > 0 || b.bulk
 	for n := range loops {
 		charged = charged || loops[n].targeted

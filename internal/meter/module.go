@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// sectionOrder is the position of each section in a module, by its id.
 var sectionOrder = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
 	wasm.Tags: 6, wasm.Globals: 7, wasm.Exports: 8, wasm.Start: 9, wasm.Elements: 10, wasm.DataCount: 11,
 	wasm.Code: 12, wasm.Data: 13}
@@ -17,9 +16,8 @@ var sectionOrder = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, w
 // rewriter reads a module (parse) and writes its metered form (emit).
 type rewriter struct {
 	wasm.Reader
-	ctx context.Context
-	// checkedAt is the offset at which ctx was checked last.
-	checkedAt int
+	ctx       context.Context
+	checkedAt int // the offset at which ctx was checked last
 	options   Options
 	report    *Report
 	sections  []section
@@ -30,24 +28,18 @@ type rewriter struct {
 
 // indexSpaces holds what the module's indices refer to. Every index must be below the original's counts.
 type indexSpaces struct {
-	// params and results count the values of each type. types and importTypes are the types of functions.
 	params, results, types, importTypes []uint32
-	// functions includes imports.
 	imports, functions, globals, tables int
 }
 
-// sums are totals that limits bound.
 type sums struct{ effort, tableElements, segmentElements int }
 
-// codeSection holds what was found in the bodies.
 type codeSection struct {
-	bodies []body
-	loops  []loop
-	edits  []edit
-	// blocks are the open ones of the body that is being read.
-	blocks []openBlock
-	// usesBulk means that functions for long copies are appended.
-	usesBulk bool
+	bodies   []body
+	loops    []loop
+	edits    []edit
+	blocks   []openBlock // the open ones of the body that is being read
+	usesBulk bool        // functions for long copies are appended
 }
 
 // section is a section of the new module. items follow the count, or are all of its content if it is rewritten.
@@ -237,7 +229,6 @@ func (m *rewriter) checkFunctionLimit(n, limit int, what string) {
 	}
 }
 
-// current is the index of the function that is being read.
 func (m *rewriter) current() int { return m.imports + len(m.bodies) }
 
 func (m *rewriter) valueType() byte {

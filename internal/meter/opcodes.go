@@ -53,25 +53,21 @@ const (
 	kindConstI64
 	kindConstF32
 	kindConstF64
-	// kindBlock is block, loop and if; kindEnd is else and end.
-	kindBlock
+	kindBlock // block, loop and if; kindEnd is else and end
 	kindEnd
-	// kindBranch is br and br_if; kindExit is return and unreachable.
-	kindBranch
+	kindBranch // br and br_if; kindExit is return and unreachable
 	kindBranchTable
 	kindExit
 	kindCall
 	kindCallIndirect
 	kindSelect
 	kindTable
-	// kindMemory is memory.size and memory.grow.
-	kindMemory
+	kindMemory // memory.size and memory.grow
 	kindRefNull
 	kindRefFunc
 	// kindMisc is the prefix 0xfc, followed by a second opcode: saturating conversions and bulk operations.
 	kindMisc
 
-	// Instructions of the following kinds are refused.
 	kindVector
 	kindThread
 	kindTailCall
@@ -79,11 +75,9 @@ const (
 	kindTypedReference
 )
 
-// refused names the features of refused kinds.
 var refused = map[instructionKind]string{kindVector: "SIMD", kindThread: "threads", kindTailCall: "tail calls",
 	kindException: "exceptions", kindTypedReference: "typed references"}
 
-// kinds is the kind of each opcode.
 var kinds = func() (table [256]instructionKind) {
 	set := func(kind instructionKind, from, to int) {
 		for op := from; op <= to; op++ {
