@@ -86,7 +86,7 @@ func TestSchemasInsideBytes(t *testing.T) {
 	b.Rows[0].Value.Encoding, b.Rows[0].Value.Size = wit.Schemaless, b.Rows[0].Value.Size-1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
 		_, err := i.Apply(ctx, []byte("copy"), b)
-		assert.Error(t, err, "a dynamic value of")
+		assert.Error(t, err, "a schemaless value of")
 		if _, err := i.Describe(ctx); err != nil {
 			t.Errorf("the host's mistake cost the instance: %v", err)
 		}

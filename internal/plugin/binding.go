@@ -16,31 +16,26 @@ import (
 type Binding struct {
 	manager   *Manager
 	connector string
-	query componentQuery
+	query     componentQuery
 
 	mu                 guard.Mutex
 	current, candidate *Pool
 	rejected           map[string]string
 	reason             string
 	closed             bool
-	// checkedAt is Manager.changes+1 when there was no candidate.
-	checkedAt atomic.Uint64
+	checkedAt          atomic.Uint64 // Manager.changes+1 when there was no candidate
 }
 
 // Status describes the versions of a binding.
 type Status struct {
 	Plugin, Version, Hash string
 	File                  string
-	// Removed: the module's file was removed or replaced.
-	Removed bool
-	// Candidate is the newer version that waits for a boundary, "" if there is none.
-	Candidate string
-	// Rejected says why the newest other version was rejected.
-	Rejected string
+	Removed               bool   // the module's file was removed or replaced
+	Candidate             string // the newer version that waits for a boundary, "" if there is none
+	Rejected              string // says why the newest other version was rejected
 	// FileError says why the module's current file, or another file with a version of the plugin, is refused.
 	FileError string
-	// Others are plugins of other names that have the class too.
-	Others []string
+	Others    []string // plugins of other names that have the class too
 }
 
 // Bind selects the plugin that has a component under its class name or an alias: the newest version, or the specified

@@ -15,8 +15,7 @@ import (
 // Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these
 // bound what the host stores, iterates over, or starts goroutines for.
 const (
-	// maxFeeds: each feed has goroutines and a Kafka client of its own.
-	maxFeeds = 10_000
+	maxFeeds = 10_000 // each feed has goroutines and a Kafka client of its own
 	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
 	// metrics.
 	maxFeedBytes = 64 << 10
@@ -27,29 +26,24 @@ const (
 	// MaxExamined bounds the settings in a validation: each is repeated for every entity set, of which there may be a
 	// thousand.
 	MaxExamined = 100_000
-	// MaxFindings bounds the errors kept of a validation.
-	MaxFindings = 1_000
+	MaxFindings = 1_000 // bounds the errors kept of a validation
 	// maxWakes bounds the triggers of a notification, maxWakeBytes token and ident of each.
 	maxTriggers     = 10_000
 	maxTriggerBytes = 4 << 10
-	maxDoneBytes = 64 << 10
-	// MaxHintBytes bounds a hint, which is kept for its row.
-	MaxHintBytes = 16 << 10
-	// MaxTopics bounds the topics of a batch and of a sink.
-	MaxTopics = 10_000
-	// MaxComponents bounds a plugin's components and aliases.
-	MaxComponents = 1_000
+	maxDoneBytes    = 64 << 10
+	MaxHintBytes    = 16 << 10 // bounds a hint, which is kept for its row
+	MaxTopics       = 10_000   // bounds the topics of a batch and of a sink
+	MaxComponents   = 1_000    // bounds a plugin's components and aliases
 	// maxSettings bounds all settings, rules and aliases of a plugin: an unknown setting is compared with all of
 	// them.
 	maxSettings = 20_000
 	// maxPatterns bounds a plugin's patterns, maxPatternBytes each: RE2 takes time in proportion to its length for
 	// each byte.
-	maxPatterns     = 1_000
-	maxPatternBytes = 1_000
-	maxPrefixes     = 100
-	maxPlaceholders = 2
-	// maxDescriptionBytes bounds all texts of a description, which are kept in memory.
-	maxDescriptionBytes = 4 << 20
+	maxPatterns         = 1_000
+	maxPatternBytes     = 1_000
+	maxPrefixes         = 100
+	maxPlaceholders     = 2
+	maxDescriptionBytes = 4 << 20 // bounds all texts of a description, which are kept in memory
 )
 
 // CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.

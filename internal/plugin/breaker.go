@@ -28,8 +28,7 @@ type Stopped struct {
 	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
 	Function, Cause string
 	Times           int
-	// Until is when the next call is tried.
-	Until time.Time
+	Until           time.Time // when the next call is tried
 }
 
 func (s *Stopped) Error() string {
@@ -39,8 +38,7 @@ func (s *Stopped) Error() string {
 }
 
 type breaker struct {
-	// active avoids the lock while no function has broken.
-	active atomic.Bool
+	active atomic.Bool // avoids the lock while no function has broken
 
 	mu        guard.Mutex
 	functions map[string]*streak

@@ -23,14 +23,12 @@ import (
 // CheckResult is the result of [Check].
 type CheckResult struct {
 	// Info.Err says why the module was not loaded; there are no calls then.
-	Info Info
-	// MemoryBytes is the initial memory of an instance.
-	MemoryBytes int64
+	Info        Info
+	MemoryBytes int64 // the initial memory of an instance
 	Limits      Limits
-	// Metered is zero if the meter rejects the module.
-	Metered  meter.Report
-	Calls    []Call
-	Findings []Finding
+	Metered     meter.Report // zero if the meter rejects the module
+	Calls       []Call
+	Findings    []Finding
 }
 
 // Refused reports whether a finding prevents the module from being used.
@@ -47,16 +45,14 @@ func (c *CheckResult) Refused() bool {
 type Call struct {
 	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
 	Function, Subject string
-	// Answer is `answered`, a fault, or `trap`.
-	Answer string
+	Answer            string // `answered`, a fault, or `trap`
 }
 
 // Finding is a result of [Check]. A refused one prevents the module from being used or breaks the contract; others
 // are advice.
 type Finding struct {
-	Refused bool
-	// Where is a function or a component.
-	Where, Text string
+	Refused     bool
+	Where, Text string // Where is a function or a component
 }
 
 func (f Finding) String() string { return f.Where + ": " + f.Text }

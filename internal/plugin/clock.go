@@ -14,15 +14,15 @@ import (
 type clock struct {
 	ctx                     context.Context
 	limit                   time.Duration
-	started                   time.Time
+	started                 time.Time
 	canceled                time.Time
 	yielded, processorSince time.Time
 	ticks                   int64
 	// perTick is the work per tick: the least of all windows, at most maxTick.
 	perTick                     time.Duration
-	tickStart                     time.Time
+	tickStart                   time.Time
 	hostTime, hostTimeSinceTick time.Duration
-	hostCallStart                     time.Time // a function of the host's
+	hostCallStart               time.Time // a function of the host's
 	window                      time.Duration
 	windowTicks                 int
 }
@@ -31,7 +31,7 @@ const (
 	// graceAfterCancel lets a nearly finished call end after its caller gave up.
 	graceAfterCancel = 250 * time.Millisecond
 	yieldEvery       = time.Millisecond
-	processorSlice         = 10 * time.Millisecond
+	processorSlice   = 10 * time.Millisecond
 	clockFactor      = 10
 	// windowLength is how many ticks are measured together: even a busy machine runs a guest undisturbed for some ms
 	// at times.
@@ -39,9 +39,8 @@ const (
 )
 
 type timeExceeded struct {
-	Limit time.Duration
-	// Elapsed is set if the call was ended by the wall clock, not by its own work.
-	Elapsed time.Duration
+	Limit   time.Duration
+	Elapsed time.Duration // set if the call was ended by the wall clock, not by its own work
 }
 
 func (o *timeExceeded) Error() string {

@@ -168,8 +168,7 @@ func (d *roleDeclarations) differences(before *roleDeclarations) []string {
 // RoleMoved is the error of a version that gives an address role to another setting than the versions that ran.
 type RoleMoved struct {
 	Plugin, Version, Setting, Role string
-	// Before are the settings that had the role.
-	Before []string
+	Before                         []string // the settings that had the role
 }
 
 func (m *RoleMoved) Error() string {

@@ -17,18 +17,15 @@ type Limits struct {
 	// MemoryBytes bounds the memory of an instance, rounded down to pages of 64 KiB. Default 128 MiB; Go guests need
 	// about 32 MiB.
 	MemoryBytes int64
-	// ResultBytes bounds the results of one call. Default 64 MiB.
-	ResultBytes int64
+	ResultBytes int64 // bounds the results of one call. Default 64 MiB.
 	// LogLinesPerSecond bounds the log lines of a plugin for one connector, with stdout and stderr. More are dropped
 	// and counted; a call that logs a hundred times as many is stopped. Default 100.
 	LogLinesPerSecond int64
 	// CallMs bounds the work of a call, in milliseconds; by the clock it may take ten times as long. Default 1 s for
 	// calls with batches (decode, apply, test, encode, handle-response), 10 s for others.
-	CallMs int64
-	// Instances bounds the instances of a module for one connector. Default 8.
-	Instances int64
-	// Calls is after how many calls an instance is replaced. Default 100,000.
-	Calls int64
+	CallMs    int64
+	Instances int64 // bounds the instances of a module for one connector. Default 8.
+	Calls     int64 // after how many calls an instance is replaced. Default 100,000.
 	// RecycleBytes is the memory at which an instance is replaced, since guest memory never shrinks. Default half of
 	// MemoryBytes, but at least 16 MiB more than an instance starts with.
 	RecycleBytes int64

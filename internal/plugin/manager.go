@@ -19,25 +19,20 @@ import (
 // Options of a [Manager].
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
-	Folders []string
-	// Embedded holds the built-in plugins.
-	Embedded fs.FS
+	Folders  []string
+	Embedded fs.FS // holds the built-in plugins
 	// CacheDir is the folder for compiled code; "" keeps it in memory. Only the process's user or root may have write
 	// access.
 	CacheDir string
-	// History is the file that records the roles that versions declared, "" for none.
-	History string
+	History  string // the file that records the roles that versions declared, "" for none
 	// Limits for every plugin, and Settings for single ones: `plugin.<name>.limits.memory.bytes`, `.result.bytes`,
 	// `.log.lines.per.second`, `.call.ms`, `.instances`, `.calls`, `.recycle.bytes`; and `plugin.<name>.reveal`, see
 	// [Manager.Revealed]. Other keys are ignored.
 	Limits   Limits
 	Settings map[string]string
-	// Registry assigns schema IDs. Required.
-	Registry *record.Registry
-	// Logger defaults to slog.Default().
-	Logger *slog.Logger
-	// Watch loads new and changed files.
-	Watch bool
+	Registry *record.Registry // assigns schema IDs. Required.
+	Logger   *slog.Logger     // defaults to slog.Default()
+	Watch    bool             // loads new and changed files
 	// Debounce is how long a folder must be quiet before it is read; after ten times as long it is read without the
 	// files that are being written. Default 200 ms.
 	Debounce time.Duration
@@ -52,8 +47,7 @@ type Options struct {
 	// CodeIdle is how long code stays in memory while no connector uses the module (default 5 s) or it has no instance
 	// (default 1 min). Without CacheDir, code of used modules stays.
 	CodeIdle time.Duration
-	// Idle is how long an unused instance is kept. Default 5 s.
-	Idle time.Duration
+	Idle     time.Duration // how long an unused instance is kept. Default 5 s.
 	// MemoryBytes bounds the memory of all instances, by [Limits.MemoryBytes] of each: beyond it connectors take
 	// turns. Transforms have the same amount in addition. Zero means no limit.
 	MemoryBytes int64
@@ -161,10 +155,8 @@ func (m *Manager) trim() {
 
 // Memory describes the memory of all instances.
 type Memory struct {
-	// Used is the present total, Bound the limit for sources and sinks, in bytes.
-	Used, Bound int64
-	// Waiting is how many calls wait for memory.
-	Waiting int64
+	Used, Bound int64 // Used is the present total, Bound the limit for sources and sinks, in bytes
+	Waiting     int64 // how many calls wait for memory
 }
 
 // Memory returns the memory use of instances.

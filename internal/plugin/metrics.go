@@ -14,12 +14,9 @@ type Metrics struct {
 	Faults, Traps     int64
 	Stopped           int64
 	LongestSeconds    float64
-	// Ticks counts how often fuel was used up: about once in 0.2 ms of work.
-	Ticks int64
-	// Aborted counts calls that exceeded a limit, by its name: `call.ms`.
-	Aborted map[string]int64
-	// MemoryBytes is the largest memory of one instance.
-	MemoryBytes int64
+	Ticks             int64            // counts how often fuel was used up: about once in 0.2 ms of work
+	Aborted           map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
+	MemoryBytes       int64            // the largest memory of one instance
 	// Instances exist now, Started counts all, Recycled those replaced for age or size.
 	Instances, Started, Recycled int64
 }

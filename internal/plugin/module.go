@@ -20,26 +20,20 @@ import (
 type Info struct {
 	// Name, Version and Documentation are from the plugin, "" for a refused file.
 	Name, Version, Documentation string
-	// Hash is the SHA-256 of the file, in hex.
-	Hash string
-	Size int
-	// Path is the file's path, or `embedded:` and its path there.
-	Path string
-	// Contract is the version of the contract.
-	Contract   string
-	Components []wit.Component
-	Interfaces []string
-	Loaded     time.Time
-	BuiltIn    bool
-	// Waits says why connectors do not run the version yet; set by [Manager.Modules].
-	Waits string
-	// Active: new connectors can get it. Other modules stay loaded while they are used.
-	Active bool
+	Hash                         string // the SHA-256 of the file, in hex
+	Size                         int
+	Path                         string // the file's path, or `embedded:` and its path there
+	Contract                     string // the version of the contract
+	Components                   []wit.Component
+	Interfaces                   []string
+	Loaded                       time.Time
+	BuiltIn                      bool
+	Waits                        string // says why connectors do not run the version yet; set by [Manager.Modules]
+	Active                       bool   // new connectors can get it. Other modules stay loaded while they are used.
 	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
 	Chosen, Kept bool
-	// Err says why the file was refused. An earlier module of the same file stays active.
-	Err     error
-	Metrics Metrics
+	Err          error // says why the file was refused. An earlier module of the same file stays active.
+	Metrics      Metrics
 }
 
 // State returns active, retired (only old connectors run it), kept (for rollback) or refused.
@@ -79,10 +73,10 @@ type module struct {
 	order    int
 	original func() ([]byte, error)
 
-	mu      guard.Mutex
-	pools   int
+	mu     guard.Mutex
+	pools  int
 	active bool
-	code    *code.Code
+	code   *code.Code
 	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
 	instances int
 	freeTimer *time.Timer

@@ -27,13 +27,12 @@ var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.L
 // output receives an instance's log lines, and its stdout and stderr, which are buffered until the call ends, since
 // the text of a panic belongs to the trap.
 type output struct {
-	logger *slog.Logger
-	text   []byte
-	omittedBytes    int
-	lines  *bucket
-	droppedInCall  int
-	// warnings counts warnings and errors of this call, dropped ones included.
-	warnings int
+	logger        *slog.Logger
+	text          []byte
+	omittedBytes  int
+	lines         *bucket
+	droppedInCall int
+	warnings      int // counts warnings and errors of this call, dropped ones included
 	// watch ends the call when its time is up: one write can have millions of parts.
 	checkTime func()
 }
@@ -41,10 +40,10 @@ type output struct {
 type bucket struct {
 	perSecond float64
 
-	mu      sync.Mutex
-	tokens    float64
-	filledAt  time.Time
-	dropped int
+	mu       sync.Mutex
+	tokens   float64
+	filledAt time.Time
+	dropped  int
 }
 
 func newBucket(perSecond int64) *bucket {

@@ -19,8 +19,7 @@ type Refused struct {
 	Text  string
 	At    time.Time
 	Until *time.Time
-	// File is where the refusal is stored.
-	File string `json:"-"`
+	File  string `json:"-"` // where the refusal is stored
 }
 
 func (r *Refused) Error() string {

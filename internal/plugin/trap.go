@@ -15,18 +15,12 @@ import (
 // discarded. Errors that the plugin reports are a [wit.Fault].
 type Trap struct {
 	Plugin, Version string
-	// Connector is "" for the host's own calls.
-	Connector string
-	// Function is the contract's name: `decode`.
-	Function string
-	// Reason is wazero's error with the guest's stack, or a violation of the contract.
-	Reason error
-	// Output is stdout and stderr of the call, up to 16 KiB, such as a panic's text.
-	Output string
-	// Limit is the exceeded limit: `call.ms`; "" for other reasons.
-	Limit string
-	// Hint says how to change the limit, "" for none.
-	Hint string
+	Connector       string // "" for the host's own calls
+	Function        string // the contract's name: `decode`
+	Reason          error  // wazero's error with the guest's stack, or a violation of the contract
+	Output          string // stdout and stderr of the call, up to 16 KiB, such as a panic's text
+	Limit           string // the exceeded limit: `call.ms`; "" for other reasons
+	Hint            string // says how to change the limit, "" for none
 }
 
 // Cause returns the limit or the first line of the reason.

@@ -16,14 +16,11 @@ import (
 
 // Module is what can be read off a core module without compiling it.
 type Module struct {
-	Imports []Import
-	Exports []Export
-	// MemoryPages is the module's own minimum, in pages of 64 KiB.
-	MemoryPages uint64
-	// Functions is how many functions the module says that it defines.
-	Functions uint64
-	// Contract is the version of the contract that the module's names carry, "" without any.
-	Contract string
+	Imports     []Import
+	Exports     []Export
+	MemoryPages uint64 // the module's own minimum, in pages of 64 KiB
+	Functions   uint64 // how many functions the module says that it defines
+	Contract    string // the version of the contract that the module's names carry, "" without any
 	// BuiltAgainst is the contract's version in the section that generators leave, "" without one.
 	BuiltAgainst string
 }

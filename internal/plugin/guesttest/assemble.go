@@ -9,18 +9,13 @@ import (
 
 // Module is a core module to be put together by hand: for files that no compiler makes.
 type Module struct {
-	Imports []Import
-	// Exports are functions, each with its own signature and body.
-	Exports []Function
-	// Start is the section with the number of the module's start function; nil: none.
-	Start []byte
-	// MemoryPages is the minimum of an exported memory; negative: no memory.
-	MemoryPages int
-	// Data lies in memory from DataAt on.
-	Data   []byte
-	DataAt int
-	// Custom sections by name.
-	Custom map[string]string
+	Imports     []Import
+	Exports     []Function // functions, each with its own signature and body
+	Start       []byte     // the section with the number of the module's start function; nil: none
+	MemoryPages int        // the minimum of an exported memory; negative: no memory
+	Data        []byte     // lies in memory from DataAt on
+	DataAt      int
+	Custom      map[string]string // sections by name
 }
 
 // Import is a function that the module wants.

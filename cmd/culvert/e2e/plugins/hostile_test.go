@@ -37,7 +37,7 @@ var madModes = map[string]string{
 	"client":   "sap-user",
 	"offsets":  "__consumer_offsets",
 	"empties":  "structures without bytes",
-	"nested":   "nests too deep",
+	"nested":   "nested too deeply",
 	"digits":   "4096 bytes",
 	"scale":    "expected a scale from -1000 to 1000",
 	"asks":     "at most 10000 documents",

@@ -7,13 +7,13 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// View makes a guest the memory of package canon, and counts what is looked at.
+// View implements [canon.Memory] and counts the bytes.
 func (g *Guest) View(ptr, size uint32) ([]byte, bool) {
 	g.bytesOut += uint64(size)
 	return g.memory.Read(ptr, size)
 }
 
-// Watch ends the lifting of a large value when Ended says so.
+// Watch implements [canon.Interruptible].
 func (g *Guest) Watch() error {
 	if g.CallerErr != nil {
 		g.stopped = g.CallerErr()
@@ -21,7 +21,7 @@ func (g *Guest) Watch() error {
 	return g.stopped
 }
 
-// lifted is the error of lifting a value that failed with err.
+// liftError returns the error for reading that ended with err.
 func (g *Guest) liftError(err error) error {
 	if err == nil || g.stopped != nil {
 		return g.stopped
@@ -29,7 +29,7 @@ func (g *Guest) liftError(err error) error {
 	return &Violation{err.Error()}
 }
 
-// Area returns size bytes of the guest's memory at ptr, checked. It holds until the next call into the guest.
+// Area returns size bytes of the guest's memory at ptr, valid until the next call of the guest.
 func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	if ptr%align != 0 {
 		return nil, NewViolation("expected a pointer aligned to %d, found %#x", align, ptr)
@@ -41,8 +41,7 @@ func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	return view, nil
 }
 
-// List returns the memory of a list of n elements, checked and charged to the limit of the call's results. It holds
-// until the next call into the guest.
+// List returns the memory of a list, valid until the next call of the guest, and counts it as a result.
 func (g *Guest) List(ptr, length, element, align uint32) ([]byte, error) {
 	size := uint64(length) * uint64(element)
 	if err := g.countResult(size); err != nil {
@@ -71,17 +70,17 @@ func (g *Guest) countResult(size uint64) error {
 	return nil
 }
 
-// Word is the u32 at offset in a view.
+// U32 returns the number at offset in a view.
 func U32(view []byte, offset int) uint32 { return binary.LittleEndian.Uint32(view[offset:]) }
 
-// ListAt returns the memory of the list whose pointer and length stand at offset in view, and its length.
+// ListAt returns the memory and the length of the list whose pointer and length are at offset in view.
 func (g *Guest) ListAt(view []byte, offset int, element, align uint32) (list []byte, n int, err error) {
 	length := U32(view, offset+4)
 	list, err = g.List(U32(view, offset), length, element, align)
 	return list, int(length), err
 }
 
-// Lift reads a value of dst's type, which is not nil, at ptr by reflection, charged to the limit of the call's results.
+// Lift reads a value at ptr into dst by reflection, and counts it as a result.
 func (g *Guest) Lift(ptr uint32, dst any) error {
 	l := canon.Lifter{Memory: g, Budget: g.remaining()}
 	before := l.Budget
@@ -90,7 +89,7 @@ func (g *Guest) Lift(ptr uint32, dst any) error {
 	return g.liftError(err)
 }
 
-// LiftAt reads the list or text whose pointer and length stand at offset in view.
+// LiftAt reads the list or string whose pointer and length are at offset in view.
 func (g *Guest) LiftAt(view []byte, offset int, dst any) error {
 	l := canon.Lifter{Memory: g, Budget: g.remaining()}
 	before := l.Budget

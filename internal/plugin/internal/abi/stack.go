@@ -8,14 +8,14 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// run calls a function and notes it, for [Guest.StackGrown].
+// run calls a function and records it for [Guest.StackGrowth].
 func (g *Guest) run(ctx context.Context, f api.Function, stack []uint64) error {
 	g.running, g.stackBefore = f, stackBytes(f)
 	return f.CallWithStack(ctx, stack)
 }
 
-// StackGrown is how large the native stack has become in the call that is running, in bytes, 0 where it has not grown.
-// It doubles when it is full. What it was before does not count: it stays as large as a function once needed it.
+// StackGrowth returns the size in bytes to which the native stack has grown in the running call, 0 if it has not. The
+// engine doubles it when it is full, and keeps a function's stack as large as it once was.
 func (g *Guest) StackGrowth() int {
 	if n := stackBytes(g.running); n > g.stackBefore {
 		return n
@@ -23,8 +23,8 @@ func (g *Guest) StackGrowth() int {
 	return 0
 }
 
-// stackBytes is the size of the stack that the engine keeps for a function. The engine has no other way of telling, so
-// its field is read by reflection; without one, stacks are bounded by the engine alone (some 100 MB), and a test fails.
+// stackBytes returns the size of the engine's stack for a function. The engine does not export it, so its field is read
+// by reflection. If the field is missing, only the engine's own limit of about 100 MB remains, and a test fails.
 func stackBytes(f api.Function) int {
 	value := reflect.ValueOf(f)
 	if value.Kind() != reflect.Pointer || value.Elem().Kind() != reflect.Struct {
@@ -37,9 +37,9 @@ func stackBytes(f api.Function) int {
 	return value.Elem().Field(at).Len()
 }
 
-// stackPlace is where a type has its stack; there is only one such type, so that the last one found is remembered.
+// stackFieldCache is the index of the stack field of a type. There is only one type, so the last one is cached.
 type stackFieldCache struct {
-	typ reflect.Type
+	typ   reflect.Type
 	index int
 }
 

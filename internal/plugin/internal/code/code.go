@@ -1,11 +1,9 @@
 // Package code compiles modules with wazero, and caches the results of loading them.
 //
-//   - code.go: [Compiler] and [Code]; prepare.go: the one place where a module's bytes change before they are compiled;
-//     race.go, norace.go: how much longer that takes with the race detector.
-//   - cache.go: files about modules on the disk, and folders for their compiled code. owner_unix.go, owner_other.go:
-//     whether only the user can write to a folder.
-//   - memory_mapped.go, memory_heap.go, memory_other.go: the memories of instances.
-//   - file.go: reading files of modules.
+// - code.go: [Compiler] and [Code]; race.go, norace.go: compile times with the race detector.
+// - prepare.go: the only place that changes a module's bytes.
+// - cache.go: files about modules on disk. owner_*.go: who owns them.
+// - memory_*.go: the memories of instances. file.go: reading module files.
 package code
 
 import (
@@ -24,11 +22,11 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 )
 
-// Code is a compiled module. Each has a runtime of its own, because wazero limits memory per runtime.
+// Code is a compiled module. Each has its own runtime, because wazero limits memory per runtime.
 type Code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
-	// cache is closed with the code. Nil means that the compiler's own cache is used.
+	// cache is closed with the code. Nil means the compiler's own.
 	cache wazero.CompilationCache
 }
 
@@ -38,19 +36,17 @@ func (c *Code) Instantiate(ctx context.Context, config wazero.ModuleConfig) (api
 	return c.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), c.compiled, config)
 }
 
-// Compiler compiles modules, and keeps their code in a folder if it has one. It is safe for concurrent use.
+// Compiler compiles modules, and stores their code in a folder if it has one. It is safe for concurrent use.
 type Compiler struct {
-	// Time is how long compiling a module may take. Default [CompileTime].
-	Time    time.Duration
+	Time           time.Duration // how long compiling a module may take. Default [CompileTime].
 	provideImports func(context.Context, wazero.Runtime, *binary.Module) error
-	logger  *slog.Logger
-	// memory holds the code of modules for which there is no folder.
-	memory wazero.CompilationCache
-	cache  *Cache
+	logger         *slog.Logger
+	memory         wazero.CompilationCache // holds the code of modules for which there is no folder
+	cache          *Cache
 }
 
-// NewCompiler creates a compiler that keeps code in the folder dir; "" keeps it in memory only. A folder to which other
-// users can write is not used, since it holds code that is run. provide adds the module's imports to a runtime.
+// NewCompiler creates a compiler with the cache folder dir; "" caches in memory only. It does not use a folder that
+// other users can write to. provide adds the module's imports to a runtime.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
 	compiler := &Compiler{provideImports: provide, logger: logger, memory: wazero.NewCompilationCache()}
@@ -58,31 +54,28 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 		return compiler
 	}
 	if err := preparePrivateFolder(dir, os.Geteuid()); err != nil {
-		logger.Warn("plugins are compiled again: the cache is not used", "folder", dir, "error", err)
+		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir, "error", err)
 		return compiler
 	}
 	compiler.cache = &Cache{dir, logger}
 	return compiler
 }
 
-// Cache returns the cache in the compiler's folder, nil without a usable folder.
+// Cache returns the cache, nil without a usable folder.
 func (l *Compiler) Cache() *Cache { return l.cache }
 
 // Module is a module to compile.
 type Module struct {
-	// Hash is the SHA-256 of the file, in hex.
-	Hash   string
-	Binary *binary.Module
-	// Interfaces are the contract's interfaces that the module exports.
-	Interfaces []string
-	// Pages bounds the memory of an instance, in pages of 64 KiB.
-	Pages uint32
+	Hash       string // the SHA-256 of the file, in hex
+	Binary     *binary.Module
+	Interfaces []string // the contract's interfaces that the module exports
+	Pages      uint32   // bounds the memory of an instance, in pages of 64 KiB
 	// Original returns the file's bytes.
 	Original func() ([]byte, error)
 }
 
-// Compile returns the code of a module, from the folder if it is there. The errors of modules that cannot be used are
-// [*Unfit] (also for signatures that differ from the contract's) and [*Slow].
+// Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
+// [*UnusableError], also for signatures that differ from the contract's, or a [*TooSlowError].
 func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err error) {
 	prepared, err := l.cache.prepared(ctx, module)
 	if err != nil {
@@ -101,7 +94,7 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 		}
 	}
 	if cacheErr != nil {
-		l.logger.Warn("the compiled code of a plugin cannot be kept", "folder", l.cache.dir, "error", cacheErr)
+		l.logger.Warn("the compiled code of a plugin cannot be stored", "folder", l.cache.dir, "error", cacheErr)
 	}
 	if wrong := binary.CheckSignatures(code.compiled, module.Binary.Contract, module.Interfaces); wrong != nil {
 		code.Close()
@@ -110,13 +103,13 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 	return code, nil
 }
 
-// compileCached compiles a module with its folder. wazero fails if a file there is damaged or cannot be written; if the
-// folder was not empty, kept removes it and tries once more.
+// compileCached compiles with the module's folder. wazero fails if a file there is damaged: then the folder is removed
+// and the module is compiled once more.
 func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
 	dir, hasFiles := l.cache.codeFolder(module.Hash)
 	code, err := l.compileIn(ctx, module, prepared, dir)
 	if err != nil && hasFiles && ctx.Err() == nil {
-		l.logger.Warn("the compiled code of a plugin is damaged: it is compiled again", "folder", dir, "error", err)
+		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error", err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
@@ -155,25 +148,23 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	return code, nil
 }
 
-// CompileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
-// 2 to 5 s on an idle core. Those that are not large are bounded by their size and effort, large ones are stopped
-// between two functions.
+// CompileTime bounds compiling. The largest guests, with the runtime of a language, take 2 to 5 s on an idle core.
+// Small modules are bounded by their size and effort; compiling of large ones is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
 	largeFunctions = 20_000
-	// largeEffort is what one function may have, within which nothing is stopped anyway; guests of Go have 1.5 million
-	// in all.
+	// largeEffort is the maximum of one function, which cannot be stopped; Go guests have 1.5 million in total.
 	largeEffort = 4_000_000
 )
 
-// compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
-// as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
+// compileInto compiles a module. When ctx ends or the time is up, it returns, though the engine may continue until the
+// end of a function: only [meter.Limits.Effort] bounds that.
 func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepared, functions uint64) (err error) {
 	allowed := cmp.Or(l.Time, CompileTime*compileTimeFactor)
 	compileCtx, cancel := context.WithTimeout(ctx, allowed)
 	if len(prepared.Wasm) > largeBytes || functions > largeFunctions || prepared.effort > largeEffort {
-		// The engine looks at the context between functions only where several goroutines compile.
+		// The engine checks the context between functions only with several workers.
 		compileCtx = experimental.WithCompilationWorkers(compileCtx, 2)
 	}
 	type result struct {
@@ -185,7 +176,7 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 		var outcome result
 		defer cancel()
 		defer func() { done <- outcome }()
-		// An engine that loses its way over one module must not take the others along.
+		// A panic of the engine must not end the worker.
 		defer func() {
 			if r := recover(); r != nil {
 				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
@@ -215,14 +206,14 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 	return &UnusableError{fmt.Errorf("the module does not compile: %w", outcome.err)}
 }
 
-// Slow is the error of a module that took too long: on another day it may not.
+// TooSlowError is the error of a module that took too long to compile. The machine may have been busy.
 type TooSlowError struct{ limit time.Duration }
 
 func (s *TooSlowError) Error() string {
-	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.limit)
+	return fmt.Sprintf("the module takes longer to compile than the allowed %v", s.limit)
 }
 
-// Close frees the runtime and the compiled code.
+// Close frees the runtime and the code.
 func (c *Code) Close() {
 	ctx := context.Background()
 	if c.compiled != nil {
