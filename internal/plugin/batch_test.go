@@ -104,10 +104,10 @@ func mustDynamic(t *testing.T, b []byte) any {
 func TestHostMistakes(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
-			"topic 1 of 1":      func(b *record.Batch) { b.Rows[1].Topic = 1 },
-			"names schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
-			"names schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
-			"with 99 bytes at":  func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
+			"topic 1 of 1":          func(b *record.Batch) { b.Rows[1].Topic = 1 },
+			"refers to schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
+			"refers to schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
+			"with 99 bytes at":      func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
 			"form 1": func(b *record.Batch) {
 				b.Rows[1].Key = wit.ValueSlice{Encoding: wit.Unchanged}
 			},

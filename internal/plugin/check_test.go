@@ -73,7 +73,7 @@ func TestCheckRefuses(t *testing.T) {
 		want   string
 		loaded bool
 	}{
-		"text":       {[]byte("not found\n"), "load: no WebAssembly", false},
+		"text":       {[]byte("not found\n"), "load: not WebAssembly", false},
 		"tail calls": {tails.Bytes(), " (in function 3), which cannot be metered", false},
 		"traps": {guesttest.Static(static, "", wit.InterfaceTransform),
 			"plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
@@ -98,7 +98,8 @@ func TestCheckRefuses(t *testing.T) {
 func TestCheckEnds(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
-		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n), Kind: wit.ComponentTransformation,
+		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n),
+			Kind: wit.ComponentTransformation,
 			Documentation: "x"})
 	}
 	m := guesttest.StaticModule(description, "", wit.InterfaceTransform)

@@ -71,7 +71,7 @@ func TestRogueResults(t *testing.T) {
 		"raw-value":          "row 0, value: form 4 does not belong here",
 		"structured-headers": "row 0, headers: form 2 does not belong here",
 		"datum":              "row 0, value: 2 bytes at 4294967295 lie past the end of data (213 bytes)",
-		"schema":             "names schema 0x80000005, which it has not declared",
+		"schema":             "refers to schema 0x80000005, which it has not declared",
 		"host-schema":        "refers to schema 4000, which it did not receive",
 		"no-schema":          "refers to schema 0, which it did not receive",
 		"topic":              "expected a topic below 1, found 1",

@@ -59,9 +59,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		"empty": {nil, []string{"the file is empty: expected a core WebAssembly module"}},
 		"text": {[]byte("#!/bin/sh"),
-			[]string{"no WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
+			[]string{"not WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
 		"short":     {full[:6], []string{"cut off: expected at least 8 bytes, found 6"}},
-		"truncated": {full[:len(full)/2], []string{"the file is cut off: section 7 at byte", "are left"}},
+		"truncated": {full[:len(full)/2], []string{"the file is truncated: section 7 at byte", "are left"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module",
 			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
 		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
@@ -79,10 +79,10 @@ func TestRefusals(t *testing.T) {
 		})), []string{`exports "cm32p2|culvert:connect/plugin@0.3|describe"`, "mangling cm32p2",
 			`"culvert:connect/plugin@0.3.0#describe"`}},
 		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}),
-			[]string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
+			[]string{"not a plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
 		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
 			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
-			[]string{"no plugin (built against culvert:connect 0.3.0)"}},
+			[]string{"not a plugin (built against culvert:connect 0.3.0)"}},
 		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
 			"test"))), []string{"exports are missing: culvert:connect/transform@0.3.0#apply, " +
 			"culvert:connect/transform@0.3.0#test"}},
@@ -94,7 +94,7 @@ func TestRefusals(t *testing.T) {
 		"unknown import": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
 				Name: "thread_spawn"}}
-		})), []string{"imports what no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
+		})), []string{"imports functions that no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
 		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
 		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.3.0"}},

@@ -14,30 +14,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Module is what can be read off a core module without compiling it.
+// Module is what a core module's bytes contain.
 type Module struct {
 	Imports     []Import
 	Exports     []Export
-	MemoryPages uint64 // the module's own minimum, in pages of 64 KiB
-	Functions   uint64 // how many functions the module says that it defines
-	Contract    string // the version of the contract that the module's names carry, "" without any
-	// BuiltAgainst is the contract's version in the section that generators leave, "" without one.
+	MemoryPages uint64 // the minimum, in pages of 64 KiB
+	Functions   uint64 // of the module itself, without imports
+	Contract    string // the contract version in names of exports, "" if there is none
+	// BuiltAgainst is the contract version in the custom section of generators, "" if there is none.
 	BuiltAgainst string
 }
 
-// Import is something that a module wants from its host.
+// Import is an import of a module.
 type Import struct {
 	Module, Name string
 	Kind         byte
 }
 
-// Export is something that a module offers.
+// Export is an export of a module.
 type Export struct {
 	Name string
 	Kind byte
 }
 
-// Kinds of imports and exports in a module.
 const (
 	kindFunction = 0
 	kindTable    = 1
@@ -49,8 +48,7 @@ const (
 // PageBytes is the size of a page of memory.
 const PageBytes = 65536
 
-// Read reads the sections of a core module. It refuses, saying what was found, files that are empty or cut off,
-// files of other formats, and components, with the way to the core module inside.
+// Read reads a core module. The error of a component contains the commands that extract its core module.
 func Read(data []byte) (*Module, error) {
 	if err := checkHeader(data); err != nil {
 		return nil, err
@@ -61,14 +59,14 @@ func Read(data []byte) (*Module, error) {
 		for at = range wasm.Sections(data) {
 			reader := at.Content(data)
 			module.section(at.ID, &reader)
-			at.To = 0 // read
+			at.To = 0 // the section was read
 		}
 	})
 	switch {
 	case err != nil && at.To > 0:
 		return nil, fmt.Errorf("section %d at byte %d: %w", at.ID, at.At, err)
 	case err != nil:
-		return nil, fmt.Errorf("the file is cut off: %s", err.(*wasm.Malformed).Text)
+		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.Malformed).Text)
 	}
 	module.Contract = module.contract()
 	return module, nil
@@ -80,11 +78,11 @@ func checkHeader(data []byte) error {
 	}
 	magic := []byte("\x00asm")
 	if !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
-		return fmt.Errorf("no WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
+		return fmt.Errorf("not WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
 			data[:min(4, len(data))])
 	}
 	if len(data) < wasm.HeaderBytes {
-		return fmt.Errorf("the file is cut off: expected at least 8 bytes, found %d", len(data))
+		return fmt.Errorf("the file is truncated: expected at least 8 bytes, found %d", len(data))
 	}
 	version, layer := binary.LittleEndian.Uint16(data[4:]), binary.LittleEndian.Uint16(data[6:])
 	if layer == 1 {
@@ -126,7 +124,6 @@ func (m *Module) section(id byte, reader *wasm.Reader) {
 	}
 }
 
-// passType passes over the type of an import.
 func skipImportType(reader *wasm.Reader, imported *Import) {
 	switch imported.Kind {
 	case kindFunction:
@@ -146,12 +143,12 @@ func skipImportType(reader *wasm.Reader, imported *Import) {
 	}
 }
 
-// Has reports whether the module exports a function of that name.
+// HasFunction reports whether the module exports a function of that name.
 func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
 }
 
-// contract is the version in the first name of the contract's package.
+// contract returns the version in the first export of the contract's package.
 func (m *Module) contract() string {
 	for _, e := range m.Exports {
 		name := strings.TrimPrefix(e.Name, "cabi_post_")
@@ -172,10 +169,9 @@ func versionInText(s string) string {
 	return ""
 }
 
-// maxItems is the most imports, and exports, that are read: twice what the meter takes.
+// maxItems bounds imports and exports, each: twice the meter's limit.
 const maxItems = 200_000
 
-// items reads how many there are of something.
 func itemCount(reader *wasm.Reader, what string) uint32 {
 	n := reader.U32()
 	if n > maxItems {
@@ -184,7 +180,6 @@ func itemCount(reader *wasm.Reader, what string) uint32 {
 	return n
 }
 
-// text reads a name.
 func readName(reader *wasm.Reader) string {
 	s := reader.Name()
 	if !utf8.ValidString(s) {
@@ -193,7 +188,7 @@ func readName(reader *wasm.Reader) string {
 	return s
 }
 
-// limits returns the minimum.
+// readMinimum reads the limits of a memory or table and returns the minimum.
 func readMinimum(reader *wasm.Reader) uint64 {
 	bounded := reader.Byte()&1 != 0
 	low := reader.U32()

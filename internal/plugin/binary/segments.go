@@ -7,27 +7,26 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Shaped is a module as it is metered: its start function is an export, which the host calls itself, and its data
-// segments are joined, since each costs time at every new instance.
+// Normalize returns the form of a module that is metered: the start function is an export, which the host calls, and
+// data segments are joined, since each costs time at every new instance.
 func Normalize(module []byte) []byte { return joinSegments(exportStart(module)) }
 
-// maxGap is how many zeros may be written to join two data segments.
+// maxGap is the maximum number of zeros that are written to join two segments.
 const maxGap = 256
 
-// maxSegments is the most segments that are joined: each may grow by maxGap.
+// maxSegments bounds the segments to join: each may grow by maxGap.
 const maxSegments = 100_000
 
-// joinSegments makes few long data segments of many short ones. Go's linker leaves zeros out and so writes some ten
-// thousand segments for a guest; the engine pays for each of them at every new instance (4 ms become 1) and keeps 200
-// bytes for it. What lies in memory after the start is the same, since memory begins as zeros. Modules that are not
-// plainly of this kind stay as they are.
+// joinSegments joins data segments. Go's linker leaves out zeros and so writes some ten thousand segments; the engine
+// needs 200 bytes for each and time at every new instance (4 ms become 1). Memory begins as zeros, so its content is
+// the same. Unusual modules are not changed.
 func joinSegments(module []byte) []byte {
 	out := module
 	_ = wasm.Try(func() {
 		for s := range wasm.Sections(module) {
 			switch s.ID {
 			case wasm.DataCount:
-				// A count of segments stands there for instructions that name them.
+				// Instructions that use the count refer to segments.
 				return
 			case wasm.Data:
 				if joined := joinSection(s.Content(module)); joined != nil {
@@ -41,10 +40,8 @@ func joinSegments(module []byte) []byte {
 	return out
 }
 
-// zeros fill gaps.
 var zeros [maxGap]byte
 
-// segment is bytes at an address.
 type segment struct {
 	at   uint32
 	data []byte
@@ -52,7 +49,7 @@ type segment struct {
 
 func (s *segment) end() uint64 { return uint64(s.at) + uint64(len(s.data)) }
 
-// joinSection returns the content of a data section with fewer segments, nil where it should stay as it is.
+// joinSection returns the content of a data section with fewer segments, or nil to keep it.
 func joinSection(reader wasm.Reader) []byte {
 	size := reader.End - reader.At
 	n := reader.Count()
@@ -82,8 +79,8 @@ func joinSection(reader wasm.Reader) []byte {
 	return out
 }
 
-// runsOf cuts segments in the order of their addresses into runs that lie close together. None where any two overlap:
-// then their order counts.
+// closeRuns groups segments, sorted by address, into runs with small gaps. It returns nil if any two overlap: then
+// their order matters.
 func closeRuns(segments []segment) (runs [][]segment) {
 	from := 0
 	for i := range segments {
@@ -116,8 +113,7 @@ func appendRun(dst []byte, run []segment) []byte {
 	return dst
 }
 
-// readSegment reads an active segment of memory 0 at a constant address; ok is false for another one. Its bytes are the
-// section's.
+// readSegment reads an active segment of memory 0 at a constant address; ok is false for other segments.
 func readSegment(reader *wasm.Reader) (s segment, ok bool) {
 	if reader.Byte() != 0 || reader.Byte() != 0x41 {
 		return s, false

@@ -7,8 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
-// Looping is a module with an endless loop in the place of an exported function: a plugin as before, until it is at
-// work.
+// Looping returns a module in which an exported function loops forever.
 func Looping(t testing.TB, module []byte, export string) []byte {
 	t.Helper()
 	out := bytes.Clone(module[:wasm.HeaderBytes])
@@ -43,7 +42,7 @@ func Looping(t testing.TB, module []byte, export string) []byte {
 	return out
 }
 
-// stuck is a code section with one of its bodies replaced.
+// loopBody returns a code section in which the body of a function is a loop.
 func loopBody(r *wasm.Reader, function int) []byte {
 	bodies := make([][]byte, r.Count())
 	for n := range bodies {

@@ -8,9 +8,9 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Static is a plugin of some hundred bytes that describes itself and traps on everything else: for tests of files and
-// versions, where a real guest would only cost time. It has the given interfaces in addition to `plugin`, under the
-// given version of the contract ("": ours).
+// Static returns a plugin of some hundred bytes that describes itself and traps on every other call, for tests of files
+// and versions. It has the given interfaces in addition to plugin, in the given contract version; "" means the current
+// one.
 func Static(description wit.Description, contract string, interfaces ...string) []byte {
 	m := StaticModule(description, contract, interfaces...)
 	return m.Bytes()
@@ -46,7 +46,7 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 	return module
 }
 
-// Answer has a function of an interface, by its name in Go, answer a value always.
+// Answer makes a function of an interface, by its Go name, always return value.
 func (m *Module) Answer(iface, method string, value any) {
 	memory := &memoryImage{data: make([]byte, staticEnd-staticStart), used: len(m.Data)}
 	copy(memory.data, m.Data)
@@ -63,10 +63,10 @@ func (m *Module) Answer(iface, method string, value any) {
 	m.Exports[m.Index(function.Export())].Body = constant(int(at[0]))
 }
 
-// What describes the plugin lies between these, in a memory of two pages.
+// The description is between these addresses, in a memory of two pages.
 const staticStart, staticEnd = 1024, 65536
 
-// image is a memory in the making; addresses begin at staticStart.
+// memoryImage is the initial memory; addresses begin at staticStart.
 type memoryImage struct {
 	data []byte
 	used int
@@ -80,11 +80,11 @@ func (i *memoryImage) alloc(size, align uint32) (uint32, error) {
 	return ptr, nil
 }
 
-// View makes it a memory for canon.
+// View implements [canon.Memory].
 func (i *memoryImage) View(ptr, size uint32) ([]byte, bool) {
 	from := ptr - staticStart
 	return i.data[from : from+size], true
 }
 
-// constant is the body `i32.const n`.
+// constant returns the instruction i32.const n.
 func constant(n int) []byte { return wasm.AppendSigned([]byte{0x41}, int64(n)) }
