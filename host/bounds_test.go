@@ -109,7 +109,7 @@ var boundsOfPlugins = map[string]string{
 	"responses.maxETag":           "TestLargestHintFits",
 	"records.maxSplit":            "TestSplitsAreBounded",
 	"records.maxItems":            "TestSplitsAreBounded",
-	"document.MaxEntries":         "plugin.maxWakes",
+	"document.MaxEntries":         "plugin.maxTriggers",
 	"notifications.maxStored":     "source.maxLinked",
 	"notifications.maxStorePages": "transport.maxRounds",
 	"notifications.maxStoreBody":  "transport.maxBodies",

@@ -8,32 +8,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// batchResultFactor times the limit of one call is the limit of all results for a batch.
 const batchResultFactor = 4
 
-// Apply sends a batch through the chain that context was prepared from and replaces b.Rows with the result. Rows keep
-// RowIndex and Offset of their input row; data of the guest is appended to b.Data, so unchanged rows stay where they
-// are. Errors name rows by their position in the input. On an error b is unchanged.
+// Apply runs a batch through the chain of transforms that context was prepared from, and replaces batch.Rows with the
+// result. Rows keep RowIndex and Offset of their input row. The guest's data is appended to batch.Data, so unchanged rows
+// stay where they are. Errors refer to rows by their position in the input. On an error of the call the batch is
+// unchanged.
 func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batch) ([]wit.RowError, error) {
 	topics, data := len(batch.Topics), len(batch.Data)
 	i.buffers.rows = i.buffers.rows[:0]
 	var rowErrors []wit.RowError
 	for from := 0; from < len(batch.Rows); {
-		consumed, some, err := i.applyChunk(ctx, context, batch, from)
-		made := int64(len(batch.Data)-data) + int64(len(i.buffers.rows))*abi.RowBytes
-		if limit := batchResultFactor * i.module.limits.ResultBytes; err == nil && made > limit {
-			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", made, limit))
+		consumed, chunkErrors, err := i.applyChunk(ctx, context, batch, from)
+		added := int64(len(batch.Data)-data) + int64(len(i.buffers.rows))*abi.RowBytes
+		if limit := batchResultFactor * i.module.limits.ResultBytes; err == nil && added > limit {
+			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", added, limit))
 		}
 		if err != nil {
 			batch.Topics, batch.Data = batch.Topics[:topics], batch.Data[:data]
 			return nil, err
 		}
-		rowErrors = append(rowErrors, some...)
+		rowErrors = append(rowErrors, chunkErrors...)
 		from += consumed
 	}
 	batch.Rows = append(batch.Rows[:0], i.buffers.rows...)
 	return rowErrors, nil
 }
 
+// applyChunk makes one call for the rows from an index on; the guest decides how many it consumes.
 func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch, from int) (consumed int,
 	rowErrors []wit.RowError, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows[from:], padded: true}
@@ -46,8 +49,7 @@ func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record
 	return consumed, rowErrors, err
 }
 
-// readApply reads the result of apply at these offsets: schemas 0, topics 8, rows 16, data 24, faults 32, consumed
-// 40.
+// readApply reads the result of apply. Its offsets: schemas 0, topics 8, rows 16, data 24, errors 32, consumed 40.
 func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int, rowErrors []wit.RowError, err error) {
 	if err := i.readSchemas(ok, 0); err != nil {
 		return 0, nil, err
@@ -89,7 +91,7 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 	return consumed, rowErrors, err
 }
 
-// Test evaluates a predicate without its negation; there is one match for each of b.Rows. b is not changed.
+// Test evaluates a predicate without its negation, and returns one match for each row. The batch is not changed.
 func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch) (matches []bool, rowErrors []wit.RowError,
 	err error) {
 	call := batchCall{batch: batch, rows: batch.Rows}
@@ -102,7 +104,7 @@ func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch
 	return matches, rowErrors, err
 }
 
-// readTest reads the result of test at these offsets: matches 0, faults 8.
+// readTest reads the result of test. Its offsets: matches 0, errors 8.
 func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error) {
 	list, n, err := i.guest.ListAt(ok, 0, 1, 1)
 	if err != nil {
@@ -113,7 +115,7 @@ func (i *Instance) readTest(ok []byte, rows int) ([]bool, []wit.RowError, error)
 	}
 	matches := make([]bool, n)
 	for at, m := range list {
-		// The canonical ABI takes any number but 0 for true.
+		// In the canonical ABI any number but 0 is true.
 		matches[at] = m != 0
 	}
 	rowErrors, err := i.readRowErrors(ok, 8, uint32(rows), 0, &rowCheck{})

@@ -14,13 +14,13 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Apply, Test, Encode and Decode pass rows and data as arrays laid out by hand, with one copy each way and no
-// allocation per row. Results follow the canonical ABI: byte 0 is ok or fault, the payload begins at byte 4.
+// Apply, Test, Encode and Decode copy rows and data as arrays, once each way and without allocations per row; the
+// reflective codec would allocate. Results follow the canonical ABI: byte 0 is ok or error, the payload is at byte 4.
 const (
-	payloadOffset     = 4
-	errorSize   = 48
-	applyResultSize = 44
-	testResultSize  = 16
+	payloadOffset    = 4
+	errorSize        = 48
+	applyResultSize  = 44
+	testResultSize   = 16
 	decodeResultSize = 60
 )
 
@@ -31,17 +31,17 @@ var (
 	decodeFunc = functions[wit.InterfaceSource]["Decode"]
 )
 
+// batchCall is the rows of a call. The used bytes of the batch's data are from low to high.
 type batchCall struct {
-	batch         *record.Batch
+	batch     *record.Batch
 	rows      []wit.Row
 	low, high uint32
-	// size is the sum of the rows' data. spaced: values are passed one by one with padding after each.
+	// size is the sum of the rows' data. padded: values are copied one by one with padding after each.
 	size   uint64
 	padded bool
 }
 
-// valuePadding is the free space after each value, in bytes: a transform may append a field there without moving the
-// value.
+// valuePadding is the free space after each value: a transform may append a field there without moving the value.
 const valuePadding = 64
 
 func (c *batchCall) transferBytes() int {
@@ -51,8 +51,7 @@ func (c *batchCall) transferBytes() int {
 	return int(c.high - c.low)
 }
 
-// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance does not
-// know.
+// checkRows checks the host's rows, finds the used range of data, and collects schemas that the instance needs.
 func (i *Instance) checkRows(call *batchCall) error {
 	call.low, call.high, call.size = math.MaxUint32, 0, 0
 	if uint64(len(call.batch.Data)) > math.MaxUint32 {
@@ -71,7 +70,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 			}
 			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) || value.Encoding == wit.Unchanged ||
 				int(value.Encoding) >= value.Encoding.Cases() {
-				return abi.NewRefusal("row %d: a datum of form %d with %d bytes at %d of %d", n, value.Encoding, value.Size,
+				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", n, value.Encoding, value.Size,
 					value.Start,
 					len(call.batch.Data))
 			}
@@ -93,10 +92,11 @@ func (i *Instance) checkRows(call *batchCall) error {
 		}
 	}
 	call.low = min(call.low, call.high)
-	call.padded = call.padded && call.size <= uint64(call.high-call.low) // what rows share crosses once
+	call.padded = call.padded && call.size <= uint64(call.high-call.low) // bytes that rows share are copied once
 	return nil
 }
 
+// encodeArguments are what encode gets in addition to rows.
 type encodeArguments struct {
 	origins record.Origins
 	hints   []wit.Hint
@@ -122,8 +122,8 @@ func (e *encodeArguments) check(rows int) error {
 	return nil
 }
 
-// callBatch calls a function. pass passes the arguments and makes the call, read reads the result of size bytes at
-// ptr, whose fixed part is ok.
+// callBatch calls a function. pass copies the arguments and makes the call; read reads the result of size bytes at ptr,
+// whose fixed part is ok.
 func (i *Instance) callBatch(ctx context.Context, function *canon.Func, pass func(export *abi.Func) (ptr uint32, err error),
 	size int,
 	read func(ok []byte, ptr uint32) error) error {
@@ -185,7 +185,7 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, 
 			return 0, err
 		}
 	}
-	// Nothing is allocated from here on, so the views hold.
+	// Nothing is allocated from here on, so the views stay valid.
 	copy(guest.BlockBytes(blockContext), context)
 	list := guest.BlockBytes(blockTopics)
 	for n, t := range call.batch.Topics {
@@ -260,7 +260,7 @@ func (i *Instance) readResult(ptr uint32, size int) (ok []byte, failure *wit.Err
 		failure = new(wit.Error)
 		return nil, failure, i.guest.Lift(ptr+payloadOffset, failure)
 	}
-	return nil, nil, abi.NewViolation("result: expected ok (0) or a fault (1), found case %d", area[0])
+	return nil, nil, abi.NewViolation("result: expected ok (0) or an error (1), found case %d", area[0])
 }
 
 func (i *Instance) readSchemas(ok []byte, offset int) error {
@@ -274,10 +274,11 @@ func (i *Instance) readSchemas(ok []byte, offset int) error {
 	return i.schemas.Declare(list)
 }
 
+// fewTopics is up to how many topics a search is faster than a map.
 const fewTopics = 16
 
-// topics reads the result's topics into i.scratch.topics, as indices in b.Topics. An empty result uses the topics of
-// the call.
+// readTopics reads the result's topics into i.buffers.topics, as indices of batch.Topics. An empty result means the
+// topics of the call.
 func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error {
 	i.buffers.topics = i.buffers.topics[:0]
 	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
@@ -293,21 +294,21 @@ func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error 
 		}
 		return nil
 	}
-	var numbers map[string]int
+	var positions map[string]int
 	if n+len(batch.Topics) > fewTopics {
-		numbers = make(map[string]int, len(batch.Topics))
+		positions = make(map[string]int, len(batch.Topics))
 		for t := len(batch.Topics) - 1; t >= 0; t-- {
-			numbers[batch.Topics[t]] = t
+			positions[batch.Topics[t]] = t
 		}
 	}
-	for at := range n {
-		name, _, err := i.guest.ListAt(list, 8*at, 1, 1)
+	for topic := range n {
+		name, _, err := i.guest.ListAt(list, 8*topic, 1, 1)
 		if err != nil {
 			return err
 		}
 		index := -1
-		if numbers != nil {
-			if t, ok := numbers[string(name)]; ok {
+		if positions != nil {
+			if t, ok := positions[string(name)]; ok {
 				index = t
 			}
 		} else {
@@ -318,12 +319,12 @@ func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error 
 				return abi.NewViolation("expected at most %d topics in a batch, found more", MaxTopics)
 			}
 			if !utf8.Valid(name) || len(name) == 0 {
-				return abi.NewViolation("topic %d: expected a name in UTF-8, found %q", at, name)
+				return abi.NewViolation("topic %d: expected a name in UTF-8, found %q", topic, name)
 			}
 			index = len(batch.Topics)
 			batch.Topics = append(batch.Topics, string(name))
-			if numbers != nil {
-				numbers[string(name)] = index
+			if positions != nil {
+				positions[string(name)] = index
 			}
 		}
 		i.buffers.topics = append(i.buffers.topics, uint32(index))
@@ -345,7 +346,7 @@ func (i *Instance) readData(ok []byte, offset int, batch *record.Batch) (uint32,
 	return uint32(n), nil
 }
 
-// faults reads row faults. Their origins are below limit and are moved by from.
+// readRowErrors reads errors of rows. Their row indices must be below limit, and are increased by from.
 func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, check *rowCheck) ([]wit.RowError, error) {
 	if abi.U32(ok, offset+4) == 0 {
 		return nil, nil
@@ -366,7 +367,7 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 		}
 		rowError.RowIndex += from
 		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {
-			return nil, abi.NewViolation("error %d: %d raw bytes at %d are past the end of data (%d bytes)", n, rowError.RawSize,
+			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", n, rowError.RawSize,
 				rowError.RawStart, check.size)
 		}
 		rowError.RawStart += check.base

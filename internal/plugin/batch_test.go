@@ -156,7 +156,7 @@ func TestPoolIsBounded(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	_, err = pool.Acquire(short)
-	assert.Error(t, err, "waiting for an instance of plugin all (2 are out)")
+	assert.Error(t, err, "waiting for an instance of plugin all (all 2 are in use)")
 	got := make(chan *plugin.Instance)
 	go func() {
 		i, _ := pool.Acquire(t.Context())

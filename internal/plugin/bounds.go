@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these
-// bound what the host stores, iterates over, or starts goroutines for.
+// Bounds of lists and values that a plugin returns. plugin.NAME.limits.result.bytes bounds a call's result; these bound
+// subject the host stores, iterates over, or starts goroutines for.
 const (
 	maxFeeds = 10_000 // each feed has goroutines and a Kafka client of its own
 	// maxFeedBytes bounds a feed's name, topic, cron and fingerprint, which are stored with offsets and used in
@@ -26,8 +26,8 @@ const (
 	// MaxExamined bounds the settings in a validation: each is repeated for every entity set, of which there may be a
 	// thousand.
 	MaxExamined = 100_000
-	MaxFindings = 1_000 // bounds the errors kept of a validation
-	// maxWakes bounds the triggers of a notification, maxWakeBytes token and ident of each.
+	MaxFindings = 1_000 // errors of a validation; more are dropped
+	// maxTriggers bounds the triggers of a notification, maxTriggerBytes token and ident of each.
 	maxTriggers     = 10_000
 	maxTriggerBytes = 4 << 10
 	maxDoneBytes    = 64 << 10
@@ -47,35 +47,35 @@ const (
 )
 
 // CheckOffset rejects an offset that is too large to be stored, or that contains a name twice.
-func CheckOffset(what string, fields []wit.OffsetEntry) error {
+func CheckOffset(subject string, fields []wit.OffsetEntry) error {
 	if size := wit.OffsetBytes(fields); size > wit.MaxOffsetBytes {
 		largest := slices.MaxFunc(fields, func(a, b wit.OffsetEntry) int {
 			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
-		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", what,
+		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", subject,
 			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
 	for i := range fields {
 		name := fields[i].Name
 		if seen[name] {
-			return abi.NewViolation("%s: expected names that stand once, found %.100q twice", what, name)
+			return abi.NewViolation("%s: expected unique names, found %.100q twice", subject, name)
 		}
 		seen[name] = true
 	}
 	return nil
 }
 
-func checkPosition(what string, fields *[]wit.OffsetEntry) error {
+func checkPosition(subject string, fields *[]wit.OffsetEntry) error {
 	if fields == nil {
 		return nil
 	}
-	return CheckOffset(what, *fields)
+	return CheckOffset(subject, *fields)
 }
 
-func checkCount(what string, found, most int) error {
-	if found > most {
-		return abi.NewViolation("expected at most %d %s, found %d", most, what, found)
+func checkCount(subject string, found, maximum int) error {
+	if found > maximum {
+		return abi.NewViolation("expected at most %d %s, found %d", maximum, subject, found)
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func checkFeeds(feeds []wit.Feed) error {
 			size += len(*feed.Cron)
 		}
 		if size > maxFeedBytes {
-			return abi.NewViolation("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
+			return abi.NewViolation("feed %s: expected at most %d bytes of name, topic, cron and fingerprint, found %d",
 				clip(feed.Name), maxFeedBytes, size)
 		}
 		if err := CheckOffset("feed "+clip(feed.Name)+", partition", feed.Partition); err != nil {
@@ -120,17 +120,16 @@ func checkConfigValues(all []wit.ConfigValue) error {
 	return checkCount("settings", len(all), MaxExamined)
 }
 
-// checkTriggers rejects too many or too long triggers. It returns a fault, which the sender of the notification
-// receives as a response.
+// checkTriggers rejects too many or too long triggers. Its error is the response to the sender of the notification.
 func checkTriggers(triggers []wit.Trigger) error {
 	if len(triggers) > maxTriggers {
 		return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-			"expected at most %d rows to be read for a notification, found %d", maxTriggers, len(triggers))}
+			"expected at most %d rows for a notification, found %d", maxTriggers, len(triggers))}
 	}
 	for i := range triggers {
 		if size := len(triggers[i].Token) + len(triggers[i].Ident); size > maxTriggerBytes {
 			return &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf(
-				"expected at most %d bytes of what names a notification and its row, found %d", maxTriggerBytes, size)}
+				"expected at most %d bytes in token and ident of a notification, found %d", maxTriggerBytes, size)}
 		}
 	}
 	return nil
@@ -145,9 +144,9 @@ func checkDone(a *wit.CallResult) error {
 
 func checkHints(results []wit.RowResult) error {
 	for n := range results {
-		if again := results[n].Retry; again != nil && len(again.Hint) > MaxHintBytes {
-			return abi.NewViolation("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
-				len(again.Hint))
+		if retry := results[n].Retry; retry != nil && len(retry.Hint) > MaxHintBytes {
+			return abi.NewViolation("result %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
+				len(retry.Hint))
 		}
 	}
 	return nil
@@ -160,6 +159,7 @@ func clip(s string) string {
 	return s
 }
 
+// checkLists bounds the lists and texts of a description.
 func checkLists(ctx context.Context, description *wit.Description) error {
 	sums := tally{texts: len(description.Documentation)}
 	for i := range description.Components {
@@ -184,27 +184,28 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 			}
 		}
 	}
-	for _, b := range []struct {
-		what        string
-		found, most int
+	for _, bound := range []struct {
+		subject        string
+		found, maximum int
 	}{{"components and aliases", sums.components, MaxComponents}, {"settings, rules and aliases", sums.settings, maxSettings},
 		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
-		if b.found > b.most {
-			return fmt.Errorf("expected at most %d %s, found %d", b.most, b.what, b.found)
+		if bound.found > bound.maximum {
+			return fmt.Errorf("expected at most %d %s, found %d", bound.maximum, bound.subject, bound.found)
 		}
 	}
 	return nil
 }
 
+// tally counts subject the bounds of a description limit.
 type tally struct{ components, settings, patterns, texts int }
 
 var placeholders = regexp.MustCompile(`\{[a-z]+\}`)
 
-func (n *tally) name(component *wit.Component, what, name string) error {
-	n.settings++
-	n.texts += len(name)
+func (t *tally) name(component *wit.Component, subject, name string) error {
+	t.settings++
+	t.texts += len(name)
 	if len(name) > maxNameBytes {
-		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name), what, name,
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name), subject, name,
 			maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
@@ -212,45 +213,45 @@ func (n *tally) name(component *wit.Component, what, name string) error {
 	}
 	found := placeholders.FindAllString(name, -1)
 	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
-		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name), what, name,
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name), subject, name,
 			maxPlaceholders)
 	}
 	return nil
 }
 
-func (n *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
-	if err := n.name(component, "setting", key.Name); err != nil {
+func (t *tally) setting(component *wit.Component, key *wit.ConfigKey) error {
+	if err := t.name(component, "setting", key.Name); err != nil {
 		return err
 	}
-	n.texts += len(key.Documentation)
+	t.texts += len(key.Documentation)
 	if key.DefaultValue != nil {
-		n.texts += len(*key.DefaultValue)
+		t.texts += len(*key.DefaultValue)
 	}
 	for i := range key.Rules {
 		rule := &key.Rules[i]
-		n.settings++
+		t.settings++
 		for _, list := range []*[]string{rule.Allowed, rule.Dependents} {
 			if list == nil {
 				continue
 			}
-			n.settings += len(*list)
+			t.settings += len(*list)
 			for _, text := range *list {
-				n.texts += len(text)
+				t.texts += len(text)
 			}
 		}
 		for _, text := range []*string{rule.Group, rule.DisplayName, rule.Role} {
 			if text != nil {
-				n.texts += len(*text)
+				t.texts += len(*text)
 			}
 		}
 		if rule.Alias != nil {
-			if err := n.name(component, "alias", *rule.Alias); err != nil {
+			if err := t.name(component, "alias", *rule.Alias); err != nil {
 				return err
 			}
 		}
 		if rule.Pattern != nil {
-			n.patterns++
-			n.texts += len(*rule.Pattern)
+			t.patterns++
+			t.texts += len(*rule.Pattern)
 			if len(*rule.Pattern) > maxPatternBytes {
 				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d",
 					clip(component.Name), key.Name, maxPatternBytes, len(*rule.Pattern))

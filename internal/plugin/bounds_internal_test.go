@@ -88,7 +88,7 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 		"at most 1048576 bytes of claims": func(more int) error {
 			return checkPlan(&wit.PlanResult{Claims: []string{text(1 << 19), text(1<<19 + more)}})
 		},
-		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
+		"at most 65536 bytes of name, topic, cron and fingerprint": func(more int) error {
 			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
 				Fingerprint: text(1<<14 + more)}})
 		},
@@ -96,10 +96,10 @@ func TestResultsThatAreKeptAreBounded(t *testing.T) {
 			return checkConfigValues(make([]wit.ConfigValue,
 				100_000+more))
 		},
-		"at most 10000 rows to be read for a notification": func(more int) error {
+		"at most 10000 rows for a notification": func(more int) error {
 			return checkTriggers(make([]wit.Trigger, 10_000+more))
 		},
-		"at most 4096 bytes of what names a notification": func(more int) error {
+		"at most 4096 bytes in token and ident of a notification": func(more int) error {
 			return checkTriggers([]wit.Trigger{{Token: text(2048), Ident: text(2048 + more)}})
 		},
 		"done: expected at most 65536 bytes": func(more int) error {

@@ -10,14 +10,14 @@ import (
 
 const (
 	// breaksToOpen is how many calls of a function must break in a row before the version is stopped. Bisecting 500
-	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops
-	// does so within 20 s.
+	// rows for one poison row takes up to ten, so one such row does not stop a connector; a version that only loops is
+	// stopped within 20 s.
 	breaksToOpen = 20
 	breakWindow  = 10 * time.Minute
-	// openFirst is the pause before one call is let through; each further break doubles it, up to openLongest.
+	// openFirst is the pause before one call is tried; each further break doubles it, up to openLongest.
 	openFirst, openLongest = 30 * time.Second, 10 * time.Minute
-	// A version that was activated less than canaryTime ago is rolled back at the canaryTraps-th broken call, even
-	// with good ones in between. One is not enough: a busy machine can exceed the time limit.
+	// A version that was activated less than canaryTime ago is rolled back at its canaryTraps-th broken call, even with
+	// successful ones in between. One is not enough: on a busy machine a call can exceed the time limit.
 	canaryTraps = 3
 	canaryTime  = 10 * time.Minute
 )
@@ -25,18 +25,19 @@ const (
 // Stopped is the error of a call that was not made because the plugin version broke too often.
 type Stopped struct {
 	Plugin, Version, Hash, Connector string
-	// Function broke Times times in a row, the last time by Broke: the name of a limit, or a reason.
+	// Function broke Times times in a row, the last time by Cause: the name of a limit, or a reason.
 	Function, Cause string
 	Times           int
 	Until           time.Time // when the next call is tried
 }
 
 func (s *Stopped) Error() string {
-	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last "+
+	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, last "+
 		"by %s; it is tried again from %s on, or when its file changes",
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Cause, s.Until.UTC().Format(time.RFC3339))
 }
 
+// breaker is a circuit breaker for one version and connector.
 type breaker struct {
 	active atomic.Bool // avoids the lock while no function has broken
 
@@ -44,6 +45,7 @@ type breaker struct {
 	functions map[string]*streak
 }
 
+// streak counts the breaks of a function in a row. It is open until a time, then probing with one call.
 type streak struct {
 	count   int
 	last    time.Time
@@ -64,7 +66,7 @@ func (b *breaker) check(function string, now time.Time) *Stopped {
 			return &Stopped{Function: name, Cause: failures.cause, Times: failures.count, Until: failures.until}
 		}
 	}
-	// Only if nothing else stops the call: a recorded try that is not made would block the function for ever.
+	// Only if nothing else stops the call: otherwise a recorded try that is not made would block the function forever.
 	if failures := b.functions[function]; failures != nil && !failures.until.IsZero() {
 		failures.probing = true
 	}
@@ -81,7 +83,7 @@ func (b *breaker) succeeded(function string) {
 	b.active.Store(len(b.functions) > 0)
 }
 
-// inconclusive records a call that proves nothing: its caller gave up, or its arguments could not be passed.
+// inconclusive records a call that proves nothing: its caller has given up, or its arguments could not be passed.
 func (b *breaker) inconclusive(function string) {
 	if !b.active.Load() {
 		return
@@ -93,7 +95,7 @@ func (b *breaker) inconclusive(function string) {
 	}
 }
 
-// trapped counts a call that trapped or exceeded a limit, and returns what it stopped, if anything.
+// trapped counts a call that trapped or exceeded a limit, and returns a value if the version is stopped.
 func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +111,7 @@ func (b *breaker) trapped(function, broke string, now time.Time) *Stopped {
 	failures.count++
 	failures.last, failures.cause, failures.probing = now, broke, false
 	if failures.count < breaksToOpen || now.Before(failures.until) {
-		return nil // a call that began before the version was stopped makes its rest no longer
+		return nil // a call that began before the version was stopped does not extend the pause
 	}
 	failures.pause = min(max(2*failures.pause, openFirst), openLongest)
 	failures.until = now.Add(failures.pause)

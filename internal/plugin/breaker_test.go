@@ -79,7 +79,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}
 	why := "plugin fickle 1.0.0 (" + stopped.Hash[:12] +
-		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"
+		", connector orders) is stopped: its prepare broke 20 times in succession, last by call.ms"
 	assert.Error(t, err, why)
 	assert.Contains(t, log.String(), why)
 	// Stopped is the version, not the function; a restart of the task does not let it go again.

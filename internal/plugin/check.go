@@ -22,7 +22,7 @@ import (
 
 // CheckResult is the result of [Check].
 type CheckResult struct {
-	// Info.Err says why the module was not loaded; there are no calls then.
+	// Info.Err is why the module was not loaded; there are no calls then.
 	Info        Info
 	MemoryBytes int64 // the initial memory of an instance
 	Limits      Limits
@@ -43,13 +43,12 @@ func (c *CheckResult) Refused() bool {
 
 // Call is a call that [Check] made.
 type Call struct {
-	// Function is the contract's name, such as source.plan. Of is the component or command, "" for none.
+	// Function is the contract's name, such as source.plan. Subject is the component or command, "" for none.
 	Function, Subject string
 	Answer            string // `answered`, a fault, or `trap`
 }
 
-// Finding is a result of [Check]. A refused one prevents the module from being used or breaks the contract; others
-// are advice.
+// Finding is a result of [Check]: a violation of the contract if it is Refused, else advice.
 type Finding struct {
 	Refused     bool
 	Where, Text string // Where is a function or a component
@@ -60,9 +59,9 @@ func (f Finding) String() string { return f.Where + ": " + f.Text }
 // CheckTime bounds [Check], compiling and all calls together.
 const CheckTime = time.Minute
 
-// Check loads a file as a worker does and tries what must work without settings or a service: describe returns the
-// same twice, validate responds for each component without settings, and every function returns when called with
-// empty lists and the context of open or prepare. The error is about reading the file; a refused module is a finding.
+// Check loads a file as a worker does and calls every function without settings and service: describe must return the
+// same twice, validate must respond for each component, and the others must return for empty lists and the context of
+// open or prepare. The error is about reading the file; a refused module is a finding.
 func Check(ctx context.Context, path string, options Options) (*CheckResult, error) {
 	return check(ctx, path, options, CheckTime)
 }
@@ -79,14 +78,14 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	checked := &CheckResult{Info: Info{Path: path, Hash: code.HashOf(data), Size: len(data)}}
 	run := checker{CheckResult: checked}
 	var cancel context.CancelFunc
-	run.ctx, cancel = context.WithTimeout(ctx, timeout) // from here on: compiling counts, too
+	run.ctx, cancel = context.WithTimeout(ctx, timeout) // compiling included
 	defer cancel()
 	if options.Registry == nil {
 		options.Registry = record.NewRegistry()
 	}
 	options.Idle, options.MemoryBytes = 0, 0
 	l := loader{host: newHost(&options), limits: options.Limits.filled(), namedLimits: named}
-	l.compiler.Time = timeout // l.kept is nil: what was refused before is tried again
+	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
 	if _, report, err := meter.Rewrite(run.ctx, binary.Normalize(data), code.Metering); err == nil {
 		checked.Metered = report
 	}
@@ -95,12 +94,11 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 		defer mod.freeIfUnused()
 	}
 	if run.ctx.Err() != nil && ctx.Err() == nil && err != nil {
-		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, "+
-			"found that it was not: %w", timeout, err)
+		err = fmt.Errorf("expected compiling and describe to take at most %v, the time for the whole check: %w", timeout, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
-		run.addFinding(true, "load", "%v", err)
+		run.refuse("load", "%v", err)
 		return checked, ctx.Err()
 	}
 	run.module = mod
@@ -110,9 +108,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	}
 	run.callAll()
 	if run.skipped > 0 && ctx.Err() == nil {
-		run.addFinding(true, "all calls", "expected compiling and all calls to take at most %v together, found that "+
-			"%d calls "+
-			"were made by then; the others were not tried", timeout, len(run.Calls))
+		run.refuse("all calls", "expected compiling and all calls to take at most %v together, found only "+
+			"%d calls after that time", timeout, len(run.Calls))
 	}
 	run.Info, run.MemoryBytes, run.Limits = mod.snapshot(), int64(mod.binary.MemoryPages)*binary.PageBytes, mod.limits
 	return checked, ctx.Err()
@@ -125,13 +122,16 @@ type checker struct {
 	skipped int
 }
 
+func (c *checker) refuse(where, format string, args ...any) { c.addFinding(true, where, format, args...) }
+func (c *checker) advise(where, format string, args ...any) { c.addFinding(false, where, format, args...) }
+
 func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
 		c.Findings = append(c.Findings, f)
 	}
 }
 
-// try calls f with a fresh instance while there is time. A panic is advice, any other trap is refused.
+// try calls f with a new instance while there is time. A panic is advice, other traps are refused.
 func (c *checker) try(function, subject string, call func(*Instance) error) {
 	if c.ctx.Err() != nil {
 		c.skipped++
@@ -152,7 +152,7 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 		return
 	default:
 		answer = "trap"
-		// A panic may be due to the empty arguments, and breaks no contract.
+		// A panic may be due to the empty arguments.
 		trap, _ := errors.AsType[*Trap](err)
 		panics, text := trap != nil && strings.Contains(trap.Output, "panic: "), err.Error()
 		if panics {
@@ -163,7 +163,7 @@ func (c *checker) try(function, subject string, call func(*Instance) error) {
 	c.Calls = append(c.Calls, Call{function, subject, answer})
 }
 
-// describe calls twice on one instance; the description at loading is from another instance.
+// describe calls twice on one instance; the description at loading is from another one.
 func (c *checker) describe() {
 	c.try("plugin.describe", "", func(i *Instance) error {
 		for range 2 {
@@ -174,7 +174,7 @@ func (c *checker) describe() {
 			m := c.module.info
 			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
 				Components: m.Components}) {
-				c.addFinding(true, "plugin.describe", "expected the same answer each time, found two")
+				c.refuse("plugin.describe", "expected the same result each time, found two")
 				break
 			}
 		}
@@ -184,15 +184,14 @@ func (c *checker) describe() {
 	c.checkPrintable("plugin.describe", "version", c.module.info.Version)
 	c.checkPrintable("plugin.describe", "documentation", c.module.info.Documentation)
 	if len(c.module.info.Components) == 0 && !c.module.info.Has(wit.InterfaceTools) {
-		c.addFinding(false, "plugin.describe", "expected components or commands, found none")
+		c.advise("plugin.describe", "expected components or commands, found none")
 	}
 }
 
 func (c *checker) checkPrintable(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
-		c.addFinding(false, where, "the %s holds control characters or others that do not show themselves, or is "+
-			"longer "+
-			"than %d characters: it is shown without them", what, shown.MaxLine)
+		c.advise(where, "the %s contains control characters or other invisible ones, or is "+
+			"longer than %d characters: it is shown without them", what, shown.MaxLine)
 	}
 }
 
@@ -201,10 +200,10 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 	c.checkPrintable(where, "documentation of "+quoted, key.Documentation)
 	if key.DefaultValue != nil {
 		c.checkPrintable(where, "default of "+quoted, *key.DefaultValue)
-		// A secret's default may stand for something else: it is never shown.
+		// A secret's default may be a placeholder: it is never shown.
 		if text := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); text != "" && *key.DefaultValue != "" &&
 			key.Kind != wit.KindPassword {
-			c.addFinding(true, where, "the default of %s is none of its values: %s", quoted, text)
+			c.refuse(where, "the default of %s is not a valid value: %s", quoted, text)
 		}
 	}
 	for _, rule := range key.Rules {
@@ -227,7 +226,7 @@ func inQuotes(s string) string { return fmt.Sprintf("%.100q", s) }
 func (c *checker) component(component *wit.Component) {
 	where := component.Kind.String() + " " + component.Name
 	if component.Documentation == "" {
-		c.addFinding(false, where, "has no documentation")
+		c.advise(where, "has no documentation")
 	}
 	c.checkPrintable(where, "name", component.Name)
 	c.checkPrintable(where, "documentation", component.Documentation)
@@ -243,7 +242,7 @@ func (c *checker) component(component *wit.Component) {
 		c.checkPrintable(where, "name of a setting", key.Name)
 		c.checkTexts(where, key)
 		if key.Name == "" || seen[key.Name] {
-			c.addFinding(true, where, "expected setting names that are not empty and stand once, found %q", key.Name)
+			c.refuse(where, "expected unique setting names that are not empty, found %q", key.Name)
 		}
 		seen[key.Name] = true
 		for _, rule := range key.Rules {
@@ -251,7 +250,7 @@ func (c *checker) component(component *wit.Component) {
 				continue
 			}
 			if _, err := regexp.Compile(*rule.Pattern); err != nil {
-				c.addFinding(true, where, "setting %s: expected a pattern of RE2: %v", key.Name, err)
+				c.refuse(where, "setting %s: expected an RE2 pattern: %v", key.Name, err)
 			}
 		}
 	}
@@ -262,13 +261,13 @@ func (c *checker) component(component *wit.Component) {
 		validation, err := i.Validate(c.ctx, component.Name, nil, false, nil, nil)
 		switch failure, ok := errors.AsType[*wit.Error](err); {
 		case ok:
-			c.addFinding(false, where, "validate with nothing set is a fault: %v; expected errors with the settings",
+			c.advise(where, "validate without settings returns an error: %v; expected errors of the settings",
 				failure)
 			return err
 		case err != nil:
 			return err
 		case validation.Pending != nil:
-			c.addFinding(true, where, "validate asks for documents although it is offline")
+			c.refuse(where, "validate requests documents although it is offline")
 		default:
 			c.checkAnswered(where, component, *validation.Done)
 		}
@@ -283,7 +282,7 @@ func (c *checker) checkAnswered(where string, component *wit.Component, done []w
 	}
 	for _, key := range component.Settings {
 		if !strings.Contains(key.Name, "{") && !answered[key.Name] {
-			c.addFinding(false, where, "validate does not answer for the setting %s", key.Name)
+			c.advise(where, "validate returns nothing for the setting %s", key.Name)
 		}
 	}
 }
@@ -326,8 +325,8 @@ func (c *checker) tools() {
 	var commands []wit.Command
 	c.try("tools.commands", "", func(i *Instance) (err error) {
 		if commands, err = i.Commands(c.ctx); err == nil {
-			if refused := CheckCommands(commands); refused != nil { // another answer than at loading
-				c.addFinding(true, "tools.commands", "%v", refused)
+			if refused := CheckCommands(commands); refused != nil { // another result than at loading
+				c.refuse("tools.commands", "%v", refused)
 			}
 		}
 		return err
@@ -363,7 +362,7 @@ func (c *checker) source() {
 		_, err := i.Next(c.ctx, opened, 0, nil, wit.PollReason{Start: wit.Set}, 0)
 		return err
 	})
-	// Without a page, decode and abandon are called for number 0, which the plugin must reject.
+	// Without a page, decode and abandon are called with number 0, which the plugin must reject.
 	page := func(i *Instance) (uint32, error) {
 		return i.Begin(c.ctx, opened, 0, &[]wit.OffsetEntry{}, wit.Response{Status: 200})
 	}
@@ -419,7 +418,7 @@ func (c *checker) transform() {
 	c.try("transform.test", "", func(i *Instance) error {
 		_, _, err := i.Test(c.ctx, prepared, c.batch())
 		if !predicates && isA[*wit.Error](err) {
-			return nil // it has no predicates, and says so
+			return nil // it has no predicates, and returns an error
 		}
 		return err
 	})

@@ -33,7 +33,7 @@ func TestCheck(t *testing.T) {
 	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
 		"source org.example.AllSource: has no documentation") ||
 		!strings.Contains(findings, "panic: runtime error: index out of range") ||
-		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
+		!strings.Contains(findings, "source org.example.AllSource: validate returns nothing for the setting text") {
 		t.Errorf("%+v %s", c, findings)
 	}
 	if m := c.Metered; m.BytesOut <= c.Info.Size || m.Functions < 1000 || m.Entries == 0 || m.Loops == 0 ||
@@ -235,22 +235,22 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 			"...: expected names of at most 200 bytes, found one of 300"},
 		"an alias twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
 			Kind: wit.ComponentTransformation, Aliases: []string{"K"}}}},
-			`load: describe: component "K": expected names that are not empty and stand once, found "K"`},
+			`load: describe: component "K": expected unique names that are not empty, found "K"`},
 		"placeholders": {settings(wit.ConfigKey{Name: "a{n}{m}{o}"}),
 			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
 		"a wrong pattern": {settings(wit.ConfigKey{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
-			"transformation K: setting a: expected a pattern of RE2"},
+			"transformation K: setting a: expected an RE2 pattern"},
 		"a name thrice": {twice,
-			`transformation K: expected setting names that are not empty and stand once, found "a"`},
+			`transformation K: expected unique setting names that are not empty, found "a"`},
 		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
 			Kind: wit.ComponentSink}}}, `load: describe: component "S" is a sink: expected the interface sink`},
 		"a component twice": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{transform,
-			transform}}, `load: describe: component "K0": expected names that are not empty and stand once`},
+			transform}}, `load: describe: component "K0": expected unique names that are not empty`},
 		"a default of another kind": {settings(wit.ConfigKey{Name: "a", Kind: wit.KindInt,
-			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
+			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is not a valid value: `},
 		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
-			`transformation K: the default of "a" is none of its values: `},
+			`transformation K: the default of "a" is not a valid value: `},
 		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
 		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." holds control characters`},
 		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" holds control characters`},

@@ -191,11 +191,11 @@ func TestBrokenPromises(t *testing.T) {
 		}
 	}
 	for want, call := range map[string]func(context.Context, *plugin.Instance) error{
-		"expected 2 verdicts, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
+		"expected 2 results, one for each row, found 0": func(ctx context.Context, i *plugin.Instance) error {
 			_, err := i.HandleResponse(ctx, nil, nil, []uint32{1, 2}, wit.Response{Status: 299})
 			return err
 		},
-		"row 1 is in none of ready, refused and ignored": func(ctx context.Context, i *plugin.Instance) error {
+		"row 1 is in none of ready, rejected and ignored": func(ctx context.Context, i *plugin.Instance) error {
 			three := batch(t, reg, 3, 6)
 			_, err := i.Encode(ctx, nil, three, originsOf(three), []wit.Hint{{Row: 1, Text: "lose"}})
 			return err

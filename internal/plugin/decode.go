@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Decode passes a piece of a response (tag "": of its main body). Rows and data are appended to into, with the host's
-// schema IDs; they are nil in the result. Rows have topic 0. On an error into is unchanged.
+// Decode passes a piece of a response; tag "" means the main body. Rows and data are appended to into with the host's
+// schema IDs and topic 0, and are nil in the result. On an error into is unchanged.
 func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status uint16, piece []byte, last bool,
 	into *record.Batch) (result wit.DecodeResult, err error) {
 	rows, data := len(into.Rows), len(into.Data)
@@ -53,8 +53,8 @@ func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status u
 	return guest.Call(i.callCtx, export)
 }
 
-// readDecode reads the result of decode at these offsets: schemas 0, rows 8, data 16, faults 24, follow 32, next 40,
-// more 52, wait-ms 56.
+// readDecode reads the result of decode. Its offsets: schemas 0, rows 8, data 16, errors 24, linked 32, next 40, more
+// 52, wait-ms 56.
 func (i *Instance) readDecode(ok []byte, ptr uint32, into *record.Batch) (result wit.DecodeResult, err error) {
 	if err := i.readSchemas(ok, 0); err != nil {
 		return result, err

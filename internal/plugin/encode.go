@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Encode creates deliveries from a batch's rows, whose source records origins names. Each row is in exactly one of
-// the result's three lists, by its position in b.Rows.
+// Encode creates deliveries from a batch's rows; origins identify their source records. Each row is in exactly one of
+// the result's three lists, by its position in the batch.
 func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.Origins,
 	hints []wit.Hint) (result wit.EncodeResult, err error) {
 	call, encodeArgs := batchCall{batch: batch, rows: batch.Rows}, encodeArguments{origins, hints}
@@ -27,6 +27,7 @@ func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Bat
 	return result, nil
 }
 
+// checkDeliveries checks that each row is in exactly one list.
 func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 	i.buffers.counts = append(i.buffers.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
@@ -34,7 +35,7 @@ func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 			return abi.NewViolation("deliveries: row %d of %d", row, rows)
 		}
 		if i.buffers.counts[row]++; i.buffers.counts[row] > 1 {
-			return abi.NewViolation("deliveries: row %d stands in two places", row)
+			return abi.NewViolation("deliveries: row %d is contained twice", row)
 		}
 		return nil
 	}
@@ -58,7 +59,7 @@ func (i *Instance) checkDeliveries(result *wit.EncodeResult, rows int) error {
 	}
 	for row, n := range i.buffers.counts {
 		if n == 0 {
-			return abi.NewViolation("deliveries: row %d is in none of ready, refused and ignored", row)
+			return abi.NewViolation("deliveries: row %d is in none of ready, rejected and ignored", row)
 		}
 	}
 	return nil

@@ -126,7 +126,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				default:
 					assert.Contains(t, got, x.moved)
 				}
-				const warning = "gives other roles to settings than the version before"
+				const warning = "gives other roles to settings than the previous version"
 				if found := log.String(); strings.Contains(found, warning) != (x.warned != "") ||
 					!strings.Contains(found, x.warned) {
 					t.Errorf("expected a warning %q, found %s", x.warned, found)
@@ -222,7 +222,7 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 	put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 	put(t, folder, "idle.wasm", shop("shop", "0.9.0", "shop.address http.address", "shop.note!"))
 	m := manager(t, options, folder)
-	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
+	assert.Equal(t, []string{"till.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
 	binding, err := m.BindPlugin("c", "shop", "")
 	require.NoError(t, err)
 	binding.Close()
@@ -231,8 +231,8 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
 	m = manager(t, options, folder)
 	assert.Equal(t, "shop 2.0.0", taken(m))
-	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Name: "shop"}))
-	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Name: "shop", BuiltIn: true}))
+	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
+	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}, BuiltIn: true}))
 }
 
 // What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name

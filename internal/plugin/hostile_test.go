@@ -113,9 +113,9 @@ func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
 	return m
 }
 
-const timeIsUp = "ran for longer than the 50ms that are allowed"
+const timeIsUp = "ran longer than the allowed 50ms"
 
-const stackExceeded = "recursed too deeply: its stack has grown to "
+const stackExceeded = "recursed too deeply: its stack has "
 
 // hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
 func hostileCases() map[string]struct {

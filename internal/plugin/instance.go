@@ -19,40 +19,67 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// Instance is a guest that works for one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
-// instance that began it; an instance may have several pages open.
+// Instance is a guest that serves one connector. One goroutine uses it at a time, see [Pool]. A page stays on the
+// instance that began it; an instance may have several open pages.
 //
-// Methods return a [*wit.Fault] from the plugin, a [*Trap] if the call ended badly (the instance is unusable then),
-// or another error if the call was not made.
+// Methods return a [*wit.Error] from the plugin, a [*Trap] if the call ended badly and the instance is unusable, or
+// another error if the call was not made.
 type Instance struct {
 	module *module
 	guest  *abi.Guest
-	// callCtx carries the instance to host functions. It is created once, since the engine does not watch contexts.
-	callCtx        context.Context
-	clock          clock
-	out            output
-	schemas        schemas.Translator
-	buffers        buffers
-	use            instanceUse
-	createdAt      time.Time
-	hasReservation bool
-	reportedBytes  int64
-	// pool is nil for calls of the host itself, which have separate counters so that they do not distort a
-	// connector's.
-	pool     *Pool
+	// callCtx passes the instance to host functions. It is created once, since the engine does not watch contexts.
+	callCtx context.Context
+	clock   clock
+	out     output
+	schemas schemas.Translator
+	buffers buffers
+	use     instanceUse
+	pool    *Pool // nil for calls of the host itself
+	// counters are the module's; calls of the host itself have their own, which do not distort a connector's.
 	counters *counters
-	broken   error
+	broken   error // why the instance cannot be used any more
 	funcs    map[*canon.Func]*abi.Func
-	calls    int64
-	recycleBytes  int64
 	call     currentCall
+	recycling
+	reservation
 }
 
+// recycling decides when an instance is replaced, since guest memory never shrinks.
+type recycling struct {
+	createdAt    time.Time
+	calls        int64
+	recycleBytes int64
+}
+
+// reservation is an instance's share of the memory budget.
+type reservation struct {
+	hasReservation bool
+	reportedBytes  int64
+}
+
+// currentCall is the running or last call.
 type currentCall struct {
 	function string
 	started  time.Time
 	running  bool
 	in, out  uint64
+}
+
+// buffers are reused from call to call.
+type buffers struct {
+	rows   []wit.Row
+	topics []uint32
+	blocks []abi.Block
+	counts []uint8
+}
+
+// instanceUse is who uses an instance; guarded by the pool's lock.
+type instanceUse struct {
+	inUse            bool // for a call, or by the caller of [Pool.Acquire]
+	readers          int
+	queue            []chan struct{} // readers that wait for their call
+	detached, closed bool
+	idleSince        time.Time // zero while it is in use
 }
 
 func (i *Instance) connector() string {
@@ -62,78 +89,96 @@ func (i *Instance) connector() string {
 	return i.pool.connector
 }
 
+// newInstance creates an instance for a pool, or for the host itself if pool is nil, and runs its initialization. lines
+// limits its log.
 func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
-	if m.info.Name == "" {
-		logger = m.host.logger.With("plugin", m.info.Path)
-	}
-	instance := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
-		funcs: map[*canon.Func]*abi.Func{}}
-	if pool != nil {
-		logger = logger.With("connector", pool.connector)
-	} else {
-		instance.counters = &counters{}
-	}
+	instance := m.prepareInstance(lines, pool)
 	compiled, err := m.acquireCode(ctx)
-	made := false
-	defer func() {
-		if !made {
+	created := false
+	defer func() { // also after a panic
+		if !created {
 			m.releaseCode()
 		}
 	}()
 	if err != nil {
 		return nil, err
 	}
-	if err := instance.checkBreaker(instance.call.function, time.Now()); err != nil {
+	if err := instance.start(ctx, compiled); err != nil {
 		return nil, err
 	}
-	watch := func() { instance.clock.check(time.Now()) }
-	instance.out = output{logger: logger, lines: lines, checkTime: watch}
-	instance.schemas = schemas.New(m.host.registry.For(instance.connector()), instance.clock.callerErr)
-	instance.callCtx = context.WithValue(context.Background(), instanceKey{}, instance)
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&instance.out).WithStderr(&instance.out).
-		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), watch})
-	if err := m.host.processors.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer m.host.processors.release()
-	instance.clock.start(ctx, time.Now(), m.limits.call(instance.call.function))
-	module, err := compiled.Instantiate(instance.callCtx, config)
-	if err == nil {
-		if instance.guest, err = abi.NewGuest(module, m.limits.ResultBytes); err != nil {
-			_ = module.Close(instance.callCtx)
-			return nil, &code.UnusableError{Reason: err}
-		}
-		instance.guest.CallerErr = instance.clock.callerErr
-		// Not by the engine, which would not allow to watch the stack.
-		err = instance.guest.CallExports(instance.callCtx, binary.StartExport, instance.call.function)
-	}
-	instance.counters.ticks.Add(instance.clock.ticks)
-	if err != nil {
-		err = instance.callError(err)
-		instance.recordOutcome(err)
-		if module != nil {
-			_ = module.Close(instance.callCtx)
-		}
-		return nil, err
-	}
-	instance.recordOutcome(nil)
 	instance.counters.instances.Add(1)
 	instance.counters.started.Add(1)
 	instance.out.flush()
-	instance.recycleBytes = max(m.limits.RecycleBytes, int64(instance.guest.MemoryBytes())+16<<20)
-	instance.counters.observeMemory(int64(instance.guest.MemoryBytes()))
-	instance.reportMemory(int64(instance.guest.MemoryBytes()))
-	made = true
+	memoryBytes := int64(instance.guest.MemoryBytes())
+	instance.recycleBytes = max(m.limits.RecycleBytes, memoryBytes+16<<20)
+	instance.counters.observeMemory(memoryBytes)
+	instance.reportMemory(memoryBytes)
+	created = true
 	return instance, nil
 }
 
-var errPanicked = errors.New("a call ended in a panic of the host's")
+func (m *module) prepareInstance(lines *bucket, pool *Pool) *Instance {
+	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
+		funcs: map[*canon.Func]*abi.Func{}}
+	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	if m.info.Name == "" {
+		logger = m.host.logger.With("plugin", m.info.Path)
+	}
+	if pool != nil {
+		logger = logger.With("connector", pool.connector)
+	} else {
+		i.counters = &counters{}
+	}
+	i.out = output{logger: logger, lines: lines, checkTime: i.checkTime}
+	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
+	return i
+}
 
-// abortRunning releases the processor of a call that a panic interrupted; the guest's state is unknown then.
+func (i *Instance) checkTime() { i.clock.check(time.Now()) }
+
+// start instantiates the module and calls its initialization functions.
+func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
+	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
+		return err
+	}
+	i.schemas = schemas.New(i.module.host.registry.For(i.connector()), i.clock.callerErr)
+	limits := i.module.limits
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
+		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), i.checkTime})
+	if err := i.module.host.processors.acquire(ctx); err != nil {
+		return err
+	}
+	defer i.module.host.processors.release()
+	i.clock.start(ctx, time.Now(), limits.call(i.call.function))
+	running, err := compiled.Instantiate(i.callCtx, config)
+	if err == nil {
+		if i.guest, err = abi.NewGuest(running, limits.ResultBytes); err != nil {
+			_ = running.Close(i.callCtx)
+			return &code.UnusableError{Reason: err}
+		}
+		i.guest.CallerErr = i.clock.callerErr
+		// Not called by the engine, which would not allow to watch the stack.
+		err = i.guest.CallExports(i.callCtx, binary.StartExport, i.call.function)
+	}
+	i.counters.ticks.Add(i.clock.ticks)
+	if err != nil {
+		err = i.callError(err)
+		i.recordOutcome(err)
+		if running != nil {
+			_ = running.Close(i.callCtx)
+		}
+		return err
+	}
+	i.recordOutcome(nil)
+	return nil
+}
+
+var errPanicked = errors.New("a call ended with a panic of the host")
+
+// abortRunning ends a call that a panic of the host interrupted. The guest's state is then unknown.
 func (i *Instance) abortRunning() {
 	if i.call.running {
 		i.call.running, i.broken = false, errPanicked
@@ -160,6 +205,7 @@ func (i *Instance) reportMemory(bytes int64) {
 // Module describes the instance's module.
 func (i *Instance) Module() Info { return i.module.snapshot() }
 
+// beginCall checks whether the instance can be called, and returns the guest's export of a function.
 func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Func, error) {
 	if i.broken != nil {
 		return nil, fmt.Errorf("%s: the instance was discarded: %w", function.Name, i.broken)
@@ -190,7 +236,7 @@ func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Fu
 	return export, nil
 }
 
-// leave ends a call. err is from the engine or the codec, fault from the plugin.
+// endCall ends a call. err is from the engine or the codec, failure from the plugin.
 func (i *Instance) endCall(failure *wit.Error, err error) error {
 	i.call.running = false
 	i.module.host.processors.release()
@@ -210,7 +256,7 @@ func (i *Instance) endCall(failure *wit.Error, err error) error {
 	i.reportMemory(bytes)
 	if err != nil {
 		if isA[*abi.Refusal](err) {
-			// The arguments cannot be passed: the guest was not called.
+			// The guest was not called.
 			i.recordOutcome(err)
 			return err
 		}
@@ -237,7 +283,7 @@ func (i *Instance) trap(err error) *Trap {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
-			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(
+			t.Hint = fmt.Sprintf("its memory has %d of the allowed %d bytes (%s)", size, limit, limitSetting(
 				i.module.info.Name, "memory.bytes"))
 		}
 	}
@@ -272,13 +318,6 @@ func (i *Instance) recycleReason() string {
 		return "schemas"
 	}
 	return ""
-}
-
-type buffers struct {
-	rows   []wit.Row
-	topics []uint32
-	blocks []abi.Block
-	counts []uint8
 }
 
 func (i *Instance) checkBreaker(function string, now time.Time) error {
@@ -324,8 +363,8 @@ type instanceKey struct{}
 
 const randomSeed = 42
 
-// randomness returns the engine's default sequence, in pieces, so that a guest that fills all of its memory is ended
-// in time.
+// randomness returns the engine's default sequence, in small pieces, so that the time limit also applies to a guest
+// that fills its memory.
 type randomness struct {
 	*rand.Rand
 	checkTime func()
@@ -335,12 +374,4 @@ type randomness struct {
 func (r *randomness) Read(p []byte) (int, error) {
 	r.checkTime()
 	return r.Rand.Read(p[:min(len(p), 64<<10)])
-}
-
-type instanceUse struct {
-	inUse             bool
-	readers          int
-	queue            []chan struct{}
-	detached, closed bool
-	idleSince             time.Time
 }

@@ -76,7 +76,7 @@ func (l *loader) fromCache(ctx context.Context, file *candidateFile, known *code
 	if err := mod.checkDescription(ctx, &known.Description); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	mod.setDescription(&known.Description)
+	mod.info.Description = known.Description
 	mod.limits = l.limitsFor(mod.info.Name)
 	if err := mod.checkMemory(); err != nil {
 		return nil, err
@@ -145,13 +145,8 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 			}
 		}
 	}
-	m.setDescription(&description)
+	m.info.Description = description
 	return &description, nil
-}
-
-func (m *module) setDescription(description *wit.Description) {
-	m.info.Name, m.info.Version, m.info.Documentation, m.info.Components = description.Name, description.Version, description.Documentation,
-		description.Components
 }
 
 func (m *module) checkDescription(ctx context.Context, description *wit.Description) error {
@@ -178,7 +173,7 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 			}
 			key := component.Kind.String() + " " + name
 			if name == "" || seen[key] {
-				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", component.Name,
+				return fmt.Errorf("component %q: expected unique names that are not empty, found %q", component.Name,
 					name)
 			}
 			seen[key] = true

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon
-	// as it is unused.
+	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon as
+	// it is unused.
 	contendedLifetime = time.Second
 	contendedIdle     = 50 * time.Millisecond
 	warnInterval      = time.Minute
 )
 
-// MemorySetting is the worker's setting that [Options.MemoryBytes] comes from.
+// MemorySetting is the worker's setting for [Options.MemoryBytes].
 const MemorySetting = "plugins.memory.bytes"
 
-// memoryLimiter bounds the instances of all connectors by the memory that each may grow to. Waiters are served in
-// order. Transforms have a budget of their own: the page of a source holds an instance while its rows wait for one of
-// a transform, and a transform waits for nothing.
+// memoryLimiter bounds the instances of all connectors by the memory that each may grow to, and serves waiters in
+// order. Transforms have a separate budget, or there could be a deadlock: a source's page keeps its instance while its
+// rows wait for one of a transform.
 type memoryLimiter struct {
 	sources, transforms memoryBudget
 	used                atomic.Int64
@@ -59,7 +59,9 @@ func newMemoryLimiter(bytes int64, logger *slog.Logger) *memoryLimiter {
 // instanceBytes is at most the whole budget, so that one instance always fits.
 func (b *memoryBudget) instanceBytes(mod *module) int64 { return min(mod.limits.MemoryBytes, b.bytes) }
 
-func (b *memoryBudget) tryReserve(mod *module) bool { return b.permits.TryAcquire(b.instanceBytes(mod)) }
+func (b *memoryBudget) tryReserve(mod *module) bool {
+	return b.permits.TryAcquire(b.instanceBytes(mod))
+}
 
 func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	if b.tryReserve(pool.module) {
@@ -75,12 +77,12 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	others := slices.Collect(maps.Keys(b.pools))
 	b.mu.Unlock()
 	if warn {
-		b.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound",
+		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting, "bound",
 			b.bytes, "connector", pool.connector)
 	}
 	for _, other := range others {
 		if other != pool {
-			other.trim() // what is idle there
+			other.trim() // closes its idle instances
 		}
 	}
 	waitCtx, cancel := context.WithCancelCause(ctx)

@@ -18,13 +18,12 @@ import (
 
 // Info describes a module, or a file that was refused.
 type Info struct {
-	// Name, Version and Documentation are from the plugin, "" for a refused file.
-	Name, Version, Documentation string
+	// Description is the plugin's own. It is empty for a refused file.
+	wit.Description
 	Hash                         string // the SHA-256 of the file, in hex
 	Size                         int
 	Path                         string // the file's path, or `embedded:` and its path there
 	Contract                     string // the version of the contract
-	Components                   []wit.Component
 	Interfaces                   []string
 	Loaded                       time.Time
 	BuiltIn                      bool

@@ -24,8 +24,8 @@ const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// output receives an instance's log lines, and its stdout and stderr, which are buffered until the call ends, since
-// the text of a panic belongs to the trap.
+// output receives an instance's log lines, and its stdout and stderr. These are buffered until the call ends, since the
+// text of a panic belongs to the trap.
 type output struct {
 	logger        *slog.Logger
 	text          []byte
@@ -33,10 +33,11 @@ type output struct {
 	lines         *bucket
 	droppedInCall int
 	warnings      int // counts warnings and errors of this call, dropped ones included
-	// watch ends the call when its time is up: one write can have millions of parts.
+	// checkTime ends the call when its time is up: one write can have millions of parts.
 	checkTime func()
 }
 
+// bucket is a token bucket for log lines.
 type bucket struct {
 	perSecond float64
 
@@ -50,7 +51,7 @@ func newBucket(perSecond int64) *bucket {
 	return &bucket{perSecond: float64(perSecond), tokens: float64(perSecond), filledAt: time.Now()}
 }
 
-// take takes one token. dropped counts the lines refused since the last report.
+// takeToken takes one token. dropped counts the lines refused since the last report.
 func (b *bucket) takeToken() (dropped int, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +87,8 @@ func (o *output) log(level wit.Level, text []byte) (flooded bool) {
 	return o.logLine(level, text)
 }
 
-// logLine logs a line within the rate. flooded: a hundred times the rate was dropped in one call, which ends it.
+// logLine logs a line within the rate. flooded means that a hundred times the rate was dropped in this call, which ends
+// the call.
 func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 	dropped, ok := o.lines.takeToken()
 	if !ok {
@@ -118,12 +120,12 @@ func (o *output) flush() {
 		}
 	}
 	if o.omittedBytes > 0 {
-		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d bytes of output more", o.omittedBytes))
+		o.logLine(wit.LevelWarn, fmt.Appendf(nil, "... %d more bytes of output", o.omittedBytes))
 	}
 	o.text = o.text[:0]
 }
 
-// flood is the reason of a [*Trap] for a call that logged too much.
+// logExceeded is the reason of a [*Trap] for a call that logged too much.
 type logExceeded struct{ abi.Violation }
 
 // Unwrap returns the violation.

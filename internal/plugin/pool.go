@@ -15,37 +15,48 @@ var ErrClosed = errors.New("closed")
 
 const (
 	idleTime = 5 * time.Second
-	// contentionTime is how long calls must have waited within a second, while a processor was free, before another
-	// instance is created.
+	// contentionTime is how long calls must wait within a second, while a processor is free, before another instance is
+	// created.
 	contentionTime = 20 * time.Millisecond
 	// isolationTime is how long pages do not share instances after a trap, within the pool's limit.
 	isolationTime = time.Minute
 )
 
-// Pool holds the instances of one plugin version for one connector. There is one, and more only while calls wait.
-// They are created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two
-// connectors. It is safe for concurrent use.
+// Pool holds the instances of one plugin version for one connector: one, and more only while calls wait. They are
+// created when needed, replaced when used up or broken, and closed when idle. No instance ever serves two connectors.
+// It is safe for concurrent use.
 //
-// One goroutine holds an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
+// One goroutine uses an instance at a time: from [Pool.Acquire] to [Pool.Release], or for one call of a [Reader].
 // Several readers may share one.
 type Pool struct {
-	module         *module
-	connector      string
-	lines          *bucket
-	breaker        *breaker
-	budget         *memoryBudget
-	ctx            context.Context
-	cancel         context.CancelFunc
-	mu             guard.Mutex
-	instances      []*Instance
-	creating         int
-	detached       int
-	waiters        []*waiter
-	closed         bool
-	timer          *time.Timer
-	contention     contention
-	moduleReleased bool
-	canary         *canary
+	module    *module
+	connector string
+	lines     *bucket // limits the log of all instances
+	breaker   *breaker
+	budget    *memoryBudget
+
+	mu         guard.Mutex
+	instances  []*Instance
+	creating   int
+	detached   int // instances that are in use, but no longer in instances
+	waiters    []*waiter
+	timer      *time.Timer // closes idle instances
+	contention contention
+	canary     *canary
+	shutdown
+}
+
+// shutdown ends a pool. ctx ends when the pool is closed; the module is released with the last instance.
+type shutdown struct {
+	ctx                    context.Context
+	cancel                 context.CancelFunc
+	closed, moduleReleased bool
+}
+
+// request describes the instance that a caller needs.
+type request struct {
+	// reader: for a [Reader], which shares the instance. reserved: memory for a new instance is reserved already.
+	reader, reserved bool
 }
 
 // contention decides whether a page gets an instance of its own; guarded by the pool's lock.
@@ -55,13 +66,12 @@ type contention struct {
 	isolateUntil time.Time
 }
 
+// waiter waits for an instance. When ready is closed, it has got one, an error, or else the right to create one.
 type waiter struct {
-	reader bool
-	ready  chan struct{}
-	// instance is nil if the waiter creates one itself, or gets err. reserved: memory for it is reserved.
+	request
+	ready    chan struct{}
 	instance *Instance
 	err      error
-	reserved bool
 }
 
 func newPool(mod *module, connector string, transforms bool) *Pool {
@@ -82,8 +92,7 @@ func (p *Pool) Module() Info { return p.module.snapshot() }
 // Acquire returns an instance and waits while all are in use. The caller calls [Pool.Release].
 func (p *Pool) Acquire(ctx context.Context) (*Instance, error) { return p.acquire(ctx, false) }
 
-// AcquireFresh is [Pool.Acquire] with an instance without earlier calls, whose memory cannot be the cause of a
-// failure.
+// AcquireFresh is [Pool.Acquire] for an instance without earlier calls, so that their memory cannot cause a failure.
 func (p *Pool) AcquireFresh(ctx context.Context) (*Instance, error) { return p.acquire(ctx, true) }
 
 func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
@@ -98,28 +107,28 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.setInUse(instance)
 		p.mu.Unlock()
 		return instance, nil
-	case instance != nil && instance.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
+	case instance != nil && instance.use.readers == 0: // replaced, since an additional one could exceed the limit
 		return p.replace(ctx, instance)
 	case p.count() == 0:
-		return p.create(ctx, false, false)
+		return p.create(ctx, request{})
 	case fresh && p.tryReserve():
-		return p.create(ctx, false, true)
+		return p.create(ctx, request{reserved: true})
 	}
-	instance, err := p.wait(ctx, false)
-	if err != nil || !fresh || instance.calls == 0 || instance.use.readers > 0 { // whose pages stay
+	instance, err := p.wait(ctx, request{})
+	if err != nil || !fresh || instance.calls == 0 || instance.use.readers > 0 { // one with pages is not replaced
 		return instance, err
 	}
 	p.mu.Lock()
 	return p.replace(ctx, instance)
 }
 
-// replace creates an instance in place of an unused one; p.mu is held, and free on return.
+// replace creates an instance in place of an unused one. p.mu must be locked; replace unlocks it.
 func (p *Pool) replace(ctx context.Context, instance *Instance) (*Instance, error) {
-	instance.hasReservation = false // its permit is for the other one
+	instance.hasReservation = false // the new instance uses it
 	p.detach(instance)
 	instance.use.inUse = false
 	p.closeInstance(instance)
-	return p.create(ctx, false, true)
+	return p.create(ctx, request{reserved: true})
 }
 
 // Do calls f with an instance.
@@ -151,7 +160,9 @@ func (p *Pool) leastShared() (best *Instance) {
 	return best
 }
 
-func (p *Pool) setInUse(instance *Instance) { instance.use.inUse, instance.use.idleSince = true, time.Time{} }
+func (p *Pool) setInUse(instance *Instance) {
+	instance.use.inUse, instance.use.idleSince = true, time.Time{}
+}
 
 func (p *Pool) addReader(instance *Instance) {
 	instance.use.readers++
@@ -166,7 +177,7 @@ func (p *Pool) detach(instance *Instance) {
 	}
 }
 
-// closeInstance closes a detached instance; p.mu is held, but not while closing.
+// closeInstance closes a detached instance. p.mu must be locked, but is unlocked while closing.
 func (p *Pool) closeInstance(instance *Instance) {
 	if instance.use.closed {
 		return
@@ -178,11 +189,11 @@ func (p *Pool) closeInstance(instance *Instance) {
 	p.mu.Lock()
 }
 
-// make creates an instance for the caller; p.mu is held, and free on return. admitted: memory is reserved.
-func (p *Pool) create(ctx context.Context, reader, admitted bool) (instance *Instance, err error) {
+// create creates an instance for the caller. p.mu must be locked; create unlocks it.
+func (p *Pool) create(ctx context.Context, wanted request) (instance *Instance, err error) {
 	p.creating++
 	p.mu.Unlock()
-	if !admitted {
+	if !wanted.reserved {
 		err = p.budget.reserve(ctx, p)
 	}
 	if err == nil {
@@ -202,7 +213,7 @@ func (p *Pool) create(ctx context.Context, reader, admitted bool) (instance *Ins
 	if p.closed {
 		p.detach(instance)
 	}
-	if reader {
+	if wanted.reader {
 		p.addReader(instance)
 	} else {
 		p.setInUse(instance)
@@ -217,7 +228,7 @@ func (p *Pool) create(ctx context.Context, reader, admitted bool) (instance *Ins
 	return instance, nil
 }
 
-// grant gives a waiter an instance, or with nil the right to create one; p.mu is held.
+// grant gives a waiter an instance, or with nil the right to create one. p.mu must be locked.
 func (p *Pool) grant(next *waiter, instance *Instance) {
 	p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == next })
 	next.instance = instance
@@ -235,33 +246,33 @@ func (p *Pool) grantNext() {
 	}
 }
 
-func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
-	entry := &waiter{reader: reader, ready: make(chan struct{})}
+func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
+	entry := &waiter{request: wanted, ready: make(chan struct{})}
 	p.waiters = append(p.waiters, entry)
 	start := time.Now()
 	p.mu.Unlock()
-	patience := time.NewTimer(contentionTime)
-	defer patience.Stop()
+	recheck := time.NewTimer(contentionTime)
+	defer recheck.Stop()
 	for {
 		select {
 		case <-entry.ready:
 			return p.acceptGrant(ctx, entry, start)
-		case <-patience.C:
-			// A holder that makes no call uses no processor.
+		case <-recheck.C:
+			// A caller that has an instance but makes no call uses no processor.
 			p.mu.Lock()
 			waited := time.Since(start)
-			if !reader && (waited > time.Second || p.module.host.processors.free()) {
+			if !wanted.reader && (waited > time.Second || p.module.host.processors.free()) {
 				p.grantNext()
 			}
 			p.mu.Unlock()
-			patience.Reset(contentionTime)
+			recheck.Reset(contentionTime)
 		case <-ctx.Done():
 			p.mu.Lock()
 			select {
-			case <-entry.ready: // at the same moment
+			case <-entry.ready: // granted at the same moment
 				p.mu.Unlock()
 				instance, err := p.acceptGrant(ctx, entry, start)
-				if err == nil && reader {
+				if err == nil && wanted.reader {
 					p.removeReader(instance)
 				} else if err == nil {
 					p.Release(instance)
@@ -270,7 +281,7 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == entry })
 				p.mu.Unlock()
 			}
-			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name,
+			return nil, fmt.Errorf("waiting for an instance of plugin %s (all %d are in use): %w", p.module.info.Name,
 				p.limit(), ctx.Err())
 		}
 	}
@@ -291,11 +302,11 @@ func (p *Pool) acceptGrant(ctx context.Context, next *waiter, start time.Time) (
 		p.unlock()
 		return nil, p.closedError()
 	}
-	return p.create(ctx, next.reader, next.reserved)
+	return p.create(ctx, next.request)
 }
 
-// recordWait records a wait; p.mu is held. Another instance helps only if there is a processor for it; the one that
-// is free now may be that of the call that just ended.
+// recordWait records a wait; p.mu must be locked. Another instance helps only if there is a processor for it; the free
+// one may be that of the call that just ended.
 func (p *Pool) recordWait(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.contention.since) > time.Second {
@@ -310,10 +321,10 @@ func (p *Pool) recordWait(start time.Time) {
 	}
 }
 
-// Release returns an instance. Broken and used up ones are closed.
+// Release returns an instance to the pool, which closes broken and used up ones.
 func (p *Pool) Release(instance *Instance) {
 	instance.abortRunning()
-	worn := instance.broken == nil && instance.recycleReason() != ""
+	usedUp := instance.broken == nil && instance.recycleReason() != ""
 	p.mu.Lock()
 	instance.use.inUse = false
 	switch {
@@ -321,12 +332,12 @@ func (p *Pool) Release(instance *Instance) {
 		p.contention.isolateUntil = time.Now().Add(isolationTime)
 		p.detach(instance)
 		for _, ready := range instance.use.queue {
-			close(ready) // they learn that it broke
+			close(ready) // they find it broken
 		}
 		instance.use.queue = nil
 		p.closeInstance(instance)
 		p.grantNext()
-	case worn && !instance.use.detached:
+	case usedUp && !instance.use.detached:
 		p.module.counters.recycled.Add(1)
 		p.detach(instance)
 		p.grantNext()
@@ -338,7 +349,8 @@ func (p *Pool) isExpired(instance *Instance) bool {
 	return p.budget.waiting.Load() > 0 && time.Since(instance.createdAt) >= contendedLifetime
 }
 
-// dispatch gives an unused instance to the next waiter; p.mu is held, and free on return.
+// dispatch gives an unused instance to the next caller: readers on it first, then waiters. p.mu must be locked;
+// dispatch unlocks it.
 func (p *Pool) dispatch(instance *Instance) {
 	if !instance.use.detached && p.isExpired(instance) {
 		p.detach(instance)
@@ -400,7 +412,7 @@ func (p *Pool) unlock() {
 	}
 }
 
-// CloseIdle closes the connector's unused instances; call it when the plugin will not be called for longer than
+// CloseIdle closes the connector's unused instances. Call it if the plugin will not be called for longer than
 // [Options.Idle].
 func (p *Pool) CloseIdle() { p.module.host.memory.closeIdle(p.connector) }
 
@@ -453,9 +465,10 @@ func (p *Pool) close() {
 	p.unlock()
 }
 
+// canary observes a version that was activated recently: reject is called if too many calls break.
 type canary struct {
 	until  time.Time
-	traps int
+	traps  int
 	reject func(reason string)
 }
 

@@ -54,11 +54,11 @@ func (p *Pool) joinInstance(ctx context.Context) (*Instance, error) {
 	}
 	switch {
 	case best == nil && p.creating == 0:
-		return p.create(ctx, true, false)
+		return p.create(ctx, request{reader: true})
 	case best == nil:
-		return p.wait(ctx, true)
+		return p.wait(ctx, request{reader: true})
 	case best.use.readers > 0 && p.needsOwnInstance() && p.tryReserve():
-		return p.create(ctx, true, true)
+		return p.create(ctx, request{reader: true, reserved: true})
 	}
 	p.addReader(best)
 	p.mu.Unlock()

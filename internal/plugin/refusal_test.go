@@ -190,7 +190,7 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	}
 	assert.Equal(t, []string{found.Path}, active)
 	_, err = m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0")
-	assert.Error(t, err, "source AllSource: expected version 2.0.0, there are 1.0.0")
+	assert.Error(t, err, "source AllSource: expected version 2.0.0, found 1.0.0")
 }
 
 // What is no regular file when links are followed, or too large, is refused unread; a file that links lead to is taken,

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// rejectVersion rolls a version back: it is not offered any more, and bindings get the earlier version as their
-// candidate. Without another version nothing happens.
+// rejectVersion rolls a version back: bindings get the earlier version as their candidate. Without another version it
+// does nothing.
 func (m *Manager) rejectVersion(mod *module, reason string) {
 	m.mu.Lock()
 	if m.rejected[mod.info.Hash] != nil || !m.hasAlternative(mod) {
@@ -16,7 +16,7 @@ func (m *Manager) rejectVersion(mod *module, reason string) {
 	}
 	why := &rolledBack{Version: mod.info.Version, Reason: reason, plugin: mod.info.Name}
 	m.rejected[mod.info.Hash] = why
-	_, pinned := m.pins[mod.info.Name] // which says what takes over
+	_, pinned := m.pins[mod.info.Name] // then the pin decides which version replaces it
 	for path, source := range m.sources {
 		if pinned || source.active != mod || source.previous == nil || m.rejected[source.previous.info.Hash] != nil {
 			continue
@@ -49,8 +49,7 @@ func (m *Manager) hasAlternative(mod *module) bool {
 	return false
 }
 
-// Rollback activates the previous version of a plugin's file until the file changes, unless that version was
-// rejected.
+// Rollback activates the previous version of a plugin's file until the file changes, unless that version was rejected.
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,12 +61,11 @@ func (m *Manager) Rollback(name string) error {
 		}
 	}
 	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
-			"that connectors would take", name)
+		return fmt.Errorf("plugin %s: none of its files has a previous version that connectors could use", name)
 	}
 	m.restorePrevious(newest)
 	m.chosen[name] = newest.active.info.Hash
-	m.loader.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to",
+	m.loader.logger.Info("plugin version rolled back on request", "plugin", name, "to",
 		newest.active.info.Version,
 		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
@@ -80,13 +78,13 @@ func (m *Manager) restorePrevious(source *moduleSource) {
 	m.changes.Add(1)
 }
 
-// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was
-// rolled back. Connectors that specify a version keep theirs, and tasks judge it at a boundary as usual.
+// Swap selects the version of a plugin with this hash until another file of the plugin is found, even if it was rolled
+// back. Connectors that specify a version keep theirs, and tasks can still reject it.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
 	why := m.rejected[hash]
-	again := why != nil && why.plugin == name
-	if again {
+	wasRejected := why != nil && why.plugin == name
+	if wasRejected {
 		delete(m.rejected, hash)
 		for _, source := range m.sources {
 			if source.refused != nil && source.refused.Hash == hash {
@@ -95,7 +93,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		}
 	}
 	m.mu.Unlock()
-	if again {
+	if wasRejected {
 		if err := m.scan(ctx, nil, nil); err != nil {
 			return err
 		}
@@ -103,26 +101,26 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for path, source := range m.sources {
-		is := func(mod *module) bool { return mod != nil && mod.info.Name == name && mod.info.Hash == hash }
+		matches := func(mod *module) bool { return mod != nil && mod.info.Name == name && mod.info.Hash == hash }
 		switch {
-		case is(source.previous):
+		case matches(source.previous):
 			m.restorePrevious(source)
-		case !is(source.active):
+		case !matches(source.active):
 			continue
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.loader.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version",
+		m.loader.logger.Info("plugin version selected on request", "plugin", name, "version",
 			source.active.info.Version,
 			"hash",
 			hash[:12], "file", path)
 		return nil
 	}
-	if again {
-		m.rejected[hash] = why // no file has it now: one that comes is not taken unasked
+	if wasRejected {
+		m.rejected[hash] = why // no file has it now; a later one needs another request
 	}
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }
 
-// ErrUnknownVersion is the error for an unknown version.
+// ErrUnknownVersion is the error for a plugin or hash that no file has.
 var ErrUnknownVersion = errors.New("there is no version of plugin")

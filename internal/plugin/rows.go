@@ -8,14 +8,14 @@ import (
 
 // rowCheck checks a guest's rows and translates them: data offsets to the batch's, schemas to the host's IDs.
 type rowCheck struct {
-	instance          *Instance
-	batch          *record.Batch
+	instance   *Instance
+	batch      *record.Batch
 	base, size uint32
-	// limit bounds the bytes that all rows refer to, spent counts them. Rows can share bytes, so that a few megabytes
-	// cause any amount of work.
+	// limit bounds the bytes that all rows refer to, counted in counted. Rows can share bytes, so that a few megabytes
+	// could cause any amount of work.
 	limit, counted uint64
-	last         *wit.Row
-	guest, host  [3]uint32
+	last           *wit.Row
+	guest, host    [3]uint32
 }
 
 func (c *rowCheck) row(index int, row, input *wit.Row) error {
@@ -34,7 +34,7 @@ func (c *rowCheck) row(index int, row, input *wit.Row) error {
 	if input == nil {
 		input = &noRow
 	}
-	if row.Timestamp < -1 && row.Timestamp != input.Timestamp { // a record may have come with one
+	if row.Timestamp < -1 && row.Timestamp != input.Timestamp { // unless the record already had it
 		return abi.NewViolation("row %d: expected a timestamp of -1 or above, found %d", index, row.Timestamp)
 	}
 	if err := c.countBytes(row, input); err != nil {
@@ -59,7 +59,7 @@ func rowViolation(index int, column string, err error) error {
 	return abi.NewViolation("row %d, %s: %v", index, column, err)
 }
 
-// spend adds up referenced bytes. The first output row of an input row may refer to its bytes for free.
+// countBytes counts referenced bytes, except those that the first output row of an input row shares with it.
 func (c *rowCheck) countBytes(row, input *wit.Row) error {
 	repeated := input == c.last
 	c.last = input
@@ -74,7 +74,7 @@ func (c *rowCheck) countBytes(row, input *wit.Row) error {
 		}
 	}
 	if c.counted > c.limit {
-		return abi.NewTooLarge("rows that name %d bytes in all: at most %d are allowed", c.counted, c.limit)
+		return abi.NewTooLarge("rows refer to %d bytes in total: at most %d are allowed", c.counted, c.limit)
 	}
 	return nil
 }
@@ -92,13 +92,13 @@ func (c *rowCheck) value(column int, value, in *wit.ValueSlice) (err error) {
 		return c.unchanged(column, value, in)
 	case wit.WithSchema, wit.Schemaless, wit.Raw:
 		if (value.Encoding == wit.Raw) != (column == headers) {
-			return abi.NewViolation("form %d does not belong here", value.Encoding)
+			return abi.NewViolation("encoding %d is not allowed here", value.Encoding)
 		}
 	default:
-		return abi.NewViolation("expected a form from 0 to %d, found %d", value.Encoding.Cases()-1, value.Encoding)
+		return abi.NewViolation("expected an encoding from 0 to %d, found %d", value.Encoding.Cases()-1, value.Encoding)
 	}
 	if uint64(value.Start)+uint64(value.Size) > uint64(c.size) {
-		return abi.NewViolation("%d bytes at %d lie past the end of data (%d bytes)", value.Size, value.Start, c.size)
+		return abi.NewViolation("%d bytes at %d exceed the data (%d bytes)", value.Size, value.Start, c.size)
 	}
 	value.Start += c.base
 	if value.Encoding == wit.WithSchema {

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// componentQuery is what a connector needs. An empty version or plugin means any.
 type componentQuery struct {
 	kind           wit.ComponentKind
 	class, version string
@@ -48,8 +49,8 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 		}
 		mod := m.moduleFor(source, query)
 		if waits := source.active; mod == nil && waits != nil && query.matches(waits) {
-			refused = append(refused, fmt.Sprintf("version %s waits, as the group of this worker runs the one whose "+
-				"file's hash begins with %s, which is not here", waits.info.Version, m.pins[waits.info.Name].Hash))
+			refused = append(refused, fmt.Sprintf("version %s waits, because this worker's group runs the one whose "+
+				"file hash begins with %s, which is missing here", waits.info.Version, m.pins[waits.info.Name].Hash))
 		}
 		if mod == nil || !query.matches(mod) {
 			continue
@@ -79,13 +80,13 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	}
 	if len(versions) > 0 {
 		slices.SortFunc(versions, CompareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", query, query.version,
+		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.version,
 			strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", query, hint)
 }
 
-// precedes reports whether a is preferred to b: an operator's choice, else the newer one; m.mu is held.
+// precedes reports whether a is preferred to b: an operator's choice, else the newer one. m.mu must be locked.
 func (m *Manager) precedes(a, b *module) bool {
 	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
 		switch chosen {
@@ -104,8 +105,8 @@ type AmbiguousPlugin struct{ text string }
 
 func (u *AmbiguousPlugin) Error() string { return u.text }
 
-// choosePlugin prefers the built-in one of several plugins with the class; otherwise it returns [AmbiguousPlugin]. m.mu
-// is held.
+// choosePlugin sets query.plugin if several plugins have the class: to the built-in one, or else it returns
+// [AmbiguousPlugin]. m.mu must be locked.
 func (m *Manager) choosePlugin(query *componentQuery) error {
 	if query.plugin != "" {
 		return nil
@@ -128,7 +129,7 @@ func (m *Manager) choosePlugin(query *componentQuery) error {
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
 		return &AmbiguousPlugin{fmt.Sprintf(
-			"%s: expected one plugin that has it, there are %s (%s): remove the files of "+
+			"%s: expected one plugin that has it, found %s (%s): remove the files of "+
 				"the others", query, strings.Join(names, ", "), m.providersText(*query))}
 	}
 	query.plugin = chosen[0]
@@ -150,7 +151,7 @@ func (m *Manager) otherProviders(query componentQuery, name string) (list []stri
 	query.plugin = ""
 	for path, source := range m.sources {
 		if mod := source.active; mod != nil && mod.info.Name != name && query.matches(mod) {
-			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, and connectors do not get it there",
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too, but connectors do not use that one",
 				mod.info.Name, path, query))
 		}
 	}
@@ -158,24 +159,24 @@ func (m *Manager) otherProviders(query componentQuery, name string) (list []stri
 	return list
 }
 
-// pendingReason says why tasks rejected a version, "" if none did; m.mu is held.
+// pendingReason returns why tasks rejected a version, "" if none did. m.mu must be locked.
 func (m *Manager) pendingReason(info *Info) string {
-	tasks, unfit := 0, 0
+	tasks, rejections := 0, 0
 	reason := ""
 	for binding := range m.bindings {
 		binding.mu.Lock()
 		if binding.current.module.info.Name == info.Name {
 			tasks++
 			if why, no := binding.rejected[info.Hash]; no {
-				unfit, reason = unfit+1, why
+				rejections, reason = rejections+1, why
 			}
 		}
 		binding.mu.Unlock()
 	}
-	if info.Err != nil || unfit == 0 {
+	if info.Err != nil || rejections == 0 {
 		return ""
 	}
-	return fmt.Sprintf("it does not fit at %d of %d tasks: %s", unfit, tasks, reason)
+	return fmt.Sprintf("%d of %d tasks rejected it: %s", rejections, tasks, reason)
 }
 
 func (m *Manager) movedRoleTexts(name string) (texts []string) {

@@ -250,7 +250,7 @@ func TestOneClassInTwoPlugins(t *testing.T) {
 	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
 	_, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
-	assert.Error(t, err, "expected one plugin that has it, there are all, other")
+	assert.Error(t, err, "expected one plugin that has it, found all, other")
 }
 
 // Two instances number schemas as they like; outside there is one number for equal structures.

@@ -53,7 +53,7 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	switch {
 	case instance == nil:
 	case !ok:
-		failCall("log: %d bytes at %#x lie past the end of memory", size, ptr)
+		failCall("log: %d bytes at %#x exceed the memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
 		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case instance.out.log(wit.Level(level), text):

@@ -163,7 +163,7 @@ func TestHostilePlugins(t *testing.T) {
 	for mode, want := range madSinkModes {
 		says("connector=sink-"+mode+" ", want)
 	}
-	says("twin", "expected one plugin that has it, there are twin-a, twin-b")
+	says("twin", "expected one plugin that has it, found twin-a, twin-b")
 	says("mad was given", "[hidden]")
 	for name, f := range hostileFiles {
 		says(name+".wasm", f.says)

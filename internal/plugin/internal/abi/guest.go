@@ -169,7 +169,7 @@ func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error
 		return 0, NewViolation("cabi_realloc: expected a pointer that is a multiple of %d, found %#x", align, ptr)
 	}
 	if uint64(ptr)+uint64(size) > uint64(g.memory.Size()) {
-		return 0, NewViolation("cabi_realloc: %d bytes at %#x lie past the end of memory (%d bytes)", size, ptr,
+		return 0, NewViolation("cabi_realloc: %d bytes at %#x exceed the memory (%d bytes)", size, ptr,
 			g.memory.Size())
 	}
 	g.bytesIn += uint64(size)

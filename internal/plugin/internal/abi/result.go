@@ -36,7 +36,7 @@ func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 	}
 	view, ok := g.memory.Read(ptr, size)
 	if !ok {
-		return nil, NewViolation("%d bytes at %#x lie past the end of memory (%d bytes)", size, ptr, g.memory.Size())
+		return nil, NewViolation("%d bytes at %#x exceed the memory (%d bytes)", size, ptr, g.memory.Size())
 	}
 	return view, nil
 }
@@ -55,7 +55,7 @@ func (g *Guest) List(ptr, length, element, align uint32) ([]byte, error) {
 	}
 	view, ok := g.memory.Read(ptr, uint32(size))
 	if !ok || size > 1<<32-1 {
-		return nil, NewViolation("list of %d elements at %#x lies past the end of memory (%d bytes)", length, ptr,
+		return nil, NewViolation("list of %d elements at %#x exceeds the memory (%d bytes)", length, ptr,
 			g.memory.Size())
 	}
 	return view, nil
