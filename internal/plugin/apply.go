@@ -12,8 +12,8 @@ import (
 const batchResultFactor = 4
 
 // Apply runs a batch through the chain of transforms that context was prepared from, and replaces batch.Rows with the
-// result. Rows keep RowIndex and Offset of their input row. The guest's data is appended to batch.Data, so unchanged rows
-// stay where they are. Errors refer to rows by their position in the input. On an error of the call the batch is
+// result. Rows keep RowIndex and Offset of their input row. The guest's data is appended to batch.Data, so unchanged
+// rows stay where they are. Errors refer to rows by their position in the input. On an error of the call the batch is
 // unchanged.
 func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batch) ([]wit.RowError, error) {
 	topics, data := len(batch.Topics), len(batch.Data)
@@ -23,7 +23,8 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 		consumed, chunkErrors, err := i.applyChunk(ctx, context, batch, from)
 		added := int64(len(batch.Data)-data) + int64(len(i.buffers.rows))*abi.RowBytes
 		if limit := batchResultFactor * i.module.limits.ResultBytes; err == nil && added > limit {
-			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", added, limit))
+			err = i.discard(abi.NewTooLarge("the results for one batch have %d bytes: at most %d are allowed", added,
+				limit))
 		}
 		if err != nil {
 			batch.Topics, batch.Data = batch.Topics[:topics], batch.Data[:data]
@@ -40,7 +41,10 @@ func (i *Instance) Apply(ctx context.Context, context []byte, batch *record.Batc
 func (i *Instance) applyChunk(ctx context.Context, context []byte, batch *record.Batch, from int) (consumed int,
 	rowErrors []wit.RowError, err error) {
 	call := batchCall{batch: batch, rows: batch.Rows[from:], padded: true}
-	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, nil) },
+	err = i.callBatch(ctx, applyFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, nil)
+	},
 		applyResultSize,
 		func(ok []byte, _ uint32) (err error) {
 			consumed, rowErrors, err = i.readApply(ok, &call, from)
@@ -77,7 +81,8 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 	for index := range i.buffers.rows[start:] {
 		row := &i.buffers.rows[start+index]
 		if row.RowIndex >= uint32(consumed) || row.RowIndex < previous {
-			return 0, nil, abi.NewViolation("row %d: expected a row-index from %d to %d, found %d", index, previous, consumed-1,
+			return 0, nil, abi.NewViolation("row %d: expected a row-index from %d to %d, found %d", index, previous,
+				consumed-1,
 				row.RowIndex)
 		}
 		previous = row.RowIndex
@@ -92,10 +97,14 @@ func (i *Instance) readApply(ok []byte, call *batchCall, from int) (consumed int
 }
 
 // Test evaluates a predicate without its negation, and returns one match for each row. The batch is not changed.
-func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch) (matches []bool, rowErrors []wit.RowError,
+func (i *Instance) Test(ctx context.Context, context []byte, batch *record.Batch) (matches []bool,
+	rowErrors []wit.RowError,
 	err error) {
 	call := batchCall{batch: batch, rows: batch.Rows}
-	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, nil) },
+	err = i.callBatch(ctx, testFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, nil)
+	},
 		testResultSize,
 		func(ok []byte, _ uint32) (err error) {
 			matches, rowErrors, err = i.readTest(ok, len(batch.Rows))

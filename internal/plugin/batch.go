@@ -68,9 +68,11 @@ func (i *Instance) checkRows(call *batchCall) error {
 			if value.Encoding == wit.Absent {
 				continue
 			}
-			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) || value.Encoding == wit.Unchanged ||
+			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) ||
+				value.Encoding == wit.Unchanged ||
 				int(value.Encoding) >= value.Encoding.Cases() {
-				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", n, value.Encoding, value.Size,
+				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", n, value.Encoding,
+					value.Size,
 					value.Start,
 					len(call.batch.Data))
 			}
@@ -124,7 +126,8 @@ func (e *encodeArguments) check(rows int) error {
 
 // callBatch calls a function. pass copies the arguments and makes the call; read reads the result of size bytes at ptr,
 // whose fixed part is ok.
-func (i *Instance) callBatch(ctx context.Context, function *canon.Func, pass func(export *abi.Func) (ptr uint32, err error),
+func (i *Instance) callBatch(ctx context.Context, function *canon.Func,
+	pass func(export *abi.Func) (ptr uint32, err error),
 	size int,
 	read func(ok []byte, ptr uint32) error) error {
 	export, err := i.beginCall(ctx, function)
@@ -146,7 +149,8 @@ func (i *Instance) callBatch(ctx context.Context, function *canon.Func, pass fun
 	return i.endCall(failure, err)
 }
 
-func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, encodeArgs *encodeArguments) (uint32, error) {
+func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall, encodeArgs *encodeArguments) (uint32,
+	error) {
 	guest := i.guest
 	if err := i.checkRows(call); err != nil {
 		return 0, err
@@ -363,7 +367,8 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 		}
 		rowError := &list[n]
 		if rowError.RowIndex >= limit {
-			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", n, limit, rowError.RowIndex)
+			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", n, limit,
+				rowError.RowIndex)
 		}
 		rowError.RowIndex += from
 		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {

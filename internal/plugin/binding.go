@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Binding ties a connector to the plugin version that it runs with, and to a newer one that its task has yet to
+// Binding connects a connector with the plugin version that it runs, and with a newer one that its task has yet to
 // accept or reject. It is safe for concurrent use.
 type Binding struct {
 	manager   *Manager
@@ -31,9 +31,9 @@ type Status struct {
 	Plugin, Version, Hash string
 	File                  string
 	Removed               bool   // the module's file was removed or replaced
-	Candidate             string // the newer version that waits for a boundary, "" if there is none
-	Rejected              string // says why the newest other version was rejected
-	// FileError says why the module's current file, or another file with a version of the plugin, is refused.
+	Candidate             string // the newer version that waits for a boundary of a page or batch, "" if there is none
+	Rejected              string // why the newest other version was rejected
+	// FileError is why the module's current file, or another file with a version of the plugin, is refused.
 	FileError string
 	Others    []string // plugins of other names that have the class too
 }
@@ -80,8 +80,9 @@ func (b *Binding) Component() *wit.Component {
 	return b.Current().module.component(b.query.kind, b.query.class)
 }
 
-// Candidate returns the pool of a newer version that the task has not judged, or nil. Ask at each boundary, then call
-// [Binding.Promote] or [Binding.Reject]. A version that replaced the current one's file counts as newer.
+// Candidate returns the pool of a newer version that the task has not accepted or rejected, or nil. Call it at each
+// boundary of a page or batch, then [Binding.Promote] or [Binding.Reject]. A version that replaced the current one's
+// file counts as newer.
 func (b *Binding) Candidate() *Pool {
 	changes, query := b.manager.changes.Load()+1, b.query
 	if b.checkedAt.Load() == changes {
@@ -106,7 +107,7 @@ func (b *Binding) Candidate() *Pool {
 	return b.candidate
 }
 
-// replacement returns the module that should replace the current one, or nil. The locks of the manager and of b are
+// replacement returns the module that should replace the current one, or nil. The locks of the manager and of b must be
 // held.
 func (b *Binding) replacement() *module {
 	query, current := b.query, b.current.module
@@ -115,7 +116,7 @@ func (b *Binding) replacement() *module {
 	if err != nil || b.closed || found.info.Hash == current.info.Hash {
 		return nil
 	}
-	if _, no := b.rejected[found.info.Hash]; no {
+	if _, rejected := b.rejected[found.info.Hash]; rejected {
 		return nil
 	}
 	source := b.manager.sources[current.info.Path]
@@ -163,7 +164,7 @@ func (b *Binding) Promote(pool *Pool) {
 		"to", pool.module.info.Version, "hash", pool.module.info.Hash[:12], "file", pool.module.info.Path)
 }
 
-// Reject keeps the current version; the candidate is not offered again.
+// Reject keeps the current version. The candidate is not returned again.
 func (b *Binding) Reject(pool *Pool, reason string) {
 	b.mu.Lock()
 	if b.closed || pool != b.candidate {
@@ -176,7 +177,7 @@ func (b *Binding) Reject(pool *Pool, reason string) {
 	b.mu.Unlock()
 	b.manager.shared.release(pool)
 	b.manager.scheduleTrim()
-	b.manager.loader.logger.Warn("plugin version rejected; the current one keeps running", "connector", b.connector,
+	b.manager.loader.logger.Warn("plugin version rejected; the current one continues", "connector", b.connector,
 		"plugin",
 		pool.module.info.Name,
 		"version", pool.module.info.Version, "reason", reason)
@@ -226,8 +227,8 @@ func (b *Binding) Close() {
 }
 
 // ShouldRetry reports whether a failed call should be repeated before the failure counts: its version is a canary, or
-// was just rolled back so that the [Binding.Candidate] is the earlier one. Ask after each try and limit the tries,
-// since it stays true while the earlier version cannot be opened.
+// was just rolled back so that the [Binding.Candidate] is the earlier one. Limit the retries, since it stays true while
+// the earlier version cannot be opened.
 func (b *Binding) ShouldRetry(err error) bool {
 	if !isA[*Trap](err) {
 		return false

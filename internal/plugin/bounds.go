@@ -52,7 +52,8 @@ func CheckOffset(subject string, fields []wit.OffsetEntry) error {
 		largest := slices.MaxFunc(fields, func(a, b wit.OffsetEntry) int {
 			return wit.OffsetBytes([]wit.OffsetEntry{a}) - wit.OffsetBytes([]wit.OffsetEntry{b})
 		})
-		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s", subject,
+		return abi.NewViolation("%s: expected at most %d bytes of names and values, found %d, of them %d of %s",
+			subject,
 			wit.MaxOffsetBytes, size, wit.OffsetBytes([]wit.OffsetEntry{largest}), clip(largest.Name))
 	}
 	seen := make(map[string]bool, min(len(fields), 64))
@@ -187,7 +188,8 @@ func checkLists(ctx context.Context, description *wit.Description) error {
 	for _, bound := range []struct {
 		subject        string
 		found, maximum int
-	}{{"components and aliases", sums.components, MaxComponents}, {"settings, rules and aliases", sums.settings, maxSettings},
+	}{{"components and aliases", sums.components, MaxComponents},
+		{"settings, rules and aliases", sums.settings, maxSettings},
 		{"patterns", sums.patterns, maxPatterns}, {"bytes of text", sums.texts, maxDescriptionBytes}} {
 		if bound.found > bound.maximum {
 			return fmt.Errorf("expected at most %d %s, found %d", bound.maximum, bound.subject, bound.found)
@@ -205,7 +207,8 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	t.settings++
 	t.texts += len(name)
 	if len(name) > maxNameBytes {
-		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name), subject, name,
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(component.Name),
+			subject, name,
 			maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
@@ -213,7 +216,8 @@ func (t *tally) name(component *wit.Component, subject, name string) error {
 	}
 	found := placeholders.FindAllString(name, -1)
 	if len(found) > maxPlaceholders || len(found) == 2 && found[0] == found[1] {
-		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name), subject, name,
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(component.Name),
+			subject, name,
 			maxPlaceholders)
 	}
 	return nil

@@ -95,7 +95,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	if err := prepareOn(t, other); !errors.As(err, &trap) || errors.As(err, &stopped) {
 		t.Errorf("another connector: expected a call, found %v", err)
 	}
-	if got := binding.Current().Module().Metrics; got.Stopped != 1 || got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
+	if got := binding.Current().Module().Metrics; got.Stopped != 1 ||
+		got.Aborted["call.ms"] != int64(plugin.BreaksToOpen)+1 {
 		t.Errorf("%+v", got)
 	}
 	put(t, folder, "fickle.wasm", fickle(t, "1.0.1", true))
@@ -191,9 +192,11 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			require.NoError(t, m.Reload(t.Context()))
 			binding.Promote(binding.Candidate())
 			assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
-			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at " +
+			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
+				"at " +
 				"last prepare by call.ms"
-			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" || got.Removed {
+			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
+				got.Removed {
 				t.Errorf("%+v", got)
 			}
 			if !strings.Contains(log.String(), "plugin version rolled back") {

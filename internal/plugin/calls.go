@@ -151,7 +151,8 @@ func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.Offs
 // HandleNotification passes a request that the notification listener received.
 func (i *Instance) HandleNotification(ctx context.Context, context []byte,
 	notification wit.Notification) ([]wit.Trigger, error) {
-	triggers, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context, notification)
+	triggers, err := invoke[[]wit.Trigger](ctx, i, wit.InterfaceNotifications, "HandleNotification", context,
+		notification)
 	if err == nil {
 		err = checkTriggers(triggers)
 	}

@@ -94,7 +94,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 		defer mod.freeIfUnused()
 	}
 	if run.ctx.Err() != nil && ctx.Err() == nil && err != nil {
-		err = fmt.Errorf("expected compiling and describe to take at most %v, the time for the whole check: %w", timeout, err)
+		err = fmt.Errorf("expected compiling and describe to take at most %v, the time for the whole check: %w",
+			timeout, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
@@ -122,8 +123,12 @@ type checker struct {
 	skipped int
 }
 
-func (c *checker) refuse(where, format string, args ...any) { c.addFinding(true, where, format, args...) }
-func (c *checker) advise(where, format string, args ...any) { c.addFinding(false, where, format, args...) }
+func (c *checker) refuse(where, format string, args ...any) {
+	c.addFinding(true, where, format, args...)
+}
+func (c *checker) advise(where, format string, args ...any) {
+	c.addFinding(false, where, format, args...)
+}
 
 func (c *checker) addFinding(refused bool, where, format string, args ...any) {
 	if f := (Finding{refused, where, fmt.Sprintf(format, args...)}); !slices.Contains(c.Findings, f) {
@@ -172,8 +177,9 @@ func (c *checker) describe() {
 				return err
 			}
 			m := c.module.info
-			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version, Documentation: m.Documentation,
-				Components: m.Components}) {
+			if !reflect.DeepEqual(description, wit.Description{Name: m.Name, Version: m.Version,
+				Documentation: m.Documentation,
+				Components:    m.Components}) {
 				c.refuse("plugin.describe", "expected the same result each time, found two")
 				break
 			}
@@ -201,14 +207,16 @@ func (c *checker) checkTexts(where string, key *wit.ConfigKey) {
 	if key.DefaultValue != nil {
 		c.checkPrintable(where, "default of "+quoted, *key.DefaultValue)
 		// A secret's default may be a placeholder: it is never shown.
-		if text := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); text != "" && *key.DefaultValue != "" &&
+		if text := (setting.Check{AllowEmpty: true}).Value(key, *key.DefaultValue); text != "" &&
+			*key.DefaultValue != "" &&
 			key.Kind != wit.KindPassword {
 			c.refuse(where, "the default of %s is not a valid value: %s", quoted, text)
 		}
 	}
 	for _, rule := range key.Rules {
-		for what, text := range map[string]*string{"alias": rule.Alias, "group": rule.Group, "display name": rule.DisplayName,
-			"role": rule.Role} {
+		for what, text := range map[string]*string{"alias": rule.Alias, "group": rule.Group,
+			"display name": rule.DisplayName,
+			"role":         rule.Role} {
 			if text != nil {
 				c.checkPrintable(where, what+" of "+quoted, *text)
 			}

@@ -99,7 +99,7 @@ func TestCheckEnds(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
 		description.Components = append(description.Components, wit.Component{Name: fmt.Sprint("T", n),
-			Kind: wit.ComponentTransformation,
+			Kind:          wit.ComponentTransformation,
 			Documentation: "x"})
 	}
 	m := guesttest.StaticModule(description, "", wit.InterfaceTransform)
@@ -172,7 +172,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
 		`command "": expected a name`:                 {{Name: ""}},
 		`command "--look": expected a name`:           {{Name: "--look"}},
-		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
+		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"},
 			{Name: "look"}},
 		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
 			{Name: "run"}},

@@ -47,7 +47,8 @@ type timeExceeded struct {
 func (o *timeExceeded) Error() string {
 	text := fmt.Sprintf("ran longer than the allowed %v", o.Limit)
 	if o.Elapsed > 0 {
-		text += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed", o.Elapsed.Round(time.Millisecond),
+		text += fmt.Sprintf(": %v by the wall clock, where %d times as long is allowed",
+			o.Elapsed.Round(time.Millisecond),
 			clockFactor)
 	}
 	return text
@@ -72,7 +73,8 @@ func (c *canceled) Error() string { return "stopped: " + c.err.Error() }
 func (c *canceled) Unwrap() error { return c.err }
 
 func (c *clock) start(ctx context.Context, now time.Time, limit time.Duration) {
-	*c = clock{ctx: ctx, limit: limit, started: now, yielded: now, processorSince: now, tickStart: now, perTick: maxTick()}
+	*c = clock{ctx: ctx, limit: limit, started: now, yielded: now, processorSince: now, tickStart: now,
+		perTick: maxTick()}
 }
 
 // check ends the running call if its time is up, by a panic that the engine turns into an error with the guest's stack.

@@ -39,8 +39,10 @@ func fault(t *testing.T, err error, kind wit.ErrorKind, message string) {
 func TestPluginAndTools(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, _ *record.Registry) {
 		description, err := i.Describe(ctx)
-		if err != nil || description.Name != "all" || len(description.Components) != 17 || len(description.Components[0].Settings[0].Rules) != 3 ||
-			*description.Components[0].Settings[0].Rules[0].AtLeast != -5 || description.Components[1].Prefixes[0] != "all." {
+		if err != nil || description.Name != "all" || len(description.Components) != 17 ||
+			len(description.Components[0].Settings[0].Rules) != 3 ||
+			*description.Components[0].Settings[0].Rules[0].AtLeast != -5 ||
+			description.Components[1].Prefixes[0] != "all." {
 			t.Errorf("describe: %v %+v", err, description)
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}

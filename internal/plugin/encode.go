@@ -14,7 +14,10 @@ import (
 func (i *Instance) Encode(ctx context.Context, context []byte, batch *record.Batch, origins record.Origins,
 	hints []wit.Hint) (result wit.EncodeResult, err error) {
 	call, encodeArgs := batchCall{batch: batch, rows: batch.Rows}, encodeArguments{origins, hints}
-	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32, error) { return i.passBatch(export, context, &call, &encodeArgs) },
+	err = i.callBatch(ctx, encodeFunc, func(export *abi.Func) (uint32,
+		error) {
+		return i.passBatch(export, context, &call, &encodeArgs)
+	},
 		canon.SizeOf[wit.EncodeResult](), func(_ []byte, ptr uint32) error {
 			if err := i.guest.Lift(ptr, &result); err != nil {
 				return err

@@ -14,7 +14,8 @@ func (m *Manager) BindPlugin(connector, name, version string) (*Binding, error) 
 	for _, i := range m.Modules() {
 		if i.Name == name && len(i.Components) > 0 {
 			component := i.Components[0]
-			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version, plugin: name})
+			return m.bind(connector, componentQuery{kind: component.Kind, class: component.Name, version: version,
+				plugin: name})
 		}
 	}
 	return nil, fmt.Errorf("there is no plugin %s", name)

@@ -86,7 +86,7 @@ func TestRogueResults(t *testing.T) {
 		"realloc-unaligned":  "cabi_realloc: expected a pointer that is a multiple of",
 		"realloc-outside":    "exceed the memory",
 		"panic":              "wasm error: unreachable: panic: boom",
-		"exit":               "the guest ended itself with exit code 3",
+		"exit":               "the guest exited with code 3",
 		"deadlock":           "all goroutines are asleep",
 	} {
 		t.Run(mode, func(t *testing.T) {

@@ -294,7 +294,8 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 		return nil
 	}
 	entry := h.entry(info.Name)
-	if moved := info.movedRole((&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(older)); moved != nil {
+	if moved := info.movedRole((&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(
+		older)); moved != nil {
 		return moved
 	}
 	before := cmp.Or(entry.Base, h.builtIn[info.Name])
@@ -336,7 +337,8 @@ func (h *history) recordRun(info *Info) {
 		err = wholefile.WriteSynced(h.path, text)
 	}
 	if err != nil {
-		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is trusted",
+		h.logger.Warn("the plugin versions that ran cannot be stored: after a restart the first version found is "+
+			"trusted",
 			"file", h.path, "error", err)
 	}
 }

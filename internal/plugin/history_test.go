@@ -120,7 +120,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 					assert.Equal(t, "shop 2.0.0", got)
 				case base == "built in":
 					assert.Equal(t, "shop 1.0.0", got)
-					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) || binding.Candidate() != nil {
+					if status := binding.Status(); !strings.Contains(status.FileError, x.moved) ||
+						binding.Candidate() != nil {
 						t.Errorf("expected the status to say what is refused, found %+v", status)
 					}
 				default:
@@ -231,8 +232,10 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 	put(t, folder, "shop.wasm", shop("shop", "2.0.0", "shop.address http.address", "shop.pwd"))
 	m = manager(t, options, folder)
 	assert.Equal(t, "shop 2.0.0", taken(m))
-	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
-	assert.Equal(t, []string{"shop.pwd"}, m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}, BuiltIn: true}))
+	assert.Equal(t, []string{"shop.pwd", "till.pwd"},
+		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}}))
+	assert.Equal(t, []string{"shop.pwd"},
+		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}, BuiltIn: true}))
 }
 
 // What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
@@ -266,7 +269,7 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 // Files run with what the connectors are trusted with: whoever reads warnings alone learns of one that takes the place
 // of what came with the program, and of one that others can put another one in the place of.
 func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
-	const replaces, others = "replaces a plugin that is built into the program", "others can put another file"
+	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {
 		plugin, version string
 		folder, file    os.FileMode

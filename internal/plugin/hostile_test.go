@@ -294,7 +294,8 @@ func TestTimeFence(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
-		trapped(t, misbehave(t, binding, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
+		trapped(t, misbehave(t, binding, reg, mode), timeIsUp, "(connector orders): apply: ",
+			"plugin.rogue.limits.call.ms")
 		if elapsed := time.Since(start); elapsed > 20*time.Second {
 			t.Errorf("%s: ended after %v", mode, elapsed)
 		}

@@ -110,7 +110,8 @@ func FuzzDeclarations(f *testing.F) {
 		for range r.IntN(4) {
 			component := wit.Component{Name: text(), Documentation: text(), Kind: wit.ComponentKind(r.IntN(4))}
 			for range r.IntN(3) {
-				component.Aliases, component.Prefixes = append(component.Aliases, text()), append(component.Prefixes, text())
+				component.Aliases, component.Prefixes = append(component.Aliases, text()),
+					append(component.Prefixes, text())
 			}
 			for range r.IntN(1 + 1<<r.IntN(12)) {
 				key := wit.ConfigKey{Name: text(), Documentation: text()}

@@ -215,7 +215,8 @@ func (i *Instance) beginCall(ctx context.Context, function *canon.Func) (*abi.Fu
 	}
 	export := i.funcs[function]
 	if export == nil {
-		if export = i.guest.Func(binary.ExportName(i.module.info.Contract, function.Interface, function.Name)); export == nil {
+		if export = i.guest.Func(binary.ExportName(i.module.info.Contract, function.Interface,
+			function.Name)); export == nil {
 			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name,
 				i.module.info.Version, function.Interface)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// loader turns a file into a module.
 type loader struct {
 	host
 	limits      Limits
@@ -68,6 +69,7 @@ func (l *loader) newModule(file *candidateFile, read *binary.Module) (*module, e
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
+// fromCache returns a module by its cached facts, or nil if they are from another contract.
 func (l *loader) fromCache(ctx context.Context, file *candidateFile, known *code.Facts) (*module, error) {
 	mod, err := l.newModule(file, &known.Binary)
 	if err != nil {
@@ -103,10 +105,10 @@ func (l *loader) limitsFor(name string) Limits {
 	return own.filled()
 }
 
-// maxDescribe bounds describe: otherwise the limit of a plugin with long calls would apply to any file.
+// maxDescribe bounds describe: otherwise the limit of one plugin with long calls would apply to any file.
 const maxDescribe = time.Minute
 
-// widest returns limits under which any configured plugin can be asked for its name.
+// widest returns limits with which any configured plugin can return its name.
 func (l *loader) widest() Limits {
 	widest := l.limits.filled()
 	for _, named := range l.namedLimits {
@@ -133,12 +135,12 @@ func (m *module) describe(ctx context.Context) (*wit.Description, error) {
 	}
 	if err := m.checkDescription(ctx, &description); err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx) // which says nothing of the module
+			return nil, context.Cause(ctx) // not an error of the module
 		}
 		return nil, &code.UnusableError{Reason: fmt.Errorf("describe: %w", err)}
 	}
 	if m.info.Has(wit.InterfaceTools) {
-		// A plugin that cannot list its commands has none; a request for one returns the reason.
+		// A plugin that cannot list its commands has none; calling one returns the reason.
 		if commands, err := i.Commands(ctx); err == nil {
 			if err := CheckCommands(commands); err != nil {
 				return nil, err
@@ -179,7 +181,8 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 			seen[key] = true
 		}
 		if !m.info.Has(needs[component.Kind]) {
-			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", component.Name,
+			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v",
+				component.Name,
 				component.Kind,
 				needs[component.Kind], m.info.Interfaces)
 		}
@@ -192,8 +195,8 @@ func (m *module) checkDescription(ctx context.Context, description *wit.Descript
 	return nil
 }
 
-// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may hold any number of
-// files.
+// candidateFile is a module file that is being loaded. Its bytes are read late, since a folder may contain any number
+// of files.
 type candidateFile struct {
 	path, hash string
 	size       int
@@ -213,11 +216,11 @@ func newCandidateFile(path, hash string, size int) *candidateFile {
 	}}
 }
 
-// bytes returns an error if the file changed since it was seen.
+// bytes returns an error if the file has changed since it was found.
 func (a *candidateFile) bytes() ([]byte, error) {
 	data, err := a.read()
 	if err == nil && code.HashOf(data) != a.hash {
-		err = errors.New("the file has changed since")
+		err = errors.New("the file has changed while it was loaded")
 	}
 	return data, err
 }

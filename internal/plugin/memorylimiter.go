@@ -77,7 +77,8 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	others := slices.Collect(maps.Keys(b.pools))
 	b.mu.Unlock()
 	if warn {
-		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting, "bound",
+		b.logger.Warn("the memory for plugins is used up: connectors wait for each other", "setting", MemorySetting,
+			"bound",
 			b.bytes, "connector", pool.connector)
 	}
 	for _, other := range others {

@@ -17,7 +17,7 @@ type Metrics struct {
 	Ticks             int64            // counts how often fuel was used up: about once in 0.2 ms of work
 	Aborted           map[string]int64 // counts calls that exceeded a limit, by its name: `call.ms`
 	MemoryBytes       int64            // the largest memory of one instance
-	// Instances exist now, Started counts all, Recycled those replaced for age or size.
+	// Instances exist now; Started counts all, Recycled those replaced because of age or size.
 	Instances, Started, Recycled int64
 }
 

@@ -20,18 +20,18 @@ import (
 type Info struct {
 	// Description is the plugin's own. It is empty for a refused file.
 	wit.Description
-	Hash                         string // the SHA-256 of the file, in hex
-	Size                         int
-	Path                         string // the file's path, or `embedded:` and its path there
-	Contract                     string // the version of the contract
-	Interfaces                   []string
-	Loaded                       time.Time
-	BuiltIn                      bool
-	Waits                        string // says why connectors do not run the version yet; set by [Manager.Modules]
-	Active                       bool   // new connectors can get it. Other modules stay loaded while they are used.
+	Hash       string // the SHA-256 of the file, in hex
+	Size       int
+	Path       string // the file's path, or `embedded:` and its path there
+	Contract   string // the version of the contract
+	Interfaces []string
+	Loaded     time.Time
+	BuiltIn    bool
+	Waits      string // why connectors do not run the version yet; set by [Manager.Modules]
+	Active     bool   // new connectors can get it. Other modules stay loaded while they are used.
 	// Chosen: an operator selected it with [Manager.Swap]. Kept: [Manager.Rollback] returns to it.
 	Chosen, Kept bool
-	Err          error // says why the file was refused. An earlier module of the same file stays active.
+	Err          error // why the file was refused. An earlier module of the same file stays active.
 	Metrics      Metrics
 }
 
@@ -51,6 +51,7 @@ func (info *Info) State() string {
 // Has reports whether the module exports an interface of the contract, such as [wit.InterfaceTools].
 func (info *Info) Has(iface string) bool { return slices.Contains(info.Interfaces, iface) }
 
+// host is what all modules of a manager share.
 type host struct {
 	compiler   *code.Compiler
 	cache      *code.Cache
@@ -62,7 +63,8 @@ type host struct {
 	memory     *memoryLimiter
 }
 
-// module is one version of a plugin. Its description is kept, its code only while it is used and some time after.
+// module is one version of a plugin. Its description is permanent; its code exists only while it is used and some time
+// after.
 type module struct {
 	info     Info
 	limits   Limits
@@ -76,7 +78,7 @@ type module struct {
 	pools  int
 	active bool
 	code   *code.Code
-	// instances are those that exist or are being created; freeTimer frees the code some time after the last one.
+	// instances counts existing ones and those being created; freeTimer frees the code some time after the last one.
 	instances int
 	freeTimer *time.Timer
 	compiling *compilation
@@ -115,7 +117,7 @@ func (m *module) component(kind wit.ComponentKind, class string) *wit.Component 
 
 func (m *module) checkMemory() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
-		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
+		return fmt.Errorf("the module needs at least %d bytes of memory, %d are allowed (%s)",
 			m.binary.MemoryPages*binary.PageBytes, m.limits.MemoryBytes,
 			limitSetting(m.info.Name, "memory.bytes"))
 	}
@@ -138,7 +140,7 @@ func (m *module) release() {
 	}
 }
 
-// retire is called when no source has the module: its code is freed with the last pool.
+// retire is called when no source has the module any more: its code is freed with the last pool.
 func (m *module) retire() {
 	m.mu.Lock()
 	m.active = false
@@ -152,6 +154,7 @@ func (m *module) activate() {
 	m.mu.Unlock()
 }
 
+// compilation is a running compilation, for which several callers may wait.
 type compilation struct {
 	done chan struct{}
 	code *code.Code
@@ -159,11 +162,11 @@ type compilation struct {
 }
 
 // codeIdleTime is how long the code of a used module without instances is kept. Instances live [idleTime] longer than
-// their last call, so only modules called less than once a minute load again, in 0.1 s.
+// their last call, so only modules that are called less than once a minute load again, in 0.1 s.
 const codeIdleTime = time.Minute
 
-// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when
-// the instance is closed, also after an error. It returns when ctx ends, though compiling continues: the engine
+// acquireCode returns the code for an instance and compiles the module if the code was freed. Call releaseCode when the
+// instance is closed, also after an error. It returns when ctx ends, though compiling continues, since the engine
 // cannot be stopped within a function.
 func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 	m.mu.Lock()
@@ -191,8 +194,8 @@ func (m *module) acquireCode(ctx context.Context) (*code.Code, error) {
 	}
 }
 
-// releaseCode undoes acquireCode. Without a cache folder the code stays while connectors use the module: compiling
-// takes seconds.
+// releaseCode undoes acquireCode. Without a cache folder the code is kept while connectors use the module, since
+// compiling takes seconds.
 func (m *module) releaseCode() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,7 +206,7 @@ func (m *module) releaseCode() {
 }
 
 func (m *module) freeIdle() {
-	defer guard.Recover(m.host.logger, "letting a plugin rest", nil)
+	defer guard.Recover(m.host.logger, "freeing code of a plugin", nil)
 	m.free()
 }
 

@@ -27,14 +27,14 @@ func (m *Manager) embeddedModules(files fs.FS, needed []Requirement) (list []*ca
 		if err != nil || entry.IsDir() || !isModule(path) {
 			return err
 		}
-		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		file := &candidateFile{path: embeddedPrefix + path, builtIn: true, read: again}
+		read := func() ([]byte, error) { return fs.ReadFile(files, path) }
+		file := &candidateFile{path: embeddedPrefix + path, builtIn: true, read: read}
 		if file.hash, file.size, err = code.HashFile(files, path); err != nil {
 			return err
 		}
 		file.facts = m.loader.cache.Facts(file.hash)
 		if needed != nil && file.facts == nil {
-			data, err := again()
+			data, err := read()
 			if err != nil {
 				return err
 			}
@@ -53,8 +53,8 @@ func isModule(path string) bool { return strings.EqualFold(filepath.Ext(path), "
 // Reload reads the folders now.
 func (m *Manager) Reload(ctx context.Context) error { return m.scan(ctx, nil, nil) }
 
-// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. Files
-// for which unfinished is true are skipped.
+// scan loads list and the new and changed files of the folders, and retires modules whose files were removed. It skips
+// files for which unfinished returns true.
 func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished func(path string) bool) error {
 	m.folders.scanning.Lock()
 	defer m.folders.scanning.Unlock()
@@ -72,8 +72,8 @@ func (m *Manager) scan(ctx context.Context, list []*candidateFile, unfinished fu
 	return ctx.Err()
 }
 
-// loadNeeded loads the needed modules and returns the built-in ones that are left. If a needed component is not
-// found, it loads all.
+// loadNeeded loads the needed modules and returns the built-in ones that are left; more means that any are left. If a
+// needed component is not found, it loads all.
 func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	needed []Requirement) (left []*candidateFile,
 	more bool,
@@ -85,7 +85,7 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 		return nil, false, err
 	}
 	if slices.ContainsFunc(list, func(file *candidateFile) bool { return !file.builtIn }) {
-		// Files of folders are compared with what the built-in plugins declare.
+		// Files of folders are compared with the declarations of built-in plugins, so these are loaded first.
 		for _, file := range list {
 			file.deferred = file.deferred && !file.builtIn
 		}
@@ -132,8 +132,8 @@ func providesClass(components []wit.Component, n Requirement) bool {
 	})
 }
 
-// isDeferrable reports whether an unknown module can be loaded after the start. It nearly always contains the names
-// of its components; where it does not, [Manager.hasAll] finds that one is missing.
+// isDeferrable reports whether an unknown module can be loaded after the start. A module nearly always contains the
+// names of its components; otherwise [Manager.hasAll] finds that one is missing.
 func isDeferrable(data []byte, needed []Requirement) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Requirement) bool {
 		return bytes.Contains(data, []byte(n.Class))
@@ -166,12 +166,12 @@ func (m *Manager) candidates(list []*candidateFile, needed []Requirement,
 	return list, present, nil
 }
 
-// readCandidate reads a file and returns it if it changed. It compares the bytes: file systems may have a coarse
-// clock.
+// readCandidate reads a file and returns it if it changed. It compares the content, because file systems may have a
+// coarse clock.
 func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFile {
 	data, err := code.ReadModule(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // gone again; the next scan sees it
+		return nil // removed meanwhile; the next scan finds that
 	}
 	if err != nil {
 		m.mu.Lock()
@@ -183,7 +183,7 @@ func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFil
 		return &candidateFile{path: path, err: err}
 	}
 	hash := code.HashOf(data)
-	kept := m.loader.cache.Facts(hash)
+	facts := m.loader.cache.Facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	source := m.sources[path]
@@ -191,19 +191,19 @@ func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFil
 		return nil
 	}
 	if source != nil && source.active != nil && source.active.info.Hash == hash {
-		// The running version is back after a refused one.
+		// The running version replaces a refused one again.
 		source.refused, source.hash = nil, hash
 		return nil
 	}
 	file := newCandidateFile(path, hash, len(data))
-	file.facts = kept
-	file.deferred = kept == nil && isDeferrable(data, needed)
+	file.facts = facts
+	file.deferred = facts == nil && isDeferrable(data, needed)
 	return file
 }
 
-// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first;
-// files of folders are activated after all of them are loaded, older versions first, since they are compared with
-// them.
+// loadAll loads modules in parallel, since each takes half a second without a cache. Built-in modules come first. Files
+// of folders are activated after all of them are loaded, older versions first, since each is compared with the older
+// ones.
 func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	m.mu.Lock()
 	for _, file := range list {
@@ -211,15 +211,15 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 		file.order = m.loads
 	}
 	m.mu.Unlock()
-	own, others := []*candidateFile{}, []*candidateFile{}
+	builtIn, others := []*candidateFile{}, []*candidateFile{}
 	for _, file := range list {
 		if file.builtIn {
-			own = append(own, file)
+			builtIn = append(builtIn, file)
 		} else {
 			others = append(others, file)
 		}
 	}
-	m.loadSome(ctx, own, m.checkAndActivate)
+	m.loadSome(ctx, builtIn, m.checkAndActivate)
 	m.loadSome(ctx, others, func(context.Context, *candidateFile) {})
 	version := func(file *candidateFile) string {
 		if file.loaded == nil {
@@ -227,7 +227,10 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 		}
 		return file.loaded.info.Version
 	}
-	slices.SortStableFunc(others, func(file, b *candidateFile) int { return CompareVersions(version(file), version(b)) })
+	slices.SortStableFunc(others, func(file, b *candidateFile) int {
+		return CompareVersions(version(file),
+			version(b))
+	})
 	for _, file := range others {
 		m.checkAndActivate(ctx, file)
 	}
@@ -235,11 +238,11 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 
 func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func(context.Context, *candidateFile)) {
 	var wait sync.WaitGroup
-	places := make(chan struct{}, runtime.GOMAXPROCS(0))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, file := range list {
-		places <- struct{}{}
+		slots <- struct{}{}
 		wait.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-slots }()
 			defer guard.Recover(m.loader.logger, "loading "+file.path, nil)
 			if file.err == nil {
 				file.loaded, file.err = m.load(ctx, file)
@@ -253,7 +256,7 @@ func (m *Manager) loadSome(ctx context.Context, list []*candidateFile, then func
 func (m *Manager) checkAndActivate(ctx context.Context, file *candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading "+file.path, nil)
 	if file.err != nil && ctx.Err() != nil {
-		return // given up: the next look finds the file as new as it is
+		return // the next scan loads the file
 	}
 	if file.err == nil {
 		file.err = m.history.checkRoles(&file.loaded.info, m.olderDeclarations(file))
@@ -325,29 +328,28 @@ func (m *Manager) activate(file *candidateFile) {
 		dropped.retire()
 	}
 	if len(others) > 0 {
-		m.loader.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others "+
-			"are refused to connectors", "plugin", info.Name, "file", file.path, "others", others)
+		m.loader.logger.Warn("several plugins have the same class: connectors use a built-in one, and are refused "+
+			"others", "plugin", info.Name, "file", file.path, "others", others)
 	}
 	if replaced != "" {
-		m.loader.logger.Warn("a file replaces a plugin that is built into the program: remove the file unless this "+
-			"is intended",
-			"plugin", info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
+		m.loader.logger.Warn("a file replaces a built-in plugin: remove the file unless this is intended", "plugin",
+			info.Name, "version", info.Version, "replaced", replaced, "file", file.path, "hash", file.hash)
 	}
 	if err := checkFileAccess(file); err != nil {
-		m.loader.logger.Warn("a plugin was loaded, and others can put another file in its place", "plugin", info.Name,
+		m.loader.logger.Warn("a plugin was loaded from a file that other users can replace", "plugin", info.Name,
 			"version", info.Version, "file", file.path, "hash", file.hash, "error", err)
 	}
 	m.loader.logger.Info("plugin loaded", "plugin", info.Name, "version", info.Version, "hash", file.hash[:12], "file",
 		file.path)
 }
 
-// exposed returns an error if other users than this one and root can write or replace a module's file.
+// checkFileAccess returns an error if users other than this one and root can write or replace a module's file.
 func checkFileAccess(file *candidateFile) error {
 	if file.builtIn {
 		return nil
 	}
 	for _, path := range []string{filepath.Dir(file.path), file.path} {
-		if info, err := os.Stat(path); err == nil { // else it is gone again
+		if info, err := os.Stat(path); err == nil { // else it was removed meanwhile
 			if err := code.CheckPrivate(info, os.Geteuid()); err != nil {
 				return withPath(path, err)
 			}
@@ -359,8 +361,10 @@ func checkFileAccess(file *candidateFile) error {
 func (m *Manager) conflicts(info *Info) (others []string) {
 	for _, component := range info.Components {
 		for _, source := range m.sources {
-			if mod := source.active; mod != nil && mod.info.Name != info.Name && mod.component(component.Kind, component.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name, mod.info.Name,
+			if mod := source.active; mod != nil && mod.info.Name != info.Name &&
+				mod.component(component.Kind, component.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name,
+					mod.info.Name,
 					mod.info.Version, mod.info.Path))
 			}
 		}
@@ -392,7 +396,7 @@ func (m *Manager) recordRefusal(file *candidateFile) {
 	running := source.active
 	m.mu.Unlock()
 	if running != nil {
-		m.loader.logger.Error("plugin refused; the current version keeps running", "error", err, "plugin",
+		m.loader.logger.Error("plugin refused; the current version continues", "error", err, "plugin",
 			running.info.Name,
 			"version", running.info.Version)
 		return
@@ -416,7 +420,7 @@ func (m *Manager) remove(path string) {
 	source := m.sources[path]
 	active, previous := source.active, source.previous
 	if active != nil && m.isPinned(active) || previous != nil && m.isPinned(previous) {
-		m.mu.Unlock() // a later scan asks again
+		m.mu.Unlock() // a later scan removes it
 		return
 	}
 	delete(m.sources, path)
@@ -428,7 +432,8 @@ func (m *Manager) remove(path string) {
 		}
 	}
 	if active != nil {
-		m.loader.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin",
+		m.loader.logger.Warn("plugin file removed: running connectors continue to use it, new ones are refused",
+			"plugin",
 			active.info.Name,
 			"version", active.info.Version, "file", path)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// New loads all plugins. A refused file is no error, see [Manager.Modules].
+// New loads all plugins, or the needed ones. A refused file is not an error, see [Manager.Modules].
 func New(ctx context.Context, options Options) (*Manager, error) {
 	if options.Registry == nil {
 		return nil, errors.New("plugin: Options.Registry is required")
@@ -25,7 +25,8 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), history: before, folders: folders{paths: options.Folders},
+	manager := &Manager{reveal: parseReveal(options.Settings, options.logger()), history: before,
+		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle}, sources: map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, shared: sharedPools{pools: map[poolKey]*sharedPool{}},
 		pinning: pinning{rejected: map[string]*rolledBack{}, chosen: map[string]string{}},
@@ -44,18 +45,18 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		}
 	}
 	embedded, err := manager.embeddedModules(options.Embedded, options.Needed)
-	more := false
+	hasMore := false
 	if err == nil {
-		embedded, more, err = manager.loadNeeded(ctx, embedded, options.Needed)
-		manager.loader.cache.RemoveUnused(time.Now()) // begin has marked the files that are needed as used
+		embedded, hasMore, err = manager.loadNeeded(ctx, embedded, options.Needed)
+		manager.loader.cache.RemoveUnused(time.Now()) // after loadNeeded has marked files as used
 	}
 	if err != nil {
 		manager.Close()
 		return nil, err
 	}
 	switch {
-	case more && options.NeededOnly:
-	case more:
+	case hasMore && options.NeededOnly:
+	case hasMore:
 		manager.loading.Go(func() { manager.loadDeferred(background, embedded) })
 	default:
 		manager.warnUnusedLimits()
@@ -70,7 +71,7 @@ func (m *Manager) loadDeferred(ctx context.Context, embedded []*candidateFile) {
 	defer guard.Recover(m.loader.logger, "loading plugins", nil)
 	if err := m.scan(ctx, embedded, nil); err != nil {
 		if ctx.Err() == nil {
-			m.loader.logger.Warn("reading plugin folders", "error", err)
+			m.loader.logger.Warn("plugin folders cannot be read", "error", err)
 		}
 		return
 	}
@@ -80,14 +81,14 @@ func (m *Manager) loadDeferred(ctx context.Context, embedded []*candidateFile) {
 func (m *Manager) warnUnusedLimits() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	there := map[string]bool{}
+	active := map[string]bool{}
 	for _, source := range m.sources {
 		if source.active != nil {
-			there[source.active.info.Name] = true
+			active[source.active.info.Name] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.namedLimits)) {
-		if !there[name] {
+		if !active[name] {
 			m.loader.logger.Warn("limits are set for an unknown plugin", "plugin", name, "settings",
 				limitSetting(name, "*"))
 		}
@@ -213,7 +214,8 @@ func (m *Manager) Modules() []Info {
 
 func (m *Manager) overridden(mod *module) bool {
 	for _, source := range m.sources {
-		if a := source.active; a != nil && a != mod && a.info.Name == mod.info.Name && a.info.Version == mod.info.Version &&
+		if a := source.active; a != nil && a != mod && a.info.Name == mod.info.Name &&
+			a.info.Version == mod.info.Version &&
 			a.order > mod.order {
 			return true
 		}

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// PinnedVersion is the version of a plugin, agreed by the workers of a group, for connectors that specify none.
-// Versions are prefixes of a file's hash.
+// PinnedVersion is the version of a plugin that the workers of a group have agreed on, for connectors that specify
+// none. Versions are prefixes of a file's hash.
 type PinnedVersion struct {
-	// Hash is the agreed version, Previous its replacement on a worker that rejected it because its calls broke.
+	// Hash is the agreed version. Previous replaces it on a worker that rejected it because its calls broke.
 	Hash     string
 	Previous string `json:"Before"`
 }
 
-// Offer is a version of a plugin on this worker. Workers of a group send it to each other as JSON.
+// Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON.
 type Offer struct {
 	Name, Version, Hash string
 	Rejected            bool `json:"Left"`
@@ -27,8 +27,7 @@ type pinning struct {
 	pins   map[string]PinnedVersion
 }
 
-// Pin sets the agreed versions by plugin name. A newly agreed version is used although this worker has
-// rejected it before.
+// Pin sets the agreed versions by plugin name. A newly agreed version is used even if this worker rejected it before.
 func (m *Manager) Pin(pins map[string]PinnedVersion) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,8 +63,8 @@ func (m *Manager) isRejected(short string) bool {
 	return false
 }
 
-// canSelect reports whether a selection may get a module of a source: the active one, unless a pin specifies another;
-// m.mu is held.
+// canSelect reports whether a query may get a module of a source: the active one, unless a pin specifies another. m.mu
+// must be locked.
 func (m *Manager) canSelect(source *moduleSource, mod *module, query componentQuery) bool {
 	if hash, ok := m.pinnedHash(mod.info.Name, query); ok {
 		return strings.HasPrefix(mod.info.Hash, hash)
@@ -82,7 +81,7 @@ func (m *Manager) moduleFor(source *moduleSource, query componentQuery) *module 
 	return nil
 }
 
-// isPinned reports whether a pin requires the module, even without its file; m.mu is held.
+// isPinned reports whether a pin requires the module, even without its file. m.mu must be locked.
 func (m *Manager) isPinned(mod *module) bool {
 	p, ok := m.pins[mod.info.Name]
 	return ok && strings.HasPrefix(mod.info.Hash, p.Hash)

@@ -82,7 +82,7 @@ func TestPinnedVersionStays(t *testing.T) {
 
 	m.Pin(map[string]plugin.PinnedVersion{"all": {Hash: "0123456789ab"}})
 	_, err = m.Bind("none", wit.ComponentSource, "AllSource", "")
-	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, as the group of this "+
+	assert.Error(t, err, "no plugin has the source AllSource; refused: version 1.3.0 waits, because this "+
 		"worker's group runs the one whose file hash begins with 0123456789ab, which is missing here")
 	if a.Candidate() != nil {
 		t.Error("what runs goes on until the worker is given nothing to run")

@@ -487,7 +487,7 @@ func (p *Pool) recordTrap(t *Trap) {
 	}
 	p.mu.Unlock()
 	if c != nil {
-		c.reject(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
+		c.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
 			canaryTraps, p.connector, t.Function, t.Cause()))
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Reader makes the calls for one page of a source on one instance, which it locks for each call only, so that pages
-// can share it. It is for one goroutine. Close it at the end of the page.
+// Reader makes the calls for one page of a source on one instance. It locks the instance for each call only, so that
+// pages can share it. It is for one goroutine. Close it at the end of the page.
 type Reader struct {
 	pool     *Pool
 	instance *Instance
@@ -27,7 +27,7 @@ type PageLost struct {
 }
 
 func (a *PageLost) Error() string {
-	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin,
+	return fmt.Sprintf("plugin %s %s: the page was abandoned because another one broke its instance: %v", a.Plugin,
 		a.Version, a.Cause)
 }
 
@@ -103,7 +103,7 @@ func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 	if at := slices.Index(instance.use.queue, ready); at >= 0 {
 		instance.use.queue = slices.Delete(instance.use.queue, at, at+1)
 		p.mu.Unlock()
-	} else { // at the same moment
+	} else { // granted at the same moment
 		removed := instance.use.closed
 		p.mu.Unlock()
 		if !removed {
@@ -142,7 +142,7 @@ func (r *Reader) replaceBroken(ctx context.Context) error {
 	}
 	instance, err := r.pool.joinInstance(ctx)
 	switch {
-	case errors.Is(err, ErrClosed): // another version is there by now
+	case errors.Is(err, ErrClosed): // another version was activated
 		return r.brokenError()
 	case err != nil:
 		return err
@@ -166,6 +166,7 @@ func (r *Reader) brokenError() error {
 	return &PageLost{Plugin: instance.module.info.Name, Version: instance.module.info.Version, Cause: instance.broken}
 }
 
+// reading is Reader.call for a function with a result.
 func reading[T any](ctx context.Context, r *Reader, f func(*Instance) (T, error)) (result T, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
 		result, err = f(i)
@@ -217,7 +218,7 @@ func (r *Reader) CheckOffset(ctx context.Context, partition, offset []wit.Offset
 	return r.call(ctx, func(i *Instance) error { return i.CheckOffset(ctx, partition, offset) })
 }
 
-// HandleNotification is [Instance.HandleNotification]. It waits for the current call of the instance at most.
+// HandleNotification is [Instance.HandleNotification]. It waits at most for the current call of the instance.
 func (r *Reader) HandleNotification(ctx context.Context, context []byte, n wit.Notification) ([]wit.Trigger, error) {
 	return reading(ctx, r, func(i *Instance) ([]wit.Trigger, error) { return i.HandleNotification(ctx, context, n) })
 }

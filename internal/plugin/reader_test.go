@@ -122,7 +122,8 @@ func TestPagesShareAnInstance(t *testing.T) {
 // given up, and all of them can be read again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	pool := binding.Current()
 	var readers []*plugin.Reader
 	var page uint32
@@ -154,7 +155,8 @@ func TestTrapAbandonsPages(t *testing.T) {
 // it waits for may be one that must not be made twice.
 func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	reg := record.NewRegistry()
-	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
+	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
+		Limits: plugin.Limits{ResultBytes: 64 << 10}}, all)
 	pool := binding.Current()
 	breaks, waits := read(t, pool), read(t, pool)
 	_, err := waits.Next(t.Context(), nil, 0, nil, wit.PollReason{Start: wit.Set}, 0)

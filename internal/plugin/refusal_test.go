@@ -104,7 +104,7 @@ func TestRefusals(t *testing.T) {
 		})), []string{"export culvert:connect/transform@0.3.0#prepare: expected the signature (i32 i32) -> " +
 			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
-			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed " +
+			[]string{"the module needs at least 196608000 bytes of memory, 134217728 are allowed " +
 				"(plugin.NAME.limits.memory.bytes)"}},
 		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
 		"invalid code": {bytesOf(with1(plain, func(m *guesttest.Module) {

@@ -56,7 +56,8 @@ func (m *Manager) Rollback(name string) error {
 	var newest *moduleSource
 	for _, source := range m.sources {
 		if source.active != nil && source.active.info.Name == name && source.previous != nil &&
-			m.rejected[source.previous.info.Hash] == nil && (newest == nil || source.active.order > newest.active.order) {
+			m.rejected[source.previous.info.Hash] == nil && (newest == nil ||
+			source.active.order > newest.active.order) {
 			newest = source
 		}
 	}

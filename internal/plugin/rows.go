@@ -25,7 +25,8 @@ func (c *rowCheck) row(index int, row, input *wit.Row) error {
 		}
 	}
 	if int(row.Topic) >= len(c.instance.buffers.topics) {
-		return abi.NewViolation("row %d: expected a topic below %d, found %d", index, len(c.instance.buffers.topics), row.Topic)
+		return abi.NewViolation("row %d: expected a topic below %d, found %d", index, len(c.instance.buffers.topics),
+			row.Topic)
 	}
 	row.Topic = c.instance.buffers.topics[row.Topic]
 	if row.Partition < -1 {

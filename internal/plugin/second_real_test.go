@@ -345,7 +345,8 @@ func (r *recorder) describe(t *testing.T) {
 			wit.Notification{Method: "POST", Target: "/a/b", Body: []byte("x")})
 	}
 	if slices.Contains(r.found, wit.InterfaceRetirement) {
-		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name, []wit.Setting(nil),
+		_, _ = invoke[wit.CallResult](r, wit.InterfaceRetirement, "Retire", description.Components[0].Name,
+			[]wit.Setting(nil),
 			[]string(nil), []byte(nil), []wit.Response(nil))
 	}
 }
@@ -603,7 +604,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 func provide(t testing.TB, runtime wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()
-	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params, results).Export(name).
+	_, err := runtime.NewHostModuleBuilder(module).NewFunctionBuilder().WithGoModuleFunction(f, params,
+		results).Export(name).
 		Instantiate(t.Context())
 	require.NoError(t, err)
 }

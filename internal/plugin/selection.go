@@ -44,7 +44,8 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	var best *module
 	var versions, refused []string
 	for _, source := range m.sources {
-		if source.refused != nil && (source.active == nil || source.refused.Name != "" && query.matches(source.active)) {
+		if source.refused != nil && (source.active == nil || source.refused.Name != "" &&
+			query.matches(source.active)) {
 			refused = append(refused, source.refused.Err.Error())
 		}
 		mod := m.moduleFor(source, query)
@@ -72,7 +73,8 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	}
 	slices.Sort(refused)
 	if len(versions) == 0 && len(m.movedRoleTexts("")) > 0 {
-		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", query, strings.Join(refused, "; "))}
+		return nil, &AmbiguousPlugin{fmt.Sprintf("no plugin has the %s; refused: %s", query,
+			strings.Join(refused, "; "))}
 	}
 	hint := ""
 	if len(refused) > 0 {

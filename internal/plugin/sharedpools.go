@@ -2,6 +2,7 @@ package plugin
 
 import "github.com/culvert-project/culvert/internal/guard"
 
+// sharedPools are the pools of all bindings.
 type sharedPools struct {
 	mu    guard.Mutex
 	pools map[poolKey]*sharedPool
@@ -18,7 +19,8 @@ type poolKey struct {
 	transforms bool
 }
 
-// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. Call release.
+// acquire returns the pool of a module for a connector or its transforms, shared by its tasks. The caller calls
+// release.
 func (s *sharedPools) acquire(mod *module, connector string, transforms bool) *Pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -109,7 +109,8 @@ func TestSwapByRejection(t *testing.T) {
 	if binding.Candidate() != nil {
 		t.Error("a rejected version is offered again")
 	}
-	if status := binding.Status(); status.Version != "1.0.0" || status.Rejected != "1.1.0: feeds differ" || status.Candidate != "" || status.Removed {
+	if status := binding.Status(); status.Version != "1.0.0" || status.Rejected != "1.1.0: feeds differ" ||
+		status.Candidate != "" || status.Removed {
 		t.Errorf("%+v", status)
 	}
 	works(t, binding.Current(), "1.0.0")
@@ -127,7 +128,8 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	whole := variant(t, "1.1.0", 0)
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
 	until(t, "the refusal", func() bool { return binding.Status().FileError != "" })
-	if status := binding.Status(); status.Version != "1.0.0" || status.Removed || !strings.Contains(status.FileError, "cut off") {
+	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
+		!strings.Contains(status.FileError, "cut off") {
 		t.Errorf("%+v", status)
 	}
 	if binding.Candidate() != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is
-// discarded. Errors that the plugin reports are a [wit.Fault].
+// Trap is the error of a call that trapped, exited, broke the contract or exceeded a limit. Its instance is discarded.
+// Errors that the plugin reports are [*wit.Error].
 type Trap struct {
 	Plugin, Version string
 	Connector       string // "" for the host's own calls
@@ -20,7 +20,7 @@ type Trap struct {
 	Reason          error  // wazero's error with the guest's stack, or a violation of the contract
 	Output          string // stdout and stderr of the call, up to 16 KiB, such as a panic's text
 	Limit           string // the exceeded limit: `call.ms`; "" for other reasons
-	Hint            string // says how to change the limit, "" for none
+	Hint            string // how to change the limit, "" for none
 }
 
 // Cause returns the limit or the first line of the reason.
@@ -54,7 +54,7 @@ func (t *Trap) Error() string {
 	return text.String()
 }
 
-// readable makes a fault safe for logs and terminals; the message becomes one line.
+// sanitize makes an error of a plugin safe for logs and terminals; the message becomes one line.
 func sanitize(failure *wit.Error) {
 	failure.Message = shown.Line(failure.Message)
 	if failure.Setting != nil {
@@ -82,7 +82,7 @@ func firstLines(text string) string {
 
 func (t *Trap) reason() string {
 	if exit, ok := errors.AsType[*sys.ExitError](t.Reason); ok {
-		return fmt.Sprintf("the guest ended itself with exit code %d", exit.ExitCode())
+		return fmt.Sprintf("the guest exited with code %d", exit.ExitCode())
 	}
 	return t.Reason.Error()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// provideImports adds the meter's tick, WASI and the contract's host interface to a runtime.
 func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Module) error {
 	if err := provideTick(ctx, runtime); err != nil {
 		return err
@@ -44,7 +45,7 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 	return nil
 }
 
-// logFromGuest implements the contract's log. The upper halves of the stack's slots are garbage.
+// logFromGuest implements the contract's log. The upper halves of the stack's slots are undefined.
 func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	began := time.Now()
 	instance, _ := ctx.Value(instanceKey{}).(*Instance)
@@ -58,9 +59,8 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case instance.out.log(wit.Level(level), text):
 		panic(&logExceeded{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
-			"second in one call (%s)",
-			100*instance.out.lines.perSecond, instance.out.lines.perSecond, limitSetting(instance.module.info.Name,
-				"log.lines.per.second"))}})
+			"second in one call (%s)", 100*instance.out.lines.perSecond, instance.out.lines.perSecond,
+			limitSetting(instance.module.info.Name, "log.lines.per.second"))}})
 	default:
 		now := time.Now()
 		instance.clock.addHostTime(began, now)
@@ -68,9 +68,10 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	}
 }
 
-// breach ends the running call from a host function: the engine turns the panic into the call's error.
+// failCall ends the running call from a host function: the engine turns the panic into the call's error.
 func failCall(format string, args ...any) { panic(abi.NewViolation(format, args...)) }
 
+// provideTick adds the function that a guest calls when its fuel is used up.
 func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
@@ -89,7 +90,7 @@ func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 	return err
 }
 
-// withClock checks the clock at each host call: some take long and cost no fuel.
+// withClock checks the clock at each host call, since some take long and cost no fuel.
 func withClock(ctx context.Context) context.Context {
 	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
 		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))

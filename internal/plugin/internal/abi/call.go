@@ -10,7 +10,8 @@ import (
 // Invoke calls a function by reflection. args and dst have the types of the contract's Go interface; dst is a pointer
 // to the result, or nil. failure is the guest's error; err is a trap, a [*Violation], or a [*Refusal] of arguments that
 // cannot be passed.
-func (g *Guest) Invoke(ctx context.Context, export *Func, function *canon.Func, dst any, args ...any) (failure *wit.Error,
+func (g *Guest) Invoke(ctx context.Context, export *Func, function *canon.Func, dst any,
+	args ...any) (failure *wit.Error,
 	err error) {
 	g.BeginCall()
 	var trap error
@@ -56,7 +57,10 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 		image.Fixups[i].In--
 		image.Fixups[i].Block--
 	}
-	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
+	at, err := image.Place(uncountedMemory{g}, func(size, align uint32) (uint32,
+		error) {
+		return g.allocate(ctx, size, align)
+	})
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,8 @@ func (g *Guest) countResult(size uint64) error {
 	g.resultBytes += size
 	g.bytesOut += size
 	if g.resultBytes > g.resultLimit {
-		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.resultBytes, g.resultLimit)}}
+		return &TooLarge{Violation{fmt.Sprintf("a result of %d bytes: at most %d are allowed", g.resultBytes,
+			g.resultLimit)}}
 	}
 	return nil
 }

@@ -151,7 +151,8 @@ func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 		case e.Type().IsRegular():
 			hasFiles = true
 		default:
-			c.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "file", path, "expected",
+			c.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "file", path,
+				"expected",
 				"a file", "found", e.Type())
 			err = os.Remove(path)
 		}

@@ -54,7 +54,8 @@ func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *bina
 		return compiler
 	}
 	if err := preparePrivateFolder(dir, os.Geteuid()); err != nil {
-		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir, "error", err)
+		logger.Warn("the plugin cache is not used: plugins are compiled again at each start", "folder", dir, "error",
+			err)
 		return compiler
 	}
 	compiler.cache = &Cache{dir, logger}
@@ -109,7 +110,8 @@ func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *
 	dir, hasFiles := l.cache.codeFolder(module.Hash)
 	code, err := l.compileIn(ctx, module, prepared, dir)
 	if err != nil && hasFiles && ctx.Err() == nil {
-		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error", err)
+		l.logger.Warn("the compiled code of a plugin is damaged; the plugin is compiled again", "folder", dir, "error",
+			err)
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
@@ -134,7 +136,8 @@ func (l *Compiler) compileIn(ctx context.Context, module *Module, prepared *Prep
 	return code, nil
 }
 
-func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared, cache wazero.CompilationCache) (*Code, error) {
+func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepared,
+	cache wazero.CompilationCache) (*Code, error) {
 	config := wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(module.Pages)
 	code := &Code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	err := l.provideImports(ctx, code.runtime, module.Binary)

@@ -1,7 +1,7 @@
 package code
 
 type heapMemory struct {
-	data []byte
+	data    []byte
 	maximum uint64
 }
 

@@ -44,7 +44,8 @@ func (s *Cache) prepared(ctx context.Context, module *Module) (*Prepared, error)
 	}
 	prepared, err := Prepare(ctx, data)
 	if err == nil {
-		s.Write(module.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(prepared.effort)), prepared.Wasm...))
+		s.Write(module.Hash, preparedKind, append(stdbinary.BigEndian.AppendUint64(nil, uint64(prepared.effort)),
+			prepared.Wasm...))
 	}
 	return prepared, err
 }

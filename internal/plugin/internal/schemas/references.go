@@ -21,7 +21,8 @@ type schemaReference struct {
 
 // findReferences returns the schema IDs in the bytes of a value: of structs in schemaless values, and of headers.
 // newError creates the error for invalid bytes.
-func (t *Translator) findReferences(encoding wit.Encoding, data []byte, newError func(string, ...any) error) ([]schemaReference, error) {
+func (t *Translator) findReferences(encoding wit.Encoding, data []byte,
+	newError func(string, ...any) error) ([]schemaReference, error) {
 	if encoding == wit.Schemaless && hasNoStruct(data) {
 		return nil, nil
 	}
@@ -37,8 +38,9 @@ func (t *Translator) findReferences(encoding wit.Encoding, data []byte, newError
 		return nil, scan.err
 	}
 	if scan.problem != "" || scan.at != len(data) {
-		return nil, newError("%s of %d bytes: %s at byte %d", map[wit.Encoding]string{wit.Schemaless: "a schemaless value",
-			wit.Raw: "a block of headers"}[encoding],
+		return nil, newError("%s of %d bytes: %s at byte %d",
+			map[wit.Encoding]string{wit.Schemaless: "a schemaless value",
+				wit.Raw: "a block of headers"}[encoding],
 			len(data), cmp.Or(scan.problem, "unexpected bytes"), scan.at)
 	}
 	t.references = scan.references
@@ -64,7 +66,8 @@ func (t *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
 
 // TranslateReferences translates the schema IDs in a value of the guest. It appends the new bytes to dst if any ID
 // changes.
-func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding, data []byte) (out []byte, changed bool, err error) {
+func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding, data []byte) (out []byte, changed bool,
+	err error) {
 	references, err := t.findReferences(encoding, data, abi.NewViolation)
 	if err != nil {
 		return dst, false, err
@@ -286,7 +289,8 @@ func (s *scanner) headers() {
 			s.number()
 		}
 		size := s.number()
-		if start := s.at; encoding == wit.Schemaless && s.problem == "" && size >= 0 && size <= int64(len(s.data)-s.at) {
+		if start := s.at; encoding == wit.Schemaless && s.problem == "" && size >= 0 &&
+			size <= int64(len(s.data)-s.at) {
 			s.headerValue(start, start+int(size))
 		}
 		s.skip(size)

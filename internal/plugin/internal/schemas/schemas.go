@@ -99,7 +99,8 @@ func (t *Translator) Declare(list []wit.Schema) error {
 
 func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 	if schema.ID < wit.GuestSchemas {
-		return 0, abi.NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the host's", schema.ID,
+		return 0, abi.NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the "+
+			"host's", schema.ID,
 			uint32(wit.GuestSchemas))
 	}
 	before := t.declared[schema.ID]
