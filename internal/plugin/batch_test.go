@@ -108,7 +108,7 @@ func TestHostMistakes(t *testing.T) {
 			"refers to schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
 			"refers to schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
 			"with 99 bytes at":      func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
-			"form 1": func(b *record.Batch) {
+			"encoding 1": func(b *record.Batch) {
 				b.Rows[1].Key = wit.ValueSlice{Encoding: wit.Unchanged}
 			},
 			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },

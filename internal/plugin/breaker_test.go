@@ -193,7 +193,6 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			binding.Promote(binding.Candidate())
 			assert.Equal(t, 3, untilWorks(t, binding), "3 broken calls")
 			why := "version 1.1.0 was rolled back: 3 calls broke soon after it was activated for connector orders, " +
-				"at " +
 				"last prepare by call.ms"
 			if got := binding.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" ||
 				got.Removed {
@@ -246,7 +245,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			// Back to the version before, but not to the one that was left.
 			err = m.Rollback("fickle")
 			if c := binding.Candidate(); file == "newer.wasm" {
-				if assert.Error(t, err, "no version before"); c != nil {
+				if assert.Error(t, err, "none of its files has a previous version"); c != nil {
 					t.Errorf("rolled back to %v", c)
 				}
 			} else if err != nil || c == nil || c.Module().Version != "1.0.0" {

@@ -109,8 +109,8 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	}
 	run.callAll()
 	if run.skipped > 0 && ctx.Err() == nil {
-		run.refuse("all calls", "expected compiling and all calls to take at most %v together, found only "+
-			"%d calls after that time", timeout, len(run.Calls))
+		run.refuse("all calls", "expected compiling and all calls to take at most %v together: "+
+			"%d calls were made, the others were not tried", timeout, len(run.Calls))
 	}
 	run.Info, run.MemoryBytes, run.Limits = mod.snapshot(), int64(mod.binary.MemoryPages)*binary.PageBytes, mod.limits
 	return checked, ctx.Err()

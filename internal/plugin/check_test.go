@@ -115,15 +115,15 @@ func TestCheckEnds(t *testing.T) {
 	}
 	require.NoError(t, err)
 	want := plugin.Finding{Refused: true, Where: "all calls",
-		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made "+
-			"by then; the others were not tried", within)}
+		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together: 1 calls were made, "+
+			"the others were not tried", within)}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
 	// Compiling counts, too.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
 	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
-		"load: expected it to be compiled and to say what it is within 1ns") {
+		"load: expected compiling and describe to take at most 1ns") {
 		t.Errorf("%v, %+v", err, c.Findings)
 	}
 	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
@@ -162,19 +162,19 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	many := make([]wit.Command, plugin.MaxCommands+1)
 	for want, commands := range map[string][]wit.Command{
 		"": {{Name: "look", Options: []wit.ConfigKey{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
-		"command look, option --data: expected another name, since every command has its own option --data": {
+		"command look, option --data: expected another name, since culvert adds an option --data to every command": {
 			{Name: "look", Options: []wit.ConfigKey{option("data")}}},
-		"command look, option -p: expected another name, since every command has its own option -p": {
+		"command look, option -p: expected another name, since culvert adds an option -p to every command": {
 			{Name: "look", Options: []wit.ConfigKey{option("place", "p")}}},
 		"command look, option -h: ": {{Name: "look", Options: []wit.ConfigKey{option("host", "h")}}},
-		"command look, option -s: expected names and letters that ": {{Name: "look",
+		"command look, option -s: expected unique names and letters": {{Name: "look",
 			Options: []wit.ConfigKey{option("service", "s"), option("set-of", "s")}}},
 		`command look, option "a b": expected a name`: {{Name: "look", Options: []wit.ConfigKey{option("a b")}}},
-		`command "": expected a name`:                 {{Name: ""}},
-		`command "--look": expected a name`:           {{Name: "--look"}},
+		`command "": expected a unique name`:          {{Name: ""}},
+		`command "--look": expected a unique name`:    {{Name: "--look"}},
 		`command "look": expected a unique name of letters, digits, dots and dashes`: {{Name: "look"},
 			{Name: "look"}},
-		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
+		"command run: expected another name, since culvert has a command run": {{Name: "look"},
 			{Name: "run"}},
 		"commands: expected at most 100, found 101": many,
 	} {
@@ -251,14 +251,14 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		"a default beyond a rule": {settings(wit.ConfigKey{Name: "a", DefaultValue: wit.Ptr("c"),
 			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is not a valid value: `},
-		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" holds control characters`},
-		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." holds control characters`},
-		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" holds control characters`},
-		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" holds control characters`},
-		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
-		"escapes in a setting":        {escapes, hidden + "the name of a setting holds control characters"},
-		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" holds control characters`},
-		"escapes in a class":          {escapes, hidden + "the name holds control characters"},
+		"escapes in an alias":         {escapes, hidden + `the alias "L\x1b[2J" contains control characters`},
+		"escapes in a prefix":         {escapes, hidden + `the prefix "k\x1b." contains control characters`},
+		"escapes in an allowed value": {escapes, hidden + `the allowed value of "a\x1b[2J" contains control characters`},
+		"escapes in a display name":   {escapes, hidden + `the display name of "a\x1b[2J" contains control characters`},
+		"escapes in documentation":    {escapes, "plugin.describe: the documentation contains control characters"},
+		"escapes in a setting":        {escapes, hidden + "the name of a setting contains control characters"},
+		"escapes in a default":        {escapes, hidden + `the default of "a\x1b[2J" contains control characters`},
+		"escapes in a class":          {escapes, hidden + "the name contains control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
@@ -277,8 +277,8 @@ func TestCheckReadsWhatCommandsSay(t *testing.T) {
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
 	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
 		Options: []wit.ConfigKey{option}}))
-	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`,
-		`command look: the allowed value of "deep" holds`} {
+	for _, want := range []string{"command look: the usage contains", `command look: the documentation of "deep" contains`,
+		`command look: the allowed value of "deep" contains`} {
 		assert.Equal(t, 1, strings.Count(findings, want), want, "found in", findings)
 	}
 }

@@ -52,8 +52,8 @@ func CheckCommands(commands []wit.Command) error {
 					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes",
 						command.Name, name)
 				case slices.Contains(ReservedOptions, name):
-					return fmt.Errorf("command %s, option %s: expected another name, since every "+
-						"command has its own option %s", command.Name, dashed(name), dashed(name))
+					return fmt.Errorf("command %s, option %s: expected another name, since culvert "+
+						"adds an option %s to every command", command.Name, dashed(name), dashed(name))
 				case seen[name]:
 					return fmt.Errorf("command %s, option %s: expected unique names and letters", command.Name,
 						dashed(name))

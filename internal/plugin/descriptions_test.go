@@ -269,7 +269,7 @@ func TestCacheFoldersThatAreNotUsed(t *testing.T) {
 	for cache, why := range map[string]string{foreign: "chmod go-w", none: ""} {
 		m, log := overCache(t, holding(t, "a.wasm", named("a", "1.0.0", 0)), cache)
 		described(t, m)
-		assert.Equal(t, 1, strings.Count(log.String(), "the cache is not used"), log)
+		assert.Equal(t, 1, strings.Count(log.String(), "the plugin cache is not used"), log)
 		assert.Contains(t, log.String(), why)
 	}
 	if left, _ := os.ReadDir(foreign); len(left) > 0 {

@@ -61,7 +61,7 @@ func TestRogueResults(t *testing.T) {
 		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
 		"rows-3gb":           "at most 67108864 are allowed",
 		"rows-wrap":          "at most 67108864 are allowed",
-		"rows-overlap":       "bytes in all: at most 67108864 are allowed",
+		"rows-overlap":       "bytes in total: at most 67108864 are allowed",
 		"topics-outside":     "list of 1048576 elements",
 		"topic-utf8":         `expected a name in UTF-8, found "x\xffy"`,
 		"faults-outside":     "run past the memory",
@@ -117,7 +117,8 @@ func TestPredicateMustAnswerForEachRow(t *testing.T) {
 }
 
 func TestMemoryFence(t *testing.T) {
-	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
+	binding, reg := rogueGuest(t,
+		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}})
 	for _, mode := range []string{"grow", "recurse"} {
 		// What Go's runtime itself says differs with the place at which it hits the limit.
 		trapped(t, misbehave(t, binding, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
@@ -149,7 +150,8 @@ func TestRecycling(t *testing.T) {
 
 // A guest may take a batch row by row, but not give the largest result for each.
 func TestResultsOfOneBatch(t *testing.T) {
-	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
+	binding, reg := rogueGuest(t,
+		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
 	for rows, want := range map[int]string{4: "",
 		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
 		use(t, binding, func(ctx context.Context, i *plugin.Instance) {

@@ -60,7 +60,7 @@ func TestRefusals(t *testing.T) {
 		"empty": {nil, []string{"the file is empty: expected a core WebAssembly module"}},
 		"text": {[]byte("#!/bin/sh"),
 			[]string{"not WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
-		"short":     {full[:6], []string{"cut off: expected at least 8 bytes, found 6"}},
+		"short":     {full[:6], []string{"truncated: expected at least 8 bytes, found 6"}},
 		"truncated": {full[:len(full)/2], []string{"the file is truncated: section 7 at byte", "are left"}},
 		"component": {component, []string{"a WebAssembly component: expected a core module",
 			"wasm32-unknown-unknown instead of wasm32-wasip2", "jco transpile", "wasm-tools component unbundle"}},
@@ -97,7 +97,7 @@ func TestRefusals(t *testing.T) {
 		})), []string{"imports functions that no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
 		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
-		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.3.0"}},
+		})), []string{"culvert:connect/host@0.1.0 log", "available are log of culvert:connect/host@0.3.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
 				Params: []byte{guesttest.I64}, Results: []byte{guesttest.I32}})

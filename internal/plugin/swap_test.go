@@ -129,7 +129,7 @@ func TestBadFileLeavesTheOldRunning(t *testing.T) {
 	put(t, folder, "all.wasm", whole[:len(whole)/2])
 	until(t, "the refusal", func() bool { return binding.Status().FileError != "" })
 	if status := binding.Status(); status.Version != "1.0.0" || status.Removed ||
-		!strings.Contains(status.FileError, "cut off") {
+		!strings.Contains(status.FileError, "truncated") {
 		t.Errorf("%+v", status)
 	}
 	if binding.Candidate() != nil {

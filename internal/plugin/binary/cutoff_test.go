@@ -14,7 +14,7 @@ func TestSectionsLargerThanAnyFile(t *testing.T) {
 		module = wasm.AppendU32(module, 1<<32-11)
 		module = append(module, 0, 0, 0, 0)
 		_, err := Read(module)
-		assert.Error(t, err, "cut off", "section", id)
+		assert.Error(t, err, "truncated", "section", id)
 		joinSegments(module)
 	}
 }

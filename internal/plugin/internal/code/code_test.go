@@ -56,7 +56,7 @@ func TestHardModulesAreStopped(t *testing.T) {
 	}
 	// An engine that is not stopped returns code, however long it took.
 	if err := compile(prepared); err == nil ||
-		err.Error() != "the module takes longer than the 50ms that are allowed to compile" {
+		err.Error() != "the module takes longer to compile than the allowed 50ms" {
 		t.Errorf("expected that it is stopped, found %v", err)
 	}
 	l.Time = 0

@@ -122,7 +122,7 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		t.Errorf("%d: %v", n, err)
 	}
 	for want, w := range map[string]wit.Schema{
-		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
+		"declares schema 7: expected an ID of at least 2147483648, since lower ones are the host's": {ID: 7,
 			Nodes: []wit.SchemaNode{{}}},
 		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
 			Nodes: []wit.SchemaNode{{Kind: wit.Bytes}}},
