@@ -22,6 +22,28 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
+// The offsets of a source belong to its user, who may see other rows than the next. A changed user therefore restarts
+// the tasks, which compare the stored offset at their start. Running tasks would continue a delta link of the old user.
+func TestChangedUserIsComparedWithOffsets(t *testing.T) {
+	t.Parallel()
+	p := e2etest.NewPlace(t)
+	_, address := e2etest.Demo(t, odatatest.Options{Rows: 10, Switches: odatatest.Switches{Delta: "links"}})
+	lines := append(e2etest.Source("orders", address, "Orders"), "sap.odata#00.track-changes=1",
+		"sap.odata#00.exec-period=3600")
+	p.File("conf/orders.properties", append(lines, "sap.odata.user.name=first")...)
+	x := texts{p.Follows("conf", "offset.flush.interval.ms=100"), t}
+	x.Until(200, "GET", "/connectors/orders/offsets", "", "user=first")
+
+	lines = append(lines, "sap.odata.user.name=second")
+	x.Replaced("conf/orders.properties", lines...)
+	x.Await("orders", "names the user", func(s connect.Status) bool {
+		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && strings.Contains(s.Tasks[0].Trace, "user") &&
+			strings.Contains(s.Tasks[0].Trace, "query.change=keep")
+	})
+	x.Replaced("conf/orders.properties", append(lines, "sap.odata#00.query.change=keep")...)
+	x.Await("orders", "runs", e2etest.Runs)
+}
+
 // Connectors come, change and go with their files. What is bad changes nothing, and log, status, REST and a metric say
 // why.
 func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
@@ -41,15 +63,14 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 
 	// What its client takes while it works.
-	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
-		"sap.odata.user.pwd=other")...)
+	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
 	f.Awaits(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
 	f.Awaits(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
-	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
+	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
 
 	// Bad ones, each with its file and line everywhere; the connector runs on.
 	for bad, content := range map[string][]string{
-		"conf/orders.properties:13: tasks.max: ": append(good,
+		"conf/orders.properties:12: tasks.max: ": append(good,
 			"tasks.max=many"),
 		"conf/orders.properties: the file is empty": {""},
 		"conf/orders.properties:1: name: expected a name that no other connector has": append(
