@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Rows cross one after the other with room after each value; what they share crosses once, as it is.
+// Values are copied one by one with padding; bytes that rows share are copied once.
 func TestRowsCrossApart(t *testing.T) {
 	text := func(s string) []byte { b, _ := connectdata.AppendSchemaless(nil, s); return b }
 	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}

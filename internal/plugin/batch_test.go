@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A batch costs no allocation, whatever its number of rows, once the buffers have their size.
+// Batches do not allocate, whatever their number of rows, once the buffers are large enough.
 func TestApplyAllocatesNothing(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for _, component := range []string{"pass", "copy", "unchanged"} {
@@ -40,7 +40,7 @@ func TestApplyAllocatesNothing(t *testing.T) {
 	})
 }
 
-// Schema numbers inside dynamic values and headers are translated like those of rows.
+// Schema IDs inside schemaless values and headers are translated like the IDs of rows.
 func TestSchemasInsideBytes(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)
@@ -100,7 +100,7 @@ func mustDynamic(t *testing.T, b []byte) any {
 	return v
 }
 
-// What the host itself gets wrong is refused before the guest is called, and costs no instance.
+// Invalid arguments of the host are refused before the guest is called, and the instance stays usable.
 func TestHostMistakes(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		for want, change := range map[string]func(*record.Batch){
@@ -132,7 +132,7 @@ func TestHostMistakes(t *testing.T) {
 	})
 }
 
-// A guest sees of settings only what it is given; what it prints and logs carries its name.
+// A guest sees only the settings that it gets; its log lines and output have its name.
 func TestOutput(t *testing.T) {
 	var log logtest.Journal
 	options := plugin.Options{Logger: log.Logger(plugin.LevelTrace)}
@@ -203,7 +203,7 @@ func TestPoolUnderConcurrency(t *testing.T) {
 	}
 }
 
-// extraCalls are those that the component few needs because it stops early.
+// extraCalls are the calls that the component "few" needs because it stops early.
 func extraCalls(workers, rounds int) (n int64) {
 	for w := range workers {
 		for r := range rounds {
@@ -215,7 +215,7 @@ func extraCalls(workers, rounds int) (n int64) {
 	return n
 }
 
-// A guest whose calls make garbage keeps to a constant memory on one instance, 6.5 MiB here: its collector gets to run.
+// A guest whose calls create garbage keeps a constant memory on one instance, 6.5 MiB here.
 func TestGuestCollectsItsGarbage(t *testing.T) {
 	with(t, plugin.Options{}, func(ctx context.Context, i *plugin.Instance, reg *record.Registry) {
 		in := batch(t, reg, 500, 100)

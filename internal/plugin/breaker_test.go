@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// fickle is a transform plugin whose prepare loops, or, if good, answers.
+// fickle is a transform plugin whose prepare loops, or returns if good is set.
 func fickle(t testing.TB, version string, good bool) []byte {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "fickle", Version: version,
@@ -48,7 +48,7 @@ func prepareOn(t *testing.T, binding *plugin.Binding) error {
 	})
 }
 
-// untilWorks calls prepare until a version works. tries are the calls that failed.
+// untilWorks calls prepare until a version works, and returns the number of failed calls.
 func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
 	t.Helper()
 	for err := prepareOn(t, binding); err != nil; err = prepareOn(t, binding) {
@@ -63,7 +63,7 @@ func untilWorks(t *testing.T, binding *plugin.Binding) (tries int) {
 	return tries
 }
 
-// A version that only ever breaks is stopped for its connector, and for that one alone; another file starts from zero.
+// A version that always breaks is stopped for its connector only; another file starts from zero.
 func TestBrokenVersionIsStopped(t *testing.T) {
 	m, binding, log, folder := fickles(t, "1.0.0", false)
 	var trap *plugin.Trap
@@ -105,7 +105,7 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 	assert.NoError(t, prepareOn(t, binding), "the next file")
 }
 
-// A function whose rest is over waits for another that still rests, and gets its try then.
+// A function whose pause has ended waits for another function whose pause has not, and is then tried.
 func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 	for range 20 { // the order in which they are looked at is random
 		synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestTwoStoppedFunctionsAreTriedAgain(t *testing.T) {
 	}
 }
 
-// A stopped version rests for 30 s; then one call decides, and its rest doubles.
+// A stopped version pauses for 30 s; then one call decides, and the pause doubles.
 func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := plugin.NewBreaker()
@@ -182,7 +182,7 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A version that was just swapped in and breaks is left for the one before, and not taken again.
+// A version that breaks soon after its activation is replaced by the previous one, and not used again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
 	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
 		"next to the old file": "newer.wasm"} {
@@ -255,7 +255,7 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 	}
 }
 
-// Without a version before there is nothing to try again with.
+// Without an earlier version failed calls are not repeated.
 func TestNothingToRollBackTo(t *testing.T) {
 	_, binding, _, _ := fickles(t, "1.0.0", false)
 	for range 5 {

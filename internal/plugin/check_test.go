@@ -16,7 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// checkFile checks a file and returns all findings as text.
 func checkFile(t *testing.T, path string) (*plugin.CheckResult, string) {
 	t.Helper()
 	c, err := plugin.Check(t.Context(), path, plugin.Options{CacheDir: cacheDir()})
@@ -63,7 +62,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// What is refused says what and where.
+// Findings name the place and the reason.
 func TestCheckRefuses(t *testing.T) {
 	static := wit.Description{Name: "s", Version: "1",
 		Components: []wit.Component{{Name: "T", Kind: wit.ComponentTransformation}}}
@@ -94,7 +93,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// All calls together have an end, however many there are and however long each may take.
+// All calls together are bounded in time, whatever their number and duration.
 func TestCheckEnds(t *testing.T) {
 	description := wit.Description{Name: "slow", Version: "1"}
 	for n := range 1000 {
@@ -129,8 +128,7 @@ func TestCheckEnds(t *testing.T) {
 	assert.Equal(t, time.Minute, plugin.CheckTime, "the help of plugins check says a minute")
 }
 
-// The calls of a plugin that has no faults are answered: what open and prepare return is what the others are called
-// with.
+// A plugin without faults passes all calls: they get the contexts that open and prepare returned.
 func TestCheckOfTheExample(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, "../../examples/plugin-transform"))
 	if c.Refused() || findings != "" {
@@ -141,7 +139,7 @@ func TestCheckOfTheExample(t *testing.T) {
 	}
 }
 
-// commandsOf is a module with these commands.
+// commandsOf returns a module with these commands.
 func commandsOf(t *testing.T, commands ...wit.Command) string {
 	t.Helper()
 	m := guesttest.StaticModule(wit.Description{Name: "c", Version: "1"}, "", wit.InterfaceTools)
@@ -192,7 +190,7 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// What loading bounds, check finds, each once; text that would be obeyed is advice.
+// Check finds each kind of problem once, including those that loading rejects; control characters are advice.
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.ConfigKey) wit.Description {
 		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K",
@@ -271,7 +269,7 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 	}
 }
 
-// So does what commands say of themselves.
+// Check finds control characters in the texts of commands.
 func TestCheckReadsWhatCommandsSay(t *testing.T) {
 	option := wit.ConfigKey{Name: "deep", Documentation: "\x1b]0;title\x07",
 		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}

@@ -182,7 +182,7 @@ func TestTest(t *testing.T) {
 	})
 }
 
-// A plugin that answers something that the contract forbids is trapped, and its instance is not used again.
+// A plugin that violates the contract traps, and its instance is not used again.
 func TestBrokenPromises(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg}, all)

@@ -20,7 +20,7 @@ import (
 
 const rogue = "./testdata/guests/rogue"
 
-// rogueGuest is the binding of a guest that breaks rules, and its registry.
+// rogueGuest binds a guest that breaks rules.
 func rogueGuest(t *testing.T, options plugin.Options) (*plugin.Binding, *record.Registry) {
 	t.Helper()
 	options.Registry = record.NewRegistry()
@@ -129,7 +129,7 @@ func TestMemoryFence(t *testing.T) {
 	assert.NoError(t, misbehave(t, binding, reg, "nothing"))
 }
 
-// An instance that has grown is replaced, and its memory goes back to the host.
+// An instance whose memory has grown is replaced, and its memory is freed.
 func TestRecycling(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Limits: plugin.Limits{RecycleBytes: 1}})
 	for range 3 {
@@ -148,7 +148,7 @@ func TestRecycling(t *testing.T) {
 	runtime.GC()
 }
 
-// A guest may take a batch row by row, but not give the largest result for each.
+// A guest may consume a batch row by row, but not return the largest result for each row.
 func TestResultsOfOneBatch(t *testing.T) {
 	binding, reg := rogueGuest(t,
 		plugin.Options{Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}})
@@ -171,7 +171,7 @@ func TestResultsOfOneBatch(t *testing.T) {
 	}
 }
 
-// A result may name 10,000 topics, and a batch has no more of them with those that it came with.
+// A result may have 10,000 topics, and a batch may have no more after that.
 func TestTopicsAreBounded(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{})
 	for _, c := range []struct {
@@ -199,8 +199,7 @@ func TestTopicsAreBounded(t *testing.T) {
 	}
 }
 
-// Limits of a plugin that does not exist are reported, and so are settings that accepted versions, which have no
-// effect any more.
+// Limits of unknown plugins are reported, and settings without effect.
 func TestLimitsOfUnknownPluginAreReported(t *testing.T) {
 	var log logtest.Journal
 	folder := holding(t, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
@@ -244,7 +243,7 @@ func TestLogFence(t *testing.T) {
 	}
 }
 
-// trapped expects a trap whose text holds what is wanted.
+// trapped expects a trap with a text.
 func trapped(t *testing.T, err error, want ...string) *plugin.Trap {
 	t.Helper()
 	var trap *plugin.Trap

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
+// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
 func known(t testing.TB, registry *record.Registry) schemas.Translator {
 	t.Helper()
 	s := schemas.New(registry, nil)
@@ -23,8 +23,7 @@ func known(t testing.TB, registry *record.Registry) schemas.Translator {
 	return s
 }
 
-// FuzzRows checks rows as a guest might return them: whatever their bytes, what passes lies inside the batch and names
-// schemas of the registry only.
+// FuzzRows checks arbitrary rows of a guest: accepted ones are inside the batch and refer to schemas of the registry.
 func FuzzRows(f *testing.F) {
 	row := make([]byte, abi.RowBytes)
 	f.Add(row, []byte("data"))

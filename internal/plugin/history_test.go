@@ -22,7 +22,7 @@ import (
 
 const shopClass = "org.example.ShopSourceConnector"
 
-// shopSettings are what the plugin shop declares; each is `name role`, with ! after the name of a password.
+// shopSettings are the settings of the plugin shop, each as `name role`, with ! after the name of a password.
 func shopSettings(lines ...string) (settings []wit.ConfigKey) {
 	for _, line := range lines {
 		name, role, _ := strings.Cut(line, " ")
@@ -52,7 +52,7 @@ var honest = []string{"shop.address http.address", "shop.pwd! http.password", "s
 
 func hash(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
 
-// taken is the version that a new connector gets, or why it gets none.
+// taken returns the version that a new connector gets, or the error.
 func taken(m *plugin.Manager) string {
 	info, err := m.Find(wit.ComponentSource, shopClass, "")
 	if err != nil {
@@ -61,8 +61,8 @@ func taken(m *plugin.Manager) string {
 	return info.Name + " " + info.Version
 }
 
-// A version from a folder that gives the role of an address to another setting than the plugin that comes with the
-// program, or than any version that ran, is refused by name; of other roles that changed there is a warning.
+// A version from a folder that moves the role of an address, compared with the built-in plugin or any version that ran,
+// is refused; other changed roles cause a warning.
 func TestVersionsWithOtherRoles(t *testing.T) {
 	for name, x := range map[string]struct {
 		settings      []string
@@ -137,7 +137,7 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 	}
 }
 
-// A role that went from one setting to another over two versions was moved, too.
+// A role that moved over two versions is refused, too.
 func TestAddressThatMovesInTwoSteps(t *testing.T) {
 	folder := t.TempDir()
 	options := plugin.Options{History: filepath.Join(t.TempDir(), "history.json")}
@@ -154,8 +154,7 @@ func TestAddressThatMovesInTwoSteps(t *testing.T) {
 		"the role http.address to the setting shop.to (before: shop.address)")
 }
 
-// Versions of folders that are new together, or of which none ran, are compared with each other: the older one decides
-// which setting has the address.
+// New versions in a folder are compared with each other: the older one decides which setting has the address.
 func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	moving := []string{"shop.url", "shop.pwd! http.password", "shop.callback http.address"}
 	first := shop("shop", "1.0.0", "shop.url http.address", "shop.pwd! http.password", "shop.callback")
@@ -196,7 +195,7 @@ func TestNewVersionsAreComparedWithEachOther(t *testing.T) {
 	}
 }
 
-// The version that ran last is the one that others are compared with in warnings, also after a way back.
+// Warnings compare with the version that ran last, also after a rollback.
 func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	folder, log := t.TempDir(), &logtest.Journal{}
 	m := manager(t, plugin.Options{History: filepath.Join(t.TempDir(), "history.json"),
@@ -213,8 +212,8 @@ func TestWarningsCompareWithTheVersionThatRanLast(t *testing.T) {
 	assert.Contains(t, log.String(), "gives other roles", "before=1.0.0")
 }
 
-// What was a password in a version that ran is known after a restart, for the plugins of folders and for its own; what
-// only lay in a folder is not. Files of the program's versions before count.
+// Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for the
+// plugin itself. Versions that never ran do not count. Files of older programs are read.
 func TestSecretsOfVersionsThatRan(t *testing.T) {
 	folder, path := t.TempDir(), filepath.Join(t.TempDir(), "plugins.adopted.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
@@ -238,8 +237,7 @@ func TestSecretsOfVersionsThatRan(t *testing.T) {
 		m.Secrets(&plugin.Info{Description: wit.Description{Name: "shop"}, BuiltIn: true}))
 }
 
-// What a class of a built-in plugin is called by, whole, by alias or by short form, leads to no plugin of another name
-// in a folder.
+// The class, aliases and short forms of a built-in plugin never select another plugin of a folder.
 func TestClassOfABuiltInPlugin(t *testing.T) {
 	folder := t.TempDir()
 	embedded := fstest.MapFS{"shop.wasm": {Data: shop("shop", "1.0.0", honest...)}}
@@ -258,7 +256,7 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	}
 }
 
-// What says which versions ran is damaged: nothing is opened, since any version would be the first.
+// A damaged record of versions prevents the start, since any version would be accepted as the first.
 func TestDamagedMemoryOfVersions(t *testing.T) {
 	history := filepath.Join(t.TempDir(), "history.json")
 	require.NoError(t, os.WriteFile(history, []byte("{"), 0o600))
@@ -266,8 +264,7 @@ func TestDamagedMemoryOfVersions(t *testing.T) {
 	assert.Error(t, err, history)
 }
 
-// Files run with what the connectors are trusted with: whoever reads warnings alone learns of one that takes the place
-// of what came with the program, and of one that others can put another one in the place of.
+// A file that replaces a built-in plugin, or that others can replace, causes a warning.
 func TestFilesThatReplaceOrCanBeReplaced(t *testing.T) {
 	const replaces, others = "replaces a built-in plugin", "from a file that other users can replace"
 	for name, x := range map[string]struct {

@@ -36,7 +36,7 @@ func hostile(pages int, body func(self uint64) []byte) guesttest.Module {
 	return m
 }
 
-// looped is code in a loop that never ends.
+// looped is code in an endless loop.
 func looped(code ...byte) []byte {
 	return append(append([]byte{0x03, 0x40}, code...), 0x0c, 0x00, 0x0b, 0x00)
 }
@@ -59,7 +59,7 @@ func megabytes(n uint32) []byte {
 
 func fixed(code []byte) func(uint64) []byte { return func(uint64) []byte { return code } }
 
-// maze is a loop around nested blocks with tables of jumps among them.
+// maze is a loop around nested blocks with tables of branches between them.
 func maze() []byte {
 	const blocks, tables = 1000, 60
 	code := bytes.Repeat([]byte{0x02, 0x40}, blocks)
@@ -73,7 +73,7 @@ func maze() []byte {
 	return looped(append(code, bytes.Repeat([]byte{0x0b}, blocks)...)...)
 }
 
-// crowd is so many functions, each of which calls the next; the last one loops.
+// crowd is a chain of functions that call the next; the last one loops.
 func crowd(n int) guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
 	first := len(m.Exports)
@@ -88,7 +88,7 @@ func crowd(n int) guesttest.Module {
 	return m
 }
 
-// meeting has a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
+// meeting is a function of many parameters that meet at many branches: 16 KB of code that take an engine gigabytes and
 // minutes.
 func meeting() guesttest.Module {
 	m := hostile(2, func(uint64) []byte { return nil })
@@ -105,7 +105,7 @@ func meeting() guesttest.Module {
 	return m
 }
 
-// asking calls a function of the system interface in a loop.
+// asking calls a function of WASI in a loop.
 func asking(function string, pages int, arguments ...[]byte) guesttest.Module {
 	m := hostile(pages, fixed(looped(append(bytes.Join(arguments, nil), 0x10, 0x00, 0x1a)...)))
 	m.Imports = []guesttest.Import{{Module: "wasi_snapshot_preview1", Name: function,
@@ -117,7 +117,7 @@ const timeIsUp = "ran longer than the allowed 50ms"
 
 const stackExceeded = "recursed too deeply: its stack has "
 
-// hostileCases are plugins that try to hold up their host, with what the call's error or the refusal says.
+// hostileCases are plugins that try to block their host, with the text of the expected error.
 func hostileCases() map[string]struct {
 	module guesttest.Module
 	want   string
@@ -167,12 +167,12 @@ func hostileCases() map[string]struct {
 	}
 }
 
-// loadTime bounds loading a hostile file, refused or not: rewriting, compiling, describing. The dearest, 100,000 loads
-// in one function, takes 2 s on an idle core; on machines that have twenty times as much to do it was a minute.
+// loadTime bounds loading a hostile file, refused or not. The slowest, with 100,000 loads in one function, takes 2 s on
+// an idle core and took a minute on a machine with twenty times the load.
 const loadTime = 10 * time.Minute
 
-// Whatever a plugin does, its file is loaded or refused within [loadTime], its call ended soon after its time is up,
-// and another connector goes on.
+// Every hostile file is loaded or refused within [loadTime], its call ends soon after its time is up, and another
+// connector continues.
 func TestHostileGuests(t *testing.T) {
 	reg := record.NewRegistry()
 	_, good := guest(t, plugin.Options{Registry: reg}, all)
@@ -230,8 +230,7 @@ func TestHostileGuests(t *testing.T) {
 	}
 }
 
-// misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
-// the call.
+// misdeed loads a plugin and calls its prepare.
 func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Duration, err error) {
 	t.Helper()
 	folder := holding(t, "hostile.wasm", module.Bytes())
@@ -255,8 +254,7 @@ func misdeed(t *testing.T, module guesttest.Module) (loading, elapsed time.Durat
 	return loading, elapsed, err
 }
 
-// A guest may recurse as deeply as 60,000 frames that hold something, many times over, and its stack goes with its
-// instance.
+// A guest may recurse 60,000 frames deep, repeatedly, and its stack is freed with its instance.
 func TestDeepRecursion(t *testing.T) {
 	deep := hostile(2, func(self uint64) []byte {
 		return bytes.Join([][]byte{
@@ -288,8 +286,7 @@ func TestDeepRecursion(t *testing.T) {
 	}
 }
 
-// Guests of a compiler that loop, or wait for a time that never comes, are ended too, and the next call has a fresh
-// instance.
+// Compiled guests that loop, or wait for a time, are ended too, and the next call gets a new instance.
 func TestTimeFence(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}})
 	for _, mode := range []string{"spin", "sleep"} {
@@ -308,7 +305,7 @@ func TestTimeFence(t *testing.T) {
 	}
 }
 
-// A call returns when its context ends, before the deadline of the call, with the context's error, which is no trap.
+// A call returns when its context ends, before the call's deadline, with the context's error, which is not a trap.
 func TestCallersCanGiveUp(t *testing.T) {
 	binding, reg := rogueGuest(t, plugin.Options{Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}})
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
 )
 
-// FuzzInsideRows has a guest of random schemas, rows, headers and topics: rows as the types have them pass, with one
-// number changed they pass or are refused, and what passed lies inside the batch under schemas that the batch holds.
+// FuzzInsideRows tests random schemas, rows, headers and topics of a guest: valid ones pass; with one changed number
+// they pass or are refused, and accepted ones are inside the batch with its schemas.
 func FuzzInsideRows(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, uint16(0), byte(0))
@@ -91,7 +91,7 @@ func FuzzInsideRows(f *testing.F) {
 	})
 }
 
-// FuzzDeclarations makes descriptions, feeds and offsets at random: what passes keeps to the bounds.
+// FuzzDeclarations tests random descriptions, feeds and offsets: accepted ones are within the bounds.
 func FuzzDeclarations(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

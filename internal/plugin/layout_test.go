@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// What frequent calls read by hand lies where the reflective codec puts it: each field of a result is given a number of
-// elements of its own, and found again at its place.
+// The offsets in results that are read by hand agree with the reflective codec: each list of a result gets another
+// number of elements.
 func TestPlacesInHotResults(t *testing.T) {
 	for _, c := range []struct {
 		fn    *canon.Func

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// pinnedTo is a manager whose folder has version 1.0.0 of a plugin, which is pinned, with two bindings; pin moves the
-// pin, to versions that were there, and says what the manager offers.
+// pinnedTo returns a manager with version 1.0.0 of a plugin, pinned, and two bindings; pin moves the pin to an earlier
+// version and returns what the manager offers.
 func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, binding *plugin.Binding, pin func(hash string)) {
 	t.Helper()
 	folder = t.TempDir()
@@ -35,7 +35,7 @@ func pinnedTo(t *testing.T) (folder string, m *plugin.Manager, a, binding *plugi
 		boundTo(t, m, "lines", wit.ComponentSource, "AllSource"), pin
 }
 
-// offered are the versions that a manager offers, with what it says of them, and which of them are active.
+// offered returns the versions that a manager offers, with their state.
 func offered(m *plugin.Manager) (all []string) {
 	active := map[string]string{}
 	for _, i := range m.Modules() {
@@ -47,8 +47,8 @@ func offered(m *plugin.Manager) (all []string) {
 	return all
 }
 
-// A newer file waits until the group runs it, for those that begin, too; and what is pinned stays although its file was
-// replaced twice, or is gone.
+// A newer file waits until the group runs it, also for new connectors. The pinned version stays although its file was
+// replaced twice, or removed.
 func TestPinnedVersionStays(t *testing.T) {
 	folder, m, a, binding, pin := pinnedTo(t)
 	for _, version := range []string{"1.1.0", "1.2.0"} {
@@ -89,7 +89,7 @@ func TestPinnedVersionStays(t *testing.T) {
 	}
 }
 
-// A version that breaks is left at once for the one before, without a word of the group.
+// A version that breaks is replaced by the previous one at once, without waiting for the group.
 func TestPinnedVersionBreaks(t *testing.T) {
 	m, binding, _, folder := fickles(t, "1.0.0", true)
 	first := m.Versions()[0]

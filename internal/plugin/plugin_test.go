@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// put writes a module into a folder, at once as a careful operator would.
+// put writes a module into a folder with a rename.
 func put(t testing.TB, folder, name string, module []byte) {
 	t.Helper()
 	file := filepath.Join(folder, name)
@@ -29,7 +29,7 @@ func put(t testing.TB, folder, name string, module []byte) {
 	require.NoError(t, os.Rename(file+".part", file))
 }
 
-// holding is a new folder with a module.
+// holding returns a new folder with a module.
 func holding(t testing.TB, name string, module []byte) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// manager starts one with the given options over a folder.
+// manager starts a manager over a folder.
 func manager(t testing.TB, options plugin.Options, folder string) *plugin.Manager {
 	t.Helper()
 	if options.Registry == nil {
@@ -71,7 +71,7 @@ func manager(t testing.TB, options plugin.Options, folder string) *plugin.Manage
 	return m
 }
 
-// refused expects that a module is not loaded, for a reason with each of the texts.
+// refused expects that a module is not loaded, with each of the texts in the reason.
 func refused(t testing.TB, options plugin.Options, module []byte, wants ...string) *plugin.Manager {
 	t.Helper()
 	m := manager(t, options, holding(t, "x.wasm", module))
@@ -95,7 +95,7 @@ func guest(t testing.TB, options plugin.Options, pkg string) (*plugin.Manager, *
 	return m, bind(t, m, "orders", path.Base(pkg))
 }
 
-// bind is a connector's binding to a plugin, until the test ends.
+// bind binds a plugin for a connector until the test ends.
 func bind(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Binding {
 	t.Helper()
 	binding, err := m.BindPlugin(connector, name, "")
@@ -104,7 +104,7 @@ func bind(t testing.TB, m *plugin.Manager, connector, name string) *plugin.Bindi
 	return binding
 }
 
-// boundTo is a connector's binding to the plugin of a class, until the test ends.
+// boundTo binds the plugin of a class until the test ends.
 func boundTo(t testing.TB, m *plugin.Manager, connector string, kind wit.ComponentKind, class string) *plugin.Binding {
 	t.Helper()
 	binding, err := m.Bind(connector, kind, class, "")
@@ -131,7 +131,7 @@ func use(t testing.TB, binding *plugin.Binding, f func(context.Context, *plugin.
 	f(t.Context(), i)
 }
 
-// batch makes n rows, each with a text of the given size under a schema.
+// batch returns n rows, each with a text of the given size.
 func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	t.Helper()
 	name := "value"
@@ -148,7 +148,7 @@ func batch(t testing.TB, reg *record.Registry, n, size int) *record.Batch {
 	return b
 }
 
-// originsOf are the records that the rows of a batch would be without transforms.
+// originsOf returns the record IDs of a batch without transforms.
 func originsOf(b *record.Batch) record.Origins {
 	o := record.Origins{Topics: b.Topics}
 	for i := range b.Rows {
@@ -158,7 +158,7 @@ func originsOf(b *record.Batch) record.Origins {
 	return o
 }
 
-// texts are the values of a batch as texts, with each row's topic, partition and origin.
+// texts returns the values of a batch with each row's topic, partition and row index.
 func texts(t testing.TB, b *record.Batch) (list []string) {
 	t.Helper()
 	for _, r := range b.Rows {

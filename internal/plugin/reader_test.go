@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// read is a reader of a pool.
+// read returns a reader of a pool.
 func read(t *testing.T, pool *plugin.Pool) *plugin.Reader {
 	t.Helper()
 	r, err := pool.Reader(t.Context())
@@ -28,7 +28,6 @@ func read(t *testing.T, pool *plugin.Pool) *plugin.Reader {
 	return r
 }
 
-// begin begins a page.
 func begin(t *testing.T, r *plugin.Reader) uint32 {
 	t.Helper()
 	page, err := r.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
@@ -36,7 +35,7 @@ func begin(t *testing.T, r *plugin.Reader) uint32 {
 	return page
 }
 
-// breakPage ends in a trap: what its piece makes is larger than is allowed.
+// breakPage traps: the result of its piece is larger than allowed.
 func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) {
 	t.Helper()
 	_, err := r.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
@@ -45,13 +44,13 @@ func breakPage(t *testing.T, r *plugin.Reader, page uint32, into *record.Batch) 
 	}
 }
 
-// instances expects so many of a pool's plugin.
+// instances expects so many instances of a pool's plugin.
 func instances(t *testing.T, pool *plugin.Pool, want int64, when string) {
 	t.Helper()
 	assert.Equal(t, want, pool.Module().Metrics.Instances, when, "instances")
 }
 
-// An instance that nobody uses is closed after 5 s; one with an open page is in use.
+// An unused instance is closed after 5 s; an instance with an open page is in use.
 func TestIdleInstancesAreClosed(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
 	works(t, binding.Current(), "1.0.0") // compiled outside of the bubble
@@ -82,7 +81,7 @@ func TestIdleInstancesAreClosed(t *testing.T) {
 	})
 }
 
-// Pages share an instance and are kept apart, whatever order their pieces come in.
+// Pages share an instance and are independent, whatever the order of their pieces.
 func TestPagesShareAnInstance(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour}, all)
@@ -118,8 +117,8 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// A trap costs all pages of its instance: the one whose call it was gets the trap, the others learn that they were
-// given up, and all of them can be read again.
+// After a trap all pages of its instance are lost: the call gets the trap, the others [PageLost], and all can be read
+// again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
@@ -151,8 +150,8 @@ func TestTrapAbandonsPages(t *testing.T) {
 	instances(t, pool, 1, "after a trap")
 }
 
-// A page that has not begun is in no instance: where its own broke by then, it begins in another one. The request that
-// it waits for may be one that must not be made twice.
+// A page that has not begun moves to another instance if its own is broken: its request may be one that must not be
+// repeated.
 func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	reg := record.NewRegistry()
 	_, binding := guest(t, plugin.Options{Registry: reg, Idle: time.Hour,
@@ -175,8 +174,7 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	instances(t, pool, 0, "closed")
 }
 
-// Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
-// everything.
+// Calls wait in order, give up with their context, and end when the pool is closed.
 func TestReadersInTurn(t *testing.T) {
 	_, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	pool := binding.Current()
@@ -208,7 +206,7 @@ func TestReadersInTurn(t *testing.T) {
 }
 
 // The tasks of a connector share its instances; other connectors have their own. An idle connector keeps only the
-// instances that are in use, and does not affect those of other connectors.
+// instances that are in use, and does not affect other connectors.
 func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	m, binding := guest(t, plugin.Options{Idle: time.Hour}, all)
 	task, other := bind(t, m, "orders", "all"), bind(t, m, "other", "all")
@@ -230,8 +228,8 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 	instances(t, pool, 2, "at work once more")
 }
 
-// A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
-// ever.
+// A panic of the host during a call breaks the instance and releases the processor: otherwise others would wait for it
+// forever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, all)
 	pool := binding.Current()

@@ -23,7 +23,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// module is a well-formed plugin without code: every function of the interfaces is `unreachable`.
+// module is a valid plugin without code: every function is `unreachable`.
 func module(interfaces ...string) guesttest.Module {
 	m := guesttest.Module{MemoryPages: 1}
 	for _, i := range interfaces {
@@ -122,7 +122,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Truncated anywhere, a module is refused and nothing worse.
+// A module that is truncated anywhere is refused.
 func TestTruncatedAnywhere(t *testing.T) {
 	m := module(wit.InterfacePlugin, wit.InterfaceTransform)
 	full := m.Bytes()
@@ -151,7 +151,7 @@ func FuzzReadBinary(f *testing.F) {
 	})
 }
 
-// The patch of the contract's version is ignored; a module's own names are called.
+// The patch of the contract's version is ignored; the functions have the module's own names.
 func TestPatchVersionIsIgnored(t *testing.T) {
 	folder := holding(t, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.3.7",
 		wit.InterfaceSink))
@@ -162,7 +162,7 @@ func TestPatchVersionIsIgnored(t *testing.T) {
 	}
 }
 
-// A limit below what the module starts with is reported as such, by the plugin's own name where that is known.
+// A limit below the module's initial memory is reported with its setting, by the plugin's name if that is known.
 func TestLimitBelowMinimum(t *testing.T) {
 	options := plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}
 	refused(t, options, guesttest.Bytes(t, all), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)")
@@ -193,8 +193,7 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	assert.Error(t, err, "source AllSource: expected version 2.0.0, found 1.0.0")
 }
 
-// What is no regular file when links are followed, or too large, is refused unread; a file that links lead to is taken,
-// as Kubernetes mounts them.
+// Files that are not regular, or too large, are refused unread; links to files are accepted, as Kubernetes mounts them.
 func TestFilesThatAreNoFiles(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(folder, name) }
@@ -229,7 +228,7 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	assert.Equal(t, want, found)
 }
 
-// Loading a module that takes long can be given up, and leaves the connectors that run alone.
+// Loading can be canceled, and does not affect running connectors.
 func TestLoadingIsGivenUp(t *testing.T) {
 	folder := holding(t, "a.wasm", variant(t, "1.0.0", 0))
 	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)

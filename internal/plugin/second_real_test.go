@@ -40,9 +40,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// TestRealSecondHost runs our guests on Node, as jco makes components of them: each call that our host makes here, with
-// the stored examples of sources and transforms, is made there too, and the answers and log lines must be the same. A
-// host that shares no line with ours finds what both sides of ours have wrong in the same way.
+// TestRealSecondHost runs our guests on Node, as components that jco creates: each call that our host makes here with
+// the stored examples of sources and transforms is repeated there, and the responses and log lines must be equal. This
+// host shares no code with ours, so it finds errors that both sides of ours have in common.
 func TestRealSecondHost(t *testing.T) {
 	home := output(t, "../../testdata/peers/jco/fetch.sh")
 	folder := t.TempDir()
@@ -102,7 +102,7 @@ func TestRealSecondHost(t *testing.T) {
 	}
 }
 
-// output runs a script and returns what it prints.
+// output runs a script and returns its output.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	c := exec.Command(name, args...)
@@ -135,13 +135,13 @@ type recordedCall struct {
 	Arguments []any  `json:"arguments"`
 }
 
-// answered is what a host's guest said.
+// answered is the response of a host's guest.
 type answered struct {
 	Answers []map[string]any `json:"answers"`
 	Log     [][]string       `json:"log"`
 }
 
-// unmetered is the budget of a guest that runs as it is.
+// unmetered is the budget of a guest that is not metered.
 const unmetered = -1
 
 // newRecorder instantiates a guest, metered as a plugin is.
@@ -184,7 +184,7 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 	return r
 }
 
-// enumsOf are the cases of the contract's enums, which Go knows by number only.
+// enumsOf returns the names of the contract's enum cases, which Go only numbers.
 func enumsOf(contract string) map[string][]string {
 	contract = regexp.MustCompile(`//.*`).ReplaceAllString(contract, "")
 	all := map[string][]string{}
@@ -194,7 +194,7 @@ func enumsOf(contract string) map[string][]string {
 	return all
 }
 
-// invoke calls a function and keeps what was said.
+// invoke calls a function and records the response.
 func invoke[T any](r *recorder, iface, method string, args ...any) (result T, err error) {
 	function := canon.Function(iface, method)
 	var dst any = &result
@@ -221,7 +221,7 @@ func invoke[T any](r *recorder, iface, method string, args ...any) (result T, er
 	return result, err
 }
 
-// shape is a value of the contract as jco has it in JavaScript, in host.mjs's JSON.
+// shape converts a value of the contract to the form that jco has in JavaScript.
 func (r *recorder) shape(v reflect.Value) any {
 	t := v.Type()
 	if _, enum := reflect.Zero(t).Interface().(interface{ Cases() int }); enum && t.Kind() != reflect.Struct {
@@ -280,7 +280,7 @@ func (r *recorder) structure(v reflect.Value) any {
 	return fields
 }
 
-// compare compares the answers of the two hosts.
+// compare compares the responses of the two hosts.
 func (r *recorder) compare(t *testing.T, there answered) {
 	text, err := json.Marshal(r.here)
 	require.NoError(t, err)
@@ -314,7 +314,7 @@ func (r *recorder) compare(t *testing.T, there answered) {
 		functions)
 }
 
-// describe asks twice what the guest is, and validates each component with nothing set, which some of them refuse.
+// describe calls describe twice, and validates each component without settings.
 func (r *recorder) describe(t *testing.T) {
 	var description wit.Description
 	for range 2 {
@@ -356,7 +356,7 @@ func (r *recorder) validate(component string, settings []wit.Setting, online boo
 	return invoke[wit.ValidateResult](r, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
 }
 
-// commands lists and runs what the plugin adds to the command line.
+// commands lists and runs the commands of the plugin.
 func (r *recorder) commands(t *testing.T) {
 	commands, err := invoke[[]wit.Command](r, wit.InterfaceTools, "Commands")
 	if err != nil || len(commands) == 0 {
@@ -453,7 +453,7 @@ func stage(component string, settings ...string) wit.Stage {
 	return s
 }
 
-// transformExamples are records with a schema and without one, a tombstone, and a text.
+// transformExamples are records with and without a schema, a tombstone, and a text.
 func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 	schema := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.String, Optional: true}}
@@ -469,14 +469,14 @@ func transformExamples(t *testing.T, r *recorder, stages ...wit.Stage) {
 		plugintest.Record{Topic: "orders", Timestamp: 2, Value: plugintest.Value{Data: "a text is no struct"}})
 }
 
-// destination is where the demo service would be.
+// destination is the address of the demo service.
 func destination() []wit.Setting {
 	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
 		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
 }
 
-// sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
-// no key.
+// sinkExamples writes to the demo service: rows with and without a schema, one that the service rejects, one without a
+// key.
 func sinkExamples(t *testing.T, r *recorder) {
 	s := odatatest.New(odatatest.Options{})
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
@@ -548,7 +548,7 @@ func sinkExamples(t *testing.T, r *recorder) {
 	}
 }
 
-// exchange is a service's answer.
+// exchange is a response of a service.
 func exchange(s http.Handler, q *wit.Request) wit.Response {
 	request := httptest.NewRequest(q.Method, "http://127.0.0.1:8080"+q.Target, bytes.NewReader(q.Body))
 	for _, h := range q.Headers {
@@ -559,7 +559,7 @@ func exchange(s http.Handler, q *wit.Request) wit.Response {
 	return wit.Response{Tag: q.Tag, Status: uint16(answer.Code), Target: q.Target, Body: answer.Body.Bytes()}
 }
 
-// foreignExamples calls the guests that were written on public bindings.
+// foreignExamples calls the guests in other languages.
 func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	p := recordedTransform{r}
 	schema := wit.Schema{ID: 7, Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "Id", Node: 1},
@@ -600,7 +600,7 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	}
 }
 
-// provide adds a function that guests of a runtime can import.
+// provide adds a function that guests can import.
 func provide(t testing.TB, runtime wazero.Runtime, module, name string, params, results []api.ValueType,
 	f api.GoModuleFunc) {
 	t.Helper()

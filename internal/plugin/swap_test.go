@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// variant is a small plugin in the given version; files with different marks have different bytes.
+// variant is a small plugin in the given version; different marks result in different bytes.
 func variant(t testing.TB, version string, mark byte) []byte {
 	t.Helper()
 	return named("all", version, mark)
@@ -32,13 +32,13 @@ func named(name, version string, mark byte) []byte {
 			{Name: "org.example.AllSink", Kind: wit.ComponentSink}}}, "", wit.InterfaceSource, wit.InterfaceSink)
 }
 
-// until waits for a condition that a watcher brings about.
+// until waits for a condition.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Until(t, condition, func() string { return what })
 }
 
-// watched is a folder with version 1.0.0 of a plugin, a manager that watches it, and a connector's binding.
+// watched returns a folder with version 1.0.0 of a plugin, a manager that watches it, and a binding.
 func watched(t *testing.T) (folder string, m *plugin.Manager, binding *plugin.Binding) {
 	t.Helper()
 	folder = t.TempDir()
@@ -171,7 +171,7 @@ func TestRemovedFile(t *testing.T) {
 	until(t, "its return", func() bool { return binding.Candidate() != nil })
 }
 
-// An operator's choice goes before newer versions, of the same file and of others, until another file comes.
+// An operator's choice precedes newer versions, of the same file and of others, until another file is found.
 func TestSwap(t *testing.T) {
 	folder := holding(t, "all.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
@@ -255,7 +255,7 @@ func TestOneClassInTwoPlugins(t *testing.T) {
 	assert.Error(t, err, "expected one plugin that has it, found all, other")
 }
 
-// Two instances number schemas as they like; outside there is one number for equal structures.
+// Instances number schemas independently; equal schemas have one ID outside.
 func TestSchemasOfTwoInstances(t *testing.T) {
 	reg := record.NewRegistry()
 	_, first := guest(t, plugin.Options{Registry: reg}, all)
@@ -292,7 +292,7 @@ func TestSchemasOfTwoInstances(t *testing.T) {
 	}
 }
 
-// Code that no connector uses rests, and comes back when one does.
+// Code that no connector uses is freed, and loaded again when needed.
 func TestCodeRests(t *testing.T) {
 	folder := holding(t, "fickle.wasm", fickle(t, "1.0.0", true))
 	embedded := fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}}
@@ -318,7 +318,7 @@ func TestCodeRests(t *testing.T) {
 	}
 }
 
-// Code of a plugin that a connector uses rests too while no instance of it is there, and comes back with the next call.
+// Code without instances is freed too while a connector uses the plugin, and loaded again with the next call.
 func TestCodeWithoutInstancesRests(t *testing.T) {
 	m := manager(t, plugin.Options{Embedded: fstest.MapFS{"all.wasm": {Data: variant(t, "1.0.0", 0)}},
 		Idle: 20 * time.Millisecond, CodeIdle: 20 * time.Millisecond}, t.TempDir())
@@ -341,8 +341,7 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 	}
 }
 
-// A new version is found while something else in the folder changes all the time: a log that is written there, a file
-// that is being copied.
+// A new version is found while other files in the folder change all the time.
 func TestFolderThatIsNeverQuiet(t *testing.T) {
 	for _, name := range []string{"build.log", "copy.wasm"} {
 		t.Run(name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 )
 
-// segments lists the data section of a module; ok is false when it has none that can be read.
+// segments lists the data segments of a module; ok is false if they cannot be read.
 func segments(module []byte) (list []segment, ok bool) {
 	err := wasm.Try(func() {
 		for section := range wasm.Sections(module) {
@@ -31,7 +31,7 @@ func segments(module []byte) (list []segment, ok bool) {
 	return list, ok && err == nil
 }
 
-// memory is what segments make of zeros.
+// memory returns the memory that segments initialize.
 func memory(list []segment) []byte {
 	var all []byte
 	for _, s := range list {
@@ -98,7 +98,7 @@ func TestSignedNumbers(t *testing.T) {
 	}
 }
 
-// FuzzJoinSegments: whatever the module, the engine finds the same in memory, or refuses both.
+// FuzzJoinSegments checks that the engine finds the same in memory, or refuses both modules.
 func FuzzJoinSegments(f *testing.F) {
 	m := guesttest.Module{MemoryPages: 1, Data: []byte("data"), DataAt: 9}
 	f.Add([]byte{0, 0, 4, 'a', 'b', 'c', 'd', 0, 9, 2, 'x', 'y', 1, 0, 1, 'z'})
@@ -123,7 +123,7 @@ func FuzzJoinSegments(f *testing.F) {
 	})
 }
 
-// dataSection is the last section of a module made by guesttest.
+// dataSection returns the last section of a module of guesttest.
 func dataSection(module []byte) []byte {
 	for s := range wasm.Sections(module) {
 		if s.ID == wasm.Data {
@@ -133,7 +133,7 @@ func dataSection(module []byte) []byte {
 	return nil
 }
 
-// initial is a module's memory after its start.
+// initial returns a module's memory after its start.
 func initial(t *testing.T, module []byte) ([]byte, error) {
 	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigInterpreter())
 	defer r.Close(t.Context())

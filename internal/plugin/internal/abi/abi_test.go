@@ -30,7 +30,7 @@ func instantiate(t testing.TB, module []byte, limit int64) *Guest {
 	return g
 }
 
-// test is an interface in addition to the contract's: its function has 16 core parameters, the most that there are.
+// test is an additional interface: its function has 16 core parameters, the maximum.
 type test interface {
 	Wide(bytes []byte, text string, small uint8, number uint32, long int64, flag bool, some *string, none *int64,
 		texts []string, real float64) (string, error)
@@ -58,7 +58,7 @@ func TestParametersOfAllKinds(t *testing.T) {
 	}
 }
 
-// A small limit stops a result before it is copied.
+// A small limit rejects a result before it is copied.
 func TestResultLimit(t *testing.T) {
 	g := instantiate(t, guesttest.Bytes(t, "./testdata/guests/wide"), 10)
 	wide := canon.FuncOf("test", "Wide", test.Wide)
@@ -87,7 +87,7 @@ func randomRow(r *rand.Rand) wit.Row {
 		Timestamp: int64(r.Uint64()), Key: datum(), Value: datum(), Headers: datum()}
 }
 
-// Rows by copying and by the reflective codec are the same bytes and the same rows.
+// Copied rows and rows of the reflective codec have the same bytes.
 func TestRowsInEveryWay(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rows := make([]wit.Row, 50)

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// function is one that does nothing, in an engine.
+// function returns a function of the engine that does nothing.
 func function(t testing.TB) api.Function {
 	t.Helper()
 	r := wazero.NewRuntime(t.Context())
@@ -20,7 +20,7 @@ func function(t testing.TB) api.Function {
 	return m.ExportedFunction("f")
 }
 
-// The engine's functions have their stack where it is looked for.
+// The engine's functions have the stack field that [stackBytes] reads.
 func TestStackBytes(t *testing.T) {
 	g := &Guest{}
 	f := function(t)

@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/meter"
 )
 
-// A panic of the engine while it compiles is one module's error. Without a runtime the call panics.
+// A panic of the engine while it compiles fails one module. Without a runtime the call panics.
 func TestEngineThatPanics(t *testing.T) {
 	assert.Error(t, (&Compiler{}).compileInto(t.Context(), &Code{}, &Prepared{}, 0), "the engine failed: ")
 }
 
-// hard is a module of few bytes and functions whose values meet at many branches.
+// hard is a small module whose values meet at many branches.
 func hard(functions, locals, branches int) []byte {
 	section := func(id byte, content []byte) []byte {
 		return append(binary.AppendUvarint([]byte{id}, uint64(len(content))), content...)
@@ -36,7 +36,7 @@ func hard(functions, locals, branches int) []byte {
 	return append(module, section(10, append(count, bytes.Repeat(body, functions)...))...)
 }
 
-// Compiling a small module that is hard is stopped when its time is up.
+// Compiling is stopped when its time is up.
 func TestHardModulesAreStopped(t *testing.T) {
 	prepared, err := Prepare(t.Context(), hard(400, 100, 300))
 	if err != nil || prepared.effort <= largeEffort || len(prepared.Wasm) > largeBytes/10 {

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A folder that another user owns is written by that user, whatever its mode says.
+// A folder of another user can be written by that user, whatever its mode.
 func TestFolderOfAnotherUser(t *testing.T) {
 	dir, user := t.TempDir(), os.Geteuid()
 	assert.NoError(t, preparePrivateFolder(dir, user), "a folder of its own")

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// known has the numbers of an instance with one schema that was given (1) and one that was declared (GuestSchemas).
+// known returns a translator with one received schema (1) and one declared schema (GuestSchemas).
 func known(t testing.TB) Translator {
 	t.Helper()
 	s := New(record.NewRegistry(), nil)
@@ -28,8 +28,8 @@ func known(t testing.TB) Translator {
 	return s
 }
 
-// An instance that declares the same schemas again pays for them once; one that declares too much is refused, one on
-// the way there replaced.
+// An instance that declares equal schemas again pays for them once; too many are refused, and before that the instance
+// is replaced.
 func TestBytesOfDeclaredSchemas(t *testing.T) {
 	s := New(record.NewRegistry().For("c"), nil)
 	big := func(i int) []wit.SchemaNode {
@@ -56,7 +56,7 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 	}
 }
 
-// What is nested deeper than values may be is refused where it comes in, whether it has structs in it or not.
+// Values that are nested too deeply are refused, with or without structs.
 func TestDeepValuesAreRefused(t *testing.T) {
 	s := known(t)
 	nested := func(n int, inside ...byte) []byte {
@@ -85,8 +85,7 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	}
 }
 
-// FuzzHeaders compares the walk over headers with the reader of package connectdata: what that one reads is walked
-// without complaint.
+// FuzzHeaders compares scanning headers with package connectdata: what that package reads is scanned without an error.
 func FuzzHeaders(f *testing.F) {
 	f.Add(connectdata.AppendHeaders(nil, []connectdata.Header{{Name: "a", Encoding: wit.WithSchema, Schema: 1,
 		Value: []byte{2}},
