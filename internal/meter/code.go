@@ -108,17 +108,17 @@ type bodyReader struct {
 func (m *rewriter) instructions(b *body) {
 	results := m.results[m.types[len(m.bodies)]]
 	m.blocks = append(m.blocks[:0], openBlock{loop: -1, results: int(results)})
-	r := bodyReader{rewriter: m, body: b, bodyLoops: m.loops[b.firstLoop:], opening: true,
+	reader := bodyReader{rewriter: m, body: b, bodyLoops: m.loops[b.firstLoop:], opening: true,
 		stats: functionStats{results: results}}
 	for len(m.blocks) > 0 {
-		r.instruction()
+		reader.instruction()
 	}
 	if m.At != m.End {
 		m.Malformed("the body of function %d continues after its end", m.current())
 	}
-	m.addEffort(b, &r.stats, r.bodyLoops)
-	r.bodyLoops[0].price += r.price
-	m.loops = append(m.loops[:b.firstLoop], r.bodyLoops...)
+	m.addEffort(b, &reader.stats, reader.bodyLoops)
+	reader.bodyLoops[0].price += reader.price
+	m.loops = append(m.loops[:b.firstLoop], reader.bodyLoops...)
 }
 
 func (r *bodyReader) instruction() {

@@ -177,22 +177,22 @@ func (m *rewriter) body(out []byte, i int) []byte {
 	if weight > 0 {
 		out = append(out, 1, 0x7f)
 	}
-	w := bodyWriter{m: m, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
+	writer := bodyWriter{m: m, out: out, fuelLocal: b.locals, sizeLocal: b.locals + 1, prepaidLocal: b.locals + 1 +
 		uint32(btoi(b.bulk)),
 		weight: weight}
 	if entry > 0 {
-		w.charge(entry)
+		writer.charge(entry)
 		m.report.Entries++
 	}
 	at := b.code
 	for n := range edits {
 		e := &edits[n]
-		w.out = append(w.out, m.Data[at:e.at]...)
+		writer.out = append(writer.out, m.Data[at:e.at]...)
 		at = e.to
-		w.edit(e, loops)
+		writer.edit(e, loops)
 	}
-	w.out = append(w.out, m.Data[at:b.to]...)
-	out = w.out
+	writer.out = append(writer.out, m.Data[at:b.to]...)
+	out = writer.out
 	return setLength(out, sizeAt)
 }
 

@@ -71,18 +71,18 @@ func (m *rewriter) parse() {
 		m.Malformed("expected a core module of version 1")
 	}
 	last := 0
-	for at := range wasm.Sections(m.Data) {
-		m.At, m.End = at.From, at.To
-		if int(at.ID) >= len(sectionOrder) {
-			m.Malformed("unknown section %d", at.ID)
+	for next := range wasm.Sections(m.Data) {
+		m.At, m.End = next.From, next.To
+		if int(next.ID) >= len(sectionOrder) {
+			m.Malformed("unknown section %d", next.ID)
 		}
-		if at.ID != wasm.Custom {
-			if sectionOrder[at.ID] <= last {
-				m.Malformed("section %d is out of order", at.ID)
+		if next.ID != wasm.Custom {
+			if sectionOrder[next.ID] <= last {
+				m.Malformed("section %d is out of order", next.ID)
 			}
-			last = sectionOrder[at.ID]
+			last = sectionOrder[next.ID]
 		}
-		s := section{Section: at}
+		s := section{Section: next}
 		keep := m.readSection(&s)
 		if m.At != s.To {
 			m.Malformed("section %d: %d bytes are left over", s.ID, s.To-m.At)
@@ -311,15 +311,15 @@ func (m *rewriter) limits(table bool) (low uint32, high *uint32) {
 func (m *rewriter) memory() { m.limits(false) }
 
 // tableItems rewrites tables so that all together cannot grow far past the limit.
-func (m *rewriter) tableItems(n int) []byte {
-	out := wasm.AppendU32(nil, uint32(n))
-	for range n {
+func (m *rewriter) tableItems(count int) []byte {
+	out := wasm.AppendU32(nil, uint32(count))
+	for range count {
 		if m.At < m.End && m.Data[m.At] == 0x40 {
 			m.refuse("typed references")
 		}
 		out = append(out, m.reference())
 		low, high := m.limits(true)
-		most := max(low, uint32(m.options.Limits.TableElements/n))
+		most := max(low, uint32(m.options.Limits.TableElements/count))
 		if high != nil && *high < most {
 			most = *high
 		}
@@ -328,9 +328,9 @@ func (m *rewriter) tableItems(n int) []byte {
 	return out
 }
 
-func (m *rewriter) globalItems(n int) (out []byte) {
+func (m *rewriter) globalItems(count int) (out []byte) {
 	imported := m.globals
-	for i := range n {
+	for i := range count {
 		// An initial value may name earlier globals.
 		m.globals = imported + i
 		start := m.At
@@ -339,7 +339,7 @@ func (m *rewriter) globalItems(n int) (out []byte) {
 		out = append(out, m.Data[start:m.At]...)
 		out = m.constant(out)
 	}
-	m.globals = imported + n
+	m.globals = imported + count
 	return out
 }
 

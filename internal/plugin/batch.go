@@ -59,10 +59,10 @@ func (i *Instance) checkRows(call *batchCall) error {
 			uint32(math.MaxUint32))
 	}
 	var last [3]uint32
-	for n := range call.rows {
-		row := &call.rows[n]
+	for index := range call.rows {
+		row := &call.rows[index]
 		if int(row.Topic) >= len(call.batch.Topics) {
-			return abi.NewRefusal("row %d: topic %d of %d", n, row.Topic, len(call.batch.Topics))
+			return abi.NewRefusal("row %d: topic %d of %d", index, row.Topic, len(call.batch.Topics))
 		}
 		for at, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
 			if value.Encoding == wit.Absent {
@@ -71,7 +71,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 			if uint64(value.Start)+uint64(value.Size) > uint64(len(call.batch.Data)) ||
 				value.Encoding == wit.Unchanged ||
 				int(value.Encoding) >= value.Encoding.Cases() {
-				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", n, value.Encoding,
+				return abi.NewRefusal("row %d: a value of encoding %d with %d bytes at %d of %d", index, value.Encoding,
 					value.Size,
 					value.Start,
 					len(call.batch.Data))
@@ -285,27 +285,27 @@ const fewTopics = 16
 // topics of the call.
 func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error {
 	i.buffers.topics = i.buffers.topics[:0]
-	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
+	list, count, err := i.guest.ListAt(ok, offset, 8, 4)
 	if err != nil {
 		return err
 	}
-	if err := checkCount("topics", n, MaxTopics); err != nil {
+	if err := checkCount("topics", count, MaxTopics); err != nil {
 		return err
 	}
-	if n == 0 {
+	if count == 0 {
 		for t := range batch.Topics {
 			i.buffers.topics = append(i.buffers.topics, uint32(t))
 		}
 		return nil
 	}
 	var positions map[string]int
-	if n+len(batch.Topics) > fewTopics {
+	if count+len(batch.Topics) > fewTopics {
 		positions = make(map[string]int, len(batch.Topics))
 		for t := len(batch.Topics) - 1; t >= 0; t-- {
 			positions[batch.Topics[t]] = t
 		}
 	}
-	for topic := range n {
+	for topic := range count {
 		name, _, err := i.guest.ListAt(list, 8*topic, 1, 1)
 		if err != nil {
 			return err
@@ -337,17 +337,17 @@ func (i *Instance) readTopics(ok []byte, offset int, batch *record.Batch) error 
 }
 
 func (i *Instance) readData(ok []byte, offset int, batch *record.Batch) (uint32, error) {
-	list, n, err := i.guest.ListAt(ok, offset, 1, 1)
+	list, count, err := i.guest.ListAt(ok, offset, 1, 1)
 	if err != nil {
 		return 0, err
 	}
-	if uint64(len(batch.Data))+uint64(n) > math.MaxUint32 {
-		return 0, abi.NewViolation("%d bytes of data more than the %d of the batch: at most %d can be addressed", n,
+	if uint64(len(batch.Data))+uint64(count) > math.MaxUint32 {
+		return 0, abi.NewViolation("%d bytes of data more than the %d of the batch: at most %d can be addressed", count,
 			len(batch.Data), uint32(math.MaxUint32))
 	}
 	batch.Data = append(batch.Data, list...)
 	i.schemas.SetBatch(batch)
-	return uint32(n), nil
+	return uint32(count), nil
 }
 
 // readRowErrors reads errors of rows. Their row indices must be below limit, and are increased by from.
@@ -359,20 +359,21 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 	if err := i.guest.LiftAt(ok, offset, &list); err != nil {
 		return nil, err
 	}
-	for n := range list {
-		if n%checkEvery == checkEvery-1 {
+	for index := range list {
+		if index%checkEvery == checkEvery-1 {
 			if err := i.clock.callerErr(); err != nil {
 				return nil, err
 			}
 		}
-		rowError := &list[n]
+		rowError := &list[index]
 		if rowError.RowIndex >= limit {
-			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", n, limit,
+			return nil, abi.NewViolation("error %d: expected a row-index below %d, found %d", index, limit,
 				rowError.RowIndex)
 		}
 		rowError.RowIndex += from
 		if uint64(rowError.RawStart)+uint64(rowError.RawSize) > uint64(check.size) {
-			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", n, rowError.RawSize,
+			return nil, abi.NewViolation("error %d: %d raw bytes at %d exceed the data (%d bytes)", index,
+				rowError.RawSize,
 				rowError.RawStart, check.size)
 		}
 		rowError.RawStart += check.base

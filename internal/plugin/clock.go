@@ -123,7 +123,7 @@ func (c *clock) callerErr() error {
 // checkEvery is the number of rows between two checks whether the caller has given up.
 const checkEvery = 1024
 
-func (c *clock) tick(p *processors) {
+func (c *clock) tick(slots *processors) {
 	now := time.Now()
 	c.countTick(now)
 	c.check(now)
@@ -132,7 +132,7 @@ func (c *clock) tick(p *processors) {
 		c.yielded = time.Now()
 		c.tickStart = c.yielded
 	}
-	if now.Sub(c.processorSince) >= processorSlice && p.yield() {
+	if now.Sub(c.processorSince) >= processorSlice && slots.yield() {
 		c.processorSince = time.Now()
 		c.tickStart = c.processorSince
 	}

@@ -202,13 +202,13 @@ func (info *Info) movedRole(before *roleDeclarations) *RoleMoved {
 // movedRoleOf compares a setting with the roles of earlier settings by name.
 func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
 	names, roles, _ := settingOf(key)
-	for _, r := range roles {
-		if !role.IsAddress(r) {
+	for _, roleName := range roles {
+		if !role.IsAddress(roleName) {
 			continue
 		}
 		var before []string
 		for _, name := range slices.Sorted(maps.Keys(earlier)) {
-			if slices.Contains(splitRoles(earlier[name]), r) {
+			if slices.Contains(splitRoles(earlier[name]), roleName) {
 				before = append(before, name)
 			}
 		}
@@ -218,7 +218,7 @@ func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMoved {
 			return known && !hadRole(name)
 		}
 		if slices.ContainsFunc(names, hadOtherUse) || len(before) > 0 && !slices.ContainsFunc(names, hadRole) {
-			return &RoleMoved{Setting: names[0], Role: r, Before: before}
+			return &RoleMoved{Setting: names[0], Role: roleName, Before: before}
 		}
 	}
 	return nil

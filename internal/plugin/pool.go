@@ -474,20 +474,20 @@ type canary struct {
 
 func (p *Pool) recordTrap(t *Trap) {
 	p.mu.Lock()
-	c := p.canary
-	if c != nil && time.Now().After(c.until) {
-		p.canary, c = nil, nil
+	observed := p.canary
+	if observed != nil && time.Now().After(observed.until) {
+		p.canary, observed = nil, nil
 	}
-	if c != nil {
-		if c.traps++; c.traps < canaryTraps {
-			c = nil
+	if observed != nil {
+		if observed.traps++; observed.traps < canaryTraps {
+			observed = nil
 		} else {
 			p.canary = nil
 		}
 	}
 	p.mu.Unlock()
-	if c != nil {
-		c.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
+	if observed != nil {
+		observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
 			canaryTraps, p.connector, t.Function, t.Cause()))
 	}
 }

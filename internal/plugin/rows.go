@@ -83,14 +83,14 @@ func (c *rowCheck) countBytes(row, input *wit.Row) error {
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
-func (c *rowCheck) value(column int, value, in *wit.ValueSlice) (err error) {
+func (c *rowCheck) value(column int, value, input *wit.ValueSlice) (err error) {
 	const headers = 2
 	switch value.Encoding {
 	case wit.Absent:
 		*value = wit.ValueSlice{}
 		return nil
 	case wit.Unchanged:
-		return c.unchanged(column, value, in)
+		return c.unchanged(column, value, input)
 	case wit.WithSchema, wit.Schemaless, wit.Raw:
 		if (value.Encoding == wit.Raw) != (column == headers) {
 			return abi.NewViolation("encoding %d is not allowed here", value.Encoding)
@@ -115,8 +115,8 @@ func (c *rowCheck) value(column int, value, in *wit.ValueSlice) (err error) {
 	return err
 }
 
-func (c *rowCheck) unchanged(column int, value, in *wit.ValueSlice) (err error) {
-	switch in.Encoding {
+func (c *rowCheck) unchanged(column int, value, input *wit.ValueSlice) (err error) {
+	switch input.Encoding {
 	case wit.Unchanged:
 		return abi.NewViolation("unchanged: there is no input row")
 	case wit.WithSchema:
@@ -124,11 +124,11 @@ func (c *rowCheck) unchanged(column int, value, in *wit.ValueSlice) (err error) 
 		if err != nil {
 			return err
 		}
-		*value = *in
+		*value = *input
 		value.Schema = schema
 		return nil
 	}
-	*value = *in
+	*value = *input
 	return nil
 }
 

@@ -54,17 +54,17 @@ func Read(data []byte) (*Module, error) {
 		return nil, err
 	}
 	module := &Module{}
-	var at wasm.Section
+	var current wasm.Section
 	err := wasm.Try(func() {
-		for at = range wasm.Sections(data) {
-			reader := at.Content(data)
-			module.section(at.ID, &reader)
-			at.To = 0 // the section was read
+		for current = range wasm.Sections(data) {
+			reader := current.Content(data)
+			module.section(current.ID, &reader)
+			current.To = 0 // the section was read
 		}
 	})
 	switch {
-	case err != nil && at.To > 0:
-		return nil, fmt.Errorf("section %d at byte %d: %w", at.ID, at.At, err)
+	case err != nil && current.To > 0:
+		return nil, fmt.Errorf("section %d at byte %d: %w", current.ID, current.At, err)
 	case err != nil:
 		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.Malformed).Text)
 	}

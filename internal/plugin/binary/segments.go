@@ -23,15 +23,15 @@ const maxSegments = 100_000
 func joinSegments(module []byte) []byte {
 	out := module
 	_ = wasm.Try(func() {
-		for s := range wasm.Sections(module) {
-			switch s.ID {
+		for section := range wasm.Sections(module) {
+			switch section.ID {
 			case wasm.DataCount:
 				// Instructions that use the count refer to segments.
 				return
 			case wasm.Data:
-				if joined := joinSection(s.Content(module)); joined != nil {
-					out = append(make([]byte, 0, len(module)+len(joined)), module[:s.At]...)
-					out = append(wasm.AppendSection(out, wasm.Data, joined), module[s.To:]...)
+				if joined := joinSection(section.Content(module)); joined != nil {
+					out = append(make([]byte, 0, len(module)+len(joined)), module[:section.At]...)
+					out = append(wasm.AppendSection(out, wasm.Data, joined), module[section.To:]...)
 				}
 				return
 			}

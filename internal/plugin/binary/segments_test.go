@@ -125,9 +125,9 @@ func FuzzJoinSegments(f *testing.F) {
 
 // dataSection returns the last section of a module of guesttest.
 func dataSection(module []byte) []byte {
-	for s := range wasm.Sections(module) {
-		if s.ID == wasm.Data {
-			return module[s.At:]
+	for section := range wasm.Sections(module) {
+		if section.ID == wasm.Data {
+			return module[section.At:]
 		}
 	}
 	return nil

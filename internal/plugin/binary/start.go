@@ -18,18 +18,18 @@ func exportStart(module []byte) []byte {
 	out := module
 	_ = wasm.Try(func() {
 		last := byte(0)
-		for s := range wasm.Sections(module) {
-			if s.ID == wasm.Exports || s.ID == wasm.Start {
-				if last >= s.ID || s.From-s.At > 1+maxLEB {
+		for section := range wasm.Sections(module) {
+			if section.ID == wasm.Exports || section.ID == wasm.Start {
+				if last >= section.ID || section.From-section.At > 1+maxLEB {
 					return
 				}
-				if s.ID == wasm.Start {
-					start = s
+				if section.ID == wasm.Start {
+					start = section
 				} else {
-					exports = s
+					exports = section
 				}
 			}
-			last = max(last, s.ID)
+			last = max(last, section.ID)
 		}
 		if start.To == 0 || exports.To == 0 {
 			return

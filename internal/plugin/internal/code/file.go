@@ -23,16 +23,16 @@ func ReadModule(path string) ([]byte, error) { return readFile(path, maxModuleBy
 // readFile reads a regular file of at most limit bytes. It rejects others unread: a device has no end, and a pipe waits
 // for its writer.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, info, err := wholefile.Open(path)
+	file, info, err := wholefile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer file.Close()
 	if info.Size() > limit {
 		return nil, fmt.Errorf("expected a module of at most %d bytes, found %d", limit, info.Size())
 	}
 	data := make([]byte, info.Size()+1)
-	n, err := io.ReadFull(f, data)
+	n, err := io.ReadFull(file, data)
 	switch {
 	case err == nil:
 		return nil, fmt.Errorf("expected a file of %d bytes, found that it grows while it is read: copy it under "+

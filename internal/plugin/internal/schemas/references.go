@@ -233,27 +233,27 @@ func (s *scanner) schemaless(depth int) {
 // schemaless must read: a longer or invalid one, one near the end, and before a check of callerErr.
 func (s *scanner) skipScalars(count int64) int64 {
 	const most = 1 + binary.MaxVarintLen64
-	b, i := s.data, s.at
-	for ; count > 0 && len(b)-i >= most && (s.steps+1)%checkEvery != 0; count-- {
+	data, i := s.data, s.at
+	for ; count > 0 && len(data)-i >= most && (s.steps+1)%checkEvery != 0; count-- {
 		size := 1
-		switch tag := b[i]; {
+		switch tag := data[i]; {
 		case tag <= connectdata.TagTrue:
 		case tag <= connectdata.TagInt64:
-			stop := ^binary.LittleEndian.Uint64(b[i+1:]) & 0x8080808080808080
+			stop := ^binary.LittleEndian.Uint64(data[i+1:]) & 0x8080808080808080
 			if stop == 0 {
 				s.at = i
 				return count
 			}
 			size += bits.TrailingZeros64(stop)/8 + 1
 		case tag == connectdata.TagString || tag == connectdata.TagBytes:
-			content := int(b[i+1])
+			content := int(data[i+1])
 			size = 2
 			if content >= 0x80 {
-				content = content&0x7f | int(b[i+2])<<7
+				content = content&0x7f | int(data[i+2])<<7
 				size = 3
 			}
 			size += content >> 1
-			if content&1 != 0 || content >= 1<<14 || size > len(b)-i {
+			if content&1 != 0 || content >= 1<<14 || size > len(data)-i {
 				s.at = i
 				return count
 			}

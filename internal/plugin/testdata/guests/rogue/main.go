@@ -72,7 +72,7 @@ func log(level, ptr, size uint32)
 func describe() uint32 {
 	return lower(wit.InterfacePlugin, "Describe", wit.Description{Name: "rogue", Version: "1.0.0",
 		Components: []wit.Component{{Name: "rogue", Kind: wit.ComponentTransformation,
-		Settings: []wit.ConfigKey{{Name: "mode"}}}}})
+			Settings: []wit.ConfigKey{{Name: "mode"}}}}})
 }
 
 //go:wasmexport culvert:connect/plugin@0.3.0#validate
