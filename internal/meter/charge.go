@@ -107,7 +107,7 @@ func (w *bodyWriter) bulk(e *edit, function uint32) {
 	w.m.report.Copies++
 }
 
-// Locals of the functions that copy and fill in pieces: three parameters, then two of their own.
+// Locals of the functions that copy and fill: three parameters, then two of their own.
 const (
 	localTo = iota
 	localFrom

@@ -126,9 +126,8 @@ var Kernels = sync.OnceValue(func() error {
 	return nil
 })
 
-// Depend makes the result of a test depend on all files in folders of the module, named from its root. `go test` caches
-// a result as long as the files that the test opened are unchanged, but does not see files that commands of the test
-// read.
+// Depend makes the result of a test depend on all files in folders of the module: `go test` caches a result and does
+// not see which files a command of the test has read.
 func Depend(folders ...string) error {
 	root, err := Root()
 	if err != nil {

@@ -12,10 +12,9 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// defaultResultBytes bounds the results of one call if the caller sets no limit.
 const defaultResultBytes = 64 << 20
 
-// maxFlat is the maximum number of core parameters in the canonical ABI; more would be passed in memory.
+// maxFlat is the maximum number of core parameters in the canonical ABI.
 const maxFlat = 16
 
 // Violation is the error of a guest that breaks the ABI or the contract: a pointer outside its memory, an unknown case,
@@ -141,7 +140,6 @@ func (g *Guest) BeginCall() {
 
 // AddBlock adds an allocation. Empty ones are allocated too, because some guests build a vector from any pointer.
 func (g *Guest) AddBlock(size int, align uint32) Block {
-	// Guests have less than 4 GiB: their allocator rejects a size that is cut off here.
 	g.blocks = append(g.blocks, block{size: uint32(min(size, 1<<32-1)), align: align})
 	return Block(len(g.blocks) - 1)
 }
@@ -204,8 +202,7 @@ func (g *Guest) Call(ctx context.Context, export *Func) (uint32, error) {
 	if export.results == 0 {
 		return 0, nil
 	}
-	// The upper half of an i32 in a stack slot is undefined.
-	return uint32(stack[0]), nil
+	return uint32(stack[0]), nil // the upper half is undefined
 }
 
 // PostReturn lets the guest free the results of a call. Do not call it after a trap or a violation.

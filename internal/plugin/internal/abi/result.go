@@ -21,7 +21,6 @@ func (g *Guest) Watch() error {
 	return g.stopped
 }
 
-// liftError returns the error for reading that ended with err.
 func (g *Guest) liftError(err error) error {
 	if err == nil || g.stopped != nil {
 		return g.stopped

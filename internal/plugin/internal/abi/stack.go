@@ -8,14 +8,13 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// run calls a function and records it for [Guest.StackGrowth].
 func (g *Guest) run(ctx context.Context, f api.Function, stack []uint64) error {
 	g.running, g.stackBefore = f, stackBytes(f)
 	return f.CallWithStack(ctx, stack)
 }
 
-// StackGrowth returns the size in bytes to which the native stack has grown in the running call, 0 if it has not. The
-// engine doubles it when it is full, and keeps a function's stack as large as it once was.
+// StackGrowth returns the size to which the native stack has grown in the running call, or 0. The engine keeps large
+// stacks.
 func (g *Guest) StackGrowth() int {
 	if n := stackBytes(g.running); n > g.stackBefore {
 		return n
@@ -23,8 +22,8 @@ func (g *Guest) StackGrowth() int {
 	return 0
 }
 
-// stackBytes returns the size of the engine's stack for a function. The engine does not export it, so its field is read
-// by reflection. If the field is missing, only the engine's own limit of about 100 MB remains, and a test fails.
+// stackBytes reads the size of a function's stack from the engine's field by reflection. If the field is missing, only
+// the engine's own limit of about 100 MB remains, and a test fails.
 func stackBytes(f api.Function) int {
 	value := reflect.ValueOf(f)
 	if value.Kind() != reflect.Pointer || value.Elem().Kind() != reflect.Struct {
@@ -37,7 +36,6 @@ func stackBytes(f api.Function) int {
 	return value.Elem().Field(at).Len()
 }
 
-// stackFieldCache is the index of the stack field of a type. There is only one type, so the last one is cached.
 type stackFieldCache struct {
 	typ   reflect.Type
 	index int

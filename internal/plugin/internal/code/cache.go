@@ -20,13 +20,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Cache stores the results of loading a module file: its [Facts], its metered form, and its compiled code. So a file
-// that was loaded before is neither rewritten nor compiled again, and not started until a connector needs it. A nil
-// Cache stores nothing. Several processes may share a folder.
+// Cache stores the results of loading a module file: its [Facts], its metered form, and its compiled code. So a known
+// file is not compiled again, and not started until needed. A nil Cache stores nothing. Processes may share a folder.
 //
-// Names contain a hash over the original's hash and everything that the results depend on. A file begins with a
-// checksum over its name and content; damaged files are removed. A module's folder is a cache of wazero, with code for
-// each version of wazero and kind of processor.
+// Names contain a hash over everything that the results depend on. A file begins with a checksum over its name and
+// content; damaged files are removed. A folder is a cache of wazero for one module.
 type Cache struct {
 	dir    string
 	logger *slog.Logger
@@ -39,8 +37,7 @@ func (c *Cache) key(hash string) string {
 		PreparationVersion, wit.Version, Metering, hash))
 }
 
-// Endings of names: a file with [Facts], a file with [Prepared], a folder with compiled code.
-const factsKind, preparedKind, codeKind = "json", "metered", "code"
+const factsKind, preparedKind, codeKind = "json", "metered", "code" // endings of names
 
 // Path returns the path of a module's file or folder of a kind.
 func (c *Cache) Path(hash, kind string) string { return c.path(c.key(hash), kind) }
@@ -129,11 +126,9 @@ func (c *Cache) StoreFacts(hash string, f *Facts) {
 	}
 }
 
-// unusedLifetime is how long files stay after their last use: removed plugins and earlier versions of wazero leave
-// some.
+// unusedLifetime is how long files stay after their last use; earlier versions of wazero leave some.
 const unusedLifetime = 30 * 24 * time.Hour
 
-// touch marks a module's files as used, for [Cache.RemoveUnused].
 func (c *Cache) touch(hash string) {
 	now := time.Now()
 	for _, kind := range []string{factsKind, preparedKind, codeKind} {
@@ -141,8 +136,7 @@ func (c *Cache) touch(hash string) {
 	}
 }
 
-// codeFolder returns the folder for a module's compiled code. It removes everything that is neither a file nor a
-// folder: opening a pipe would block.
+// codeFolder returns a module's folder. It removes all but files and folders: opening a pipe would block.
 func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 	dir = c.Path(hash, codeKind)
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -161,8 +155,7 @@ func (c *Cache) codeFolder(hash string) (dir string, hasFiles bool) {
 	return dir, hasFiles
 }
 
-// RemoveUnused deletes files that were not used for [unusedLifetime]. Processes that share the folder have read what
-// they need.
+// RemoveUnused deletes files that were not used for [unusedLifetime].
 func (c *Cache) RemoveUnused(now time.Time) {
 	if c == nil {
 		return
@@ -182,7 +175,6 @@ func HashOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// preparePrivateFolder creates a folder, or rejects one that other users can write to.
 func preparePrivateFolder(dir string, user int) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {

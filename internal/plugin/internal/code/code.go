@@ -1,9 +1,4 @@
 // Package code compiles modules with wazero, and caches the results of loading them.
-//
-// - code.go: [Compiler] and [Code]; race.go, norace.go: compile times with the race detector.
-// - prepare.go: the only place that changes a module's bytes.
-// - cache.go: files about modules on disk. owner_*.go: who owns them.
-// - memory_*.go: the memories of instances. file.go: reading module files.
 package code
 
 import (
@@ -45,8 +40,8 @@ type Compiler struct {
 	cache          *Cache
 }
 
-// NewCompiler creates a compiler with the cache folder dir; "" caches in memory only. It does not use a folder that
-// other users can write to. provide adds the module's imports to a runtime.
+// NewCompiler creates a compiler with the cache folder dir; "" caches in memory only. provide adds the module's
+// imports.
 func NewCompiler(dir string, provide func(context.Context, wazero.Runtime, *binary.Module) error,
 	logger *slog.Logger) *Compiler {
 	compiler := &Compiler{provideImports: provide, logger: logger, memory: wazero.NewCompilationCache()}
@@ -71,8 +66,7 @@ type Module struct {
 	Binary     *binary.Module
 	Interfaces []string // the contract's interfaces that the module exports
 	Pages      uint32   // bounds the memory of an instance, in pages of 64 KiB
-	// Original returns the file's bytes.
-	Original func() ([]byte, error)
+	Original   func() ([]byte, error)
 }
 
 // Compile returns a module's code, from the folder if it has it. The error of a module that cannot be used is an
@@ -104,8 +98,7 @@ func (l *Compiler) Compile(ctx context.Context, module *Module) (code *Code, err
 	return code, nil
 }
 
-// compileCached compiles with the module's folder. wazero fails if a file there is damaged: then the folder is removed
-// and the module is compiled once more.
+// compileCached compiles with the module's folder, and again without its files if one is damaged.
 func (l *Compiler) compileCached(ctx context.Context, module *Module, prepared *Prepared) (*Code, error) {
 	dir, hasFiles := l.cache.codeFolder(module.Hash)
 	code, err := l.compileIn(ctx, module, prepared, dir)
@@ -151,8 +144,8 @@ func (l *Compiler) compile(ctx context.Context, module *Module, prepared *Prepar
 	return code, nil
 }
 
-// CompileTime bounds compiling. The largest guests, with the runtime of a language, take 2 to 5 s on an idle core.
-// Small modules are bounded by their size and effort; compiling of large ones is stopped between two functions.
+// CompileTime bounds compiling. The largest guests take 2 to 5 s on an idle core. Effort bounds the functions of small
+// modules; compiling of large modules is stopped between two functions.
 const (
 	CompileTime    = 2 * time.Minute
 	largeBytes     = 16 << 20
@@ -179,9 +172,8 @@ func (l *Compiler) compileInto(ctx context.Context, code *Code, prepared *Prepar
 		var outcome result
 		defer cancel()
 		defer func() { done <- outcome }()
-		// A panic of the engine must not end the worker.
 		defer func() {
-			if r := recover(); r != nil {
+			if r := recover(); r != nil { // of the engine
 				outcome = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()

@@ -13,15 +13,13 @@ import (
 const (
 	// maxModuleBytes bounds module files, as the meter does. The largest known guests have 12 MB.
 	maxModuleBytes = 64 << 20
-	// maxCachedBytes bounds files of the cache, such as a metered module.
 	maxCachedBytes = 256 << 20
 )
 
 // ReadModule reads a module file of at most 64 MiB.
 func ReadModule(path string) ([]byte, error) { return readFile(path, maxModuleBytes) }
 
-// readFile reads a regular file of at most limit bytes. It rejects others unread: a device has no end, and a pipe waits
-// for its writer.
+// readFile reads a regular file; others are rejected unread: a device has no end, a pipe waits for its writer.
 func readFile(path string, limit int64) ([]byte, error) {
 	file, info, err := wholefile.Open(path)
 	if err != nil {

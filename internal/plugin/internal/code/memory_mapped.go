@@ -8,9 +8,8 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// mappedMemory is guest memory outside of Go's heap. Addresses are reserved for its maximum, and the system provides
-// pages when they are first used. So growing copies nothing, closing frees everything at once, and the garbage
-// collector's pace does not depend on the guests.
+// mappedMemory is guest memory outside of Go's heap: addresses are reserved for its maximum, and pages are provided
+// when they are first used. Growing copies nothing, and the garbage collector's pace does not depend on the guests.
 type mappedMemory struct{ reserved []byte }
 
 // allocateMemory is the engine's hook. If addresses are scarce, it uses the heap.
