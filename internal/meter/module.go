@@ -207,7 +207,7 @@ func (m *rewriter) functionType() {
 	}
 	for _, all := range []*[]uint32{&m.params, &m.results} {
 		n := m.Count()
-		m.checkLimit(n, maxTypeValues, "parameters or results of a type")
+		m.checkLimit(n, typeValuesLimit, "parameters or results of a type")
 		for range n {
 			m.valueType()
 		}
@@ -215,7 +215,7 @@ func (m *rewriter) functionType() {
 	}
 }
 
-const maxTypeValues = 1000
+const typeValuesLimit = 1000
 
 func (m *rewriter) checkLimit(n, limit int, what string) {
 	if n > limit {

@@ -306,12 +306,12 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 		h.logger.Warn("a version of a plugin gives other roles to settings than the previous version", "plugin",
 			info.Name,
 			"version", info.Version, "hash", info.Hash, "file", info.Path, "before", before.Version, "changes",
-			strings.Join(changes[:min(len(changes), maxListedChanges)], "; "), "count", len(changes))
+			strings.Join(changes[:min(len(changes), listedChanges)], "; "), "count", len(changes))
 	}
 	return nil
 }
 
-const maxListedChanges = 10
+const listedChanges = 10
 
 // recordRun stores that a connector runs a version, merged with what other processes have stored.
 func (h *history) recordRun(info *Info) {

@@ -55,7 +55,7 @@ func (r *reader) header() (Header, *Error) {
 		return Header{}, err
 	}
 	if r.i >= len(r.b) || wit.Encoding(r.b[r.i]) < wit.WithSchema || wit.Encoding(r.b[r.i]) > wit.Raw {
-		return Header{}, newError(r.i, "expected the form 2, 3 or 4 of a header")
+		return Header{}, newError(r.i, "expected the encoding 2, 3 or 4 of a header")
 	}
 	encoding := wit.Encoding(r.b[r.i])
 	r.i++
