@@ -42,8 +42,8 @@ type Component struct {
 	Aliases       []string
 	Documentation string
 	Settings      []ConfigKey
-	// Prefixes of the component's settings. A setting whose name begins with one of them and matches no declaration is an
-	// error, so that a misspelt name is never ignored (RATIONALE.md P6).
+	// Prefixes of the component's settings. A setting whose name begins with one of them and matches no declaration
+	// is an error, so that a misspelt name is never ignored (RATIONALE.md P6).
 	Prefixes []string
 }
 
@@ -64,8 +64,8 @@ type ValidateResult struct {
 type Plugin interface {
 	// Describe returns the description of the module. It must return the same each time.
 	Describe() Description
-	// Validate checks the settings of a component together. If online is set, it may request documents from the service,
-	// for checks and recommendations: the host calls it again with their state and responses.
+	// Validate checks the settings of a component together. If online is set, it may request documents from the
+	// service, for checks and recommendations: the host calls it again with their state and responses.
 	Validate(component string, settings []Setting, online bool, state []byte, answers []Response) (ValidateResult,
 		error)
 }
@@ -194,8 +194,8 @@ type DecodeResult struct {
 	Linked []LinkedRequest
 	// Next is the offset after the page; it is set with the last piece. Nil leaves the offset as it is.
 	Next *[]OffsetEntry
-	// More means that rows are available at Next now, or after WaitMs milliseconds. After a page without a position that
-	// a trigger had caused, both together repeat that trigger once after that time, at most a minute.
+	// More means that rows are available at Next now, or after WaitMs milliseconds. After a page without a position
+	// that a trigger had caused, both together repeat that trigger once after that time, at most a minute.
 	More   bool
 	WaitMs uint32
 }
@@ -237,8 +237,8 @@ type Trigger struct {
 
 // Notifications is optional: push notifications.
 type Notifications interface {
-	// HandleNotification returns the feeds to read for a notification. The last segment of its target is the name of the
-	// feed. An error is the response to the sender: data is 400, unauthorized 401, not-found 404.
+	// HandleNotification returns the feeds to read for a notification. The last segment of its target is the name of
+	// the feed. An error is the response to the sender: data is 400, unauthorized 401, not-found 404.
 	HandleNotification(context []byte, notification Notification) ([]Trigger, error)
 	// Subscribe has the service send notifications of a feed to an address. The host calls it at every start, and at
 	// times later. It may request documents like Open.
@@ -327,8 +327,8 @@ type ResponseResult struct {
 
 // Sink writes to a service. An instance keeps nothing between calls.
 type Sink interface {
-	// Open returns the context that the host passes with the other calls, and the topics. It may request documents: the
-	// host calls it again with their state and responses.
+	// Open returns the context that the host passes with the other calls, and the topics. It may request documents:
+	// the host calls it again with their state and responses.
 	Open(component string, settings []Setting, state []byte, answers []Response) (SinkOpenResult, error)
 	// Encode creates the requests that write the rows of a batch. recordIDs has one element for each row; their topics
 	// are positions in recordTopics.

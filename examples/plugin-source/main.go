@@ -1,5 +1,5 @@
-// Plugin-source is a template for a source of a service that is not OData: a JSON API with cursors and ETags. Try it with
-// [tickets-api].
+// Plugin-source is a template for a source of a service that is not OData: a JSON API with cursors and ETags. Try it
+// with [tickets-api].
 //
 //	connector.class=example.TicketsSource
 //	tickets.host=127.0.0.1

@@ -1,5 +1,6 @@
-// Package meter rewrites core WebAssembly modules so that they call the host at short intervals: a time limit for engines
-// whose compiled code cannot be interrupted, at a cost of a few percent. It knows no engine, plugin or contract.
+// Package meter rewrites core WebAssembly modules so that they call the host at short intervals: a time limit for
+// engines whose compiled code cannot be interrupted, at a cost of a few percent. It knows no engine, plugin or
+// contract.
 //
 // # Scheme
 //

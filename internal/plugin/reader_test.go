@@ -117,7 +117,7 @@ func TestPagesShareAnInstance(t *testing.T) {
 	}
 }
 
-// After a trap all pages of its instance are lost: the call gets the trap, the others [PageLost], and all can be read
+// After a trap all pages of its instance are lost: the call gets the trap, the others a PageLost, and all can be read
 // again.
 func TestTrapAbandonsPages(t *testing.T) {
 	reg := record.NewRegistry()

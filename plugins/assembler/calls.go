@@ -108,7 +108,8 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 				pairs = append(pairs, pair{parameter, p})
 				continue
 			}
-			if id := variableOf(arg); id != nil && (!g.assigned(fn, parameter) || g.replaced(g.operand(id), e, targets)) {
+			if id := variableOf(arg); id != nil && (!g.assigned(fn, parameter) ||
+				g.replaced(g.operand(id), e, targets)) {
 				pairs = append(pairs, pair{parameter, g.operand(id)})
 				continue
 			}

@@ -123,12 +123,13 @@ func checkRole(key *wit.ConfigKey, name string) []Finding {
 		return finding(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
 			role.Kind.String())
 	case !role.accepts(key.Kind) && role.Kind == Secret:
-		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String()+"; no plugin sees its value")
+		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String()+
+			"; no plugin sees its value")
 	case !role.accepts(key.Kind):
 		return finding(false, "has the role "+name+": expected the kind "+role.Kind.String())
 	case key.DefaultValue != nil && !role.AcceptsDefault(*key.DefaultValue):
-		return []Finding{{Setting: key.Name, Text: "its default " + strconv.Quote(*key.DefaultValue) + " has no effect: " +
-			name + " must be set by the user" + role.defaultNote()}}
+		return []Finding{{Setting: key.Name, Text: "its default " + strconv.Quote(*key.DefaultValue) +
+			" has no effect: " + name + " must be set by the user" + role.defaultNote()}}
 	}
 	return nil
 }
