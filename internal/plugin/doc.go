@@ -20,7 +20,7 @@
 // the host about every 0.2 ms of work (clock.go). A version that breaks repeatedly is stopped for its connector
 // ([Stopped]); one that was just activated is rolled back ([Binding.ShouldRetry]).
 //
-// Files:
+// Where to look:
 //
 //   - manager.go, open.go: [Manager], from [New] to [Manager.Close]. modulefiles.go, watch.go: module files.
 //   - loader.go, refusals.go, compilenotice.go: from a file to a module; check.go: `plugins check`.
