@@ -31,21 +31,21 @@ const (
 )
 
 // OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
-func (s *State) OfSet(t *entityset.EntitySet, known wit.Known) EntitySet {
-	learned := s.SetCapabilities[t.CapabilityIndex]
+func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
+	learned := s.SetCapabilities[set.CapabilityIndex]
 	if known != "" {
-		learned.Numbers = learned.Numbers || known.Contains(knownNumbers+t.Digest())
-		learned.FillsInitial = learned.FillsInitial || known.Contains(knownFillsInitial+t.Digest())
+		learned.Numbers = learned.Numbers || known.Contains(knownNumbers+set.Digest())
+		learned.FillsInitial = learned.FillsInitial || known.Contains(knownFillsInitial+set.Digest())
 	}
 	return learned
 }
 
 // AddressError returns an error if entities of the set cannot be addressed by the keys of records.
-func (s *State) AddressError(t *entityset.EntitySet, known wit.Known) error {
-	if !s.OfSet(t, known).Numbers {
+func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
+	if !s.OfSet(set, known).Numbers {
 		return nil
 	}
-	return &wit.Error{Kind: wit.ErrorConfig, Message: t.Path + ": the service replaces the keys of inserted " +
+	return &wit.Error{Kind: wit.ErrorConfig, Message: set.Path + ": the service replaces the keys of inserted " +
 		"entities by numbers of its own, so the key of a record does not identify its entity: expected inserts " +
 		"only; use another connector for updates and deletes by the service's numbers"}
 }

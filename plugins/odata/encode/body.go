@@ -36,19 +36,20 @@ type NestedContent struct {
 }
 
 // AppendEntity writes an entity in the configured format. path is its location in the row, for messages.
-func (b *Writer) AppendEntity(dst []byte, s *Type, v *rowvalue.Value, path string) ([]byte, error) {
+func (b *Writer) AppendEntity(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) ([]byte, error) {
 	if b.Config.Atom {
-		return b.appendEntry(append(dst, atomHead...), s, v, path, atomStart)
+		return b.appendEntry(append(dst, atomHead...), typ, rowValue, path, atomStart)
 	}
-	return b.appendJSON(dst, s, v, path)
+	return b.appendJSON(dst, typ, rowValue, path)
 }
 
-func (b *Writer) properties(s *Type, v *rowvalue.Value, path string) propertyCursor {
-	m := propertyCursor{Cursor: v.Fields(), writer: b, parent: s, parentPath: path, writers: s.writersFor(v)}
+func (b *Writer) properties(typ *Type, rowValue *rowvalue.Value, path string) propertyCursor {
+	properties := propertyCursor{Cursor: rowValue.Fields(), writer: b, parent: typ, parentPath: path,
+		writers: typ.writersFor(rowValue)}
 	if path == "" {
-		m.keys = b.Keys
+		properties.keys = b.Keys
 	}
-	return m
+	return properties
 }
 
 // propertyCursor iterates over the properties that are written of an entity or complex property.
@@ -69,10 +70,10 @@ type propertyCursor struct {
 
 func (m *propertyCursor) next() bool {
 	for m.keysWritten < len(m.keys) {
-		k := &m.keys[m.keysWritten]
+		key := &m.keys[m.keysWritten]
 		m.keysWritten++
-		if !m.writer.Update || k.Property.Updatable {
-			m.Name, m.keyValue, m.propertyWriter = k.Property.Name, &k.Value, m.parent.writers[k.Property.Name]
+		if !m.writer.Update || key.Property.Updatable {
+			m.Name, m.keyValue, m.propertyWriter = key.Property.Name, &key.Value, m.parent.writers[key.Property.Name]
 			return true
 		}
 	}
@@ -105,19 +106,20 @@ func (m *propertyCursor) path() string {
 }
 
 func (m *propertyCursor) isWritten() (write bool, err error) {
-	b, c := m.writer, m.propertyWriter
-	if c == nil {
+	b, writer := m.writer, m.propertyWriter
+	if writer == nil {
 		return false, m.unknownField()
 	}
-	if p := c.property; p != nil {
+	if property := writer.property; property != nil {
 		m.isNull = !m.Value.Present
 		switch {
-		case b.Update && !p.Updatable, !b.Update && !p.Creatable && !c.isKey, m.isNull && (!p.Nullable || c.isKey):
+		case b.Update && !property.Updatable, !b.Update && !property.Creatable && !writer.isKey, m.isNull &&
+			(!property.Nullable || writer.isKey):
 			return false, nil
-		case m.isNull || p.Type.Primitive != edm.NotPrimitive:
+		case m.isNull || property.Type.Primitive != edm.NotPrimitive:
 			return true, nil
-		case c.typ == nil:
-			return false, odataerror.Data(m.path() + ": its type " + p.Type.Name +
+		case writer.typ == nil:
+			return false, odataerror.Data(m.path() + ": its type " + property.Type.Name +
 				" is neither a type of OData v2 nor declared in $metadata")
 		}
 		return true, nil
@@ -132,35 +134,35 @@ func (m *propertyCursor) isWritten() (write bool, err error) {
 			"entity together with others (" + sinkconfig.NameNestedUpdates +
 			" = operations sends separate updates); remove the " +
 			"field, or write its entities from another topic")
-	case c.typ == nil:
+	case writer.typ == nil:
 		return false, odataerror.Data(m.path() + ": $metadata does not declare its target type")
 	case b.Update:
-		*b.Nested = append(*b.Nested, NestedContent{c.navigation, c.typ, m.Value, m.path()})
+		*b.Nested = append(*b.Nested, NestedContent{writer.navigation, writer.typ, m.Value, m.path()})
 		return false, nil
 	}
 	return true, nil
 }
 
 func (m *propertyCursor) unknownField() error {
-	c := m.writer.Config
+	config := m.writer.Config
 	switch {
-	case !m.Value.Present, m.parentPath == "" && isControlField(c, m.Name), c.IgnoreUnknownFields:
+	case !m.Value.Present, m.parentPath == "" && isControlField(config, m.Name), config.IgnoreUnknownFields:
 		return nil
-	case c.FailOnUnknownFields:
+	case config.FailOnUnknownFields:
 		return &wit.Error{Kind: wit.ErrorConfig, Message: m.path() + ": " + m.parent.QualifiedName() +
 			" has no such property (" + sinkconfig.NameUnknownFields + " = fail)"}
 	}
 	return odataerror.Data(m.path() + ": " + m.parent.QualifiedName() + " has no such property")
 }
 
-func (m *propertyCursor) convert() (c value.Converted, err error) {
+func (m *propertyCursor) convert() (converted value.Converted, err error) {
 	if m.keyValue != nil {
 		return *m.keyValue, nil
 	}
-	if c, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
-		return c, odataerror.Data(m.path() + ": " + err.Error())
+	if converted, err = Convert(m.writer.Config, m.property, &m.Value); err != nil {
+		return converted, odataerror.Data(m.path() + ": " + err.Error())
 	}
-	return c, nil
+	return converted, nil
 }
 
 // Unexpected returns an error for a value of another kind than expected.
@@ -176,26 +178,27 @@ const (
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
-func isControlField(c *sinkconfig.Config, name string) bool {
-	return c.Mode == sinkconfig.ModeDynamic && name == c.ModeProperty || c.DeleteRecords && (name == edm.DeletedAt ||
-		name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
+func isControlField(config *sinkconfig.Config, name string) bool {
+	return config.Mode == sinkconfig.ModeDynamic && name == config.ModeProperty || config.DeleteRecords &&
+		(name == edm.DeletedAt ||
+			name == edm.RecordMode || name == fieldChangeMode || name == fieldEntityCounter)
 }
 
 // IsDeleteRecord reports whether a source has written the row for a deleted entity: its change mode is D or, if the row
 // has no such column, DELETED_AT is set.
-func IsDeleteRecord(t *Type, v rowvalue.Value) bool {
+func IsDeleteRecord(typ *Type, rowValue rowvalue.Value) bool {
 	names := []string{edm.RecordMode, fieldChangeMode}
-	if mode := t.ChangeMode(); mode != nil {
+	if mode := typ.ChangeMode(); mode != nil {
 		names = append(names, mode.Name)
 	}
 	hasMode := false
 	for _, name := range names {
-		m, ok := v.Field(name)
-		if text, _ := m.Text(); string(text) == "D" {
+		field, ok := rowValue.Field(name)
+		if text, _ := field.Text(); string(text) == "D" {
 			return true
 		}
 		hasMode = hasMode || ok
 	}
-	at, ok := v.Field(edm.DeletedAt)
-	return ok && !hasMode && at.Present && t.properties[edm.DeletedAt] == nil
+	at, ok := rowValue.Field(edm.DeletedAt)
+	return ok && !hasMode && at.Present && typ.properties[edm.DeletedAt] == nil
 }

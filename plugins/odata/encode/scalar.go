@@ -22,22 +22,22 @@ const (
 	encodeDecimal
 )
 
-func (c *propertyWriter) setEncoding(kind wit.Kind, n *wit.SchemaNode) {
+func (c *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	c.encoding = encodeConverted
 	if c.property == nil {
 		return
 	}
-	unnamed := n == nil || n.Name == nil
-	switch t := c.property.Type.Primitive; {
-	case kind == wit.String && t == edm.String:
+	unnamed := node == nil || node.Name == nil
+	switch primitive := c.property.Type.Primitive; {
+	case kind == wit.String && primitive == edm.String:
 		c.encoding = encodeText
-	case kind == wit.Int64 && (t == edm.DateTime || t == edm.DateTimeOffset) &&
-		(unnamed || *n.Name == wit.NameTimestamp):
+	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
+		(unnamed || *node.Name == wit.NameTimestamp):
 		c.encoding = encodeInstant
 	case kind <= wit.Int64 && unnamed && c.min < c.max:
 		c.encoding = encodeInteger
-	case kind == wit.Bytes && t == edm.Decimal && !c.property.VariableScale:
-		if c.scale = value.SmallScale(n); c.scale >= 0 && c.scale <= c.property.Scale {
+	case kind == wit.Bytes && primitive == edm.Decimal && !c.property.VariableScale:
+		if c.scale = value.SmallScale(node); c.scale >= 0 && c.scale <= c.property.Scale {
 			c.encoding = encodeDecimal
 		}
 	}
@@ -81,7 +81,7 @@ func (m *propertyCursor) appendFast(dst []byte, json bool) (_ []byte, ok bool) {
 	return dst, false
 }
 
-func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (_ []byte, ok bool) {
+func appendDecimal(dst, content []byte, scale int, property *edm.Property, json bool) (_ []byte, ok bool) {
 	unscaled := int64(int8(content[0]))
 	for _, c := range content[1:] {
 		unscaled = unscaled<<8 | int64(c)
@@ -92,7 +92,7 @@ func appendDecimal(dst, content []byte, scale int, p *edm.Property, json bool) (
 	if negative {
 		digits = digits[1:]
 	}
-	if p.Precision > 0 && len(digits)-scale > max(p.Precision-p.Scale, 0) && unscaled != 0 {
+	if property.Precision > 0 && len(digits)-scale > max(property.Precision-property.Scale, 0) && unscaled != 0 {
 		return dst, false
 	}
 	if json {

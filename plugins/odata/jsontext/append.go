@@ -13,35 +13,35 @@ var plain = func() (plain [256]bool) {
 }()
 
 // AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.
-func AppendString(dst []byte, s string) []byte {
-	dst, _ = appendText(dst, s)
+func AppendString(dst []byte, text string) []byte {
+	dst, _ = appendText(dst, text)
 	return dst
 }
 
 // AppendText is AppendString for bytes. valid reports whether all of them are UTF-8.
-func AppendText(dst, s []byte) (_ []byte, valid bool) { return appendText(dst, s) }
+func AppendText(dst, text []byte) (_ []byte, valid bool) { return appendText(dst, text) }
 
-func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
+func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 	dst, valid = append(dst, '"'), true
 	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
+	for i := 0; i < len(text); {
+		c := text[i]
 		if plain[c] {
 			i++
 			continue
 		}
 		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
 			if r != utf8.RuneError || size > 1 {
 				i += size
 				continue
 			}
-			dst, valid = append(append(dst, s[from:i]...), "\ufffd"...), false
+			dst, valid = append(append(dst, text[from:i]...), "\ufffd"...), false
 			i++
 			from = i
 			continue
 		}
-		dst = append(dst, s[from:i]...)
+		dst = append(dst, text[from:i]...)
 		switch c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
@@ -57,23 +57,23 @@ func appendText[T string | []byte](dst []byte, s T) (_ []byte, valid bool) {
 		i++
 		from = i
 	}
-	return append(append(dst, s[from:]...), '"'), valid
+	return append(append(dst, text[from:]...), '"'), valid
 }
 
 // Append appends a value.
-func Append(dst []byte, v Value) []byte {
-	switch v.Kind {
+func Append(dst []byte, value Value) []byte {
+	switch value.Kind {
 	case False:
 		return append(dst, "false"...)
 	case True:
 		return append(dst, "true"...)
 	case Number:
-		return append(dst, v.Text...)
+		return append(dst, value.Text...)
 	case String:
-		return AppendString(dst, v.Text)
+		return AppendString(dst, value.Text)
 	case Array:
 		dst = append(dst, '[')
-		for i, item := range v.Items {
+		for i, item := range value.Items {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -82,12 +82,12 @@ func Append(dst []byte, v Value) []byte {
 		return append(dst, ']')
 	case Object:
 		dst = append(dst, '{')
-		for i, m := range v.Members {
+		for i, member := range value.Members {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(AppendString(dst, m.Name), ':')
-			dst = Append(dst, m.Value)
+			dst = append(AppendString(dst, member.Name), ':')
+			dst = Append(dst, member.Value)
 		}
 		return append(dst, '}')
 	}
@@ -95,7 +95,7 @@ func Append(dst []byte, v Value) []byte {
 }
 
 // NewString returns a string value.
-func NewString(s string) Value { return Value{Kind: String, Text: s} }
+func NewString(text string) Value { return Value{Kind: String, Text: text} }
 
 // NewBool returns a boolean value.
 func NewBool(b bool) Value {

@@ -57,11 +57,11 @@ func Parse(document []byte) (Value, error) {
 	if err != nil {
 		return Value{}, notJSON(err)
 	}
-	v, _ := p.value(start)
+	value, _ := p.value(start)
 	if p.wrong != nil {
 		return Value{}, notJSON(p.wrong)
 	}
-	return v, nil
+	return value, nil
 }
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
@@ -108,15 +108,15 @@ func (p *parser) value(i int) (v Value, end int) {
 		}
 		i, closed, _ := scan.JSONFirst(p.text, i+1, c+2)
 		for !closed {
-			var m Member
+			var member Member
 			if v.Kind == Object {
 				nameEnd, value, _ := scan.JSONName(p.text, i)
-				m.Name, i = p.string(i, nameEnd), value
+				member.Name, i = p.string(i, nameEnd), value
 			}
-			if m.Value, i = p.value(i); v.Kind == Object {
-				v.Members = append(v.Members, m)
+			if member.Value, i = p.value(i); v.Kind == Object {
+				v.Members = append(v.Members, member)
 			} else {
-				v.Items = append(v.Items, m.Value)
+				v.Items = append(v.Items, member.Value)
 			}
 			i, closed, _ = scan.JSONNext(p.text, i, c+2)
 		}

@@ -94,12 +94,12 @@ func (r *Reader) Fork() *Reader {
 // priority.
 func (r *Reader) Attribute(local string) (string, bool) {
 	found, value := false, ""
-	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.Local == local {
-			if a.Namespace == "" {
-				return a.Value, true
+	for colon := range r.Attributes {
+		if attribute := &r.Attributes[colon]; attribute.Local == local {
+			if attribute.Namespace == "" {
+				return attribute.Value, true
 			}
-			found, value = true, a.Value
+			found, value = true, attribute.Value
 		}
 	}
 	return value, found
@@ -107,9 +107,9 @@ func (r *Reader) Attribute(local string) (string, bool) {
 
 // AttributeIn returns the value of the attribute with that namespace and local name.
 func (r *Reader) AttributeIn(space, local string) (string, bool) {
-	for i := range r.Attributes {
-		if a := &r.Attributes[i]; a.Local == local && a.Namespace == space {
-			return a.Value, true
+	for colon := range r.Attributes {
+		if attribute := &r.Attributes[colon]; attribute.Local == local && attribute.Namespace == space {
+			return attribute.Value, true
 		}
 	}
 	return "", false
@@ -209,19 +209,19 @@ func (r *Reader) characters() (Kind, error) {
 }
 
 func (r *Reader) tag() (Kind, error) {
-	t, err := scan.XMLTagAt(r.bytes, r.at)
+	tag, err := scan.XMLTagAt(r.bytes, r.at)
 	if err != nil {
 		return End, r.syntaxError(err)
 	}
-	written := r.text[t.NameEnd-len(t.Name) : t.NameEnd]
+	written := r.text[tag.NameEnd-len(tag.Name) : tag.NameEnd]
 	switch {
-	case t.Closing && len(r.open) == 0:
+	case tag.Closing && len(r.open) == 0:
 		return End, r.errorf("</" + written + "> without a start tag")
-	case t.Closing:
+	case tag.Closing:
 		if top := r.open[len(r.open)-1].written; top != written {
 			return End, r.errorf("expected </" + top + ">, found </" + written + ">")
 		}
-		r.at = t.End
+		r.at = tag.End
 		return r.pop()
 	case len(r.open) == 0 && r.rooted:
 		return End, r.errorf("a second root element")
@@ -230,17 +230,17 @@ func (r *Reader) tag() (Kind, error) {
 	}
 	outer := len(r.bindings)
 	r.Attributes = r.Attributes[:0]
-	for at := t.NameEnd; ; {
-		a, next, _ := scan.XMLAttributeAt(r.bytes, at)
-		if a.Name == nil {
+	for position := tag.NameEnd; ; {
+		attribute, next, _ := scan.XMLAttributeAt(r.bytes, position)
+		if attribute.Name == nil {
 			break
 		}
-		if err := r.attribute(a); err != nil {
+		if err := r.attribute(attribute); err != nil {
 			return End, err
 		}
-		at = next
+		position = next
 	}
-	r.at, r.empty, r.rooted = t.End, t.Empty, true
+	r.at, r.empty, r.rooted = tag.End, tag.Empty, true
 	return r.push(written, outer)
 }
 
@@ -252,26 +252,26 @@ func (r *Reader) push(written string, outer int) (Kind, error) {
 		return End, r.errorf("the prefix of <" + written + "> is not declared")
 	}
 	r.Name = Name{space, local}
-	for i := range r.Attributes {
-		a := &r.Attributes[i]
-		prefix, local := split(a.Local)
+	for colon := range r.Attributes {
+		attribute := &r.Attributes[colon]
+		prefix, local := split(attribute.Local)
 		if prefix == "" {
 			continue
 		}
 		// Documents written by hand use prefixes that they never declare; an attribute is not worth the whole document.
-		a.Namespace, known = r.lookup(prefix)
+		attribute.Namespace, known = r.lookup(prefix)
 		if !known {
-			a.Namespace = prefix
+			attribute.Namespace = prefix
 		}
-		a.Local = local
+		attribute.Local = local
 	}
 	r.open = append(r.open, element{r.Name, written, outer})
 	return Open, nil
 }
 
-func (r *Reader) attribute(a scan.XMLAttribute) error {
-	name := r.text[a.NameAt : a.NameAt+len(a.Name)]
-	value, err := r.resolve(r.text[a.ValueAt : a.ValueAt+len(a.Value)])
+func (r *Reader) attribute(attribute scan.XMLAttribute) error {
+	name := r.text[attribute.NameAt : attribute.NameAt+len(attribute.Name)]
+	value, err := r.resolve(r.text[attribute.ValueAt : attribute.ValueAt+len(attribute.Value)])
 	if err != nil {
 		return err
 	}
@@ -299,9 +299,9 @@ func (r *Reader) lookup(prefix string) (string, bool) {
 	if prefix == "xml" {
 		return "http://www.w3.org/XML/1998/namespace", true
 	}
-	for i := len(r.bindings) - 1; i >= 0; i-- {
-		if r.bindings[i].prefix == prefix {
-			return r.bindings[i].namespace, true
+	for colon := len(r.bindings) - 1; colon >= 0; colon-- {
+		if r.bindings[colon].prefix == prefix {
+			return r.bindings[colon].namespace, true
 		}
 	}
 	return "", false
@@ -312,14 +312,14 @@ func (r *Reader) resolve(raw string) (string, error) {
 		return "", r.errorf("expected UTF-8, found bytes that are not")
 	}
 	var out []byte
-	for i := strings.IndexByte(raw, '&'); i >= 0; i = strings.IndexByte(raw, '&') {
-		out = append(out, raw[:i]...)
+	for colon := strings.IndexByte(raw, '&'); colon >= 0; colon = strings.IndexByte(raw, '&') {
+		out = append(out, raw[:colon]...)
 		size := 0
-		if out, size = scan.AppendXMLEntity(out, raw[i:]); size == 0 {
-			entity, _, _ := strings.Cut(raw[i:min(len(raw), i+12)], ";")
+		if out, size = scan.AppendXMLEntity(out, raw[colon:]); size == 0 {
+			entity, _, _ := strings.Cut(raw[colon:min(len(raw), colon+12)], ";")
 			return "", r.errorf("unknown entity " + strings.ToValidUTF8(entity, "") + ";")
 		}
-		raw = raw[i+size:]
+		raw = raw[colon+size:]
 	}
 	if out == nil {
 		return raw, nil
@@ -328,8 +328,8 @@ func (r *Reader) resolve(raw string) (string, error) {
 }
 
 func split(written string) (prefix, local string) {
-	if i := strings.IndexByte(written, ':'); i >= 0 {
-		return written[:i], written[i+1:]
+	if colon := strings.IndexByte(written, ':'); colon >= 0 {
+		return written[:colon], written[colon+1:]
 	}
 	return "", written
 }

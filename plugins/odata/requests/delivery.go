@@ -14,26 +14,27 @@ type Delivery struct {
 }
 
 // ReadDelivery decodes the state of a delivery. ok is false if another version of this plugin wrote it.
-func ReadDelivery(s *capabilities.State, text []byte) (d *Delivery, ok bool) {
-	r := pack.NewReader(text)
-	d = &Delivery{ServiceIndex: r.Int(), BatchBytes: r.Int()}
-	m := stateReader{count: r.Count(), batched: d.BatchBytes > 0, state: s, r: r}
-	if r.Failed || d.ServiceIndex < 0 || d.ServiceIndex >= len(s.Services) || m.count <= 0 || d.BatchBytes <= 0 &&
-		m.count != 1 {
+func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, ok bool) {
+	reader := pack.NewReader(text)
+	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
+	targets := stateReader{count: reader.Count(), batched: delivery.BatchBytes > 0, state: state, r: reader}
+	if reader.Failed || delivery.ServiceIndex < 0 || delivery.ServiceIndex >= len(state.Services) ||
+		targets.count <= 0 || delivery.BatchBytes <= 0 &&
+		targets.count != 1 {
 		return nil, false
 	}
-	d.Targets = make([]Target, 0, m.count)
-	for range m.count {
-		if !m.next() {
+	delivery.Targets = make([]Target, 0, targets.count)
+	for range targets.count {
+		if !targets.next() {
 			return nil, false
 		}
-		if m.newPart || len(d.Parts) == 0 {
-			d.Parts = append(d.Parts, 0)
+		if targets.newPart || len(delivery.Parts) == 0 {
+			delivery.Parts = append(delivery.Parts, 0)
 		}
-		d.Parts[len(d.Parts)-1]++
-		d.Targets = append(d.Targets, m.Target)
+		delivery.Parts[len(delivery.Parts)-1]++
+		delivery.Targets = append(delivery.Targets, targets.Target)
 	}
-	return d, r.Done()
+	return delivery, reader.Done()
 }
 
 type stateReader struct {

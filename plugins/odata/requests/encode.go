@@ -24,44 +24,45 @@ type Input struct {
 }
 
 // Encode returns the deliveries that write the rows.
-func Encode(s *capabilities.State, schemas rowvalue.Schemas, in *Input) wit.EncodeResult {
-	hints := make(map[uint32]string, len(in.Hints))
-	for _, h := range in.Hints {
-		hints[h.Row] = h.Text
+func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) wit.EncodeResult {
+	hints := make(map[uint32]string, len(input.Hints))
+	for _, hint := range input.Hints {
+		hints[hint.Row] = hint.Text
 	}
-	sets := make([]*entityset.EntitySet, len(in.Topics))
-	for i, topic := range in.Topics {
-		sets[i] = s.SetOf(topic)
+	sets := make([]*entityset.EntitySet, len(input.Topics))
+	for i, topic := range input.Topics {
+		sets[i] = state.SetOf(topic)
 	}
 	var out wit.EncodeResult
-	var e rowEncoder
-	plan := newDeliveryPlan(s, len(in.Rows))
-	for i := range in.Rows {
-		row := &in.Rows[i]
-		e = rowEncoder{schemas: schemas, lastBodySize: e.lastBodySize, buffer: e.buffer, state: s, row: row,
-			data: in.Data}
-		if len(in.Hints) > 0 {
-			e.hint = parseHint(hints[uint32(i)])
+	var encoder rowEncoder
+	plan := newDeliveryPlan(state, len(input.Rows))
+	for i := range input.Rows {
+		row := &input.Rows[i]
+		encoder = rowEncoder{schemas: schemas, lastBodySize: encoder.lastBodySize, buffer: encoder.buffer,
+			state: state, row: row,
+			data: input.Data}
+		if len(input.Hints) > 0 {
+			encoder.hint = parseHint(hints[uint32(i)])
 		}
 		var topic string
-		if int(row.Topic) < len(in.Topics) {
-			topic, e.set = in.Topics[row.Topic], sets[row.Topic]
+		if int(row.Topic) < len(input.Topics) {
+			topic, encoder.set = input.Topics[row.Topic], sets[row.Topic]
 		}
-		e.setSourceRecord(i, in.RecordIDs, in.RecordTopics)
-		q, err := e.encode(topic)
+		encoder.setSourceRecord(i, input.RecordIDs, input.RecordTopics)
+		req, err := encoder.encode(topic)
 		switch {
 		case err != nil:
 			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
 				Error: *odataerror.As(err)})
-		case q == nil:
+		case req == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
-		case q.NestedUpdates > 0 && s.ServiceCapabilities[q.Set.ServiceIndex].NoBatch:
+		case req.NestedUpdates > 0 && state.ServiceCapabilities[req.Set.ServiceIndex].NoBatch:
 			out.Rejected = append(out.Rejected, wit.RowError{RowIndex: uint32(i), ErrorClass: errorClass,
-				Error: wit.Error{Kind: wit.ErrorConfig, Message: q.Set.Service + " has no $batch, which " +
+				Error: wit.Error{Kind: wit.ErrorConfig, Message: req.Set.Service + " has no $batch, which " +
 					sinkconfig.NameNestedUpdates + " = operations needs for updates with nested entities"}})
 		default:
-			q.row = uint32(i)
-			plan.add(q)
+			req.row = uint32(i)
+			plan.add(req)
 		}
 	}
 	out.Ready = plan.deliveries()
@@ -104,10 +105,10 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 
 func (e *rowEncoder) encodeMode(mode string) (*request, error) {
 	if e.hint.ProbeSet {
-		q := e.newRequest(ReadSet, "GET")
-		q.query = "$top=1"
-		e.makeRead(q)
-		return q, nil
+		req := e.newRequest(ReadSet, "GET")
+		req.query = "$top=1"
+		e.makeRead(req)
+		return req, nil
 	}
 	switch mode {
 	case sinkconfig.ModeInsert:
@@ -129,8 +130,8 @@ func (e *rowEncoder) mode() (string, error) {
 	if e.state.Mode != sinkconfig.ModeDynamic {
 		return e.state.Mode, nil
 	}
-	m, ok := e.value.Field(e.state.ModeProperty)
-	text, isText := m.Text()
+	field, ok := e.value.Field(e.state.ModeProperty)
+	text, isText := field.Text()
 	if !ok || !isText {
 		return "", odataerror.Data(e.state.ModeProperty + ": expected I, U, M or D (" + sinkconfig.NameModeProperty +
 			"), found no string")

@@ -64,12 +64,12 @@ func (h Hint) Text() string {
 		return ""
 	}
 	var words []string
-	for _, w := range hintWords {
+	for _, word := range hintWords {
 		switch {
-		case w.flag != nil && *w.flag(&h):
-			words = append(words, w.name)
-		case w.number != nil && *w.number(&h) > 0:
-			words = append(words, w.name+"="+strconv.Itoa(*w.number(&h)))
+		case word.flag != nil && *word.flag(&h):
+			words = append(words, word.name)
+		case word.number != nil && *word.number(&h) > 0:
+			words = append(words, word.name+"="+strconv.Itoa(*word.number(&h)))
 		}
 	}
 	if h.Known != "" {
@@ -84,30 +84,30 @@ func (h Hint) Text() string {
 	return strings.Join(words, " ")
 }
 
-func parseHint(text string) (h Hint) {
+func parseHint(text string) (hint Hint) {
 	for text != "" {
 		if tag, ok := strings.CutPrefix(text, etagWord); ok {
-			h.HasETag, h.ETag = true, tag
-			return h
+			hint.HasETag, hint.ETag = true, tag
+			return hint
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
 		if known, ok := strings.CutPrefix(word, wit.HintKnown); ok {
-			h.Known = wit.Known(known)
+			hint.Known = wit.Known(known)
 			continue
 		}
 		name, number, _ := strings.Cut(word, "=")
 		at := slices.IndexFunc(hintWords, func(w hintWord) bool { return w.name == name })
 		switch {
 		case at < 0:
-			h.Step = word
+			hint.Step = word
 		case hintWords[at].flag != nil:
-			*hintWords[at].flag(&h) = true
+			*hintWords[at].flag(&hint) = true
 		default:
-			*hintWords[at].number(&h), _ = strconv.Atoi(number)
+			*hintWords[at].number(&hint), _ = strconv.Atoi(number)
 		}
 	}
-	return h
+	return hint
 }
 
 // ForStep returns the hint for another step, without the ETag.

@@ -16,12 +16,12 @@ type deliveryPlan struct {
 	rows      int
 }
 
-func newDeliveryPlan(s *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: s, sequences: map[uint32]*sequence{}, rows: rows}
+func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
+	return &deliveryPlan{state: state, sequences: map[uint32]*sequence{}, rows: rows}
 }
 
-func (p *deliveryPlan) add(q *request) {
-	key := p.orderingKey(q)
+func (p *deliveryPlan) add(req *request) {
+	key := p.orderingKey(req)
 	seq := p.sequences[key]
 	if seq == nil {
 		entities := 1 // an estimate
@@ -32,122 +32,126 @@ func (p *deliveryPlan) add(q *request) {
 		p.sequences[key] = seq
 		p.order = append(p.order, key)
 	}
-	learned := p.state.ServiceCapabilities[q.Set.ServiceIndex]
-	last := seq.last[q.entityHash]
-	for i := range q.updates {
-		last = max(last, seq.last[q.updates[i].entityHash])
+	learned := p.state.ServiceCapabilities[req.Set.ServiceIndex]
+	last := seq.last[req.entityHash]
+	for i := range req.updates {
+		last = max(last, seq.last[req.updates[i].entityHash])
 	}
-	if p.state.Batch && !learned.NoBatch && !q.isUnbatched() {
-		kind := [2]int{int(q.class()), q.Set.ServiceIndex}
-		if n := seq.open[kind]; n > last && p.fits(seq.groups[n-1], q) {
-			g := seq.groups[n-1]
-			g.requests = append(g.requests, q)
-			g.operations, g.size = g.operations+q.operations(), g.size+q.size()
-			seq.setLast(q, n)
+	if p.state.Batch && !learned.NoBatch && !req.isUnbatched() {
+		kind := [2]int{int(req.class()), req.Set.ServiceIndex}
+		if n := seq.open[kind]; n > last && p.fits(seq.groups[n-1], req) {
+			current := seq.groups[n-1]
+			current.requests = append(current.requests, req)
+			current.operations, current.size = current.operations+req.operations(), current.size+req.size()
+			seq.setLast(req, n)
 			return
 		}
 		seq.open[kind] = len(seq.groups) + 1
 	}
-	seq.groups = append(seq.groups, &group{class: q.class(), serviceIndex: q.Set.ServiceIndex, requests: []*request{q},
-		operations: q.operations(), size: q.size()})
-	seq.setLast(q, len(seq.groups))
+	seq.groups = append(seq.groups, &group{class: req.class(), serviceIndex: req.Set.ServiceIndex,
+		requests:   []*request{req},
+		operations: req.operations(), size: req.size()})
+	seq.setLast(req, len(seq.groups))
 }
 
-func (p *deliveryPlan) orderingKey(q *request) uint32 {
+func (p *deliveryPlan) orderingKey(req *request) uint32 {
 	if !p.state.Batch {
-		return q.entityHash
+		return req.entityHash
 	}
-	return q.entityHash % uint32(p.state.OrderingKeys)
+	return req.entityHash % uint32(p.state.OrderingKeys)
 }
 
-func (p *deliveryPlan) fits(g *group, q *request) bool {
+func (p *deliveryPlan) fits(current *group, req *request) bool {
 	maxOperations, maxSize := p.state.MaxBatchSize, maxBytes
-	for _, h := range []Hint{q.Hint, g.requests[0].Hint} {
-		if h.MaxBatchSize > 0 {
-			maxOperations = min(maxOperations, h.MaxBatchSize)
+	for _, hint := range []Hint{req.Hint, current.requests[0].Hint} {
+		if hint.MaxBatchSize > 0 {
+			maxOperations = min(maxOperations, hint.MaxBatchSize)
 		}
 	}
-	if limit := p.state.ServiceCapabilities[q.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
+	if limit := p.state.ServiceCapabilities[req.Set.ServiceIndex].MaxBatchBytes; limit > 0 {
 		maxSize = min(maxSize, limit)
 	}
-	return g.operations+q.operations() <= maxOperations && g.size+q.size() <= maxSize
+	return current.operations+req.operations() <= maxOperations && current.size+req.size() <= maxSize
 }
 
 func (p *deliveryPlan) deliveries() []wit.Delivery {
 	var out []wit.Delivery
 	for _, key := range p.order {
-		for _, g := range p.sequences[key].groups {
-			d := p.single(g.requests[0])
-			if g.operations > 1 {
-				d = p.batch(g)
+		for _, current := range p.sequences[key].groups {
+			delivery := p.single(current.requests[0])
+			if current.operations > 1 {
+				delivery = p.batch(current)
 			}
-			d.OrderingKey = key
-			out = append(out, d)
+			delivery.OrderingKey = key
+			out = append(out, delivery)
 		}
 	}
 	return out
 }
 
-func (p *deliveryPlan) single(q *request) wit.Delivery {
-	target := q.Path()
-	if q.query != "" {
-		target += "?" + q.query
+func (p *deliveryPlan) single(req *request) wit.Delivery {
+	target := req.Path()
+	if req.query != "" {
+		target += "?" + req.query
 	}
-	r := wit.Request{Method: q.method, Target: q.Set.Query.AppendTo(target), Headers: q.headers, Body: q.body,
-		Repeatable: q.repeatable}
-	if q.method == "GET" {
-		r.Headers = append(r.Headers, versionHeaders[1])
+	httpRequest := wit.Request{Method: req.method, Target: req.Set.Query.AppendTo(target), Headers: req.headers,
+		Body:       req.body,
+		Repeatable: req.repeatable}
+	if req.method == "GET" {
+		httpRequest.Headers = append(httpRequest.Headers, versionHeaders[1])
 	} else {
-		r.TokenPath = &q.Set.TokenPath
-		r.Headers = append(r.Headers, versionHeaders...)
-		if p.state.MethodTunnel && q.method != "POST" {
-			r.Method, r.Headers = "POST", append(r.Headers, wit.Header{Name: "X-HTTP-Method", Value: q.method})
+		httpRequest.TokenPath = &req.Set.TokenPath
+		httpRequest.Headers = append(httpRequest.Headers, versionHeaders...)
+		if p.state.MethodTunnel && req.method != "POST" {
+			httpRequest.Method, httpRequest.Headers = "POST", append(httpRequest.Headers,
+				wit.Header{Name: "X-HTTP-Method", Value: req.method})
 		}
 	}
-	return wit.Delivery{Request: r, Rows: []uint32{q.row},
-		State: q.AppendState(AppendStateHead(nil, q.Set.ServiceIndex, 0, 1), nil, true)}
+	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1), nil, true)}
 }
 
-func (p *deliveryPlan) batch(g *group) wit.Delivery {
-	set := g.requests[0].Set
+func (p *deliveryPlan) batch(current *group) wit.Delivery {
+	set := current.requests[0].Set
 	all := p.state.SharedChangesets || !p.state.SingleChangesets && !set.SAP &&
-		!p.state.ServiceCapabilities[g.serviceIndex].SingleChangesets
-	shares := func(q *request) bool {
-		return all && !q.hasOwnChangeset() && (p.state.SharedChangesets || !q.IsInsert())
+		!p.state.ServiceCapabilities[current.serviceIndex].SingleChangesets
+	shares := func(req *request) bool {
+		return all && !req.hasOwnChangeset() && (p.state.SharedChangesets || !req.IsInsert())
 	}
 	service := set.Service + "/"
-	parts := make([]batch.Part, 0, len(g.requests))
-	startsPart := make([]bool, len(g.requests))
-	operations := make([]batch.Operation, len(g.requests))
-	rows := make([]uint32, len(g.requests))
+	parts := make([]batch.Part, 0, len(current.requests))
+	startsPart := make([]bool, len(current.requests))
+	operations := make([]batch.Operation, len(current.requests))
+	rows := make([]uint32, len(current.requests))
 	size := 40
-	for i, q := range g.requests {
+	for i, req := range current.requests {
 		operation := func(path string, body []byte) batch.Operation {
-			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(path, service), Headers: q.headers,
+			return batch.Operation{Method: req.method, Target: strings.TrimPrefix(path, service), Headers: req.headers,
 				Body: body}
 		}
-		operations[i], rows[i] = operation(q.Path(), q.body), q.row
-		size += 24 + len(q.Predicate) // hints are longer
-		if last := len(parts) - 1; i > 0 && g.class != classReads && shares(q) && shares(g.requests[i-1]) {
+		operations[i], rows[i] = operation(req.Path(), req.body), req.row
+		size += 24 + len(req.Predicate) // hints are longer
+		if last := len(parts) - 1; i > 0 && current.class != classReads && shares(req) &&
+			shares(current.requests[i-1]) {
 			parts[last].Operations = append(parts[last].Operations, operations[i])
 			continue
 		}
-		part := batch.Part{Changeset: g.class != classReads, Operations: operations[i : i+1 : i+1]}
-		for _, u := range q.updates {
-			part.Operations = append(part.Operations, operation(u.path, u.body))
+		part := batch.Part{Changeset: current.class != classReads, Operations: operations[i : i+1 : i+1]}
+		for _, update := range req.updates {
+			part.Operations = append(part.Operations, operation(update.path, update.body))
 		}
 		parts, startsPart[i] = append(parts, part), true
 	}
 	content, boundary := batch.Append(nil, parts)
-	state := AppendStateHead(make([]byte, 0, size), g.serviceIndex, len(content), len(g.requests))
+	state := AppendStateHead(make([]byte, 0, size), current.serviceIndex, len(content), len(current.requests))
 	var previous *Target
-	for i, q := range g.requests {
-		state = q.AppendState(state, previous, startsPart[i])
-		previous = &q.Target
+	for i, req := range current.requests {
+		state = req.AppendState(state, previous, startsPart[i])
+		previous = &req.Target
 	}
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
 		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
-		Repeatable: g.class != classOnce, Headers: batchHeaders(boundary)}}
+		Repeatable: current.class != classOnce, Headers: batchHeaders(boundary)}}
 }
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
@@ -171,10 +175,10 @@ type sequence struct {
 	open   map[[2]int]int
 }
 
-func (s *sequence) setLast(q *request, n int) {
-	s.last[q.entityHash] = n
-	for i := range q.updates {
-		s.last[q.updates[i].entityHash] = n
+func (s *sequence) setLast(req *request, n int) {
+	s.last[req.entityHash] = n
+	for i := range req.updates {
+		s.last[req.updates[i].entityHash] = n
 	}
 }
 

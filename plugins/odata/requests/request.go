@@ -84,9 +84,10 @@ func (t *Target) Name() string {
 	return method + " " + t.Path()
 }
 
-func (t *Target) sameExceptKey(o *Target) bool {
-	return t.Operation == o.Operation && t.Set == o.Set && t.Hint == o.Hint && t.NestedUpdates+o.NestedUpdates == 0 &&
-		t.Compare+o.Compare == ""
+func (t *Target) sameExceptKey(other *Target) bool {
+	return t.Operation == other.Operation && t.Set == other.Set && t.Hint == other.Hint &&
+		t.NestedUpdates+other.NestedUpdates == 0 &&
+		t.Compare+other.Compare == ""
 }
 
 type request struct {

@@ -99,18 +99,18 @@ func (e *rowEncoder) isNumbered() bool {
 	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
 }
 
-func (e *rowEncoder) newRequest(op Operation, method string) *request {
+func (e *rowEncoder) newRequest(operation Operation, method string) *request {
 	if len(e.buffer) == cap(e.buffer) {
 		e.buffer = make([]request, 0, 64)
 	}
 	e.buffer = e.buffer[:len(e.buffer)+1]
-	q := &e.buffer[len(e.buffer)-1]
-	q.Operation, q.Set, q.Hint, q.method = op, e.set, e.hint, method
+	req := &e.buffer[len(e.buffer)-1]
+	req.Operation, req.Set, req.Hint, req.method = operation, e.set, e.hint, method
 	if e.keyErr == nil {
-		q.Predicate = encode.Predicate(e.keys)
+		req.Predicate = encode.Predicate(e.keys)
 	}
-	q.entityHash = e.set.EntityHash(e.entityKey(q.Predicate))
-	return q
+	req.entityHash = e.set.EntityHash(e.entityKey(req.Predicate))
+	return req
 }
 
 func (e *rowEncoder) entityKey(predicate string) string {
@@ -124,25 +124,25 @@ func (e *rowEncoder) entityKey(predicate string) string {
 	return encode.CanonicalPredicate(e.keys, predicate)
 }
 
-func (e *rowEncoder) newEntityRequest(op Operation, method string) (*request, error) {
+func (e *rowEncoder) newEntityRequest(operation Operation, method string) (*request, error) {
 	if e.keyErr != nil {
 		return nil, e.keyErr
 	}
 	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
 		return nil, err
 	}
-	return e.newRequest(op, method), nil
+	return e.newRequest(operation, method), nil
 }
 
-func (e *rowEncoder) newRead(op Operation) (*request, error) {
-	q, err := e.newEntityRequest(op, "GET")
+func (e *rowEncoder) newRead(operation Operation) (*request, error) {
+	req, err := e.newEntityRequest(operation, "GET")
 	if err != nil {
 		return nil, err
 	}
-	e.makeRead(q)
-	return q, nil
+	e.makeRead(req)
+	return req, nil
 }
 
-func (e *rowEncoder) makeRead(q *request) {
-	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
+func (e *rowEncoder) makeRead(req *request) {
+	req.repeatable, req.headers = true, []wit.Header{{Name: "Accept", Value: e.state.MediaType()}}
 }

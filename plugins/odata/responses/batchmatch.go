@@ -16,20 +16,22 @@ type outcome struct {
 
 // match assigns responses to rows: parts by position, because many services send no Content-ID, and operations of a
 // changeset by Content-ID if all have one. A Content-ID of another operation invalidates the whole response.
-func (b *sentBatch) match(d batch.Document) []outcome {
+func (b *sentBatch) match(document batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.Targets))
-	if len(d.Parts) != len(b.Parts) && (len(d.Parts) > len(b.Parts) || d.Complete && !endsWithFailure(d)) {
+	if len(document.Parts) != len(b.Parts) && (len(document.Parts) > len(b.Parts) || document.Complete &&
+		!endsWithFailure(document)) {
 		return outcomes
 	}
 	row, operation := 0, 0
-	for i := range d.Parts {
+	for i := range document.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
-		p := answeredPart{response: &d.Parts[i], first: operation, operations: len(rows) + rows[0].NestedUpdates,
+		part := answeredPart{response: &document.Parts[i], first: operation, operations: len(rows) +
+			rows[0].NestedUpdates,
 			isRead: rows[0].IsETagRead()}
-		if !p.match(outcomes[row : row+len(rows)]) {
+		if !part.match(outcomes[row : row+len(rows)]) {
 			return make([]outcome, len(b.Targets))
 		}
-		row, operation = row+len(rows), operation+p.operations
+		row, operation = row+len(rows), operation+part.operations
 	}
 	return outcomes
 }
@@ -44,17 +46,17 @@ type answeredPart struct {
 func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
-		m := &messages[0]
-		failed := m.Status() >= 400
-		if id, ok := p.contentID(m); ok && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
+		message := &messages[0]
+		failed := message.Status() >= 400
+		if id, ok := p.contentID(message); ok && !p.isRead && (id < 0 || id >= p.operations || !failed && id > 0) {
 			return false
 		}
 		switch {
 		case len(outcomes) == 1 && (failed || p.operations == 1): // nested updates fail with their row
-			outcomes[0].message = m
+			outcomes[0].message = message
 		case failed:
 			for i := range outcomes {
-				outcomes[i] = outcome{message: m, failed: true}
+				outcomes[i] = outcome{message: message, failed: true}
 			}
 		}
 		return true
@@ -69,16 +71,16 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	byID := true
 	for i := range messages {
-		m := &messages[i]
-		if !m.Complete || !provesDone(m.Status()) {
+		message := &messages[i]
+		if !message.Complete || !provesDone(message.Status()) {
 			for j := range outcomes {
-				if m.Complete && isSuccess(m.Status()) {
-					outcomes[j].inconclusive = m.Status()
+				if message.Complete && isSuccess(message.Status()) {
+					outcomes[j].inconclusive = message.Status()
 				}
 			}
 			return true
 		}
-		id, ok := p.contentID(m)
+		id, ok := p.contentID(message)
 		if ok && (id < 0 || id >= p.operations) {
 			return false
 		}
@@ -98,15 +100,15 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-func (p *answeredPart) contentID(m *batch.Message) (id int, ok bool) {
-	id, err := strconv.Atoi(m.ID)
+func (p *answeredPart) contentID(message *batch.Message) (id int, ok bool) {
+	id, err := strconv.Atoi(message.ID)
 	return id - 1 - p.first, err == nil
 }
 
-func endsWithFailure(d batch.Document) bool {
-	if len(d.Parts) == 0 {
+func endsWithFailure(document batch.Document) bool {
+	if len(document.Parts) == 0 {
 		return false
 	}
-	last := &d.Parts[len(d.Parts)-1]
+	last := &document.Parts[len(document.Parts)-1]
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }

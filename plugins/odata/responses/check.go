@@ -18,65 +18,65 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (s handler) checkResult(t *requests.Target, response *wit.Response) (wit.RowResult, error) {
-	if !isSuccess(response.Status) && (t.Operation == requests.ProbeService || !s.isNotFound(response)) {
-		return classify(odataerror.FromResponse(t.Name(), response, response.Body), response)
+func (s handler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
+		return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
 	unknown := func(why string) (wit.RowResult, error) {
-		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: t.Name() + ": " + why}), nil
+		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + why}), nil
 	}
-	byKey := t.Operation == requests.LookUp || t.Operation == requests.LookUpForUpsert
+	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
-	case t.Operation == requests.LookUpForUpsert:
+	case target.Operation == requests.LookUpForUpsert:
 		filter = "upserts are looked up by key only, not by " + sinkconfig.NameCheckFilter
 	case s.CheckFilter != "":
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch {
-	case byKey && s.isNotFound(response) && s.OfSet(t.Set, t.Hint.Known).Numbers:
+	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).Numbers:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
-	case byKey && s.isNotFound(response) && hasInitialKey(t):
+	case byKey && s.isNotFound(response) && hasInitialKey(target):
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
 			filter)
-	case t.Operation == requests.ProbeService, t.Operation != requests.Find && s.isNotFound(response):
-		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
-	case t.Operation == requests.LookUpForUpsert:
-		return requeue(t.Hint.ForStep(requests.StepUpdate)), nil
-	case t.Operation == requests.Find:
-		v, _ := document.Parse(response.Body)
-		entities, ok := document.Items(v)
+	case target.Operation == requests.ProbeService, target.Operation != requests.Find && s.isNotFound(response):
+		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
+	case target.Operation == requests.LookUpForUpsert:
+		return requeue(target.Hint.ForStep(requests.StepUpdate)), nil
+	case target.Operation == requests.Find:
+		parsed, _ := document.Parse(response.Body)
+		entities, ok := document.Items(parsed)
 		if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
 			ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
 		}
 		if s.isNotFound(response) || !ok {
 			return unknown("expected a list of entities, found something else")
 		}
-		return s.findResult(t, entities, unknown)
+		return s.findResult(target, entities, unknown)
 	}
-	field := difference(t.Set, propertiesOf([]byte(t.Compare)), propertiesOf(response.Body))
+	field := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
-	case requests.IsIdempotent(s.State, t.Set, t.Hint):
+	case requests.IsIdempotent(s.State, target.Set, target.Hint):
 		// the RequestID decides
-		return requeue(t.Hint.ForStep(requests.StepInsert)), nil
+		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
 		"created it, or changed it since")
 }
 
 // findResult compares found entities, except for key properties that the service may have numbered.
-func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
+func (s handler) findResult(target *requests.Target, entities []jsontext.Value,
 	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
-	sent := propertiesOf([]byte(t.Compare))
-	sent.Members = slices.DeleteFunc(sent.Members, func(m jsontext.Member) bool {
-		return slices.Contains(t.Set.Type.Key, m.Name) && (len(t.Set.Type.Key) == 1 ||
-			s.OfSet(t.Set, t.Hint.Known).Numbers || encode.IsInitial(m.Value.Text))
+	sent := propertiesOf([]byte(target.Compare))
+	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
+		return slices.Contains(target.Set.Type.Key, member.Name) && (len(target.Set.Type.Key) == 1 ||
+			s.OfSet(target.Set, target.Hint.Known).Numbers || encode.IsInitial(member.Value.Text))
 	})
 	field := ""
 	for i := range entities {
-		if field = difference(t.Set, sent, entities[i]); field == "" {
+		if field = difference(target.Set, sent, entities[i]); field == "" {
 			return written(), nil
 		}
 	}
@@ -85,12 +85,12 @@ func (s handler) findResult(t *requests.Target, entities []jsontext.Value,
 			" differs: another client may " +
 			"have created or changed them, or the service ignores $filter")
 	}
-	t.Hint.OwnChangeset = true // its changeset may have failed because of another row
-	return requeue(t.Hint.ForStep(requests.StepInsert)), nil
+	target.Hint.OwnChangeset = true // its changeset may have failed because of another row
+	return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 }
 
-func hasInitialKey(t *requests.Target) bool {
-	values, _ := t.Set.KeyLiterals(t.Predicate)
+func hasInitialKey(target *requests.Target) bool {
+	values, _ := target.Set.KeyLiterals(target.Predicate)
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
 }
 
@@ -98,14 +98,16 @@ func hasInitialKey(t *requests.Target) bool {
 // scalars that both contain are compared, by value: 1.50 equals 1.5, and trailing blanks are ignored.
 func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	compared := sent.Kind == jsontext.Object && found.Kind == jsontext.Object && len(sent.Members) == 0
-	nested := func(v jsontext.Value) bool { return v.Kind == jsontext.Object || v.Kind == jsontext.Array }
-	for _, m := range sent.Members {
-		other := found.Get(m.Name)
-		if !found.Has(m.Name) || nested(m.Value) || nested(other) {
+	nested := func(parsed jsontext.Value) bool {
+		return parsed.Kind == jsontext.Object || parsed.Kind == jsontext.Array
+	}
+	for _, member := range sent.Members {
+		other := found.Get(member.Name)
+		if !found.Has(member.Name) || nested(member.Value) || nested(other) {
 			continue
 		}
-		if !sameValue(set, m.Name, m.Value, other) {
-			return m.Name
+		if !sameValue(set, member.Name, member.Value, other) {
+			return member.Name
 		}
 		compared = true
 	}
@@ -116,33 +118,36 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 }
 
 func propertiesOf(body []byte) jsontext.Value {
-	v, err := document.Parse(body)
-	if _, feed := document.Items(v); err != nil || feed {
+	parsed, err := document.Parse(body)
+	if _, feed := document.Items(parsed); err != nil || feed {
 		return jsontext.Value{}
 	}
-	v.Members = slices.DeleteFunc(v.Members, func(m jsontext.Member) bool { return m.Name == "__metadata" })
-	return v
+	parsed.Members = slices.DeleteFunc(parsed.Members,
+		func(member jsontext.Member) bool { return member.Name == "__metadata" })
+	return parsed
 }
 
-func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool {
-	scalar := func(v jsontext.Value) bool { return v.Kind == jsontext.String || v.Kind == jsontext.Number }
+func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
+	scalar := func(parsed jsontext.Value) bool {
+		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number
+	}
 	switch {
-	case t.Kind == jsontext.Null || b.Kind == jsontext.Null:
-		return t.Text == "" && b.Text == "" && t.Kind != jsontext.True && b.Kind != jsontext.True
-	case t.Kind == b.Kind && t.Text == b.Text:
+	case sent.Kind == jsontext.Null || found.Kind == jsontext.Null:
+		return sent.Text == "" && found.Text == "" && sent.Kind != jsontext.True && found.Kind != jsontext.True
+	case sent.Kind == found.Kind && sent.Text == found.Text:
 		return true
-	case !scalar(t) || !scalar(b):
+	case !scalar(sent) || !scalar(found):
 		return false
 	}
 	plain := func(text string) string { // JSON has milliseconds, with or without a zone
 		return strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(text, "+0000)/"), ")/"), " ")
 	}
-	one, other := plain(t.Text), plain(b.Text)
-	p := set.Type.Property(name)
-	if one == other || p == nil || p.Type.Primitive == edm.String {
+	one, other := plain(sent.Text), plain(found.Text)
+	property := set.Type.Property(name)
+	if one == other || property == nil || property.Type.Primitive == edm.String {
 		return one == other
 	}
-	switch p.Type.Primitive {
+	switch property.Type.Primitive {
 	case edm.Single: // services differ in the number of digits
 		x, errX := strconv.ParseFloat(one, 32)
 		y, errY := strconv.ParseFloat(other, 32)
@@ -152,7 +157,7 @@ func sameValue(set *entityset.EntitySet, name string, t, b jsontext.Value) bool 
 			return false
 		}
 	}
-	order, ok := value.Compare(p.Type.Primitive, one, other)
+	order, ok := value.Compare(property.Type.Primitive, one, other)
 	return ok && order == 0
 }
 

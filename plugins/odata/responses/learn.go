@@ -16,32 +16,33 @@ import (
 )
 
 // LearnVersion records that the responses of a service contain the OData version.
-func LearnVersion(s *capabilities.State, service int, response *wit.Response) {
-	s.ServiceCapabilities[service].SendsVersion = s.ServiceCapabilities[service].SendsVersion || hasVersion(response)
+func LearnVersion(state *capabilities.State, service int, response *wit.Response) {
+	state.ServiceCapabilities[service].SendsVersion = state.ServiceCapabilities[service].SendsVersion ||
+		hasVersion(response)
 }
 
-func (s handler) learnRequestIDs(t *requests.Target, response *wit.Response) {
+func (s handler) learnRequestIDs(target *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
-		s.ServiceCapabilities[t.Set.ServiceIndex].RequestIDs = strings.EqualFold(
+		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
 			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
 	}
 }
 
-func (s handler) learnKeys(t *requests.Target, location string) {
-	if t.Predicate == "" || strings.HasSuffix(location, t.Predicate) ||
+func (s handler) learnKeys(target *requests.Target, location string) {
+	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
 		return
 	}
-	sent, ok := t.Set.KeyLiterals(t.Predicate)
+	sent, ok := target.Set.KeyLiterals(target.Predicate)
 	if !ok {
 		return
 	}
-	found, ok := t.Set.KeyLiterals(location)
+	found, ok := target.Set.KeyLiterals(location)
 	if !ok {
 		return
 	}
-	before := s.SetCapabilities[t.Set.CapabilityIndex]
-	now := &s.SetCapabilities[t.Set.CapabilityIndex]
+	before := s.SetCapabilities[target.Set.CapabilityIndex]
+	now := &s.SetCapabilities[target.Set.CapabilityIndex]
 	for i := range sent {
 		if isReplaced(sent[i], found[i]) {
 			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
@@ -51,7 +52,7 @@ func (s handler) learnKeys(t *requests.Target, location string) {
 	if *now == before {
 		return
 	}
-	text := t.Name() + ": the service created " + location + " for an entity with the key " + t.Predicate
+	text := target.Name() + ": the service created " + location + " for an entity with the key " + target.Predicate
 	if now.Numbers {
 		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
@@ -73,11 +74,11 @@ func isReplaced(sent, found uri.Literal) bool {
 
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
-func (s handler) learnIfMatch(t *requests.Target) {
-	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
+func (s handler) learnIfMatch(target *requests.Target) {
+	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
 	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
-	case t.Hint.NoIfMatch:
+	case target.Hint.NoIfMatch:
 		*match = capabilities.IfMatchRejected
 	default:
 		*match = capabilities.IfMatchAccepted
@@ -85,10 +86,10 @@ func (s handler) learnIfMatch(t *requests.Target) {
 }
 
 // learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
-func (s handler) learnIfMatchRequired(t *requests.Target) bool {
-	match := &s.SetCapabilities[t.Set.CapabilityIndex].IfMatch
+func (s handler) learnIfMatchRequired(target *requests.Target) bool {
+	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
-		!t.Hint.NoIfMatch) {
+		!target.Hint.NoIfMatch) {
 		return false
 	}
 	*match = capabilities.IfMatchAccepted
@@ -97,25 +98,26 @@ func (s handler) learnIfMatchRequired(t *requests.Target) bool {
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (s handler) mayRejectIfMatch(t *requests.Target, response *wit.Response) bool {
-	if response.Status != 400 || s.UseETags || s.NoIfMatch || t.Hint.NoIfMatch {
+func (s handler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
+	if response.Status != 400 || s.UseETags || s.NoIfMatch || target.Hint.NoIfMatch {
 		return false
 	}
 	code, message, _ := odataerror.Document(response.Body)
-	return !t.Set.SAP && !t.Set.Type.Etag() &&
-		s.SetCapabilities[t.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted && !odataerror.Locked(response,
-		message) &&
+	return !target.Set.SAP && !target.Set.Type.Etag() &&
+		s.SetCapabilities[target.Set.CapabilityIndex].IfMatch != capabilities.IfMatchAccepted &&
+		!odataerror.Locked(response,
+			message) &&
 		!odataerror.MatchesCode(s.RetryCodes, response.Status, code)
 }
 
-func retryWithoutIfMatch(t *requests.Target) wit.RowResult {
-	h := t.Hint
-	h.NoIfMatch, h.OwnChangeset = true, true
-	return requeue(h)
+func retryWithoutIfMatch(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.NoIfMatch, hint.OwnChangeset = true, true
+	return requeue(hint)
 }
 
-func retryWithIfMatch(t *requests.Target) wit.RowResult {
-	h := t.Hint
-	h.NoIfMatch = false
-	return requeue(h)
+func retryWithIfMatch(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.NoIfMatch = false
+	return requeue(hint)
 }

@@ -29,9 +29,9 @@ func (c *Cursor) Next() bool {
 		if c.count == int64(len(members)) {
 			return false
 		}
-		m := &members[c.count]
-		c.Name = m.Name
-		c.read(m.Node)
+		field := &members[c.count]
+		c.Name = field.Name
+		c.read(field.Node)
 		c.count++
 		return true
 	}
@@ -47,8 +47,8 @@ func (c *Cursor) Next() bool {
 	}
 	c.count--
 	var key, element uint32
-	if n := c.parent.Schema(); n != nil {
-		key, element = n.Key, n.Element
+	if node := c.parent.Schema(); node != nil {
+		key, element = node.Key, node.Element
 	}
 	if c.kind == wit.Map {
 		c.read(key)
@@ -75,14 +75,14 @@ func (c *Cursor) readInt() int64 {
 }
 
 func (c *Cursor) read(node uint32) {
-	at := c.at
+	start := c.at
 	if c.parent.nodes == nil {
 		c.Value = c.parent // the previous value may have been unwrapped
-		size, _ := connectdata.SkipSchemaless(c.parent.bytes[at:])
+		size, _ := connectdata.SkipSchemaless(c.parent.bytes[start:])
 		c.at += size
-	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, at); c.at == 0 {
-		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[at:])
-		c.at = at + size
+	} else if c.at = connectdata.SkipFast(&c.parent.nodes[node], c.parent.bytes, start); c.at == 0 {
+		size, _ := connectdata.Skip(c.parent.nodes, node, c.parent.bytes[start:])
+		c.at = start + size
 	}
-	c.Value.open(node, at)
+	c.Value.open(node, start)
 }

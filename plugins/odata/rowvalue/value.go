@@ -111,9 +111,9 @@ func (v Value) resolved() Value {
 
 // Field returns a field of a struct or an entry of a map.
 func (v *Value) Field(name string) (found Value, ok bool) {
-	for m := v.Fields(); m.Next(); {
-		if m.Name == name {
-			return m.Value, true
+	for cursor := v.Fields(); cursor.Next(); {
+		if cursor.Name == name {
+			return cursor.Value, true
 		}
 	}
 	return found, false
@@ -121,25 +121,25 @@ func (v *Value) Field(name string) (found Value, ok bool) {
 
 // Fields iterates over a struct or a map.
 func (v *Value) Fields() Cursor {
-	c := v.cursor()
-	c.Mismatch = c.kind != wit.Struct && c.kind != wit.Map
-	return c
+	cursor := v.cursor()
+	cursor.Mismatch = cursor.kind != wit.Struct && cursor.kind != wit.Map
+	return cursor
 }
 
 // Items iterates over an array.
 func (v *Value) Items() Cursor {
-	c := v.cursor()
-	c.Mismatch = c.kind != wit.Array
-	return c
+	cursor := v.cursor()
+	cursor.Mismatch = cursor.kind != wit.Array
+	return cursor
 }
 
 func (v *Value) cursor() Cursor {
 	if !v.Present {
 		return Cursor{kind: kindOther}
 	}
-	c := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
-	if v.nodes == nil && (c.kind == wit.Map || c.kind == wit.Array) {
-		c.count, c.last = c.readInt(), true
+	cursor := Cursor{parent: *v, Value: *v, kind: v.Kind(), at: v.start}
+	if v.nodes == nil && (cursor.kind == wit.Map || cursor.kind == wit.Array) {
+		cursor.count, cursor.last = cursor.readInt(), true
 	}
-	return c
+	return cursor
 }

@@ -100,8 +100,8 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	return out
 }
 
-func (h *fakeHost) finish(row uint32, f *wit.Error) {
-	h.outcomes[row], h.reasons[row] = f.Kind.String(), f
+func (h *fakeHost) finish(row uint32, failure *wit.Error) {
+	h.outcomes[row], h.reasons[row] = failure.Kind.String(), failure
 	if h.isInDoubt[row] {
 		h.outcomes[row] = outcomeInDoubt
 	}
@@ -243,8 +243,8 @@ func (h *fakeHost) requestTexts() (all []string) {
 
 // batches counts $batch requests and other requests.
 func (h *fakeHost) batches() (batches, singles int) {
-	for _, q := range h.requests {
-		if strings.HasSuffix(q.Target, "/$batch") {
+	for _, request := range h.requests {
+		if strings.HasSuffix(request.Target, "/$batch") {
 			batches++
 		} else {
 			singles++

@@ -17,21 +17,21 @@ type EntitySet struct {
 }
 
 // EntitySets returns the configured entity sets.
-func EntitySets(v setting.Values) []EntitySet {
+func EntitySets(values setting.Values) []EntitySet {
 	var all []EntitySet
-	for _, g := range config.Groups(v) {
+	for _, g := range config.Groups(values) {
 		all = append(all, EntitySet{Number: g.Digits, Service: "/" + strings.Trim(g.String(NameService), "/"),
 			Name:  strings.Trim(g.String(NameEntitySet), "/"),
-			Topic: g.String(NameTopic), Query: config.Query(v)})
+			Topic: g.String(NameTopic), Query: config.Query(values)})
 	}
 	return all
 }
 
 // ServicePaths returns the paths of the services, each once.
 func ServicePaths(all []EntitySet) (services []string) {
-	for _, e := range all {
-		if !slices.Contains(services, e.Service) {
-			services = append(services, e.Service)
+	for _, set := range all {
+		if !slices.Contains(services, set.Service) {
+			services = append(services, set.Service)
 		}
 	}
 	return services
@@ -58,39 +58,39 @@ type Config struct {
 }
 
 // Parse returns the configuration in settings that [Validate] accepts.
-func Parse(v setting.Values) Config {
-	c := Config{
-		Mode:                v.Lower(NameOperationMode),
-		ModeProperty:        v.String(NameModeProperty),
-		UpsertFirst:         v.Lower(NameUpsertFirst),
-		UpsertMethod:        v.Lower(NameUpsertMethod),
-		InsertUncertain:     v.Lower(NameInsertUncertain),
-		CheckFilter:         v.String(NameCheckFilter),
-		DeleteTombstones:    v.Bool(NameEnableDelete),
-		DeleteRecords:       v.Bool(NameDeleteRecords),
-		MethodTunnel:        v.Bool(nameMethodTunnel),
-		KeyFromRecord:       v.Lower(NameKeyFrom) == "record",
-		UseETags:            v.Lower(NameETag) == "use",
-		NoIfMatch:           v.Lower(NameETag) == "none",
-		RetryETagConflicts:  v.Lower(NameETagConflict) == "retry",
-		Lossy:               v.Lower(nameLossy) == "allow",
-		IgnoreUnknownFields: v.Lower(NameUnknownFields) == "ignore",
-		FailOnUnknownFields: v.Lower(NameUnknownFields) == "fail",
-		NestedUpdates:       v.Lower(NameNestedUpdates) == "operations",
-		Atom:                v.Lower(NameRequestFormat) == "atom",
-		Batch:               v.Bool(nameEnableBatch) && v.Int(nameMaxBatchSize) > 1,
-		SingleChangesets:    v.Lower(nameChangesets) == "one",
-		SharedChangesets:    v.Lower(nameChangesets) == "all",
-		MaxBatchSize:        v.Int(nameMaxBatchSize),
-		OrderingKeys:        max(1, min(v.Int(nameMaxInFlight), v.Int(nameMaxConcurrent))),
-		ExistsCodes:         v.List(nameExistsCodes),
-		NotFoundCodes:       v.List(NameNotFoundCodes),
-		RetryCodes:          v.List(nameHTTPCodes),
+func Parse(values setting.Values) Config {
+	parsed := Config{
+		Mode:                values.Lower(NameOperationMode),
+		ModeProperty:        values.String(NameModeProperty),
+		UpsertFirst:         values.Lower(NameUpsertFirst),
+		UpsertMethod:        values.Lower(NameUpsertMethod),
+		InsertUncertain:     values.Lower(NameInsertUncertain),
+		CheckFilter:         values.String(NameCheckFilter),
+		DeleteTombstones:    values.Bool(NameEnableDelete),
+		DeleteRecords:       values.Bool(NameDeleteRecords),
+		MethodTunnel:        values.Bool(nameMethodTunnel),
+		KeyFromRecord:       values.Lower(NameKeyFrom) == "record",
+		UseETags:            values.Lower(NameETag) == "use",
+		NoIfMatch:           values.Lower(NameETag) == "none",
+		RetryETagConflicts:  values.Lower(NameETagConflict) == "retry",
+		Lossy:               values.Lower(nameLossy) == "allow",
+		IgnoreUnknownFields: values.Lower(NameUnknownFields) == "ignore",
+		FailOnUnknownFields: values.Lower(NameUnknownFields) == "fail",
+		NestedUpdates:       values.Lower(NameNestedUpdates) == "operations",
+		Atom:                values.Lower(NameRequestFormat) == "atom",
+		Batch:               values.Bool(nameEnableBatch) && values.Int(nameMaxBatchSize) > 1,
+		SingleChangesets:    values.Lower(nameChangesets) == "one",
+		SharedChangesets:    values.Lower(nameChangesets) == "all",
+		MaxBatchSize:        values.Int(nameMaxBatchSize),
+		OrderingKeys:        max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
+		ExistsCodes:         values.List(nameExistsCodes),
+		NotFoundCodes:       values.List(NameNotFoundCodes),
+		RetryCodes:          values.List(nameHTTPCodes),
 	}
-	if c.NestedUpdates {
-		c.OrderingKeys = 1 // rows with different keys may update the same nested entity
+	if parsed.NestedUpdates {
+		parsed.OrderingKeys = 1 // rows with different keys may update the same nested entity
 	}
-	return c
+	return parsed
 }
 
 // MediaType returns the media type of request bodies.
@@ -104,43 +104,43 @@ func (c *Config) MediaType() string {
 // Validate checks all settings and adds the errors to their values.
 func Validate(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
-	v := Table.Values(settings)
-	all := EntitySets(v)
+	values := Table.Values(settings)
+	all := EntitySets(values)
 	if len(all) == 0 {
 		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
 			"No entity set is configured: expected "+
 				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
 				NameTopic))
 	}
-	for i, e := range all {
+	for i, set := range all {
 		for _, other := range all[:i] {
-			if other.Topic == e.Topic {
-				setting.AddError(examined, config.InGroup(e.Number, NameTopic),
-					"Topic "+e.Topic+" is already in "+config.InGroup(other.Number,
+			if other.Topic == set.Topic {
+				setting.AddError(examined, config.InGroup(set.Number, NameTopic),
+					"Topic "+set.Topic+" is already in "+config.InGroup(other.Number,
 						NameTopic)+
 						": its records can be written to one entity set only")
 			}
 		}
 	}
-	if v.Lower(NameNestedUpdates) == "operations" {
+	if values.Lower(NameNestedUpdates) == "operations" {
 		switch {
-		case !v.Bool(nameEnableBatch) || v.Int(nameMaxBatchSize) == 1:
+		case !values.Bool(nameEnableBatch) || values.Int(nameMaxBatchSize) == 1:
 			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				v.String(NameNestedUpdates),
+				values.String(NameNestedUpdates),
 				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
-		case v.Lower(NameETag) == "use":
+		case values.Lower(NameETag) == "use":
 			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				v.String(NameNestedUpdates),
+				values.String(NameNestedUpdates),
 				NameETag+" = use reads no ETags of nested entities"))
 		}
 	}
-	if v.Lower(NameOperationMode) == ModeDynamic && v.String(NameModeProperty) == "" {
+	if values.Lower(NameOperationMode) == ModeDynamic && values.String(NameModeProperty) == "" {
 		setting.AddError(examined, NameModeProperty,
 			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
 				" requires it")
 	}
-	if _, settings := v.Lookup(NameModeProperty); settings && v.Lower(NameOperationMode) != ModeDynamic {
-		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, v.String(NameModeProperty),
+	if _, settings := values.Lookup(NameModeProperty); settings && values.Lower(NameOperationMode) != ModeDynamic {
+		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, values.String(NameModeProperty),
 			"it requires "+NameOperationMode+" = "+ModeDynamic))
 	}
 	return examined

@@ -30,12 +30,12 @@ func (e *ForeignError) Error() string {
 
 func invalid(what, text, why string) error { return errors.New(what + " " + quote(text) + ": " + why) }
 
-func quote(s string) string {
+func quote(text string) string {
 	const most = 300
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "..."
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
-	return strconv.Quote(s)
+	return strconv.Quote(text)
 }
 
 // String returns `scheme://host:port`, without the scheme's default port.
@@ -137,7 +137,7 @@ func isDotted(host string) bool {
 }
 
 // join resolves a reference on a URL or on path and query (RFC 3986 section 5.2).
-func join(on, reference string) string {
+func join(base, reference string) string {
 	if i := strings.IndexByte(reference, '#'); i >= 0 {
 		reference = reference[:i]
 	}
@@ -145,7 +145,7 @@ func join(on, reference string) string {
 	if scheme != "" || authority != "" {
 		return reference
 	}
-	onScheme, onAuthority, onRest := splitReference(on)
+	onScheme, onAuthority, onRest := splitReference(base)
 	prefix := ""
 	if onAuthority != "" {
 		prefix = "//" + onAuthority
@@ -217,14 +217,14 @@ func splitReference(reference string) (scheme, authority, rest string) {
 }
 
 // hasScheme is false for an entity set with a key such as `Set(a:b)`.
-func hasScheme(s string) bool {
-	for i := 0; i < len(s); i++ {
-		c := s[i] | 0x20
-		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", s[i]) < 0) {
+func hasScheme(text string) bool {
+	for i := 0; i < len(text); i++ {
+		c := text[i] | 0x20
+		if (c < 'a' || c > 'z') && (i == 0 || strings.IndexByte("+-.0123456789", text[i]) < 0) {
 			return false
 		}
 	}
-	return s != ""
+	return text != ""
 }
 
 func hostPort(authority, scheme string) (host string, port int, ok bool) {

@@ -55,8 +55,8 @@ func (z *Zone) UTC(clock int64) int64 {
 		return utc
 	}
 	before := int64(0)
-	for at := clock - maxOffset; ; {
-		from, until, offset := z.offsetAt(at)
+	for instant := clock - maxOffset; ; {
+		from, until, offset := z.offsetAt(instant)
 		switch utc := clock - offset; {
 		case utc < from:
 			return clock - before
@@ -67,7 +67,7 @@ func (z *Zone) UTC(clock int64) int64 {
 			}
 			return utc
 		}
-		before, at = offset, until
+		before, instant = offset, until
 	}
 }
 
@@ -90,11 +90,11 @@ const layout = "2006-01-02T15:04:05.999999999"
 // Clock returns the local time of a point in time in Atom's form. least is the skipped time for which [Zone.UTC]
 // returns the same, if there is one.
 func (z *Zone) Clock(utc string) (shown, least string) {
-	t, err := time.Parse(layout, utc)
-	if ms := t.UnixMilli(); err != nil || ms < firstMs || ms >= lastMs {
+	instant, err := time.Parse(layout, utc)
+	if ms := instant.UnixMilli(); err != nil || ms < firstMs || ms >= lastMs {
 		return utc, utc
 	}
-	local := t.In(z.at)
+	local := instant.In(z.at)
 	shown, least = local.Format(layout), local.Format(layout)
 	start, _ := local.ZoneBounds()
 	if start.IsZero() {
@@ -102,8 +102,8 @@ func (z *Zone) Clock(utc string) (shown, least string) {
 	}
 	_, now := local.Zone()
 	_, before := start.Add(-time.Nanosecond).Zone()
-	if t.Sub(start) < time.Duration(now-before)*time.Second {
-		least = t.Add(time.Duration(before) * time.Second).Format(layout)
+	if instant.Sub(start) < time.Duration(now-before)*time.Second {
+		least = instant.Add(time.Duration(before) * time.Second).Format(layout)
 	}
 	return shown, least
 }

@@ -9,7 +9,7 @@ import (
 // TestUTC: what is decided of times that a clock shows twice or leaves out, and of those that stand for never and for
 // ever.
 func TestUTC(t *testing.T) {
-	for _, c := range []struct{ zone, clock, utc, shown, least string }{
+	for _, test := range []struct{ zone, clock, utc, shown, least string }{
 		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
 		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
 		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
@@ -33,27 +33,28 @@ func TestUTC(t *testing.T) {
 		{"America/New_York", "9999-12-30T12:00:00", "9999-12-30T17:00:00", "", ""},
 		{"UTC", "2024-03-31T02:30:00", "2024-03-31T02:30:00", "", ""},
 	} {
-		z, err := Load(c.zone)
+		z, err := Load(test.zone)
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock, err := time.Parse(layout, c.clock)
+		clock, err := time.Parse(layout, test.clock)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // the second time by what it remembers
-			if utc := time.UnixMilli(z.UTC(clock.UnixMilli())).UTC().Format(layout); utc != c.utc {
-				t.Errorf("%s in %s: expected %s, found %s", c.clock, c.zone, c.utc, utc)
+			if utc := time.UnixMilli(z.UTC(clock.UnixMilli())).UTC().Format(layout); utc != test.utc {
+				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
 		}
-		if c.shown == "" {
-			c.shown = c.clock
+		if test.shown == "" {
+			test.shown = test.clock
 		}
-		if c.least == "" {
-			c.least = c.shown
+		if test.least == "" {
+			test.least = test.shown
 		}
-		if shown, least := z.Clock(c.utc); shown != c.shown || least != c.least {
-			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", c.utc, c.zone, c.shown, c.least,
+		if shown, least := z.Clock(test.utc); shown != test.shown || least != test.least {
+			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
+				test.least,
 				shown, least)
 		}
 	}

@@ -30,11 +30,11 @@ type Engine struct {
 
 // New returns an empty engine.
 func New() *Engine {
-	e := &Engine{chains: map[string]*compiledChain{}}
-	e.interpreter.Schemas = schemas.NewRegistry()
-	e.fastPath = fastpath.NewRunner(&e.call, &e.out, &e.interpreter.Scratch)
-	e.interpreter.Emit = func(rec *record.Record) { e.out.Add(rec, e.number, e.call.Topics) }
-	return e
+	engine := &Engine{chains: map[string]*compiledChain{}}
+	engine.interpreter.Schemas = schemas.NewRegistry()
+	engine.fastPath = fastpath.NewRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
+	engine.interpreter.Emit = func(rec *record.Record) { engine.out.Add(rec, engine.number, engine.call.Topics) }
+	return engine
 }
 
 // Prepare validates stages and encodes them as a context.
@@ -53,28 +53,28 @@ type compiledChain struct {
 }
 
 func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
-	c := &compiledChain{routes: fastpath.NewRoutes(nil)} // Apply with a predicate passes rows through
+	chain := &compiledChain{routes: fastpath.NewRoutes(nil)} // Apply with a predicate passes rows through
 	if len(list) == 1 {
 		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
-			c.test = test
-			return c, err
+			chain.test = test
+			return chain, err
 		}
 	}
 	for i := range list {
-		s, err := catalog.NewStage(i, &list[i])
+		stage, err := catalog.NewStage(i, &list[i])
 		if err != nil {
 			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
 			return nil, err
 		}
-		c.stages = append(c.stages, s)
+		chain.stages = append(chain.stages, stage)
 	}
-	c.routes = fastpath.NewRoutes(c.stages)
-	return c, nil
+	chain.routes = fastpath.NewRoutes(chain.stages)
+	return chain, nil
 }
 
 func (e *Engine) chain(context []byte) (*compiledChain, error) {
-	if c := e.chains[string(context)]; c != nil {
-		return c, nil
+	if chain := e.chains[string(context)]; chain != nil {
+		return chain, nil
 	}
 	r := pack.NewReader(context)
 	list := r.Stages()
@@ -82,15 +82,15 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 		return nil, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "the context is not of this version of the plugin"}
 	}
-	c, err := newChain(list)
+	chain, err := newChain(list)
 	if err != nil {
 		return nil, err
 	}
 	if len(e.chains) >= schemas.MaxCached {
 		clear(e.chains)
 	}
-	e.chains[string(context)] = c
-	return c, nil
+	e.chains[string(context)] = chain
+	return chain, nil
 }
 
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
@@ -106,24 +106,24 @@ func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, e
 func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.ApplyResult,
 	error) {
-	c, err := e.begin(context, schemas)
+	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	out, n := &e.out, 0
-	for n < len(rows) && len(out.Data) < batch.MaxData {
-		if next := e.fastPath.Run(c.routes, n); next > n {
-			n = next
+	out, row := &e.out, 0
+	for row < len(rows) && len(out.Data) < batch.MaxData {
+		if next := e.fastPath.Run(chain.routes, row); next > row {
+			row = next
 			continue
 		}
-		if err := e.interpret(c, n); err != nil {
+		if err := e.interpret(chain, row); err != nil {
 			return wit.ApplyResult{}, err
 		}
-		n++
+		row++
 	}
 	e.call = batch.Input{} // the memory belongs to the host
-	return out.Result(n, e.interpreter.Schemas.TakePending()), nil
+	return out.Result(row, e.interpreter.Schemas.TakePending()), nil
 }
 
 func (e *Engine) start(c batch.Input) {
@@ -133,28 +133,28 @@ func (e *Engine) start(c batch.Input) {
 }
 
 // interpret sends one row through the chain, and then compiles a program for rows like it.
-func (e *Engine) interpret(c *compiledChain, n int) error {
-	if err := e.load(n); err != nil {
+func (e *Engine) interpret(chain *compiledChain, row int) error {
+	if err := e.load(row); err != nil {
 		return err
 	}
 	e.out.MoveInPlace()
 	before := e.out
-	e.number = n
-	f, err := e.interpreter.Run(c.stages, &e.record)
+	e.number = row
+	failure, err := e.interpreter.Run(chain.stages, &e.record)
 	if err != nil {
 		return err
 	}
-	e.fastPath.Learn(c.routes, n)
-	if f != nil {
-		e.out.Fail(n, f, &before)
+	e.fastPath.Learn(chain.routes, row)
+	if failure != nil {
+		e.out.Fail(row, failure, &before)
 	}
 	return nil
 }
 
-func (e *Engine) load(n int) error {
-	in := &e.call.Rows[n]
+func (e *Engine) load(row int) error {
+	in := &e.call.Rows[row]
 	if int(in.Topic) >= len(e.call.Topics) {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(n) +
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(row) +
 			" refers to a topic that is not in the call"}
 	}
 	return e.record.Load(in, e.call.Topics[in.Topic], e.call.Data)
@@ -164,11 +164,11 @@ func (e *Engine) load(n int) error {
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
 	data []byte) (wit.TestResult,
 	error) {
-	c, err := e.begin(context, schemas)
+	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.TestResult{}, err
 	}
-	if c.test == nil {
+	if chain.test == nil {
 		return wit.TestResult{}, &wit.Error{Kind: wit.ErrorConfig, Message: "test: expected a context of one predicate"}
 	}
 	e.call = batch.Input{Topics: topics, Rows: rows, Data: data}
@@ -177,7 +177,7 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.load(i); err != nil {
 			return wit.TestResult{}, err
 		}
-		out.Matches[i], err = c.test.Matches(&e.record, &e.interpreter.Context)
+		out.Matches[i], err = chain.test.Matches(&e.record, &e.interpreter.Context)
 		if matchErr, ok := err.(*operation.MatchError); ok {
 			out.Errors = append(out.Errors, wit.RowError{RowIndex: uint32(i), ErrorClass: rowerror.ConnectException,
 				Error: wit.Error{Kind: wit.ErrorData, Message: matchErr.Error()}})

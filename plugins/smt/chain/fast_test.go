@@ -68,8 +68,8 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
 				Size: uint32(len(damaged))}}}
 		result := func(rows []wit.Row) ([]byte, []wit.RowError) {
-			e, context := prepared(t, stages...)
-			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+			engine, context := prepared(t, stages...)
+			out, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
@@ -79,8 +79,8 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].RowIndex) != len(rows)-1 {
 				return nil, out.Errors
 			}
-			d := out.Rows[len(out.Rows)-1].Value
-			return out.Data[d.Start : d.Start+d.Size], out.Errors
+			slice := out.Rows[len(out.Rows)-1].Value
+			return out.Data[slice.Start : slice.Start+slice.Size], out.Errors
 		}
 		got, faults := result(rows)
 		want, match := result(rows[1:])
@@ -106,16 +106,16 @@ type resultDatum struct {
 }
 
 // resultRow returns a resolved row of a result without its index.
-func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
+func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string) any {
 	if out.Topics != nil {
 		topics = out.Topics
 	}
-	read := func(d wit.ValueSlice) (result resultDatum) {
-		if result.Form = d.Encoding; d.Encoding != wit.Absent && d.Encoding != wit.Unchanged {
-			result.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
+	read := func(slice wit.ValueSlice) (result resultDatum) {
+		if result.Form = slice.Encoding; slice.Encoding != wit.Absent && slice.Encoding != wit.Unchanged {
+			result.Bytes = append([]byte{}, out.Data[slice.Start:slice.Start+slice.Size]...)
 		}
-		if d.Schema != 0 {
-			result.Schema = e.interpreter.Schemas.Nodes(d.Schema)
+		if slice.Schema != 0 {
+			result.Schema = engine.interpreter.Schemas.Nodes(slice.Schema)
 		}
 		return result
 	}
@@ -124,7 +124,7 @@ func resultRow(e *Engine, out wit.ApplyResult, r wit.Row, topics []string) any {
 		Partition           int32
 		Offset, Timestamp   int64
 		Key, Value, Headers resultDatum
-	}{topics[r.Topic], r.Partition, r.Offset, r.Timestamp, read(r.Key), read(r.Value), read(r.Headers)}
+	}{topics[row.Topic], row.Partition, row.Offset, row.Timestamp, read(row.Key), read(row.Value), read(row.Headers)}
 }
 
 // Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
@@ -138,7 +138,7 @@ func TestAppendsInPlace(t *testing.T) {
 		if m.IntN(3) == 0 { // what is one run ends with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
-		e, context := prepared(t, stages...)
+		engine, context := prepared(t, stages...)
 		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
 		layout := m.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
@@ -175,7 +175,7 @@ func TestAppendsInPlace(t *testing.T) {
 		before := slices.Clone(data)
 		for range 2 { // once more, when all is compiled
 			copy(data, before)
-			out, err := e.Apply(context, schemas, topics, rows, data)
+			out, err := engine.Apply(context, schemas, topics, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
@@ -192,7 +192,7 @@ func TestAppendsInPlace(t *testing.T) {
 				if err != nil || len(single.Rows) != 1 {
 					t.Fatal(err)
 				}
-				got, want := resultRow(e, out, r, topics), resultRow(one, single, single.Rows[0], topics)
+				got, want := resultRow(engine, out, r, topics), resultRow(one, single, single.Rows[0], topics)
 				if !reflect.DeepEqual(want, got) {
 					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.RowIndex, rows, cmp.Diff(want, got))
 				}
@@ -213,23 +213,23 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	}
 	data = append(data, make([]byte, kernel.Room)...)
 	topics := []string{"t"}
-	e, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
-	_, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
+	engine, context := prepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
+	_, err := engine.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
 	noError(t, err)
-	c, err := e.chain(context)
+	chain, err := engine.chain(context)
 	noError(t, err)
-	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	if done := e.fastPath.Run(c.routes, 0); done != 1 {
+	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	if done := engine.fastPath.Run(chain.routes, 0); done != 1 {
 		t.Fatalf("expected one row to be done, found %d", done)
 	}
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
-	if done := e.fastPath.Run(c.routes, 10); done != len(rows) {
+	if done := engine.fastPath.Run(chain.routes, 10); done != len(rows) {
 		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
 			done)
 	}
-	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	e.fastPath.Run(c.routes, 0)
-	if done := e.fastPath.Run(c.routes, 10); done != 15 {
+	engine.start(batch.Input{Topics: topics, Rows: rows, Data: data})
+	engine.fastPath.Run(chain.routes, 0)
+	if done := engine.fastPath.Run(chain.routes, 10); done != 15 {
 		t.Errorf("in another call, expected the rows up to 15, found those up to %d", done)
 	}
 }
@@ -245,17 +245,17 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 		"split": {split, route, {Component: ClassCastValue, Settings: pairs("spec", "f:int64")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := rowsOf(t, nil, int64(1), "no number", connectdata.List{int64(1), "no number"})
-			rows := b.rows[:2]
+			call := rowsOf(t, nil, int64(1), "no number", connectdata.List{int64(1), "no number"})
+			rows := call.rows[:2]
 			if name == "split" {
-				rows = b.rows[2:]
+				rows = call.rows[2:]
 			}
-			e, context := prepared(t, stages...)
+			engine, context := prepared(t, stages...)
 			for range 2 { // the second call knows what the first compiled
 				for _, row := range rows {
-					out, err := e.Apply(context, nil, b.topics, []wit.Row{row}, b.data)
+					out, err := engine.Apply(context, nil, call.topics, []wit.Row{row}, call.data)
 					noError(t, err)
-					if want := len(b.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
+					if want := len(call.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
 						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}
 					if (len(out.Errors) == 0) != (row.RowIndex == 0) {

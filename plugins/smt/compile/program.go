@@ -47,62 +47,63 @@ type Edited struct {
 }
 
 // Compile returns the program for rows like row, whose value was traced as x. r holds the schemas of its result.
-func Compile(x *object.Object, r *object.Results, row *wit.Row) *Program {
-	p := &Program{}
-	p.Usable, p.SameBytes, p.Schema, p.Layout = littleEndian, x.SameBytes() && !x.Whole, r.Value, x.Layout
-	if x.IsMap {
-		p.setKeys(x, row)
+func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program {
+	program := &Program{}
+	program.Usable, program.SameBytes, program.Schema, program.Layout = littleEndian, obj.SameBytes() && !obj.Whole,
+		results.Value, obj.Layout
+	if obj.IsMap {
+		program.setKeys(obj, row)
 	} else {
-		if root := &x.Layout.Nodes[0]; root.Optional {
-			p.Root = uint64(schemas.Branch(root)[0]) + 1
+		if root := &obj.Layout.Nodes[0]; root.Optional {
+			program.Root = uint64(schemas.Branch(root)[0]) + 1
 		}
-		p.Fields = memberCodes(x.Layout)
-		if x.Key == nil && len(x.Trace.Edited) == 0 && x.KeepsInput() && !slices.ContainsFunc(x.Headers,
-			func(h object.AddedHeader) bool {
-				return h.Bytes == nil
+		program.Fields = memberCodes(obj.Layout)
+		if obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput() && !slices.ContainsFunc(obj.Headers,
+			func(header object.AddedHeader) bool {
+				return header.Bytes == nil
 			}) {
-			p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(x.Layout.Fields))<<8}[0])
+			program.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Layout.Fields))<<8}[0])
 		}
 	}
-	for i := range x.Trace.Allowed {
-		p.requireTags(&x.Trace.Allowed[i].Source, x.Trace.Allowed[i].Tags)
+	for i := range obj.Trace.Allowed {
+		program.requireTags(&obj.Trace.Allowed[i].Source, obj.Trace.Allowed[i].Tags)
 	}
 	encoding := wit.WithSchema
-	if x.IsMap {
+	if obj.IsMap {
 		encoding = wit.Schemaless
 	}
-	if x.Key != nil {
-		p.addObject(x.Key)
-		p.addOp(kernel.Op{Kind: kernel.EndOfKey})
-		p.Key, p.GrowthShift = EncodingWord(encoding, r.Key), 1
+	if obj.Key != nil {
+		program.addObject(obj.Key)
+		program.addOp(kernel.Op{Kind: kernel.EndOfKey})
+		program.Key, program.GrowthShift = EncodingWord(encoding, results.Key), 1
 	}
-	if len(x.Headers) > 0 {
-		p.addHeaders(x, r)
+	if len(obj.Headers) > 0 {
+		program.addHeaders(obj, results)
 	}
-	head := len(p.ops)
-	if !p.SameBytes {
-		p.addObject(x)
+	head := len(program.ops)
+	if !program.SameBytes {
+		program.addObject(obj)
 	}
-	p.checkRequired(x)
-	if len(p.Edited) == 0 && head == 0 && !p.SameBytes && !x.Whole {
-		p.setTail(x)
+	program.checkRequired(obj)
+	if len(program.Edited) == 0 && head == 0 && !program.SameBytes && !obj.Whole {
+		program.setTail(obj)
 	}
-	for i := range x.Trace.Edited { // edits whose result is not written may fail the row
-		e := &x.Trace.Edited[i]
-		if last := e.Edits[len(e.Edits)-1]; last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
-			p.Edited, p.Edits = append(p.Edited, Edited{*e, x.IsMap}), 1
+	for i := range obj.Trace.Edited { // edits whose result is not written may fail the row
+		e := &obj.Trace.Edited[i]
+		if last := e.Edits[len(e.Edits)-1]; last.NullValue == nil && !slices.Contains(program.writtenEdits, last) {
+			program.Edited, program.Edits = append(program.Edited, Edited{*e, obj.IsMap}), 1
 		}
 	}
-	p.finish()
-	return p
+	program.finish()
+	return program
 }
 
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-func memberCodes(l *object.Layout) unsafe.Pointer {
-	codes := make([]uint64, 0, len(l.Fields)+1)
-	for i := range l.Fields {
-		codes = append(codes, memberCode(l.Fields[i].Schema()))
+func memberCodes(layout *object.Layout) unsafe.Pointer {
+	codes := make([]uint64, 0, len(layout.Fields)+1)
+	for i := range layout.Fields {
+		codes = append(codes, memberCode(layout.Fields[i].Schema()))
 	}
 	run := uint64(0)
 	for i := len(codes) - 1; i >= 0; i-- {
@@ -115,9 +116,9 @@ func memberCodes(l *object.Layout) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
 }
 
-func memberCode(n *wit.SchemaNode) uint64 {
+func memberCode(node *wit.SchemaNode) uint64 {
 	code := kernel.Other
-	switch n.Kind {
+	switch node.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		code = kernel.Number
 	case wit.Float32:
@@ -129,9 +130,9 @@ func memberCode(n *wit.SchemaNode) uint64 {
 	case wit.String, wit.Bytes:
 		code = kernel.LengthPrefixed
 	}
-	if n.Optional && code != kernel.Other {
+	if node.Optional && code != kernel.Other {
 		code |= kernel.Optional
-		if n.DefaultValue == nil {
+		if node.DefaultValue == nil {
 			code |= 2 << 8 // branch of a value
 		}
 	}
@@ -139,12 +140,12 @@ func memberCode(n *wit.SchemaNode) uint64 {
 }
 
 // setKeys makes the program match only maps with the keys of the traced one.
-func (p *Program) setKeys(x *object.Object, row *wit.Row) {
+func (p *Program) setKeys(obj *object.Object, row *wit.Row) {
 	var original object.Object
-	original.ReadMap(x.Scratch, x.Input)
+	original.ReadMap(obj.Scratch, obj.Input)
 	keys := make([]kernel.Key, 0, len(original.Fields)+1)
-	for _, f := range original.Fields {
-		keys = append(keys, encodeKey(f.Key))
+	for _, field := range original.Fields {
+		keys = append(keys, encodeKey(field.Key))
 	}
 	p.Keys, p.FieldCount = unsafe.SliceData(keys[:cap(keys)]), len(keys)
 	for i, attribute := range [...]object.Attribute{object.Partition, object.Offset, object.Timestamp} {
@@ -159,9 +160,9 @@ func (p *Program) setKeys(x *object.Object, row *wit.Row) {
 
 // maskedWords returns the 8-byte words of text in little-endian order, each followed by its mask.
 func maskedWords(text []byte) (list []uint64) {
-	for at := 0; at < len(text); at += 8 {
+	for index := 0; index < len(text); index += 8 {
 		var attribute, mask uint64
-		for i, b := range text[at:min(len(text), at+8)] {
+		for i, b := range text[index:min(len(text), index+8)] {
 			attribute |= uint64(b) << (8 * i)
 			mask |= 0xff << (8 * i)
 		}
@@ -177,8 +178,8 @@ func encodeKey(text []byte) kernel.Key {
 }
 
 // requireTags restricts the tags that the value of an entry may have.
-func (p *Program) requireTags(o *object.Source, allowed uint64) {
-	p.choices = append(p.choices, kernel.Choice{Field: 8 * o.Index, KeySize: o.KeySize, Allowed: allowed})
+func (p *Program) requireTags(source *object.Source, allowed uint64) {
+	p.choices = append(p.choices, kernel.Choice{Field: 8 * source.Index, KeySize: source.KeySize, Allowed: allowed})
 }
 
 func (p *Program) addOp(x kernel.Op) { p.ops = append(p.ops, programOp{Op: x}) }
@@ -200,67 +201,67 @@ func (p *Program) addCopy(index, after int) {
 	p.addOp(kernel.Op{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, KeySize: after})
 }
 
-func (p *Program) addObject(x *object.Object) {
+func (p *Program) addObject(obj *object.Object) {
 	switch {
-	case x.Whole:
-	case x.IsMap:
-		p.addConstant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.Fields))))
+	case obj.Whole:
+	case obj.IsMap:
+		p.addConstant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields))))
 	default:
-		if lead := schemas.Branch(&x.Root); len(lead) > 0 {
+		if lead := schemas.Branch(&obj.Root); len(lead) > 0 {
 			p.addConstant(lead)
 		}
 	}
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		if x.IsMap && !x.Whole {
-			if f.Kind == object.FromInput && len(f.Edits) == 0 && f.KeyIndex == f.Index {
-				p.addCopy(f.Index, 0)
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if obj.IsMap && !obj.Whole {
+			if field.Kind == object.FromInput && len(field.Edits) == 0 && field.KeyIndex == field.Index {
+				p.addCopy(field.Index, 0)
 				continue
 			}
-			p.addConstant(f.Key)
+			p.addConstant(field.Key)
 		}
-		p.addValue(f, x.IsMap)
+		p.addValue(field, obj.IsMap)
 	}
 }
 
-func (p *Program) addValue(f *object.Field, isMap bool) {
-	op := kernel.Op{First: 8 * f.Index, Last: 8*f.Index + 8, KeySize: f.KeySize}
-	p.writtenEdits = append(p.writtenEdits, f.Edits...)
+func (p *Program) addValue(field *object.Field, isMap bool) {
+	op := kernel.Op{First: 8 * field.Index, Last: 8*field.Index + 8, KeySize: field.KeySize}
+	p.writtenEdits = append(p.writtenEdits, field.Edits...)
 	switch {
-	case f.Kind == object.FromConstant:
-		p.addConstant(f.Bytes)
-	case f.Kind == object.FromAttribute && len(f.Edits) == 0:
+	case field.Kind == object.FromConstant:
+		p.addConstant(field.Bytes)
+	case field.Kind == object.FromAttribute && len(field.Edits) == 0:
 		if isMap {
-			p.addConstant(f.Bytes[:1])
+			p.addConstant(field.Bytes[:1])
 		}
 		op.Kind, op.KeySize, op.Last = kernel.Attribute, 0, 0
 		op.First = [...]int{object.Partition: kernel.Partition, object.Offset: kernel.Offset,
-			object.Timestamp: kernel.Timestamp}[f.Attribute]
-		if f.Optional {
+			object.Timestamp: kernel.Timestamp}[field.Attribute]
+		if field.Optional {
 			op.Null = 1
 		}
-		if !f.Optional || f.Attribute == object.Offset {
+		if !field.Optional || field.Attribute == object.Offset {
 			op.Size = 1
 		}
 		p.Extra += 1 + binary.MaxVarintLen64
 		p.addOp(op)
-	case len(f.Edits) == 0:
-		p.addCopy(f.Index, f.KeySize)
-	case f.Kind == object.FromInput && len(f.Edits) == 1 && f.Edits[0].NullValue != nil:
-		edit := f.Edits[0]
+	case len(field.Edits) == 0:
+		p.addCopy(field.Index, field.KeySize)
+	case field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].NullValue != nil:
+		edit := field.Edits[0]
 		p.Extra += len(edit.NullValue)
 		op.Kind, op.Null = kernel.OrDefault, uint64(edit.NullByte)
 		p.ops = append(p.ops, programOp{op, edit.NullValue})
-	case f.Kind == object.FromInput && len(f.Edits) == 1 && f.Edits[0].Choices != nil:
-		p.addChoice(f, op, isMap)
+	case field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Choices != nil:
+		p.addChoice(field, op, isMap)
 	default:
-		p.addEdit(f, op, isMap)
+		p.addEdit(field, op, isMap)
 	}
 }
 
 // addChoice adds a value that depends on the first byte of the input.
-func (p *Program) addChoice(f *object.Field, op kernel.Op, isMap bool) {
-	edit := f.Edits[0]
+func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
+	edit := field.Edits[0]
 	pieces := make([]kernel.Piece, len(edit.Choices))
 	longest, allowed := 0, uint64(0)
 	for c, b := range edit.Choices {
@@ -270,50 +271,51 @@ func (p *Program) addChoice(f *object.Field, op kernel.Op, isMap bool) {
 		}
 	}
 	if isMap {
-		p.requireTags(&f.Source, allowed)
+		p.requireTags(&field.Source, allowed)
 	}
 	op.Kind, op.Bytes = kernel.Choosing, unsafe.Pointer(unsafe.SliceData(pieces))
 	p.Extra += longest
 	p.addOp(op)
 }
 
-func (p *Program) addEdit(f *object.Field, op kernel.Op, isMap bool) {
+func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
 	op.Kind, op.Last = kernel.Edited, len(p.Edited) // index of the piece
-	p.Edited = append(p.Edited, Edited{f.Source, isMap})
+	p.Edited = append(p.Edited, Edited{field.Source, isMap})
 	p.Extra += kernel.MaxConverted
-	if f.Kind == object.FromInput && len(f.Edits) == 1 && f.Edits[0].Conversion != nil {
-		c := f.Edits[0].Conversion(f.Tag)
-		op.Conversion = c.Word()
-		if c.Date != nil {
-			op.Date = unsafe.Pointer(c.Date)
-			p.Extra += c.Date.Size
+	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {
+		conversion := field.Edits[0].Conversion(field.Tag)
+		op.Conversion = conversion.Word()
+		if conversion.Date != nil {
+			op.Date = unsafe.Pointer(conversion.Date)
+			p.Extra += conversion.Date.Size
 		}
 	}
 	p.addOp(op)
 }
 
-func (p *Program) addHeaders(x *object.Object, r *object.Results) {
-	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(x.Headers)})
-	schemas := r.Headers
-	for i := range x.Headers {
-		h := &x.Headers[i]
-		f := &h.Field
+func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
+	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
+	schemas := results.Headers
+	for i := range obj.Headers {
+		header := &obj.Headers[i]
+		field := &header.Field
 		switch {
-		case h.Bytes != nil:
-			p.addConstant(h.Bytes)
+		case header.Bytes != nil:
+			p.addConstant(header.Bytes)
 			continue
-		case x.IsMap:
-			p.addConstant(append(connectdata.AppendString(nil, h.Name), byte(wit.Schemaless), 0))
+		case obj.IsMap:
+			p.addConstant(append(connectdata.AppendString(nil, header.Name), byte(wit.Schemaless), 0))
 		default:
-			head := append(connectdata.AppendString(nil, h.Name), byte(wit.WithSchema))
+			head := append(connectdata.AppendString(nil, header.Name), byte(wit.WithSchema))
 			p.addConstant(connectdata.AppendNumber(head, int64(schemas[0])))
 			schemas = schemas[1:]
 		}
 		switch {
-		case f.Kind == object.FromConstant:
-			p.addConstant(connectdata.AppendBytes(nil, f.Bytes))
-		case f.Kind == object.FromInput && len(f.Edits) == 0:
-			p.addOp(kernel.Op{Kind: kernel.Sized, First: 8 * f.Index, Last: 8*f.Index + 8, KeySize: f.KeySize})
+		case field.Kind == object.FromConstant:
+			p.addConstant(connectdata.AppendBytes(nil, field.Bytes))
+		case field.Kind == object.FromInput && len(field.Edits) == 0:
+			p.addOp(kernel.Op{Kind: kernel.Sized, First: 8 * field.Index, Last: 8*field.Index + 8,
+				KeySize: field.KeySize})
 			p.Extra += binary.MaxVarintLen32
 		default:
 			p.Usable = false
@@ -326,34 +328,34 @@ func (p *Program) addHeaders(x *object.Object, r *object.Results) {
 }
 
 // checkRequired makes the program unusable unless one of its ops checks each required attribute.
-func (p *Program) checkRequired(x *object.Object) {
-	for _, attribute := range x.Trace.Required {
-		p.Usable = p.Usable && slices.ContainsFunc(x.Fields, func(f object.Field) bool {
-			return f.Kind == object.FromAttribute && f.Attribute == attribute && len(f.Edits) == 0 &&
-				(!f.Optional || attribute == object.Offset)
+func (p *Program) checkRequired(obj *object.Object) {
+	for _, attribute := range obj.Trace.Required {
+		p.Usable = p.Usable && slices.ContainsFunc(obj.Fields, func(field object.Field) bool {
+			return field.Kind == object.FromAttribute && field.Attribute == attribute && len(field.Edits) == 0 &&
+				(!field.Optional || attribute == object.Offset)
 		})
 	}
 }
 
 // setTail creates the tail if the value stays and only constants and attributes follow it.
-func (p *Program) setTail(x *object.Object) {
-	at := 0
-	if x.IsMap {
-		count := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(x.Fields)))
-		if at = 1; p.HeadSize != 2 || len(count) != 2 || len(p.ops) == 0 || !bytes.Equal(p.ops[0].bytes, count) {
+func (p *Program) setTail(obj *object.Object) {
+	index := 0
+	if obj.IsMap {
+		count := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields)))
+		if index = 1; p.HeadSize != 2 || len(count) != 2 || len(p.ops) == 0 || !bytes.Equal(p.ops[0].bytes, count) {
 			return
 		}
 		p.Tail.Count = int(count[1])
 	}
 	members := p.FieldCount
-	if !x.IsMap {
-		members = len(x.Layout.Fields)
+	if !obj.IsMap {
+		members = len(obj.Layout.Fields)
 	}
-	readsInput := func(x programOp) bool { return x.Kind != kernel.Constant && x.Kind != kernel.Attribute }
-	if at+1 < len(p.ops) && members > 0 && p.ops[at].Kind == kernel.Copied && p.ops[at].First == 0 &&
-		p.ops[at].Last == 8*members && !slices.ContainsFunc(p.ops[at+1:], readsInput) &&
+	readsInput := func(op programOp) bool { return op.Kind != kernel.Constant && op.Kind != kernel.Attribute }
+	if index+1 < len(p.ops) && members > 0 && p.ops[index].Kind == kernel.Copied && p.ops[index].First == 0 &&
+		p.ops[index].Last == 8*members && !slices.ContainsFunc(p.ops[index+1:], readsInput) &&
 		p.Extra+kernel.Slack <= kernel.Room {
-		p.Tail.Appends = at + 1
+		p.Tail.Appends = index + 1
 	}
 }
 
@@ -383,16 +385,16 @@ func (p *Program) finish() {
 }
 
 // Append appends the edited value of a row. ends holds the offsets of the fields in the call's data.
-func (e *Edited) Append(dst []byte, ends []uint64, in []byte, row *wit.Row) (_ []byte, f *rowerror.Failure) {
+func (e *Edited) Append(dst []byte, ends []uint64, input []byte, row *wit.Row) (_ []byte, failure *rowerror.Failure) {
 	var value []byte
 	if e.Kind == object.FromInput {
-		value = in[int(ends[e.Index])+e.KeySize : ends[e.Index+1]]
+		value = input[int(ends[e.Index])+e.KeySize : ends[e.Index+1]]
 	} else if value = object.AppendAttribute(nil, e.Optional, object.AttributeOf(e.Attribute, row)); e.isMap {
 		value = append([]byte{object.AttributeTags[e.Attribute]}, value...)
 	}
 	for _, edit := range e.Edits[:len(e.Edits)-1] {
-		if value, f = edit.Apply(nil, value); f != nil {
-			return dst, f
+		if value, failure = edit.Apply(nil, value); failure != nil {
+			return dst, failure
 		}
 	}
 	return e.Edits[len(e.Edits)-1].Apply(dst, value)

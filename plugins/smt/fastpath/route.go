@@ -26,13 +26,13 @@ type Routes struct {
 
 // NewRoutes returns the routes of a chain, which it creates when they are needed.
 func NewRoutes(stages []operation.Stage) *Routes {
-	c := &Routes{stages: stages, known: map[routeKey]*route{}}
+	routes := &Routes{stages: stages, known: map[routeKey]*route{}}
 	for i := range stages {
 		if h, ok := stages[i].Predicate.(*predicates.HasHeaderKey); ok {
-			c.headers = append(c.headers, h)
+			routes.headers = append(routes.headers, h)
 		}
 	}
-	return c
+	return routes
 }
 
 // routeKey identifies a route: the topic, and a bit for each predicate on headers that matches.
@@ -75,35 +75,35 @@ func (c *Routes) matchHeaders(row *wit.Row, data []byte) (bits uint64) {
 
 // route returns the route of a topic, whose memory may be reused.
 func (c *Routes) route(topic string, matches uint64) *route {
-	r := c.known[routeKey{topic, matches}]
-	if r == nil {
+	current := c.known[routeKey{topic, matches}]
+	if current == nil {
 		topic = strings.Clone(topic)
-		r = &route{topic: topic, interpreted: len(c.headers) > 64}
-		for i := 0; i < len(c.stages) && !r.interpreted && !r.drops; i++ {
-			r.interpreted = !r.add(&c.stages[i], i == len(c.stages)-1, c, matches)
+		current = &route{topic: topic, interpreted: len(c.headers) > 64}
+		for i := 0; i < len(c.stages) && !current.interpreted && !current.drops; i++ {
+			current.interpreted = !current.add(&c.stages[i], i == len(c.stages)-1, c, matches)
 		}
 		if len(c.known) >= schemas.MaxCached {
 			clear(c.known)
 		}
-		c.known[routeKey{topic, matches}] = r
+		c.known[routeKey{topic, matches}] = current
 	}
-	return r
+	return current
 }
 
 // add adds a stage. It returns false if only the interpreter supports it.
-func (r *route) add(s *operation.Stage, last bool, c *Routes, matches uint64) bool {
-	switch predicate := s.Predicate.(type) {
+func (r *route) add(stage *operation.Stage, last bool, routes *Routes, matches uint64) bool {
+	switch predicate := stage.Predicate.(type) {
 	case nil:
 	case predicates.RecordIsTombstone:
 		if slices.ContainsFunc(r.stages, extractsValue) {
 			return false // only some rows may have a null in the extracted field
 		}
 		r.notTombstone = true
-		if !s.Negate {
+		if !stage.Negate {
 			return true // the stage applies to tombstones only
 		}
 	case *predicates.HasHeaderKey:
-		if matches>>slices.Index(c.headers, predicate)&1 == 0 != s.Negate {
+		if matches>>slices.Index(routes.headers, predicate)&1 == 0 != stage.Negate {
 			return true
 		}
 	case operation.TopicPredicate:
@@ -111,111 +111,112 @@ func (r *route) add(s *operation.Stage, last bool, c *Routes, matches uint64) bo
 		if matchErr != nil {
 			return false
 		}
-		if matches == s.Negate {
+		if matches == stage.Negate {
 			return true
 		}
 	}
-	switch o := s.Operation.(type) {
+	switch o := stage.Operation.(type) {
 	case records.Filter:
 		r.drops = true
 		return len(r.stages)+len(r.hoists) == 0 // an earlier stage may fail the row
 	case operation.TopicOperation:
-		topic, f := o.TopicFor(r.topic, s.Number)
+		topic, failure := o.TopicFor(r.topic, stage.Number)
 		r.topic = topic
-		return f == nil
+		return failure == nil
 	case *topics.TimestampRouter:
 		r.timestampRouter = o
-		return o.Err == nil && last && s.Predicate == nil
+		return o.Err == nil && last && stage.Predicate == nil
 	case *records.HoistField:
-		r.hoists = append(r.hoists, s)
+		r.hoists = append(r.hoists, stage)
 		return o.Target == record.Value
 	case *records.InsertHeader, *fields.HeaderFrom:
-		if len(c.headers) > 0 { // the predicates on headers were evaluated before all stages
+		if len(routes.headers) > 0 { // the predicates on headers were evaluated before all stages
 			return false
 		}
 	case *records.DropHeaders:
 		return false
 	}
-	r.stages, r.topics = append(r.stages, s), append(r.topics, r.topic)
+	r.stages, r.topics = append(r.stages, stage), append(r.topics, r.topic)
 	return len(r.hoists) == 0
 }
 
-func extractsValue(s *operation.Stage) bool {
-	o, ok := s.Operation.(*fields.ExtractField)
+func extractsValue(stage *operation.Stage) bool {
+	o, ok := stage.Operation.(*fields.ExtractField)
 	return ok && o.Target == record.Value
 }
 
 // trace compiles a program for rows like row. It is not usable if the kernel does not support the stages.
 func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compile.Program {
-	x := &object.Object{}
-	in := data[row.Value.Start:][:row.Value.Size]
+	obj := &object.Object{}
+	input := data[row.Value.Start:][:row.Value.Size]
 	if row.Value.Encoding == wit.WithSchema {
-		l, err := scratch.Layout(row.Value.Schema)
-		if err != nil || !l.IsStruct() {
+		layout, err := scratch.Layout(row.Value.Schema)
+		if err != nil || !layout.IsStruct() {
 			return &compile.Program{}
 		}
-		isNull, start, ok := l.Null(in)
+		isNull, start, ok := layout.Null(input)
 		if !ok || isNull {
 			return &compile.Program{}
 		}
-		x.Open(scratch, l, in, start)
-	} else if class, invalid := x.ReadMap(scratch, in); class != "" || invalid {
+		obj.Open(scratch, layout, input, start)
+	} else if class, invalid := obj.ReadMap(scratch, input); class != "" || invalid {
 		return &compile.Program{}
 	}
-	x.Trace = &object.Trace{}
-	for i, s := range r.stages {
-		if f := traceStage(x, s, operation.Step{Stage: s.Number, Topic: r.topics[i], Row: row}); f != nil {
+	obj.Trace = &object.Trace{}
+	for i, stage := range r.stages {
+		if failure := traceStage(obj, stage, operation.Step{Stage: stage.Number, Topic: r.topics[i],
+			Row: row}); failure != nil {
 			return &compile.Program{}
 		}
 	}
-	if !x.IsMap && !x.KeepsInput() {
-		x.Load(0)
+	if !obj.IsMap && !obj.KeepsInput() {
+		obj.Load(0)
 	}
-	if x.Pending != nil || x.Key != nil && x.Key.Pending != nil {
+	if obj.Pending != nil || obj.Key != nil && obj.Key.Pending != nil {
 		return &compile.Program{}
 	}
 	out := &object.Results{}
-	if !x.IsMap {
+	if !obj.IsMap {
 		// Only the interpreter converts the default of a struct.
-		if x.Root.DefaultValue != nil && !x.KeepsSchema {
+		if obj.Root.DefaultValue != nil && !obj.KeepsSchema {
 			return &compile.Program{}
 		}
-		if out = x.Results(&scratch.Schemas, 0, nil); out.Failure != nil {
+		if out = obj.Results(&scratch.Schemas, 0, nil); out.Failure != nil {
 			return &compile.Program{}
 		}
 	}
-	for _, s := range r.hoists {
-		schema, ok := s.Operation.(*records.HoistField).Relabel(&scratch.Schemas, out.Value, s.Number)
-		if !ok || x.IsMap {
+	for _, stage := range r.hoists {
+		schema, ok := stage.Operation.(*records.HoistField).Relabel(&scratch.Schemas, out.Value, stage.Number)
+		if !ok || obj.IsMap {
 			return &compile.Program{}
 		}
 		out.Value = schema
 	}
-	return compile.Compile(x, out, row)
+	return compile.Compile(obj, out, row)
 }
 
 // traceStage applies a stage to a traced object, or to the key created from it.
-func traceStage(x *object.Object, s *operation.Stage, at operation.Step) *rowerror.Failure {
-	if o, ok := s.Operation.(*records.InsertHeader); ok {
-		x.Headers = append(x.Headers, object.AddedHeader{Bytes: o.Header(&x.Scratch.Schemas)})
+func traceStage(obj *object.Object, stage *operation.Stage, step operation.Step) *rowerror.Failure {
+	if o, ok := stage.Operation.(*records.InsertHeader); ok {
+		obj.Headers = append(obj.Headers, object.AddedHeader{Bytes: o.Header(&obj.Scratch.Schemas)})
 		return nil
 	}
-	target := x
+	target := obj
 	hasTarget := func(at record.Target) bool {
 		if at == record.Key {
-			target = x.Key
+			target = obj.Key
 		}
 		return target != nil && !target.Whole
 	}
-	if o, ok := s.Operation.(operation.FieldOperation); ok {
-		_, isValueToKey := o.(*fields.ValueToKey)
-		_, isHeaderFrom := o.(*fields.HeaderFrom)
-		options := o.Options()
-		if !hasTarget(options.Target) || options.Whole || target == x.Key && isHeaderFrom ||
-			isValueToKey && x.Key != nil {
+	if fieldOp, ok := stage.Operation.(operation.FieldOperation); ok {
+		_, isValueToKey := fieldOp.(*fields.ValueToKey)
+		_, isHeaderFrom := fieldOp.(*fields.HeaderFrom)
+		options := fieldOp.Options()
+		if !hasTarget(options.Target) || options.Whole || target == obj.Key && isHeaderFrom ||
+			isValueToKey && obj.Key != nil {
 			return object.NotTraceable
 		}
-		return o.Apply(target, at)
+		return fieldOp.Apply(target, step)
 	}
 	return object.NotTraceable
 }

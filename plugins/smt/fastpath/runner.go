@@ -52,249 +52,253 @@ func (l *Runner) Reset() {
 }
 
 // Run processes rows from n on and returns the first row that needs the interpreter.
-func (l *Runner) Run(c *Routes, n int) int {
+func (l *Runner) Run(routes *Routes, rowIndex int) int {
 	rows, data := l.call.Rows, l.call.Data
-	in := &rows[n]
-	if l.Off || int(in.Topic) >= len(l.call.Topics) {
-		return n
+	row := &rows[rowIndex]
+	if l.Off || int(row.Topic) >= len(l.call.Topics) {
+		return rowIndex
 	}
-	r := l.routes[in.Topic]
-	if len(c.headers) > 0 {
-		if !l.matchHeaders(c, n) {
-			return n
+	current := l.routes[row.Topic]
+	if len(routes.headers) > 0 {
+		if !l.matchHeaders(routes, rowIndex) {
+			return rowIndex
 		}
-		r, rows = c.route(l.call.Topics[in.Topic], l.headerMatches), rows[:l.sameHeadersEnd]
-	} else if r == nil {
-		r = c.route(l.call.Topics[in.Topic], 0)
-		l.routes[in.Topic] = r
+		current, rows = routes.route(l.call.Topics[row.Topic], l.headerMatches), rows[:l.sameHeadersEnd]
+	} else if current == nil {
+		current = routes.route(l.call.Topics[row.Topic], 0)
+		l.routes[row.Topic] = current
 	}
-	if r.interpreted || r.notTombstone && r.drops {
-		return n
+	if current.interpreted || current.notTombstone && current.drops {
+		return rowIndex
 	}
-	if r.drops {
-		for n++; n < len(rows) && rows[n].Topic == in.Topic; n++ {
+	if current.drops {
+		for rowIndex++; rowIndex < len(rows) && rows[rowIndex].Topic == row.Topic; rowIndex++ {
 		}
-		return n
+		return rowIndex
 	}
-	to, name := in.Topic, r.topic
+	outTopic, name := row.Topic, current.topic
 	topicsBefore := l.out.Topics
-	if r.timestampRouter != nil {
-		if in.Timestamp < 0 {
-			return n
+	if current.timestampRouter != nil {
+		if row.Timestamp < 0 {
+			return rowIndex
 		}
-		if name = r.timestampRouter.TopicAt(name, in.Timestamp); name == "" {
-			return n
+		if name = current.timestampRouter.TopicAt(name, row.Timestamp); name == "" {
+			return rowIndex
 		}
 		l.canAppendInPlace() // examines all rows of the call
-		if n >= l.sameTopicEnd {
-			l.sameTopicEnd = r.timestampRouter.SameTopic(l.call.Rows, n)
+		if rowIndex >= l.sameTopicEnd {
+			l.sameTopicEnd = current.timestampRouter.SameTopic(l.call.Rows, rowIndex)
 		}
 		rows = rows[:min(len(rows), l.sameTopicEnd)]
 	}
-	if name != l.call.Topics[to] {
-		to = l.out.Topic(name, l.call.Topics)
+	if name != l.call.Topics[outTopic] {
+		outTopic = l.out.Topic(name, l.call.Topics)
 	}
 	first := 0
-	if end := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; len(r.stages) > 0 &&
+	if end := uint64(row.Value.Start) + uint64(row.Value.Size) + kernel.Room; len(current.stages) > 0 &&
 		end > uint64(len(data)) && end <= uint64(len(data))+kernel.Room {
-		rows, data = l.copyWithRoom(in, data)
-		first, n = n, 0
+		rows, data = l.copyWithRoom(row, data)
+		first, rowIndex = rowIndex, 0
 	}
-	next := first + l.runRoute(r, first, to, rows, n, data)
-	if next == first+n {
+	next := first + l.runRoute(current, first, outTopic, rows, rowIndex, data)
+	if next == first+rowIndex {
 		l.out.Topics = topicsBefore // no row has the new topic
 	}
 	return next
 }
 
 // matchHeaders sets headerMatches and sameHeadersEnd for row n. It returns false for invalid headers.
-func (l *Runner) matchHeaders(c *Routes, n int) bool {
+func (l *Runner) matchHeaders(routes *Routes, rowIndex int) bool {
 	rows, data := l.call.Rows, l.call.Data
-	if n < l.sameHeadersEnd {
+	if rowIndex < l.sameHeadersEnd {
 		return true
 	}
-	for end := n; end < len(rows); end++ {
-		d := &rows[end].Headers
-		if d.Encoding == wit.Raw && uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
+	for end := rowIndex; end < len(rows); end++ {
+		slice := &rows[end].Headers
+		if slice.Encoding == wit.Raw && uint64(slice.Start)+uint64(slice.Size) > uint64(len(data)) {
 			break
 		}
-		matches := c.matchHeaders(&rows[end], data)
-		if end > n && matches != l.headerMatches {
+		matches := routes.matchHeaders(&rows[end], data)
+		if end > rowIndex && matches != l.headerMatches {
 			break
 		}
 		l.headerMatches, l.sameHeadersEnd = matches, end+1
 	}
-	return n < l.sameHeadersEnd
+	return rowIndex < l.sameHeadersEnd
 }
 
 // runRoute is Run for rows of one route. first is the index of rows[0] in the call.
-func (l *Runner) runRoute(r *route, first int, to uint32, rows []wit.Row, n int, data []byte) int {
-	in := &rows[n].Value
+func (l *Runner) runRoute(current *route, first int, outTopic uint32, rows []wit.Row, rowIndex int, data []byte) int {
+	slice := &rows[rowIndex].Value
 	switch {
-	case len(r.stages)+len(r.hoists) == 0:
-		return l.passThrough(r, to, rows, n)
-	case in.Encoding == wit.Schemaless && r.mapProgram != nil:
+	case len(current.stages)+len(current.hoists) == 0:
+		return l.passThrough(current, outTopic, rows, rowIndex)
+	case slice.Encoding == wit.Schemaless && current.mapProgram != nil:
 		result := compile.EncodingWord(wit.Schemaless, 0)
-		if r.mapProgram.SameBytes {
+		if current.mapProgram.SameBytes {
 			result = compile.EncodingWord(wit.Unchanged, 0)
 		}
-		done := l.runValues(r.mapProgram, first, to, rows, n, data, 0, result)
-		r.misses = max(0, r.misses-(done-n))
+		done := l.runValues(current.mapProgram, first, outTopic, rows, rowIndex, data, 0, result)
+		current.misses = max(0, current.misses-(done-rowIndex))
 		return done
-	case in.Encoding == wit.WithSchema:
-		if schema, p, ok := r.programs.Last(); ok && p.Usable {
-			return l.runStructs(p, schema, first, to, rows, n, data)
+	case slice.Encoding == wit.WithSchema:
+		if schema, program, ok := current.programs.Last(); ok && program.Usable {
+			return l.runStructs(program, schema, first, outTopic, rows, rowIndex, data)
 		}
 	}
-	return n
+	return rowIndex
 }
 
 // copyWithRoom copies a row at the end of the data so that the kernel can read beyond its value.
-func (l *Runner) copyWithRoom(in *wit.Row, data []byte) ([]wit.Row, []byte) {
-	end := in.Value.Start + in.Value.Size
-	l.tail = append(append(l.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
-	l.single[0] = *in
+func (l *Runner) copyWithRoom(row *wit.Row, data []byte) ([]wit.Row, []byte) {
+	end := row.Value.Start + row.Value.Size
+	l.tail = append(append(l.tail[:0], data[row.Value.Start:end]...), make([]byte, kernel.Room)...)
+	l.single[0] = *row
 	l.single[0].Value.Start = 0
 	l.single[0].Headers.Start = uint32(len(l.tail)) // the copy has none
 	l.separated = no
 	return l.single[:], l.tail
 }
 
-func (l *Runner) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
-	o := l.out
-	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
-		Out: unsafe.Pointer(unsafe.SliceData(o.Rows)), OutCount: len(o.Rows), OutLimit: cap(o.Rows),
+func (l *Runner) beginLoop(first int, outTopic uint32, rows []wit.Row, rowIndex int, data []byte) *kernel.Rows {
+	out := l.out
+	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: rowIndex, Count: len(rows),
+		Out: unsafe.Pointer(unsafe.SliceData(out.Rows)), OutCount: len(out.Rows), OutLimit: cap(out.Rows),
 		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
-		Dst: unsafe.Pointer(unsafe.SliceData(o.Data)), DstEnd: len(o.Data), DstSize: cap(o.Data),
+		Dst: unsafe.Pointer(unsafe.SliceData(out.Data)), DstEnd: len(out.Data), DstSize: cap(out.Data),
 		DstFull: batch.MaxData,
-		Topic:   uint64(rows[n].Topic), OutTopic: uint64(to)}
+		Topic:   uint64(rows[rowIndex].Topic), OutTopic: uint64(outTopic)}
 	return &l.loop
 }
 
 func (l *Runner) endLoop() int {
-	s := &l.loop
-	n := s.N
-	l.out.Rows, l.out.Data = l.out.Rows[:s.OutCount], l.out.Data[:s.DstEnd]
-	*s = kernel.Rows{} // releases the call's memory
-	return n
+	loop := &l.loop
+	rowIndex := loop.N
+	l.out.Rows, l.out.Data = l.out.Rows[:loop.OutCount], l.out.Data[:loop.DstEnd]
+	*loop = kernel.Rows{} // releases the call's memory
+	return rowIndex
 }
 
-func (l *Runner) grow(in *wit.Row) {
-	s := &l.loop
-	need := (int(in.Value.Size)+int(in.Headers.Size)+s.Edited)<<s.Program.GrowthShift + s.Program.Extra + kernel.Room
-	bigger := make([]byte, s.DstEnd, max(2*cap(l.out.Data), s.DstEnd+need, 64<<10))
-	copy(bigger, l.out.Data[:s.DstEnd])
+func (l *Runner) grow(row *wit.Row) {
+	loop := &l.loop
+	need := (int(row.Value.Size)+int(row.Headers.Size)+loop.Edited)<<loop.Program.GrowthShift + loop.Program.Extra +
+		kernel.Room
+	bigger := make([]byte, loop.DstEnd, max(2*cap(l.out.Data), loop.DstEnd+need, 64<<10))
+	copy(bigger, l.out.Data[:loop.DstEnd])
 	l.out.Data = bigger
-	s.Dst, s.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
+	loop.Dst, loop.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
 // passThrough is runRoute for a route without operations.
-func (l *Runner) passThrough(r *route, to uint32, rows []wit.Row, n int) int {
+func (l *Runner) passThrough(current *route, outTopic uint32, rows []wit.Row, rowIndex int) int {
 	var mask, match uint64
-	if in := &rows[n].Value; r.notTombstone {
+	if slice := &rows[rowIndex].Value; current.notTombstone {
 		// Rows of another encoding or schema may be tombstones.
-		nodes := l.buffers.Schemas.Nodes(in.Schema)
-		if in.Encoding != wit.Schemaless && (in.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
-			return n
+		nodes := l.buffers.Schemas.Nodes(slice.Schema)
+		if slice.Encoding != wit.Schemaless && (slice.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
+			return rowIndex
 		}
-		mask, match = compile.EncodingWord(0xff, ^uint32(0)), compile.EncodingWord(in.Encoding, in.Schema)
+		mask, match = compile.EncodingWord(0xff, ^uint32(0)), compile.EncodingWord(slice.Encoding, slice.Schema)
 	}
-	s := l.beginLoop(0, to, rows, n, nil)
-	s.Mask, s.Value = mask, match
-	s.KeepMask, s.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
-	kernel.Pass(s)
+	loop := l.beginLoop(0, outTopic, rows, rowIndex, nil)
+	loop.Mask, loop.Value = mask, match
+	loop.KeepMask, loop.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
+	kernel.Pass(loop)
 	return l.endLoop()
 }
 
-func (l *Runner) runStructs(p *compile.Program, schema uint32, first int, to uint32, rows []wit.Row, n int,
+func (l *Runner) runStructs(program *compile.Program, schema uint32, first int, outTopic uint32, rows []wit.Row,
+	rowIndex int,
 	data []byte) int {
-	match, result := compile.EncodingWord(wit.WithSchema, schema), compile.EncodingWord(wit.WithSchema, p.Schema)
-	if p.SameBytes {
-		result = compile.EncodingWord(wit.Unchanged, p.Schema)
+	match, result := compile.EncodingWord(wit.WithSchema, schema), compile.EncodingWord(wit.WithSchema, program.Schema)
+	if program.SameBytes {
+		result = compile.EncodingWord(wit.Unchanged, program.Schema)
 	}
-	if p.SameBytes && p.Key == 0 && p.Headers == 0 && p.Edits == 0 && !p.Layout.Nodes[0].Optional {
-		s := l.beginLoop(first, to, rows, n, data)
-		s.Value, s.Mask, s.Result = match, compile.EncodingWord(0xff, ^uint32(0)), result
-		kernel.Pass(s)
+	if program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0 &&
+		!program.Layout.Nodes[0].Optional {
+		loop := l.beginLoop(first, outTopic, rows, rowIndex, data)
+		loop.Value, loop.Mask, loop.Result = match, compile.EncodingWord(0xff, ^uint32(0)), result
+		kernel.Pass(loop)
 		return l.endLoop()
 	}
-	return l.runValues(p, first, to, rows, n, data, match, result)
+	return l.runValues(program, first, outTopic, rows, rowIndex, data, match, result)
 }
 
 // runValues runs the kernel. match and result are the encoding words of the values, see [compile.EncodingWord].
-func (l *Runner) runValues(p *compile.Program, first int, to uint32, rows []wit.Row, n int, data []byte, match,
+func (l *Runner) runValues(program *compile.Program, first int, outTopic uint32, rows []wit.Row, rowIndex int,
+	data []byte, match,
 	result uint64) int {
 	out := l.out
-	appends := p.Tail.Appends != 0 && l.canAppendInPlace() && len(out.Data) == 0
+	appends := program.Tail.Appends != 0 && l.canAppendInPlace() && len(out.Data) == 0
 	if !appends {
 		out.MoveInPlace()
 	}
-	s := l.beginLoop(first, to, rows, n, data)
-	s.Program, s.Value, s.Result = &p.Program, match, result
+	loop := l.beginLoop(first, outTopic, rows, rowIndex, data)
+	loop.Program, loop.Value, loop.Result = &program.Program, match, result
 	if appends {
-		s.Program, s.Dst = &p.Tail, s.Data
+		loop.Program, loop.Dst = &program.Tail, loop.Data
 	}
-	fieldCount := p.FieldCount
-	if p.Layout != nil {
-		fieldCount = len(p.Layout.Fields)
+	fieldCount := program.FieldCount
+	if program.Layout != nil {
+		fieldCount = len(program.Layout.Fields)
 	}
 	l.buffers.GrowEnds(fieldCount + 1)
-	s.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.Ends))
+	loop.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.Ends))
 	for {
-		switch reason := kernel.Values(s); reason {
+		switch reason := kernel.Values(loop); reason {
 		case kernel.Done:
-			return l.endValues(appends, n, data)
+			return l.endValues(appends, rowIndex, data)
 		case kernel.Full:
-			l.grow(&rows[s.N])
+			l.grow(&rows[loop.N])
 		case kernel.Edit:
-			if !l.editRow(p, &rows[s.N], data) {
-				return l.endValues(appends, n, data)
+			if !l.editRow(program, &rows[loop.N], data) {
+				return l.endValues(appends, rowIndex, data)
 			}
 		default:
-			value := &rows[s.N].Value
-			size, err := valueSize(p, s.Field-1, data[s.Position:value.Start+value.Size])
+			value := &rows[loop.N].Value
+			size, err := valueSize(program, loop.Field-1, data[loop.Position:value.Start+value.Size])
 			if err != nil {
-				return l.endValues(appends, n, data)
+				return l.endValues(appends, rowIndex, data)
 			}
-			s.Position += size
+			loop.Position += size
 		}
 	}
 }
 
 // valueSize returns the size of a field or entry whose type the kernel does not support.
-func valueSize(p *compile.Program, at int, in []byte) (int, error) {
-	if p.Layout == nil {
-		return connectdata.SkipSchemaless(in)
+func valueSize(program *compile.Program, index int, input []byte) (int, error) {
+	if program.Layout == nil {
+		return connectdata.SkipSchemaless(input)
 	}
-	return p.Layout.SkipField(at, in)
+	return program.Layout.SkipField(index, input)
 }
 
 // editRow computes the edited values of the current row. It returns false if an edit fails.
-func (l *Runner) editRow(p *compile.Program, row *wit.Row, data []byte) bool {
+func (l *Runner) editRow(program *compile.Program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
 	base := unsafe.Pointer(unsafe.SliceData(b))
-	for i := range p.Edited {
+	for i := range program.Edited {
 		from := len(b)
-		var f *rowerror.Failure
-		if b, f = p.Edited[i].Append(b, l.buffers.Ends, data, row); f != nil {
+		var failure *rowerror.Failure
+		if b, failure = program.Edited[i].Append(b, l.buffers.Ends, data, row); failure != nil {
 			return false
 		}
-		p.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
+		program.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
 	}
 	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
 		l.pieces = make([]byte, 0, 2*cap(b)+kernel.Room)
-		return l.editRow(p, row, data)
+		return l.editRow(program, row, data)
 	}
 	l.loop.Edited = 1 + len(b)
 	return true
 }
 
-func (l *Runner) endValues(appended bool, n int, data []byte) int {
-	if s := &l.loop; appended {
-		if s.N > n {
-			l.out.InPlace = data[:s.DstEnd]
+func (l *Runner) endValues(appended bool, rowIndex int, data []byte) int {
+	if loop := &l.loop; appended {
+		if loop.N > rowIndex {
+			l.out.InPlace = data[:loop.DstEnd]
 		}
-		s.DstEnd = len(l.out.Data)
+		loop.DstEnd = len(l.out.Data)
 	}
 	return l.endLoop()
 }
@@ -303,9 +307,9 @@ func (l *Runner) canAppendInPlace() bool {
 	if l.separated == unknown {
 		l.separated = no
 		c := l.call
-		s := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.Rows)), Count: len(c.Rows),
+		loop := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.Rows)), Count: len(c.Rows),
 			Limit: len(c.Data) - kernel.Room}
-		if len(c.Data) <= batch.MaxData && kernel.Separated(s) == kernel.Full {
+		if len(c.Data) <= batch.MaxData && kernel.Separated(loop) == kernel.Full {
 			l.separated = yes
 		}
 	}
@@ -316,24 +320,25 @@ func (l *Runner) canAppendInPlace() bool {
 const maxMisses = 50
 
 // Learn compiles a program for rows like row n, which the interpreter has handled.
-func (l *Runner) Learn(c *Routes, n int) {
-	row := &l.call.Rows[n]
-	r := c.route(l.call.Topics[row.Topic], c.matchHeaders(row, l.call.Data))
+func (l *Runner) Learn(routes *Routes, rowIndex int) {
+	row := &l.call.Rows[rowIndex]
+	current := routes.route(l.call.Topics[row.Topic], routes.matchHeaders(row, l.call.Data))
 	switch {
-	case r.interpreted, r.drops, len(r.stages)+len(r.hoists) == 0:
+	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
 	case row.Value.Encoding == wit.WithSchema:
-		p, err := r.programs.Get(&l.buffers.Schemas, row.Value.Schema, func([]wit.SchemaNode) *compile.Program {
-			return &compile.Program{}
-		})
-		if err == nil && !p.Usable && p.Misses < maxMisses {
-			misses := p.Misses + 1
-			*p = *r.trace(l.buffers, row, l.call.Data)
-			p.Misses = misses
+		program, err := current.programs.Get(&l.buffers.Schemas, row.Value.Schema,
+			func([]wit.SchemaNode) *compile.Program {
+				return &compile.Program{}
+			})
+		if err == nil && !program.Usable && program.Misses < maxMisses {
+			misses := program.Misses + 1
+			*program = *current.trace(l.buffers, row, l.call.Data)
+			program.Misses = misses
 		}
-	case row.Value.Encoding == wit.Schemaless && r.misses < maxMisses:
-		r.misses++
-		if p := r.trace(l.buffers, row, l.call.Data); p.Usable {
-			r.mapProgram = p
+	case row.Value.Encoding == wit.Schemaless && current.misses < maxMisses:
+		current.misses++
+		if program := current.trace(l.buffers, row, l.call.Data); program.Usable {
+			current.mapProgram = program
 		}
 	}
 }

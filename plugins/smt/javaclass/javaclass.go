@@ -12,11 +12,11 @@ var OfTag = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.
 	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
 
 // OfName returns the class for the logical type that a schema is named after, "" for none.
-func OfName(n *wit.SchemaNode) string {
-	if n.Name == nil {
+func OfName(node *wit.SchemaNode) string {
+	if node.Name == nil {
 		return ""
 	}
-	switch *n.Name {
+	switch *node.Name {
 	case wit.NameDecimal:
 		return "java.math.BigDecimal"
 	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
@@ -26,19 +26,19 @@ func OfName(n *wit.SchemaNode) string {
 }
 
 // Of returns the class of values with a schema.
-func Of(n *wit.SchemaNode) string {
-	if class := OfName(n); class != "" { // after Cast, another type may have the name
+func Of(node *wit.SchemaNode) string {
+	if class := OfName(node); class != "" { // after Cast, another type may have the name
 		switch {
-		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,
-			(*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
-			*n.Name == wit.NameTimestamp && n.Kind == wit.Int64:
+		case *node.Name == wit.NameDecimal && node.Kind == wit.Bytes,
+			(*node.Name == wit.NameDate || *node.Name == wit.NameTime) && node.Kind == wit.Int32,
+			*node.Name == wit.NameTimestamp && node.Kind == wit.Int64:
 			return class
 		}
 	}
 	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float",
 		"java.lang.Double",
 		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
-		"org.apache.kafka.connect.data.Struct"}[n.Kind]
+		"org.apache.kafka.connect.data.Struct"}[node.Kind]
 }
 
 // KindNames holds Kafka's names of types in the order of [wit.Kind].

@@ -28,7 +28,9 @@ type Conversion struct {
 }
 
 // Always returns the same conversion for all tags.
-func Always(c Conversion) func(byte) Conversion { return func(byte) Conversion { return c } }
+func Always(conversion Conversion) func(byte) Conversion {
+	return func(byte) Conversion { return conversion }
+}
 
 // WithTag returns the conversion of numbers for entries with a tag.
 func (c Conversion) WithTag(tag, result byte) Conversion {
@@ -54,35 +56,36 @@ func OfField(from, to *wit.SchemaNode, edit Edit) Edit {
 	if edit.Conversion == nil {
 		return result
 	}
-	c := edit.Conversion(0)
-	if c.HasLead = from.Optional; c.HasLead {
-		c.ValueLead, c.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
-		c.NullLead, c.ResultNull = connectdata.AppendBranch(nil, from, true)[0], connectdata.AppendBranch(nil, to,
-			true)[0]
+	conversion := edit.Conversion(0)
+	if conversion.HasLead = from.Optional; conversion.HasLead {
+		conversion.ValueLead, conversion.ResultLead = schemas.Branch(from)[0], schemas.Branch(to)[0]
+		conversion.NullLead, conversion.ResultNull = connectdata.AppendBranch(nil, from, true)[0],
+			connectdata.AppendBranch(nil, to,
+				true)[0]
 	}
-	result.Conversion = Always(c)
+	result.Conversion = Always(conversion)
 	return result
 }
 
 // OrDefault returns an edit that replaces nulls by the default of a field.
-func OrDefault(n *wit.SchemaNode) Edit {
-	e := Edit{NullByte: connectdata.AppendBranch(nil, n, true)[0],
-		NullValue: append(connectdata.AppendBranch(nil, n, false), *n.DefaultValue...)}
-	e.Apply = func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		if in[0] == e.NullByte {
-			return append(dst, e.NullValue...), nil
+func OrDefault(node *wit.SchemaNode) Edit {
+	edit := Edit{NullByte: connectdata.AppendBranch(nil, node, true)[0],
+		NullValue: append(connectdata.AppendBranch(nil, node, false), *node.DefaultValue...)}
+	edit.Apply = func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		if input[0] == edit.NullByte {
+			return append(dst, edit.NullValue...), nil
 		}
-		return append(dst, in...), nil
+		return append(dst, input...), nil
 	}
-	return e
+	return edit
 }
 
 // Choosing returns an edit that selects the result by the first byte. A nil result is one of the failures.
 func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
-	return Edit{Choices: choice, Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		if choice[in[0]] == nil {
-			return dst, failures[in[0]]
+	return Edit{Choices: choice, Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		if choice[input[0]] == nil {
+			return dst, failures[input[0]]
 		}
-		return append(dst, choice[in[0]]...), nil
+		return append(dst, choice[input[0]]...), nil
 	}}
 }

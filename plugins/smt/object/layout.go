@@ -23,20 +23,22 @@ type fieldType struct {
 }
 
 func newLayout(id uint32, nodes []wit.SchemaNode) *Layout {
-	l := &Layout{ID: id, Nodes: nodes}
-	if !l.IsStruct() {
-		return l
+	layout := &Layout{ID: id, Nodes: nodes}
+	if !layout.IsStruct() {
+		return layout
 	}
-	for i, m := range nodes[0].Fields {
-		l.Fields = append(l.Fields, Field{Name: m.Name, Nodes: nodes, Node: m.Node, Source: Source{Index: i}})
-		t := fieldType{nodes, m.Node}
-		switch n := &nodes[m.Node]; n.Kind {
+	for i, field := range nodes[0].Fields {
+		layout.Fields = append(layout.Fields, Field{Name: field.Name, Nodes: nodes, Node: field.Node,
+			Source: Source{Index: i}})
+		t := fieldType{nodes, field.Node}
+		switch node := &nodes[field.Node]; node.Kind {
 		case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: n.Optional, DefaultValue: n.DefaultValue}}, 0}
+			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: node.Optional,
+				DefaultValue: node.DefaultValue}}, 0}
 		}
-		l.types = append(l.types, t)
+		layout.types = append(layout.types, t)
 	}
-	return l
+	return layout
 }
 
 // IsStruct reports whether the values are structs.
@@ -54,18 +56,18 @@ func (l *Layout) FieldLayout(member int) *Layout {
 }
 
 // Null reads the branch of a value: whether it is null, and where the value starts. ok is false for invalid bytes.
-func (l *Layout) Null(in []byte) (null bool, start int, ok bool) {
-	return connectdata.IsNull(&l.Nodes[0], in)
+func (l *Layout) Null(input []byte) (null bool, start int, ok bool) {
+	return connectdata.IsNull(&l.Nodes[0], input)
 }
 
 // Offsets stores in ends where each field starts and the last one ends. It returns the first invalid field, or -1.
-func (l *Layout) Offsets(in []byte, i int, ends []uint64) int {
+func (l *Layout) Offsets(input []byte, i int, ends []uint64) int {
 	for m := range l.types {
 		ends[m] = uint64(i)
 		t := &l.types[m]
-		end := connectdata.SkipFast(&t.nodes[t.node], in, i)
+		end := connectdata.SkipFast(&t.nodes[t.node], input, i)
 		if end == 0 {
-			size, err := connectdata.Skip(t.nodes, t.node, in[i:])
+			size, err := connectdata.Skip(t.nodes, t.node, input[i:])
 			if err != nil {
 				return m
 			}
@@ -73,15 +75,15 @@ func (l *Layout) Offsets(in []byte, i int, ends []uint64) int {
 		}
 		i = end
 	}
-	if ends[len(l.types)] = uint64(i); i != len(in) {
+	if ends[len(l.types)] = uint64(i); i != len(input) {
 		return len(l.types)
 	}
 	return -1
 }
 
 // SkipField returns the size of a field's value at the start of in.
-func (l *Layout) SkipField(member int, in []byte) (int, error) {
-	return connectdata.Skip(l.types[member].nodes, l.types[member].node, in)
+func (l *Layout) SkipField(member int, input []byte) (int, error) {
+	return connectdata.Skip(l.types[member].nodes, l.types[member].node, input)
 }
 
 // Scratch holds the schemas and the memory that the objects of one record share.
@@ -107,8 +109,8 @@ func (s *Scratch) Layout(schema uint32) (*Layout, error) {
 }
 
 // WithBranch returns the value, or a null, with the branch of its schema.
-func (s *Scratch) WithBranch(n *wit.SchemaNode, null bool, value []byte) []byte {
+func (s *Scratch) WithBranch(node *wit.SchemaNode, null bool, value []byte) []byte {
 	from := len(s.Buf)
-	s.Buf = append(connectdata.AppendBranch(s.Buf, n, null), value...)
+	s.Buf = append(connectdata.AppendBranch(s.Buf, node, null), value...)
 	return s.Buf[from:len(s.Buf):len(s.Buf)]
 }

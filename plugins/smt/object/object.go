@@ -58,34 +58,35 @@ type AllowedTags struct {
 }
 
 // Allow restricts the program to rows in which an entry has one of the tags. It returns false for edited values.
-func (x *Object) Allow(f *Field, tags uint64) bool {
-	if f.Kind == FromInput {
-		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{f.Source, tags})
+func (x *Object) Allow(field *Field, tags uint64) bool {
+	if field.Kind == FromInput {
+		x.Trace.Allowed = append(x.Trace.Allowed, AllowedTags{field.Source, tags})
 	}
-	return len(f.Edits) == 0
+	return len(field.Edits) == 0
 }
 
 // Open opens a struct.
-func (x *Object) Open(scratch *Scratch, l *Layout, in []byte, start int) {
-	root := l.Nodes[0]
+func (x *Object) Open(scratch *Scratch, layout *Layout, input []byte, start int) {
+	root := layout.Nodes[0]
 	root.Fields = nil
-	*x = Object{Scratch: scratch, Layout: l, Root: root, KeepsSchema: true, Fields: append(x.Fields[:0], l.Fields...),
-		Input: in,
-		start: start, Headers: x.Headers[:0]}
+	*x = Object{Scratch: scratch, Layout: layout, Root: root, KeepsSchema: true,
+		Fields: append(x.Fields[:0], layout.Fields...),
+		Input:  input,
+		start:  start, Headers: x.Headers[:0]}
 }
 
 // OpenWhole opens a key or value as the only field. l is nil if there is no schema.
-func (x *Object) OpenWhole(scratch *Scratch, l *Layout, in []byte, class string) {
-	*x = Object{Scratch: scratch, IsMap: l == nil, Layout: l, Whole: true, Class: class, loaded: true,
-		Fields: append(x.Fields[:0], Field{Bytes: in}), Headers: x.Headers[:0]}
-	if l != nil {
-		x.Root, x.Fields[0].Nodes = l.Nodes[0], l.Nodes
+func (x *Object) OpenWhole(scratch *Scratch, layout *Layout, input []byte, class string) {
+	*x = Object{Scratch: scratch, IsMap: layout == nil, Layout: layout, Whole: true, Class: class, loaded: true,
+		Fields: append(x.Fields[:0], Field{Bytes: input}), Headers: x.Headers[:0]}
+	if layout != nil {
+		x.Root, x.Fields[0].Nodes = layout.Nodes[0], layout.Nodes
 	}
 }
 
 // OpenMap opens a map without schema.
-func (x *Object) OpenMap(scratch *Scratch, in []byte, stage int, purpose string) *rowerror.Failure {
-	class, invalid := x.ReadMap(scratch, in)
+func (x *Object) OpenMap(scratch *Scratch, input []byte, stage int, purpose string) *rowerror.Failure {
+	class, invalid := x.ReadMap(scratch, input)
 	if invalid {
 		return rowerror.BadSchemaless(stage)
 	}
@@ -96,38 +97,38 @@ func (x *Object) OpenMap(scratch *Scratch, in []byte, stage int, purpose string)
 }
 
 // ReadMap opens a value without schema. class is its class in Java if it is not a map.
-func (x *Object) ReadMap(scratch *Scratch, in []byte) (class string, invalid bool) {
-	*x = Object{Scratch: scratch, IsMap: true, loaded: true, Fields: x.Fields[:0], Input: in, Headers: x.Headers[:0]}
-	if len(in) == 0 || in[0] > connectdata.TagStruct {
+func (x *Object) ReadMap(scratch *Scratch, input []byte) (class string, invalid bool) {
+	*x = Object{Scratch: scratch, IsMap: true, loaded: true, Fields: x.Fields[:0], Input: input, Headers: x.Headers[:0]}
+	if len(input) == 0 || input[0] > connectdata.TagStruct {
 		return "", true
 	}
-	if in[0] != connectdata.TagMap {
-		return javaclass.OfTag[in[0]], false
+	if input[0] != connectdata.TagMap {
+		return javaclass.OfTag[input[0]], false
 	}
-	count, i := connectdata.Number(in[1:])
-	if i <= 0 || count < 0 || count > int64(len(in)) {
+	count, i := connectdata.Number(input[1:])
+	if i <= 0 || count < 0 || count > int64(len(input)) {
 		return "", true
 	}
 	x.Fields = slices.Grow(x.Fields, int(min(count, 32)))
 	for i++; count > 0; count-- {
-		key := skipValue(in[i:])
+		key := skipValue(input[i:])
 		if key <= 0 {
 			return "", true
 		}
-		value := skipValue(in[i+key:])
+		value := skipValue(input[i+key:])
 		if value <= 0 {
 			return "", true
 		}
 		at := len(x.Fields)
-		x.Fields = append(x.Fields, Field{Name: TextOf(in[i : i+key]), Key: in[i : i+key], KeyIndex: at,
-			Bytes: in[i+key : i+key+value], Source: Source{Index: at, KeySize: key, Tag: in[i+key]}})
+		x.Fields = append(x.Fields, Field{Name: TextOf(input[i : i+key]), Key: input[i : i+key], KeyIndex: at,
+			Bytes: input[i+key : i+key+value], Source: Source{Index: at, KeySize: key, Tag: input[i+key]}})
 		i += key + value
 	}
-	return "", i != len(in)
+	return "", i != len(input)
 }
 
-func skipValue(in []byte) int {
-	size, err := connectdata.SkipSchemaless(in)
+func skipValue(input []byte) int {
+	size, err := connectdata.SkipSchemaless(input)
 	if err != nil {
 		return -1
 	}
@@ -135,9 +136,9 @@ func skipValue(in []byte) int {
 }
 
 // Fail records a failure of a value. The first one counts.
-func (x *Object) Fail(f *rowerror.Failure) {
+func (x *Object) Fail(failure *rowerror.Failure) {
 	if x.Pending == nil {
-		x.Pending = f
+		x.Pending = failure
 	}
 }
 
@@ -156,8 +157,8 @@ func (x *Object) Load(stage int) bool {
 		return false
 	}
 	for i := range x.Fields {
-		if f := &x.Fields[i]; f.Kind == FromInput {
-			f.Bytes = x.Input[ends[f.Index]:ends[f.Index+1]]
+		if field := &x.Fields[i]; field.Kind == FromInput {
+			field.Bytes = x.Input[ends[field.Index]:ends[field.Index+1]]
 		}
 	}
 	return true
@@ -166,8 +167,8 @@ func (x *Object) Load(stage int) bool {
 // Find returns the field with a name, or nil.
 func (x *Object) Find(name string) *Field {
 	for i := range x.Fields {
-		if f := &x.Fields[i]; f.Name == name && f.HasTextKey() {
-			return f
+		if field := &x.Fields[i]; field.Name == name && field.HasTextKey() {
+			return field
 		}
 	}
 	return nil
@@ -176,8 +177,8 @@ func (x *Object) Find(name string) *Field {
 // Put sets the value of an entry, or appends a new one.
 func (x *Object) Put(name string, value Field) {
 	x.Changed = true
-	if f := x.Find(name); f != nil {
-		f.Set(value)
+	if field := x.Find(name); field != nil {
+		field.Set(value)
 		return
 	}
 	x.AddEntry(name, value)
@@ -190,18 +191,18 @@ func (x *Object) AddEntry(name string, value Field) {
 }
 
 // AddField appends a field to a struct, with the checks of Kafka's SchemaBuilder.
-func (x *Object) AddField(f Field, stage int) *rowerror.Failure {
-	if f.Name == "" {
+func (x *Object) AddField(field Field, stage int) *rowerror.Failure {
+	if field.Name == "" {
 		return rowerror.New(stage, rowerror.SchemaBuilderException, "fieldName cannot be null.")
 	}
 	for i := range x.Fields {
-		if x.Fields[i].Name == f.Name {
+		if x.Fields[i].Name == field.Name {
 			return rowerror.New(stage, rowerror.SchemaBuilderException,
 				"Cannot create field because of field name duplication "+
-					f.Name)
+					field.Name)
 		}
 	}
-	x.Fields = append(x.Fields, f)
+	x.Fields = append(x.Fields, field)
 	return nil
 }
 
@@ -209,22 +210,22 @@ func (x *Object) AddField(f Field, stage int) *rowerror.Failure {
 func (x *Object) NewStruct() { x.Root, x.KeepsSchema = schemas.CopyMetadata(&x.Root), false }
 
 // Edit applies an edit to the value of a field.
-func (x *Object) Edit(f *Field, edit Edit, stage int) {
+func (x *Object) Edit(field *Field, edit Edit, stage int) {
 	if x.IsNull || !x.Load(stage) {
 		return
 	}
 	scratch := x.Scratch
 	from := len(scratch.Buf)
-	b, failure := edit.Apply(scratch.Buf, f.Bytes)
+	b, failure := edit.Apply(scratch.Buf, field.Bytes)
 	if failure != nil {
 		x.Fail(failure)
 		return
 	}
 	scratch.Buf, x.Changed = b, true
-	f.Bytes = b[from:len(b):len(b)]
-	if x.Trace != nil && f.Kind != FromConstant {
-		f.Edits = append(slices.Clip(f.Edits), &edit)
-		x.Trace.Edited = append(x.Trace.Edited, f.Source)
+	field.Bytes = b[from:len(b):len(b)]
+	if x.Trace != nil && field.Kind != FromConstant {
+		field.Edits = append(slices.Clip(field.Edits), &edit)
+		x.Trace.Edited = append(x.Trace.Edited, field.Source)
 	}
 }
 
@@ -232,8 +233,8 @@ func (x *Object) Edit(f *Field, edit Edit, stage int) {
 // the settings.
 func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage int) *rowerror.Failure {
 	for i, name := range order {
-		if f := x.Find(name); f != nil {
-			x.Edit(f, edit(i), stage)
+		if field := x.Find(name); field != nil {
+			x.Edit(field, edit(i), stage)
 		}
 	}
 	for _, name := range names {
@@ -245,26 +246,26 @@ func (x *Object) EditEntries(order, names []string, edit func(n int) Edit, stage
 }
 
 // ChangeType changes the schema of a struct's field and edits its value.
-func (x *Object) ChangeType(f *Field, to wit.SchemaNode, edit Edit, stage int) {
-	from := f.Schema()
-	f.Nodes, f.Node = []wit.SchemaNode{to}, 0
+func (x *Object) ChangeType(field *Field, to wit.SchemaNode, edit Edit, stage int) {
+	from := field.Schema()
+	field.Nodes, field.Node = []wit.SchemaNode{to}, 0
 	if edit.Apply != nil {
-		x.Edit(f, OfField(from, f.Schema(), edit), stage)
+		x.Edit(field, OfField(from, field.Schema(), edit), stage)
 	}
 }
 
 // ReplaceNulls replaces nulls by defaults in all fields of a struct.
 func (x *Object) ReplaceNulls(stage int) {
 	for i := range x.Fields {
-		f := &x.Fields[i]
-		n := f.Schema()
-		if f.Kind != FromInput || f.NeverNull || !n.Optional || n.DefaultValue == nil || !x.Load(stage) {
+		field := &x.Fields[i]
+		node := field.Schema()
+		if field.Kind != FromInput || field.NeverNull || !node.Optional || node.DefaultValue == nil || !x.Load(stage) {
 			continue
 		}
-		if edit := OrDefault(n); x.Trace != nil || !x.IsNull && f.Bytes[0] == edit.NullByte {
-			x.Edit(f, edit, stage)
+		if edit := OrDefault(node); x.Trace != nil || !x.IsNull && field.Bytes[0] == edit.NullByte {
+			x.Edit(field, edit, stage)
 		}
-		f.NeverNull = true
+		field.NeverNull = true
 	}
 }
 

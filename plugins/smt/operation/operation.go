@@ -73,8 +73,8 @@ type FieldOptions struct {
 func (t *FieldOptions) Options() *FieldOptions { return t }
 
 // Configure reads the setting that these transforms share.
-func (t *FieldOptions) Configure(s settings.Values) (err *wit.Error) {
-	t.ReplaceNull, err = s.Bool(settings.ReplaceNull.Name, true)
+func (t *FieldOptions) Configure(values settings.Values) (err *wit.Error) {
+	t.ReplaceNull, err = values.Bool(settings.ReplaceNull.Name, true)
 	return err
 }
 

@@ -14,26 +14,26 @@ func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
 func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
 	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
 	at := len(dst)
-	n := nodeOf(node, name)
-	dst = append(dst, n)
+	schemaNode := nodeOf(node, name)
+	dst = append(dst, schemaNode)
 	copyChild := func(child uint32, name string) uint32 {
 		id := uint32(len(dst))
 		dst = AppendNodeFunc(dst, child, name, nodeOf)
 		return id
 	}
-	switch n.Kind {
+	switch schemaNode.Kind {
 	case wit.Array:
-		n.Element = copyChild(n.Element, "")
+		schemaNode.Element = copyChild(schemaNode.Element, "")
 	case wit.Map:
-		n.Key = copyChild(n.Key, "")
-		n.Element = copyChild(n.Element, "")
+		schemaNode.Key = copyChild(schemaNode.Key, "")
+		schemaNode.Element = copyChild(schemaNode.Element, "")
 	case wit.Struct:
-		n.Fields = append([]wit.Field(nil), n.Fields...)
-		for i := range n.Fields {
-			n.Fields[i].Node = copyChild(n.Fields[i].Node, n.Fields[i].Name)
+		schemaNode.Fields = append([]wit.Field(nil), schemaNode.Fields...)
+		for i := range schemaNode.Fields {
+			schemaNode.Fields[i].Node = copyChild(schemaNode.Fields[i].Node, schemaNode.Fields[i].Name)
 		}
 	}
-	dst[at] = n
+	dst[at] = schemaNode
 	return dst
 }
 
@@ -44,4 +44,4 @@ func CopyMetadata(root *wit.SchemaNode) wit.SchemaNode {
 }
 
 // Branch returns the branch of values that are not null.
-func Branch(n *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, n, false) }
+func Branch(node *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, node, false) }

@@ -11,11 +11,11 @@ import (
 
 // Error returns a configuration error of a setting, or of none if setting is "".
 func Error(setting, message string) *wit.Error {
-	f := &wit.Error{Kind: wit.ErrorConfig, Message: message}
+	failure := &wit.Error{Kind: wit.ErrorConfig, Message: message}
 	if setting != "" {
-		f.Setting = &setting
+		failure.Setting = &setting
 	}
-	return f
+	return failure
 }
 
 // Invalid returns the error of an invalid value.

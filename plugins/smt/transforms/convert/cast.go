@@ -55,12 +55,12 @@ type castField struct {
 	to   wit.Kind
 }
 
-func newCast(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	if _, err := s.Required("spec"); err != nil {
+func newCast(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	if _, err := values.Required("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{FieldOptions: operation.FieldOptions{Target: at, Purpose: "cast types", FieldAction: "list",
-		RequireStruct: true}}, s.List("spec")
+	o, list := &cast{FieldOptions: operation.FieldOptions{Target: target, Purpose: "cast types", FieldAction: "list",
+		RequireStruct: true}}, values.List("spec")
 	if len(list) == 0 {
 		return nil, settings.Error("spec", "Must specify at least one field to cast.")
 	}
@@ -75,15 +75,15 @@ func newCast(at record.Target, s settings.Values) (operation.Operation, *wit.Err
 			"Cast transformations that specify a type to cast the entire value to may only "+
 				"specify a single cast in their spec")
 	}
-	if err := o.Configure(s); err != nil {
+	if err := o.Configure(values); err != nil {
 		return nil, err
 	}
 	if whole != nil {
 		o.Whole, o.to = true, *whole
 		return o, nil
 	}
-	for _, f := range o.fields {
-		o.names = append(o.names, f.name)
+	for _, field := range o.fields {
+		o.names = append(o.names, field.name)
 	}
 	o.order = java.HashMapOrder(o.names, java.Identity)
 	return o, nil
@@ -104,23 +104,23 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 			", ")+"] for configuration renames: Invalid rename mapping: "+item)
 	}
 	name := setting.Trim(parts[len(parts)-1])
-	at := slices.Index(javaclass.KindNames, strings.ToUpper(name))
+	index := slices.Index(javaclass.KindNames, strings.ToUpper(name))
 	switch {
-	case at < 0:
+	case index < 0:
 		return settings.Error("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant "+
 			"org.apache.kafka.connect.data.Schema.Type."+
 			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
-	case wit.Kind(at) >= wit.Bytes:
+	case wit.Kind(index) >= wit.Bytes:
 		return settings.Error("spec", "Cast transformation does not support casting to "+
-			javaclass.KindNames[at]+"; supported types are "+
+			javaclass.KindNames[index]+"; supported types are "+
 			kindList(wit.Bytes))
 	}
-	to := wit.Kind(at)
+	targetKind := wit.Kind(index)
 	if len(parts) == 1 {
-		*whole = &to
+		*whole = &targetKind
 		return nil
 	}
-	field := castField{name: setting.Trim(parts[0]), to: to}
+	field := castField{name: setting.Trim(parts[0]), to: targetKind}
 	if i := slices.IndexFunc(o.fields, func(f castField) bool { return f.name == field.name }); i >= 0 {
 		o.fields[i] = field
 		return nil
@@ -131,67 +131,67 @@ func (o *cast) add(item string, list []string, whole **wit.Kind) *wit.Error {
 
 func kindList(end wit.Kind) string { return "[" + strings.Join(javaclass.KindNames[:end], ", ") + "]" }
 
-func (o *cast) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *cast) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if o.Whole {
-		return o.applyWhole(x, s.Stage)
+		return o.applyWhole(obj, step.Stage)
 	}
-	if x.IsMap {
+	if obj.IsMap {
 		if o.edits == nil { // an operation belongs to one stage
 			for _, name := range o.order {
-				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, s.Stage))
+				o.edits = append(o.edits, castEntry(o.fields[slices.Index(o.names, name)].to, step.Stage))
 			}
 		}
-		return x.EditEntries(o.order, o.names, func(n int) object.Edit { return o.edits[n] }, s.Stage)
+		return obj.EditEntries(o.order, o.names, func(n int) object.Edit { return o.edits[n] }, step.Stage)
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	x.KeepsSchema = false
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		at := slices.Index(o.names, f.Name)
-		if at < 0 {
+	obj.KeepsSchema = false
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		index := slices.Index(o.names, field.Name)
+		if index < 0 {
 			continue
 		}
-		from, to := f.Schema(), o.fields[at].to
-		result, failure := castType(from, wit.SchemaNode{Kind: to}, s.Stage)
+		from, targetKind := field.Schema(), o.fields[index].to
+		result, failure := castType(from, wit.SchemaNode{Kind: targetKind}, step.Stage)
 		if failure != nil {
 			return failure
 		}
-		edit := castEdit(from, to, s.Stage)
-		if from.Kind == to && to >= wit.Int64 && to < wit.String && !misnamedTime(from) {
+		edit := castEdit(from, targetKind, step.Stage)
+		if from.Kind == targetKind && targetKind >= wit.Int64 && targetKind < wit.String && !misnamedTime(from) {
 			edit = object.Edit{} // same bytes, and all are valid
 		}
-		x.ChangeType(f, result, edit, s.Stage)
+		obj.ChangeType(field, result, edit, step.Stage)
 	}
-	if x.Root.DefaultValue != nil {
-		return unsupportedFrom(wit.Struct, s.Stage)
+	if obj.Root.DefaultValue != nil {
+		return unsupportedFrom(wit.Struct, step.Stage)
 	}
 	return nil
 }
 
-func castType(n *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNode, *rowerror.Failure) {
-	result.Optional = n.Optional
-	if n.DefaultValue != nil {
-		b, f := castWithSchema(nil, *n.DefaultValue, n, result.Kind, stage)
-		if f != nil {
-			return result, f
+func castType(node *wit.SchemaNode, result wit.SchemaNode, stage int) (wit.SchemaNode, *rowerror.Failure) {
+	result.Optional = node.Optional
+	if node.DefaultValue != nil {
+		b, failure := castWithSchema(nil, *node.DefaultValue, node, result.Kind, stage)
+		if failure != nil {
+			return result, failure
 		}
 		result.DefaultValue = &b
 	}
 	return result, nil
 }
 
-func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
-	f, class := &x.Fields[0], x.Class
-	if x.Class = ""; x.IsMap {
-		x.Edit(f, object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-			return castSchemaless(dst, in, o.to, stage)
+func (o *cast) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field, class := &obj.Fields[0], obj.Class
+	if obj.Class = ""; obj.IsMap {
+		obj.Edit(field, object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+			return castSchemaless(dst, input, o.to, stage)
 		}},
 			stage)
 		return nil
 	}
-	from := f.Schema()
+	from := field.Schema()
 	result := schemas.CopyMetadata(from)
 	result.Kind = o.to
 	result, failure := castType(from, result, stage)
@@ -208,28 +208,28 @@ func (o *cast) applyWhole(x *object.Object, stage int) *rowerror.Failure {
 		edit = castEdit(&wit.SchemaNode{Kind: from.Kind}, wit.String, stage)
 	}
 	if plain := (wit.SchemaNode{Kind: result.Kind}); javaclass.Of(&result) != javaclass.Of(&plain) {
-		x.Class = javaclass.Of(&plain)
+		obj.Class = javaclass.Of(&plain)
 	}
-	x.ChangeType(f, result, edit, stage)
+	obj.ChangeType(field, result, edit, stage)
 	return nil
 }
 
-func castEntry(to wit.Kind, stage int) object.Edit {
+func castEntry(targetKind wit.Kind, stage int) object.Edit {
 	return object.Edit{
-		Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-			if in[0] == connectdata.TagNull {
+		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+			if input[0] == connectdata.TagNull {
 				return append(dst, connectdata.TagNull), nil
 			}
-			return castSchemaless(dst, in, to, stage)
+			return castSchemaless(dst, input, targetKind, stage)
 		},
-		Conversion: func(tag byte) (c object.Conversion) {
+		Conversion: func(tag byte) (conversion object.Conversion) {
 			if tag >= connectdata.TagInt8 && tag <= connectdata.TagFloat64 {
-				edit := castEdit(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, to, stage)
+				edit := castEdit(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, targetKind, stage)
 				if edit.Conversion != nil {
-					c = edit.Conversion(0).WithTag(tag, castTag(to, &number{}))
+					conversion = edit.Conversion(0).WithTag(tag, castTag(targetKind, &number{}))
 				}
 			}
-			return c
+			return conversion
 		},
 	}
 }
@@ -247,73 +247,74 @@ func notADate(class string, stage int) *rowerror.Failure {
 }
 
 // castEdit returns the edit for values of one schema, with the kernel's conversion if there is one.
-func castEdit(n *wit.SchemaNode, to wit.Kind, stage int) object.Edit {
-	edit := object.Edit{Apply: func(dst, in []byte) ([]byte, *rowerror.Failure) {
-		return castWithSchema(dst, in, n, to, stage)
+func castEdit(node *wit.SchemaNode, targetKind wit.Kind, stage int) object.Edit {
+	edit := object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
+		return castWithSchema(dst, input, node, targetKind, stage)
 	}}
-	c := kernel.Conversion{UnusedBits: (64 - 8<<n.Kind) & 63, LostBits: (64 - 8<<to) & 63}
+	conversion := kernel.Conversion{UnusedBits: (64 - 8<<node.Kind) & 63, LostBits: (64 - 8<<targetKind) & 63}
 	switch {
-	case n.Kind <= wit.Int64 && to == wit.String && n.Name == nil:
-		c.Kind = kernel.Digits
-	case n.Kind <= wit.Int64 && to <= wit.Int64 && n.Name == nil:
-		c.Kind = kernel.Integer
-	case n.Kind == wit.Float64 && to == wit.Float32:
-		c.Kind = kernel.Single
+	case node.Kind <= wit.Int64 && targetKind == wit.String && node.Name == nil:
+		conversion.Kind = kernel.Digits
+	case node.Kind <= wit.Int64 && targetKind <= wit.Int64 && node.Name == nil:
+		conversion.Kind = kernel.Integer
+	case node.Kind == wit.Float64 && targetKind == wit.Float32:
+		conversion.Kind = kernel.Single
 	default:
 		return edit
 	}
-	edit.Conversion = object.Always(object.Conversion{Conversion: c})
+	edit.Conversion = object.Always(object.Conversion{Conversion: conversion})
 	return edit
 }
 
 // misnamedTime reports whether a schema has the name of a date type but another type.
-func misnamedTime(n *wit.SchemaNode) bool {
-	return javaclass.OfName(n) == "java.util.Date" && javaclass.Of(n) != "java.util.Date"
+func misnamedTime(node *wit.SchemaNode) bool {
+	return javaclass.OfName(node) == "java.util.Date" && javaclass.Of(node) != "java.util.Date"
 }
 
-func castWithSchema(dst, in []byte, n *wit.SchemaNode, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
-	if n.Kind >= wit.Array {
-		return dst, unsupportedFrom(n.Kind, stage)
+func castWithSchema(dst, input []byte, node *wit.SchemaNode, targetKind wit.Kind, stage int) ([]byte,
+	*rowerror.Failure) {
+	if node.Kind >= wit.Array {
+		return dst, unsupportedFrom(node.Kind, stage)
 	}
-	if to != wit.String && misnamedTime(n) {
-		return dst, notADate(javaclass.Of(n), stage)
+	if targetKind != wit.String && misnamedTime(node) {
+		return dst, notADate(javaclass.Of(node), stage)
 	}
-	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {
-		if x, ok := readNumber(n.Kind, in); ok {
-			return x.append(dst, to), nil
+	if node.Name == nil || node.Kind == wit.Int8 || node.Kind == wit.Int16 {
+		if number, ok := readNumber(node.Kind, input); ok {
+			return number.append(dst, targetKind), nil
 		}
 	}
-	required := *n
+	required := *node
 	required.Optional, required.DefaultValue = false, nil
-	v, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, in)
+	value, _, err := connectdata.Read([]wit.SchemaNode{required}, 0, input)
 	if err != nil {
 		return dst, rowerror.BadValue(stage, 0)
 	}
-	switch javaclass.Of(n) {
+	switch javaclass.Of(node) {
 	case "java.util.Date":
-		if to != wit.String {
+		if targetKind != wit.String {
 			break
 		}
-		switch x := v.(type) {
+		switch x := value.(type) {
 		case int32:
-			v = connectdata.Instant(x)
-			if *n.Name == wit.NameDate {
-				v = connectdata.Instant(int64(x) * msPerDay)
+			value = connectdata.Instant(x)
+			if *node.Name == wit.NameDate {
+				value = connectdata.Instant(int64(x) * msPerDay)
 			}
 		case int64:
-			v = connectdata.Instant(x)
+			value = connectdata.Instant(x)
 		}
 	case "java.math.BigDecimal":
-		if b, ok := v.([]byte); ok {
-			scale, _ := values.ScaleOf(n)
-			v = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
+		if b, ok := value.([]byte); ok {
+			scale, _ := values.ScaleOf(node)
+			value = connectdata.Decimal{Scale: int32(scale), Unscaled: connectdata.Unscaled(b)}
 		}
 	}
-	return appendCast(dst, v, to, stage, false)
+	return appendCast(dst, value, targetKind, stage, false)
 }
 
-func castSchemaless(dst, in []byte, to wit.Kind, stage int) ([]byte, *rowerror.Failure) {
-	switch in[0] {
+func castSchemaless(dst, input []byte, targetKind wit.Kind, stage int) ([]byte, *rowerror.Failure) {
+	switch input[0] {
 	case connectdata.TagArray:
 		return dst, unsupportedFrom(wit.Array, stage)
 	case connectdata.TagMap:
@@ -322,18 +323,18 @@ func castSchemaless(dst, in []byte, to wit.Kind, stage int) ([]byte, *rowerror.F
 		return dst, unsupportedFrom(wit.Struct, stage)
 	case connectdata.TagInstant:
 		return dst, rowerror.Data(stage, "Cast transformation was passed a value of type class "+
-			javaclass.OfTag[in[0]]+
+			javaclass.OfTag[input[0]]+
 			" which is not supported by Connect's data API")
 	}
-	if x, ok := readSchemalessNumber(in); ok {
-		if dst = append(dst, castTag(to, &x)); to != wit.Boolean { // only a tag
-			dst = x.append(dst, to)
+	if number, ok := readSchemalessNumber(input); ok {
+		if dst = append(dst, castTag(targetKind, &number)); targetKind != wit.Boolean { // only a tag
+			dst = number.append(dst, targetKind)
 		}
 		return dst, nil
 	}
-	v, _, err := connectdata.ReadSchemaless(in)
+	value, _, err := connectdata.ReadSchemaless(input)
 	if err != nil {
 		return dst, rowerror.BadSchemaless(stage)
 	}
-	return appendCast(dst, v, to, stage, true)
+	return appendCast(dst, value, targetKind, stage, true)
 }

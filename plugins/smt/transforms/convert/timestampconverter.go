@@ -41,15 +41,16 @@ type timestampConverter struct {
 	entries object.Edit
 }
 
-func newTimestampConverter(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: at, Purpose: "converting timestamp formats",
+func newTimestampConverter(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: target,
+		Purpose:     "converting timestamp formats",
 		ConvertNull: true,
 		FieldAction: "list", ConvertDefault: true},
 		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
-	field, _ := s.Find("field")
+	field, _ := values.Find("field")
 	o.field = setting.Trim(field)
 	o.Whole = o.field == ""
-	to, err := s.Required("target.type")
+	to, err := values.Required("target.type")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func newTimestampConverter(at record.Target, s settings.Values) (operation.Opera
 	if o.to == noTimeType {
 		return nil, settings.Invalid("target.type", to, "String must be one of: "+strings.Join(timeTypeNames, ", "))
 	}
-	if precision, isSet := s.Find("unix.precision"); isSet {
+	if precision, isSet := values.Find("unix.precision"); isSet {
 		var known bool
 		if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
 			return nil, settings.Invalid("unix.precision", setting.Trim(precision),
@@ -70,10 +71,10 @@ func newTimestampConverter(at record.Target, s settings.Values) (operation.Opera
 		}
 	}
 	// Kafka checks each setting alone before combinations of settings.
-	if err = o.Configure(s); err != nil {
+	if err = o.Configure(values); err != nil {
 		return nil, err
 	}
-	pattern, _ := s.Find("format")
+	pattern, _ := values.Find("format")
 	if o.pattern = setting.Trim(pattern); o.pattern != "" {
 		var parseErr error
 		if o.format, parseErr = dateformat.Parse(o.pattern); parseErr != nil {
@@ -89,50 +90,50 @@ func newTimestampConverter(at record.Target, s settings.Values) (operation.Opera
 	return o, nil
 }
 
-func (o *timestampConverter) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
+func (o *timestampConverter) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
 	if o.Whole {
-		return o.applyWhole(x, s.Stage)
+		return o.applyWhole(obj, step.Stage)
 	}
-	if x.IsMap {
+	if obj.IsMap {
 		if o.entries.Apply == nil { // an operation belongs to one stage
-			o.entries = o.entryEdit(s.Stage)
+			o.entries = o.entryEdit(step.Stage)
 		}
 		names := []string{o.field}
-		return x.EditEntries(names, names, func(int) object.Edit { return o.entries }, s.Stage)
+		return obj.EditEntries(names, names, func(int) object.Edit { return o.entries }, step.Stage)
 	}
 	if o.ReplaceNull {
-		x.ReplaceNulls(s.Stage)
+		obj.ReplaceNulls(step.Stage)
 	}
-	x.KeepsSchema = false
-	for i := range x.Fields {
-		f := &x.Fields[i]
-		if f.Name != o.field {
+	obj.KeepsSchema = false
+	for i := range obj.Fields {
+		field := &obj.Fields[i]
+		if field.Name != o.field {
 			continue
 		}
-		from := f.Schema()
-		typ, failure := timeTypeOf(from, s.Stage)
-		edit := o.edit(from, typ, s.Stage)
+		from := field.Schema()
+		typ, failure := timeTypeOf(from, step.Stage)
+		edit := o.edit(from, typ, step.Stage)
 		switch {
 		case failure != nil:
-			x.Fail(failure)
+			obj.Fail(failure)
 			edit = object.Failing(failure)
 		case from.Kind == wit.Int64 && from.DefaultValue == nil && o.sameBytes(typ):
 			edit = object.Edit{} // same bytes
 		}
-		x.ChangeType(f, o.resultType(from.Optional), edit, s.Stage)
+		obj.ChangeType(field, o.resultType(from.Optional), edit, step.Stage)
 	}
 	return nil
 }
 
-func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.Failure {
-	f, class := &x.Fields[0], x.Class
-	if x.Class = ""; x.IsMap {
-		if x.Edit(f, o.entryEdit(stage), stage); x.Pending != nil && class != "" {
-			x.Pending.Message = strings.Replace(x.Pending.Message, javaclass.OfTag[f.Bytes[0]], class, 1)
+func (o *timestampConverter) applyWhole(obj *object.Object, stage int) *rowerror.Failure {
+	field, class := &obj.Fields[0], obj.Class
+	if obj.Class = ""; obj.IsMap {
+		if obj.Edit(field, o.entryEdit(stage), stage); obj.Pending != nil && class != "" {
+			obj.Pending.Message = strings.Replace(obj.Pending.Message, javaclass.OfTag[field.Bytes[0]], class, 1)
 		}
 		return nil
 	}
-	from := f.Schema()
+	from := field.Schema()
 	typ, failure := timeTypeOf(from, stage)
 	if failure != nil {
 		return failure
@@ -142,7 +143,7 @@ func (o *timestampConverter) applyWhole(x *object.Object, stage int) *rowerror.F
 		_, failure = o.millis(typ, nil, class, stage)
 		edit = object.Failing(failure)
 	}
-	x.Root = o.resultType(from.Optional)
-	x.ChangeType(f, x.Root, edit, stage)
+	obj.Root = o.resultType(from.Optional)
+	obj.ChangeType(field, obj.Root, edit, stage)
 	return nil
 }

@@ -46,26 +46,26 @@ type insertion struct {
 
 var insertSettings = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
-func newInsertField(at record.Target, s settings.Values) (operation.Operation, *wit.Error) {
-	o := &insertField{FieldOptions: operation.FieldOptions{Target: at, Purpose: insertPurpose}}
-	if err := o.Configure(s); err != nil {
+func newInsertField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
+	o := &insertField{FieldOptions: operation.FieldOptions{Target: target, Purpose: insertPurpose}}
+	if err := o.Configure(values); err != nil {
 		return nil, err
 	}
-	for w, setting := range insertSettings {
-		name, isSet := s.Find(setting)
+	for attribute, setting := range insertSettings {
+		name, isSet := values.Find(setting)
 		if !isSet {
 			continue
 		}
-		f := insertion{attribute: object.Attribute(w), name: name, optional: true}
+		field := insertion{attribute: object.Attribute(attribute), name: name, optional: true}
 		if text, mandatory := strings.CutSuffix(name, "!"); mandatory {
-			f.name, f.optional = text, false
+			field.name, field.optional = text, false
 		} else {
-			f.name = strings.TrimSuffix(name, "?")
+			field.name = strings.TrimSuffix(name, "?")
 		}
-		f.nodes = []wit.SchemaNode{f.node()}
-		o.fields = append(o.fields, f)
+		field.nodes = []wit.SchemaNode{field.node()}
+		o.fields = append(o.fields, field)
 	}
-	if text, isSet := s.Find("static.value"); isSet {
+	if text, isSet := values.Find("static.value"); isSet {
 		o.static = &text
 	}
 	if len(o.fields) == 0 {
@@ -78,20 +78,20 @@ func newInsertField(at record.Target, s settings.Values) (operation.Operation, *
 }
 
 func (f insertion) node() wit.SchemaNode {
-	n := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
+	node := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
 	switch f.attribute {
 	case object.Partition:
-		n.Kind = wit.Int32
+		node.Kind = wit.Int32
 	case object.Offset:
-		n.Kind = wit.Int64
+		node.Kind = wit.Int64
 	case object.Timestamp:
-		n.Kind, n.Name, n.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
+		node.Kind, node.Name, node.Version = wit.Int64, wit.Ptr(wit.NameTimestamp), wit.Ptr(int32(1))
 	}
-	return n
+	return node
 }
 
-func (o *insertField) text(f insertion, topic string) string {
-	if f.attribute == object.Topic {
+func (o *insertField) text(field insertion, topic string) string {
+	if field.attribute == object.Topic {
 		return topic
 	}
 	return *o.static
@@ -102,51 +102,52 @@ func notSinkRecord(stage int) *rowerror.Failure {
 		"], found: org.apache.kafka.connect.source.SourceRecord")
 }
 
-func (o *insertField) Apply(x *object.Object, s operation.Step) *rowerror.Failure {
-	if !x.IsMap {
+func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
+	if !obj.IsMap {
 		if o.ReplaceNull {
-			x.ReplaceNulls(s.Stage)
+			obj.ReplaceNulls(step.Stage)
 		}
-		x.NewStruct()
+		obj.NewStruct()
 	}
 	var failure *rowerror.Failure
 	for i := range o.fields {
-		f := &o.fields[i]
-		result := object.Field{Name: f.name, Nodes: f.nodes, Source: object.Source{Kind: object.FromConstant,
-			Attribute: f.attribute}}
+		insertion := &o.fields[i]
+		result := object.Field{Name: insertion.name, Nodes: insertion.nodes,
+			Source: object.Source{Kind: object.FromConstant,
+				Attribute: insertion.attribute}}
 		lead := []byte{connectdata.TagString}
-		if !x.IsMap {
-			lead = schemas.Branch(&f.nodes[0])
+		if !obj.IsMap {
+			lead = schemas.Branch(&insertion.nodes[0])
 		}
-		if f.attribute == object.Topic || f.attribute == object.Static {
-			result.Bytes = connectdata.AppendString(lead, o.text(*f, s.Topic))
+		if insertion.attribute == object.Topic || insertion.attribute == object.Static {
+			result.Bytes = connectdata.AppendString(lead, o.text(*insertion, step.Topic))
 		} else {
-			result.Kind, result.Optional = object.FromAttribute, f.optional && !x.IsMap
-			n := object.AttributeOf(f.attribute, s.Row)
+			result.Kind, result.Optional = object.FromAttribute, insertion.optional && !obj.IsMap
+			n := object.AttributeOf(insertion.attribute, step.Row)
 			switch {
-			case n < 0 && f.attribute == object.Offset: // fails in the transform, others in the converter
-				failure = notSinkRecord(s.Stage)
-			case n < 0 && x.IsMap:
+			case n < 0 && insertion.attribute == object.Offset: // fails in the transform, others in the converter
+				failure = notSinkRecord(step.Stage)
+			case n < 0 && obj.IsMap:
 				continue
-			case n < 0 && !f.optional && failure == nil:
-				failure = rowerror.RequiredNull(s.Stage)
+			case n < 0 && !insertion.optional && failure == nil:
+				failure = rowerror.RequiredNull(step.Stage)
 			}
 			result.Bytes = object.AppendAttribute(nil, result.Optional, n)
-			if x.IsMap {
-				result.Bytes = append([]byte{object.AttributeTags[f.attribute]}, result.Bytes...)
+			if obj.IsMap {
+				result.Bytes = append([]byte{object.AttributeTags[insertion.attribute]}, result.Bytes...)
 			}
-			if x.Trace != nil && !x.IsMap && (!f.optional || f.attribute == object.Offset) {
-				x.Trace.Required = append(x.Trace.Required, f.attribute)
+			if obj.Trace != nil && !obj.IsMap && (!insertion.optional || insertion.attribute == object.Offset) {
+				obj.Trace.Required = append(obj.Trace.Required, insertion.attribute)
 			}
 		}
-		if x.IsMap {
-			x.Put(f.name, result)
-		} else if f := x.AddField(result, s.Stage); f != nil {
-			return f
+		if obj.IsMap {
+			obj.Put(insertion.name, result)
+		} else if problem := obj.AddField(result, step.Stage); problem != nil {
+			return problem
 		}
 	}
 	if failure != nil {
-		x.Fail(failure)
+		obj.Fail(failure)
 	}
 	return nil
 }

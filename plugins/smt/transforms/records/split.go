@@ -46,16 +46,16 @@ const maxSplit = 32 << 20
 
 const rowSize = 100
 
-func newSplit(s settings.Values) (operation.Operation, *wit.Error) {
+func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 	o := &split{}
-	if text, isSet := s.Find("field"); isSet {
+	if text, isSet := values.Find("field"); isSet {
 		o.field = setting.Trim(text)
 	}
 	var err *wit.Error
-	if o.extract, err = s.Bool("extract", false); err != nil {
+	if o.extract, err = values.Bool("extract", false); err != nil {
 		return nil, err
 	}
-	if text, isSet := s.Find("empty"); isSet {
+	if text, isSet := values.Find("empty"); isSet {
 		switch setting.Trim(text) {
 		case "drop":
 		case "fail":
@@ -67,44 +67,44 @@ func newSplit(s settings.Values) (operation.Operation, *wit.Error) {
 	return o, nil
 }
 
-func (o *split) compile(ctx *operation.Context, l *object.Layout, stage int) *splitPlan {
-	nodes, x := l.Nodes, &splitPlan{}
-	notArray := func(n *wit.SchemaNode) *splitPlan {
-		x.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(n))
-		return x
+func (o *split) compile(ctx *operation.Context, layout *object.Layout, stage int) *splitPlan {
+	nodes, plan := layout.Nodes, &splitPlan{}
+	notArray := func(node *wit.SchemaNode) *splitPlan {
+		plan.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(node))
+		return plan
 	}
 	if o.field == "" {
 		if nodes[0].Kind != wit.Array {
 			return notArray(&nodes[0])
 		}
-		x.element = nodes[0].Element
-		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
-		return x
+		plan.element = nodes[0].Element
+		plan.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		return plan
 	}
-	y := &ctx.Object
-	y.Open(&ctx.Scratch, l, nil, 0)
-	f := y.Find(o.field)
+	obj := &ctx.Object
+	obj.Open(&ctx.Scratch, layout, nil, 0)
+	field := obj.Find(o.field)
 	switch {
-	case !l.IsStruct():
-		x.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
-		return x
-	case f == nil:
-		x.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
-		return x
+	case !layout.IsStruct():
+		plan.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
+		return plan
+	case field == nil:
+		plan.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
+		return plan
 	}
-	x.member, x.array = f.Index, f.Node
-	if nodes[x.array].Kind != wit.Array {
-		return notArray(&nodes[x.array])
+	plan.member, plan.array = field.Index, field.Node
+	if nodes[plan.array].Kind != wit.Array {
+		return notArray(&nodes[plan.array])
 	}
-	x.element = nodes[x.array].Element
+	plan.element = nodes[plan.array].Element
 	if o.extract {
-		x.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, x.element))
-		return x
+		plan.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		return plan
 	}
-	f.Node = x.element
-	y.NewStruct()
-	x.out, x.failure = ctx.Schemas.DeclareChecked(y.Nodes(), stage)
-	return x
+	field.Node = plan.element
+	obj.NewStruct()
+	plan.out, plan.failure = ctx.Schemas.DeclareChecked(obj.Nodes(), stage)
+	return plan
 }
 
 // splitItems holds the items of an array. Each new value is prefix, item, suffix.
@@ -118,57 +118,57 @@ type splitItems struct {
 }
 
 // itemsOf returns the items of the record's value. ok is false for a tombstone, which is not split.
-func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (p splitItems, ok bool,
+func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (pieces splitItems, ok bool,
 	_ *rowerror.Failure, _ error) {
 	part := &rec.Parts[record.Value]
 	switch part.Encoding {
 	case wit.Absent:
-		return p, false, nil, nil
+		return pieces, false, nil, nil
 	case wit.Schemaless:
-		f := o.schemalessItems(ctx, part.Bytes, stage, &p)
-		return p, true, f, nil
+		failure := o.schemalessItems(ctx, part.Bytes, stage, &pieces)
+		return pieces, true, failure, nil
 	}
-	l, err := ctx.Layout(part.Schema)
+	layout, err := ctx.Layout(part.Schema)
 	if err != nil {
-		return p, false, nil, err
+		return pieces, false, nil, err
 	}
-	x, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
-		return o.compile(ctx, l, stage)
+	plan, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
+		return o.compile(ctx, layout, stage)
 	})
-	null, start, good := l.Null(part.Bytes)
+	null, start, good := layout.Null(part.Bytes)
 	switch {
 	case !good:
-		return p, false, rowerror.BadValue(stage, 0), nil
+		return pieces, false, rowerror.BadValue(stage, 0), nil
 	case null:
-		return p, false, nil, nil
-	case x.failure != nil:
-		return p, false, x.failure, nil
+		return pieces, false, nil, nil
+	case plan.failure != nil:
+		return pieces, false, plan.failure, nil
 	}
-	p.form, p.schema = wit.WithSchema, x.out
+	pieces.form, pieces.schema = wit.WithSchema, plan.out
 	array := part.Bytes[start:]
 	if o.field != "" {
-		y := &ctx.Object
-		if y.Open(&ctx.Scratch, l, part.Bytes, start); !y.Load(stage) {
-			return p, false, y.Pending, nil
+		obj := &ctx.Object
+		if obj.Open(&ctx.Scratch, layout, part.Bytes, start); !obj.Load(stage) {
+			return pieces, false, obj.Pending, nil
 		}
-		from, to := ctx.Ends[x.member], ctx.Ends[x.member+1]
+		from, to := ctx.Ends[plan.member], ctx.Ends[plan.member+1]
 		array = part.Bytes[from:to]
 		if !o.extract {
-			p.prefix, p.suffix = part.Bytes[start:from], part.Bytes[to:]
+			pieces.prefix, pieces.suffix = part.Bytes[start:from], part.Bytes[to:]
 		}
-		null, size, good := connectdata.IsNull(&l.Nodes[x.array], array)
+		null, size, good := connectdata.IsNull(&layout.Nodes[plan.array], array)
 		if !good {
-			return p, false, rowerror.BadValue(stage, x.member), nil
+			return pieces, false, rowerror.BadValue(stage, plan.member), nil
 		}
 		if null {
-			return p, true, nil, nil
+			return pieces, true, nil, nil
 		}
 		array = array[size:]
 	}
-	if p.items, good = arrayItems(l.Nodes, x.element, array); !good {
-		return p, false, rowerror.BadValue(stage, x.member), nil
+	if pieces.items, good = arrayItems(layout.Nodes, plan.element, array); !good {
+		return pieces, false, rowerror.BadValue(stage, plan.member), nil
 	}
-	return p, true, nil, nil
+	return pieces, true, nil, nil
 }
 
 const maxItems = maxSplit / rowSize
@@ -204,21 +204,21 @@ func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte
 	}
 }
 
-func (o *split) schemalessItems(ctx *operation.Context, in []byte, stage int, p *splitItems) *rowerror.Failure {
-	p.form, p.nulls = wit.Schemaless, true
-	array := in
+func (o *split) schemalessItems(ctx *operation.Context, input []byte, stage int, pieces *splitItems) *rowerror.Failure {
+	pieces.form, pieces.nulls = wit.Schemaless, true
+	array := input
 	if o.field != "" {
-		if f := ctx.Object.OpenMap(&ctx.Scratch, in, stage, "splitting"); f != nil {
-			return f
+		if failure := ctx.Object.OpenMap(&ctx.Scratch, input, stage, "splitting"); failure != nil {
+			return failure
 		}
-		at := ctx.Object.Find(o.field)
-		if at == nil {
+		field := ctx.Object.Find(o.field)
+		if field == nil {
 			return nil
 		}
-		if array = at.Bytes; !o.extract {
-			p.nulls = false
-			from := cap(in) - cap(array) // array is a slice of in with the same end
-			p.prefix, p.suffix = in[:from], in[from+len(array):]
+		if array = field.Bytes; !o.extract {
+			pieces.nulls = false
+			from := cap(input) - cap(array) // array is a slice of in with the same end
+			pieces.prefix, pieces.suffix = input[:from], input[from+len(array):]
 		}
 	}
 	if array[0] == connectdata.TagNull {
@@ -231,12 +231,12 @@ func (o *split) schemalessItems(ctx *operation.Context, in []byte, stage int, p 
 	if k <= 0 {
 		return rowerror.BadSchemaless(stage)
 	}
-	for b := array[1+k:]; n > 0 && len(p.items) <= maxItems; n-- {
+	for b := array[1+k:]; n > 0 && len(pieces.items) <= maxItems; n-- {
 		size, err := connectdata.SkipSchemaless(b)
 		if err != nil {
 			return rowerror.BadSchemaless(stage)
 		}
-		p.items, b = append(p.items, b[:size:size]), b[size:]
+		pieces.items, b = append(pieces.items, b[:size:size]), b[size:]
 	}
 	return nil
 }
@@ -244,32 +244,32 @@ func (o *split) schemalessItems(ctx *operation.Context, in []byte, stage int, p 
 // Split sends one record per item through the rest of the chain.
 func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int, next func() (*rowerror.Failure,
 	error)) (*rowerror.Failure, error) {
-	p, ok, f, err := o.itemsOf(ctx, rec, stage)
+	pieces, ok, failure, err := o.itemsOf(ctx, rec, stage)
 	switch {
-	case f != nil || err != nil:
-		return f, err
+	case failure != nil || err != nil:
+		return failure, err
 	case !ok:
 		return next()
-	case len(p.items) == 0 && o.failOnEmpty:
+	case len(pieces.items) == 0 && o.failOnEmpty:
 		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+
 			" is empty or null"), nil
 	}
 	before, start := *rec, len(ctx.Buf)
-	for _, item := range p.items {
-		size := len(p.prefix) + len(item) + len(p.suffix)
+	for _, item := range pieces.items {
+		size := len(pieces.prefix) + len(item) + len(pieces.suffix)
 		if ctx.SplitSize += size + rowSize; ctx.SplitSize > maxSplit {
 			return rowerror.Data(stage, "the records split from one take more than "+
 				strconv.Itoa(maxSplit)+" bytes"), nil
 		}
 		*rec = before
-		ctx.Buf = append(append(append(ctx.Buf[:start], p.prefix...), item...), p.suffix...)
-		if p.nulls && item[0] == connectdata.TagNull {
+		ctx.Buf = append(append(append(ctx.Buf[:start], pieces.prefix...), item...), pieces.suffix...)
+		if pieces.nulls && item[0] == connectdata.TagNull {
 			rec.Parts[record.Value].Set(wit.Absent, 0, nil)
 		} else {
-			rec.Parts[record.Value].Set(p.form, p.schema, ctx.Buf[start:])
+			rec.Parts[record.Value].Set(pieces.form, pieces.schema, ctx.Buf[start:])
 		}
-		if f, err := next(); f != nil || err != nil {
-			return f, err
+		if failure, err := next(); failure != nil || err != nil {
+			return failure, err
 		}
 	}
 	return nil, nil

@@ -38,8 +38,8 @@ type RegexRouter struct {
 	cached                bool
 }
 
-func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
-	text, err := s.Required("regex")
+func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
+	text, err := values.Required("regex")
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func newRegexRouter(s settings.Values) (operation.Operation, *wit.Error) {
 	if o.Pattern, err = settings.Pattern("regex", text); err != nil {
 		return nil, err
 	}
-	replacement, err := s.Required("replacement")
+	replacement, err := values.Required("replacement")
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (o *RegexRouter) TopicFor(topic string, stage int) (string, *rowerror.Failu
 	return result, nil
 }
 
-func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (f *rowerror.Failure, _ error) {
+func (o *RegexRouter) Apply(_ *operation.Context, rec *record.Record, stage int) (failure *rowerror.Failure, _ error) {
 	if !o.cached || o.lastInput != rec.Topic {
 		o.lastResult, o.lastFailure = o.TopicFor(rec.Topic, stage)
 		o.cached, o.lastInput = true, strings.Clone(rec.Topic)
