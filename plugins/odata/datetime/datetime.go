@@ -175,7 +175,7 @@ func fraction(text []byte) (ticks int64, rounded bool, rest []byte, ok bool) {
 	return ticks, rounded, text[i:], i > 1
 }
 
-func digits(text []byte, i, n int) (v int64, ok bool) {
+func digits(text []byte, i, n int) (number int64, ok bool) {
 	if i+n > len(text) {
 		return 0, false
 	}
@@ -183,9 +183,9 @@ func digits(text []byte, i, n int) (v int64, ok bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		v = v*10 + int64(c-'0')
+		number = number*10 + int64(c-'0')
 	}
-	return v, true
+	return number, true
 }
 
 func daysIn(year, month int64) int64 {

@@ -25,12 +25,12 @@ func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 	dst, valid = append(dst, '"'), true
 	from := 0
 	for i := 0; i < len(text); {
-		c := text[i]
-		if plain[c] {
+		char := text[i]
+		if plain[char] {
 			i++
 			continue
 		}
-		if c >= utf8.RuneSelf {
+		if char >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
 			if r != utf8.RuneError || size > 1 {
 				i += size
@@ -42,9 +42,9 @@ func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 			continue
 		}
 		dst = append(dst, text[from:i]...)
-		switch c {
+		switch char {
 		case '"', '\\':
-			dst = append(dst, '\\', c)
+			dst = append(dst, '\\', char)
 		case '\n':
 			dst = append(dst, '\\', 'n')
 		case '\r':
@@ -52,7 +52,7 @@ func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 		case '\t':
 			dst = append(dst, '\\', 't')
 		default:
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[char>>4], hexDigits[char&15])
 		}
 		i++
 		from = i

@@ -46,20 +46,21 @@ const maxDepth = 1000
 
 // Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
-	p := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')} // which ends a number
-	start := scan.JSONSpace(p.text, 0)
-	end, err := scan.JSONValue(p.text, start, maxDepth)
+	// which ends a number
+	reader := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')}
+	start := scan.JSONSpace(reader.text, 0)
+	end, err := scan.JSONValue(reader.text, start, maxDepth)
 	if err == nil {
-		if end = scan.JSONSpace(p.text, end); end < len(p.text) {
-			err = scan.UnexpectedByte(p.text, end, "the end of the document")
+		if end = scan.JSONSpace(reader.text, end); end < len(reader.text) {
+			err = scan.UnexpectedByte(reader.text, end, "the end of the document")
 		}
 	}
 	if err != nil {
 		return Value{}, notJSON(err)
 	}
-	value, _ := p.value(start)
-	if p.wrong != nil {
-		return Value{}, notJSON(p.wrong)
+	value, _ := reader.value(start)
+	if reader.wrong != nil {
+		return Value{}, notJSON(reader.wrong)
 	}
 	return value, nil
 }
@@ -100,27 +101,27 @@ type parser struct {
 	wrong *scan.Error
 }
 
-func (p *parser) value(i int) (v Value, end int) {
-	switch c := p.text[i]; c {
+func (p *parser) value(i int) (result Value, end int) {
+	switch char := p.text[i]; char {
 	case '{', '[':
-		if v.Kind = Array; c == '{' {
-			v.Kind = Object
+		if result.Kind = Array; char == '{' {
+			result.Kind = Object
 		}
-		i, closed, _ := scan.JSONFirst(p.text, i+1, c+2)
+		i, closed, _ := scan.JSONFirst(p.text, i+1, char+2)
 		for !closed {
 			var member Member
-			if v.Kind == Object {
+			if result.Kind == Object {
 				nameEnd, value, _ := scan.JSONName(p.text, i)
 				member.Name, i = p.string(i, nameEnd), value
 			}
-			if member.Value, i = p.value(i); v.Kind == Object {
-				v.Members = append(v.Members, member)
+			if member.Value, i = p.value(i); result.Kind == Object {
+				result.Members = append(result.Members, member)
 			} else {
-				v.Items = append(v.Items, member.Value)
+				result.Items = append(result.Items, member.Value)
 			}
-			i, closed, _ = scan.JSONNext(p.text, i, c+2)
+			i, closed, _ = scan.JSONNext(p.text, i, char+2)
 		}
-		return v, i
+		return result, i
 	case '"':
 		end, _ = scan.JSONString(p.text, i)
 		return Value{Kind: String, Text: p.string(i, end)}, end
@@ -129,13 +130,13 @@ func (p *parser) value(i int) (v Value, end int) {
 	switch p.text[i] {
 	case 'n':
 	case 't':
-		v.Kind = True
+		result.Kind = True
 	case 'f':
-		v.Kind = False
+		result.Kind = False
 	default:
-		v = Value{Kind: Number, Text: string(p.text[i:end])}
+		result = Value{Kind: Number, Text: string(p.text[i:end])}
 	}
-	return v, end
+	return result, end
 }
 
 func (p *parser) string(start, end int) string {

@@ -13,21 +13,21 @@ import (
 
 type sentBatch struct{ *requests.Delivery }
 
-func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult, error) {
-	name := "POST " + s.Services[b.ServiceIndex] + "/$batch"
+func (b *sentBatch) results(known handler, response *wit.Response) ([]wit.RowResult, error) {
+	name := "POST " + known.Services[b.ServiceIndex] + "/$batch"
 	one := len(b.Targets) == 1 // there is no smaller batch
 	switch status := response.Status; {
 	case isSuccess(status):
-		return b.partResults(s, name, response)
+		return b.partResults(known, name, response)
 	case status == 413 && !one:
 		// P18: use smaller batches from now on. A late response may concern a batch from before the limit was known.
-		learned := &s.ServiceCapabilities[b.ServiceIndex]
+		learned := &known.ServiceCapabilities[b.ServiceIndex]
 		if half := max(1, b.BatchBytes/2); learned.MaxBatchBytes == 0 || half < learned.MaxBatchBytes {
 			learned.MaxBatchBytes = half
 		}
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		s.ServiceCapabilities[b.ServiceIndex].NoBatch = true
+		known.ServiceCapabilities[b.ServiceIndex].NoBatch = true
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 401, concernsAnyCall(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
@@ -36,7 +36,7 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
-	case !one && (wit.IsRejection(status) || status == 500 && b.isRepeatable(s)):
+	case !one && (wit.IsRejection(status) || status == 500 && b.isRepeatable(known)):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
@@ -44,11 +44,11 @@ func (b *sentBatch) results(s handler, response *wit.Response) ([]wit.RowResult,
 	return b.judge(func(target *requests.Target) (wit.RowResult, error) {
 		whole := *target
 		whole.InBatch = false
-		return s.result(&whole, response)
+		return known.result(&whole, response)
 	})
 }
 
-func (b *sentBatch) partResults(s handler, name string, response *wit.Response) ([]wit.RowResult, error) {
+func (b *sentBatch) partResults(known handler, name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
@@ -65,7 +65,8 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 			failure = odataerror.FromResponse(name, response, response.Body)
 			failure.Kind, failure.Code = wit.ErrorTransient, nil
 		}
-		return b.forEach(func(target *requests.Target) wit.RowResult { return s.unknownResult(target, failure) }), nil
+		return b.forEach(func(target *requests.Target) wit.RowResult { return known.unknownResult(target, failure) }),
+			nil
 	}
 	logServiceMessages(name, response)
 	outcomes := b.match(document)
@@ -78,7 +79,7 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 	// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
 	// because the host encodes a row 16 times at most.
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
-	if stopped && s.InsertUncertain == "fail" {
+	if stopped && known.InsertUncertain == "fail" {
 		noResult.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
 			" = check looks up the following ones)"
 	}
@@ -86,20 +87,20 @@ func (b *sentBatch) partResults(s handler, name string, response *wit.Response) 
 	results, err := b.judge(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[at]
 		at++
-		if stopped && matched.message == nil && target.IsRepeatable(s.State) {
+		if stopped && matched.message == nil && target.IsRepeatable(known.State) {
 			hint := target.Hint
 			hint.StoppedBatches++
 			hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
 			allWritten = false
 			return requeue(hint), nil
 		}
-		result, err := s.partResult(target, matched, noResult, response.ReceivedAt)
+		result, err := known.partResult(target, matched, noResult, response.ReceivedAt)
 		allAlone = allAlone && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
 		allWritten = allWritten && err == nil && result.Written != nil
 		return result, err
 	})
 	if allAlone && allWritten {
-		s.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
+		known.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
 	return results, err
 }
@@ -205,6 +206,7 @@ func (b *sentBatch) retryInHalves() []wit.RowResult {
 	})
 }
 
-func (b *sentBatch) isRepeatable(s handler) bool {
-	return !slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return !target.IsRepeatable(s.State) })
+func (b *sentBatch) isRepeatable(known handler) bool {
+	return !slices.ContainsFunc(b.Targets,
+		func(target requests.Target) bool { return !target.IsRepeatable(known.State) })
 }

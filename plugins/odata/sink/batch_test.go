@@ -54,7 +54,7 @@ func TestBatches(t *testing.T) {
 			var want []string
 			guilty := map[int]bool{}
 			for i := range 60 {
-				op := "I"
+				operation := "I"
 				name := fmt.Sprint("name ", i)
 				if i%20 == 7 {
 					// longer than the property, which the connector may not know
@@ -62,7 +62,7 @@ func TestBatches(t *testing.T) {
 				} else {
 					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
 				}
-				host.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", op)
+				host.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", operation)
 			}
 			for i := range 60 {
 				if i%20 == 7 {
@@ -548,8 +548,8 @@ func TestRetryAfterInParts(t *testing.T) {
 		"": 0,
 	} {
 		result, _ := answered(t, 2, partOf("429 Too Many Requests", header))
-		if v := result.Results[1]; v.Retry == nil || v.Retry.WaitMs != want {
-			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
+		if rowResult := result.Results[1]; rowResult.Retry == nil || rowResult.Retry.WaitMs != want {
+			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, rowResult)
 		}
 	}
 }
@@ -586,10 +586,10 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 func TestErrorMentionsInsertCheck(t *testing.T) {
 	for policy, mentioned := range map[string]bool{"fail": true, "check": false} {
 		result, host := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
-		v := result.Results[2]
-		if v.Rejected == nil || v.Rejected.Kind != wit.ErrorTransient ||
-			strings.Contains(v.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
-			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
+		rowResult := result.Results[2]
+		if rowResult.Rejected == nil || rowResult.Rejected.Kind != wit.ErrorTransient ||
+			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") != mentioned {
+			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, rowResult)
 		}
 		if mentioned && host.outcomes[2] != outcomeInDoubt {
 			t.Errorf("expected the third one to stay in doubt, found %v", host.outcomes)

@@ -59,27 +59,27 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
-				s := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
+				guest := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
 					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
 				if way.updates { // what is there
-					if err := errors.Join(s.open(), s.write(b)); err != nil {
+					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
 					}
-					s.answers, s.encode, s.settle = nil, 0, 0
+					guest.answers, guest.encode, guest.settle = nil, 0, 0
 				}
-				if err := s.open(way.settings...); err != nil {
+				if err := guest.open(way.settings...); err != nil {
 					return err
 				}
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := s.write(b); err != nil {
+					if err := guest.write(b); err != nil {
 						return err
 					}
 				}
 				all := float64(b.N) * float64(len(rows.Rows))
-				b.ReportMetric(float64(s.encode)/all, "encode-ns/row")
-				b.ReportMetric(float64(s.settle)/all, "settle-ns/row")
-				b.ReportMetric(float64(s.encode+s.settle)/all, "ns/row")
+				b.ReportMetric(float64(guest.encode)/all, "encode-ns/row")
+				b.ReportMetric(float64(guest.settle)/all, "settle-ns/row")
+				b.ReportMetric(float64(guest.encode+guest.settle)/all, "ns/row")
 				return nil
 			})
 			noError(b, err)
@@ -196,12 +196,12 @@ func (s *sandboxed) write(b *testing.B) error {
 			s.context = *result.Context
 		}
 		hints = hints[:0]
-		for n, v := range result.Results {
+		for n, rowResult := range result.Results {
 			switch {
-			case v.Retry != nil:
-				hints = append(hints, wit.Hint{Row: delivery.Rows[n], Text: v.Retry.Hint})
-			case v.Written == nil:
-				return fmt.Errorf("row %d: %w", n, v.Rejected)
+			case rowResult.Retry != nil:
+				hints = append(hints, wit.Hint{Row: delivery.Rows[n], Text: rowResult.Retry.Hint})
+			case rowResult.Written == nil:
+				return fmt.Errorf("row %d: %w", n, rowResult.Rejected)
 			}
 		}
 		if len(hints) == 0 {

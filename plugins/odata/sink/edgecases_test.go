@@ -138,7 +138,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 // everything has a property of every type, with and without facets, and a key of two properties.
 func everything() http.Handler {
 	var properties strings.Builder
-	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
+	for _, part := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
 		`Bool" Type="Edm.Boolean`,
 		`Byte" Type="Edm.Byte`, `SByte" Type="Edm.SByte" Nullable="false`, `Int16" Type="Edm.Int16`,
 		`Int64" Type="Edm.Int64`, `Short" Type="Edm.String" MaxLength="5`,
@@ -150,7 +150,7 @@ func everything() http.Handler {
 		`Moment" Type="Edm.DateTimeOffset`,
 		`Clock" Type="Edm.Time`, `Binary" Type="Edm.Binary`, `Made" Type="Edm.Int32" sap:creatable="false`,
 		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
-		properties.WriteString(`<Property Name="` + p + `"/>`)
+		properties.WriteString(`<Property Name="` + part + `"/>`)
 	}
 	return metadataService(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
 		`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() +

@@ -107,9 +107,9 @@ func guestWrite(t *testing.T, instance *host.Instance, service *odatatest.Servic
 		if err != nil {
 			return err
 		}
-		for n, v := range result.Results {
-			if v.Written == nil {
-				t.Errorf("row %d: found %+v", delivery.Rows[n], v)
+		for n, rowResult := range result.Results {
+			if rowResult.Written == nil {
+				t.Errorf("row %d: found %+v", delivery.Rows[n], rowResult)
 			}
 		}
 		for message, want := range map[string]int{"": 0, `{"code":"A/1","severity":"info","details":[]}`: 0,

@@ -245,17 +245,17 @@ func TestRepeatableRows(t *testing.T) {
 				}
 			}
 			hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + test.knows}, {Row: 1, Text: wit.HintMoved}}
-			d, err := run.p.Encode(run.context, host.schemas, []string{host.topic}, host.rows, host.data,
+			encoded, err := run.p.Encode(run.context, host.schemas, []string{host.topic}, host.rows, host.data,
 				make([]wit.RecordID, 2),
 				[]string{"origin"}, hints)
 			noError(t, err)
 			found := ""
-			for _, f := range d.Rejected {
+			for _, f := range encoded.Rejected {
 				if f.RowIndex == 0 {
 					found = f.Error.Kind.String()
 				}
 			}
-			for _, ready := range d.Ready {
+			for _, ready := range encoded.Ready {
 				if slices.Contains(ready.Rows, 0) {
 					found = map[bool]string{true: twice, false: once}[ready.Request.Repeatable]
 				}

@@ -117,19 +117,19 @@ func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, 
 // HandleResponse returns the result of each row of a delivery.
 func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response wit.Response) (wit.ResponseResult,
 	error) {
-	s, err := p.cache.Read(context)
+	learned, err := p.cache.Read(context)
 	if err != nil {
 		return wit.ResponseResult{}, err
 	}
-	delivery, ok := requests.ReadDelivery(s, state)
+	delivery, ok := requests.ReadDelivery(learned, state)
 	if !ok || len(delivery.Targets) != len(rows) {
 		return wit.ResponseResult{}, &wit.Error{Kind: wit.ErrorStale,
 			Message: "the state of the delivery is of another version of this plugin"}
 	}
-	results, err := responses.Handle(s, delivery, &response)
+	results, err := responses.Handle(learned, delivery, &response)
 	out := wit.ResponseResult{Results: results}
-	if err == nil && p.cache.Changed(s) {
-		out.Context = wit.Ptr(s.Pack())
+	if err == nil && p.cache.Changed(learned) {
+		out.Context = wit.Ptr(learned.Pack())
 	}
 	return out, err
 }

@@ -73,16 +73,18 @@ func TestNotFoundMustComeFromService(t *testing.T) {
 			}
 			run := open(t, s, more...)
 			inserts := strings.Replace(test.deleted, "written", "again insert", 1)
-			for _, o := range []struct {
+			for _, operation := range []struct {
 				requests.Operation
 				want string
 			}{{requests.Delete, test.deleted}, {requests.ConfirmDelete, test.deleted}, {requests.ReadETagForDelete,
 				test.deleted},
 				{requests.Put, test.update}, {requests.Merge, test.update},
 				{requests.Patch, test.update}, {requests.LookUp, inserts}, {requests.LookUpForUpsert, inserts}} {
-				if found := describeResponse(t, run, o.Operation, "/s/Orders('1')", test.answer); found != o.want {
-					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, o.Operation, test.answer,
-						o.want,
+				if found := describeResponse(t, run, operation.Operation, "/s/Orders('1')",
+					test.answer); found != operation.want {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", test.setting, operation.Operation,
+						test.answer,
+						operation.want,
 						found)
 				}
 			}
@@ -284,16 +286,16 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	for _, operation := range []requests.Operation{requests.Insert, requests.UpsertInsert, requests.Put, requests.Merge,
 		requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
 		requests.Delete} {
-		a := requests.Target{Operation: operation, Set: &state.Sets[0], Predicate: "('1')"}
+		target := requests.Target{Operation: operation, Set: &state.Sets[0], Predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
-			v, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{a}},
+			v, err := responses.Handle(state, &requests.Delivery{Targets: []requests.Target{target}},
 				&wit.Response{Status: uint16(code)})
 			inserts := operation.IsInsert()
 			if err != nil || v[0].Written != nil || !named(v[0], status) || (v[0].Retry != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", operation, v, err)
 			}
-			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{a, a}}
+			b := requests.Delivery{BatchBytes: 1, Parts: []int{2}, Targets: []requests.Target{target, target}}
 			b.Targets[1].Predicate = "('2')"
 			answer := batchAnswer(changeset(part("204 No Content"), part(status+" Odd")))
 			results, err := responses.Handle(state, &b, &answer)

@@ -157,15 +157,15 @@ type column struct {
 
 func nodesOf(columns ...column) []wit.SchemaNode {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct}}
-	for _, c := range columns {
-		n := wit.SchemaNode{Kind: c.kind, Optional: c.optional}
-		if c.logical != "" {
-			n.Name = wit.Ptr(c.logical)
+	for _, field := range columns {
+		n := wit.SchemaNode{Kind: field.kind, Optional: field.optional}
+		if field.logical != "" {
+			n.Name = wit.Ptr(field.logical)
 		}
-		if c.logical == wit.NameDecimal {
+		if field.logical == wit.NameDecimal {
 			n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: "4"}}
 		}
-		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: c.name, Node: uint32(len(nodes))})
+		nodes[0].Fields = append(nodes[0].Fields, wit.Field{Name: field.name, Node: uint32(len(nodes))})
 		nodes = append(nodes, n)
 	}
 	return nodes
@@ -306,23 +306,23 @@ func TestHandleResponse(t *testing.T) {
 func describe(t *testing.T, result wit.ResponseResult, err error) string {
 	t.Helper()
 	found := "written"
-	switch v := result.Results; {
+	switch results := result.Results; {
 	case err != nil:
 		found = "fault " + odataerror.As(err).Kind.String()
-	case len(v) != 1:
-		t.Fatalf("expected one result, found %d", len(v))
-	case v[0].Rejected != nil:
-		found = "refused " + v[0].Rejected.Kind.String()
-		if code := v[0].Rejected.Code; code != nil {
+	case len(results) != 1:
+		t.Fatalf("expected one result, found %d", len(results))
+	case results[0].Rejected != nil:
+		found = "refused " + results[0].Rejected.Kind.String()
+		if code := results[0].Rejected.Code; code != nil {
 			found += " " + *code
 		}
-	case v[0].Retry != nil:
+	case results[0].Retry != nil:
 		found = "again"
-		if v[0].Retry.Error != nil {
-			found += " " + v[0].Retry.Error.Kind.String()
+		if results[0].Retry.Error != nil {
+			found += " " + results[0].Retry.Error.Kind.String()
 		}
-		if v[0].Retry.Hint != "" {
-			found += " " + v[0].Retry.Hint
+		if results[0].Retry.Hint != "" {
+			found += " " + results[0].Retry.Hint
 		}
 	}
 	return found

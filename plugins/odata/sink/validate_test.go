@@ -16,7 +16,7 @@ import (
 func TestRecommendations(t *testing.T) {
 	const root = gateway
 	service := odatatest.New(odatatest.Options{Switches: odatatest.Switches{Catalogue: 10}})
-	of := func(name string, more ...string) []string {
+	recommended := func(name string, more ...string) []string {
 		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
 			"sap.odata#00.topic=t"}, more...)
 	}
@@ -28,18 +28,20 @@ func TestRecommendations(t *testing.T) {
 		visible bool
 	}{
 		{nil, "sap.odata#00.service", root, "No entity set is configured", true},
-		{of("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
-		{of("Orders"), "sap.odata#00.topic", "Orders", "", true},
-		{of("Orders"), "sap.odata#01.service", root, "", true},
-		{of("Orders"), "sap.odata.operation.mode", "upsert", "", true},
-		{of("Orders"), "sap.odata.operation.mode.property", "", "", false},
-		{of("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "", "Missing required",
+		{recommended("")[:1], "sap.odata#00.entityset", "Orders", "Missing required", true},
+		{recommended("Orders"), "sap.odata#00.topic", "Orders", "", true},
+		{recommended("Orders"), "sap.odata#01.service", root, "", true},
+		{recommended("Orders"), "sap.odata.operation.mode", "upsert", "", true},
+		{recommended("Orders"), "sap.odata.operation.mode.property", "", "", false},
+		{recommended("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "",
+			"Missing required",
 			true},
-		{of("Orders"), "sap.odata.upsert.first", "insert", "", false},
-		{of("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
-		{of("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
-		{of("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
-		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
+		{recommended("Orders"), "sap.odata.upsert.first", "insert", "", false},
+		{recommended("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
+		{recommended("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
+		{recommended("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
+		{append(recommended("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"),
+			"sap.odata#00.service", root,
 			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
 		var state []byte

@@ -88,12 +88,12 @@ func ParseLiteral(text string) (Literal, error) {
 	return parseNumber(text)
 }
 
-func parseQuoted(s string, quote int) (Literal, error) {
-	text, rest, ok := unquote(s[quote:])
+func parseQuoted(literal string, quote int) (Literal, error) {
+	text, rest, ok := unquote(literal[quote:])
 	if !ok || rest != "" {
-		return Literal{}, invalid("literal", s, "expected a closing quote at its end")
+		return Literal{}, invalid("literal", literal, "expected a closing quote at its end")
 	}
-	switch prefix := strings.ToLower(s[:quote]); prefix {
+	switch prefix := strings.ToLower(literal[:quote]); prefix {
 	case "":
 		return Literal{edm.String, text}, nil
 	case "guid":
@@ -107,11 +107,11 @@ func parseQuoted(s string, quote int) (Literal, error) {
 	case "x", "binary":
 		raw, ok := unhex(text)
 		if !ok {
-			return Literal{}, invalid("literal", s, "expected pairs of hexadecimal digits")
+			return Literal{}, invalid("literal", literal, "expected pairs of hexadecimal digits")
 		}
 		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
 	}
-	return Literal{}, invalid("literal", s, "unknown prefix "+s[:quote])
+	return Literal{}, invalid("literal", literal, "unknown prefix "+literal[:quote])
 }
 
 func parseNumber(text string) (Literal, error) {
@@ -154,19 +154,19 @@ func parseNumber(text string) (Literal, error) {
 }
 
 // unquote reads a quoted text with doubled quotes at the start of s.
-func unquote(s string) (text, rest string, ok bool) {
+func unquote(quoted string) (text, rest string, ok bool) {
 	var out []byte
-	for i := 1; i < len(s); i++ {
-		if s[i] != '\'' {
-			out = append(out, s[i])
+	for i := 1; i < len(quoted); i++ {
+		if quoted[i] != '\'' {
+			out = append(out, quoted[i])
 			continue
 		}
-		if i+1 < len(s) && s[i+1] == '\'' {
+		if i+1 < len(quoted) && quoted[i+1] == '\'' {
 			out = append(out, '\'')
 			i++
 			continue
 		}
-		return string(out), s[i+1:], true
+		return string(out), quoted[i+1:], true
 	}
 	return "", "", false
 }

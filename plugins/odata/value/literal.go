@@ -49,19 +49,19 @@ func shorten(text string) string {
 
 // unquoted returns the text of a URL literal. ok is false if the literal has another type.
 func unquoted(primitive edm.Primitive, text string) (plain string, ok bool) {
-	s := strings.TrimSpace(text)
-	if strings.HasSuffix(s, "'") {
-		literal, err := uri.ParseLiteral(s)
+	trimmed := strings.TrimSpace(text)
+	if strings.HasSuffix(trimmed, "'") {
+		literal, err := uri.ParseLiteral(trimmed)
 		return literal.Text, err == nil && literal.Type == primitive
 	}
-	if n := len(s) - 1; n > 0 {
-		switch suffix := s[n] | 0x20; {
+	if n := len(trimmed) - 1; n > 0 {
+		switch suffix := trimmed[n] | 0x20; {
 		case primitive == edm.Int64 && suffix == 'l', primitive == edm.Decimal && suffix == 'm',
 			primitive == edm.Double && suffix == 'd',
 			primitive == edm.Single && suffix == 'f':
 			// The F of -INF is no suffix.
-			if s[n-1] >= '0' && s[n-1] <= '9' || s[n-1] == '.' {
-				return s[:n], true
+			if trimmed[n-1] >= '0' && trimmed[n-1] <= '9' || trimmed[n-1] == '.' {
+				return trimmed[:n], true
 			}
 		}
 	}

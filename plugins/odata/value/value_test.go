@@ -146,15 +146,16 @@ func TestMicros(t *testing.T) {
 		{edm.DateTime, -62135596800000001, "", 0, 0}, {edm.DateTime, 253402300800000000, "", 0, 0},
 		{edm.Time, 1, "PT00H00M00.000001S", 0, 0}, {edm.Int64, 1, "", 0, 0},
 	} {
-		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, micros, test.value)
+		converted, err := Convert(&edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}, micros, test.value)
 		if test.text == "" {
 			if err == nil {
-				t.Errorf("%v of %d: %q", test.typ, test.value, x.Text)
+				t.Errorf("%v of %d: %q", test.typ, test.value, converted.Text)
 			}
 			continue
 		}
-		if err != nil || x.Text != test.text || x.Millis != test.millis || x.Ticks != test.rest {
-			t.Errorf("%v of %d: %+v, %v", test.typ, test.value, x, err)
+		if err != nil || converted.Text != test.text || converted.Millis != test.millis ||
+			converted.Ticks != test.rest {
+			t.Errorf("%v of %d: %+v, %v", test.typ, test.value, converted, err)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func TestUTC(t *testing.T) {
 		{"America/New_York", "9999-12-30T12:00:00", "9999-12-30T17:00:00", "", ""},
 		{"UTC", "2024-03-31T02:30:00", "2024-03-31T02:30:00", "", ""},
 	} {
-		z, err := Load(test.zone)
+		zone, err := Load(test.zone)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestUTC(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // the second time by what it remembers
-			if utc := time.UnixMilli(z.UTC(clock.UnixMilli())).UTC().Format(layout); utc != test.utc {
+			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(layout); utc != test.utc {
 				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
 		}
@@ -52,7 +52,7 @@ func TestUTC(t *testing.T) {
 		if test.least == "" {
 			test.least = test.shown
 		}
-		if shown, least := z.Clock(test.utc); shown != test.shown || least != test.least {
+		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.least {
 			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
 				test.least,
 				shown, least)

@@ -107,22 +107,22 @@ func (c *component) check(values settings.Values) *wit.Error {
 }
 
 // NewStage returns a stage of a chain.
-func NewStage(number int, stage *wit.Stage) (s operation.Stage, err *wit.Error) {
+func NewStage(number int, stage *wit.Stage) (result operation.Stage, err *wit.Error) {
 	component := componentOf(stage.Component)
 	if component == nil || component.transform == nil {
-		return s, settings.Error("", "expected a transform of this plugin")
+		return result, settings.Error("", "expected a transform of this plugin")
 	}
-	s.Number = number
-	if s.Operation, err = component.transform(stage.Settings); err != nil || stage.Condition == nil {
-		return s, err
+	result.Number = number
+	if result.Operation, err = component.transform(stage.Settings); err != nil || stage.Condition == nil {
+		return result, err
 	}
 	when, ok, err := NewPredicate(stage.Condition.Component, stage.Condition.Settings)
 	if !ok {
-		return s, settings.Error("", "expected a predicate of this plugin as the condition, found "+
+		return result, settings.Error("", "expected a predicate of this plugin as the condition, found "+
 			strconv.Quote(stage.Condition.Component))
 	}
-	s.Predicate, s.Negate = when, stage.Condition.Negate
-	return s, err
+	result.Predicate, result.Negate = when, stage.Condition.Negate
+	return result, err
 }
 
 // NewPredicate returns a predicate. ok is false if the component is not a predicate.

@@ -268,15 +268,16 @@ func (m maker) datum(rows *world, schema int, other bool) wit.ValueSlice {
 func (m maker) block(rows *world) wit.ValueSlice {
 	var list []connectdata.Header
 	for range m.IntN(4) {
-		h := connectdata.Header{Name: m.name()}
+		header := connectdata.Header{Name: m.name()}
 		if m.IntN(3) == 0 {
-			h.Encoding, h.Value = wit.Raw, []byte(m.text())
+			header.Encoding, header.Value = wit.Raw, []byte(m.text())
 		} else if slice := m.datum(rows, m.IntN(3), m.IntN(3) == 0); slice.Encoding != wit.Absent {
-			h.Encoding, h.Schema, h.Value = slice.Encoding, slice.Schema, rows.data[slice.Start:slice.Start+slice.Size]
+			header.Encoding, header.Schema, header.Value = slice.Encoding, slice.Schema,
+				rows.data[slice.Start:slice.Start+slice.Size]
 		} else {
-			h.Encoding, h.Value = wit.Schemaless, []byte{connectdata.TagNull}
+			header.Encoding, header.Value = wit.Schemaless, []byte{connectdata.TagNull}
 		}
-		list = append(list, h)
+		list = append(list, header)
 	}
 	start := len(rows.data)
 	rows.data = connectdata.AppendHeaders(rows.data, list)
@@ -362,20 +363,20 @@ func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema, c
 			names = call.topics
 		}
 		for _, row := range got.Rows {
-			in := call.rows[from+int(row.RowIndex)]
-			for _, d := range [][2]*wit.ValueSlice{{&row.Key, &in.Key}, {&row.Value, &in.Value},
-				{&row.Headers, &in.Headers}} {
-				if d[0].Encoding == wit.Unchanged {
-					schema := d[0].Schema
-					*d[0] = *d[1]
-					if d[0].Encoding == wit.WithSchema {
-						d[0].Schema = schema
+			input := call.rows[from+int(row.RowIndex)]
+			for _, slices := range [][2]*wit.ValueSlice{{&row.Key, &input.Key}, {&row.Value, &input.Value},
+				{&row.Headers, &input.Headers}} {
+				if slices[0].Encoding == wit.Unchanged {
+					schema := slices[0].Schema
+					*slices[0] = *slices[1]
+					if slices[0].Encoding == wit.WithSchema {
+						slices[0].Schema = schema
 					}
 				} else {
-					d[0].Start += base
+					slices[0].Start += base
 				}
 			}
-			row.RowIndex = in.RowIndex
+			row.RowIndex = input.RowIndex
 			name := names[row.Topic]
 			row.Topic = uint32(len(out.topics))
 			out.topics = append(out.topics, name)
@@ -419,10 +420,10 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 		return value(slice, call.data[slice.Start:slice.Start+slice.Size])
 	}
 	for _, r := range call.rows {
-		o := &list[r.RowIndex]
-		*o = outcome{Topic: call.topics[r.Topic], KeyForm: r.Key.Encoding, ValForm: r.Value.Encoding}
-		o.KeyNodes, o.Key = read(r.Key)
-		o.ValNodes, o.Value = read(r.Value)
+		result := &list[r.RowIndex]
+		*result = outcome{Topic: call.topics[r.Topic], KeyForm: r.Key.Encoding, ValForm: r.Value.Encoding}
+		result.KeyNodes, result.Key = read(r.Key)
+		result.ValNodes, result.Value = read(r.Value)
 		if r.Headers.Encoding == wit.Absent {
 			continue
 		}
@@ -433,7 +434,7 @@ func outcomes(t *testing.T, engine *Engine, row int, call testCall, faults []wit
 			if h.Encoding != wit.Raw {
 				x.Nodes, x.Value = value(wit.ValueSlice{Encoding: h.Encoding, Schema: h.Schema}, h.Value)
 			}
-			o.Headers = append(o.Headers, x)
+			result.Headers = append(result.Headers, x)
 		}
 	}
 	return list

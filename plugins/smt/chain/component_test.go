@@ -40,18 +40,18 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		}
 		noError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config
-		if c := componentNamed(line.Class); c.Kind.String() != line.Type {
-			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, c)
+		if component := componentNamed(line.Class); component.Kind.String() != line.Type {
+			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, component)
 		}
 	}
 	extra := 0
-	for _, c := range catalog.Components() {
-		if strings.HasPrefix(c.Name, ownPackage) {
+	for _, component := range catalog.Components() {
+		if strings.HasPrefix(component.Name, ownPackage) {
 			extra++
 			continue
 		}
 		ours := []definition{}
-		for _, s := range c.Settings {
+		for _, s := range component.Settings {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
 				Required: setting.IsRequired(&s),
 				Type: map[wit.SettingKind]string{wit.KindString: "STRING", wit.KindBoolean: "BOOLEAN",
@@ -60,8 +60,8 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
-		if diff := cmp.Diff(recorded[c.Name], ours); diff != "" {
-			t.Errorf("%s (-Kafka +ours):\n%s", c.Name, diff)
+		if diff := cmp.Diff(recorded[component.Name], ours); diff != "" {
+			t.Errorf("%s (-Kafka +ours):\n%s", component.Name, diff)
 		}
 	}
 	if row := len(catalog.Components()); len(recorded)+extra != row || extra != 6 {

@@ -55,27 +55,27 @@ func (m maker) record(nodes []wit.SchemaNode) (result connectdata.Struct) {
 
 // scalar returns a value of a field that can mostly be cast.
 func (m maker) scalar(node *wit.SchemaNode) any {
-	v := int64(m.Uint64() >> (8 + m.IntN(56)))
+	number := int64(m.Uint64() >> (8 + m.IntN(56)))
 	if m.IntN(3) == 0 {
-		v = -v
+		number = -number
 	}
 	switch node.Kind {
 	case wit.Int8:
-		return int8(v)
+		return int8(number)
 	case wit.Int16:
-		return int16(v)
+		return int16(number)
 	case wit.Int32:
-		return int32(v)
+		return int32(number)
 	case wit.Int64:
-		return v
+		return number
 	case wit.Float32:
-		return float32(v) / 8
+		return float32(number) / 8
 	case wit.Float64:
-		return float64(v) / 8
+		return float64(number) / 8
 	case wit.Boolean:
-		return v&1 == 0
+		return number&1 == 0
 	case wit.Bytes:
-		return connectdata.AppendDecimal(nil, big.NewInt(v))[1:]
+		return connectdata.AppendDecimal(nil, big.NewInt(number))[1:]
 	}
 	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
 }
@@ -133,22 +133,22 @@ var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64"
 func TestEditsEqualInterpreter(t *testing.T) {
 	fast, good, failed := 0, 0, 0
 	for seed := range uint64(2500) {
-		m := maker{connectdatatest.New(seed)}
+		random := maker{connectdatatest.New(seed)}
 		var stages []wit.Stage
-		for range 1 + m.IntN(5) {
-			stages = append(stages, m.editStage())
+		for range 1 + random.IntN(5) {
+			stages = append(stages, random.editStage())
 		}
-		nodes := m.editable()
+		nodes := random.editable()
 		call := testCall{topics: []string{"t"}}
-		dynamic := m.IntN(2) == 0
+		dynamic := random.IntN(2) == 0
 		for range 12 {
-			if record := m.record(nodes); dynamic {
+			if record := random.record(nodes); dynamic {
 				call.add(t, nil, asMap(nodes, record))
 			} else {
 				call.add(t, nodes, record)
 			}
 			row := &call.rows[len(call.rows)-1]
-			row.Partition, row.Timestamp = 1, int64(m.IntN(1<<40))
+			row.Partition, row.Timestamp = 1, int64(random.IntN(1<<40))
 		}
 		call.data = append(call.data, make([]byte, 100)...) // room, so that the last rows are as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}

@@ -19,50 +19,51 @@ import (
 // damaged returns the value with room after it, unchanged or with a byte changed, removed or added.
 func (m maker) damaged(b []byte) []byte {
 	b = slices.Clone(b)
-	switch at := m.IntN(len(b) + 1); m.IntN(5) {
+	switch index := m.IntN(len(b) + 1); m.IntN(5) {
 	case 0:
-		if at < len(b) {
-			b[at] ^= 1 << m.IntN(8)
+		if index < len(b) {
+			b[index] ^= 1 << m.IntN(8)
 		}
 	case 1:
-		b = b[:at]
+		b = b[:index]
 	case 2:
-		b = slices.Insert(b, at, byte(m.Uint32()))
+		b = slices.Insert(b, index, byte(m.Uint32()))
 	}
 	return append(make([]byte, 0, len(b)+kernel.Room), b...)
 }
 
 // An invalid value has the same result after rows of its kind as alone.
 func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
-	m := maker{connectdatatest.New(3)}
+	random := maker{connectdatatest.New(3)}
 	valid, failures := 0, 0
 	for range 5_000 {
-		nodes := m.structure()
+		nodes := random.structure()
 		if nodes[0].Kind != wit.Struct || len(nodes[0].Fields) == 0 {
 			continue
 		}
-		member := func() string { return nodes[0].Fields[m.IntN(len(nodes[0].Fields))].Name }
+		member := func() string { return nodes[0].Fields[random.IntN(len(nodes[0].Fields))].Name }
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new field", "static.value", "x")}
-		if m.IntN(2) == 0 {
+		if random.IntN(2) == 0 {
 			stages = append(stages, stageOf(ClassReplaceValue, "exclude", member()))
 		}
-		if m.IntN(4) == 0 {
+		if random.IntN(4) == 0 {
 			stages = append(stages, stageOf(ClassMaskValue, "fields", member()))
 		}
-		if m.IntN(4) == 0 {
-			stages = append(stages, stageOf(ClassCastValue, "spec", member()+":"+castTypes[m.IntN(len(castTypes))]))
+		if random.IntN(4) == 0 {
+			stages = append(stages, stageOf(ClassCastValue, "spec",
+				member()+":"+castTypes[random.IntN(len(castTypes))]))
 		}
-		if m.IntN(4) == 0 {
+		if random.IntN(4) == 0 {
 			stages = append(stages, stageOf(ClassValueToKey, "fields", member()))
 		}
 		for i := range stages {
-			if m.IntN(4) == 0 {
+			if random.IntN(4) == 0 {
 				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
 			}
 		}
-		value, err := connectdata.Append(nil, nodes, 0, m.full(nodes, 0))
+		value, err := connectdata.Append(nil, nodes, 0, random.full(nodes, 0))
 		noError(t, err)
-		damaged := m.damaged(value)
+		damaged := random.damaged(value)
 		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
 			{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Start: uint32(len(value)),
@@ -129,18 +130,18 @@ func resultRow(engine *Engine, out wit.ApplyResult, row wit.Row, topics []string
 
 // Results are appended in place if the rows are separated, and have the same values. Otherwise the call's data stays.
 func TestAppendsInPlace(t *testing.T) {
-	m := maker{connectdatatest.New(4)}
+	random := maker{connectdatatest.New(4)}
 	topics := []string{"t", "u"}
 	done := 0
 	for range 1500 {
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
-			m.IntN(50)), "timestamp.field", "at")}
-		if m.IntN(3) == 0 { // what is one run ends with the day
+			random.IntN(50)), "timestamp.field", "at")}
+		if random.IntN(3) == 0 { // what is one run ends with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
 		engine, context := prepared(t, stages...)
-		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
-		layout := m.IntN(6)
+		schemas := []wit.Schema{{ID: 1, Nodes: random.structure()}, {ID: 2, Nodes: random.structure()}}
+		layout := random.IntN(6)
 		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
 		var data []byte
 		var rows []wit.Row
@@ -149,20 +150,20 @@ func TestAppendsInPlace(t *testing.T) {
 			data = append(data, b...)
 			return wit.ValueSlice{Encoding: encoding, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
-		for range 2 + m.IntN(6) {
-			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
-				Partition: int32(m.IntN(9)), Offset: int64(m.IntN(9))}
-			if m.IntN(2) == 0 {
+		for range 2 + random.IntN(6) {
+			row := wit.Row{Timestamp: int64(random.Uint32() >> 5), Topic: uint32(random.IntN(10) / 9),
+				Partition: int32(random.IntN(9)), Offset: int64(random.IntN(9))}
+			if random.IntN(2) == 0 {
 				row.Key = put([]byte{connectdata.TagTrue}, wit.Schemaless, 0)
 			}
-			schema := &schemas[m.IntN(10)/9]
-			if m.IntN(8) > 0 {
-				value, err := connectdata.Append(nil, schema.Nodes, 0, m.Value(schema.Nodes, 0))
+			schema := &schemas[random.IntN(10)/9]
+			if random.IntN(8) > 0 {
+				value, err := connectdata.Append(nil, schema.Nodes, 0, random.Value(schema.Nodes, 0))
 				noError(t, err)
 				row.Value = put(value, wit.WithSchema, schema.ID)
 				data = append(data, make([]byte, room)...)
 			}
-			if m.IntN(3) == 0 {
+			if random.IntN(3) == 0 {
 				row.Headers = put([]byte{connectdata.TagNull}, wit.Schemaless, 0)
 			}
 			rows = append(rows, row)

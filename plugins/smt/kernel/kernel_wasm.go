@@ -5,10 +5,10 @@ package kernel
 // Pass, Values and Separated are the functions of kernel.go in assembly, which stores no pointers.
 
 //go:noescape
-func Pass(s *Rows) int
+func Pass(rows *Rows) int
 
 //go:noescape
-func Values(s *Rows) int
+func Values(rows *Rows) int
 
 //go:noescape
-func Separated(s *Rows) int
+func Separated(rows *Rows) int

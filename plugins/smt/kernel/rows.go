@@ -129,13 +129,13 @@ const MaxConverted = 24
 
 // Word encodes the conversion for an op.
 func (c Conversion) Word() uint64 {
-	w := uint64(c.Kind) | uint64(c.ValueLead)<<16 | uint64(c.ResultLead)<<24 | uint64(c.NullLead)<<32 |
+	word := uint64(c.Kind) | uint64(c.ValueLead)<<16 | uint64(c.ResultLead)<<24 | uint64(c.NullLead)<<32 |
 		uint64(c.ResultNull)<<40 |
 		uint64(c.UnusedBits)<<48 | uint64(c.LostBits)<<56
 	if c.HasLead {
-		w |= 1 << 8
+		word |= 1 << 8
 	}
-	return w
+	return word
 }
 
 // Date is a date format: fixed text, and the numbers in it up to a 0. The lowest byte of a number is its index in

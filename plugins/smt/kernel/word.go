@@ -24,6 +24,6 @@ func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
 // Copy copies n bytes from q+j to p+i.
-func Copy(p unsafe.Pointer, i int, q unsafe.Pointer, j int, n int) {
-	copy(unsafe.Slice((*byte)(unsafe.Add(p, i)), n), unsafe.Slice((*byte)(unsafe.Add(q, j)), n))
+func Copy(p unsafe.Pointer, i int, q unsafe.Pointer, j int, size int) {
+	copy(unsafe.Slice((*byte)(unsafe.Add(p, i)), size), unsafe.Slice((*byte)(unsafe.Add(q, j)), size))
 }

@@ -13,7 +13,7 @@ func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
 // AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name. The name is "" for other nodes.
 func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
 	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
-	at := len(dst)
+	index := len(dst)
 	schemaNode := nodeOf(node, name)
 	dst = append(dst, schemaNode)
 	copyChild := func(child uint32, name string) uint32 {
@@ -33,7 +33,7 @@ func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
 			schemaNode.Fields[i].Node = copyChild(schemaNode.Fields[i].Node, schemaNode.Fields[i].Name)
 		}
 	}
-	dst[at] = schemaNode
+	dst[index] = schemaNode
 	return dst
 }
 

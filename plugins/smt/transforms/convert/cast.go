@@ -59,14 +59,15 @@ func newCast(target record.Target, values settings.Values) (operation.Operation,
 	if _, err := values.Required("spec"); err != nil {
 		return nil, err
 	}
-	o, list := &cast{FieldOptions: operation.FieldOptions{Target: target, Purpose: "cast types", FieldAction: "list",
+	transform, list := &cast{FieldOptions: operation.FieldOptions{Target: target, Purpose: "cast types",
+		FieldAction:   "list",
 		RequireStruct: true}}, values.List("spec")
 	if len(list) == 0 {
 		return nil, settings.Error("spec", "Must specify at least one field to cast.")
 	}
 	var whole *wit.Kind
 	for _, item := range list {
-		if err := o.add(item, list, &whole); err != nil {
+		if err := transform.add(item, list, &whole); err != nil {
 			return nil, err
 		}
 	}
@@ -75,18 +76,18 @@ func newCast(target record.Target, values settings.Values) (operation.Operation,
 			"Cast transformations that specify a type to cast the entire value to may only "+
 				"specify a single cast in their spec")
 	}
-	if err := o.Configure(values); err != nil {
+	if err := transform.Configure(values); err != nil {
 		return nil, err
 	}
 	if whole != nil {
-		o.Whole, o.to = true, *whole
-		return o, nil
+		transform.Whole, transform.to = true, *whole
+		return transform, nil
 	}
-	for _, field := range o.fields {
-		o.names = append(o.names, field.name)
+	for _, field := range transform.fields {
+		transform.names = append(transform.names, field.name)
 	}
-	o.order = java.HashMapOrder(o.names, java.Identity)
-	return o, nil
+	transform.order = java.HashMapOrder(transform.names, java.Identity)
+	return transform, nil
 }
 
 // add reads an item of the list: a field with its type, or the type of the whole.

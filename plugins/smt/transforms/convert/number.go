@@ -181,16 +181,16 @@ func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure 
 	return num, failure
 }
 
-func saturate(f float64, low, high int64) int64 {
+func saturate(number float64, low, high int64) int64 {
 	switch {
-	case f != f:
+	case number != number:
 		return 0
-	case f <= float64(low):
+	case number <= float64(low):
 		return low
-	case f >= float64(high):
+	case number >= float64(high):
 		return high
 	}
-	return int64(f)
+	return int64(number)
 }
 
 func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {

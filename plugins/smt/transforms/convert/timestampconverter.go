@@ -42,52 +42,53 @@ type timestampConverter struct {
 }
 
 func newTimestampConverter(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &timestampConverter{FieldOptions: operation.FieldOptions{Target: target,
+	transform := &timestampConverter{FieldOptions: operation.FieldOptions{Target: target,
 		Purpose:     "converting timestamp formats",
 		ConvertNull: true,
 		FieldAction: "list", ConvertDefault: true},
 		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
 	field, _ := values.Find("field")
-	o.field = setting.Trim(field)
-	o.Whole = o.field == ""
-	to, err := values.Required("target.type")
+	transform.field = setting.Trim(field)
+	transform.Whole = transform.field == ""
+	targetType, err := values.Required("target.type")
 	if err != nil {
 		return nil, err
 	}
-	to = setting.Trim(to)
+	targetType = setting.Trim(targetType)
 	for i, name := range timeTypeNames {
-		if name == to {
-			o.to = timeType(i)
+		if name == targetType {
+			transform.to = timeType(i)
 		}
 	}
-	if o.to == noTimeType {
-		return nil, settings.Invalid("target.type", to, "String must be one of: "+strings.Join(timeTypeNames, ", "))
+	if transform.to == noTimeType {
+		return nil, settings.Invalid("target.type", targetType, "String must be one of: "+strings.Join(timeTypeNames,
+			", "))
 	}
 	if precision, isSet := values.Find("unix.precision"); isSet {
 		var known bool
-		if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+		if transform.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
 			return nil, settings.Invalid("unix.precision", setting.Trim(precision),
 				"String must be one of: "+strings.Join(precisionNames, ", "))
 		}
 	}
 	// Kafka checks each setting alone before combinations of settings.
-	if err = o.Configure(values); err != nil {
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
 	pattern, _ := values.Find("format")
-	if o.pattern = setting.Trim(pattern); o.pattern != "" {
+	if transform.pattern = setting.Trim(pattern); transform.pattern != "" {
 		var parseErr error
-		if o.format, parseErr = dateformat.Parse(o.pattern); parseErr != nil {
+		if transform.format, parseErr = dateformat.Parse(transform.pattern); parseErr != nil {
 			return nil, settings.Error("format", "Invalid value java.lang.IllegalArgumentException: "+parseErr.Error()+
 				" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
-				"for string timestamps: "+o.pattern)
+				"for string timestamps: "+transform.pattern)
 		}
-		o.parser.Format = o.format
-	} else if o.to == stringTime {
+		transform.parser.Format = transform.format
+	} else if transform.to == stringTime {
 		return nil, settings.Error("format", "TimestampConverter requires format option to be specified when "+
 			"using string timestamps")
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *timestampConverter) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {

@@ -41,21 +41,21 @@ type coalescedType struct {
 }
 
 func newCoalesce(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &coalesce{FieldOptions: operation.FieldOptions{Target: target, Purpose: "coalescing fields"}}
+	transform := &coalesce{FieldOptions: operation.FieldOptions{Target: target, Purpose: "coalescing fields"}}
 	text, err := values.Required("field")
 	if err != nil {
 		return nil, err
 	}
-	if o.field = setting.Trim(text); o.field == "" {
+	if transform.field = setting.Trim(text); transform.field == "" {
 		return nil, settings.Invalid("field", text, "String must be non-empty")
 	}
-	if o.fields, err = values.RequiredList("fields"); err != nil {
+	if transform.fields, err = values.RequiredList("fields"); err != nil {
 		return nil, err
 	}
-	if o.remove, err = values.Bool("remove", false); err != nil {
+	if transform.remove, err = values.Bool("remove", false); err != nil {
 		return nil, err
 	}
-	return o, o.Configure(values)
+	return transform, transform.Configure(values)
 }
 
 func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {

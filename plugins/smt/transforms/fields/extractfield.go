@@ -40,25 +40,25 @@ func newExtractField(target record.Target, values settings.Values) (operation.Op
 	if err != nil {
 		return nil, err
 	}
-	o := &ExtractField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field extraction",
+	transform := &ExtractField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field extraction",
 		ConvertNull: true,
 		FieldAction: "look up"},
 		name: setting.Trim(text)}
-	if err = o.Configure(values); err != nil {
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
 	syntax, isSet := values.Find("field.syntax.version")
 	syntax = setting.Trim(syntax)
 	switch {
 	case !isSet, strings.EqualFold(syntax, "V1"):
-		o.path = []string{o.name}
+		transform.path = []string{transform.name}
 	case strings.EqualFold(syntax, "V2"):
-		o.path, err = parsePath("field", o.name)
-		o.levels = make([]object.Object, len(o.path))
+		transform.path, err = parsePath("field", transform.name)
+		transform.levels = make([]object.Object, len(transform.path))
 	default:
 		err = settings.Invalid("field.syntax.version", syntax, "String must be one of (case insensitive): V1, V2")
 	}
-	return o, err
+	return transform, err
 }
 
 // parsePath splits a path at dots. A name in backticks may contain dots, and backticks after a backslash.

@@ -31,11 +31,11 @@ type HeaderFrom struct {
 }
 
 func newHeaderFrom(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: target, RejectNull: true}}
+	transform := &HeaderFrom{FieldOptions: operation.FieldOptions{Target: target, RejectNull: true}}
 	for _, test := range []struct {
 		name string
 		list *[]string
-	}{{"fields", &o.fields}, {"headers", &o.headers}} {
+	}{{"fields", &transform.fields}, {"headers", &transform.headers}} {
 		if _, err := values.Required(test.name); err != nil {
 			return nil, err
 		}
@@ -50,15 +50,15 @@ func newHeaderFrom(target record.Target, values settings.Values) (operation.Oper
 	if mode = setting.Trim(mode); mode != "move" && mode != "copy" {
 		return nil, settings.Invalid("operation", mode, "String must be one of: move, copy")
 	}
-	o.move, o.KeepObject, o.Purpose = mode == "move", mode == "copy", "header "+mode
-	if err = o.Configure(values); err != nil {
+	transform.move, transform.KeepObject, transform.Purpose = mode == "move", mode == "copy", "header "+mode
+	if err = transform.Configure(values); err != nil {
 		return nil, err
 	}
-	if len(o.fields) != len(o.headers) {
+	if len(transform.fields) != len(transform.headers) {
 		return nil, settings.Error("headers",
 			"'fields' config must have the same number of elements as 'headers' config.")
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *HeaderFrom) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {

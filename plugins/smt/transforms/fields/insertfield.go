@@ -47,8 +47,8 @@ type insertion struct {
 var insertSettings = [...]string{"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field"}
 
 func newInsertField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &insertField{FieldOptions: operation.FieldOptions{Target: target, Purpose: insertPurpose}}
-	if err := o.Configure(values); err != nil {
+	transform := &insertField{FieldOptions: operation.FieldOptions{Target: target, Purpose: insertPurpose}}
+	if err := transform.Configure(values); err != nil {
 		return nil, err
 	}
 	for attribute, setting := range insertSettings {
@@ -63,18 +63,18 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 			field.name = strings.TrimSuffix(name, "?")
 		}
 		field.nodes = []wit.SchemaNode{field.node()}
-		o.fields = append(o.fields, field)
+		transform.fields = append(transform.fields, field)
 	}
 	if text, isSet := values.Find("static.value"); isSet {
-		o.static = &text
+		transform.static = &text
 	}
-	if len(o.fields) == 0 {
+	if len(transform.fields) == 0 {
 		return nil, settings.Error("", "No field insertion configured")
 	}
-	if last := o.fields[len(o.fields)-1]; last.attribute == object.Static && o.static == nil {
+	if last := transform.fields[len(transform.fields)-1]; last.attribute == object.Static && transform.static == nil {
 		return nil, settings.Invalid("static.value", "null", "No value specified for static field: "+last.name)
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (f insertion) node() wit.SchemaNode {

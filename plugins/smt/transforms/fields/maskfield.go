@@ -44,19 +44,20 @@ func newMaskField(target record.Target, options settings.Values) (operation.Oper
 	if err != nil {
 		return nil, err
 	}
-	o := &maskField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "mask fields", RejectNull: true},
+	transform := &maskField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "mask fields",
+		RejectNull: true},
 		fields: fields,
 		order:  java.HashSetOrder(fields)}
 	if text, isSet := options.Find("replacement"); isSet {
 		if text = setting.Trim(text); text == "" {
 			return nil, settings.Invalid("replacement", "", "String must be non-empty")
 		}
-		o.replacement = &text
+		transform.replacement = &text
 		if decimal, ok := values.ParseDecimal(text); ok {
-			o.number = &decimal
+			transform.number = &decimal
 		}
 	}
-	return o, o.Configure(options)
+	return transform, transform.Configure(options)
 }
 
 func (o *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {
@@ -145,11 +146,11 @@ func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 }
 
 func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
-	var n int64
-	var f float64
+	var whole int64
+	var number float64
 	var text string
 	if o.number != nil {
-		n, f = o.number.Long(), o.number.Float(64)
+		whole, number = o.number.Long(), o.number.Float(64)
 	}
 	if o.replacement != nil {
 		text = *o.replacement
@@ -158,17 +159,17 @@ func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Fail
 	var b []byte
 	switch class {
 	case "java.lang.Byte":
-		b = connectdata.AppendNumber(nil, int64(int8(n)))
+		b = connectdata.AppendNumber(nil, int64(int8(whole)))
 	case "java.lang.Short":
-		b = connectdata.AppendNumber(nil, int64(int16(n)))
+		b = connectdata.AppendNumber(nil, int64(int16(whole)))
 	case "java.lang.Integer":
-		b = connectdata.AppendNumber(nil, int64(int32(n)))
+		b = connectdata.AppendNumber(nil, int64(int32(whole)))
 	case "java.lang.Long":
-		b = connectdata.AppendNumber(nil, n)
+		b = connectdata.AppendNumber(nil, whole)
 	case "java.lang.Float":
-		b = connectdata.AppendFloat32(nil, float32(f))
+		b = connectdata.AppendFloat32(nil, float32(number))
 	case "java.lang.Double":
-		b = connectdata.AppendFloat64(nil, f)
+		b = connectdata.AppendFloat64(nil, number)
 	case "java.lang.String":
 		return connectdata.AppendString(nil, text), nil
 	case "java.lang.Boolean", "java.util.Date", "java.util.ArrayList", "java.util.HashMap":

@@ -34,15 +34,15 @@ type replaceField struct {
 type rename struct{ from, to string }
 
 func newReplaceField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &replaceField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field replacement"}}
+	transform := &replaceField{FieldOptions: operation.FieldOptions{Target: target, Purpose: "field replacement"}}
 	err := values.NoDuplicates("exclude", "include") // Kafka checks this first
 	if err != nil {
 		return nil, err
 	}
-	if o.exclude, err = values.OptionalList("exclude"); err != nil {
+	if transform.exclude, err = values.OptionalList("exclude"); err != nil {
 		return nil, err
 	}
-	if o.include, err = values.OptionalList("include"); err != nil {
+	if transform.include, err = values.OptionalList("include"); err != nil {
 		return nil, err
 	}
 	pairs := values.List("renames")
@@ -54,11 +54,11 @@ func newReplaceField(target record.Target, values settings.Values) (operation.Op
 		if len(parts) != 2 {
 			return nil, settings.Invalid("renames", "["+strings.Join(pairs, ", ")+"]", "Invalid rename mapping: "+pair)
 		}
-		o.rename(parts[0], parts[1])
+		transform.rename(parts[0], parts[1])
 	}
 	// If two fields get the same name, the order decides which one ReplaceField finds.
-	o.renames = java.HashMapOrder(o.renames, func(r rename) string { return r.from })
-	return o, o.Configure(values)
+	transform.renames = java.HashMapOrder(transform.renames, func(r rename) string { return r.from })
+	return transform, transform.Configure(values)
 }
 
 func (o *replaceField) rename(from, to string) {

@@ -24,24 +24,25 @@ type setSchemaMetadata struct {
 }
 
 func newSetSchemaMetadata(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: target, Purpose: "updating schema metadata",
+	transform := &setSchemaMetadata{FieldOptions: operation.FieldOptions{Target: target,
+		Purpose:       "updating schema metadata",
 		RequireSchema: true, ConvertNull: true, FieldAction: "list",
 		RequireStruct: true}}
 	if text, isSet := values.Find("schema.name"); isSet {
-		o.name = wit.Ptr(setting.Trim(text))
+		transform.name = wit.Ptr(setting.Trim(text))
 	}
 	if text, isSet := values.Find("schema.version"); isSet {
 		n, ok := setting.ParseInt(wit.KindInt, text)
 		if !ok {
 			return nil, settings.Invalid("schema.version", values.Raw("schema.version"), "Not a number of type INT")
 		}
-		o.version = wit.Ptr(int32(n))
+		transform.version = wit.Ptr(int32(n))
 	}
-	err := o.Configure(values)
-	if err == nil && o.name == nil && o.version == nil {
+	err := transform.Configure(values)
+	if err == nil && transform.name == nil && transform.version == nil {
 		err = settings.Error("", "Neither schema name nor version configured")
 	}
-	return o, err
+	return transform, err
 }
 
 func (o *setSchemaMetadata) Apply(obj *object.Object, step operation.Step) *rowerror.Failure {

@@ -37,15 +37,15 @@ const (
 )
 
 func newUnwrap(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	o := &unwrap{FieldOptions: operation.FieldOptions{Target: target, Whole: true, ConvertNull: true},
+	transform := &unwrap{FieldOptions: operation.FieldOptions{Target: target, Whole: true, ConvertNull: true},
 		wrapper: "results",
 		fields:  values.List("fields")}
 	if text, isSet := values.Find("wrapper"); isSet {
-		if o.wrapper = setting.Trim(text); o.wrapper == "" {
+		if transform.wrapper = setting.Trim(text); transform.wrapper == "" {
 			return nil, settings.Invalid("wrapper", text, "String must be non-empty")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *unwrap) selected(name string) bool {
@@ -56,24 +56,24 @@ func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 	if node.Kind != wit.Struct {
 		return -1
 	}
-	at := -1
+	index := -1
 	for i, field := range node.Fields {
 		switch {
 		case field.Name == o.wrapper && nodes[field.Node].Kind == wit.Array:
-			at = i
+			index = i
 		case field.Name == feedCount, field.Name == feedNext:
 		default:
 			return -1
 		}
 	}
-	return at
+	return index
 }
 
 func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	schemaNode := nodes[node]
-	if at := o.arrayField(nodes, &schemaNode); at >= 0 && name != "" && o.selected(name) {
+	if index := o.arrayField(nodes, &schemaNode); index >= 0 && name != "" && o.selected(name) {
 		optional := schemaNode.Optional
-		node = schemaNode.Fields[at].Node
+		node = schemaNode.Fields[index].Node
 		if schemaNode = nodes[node]; optional && !schemaNode.Optional {
 			schemaNode.Optional, schemaNode.DefaultValue = true, nil
 		}
@@ -198,14 +198,14 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name 
 		return nil, 0, nodes != nil && o.arrayField(nodes, &nodes[node]) >= 0, nil
 	case connectdata.Struct:
 		members := nodes[node].Fields
-		at := o.arrayField(nodes, &nodes[node])
-		if at < 0 {
+		index := o.arrayField(nodes, &nodes[node])
+		if index < 0 {
 			return nil, 0, false, nil
 		}
 		for i, field := range members {
 			hasMore = hasMore || field.Name == feedNext && v[i] != nil
 		}
-		list, arrayNode, ok = v[at], members[at].Node, true
+		list, arrayNode, ok = v[index], members[index].Node, true
 	case connectdata.Map:
 		if nodes == nil {
 			list, ok, hasMore = o.wrapperArray(v)

@@ -80,16 +80,16 @@ func newInsertHeader(options settings.Values) (operation.Operation, *wit.Error) 
 	if err != nil {
 		return nil, err
 	}
-	o := &InsertHeader{name: setting.Trim(name)}
+	transform := &InsertHeader{name: setting.Trim(name)}
 	text = setting.Trim(text)
 	literal, parseErr := values.Parse(text)
 	if parseErr == nil {
-		o.nodes, o.value, parseErr = literal.Encode()
+		transform.nodes, transform.value, parseErr = literal.Encode()
 	}
 	if parseErr != nil {
 		return nil, settings.Invalid("value.literal", text, parseErr.Error())
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *InsertHeader) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {

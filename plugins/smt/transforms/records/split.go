@@ -47,24 +47,24 @@ const maxSplit = 32 << 20
 const rowSize = 100
 
 func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
-	o := &split{}
+	transform := &split{}
 	if text, isSet := values.Find("field"); isSet {
-		o.field = setting.Trim(text)
+		transform.field = setting.Trim(text)
 	}
 	var err *wit.Error
-	if o.extract, err = values.Bool("extract", false); err != nil {
+	if transform.extract, err = values.Bool("extract", false); err != nil {
 		return nil, err
 	}
 	if text, isSet := values.Find("empty"); isSet {
 		switch setting.Trim(text) {
 		case "drop":
 		case "fail":
-			o.failOnEmpty = true
+			transform.failOnEmpty = true
 		default:
 			return nil, settings.Invalid("empty", text, "String must be one of: drop, fail")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *split) compile(ctx *operation.Context, layout *object.Layout, stage int) *splitPlan {

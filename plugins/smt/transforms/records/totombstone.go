@@ -27,8 +27,8 @@ type toTombstone struct {
 }
 
 func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
-	o := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
-	for name, list := range map[string]*[]string{"field": &o.fields, "values": &o.values} {
+	transform := &toTombstone{fields: []string{"RECORDMODE", "ODQ_CHANGEMODE"}, values: []string{"D"}}
+	for name, list := range map[string]*[]string{"field": &transform.fields, "values": &transform.values} {
 		if _, isSet := values.Find(name); !isSet {
 			continue
 		}
@@ -37,7 +37,7 @@ func newToTombstone(values settings.Values) (operation.Operation, *wit.Error) {
 				"expected at least one string, none of them empty")
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage int) (*rowerror.Failure, error) {

@@ -43,8 +43,8 @@ func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &RegexRouter{}
-	if o.Pattern, err = settings.Pattern("regex", text); err != nil {
+	transform := &RegexRouter{}
+	if transform.Pattern, err = settings.Pattern("regex", text); err != nil {
 		return nil, err
 	}
 	replacement, err := values.Required("replacement")
@@ -52,13 +52,14 @@ func newRegexRouter(values settings.Values) (operation.Operation, *wit.Error) {
 		return nil, err
 	}
 	var replacementErr *pattern.ReplacementError
-	if o.replacement, replacementErr = o.Pattern.Replacement(replacement); replacementErr != nil {
-		o.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException, Message: replacementErr.Text}
+	if transform.replacement, replacementErr = transform.Pattern.Replacement(replacement); replacementErr != nil {
+		transform.replacementFailure = &rowerror.Failure{Class: rowerror.IllegalArgumentException,
+			Message: replacementErr.Text}
 		if replacementErr.NoGroup {
-			o.replacementFailure.Class = rowerror.IndexOutOfBoundsException
+			transform.replacementFailure.Class = rowerror.IndexOutOfBoundsException
 		}
 	}
-	return o, nil
+	return transform, nil
 }
 
 // TopicFor returns the topic of records that have topic before.
