@@ -16,13 +16,14 @@ import (
 type Runner struct {
 	call    *batch.Input
 	out     *batch.Output
-	buffers *object.Scratch
+	scratch *object.Scratch
 	// routes holds the route of each topic of the call, for chains without predicates on headers.
 	routes []*route
 	loop   kernel.Rows
-	pieces []byte
-	single [1]wit.Row
-	tail   []byte
+	pieces []byte // the edited values of one row
+	// copiedRow and copiedData hold a copy of the last row, see [Runner.copyWithRoom].
+	copiedRow  [1]wit.Row
+	copiedData []byte
 	// Rows before sameTopicEnd get the same topic, rows before sameHeadersEnd have the same headerMatches.
 	sameTopicEnd, sameHeadersEnd int
 	headerMatches                uint64
@@ -40,9 +41,9 @@ const (
 	no
 )
 
-// NewRunner returns a runner that reads in and writes out.
-func NewRunner(in *batch.Input, out *batch.Output, scratch *object.Scratch) Runner {
-	return Runner{call: in, out: out, buffers: scratch}
+// NewRunner returns a runner that reads call and writes out.
+func NewRunner(call *batch.Input, out *batch.Output, scratch *object.Scratch) Runner {
+	return Runner{call: call, out: out, scratch: scratch}
 }
 
 // Reset prepares for the rows of another call.
@@ -51,134 +52,161 @@ func (l *Runner) Reset() {
 	l.sameTopicEnd, l.sameHeadersEnd, l.separated = 0, 0, unknown
 }
 
-// Run processes rows from n on and returns the first row that needs the interpreter.
-func (l *Runner) Run(routes *Routes, rowIndex int) int {
-	rows, data := l.call.Rows, l.call.Data
-	row := &rows[rowIndex]
+// segment is a range of rows that get the same topic: rows[start:], and the data that they refer to.
+type segment struct {
+	rows     []wit.Row
+	data     []byte
+	start    int
+	first    int // index of rows[0] in the call
+	outTopic uint32
+}
+
+// Run processes rows from start on and returns the index of the first row that needs the interpreter.
+func (l *Runner) Run(routes *Routes, start int) (next int) {
+	row := &l.call.Rows[start]
 	if l.Off || int(row.Topic) >= len(l.call.Topics) {
-		return rowIndex
+		return start
 	}
+	topic := l.call.Topics[row.Topic]
+	seg := segment{rows: l.call.Rows, data: l.call.Data, start: start, outTopic: row.Topic}
 	current := l.routes[row.Topic]
 	if len(routes.headers) > 0 {
-		if !l.matchHeaders(routes, rowIndex) {
-			return rowIndex
+		if !l.matchHeaders(routes, start) {
+			return start
 		}
-		current, rows = routes.route(l.call.Topics[row.Topic], l.headerMatches), rows[:l.sameHeadersEnd]
+		current, seg.rows = routes.route(topic, l.headerMatches), seg.rows[:l.sameHeadersEnd]
 	} else if current == nil {
-		current = routes.route(l.call.Topics[row.Topic], 0)
+		current = routes.route(topic, 0)
 		l.routes[row.Topic] = current
 	}
 	if current.interpreted || current.notTombstone && current.drops {
-		return rowIndex
+		return start
 	}
 	if current.drops {
-		for rowIndex++; rowIndex < len(rows) && rows[rowIndex].Topic == row.Topic; rowIndex++ {
-		}
-		return rowIndex
+		return sameTopicEnd(seg.rows, start)
 	}
-	outTopic, name := row.Topic, current.topic
-	topicsBefore := l.out.Topics
-	if current.timestampRouter != nil {
+	name := current.topic
+	if router := current.timestampRouter; router != nil {
 		if row.Timestamp < 0 {
-			return rowIndex
+			return start
 		}
-		if name = current.timestampRouter.TopicAt(name, row.Timestamp); name == "" {
-			return rowIndex
+		if name = router.TopicAt(name, row.Timestamp); name == "" {
+			return start
 		}
 		l.canAppendInPlace() // examines all rows of the call
-		if rowIndex >= l.sameTopicEnd {
-			l.sameTopicEnd = current.timestampRouter.SameTopic(l.call.Rows, rowIndex)
+		if start >= l.sameTopicEnd {
+			l.sameTopicEnd = router.SameTopic(l.call.Rows, start)
 		}
-		rows = rows[:min(len(rows), l.sameTopicEnd)]
+		seg.rows = seg.rows[:min(len(seg.rows), l.sameTopicEnd)]
 	}
-	if name != l.call.Topics[outTopic] {
-		outTopic = l.out.Topic(name, l.call.Topics)
+	topicsBefore := l.out.Topics
+	if name != topic {
+		seg.outTopic = l.out.Topic(name, l.call.Topics)
 	}
-	first := 0
-	if end := uint64(row.Value.Start) + uint64(row.Value.Size) + kernel.Room; len(current.stages) > 0 &&
-		end > uint64(len(data)) && end <= uint64(len(data))+kernel.Room {
-		rows, data = l.copyWithRoom(row, data)
-		first, rowIndex = rowIndex, 0
+	if len(current.stages) > 0 && isLast(&row.Value, seg.data) {
+		seg = l.copyWithRoom(row, seg)
 	}
-	next := first + l.runRoute(current, first, outTopic, rows, rowIndex, data)
-	if next == first+rowIndex {
+	next = seg.first + l.runRoute(current, seg)
+	if next == start {
 		l.out.Topics = topicsBefore // no row has the new topic
 	}
 	return next
 }
 
-// matchHeaders sets headerMatches and sameHeadersEnd for row n. It returns false for invalid headers.
-func (l *Runner) matchHeaders(routes *Routes, rowIndex int) bool {
+// sameTopicEnd returns the end of the rows from start on that have the topic of the first one.
+func sameTopicEnd(rows []wit.Row, start int) int {
+	end := start + 1
+	for end < len(rows) && rows[end].Topic == rows[start].Topic {
+		end++
+	}
+	return end
+}
+
+// isLast reports whether a value ends so close to the end of the data that the kernel cannot read beyond it.
+func isLast(value *wit.ValueSlice, data []byte) bool {
+	end := uint64(value.Start) + uint64(value.Size)
+	return end <= uint64(len(data)) && end+kernel.Room > uint64(len(data))
+}
+
+// copyWithRoom returns a copy of a row at the end of the data, so that the kernel can read beyond its value.
+func (l *Runner) copyWithRoom(row *wit.Row, seg segment) segment {
+	end := row.Value.Start + row.Value.Size
+	l.copiedData = append(append(l.copiedData[:0], seg.data[row.Value.Start:end]...), make([]byte, kernel.Room)...)
+	l.copiedRow[0] = *row
+	l.copiedRow[0].Value.Start = 0
+	l.copiedRow[0].Headers.Start = uint32(len(l.copiedData)) // the copy has none
+	l.separated = no
+	return segment{rows: l.copiedRow[:], data: l.copiedData, first: seg.start, outTopic: seg.outTopic}
+}
+
+// matchHeaders sets headerMatches and sameHeadersEnd for a row. It returns false for invalid headers.
+func (l *Runner) matchHeaders(routes *Routes, start int) bool {
 	rows, data := l.call.Rows, l.call.Data
-	if rowIndex < l.sameHeadersEnd {
+	if start < l.sameHeadersEnd {
 		return true
 	}
-	for end := rowIndex; end < len(rows); end++ {
+	for end := start; end < len(rows); end++ {
 		slice := &rows[end].Headers
 		if slice.Encoding == wit.Raw && uint64(slice.Start)+uint64(slice.Size) > uint64(len(data)) {
 			break
 		}
 		matches := routes.matchHeaders(&rows[end], data)
-		if end > rowIndex && matches != l.headerMatches {
+		if end > start && matches != l.headerMatches {
 			break
 		}
 		l.headerMatches, l.sameHeadersEnd = matches, end+1
 	}
-	return rowIndex < l.sameHeadersEnd
+	return start < l.sameHeadersEnd
 }
 
-// runRoute is Run for rows of one route. first is the index of rows[0] in the call.
-func (l *Runner) runRoute(current *route, first int, outTopic uint32, rows []wit.Row, rowIndex int, data []byte) int {
-	slice := &rows[rowIndex].Value
+// runRoute processes the rows of one route. Like all functions below, it returns the index in seg.rows of the first row
+// that it has not processed.
+func (l *Runner) runRoute(current *route, seg segment) int {
+	value := &seg.rows[seg.start].Value
 	switch {
 	case len(current.stages)+len(current.hoists) == 0:
-		return l.passThrough(current, outTopic, rows, rowIndex)
-	case slice.Encoding == wit.Schemaless && current.mapProgram != nil:
+		return l.passThrough(current, seg)
+	case value.Encoding == wit.Schemaless && current.mapProgram != nil:
 		result := compile.EncodingWord(wit.Schemaless, 0)
 		if current.mapProgram.SameBytes {
 			result = compile.EncodingWord(wit.Unchanged, 0)
 		}
-		done := l.runValues(current.mapProgram, first, outTopic, rows, rowIndex, data, 0, result)
-		current.misses = max(0, current.misses-(done-rowIndex))
-		return done
-	case slice.Encoding == wit.WithSchema:
+		next := l.runValues(current.mapProgram, seg, kernel.EncodingWords{Result: result})
+		current.misses = max(0, current.misses-(next-seg.start))
+		return next
+	case value.Encoding == wit.WithSchema:
 		if schema, program, ok := current.programs.Last(); ok && program.Usable {
-			return l.runStructs(program, schema, first, outTopic, rows, rowIndex, data)
+			return l.runStructs(program, schema, seg)
 		}
 	}
-	return rowIndex
+	return seg.start
 }
 
-// copyWithRoom copies a row at the end of the data so that the kernel can read beyond its value.
-func (l *Runner) copyWithRoom(row *wit.Row, data []byte) ([]wit.Row, []byte) {
-	end := row.Value.Start + row.Value.Size
-	l.tail = append(append(l.tail[:0], data[row.Value.Start:end]...), make([]byte, kernel.Room)...)
-	l.single[0] = *row
-	l.single[0].Value.Start = 0
-	l.single[0].Headers.Start = uint32(len(l.tail)) // the copy has none
-	l.separated = no
-	return l.single[:], l.tail
-}
-
-func (l *Runner) beginLoop(first int, outTopic uint32, rows []wit.Row, rowIndex int, data []byte) *kernel.Rows {
+func (l *Runner) beginLoop(seg segment, words kernel.EncodingWords) *kernel.Rows {
 	out := l.out
-	l.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: rowIndex, Count: len(rows),
-		Out: unsafe.Pointer(unsafe.SliceData(out.Rows)), OutCount: len(out.Rows), OutLimit: cap(out.Rows),
-		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
-		Dst: unsafe.Pointer(unsafe.SliceData(out.Data)), DstEnd: len(out.Data), DstSize: cap(out.Data),
-		DstFull: batch.MaxData,
-		Topic:   uint64(rows[rowIndex].Topic), OutTopic: uint64(outTopic)}
+	l.loop = kernel.Rows{
+		Input: kernel.Input{In: unsafe.Pointer(unsafe.SliceData(seg.rows)), Count: len(seg.rows), First: seg.first,
+			Topic: uint64(seg.rows[seg.start].Topic), Data: unsafe.Pointer(unsafe.SliceData(seg.data)),
+			Limit: len(seg.data) - kernel.Room},
+		EncodingWords: words,
+		Output: kernel.Output{Out: unsafe.Pointer(unsafe.SliceData(out.Rows)), OutCount: len(out.Rows),
+			OutLimit: cap(out.Rows), OutTopic: uint64(seg.outTopic), Dst: unsafe.Pointer(unsafe.SliceData(out.Data)),
+			DstEnd: len(out.Data), DstSize: cap(out.Data), DstFull: batch.MaxData},
+		Progress: kernel.Progress{N: seg.start},
+	}
 	return &l.loop
 }
 
+// endLoop adds what the kernel has written to the output.
 func (l *Runner) endLoop() int {
 	loop := &l.loop
-	rowIndex := loop.N
+	next := loop.N
 	l.out.Rows, l.out.Data = l.out.Rows[:loop.OutCount], l.out.Data[:loop.DstEnd]
 	*loop = kernel.Rows{} // releases the call's memory
-	return rowIndex
+	return next
 }
 
+// grow ensures space for the result of a row.
 func (l *Runner) grow(row *wit.Row) {
 	loop := &l.loop
 	need := (int(row.Value.Size)+int(row.Headers.Size)+loop.Edited)<<loop.Program.GrowthShift + loop.Program.Extra +
@@ -189,52 +217,47 @@ func (l *Runner) grow(row *wit.Row) {
 	loop.Dst, loop.DstSize = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
-// passThrough is runRoute for a route without operations.
-func (l *Runner) passThrough(current *route, outTopic uint32, rows []wit.Row, rowIndex int) int {
-	var mask, match uint64
-	if slice := &rows[rowIndex].Value; current.notTombstone {
+// passThrough processes rows to which no operation applies.
+func (l *Runner) passThrough(current *route, seg segment) int {
+	words := kernel.EncodingWords{KeepMask: compile.EncodingWord(0, ^uint32(0)),
+		Result: compile.EncodingWord(wit.Unchanged, 0)}
+	if value := &seg.rows[seg.start].Value; current.notTombstone {
 		// Rows of another encoding or schema may be tombstones.
-		nodes := l.buffers.Schemas.Nodes(slice.Schema)
-		if slice.Encoding != wit.Schemaless && (slice.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
-			return rowIndex
+		nodes := l.scratch.Schemas.Nodes(value.Schema)
+		if value.Encoding != wit.Schemaless &&
+			(value.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
+			return seg.start
 		}
-		mask, match = compile.EncodingWord(0xff, ^uint32(0)), compile.EncodingWord(slice.Encoding, slice.Schema)
+		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
+		words.Value = compile.EncodingWord(value.Encoding, value.Schema)
 	}
-	loop := l.beginLoop(0, outTopic, rows, rowIndex, nil)
-	loop.Mask, loop.Value = mask, match
-	loop.KeepMask, loop.Result = compile.EncodingWord(0, ^uint32(0)), compile.EncodingWord(wit.Unchanged, 0)
-	kernel.Pass(loop)
+	seg.data = nil
+	kernel.Pass(l.beginLoop(seg, words))
 	return l.endLoop()
 }
 
-func (l *Runner) runStructs(program *compile.Program, schema uint32, first int, outTopic uint32, rows []wit.Row,
-	rowIndex int,
-	data []byte) int {
-	match, result := compile.EncodingWord(wit.WithSchema, schema), compile.EncodingWord(wit.WithSchema, program.Schema)
+func (l *Runner) runStructs(program *compile.Program, schema uint32, seg segment) int {
+	words := kernel.EncodingWords{Value: compile.EncodingWord(wit.WithSchema, schema),
+		Result: compile.EncodingWord(wit.WithSchema, program.Schema)}
 	if program.SameBytes {
-		result = compile.EncodingWord(wit.Unchanged, program.Schema)
+		words.Result = compile.EncodingWord(wit.Unchanged, program.Schema)
 	}
-	if program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0 &&
-		!program.Layout.Nodes[0].Optional {
-		loop := l.beginLoop(first, outTopic, rows, rowIndex, data)
-		loop.Value, loop.Mask, loop.Result = match, compile.EncodingWord(0xff, ^uint32(0)), result
-		kernel.Pass(loop)
+	onlySchema := program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
+	if onlySchema && !program.Layout.Nodes[0].Optional {
+		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
+		kernel.Pass(l.beginLoop(seg, words))
 		return l.endLoop()
 	}
-	return l.runValues(program, first, outTopic, rows, rowIndex, data, match, result)
+	return l.runValues(program, seg, words)
 }
 
-// runValues runs the kernel. match and result are the encoding words of the values, see [compile.EncodingWord].
-func (l *Runner) runValues(program *compile.Program, first int, outTopic uint32, rows []wit.Row, rowIndex int,
-	data []byte, match,
-	result uint64) int {
-	out := l.out
-	appends := program.Tail.Appends != 0 && l.canAppendInPlace() && len(out.Data) == 0
+func (l *Runner) runValues(program *compile.Program, seg segment, words kernel.EncodingWords) int {
+	appends := program.Tail.Appends != 0 && l.canAppendInPlace() && len(l.out.Data) == 0
 	if !appends {
-		out.MoveInPlace()
+		l.out.MoveInPlace()
 	}
-	loop := l.beginLoop(first, outTopic, rows, rowIndex, data)
-	loop.Program, loop.Value, loop.Result = &program.Program, match, result
+	loop := l.beginLoop(seg, words)
+	loop.Program = &program.Program
 	if appends {
 		loop.Program, loop.Dst = &program.Tail, loop.Data
 	}
@@ -242,27 +265,38 @@ func (l *Runner) runValues(program *compile.Program, first int, outTopic uint32,
 	if program.Layout != nil {
 		fieldCount = len(program.Layout.Fields)
 	}
-	l.buffers.GrowEnds(fieldCount + 1)
-	loop.Ends = unsafe.Pointer(unsafe.SliceData(l.buffers.Ends))
+	l.scratch.GrowEnds(fieldCount + 1)
+	loop.Ends = unsafe.Pointer(unsafe.SliceData(l.scratch.Ends))
 	for {
-		switch reason := kernel.Values(loop); reason {
+		switch kernel.Values(loop) {
 		case kernel.Done:
-			return l.endValues(appends, rowIndex, data)
+			return l.endValues(seg, appends)
 		case kernel.Full:
-			l.grow(&rows[loop.N])
+			l.grow(&seg.rows[loop.N])
 		case kernel.Edit:
-			if !l.editRow(program, &rows[loop.N], data) {
-				return l.endValues(appends, rowIndex, data)
+			if !l.editRow(program, &seg.rows[loop.N], seg.data) {
+				return l.endValues(seg, appends)
 			}
-		default:
-			value := &rows[loop.N].Value
-			size, err := valueSize(program, loop.Field-1, data[loop.Position:value.Start+value.Size])
+		case kernel.Skip:
+			value := &seg.rows[loop.N].Value
+			size, err := valueSize(program, loop.Field-1, seg.data[loop.Position:value.Start+value.Size])
 			if err != nil {
-				return l.endValues(appends, rowIndex, data)
+				return l.endValues(seg, appends)
 			}
 			loop.Position += size
 		}
 	}
+}
+
+// endValues ends the loop. If results were appended in place, the data up to the last one is the output.
+func (l *Runner) endValues(seg segment, appended bool) int {
+	if loop := &l.loop; appended {
+		if loop.N > seg.start {
+			l.out.InPlace = seg.data[:loop.DstEnd]
+		}
+		loop.DstEnd = len(l.out.Data)
+	}
+	return l.endLoop()
 }
 
 // valueSize returns the size of a field or entry whose type the kernel does not support.
@@ -276,11 +310,11 @@ func valueSize(program *compile.Program, index int, input []byte) (int, error) {
 // editRow computes the edited values of the current row. It returns false if an edit fails.
 func (l *Runner) editRow(program *compile.Program, row *wit.Row, data []byte) bool {
 	b := l.pieces[:0]
-	base := unsafe.Pointer(unsafe.SliceData(b))
+	base := unsafe.Pointer(unsafe.SliceData(b)) // pieces refer to it, so b must not move while it grows
 	for i := range program.Edited {
 		from := len(b)
 		var failure *rowerror.Failure
-		if b, failure = program.Edited[i].Append(b, l.buffers.Ends, data, row); failure != nil {
+		if b, failure = program.Edited[i].Append(b, l.scratch.Ends, data, row); failure != nil {
 			return false
 		}
 		program.Pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(b) - from}
@@ -293,51 +327,39 @@ func (l *Runner) editRow(program *compile.Program, row *wit.Row, data []byte) bo
 	return true
 }
 
-func (l *Runner) endValues(appended bool, rowIndex int, data []byte) int {
-	if loop := &l.loop; appended {
-		if loop.N > rowIndex {
-			l.out.InPlace = data[:loop.DstEnd]
-		}
-		loop.DstEnd = len(l.out.Data)
-	}
-	return l.endLoop()
-}
-
 func (l *Runner) canAppendInPlace() bool {
 	if l.separated == unknown {
 		l.separated = no
-		c := l.call
-		loop := &kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(c.Rows)), Count: len(c.Rows),
-			Limit: len(c.Data) - kernel.Room}
-		if len(c.Data) <= batch.MaxData && kernel.Separated(loop) == kernel.Full {
+		call := l.call
+		input := kernel.Input{In: unsafe.Pointer(unsafe.SliceData(call.Rows)), Count: len(call.Rows),
+			Limit: len(call.Data) - kernel.Room}
+		if len(call.Data) <= batch.MaxData && kernel.Separated(&kernel.Rows{Input: input}) == 1 {
 			l.separated = yes
 		}
 	}
 	return l.separated == yes
 }
 
-// maxMisses bounds the traced rows that no later row resembled: tracing rows that all differ is a waste.
+// maxMisses limits how many rows are traced for programs that no later row could use.
 const maxMisses = 50
 
-// Learn compiles a program for rows like row n, which the interpreter has handled.
+// Learn compiles a program for rows like a given one, which the interpreter has handled.
 func (l *Runner) Learn(routes *Routes, rowIndex int) {
 	row := &l.call.Rows[rowIndex]
 	current := routes.route(l.call.Topics[row.Topic], routes.matchHeaders(row, l.call.Data))
 	switch {
 	case current.interpreted, current.drops, len(current.stages)+len(current.hoists) == 0:
 	case row.Value.Encoding == wit.WithSchema:
-		program, err := current.programs.Get(&l.buffers.Schemas, row.Value.Schema,
-			func([]wit.SchemaNode) *compile.Program {
-				return &compile.Program{}
-			})
+		program, err := current.programs.Get(&l.scratch.Schemas, row.Value.Schema,
+			func([]wit.SchemaNode) *compile.Program { return &compile.Program{} })
 		if err == nil && !program.Usable && program.Misses < maxMisses {
 			misses := program.Misses + 1
-			*program = *current.trace(l.buffers, row, l.call.Data)
+			*program = *current.trace(l.scratch, row, l.call.Data)
 			program.Misses = misses
 		}
 	case row.Value.Encoding == wit.Schemaless && current.misses < maxMisses:
 		current.misses++
-		if program := current.trace(l.buffers, row, l.call.Data); program.Usable {
+		if program := current.trace(l.scratch, row, l.call.Data); program.Usable {
 			current.mapProgram = program
 		}
 	}

@@ -2,7 +2,7 @@
 
 package kernel
 
-// Pass, Values and Separated are the functions of kernel.go in assembly, which stores no pointers.
+// Pass, Values and Separated are the functions of kernel.go in assembly. They store no pointers to Go memory.
 
 //go:noescape
 func Pass(rows *Rows) int
