@@ -56,8 +56,8 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
-			Numbers:      reader.Bool(),
-			FillsInitial: reader.Bool()})
+			ReplacesKeys:        reader.Bool(),
+			ReplacesInitialKeys: reader.Bool()})
 	}
 	state.packed = reader.String()
 	if !reader.Done() {

@@ -17,8 +17,9 @@ type Service struct {
 // EntitySet holds what responses have shown of an entity set.
 type EntitySet struct {
 	IfMatch IfMatch
-	// Numbers: the service replaced the key of a record. FillsInitial: it replaced an initial key such as 0.
-	Numbers, FillsInitial bool
+	// ReplacesKeys: the service replaced the key of a record. ReplacesInitialKeys: it replaced an initial key such as
+	// 0.
+	ReplacesKeys, ReplacesInitialKeys bool
 }
 
 // IfMatch is whether a service accepts If-Match: * for an entity set.
@@ -34,15 +35,16 @@ const (
 func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
 	learned := s.SetCapabilities[set.CapabilityIndex]
 	if known != "" {
-		learned.Numbers = learned.Numbers || known.Contains(knownNumbers+set.Digest())
-		learned.FillsInitial = learned.FillsInitial || known.Contains(knownFillsInitial+set.Digest())
+		learned.ReplacesKeys = learned.ReplacesKeys || known.Contains(knownReplacesKeys+set.Digest())
+		learned.ReplacesInitialKeys = learned.ReplacesInitialKeys ||
+			known.Contains(knownReplacesInitialKeys+set.Digest())
 	}
 	return learned
 }
 
 // AddressError returns an error if entities of the set cannot be addressed by the keys of records.
 func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
-	if !s.OfSet(set, known).Numbers {
+	if !s.OfSet(set, known).ReplacesKeys {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorConfig, Message: set.Path + ": the service replaces the keys of inserted " +
@@ -50,15 +52,15 @@ func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
 		"only; use another connector for updates and deletes by the service's numbers"}
 }
 
-const knownNumbers, knownFillsInitial = "n", "f"
+const knownReplacesKeys, knownReplacesInitialKeys = "n", "f"
 
 // known returns what checks in later runs depend on. It is stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
-		if learned := s.SetCapabilities[i]; learned.Numbers {
-			known = known.With(wit.Known(knownNumbers + s.Sets[i].Digest()))
-		} else if learned.FillsInitial {
-			known = known.With(wit.Known(knownFillsInitial + s.Sets[i].Digest()))
+		if learned := s.SetCapabilities[i]; learned.ReplacesKeys {
+			known = known.With(wit.Known(knownReplacesKeys + s.Sets[i].Digest()))
+		} else if learned.ReplacesInitialKeys {
+			known = known.With(wit.Known(knownReplacesInitialKeys + s.Sets[i].Digest()))
 		}
 	}
 	return known

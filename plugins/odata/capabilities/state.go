@@ -43,7 +43,7 @@ func (s *State) Pack() []byte {
 	}
 	b = pack.Int(b, len(s.SetCapabilities))
 	for _, set := range s.SetCapabilities {
-		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.Numbers), set.FillsInitial)
+		b = pack.Bool(pack.Bool(pack.Int(b, int(set.IfMatch)), set.ReplacesKeys), set.ReplacesInitialKeys)
 	}
 	return pack.String(b, s.packed)
 }

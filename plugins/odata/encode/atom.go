@@ -50,7 +50,7 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
-func (e *atomEntry) mapped(property *edm.Property, text string) {
+func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
 	switch property.Feed.Path {
 	case "SyndicationTitle":
 		e.title = text
@@ -120,7 +120,7 @@ func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 				sinkconfig.NameRequestFormat + " = json can)")
 		}
 		if mapped {
-			entry.mapped(m.property, converted.Text)
+			entry.setFeedValue(m.property, converted.Text)
 		}
 		out = appendXML(dst, converted.Text)
 	}

@@ -14,7 +14,7 @@ import (
 // encodeCheck returns a read that finds out whether an insert in doubt was applied (P19). With insert.uncertain =
 // repeatable it reads too, because an earlier version may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
-	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.isNumbered()
+	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.keyIsReplaced()
 	idempotent := IsIdempotent(e.state, e.set, e.hint)
 	filter, err := e.checkFilter()
 	switch {

@@ -23,15 +23,15 @@ type Hint struct {
 	OwnChangeset, NoBatch bool
 	MaxBatchSize          int
 	StoppedBatches        int
-	// ProbeSet reads any entity of the set, because the address was rejected. SetAnswers: this worked.
-	ProbeSet, SetAnswers bool
+	// ProbeSet reads any entity of the set, because the address was rejected. SetReadable: this worked.
+	ProbeSet, SetReadable bool
 	// NoIfMatch leaves out If-Match although it is configured.
 	NoIfMatch bool
 	// NotFoundStatus is the status of an update that found no entity after an insert had found one. Zero means none.
 	NotFoundStatus int
-	// Moved: another worker may have sent the row with another RequestID, see [wit.HintMoved].
-	Moved bool
-	Known wit.Known
+	// SentByOther: another worker may have sent the row with another RequestID, see [wit.HintMoved].
+	SentByOther bool
+	Known       wit.Known
 	// ETag is valid if HasETag is true. It is "" if the entity has no ETag.
 	HasETag bool
 	ETag    string
@@ -52,10 +52,10 @@ var hintWords = []hintWord{
 	{"most", nil, func(h *Hint) *int { return &h.MaxBatchSize }},
 	{"stops", nil, func(h *Hint) *int { return &h.StoppedBatches }},
 	{"address", func(h *Hint) *bool { return &h.ProbeSet }, nil},
-	{"addressed", func(h *Hint) *bool { return &h.SetAnswers }, nil},
+	{"addressed", func(h *Hint) *bool { return &h.SetReadable }, nil},
 	{"bare", func(h *Hint) *bool { return &h.NoIfMatch }, nil},
 	{"gone", nil, func(h *Hint) *int { return &h.NotFoundStatus }},
-	{wit.HintMoved, func(h *Hint) *bool { return &h.Moved }, nil},
+	{wit.HintMoved, func(h *Hint) *bool { return &h.SentByOther }, nil},
 }
 
 // Text encodes the hint.

@@ -44,7 +44,7 @@ func (i identity) headers() []wit.Header {
 // IsIdempotent reports whether the service ignores a repeated POST of the row by its RequestID.
 func IsIdempotent(state *capabilities.State, set *entityset.EntitySet, hint Hint) bool {
 	return state.InsertUncertain == "repeatable" && state.ServiceCapabilities[set.ServiceIndex].RequestIDs &&
-		!hint.Moved
+		!hint.SentByOther
 }
 
 // IsRepeatable reports whether the request, or its operation in a batch, may be sent twice.

@@ -20,7 +20,7 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	if e.hint.isUncertain() {
 		return e.encodeCheck(req)
 	}
-	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.isNumbered() {
+	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.keyIsReplaced() {
 		req.Predicate = "" // the service may number the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
@@ -66,11 +66,11 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
 		return nil, err
 	}
-	if e.hint.Moved && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
+	if e.hint.SentByOther && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
 		// Not repeatable: an insert may follow that the service numbers.
 		return e.newRequest(LookUpForUpsert, "GET"), nil
 	}
-	if e.isNumbered() {
+	if e.keyIsReplaced() {
 		return nil, odataerror.Data(
 			"the service numbers entities with an initial key, so every upsert of them would be an insert")
 	}

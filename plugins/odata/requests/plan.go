@@ -11,13 +11,13 @@ import (
 // deliveryPlan groups requests. Requests for one entity have the same ordering key and different deliveries (P20).
 type deliveryPlan struct {
 	state     *capabilities.State
-	sequences map[uint32]*sequence
+	sequences map[uint32]*orderedGroups
 	order     []uint32
 	rows      int
 }
 
 func newDeliveryPlan(state *capabilities.State, rows int) *deliveryPlan {
-	return &deliveryPlan{state: state, sequences: map[uint32]*sequence{}, rows: rows}
+	return &deliveryPlan{state: state, sequences: map[uint32]*orderedGroups{}, rows: rows}
 }
 
 func (p *deliveryPlan) add(req *request) {
@@ -28,7 +28,7 @@ func (p *deliveryPlan) add(req *request) {
 		if p.state.Batch {
 			entities = p.rows / p.state.OrderingKeys
 		}
-		seq = &sequence{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
+		seq = &orderedGroups{last: make(map[uint32]int, entities), open: map[[2]int]int{}}
 		p.sequences[key] = seq
 		p.order = append(p.order, key)
 	}
@@ -151,7 +151,7 @@ func (p *deliveryPlan) batch(current *group) wit.Delivery {
 	}
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
 		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
-		Repeatable: current.class != classOnce, Headers: batchHeaders(boundary)}}
+		Repeatable: current.class != classNotRepeatable, Headers: batchHeaders(boundary)}}
 }
 
 var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion",
@@ -167,15 +167,15 @@ func batchHeaders(boundary string) []wit.Header {
 
 const maxBytes = 8 << 20
 
-// sequence holds the groups of one ordering key. last is the latest group of each entity, by the hash of the entity.
-// Entities with equal hashes are treated as one.
-type sequence struct {
+// orderedGroups holds the groups of one ordering key. last is the latest group of each entity, by the hash of the
+// entity. Entities with equal hashes are treated as one.
+type orderedGroups struct {
 	groups []*group
 	last   map[uint32]int
 	open   map[[2]int]int
 }
 
-func (s *sequence) setLast(req *request, n int) {
+func (s *orderedGroups) setLast(req *request, n int) {
 	s.last[req.entityHash] = n
 	for i := range req.updates {
 		s.last[req.updates[i].entityHash] = n
@@ -193,7 +193,7 @@ type group struct {
 type batchClass int
 
 const (
-	classOnce batchClass = iota
+	classNotRepeatable batchClass = iota
 	classRepeatable
 	classReads
 	classes
@@ -206,7 +206,7 @@ func (q *request) class() batchClass {
 	case q.repeatable:
 		return classRepeatable
 	}
-	return classOnce
+	return classNotRepeatable
 }
 
 func (q *request) isUnbatched() bool {

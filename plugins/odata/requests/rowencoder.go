@@ -93,10 +93,10 @@ func (e *rowEncoder) findKeys() error {
 	return nil
 }
 
-// isNumbered reports whether the service replaces the key of the record in an insert.
-func (e *rowEncoder) isNumbered() bool {
+// keyIsReplaced reports whether the service replaces the key of the record in an insert.
+func (e *rowEncoder) keyIsReplaced() bool {
 	shown := e.state.OfSet(e.set, e.hint.Known)
-	return shown.Numbers || shown.FillsInitial && encode.HasInitial(e.keys)
+	return shown.ReplacesKeys || shown.ReplacesInitialKeys && encode.HasInitial(e.keys)
 }
 
 func (e *rowEncoder) newRequest(operation Operation, method string) *request {

@@ -13,7 +13,7 @@ import (
 
 type sentBatch struct{ *requests.Delivery }
 
-func (b *sentBatch) results(known handler, response *wit.Response) ([]wit.RowResult, error) {
+func (b *sentBatch) results(known responseHandler, response *wit.Response) ([]wit.RowResult, error) {
 	name := "POST " + known.Services[b.ServiceIndex] + "/$batch"
 	one := len(b.Targets) == 1 // there is no smaller batch
 	switch status := response.Status; {
@@ -29,7 +29,7 @@ func (b *sentBatch) results(known handler, response *wit.Response) ([]wit.RowRes
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		known.ServiceCapabilities[b.ServiceIndex].NoBatch = true
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
-	case status == 401, concernsAnyCall(response):
+	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
 	case status == 429:
 		failure := odataerror.FromResponse(name, response, response.Body)
@@ -41,14 +41,14 @@ func (b *sentBatch) results(known handler, response *wit.Response) ([]wit.RowRes
 		return b.retryInHalves(), nil
 	}
 	// The outcome is unknown, except for what the response itself says (P19).
-	return b.judge(func(target *requests.Target) (wit.RowResult, error) {
+	return b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		whole := *target
 		whole.InBatch = false
 		return known.result(&whole, response)
 	})
 }
 
-func (b *sentBatch) partResults(known handler, name string, response *wit.Response) ([]wit.RowResult, error) {
+func (b *sentBatch) partResults(known responseHandler, name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
@@ -84,7 +84,7 @@ func (b *sentBatch) partResults(known handler, name string, response *wit.Respon
 			" = check looks up the following ones)"
 	}
 	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
-	results, err := b.judge(func(target *requests.Target) (wit.RowResult, error) {
+	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
 		matched := outcomes[at]
 		at++
 		if stopped && matched.message == nil && target.IsRepeatable(known.State) {
@@ -108,7 +108,7 @@ func (b *sentBatch) partResults(known handler, name string, response *wit.Respon
 // maxStops is the number of stopped batches after which a row is sent without a batch.
 const maxStops = 5
 
-func (s handler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
+func (s responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
 	receivedAt int64) (wit.RowResult, error) {
 	if matched.message == nil {
 		unknown := *noResult
@@ -135,7 +135,7 @@ func (s handler) partResult(target *requests.Target, matched outcome, noResult *
 	failure := odataerror.FromResponse(target.Name(), answer, answer.Body)
 	_, _, document := odataerror.Document(answer.Body)
 	switch status := answer.Status; {
-	case status == 401, concernsAnyCall(answer):
+	case status == 401, isServiceWideInBatch(answer):
 		return wit.RowResult{}, failure
 	case status == 429 || isNotServed(status) && document:
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure, WaitMs: retryAfter(answer)}},
@@ -149,15 +149,15 @@ func (s handler) partResult(target *requests.Target, matched outcome, noResult *
 	return requeue(hint), nil
 }
 
-func (s handler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
+func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.IsRepeatable(s.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 	}
 	return reject(failure)
 }
 
-// isPlainlyWritten reports whether [handler.result] would return a plain success, without its cost.
-func (s handler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
+// isPlainlyWritten reports whether [responseHandler.result] would return a plain success, without its cost.
+func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
 	switch target.Operation {
 	case requests.Insert, requests.UpsertInsert:
 		if s.InsertUncertain == "repeatable" {
@@ -172,8 +172,8 @@ func (s handler) isPlainlyWritten(target *requests.Target, message *batch.Messag
 		message.Header("sap-message") == ""
 }
 
-// judge is forEach for results that may be errors of the call. They fail the task, but keep the other results.
-func (b *sentBatch) judge(f func(target *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
+// resultOfEach is forEach for results that may be errors of the call. They fail the task, but keep the other results.
+func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
 	return b.forEach(func(target *requests.Target) wit.RowResult {
 		result, err := f(target)
 		if err == nil {
@@ -206,7 +206,7 @@ func (b *sentBatch) retryInHalves() []wit.RowResult {
 	})
 }
 
-func (b *sentBatch) isRepeatable(known handler) bool {
+func (b *sentBatch) isRepeatable(known responseHandler) bool {
 	return !slices.ContainsFunc(b.Targets,
 		func(target requests.Target) bool { return !target.IsRepeatable(known.State) })
 }

@@ -25,7 +25,7 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 	row, operation := 0, 0
 	for i := range document.Parts {
 		rows := b.Targets[row : row+b.Parts[i]]
-		part := answeredPart{response: &document.Parts[i], first: operation, operations: len(rows) +
+		part := partResponse{response: &document.Parts[i], first: operation, operations: len(rows) +
 			rows[0].NestedUpdates,
 			isRead: rows[0].IsETagRead()}
 		if !part.match(outcomes[row : row+len(rows)]) {
@@ -36,14 +36,14 @@ func (b *sentBatch) match(document batch.Document) []outcome {
 	return outcomes
 }
 
-type answeredPart struct {
+type partResponse struct {
 	response          *batch.ParsedPart
 	first, operations int
 	isRead            bool
 }
 
 // match returns false if a response belongs to another part. A changeset must be complete and consistent.
-func (p *answeredPart) match(outcomes []outcome) (ok bool) {
+func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	if len(messages) == 1 && messages[0].Complete && messages[0].Status() != 0 {
 		message := &messages[0]
@@ -67,7 +67,7 @@ func (p *answeredPart) match(outcomes []outcome) (ok bool) {
 	return p.matchOperations(outcomes)
 }
 
-func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
+func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	byID := true
 	for i := range messages {
@@ -100,7 +100,7 @@ func (p *answeredPart) matchOperations(outcomes []outcome) (ok bool) {
 	return true
 }
 
-func (p *answeredPart) contentID(message *batch.Message) (id int, ok bool) {
+func (p *partResponse) contentID(message *batch.Message) (id int, ok bool) {
 	id, err := strconv.Atoi(message.ID)
 	return id - 1 - p.first, err == nil
 }

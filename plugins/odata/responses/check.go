@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (s handler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
 		return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
@@ -34,7 +34,7 @@ func (s handler) checkResult(target *requests.Target, response *wit.Response) (w
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
 	switch {
-	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).Numbers:
+	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
 	case byKey && s.isNotFound(response) && hasInitialKey(target):
 		return unknown("no entity found, but the service may have replaced the record's initial key; " +
@@ -67,12 +67,12 @@ func (s handler) checkResult(target *requests.Target, response *wit.Response) (w
 }
 
 // findResult compares found entities, except for key properties that the service may have numbered.
-func (s handler) findResult(target *requests.Target, entities []jsontext.Value,
+func (s responseHandler) findResult(target *requests.Target, entities []jsontext.Value,
 	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
 	sent := propertiesOf([]byte(target.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
 		return slices.Contains(target.Set.Type.Key, member.Name) && (len(target.Set.Type.Key) == 1 ||
-			s.OfSet(target.Set, target.Hint.Known).Numbers || encode.IsInitial(member.Value.Text))
+			s.OfSet(target.Set, target.Hint.Known).ReplacesKeys || encode.IsInitial(member.Value.Text))
 	})
 	field := ""
 	for i := range entities {

@@ -8,12 +8,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handler handles a response with what is known of the services, and learns from it.
-type handler struct{ *capabilities.State }
+// responseHandler handles a response with what is known of the services, and learns from it.
+type responseHandler struct{ *capabilities.State }
 
 // Handle returns the results of the rows of a delivery.
 func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
-	s := handler{known}
+	s := responseHandler{known}
 	LearnVersion(known, delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
 		sent := sentBatch{delivery}
@@ -27,7 +27,7 @@ func Handle(known *capabilities.State, delivery *requests.Delivery, response *wi
 }
 
 // result returns the result of one row. Its response came alone or in the response to a batch.
-func (s handler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
+func (s responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
 		if result, err = s.insertResult(target, response); err == nil {
 			s.learnRequestIDs(target, response)
@@ -49,7 +49,7 @@ func (s handler) result(target *requests.Target, response *wit.Response) (result
 	return result, nil
 }
 
-func (s handler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 0 && target.IsRepeatable(s.State):
 		return retry(noResponseError(target)), nil
@@ -67,8 +67,8 @@ func (s handler) otherResult(target *requests.Target, response *wit.Response) (w
 	if mayRejectAddress(target, response) {
 		return addressResult(target, odataerror.FromResponse(target.Name(), response, response.Body)), nil
 	}
-	if s.concernsCall(target, response) {
-		return wit.RowResult{}, callError(target, response)
+	if s.isServiceWide(target, response) {
+		return wit.RowResult{}, serviceWideError(target, response)
 	}
 	if isSuccess(response.Status) && !s.isServiceSuccess(target, response) {
 		failure := odataerror.NotData(target.Name(), "an OData response", response.Body)
@@ -123,7 +123,7 @@ func classify(failure *wit.Error, response *wit.Response) (wit.RowResult, error)
 }
 
 // classifyRepeatable also applies the configured codes in a batch, because the host does not see the status there.
-func (s handler) classifyRepeatable(target *requests.Target, failure *wit.Error,
+func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wit.Error,
 	response *wit.Response) (wit.RowResult, error) {
 	code, _, _ := odataerror.Document(response.Body)
 	if target.InBatch && odataerror.MatchesCode(s.RetryCodes, response.Status, code) {

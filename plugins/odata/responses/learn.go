@@ -21,14 +21,14 @@ func LearnVersion(state *capabilities.State, service int, response *wit.Response
 		hasVersion(response)
 }
 
-func (s handler) learnRequestIDs(target *requests.Target, response *wit.Response) {
+func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
 		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
 			strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
 	}
 }
 
-func (s handler) learnKeys(target *requests.Target, location string) {
+func (s responseHandler) learnKeys(target *requests.Target, location string) {
 	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
 		return
@@ -45,15 +45,15 @@ func (s handler) learnKeys(target *requests.Target, location string) {
 	now := &s.SetCapabilities[target.Set.CapabilityIndex]
 	for i := range sent {
 		if isReplaced(sent[i], found[i]) {
-			now.FillsInitial = now.FillsInitial || encode.IsInitial(sent[i].Text)
-			now.Numbers = now.Numbers || !encode.IsInitial(sent[i].Text)
+			now.ReplacesInitialKeys = now.ReplacesInitialKeys || encode.IsInitial(sent[i].Text)
+			now.ReplacesKeys = now.ReplacesKeys || !encode.IsInitial(sent[i].Text)
 		}
 	}
 	if *now == before {
 		return
 	}
 	text := target.Name() + ": the service created " + location + " for an entity with the key " + target.Predicate
-	if now.Numbers {
+	if now.ReplacesKeys {
 		text += ": it replaces keys, so later records with that key would concern another entity, and fail"
 	}
 	sdk.Log(wit.LevelWarn, text)
@@ -74,7 +74,7 @@ func isReplaced(sent, found uri.Literal) bool {
 
 // learnIfMatch records after an update or delete whether the service accepts If-Match: *. An accepted header counts
 // more than a request without it: some services create an entity by a PUT without If-Match.
-func (s handler) learnIfMatch(target *requests.Target) {
+func (s responseHandler) learnIfMatch(target *requests.Target) {
 	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	switch {
 	case s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchUnknown:
@@ -86,7 +86,7 @@ func (s handler) learnIfMatch(target *requests.Target) {
 }
 
 // learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
-func (s handler) learnIfMatchRequired(target *requests.Target) bool {
+func (s responseHandler) learnIfMatchRequired(target *requests.Target) bool {
 	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
 	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
 		!target.Hint.NoIfMatch) {
@@ -98,7 +98,7 @@ func (s handler) learnIfMatchRequired(target *requests.Target) bool {
 
 // mayRejectIfMatch reports whether If-Match: * may be the cause of the error. WCF rejects it with 400 and a localized
 // text if a type has no ETag.
-func (s handler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
+func (s responseHandler) mayRejectIfMatch(target *requests.Target, response *wit.Response) bool {
 	if response.Status != 400 || s.UseETags || s.NoIfMatch || target.Hint.NoIfMatch {
 		return false
 	}

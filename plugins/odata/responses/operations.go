@@ -15,7 +15,7 @@ import (
 // says that the entity is locked or the request was not served. In a batch any error document is proof: nothing of a
 // failed changeset is stored. With proof the configured codes count as for other requests. Outside of batches the host
 // checks message codes. Anything else is a transient rejection that leaves the row in doubt.
-func (s handler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) insertResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	isSuccessful := isSuccess(response.Status) && !isRepeatRejected(response) && !odataerror.IsHTML(response.Body) &&
 		!odataerror.IsError(response.Body)
 	if isSuccessful && s.isServiceSuccess(target, response) {
@@ -58,10 +58,10 @@ func (s handler) insertResult(target *requests.Target, response *wit.Response) (
 	case !wit.IsRejection(response.Status): // includes an error document with status 200
 		failure.Kind = wit.ErrorTransient
 		return reject(failure), nil
-	case !s.concernsCall(target, response) && response.Status == 404 && document:
+	case !s.isServiceWide(target, response) && response.Status == 404 && document:
 		// The document may concern an entity that the row refers to, or the set.
 		return addressResult(target, failure), nil
-	case s.concernsCall(target, response), response.Status == 404, response.Status == 405:
+	case s.isServiceWide(target, response), response.Status == 404, response.Status == 405:
 		return wit.RowResult{}, failure
 	case failure.Kind != wit.ErrorTransient && failure.Kind != wit.ErrorUnauthorized &&
 		s.isExisting(response, code, message):
@@ -86,7 +86,7 @@ func retryAsUpdate(target *requests.Target, failure *wit.Error) wit.RowResult {
 }
 
 // updateResult treats 412 like 404 in upserts: some services answer so if If-Match: * finds no entity.
-func (s handler) updateResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) updateResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if isSuccess(response.Status) {
 		s.learnIfMatch(target)
 		return written(), nil
@@ -132,7 +132,7 @@ func retryAsInsert(target *requests.Target, status uint16) wit.RowResult {
 }
 
 // deleteResult counts a missing entity as deleted. Some services answer 412 for it, which is confirmed by a read.
-func (s handler) deleteResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) deleteResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		s.learnIfMatch(target)
@@ -162,7 +162,7 @@ func confirmResult(target *requests.Target, response *wit.Response) (wit.RowResu
 	return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
 }
 
-func (s handler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) etagResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case isSuccess(response.Status):
 		hint := target.Hint
@@ -193,7 +193,7 @@ func etagOf(response *wit.Response) (string, error) {
 	return parsed.Get("__metadata", "etag").Text, err
 }
 
-func (s handler) etagConflict(target *requests.Target) wit.RowResult {
+func (s responseHandler) etagConflict(target *requests.Target) wit.RowResult {
 	failure := &wit.Error{Kind: wit.ErrorConflict, Message: target.Name() +
 		": HTTP 412: the entity was changed after its ETag " +
 		target.Hint.ETag + " was read"}

@@ -53,11 +53,11 @@ func isRepeatRejected(response *wit.Response) bool {
 	return false
 }
 
-func (s handler) isExisting(response *wit.Response, code, message string) bool {
+func (s responseHandler) isExisting(response *wit.Response, code, message string) bool {
 	return odataerror.Exists(response, message) || odataerror.MatchesCode(s.ExistsCodes, response.Status, code)
 }
 
-func (s handler) isNotFound(response *wit.Response) bool {
+func (s responseHandler) isNotFound(response *wit.Response) bool {
 	switch status := response.Status; {
 	case status == 404 || status == 410:
 		return true

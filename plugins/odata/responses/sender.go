@@ -16,7 +16,7 @@ import (
 // isServiceError reports whether the service itself sent the error. SAP Gateway, Olingo, WCF and CAP send their version
 // and an error document. Small services send an empty 404, which is accepted until the service has sent its version
 // once. notfound.codes configures other cases.
-func (s handler) isServiceError(target *requests.Target, response *wit.Response) bool {
+func (s responseHandler) isServiceError(target *requests.Target, response *wit.Response) bool {
 	if target.InBatch {
 		return true
 	}
@@ -33,7 +33,7 @@ func (s handler) isServiceError(target *requests.Target, response *wit.Response)
 
 // isServiceSuccess reports whether the service itself sent the success: it contains an entity or a feed, the OData
 // version, or the address of the created entity. Some gateways answer 200 with a page or JSON of their own.
-func (s handler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
+func (s responseHandler) isServiceSuccess(target *requests.Target, response *wit.Response) bool {
 	if target.Operation == requests.ProbeService {
 		return true
 	}
@@ -67,11 +67,11 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// concernsCall reports whether an error concerns all requests and not this row: the service is switched off, a gateway
+// isServiceWide reports whether an error concerns all requests and not this row: the service is switched off, a gateway
 // answers, or a token is missing. Skipping row after row for such responses would lose them all.
-func (s handler) concernsCall(target *requests.Target, response *wit.Response) bool {
+func (s responseHandler) isServiceWide(target *requests.Target, response *wit.Response) bool {
 	switch status := response.Status; {
-	case concernsAnyCall(response):
+	case isServiceWideInBatch(response):
 		return true
 	case status == 404 || status == 410:
 		return !s.isServiceError(target, response)
@@ -81,8 +81,8 @@ func (s handler) concernsCall(target *requests.Target, response *wit.Response) b
 	return response.Status/100 == 4 && !target.InBatch && odataerror.IsHTML(response.Body)
 }
 
-// concernsAnyCall is the part of [handler.concernsCall] that also applies to batches and their parts.
-func concernsAnyCall(response *wit.Response) bool {
+// isServiceWideInBatch is the part of [responseHandler.isServiceWide] that also applies to batches and their parts.
+func isServiceWideInBatch(response *wit.Response) bool {
 	if wit.IsRejection(response.Status) {
 		if code, _, document := odataerror.Document(response.Body); document && odataerror.NoService(code) {
 			return true
@@ -97,9 +97,9 @@ func concernsAnyCall(response *wit.Response) bool {
 	return false
 }
 
-func callError(target *requests.Target, response *wit.Response) *wit.Error {
+func serviceWideError(target *requests.Target, response *wit.Response) *wit.Error {
 	failure := odataerror.FromResponse(target.Name(), response, response.Body)
-	if !concernsAnyCall(response) && (response.Status == 404 || response.Status == 410) {
+	if !isServiceWideInBatch(response) && (response.Status == 404 || response.Status == 410) {
 		failure.Message += " (this may be the response of a gateway, not of the OData service; HTTP codes in " +
 			sinkconfig.NameNotFoundCodes + " are always trusted)"
 	}
@@ -131,7 +131,7 @@ func isUnusualKey(predicate string) bool {
 
 // addressResult first reads the set. If that works and the same error comes again, the row is rejected.
 func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
-	if !target.Hint.SetAnswers {
+	if !target.Hint.SetReadable {
 		hint := target.Hint
 		hint.ProbeSet = true
 		return requeue(hint)
@@ -145,13 +145,13 @@ func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 }
 
 // setResult counts errors of the service itself as an answer, except that the set does not exist.
-func (s handler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
+func (s responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	hint := target.Hint
-	hint.ProbeSet, hint.SetAnswers = false, true
+	hint.ProbeSet, hint.SetReadable = false, true
 	_, _, document := odataerror.Document(response.Body)
 	switch {
 	case response.Status == 404 || response.Status == 410:
-		return wit.RowResult{}, callError(target, response)
+		return wit.RowResult{}, serviceWideError(target, response)
 	case isSuccess(response.Status), response.Status == 501 && document,
 		wit.IsRejection(response.Status) && (document || hasVersion(response)):
 		return requeue(hint), nil

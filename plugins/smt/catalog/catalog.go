@@ -35,13 +35,13 @@ var components = func() (list []component) {
 		case c.Predicate != nil:
 			one.kind = wit.ComponentPredicate
 			list = append(list, one)
-		case c.Sided == nil:
+		case c.PerTarget == nil:
 			list = append(list, one)
 		default:
 			for at, suffix := range [...]string{record.Key: "$Key", record.Value: "$Value"} {
 				one.name = c.Name + suffix
 				one.transform = func(s settings.Values) (operation.Operation, *wit.Error) {
-					return c.Sided(record.Target(at), s)
+					return c.PerTarget(record.Target(at), s)
 				}
 				one.doc = strings.ReplaceAll(c.Doc, "{target}", strings.ToLower(suffix[1:]))
 				list = append(list, one)

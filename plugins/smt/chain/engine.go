@@ -95,7 +95,7 @@ func (e *Engine) chain(context []byte) (*compiledChain, error) {
 
 func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
 	if e.interpreter.Schemas.Forget() {
-		e.interpreter.Layouts = schemas.Cache[*object.Layout]{}
+		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
 		clear(e.chains)
 	}
 	e.interpreter.Schemas.Add(declared)
@@ -123,7 +123,7 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 		row++
 	}
 	e.call = batch.Input{} // the memory belongs to the host
-	return out.Result(row, e.interpreter.Schemas.TakePending()), nil
+	return out.Result(row, e.interpreter.Schemas.DrainPending()), nil
 }
 
 func (e *Engine) start(c batch.Input) {

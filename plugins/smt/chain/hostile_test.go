@@ -155,7 +155,7 @@ func FuzzHostileHeaders(f *testing.F) {
 func TestOwnSchemasAreForgotten(t *testing.T) {
 	engine, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
-	for n := range uint32(2*schemas.MaxOwn + 10) {
+	for n := range uint32(2*schemas.MaxDeclared + 10) {
 		name := "f" + strconv.Itoa(int(n))
 		nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: n + 1, Size: 1}}}
@@ -169,9 +169,9 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
-		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxOwn)); n > 2*schemas.MaxOwn &&
+		if first := out.Rows[0].Value.Schema - uint32(min(int(n), schemas.MaxDeclared)); n > 2*schemas.MaxDeclared &&
 			engine.interpreter.Schemas.Nodes(first) != nil {
-			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxOwn, first)
+			t.Fatalf("%d: expected at most %d schemas of its own, found %#x", n, schemas.MaxDeclared, first)
 		}
 	}
 	// the first schema was forgotten and gets a new number

@@ -22,7 +22,7 @@ type Program struct {
 	Schema    uint32
 	SameBytes bool
 	// Layout is the schema of the input, nil for a map.
-	Layout *object.Layout
+	Reader *object.ValueReader
 	// Edited holds the values that the caller must compute for a row that the kernel does not edit itself.
 	Edited []Edited
 	Pieces []kernel.Piece
@@ -49,20 +49,20 @@ type Edited struct {
 // Compile returns the program for rows like row, whose value was traced as x. r holds the schemas of its result.
 func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program {
 	program := &Program{}
-	program.Usable, program.SameBytes, program.Schema, program.Layout = littleEndian, obj.SameBytes() && !obj.Whole,
-		results.Value, obj.Layout
+	program.Usable, program.SameBytes, program.Schema, program.Reader = littleEndian, obj.SameBytes() && !obj.Whole,
+		results.Value, obj.Reader
 	if obj.IsMap {
 		program.setKeys(obj, row)
 	} else {
-		if root := &obj.Layout.Nodes[0]; root.Optional {
+		if root := &obj.Reader.Nodes[0]; root.Optional {
 			program.Root = uint64(schemas.Branch(root)[0]) + 1
 		}
-		program.Fields = memberCodes(obj.Layout)
+		program.Fields = memberCodes(obj.Reader)
 		if obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput() && !slices.ContainsFunc(obj.Headers,
 			func(header object.AddedHeader) bool {
 				return header.Bytes == nil
 			}) {
-			program.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Layout.Fields))<<8}[0])
+			program.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
 		}
 	}
 	for i := range obj.Trace.Allowed {
@@ -100,10 +100,10 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program
 
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-func memberCodes(layout *object.Layout) unsafe.Pointer {
-	codes := make([]uint64, 0, len(layout.Fields)+1)
-	for i := range layout.Fields {
-		codes = append(codes, memberCode(layout.Fields[i].Schema()))
+func memberCodes(reader *object.ValueReader) unsafe.Pointer {
+	codes := make([]uint64, 0, len(reader.Fields)+1)
+	for i := range reader.Fields {
+		codes = append(codes, memberCode(reader.Fields[i].Schema()))
 	}
 	run := uint64(0)
 	for i := len(codes) - 1; i >= 0; i-- {
@@ -314,7 +314,7 @@ func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
 		case field.Kind == object.FromConstant:
 			p.addConstant(connectdata.AppendBytes(nil, field.Bytes))
 		case field.Kind == object.FromInput && len(field.Edits) == 0:
-			p.addOp(kernel.Op{Kind: kernel.Sized, First: 8 * field.Index, Last: 8*field.Index + 8,
+			p.addOp(kernel.Op{Kind: kernel.CopiedWithSize, First: 8 * field.Index, Last: 8*field.Index + 8,
 				KeySize: field.KeySize})
 			p.Extra += binary.MaxVarintLen32
 		default:
@@ -349,7 +349,7 @@ func (p *Program) setTail(obj *object.Object) {
 	}
 	members := p.FieldCount
 	if !obj.IsMap {
-		members = len(obj.Layout.Fields)
+		members = len(obj.Reader.Fields)
 	}
 	readsInput := func(op programOp) bool { return op.Kind != kernel.Constant && op.Kind != kernel.Attribute }
 	if index+1 < len(p.ops) && members > 0 && p.ops[index].Kind == kernel.Copied && p.ops[index].First == 0 &&

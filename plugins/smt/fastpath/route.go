@@ -150,15 +150,15 @@ func (r *route) trace(scratch *object.Scratch, row *wit.Row, data []byte) *compi
 	obj := &object.Object{}
 	input := data[row.Value.Start:][:row.Value.Size]
 	if row.Value.Encoding == wit.WithSchema {
-		layout, err := scratch.Layout(row.Value.Schema)
-		if err != nil || !layout.IsStruct() {
+		reader, err := scratch.Reader(row.Value.Schema)
+		if err != nil || !reader.IsStruct() {
 			return &compile.Program{}
 		}
-		isNull, start, ok := layout.Null(input)
+		isNull, start, ok := reader.Null(input)
 		if !ok || isNull {
 			return &compile.Program{}
 		}
-		obj.Open(scratch, layout, input, start)
+		obj.Open(scratch, reader, input, start)
 	} else if class, invalid := obj.ReadMap(scratch, input); class != "" || invalid {
 		return &compile.Program{}
 	}

@@ -243,7 +243,7 @@ func (l *Runner) runStructs(program *compile.Program, schema uint32, seg segment
 		words.Result = compile.EncodingWord(wit.Unchanged, program.Schema)
 	}
 	onlySchema := program.SameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
-	if onlySchema && !program.Layout.Nodes[0].Optional {
+	if onlySchema && !program.Reader.Nodes[0].Optional {
 		words.Mask = compile.EncodingWord(0xff, ^uint32(0))
 		kernel.Pass(l.beginLoop(seg, words))
 		return l.endLoop()
@@ -262,8 +262,8 @@ func (l *Runner) runValues(program *compile.Program, seg segment, words kernel.E
 		loop.Program, loop.Dst = &program.Tail, loop.Data
 	}
 	fieldCount := program.FieldCount
-	if program.Layout != nil {
-		fieldCount = len(program.Layout.Fields)
+	if program.Reader != nil {
+		fieldCount = len(program.Reader.Fields)
 	}
 	l.scratch.GrowEnds(fieldCount + 1)
 	loop.Ends = unsafe.Pointer(unsafe.SliceData(l.scratch.Ends))
@@ -301,10 +301,10 @@ func (l *Runner) endValues(seg segment, appended bool) int {
 
 // valueSize returns the size of a field or entry whose type the kernel does not support.
 func valueSize(program *compile.Program, index int, input []byte) (int, error) {
-	if program.Layout == nil {
+	if program.Reader == nil {
 		return connectdata.SkipSchemaless(input)
 	}
-	return program.Layout.SkipField(index, input)
+	return program.Reader.SkipField(index, input)
 }
 
 // editRow computes the edited values of the current row. It returns false if an edit fails.

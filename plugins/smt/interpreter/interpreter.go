@@ -107,11 +107,11 @@ func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record
 	options, obj := fieldOp.Options(), &p.Object
 	part := &rec.Parts[options.Target]
 	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
-	layout, err := p.Layout(part.Schema)
+	reader, err := p.Reader(part.Schema)
 	if err != nil {
 		return nil, err
 	}
-	applies, failure := p.open(layout, part, options, stage.Number)
+	applies, failure := p.open(reader, part, options, stage.Number)
 	if !applies || failure != nil {
 		return failure, nil
 	}
@@ -154,10 +154,10 @@ func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record
 }
 
 // open opens a key or value with schema. applies is false for a null that the operation does not change.
-func (p *Interpreter) open(layout *object.Layout, part *record.Part, options *operation.FieldOptions,
+func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
 	stage int) (applies bool, _ *rowerror.Failure) {
 	obj := &p.Object
-	null, start, ok := layout.Null(part.Bytes)
+	null, start, ok := reader.Null(part.Bytes)
 	switch {
 	case !ok:
 		return false, rowerror.BadValue(stage, 0)
@@ -166,13 +166,13 @@ func (p *Interpreter) open(layout *object.Layout, part *record.Part, options *op
 	case null && !options.ConvertNull:
 		return false, nil
 	case options.Whole:
-		obj.OpenWhole(&p.Scratch, layout, part.Bytes, part.Class)
-	case layout.IsStruct():
-		obj.Open(&p.Scratch, layout, part.Bytes, start)
+		obj.OpenWhole(&p.Scratch, reader, part.Bytes, part.Class)
+	case reader.IsStruct():
+		obj.Open(&p.Scratch, reader, part.Bytes, start)
 	case null || options.RequireStruct:
 		return false, rowerror.Data(stage, "Cannot "+options.FieldAction+" fields on non-struct type")
 	default:
-		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&layout.Nodes[0]))
+		return false, rowerror.OnlyStruct(stage, options.Purpose, javaclass.Of(&reader.Nodes[0]))
 	}
 	obj.IsNull = null
 	return true, nil

@@ -128,16 +128,16 @@ type Op struct {
 
 // Kinds of ops.
 const (
-	Constant     uint64 = iota
-	Copied              // fields of the input
-	OrDefault           // a field of the input, or a replacement if it is null
-	Choosing            // a piece that the first byte of a field selects
-	Attribute           // partition, offset or timestamp of the row
-	Edited              // a converted value, or a piece that the caller computed
-	EndOfKey            // nothing: the key ends here
-	EndOfHeaders        // nothing: the headers end here
-	HeaderCount         // the number of headers, Size more than the row has, and the row's headers
-	Sized               // fields of the input, with a length prefix
+	Constant       uint64 = iota
+	Copied                // fields of the input
+	OrDefault             // a field of the input, or a replacement if it is null
+	Choosing              // a piece that the first byte of a field selects
+	Attribute             // partition, offset or timestamp of the row
+	Edited                // a converted value, or a piece that the caller computed
+	EndOfKey              // nothing: the key ends here
+	EndOfHeaders          // nothing: the headers end here
+	HeaderCount           // the number of headers, Size more than the row has, and the row's headers
+	CopiedWithSize        // fields of the input, with a length prefix
 	End
 )
 

@@ -52,7 +52,7 @@ func writeRow(rows *Rows, row unsafe.Pointer, end int) (reason int) {
 				end++
 				size = headersSize
 				source = first
-			} else if op.Kind == Sized {
+			} else if op.Kind == CopiedWithSize {
 				first := int(Load(rows.Ends, op.First)) + op.KeySize
 				size = int(Load(rows.Ends, op.Last)) - first
 				source = unsafe.Add(rows.Data, first)

@@ -18,7 +18,7 @@ type Object struct {
 	Scratch *Scratch
 	IsMap   bool
 	// Layout is the schema of the input, Root the result's without fields. KeepsSchema reports whether both are equal.
-	Layout      *Layout
+	Reader      *ValueReader
 	Root        wit.SchemaNode
 	KeepsSchema bool
 	Fields      []Field
@@ -66,21 +66,21 @@ func (x *Object) Allow(field *Field, tags uint64) bool {
 }
 
 // Open opens a struct.
-func (x *Object) Open(scratch *Scratch, layout *Layout, input []byte, start int) {
-	root := layout.Nodes[0]
+func (x *Object) Open(scratch *Scratch, reader *ValueReader, input []byte, start int) {
+	root := reader.Nodes[0]
 	root.Fields = nil
-	*x = Object{Scratch: scratch, Layout: layout, Root: root, KeepsSchema: true,
-		Fields: append(x.Fields[:0], layout.Fields...),
+	*x = Object{Scratch: scratch, Reader: reader, Root: root, KeepsSchema: true,
+		Fields: append(x.Fields[:0], reader.Fields...),
 		Input:  input,
 		start:  start, Headers: x.Headers[:0]}
 }
 
 // OpenWhole opens a key or value as the only field. l is nil if there is no schema.
-func (x *Object) OpenWhole(scratch *Scratch, layout *Layout, input []byte, class string) {
-	*x = Object{Scratch: scratch, IsMap: layout == nil, Layout: layout, Whole: true, Class: class, loaded: true,
+func (x *Object) OpenWhole(scratch *Scratch, reader *ValueReader, input []byte, class string) {
+	*x = Object{Scratch: scratch, IsMap: reader == nil, Reader: reader, Whole: true, Class: class, loaded: true,
 		Fields: append(x.Fields[:0], Field{Bytes: input}), Headers: x.Headers[:0]}
-	if layout != nil {
-		x.Root, x.Fields[0].Nodes = layout.Nodes[0], layout.Nodes
+	if reader != nil {
+		x.Root, x.Fields[0].Nodes = reader.Nodes[0], reader.Nodes
 	}
 }
 
@@ -148,10 +148,10 @@ func (x *Object) Load(stage int) bool {
 		return true
 	}
 	x.loaded = true
-	n := len(x.Layout.Fields)
+	n := len(x.Reader.Fields)
 	x.Scratch.GrowEnds(n + 1)
 	ends := x.Scratch.Ends[:n+1]
-	if invalid := x.Layout.Offsets(x.Input, x.start, ends); invalid >= 0 {
+	if invalid := x.Reader.Offsets(x.Input, x.start, ends); invalid >= 0 {
 		x.loaded = false
 		x.Fail(rowerror.BadValue(stage, invalid))
 		return false

@@ -18,7 +18,7 @@ type AddedHeader struct {
 
 // KeepsInput reports whether the result starts with all fields of the input, unchanged.
 func (x *Object) KeepsInput() bool {
-	members := x.Layout.Fields
+	members := x.Reader.Fields
 	if len(x.Fields) < len(members) || x.Changed || x.Whole {
 		return false
 	}
@@ -39,8 +39,8 @@ func (x *Object) SameBytes() bool {
 	if x.IsMap {
 		return !x.Changed
 	}
-	return x.KeepsInput() && len(x.Fields) == len(x.Layout.Fields) &&
-		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Layout.Nodes[0]))
+	return x.KeepsInput() && len(x.Fields) == len(x.Reader.Fields) &&
+		string(schemas.Branch(&x.Root)) == string(schemas.Branch(&x.Reader.Nodes[0]))
 }
 
 // Append appends the encoded result.
@@ -56,8 +56,8 @@ func (x *Object) Append(dst []byte) []byte {
 		return dst
 	}
 	dst, rest := append(dst, schemas.Branch(&x.Root)...), x.Fields
-	if x.Layout != nil && x.KeepsInput() {
-		dst, rest = append(dst, x.Input[x.start:]...), rest[len(x.Layout.Fields):]
+	if x.Reader != nil && x.KeepsInput() {
+		dst, rest = append(dst, x.Input[x.start:]...), rest[len(x.Reader.Fields):]
 	}
 	for i := range rest {
 		dst = append(dst, rest[i].Bytes...)
@@ -101,14 +101,14 @@ func (x *Object) Results(registry *schemas.Registry, stage int,
 		results.Key, results.Failure = registry.DeclareChecked(x.Key.Nodes(), stage)
 	}
 	if x.KeepsSchema || results.Failure != nil {
-		results.Value = x.Layout.ID
+		results.Value = x.Reader.ID
 		return results
 	}
 	result := x.Nodes()
 	if convertDefault != nil && x.Root.DefaultValue != nil {
 		input := *x.Root.DefaultValue
 		converted := &Object{}
-		converted.Open(x.Scratch, x.Layout, input, 0)
+		converted.Open(x.Scratch, x.Reader, input, 0)
 		if results.Failure = convertDefault(converted); results.Failure != nil {
 			return results
 		}

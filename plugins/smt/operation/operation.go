@@ -14,8 +14,8 @@ type Operation any
 
 // Packages of the Java classes: Kafka Connect's, and that of classes which only Culvert has.
 const (
-	KafkaPackage = "org.apache.kafka.connect.transforms."
-	OwnPackage   = "org.culvert.transforms."
+	KafkaPackage   = "org.apache.kafka.connect.transforms."
+	CulvertPackage = "org.culvert.transforms."
 )
 
 // Class describes a transform or predicate by the name of its Java class.
@@ -24,7 +24,7 @@ type Class struct {
 	Keys      []wit.ConfigKey
 	// One of these creates it. A sided one is two classes, $Key and $Value; its Doc contains {target}.
 	Transform func(settings.Values) (Operation, *wit.Error)
-	Sided     func(record.Target, settings.Values) (Operation, *wit.Error)
+	PerTarget func(record.Target, settings.Values) (Operation, *wit.Error)
 	Predicate func(settings.Values) (Predicate, *wit.Error)
 }
 

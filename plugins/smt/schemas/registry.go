@@ -12,10 +12,10 @@ import (
 // Registry maps the numbers of schemas to schemas.
 type Registry struct {
 	known map[uint32][]wit.SchemaNode
-	// own holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
-	own     [][]wit.SchemaNode
-	first   uint32
-	pending []wit.Schema
+	// declared holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
+	declared [][]wit.SchemaNode
+	first    uint32
+	pending  []wit.Schema
 }
 
 // NewRegistry returns an empty registry.
@@ -23,20 +23,20 @@ func NewRegistry() Registry {
 	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
 
-// MaxOwn is the number of own schemas at which Forget discards them.
-const MaxOwn = 1000
+// MaxDeclared is the number of own schemas at which Forget discards them.
+const MaxDeclared = 1000
 
 // Forget discards the plugin's own schemas if there are too many, and reports whether it did. All cached results are
 // invalid then. Schemas that are declared again get new numbers.
 func (s *Registry) Forget() bool {
-	if len(s.own) < MaxOwn {
+	if len(s.declared) < MaxDeclared {
 		return false
 	}
-	for i := range s.own {
+	for i := range s.declared {
 		delete(s.known, s.first+uint32(i))
 	}
-	s.first += uint32(len(s.own))
-	s.own = nil
+	s.first += uint32(len(s.declared))
+	s.declared = nil
 	return true
 }
 
@@ -47,8 +47,8 @@ func (s *Registry) Add(list []wit.Schema) {
 	}
 }
 
-// TakePending returns the own schemas that were declared since the last call.
-func (s *Registry) TakePending() []wit.Schema {
+// DrainPending returns the own schemas that were declared since the last call.
+func (s *Registry) DrainPending() []wit.Schema {
 	list := s.pending
 	s.pending = nil
 	return list
@@ -69,13 +69,13 @@ func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 
 // Declare returns the number of an own schema.
 func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
-	for i := range s.own {
-		if reflect.DeepEqual(s.own[i], nodes) {
+	for i := range s.declared {
+		if reflect.DeepEqual(s.declared[i], nodes) {
 			return s.first + uint32(i)
 		}
 	}
-	id := s.first + uint32(len(s.own))
-	s.own = append(s.own, nodes)
+	id := s.first + uint32(len(s.declared))
+	s.declared = append(s.declared, nodes)
 	s.known[id] = nodes
 	s.pending = append(s.pending, wit.Schema{ID: id, Nodes: nodes})
 	return id

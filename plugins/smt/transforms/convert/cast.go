@@ -22,11 +22,12 @@ import (
 
 // Classes lists the transforms of the package.
 var Classes = []operation.Class{
-	{Name: operation.KafkaPackage + "Cast", Keys: castKeys, Sided: newCast,
+	{Name: operation.KafkaPackage + "Cast", Keys: castKeys, PerTarget: newCast,
 		Doc: "Cast fields or the entire {target} to a specific type, e.g. to force an integer field to a smaller " +
 			"width. Cast from integers, floats, boolean and string to any other type, and cast binary to string " +
 			"(base64 encoded)."},
-	{Name: operation.KafkaPackage + "TimestampConverter", Keys: timestampConverterKeys, Sided: newTimestampConverter,
+	{Name: operation.KafkaPackage + "TimestampConverter", Keys: timestampConverterKeys,
+		PerTarget: newTimestampConverter,
 		Doc: "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
 			"Date/Timestamp types. Applies to individual fields or to the entire value."},
 }

@@ -109,7 +109,7 @@ func (o *coalesce) Apply(obj *object.Object, step operation.Step) *rowerror.Fail
 
 func (o *coalesce) firstValue(obj *object.Object, sources []*object.Field, stage int) (result object.Field,
 	_ *rowerror.Failure) {
-	typ, _ := o.types.Get(&obj.Scratch.Schemas, obj.Layout.ID, func([]wit.SchemaNode) coalescedType {
+	typ, _ := o.types.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) coalescedType {
 		return o.typeOf(sources, stage)
 	})
 	if typ.failure != nil {

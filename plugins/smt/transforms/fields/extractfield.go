@@ -166,7 +166,7 @@ func openField(inner, obj *object.Object, field *object.Field, stage int) *rower
 	if !null {
 		null, size, ok = connectdata.IsNull(node, field.Bytes)
 	}
-	inner.Open(obj.Scratch, obj.Layout.FieldLayout(field.Index), field.Bytes, size)
+	inner.Open(obj.Scratch, obj.Reader.FieldReader(field.Index), field.Bytes, size)
 	if inner.IsNull = null; !ok {
 		return rowerror.BadValue(stage, 0)
 	}

@@ -62,8 +62,8 @@ func (o *flatten) Apply(obj *object.Object, step operation.Step) *rowerror.Failu
 	case obj.Trace != nil:
 		return object.NotTraceable
 	}
-	plan, _ := o.structs.Get(&obj.Scratch.Schemas, obj.Layout.ID, func([]wit.SchemaNode) *flattenPlan {
-		return o.compile(obj.Layout, step.Stage)
+	plan, _ := o.structs.Get(&obj.Scratch.Schemas, obj.Reader.ID, func([]wit.SchemaNode) *flattenPlan {
+		return o.compile(obj.Reader, step.Stage)
 	})
 	switch {
 	case plan.failure != nil:
@@ -97,7 +97,7 @@ type flattenPlan struct {
 }
 
 type flatStruct struct {
-	layout  *object.Layout
+	reader  *object.ValueReader
 	ends    []uint64
 	members []flatMember
 }
@@ -117,27 +117,27 @@ type flattenCompiler struct {
 	size   int
 }
 
-func (o *flatten) compile(layout *object.Layout, stage int) *flattenPlan {
-	plan, root := &flattenPlan{}, &layout.Nodes[0]
+func (o *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
+	plan, root := &flattenPlan{}, &reader.Nodes[0]
 	compiler := &flattenCompiler{o: o, stage: stage, names: map[string]bool{},
 		result: object.Object{Root: schemas.CopyMetadata(root)}}
-	plan.top, plan.failure = compiler.addStruct(layout, "", root.Optional, root.DefaultValue)
+	plan.top, plan.failure = compiler.addStruct(reader, "", root.Optional, root.DefaultValue)
 	plan.nodes = compiler.result.Nodes()
 	return plan
 }
 
 // addStruct adds the fields of a struct. optional reports whether it, or a struct around it, is optional.
-func (f *flattenCompiler) addStruct(layout *object.Layout, prefix string, optional bool,
+func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, optional bool,
 	defaultValue *[]byte) (*flatStruct,
 	*rowerror.Failure) {
-	flat := &flatStruct{layout: layout, ends: make([]uint64, len(layout.Fields)+1)}
+	flat := &flatStruct{reader: reader, ends: make([]uint64, len(reader.Fields)+1)}
 	if defaultValue != nil {
-		if invalid := layout.Offsets(*defaultValue, 0, flat.ends); invalid >= 0 {
+		if invalid := reader.Offsets(*defaultValue, 0, flat.ends); invalid >= 0 {
 			return nil, rowerror.BadValue(f.stage, invalid)
 		}
 	}
-	for i := range layout.Fields {
-		source := &layout.Fields[i]
+	for i := range reader.Fields {
+		source := &reader.Fields[i]
 		node, name := source.Schema(), f.o.name(prefix, source.Name)
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
@@ -157,7 +157,7 @@ func (f *flattenCompiler) addStruct(layout *object.Layout, prefix string, option
 				"Flatten transformation does not support MAP for record with schemas (for field "+name+").")
 		case wit.Struct:
 			var failure *rowerror.Failure
-			if member.nested, failure = f.addStruct(layout.FieldLayout(i), name, optional, inherited); failure != nil {
+			if member.nested, failure = f.addStruct(reader.FieldReader(i), name, optional, inherited); failure != nil {
 				return nil, failure
 			}
 		default:
@@ -179,7 +179,7 @@ func (f *flattenCompiler) addStruct(layout *object.Layout, prefix string, option
 
 func (s *flatStruct) write(dst, input []byte, null bool) []byte {
 	if !null {
-		s.layout.Offsets(input, 0, s.ends) // already checked
+		s.reader.Offsets(input, 0, s.ends) // already checked
 	}
 	return s.writeMembers(dst, input, s.ends, null)
 }

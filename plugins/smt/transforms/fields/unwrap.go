@@ -118,15 +118,15 @@ func (o *unwrap) Apply(obj *object.Object, step operation.Step) *rowerror.Failur
 		}
 		return nil
 	}
-	nodes, _ := o.schemas.Get(&obj.Scratch.Schemas, obj.Layout.ID, o.unwrapSchema)
+	nodes, _ := o.schemas.Get(&obj.Scratch.Schemas, obj.Reader.ID, o.unwrapSchema)
 	if obj.KeepsSchema = nodes == nil; obj.KeepsSchema {
 		return nil
 	}
-	tree, _, err := connectdata.Read(obj.Layout.Nodes, 0, field.Bytes)
+	tree, _, err := connectdata.Read(obj.Reader.Nodes, 0, field.Bytes)
 	if err != nil {
 		return failed(err)
 	}
-	result, _, failure := o.unwrapValue(obj.Layout.Nodes, 0, tree, "", step.Stage)
+	result, _, failure := o.unwrapValue(obj.Reader.Nodes, 0, tree, "", step.Stage)
 	if failure != nil {
 		return failure
 	}

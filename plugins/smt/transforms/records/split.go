@@ -67,8 +67,8 @@ func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 	return transform, nil
 }
 
-func (o *split) compile(ctx *operation.Context, layout *object.Layout, stage int) *splitPlan {
-	nodes, plan := layout.Nodes, &splitPlan{}
+func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stage int) *splitPlan {
+	nodes, plan := reader.Nodes, &splitPlan{}
 	notArray := func(node *wit.SchemaNode) *splitPlan {
 		plan.failure = rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.Of(node))
 		return plan
@@ -82,10 +82,10 @@ func (o *split) compile(ctx *operation.Context, layout *object.Layout, stage int
 		return plan
 	}
 	obj := &ctx.Object
-	obj.Open(&ctx.Scratch, layout, nil, 0)
+	obj.Open(&ctx.Scratch, reader, nil, 0)
 	field := obj.Find(o.field)
 	switch {
-	case !layout.IsStruct():
+	case !reader.IsStruct():
 		plan.failure = rowerror.OnlyStruct(stage, "splitting", javaclass.Of(&nodes[0]))
 		return plan
 	case field == nil:
@@ -128,14 +128,14 @@ func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (
 		failure := o.schemalessItems(ctx, part.Bytes, stage, &pieces)
 		return pieces, true, failure, nil
 	}
-	layout, err := ctx.Layout(part.Schema)
+	reader, err := ctx.Reader(part.Schema)
 	if err != nil {
 		return pieces, false, nil, err
 	}
 	plan, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
-		return o.compile(ctx, layout, stage)
+		return o.compile(ctx, reader, stage)
 	})
-	null, start, good := layout.Null(part.Bytes)
+	null, start, good := reader.Null(part.Bytes)
 	switch {
 	case !good:
 		return pieces, false, rowerror.BadValue(stage, 0), nil
@@ -148,7 +148,7 @@ func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (
 	array := part.Bytes[start:]
 	if o.field != "" {
 		obj := &ctx.Object
-		if obj.Open(&ctx.Scratch, layout, part.Bytes, start); !obj.Load(stage) {
+		if obj.Open(&ctx.Scratch, reader, part.Bytes, start); !obj.Load(stage) {
 			return pieces, false, obj.Pending, nil
 		}
 		from, to := ctx.Ends[plan.member], ctx.Ends[plan.member+1]
@@ -156,7 +156,7 @@ func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (
 		if !o.extract {
 			pieces.prefix, pieces.suffix = part.Bytes[start:from], part.Bytes[to:]
 		}
-		null, size, good := connectdata.IsNull(&layout.Nodes[plan.array], array)
+		null, size, good := connectdata.IsNull(&reader.Nodes[plan.array], array)
 		if !good {
 			return pieces, false, rowerror.BadValue(stage, plan.member), nil
 		}
@@ -165,7 +165,7 @@ func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (
 		}
 		array = array[size:]
 	}
-	if pieces.items, good = arrayItems(layout.Nodes, plan.element, array); !good {
+	if pieces.items, good = arrayItems(reader.Nodes, plan.element, array); !good {
 		return pieces, false, rowerror.BadValue(stage, plan.member), nil
 	}
 	return pieces, true, nil, nil

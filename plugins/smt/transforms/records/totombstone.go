@@ -52,17 +52,17 @@ func (o *toTombstone) Apply(ctx *operation.Context, rec *record.Record, stage in
 			return nil, nil
 		}
 	default:
-		layout, err := ctx.Layout(part.Schema)
-		if err != nil || !layout.IsStruct() {
+		reader, err := ctx.Reader(part.Schema)
+		if err != nil || !reader.IsStruct() {
 			return nil, err
 		}
-		null, start, ok := layout.Null(part.Bytes)
+		null, start, ok := reader.Null(part.Bytes)
 		if !ok {
 			return rowerror.BadValue(stage, 0), nil
 		} else if null {
 			return nil, nil
 		}
-		obj.Open(&ctx.Scratch, layout, part.Bytes, start)
+		obj.Open(&ctx.Scratch, reader, part.Bytes, start)
 	}
 	if text, failure := o.text(obj, stage); failure != nil || !slices.Contains(o.values, text) {
 		return failure, nil

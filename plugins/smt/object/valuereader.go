@@ -7,13 +7,13 @@ import (
 )
 
 // Layout is a schema, prepared for reading its values.
-type Layout struct {
+type ValueReader struct {
 	ID    uint32
 	Nodes []wit.SchemaNode
 	// Fields holds the fields of a struct, nil for other schemas.
 	Fields []Field
 	types  []fieldType
-	inner  []*Layout
+	inner  []*ValueReader
 }
 
 // fieldType is the type for skipping a field. Integers have the widest one: their readers check the range.
@@ -22,13 +22,13 @@ type fieldType struct {
 	node  uint32
 }
 
-func newLayout(id uint32, nodes []wit.SchemaNode) *Layout {
-	layout := &Layout{ID: id, Nodes: nodes}
-	if !layout.IsStruct() {
-		return layout
+func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
+	reader := &ValueReader{ID: id, Nodes: nodes}
+	if !reader.IsStruct() {
+		return reader
 	}
 	for i, field := range nodes[0].Fields {
-		layout.Fields = append(layout.Fields, Field{Name: field.Name, Nodes: nodes, Node: field.Node,
+		reader.Fields = append(reader.Fields, Field{Name: field.Name, Nodes: nodes, Node: field.Node,
 			Source: Source{Index: i}})
 		t := fieldType{nodes, field.Node}
 		switch node := &nodes[field.Node]; node.Kind {
@@ -36,32 +36,32 @@ func newLayout(id uint32, nodes []wit.SchemaNode) *Layout {
 			t = fieldType{[]wit.SchemaNode{{Kind: wit.Int64, Optional: node.Optional,
 				DefaultValue: node.DefaultValue}}, 0}
 		}
-		layout.types = append(layout.types, t)
+		reader.types = append(reader.types, t)
 	}
-	return layout
+	return reader
 }
 
 // IsStruct reports whether the values are structs.
-func (l *Layout) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
+func (l *ValueReader) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
 
-// FieldLayout returns the layout of a field.
-func (l *Layout) FieldLayout(member int) *Layout {
+// FieldReader returns the layout of a field.
+func (l *ValueReader) FieldReader(member int) *ValueReader {
 	if l.inner == nil {
-		l.inner = make([]*Layout, len(l.Fields))
+		l.inner = make([]*ValueReader, len(l.Fields))
 	}
 	if l.inner[member] == nil {
-		l.inner[member] = newLayout(0, l.Fields[member].Subtree())
+		l.inner[member] = newValueReader(0, l.Fields[member].Subtree())
 	}
 	return l.inner[member]
 }
 
 // Null reads the branch of a value: whether it is null, and where the value starts. ok is false for invalid bytes.
-func (l *Layout) Null(input []byte) (null bool, start int, ok bool) {
+func (l *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
 	return connectdata.IsNull(&l.Nodes[0], input)
 }
 
 // Offsets stores in ends where each field starts and the last one ends. It returns the first invalid field, or -1.
-func (l *Layout) Offsets(input []byte, i int, ends []uint64) int {
+func (l *ValueReader) Offsets(input []byte, i int, ends []uint64) int {
 	for m := range l.types {
 		ends[m] = uint64(i)
 		t := &l.types[m]
@@ -82,17 +82,17 @@ func (l *Layout) Offsets(input []byte, i int, ends []uint64) int {
 }
 
 // SkipField returns the size of a field's value at the start of in.
-func (l *Layout) SkipField(member int, input []byte) (int, error) {
+func (l *ValueReader) SkipField(member int, input []byte) (int, error) {
 	return connectdata.Skip(l.types[member].nodes, l.types[member].node, input)
 }
 
 // Scratch holds the schemas and the memory that the objects of one record share.
 type Scratch struct {
 	Schemas schemas.Registry
-	Layouts schemas.Cache[*Layout]
+	Readers schemas.Cache[*ValueReader]
 	// Buf receives the bytes that are written for the record. Values refer to it until the record is done.
 	Buf []byte
-	// Ends holds the offsets of a struct's fields, see [Layout.Offsets].
+	// Ends holds the offsets of a struct's fields, see [ValueReader.Offsets].
 	Ends []uint64
 }
 
@@ -104,8 +104,9 @@ func (s *Scratch) GrowEnds(n int) {
 }
 
 // Layout returns the layout of a schema.
-func (s *Scratch) Layout(schema uint32) (*Layout, error) {
-	return s.Layouts.Get(&s.Schemas, schema, func(nodes []wit.SchemaNode) *Layout { return newLayout(schema, nodes) })
+func (s *Scratch) Reader(schema uint32) (*ValueReader, error) {
+	return s.Readers.Get(&s.Schemas, schema,
+		func(nodes []wit.SchemaNode) *ValueReader { return newValueReader(schema, nodes) })
 }
 
 // WithBranch returns the value, or a null, with the branch of its schema.
