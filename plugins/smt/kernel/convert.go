@@ -13,8 +13,8 @@ func putNumber(dst unsafe.Pointer, position int, encoded uint64) (end int) {
 	return position + 1
 }
 
-// putConverted writes the converted value of a field or entry and returns its end, 0 if the caller must convert it.
-// The shifts take the parts of op.Conversion, see [Conversion.Word].
+// putConverted writes the converted value of a field or entry and returns its end, 0 if the caller must convert it. Its
+// shifts select the parts of op.Conversion, see [Conversion.Word].
 func putConverted(rows *Rows, op *Op, dst unsafe.Pointer, position int) (end int) {
 	source := unsafe.Add(rows.Data, int(Load(rows.Ends, op.First))+op.KeySize)
 	if op.Conversion == uint64(ByCaller) {
@@ -60,7 +60,6 @@ func putConverted(rows *Rows, op *Op, dst unsafe.Pointer, position int) (end int
 	return position
 }
 
-// readNumber reads a zigzag-encoded number.
 func readNumber(source unsafe.Pointer) (number int64) {
 	encoded := uint64(0)
 	shift := uint64(0)
@@ -84,7 +83,6 @@ func toFloat32(word uint64) (bits32 uint64) {
 	return word>>63<<31 | (rebased+1<<28-1+rebased>>29&1)>>29
 }
 
-// putDigits writes a number as decimal text with its length prefix.
 func putDigits(dst unsafe.Pointer, position int, number int64) (end int) {
 	magnitude := uint64(number^number>>63) + uint64(number)>>63
 	size := 1
@@ -109,12 +107,11 @@ func putDigits(dst unsafe.Pointer, position int, number int64) (end int) {
 	return position + size + 1
 }
 
-// Range of the times that are formatted, in milliseconds since 1970.
 const (
-	day         = 86_400_000
-	firstDay    = -141427 * day
-	lastDay     = 2_932_897 * day
-	beforeEpoch = 719_468 * day // from March 1st of year 0 to 1970
+	day         = 86_400_000      // in milliseconds
+	firstDay    = -141427 * day   // first time that is formatted, since 1970
+	lastDay     = 2_932_897 * day // end of the times that are formatted
+	beforeEpoch = 719_468 * day   // from March 1st of year 0 to 1970
 )
 
 // splitDate stores the fields of a date in [Rows.Calendar]. Years start in March here, so the leap day is the last one.

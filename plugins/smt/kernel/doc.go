@@ -8,12 +8,7 @@
 //	Fields  OptionalText, OptionalText, OptionalText, Last
 //	Ops     Copied from 0 to 1, Copied from 2 to 3, Constant, End
 //
-// A kernel stops at a row that does not match the program and returns the reason. The caller sends that row to the
-// interpreter and calls again.
-//
-// kernel.go is the source. `make kernels` (plugins/assembler) generates kernel_wasm.s from it for the build tag
-// kernels. Other builds compile the Go code.
-//
-// Invariants: accesses to memory are not checked here, so callers leave [Room] after input and result. Values are
-// checked.
+// At a row that does not match the program, a kernel returns the reason. The caller sends that row to the interpreter
+// and calls again. The Go code is the source: `make kernels` (plugins/assembler) generates kernel_wasm.s from it, which
+// the build tag kernels selects. Memory is accessed without checks, so callers leave [Room] after input and result.
 package kernel

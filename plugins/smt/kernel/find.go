@@ -80,7 +80,6 @@ func scanFields(rows *Rows, end int) (reason int) {
 	return ready
 }
 
-// optionalTextSize returns the size of an optional string with its branch, or bad. word is its first bytes.
 func optionalTextSize(word uint64) (size int) {
 	if word&0xff == 2 {
 		return textSize(word)
@@ -206,8 +205,7 @@ func findEntries(rows *Rows, row unsafe.Pointer, end int) (reason int) {
 	return ready
 }
 
-// keyDifference compares a key with the bytes at position, and returns the bits that differ.
-func keyDifference(data unsafe.Pointer, position int, key *Key) (difference uint64) {
+func keyDifference(data unsafe.Pointer, position int, key *Key) (differingBits uint64) {
 	differs := (Load(data, position) ^ key.First) & key.Mask
 	if key.Size > 8 {
 		differs |= (Load(data, position+8) ^ key.Second) & key.SecondMask
@@ -220,7 +218,6 @@ func keyDifference(data unsafe.Pointer, position int, key *Key) (difference uint
 	return differs
 }
 
-// checkChoices returns ready if the values of all entries have types that the program allows, else Done.
 func checkChoices(rows *Rows) (reason int) {
 	choice := rows.Program.Choices
 	for remaining := rows.Program.ChoiceCount; remaining != 0; remaining-- {
@@ -255,10 +252,9 @@ func commonSize(data unsafe.Pointer, position int) int {
 	return size
 }
 
-// bad is a size larger than any value, for values that the kernel does not support.
-const bad = 1 << 40
+const bad = 1 << 40 // larger than any size, for values that the kernel does not support
 
-// textSize returns the size of a short string with its length prefix, or bad. w starts one byte before it.
+// textSize returns the size of a short string with its length prefix, or bad. word starts one byte before it.
 func textSize(word uint64) int {
 	size := bad
 	if word&0x8100 == 0 {

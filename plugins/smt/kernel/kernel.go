@@ -6,12 +6,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Offsets in a wit.Row. Those of attributes are in rows.go.
-const key, value, headers = 32, 48, 64
+const key, value, headers = 32, 48, 64 // offsets in a wit.Row
 
-// Parts of the first word of a value slice, its encoding and schema.
 const (
-	schema            = 0xffffffff00000000
+	schema            = 0xffffffff00000000 // part of a value slice's first word
 	encodingAndSchema = 0xffffffff000000ff
 )
 

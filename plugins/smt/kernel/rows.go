@@ -22,7 +22,7 @@ type Input struct {
 	Limit int            // end of Data without Room. A value that ends later stops the kernel.
 }
 
-// EncodingWords says which values the kernel accepts, by encoding and schema, and which of both the results have.
+// EncodingWords selects the values that the kernel accepts, by encoding and schema, and specifies both of the results.
 type EncodingWords struct {
 	Mask, Value      uint64 // a value's word must equal Value in the bits of Mask
 	KeepMask, Result uint64 // the result's word is that of the value in the bits of KeepMask, or Result
@@ -112,18 +112,14 @@ type Choice struct {
 
 // Op writes a part of the result.
 type Op struct {
-	Kind uint64
-	// First and Last are byte offsets in Ends: of the copied fields, or of the one to examine. For an attribute, First
-	// is its offset in the row.
-	First, Last int
-	KeySize     int // size of the entry's key, which precedes the value
-	// Bytes and Size are a constant, a replacement or the pieces. An attribute has Size 1 if the row must have it.
-	Bytes unsafe.Pointer
-	Size  int
-	// Null is the branch of the null to replace. For an attribute, it is not 0 if there is a branch.
-	Null       uint64
-	Conversion uint64         // see [Conversion.Word]; 0 if the caller converts
-	Date       unsafe.Pointer // the [Date] of a conversion to text
+	Kind        uint64
+	First, Last int            // byte offsets in Ends of the fields. First of an attribute is its offset in the row.
+	KeySize     int            // size of the entry's key, which precedes the value
+	Bytes       unsafe.Pointer // a constant, a replacement or the pieces
+	Size        int            // of Bytes. An attribute has 1 if the row must have it.
+	Null        uint64         // branch of the null to replace. An attribute has not 0 if it gets a branch.
+	Conversion  uint64         // see [Conversion.Word]; 0 if the caller converts
+	Date        unsafe.Pointer // the [Date] of a conversion to text
 }
 
 // Kinds of ops.
@@ -151,7 +147,6 @@ type Conversion struct {
 	LostBits                                    uint8 // of 64 bits, how many the result lacks
 }
 
-// Kinds of conversions.
 const (
 	ByCaller uint8 = iota
 	Integer
@@ -160,8 +155,7 @@ const (
 	Single   // a float32 of a float64
 )
 
-// MaxConverted is the maximum size of a converted value, except date texts.
-const MaxConverted = 24
+const MaxConverted = 24 // largest size of a converted value, except date texts
 
 // Word encodes the conversion for an op.
 func (c Conversion) Word() uint64 {
@@ -181,8 +175,7 @@ type Date struct {
 	Text    [Room]byte
 }
 
-// Offsets of attributes in a row.
-const Partition, Offset, Timestamp = 8, 16, 24
+const Partition, Offset, Timestamp = 8, 16, 24 // offsets in a wit.Row
 
 // Piece is a range of bytes with Room after it.
 type Piece struct {
@@ -198,5 +191,4 @@ const (
 	Edit        // the caller must compute all pieces of the row, set Edited, and call again
 )
 
-// ready continues with the row. It is no reason to return.
-const ready = -1
+const ready = -1 // the row can be processed: no reason to return

@@ -9,20 +9,20 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// AddedHeader is a header to add: a field and its name, or the encoded header.
+// AddedHeader is a header to add to the record.
 type AddedHeader struct {
 	Name  string
-	Field Field
-	Bytes []byte
+	Field Field  // the value
+	Bytes []byte // if not nil, the whole encoded header instead
 }
 
 // KeepsInput reports whether the result starts with all fields of the input, unchanged.
 func (x *Object) KeepsInput() bool {
-	members := x.Reader.Fields
-	if len(x.Fields) < len(members) || x.Changed || x.Whole {
+	fields := x.Reader.Fields
+	if len(x.Fields) < len(fields) || x.Changed || x.Whole {
 		return false
 	}
-	for i := range members {
+	for i := range fields {
 		if field := &x.Fields[i]; field.Kind != FromInput || field.Index != i {
 			return false
 		}
@@ -71,13 +71,13 @@ func (x *Object) Nodes() []wit.SchemaNode {
 		return x.Fields[0].Subtree()
 	}
 	result := []wit.SchemaNode{x.Root}
-	members := make([]wit.Field, len(x.Fields))
+	fields := make([]wit.Field, len(x.Fields))
 	for i := range x.Fields {
 		field := &x.Fields[i]
-		members[i] = wit.Field{Name: field.Name, Node: uint32(len(result))}
+		fields[i] = wit.Field{Name: field.Name, Node: uint32(len(result))}
 		result = schemas.AppendNode(result, field.Nodes, field.Node)
 	}
-	result[0].Fields = members
+	result[0].Fields = fields
 	return result
 }
 
@@ -88,16 +88,17 @@ type Results struct {
 	Failure    *rowerror.Failure
 }
 
-// Results declares the schemas of the result. convertDefault applies the operation to the default of the struct.
+// Results declares the schemas of the result. convertDefault, if not nil, applies the operation to the default of the
+// struct.
 func (x *Object) Results(registry *schemas.Registry, stage int,
 	convertDefault func(obj *Object) *rowerror.Failure) *Results {
-	results := &Results{Value: 0}
+	results := &Results{}
 	for i := range x.Headers {
 		if header := &x.Headers[i]; header.Bytes == nil {
 			results.Headers = append(results.Headers, registry.Declare(header.Field.Subtree()))
 		}
 	}
-	if x.Key != nil && results.Failure == nil {
+	if x.Key != nil {
 		results.Key, results.Failure = registry.DeclareChecked(x.Key.Nodes(), stage)
 	}
 	if x.KeepsSchema || results.Failure != nil {

@@ -1,22 +1,20 @@
 package object
 
 import (
-	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Layout is a schema, prepared for reading its values.
+// ValueReader finds the fields in encoded values of one schema.
 type ValueReader struct {
-	ID    uint32
-	Nodes []wit.SchemaNode
-	// Fields holds the fields of a struct, nil for other schemas.
-	Fields []Field
+	ID     uint32 // of the schema
+	Nodes  []wit.SchemaNode
+	Fields []Field // of a struct, nil for other schemas
 	types  []fieldType
-	inner  []*ValueReader
+	inner  []*ValueReader // by field, created when needed
 }
 
-// fieldType is the type for skipping a field. Integers have the widest one: their readers check the range.
+// fieldType is the type for skipping a field. Integers have the widest one, because who uses their value checks it.
 type fieldType struct {
 	nodes []wit.SchemaNode
 	node  uint32
@@ -44,74 +42,45 @@ func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
 // IsStruct reports whether the values are structs.
 func (l *ValueReader) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
 
-// FieldReader returns the layout of a field.
-func (l *ValueReader) FieldReader(member int) *ValueReader {
+// FieldReader returns the reader of a field's values.
+func (l *ValueReader) FieldReader(field int) *ValueReader {
 	if l.inner == nil {
 		l.inner = make([]*ValueReader, len(l.Fields))
 	}
-	if l.inner[member] == nil {
-		l.inner[member] = newValueReader(0, l.Fields[member].Subtree())
+	if l.inner[field] == nil {
+		l.inner[field] = newValueReader(0, l.Fields[field].Subtree())
 	}
-	return l.inner[member]
+	return l.inner[field]
 }
 
-// Null reads the branch of a value: whether it is null, and where the value starts. ok is false for invalid bytes.
+// Null reads the union branch of a value. start is the offset of the value after it, ok false for invalid bytes.
 func (l *ValueReader) Null(input []byte) (null bool, start int, ok bool) {
 	return connectdata.IsNull(&l.Nodes[0], input)
 }
 
-// Offsets stores in ends where each field starts and the last one ends. It returns the first invalid field, or -1.
-func (l *ValueReader) Offsets(input []byte, i int, ends []uint64) int {
-	for m := range l.types {
-		ends[m] = uint64(i)
-		t := &l.types[m]
-		end := connectdata.SkipFast(&t.nodes[t.node], input, i)
+// Offsets stores in ends where each field starts and the last one ends, from start on. It returns the index of the
+// first invalid field, -1 if all are valid.
+func (l *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid int) {
+	for field := range l.types {
+		ends[field] = uint64(start)
+		typ := &l.types[field]
+		end := connectdata.SkipFast(&typ.nodes[typ.node], input, start)
 		if end == 0 {
-			size, err := connectdata.Skip(t.nodes, t.node, input[i:])
+			size, err := connectdata.Skip(typ.nodes, typ.node, input[start:])
 			if err != nil {
-				return m
+				return field
 			}
-			end = i + size
+			end = start + size
 		}
-		i = end
+		start = end
 	}
-	if ends[len(l.types)] = uint64(i); i != len(input) {
+	if ends[len(l.types)] = uint64(start); start != len(input) {
 		return len(l.types)
 	}
 	return -1
 }
 
-// SkipField returns the size of a field's value at the start of in.
-func (l *ValueReader) SkipField(member int, input []byte) (int, error) {
-	return connectdata.Skip(l.types[member].nodes, l.types[member].node, input)
-}
-
-// Scratch holds the schemas and the memory that the objects of one record share.
-type Scratch struct {
-	Schemas schemas.Registry
-	Readers schemas.Cache[*ValueReader]
-	// Buf receives the bytes that are written for the record. Values refer to it until the record is done.
-	Buf []byte
-	// Ends holds the offsets of a struct's fields, see [ValueReader.Offsets].
-	Ends []uint64
-}
-
-// GrowEnds ensures space for n offsets.
-func (s *Scratch) GrowEnds(n int) {
-	if len(s.Ends) < n {
-		s.Ends = make([]uint64, n)
-	}
-}
-
-// Layout returns the layout of a schema.
-func (s *Scratch) Reader(schema uint32) (*ValueReader, error) {
-	return s.Readers.Get(&s.Schemas, schema,
-		func(nodes []wit.SchemaNode) *ValueReader { return newValueReader(schema, nodes) })
-}
-
-// WithBranch returns the value, or a null, with the branch of its schema.
-func (s *Scratch) WithBranch(node *wit.SchemaNode, null bool, value []byte) []byte {
-	from := len(s.Buf)
-	s.Buf = append(connectdata.AppendBranch(s.Buf, node, null), value...)
-	return s.Buf[from:len(s.Buf):len(s.Buf)]
+// SkipField returns the size of a field's value at the start of input.
+func (l *ValueReader) SkipField(field int, input []byte) (int, error) {
+	return connectdata.Skip(l.types[field].nodes, l.types[field].node, input)
 }

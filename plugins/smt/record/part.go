@@ -12,15 +12,12 @@ import (
 type Part struct {
 	Encoding wit.Encoding
 	Schema   uint32
-	// Bytes belongs to the call until a stage replaces it. It is undefined if the part is absent.
-	Bytes []byte
-	// Changed reports whether encoding or bytes differ from the input's. The schema may differ, too.
-	Changed bool
+	Bytes    []byte // memory of the call until a stage replaces it; undefined if the part is absent
+	Changed  bool   // encoding or bytes differ from the input's. The schema may differ, too.
+	Class    string // Java class of the value if its schema has another, for example after Cast of a logical type
 	// InvalidNull is set for a null of a required type, as Kafka's transforms create it from a field of a null. It
 	// fails the record unless a later stage replaces the value.
 	InvalidNull *rowerror.Failure
-	// Class is the Java class of the value if its schema has another, for example after Cast of a logical type.
-	Class string
 }
 
 func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
@@ -37,7 +34,6 @@ func (part *Part) load(slice *wit.ValueSlice, data []byte) bool {
 	return true
 }
 
-// Set replaces the part.
 func (part *Part) Set(encoding wit.Encoding, schema uint32, bytes []byte) {
 	*part = Part{Encoding: encoding, Schema: schema, Bytes: bytes, Changed: true}
 }
@@ -49,7 +45,7 @@ func (part *Part) Write(scratch *object.Scratch, encoding wit.Encoding, schema u
 	part.Set(encoding, schema, scratch.Buf[from:])
 }
 
-// SetInvalidNull sets the part to a null of a required type.
+// SetInvalidNull replaces the part by a null of a required type.
 func (part *Part) SetInvalidNull(registry *schemas.Registry, nodes []wit.SchemaNode, stage int) {
 	result := append([]wit.SchemaNode(nil), nodes...)
 	result[0].Optional = true
@@ -57,7 +53,7 @@ func (part *Part) SetInvalidNull(registry *schemas.Registry, nodes []wit.SchemaN
 	part.InvalidNull = rowerror.RequiredNull(stage)
 }
 
-// ResolveNull replaces an invalid null by the default of its type after the last stage, or returns the failure.
+// ResolveNull replaces an invalid null by the default of its type. Without a default the record fails.
 func (part *Part) ResolveNull(registry *schemas.Registry) *rowerror.Failure {
 	if part.InvalidNull == nil {
 		return nil

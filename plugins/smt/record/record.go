@@ -12,10 +12,9 @@ import (
 
 // Record is a row that passes through the stages.
 type Record struct {
-	// Row is the input row. Its partition, offset and timestamp never change.
-	Row     *wit.Row
+	Row     *wit.Row // the input, whose partition, offset and timestamp never change
 	Topic   string
-	Parts   [3]Part
+	Parts   [3]Part // by [Target]
 	Dropped bool
 }
 
@@ -28,7 +27,6 @@ const (
 	Headers
 )
 
-// Load starts a record for a row of a call.
 func (rec *Record) Load(row *wit.Row, topic string, data []byte) error {
 	rec.Row, rec.Topic, rec.Dropped = row, topic, false
 	if !rec.Parts[Key].load(&row.Key, data) || !rec.Parts[Value].load(&row.Value, data) ||
@@ -50,7 +48,7 @@ func (rec *Record) AddHeaders(scratch *object.Scratch, n, stage int, add func(ds
 	return failure
 }
 
-// WithClass returns the failure with the Java class of the value if Class of its part differs from the schema's.
+// WithClass corrects the message of a failure that names the Java class of the schema, if the value has another.
 func (rec *Record) WithClass(registry *schemas.Registry, failure *rowerror.Failure) *rowerror.Failure {
 	for at := Key; at <= Value; at++ {
 		part := &rec.Parts[at]

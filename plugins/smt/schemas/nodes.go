@@ -10,7 +10,7 @@ func AppendNode(dst, nodes []wit.SchemaNode, node uint32) []wit.SchemaNode {
 	return AppendNodeFunc(dst, node, "", func(node uint32, _ string) wit.SchemaNode { return nodes[node] })
 }
 
-// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name. The name is "" for other nodes.
+// AppendNodeFunc is AppendNode for nodes that nodeOf returns by number and field name, "" for items, keys and the root.
 func AppendNodeFunc(dst []wit.SchemaNode, node uint32, name string,
 	nodeOf func(node uint32, name string) wit.SchemaNode) []wit.SchemaNode {
 	index := len(dst)
@@ -43,5 +43,8 @@ func CopyMetadata(root *wit.SchemaNode) wit.SchemaNode {
 		Parameters: root.Parameters}
 }
 
-// Branch returns the branch of values that are not null.
+// Branch returns the union branch before values that are not null, empty for required types.
 func Branch(node *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, node, false) }
+
+// NullBranch returns the encoding of a null.
+func NullBranch(node *wit.SchemaNode) []byte { return connectdata.AppendBranch(nil, node, true) }

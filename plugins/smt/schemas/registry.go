@@ -9,25 +9,22 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Registry maps the numbers of schemas to schemas.
+// Registry maps the numbers of schemas to schemas: the host's, and those that the plugin declares.
 type Registry struct {
-	known map[uint32][]wit.SchemaNode
-	// declared holds the plugin's schemas by number minus first. The host does not know the pending ones yet.
-	declared [][]wit.SchemaNode
+	known    map[uint32][]wit.SchemaNode
+	declared [][]wit.SchemaNode // the plugin's schemas, from number first on
 	first    uint32
-	pending  []wit.Schema
+	pending  []wit.Schema // declared ones that the host does not know yet
 }
 
-// NewRegistry returns an empty registry.
 func NewRegistry() Registry {
 	return Registry{known: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }
 
-// MaxDeclared is the number of own schemas at which Forget discards them.
-const MaxDeclared = 1000
+const MaxDeclared = 1000 // declared schemas at which Forget discards them
 
-// Forget discards the plugin's own schemas if there are too many, and reports whether it did. All cached results are
-// invalid then. Schemas that are declared again get new numbers.
+// Forget discards the declared schemas if there are too many, and reports whether it did. Then all cached results are
+// invalid, and schemas that are declared again get new numbers.
 func (s *Registry) Forget() bool {
 	if len(s.declared) < MaxDeclared {
 		return false
@@ -47,7 +44,7 @@ func (s *Registry) Add(list []wit.Schema) {
 	}
 }
 
-// DrainPending returns the own schemas that were declared since the last call.
+// DrainPending returns the schemas that were declared since the last call.
 func (s *Registry) DrainPending() []wit.Schema {
 	list := s.pending
 	s.pending = nil
@@ -57,7 +54,7 @@ func (s *Registry) DrainPending() []wit.Schema {
 // Nodes returns a schema, nil if it is unknown.
 func (s *Registry) Nodes(id uint32) []wit.SchemaNode { return s.known[id] }
 
-// Lookup returns a schema.
+// Lookup is Nodes with an error for an unknown schema.
 func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 	nodes := s.known[id]
 	if nodes == nil {
@@ -67,7 +64,7 @@ func (s *Registry) Lookup(id uint32) ([]wit.SchemaNode, error) {
 	return nodes, nil
 }
 
-// Declare returns the number of an own schema.
+// Declare returns the number of a schema, which it adds if necessary.
 func (s *Registry) Declare(nodes []wit.SchemaNode) uint32 {
 	for i := range s.declared {
 		if reflect.DeepEqual(s.declared[i], nodes) {
