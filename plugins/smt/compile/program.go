@@ -17,18 +17,15 @@ import (
 // Program processes rows of one schema, or maps with the same keys, like the row that was traced.
 type Program struct {
 	kernel.Program
-	// Usable reports whether the kernel supports all of the program.
-	Usable    bool
-	Schema    uint32
-	SameBytes bool
-	// Layout is the schema of the input, nil for a map.
-	Reader *object.ValueReader
-	// Edited holds the values that the caller must compute for a row that the kernel does not edit itself.
-	Edited []Edited
-	Pieces []kernel.Piece
-	// Tail, if it appends, is the program that keeps the value in place and writes only what follows it.
+	Usable    bool                // the kernel supports all of the program
+	Schema    uint32              // of the result
+	SameBytes bool                // values keep their bytes
+	Reader    *object.ValueReader // of the input's values, nil for a map
+	Edited    []Edited            // values that the caller must compute for a row that the kernel does not edit itself
+	Pieces    []kernel.Piece      // the computed values, by the index in Edited
+	// if it appends: the program that keeps the value in place and writes only what follows
 	Tail   kernel.Program
-	Misses int
+	Misses int // traced rows that no later row could use
 
 	ops          []programOp
 	choices      []kernel.Choice
@@ -37,7 +34,7 @@ type Program struct {
 
 type programOp struct {
 	kernel.Op
-	bytes []byte
+	bytes []byte // of a constant or replacement, until finish
 }
 
 // Edited is a value that edits compute from the input or from an attribute of the row.
@@ -46,32 +43,24 @@ type Edited struct {
 	isMap bool
 }
 
-// Compile returns the program for rows like row, whose value was traced as x. r holds the schemas of its result.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// Compile returns the program for rows like row, whose value was traced as obj. results holds the schemas of its
+// result.
 func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program {
-	program := &Program{}
-	program.Usable, program.SameBytes, program.Schema, program.Reader = littleEndian, obj.SameBytes() && !obj.Whole,
-		results.Value, obj.Reader
+	program := &Program{Usable: littleEndian, SameBytes: obj.SameBytes() && !obj.Whole, Schema: results.Value,
+		Reader: obj.Reader}
+	encoding := wit.WithSchema
 	if obj.IsMap {
+		encoding = wit.Schemaless
 		program.setKeys(obj, row)
 	} else {
-		if root := &obj.Reader.Nodes[0]; root.Optional {
-			program.Root = uint64(schemas.Branch(root)[0]) + 1
-		}
-		program.Fields = memberCodes(obj.Reader)
-		if obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput() && !slices.ContainsFunc(obj.Headers,
-			func(header object.AddedHeader) bool {
-				return header.Bytes == nil
-			}) {
-			program.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
-		}
+		program.setFields(obj)
 	}
 	for i := range obj.Trace.Allowed {
 		program.requireTags(&obj.Trace.Allowed[i].Source, obj.Trace.Allowed[i].Tags)
 	}
-	encoding := wit.WithSchema
-	if obj.IsMap {
-		encoding = wit.Schemaless
-	}
+	// The kernel writes the new key, then the new headers, then the value.
 	if obj.Key != nil {
 		program.addObject(obj.Key)
 		program.addOp(kernel.Op{Kind: kernel.EndOfKey})
@@ -80,32 +69,49 @@ func Compile(obj *object.Object, results *object.Results, row *wit.Row) *Program
 	if len(obj.Headers) > 0 {
 		program.addHeaders(obj, results)
 	}
-	head := len(program.ops)
+	onlyValue := len(program.ops) == 0
 	if !program.SameBytes {
 		program.addObject(obj)
 	}
 	program.checkRequired(obj)
-	if len(program.Edited) == 0 && head == 0 && !program.SameBytes && !obj.Whole {
+	if onlyValue && len(program.Edited) == 0 && !program.SameBytes && !obj.Whole {
 		program.setTail(obj)
 	}
-	for i := range obj.Trace.Edited { // edits whose result is not written may fail the row
-		e := &obj.Trace.Edited[i]
-		if last := e.Edits[len(e.Edits)-1]; last.NullValue == nil && !slices.Contains(program.writtenEdits, last) {
-			program.Edited, program.Edits = append(program.Edited, Edited{*e, obj.IsMap}), 1
-		}
-	}
+	program.addUnwrittenEdits(obj)
 	program.finish()
 	return program
 }
 
-var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+// setFields makes the program read the fields of the struct, only what is necessary.
+func (p *Program) setFields(obj *object.Object) {
+	if root := &obj.Reader.Nodes[0]; root.Optional {
+		p.Root = uint64(schemas.Branch(root)[0]) + 1
+	}
+	p.Fields = fieldCodes(obj.Reader)
+	copiesField := func(header object.AddedHeader) bool { return header.Bytes == nil }
+	readsNoField := obj.Key == nil && len(obj.Trace.Edited) == 0 && obj.KeepsInput()
+	if readsNoField && !slices.ContainsFunc(obj.Headers, copiesField) {
+		p.Fields = unsafe.Pointer(&[]uint64{kernel.Rest | uint64(len(obj.Reader.Fields))<<8}[0])
+	}
+}
 
-func memberCodes(reader *object.ValueReader) unsafe.Pointer {
+// addUnwrittenEdits lets the caller compute edits whose result is not written, because they may fail the row.
+func (p *Program) addUnwrittenEdits(obj *object.Object) {
+	for i := range obj.Trace.Edited {
+		source := &obj.Trace.Edited[i]
+		last := source.Edits[len(source.Edits)-1]
+		if last.NullValue == nil && !slices.Contains(p.writtenEdits, last) {
+			p.Edited, p.Edits = append(p.Edited, Edited{*source, obj.IsMap}), 1
+		}
+	}
+}
+
+func fieldCodes(reader *object.ValueReader) unsafe.Pointer {
 	codes := make([]uint64, 0, len(reader.Fields)+1)
 	for i := range reader.Fields {
-		codes = append(codes, memberCode(reader.Fields[i].Schema()))
+		codes = append(codes, fieldCode(reader.Fields[i].Schema()))
 	}
-	run := uint64(0)
+	run := uint64(0) // of optional strings, see [kernel.Run]
 	for i := len(codes) - 1; i >= 0; i-- {
 		if run++; codes[i] != kernel.OptionalText {
 			run = 0
@@ -116,7 +122,7 @@ func memberCodes(reader *object.ValueReader) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(codes, kernel.Last)))
 }
 
-func memberCode(node *wit.SchemaNode) uint64 {
+func fieldCode(node *wit.SchemaNode) uint64 {
 	code := kernel.Other
 	switch node.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
@@ -182,151 +188,6 @@ func (p *Program) requireTags(source *object.Source, allowed uint64) {
 	p.choices = append(p.choices, kernel.Choice{Field: 8 * source.Index, KeySize: source.KeySize, Allowed: allowed})
 }
 
-func (p *Program) addOp(x kernel.Op) { p.ops = append(p.ops, programOp{Op: x}) }
-
-func (p *Program) addConstant(b []byte) {
-	p.Extra += len(b)
-	if n := len(p.ops); n > 0 && p.ops[n-1].Kind == kernel.Constant {
-		p.ops[n-1].bytes = slices.Concat(p.ops[n-1].bytes, b)
-		return
-	}
-	p.ops = append(p.ops, programOp{bytes: bytes.Clone(b)})
-}
-
-func (p *Program) addCopy(index, after int) {
-	if n := len(p.ops); n > 0 && after == 0 && p.ops[n-1].Kind == kernel.Copied && p.ops[n-1].Last == 8*index {
-		p.ops[n-1].Last += 8
-		return
-	}
-	p.addOp(kernel.Op{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, KeySize: after})
-}
-
-func (p *Program) addObject(obj *object.Object) {
-	switch {
-	case obj.Whole:
-	case obj.IsMap:
-		p.addConstant(connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields))))
-	default:
-		if lead := schemas.Branch(&obj.Root); len(lead) > 0 {
-			p.addConstant(lead)
-		}
-	}
-	for i := range obj.Fields {
-		field := &obj.Fields[i]
-		if obj.IsMap && !obj.Whole {
-			if field.Kind == object.FromInput && len(field.Edits) == 0 && field.KeyIndex == field.Index {
-				p.addCopy(field.Index, 0)
-				continue
-			}
-			p.addConstant(field.Key)
-		}
-		p.addValue(field, obj.IsMap)
-	}
-}
-
-func (p *Program) addValue(field *object.Field, isMap bool) {
-	op := kernel.Op{First: 8 * field.Index, Last: 8*field.Index + 8, KeySize: field.KeySize}
-	p.writtenEdits = append(p.writtenEdits, field.Edits...)
-	switch {
-	case field.Kind == object.FromConstant:
-		p.addConstant(field.Bytes)
-	case field.Kind == object.FromAttribute && len(field.Edits) == 0:
-		if isMap {
-			p.addConstant(field.Bytes[:1])
-		}
-		op.Kind, op.KeySize, op.Last = kernel.Attribute, 0, 0
-		op.First = [...]int{object.Partition: kernel.Partition, object.Offset: kernel.Offset,
-			object.Timestamp: kernel.Timestamp}[field.Attribute]
-		if field.Optional {
-			op.Null = 1
-		}
-		if !field.Optional || field.Attribute == object.Offset {
-			op.Size = 1
-		}
-		p.Extra += 1 + binary.MaxVarintLen64
-		p.addOp(op)
-	case len(field.Edits) == 0:
-		p.addCopy(field.Index, field.KeySize)
-	case field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].NullValue != nil:
-		edit := field.Edits[0]
-		p.Extra += len(edit.NullValue)
-		op.Kind, op.Null = kernel.OrDefault, uint64(edit.NullByte)
-		p.ops = append(p.ops, programOp{op, edit.NullValue})
-	case field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Choices != nil:
-		p.addChoice(field, op, isMap)
-	default:
-		p.addEdit(field, op, isMap)
-	}
-}
-
-// addChoice adds a value that depends on the first byte of the input.
-func (p *Program) addChoice(field *object.Field, op kernel.Op, isMap bool) {
-	edit := field.Edits[0]
-	pieces := make([]kernel.Piece, len(edit.Choices))
-	longest, allowed := 0, uint64(0)
-	for c, b := range edit.Choices {
-		pieces[c] = kernel.Piece{Bytes: withRoom(b), Size: len(b)}
-		if longest = max(longest, len(b)); b != nil {
-			allowed |= 1 << c
-		}
-	}
-	if isMap {
-		p.requireTags(&field.Source, allowed)
-	}
-	op.Kind, op.Bytes = kernel.Choosing, unsafe.Pointer(unsafe.SliceData(pieces))
-	p.Extra += longest
-	p.addOp(op)
-}
-
-func (p *Program) addEdit(field *object.Field, op kernel.Op, isMap bool) {
-	op.Kind, op.Last = kernel.Edited, len(p.Edited) // index of the piece
-	p.Edited = append(p.Edited, Edited{field.Source, isMap})
-	p.Extra += kernel.MaxConverted
-	if field.Kind == object.FromInput && len(field.Edits) == 1 && field.Edits[0].Conversion != nil {
-		conversion := field.Edits[0].Conversion(field.Tag)
-		op.Conversion = conversion.Word()
-		if conversion.Date != nil {
-			op.Date = unsafe.Pointer(conversion.Date)
-			p.Extra += conversion.Date.Size
-		}
-	}
-	p.addOp(op)
-}
-
-func (p *Program) addHeaders(obj *object.Object, results *object.Results) {
-	p.addOp(kernel.Op{Kind: kernel.HeaderCount, Size: len(obj.Headers)})
-	schemas := results.Headers
-	for i := range obj.Headers {
-		header := &obj.Headers[i]
-		field := &header.Field
-		switch {
-		case header.Bytes != nil:
-			p.addConstant(header.Bytes)
-			continue
-		case obj.IsMap:
-			p.addConstant(append(connectdata.AppendString(nil, header.Name), byte(wit.Schemaless), 0))
-		default:
-			head := append(connectdata.AppendString(nil, header.Name), byte(wit.WithSchema))
-			p.addConstant(connectdata.AppendNumber(head, int64(schemas[0])))
-			schemas = schemas[1:]
-		}
-		switch {
-		case field.Kind == object.FromConstant:
-			p.addConstant(connectdata.AppendBytes(nil, field.Bytes))
-		case field.Kind == object.FromInput && len(field.Edits) == 0:
-			p.addOp(kernel.Op{Kind: kernel.CopiedWithSize, First: 8 * field.Index, Last: 8*field.Index + 8,
-				KeySize: field.KeySize})
-			p.Extra += binary.MaxVarintLen32
-		default:
-			p.Usable = false
-		}
-	}
-	p.addOp(kernel.Op{Kind: kernel.EndOfHeaders})
-	p.Headers = EncodingWord(wit.Raw, 0)
-	p.GrowthShift++
-	p.Extra++
-}
-
 // checkRequired makes the program unusable unless one of its ops checks each required attribute.
 func (p *Program) checkRequired(obj *object.Object) {
 	for _, attribute := range obj.Trace.Required {
@@ -337,49 +198,52 @@ func (p *Program) checkRequired(obj *object.Object) {
 	}
 }
 
-// setTail creates the tail if the value stays and only constants and attributes follow it.
+// setTail creates the tail if the program keeps the value, and only constants and attributes follow it.
 func (p *Program) setTail(obj *object.Object) {
-	index := 0
-	if obj.IsMap {
+	valueOp, fieldCount := 0, p.FieldCount
+	if !obj.IsMap {
+		fieldCount = len(obj.Reader.Fields)
+	} else {
+		// The first op writes the number of entries. The tail changes it in place, which needs a number of one byte.
 		count := connectdata.AppendNumber([]byte{connectdata.TagMap}, int64(len(obj.Fields)))
-		if index = 1; p.HeadSize != 2 || len(count) != 2 || len(p.ops) == 0 || !bytes.Equal(p.ops[0].bytes, count) {
+		if p.HeadSize != 2 || len(count) != 2 || len(p.ops) == 0 || !bytes.Equal(p.ops[0].bytes, count) {
 			return
 		}
-		p.Tail.Count = int(count[1])
+		valueOp, p.Tail.Count = 1, int(count[1])
 	}
-	members := p.FieldCount
-	if !obj.IsMap {
-		members = len(obj.Reader.Fields)
+	if valueOp+1 >= len(p.ops) || fieldCount == 0 {
+		return
 	}
+	op, following := &p.ops[valueOp], p.ops[valueOp+1:]
+	copiesAll := op.Kind == kernel.Copied && op.First == 0 && op.Last == 8*fieldCount
 	readsInput := func(op programOp) bool { return op.Kind != kernel.Constant && op.Kind != kernel.Attribute }
-	if index+1 < len(p.ops) && members > 0 && p.ops[index].Kind == kernel.Copied && p.ops[index].First == 0 &&
-		p.ops[index].Last == 8*members && !slices.ContainsFunc(p.ops[index+1:], readsInput) &&
-		p.Extra+kernel.Slack <= kernel.Room {
-		p.Tail.Appends = index + 1
+	if copiesAll && !slices.ContainsFunc(following, readsInput) && p.Extra+kernel.Slack <= kernel.Room {
+		p.Tail.Appends = valueOp + 1
 	}
 }
 
+// finish builds the arrays to which the kernel's program points.
 func (p *Program) finish() {
 	p.Pieces = make([]kernel.Piece, len(p.Edited))
-	list := make([]kernel.Op, len(p.ops)+1)
+	ops := make([]kernel.Op, len(p.ops)+1)
 	for i := range p.ops {
-		from := &p.ops[i]
-		list[i] = from.Op
-		switch to := &list[i]; {
-		case to.Kind == kernel.Edited:
-			to.Bytes = unsafe.Pointer(&p.Pieces[to.Last])
+		from, op := &p.ops[i], &ops[i]
+		*op = from.Op
+		switch {
+		case op.Kind == kernel.Edited:
+			op.Bytes = unsafe.Pointer(&p.Pieces[op.Last])
 		case len(from.bytes) > 0:
-			to.Bytes, to.Size = withRoom(from.bytes), len(from.bytes)
+			op.Bytes, op.Size = withRoom(from.bytes), len(from.bytes)
 		}
 	}
-	list[len(p.ops)].Kind = kernel.End
-	p.Ops = unsafe.SliceData(list)
+	ops[len(p.ops)].Kind = kernel.End
+	p.Ops = unsafe.SliceData(ops)
 	p.choices = append(p.choices, kernel.Choice{}) // padding
 	p.Choices, p.ChoiceCount = unsafe.SliceData(p.choices), len(p.choices)-1
-	if skip := p.Tail.Appends; skip > 0 {
+	if skipped := p.Tail.Appends; skipped > 0 {
 		count := p.Tail.Count
 		p.Tail = p.Program
-		p.Tail.Ops, p.Tail.Appends, p.Tail.Count = &list[skip], 1, count
+		p.Tail.Ops, p.Tail.Appends, p.Tail.Count = &ops[skipped], 1, count
 	}
 	p.ops, p.writtenEdits = nil, nil
 }
@@ -400,12 +264,11 @@ func (e *Edited) Append(dst []byte, ends []uint64, input []byte, row *wit.Row) (
 	return e.Edits[len(e.Edits)-1].Apply(dst, value)
 }
 
-// withRoom copies bytes and leaves room after them.
 func withRoom(b []byte) unsafe.Pointer {
 	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(b)+kernel.Room), b...)))
 }
 
-// EncodingWord returns the word of encoding and schema in a value slice.
+// EncodingWord returns the first word of a value slice.
 func EncodingWord(encoding wit.Encoding, schema uint32) uint64 {
 	return uint64(encoding) | uint64(schema)<<32
 }
