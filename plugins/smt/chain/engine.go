@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/smt/batch"
-	"github.com/culvert-project/culvert/plugins/smt/catalog"
 	"github.com/culvert-project/culvert/plugins/smt/fastpath"
 	"github.com/culvert-project/culvert/plugins/smt/interpreter"
 	"github.com/culvert-project/culvert/plugins/smt/object"
@@ -18,14 +17,13 @@ import (
 
 // Engine sends rows through chains and caches what it compiles. A result is valid until the next call.
 type Engine struct {
-	chains      map[string]*compiledChain
+	chains      map[string]*compiledChain // by context
 	call        batch.Input
 	out         batch.Output
 	fastPath    fastpath.Runner
 	interpreter interpreter.Interpreter
-	// record is the current record, number the index of its row.
-	record record.Record
-	number int
+	record      record.Record // in the interpreter
+	rowIndex    int           // of the record's row
 }
 
 // New returns an empty engine.
@@ -33,7 +31,7 @@ func New() *Engine {
 	engine := &Engine{chains: map[string]*compiledChain{}}
 	engine.interpreter.Schemas = schemas.NewRegistry()
 	engine.fastPath = fastpath.NewRunner(&engine.call, &engine.out, &engine.interpreter.Scratch)
-	engine.interpreter.Emit = func(rec *record.Record) { engine.out.Add(rec, engine.number, engine.call.Topics) }
+	engine.interpreter.Emit = func(rec *record.Record) { engine.out.Add(rec, engine.rowIndex, engine.call.Topics) }
 	return engine
 }
 
@@ -45,125 +43,32 @@ func (e *Engine) Prepare(list []wit.Stage) ([]byte, error) {
 	return pack.Stages(nil, list), nil
 }
 
-type compiledChain struct {
-	stages []operation.Stage
-	routes *fastpath.Routes
-	// test is set for a context of one predicate, see [Engine.Test].
-	test operation.Predicate
-}
-
-func newChain(list []wit.Stage) (*compiledChain, *wit.Error) {
-	chain := &compiledChain{routes: fastpath.NewRoutes(nil)} // Apply with a predicate passes rows through
-	if len(list) == 1 {
-		if test, ok, err := catalog.NewPredicate(list[0].Component, list[0].Settings); ok {
-			chain.test = test
-			return chain, err
-		}
-	}
-	for i := range list {
-		stage, err := catalog.NewStage(i, &list[i])
-		if err != nil {
-			err.Message = "stage " + strconv.Itoa(i) + ", " + list[i].Component + ": " + err.Message
-			return nil, err
-		}
-		chain.stages = append(chain.stages, stage)
-	}
-	chain.routes = fastpath.NewRoutes(chain.stages)
-	return chain, nil
-}
-
-func (e *Engine) chain(context []byte) (*compiledChain, error) {
-	if chain := e.chains[string(context)]; chain != nil {
-		return chain, nil
-	}
-	r := pack.NewReader(context)
-	list := r.Stages()
-	if !r.Done() {
-		return nil, &wit.Error{Kind: wit.ErrorInternal,
-			Message: "the context is not of this version of the plugin"}
-	}
-	chain, err := newChain(list)
-	if err != nil {
-		return nil, err
-	}
-	if len(e.chains) >= schemas.MaxCached {
-		clear(e.chains)
-	}
-	e.chains[string(context)] = chain
-	return chain, nil
-}
-
-func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
-	if e.interpreter.Schemas.Forget() {
-		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
-		clear(e.chains)
-	}
-	e.interpreter.Schemas.Add(declared)
-	return e.chain(context)
-}
-
 // Apply sends rows through the chain of a context.
 func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.ApplyResult,
-	error) {
+	data []byte) (wit.ApplyResult, error) {
 	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.ApplyResult{}, err
 	}
 	e.start(batch.Input{Topics: topics, Rows: rows, Data: data})
-	out, row := &e.out, 0
-	for row < len(rows) && len(out.Data) < batch.MaxData {
-		if next := e.fastPath.Run(chain.routes, row); next > row {
-			row = next
+	rowIndex := 0
+	for rowIndex < len(rows) && len(e.out.Data) < batch.MaxData {
+		if next := e.fastPath.Run(chain.routes, rowIndex); next > rowIndex {
+			rowIndex = next
 			continue
 		}
-		if err := e.interpret(chain, row); err != nil {
+		if err := e.interpret(chain, rowIndex); err != nil {
 			return wit.ApplyResult{}, err
 		}
-		row++
+		rowIndex++
 	}
 	e.call = batch.Input{} // the memory belongs to the host
-	return out.Result(row, e.interpreter.Schemas.DrainPending()), nil
-}
-
-func (e *Engine) start(c batch.Input) {
-	e.call = c
-	e.out.Reset(c)
-	e.fastPath.Reset()
-}
-
-// interpret sends one row through the chain, and then compiles a program for rows like it.
-func (e *Engine) interpret(chain *compiledChain, row int) error {
-	if err := e.load(row); err != nil {
-		return err
-	}
-	e.out.MoveInPlace()
-	before := e.out
-	e.number = row
-	failure, err := e.interpreter.Run(chain.stages, &e.record)
-	if err != nil {
-		return err
-	}
-	e.fastPath.Learn(chain.routes, row)
-	if failure != nil {
-		e.out.Fail(row, failure, &before)
-	}
-	return nil
-}
-
-func (e *Engine) load(row int) error {
-	in := &e.call.Rows[row]
-	if int(in.Topic) >= len(e.call.Topics) {
-		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(row) +
-			" refers to a topic that is not in the call"}
-	}
-	return e.record.Load(in, e.call.Topics[in.Topic], e.call.Data)
+	return e.out.Result(rowIndex, e.interpreter.Schemas.DrainPending()), nil
 }
 
 // Test evaluates the predicate of a context for each row.
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row,
-	data []byte) (wit.TestResult,
-	error) {
+	data []byte) (wit.TestResult, error) {
 	chain, err := e.begin(context, schemas)
 	if err != nil {
 		return wit.TestResult{}, err
@@ -188,4 +93,68 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		}
 	}
 	return out, nil
+}
+
+// begin returns the chain of a context, after the schemas of the call were added.
+func (e *Engine) begin(context []byte, declared []wit.Schema) (*compiledChain, error) {
+	if e.interpreter.Schemas.Forget() {
+		e.interpreter.Readers = schemas.Cache[*object.ValueReader]{}
+		clear(e.chains)
+	}
+	e.interpreter.Schemas.Add(declared)
+	return e.chain(context)
+}
+
+func (e *Engine) chain(context []byte) (*compiledChain, error) {
+	if chain := e.chains[string(context)]; chain != nil {
+		return chain, nil
+	}
+	reader := pack.NewReader(context)
+	list := reader.Stages()
+	if !reader.Done() {
+		return nil, &wit.Error{Kind: wit.ErrorInternal, Message: "the context is not of this version of the plugin"}
+	}
+	chain, err := newChain(list)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.chains) >= schemas.MaxCached {
+		clear(e.chains)
+	}
+	e.chains[string(context)] = chain
+	return chain, nil
+}
+
+func (e *Engine) start(call batch.Input) {
+	e.call = call
+	e.out.Reset(call)
+	e.fastPath.Reset()
+}
+
+// interpret sends one row through the chain, and then compiles a program for rows like it.
+func (e *Engine) interpret(chain *compiledChain, rowIndex int) error {
+	if err := e.load(rowIndex); err != nil {
+		return err
+	}
+	e.out.MoveInPlace()
+	before := e.out
+	e.rowIndex = rowIndex
+	failure, err := e.interpreter.Run(chain.stages, &e.record)
+	if err != nil {
+		return err
+	}
+	e.fastPath.Learn(chain.routes, rowIndex)
+	if failure != nil {
+		e.out.Fail(rowIndex, failure, &before)
+	}
+	return nil
+}
+
+func (e *Engine) load(rowIndex int) error {
+	row := &e.call.Rows[rowIndex]
+	if int(row.Topic) >= len(e.call.Topics) {
+		return &wit.Error{Kind: wit.ErrorInternal, Message: "row " + strconv.Itoa(rowIndex) +
+			" refers to a topic that is not in the call"}
+	}
+	return e.record.Load(row, e.call.Topics[row.Topic], e.call.Data)
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/operation"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
+	"github.com/culvert-project/culvert/plugins/smt/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -13,17 +14,17 @@ import (
 // Interpreter sends records through stages one at a time, as Kafka Connect does.
 type Interpreter struct {
 	operation.Context
-	// Emit receives each record after the last stage. The record is valid until Emit returns.
-	Emit func(rec *record.Record)
+	Emit func(rec *record.Record) // receives each record after the last stage, valid until Emit returns
 }
 
-// Run sends a record through stages. The error concerns the call, the failure this row.
+// Run sends a record through stages. An error concerns the call, a failure this row.
 func (p *Interpreter) Run(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	p.Buf, p.SplitSize = p.Buf[:0], 0
-	return p.through(stages, rec)
+	return p.runFrom(stages, rec)
 }
 
-func (p *Interpreter) through(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
+// runFrom sends a record through stages. After a split, it continues with each of the new records.
+func (p *Interpreter) runFrom(stages []operation.Stage, rec *record.Record) (*rowerror.Failure, error) {
 	for i := range stages {
 		stage := &stages[i]
 		applies, failure, err := stage.Applies(&p.Context, rec)
@@ -33,9 +34,9 @@ func (p *Interpreter) through(stages []operation.Stage, rec *record.Record) (*ro
 		if !applies {
 			continue
 		}
-		if o, ok := stage.Operation.(operation.SplitOperation); ok {
-			return o.Split(&p.Context, rec, stage.Number, func() (*rowerror.Failure, error) {
-				return p.through(stages[i+1:], rec)
+		if split, ok := stage.Operation.(operation.SplitOperation); ok {
+			return split.Split(&p.Context, rec, stage.Number, func() (*rowerror.Failure, error) {
+				return p.runFrom(stages[i+1:], rec)
 			})
 		}
 		if failure, err = p.apply(stage, rec); err != nil {
@@ -88,8 +89,8 @@ func (p *Interpreter) applySchemaless(stage *operation.Stage, rec *record.Record
 	} else if failure := obj.OpenMap(&p.Scratch, part.Bytes, stage.Number, options.Purpose); failure != nil {
 		return failure
 	}
-	if failure := fieldOp.Apply(obj, operation.Step{Stage: stage.Number, Topic: rec.Topic,
-		Row: rec.Row}); failure != nil {
+	step := operation.Step{Stage: stage.Number, Topic: rec.Topic, Row: rec.Row}
+	if failure := fieldOp.Apply(obj, step); failure != nil {
 		return failure
 	}
 	if obj.IsNull {
@@ -118,31 +119,12 @@ func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record
 	if failure := fieldOp.Apply(obj, step); failure != nil {
 		return failure, nil
 	}
-	results, err := stage.Results.Get(&p.Schemas, part.Schema, func([]wit.SchemaNode) *object.Results {
-		var convertDefault func(converted *object.Object) *rowerror.Failure
-		if options.ConvertDefault {
-			convertDefault = func(converted *object.Object) *rowerror.Failure {
-				failure := fieldOp.Apply(converted, step)
-				if failure == nil {
-					failure = converted.Pending
-				}
-				return failure
-			}
-		}
-		return obj.Results(&p.Schemas, stage.Number, convertDefault)
-	})
+	results, err := p.results(stage, fieldOp, step, part.Schema)
 	switch {
 	case err != nil || results.Failure != nil:
 		return results.Failure, err
-	case obj.IsNull && !obj.Root.Optional: // a field of a null struct
-		part.SetInvalidNull(&p.Schemas, obj.Fields[0].Subtree(), stage.Number)
-		return nil, nil
 	case obj.IsNull:
-		missing := part.InvalidNull
-		part.Set(wit.WithSchema, results.Value, connectdata.AppendBranch(nil, &obj.Root, true))
-		if obj.Whole == options.Whole {
-			part.InvalidNull = missing
-		}
+		p.writeNull(part, options, results, stage.Number)
 		return nil, nil
 	case !obj.KeepsInput():
 		obj.Load(stage.Number)
@@ -153,12 +135,42 @@ func (p *Interpreter) applyWithSchema(stage *operation.Stage, rec *record.Record
 	return p.write(stage, rec, options, wit.WithSchema, results), nil
 }
 
+// results returns the schemas of the result, which depend only on the stage and the schema of the input.
+func (p *Interpreter) results(stage *operation.Stage, fieldOp operation.FieldOperation, step operation.Step,
+	schema uint32) (*object.Results, error) {
+	return stage.Results.Get(&p.Schemas, schema, func([]wit.SchemaNode) *object.Results {
+		if !fieldOp.Options().ConvertDefault {
+			return p.Object.Results(&p.Schemas, stage.Number, nil)
+		}
+		return p.Object.Results(&p.Schemas, stage.Number, func(converted *object.Object) *rowerror.Failure {
+			if failure := fieldOp.Apply(converted, step); failure != nil {
+				return failure
+			}
+			return converted.Pending
+		})
+	})
+}
+
+func (p *Interpreter) writeNull(part *record.Part, options *operation.FieldOptions, results *object.Results,
+	stage int) {
+	obj := &p.Object
+	if !obj.Root.Optional { // a field of a null struct
+		part.SetInvalidNull(&p.Schemas, obj.Fields[0].Subtree(), stage)
+		return
+	}
+	invalidNull := part.InvalidNull
+	part.Set(wit.WithSchema, results.Value, schemas.NullBranch(&obj.Root))
+	if obj.Whole == options.Whole { // the operation has not extracted a field
+		part.InvalidNull = invalidNull
+	}
+}
+
 // open opens a key or value with schema. applies is false for a null that the operation does not change.
 func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, options *operation.FieldOptions,
 	stage int) (applies bool, _ *rowerror.Failure) {
 	obj := &p.Object
 	null, start, ok := reader.Null(part.Bytes)
-	switch {
+	switch { // in the order of the checks of Kafka's transforms
 	case !ok:
 		return false, rowerror.BadValue(stage, 0)
 	case null && options.RejectNull:
@@ -178,9 +190,9 @@ func (p *Interpreter) open(reader *object.ValueReader, part *record.Part, option
 	return true, nil
 }
 
+// write replaces the parts of the record by the result of an operation.
 func (p *Interpreter) write(stage *operation.Stage, rec *record.Record, options *operation.FieldOptions,
-	encoding wit.Encoding,
-	results *object.Results) *rowerror.Failure {
+	encoding wit.Encoding, results *object.Results) *rowerror.Failure {
 	obj, part := &p.Object, &rec.Parts[options.Target]
 	if len(obj.Headers) > 0 {
 		failure := rec.AddHeaders(&p.Scratch, len(obj.Headers), stage.Number,

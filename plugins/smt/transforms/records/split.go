@@ -28,23 +28,26 @@ var splitKeys = []wit.ConfigKey{
 
 // split creates a record for each item of an array. It copies key, topic, headers and timestamp.
 type split struct {
-	field       string
-	extract     bool
+	field       string // of the value; if empty, the value is the array
+	extract     bool   // the item becomes the whole value
 	failOnEmpty bool
-	programs    schemas.Cache[*splitPlan]
+	plans       schemas.Cache[*splitPlan]
 }
 
+// splitPlan is what a split does with values of one schema.
 type splitPlan struct {
-	failure        *rowerror.Failure
-	member         int
-	array, element uint32
-	out            uint32
+	failure   *rowerror.Failure
+	field     int    // index of the array
+	array     uint32 // node of the array in the schema
+	element   uint32 // node of its items
+	newSchema uint32 // of the new values
 }
 
-// maxSplit limits the size of the records split from one, in bytes.
-const maxSplit = 32 << 20
-
-const rowSize = 100
+const (
+	maxSplit = 32 << 20 // limit for the records split from one, in bytes
+	rowSize  = 100      // estimated size of a row without its value
+	maxItems = maxSplit / rowSize
+)
 
 func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 	transform := &split{}
@@ -67,6 +70,7 @@ func newSplit(values settings.Values) (operation.Operation, *wit.Error) {
 	return transform, nil
 }
 
+// compile returns the plan for values of one schema.
 func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stage int) *splitPlan {
 	nodes, plan := reader.Nodes, &splitPlan{}
 	notArray := func(node *wit.SchemaNode) *splitPlan {
@@ -78,7 +82,7 @@ func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stag
 			return notArray(&nodes[0])
 		}
 		plan.element = nodes[0].Element
-		plan.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		plan.newSchema = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
 		return plan
 	}
 	obj := &ctx.Object
@@ -92,181 +96,46 @@ func (o *split) compile(ctx *operation.Context, reader *object.ValueReader, stag
 		plan.failure = rowerror.Data(stage, "Field does not exist: "+o.field)
 		return plan
 	}
-	plan.member, plan.array = field.Index, field.Node
+	plan.field, plan.array = field.Index, field.Node
 	if nodes[plan.array].Kind != wit.Array {
 		return notArray(&nodes[plan.array])
 	}
 	plan.element = nodes[plan.array].Element
 	if o.extract {
-		plan.out = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
+		plan.newSchema = ctx.Schemas.Declare(schemas.AppendNode(nil, nodes, plan.element))
 		return plan
 	}
 	field.Node = plan.element
 	obj.NewStruct()
-	plan.out, plan.failure = ctx.Schemas.DeclareChecked(obj.Nodes(), stage)
+	plan.newSchema, plan.failure = ctx.Schemas.DeclareChecked(obj.Nodes(), stage)
 	return plan
 }
 
-// splitItems holds the items of an array. Each new value is prefix, item, suffix.
-type splitItems struct {
-	form           wit.Encoding
-	schema         uint32
-	prefix, suffix []byte
-	items          [][]byte
-	// nulls reports whether a null item is a tombstone.
-	nulls bool
-}
-
-// itemsOf returns the items of the record's value. ok is false for a tombstone, which is not split.
-func (o *split) itemsOf(ctx *operation.Context, rec *record.Record, stage int) (pieces splitItems, ok bool,
-	_ *rowerror.Failure, _ error) {
-	part := &rec.Parts[record.Value]
-	switch part.Encoding {
-	case wit.Absent:
-		return pieces, false, nil, nil
-	case wit.Schemaless:
-		failure := o.schemalessItems(ctx, part.Bytes, stage, &pieces)
-		return pieces, true, failure, nil
-	}
-	reader, err := ctx.Reader(part.Schema)
-	if err != nil {
-		return pieces, false, nil, err
-	}
-	plan, _ := o.programs.Get(&ctx.Schemas, part.Schema, func([]wit.SchemaNode) *splitPlan {
-		return o.compile(ctx, reader, stage)
-	})
-	null, start, good := reader.Null(part.Bytes)
-	switch {
-	case !good:
-		return pieces, false, rowerror.BadValue(stage, 0), nil
-	case null:
-		return pieces, false, nil, nil
-	case plan.failure != nil:
-		return pieces, false, plan.failure, nil
-	}
-	pieces.form, pieces.schema = wit.WithSchema, plan.out
-	array := part.Bytes[start:]
-	if o.field != "" {
-		obj := &ctx.Object
-		if obj.Open(&ctx.Scratch, reader, part.Bytes, start); !obj.Load(stage) {
-			return pieces, false, obj.Pending, nil
-		}
-		from, to := ctx.Ends[plan.member], ctx.Ends[plan.member+1]
-		array = part.Bytes[from:to]
-		if !o.extract {
-			pieces.prefix, pieces.suffix = part.Bytes[start:from], part.Bytes[to:]
-		}
-		null, size, good := connectdata.IsNull(&reader.Nodes[plan.array], array)
-		if !good {
-			return pieces, false, rowerror.BadValue(stage, plan.member), nil
-		}
-		if null {
-			return pieces, true, nil, nil
-		}
-		array = array[size:]
-	}
-	if pieces.items, good = arrayItems(reader.Nodes, plan.element, array); !good {
-		return pieces, false, rowerror.BadValue(stage, plan.member), nil
-	}
-	return pieces, true, nil, nil
-}
-
-const maxItems = maxSplit / rowSize
-
-// arrayItems returns the items of an array without branch, at most maxItems+1.
-func arrayItems(nodes []wit.SchemaNode, element uint32, b []byte) (list [][]byte, ok bool) {
-	for {
-		n, k := connectdata.Number(b)
-		if k <= 0 || n == -1<<63 {
-			return nil, false
-		}
-		b = b[k:]
-		if n < 0 {
-			size, k := connectdata.Number(b)
-			if k <= 0 || size < 0 {
-				return nil, false
-			}
-			n, b = -n, b[k:]
-		}
-		if n == 0 {
-			return list, len(b) == 0
-		}
-		for ; n > 0; n-- {
-			if len(list) > maxItems {
-				return list, true
-			}
-			size, err := connectdata.Skip(nodes, element, b)
-			if err != nil {
-				return nil, false
-			}
-			list, b = append(list, b[:size:size]), b[size:]
-		}
-	}
-}
-
-func (o *split) schemalessItems(ctx *operation.Context, input []byte, stage int, pieces *splitItems) *rowerror.Failure {
-	pieces.form, pieces.nulls = wit.Schemaless, true
-	array := input
-	if o.field != "" {
-		if failure := ctx.Object.OpenMap(&ctx.Scratch, input, stage, "splitting"); failure != nil {
-			return failure
-		}
-		field := ctx.Object.Find(o.field)
-		if field == nil {
-			return nil
-		}
-		if array = field.Bytes; !o.extract {
-			pieces.nulls = false
-			from := cap(input) - cap(array) // array is a slice of in with the same end
-			pieces.prefix, pieces.suffix = input[:from], input[from+len(array):]
-		}
-	}
-	if array[0] == connectdata.TagNull {
-		return nil
-	}
-	if array[0] != connectdata.TagArray {
-		return rowerror.Data(stage, "Only arrays can be split, found: "+javaclass.OfTag[array[0]])
-	}
-	n, k := connectdata.Number(array[1:])
-	if k <= 0 {
-		return rowerror.BadSchemaless(stage)
-	}
-	for b := array[1+k:]; n > 0 && len(pieces.items) <= maxItems; n-- {
-		size, err := connectdata.SkipSchemaless(b)
-		if err != nil {
-			return rowerror.BadSchemaless(stage)
-		}
-		pieces.items, b = append(pieces.items, b[:size:size]), b[size:]
-	}
-	return nil
-}
-
-// Split sends one record per item through the rest of the chain.
-func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int, next func() (*rowerror.Failure,
-	error)) (*rowerror.Failure, error) {
-	pieces, ok, failure, err := o.itemsOf(ctx, rec, stage)
+// Split sends one record per item through the rest of the chain. A tombstone is not split.
+func (o *split) Split(ctx *operation.Context, rec *record.Record, stage int,
+	next func() (*rowerror.Failure, error)) (*rowerror.Failure, error) {
+	array, failure, err := o.read(ctx, rec, stage)
 	switch {
 	case failure != nil || err != nil:
 		return failure, err
-	case !ok:
+	case array == nil:
 		return next()
-	case len(pieces.items) == 0 && o.failOnEmpty:
-		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+
-			" is empty or null"), nil
+	case len(array.items) == 0 && o.failOnEmpty:
+		return rowerror.Data(stage, "Nothing to split: the array "+strconv.Quote(o.field)+" is empty or null"), nil
 	}
 	before, start := *rec, len(ctx.Buf)
-	for _, item := range pieces.items {
-		size := len(pieces.prefix) + len(item) + len(pieces.suffix)
+	for _, item := range array.items {
+		size := len(array.prefix) + len(item) + len(array.suffix)
 		if ctx.SplitSize += size + rowSize; ctx.SplitSize > maxSplit {
-			return rowerror.Data(stage, "the records split from one take more than "+
-				strconv.Itoa(maxSplit)+" bytes"), nil
+			return rowerror.Data(stage, "the records split from one take more than "+strconv.Itoa(maxSplit)+
+				" bytes"), nil
 		}
 		*rec = before
-		ctx.Buf = append(append(append(ctx.Buf[:start], pieces.prefix...), item...), pieces.suffix...)
-		if pieces.nulls && item[0] == connectdata.TagNull {
+		ctx.Buf = append(append(append(ctx.Buf[:start], array.prefix...), item...), array.suffix...)
+		if array.nullIsTombstone && item[0] == connectdata.TagNull {
 			rec.Parts[record.Value].Set(wit.Absent, 0, nil)
 		} else {
-			rec.Parts[record.Value].Set(pieces.form, pieces.schema, ctx.Buf[start:])
+			rec.Parts[record.Value].Set(array.encoding, array.schema, ctx.Buf[start:])
 		}
 		if failure, err := next(); failure != nil || err != nil {
 			return failure, err
