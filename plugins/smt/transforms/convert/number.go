@@ -18,11 +18,10 @@ const msPerDay = 86_400_000
 
 // number is a number or boolean. It is cast without allocation.
 type number struct {
-	intValue   int64
+	intValue   int64 // 1 for true
 	floatValue float64
-	// floatBits is the size of floatValue; if it is 0, intValue counts. A boolean has intValue 1 for true.
-	floatBits int
-	isBoolean bool
+	floatBits  int // size of floatValue; if it is 0, intValue counts
+	isBoolean  bool
 }
 
 // readNumber reads a number or boolean. ok is false for other types and invalid bytes.
@@ -49,6 +48,7 @@ func readNumber(kind wit.Kind, input []byte) (num number, ok bool) {
 	return num, false
 }
 
+// readSchemalessNumber is readNumber for a value without schema.
 func readSchemalessNumber(input []byte) (num number, ok bool) {
 	switch tag := input[0]; tag {
 	case connectdata.TagFalse:
@@ -65,6 +65,7 @@ func readSchemalessNumber(input []byte) (num number, ok bool) {
 	return num, false
 }
 
+// castTag returns the tag of the number as another type.
 func castTag(targetKind wit.Kind, num *number) byte {
 	switch targetKind {
 	case wit.Boolean:
@@ -121,7 +122,7 @@ func (x *number) append(dst []byte, targetKind wit.Kind) []byte {
 	return connectdata.AppendBytes(dst, java.AppendFloat(text[:0], x.floatValue, x.floatBits))
 }
 
-// appendCast appends a decoded value as another type, with a tag if dynamic is set.
+// appendCast appends a decoded value as another type. schemaless adds its tag.
 func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemaless bool) ([]byte, *rowerror.Failure) {
 	if targetKind == wit.String {
 		text, err := (&values.Writer{}).Append(nil, value)
@@ -145,6 +146,7 @@ func appendCast(dst []byte, value any, targetKind wit.Kind, stage int, schemales
 	return number.append(dst, targetKind), nil
 }
 
+// numberFrom converts a decoded value to a number or boolean for a type.
 func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure *rowerror.Failure) {
 	switch v := value.(type) {
 	case int8:
@@ -181,6 +183,7 @@ func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure 
 	return num, failure
 }
 
+// saturate converts to an integer like Java: the limits for values beyond them, 0 for NaN.
 func saturate(number float64, low, high int64) int64 {
 	switch {
 	case number != number:

@@ -27,15 +27,16 @@ const (
 
 var timeTypeNames = []string{"string", "unix", "Date", "Time", "Timestamp"}
 
+// timeFormat converts times between their representations, as the settings of a TimestampConverter specify.
 type timeFormat struct {
 	to        timeType
-	pattern   string
-	format    *dateformat.Format
-	parser    dateformat.Parser
+	pattern   string             // of SimpleDateFormat
+	format    *dateformat.Format // of the pattern, nil if there is none
+	parser    dateformat.Parser  // of texts in that format
 	precision unixPrecision
 }
 
-// unixPrecision relates Unix times to milliseconds: multiply them, or divide them.
+// unixPrecision is the unit of Unix times: milliseconds are multiplied, then divided.
 type unixPrecision struct{ multiply, divide int64 }
 
 var milliseconds = unixPrecision{1, 1}
@@ -45,6 +46,7 @@ var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "se
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
 	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
+// edit returns the edit for values of a schema that represent a time as typ.
 func (o *timeFormat) edit(from *wit.SchemaNode, typ timeType, stage int) object.Edit {
 	edit := object.Edit{Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) {
 		return o.convert(dst, input, from, typ, stage)
@@ -73,6 +75,7 @@ func (o *timeFormat) kernelConversion(typ timeType) (conversion object.Conversio
 	return conversion, true
 }
 
+// sameBytes reports whether source and target are both milliseconds.
 func (o *timeFormat) sameBytes(typ timeType) bool {
 	isMillis := func(f timeType) bool {
 		return f == timestamp || f == unixTime && o.precision == milliseconds
@@ -80,6 +83,7 @@ func (o *timeFormat) sameBytes(typ timeType) bool {
 	return isMillis(typ) && isMillis(o.to)
 }
 
+// entryEdit returns the edit for the entries of maps.
 func (o *timeFormat) entryEdit(stage int) object.Edit {
 	return object.Edit{
 		Apply: func(dst, input []byte) ([]byte, *rowerror.Failure) { return o.convertSchemaless(dst, input, stage) },
@@ -97,6 +101,7 @@ func (o *timeFormat) entryEdit(stage int) object.Edit {
 	}
 }
 
+// resultType returns the schema of the result, without default.
 func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
 	node := wit.SchemaNode{Optional: optional}
 	switch o.to {
@@ -117,6 +122,7 @@ func (o *timeFormat) resultType(optional bool) wit.SchemaNode {
 	return node
 }
 
+// timeTypeOf returns how values of a schema represent a time.
 func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 	name := ""
 	if node.Name != nil {
@@ -142,7 +148,7 @@ func timeTypeOf(node *wit.SchemaNode, stage int) (timeType, *rowerror.Failure) {
 		"Schema Schema{"+text+"} does not correspond to a known timestamp type format")
 }
 
-// millis returns the time of a decoded value, in milliseconds since 1970.
+// millis returns the time of a decoded value, in milliseconds since 1970. class is the Java class of the value.
 func (o *timeFormat) millis(typ timeType, value any, class string, stage int) (int64, *rowerror.Failure) {
 	failed := func(expected string) (int64, *rowerror.Failure) {
 		return 0, rowerror.Data(stage, "Expected "+expected+", but found class "+class)
@@ -254,6 +260,7 @@ func (o *timeFormat) append(dst []byte, millis int64, schemaless bool, stage int
 	return connectdata.AppendNumber(dst, n), nil
 }
 
+// convert appends a value with schema as the target type.
 func (o *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeType, stage int) ([]byte,
 	*rowerror.Failure) {
 	if n, ok := readNumber(from.Kind, input); ok && from.Kind <= wit.Int64 {
@@ -278,6 +285,7 @@ func (o *timeFormat) convert(dst, input []byte, from *wit.SchemaNode, typ timeTy
 	return o.append(dst, millis, false, stage)
 }
 
+// convertSchemaless appends a value without schema as the target type, with its tag.
 func (o *timeFormat) convertSchemaless(dst, input []byte, stage int) ([]byte, *rowerror.Failure) {
 	var typ timeType
 	switch input[0] {

@@ -36,16 +36,14 @@ var timestampConverterKeys = []wit.ConfigKey{
 type timestampConverter struct {
 	operation.FieldOptions
 	timeFormat
-	field string
-	// entries is the edit of map entries. It is empty until the first map.
-	entries object.Edit
+	field   string      // if empty, the whole key or value is converted
+	entries object.Edit // of map entries, empty until the first map
 }
 
 func newTimestampConverter(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
-	transform := &timestampConverter{FieldOptions: operation.FieldOptions{Target: target,
-		Purpose:     "converting timestamp formats",
-		ConvertNull: true,
-		FieldAction: "list", ConvertDefault: true},
+	options := operation.FieldOptions{Target: target, Purpose: "converting timestamp formats", FieldAction: "list",
+		ConvertNull: true, ConvertDefault: true}
+	transform := &timestampConverter{FieldOptions: options,
 		timeFormat: timeFormat{to: noTimeType, precision: milliseconds}}
 	field, _ := values.Find("field")
 	transform.field = setting.Trim(field)
@@ -61,8 +59,8 @@ func newTimestampConverter(target record.Target, values settings.Values) (operat
 		}
 	}
 	if transform.to == noTimeType {
-		return nil, settings.Invalid("target.type", targetType, "String must be one of: "+strings.Join(timeTypeNames,
-			", "))
+		return nil, settings.Invalid("target.type", targetType,
+			"String must be one of: "+strings.Join(timeTypeNames, ", "))
 	}
 	if precision, isSet := values.Find("unix.precision"); isSet {
 		var known bool

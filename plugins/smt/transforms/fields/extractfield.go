@@ -30,9 +30,9 @@ var extractFieldKeys = []wit.ConfigKey{
 // ExtractField replaces the key or value by one of its fields.
 type ExtractField struct {
 	operation.FieldOptions
-	name   string
+	name   string // as in the settings, for messages
 	path   []string
-	levels []object.Object
+	levels []object.Object // the structs or maps along the path
 }
 
 func newExtractField(target record.Target, values settings.Values) (operation.Operation, *wit.Error) {
@@ -155,6 +155,7 @@ func (o *ExtractField) Apply(obj *object.Object, step operation.Step) *rowerror.
 	return nil
 }
 
+// openField opens a field of obj, which must be a struct or map, as inner.
 func openField(inner, obj *object.Object, field *object.Field, stage int) *rowerror.Failure {
 	if obj.IsMap {
 		return inner.OpenMap(obj.Scratch, field.Bytes, stage, "nested field access")

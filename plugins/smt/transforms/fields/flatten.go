@@ -41,6 +41,7 @@ func newFlatten(target record.Target, values settings.Values) (operation.Operati
 	return o, nil
 }
 
+// name returns the name of a field below a prefix.
 func (o *flatten) name(prefix, name string) string {
 	if prefix == "" {
 		return name
@@ -90,36 +91,39 @@ func isFlat(obj *object.Object) bool {
 	return !obj.Root.Optional && obj.Root.DefaultValue == nil
 }
 
+// flattenPlan is what flatten does with structs of one schema.
 type flattenPlan struct {
 	failure *rowerror.Failure
 	top     *flatStruct
-	nodes   []wit.SchemaNode
+	nodes   []wit.SchemaNode // schema of the result
 }
 
+// flatStruct writes the fields of a struct, and of the structs in it.
 type flatStruct struct {
 	reader  *object.ValueReader
 	ends    []uint64
 	members []flatMember
 }
 
-// flatMember is a field, its schema in the result, or the nested struct. same values keep their bytes.
+// flatMember writes a field, or the fields of a nested struct.
 type flatMember struct {
-	from, to *wit.SchemaNode
-	nested   *flatStruct
-	same     bool
+	from, to  *wit.SchemaNode // schemas in the input and in the result
+	nested    *flatStruct
+	sameBytes bool // values keep their bytes
 }
 
 type flattenCompiler struct {
-	o      *flatten
-	stage  int
-	result object.Object
-	names  map[string]bool
-	size   int
+	transform *flatten
+	stage     int
+	result    object.Object
+	names     map[string]bool
+	size      int // of all names
 }
 
+// compile returns the plan for structs of one schema.
 func (o *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
 	plan, root := &flattenPlan{}, &reader.Nodes[0]
-	compiler := &flattenCompiler{o: o, stage: stage, names: map[string]bool{},
+	compiler := &flattenCompiler{transform: o, stage: stage, names: map[string]bool{},
 		result: object.Object{Root: schemas.CopyMetadata(root)}}
 	plan.top, plan.failure = compiler.addStruct(reader, "", root.Optional, root.DefaultValue)
 	plan.nodes = compiler.result.Nodes()
@@ -128,8 +132,7 @@ func (o *flatten) compile(reader *object.ValueReader, stage int) *flattenPlan {
 
 // addStruct adds the fields of a struct. optional reports whether it, or a struct around it, is optional.
 func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, optional bool,
-	defaultValue *[]byte) (*flatStruct,
-	*rowerror.Failure) {
+	defaultValue *[]byte) (*flatStruct, *rowerror.Failure) {
 	flat := &flatStruct{reader: reader, ends: make([]uint64, len(reader.Fields)+1)}
 	if defaultValue != nil {
 		if invalid := reader.Offsets(*defaultValue, 0, flat.ends); invalid >= 0 {
@@ -138,7 +141,7 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 	}
 	for i := range reader.Fields {
 		source := &reader.Fields[i]
-		node, name := source.Schema(), f.o.name(prefix, source.Name)
+		node, name := source.Schema(), f.transform.name(prefix, source.Name)
 		if f.size += len(name); f.size > maxFlatNames {
 			return nil, longNames(f.stage)
 		}
@@ -164,7 +167,7 @@ func (f *flattenCompiler) addStruct(reader *object.ValueReader, prefix string, o
 			result := source.Subtree()
 			result[0].Optional, result[0].DefaultValue = optional, inherited
 			member.to = &result[0]
-			member.same = node.Optional == optional && (!optional || node.DefaultValue == nil && inherited == nil)
+			member.sameBytes = node.Optional == optional && (!optional || node.DefaultValue == nil && inherited == nil)
 			to := object.Field{Name: name, Nodes: result}
 			if name == "" || f.names[name] {
 				return nil, f.result.AddField(to, f.stage)
@@ -184,10 +187,11 @@ func (s *flatStruct) write(dst, input []byte, null bool) []byte {
 	return s.writeMembers(dst, input, s.ends, null)
 }
 
+// writeMembers writes the fields whose values are in input between ends, or nulls for all of them.
 func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) []byte {
 	for i := range s.members {
 		member := &s.members[i]
-		if member.same && !null {
+		if member.sameBytes && !null {
 			dst = append(dst, input[ends[i]:ends[i+1]]...)
 			continue
 		}
@@ -214,7 +218,7 @@ func (s *flatStruct) writeMembers(dst, input []byte, ends []uint64, null bool) [
 }
 
 func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
-	flat := flatMap{o: o, stage: stage, top: obj}
+	flat := flatMap{transform: o, stage: stage, top: obj}
 	if failure := flat.addEntries(obj, ""); failure != nil {
 		return failure
 	}
@@ -232,7 +236,7 @@ func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
 	if len(places) < len(flat.fields) { // of equal names, the last one in Kafka's order counts
 		top := &object.Object{}
 		top.ReadMap(obj.Scratch, obj.Input)
-		flat = flatMap{o: o, stage: stage, top: top, javaOrder: true}
+		flat = flatMap{transform: o, stage: stage, top: top, javaOrder: true}
 		flat.addEntries(top, "")
 		for _, field := range flat.fields {
 			obj.Fields[places[field.Name]].Bytes = field.Bytes
@@ -241,15 +245,15 @@ func (o *flatten) applyToMap(obj *object.Object, stage int) *rowerror.Failure {
 	return nil
 }
 
-// flatMap collects the entries of nested maps.
+// flatMap collects the entries of a map and of the maps in it.
 type flatMap struct {
-	o         *flatten
+	transform *flatten
 	stage     int
 	top       *object.Object
 	fields    []object.Field
-	size      int
-	nested    bool
-	javaOrder bool
+	size      int  // of all names
+	nested    bool // there are nested maps
+	javaOrder bool // entries are read in the order of Kafka's loop
 }
 
 func (m *flatMap) addEntries(obj *object.Object, prefix string) *rowerror.Failure {
@@ -271,7 +275,7 @@ func (m *flatMap) add(obj *object.Object, field object.Field, prefix string) *ro
 		return rowerror.New(m.stage, rowerror.ClassCastException,
 			"a map whose keys are not all of class java.lang.String")
 	}
-	field.Name = m.o.name(prefix, field.Name)
+	field.Name = m.transform.name(prefix, field.Name)
 	if m.size += len(field.Name); m.size > maxFlatNames {
 		return longNames(m.stage)
 	}

@@ -37,6 +37,7 @@ type insertField struct {
 	static *string
 }
 
+// insertion is a field to insert.
 type insertion struct {
 	attribute object.Attribute
 	name      string
@@ -77,6 +78,7 @@ func newInsertField(target record.Target, values settings.Values) (operation.Ope
 	return transform, nil
 }
 
+// node returns the schema of the field.
 func (f insertion) node() wit.SchemaNode {
 	node := wit.SchemaNode{Kind: wit.String, Optional: f.optional}
 	switch f.attribute {
@@ -90,6 +92,7 @@ func (f insertion) node() wit.SchemaNode {
 	return node
 }
 
+// text returns the value of a field that is a string.
 func (o *insertField) text(field insertion, topic string) string {
 	if field.attribute == object.Topic {
 		return topic
@@ -112,42 +115,56 @@ func (o *insertField) Apply(obj *object.Object, step operation.Step) *rowerror.F
 	var failure *rowerror.Failure
 	for i := range o.fields {
 		insertion := &o.fields[i]
-		result := object.Field{Name: insertion.name, Nodes: insertion.nodes,
-			Source: object.Source{Kind: object.FromConstant,
-				Attribute: insertion.attribute}}
-		lead := []byte{connectdata.TagString}
-		if !obj.IsMap {
-			lead = schemas.Branch(&insertion.nodes[0])
-		}
-		if insertion.attribute == object.Topic || insertion.attribute == object.Static {
-			result.Bytes = connectdata.AppendString(lead, o.text(*insertion, step.Topic))
-		} else {
-			result.Kind, result.Optional = object.FromAttribute, insertion.optional && !obj.IsMap
-			n := object.AttributeOf(insertion.attribute, step.Row)
-			switch {
-			case n < 0 && insertion.attribute == object.Offset: // fails in the transform, others in the converter
-				failure = notSinkRecord(step.Stage)
-			case n < 0 && obj.IsMap:
+		field := object.Field{Name: insertion.name, Nodes: insertion.nodes,
+			Source: object.Source{Kind: object.FromConstant, Attribute: insertion.attribute}}
+		switch insertion.attribute {
+		case object.Topic, object.Static:
+			branch := []byte{connectdata.TagString}
+			if !obj.IsMap {
+				branch = schemas.Branch(&insertion.nodes[0])
+			}
+			field.Bytes = connectdata.AppendString(branch, o.text(*insertion, step.Topic))
+		default:
+			exists, missing := setAttribute(&field, insertion, obj, step)
+			if missing != nil && (failure == nil || insertion.attribute == object.Offset) {
+				failure = missing // Kafka checks the offset in the transform, the others in the converter
+			}
+			if !exists {
 				continue
-			case n < 0 && !insertion.optional && failure == nil:
-				failure = rowerror.RequiredNull(step.Stage)
-			}
-			result.Bytes = object.AppendAttribute(nil, result.Optional, n)
-			if obj.IsMap {
-				result.Bytes = append([]byte{object.AttributeTags[insertion.attribute]}, result.Bytes...)
-			}
-			if obj.Trace != nil && !obj.IsMap && (!insertion.optional || insertion.attribute == object.Offset) {
-				obj.Trace.Required = append(obj.Trace.Required, insertion.attribute)
 			}
 		}
 		if obj.IsMap {
-			obj.Put(insertion.name, result)
-		} else if problem := obj.AddField(result, step.Stage); problem != nil {
-			return problem
+			obj.Put(insertion.name, field)
+		} else if failure := obj.AddField(field, step.Stage); failure != nil {
+			return failure
 		}
 	}
 	if failure != nil {
 		obj.Fail(failure)
 	}
 	return nil
+}
+
+// setAttribute sets a field to an attribute of the row. exists is false if a map gets no such entry.
+func setAttribute(field *object.Field, insertion *insertion, obj *object.Object, step operation.Step) (exists bool,
+	missing *rowerror.Failure) {
+	field.Kind, field.Optional = object.FromAttribute, insertion.optional && !obj.IsMap
+	value := object.AttributeOf(insertion.attribute, step.Row)
+	switch {
+	case value >= 0:
+	case insertion.attribute == object.Offset:
+		missing = notSinkRecord(step.Stage)
+	case obj.IsMap:
+		return false, nil
+	case !insertion.optional:
+		missing = rowerror.RequiredNull(step.Stage)
+	}
+	field.Bytes = object.AppendAttribute(nil, field.Optional, value)
+	if obj.IsMap {
+		field.Bytes = append([]byte{object.AttributeTags[insertion.attribute]}, field.Bytes...)
+	}
+	if obj.Trace != nil && !obj.IsMap && (!insertion.optional || insertion.attribute == object.Offset) {
+		obj.Trace.Required = append(obj.Trace.Required, insertion.attribute)
+	}
+	return true, missing
 }

@@ -30,13 +30,11 @@ var maskFieldKeys = []wit.ConfigKey{
 // maskField replaces values by the empty value of their type, or by a fixed one. Nulls stay.
 type maskField struct {
 	operation.FieldOptions
-	fields []string
-	// order holds the fields in the order of Kafka's loop over maps.
-	order []string
-	// entries is the edit of map entries. It is empty until the first map.
-	entries     object.Edit
+	fields      []string
+	order       []string    // the fields in the order of Kafka's loop over maps
+	entries     object.Edit // of map entries, empty until the first map
 	replacement *string
-	number      *values.Decimal
+	number      *values.Decimal // the replacement, if it is one
 }
 
 func newMaskField(target record.Target, options settings.Values) (operation.Operation, *wit.Error) {
@@ -96,6 +94,7 @@ func (o *maskField) Apply(obj *object.Object, step operation.Step) *rowerror.Fai
 	return nil
 }
 
+// entryEdit returns the edit for the entries of maps.
 func (o *maskField) entryEdit(stage int) object.Edit {
 	choice, failures := make([][]byte, len(javaclass.OfTag)), make([]*rowerror.Failure, len(javaclass.OfTag))
 	choice[connectdata.TagNull] = []byte{connectdata.TagNull}
@@ -109,6 +108,7 @@ func (o *maskField) entryEdit(stage int) object.Edit {
 	return object.Choosing(choice, failures)
 }
 
+// withSchema returns the masked value of a schema, without union branch.
 func (o *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.Of(node)
 	if class != "java.math.BigDecimal" {
@@ -126,6 +126,7 @@ func (o *maskField) withSchema(node *wit.SchemaNode, stage int) ([]byte, *rowerr
 	return connectdata.AppendDecimal(nil, decimal.Unscaled), nil
 }
 
+// schemaless returns the masked value for a tag, with the tag.
 func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) {
 	class := javaclass.OfTag[tag]
 	if class == "java.math.BigDecimal" {
@@ -145,6 +146,7 @@ func (o *maskField) schemaless(tag byte, stage int) ([]byte, *rowerror.Failure) 
 	return append([]byte{tag}, b...), failure
 }
 
+// maskedValue returns the masked value for a Java class.
 func (o *maskField) maskedValue(class string, stage int) ([]byte, *rowerror.Failure) {
 	var whole int64
 	var number float64

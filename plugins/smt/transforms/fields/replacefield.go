@@ -27,8 +27,9 @@ var replaceFieldKeys = []wit.ConfigKey{
 // replaceField removes and renames fields.
 type replaceField struct {
 	operation.FieldOptions
-	exclude, include []string
-	renames          []rename
+	exclude []string
+	include []string // if empty, all fields
+	renames []rename // in the order of Kafka's loop over maps
 }
 
 type rename struct{ from, to string }
@@ -56,7 +57,7 @@ func newReplaceField(target record.Target, values settings.Values) (operation.Op
 		}
 		transform.rename(parts[0], parts[1])
 	}
-	// If two fields get the same name, the order decides which one ReplaceField finds.
+	// If two fields get the same name, the order of the renames decides which one ReplaceField finds.
 	transform.renames = java.HashMapOrder(transform.renames, func(r rename) string { return r.from })
 	return transform, transform.Configure(values)
 }
@@ -128,7 +129,8 @@ func (o *replaceField) Apply(obj *object.Object, step operation.Step) *rowerror.
 	return nil
 }
 
-// assignSchema checks like Kafka's Struct.put. Unlike Kafka, it fails if the branches of the schemas differ.
+// assignSchema assigns a value to a field with another schema, with the checks of Kafka's Struct.put. Unlike Kafka, it
+// fails if the union branches of the schemas differ.
 func assignSchema(value, schema object.Field, name string, stage int) (object.Field, *rowerror.Failure) {
 	from, to := value.Schema(), schema.Schema()
 	fail := func(message string) (object.Field, *rowerror.Failure) {

@@ -22,8 +22,8 @@ var unwrapKeys = []wit.ConfigKey{
 			"<code>{\"results\": […]}</code>."},
 }
 
-// unwrap replaces the struct around an expanded feed of OData's JSON by its array. The struct may also contain
-// `__count`, and `__next` if it is null.
+// unwrap replaces the struct around an expanded feed of OData's JSON, the wrapper, by its array. The wrapper may also
+// contain `__count`, and `__next` if it is null.
 type unwrap struct {
 	operation.FieldOptions
 	fields  []string
@@ -52,6 +52,7 @@ func (o *unwrap) selected(name string) bool {
 	return len(o.fields) == 0 || slices.Contains(o.fields, name)
 }
 
+// arrayField returns the index of the array in a wrapper, -1 if the node is no wrapper.
 func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 	if node.Kind != wit.Struct {
 		return -1
@@ -69,6 +70,7 @@ func (o *unwrap) arrayField(nodes []wit.SchemaNode, node *wit.SchemaNode) int {
 	return index
 }
 
+// node returns a node of the result. Defaults of structs, maps and arrays are removed, because they contain wrappers.
 func (o *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.SchemaNode {
 	schemaNode := nodes[node]
 	if index := o.arrayField(nodes, &schemaNode); index >= 0 && name != "" && o.selected(name) {
@@ -95,6 +97,7 @@ func (o *unwrap) unwrapSchema(nodes []wit.SchemaNode) []wit.SchemaNode {
 	})
 }
 
+// hasWrapper reports whether a field of the node is a wrapper to remove.
 func (o *unwrap) hasWrapper(nodes []wit.SchemaNode, node *wit.SchemaNode) bool {
 	return node.Kind == wit.Struct && slices.ContainsFunc(node.Fields, func(field wit.Field) bool {
 		return o.selected(field.Name) && o.arrayField(nodes, &nodes[field.Node]) >= 0
@@ -218,6 +221,7 @@ func (o *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name 
 	return list, arrayNode, ok, nil
 }
 
+// wrapperArray returns the array of a wrapper without schema. hasMore reports that the feed continues on another page.
 func (o *unwrap) wrapperArray(entries connectdata.Map) (list connectdata.List, ok, hasMore bool) {
 	for _, entry := range entries {
 		switch entry.Key {
