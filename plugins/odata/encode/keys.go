@@ -23,8 +23,16 @@ func (k KeyValue) Equal(other KeyValue) bool {
 	return canonicalLiteral(k.Value.Type, k.Value.Text) == canonicalLiteral(other.Value.Type, other.Value.Text)
 }
 
-// KeyValues returns the values of the key properties. With scalarKey a scalar may stand for a key of one property.
-func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, scalarKey bool) ([]KeyValue, error) {
+// KeySource is the part of a record that contains the key of the entity.
+type KeySource int
+
+const (
+	RecordValue KeySource = iota
+	RecordKey             // may be the value of the only key property, instead of a struct
+)
+
+// KeyValues returns the values of the key properties.
+func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, source KeySource) ([]KeyValue, error) {
 	var keys []KeyValue
 	for _, name := range t.Key {
 		property := t.properties[name]
@@ -32,7 +40,7 @@ func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, sc
 			return nil, odataerror.Data("the key property " + name + " of " + t.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		key, ok, err := t.KeyValue(config, property, rowValue, scalarKey)
+		key, ok, err := t.KeyValue(config, property, rowValue, source)
 		if err != nil {
 			return nil, err
 		}
@@ -49,11 +57,11 @@ func (t *Type) KeyValues(config *sinkconfig.Config, rowValue *rowvalue.Value, sc
 }
 
 // KeyValue returns the value of one key property. ok is false if the value does not contain it.
-func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value, scalarKey bool) (
+func (t *Type) KeyValue(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value, source KeySource) (
 	key KeyValue, ok bool,
 	err error) {
 	member, ok := rowValue.Field(property.Name)
-	if !ok && scalarKey && len(t.Key) == 1 {
+	if !ok && source == RecordKey && len(t.Key) == 1 {
 		c := rowValue.Fields()
 		if c.Next(); c.Mismatch {
 			member, ok = *rowValue, true

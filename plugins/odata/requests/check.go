@@ -11,8 +11,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// encodeCheck returns a read that finds out whether an insert in doubt was applied (P19). With insert.uncertain =
-// repeatable it reads too, because an earlier version may have sent another RequestID.
+// encodeCheck returns a read that finds out whether an insert without a response was applied, because repeating it
+// could create the entity twice (RATIONALE.md P19). With insert.uncertain = repeatable it reads, too, because another
+// worker may have sent another RequestID.
 func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	hasKey := e.keyErr == nil && !e.needsRecordKey && !e.keyIsReplaced()
 	idempotent := IsIdempotent(e.state, e.set, e.hint)
@@ -22,11 +23,12 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: "inserts without a response are not looked up (" + sinkconfig.NameInsertUncertain + " = fail)"}
 	case e.state.InsertUncertain == "retry", idempotent && e.state.CheckFilter == "" && !hasKey:
-		req := e.newRequest(ProbeService, "GET")
+		// The insert may be sent again as soon as the service responds.
+		req := e.newRequest(ProbeService)
 		e.makeRead(req)
 		return req, nil
 	case filter != "": // finds the entity even if the service replaced its key
-		req := e.newRequest(Find, "GET")
+		req := e.newRequest(Find)
 		req.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=" + strconv.Itoa(maxFound)
 		req.Compare = string(insertion.body)
 		e.makeRead(req)
@@ -40,15 +42,15 @@ func (e *rowEncoder) encodeCheck(insertion *request) (*request, error) {
 	case err != nil:
 		return nil, err
 	}
-	why := "the record does not contain its key"
+	reason := "the record does not contain its key"
 	if e.keyErr == nil && !e.needsRecordKey {
-		why = "the service replaces the key of the record"
+		reason = "the service replaces the key of the record"
 	}
 	return nil, &wit.Error{Kind: wit.ErrorConflict, Message: "cannot look up whether the entity was inserted: " +
-		why + ", and " + sinkconfig.NameCheckFilter + " is not set"}
+		reason + ", and " + sinkconfig.NameCheckFilter + " is not set"}
 }
 
-const maxFound = 20
+const maxFound = 20 // entities that a look-up by filter reads
 
 // checkFilter returns the configured filter with the values of the row, "" if none is configured.
 func (e *rowEncoder) checkFilter() (string, error) {

@@ -10,36 +10,32 @@ import (
 
 // Steps of a row that needs several requests. The first request of a row has no step.
 const (
-	// StepConfirm reads an entity whose DELETE was answered 412, to see whether it is deleted.
-	StepConfirm = "confirm"
+	StepConfirm = "confirm" // read an entity whose DELETE was answered 412, to see whether it is deleted
 	StepInsert  = "insert"
 	StepUpdate  = "update"
 )
 
 // Hint tells how to encode a row again. The host stores its text.
 type Hint struct {
-	Step string
-	// MaxBatchSize limits the operations of the batch. Zero means no limit.
-	OwnChangeset, NoBatch bool
-	MaxBatchSize          int
-	StoppedBatches        int
-	// ProbeSet reads any entity of the set, because the address was rejected. SetReadable: this worked.
-	ProbeSet, SetReadable bool
-	// NoIfMatch leaves out If-Match although it is configured.
-	NoIfMatch bool
-	// NotFoundStatus is the status of an update that found no entity after an insert had found one. Zero means none.
-	NotFoundStatus int
-	// SentByOther: another worker may have sent the row with another RequestID, see [wit.HintMoved].
-	SentByOther bool
-	Known       wit.Known
-	// ETag is valid if HasETag is true. It is "" if the entity has no ETag.
-	HasETag bool
-	ETag    string
+	Step           string
+	OwnChangeset   bool // in a batch, the row gets a changeset of its own
+	NoBatch        bool
+	MaxBatchSize   int       // limits the operations of the batch. Zero means no limit.
+	StoppedBatches int       // batches that the service stopped before the row
+	ProbeSet       bool      // read any entity of the set, because the address of the row's entity was rejected
+	SetReadable    bool      // that worked
+	NoIfMatch      bool      // send no If-Match although it is configured
+	NotFoundStatus int       // status of an update that found no entity after an insert had found one. Zero means none.
+	SentByOther    bool      // another worker may have sent the row with another RequestID, see [wit.HintMoved]
+	Known          wit.Known // facts of earlier runs
+	HasETag        bool      // the entity's ETag was read
+	ETag           string    // "" if the entity has none
 }
 
 // The ETag is the last word, because it may contain blanks.
 const etagWord = "etag="
 
+// hintWord is a word for a field of the hint: a flag, or a number that is not 0.
 type hintWord struct {
 	name   string
 	flag   func(*Hint) *bool
@@ -84,6 +80,7 @@ func (h Hint) Text() string {
 	return strings.Join(words, " ")
 }
 
+// parseHint decodes a hint. A word that is not in hintWords is the step.
 func parseHint(text string) (hint Hint) {
 	for text != "" {
 		if tag, ok := strings.CutPrefix(text, etagWord); ok {

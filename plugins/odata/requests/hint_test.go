@@ -31,9 +31,8 @@ func TestIdentity(t *testing.T) {
 		hash.Write([]byte(test.hashed))
 		want := []wit.Header{{Name: "RequestID", Value: strings.ToUpper(hex.EncodeToString(hash.Sum(nil)))},
 			{Name: "RepeatabilityCreation", Value: test.creation}}
-		encoder := rowEncoder{set: &entityset.EntitySet{Path: test.path}, recordTopic: test.topic,
-			recordID: test.origin,
-			row:      &wit.Row{Timestamp: test.timestamp}}
+		encoder := rowEncoder{set: &entityset.EntitySet{Path: test.path}, sourceRow: sourceRow{recordTopic: test.topic,
+			recordID: test.origin, row: &wit.Row{Timestamp: test.timestamp}}}
 		if found := encoder.identity().headers(); !slices.Equal(want, found) {
 			t.Errorf("%q: expected %v, found %v", test.hashed, want, found)
 		}

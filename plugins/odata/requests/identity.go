@@ -17,8 +17,9 @@ const (
 	requestTime = "RepeatabilityCreation"
 )
 
-// identity identifies the POST of a record. It is the same in every run, and differs between sets, topics and clusters.
-// Assumption: the format is that of SAP Gateway's clients, 32 hexadecimal digits and a time without zone.
+// identity identifies the POST of a record, so that the service can recognize its repetition. It is the same in every
+// run, and differs between sets, topics and clusters. Assumption: SAP Gateway expects the format of its own clients, 32
+// hexadecimal digits and a time without zone.
 type identity struct {
 	path, topic string
 	record      wit.RecordID
@@ -29,6 +30,7 @@ func (e *rowEncoder) identity() identity {
 	return identity{e.set.Path, e.recordTopic, e.recordID, e.row.Timestamp}
 }
 
+// headers returns the RequestID, a hash, and the time of the record.
 func (i identity) headers() []wit.Header {
 	hash := fnv.New128a()
 	text := append(append([]byte(i.path), 0), i.topic...)

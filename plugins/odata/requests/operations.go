@@ -13,15 +13,15 @@ import (
 )
 
 func (e *rowEncoder) encodeInsert() (*request, error) {
-	req := e.newRequest(Insert, "POST")
-	if err := e.writeBody(req, false); err != nil {
+	req := e.newRequest(Insert)
+	if err := e.writeBody(req); err != nil {
 		return nil, err
 	}
 	if e.hint.isUncertain() {
 		return e.encodeCheck(req)
 	}
 	if e.needsRecordKey && e.state.Mode != sinkconfig.ModeUpsert || e.keyIsReplaced() {
-		req.Predicate = "" // the service may number the entity with the key of another row
+		req.Predicate = "" // the service may create the entity with the key of another row
 	}
 	if e.state.InsertUncertain == "repeatable" {
 		req.headers = append(req.headers, e.identity().headers()...)
@@ -30,33 +30,33 @@ func (e *rowEncoder) encodeInsert() (*request, error) {
 	return req, nil
 }
 
-func (e *rowEncoder) encodeUpdate(mode string, isUpsert bool) (*request, error) {
-	operation, method := Put, "PUT"
+// updateFor returns the operation of an update mode, or of a method for the updates of upserts.
+func updateFor(mode string) Operation {
 	switch mode {
 	case sinkconfig.ModeMerge:
-		operation, method = Merge, "MERGE"
+		return Merge
 	case sinkconfig.ModePatch:
-		operation, method = Patch, "PATCH"
+		return Patch
 	}
-	if isUpsert {
-		operation += UpsertPut - Put // the variants have the same order
-	}
+	return Put
+}
+
+func (e *rowEncoder) encodeUpdate(operation Operation) (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "an update cannot be looked up"}
 	}
 	if e.state.UseETags && !e.hint.HasETag {
-		reading := ReadETag
-		if isUpsert {
-			reading = ReadETagForUpsert
+		if operation.IsUpsertUpdate() {
+			return e.newRead(ReadETagForUpsert)
 		}
-		return e.newRead(reading)
+		return e.newRead(ReadETag)
 	}
-	req, err := e.newEntityRequest(operation, method)
+	req, err := e.newEntityRequest(operation)
 	if err != nil {
 		return nil, err
 	}
 	e.setIfMatch(req)
-	return req, e.writeBody(req, true)
+	return req, e.writeBody(req)
 }
 
 func (e *rowEncoder) encodeUpsert() (*request, error) {
@@ -66,9 +66,10 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 	if err := e.state.AddressError(e.set, e.hint.Known); err != nil {
 		return nil, err
 	}
-	if e.hint.SentByOther && e.hint.Step == "" && e.state.InsertUncertain != "retry" && encode.HasInitial(e.keys) {
-		// Not repeatable: an insert may follow that the service numbers.
-		return e.newRequest(LookUpForUpsert, "GET"), nil
+	mayBeInserted := e.hint.SentByOther && e.hint.Step == "" && encode.HasInitial(e.keys)
+	if mayBeInserted && e.state.InsertUncertain != "retry" {
+		// The request is not repeatable, because an insert may follow whose key the service replaces.
+		return e.newRequest(LookUpForUpsert), nil
 	}
 	if e.keyIsReplaced() {
 		return nil, odataerror.Data(
@@ -82,7 +83,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 		step = e.state.UpsertFirst
 	}
 	if step == StepUpdate {
-		return e.encodeUpdate(e.state.Config.UpsertMethod, true)
+		return e.encodeUpdate(updateFor(e.state.UpsertMethod) + UpsertPut - Put)
 	}
 	req, err := e.encodeInsert()
 	if req != nil {
@@ -101,7 +102,7 @@ func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.state.UseETags && !e.hint.HasETag {
 		return e.newRead(ReadETagForDelete)
 	}
-	req, err := e.newEntityRequest(Delete, "DELETE")
+	req, err := e.newEntityRequest(Delete)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +116,11 @@ func (e *rowEncoder) encodeDelete() (*request, error) {
 func (e *rowEncoder) setIfMatch(req *request) {
 	tag := "*"
 	req.repeatable = true
+	rejected := e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected
 	switch {
 	case e.state.NoIfMatch, e.state.UseETags && e.hint.ETag == "":
 		return
-	case !e.state.UseETags && (e.hint.NoIfMatch ||
-		e.state.SetCapabilities[e.set.CapabilityIndex].IfMatch == capabilities.IfMatchRejected):
+	case !e.state.UseETags && (e.hint.NoIfMatch || rejected):
 		req.Hint.NoIfMatch = true
 		return
 	case e.state.UseETags:
@@ -128,8 +129,9 @@ func (e *rowEncoder) setIfMatch(req *request) {
 	req.headers = append(req.headers, wit.Header{Name: "If-Match", Value: tag})
 }
 
-func (e *rowEncoder) writeBody(req *request, isUpdate bool) (err error) {
-	writer := encode.Writer{Config: &e.state.Config, Update: isUpdate}
+// writeBody encodes the entity, and the updates of nested entities.
+func (e *rowEncoder) writeBody(req *request) (err error) {
+	writer := encode.Writer{Config: &e.state.Config, Update: !req.IsInsert()}
 	if e.state.KeyFromRecord && e.keyErr != nil {
 		return e.keyErr
 	}
@@ -174,46 +176,52 @@ func addBodyHeaders(config *sinkconfig.Config, req *request) {
 	req.headers = append(req.headers, headers...)
 }
 
-// addNestedUpdates adds updates of nested entities. Each is identified by the key in its own content.
-func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent, source *entityset.LinkedSet) error {
+// addNestedUpdates adds updates of nested entities, each identified by the key in its own content.
+func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent,
+	source *entityset.LinkedSet) error {
 	for _, content := range nested {
 		targetSet := source.Targets[content.Navigation.Name]
 		if targetSet == nil {
 			return odataerror.Data(content.Path +
 				": $metadata does not declare an updatable entity set for these entities")
 		}
-		contents := []rowvalue.Value{content.Value}
+		entities := []rowvalue.Value{content.Value}
 		if content.Navigation.Many {
-			contents = nil
+			entities = nil
 			items := content.Value.Items()
 			for items.Next() {
-				contents = append(contents, items.Value)
+				entities = append(entities, items.Value)
 			}
 			if items.Mismatch {
 				return encode.Unexpected(content.Path, "an array of "+content.Type.QualifiedName(),
 					"another kind of value")
 			}
 		}
-		for i := range contents {
-			item := &contents[i]
-			keys, err := content.Type.KeyValues(&e.state.Config, item, false)
-			if err != nil {
-				return odataerror.Data(content.Path + ": " + odataerror.As(err).Message)
-			}
-			var deeper []encode.NestedContent
-			writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}
-			predicate := encode.Predicate(keys)
-			update := nestedUpdate{path: targetSet.Path + predicate,
-				entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}
-			if update.body, err = writer.AppendEntity(nil, content.Type, item, content.Path); err != nil {
-				return err
-			}
-			req.updates = append(req.updates, update)
-			req.NestedUpdates = len(req.updates)
-			if err := e.addNestedUpdates(req, deeper, targetSet); err != nil {
+		for i := range entities {
+			if err := e.addNestedUpdate(req, &content, &entities[i], targetSet); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// addNestedUpdate adds the update of one nested entity, and of the entities nested in it.
+func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent, entity *rowvalue.Value,
+	targetSet *entityset.LinkedSet) error {
+	keys, err := content.Type.KeyValues(&e.state.Config, entity, encode.RecordValue)
+	if err != nil {
+		return odataerror.Data(content.Path + ": " + odataerror.As(err).Message)
+	}
+	var deeper []encode.NestedContent
+	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &deeper}
+	predicate := encode.Predicate(keys)
+	update := nestedUpdate{path: targetSet.Path + predicate,
+		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}
+	if update.body, err = writer.AppendEntity(nil, content.Type, entity, content.Path); err != nil {
+		return err
+	}
+	req.updates = append(req.updates, update)
+	req.NestedUpdates = len(req.updates)
+	return e.addNestedUpdates(req, deeper, targetSet)
 }
