@@ -11,23 +11,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-type sentBatch struct{ *requests.Delivery }
+// sentBatch handles the response to a $batch request.
+type sentBatch struct {
+	responseHandler
+	*requests.Delivery
+}
 
-func (b *sentBatch) results(known responseHandler, response *wit.Response) ([]wit.RowResult, error) {
-	name := "POST " + known.Services[b.ServiceIndex] + "/$batch"
-	one := len(b.Targets) == 1 // there is no smaller batch
-	switch status := response.Status; {
+// results returns the results of the rows. An error of the call fails the task and leaves the rows as they are.
+func (b *sentBatch) results(response *wit.Response) ([]wit.RowResult, error) {
+	name := "POST " + b.Services[b.ServiceIndex] + "/$batch"
+	isSmallest := len(b.Targets) == 1
+	learned := &b.ServiceCapabilities[b.ServiceIndex]
+	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
-		return b.partResults(known, name, response)
-	case status == 413 && !one:
-		// P18: use smaller batches from now on. A late response may concern a batch from before the limit was known.
-		learned := &known.ServiceCapabilities[b.ServiceIndex]
+		return b.partResults(name, response)
+	case status == 413 && !isSmallest:
+		// Use smaller batches from now on, so that not every batch is rejected first (RATIONALE.md P18). A late
+		// response may concern a batch from before the limit was known.
 		if half := max(1, b.BatchBytes/2); learned.MaxBatchBytes == 0 || half < learned.MaxBatchBytes {
 			learned.MaxBatchBytes = half
 		}
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
-		known.ServiceCapabilities[b.ServiceIndex].NoBatch = true
+		learned.NoBatch = true
 		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 401, isServiceWideInBatch(response):
 		return nil, odataerror.FromResponse(name, response, response.Body)
@@ -36,78 +42,96 @@ func (b *sentBatch) results(known responseHandler, response *wit.Response) ([]wi
 		return b.forEach(func(target *requests.Target) wit.RowResult {
 			return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
 		}), nil
-	case !one && (wit.IsRejection(status) || status == 500 && b.isRepeatable(known)):
+	case !isSmallest && (wit.IsRejection(status) || status == 500 && b.isRepeatable()):
 		// Nothing was done, and the response does not name the operation that failed.
 		return b.retryInHalves(), nil
 	}
-	// The outcome is unknown, except for what the response itself says (P19).
+	// Only the response itself may tell whether the operations were applied, as for a single request.
 	return b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
-		whole := *target
-		whole.InBatch = false
-		return known.result(&whole, response)
+		single := *target
+		single.InBatch = false
+		return b.result(&single, response)
 	})
 }
 
-func (b *sentBatch) partResults(known responseHandler, name string, response *wit.Response) ([]wit.RowResult, error) {
+// partResults handles a success: the response has parts, from the results of which the results of the rows follow.
+func (b *sentBatch) partResults(name string, response *wit.Response) ([]wit.RowResult, error) {
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
-	kind := headerOf(response, "Content-Type")
-	_, multipart := batch.Boundary(kind)
-	var document batch.Document
-	if multipart || kind == "" {
-		document, multipart = batch.Parse(kind, response.Body)
-	}
-	if !multipart {
-		failure := odataerror.NotData(name, "a response to $batch", response.Body)
-		failure.Kind = wit.ErrorTransient
-		if odataerror.IsError(response.Body) {
-			failure = odataerror.FromResponse(name, response, response.Body)
-			failure.Kind, failure.Code = wit.ErrorTransient, nil
-		}
-		return b.forEach(func(target *requests.Target) wit.RowResult { return known.unknownResult(target, failure) }),
-			nil
+	document, isBatch := parseBatch(response)
+	if !isBatch {
+		failure := notBatchError(name, response)
+		return b.forEach(func(target *requests.Target) wit.RowResult { return b.unknownResult(target, failure) }), nil
 	}
 	logServiceMessages(name, response)
 	outcomes := b.match(document)
-	noResult := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
-		strconv.Itoa(int(response.Status)) + " does not contain its result"}
-	if !document.Complete {
-		noResult.Message += ", because it is cut off"
-	}
-	// A service that stops at the first failed part has not processed the following ones: send them in a batch again.
-	// Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
-	// because the host encodes a row 16 times at most.
 	stopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
-	if stopped && known.InsertUncertain == "fail" {
-		noResult.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
-			" = check looks up the following ones)"
-	}
-	at, allAlone, allWritten := 0, len(b.Targets) > 1, true
+	noResult := b.noResultError(name, response.Status, document.Complete, stopped)
+	next, allOwnChangesets, allWritten := 0, len(b.Targets) > 1, true
 	results, err := b.resultOfEach(func(target *requests.Target) (wit.RowResult, error) {
-		matched := outcomes[at]
-		at++
-		if stopped && matched.message == nil && target.IsRepeatable(known.State) {
-			hint := target.Hint
-			hint.StoppedBatches++
-			hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
+		matched := outcomes[next]
+		next++
+		if stopped && matched.message == nil && target.IsRepeatable(b.State) {
 			allWritten = false
-			return requeue(hint), nil
+			return retryAfterStop(target), nil
 		}
-		result, err := known.partResult(target, matched, noResult, response.ReceivedAt)
-		allAlone = allAlone && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
+		result, err := b.partResult(target, matched, noResult, response.ReceivedAt)
+		allOwnChangesets = allOwnChangesets && target.Hint.OwnChangeset && !target.Hint.NoIfMatch
 		allWritten = allWritten && err == nil && result.Written != nil
 		return result, err
 	})
-	if allAlone && allWritten {
-		known.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
+	if allOwnChangesets && allWritten {
+		b.ServiceCapabilities[b.ServiceIndex].SingleChangesets = true
 	}
 	return results, err
 }
 
-// maxStops is the number of stopped batches after which a row is sent without a batch.
-const maxStops = 5
+func parseBatch(response *wit.Response) (document batch.Document, ok bool) {
+	contentType := headerOf(response, "Content-Type")
+	if _, isMultipart := batch.Boundary(contentType); !isMultipart && contentType != "" {
+		return document, false
+	}
+	return batch.Parse(contentType, response.Body)
+}
 
+func notBatchError(name string, response *wit.Response) *wit.Error {
+	failure := odataerror.NotData(name, "a response to $batch", response.Body)
+	if odataerror.IsError(response.Body) {
+		failure = odataerror.FromResponse(name, response, response.Body)
+		failure.Code = nil
+	}
+	failure.Kind = wit.ErrorTransient
+	return failure
+}
+
+// noResultError returns the error of operations without a response.
+func (b *sentBatch) noResultError(name string, status uint16, complete, stopped bool) *wit.Error {
+	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
+		strconv.Itoa(int(status)) + " does not contain its result"}
+	if !complete {
+		failure.Message += ", because it is cut off"
+	}
+	if stopped && b.InsertUncertain == "fail" {
+		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
+			" = check looks up the following ones)"
+	}
+	return failure
+}
+
+const maxStops = 5 // stopped batches after which a row is sent without a batch
+
+// retryAfterStop sends a row again that follows the part at which the service stopped: the service has not processed
+// it. Upserts, which fail for every missing entity, go without a batch, and so does a row after maxStops batches,
+// because the host encodes a row 16 times at most.
+func retryAfterStop(target *requests.Target) wit.RowResult {
+	hint := target.Hint
+	hint.StoppedBatches++
+	hint.NoBatch = hint.StoppedBatches == maxStops || target.IsUpsertUpdate()
+	return requeue(hint)
+}
+
+// partResult returns the result of a row in a batch. noResult is the error if it has no response.
 func (s responseHandler) partResult(target *requests.Target, matched outcome, noResult *wit.Error,
 	receivedAt int64) (wit.RowResult, error) {
 	if matched.message == nil {
@@ -134,7 +158,7 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	// Nothing of a failed changeset should be stored, and the response does not name the operation that failed.
 	failure := odataerror.FromResponse(target.Name(), answer, answer.Body)
 	_, _, document := odataerror.Document(answer.Body)
-	switch status := answer.Status; {
+	switch status := answer.Status; { // the first case that applies counts
 	case status == 401, isServiceWideInBatch(answer):
 		return wit.RowResult{}, failure
 	case status == 429 || isNotServed(status) && document:
@@ -149,6 +173,7 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	return requeue(hint), nil
 }
 
+// unknownResult returns the result of a row if it is unknown whether its request was applied.
 func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.IsRepeatable(s.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}
@@ -164,7 +189,7 @@ func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batc
 			return false // the headers confirm the RequestID
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,
-		requests.Delete:
+		requests.Delete: // a success is all that matters
 	default:
 		return false
 	}
@@ -172,7 +197,8 @@ func (s responseHandler) isPlainlyWritten(target *requests.Target, message *batc
 		message.Header("sap-message") == ""
 }
 
-// resultOfEach is forEach for results that may be errors of the call. They fail the task, but keep the other results.
+// resultOfEach is forEach for functions that may return an error of the call. Such an error rejects its row and fails
+// the task, and the other rows keep their results.
 func (b *sentBatch) resultOfEach(f func(target *requests.Target) (wit.RowResult, error)) ([]wit.RowResult, error) {
 	return b.forEach(func(target *requests.Target) wit.RowResult {
 		result, err := f(target)
@@ -206,7 +232,6 @@ func (b *sentBatch) retryInHalves() []wit.RowResult {
 	})
 }
 
-func (b *sentBatch) isRepeatable(known responseHandler) bool {
-	return !slices.ContainsFunc(b.Targets,
-		func(target requests.Target) bool { return !target.IsRepeatable(known.State) })
+func (b *sentBatch) isRepeatable() bool {
+	return !slices.ContainsFunc(b.Targets, func(target requests.Target) bool { return !target.IsRepeatable(b.State) })
 }

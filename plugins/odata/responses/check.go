@@ -18,13 +18,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// checkResult returns the result of an insert without a response, after a read has shown whether the entity exists.
 func (s responseHandler) checkResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	if !isSuccess(response.Status) && (target.Operation == requests.ProbeService || !s.isNotFound(response)) {
 		return classify(odataerror.FromResponse(target.Name(), response, response.Body), response)
 	}
-	unknown := func(why string) (wit.RowResult, error) {
-		return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + why}), nil
-	}
+	unknown := func(reason string) (wit.RowResult, error) { return unknownInsert(target, reason), nil }
 	byKey := target.Operation == requests.LookUp || target.Operation == requests.LookUpForUpsert
 	filter := sinkconfig.NameCheckFilter + " is not set"
 	switch {
@@ -33,7 +32,7 @@ func (s responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	case s.CheckFilter != "":
 		filter = sinkconfig.NameCheckFilter + " needs a value that the record does not have"
 	}
-	switch {
+	switch { // the first case that applies counts
 	case byKey && s.isNotFound(response) && s.OfSet(target.Set, target.Hint.Known).ReplacesKeys:
 		return unknown("no entity found, and another response has shown that the service replaces keys; " + filter)
 	case byKey && s.isNotFound(response) && hasInitialKey(target):
@@ -44,51 +43,56 @@ func (s responseHandler) checkResult(target *requests.Target, response *wit.Resp
 	case target.Operation == requests.LookUpForUpsert:
 		return requeue(target.Hint.ForStep(requests.StepUpdate)), nil
 	case target.Operation == requests.Find:
-		parsed, _ := document.Parse(response.Body)
-		entities, ok := document.Items(parsed)
-		if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
-			ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
-		}
-		if s.isNotFound(response) || !ok {
-			return unknown("expected a list of entities, found something else")
-		}
-		return s.findResult(target, entities, unknown)
+		return s.findResult(target, response), nil
 	}
 	field := difference(target.Set, propertiesOf([]byte(target.Compare)), propertiesOf(response.Body))
 	switch {
 	case field == "":
 		return written(), nil
 	case requests.IsIdempotent(s.State, target.Set, target.Hint):
-		// the RequestID decides
+		// Sending it again does no harm: the service recognizes the RequestID.
 		return requeue(target.Hint.ForStep(requests.StepInsert)), nil
 	}
 	return unknown("the entity exists, but its " + field + " differs from the record: another client may have " +
 		"created it, or changed it since")
 }
 
-// findResult compares found entities, except for key properties that the service may have numbered.
-func (s responseHandler) findResult(target *requests.Target, entities []jsontext.Value,
-	unknown func(string) (wit.RowResult, error)) (wit.RowResult, error) {
+// unknownInsert rejects a row, because it is unknown whether its entity exists.
+func unknownInsert(target *requests.Target, reason string) wit.RowResult {
+	return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + reason})
+}
+
+// findResult compares found entities, except for key properties that the service may have replaced.
+func (s responseHandler) findResult(target *requests.Target, response *wit.Response) wit.RowResult {
+	parsed, _ := document.Parse(response.Body)
+	entities, ok := document.Items(parsed)
+	if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
+		ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
+	}
+	if s.isNotFound(response) || !ok {
+		return unknownInsert(target, "expected a list of entities, found something else")
+	}
+	keys := target.Set.Type.Key
+	replacesKeys := len(keys) == 1 || s.OfSet(target.Set, target.Hint.Known).ReplacesKeys
 	sent := propertiesOf([]byte(target.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
-		return slices.Contains(target.Set.Type.Key, member.Name) && (len(target.Set.Type.Key) == 1 ||
-			s.OfSet(target.Set, target.Hint.Known).ReplacesKeys || encode.IsInitial(member.Value.Text))
+		return slices.Contains(keys, member.Name) && (replacesKeys || encode.IsInitial(member.Value.Text))
 	})
 	field := ""
 	for i := range entities {
 		if field = difference(target.Set, sent, entities[i]); field == "" {
-			return written(), nil
+			return written()
 		}
 	}
 	if field != "" {
-		return unknown("none of the entities found matches the record, their " + field +
-			" differs: another client may " +
-			"have created or changed them, or the service ignores $filter")
+		return unknownInsert(target, "none of the entities found matches the record, their "+field+
+			" differs: another client may have created or changed them, or the service ignores $filter")
 	}
 	target.Hint.OwnChangeset = true // its changeset may have failed because of another row
-	return requeue(target.Hint.ForStep(requests.StepInsert)), nil
+	return requeue(target.Hint.ForStep(requests.StepInsert))
 }
 
+// hasInitialKey reports whether the service may have replaced a key property that the record leaves initial.
 func hasInitialKey(target *requests.Target) bool {
 	values, _ := target.Set.KeyLiterals(target.Predicate)
 	return slices.ContainsFunc(values, func(v uri.Literal) bool { return encode.IsInitial(v.Text) })
@@ -117,6 +121,7 @@ func difference(set *entityset.EntitySet, sent, found jsontext.Value) string {
 	return ""
 }
 
+// propertiesOf returns the properties of one entity, nothing for a feed or an invalid document.
 func propertiesOf(body []byte) jsontext.Value {
 	parsed, err := document.Parse(body)
 	if _, feed := document.Items(parsed); err != nil || feed {
@@ -127,6 +132,7 @@ func propertiesOf(body []byte) jsontext.Value {
 	return parsed
 }
 
+// sameValue compares the values of a property that was sent and found.
 func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
 	scalar := func(parsed jsontext.Value) bool {
 		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number
@@ -161,6 +167,7 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 	return ok && order == 0
 }
 
+// plainNumbers reports whether numbers are short enough to be compared exactly.
 func plainNumbers(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")

@@ -8,25 +8,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// responseHandler handles a response with what is known of the services, and learns from it.
+// responseHandler decides on rows by a response and by the known capabilities of the services, which it updates.
 type responseHandler struct{ *capabilities.State }
 
 // Handle returns the results of the rows of a delivery.
 func Handle(known *capabilities.State, delivery *requests.Delivery, response *wit.Response) ([]wit.RowResult, error) {
-	s := responseHandler{known}
+	handler := responseHandler{known}
 	LearnVersion(known, delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
-		sent := sentBatch{delivery}
-		return sent.results(s, response)
+		sent := sentBatch{handler, delivery}
+		return sent.results(response)
 	}
-	result, err := s.result(&delivery.Targets[0], response)
+	result, err := handler.result(&delivery.Targets[0], response)
 	if err != nil {
 		return nil, err
 	}
 	return []wit.RowResult{result}, nil
 }
 
-// result returns the result of one row. Its response came alone or in the response to a batch.
+// result returns the result of one row, whose response may be part of the response to a batch.
 func (s responseHandler) result(target *requests.Target, response *wit.Response) (result wit.RowResult, err error) {
 	if target.IsInsert() {
 		if result, err = s.insertResult(target, response); err == nil {
@@ -49,6 +49,8 @@ func (s responseHandler) result(target *requests.Target, response *wit.Response)
 	return result, nil
 }
 
+// otherResult returns the result of any request but an insert. First it excludes responses that the service itself has
+// not sent, or that prove nothing.
 func (s responseHandler) otherResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	switch {
 	case response.Status == 0 && target.IsRepeatable(s.State):
@@ -102,7 +104,7 @@ func reject(failure *wit.Error) wit.RowResult { return wit.RowResult{Rejected: f
 
 func retry(failure *wit.Error) wit.RowResult { return wit.RowResult{Retry: &wit.Retry{Error: failure}} }
 
-// requeue does not count as an attempt, unlike retry.
+// requeue encodes the row again. Unlike retry, that does not count as an attempt.
 func requeue(hint requests.Hint) wit.RowResult {
 	return wit.RowResult{Retry: &wit.Retry{Hint: hint.Text()}}
 }
@@ -133,6 +135,7 @@ func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wi
 	return classify(failure, response)
 }
 
+// inDoubtError returns the error of an insert that may have been applied.
 func inDoubtError(target, why string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
 		", so the entity may have been created; it is not sent again (" + sinkconfig.NameInsertUncertain +
