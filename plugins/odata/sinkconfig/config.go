@@ -39,53 +39,86 @@ func ServicePaths(all []EntitySet) (services []string) {
 
 // Config is the parsed configuration. It does not change while the connector runs.
 type Config struct {
-	Mode, ModeProperty        string
-	UpsertFirst, UpsertMethod string
-	// InsertUncertain is the policy for inserts in doubt, CheckFilter the filter that finds them.
-	InsertUncertain, CheckFilter              string
-	DeleteTombstones, DeleteRecords           bool
-	MethodTunnel, KeyFromRecord               bool
-	UseETags, NoIfMatch, RetryETagConflicts   bool
-	Lossy                                     bool
-	IgnoreUnknownFields, FailOnUnknownFields  bool
-	NestedUpdates                             bool
-	Atom                                      bool
-	Batch, SingleChangesets, SharedChangesets bool
-	MaxBatchSize                              int
-	// OrderingKeys is the number of ordering keys for batches.
-	OrderingKeys                           int
-	ExistsCodes, NotFoundCodes, RetryCodes []string
+	Operations
+	Inserts
+	Values
+	Batches
+	Atom         bool // requests in Atom, not JSON
+	MethodTunnel bool // PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method
+}
+
+// Operations are the settings that decide on the request for a record.
+type Operations struct {
+	Mode, ModeProperty              string
+	UpsertFirst, UpsertMethod       string
+	DeleteTombstones, DeleteRecords bool
+	KeyFromRecord                   bool
+	UseETags                        bool // an update sends the ETag that was read before
+	NoIfMatch                       bool // an update sends no If-Match, else If-Match: *
+	RetryETagConflicts              bool
+	NestedUpdates                   bool // nested entities are updated in the same changeset
+	ExistsCodes, NotFoundCodes      []string
+}
+
+// Inserts are the settings for inserts without a response.
+type Inserts struct {
+	InsertUncertain string // fail, check, repeatable or retry
+	CheckFilter     string // finds an entity that may have been inserted
+}
+
+// Values are the settings for values that do not fit their property.
+type Values struct {
+	Lossy                                    bool // convert them
+	IgnoreUnknownFields, FailOnUnknownFields bool // if none is set, an unknown field rejects its record
+}
+
+// Batches are the settings for $batch and concurrent requests.
+type Batches struct {
+	Batch            bool
+	SingleChangesets bool // each operation is a changeset
+	SharedChangesets bool // all operations of a batch are one changeset
+	MaxBatchSize     int
+	OrderingKeys     int // number of ordering keys for batches
+	RetryCodes       []string
 }
 
 // Parse returns the configuration in settings that [Validate] accepts.
 func Parse(values setting.Values) Config {
 	parsed := Config{
-		Mode:                values.Lower(NameOperationMode),
-		ModeProperty:        values.String(NameModeProperty),
-		UpsertFirst:         values.Lower(NameUpsertFirst),
-		UpsertMethod:        values.Lower(NameUpsertMethod),
-		InsertUncertain:     values.Lower(NameInsertUncertain),
-		CheckFilter:         values.String(NameCheckFilter),
-		DeleteTombstones:    values.Bool(NameEnableDelete),
-		DeleteRecords:       values.Bool(NameDeleteRecords),
-		MethodTunnel:        values.Bool(nameMethodTunnel),
-		KeyFromRecord:       values.Lower(NameKeyFrom) == "record",
-		UseETags:            values.Lower(NameETag) == "use",
-		NoIfMatch:           values.Lower(NameETag) == "none",
-		RetryETagConflicts:  values.Lower(NameETagConflict) == "retry",
-		Lossy:               values.Lower(nameLossy) == "allow",
-		IgnoreUnknownFields: values.Lower(NameUnknownFields) == "ignore",
-		FailOnUnknownFields: values.Lower(NameUnknownFields) == "fail",
-		NestedUpdates:       values.Lower(NameNestedUpdates) == "operations",
-		Atom:                values.Lower(NameRequestFormat) == "atom",
-		Batch:               values.Bool(nameEnableBatch) && values.Int(nameMaxBatchSize) > 1,
-		SingleChangesets:    values.Lower(nameChangesets) == "one",
-		SharedChangesets:    values.Lower(nameChangesets) == "all",
-		MaxBatchSize:        values.Int(nameMaxBatchSize),
-		OrderingKeys:        max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
-		ExistsCodes:         values.List(nameExistsCodes),
-		NotFoundCodes:       values.List(NameNotFoundCodes),
-		RetryCodes:          values.List(nameHTTPCodes),
+		Operations: Operations{
+			Mode:               values.Lower(NameOperationMode),
+			ModeProperty:       values.String(NameModeProperty),
+			UpsertFirst:        values.Lower(NameUpsertFirst),
+			UpsertMethod:       values.Lower(NameUpsertMethod),
+			DeleteTombstones:   values.Bool(NameEnableDelete),
+			DeleteRecords:      values.Bool(NameDeleteRecords),
+			KeyFromRecord:      values.Lower(NameKeyFrom) == "record",
+			UseETags:           values.Lower(NameETag) == "use",
+			NoIfMatch:          values.Lower(NameETag) == "none",
+			RetryETagConflicts: values.Lower(NameETagConflict) == "retry",
+			NestedUpdates:      values.Lower(NameNestedUpdates) == "operations",
+			ExistsCodes:        values.List(nameExistsCodes),
+			NotFoundCodes:      values.List(NameNotFoundCodes),
+		},
+		Inserts: Inserts{
+			InsertUncertain: values.Lower(NameInsertUncertain),
+			CheckFilter:     values.String(NameCheckFilter),
+		},
+		Values: Values{
+			Lossy:               values.Lower(nameLossy) == "allow",
+			IgnoreUnknownFields: values.Lower(NameUnknownFields) == "ignore",
+			FailOnUnknownFields: values.Lower(NameUnknownFields) == "fail",
+		},
+		Batches: Batches{
+			Batch:            values.Bool(nameEnableBatch) && values.Int(nameMaxBatchSize) > 1,
+			SingleChangesets: values.Lower(nameChangesets) == "one",
+			SharedChangesets: values.Lower(nameChangesets) == "all",
+			MaxBatchSize:     values.Int(nameMaxBatchSize),
+			OrderingKeys:     max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
+			RetryCodes:       values.List(nameHTTPCodes),
+		},
+		Atom:         values.Lower(NameRequestFormat) == "atom",
+		MethodTunnel: values.Bool(nameMethodTunnel),
 	}
 	if parsed.NestedUpdates {
 		parsed.OrderingKeys = 1 // rows with different keys may update the same nested entity
@@ -105,43 +138,45 @@ func (c *Config) MediaType() string {
 func Validate(settings []wit.Setting) []wit.ConfigValue {
 	examined := config.Examine(Table, settings)
 	values := Table.Values(settings)
-	all := EntitySets(values)
-	if len(all) == 0 {
-		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
-			"No entity set is configured: expected "+
-				config.InGroup("00", NameService)+", "+config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00",
-				NameTopic))
-	}
-	for i, set := range all {
-		for _, other := range all[:i] {
-			if other.Topic == set.Topic {
-				setting.AddError(examined, config.InGroup(set.Number, NameTopic),
-					"Topic "+set.Topic+" is already in "+config.InGroup(other.Number,
-						NameTopic)+
-						": its records can be written to one entity set only")
-			}
-		}
+	examined = checkTopics(examined, EntitySets(values))
+	addError := func(name, reason string) {
+		setting.AddError(examined, name, setting.Invalid(name, values.String(name), reason))
 	}
 	if values.Lower(NameNestedUpdates) == "operations" {
 		switch {
 		case !values.Bool(nameEnableBatch) || values.Int(nameMaxBatchSize) == 1:
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				values.String(NameNestedUpdates),
-				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables"))
+			addError(NameNestedUpdates,
+				"the operations need batches, which "+nameEnableBatch+" or "+nameMaxBatchSize+" disables")
 		case values.Lower(NameETag) == "use":
-			setting.AddError(examined, NameNestedUpdates, setting.Invalid(NameNestedUpdates,
-				values.String(NameNestedUpdates),
-				NameETag+" = use reads no ETags of nested entities"))
+			addError(NameNestedUpdates, NameETag+" = use reads no ETags of nested entities")
 		}
 	}
-	if values.Lower(NameOperationMode) == ModeDynamic && values.String(NameModeProperty) == "" {
-		setting.AddError(examined, NameModeProperty,
-			setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+ModeDynamic+
-				" requires it")
+	isDynamic := values.Lower(NameOperationMode) == ModeDynamic
+	if isDynamic && values.String(NameModeProperty) == "" {
+		setting.AddError(examined, NameModeProperty, setting.Missing(NameModeProperty)+"; "+NameOperationMode+" = "+
+			ModeDynamic+" requires it")
 	}
-	if _, settings := values.Lookup(NameModeProperty); settings && values.Lower(NameOperationMode) != ModeDynamic {
-		setting.AddError(examined, NameModeProperty, setting.Invalid(NameModeProperty, values.String(NameModeProperty),
-			"it requires "+NameOperationMode+" = "+ModeDynamic))
+	if _, isSet := values.Lookup(NameModeProperty); isSet && !isDynamic {
+		addError(NameModeProperty, "it requires "+NameOperationMode+" = "+ModeDynamic)
+	}
+	return examined
+}
+
+// checkTopics checks that there are entity sets, each with a topic of its own.
+func checkTopics(examined []wit.ConfigValue, all []EntitySet) []wit.ConfigValue {
+	if len(all) == 0 {
+		name := func(name string) string { return config.InGroup("00", name) }
+		return Table.AddMissing(examined, name(NameService), "No entity set is configured: expected "+
+			name(NameService)+", "+name(NameEntitySet)+" and "+name(NameTopic))
+	}
+	for i, set := range all {
+		for _, other := range all[:i] {
+			if other.Topic == set.Topic {
+				setting.AddError(examined, config.InGroup(set.Number, NameTopic), "Topic "+set.Topic+
+					" is already in "+config.InGroup(other.Number, NameTopic)+
+					": its records can be written to one entity set only")
+			}
+		}
 	}
 	return examined
 }

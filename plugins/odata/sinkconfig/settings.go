@@ -42,6 +42,10 @@ const (
 	NameCheckFilter     = "sap.odata.check.filter"
 	NameNestedUpdates   = "sap.odata.nested.updates"
 	nameMaxInFlight     = "sap.odata.max.in.flight"
+	nameMaxConcurrent   = "sap.odata.max.concurrent.requests"
+	// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it: the
+	// response to a batch has status 200 even if operations failed temporarily (RATIONALE.md P31).
+	nameHTTPCodes = "sap.odata.http.codes"
 )
 
 const (
@@ -221,8 +225,3 @@ func declareBatches(table *setting.Table) {
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }
-
-const nameMaxConcurrent = "sap.odata.max.concurrent.requests"
-
-// nameHTTPCodes lists codes after which the host repeats a request. Inside a batch the plugin has to do it (P31).
-const nameHTTPCodes = "sap.odata.http.codes"
