@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
 const (
@@ -20,8 +21,8 @@ const (
 )
 
 func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Value, path, tag string) ([]byte, error) {
-	if why := AtomProblem(entityType.StructuredType); why != "" {
-		return dst, odataerror.Data(path + ": " + why)
+	if reason := AtomProblem(entityType.StructuredType); reason != "" {
+		return dst, odataerror.Data(path + ": " + reason)
 	}
 	dst = append(dst, tag...)
 	start := len(dst)
@@ -33,6 +34,7 @@ func (b *Writer) appendEntry(dst []byte, entityType *Type, rowValue *rowvalue.Va
 	return append(slices.Insert(dst, start, entry.head()...), atomEnd...), nil
 }
 
+// atomEntry collects what an entry contains before its content.
 type atomEntry struct {
 	typ                             *Type
 	title, author, updated, summary string
@@ -50,6 +52,7 @@ func (e *atomEntry) head() []byte {
 	return append(append(dst, e.links...), `<content type="application/xml"><m:properties>`...)
 }
 
+// setFeedValue sets the Atom element that $metadata maps a property to (m:FC_TargetPath).
 func (e *atomEntry) setFeedValue(property *edm.Property, text string) {
 	switch property.Feed.Path {
 	case "SyndicationTitle":
@@ -108,7 +111,7 @@ func (m *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, er
 		dst = append(append(append(dst, ` m:type="`...), primitive.String()...), '"')
 	}
 	dst = append(dst, '>')
-	out, common := m.appendFast(dst, false)
+	out, common := m.appendFast(dst, value.Atom)
 	if mapped := entry != nil && m.property.Feed != nil; mapped || !common {
 		converted, err := m.convert()
 		if err != nil {

@@ -12,19 +12,15 @@ import (
 // Writer writes entities as verbose JSON (without the enclosing "d") or as Atom entries:
 //
 //   - A field without a property is an error unless it is null or the settings ignore it.
-//   - Properties that the metadata mark as not creatable (not updatable) are left out: services reject them.
-//   - A null key, or a null for a property that is not nullable, is left out: the service sets its default.
-//   - Nested structs of navigation properties are inserted with the entity. In an update they are an error unless
-//
-// Nested is set.
+//   - Properties that the metadata mark as not creatable (not updatable) are omitted: services reject them.
+//   - A null key, or a null for a property that is not nullable, is omitted: the service sets its default.
+//   - Nested structs of navigation properties are inserted with the entity. In an update they are an error, unless
+//     Nested is set.
 type Writer struct {
 	Config *sinkconfig.Config
-	// Update is true if the entity is updated, false if it is inserted.
-	Update bool
-	// Nested, if not nil, collects the nested entities of an update.
-	Nested *[]NestedContent
-	// Keys, if not nil, replaces the key properties in the value.
-	Keys []KeyValue
+	Update bool             // the entity is updated, not inserted
+	Nested *[]NestedContent // if not nil, collects the nested entities of an update
+	Keys   []KeyValue       // if not nil, replaces the key properties in the value
 }
 
 // NestedContent is the content of a navigation property. Path is its location in the row, for messages.
@@ -52,19 +48,20 @@ func (b *Writer) properties(typ *Type, rowValue *rowvalue.Value, path string) pr
 	return properties
 }
 
-// propertyCursor iterates over the properties that are written of an entity or complex property.
+// propertyCursor iterates over the properties that are written of an entity or complex property. Its position is the
+// embedded parts: name and value, and how the property is written.
 type propertyCursor struct {
 	rowvalue.Cursor
 	*propertyWriter
 	isNull   bool
-	keyValue *value.Converted
+	keyValue *value.Converted // if not nil, is written instead of the value
 
 	writer      *Writer
 	parent      *Type
 	parentPath  string
-	keys        []KeyValue
+	keys        []KeyValue // written first
 	keysWritten int
-	writers     []*propertyWriter
+	writers     []*propertyWriter // by the index of a field, nil for values without schema
 	err         error
 }
 
@@ -105,39 +102,47 @@ func (m *propertyCursor) path() string {
 	return m.parentPath + "/" + m.Name
 }
 
+// isWritten reports whether the current field is written, and returns an error if it must not be in the record.
 func (m *propertyCursor) isWritten() (write bool, err error) {
-	b, writer := m.writer, m.propertyWriter
-	if writer == nil {
+	switch {
+	case m.propertyWriter == nil:
 		return false, m.unknownField()
+	case m.property != nil:
+		return m.isPropertyWritten()
 	}
-	if property := writer.property; property != nil {
-		m.isNull = !m.Value.Present
-		switch {
-		case b.Update && !property.Updatable, !b.Update && !property.Creatable && !writer.isKey, m.isNull &&
-			(!property.Nullable || writer.isKey):
-			return false, nil
-		case m.isNull || property.Type.Primitive != edm.NotPrimitive:
-			return true, nil
-		case writer.typ == nil:
-			return false, odataerror.Data(m.path() + ": its type " + property.Type.Name +
-				" is neither a type of OData v2 nor declared in $metadata")
-		}
-		return true, nil
+	return m.isNavigationWritten()
+}
+
+func (m *propertyCursor) isPropertyWritten() (write bool, err error) {
+	property, isUpdate := m.property, m.writer.Update
+	m.isNull = !m.Value.Present
+	switch { // the first case that applies counts
+	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !m.isKey:
+		return false, nil
+	case m.isNull:
+		return property.Nullable && !m.isKey, nil
+	case property.Type.Primitive == edm.NotPrimitive && m.typ == nil:
+		return false, odataerror.Data(m.path() + ": its type " + property.Type.Name +
+			" is neither a type of OData v2 nor declared in $metadata")
 	}
+	return true, nil
+}
+
+// isNavigationWritten returns false for nested content that is collected for updates of its own.
+func (m *propertyCursor) isNavigationWritten() (write bool, err error) {
+	isUpdate, nested := m.writer.Update, m.writer.Nested
 	m.isNull = false
 	switch {
 	case !m.Value.Present:
 		return false, nil
-	case b.Update && b.Nested == nil:
-		return false, odataerror.Data(m.path() +
-			": nested content is for inserts only, because OData v2 cannot update an " +
-			"entity together with others (" + sinkconfig.NameNestedUpdates +
-			" = operations sends separate updates); remove the " +
-			"field, or write its entities from another topic")
-	case writer.typ == nil:
+	case isUpdate && nested == nil:
+		return false, odataerror.Data(m.path() + ": nested content is for inserts only, because OData v2 cannot " +
+			"update an entity together with others (" + sinkconfig.NameNestedUpdates +
+			" = operations sends separate updates); remove the field, or write its entities from another topic")
+	case m.typ == nil:
 		return false, odataerror.Data(m.path() + ": $metadata does not declare its target type")
-	case b.Update:
-		*b.Nested = append(*b.Nested, NestedContent{writer.navigation, writer.typ, m.Value, m.path()})
+	case isUpdate:
+		*nested = append(*nested, NestedContent{m.navigation, m.typ, m.Value, m.path()})
 		return false, nil
 	}
 	return true, nil

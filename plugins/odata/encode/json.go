@@ -3,6 +3,7 @@ package encode
 import (
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 )
 
 func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) (_ []byte, err error) {
@@ -32,7 +33,7 @@ func (b *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 }
 
 func (m *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := m.appendFast(dst, true); ok {
+	if out, ok := m.appendFast(dst, value.JSON); ok {
 		return out, nil
 	}
 	converted, err := m.convert()

@@ -6,8 +6,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxSmallScale is the largest scale of decimals whose unscaled number fits into eight bytes.
-const maxSmallScale = 18
+// Form is how a value is written.
+type Form int
+
+const (
+	Atom Form = iota
+	JSON
+)
+
+const maxSmallScale = 18 // largest scale of decimals whose unscaled number fits into eight bytes
 
 // SmallScale returns the scale of a node's decimals, or -1 for other nodes and for scales that need [ConvertChecked].
 func SmallScale(node *wit.SchemaNode) int {
@@ -20,12 +27,12 @@ func SmallScale(node *wit.SchemaNode) int {
 	return -1
 }
 
-// AppendInstant writes milliseconds since 1970 in the form of JSON or Atom. ok is false outside of the years 1 to 9999.
-func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, json bool) (_ []byte, ok bool) {
+// AppendInstant writes milliseconds since 1970. ok is false outside of the years 1 to 9999.
+func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form) (_ []byte, ok bool) {
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return dst, false
 	}
-	if json {
+	if form == JSON {
 		converted := Converted{Type: primitive, Millis: millis}
 		return converted.AppendJSON(dst), true
 	}
