@@ -8,13 +8,12 @@ import (
 // Cache holds the contexts that this instance has read.
 type Cache struct {
 	connectors []cachedConnector
-	last       lastContext
+	last       lastContext // most calls repeat it
 }
 
-// lastContext is the most recent context, which most calls repeat. Its state is never changed.
 type lastContext struct {
 	context string
-	state   *State
+	state   *State // never changed
 }
 
 type cachedConnector struct {
@@ -22,7 +21,7 @@ type cachedConnector struct {
 	connector *Connector
 }
 
-const maxConnectors = 4
+const maxConnectors = 4 // in the cache
 
 // Read decodes a context. The caller owns the returned state.
 func (c *Cache) Read(context []byte) (*State, error) {
@@ -50,33 +49,40 @@ func (c *Cache) decode(context []byte) (*State, error) {
 	}
 	state := &State{}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
-		state.ServiceCapabilities = append(state.ServiceCapabilities,
-			Service{NoBatch: reader.Bool(), SingleChangesets: reader.Bool(),
-				RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int()})
+		state.ServiceCapabilities = append(state.ServiceCapabilities, Service{NoBatch: reader.Bool(),
+			SingleChangesets: reader.Bool(), RequestIDs: reader.Bool(), SendsVersion: reader.Bool(),
+			MaxBatchBytes: reader.Int()})
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		state.SetCapabilities = append(state.SetCapabilities, EntitySet{IfMatch: IfMatch(reader.Int()),
-			ReplacesKeys:        reader.Bool(),
-			ReplacesInitialKeys: reader.Bool()})
+			ReplacesKeys: reader.Bool(), ReplacesInitialKeys: reader.Bool()})
 	}
 	state.packed = reader.String()
 	if !reader.Done() {
 		return nil, stale
 	}
+	connector, ok := c.connector(state.packed)
+	if !ok || len(state.ServiceCapabilities) != len(connector.Services) ||
+		len(state.SetCapabilities) != len(connector.Sets) {
+		return nil, stale
+	}
+	state.Connector = connector
+	return state, nil
+}
+
+func (c *Cache) connector(packed string) (connector *Connector, ok bool) {
 	for i := range c.connectors {
-		if c.connectors[i].packed == state.packed {
-			state.Connector = c.connectors[i].connector
-			return state, nil
+		if c.connectors[i].packed == packed {
+			return c.connectors[i].connector, true
 		}
 	}
-	state.Connector = &Connector{}
-	if !state.Connector.unpack(state.packed) || len(state.ServiceCapabilities) != len(state.Connector.Services) ||
-		len(state.SetCapabilities) != len(state.Sets) {
-		return nil, stale
+	connector = &Connector{}
+	if !connector.unpack(packed) {
+		return nil, false
 	}
 	if len(c.connectors) == maxConnectors {
 		c.connectors = c.connectors[1:]
 	}
-	c.connectors = append(c.connectors, cachedConnector{state.packed, state.Connector})
-	return state, nil
+	c.connectors = append(c.connectors, cachedConnector{packed, connector})
+	return connector, true
 }

@@ -7,22 +7,21 @@ import (
 
 // Service holds what responses have shown of a service.
 type Service struct {
-	// NoBatch: it has no $batch. SingleChangesets: it rejects changesets of several operations. RequestIDs: it
-	// recognizes repeated requests. SendsVersion: its responses contain the OData version.
-	NoBatch, SingleChangesets, RequestIDs, SendsVersion bool
-	// MaxBatchBytes is the largest batch that is accepted. Zero means no limit.
-	MaxBatchBytes int
+	NoBatch          bool // it has no $batch
+	SingleChangesets bool // it rejects changesets of several operations
+	RequestIDs       bool // it recognizes repeated requests
+	SendsVersion     bool // its responses contain the OData version
+	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
 }
 
 // EntitySet holds what responses have shown of an entity set.
 type EntitySet struct {
-	IfMatch IfMatch
-	// ReplacesKeys: the service replaced the key of a record. ReplacesInitialKeys: it replaced an initial key such as
-	// 0.
-	ReplacesKeys, ReplacesInitialKeys bool
+	IfMatch             IfMatch
+	ReplacesKeys        bool // the service replaced the key of a record
+	ReplacesInitialKeys bool // the service replaced an initial key such as 0
 }
 
-// IfMatch is whether a service accepts If-Match: * for an entity set.
+// IfMatch specifies whether a service accepts If-Match: * for an entity set.
 type IfMatch byte
 
 const (
@@ -54,7 +53,7 @@ func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
 
 const knownReplacesKeys, knownReplacesInitialKeys = "n", "f"
 
-// known returns what checks in later runs depend on. It is stored with the committed offsets.
+// known returns the facts that look-ups in later runs depend on. They are stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
 		if learned := s.SetCapabilities[i]; learned.ReplacesKeys {

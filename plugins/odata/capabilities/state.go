@@ -16,7 +16,7 @@ type State struct {
 	*Connector
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
-	packed              string
+	packed              string // the connector, encoded
 }
 
 // New returns the initial state of a connector.
@@ -59,7 +59,7 @@ func (s *State) equal(other *State) bool {
 		slices.Equal(s.SetCapabilities, other.SetCapabilities)
 }
 
-// Connector is what Open computes from settings and metadata. It never changes.
+// Connector is the result of Open, computed from settings and metadata. It never changes.
 type Connector struct {
 	sinkconfig.Config
 	Settings []wit.Setting
@@ -116,5 +116,4 @@ func (o *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-// contextVersion is the first part of a context. A context of another version is stale.
-const contextVersion = "odata-sink 12"
+const contextVersion = "odata-sink 12" // first part of a context. A context of another version is stale.

@@ -20,8 +20,8 @@ type Type struct {
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
 	types       map[string]*Type
+	writers     map[string]*propertyWriter
 	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
-	writers         map[string]*propertyWriter
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 }
 
@@ -53,27 +53,28 @@ func NewType(structures []*edm.StructuredType) *Type {
 // Property returns a property by its name, nil if the type has none.
 func (t *Type) Property(name string) *edm.Property { return t.properties[name] }
 
-const maxSchemas = 64
+const maxSchemas = 64 // in writersBySchema
 
+// writersFor returns the writers for the fields of a struct, nil for a value without schema.
 func (t *Type) writersFor(rowValue *rowvalue.Value) []*propertyWriter {
-	n := rowValue.Schema()
-	if n == nil || n.Kind != wit.Struct {
+	root := rowValue.Schema()
+	if root == nil || root.Kind != wit.Struct {
 		return nil
 	}
-	writers, ok := t.writersBySchema[n]
+	writers, ok := t.writersBySchema[root]
 	if !ok {
 		if len(t.writersBySchema) == maxSchemas {
 			clear(t.writersBySchema)
 		}
-		writers = make([]*propertyWriter, len(n.Fields))
-		for i, field := range n.Fields {
+		writers = make([]*propertyWriter, len(root.Fields))
+		for i, field := range root.Fields {
 			if writer := t.writers[field.Name]; writer != nil {
 				bound, node := *writer, rowValue.Node(field.Node)
 				bound.setEncoding(node.Kind, node)
 				writers[i] = &bound
 			}
 		}
-		t.writersBySchema[n] = writers
+		t.writersBySchema[root] = writers
 	}
 	return writers
 }
@@ -91,17 +92,16 @@ func (t *Type) makeWriters() {
 	}
 }
 
+// propertyWriter is how a property, or a navigation property, is written.
 type propertyWriter struct {
 	property   *edm.Property
 	navigation *edm.Navigation
-	// typ is the nested entity type or complex type, nil if the metadata lack it.
-	typ      *Type
-	isKey    bool
-	label    []byte
-	min, max int64
-	// encoding is constant for a writer in writersBySchema. Otherwise it is set for each value.
-	encoding valueEncoding
-	scale    int
+	typ        *Type // the nested entity type or complex type, nil if the metadata lack it
+	isKey      bool
+	label      []byte        // the name in JSON, with a colon
+	min, max   int64         // of an integer
+	encoding   valueEncoding // constant for a writer in writersBySchema, else set for each value
+	scale      int           // of a decimal, for encodeDecimal
 }
 
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.

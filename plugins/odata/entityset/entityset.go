@@ -17,20 +17,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// EntitySet is a target of records, with what is computed once from settings and metadata.
+// NamespaceSAP is the namespace of SAP's annotations.
+const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
+
+// EntitySet is a target of records, with everything that is computed once from settings and metadata.
 type EntitySet struct {
 	sinkconfig.EntitySet
-	// Path is the path of the set. TokenPath is where its service returns CSRF tokens.
-	Path, TokenPath string
-	SAP             bool
+	Path            string // of the set
+	TokenPath       string // where its service returns CSRF tokens
+	SAP             bool   // $metadata has SAP's annotations
 	ServiceIndex    int
+	Index           int // of the set
+	CapabilityIndex int // index of the first set with the same Path
 	Model           *edm.Model
 	Type            *encode.Type
-	// Index is the index of the set. CapabilityIndex is the index of the first set with the same Path.
-	Index, CapabilityIndex int
-	hash                   uint32
-	// links holds the sets that can be reached by navigation properties. The first one is the set itself.
-	links []*LinkedSet
+	hash            uint32
+	links           []*LinkedSet // the sets that navigation properties lead to. The first one is the set itself.
 }
 
 // New finds the set in the metadata and checks that the configured operations are allowed.
@@ -42,25 +44,25 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 	}
 	updates := sinkConfig.Mode == sinkconfig.ModeUpdate || sinkConfig.Mode == sinkconfig.ModeMerge ||
 		sinkConfig.Mode == sinkconfig.ModePatch || sinkConfig.Mode == sinkconfig.ModeUpsert
-	why := ""
+	reason := ""
 	switch {
 	case !set.Creatable && (sinkConfig.Mode == sinkconfig.ModeInsert || sinkConfig.Mode == sinkconfig.ModeUpsert):
-		why = "sap:creatable=\"false\""
+		reason = "sap:creatable=\"false\""
 	case !set.Updatable && updates:
-		why = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
+		reason = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
 	case len(entityType.Key) == 0 && updates:
-		why = "no key, and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
+		reason = "no key, and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
 	case sinkConfig.DeleteTombstones && !set.Deletable:
-		why = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
+		reason = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
 	case sinkConfig.DeleteTombstones && len(entityType.Key) == 0:
-		why = "no key, and " + sinkconfig.NameEnableDelete + " is on"
+		reason = "no key, and " + sinkconfig.NameEnableDelete + " is on"
 	case sinkConfig.DeleteRecords && !set.Deletable:
-		why = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
+		reason = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
 	}
-	if why != "" {
+	if reason != "" {
 		return nil, &wit.Error{Kind: wit.ErrorConfig, Setting: &name, Message: "Entity set " + configured.Name +
 			" of " +
-			configured.Service + " cannot be written: $metadata has " + why}
+			configured.Service + " cannot be written: $metadata has " + reason}
 	}
 	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + service.Address(set),
 		Model: &edm.Model{Structures: model.Closure(entityType, true)}}
@@ -70,9 +72,7 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 	return target, nil
 }
 
-// NamespaceSAP is the namespace of SAP's annotations.
-const NamespaceSAP = "http://www.sap.com/Protocols/SAPData"
-
+// prepare computes the parts that are not packed.
 func (t *EntitySet) prepare() {
 	t.TokenPath = t.Query.AppendTo(t.Service + "/")
 	t.Type = encode.NewType(t.Model.Structures)

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Placeholder is a {Name} in a filter and the text before it. Found is false for the text after the last one.
+// Placeholder is a {Name} in a filter, and the text before it. Found is false for the text after the last one.
 type Placeholder struct {
 	Before, Name string
 	Found        bool
@@ -66,20 +66,20 @@ func (t *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
 		return nil
 	}
 	entityType := t.Model.Structures[0]
-	why := ""
+	reason := ""
 	if len(entityType.Key) == 0 {
-		why = "has no key"
+		reason = "has no key"
 	}
 	for _, name := range entityType.Key {
 		if property := entityType.Property(name); property != nil && !property.Creatable {
-			why = "numbers its key property " + name + " (sap:creatable=\"false\")"
+			reason = "numbers its key property " + name + " (sap:creatable=\"false\")"
 		}
 	}
-	if why == "" {
+	if reason == "" {
 		return nil
 	}
 	return odataerror.ForSetting(sinkconfig.NameInsertUncertain,
-		"Entity set "+t.Name+" of "+t.Service+" "+why+", so that "+sinkconfig.NameInsertUncertain+
+		"Entity set "+t.Name+" of "+t.Service+" "+reason+", so that "+sinkconfig.NameInsertUncertain+
 			" = check cannot look up an insert without a response: expected "+sinkconfig.NameCheckFilter+
 			" to find it by other properties, or another value")
 }

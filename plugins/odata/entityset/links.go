@@ -21,6 +21,7 @@ func (l *LinkedSet) EntityHash(key string) uint32 { return mixHash(mixHash(hashS
 // LinkedSet returns the set as the root of nested updates.
 func (t *EntitySet) LinkedSet() *LinkedSet { return t.links[0] }
 
+// linksFrom returns the set and all updatable sets that its navigation properties lead to.
 func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	all := []*LinkedSet{{}}

@@ -7,16 +7,15 @@ import (
 
 // Cursor iterates over the fields of a struct, the entries of a map or the items of an array.
 type Cursor struct {
+	Name     string // of the current field or entry
+	Value    Value
+	Mismatch bool // the value has another kind than requested, or a map has a key that is not a string
+
 	parent Value
 	kind   wit.Kind
-	at     int
-	// count is the number of fields read, or of items left in the current block. last is true if no block follows.
-	count int64
-	last  bool
-	Name  string
-	Value Value
-	// Mismatch is true if the value has another kind than requested, or a map has a key that is not a string.
-	Mismatch bool
+	at     int   // where the next field or item starts
+	count  int64 // fields read, or items left in the current block
+	last   bool  // no block follows
 }
 
 // Next moves to the next field or item. It returns false at the end.
