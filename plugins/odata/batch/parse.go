@@ -77,6 +77,7 @@ type fields struct {
 	lines []field
 }
 
+// field is a line of headers. A line that continues another one starts with a blank.
 type field struct {
 	from, to  int32
 	continues bool
@@ -146,8 +147,8 @@ func Boundary(contentType string) (boundary string, ok bool) {
 	}
 	for rest != "" {
 		rest = strings.TrimLeft(rest, " \t;")
-		name, after, given := strings.Cut(rest, "=")
-		if !given {
+		name, after, hasValue := strings.Cut(rest, "=")
+		if !hasValue {
 			break
 		}
 		value := ""
@@ -187,14 +188,14 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 	for r.found == nextPart {
 		document.Parts = append(document.Parts, r.part())
 		if len(document.Parts) == 1 && r.at > from { // the others have a similar length
-			document.Parts = slices.Grow(document.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/leastPart))
+			document.Parts = slices.Grow(document.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/minPartSize))
 		}
 	}
 	document.Complete = r.found == lastBoundary
 	return document, true
 }
 
-const leastPart = 64
+const minPartSize = 64 // in bytes
 
 func firstBoundary(body []byte) (string, bool) {
 	for offset := 0; offset < len(body); {
@@ -219,15 +220,15 @@ func lineAt(text []byte, offset int) (end, next int) {
 }
 
 type reader struct {
-	text []byte
-	at   int
-	// copied is a copy of text. Headers are substrings of it.
-	copied       string
-	lines        []field
-	messages     []Message
-	outer, inner string
-	found        boundaryKind
-	nested       bool
+	text     []byte
+	at       int
+	copied   string // a copy of text, of which headers are substrings
+	lines    []field
+	messages []Message
+	outer    string       // boundary of the document
+	inner    string       // boundary of the current changeset, or ""
+	found    boundaryKind // the boundary that was read last
+	nested   bool         // it is the inner one
 }
 
 type boundaryKind int
@@ -334,25 +335,25 @@ func (r *reader) fieldsFrom(first int) fields {
 // part reads a part after its boundary line, to the next boundary of the document.
 func (r *reader) part() ParsedPart {
 	r.found, r.inner = nextPart, ""
-	own, complete := r.headers()
+	headers, complete := r.headers()
 	if !complete {
 		return ParsedPart{Complete: r.found != noBoundary}
 	}
-	inner, multipart := Boundary(own.value("Content-Type"))
+	inner, multipart := Boundary(headers.value("Content-Type"))
 	if !multipart || inner == "" || inner == r.outer {
-		message := r.message(own)
+		message := r.message(headers)
 		return ParsedPart{Messages: r.single(message), Complete: message.Complete && r.found != noBoundary}
 	}
 	part := ParsedPart{Changeset: true}
 	r.inner = inner
 	r.content()
 	for r.found == nextPart && r.nested {
-		own, complete := r.headers()
+		headers, complete := r.headers()
 		if !complete {
 			part.Messages = append(part.Messages, Message{})
 			continue
 		}
-		if message := r.message(own); part.Messages == nil {
+		if message := r.message(headers); part.Messages == nil {
 			part.Messages = r.single(message)
 		} else {
 			part.Messages = append(part.Messages, message)
@@ -377,8 +378,8 @@ func (r *reader) single(message Message) []Message {
 
 // message reads to the next boundary. Content-Length counts only if a boundary or nothing follows the body: bodies may
 // look like boundaries, and lengths are often wrong.
-func (r *reader) message(own fields) Message {
-	message := Message{ID: own.value("Content-ID")}
+func (r *reader) message(partHeaders fields) Message {
+	message := Message{ID: partHeaders.value("Content-ID")}
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
 			return message

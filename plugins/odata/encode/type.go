@@ -107,10 +107,10 @@ type propertyWriter struct {
 // Convert converts a value to the type of a property. The settings decide whether it may lose precision.
 func Convert(config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value) (value.Converted, error) {
 	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {
-		least, most, whole := property.Type.Primitive.Bounds()
+		low, high, whole := property.Type.Primitive.Bounds()
 		switch kind := rowValue.Kind(); {
 		case kind <= wit.Int64 && whole:
-			if n := rowValue.Int64(); n >= least && n <= most {
+			if n := rowValue.Int64(); n >= low && n <= high {
 				return value.Converted{Type: property.Type.Primitive, Text: strconv.FormatInt(n, 10)}, nil
 			}
 		case kind == wit.String && property.Type.Primitive == edm.String:

@@ -60,7 +60,7 @@ func appendText[T string | []byte](dst []byte, text T) (_ []byte, valid bool) {
 	return append(append(dst, text[from:]...), '"'), valid
 }
 
-// Append appends a value.
+// Append appends a value as JSON text.
 func Append(dst []byte, value Value) []byte {
 	switch value.Kind {
 	case False:
@@ -94,10 +94,8 @@ func Append(dst []byte, value Value) []byte {
 	return append(dst, "null"...)
 }
 
-// NewString returns a string value.
 func NewString(text string) Value { return Value{Kind: String, Text: text} }
 
-// NewBool returns a boolean value.
 func NewBool(b bool) Value {
 	if b {
 		return Value{Kind: True}
@@ -105,8 +103,6 @@ func NewBool(b bool) Value {
 	return Value{Kind: False}
 }
 
-// NewObject returns an object.
 func NewObject(members ...Member) Value { return Value{Kind: Object, Members: members} }
 
-// NewArray returns an array.
 func NewArray(items ...Value) Value { return Value{Kind: Array, Items: items} }

@@ -1,6 +1,5 @@
-// Package jsontext reads small JSON documents whole (service documents, error documents) and writes JSON text. Pages
-// are read by package decode, which streams. encoding/json would add 1.4 MB to a guest and use reflection for each
-// value.
+// Package jsontext reads small JSON documents such as service and error documents, and writes JSON text. Pages are read
+// by package decode, which streams. encoding/json would add 1.4 MB to a guest and use reflection for each value.
 package jsontext
 
 import (
@@ -11,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// Kind of a value.
+// Kind is the type of a value.
 type Kind uint8
 
 const (
@@ -26,23 +25,19 @@ const (
 
 // Value is a JSON value.
 type Value struct {
-	Kind Kind
-	// Text of a string, or a number as it was written.
-	Text string
-	// Items of an array.
-	Items []Value
-	// Members of an object, in order.
-	Members []Member
+	Kind    Kind
+	Text    string   // of a string, or a number as it was written
+	Items   []Value  // of an array
+	Members []Member // of an object, in order
 }
 
-// Member of an object.
+// Member is a name and a value in an object.
 type Member struct {
 	Name  string
 	Value Value
 }
 
-// maxDepth limits nesting in untrusted documents.
-const maxDepth = 1000
+const maxDepth = 1000 // of nesting, in untrusted documents
 
 // Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
@@ -59,15 +54,15 @@ func Parse(document []byte) (Value, error) {
 		return Value{}, notJSON(err)
 	}
 	value, _ := reader.value(start)
-	if reader.wrong != nil {
-		return Value{}, notJSON(reader.wrong)
+	if reader.invalid != nil {
+		return Value{}, notJSON(reader.invalid)
 	}
 	return value, nil
 }
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// Get descends by names of members. It returns null if one is missing.
+// Get follows the names of members into an object. It returns null if one is missing.
 func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		found := Value{}
@@ -82,7 +77,7 @@ func (v Value) Get(names ...string) Value {
 	return v
 }
 
-// Has reports whether an object has that member.
+// Has reports whether an object has a member with the name.
 func (v Value) Has(name string) bool {
 	for i := range v.Members {
 		if v.Members[i].Name == name {
@@ -94,11 +89,9 @@ func (v Value) Has(name string) bool {
 
 // parser builds values from a text whose structure is valid; it checks the strings.
 type parser struct {
-	text []byte
-	// memory is a buffer for the last string.
-	memory []byte
-	// wrong is the error of the first invalid string.
-	wrong *scan.Error
+	text    []byte
+	buffer  []byte      // of the last string
+	invalid *scan.Error // of the first invalid string
 }
 
 func (p *parser) value(i int) (result Value, end int) {
@@ -141,9 +134,9 @@ func (p *parser) value(i int) (result Value, end int) {
 
 func (p *parser) string(start, end int) string {
 	ok := false
-	if p.memory, ok = scan.Unescape(p.memory[:0], p.text[start:end], true); !ok && p.wrong == nil {
-		p.wrong = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
+	if p.buffer, ok = scan.Unescape(p.buffer[:0], p.text[start:end], true); !ok && p.invalid == nil {
+		p.invalid = &scan.Error{At: start, Expected: "a string of valid escapes without control characters",
 			Found: "another one"}
 	}
-	return string(p.memory)
+	return string(p.buffer)
 }

@@ -74,10 +74,10 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
-		if why := encode.AtomProblem(set.Model.Structures[0]); why != "" && connector.Atom {
+		if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && connector.Atom {
 			return wit.SinkOpenResult{}, odataerror.ForSetting(sinkconfig.NameRequestFormat,
 				"Entity set "+set.Name+" of "+set.Service+": "+
-					why)
+					problem)
 		}
 		if failure := set.UncheckableError(&connector.Config); failure != nil {
 			return wit.SinkOpenResult{}, failure

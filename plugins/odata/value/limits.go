@@ -17,10 +17,10 @@ import (
 func ConvertChecked(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	converted, err := Convert(property, node, value)
 	if err != nil {
-		if least, most, bounded := converted.Type.Bounds(); bounded && numeric(value) && !IsTime(node) {
-			return converted, &ConversionError{converted.Type.String() + " from " + strconv.FormatInt(least, 10) +
+		if low, high, bounded := converted.Type.Bounds(); bounded && numeric(value) && !IsTime(node) {
+			return converted, &ConversionError{converted.Type.String() + " from " + strconv.FormatInt(low, 10) +
 				" to " +
-				strconv.FormatInt(most, 10), describe(value, node)}
+				strconv.FormatInt(high, 10), describe(value, node)}
 		}
 		return converted, err
 	}
@@ -81,8 +81,9 @@ func fits(text string, property *edm.Property) bool {
 	return len(before)+len(after) <= property.Precision
 }
 
-// ConvertLossy is [Convert] for values that do not fit (P21): integers lose their upper bits as in Java, digits after
-// the scale are rounded half to even. Long texts stay as they are.
+// ConvertLossy is [Convert] for values that do not fit, which by default are rejected, because amounts and keys would
+// change unnoticed (RATIONALE.md P21): integers lose their upper bits as in Java, digits after the scale are rounded
+// half to even. Long texts stay as they are.
 func ConvertLossy(property *edm.Property, node *wit.SchemaNode, value any) (Converted, error) {
 	if _, _, bounded := property.Type.Primitive.Bounds(); bounded && !IsTime(node) {
 		if number, ok := truncateToInteger(value); ok {

@@ -113,8 +113,8 @@ func canonical(primitive edm.Primitive, text string) (string, bool) {
 		return "", false
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		n, err := strconv.ParseInt(text, 10, 64)
-		least, most, _ := primitive.Bounds()
-		return strconv.FormatInt(n, 10), err == nil && n >= least && n <= most
+		low, high, _ := primitive.Bounds()
+		return strconv.FormatInt(n, 10), err == nil && n >= low && n <= high
 	case edm.Decimal:
 		return decimalText(text), len(text) <= maxDigits && isDecimal(text)
 	case edm.Double, edm.Single:

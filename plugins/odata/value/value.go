@@ -140,7 +140,7 @@ func boolean(value any) (string, bool) {
 }
 
 func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, bool) {
-	least, most, _ := primitive.Bounds()
+	low, high, _ := primitive.Bounds()
 	number, ok := toInteger(value)
 	if text, isText := value.(string); isText {
 		var err error
@@ -151,7 +151,7 @@ func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, 
 		// Schemaless JSON numbers may arrive as floats.
 		number, ok = int64(f), true
 	}
-	return strconv.FormatInt(number, 10), ok && number >= least && number <= most && !IsTime(node)
+	return strconv.FormatInt(number, 10), ok && number >= low && number <= high && !IsTime(node)
 }
 
 // IsTime reports whether a node's integers are dates or times.
@@ -478,11 +478,7 @@ func describe(value any, node *wit.SchemaNode) string {
 	case bool:
 		name = strconv.FormatBool(x)
 	case string:
-		const most = 60
-		if len(x) > most {
-			x = strings.ToValidUTF8(x[:most], "") + "..."
-		}
-		name = strconv.Quote(x)
+		name = strconv.Quote(shorten(x))
 	case []byte:
 		name = "bytes"
 	case float32:

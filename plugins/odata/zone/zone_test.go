@@ -37,12 +37,12 @@ func TestUTC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clock, err := time.Parse(layout, test.clock)
+		clock, err := time.Parse(atomTime, test.clock)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // the second time by what it remembers
-			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(layout); utc != test.utc {
+			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime); utc != test.utc {
 				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
 		}
@@ -74,14 +74,14 @@ func TestEveryHour(t *testing.T) {
 		}
 		from := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
 		for clock := from; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
-			fresh := &Zone{at: remembers.at}
+			fresh := &Zone{location: remembers.location}
 			utc := remembers.UTC(clock.UnixMilli())
 			if other := fresh.UTC(clock.UnixMilli()); other != utc {
 				t.Fatalf("%s in %s: %d and, asked alone, %d", clock, name, utc, other)
 			}
-			shown, least := fresh.Clock(time.UnixMilli(utc).UTC().Format(layout))
-			if text := clock.Format(layout); text != shown && (text < least || text > shown) {
-				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, least)
+			shown, skipped := fresh.Clock(time.UnixMilli(utc).UTC().Format(atomTime))
+			if text := clock.Format(atomTime); text != shown && (text < skipped || text > shown) {
+				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, skipped)
 			}
 		}
 	}

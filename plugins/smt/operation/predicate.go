@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/smt/rowerror"
 )
 
-// Predicate is the condition of a stage. If Matches returns a [MatchError], the row fails; other errors concern the call.
+// Predicate is the condition of a stage. A [MatchError] of Matches fails the row, other errors concern the call.
 type Predicate interface {
 	Matches(rec *record.Record, ctx *Context) (bool, error)
 }
