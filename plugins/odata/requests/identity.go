@@ -54,5 +54,6 @@ func (t *Target) IsRepeatable(state *capabilities.State) bool {
 	if t.IsInsert() {
 		return state.InsertUncertain == "retry" || IsIdempotent(state, t.Set, t.Hint)
 	}
-	return t.Operation == Delete || !state.UseETags || !t.Hint.HasETag || t.Hint.ETag == "" || state.RetryETagConflicts
+	sendsETag := state.UseETags && t.Hint.HasETag && t.Hint.ETag != ""
+	return t.Operation == Delete || !sendsETag || state.RetryETagConflicts
 }

@@ -21,6 +21,7 @@ func LearnVersion(state *capabilities.State, service int, response *wit.Response
 		hasVersion(response)
 }
 
+// learnRequestIDs records whether the service recognizes the RequestIDs of repeated inserts.
 func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.Response) {
 	if s.InsertUncertain == "repeatable" && isSuccess(response.Status) {
 		s.ServiceCapabilities[target.Set.ServiceIndex].RequestIDs = strings.EqualFold(
@@ -28,9 +29,10 @@ func (s responseHandler) learnRequestIDs(target *requests.Target, response *wit.
 	}
 }
 
+// learnKeys records whether the service has replaced the key of an inserted entity, whose address is location.
 func (s responseHandler) learnKeys(target *requests.Target, location string) {
-	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) ||
-		strings.Contains(location, setting.Hidden) { // the host has redacted a part of the key
+	isRedacted := strings.Contains(location, setting.Hidden) // by the host, in a part of the key
+	if target.Predicate == "" || strings.HasSuffix(location, target.Predicate) || isRedacted {
 		return
 	}
 	sent, ok := target.Set.KeyLiterals(target.Predicate)
@@ -61,11 +63,11 @@ func (s responseHandler) learnKeys(target *requests.Target, location string) {
 
 // isReplaced reports whether a service replaced a key value. Padding, other case and trimmed blanks are no replacement.
 func isReplaced(sent, found uri.Literal) bool {
-	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
+	isInteger := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
 		return encode.CanonicalText(sent.Text) != encode.CanonicalText(found.Text)
-	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
+	case sent.Type == found.Type || isInteger(sent.Type) && isInteger(found.Type):
 		order, ok := value.Compare(found.Type, sent.Text, found.Text)
 		return ok && order != 0 && sent.Text != found.Text
 	}
@@ -85,11 +87,14 @@ func (s responseHandler) learnIfMatch(target *requests.Target) {
 	}
 }
 
-// learnIfMatchRequired returns false if If-Match was sent, or left out on purpose.
+// learnIfMatchRequired records that the service requires If-Match. It returns false if it was sent, or is not
+// configured.
 func (s responseHandler) learnIfMatchRequired(target *requests.Target) bool {
 	match := &s.SetCapabilities[target.Set.CapabilityIndex].IfMatch
-	if s.UseETags || s.NoIfMatch || *match != capabilities.IfMatchRejected && (*match != capabilities.IfMatchAccepted ||
-		!target.Hint.NoIfMatch) {
+	isConfigured := !s.UseETags && !s.NoIfMatch
+	wasOmitted := *match == capabilities.IfMatchRejected ||
+		*match == capabilities.IfMatchAccepted && target.Hint.NoIfMatch
+	if !isConfigured || !wasOmitted {
 		return false
 	}
 	*match = capabilities.IfMatchAccepted

@@ -122,14 +122,14 @@ func mayRejectAddress(target *requests.Target, response *wit.Response) bool {
 	return false
 }
 
-// longKey is in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
-const longKey = 200
+const longKey = 200 // in bytes. The lowest known limit is 260 characters for a segment, with the name of the set.
 
 func isUnusualKey(predicate string) bool {
 	return len(predicate) >= longKey || strings.ContainsAny(predicate, "%:*&+;@!$~")
 }
 
-// addressResult first reads the set. If that works and the same error comes again, the row is rejected.
+// addressResult handles an error that may concern the address of the row only. First the set is read. If that works and
+// the same error is returned again, the row is rejected.
 func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if !target.Hint.SetReadable {
 		hint := target.Hint
@@ -144,7 +144,7 @@ func addressResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	return reject(failure)
 }
 
-// setResult counts errors of the service itself as an answer, except that the set does not exist.
+// setResult continues with the row if the set responds, even with an error of the service itself other than 404.
 func (s responseHandler) setResult(target *requests.Target, response *wit.Response) (wit.RowResult, error) {
 	hint := target.Hint
 	hint.ProbeSet, hint.SetReadable = false, true

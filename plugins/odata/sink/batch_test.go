@@ -112,7 +112,7 @@ func TestLearnsFromResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			service := odatatest.New(odatatest.Options{})
 			address := northwind(oneOrderingKey)
-			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // of what is there
+			if slices.Contains(test.settings, "sap.odata.operation.mode=merge") { // of existing entities
 				host := open(t, service, address...).host("ProductCopies")
 				host.addProducts(100, 300, "old")
 				host.run()

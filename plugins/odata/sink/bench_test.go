@@ -61,7 +61,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
 				guest := &sandboxed{ctx: b.Context(), i: instance, batch: rows, silent: way.silent,
 					w: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
-				if way.updates { // what is there
+				if way.updates { // existing entities
 					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
 					}

@@ -70,17 +70,9 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	var filterErrors []*wit.Error // the filter has to fit one of the sets
 	for _, configured := range all {
 		index := slices.Index(services, configured.Service)
-		set, err := entityset.New(configured, models[index], &connector.Config)
+		set, err := openSet(configured, models[index], &connector.Config)
 		if err != nil {
 			return wit.SinkOpenResult{}, err
-		}
-		if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && connector.Atom {
-			return wit.SinkOpenResult{}, odataerror.ForSetting(sinkconfig.NameRequestFormat,
-				"Entity set "+set.Name+" of "+set.Service+": "+
-					problem)
-		}
-		if failure := set.UncheckableError(&connector.Config); failure != nil {
-			return wit.SinkOpenResult{}, failure
 		}
 		if failure := set.FilterError(&connector.Config); failure != nil {
 			filterErrors = append(filterErrors, failure)
@@ -101,10 +93,26 @@ func (p *Plugin) Open(component string, settings []wit.Setting, _ []byte, answer
 	return wit.SinkOpenResult{Ready: out}, nil
 }
 
+// openSet finds an entity set in the metadata and checks the settings that depend on its type.
+func openSet(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconfig.Config) (*entityset.EntitySet,
+	error) {
+	set, err := entityset.New(configured, model, sinkConfig)
+	if err != nil {
+		return nil, err
+	}
+	if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && sinkConfig.Atom {
+		return nil, odataerror.ForSetting(sinkconfig.NameRequestFormat,
+			"Entity set "+set.Name+" of "+set.Service+": "+problem)
+	}
+	if failure := set.UncheckableError(sinkConfig); failure != nil {
+		return nil, failure
+	}
+	return set, nil
+}
+
 // Encode returns the requests that write the rows.
 func (p *Plugin) Encode(context []byte, declared []wit.Schema, topics []string, rows []wit.Row, data []byte,
-	origins []wit.RecordID, originTopics []string,
-	hints []wit.Hint) (wit.EncodeResult, error) {
+	origins []wit.RecordID, originTopics []string, hints []wit.Hint) (wit.EncodeResult, error) {
 	p.schemas.Add(declared)
 	state, err := p.cache.Read(context)
 	if err != nil {

@@ -228,10 +228,10 @@ func TestHandleResponse(t *testing.T) {
 	run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), append(set("00", "Order_DetailCopies"),
 		"sap.odata.enable.delete=1")...)
 	for _, test := range []struct {
-		op      requests.Operation
-		status  uint16
-		body    string
-		verdict string // as told has it
+		op     requests.Operation
+		status uint16
+		body   string
+		want   string // as describe formats it
 	}{
 		{requests.Insert, 201, "{}", "written"}, {requests.Insert, 204, "", "written"}, {requests.Insert, 200, "{}",
 			"written"},
@@ -294,8 +294,8 @@ func TestHandleResponse(t *testing.T) {
 			wit.Response{Status: test.status,
 				Body: []byte(test.body)})
 		found := describe(t, result, err)
-		if found != test.verdict {
-			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", test.op, test.status, test.body, test.verdict,
+		if found != test.want {
+			t.Errorf("operation %d, HTTP %d %s: expected %s, found %s", test.op, test.status, test.body, test.want,
 				found)
 		}
 	}

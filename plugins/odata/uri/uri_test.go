@@ -165,7 +165,7 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// FuzzPredicate: what is read as a key predicate is written as one that reads the same.
+// FuzzPredicate writes and reads key predicates again: the keys stay the same.
 func FuzzPredicate(f *testing.F) {
 	for _, text := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)",
 		"Set(guid'x')", "Set(A=1L,)", "Set()", "Set('(')", "Set(X'00')/Nav(2.5M)"} {

@@ -88,8 +88,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// FuzzLiteral: what is taken stands in a URL as one literal of its type, which reads back as the same value and is
-// equal to itself, also as part of a key predicate.
+// FuzzLiteral writes accepted texts as literals into a URL and reads them back: the value and its type stay the same,
+// also in a key predicate.
 func FuzzLiteral(f *testing.F) {
 	for _, text := range []string{"O'Neil", "'a''b'", "5", "5L", "2.345M", "-INF", "2024-01-31",
 		"datetime'2024-01-31T00:00'", "PT12H34M56.7S", "X'23AB'", "guid'0a1b2c3d-0000-1111-2222-333344445555'",

@@ -110,7 +110,7 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// What is refused says which texts are taken.
+// The error of a rejected text names the accepted forms.
 func TestConversionErrorsNameTheForm(t *testing.T) {
 	for _, test := range []struct {
 		typ         edm.Primitive
@@ -172,8 +172,7 @@ func TestZerosBehindTheScaleAreDropped(t *testing.T) {
 	}
 }
 
-// TestLogicalNames is the table of what integers and texts with a logical name come to: in JSON and in Atom, "" where
-// the value is refused.
+// TestLogicalNames converts integers and texts with a logical name to JSON and Atom, "" if the value is rejected.
 func TestLogicalNames(t *testing.T) {
 	const debezium = "io.debezium.time."
 	day, minute := int64(86_400), int64(60)

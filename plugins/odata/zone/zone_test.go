@@ -6,10 +6,9 @@ import (
 	_ "time/tzdata"
 )
 
-// TestUTC: what is decided of times that a clock shows twice or leaves out, and of those that stand for never and for
-// ever.
+// TestUTC converts times that a clock shows twice or skips, and the dates that mean never and forever.
 func TestUTC(t *testing.T) {
-	for _, test := range []struct{ zone, clock, utc, shown, least string }{
+	for _, test := range []struct{ zone, clock, utc, shown, skipped string }{
 		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
 		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
 		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
@@ -41,7 +40,7 @@ func TestUTC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // the second time by what it remembers
+		for range 2 { // the second time from the cache
 			if utc := time.UnixMilli(zone.UTC(clock.UnixMilli())).UTC().Format(atomTime); utc != test.utc {
 				t.Errorf("%s in %s: expected %s, found %s", test.clock, test.zone, test.utc, utc)
 			}
@@ -49,12 +48,12 @@ func TestUTC(t *testing.T) {
 		if test.shown == "" {
 			test.shown = test.clock
 		}
-		if test.least == "" {
-			test.least = test.shown
+		if test.skipped == "" {
+			test.skipped = test.shown
 		}
-		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.least {
+		if shown, least := zone.Clock(test.utc); shown != test.shown || least != test.skipped {
 			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", test.utc, test.zone, test.shown,
-				test.least,
+				test.skipped,
 				shown, least)
 		}
 	}
@@ -65,7 +64,7 @@ func TestUTC(t *testing.T) {
 	}
 }
 
-// TestEveryHour: what a zone remembers of the time before changes nothing, and the clock shows what it was asked for.
+// TestEveryHour compares a zone that caches offsets with a new one, and both with the local time.
 func TestEveryHour(t *testing.T) {
 	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"} {
 		remembers, err := Load(name)

@@ -136,7 +136,7 @@ func TestAppendsInPlace(t *testing.T) {
 	for range 1500 {
 		stages := []wit.Stage{stageOf(ClassInsertValue, "static.field", "new", "static.value", "x"+strings.Repeat("y",
 			random.IntN(50)), "timestamp.field", "at")}
-		if random.IntN(3) == 0 { // what is one run ends with the day
+		if random.IntN(3) == 0 { // the topic changes with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
 		engine, context := prepared(t, stages...)
@@ -169,7 +169,7 @@ func TestAppendsInPlace(t *testing.T) {
 			rows = append(rows, row)
 		}
 		apart := layout < 3
-		if layout == 5 { // the last row shares what the first one has
+		if layout == 5 { // the last row has the memory of the first one
 			rows = append(rows, rows[0])
 			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
 		}
@@ -252,7 +252,7 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 				rows = call.rows[2:]
 			}
 			engine, context := prepared(t, stages...)
-			for range 2 { // the second call knows what the first compiled
+			for range 2 { // the second call uses the programs of the first
 				for _, row := range rows {
 					out, err := engine.Apply(context, nil, call.topics, []wit.Row{row}, call.data)
 					noError(t, err)

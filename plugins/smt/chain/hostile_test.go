@@ -151,7 +151,7 @@ func FuzzHostileHeaders(f *testing.F) {
 	})
 }
 
-// An engine keeps a bounded number of own schemas and never reuses a number.
+// An engine keeps a bounded number of declared schemas and never reuses a number.
 func TestOwnSchemasAreForgotten(t *testing.T) {
 	engine, context := prepared(t, stageOf(ClassInsertValue, "static.field", "system", "static.value", "x"))
 	declared := map[uint32]string{}
