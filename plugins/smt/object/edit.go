@@ -26,7 +26,6 @@ type Conversion struct {
 	Date *kernel.Date // format of a date text
 }
 
-// Always returns the same conversion for all tags.
 func Always(conversion Conversion) func(byte) Conversion {
 	return func(byte) Conversion { return conversion }
 }
@@ -38,7 +37,6 @@ func (c Conversion) WithTag(tag, result byte) Conversion {
 	return c
 }
 
-// Failing returns an edit that fails each row.
 func Failing(failure *rowerror.Failure) Edit {
 	return Edit{Apply: func(dst, _ []byte) ([]byte, *rowerror.Failure) { return dst, failure }}
 }
@@ -87,7 +85,6 @@ func Choosing(choice [][]byte, failures []*rowerror.Failure) Edit {
 	}}
 }
 
-// Edit applies an edit to the value of a field.
 func (x *Object) Edit(field *Field, edit Edit, stage int) {
 	if x.IsNull || !x.Load(stage) {
 		return

@@ -56,7 +56,6 @@ func (f *Field) HasTextKey() bool { return f.Key == nil || f.Key[0] == connectda
 // Schema returns the root of the field's schema.
 func (f *Field) Schema() *wit.SchemaNode { return &f.Nodes[f.Node] }
 
-// Subtree returns the schema of the field as a schema of its own.
 func (f *Field) Subtree() []wit.SchemaNode { return schemas.AppendNode(nil, f.Nodes, f.Node) }
 
 // NullValue is the value of an entry that does not exist.
@@ -88,7 +87,6 @@ func (x *Object) Put(name string, value Field) {
 	x.AddEntry(name, value)
 }
 
-// AddEntry appends an entry to a map.
 func (x *Object) AddEntry(name string, value Field) {
 	value.Name, value.Key, value.KeyIndex = name, connectdata.AppendString([]byte{connectdata.TagString}, name), -1
 	x.Fields = append(x.Fields, value)

@@ -120,7 +120,6 @@ func (x *Object) Results(registry *schemas.Registry, stage int,
 	return results
 }
 
-// AppendHeaders appends the headers that operations added.
 func (x *Object) AppendHeaders(dst []byte, results *Results) []byte {
 	schemas := results.Headers
 	for i := range x.Headers {

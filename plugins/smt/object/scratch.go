@@ -14,14 +14,12 @@ type Scratch struct {
 	Ends    []uint64 // the offsets of a struct's fields, see [ValueReader.Offsets]
 }
 
-// GrowEnds ensures space for n offsets.
 func (s *Scratch) GrowEnds(n int) {
 	if len(s.Ends) < n {
 		s.Ends = make([]uint64, n)
 	}
 }
 
-// Reader returns the reader of values of a schema.
 func (s *Scratch) Reader(schema uint32) (*ValueReader, error) {
 	return s.Readers.Get(&s.Schemas, schema,
 		func(nodes []wit.SchemaNode) *ValueReader { return newValueReader(schema, nodes) })

@@ -14,7 +14,7 @@ type ValueReader struct {
 	inner  []*ValueReader // by field, created when needed
 }
 
-// fieldType is the type for skipping a field. Integers have the widest one, because who uses their value checks it.
+// fieldType is the type for skipping a field. Integers have the widest one: code that uses the value checks its range.
 type fieldType struct {
 	nodes []wit.SchemaNode
 	node  uint32
@@ -39,10 +39,8 @@ func newValueReader(id uint32, nodes []wit.SchemaNode) *ValueReader {
 	return reader
 }
 
-// IsStruct reports whether the values are structs.
 func (l *ValueReader) IsStruct() bool { return l.Nodes[0].Kind == wit.Struct }
 
-// FieldReader returns the reader of a field's values.
 func (l *ValueReader) FieldReader(field int) *ValueReader {
 	if l.inner == nil {
 		l.inner = make([]*ValueReader, len(l.Fields))
@@ -80,7 +78,6 @@ func (l *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid i
 	return -1
 }
 
-// SkipField returns the size of a field's value at the start of input.
 func (l *ValueReader) SkipField(field int, input []byte) (int, error) {
 	return connectdata.Skip(l.types[field].nodes, l.types[field].node, input)
 }

@@ -12,7 +12,6 @@ import (
 // Operation is a transform: a [RowOperation], [FieldOperation] or [SplitOperation].
 type Operation any
 
-// Packages of the Java classes.
 const (
 	KafkaPackage   = "org.apache.kafka.connect.transforms."
 	CulvertPackage = "org.culvert.transforms." // of the transforms that Kafka Connect does not have
@@ -97,7 +96,6 @@ type Stage struct {
 	Results   schemas.Cache[*object.Results]
 }
 
-// Applies reports whether the stage applies to the record.
 func (s *Stage) Applies(ctx *Context, rec *record.Record) (applies bool, _ *rowerror.Failure, _ error) {
 	if s.Predicate == nil {
 		return true, nil, nil

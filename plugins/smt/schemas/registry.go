@@ -37,7 +37,6 @@ func (s *Registry) Forget() bool {
 	return true
 }
 
-// Add adds schemas that the host declared.
 func (s *Registry) Add(list []wit.Schema) {
 	for i := range list {
 		s.known[list[i].ID] = list[i].Nodes
@@ -51,7 +50,6 @@ func (s *Registry) DrainPending() []wit.Schema {
 	return list
 }
 
-// Nodes returns a schema, nil if it is unknown.
 func (s *Registry) Nodes(id uint32) []wit.SchemaNode { return s.known[id] }
 
 // Lookup is Nodes with an error for an unknown schema.
