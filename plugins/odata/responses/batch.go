@@ -105,7 +105,6 @@ func notBatchError(name string, response *wit.Response) *wit.Error {
 	return failure
 }
 
-// noResultError returns the error of operations without a response.
 func (b *sentBatch) noResultError(name string, status uint16, complete, stopped bool) *wit.Error {
 	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
 		strconv.Itoa(int(status)) + " does not contain its result"}
@@ -173,7 +172,6 @@ func (s responseHandler) partResult(target *requests.Target, matched outcome, no
 	return requeue(hint), nil
 }
 
-// unknownResult returns the result of a row if it is unknown whether its request was applied.
 func (s responseHandler) unknownResult(target *requests.Target, failure *wit.Error) wit.RowResult {
 	if target.IsRepeatable(s.State) {
 		return wit.RowResult{Retry: &wit.Retry{Hint: target.Hint.Text(), Error: failure}}

@@ -54,7 +54,6 @@ func (p *partResponse) match(outcomes []outcome) (ok bool) {
 	return p.matchOperations(outcomes)
 }
 
-// matchSingle matches the only response, which concerns the whole part if it failed.
 func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (ok bool) {
 	failed := message.Status() >= 400
 	if operation, hasID := p.operationOf(message); hasID && !p.isRead {
@@ -74,7 +73,6 @@ func (p *partResponse) matchSingle(message *batch.Message, outcomes []outcome) (
 	return true
 }
 
-// matchOperations matches one response for each operation of a changeset.
 func (p *partResponse) matchOperations(outcomes []outcome) (ok bool) {
 	messages := p.response.Messages
 	allHaveIDs := true

@@ -57,7 +57,6 @@ func (s responseHandler) checkResult(target *requests.Target, response *wit.Resp
 		"created it, or changed it since")
 }
 
-// unknownInsert rejects a row, because it is unknown whether its entity exists.
 func unknownInsert(target *requests.Target, reason string) wit.RowResult {
 	return reject(&wit.Error{Kind: wit.ErrorConflict, Message: target.Name() + ": " + reason})
 }
@@ -132,7 +131,6 @@ func propertiesOf(body []byte) jsontext.Value {
 	return parsed
 }
 
-// sameValue compares the values of a property that was sent and found.
 func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
 	scalar := func(parsed jsontext.Value) bool {
 		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number

@@ -135,7 +135,6 @@ func (s responseHandler) classifyRepeatable(target *requests.Target, failure *wi
 	return classify(failure, response)
 }
 
-// inDoubtError returns the error of an insert that may have been applied.
 func inDoubtError(target, why string) *wit.Error {
 	return &wit.Error{Kind: wit.ErrorConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
 		", so the entity may have been created; it is not sent again (" + sinkconfig.NameInsertUncertain +

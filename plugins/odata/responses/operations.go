@@ -49,7 +49,6 @@ func (s responseHandler) updateResult(target *requests.Target, response *wit.Res
 	return s.classifyRepeatable(target, failure, response)
 }
 
-// retryAsInsert continues an upsert whose update found no entity.
 func retryAsInsert(target *requests.Target, status uint16) wit.RowResult {
 	hint := target.Hint.ForStep(requests.StepInsert)
 	if target.Hint.Step == requests.StepUpdate { // after an insert has found the entity

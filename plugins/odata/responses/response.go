@@ -42,8 +42,7 @@ func hasVersion(response *wit.Response) bool {
 // document the status may come from a proxy (see [wit.Refuses]).
 func isNotServed(status uint16) bool { return status == 408 || status == 503 }
 
-// isRepeatRejected reports whether the service rejected a request because of its RequestID. The second header is that
-// of OASIS Repeatable Requests.
+// isRepeatRejected reports whether the service rejected a RequestID, by its own header or OASIS Repeatable Requests.
 func isRepeatRejected(response *wit.Response) bool {
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
 		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {

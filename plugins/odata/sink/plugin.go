@@ -32,7 +32,6 @@ func New(version string) *Plugin {
 	return &Plugin{version: version, schemas: rowvalue.Schemas{}}
 }
 
-// Describe implements [wit.Plugin].
 func (p *Plugin) Describe() wit.Description {
 	return wit.Description{Name: "odata-sink", Version: p.version,
 		Documentation: "Writes to entity sets of OData v2 services.",
@@ -145,7 +144,6 @@ func (p *Plugin) HandleResponse(context, state []byte, rows []uint32, response w
 // Commands returns the sink's commands for the command line.
 func (p *Plugin) Commands() []wit.Command { return []wit.Command{probe.DoctorCommand()} }
 
-// Run executes a command.
 func (p *Plugin) Run(command string, options []wit.Setting, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.CommandResult, error) {
 	if command != probe.Doctor {
