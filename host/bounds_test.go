@@ -118,7 +118,7 @@ var boundsOfPlugins = map[string]string{
 	"probe.MaxRecommended":        "transport.maxRequests",
 	"inspect.maxServices":         "transport.maxRequests",
 	"transform.maxDeclared":       "schemas.maxDeclaredSchemas",
-	"schemas.MaxOwn":              "schemas.maxDeclaredSchemas",
+	"schemas.MaxDeclared":         "schemas.maxDeclaredSchemas",
 	"schemas.MaxCached":           "schemas.maxDeclaredSchemas",
 	"fields.maxFlatNames":         "transform.maxGrowth",
 	"requests.maxBytes":           "sink.maxDeliveryBytes",

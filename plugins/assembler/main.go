@@ -54,7 +54,7 @@ type kernel struct {
 
 var kernels = []kernel{
 	{"plugins/odata/decode/fast", []string{"kernel.go", "word.go", "row.go", "template.go"}},
-	{"plugins/smt/kernel", []string{"kernel.go", "word.go", "rows.go"}},
+	{"plugins/smt/kernel", []string{"kernel.go", "find.go", "write.go", "convert.go", "word.go", "rows.go"}},
 }
 
 // write writes a kernel's assembly if it changed. Tests that build guests call it concurrently.
