@@ -33,16 +33,16 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 		fit, aliases = append(fit, c), append(aliases, e.alias)
 	}
 	if len(fit) == 0 {
-		return tls.Certificate{}, s.noneFits(faults)
+		return tls.Certificate{}, s.noUsableKey(faults)
 	}
 	if len(fit) == 1 {
 		return fit[0], nil
 	}
-	clients := slices.DeleteFunc(slices.Clone(fit), func(c tls.Certificate) bool { return !forClients(c.Leaf) })
+	clients := slices.DeleteFunc(slices.Clone(fit), func(c tls.Certificate) bool { return !isForClients(c.Leaf) })
 	if len(clients) == 1 {
 		return clients[0], nil
 	}
-	return tls.Certificate{}, s.names.fault(FieldAlias, nil, "is not set, and several keys of %s fit: %s", s.what,
+	return tls.Certificate{}, s.names.errorf(FieldAlias, nil, "is not set, and several keys of %s fit: %s", s.description,
 		quoted(aliases))
 }
 
@@ -62,7 +62,7 @@ func (s *Store) candidates() ([]entry, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, s.names.fault(FieldLocation, nil, "%s holds no private key with a certificate; it holds %s", s.what,
+		return nil, s.names.errorf(FieldLocation, nil, "%s holds no private key with a certificate; it holds %s", s.description,
 			s.contents())
 	}
 	return keys, nil
@@ -80,10 +80,10 @@ func (s *Store) find(alias string) (entry, error) {
 	}
 	switch {
 	case i < 0:
-		return entry{}, s.names.fault(FieldAlias, nil, "%s has no entry %q; it holds %s", s.what, alias, s.contents())
+		return entry{}, s.names.errorf(FieldAlias, nil, "%s has no entry %q; it holds %s", s.description, alias, s.contents())
 	case s.entries[i].kind != keyEntry:
-		return entry{}, s.names.fault(FieldAlias, nil,
-			"entry %q of %s is a %s, expected a private key with a certificate", alias, s.what, s.entries[i].kind)
+		return entry{}, s.names.errorf(FieldAlias, nil,
+			"entry %q of %s is a %s, expected a private key with a certificate", alias, s.description, s.entries[i].kind)
 	}
 	return s.entries[i], nil
 }
@@ -112,8 +112,8 @@ func (s *Store) aliasOf(leaf *x509.Certificate) string {
 	return ""
 }
 
-// noneFits is the error for keys of which none can be used. A single one says it as it is.
-func (s *Store) noneFits(faults []error) error {
+// noUsableKey is the error for keys of which none can be used. A single one says it as it is.
+func (s *Store) noUsableKey(faults []error) error {
 	if len(faults) == 1 {
 		return faults[0]
 	}
@@ -123,32 +123,32 @@ func (s *Store) noneFits(faults []error) error {
 			texts = append(texts, f.Text)
 		}
 	}
-	return s.names.fault(FieldLocation, errors.Join(faults...), "no key of %s can be used: %s", s.what,
+	return s.names.errorf(FieldLocation, errors.Join(faults...), "no key of %s can be used: %s", s.description,
 		strings.Join(texts, "; "))
 }
 
 // pair decrypts an entry's key and holds it against its certificate.
 func (s *Store) pair(e entry) (tls.Certificate, error) {
-	if e.broken != nil {
-		return tls.Certificate{}, s.names.fault(FieldLocation, e.broken,
-			"a certificate of entry %q of %s cannot be read: %v", e.alias, s.what, e.broken)
+	if e.certErr != nil {
+		return tls.Certificate{}, s.names.errorf(FieldLocation, e.certErr,
+			"a certificate of entry %q of %s cannot be read: %v", e.alias, s.description, e.certErr)
 	}
 	key, err := e.recover()
 	if err != nil {
 		if errors.Is(err, errPassword) {
 			return tls.Certificate{}, s.wrongKeyPassword(e.alias, err)
 		}
-		return tls.Certificate{}, s.names.fault(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
-			e.alias, s.what, err)
+		return tls.Certificate{}, s.names.errorf(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
+			e.alias, s.description, err)
 	}
 	if len(e.chain) == 0 {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
-			"entry %q of %s is a private key without a certificate", e.alias, s.what)
+		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
+			"entry %q of %s is a private key without a certificate", e.alias, s.description)
 	}
 	leaf := e.chain[0]
 	if !matches(key, leaf) {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
-			"the key of entry %q of %s does not go with its certificate %s", e.alias, s.what, leaf.Subject)
+		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
+			"the key of entry %q of %s does not go with its certificate %s", e.alias, s.description, leaf.Subject)
 	}
 	if err := s.validNow(e.alias, leaf); err != nil {
 		return tls.Certificate{}, err
@@ -162,29 +162,29 @@ func (s *Store) pair(e entry) (tls.Certificate, error) {
 
 func (s *Store) wrongKeyPassword(alias string, err error) error {
 	if s.location.KeyPassword == "" {
-		return s.names.fault(FieldKeyPassword, err,
-			"is not set, and %s is not the password of the key of entry %q of %s", s.names.of(FieldPassword), alias,
-			s.what)
+		return s.names.errorf(FieldKeyPassword, err,
+			"is not set, and %s is not the password of the key of entry %q of %s", s.names.setting(FieldPassword), alias,
+			s.description)
 	}
-	return s.names.fault(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.what)
+	return s.names.errorf(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.description)
 }
 
 func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 	now := time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
-		return s.names.fault(FieldLocation, nil,
-			"the certificate %s (entry %q of %s) has expired on %s: put a new one there", leaf.Subject, alias, s.what,
-			stamp(leaf.NotAfter))
+		return s.names.errorf(FieldLocation, nil,
+			"the certificate %s (entry %q of %s) has expired on %s: put a new one there", leaf.Subject, alias, s.description,
+			formatTime(leaf.NotAfter))
 	case now.Before(leaf.NotBefore):
-		return s.names.fault(FieldLocation, nil,
+		return s.names.errorf(FieldLocation, nil,
 			"the certificate %s (entry %q of %s) is not valid before %s; is this machine's clock right?", leaf.Subject,
-			alias, s.what, stamp(leaf.NotBefore))
+			alias, s.description, formatTime(leaf.NotBefore))
 	}
 	return nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // matches tells whether a private key is that of a certificate.
 func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
@@ -196,8 +196,8 @@ func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	return ok && public.Equal(leaf.PublicKey)
 }
 
-// forClients tells whether a certificate may be used by a TLS client: it says nothing of its use, or that.
-func forClients(c *x509.Certificate) bool {
+// isForClients tells whether a certificate may be used by a TLS client: it says nothing of its use, or that.
+func isForClients(c *x509.Certificate) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}

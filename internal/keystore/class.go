@@ -29,24 +29,24 @@ const (
 // ClassOf finds the class of an error of a handshake, of a connection, or of a request.
 func ClassOf(err error) Class {
 	switch op, _ := errors.AsType[*net.OpError](err); {
-	case is[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
+	case isError[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
 		return NotTLS
-	case is[x509.UnknownAuthorityError](err):
+	case isError[x509.UnknownAuthorityError](err):
 		return UnknownAuthority
-	case is[x509.HostnameError](err):
+	case isError[x509.HostnameError](err):
 		return OtherHost
-	case is[x509.CertificateInvalidError](err):
+	case isError[x509.CertificateInvalidError](err):
 		return InvalidCertificate
-	case is[*tls.CertificateVerificationError](err):
+	case isError[*tls.CertificateVerificationError](err):
 		return unverified
-	case is[tls.AlertError](err), op != nil && op.Op == "remote error":
+	case isError[tls.AlertError](err), op != nil && op.Op == "remote error":
 		return Alert
 	}
 	return NoFailure
 }
 
-// is tells whether an error, or one that it wraps, is of a type.
-func is[E error](err error) bool {
+// isError tells whether an error, or one that it wraps, is of a type.
+func isError[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }

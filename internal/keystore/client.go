@@ -31,9 +31,9 @@ type Options struct {
 	Context context.Context // ends the first reading of the stores; nil = nothing does
 }
 
-func (o *Options) key() names   { return names{role: "keystore", name: o.Name} }
-func (o *Options) trust() names { return names{role: "truststore", name: o.Name} }
-func (o *Options) self() names  { return names{name: o.Name} }
+func (o *Options) keyNames() settingNames   { return settingNames{store: "keystore", name: o.Name} }
+func (o *Options) trustNames() settingNames { return settingNames{store: "truststore", name: o.Name} }
+func (o *Options) tlsNames() settingNames   { return settingNames{name: o.Name} }
 
 func (o *Options) logger() *slog.Logger {
 	if o.Logger != nil {
@@ -54,16 +54,16 @@ func ClientTLS(o Options) (*tls.Config, error) {
 		return nil, err
 	}
 	if o.Key != nil {
-		w, err := watch(o.Context, *o.Key, o.key(), o.logger(), (*Store).Certificate)
+		w, err := openWatched(o.Context, *o.Key, o.keyNames(), o.logger(), (*Store).Certificate)
 		if err != nil {
 			return nil, err
 		}
 		config.GetClientCertificate = (&identity{watched: w, log: o.logger()}).choose
 	}
-	var trust *watched[anchors]
+	var trust *watched[trustAnchors]
 	if o.Trust != nil {
 		var err error
-		if trust, err = watch(o.Context, *o.Trust, o.trust(), o.logger(), readAnchors); err != nil {
+		if trust, err = openWatched(o.Context, *o.Trust, o.trustNames(), o.logger(), readAnchors); err != nil {
 			return nil, err
 		}
 	}
@@ -83,7 +83,9 @@ func ClientTLS(o Options) (*tls.Config, error) {
 
 // versions sets the range of protocols that Java's name of one stands for (P29).
 func (o *Options) versions(config *tls.Config) error {
-	fault := func(format string, args ...any) error { return o.self().fault(FieldProtocol, nil, format, args...) }
+	fault := func(format string, args ...any) error {
+		return o.tlsNames().errorf(FieldProtocol, nil, format, args...)
+	}
 	legacy := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11}
 	switch o.Protocol {
 	case "", "SSL", "TLS", "TLSv1.3":
@@ -93,7 +95,7 @@ func (o *Options) versions(config *tls.Config) error {
 	case "TLSv1", "TLSv1.1":
 		if !o.AllowLegacy {
 			return fault("%s is broken (RFC 8996) and only taken with %s = true; write TLS if the server can do better",
-				o.Protocol, o.self().of(FieldAllowLegacy))
+				o.Protocol, o.tlsNames().setting(FieldAllowLegacy))
 		}
 		config.MinVersion, config.MaxVersion = legacy[o.Protocol], legacy[o.Protocol]
 		config.CipherSuites = legacySuites()
@@ -121,24 +123,24 @@ func secureSuites() (ids []uint16) {
 	return ids
 }
 
-// anchors is what a trust store is read for.
-type anchors struct {
-	pool  *x509.CertPool
-	count int
-	what  string
+// trustAnchors is what a trust store is read for.
+type trustAnchors struct {
+	pool        *x509.CertPool
+	count       int
+	description string
 }
 
-func readAnchors(s *Store) (anchors, error) {
+func readAnchors(s *Store) (trustAnchors, error) {
 	trusted, err := s.trusted()
 	if err != nil {
-		return anchors{}, err
+		return trustAnchors{}, err
 	}
 	pool, err := s.Roots()
-	return anchors{pool: pool, count: len(trusted), what: s.what}, err
+	return trustAnchors{pool: pool, count: len(trusted), description: s.description}, err
 }
 
 // verify is crypto/tls's own check of a server, with the roots of this moment.
-func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) error {
+func (o *Options) verify(state tls.ConnectionState, trust *watched[trustAnchors]) error {
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("tls: the server sent no certificate")
 	}
@@ -146,7 +148,7 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	for _, c := range state.PeerCertificates[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	var a anchors
+	var a trustAnchors
 	if trust != nil {
 		a = trust.get()
 		options.Roots = a.pool

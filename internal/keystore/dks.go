@@ -58,7 +58,7 @@ func splitDomain(path string) (file, domain string) {
 func (s *Store) readDKS(content []byte, name string) error {
 	domains, err := parseDKS(string(content))
 	if err != nil {
-		return s.damaged(err)
+		return s.unreadable(err)
 	}
 	domain := domains[0]
 	if name != "" {
@@ -71,7 +71,7 @@ func (s *Store) readDKS(content []byte, name string) error {
 			}
 		}
 		if !found {
-			return s.names.fault(FieldLocation, nil, "%s has no domain %q; it has %s", s.what, name, quoted(names))
+			return s.names.errorf(FieldLocation, nil, "%s has no domain %q; it has %s", s.description, name, quoted(names))
 		}
 	}
 	for _, d := range domain.stores {
@@ -84,30 +84,30 @@ func (s *Store) readDKS(content []byte, name string) error {
 
 // addDKSStore opens one store and takes its entries over, with its name before theirs.
 func (s *Store) addDKSStore(domain string, d dksStore) error {
-	inner := &Store{names: s.names, location: s.location, work: s.work}
-	where := fmt.Sprintf("keystore %s of domain %s in %s", d.name, domain, s.what)
+	inner := &Store{names: s.names, location: s.location, budget: s.budget}
+	where := fmt.Sprintf("keystore %s of domain %s in %s", d.name, domain, s.description)
 	if env, ok := d.properties["keystorepasswordenv"]; ok {
 		if inner.location.Password = os.Getenv(env); inner.location.Password == "" {
-			return s.names.fault(FieldLocation, nil,
+			return s.names.errorf(FieldLocation, nil,
 				"%s takes its password from the environment variable %s (keystorePasswordEnv), which is not set", where,
 				env)
 		}
 	}
 	path, err := dksPath(d.properties["keystoreuri"])
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "%s: keystoreURI: %v", where, err)
+		return s.names.errorf(FieldLocation, err, "%s: keystoreURI: %v", where, err)
 	}
 	want := kind("")
 	if t := d.properties["keystoretype"]; t != "" {
-		if want, err = kindOf(strings.ToLower(t)); err == nil && want == kindDKS {
+		if want, err = parseKind(strings.ToLower(t)); err == nil && want == kindDKS {
 			err = errors.New("a DKS store cannot be part of another one")
 		}
 		if err != nil {
-			return s.names.fault(FieldLocation, err, "%s: keystoreType: %v", where, err)
+			return s.names.errorf(FieldLocation, err, "%s: keystoreType: %v", where, err)
 		}
 	}
-	if err := inner.readPart(path, want); err != nil {
-		return inDKS(err, where)
+	if err := inner.readDomainStore(path, want); err != nil {
+		return withDKSContext(err, where)
 	}
 	separator := dksSeparator
 	if p, ok := d.properties["entrynameseparator"]; ok {
@@ -121,24 +121,24 @@ func (s *Store) addDKSStore(domain string, d dksStore) error {
 	return nil
 }
 
-// readPart reads a store that a domain names, which is no domain itself.
-func (s *Store) readPart(path string, want kind) error {
+// readDomainStore reads a store that a domain names, which is no domain itself.
+func (s *Store) readDomainStore(path string, want kind) error {
 	if want == kindPKCS11 {
 		return s.readPKCS11(path, s.location.Password)
 	}
 	content, err := ReadFile(path)
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
+		return s.names.errorf(FieldLocation, err, "cannot be read: %v", err)
 	}
 	s.files = []string{path}
-	if is, _ := found(content); is == kindDKS {
-		return s.names.fault(FieldLocation, nil, "%s is a DKS file, which cannot be part of another one", path)
+	if is, _ := detectKind(content); is == kindDKS {
+		return s.names.errorf(FieldLocation, nil, "%s is a DKS file, which cannot be part of another one", path)
 	}
 	return s.readContent(path, "", content, want)
 }
 
-// inDKS says where in the domain an error was met.
-func inDKS(err error, where string) error {
+// withDKSContext says where in the domain an error was met.
+func withDKSContext(err error, where string) error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return &Error{Setting: f.Setting, Text: f.Text + " (" + where + ")", Err: err}
 	}

@@ -47,15 +47,15 @@ const (
 	FieldHostCheck = "host-check"
 )
 
-// names turns a field of one store into what the user wrote.
-type names struct {
-	role string // "keystore", "truststore", or "" for Open
-	name func(string) string
+// settingNames turns a field of one store into what the user wrote.
+type settingNames struct {
+	store string // "keystore", "truststore", or "" for Open
+	name  func(string) string
 }
 
-func (n names) of(field string) string {
-	if n.role != "" {
-		field = n.role + "." + field
+func (n settingNames) setting(field string) string {
+	if n.store != "" {
+		field = n.store + "." + field
 	}
 	if n.name != nil {
 		return n.name(field)
@@ -63,6 +63,6 @@ func (n names) of(field string) string {
 	return field
 }
 
-func (n names) fault(field string, err error, format string, args ...any) *Error {
-	return &Error{Setting: n.of(field), Text: fmt.Sprintf(format, args...), Err: err}
+func (n settingNames) errorf(field string, err error, format string, args ...any) *Error {
+	return &Error{Setting: n.setting(field), Text: fmt.Sprintf(format, args...), Err: err}
 }

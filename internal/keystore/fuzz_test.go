@@ -43,7 +43,7 @@ func bounded(t *testing.T, n int, f func()) {
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
 	// little, so that a fuzzer is not busy with hashing
-	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}}
+	s := &Store{location: Location{Password: "changeit"}, description: "the file", budget: &kdfBudget{context.Background(), 30_000}}
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -126,7 +126,7 @@ func FuzzSafes(f *testing.F) {
 		}
 		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
 		f.Add(signed)
-		w := newWork(context.Background())
+		w := newKDFBudget(context.Background())
 		var safes []contentInfo
 		require.NoError(f, unmarshal(signed, &safes))
 		for _, safe := range safes {
@@ -137,10 +137,10 @@ func FuzzSafes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
 		use(t, func(s *Store) error {
-			bags, err := openSafes(der, "changeit", s.work)
+			bags, err := openSafes(der, "changeit", s.budget)
 			if err != nil {
 				if bags, err = appendBags(nil, der); err != nil {
-					return s.sealed(err)
+					return s.decryptError(err)
 				}
 			}
 			s.addBags(bags)
@@ -175,7 +175,7 @@ func FuzzDecrypt(f *testing.F) {
 		if err := unmarshal(algorithm, &a); err != nil {
 			return
 		}
-		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil &&
+		if plain, err := decrypt(a, data, "changeit", &kdfBudget{context.Background(), 30_000}); err == nil &&
 			len(plain) >= len(data) {
 			t.Errorf("%d bytes of %d", len(plain), len(data))
 		}
@@ -208,7 +208,7 @@ func FuzzFound(f *testing.F) {
 	seed(f, ".jks", ".p12", ".pem", ".dks")
 	f.Add([]byte("library = /x.so\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if k, what := found(content); (k == "") == (what == "") {
+		if k, what := detectKind(content); (k == "") == (what == "") {
 			t.Errorf("%q and %q", k, what)
 		}
 		parseSunPKCS11(content)
@@ -250,7 +250,7 @@ func TestHostileLengths(t *testing.T) {
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
 			bounded(t, len(content), func() {
-				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(
+				err := (&Store{description: "it", location: Location{Password: "x"}, budget: newKDFBudget(t.Context())}).readJKS(
 					content)
 				expectFault(t, err, "location", "cannot be read")
 			})
@@ -298,18 +298,18 @@ func TestHostileWork(t *testing.T) {
 	}
 	for name, algorithm := range cases {
 		bounded(t, 0, func() {
-			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil ||
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newKDFBudget(t.Context())); err == nil ||
 				errors.Is(err, errPassword) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
-	w := newWork(t.Context())
+	w := newKDFBudget(t.Context())
 	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxWork / 10})
 	var err error
 	for range 11 {
-		w.left -= maxWork / 10 // what a derivation costs, without the time
-		if w.left <= 0 {
+		w.remaining -= maxWork / 10 // what a derivation costs, without the time
+		if w.remaining <= 0 {
 			_, err = decrypt(dear, make([]byte, 16), "x", w)
 		}
 	}
@@ -343,7 +343,7 @@ func TestDamagedStores(t *testing.T) {
 				} else {
 					damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
 				}
-				if is, _ := found(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
+				if is, _ := detectKind(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
 					signed := damaged[: len(damaged)-20 : len(damaged)-20]
 					damaged = append(signed, jksDigest(signed, "changeit")...)
 				}

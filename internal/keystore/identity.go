@@ -27,7 +27,7 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
-		i.warn("the server asks for a certificate that the key store does not have, none is sent", "store", s.what,
+		i.warn("the server asks for a certificate that the key store does not have, none is sent", "store", s.description,
 			"certificate", c.Leaf.Subject.String(),
 			"issuer", c.Leaf.Issuer.String(), "issuers that the server takes", subjects(request.AcceptableCAs),
 			"reason", err.Error())

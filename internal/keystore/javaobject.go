@@ -73,7 +73,7 @@ func (o *javaObject) content() {
 	switch tag := o.u8("tag of a Java object"); tag {
 	case tcNull:
 	case tcReference:
-		o.take(4, "reference")
+		o.next(4, "reference")
 	case tcObject:
 		class := o.class()
 		o.handles = append(o.handles, nil)
@@ -88,7 +88,7 @@ func (o *javaObject) content() {
 			o.fail(fmt.Sprintf("an array of type %q, expected bytes", class.name))
 		}
 		o.handles = append(o.handles, nil)
-		o.take(o.u32("array"), "array")
+		o.next(o.u32("array"), "array")
 	default:
 		o.fail(fmt.Sprintf("a tag %02x in it", tag))
 	}
@@ -119,7 +119,7 @@ func (o *javaObject) description() javaClass {
 	}
 	defer func() { o.depth-- }()
 	c := &javaClass{name: o.utf("class name")}
-	o.take(8, "class version")
+	o.next(8, "class version")
 	o.handles = append(o.handles, c)
 	if flags := o.u8("class flags"); flags != serializable {
 		o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have no end that can be found", flags))

@@ -35,7 +35,7 @@ type javaReader struct {
 	err  error
 }
 
-func (r *javaReader) take(n int, what string) []byte {
+func (r *javaReader) next(n int, what string) []byte {
 	if r.err == nil && (n < 0 || n > len(r.rest)) {
 		r.err = fmt.Errorf("%s of %d bytes, and %d bytes are left", what, n, len(r.rest))
 	}
@@ -48,49 +48,49 @@ func (r *javaReader) take(n int, what string) []byte {
 }
 
 func (r *javaReader) u8(what string) int {
-	if b := r.take(1, what); b != nil {
+	if b := r.next(1, what); b != nil {
 		return int(b[0])
 	}
 	return 0
 }
 
 func (r *javaReader) u16(what string) int {
-	if b := r.take(2, what); b != nil {
+	if b := r.next(2, what); b != nil {
 		return int(binary.BigEndian.Uint16(b))
 	}
 	return 0
 }
 
 func (r *javaReader) u32(what string) int {
-	if b := r.take(4, what); b != nil {
+	if b := r.next(4, what); b != nil {
 		return int(binary.BigEndian.Uint32(b))
 	}
 	return 0
 }
 
 func (r *javaReader) utf(what string) string {
-	return strings.ToValidUTF8(string(r.take(r.u16(what), what)), "?")
+	return strings.ToValidUTF8(string(r.next(r.u16(what), what)), "?")
 }
 
 func (s *Store) readJKS(content []byte) error {
 	r := &javaReader{rest: content}
-	magic := r.take(4, "magic number")
+	magic := r.next(4, "magic number")
 	version := r.u32("version")
 	if r.err == nil && version != 1 && version != 2 {
-		return s.damaged(fmt.Errorf("version %d, expected 1 or 2", version))
+		return s.unreadable(fmt.Errorf("version %d, expected 1 or 2", version))
 	}
 	count := r.u32("number of entries")
 	for i := 0; i < count && r.err == nil; i++ {
 		e := s.readJKSEntry(r, version, magic)
 		if r.err != nil {
-			return s.damaged(fmt.Errorf("entry %d of %d: %w", i+1, count, r.err))
+			return s.unreadable(fmt.Errorf("entry %d of %d: %w", i+1, count, r.err))
 		}
 		s.entries = append(s.entries, e)
 	}
 	signed := content[:len(content)-len(r.rest)]
-	digest := r.take(sha1.Size, "digest")
+	digest := r.next(sha1.Size, "digest")
 	if r.err != nil {
-		return s.damaged(r.err)
+		return s.unreadable(r.err)
 	}
 	if subtle.ConstantTimeCompare(digest, jksDigest(signed, s.location.Password)) != 1 {
 		return s.wrongPassword()
@@ -110,18 +110,18 @@ func jksDigest(signed []byte, password string) []byte {
 func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	tag := r.u32("tag")
 	e := entry{alias: r.utf("alias")}
-	r.take(8, "date")
+	r.next(8, "date")
 	switch {
 	case r.err != nil:
 	case tag == jksPrivateKey:
 		e.kind = keyEntry
-		protected := r.take(r.u32("key"), "key")
+		protected := r.next(r.u32("key"), "key")
 		for n := r.u32("number of certificates"); n > 0 && r.err == nil; n-- {
 			e.add(r.certificate(version))
 		}
 		password := s.keyPassword()
 		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
-			return recoverJKS(protected, password, s.work)
+			return recoverJKS(protected, password, s.budget)
 		})
 	case tag == jksCertificate:
 		e.add(r.certificate(version))
@@ -140,7 +140,7 @@ func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 	if version == 2 {
 		name = r.utf("type of a certificate")
 	}
-	der := r.take(r.u32("certificate"), "certificate")
+	der := r.next(r.u32("certificate"), "certificate")
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -153,14 +153,14 @@ func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 // add puts the next certificate into the chain; one that cannot be read breaks the entry, not the file.
 func (e *entry) add(c *x509.Certificate, err error) {
 	if err != nil {
-		e.broken = errors.Join(e.broken, err)
+		e.certErr = errors.Join(e.certErr, err)
 		return
 	}
 	e.chain = append(e.chain, c)
 }
 
 // recoverJKS decrypts a key by the cipher of JKS, which JCEKS may have too, or by a password-based one.
-func recoverJKS(protected []byte, password string, w *work) (crypto.PrivateKey, error) {
+func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte

@@ -40,7 +40,7 @@ func TestChoiceOfKey(t *testing.T) {
 		"an alias of an expired one": {[][]byte{a.KeyPEM(t), expired.KeyPEM(t)}, "2", "", "location",
 			[]string{"CN=expired", `entry "2"`, "has expired on"}},
 		"expired": {[][]byte{expired.KeyPEM(t)}, "", "", "location", []string{"CN=expired",
-			"has expired on " + stamp(expired.Cert.NotAfter)}},
+			"has expired on " + formatTime(expired.Cert.NotAfter)}},
 		"not yet valid": {[][]byte{notYet.KeyPEM(t)}, "", "", "location", []string{"CN=not yet",
 			"not valid before", "clock"}},
 		"expired and not yet": {[][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)}, "", "", "location",

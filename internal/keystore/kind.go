@@ -21,9 +21,9 @@ const (
 
 var kinds = []kind{kindJCEKS, kindJKS, kindDKS, kindPKCS11, kindPKCS12, kindPEM}
 
-// kindOf reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's
+// parseKind reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's
 // settings have them, or capital letters as Kafka's ssl.keystore.type has them, but nothing between.
-func kindOf(name string) (kind, error) {
+func parseKind(name string) (kind, error) {
 	for _, k := range kinds {
 		if name == string(k) || name == strings.ToUpper(string(k)) {
 			return k, nil
@@ -41,8 +41,8 @@ func kindOf(name string) (kind, error) {
 	return "", fmt.Errorf("unknown type %q, expected jceks, jks, dks, pkcs11, pkcs12 or pem%s", name, hint)
 }
 
-// found tells the kind of a file from its content; "" and what it looks like when it is no store.
-func found(content []byte) (kind, string) {
+// detectKind tells the kind of a file from its content; "" and what it looks like when it is no store.
+func detectKind(content []byte) (kind, string) {
 	switch {
 	case len(content) == 0:
 		return "", "an empty file"
@@ -60,7 +60,7 @@ func found(content []byte) (kind, string) {
 		if newDKSParser(string(content)).is("domain") {
 			return kindDKS, ""
 		}
-		if sunPKCS11(content) {
+		if isSunPKCS11(content) {
 			return kindPKCS11, ""
 		}
 		return "", "a text file without keys or certificates"
@@ -68,8 +68,8 @@ func found(content []byte) (kind, string) {
 	return "", fmt.Sprintf("a file that begins with % x", content[:min(4, len(content))])
 }
 
-// reads tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks
+// accepts tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks
 // and pkcs12 read each other's files.
-func (k kind) reads(other kind) bool {
+func (k kind) accepts(other kind) bool {
 	return k == other || k == kindJKS && other == kindPKCS12 || k == kindPKCS12 && other == kindJKS
 }

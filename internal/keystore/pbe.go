@@ -34,21 +34,21 @@ const (
 
 // work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a
 // domain. It ends with ctx.
-type work struct {
-	ctx  context.Context
-	left int
+type kdfBudget struct {
+	ctx       context.Context
+	remaining int
 }
 
-func newWork(ctx context.Context) *work { return &work{ctx, maxWork} }
+func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxWork} }
 
-func (w *work) spend(iterations int) error {
+func (w *kdfBudget) spend(iterations int) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
 	if iterations < 1 || iterations > maxIterations {
 		return fmt.Errorf("a key derivation of %d iterations, from 1 to %d are taken", iterations, maxIterations)
 	}
-	if w.left -= iterations; w.left < 0 {
+	if w.remaining -= iterations; w.remaining < 0 {
 		return fmt.Errorf("key derivations of more than %d iterations in one file", maxWork)
 	}
 	return nil
@@ -94,7 +94,7 @@ func findHash(in []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
 }
 
 // decrypt undoes a password based encryption of PKCS#5 or PKCS#12.
-func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *work) ([]byte, error) {
+func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *kdfBudget) ([]byte, error) {
 	var block cipher.Block
 	var iv []byte
 	var err error
@@ -125,8 +125,8 @@ func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w
 	return plain[:len(plain)-pad], nil
 }
 
-// pbes1Kinds are the ciphers of RFC 7292, appendix C, under 1.2.840.113549.1.12.1.
-var pbes1Kinds = map[int]struct {
+// pbes1Ciphers are the ciphers of RFC 7292, appendix C, under 1.2.840.113549.1.12.1.
+var pbes1Ciphers = map[int]struct {
 	keyLen int
 	make   func(key []byte) (cipher.Block, error)
 }{
@@ -136,12 +136,12 @@ var pbes1Kinds = map[int]struct {
 	6: {5, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
 }
 
-func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher.Block, []byte, error) {
+func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *kdfBudget) (cipher.Block, []byte, error) {
 	oid, prefix := algorithm.Algorithm, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
 	if len(oid) != len(prefix)+1 || !oid[:len(prefix)].Equal(prefix) {
 		return nil, nil, fmt.Errorf("the cipher %s is not known", oid)
 	}
-	kind, ok := pbes1Kinds[oid[len(prefix)]]
+	kind, ok := pbes1Ciphers[oid[len(prefix)]]
 	if !ok {
 		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not taken", oid)
 	}
@@ -169,7 +169,7 @@ type saltAndIterations struct {
 
 // pbeMD5DES3 is PBEWithMD5AndTripleDES of com.sun.crypto.provider.PBES1Core, which encrypts keys in JCEKS: each half of
 // the salt is hashed with the password, and both results together are the key and the initial vector.
-func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
+func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
 	var p saltAndIterations
 	if err := unmarshal(parameters, &p); err != nil {
 		return nil, nil, err
@@ -197,7 +197,7 @@ func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []by
 }
 
 // pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
-func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *work) ([]byte, error) {
+func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *kdfBudget) ([]byte, error) {
 	pass := append(utf16BE(password), 0, 0)
 	if len(salt) > 1<<10 || len(pass) > 1<<12 {
 		return nil, errors.New("a salt or password of unlikely length")
@@ -241,7 +241,7 @@ func fillBlocks(b []byte, n int) []byte {
 	return bytes.Repeat(b, (size+len(b)-1)/len(b))[:size]
 }
 
-func pbes2(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
+func pbes2(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
 	var p struct{ KDF, Scheme pkix.AlgorithmIdentifier }
 	if err := unmarshal(parameters, &p); err != nil {
 		return nil, nil, err
@@ -272,7 +272,7 @@ func pbes2(parameters []byte, password string, w *work) (cipher.Block, []byte, e
 }
 
 // deriveKey makes a key of size bytes by PBKDF2 or scrypt.
-func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *work) ([]byte, error) {
+func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBudget) ([]byte, error) {
 	switch {
 	case kdf.Algorithm.Equal(oidPBKDF2):
 		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, w)
@@ -306,7 +306,7 @@ type pbkdf2Parameters struct {
 }
 
 // derivePBKDF2 makes a key of size bytes; of as many as the parameters say if size is 0.
-func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte, error) {
+func derivePBKDF2(parameters []byte, password string, size int, w *kdfBudget) ([]byte, error) {
 	var p pbkdf2Parameters
 	if err := unmarshal(parameters, &p); err != nil {
 		return nil, err

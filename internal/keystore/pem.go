@@ -37,8 +37,8 @@ func (s *Store) readPEM(text []byte, field string) error {
 		}
 	}
 	if len(keys)+len(certs) == 0 {
-		return s.names.fault(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and "+
-			"ends with -----END and the same name", s.what)
+		return s.names.errorf(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and "+
+			"ends with -----END and the same name", s.description)
 	}
 	s.entries = append(pemChains(keys, certs), certs...)
 	return nil
@@ -62,7 +62,7 @@ func pemChains(keys, certs []entry) []entry {
 		k.chain = certs[at].chain[:1:1]
 		for next := at + 1; next < len(certs) && owner[next] == 0; next++ {
 			k.chain = append(k.chain, certs[next].chain...)
-			k.broken = errors.Join(k.broken, certs[next].broken)
+			k.certErr = errors.Join(k.certErr, certs[next].certErr)
 		}
 	}
 	return keys
@@ -88,13 +88,13 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	//lint:ignore SA1019 OpenSSL wrote keys so for a long time, and files keep
 	old := x509.IsEncryptedPEMBlock(block)
 	if (sealed || old) && password == "" {
-		return nil, s.names.fault(FieldKeyPassword, nil, "is not set, and the key in %s is encrypted", s.what)
+		return nil, s.names.errorf(FieldKeyPassword, nil, "is not set, and the key in %s is encrypted", s.description)
 	}
 	var key crypto.PrivateKey
 	var err error
 	switch {
 	case sealed:
-		key, err = openPKCS8(der, password, s.work)
+		key, err = openPKCS8(der, password, s.budget)
 	case old:
 		//lint:ignore SA1019 as above
 		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil {
@@ -108,14 +108,14 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	}
 	switch {
 	case errors.Is(err, errPassword):
-		return nil, s.names.fault(FieldKeyPassword, err, "wrong password for the key in %s", s.what)
+		return nil, s.names.errorf(FieldKeyPassword, err, "wrong password for the key in %s", s.description)
 	case err != nil:
-		return nil, s.damaged(fmt.Errorf("its %s: %w", block.Type, err))
+		return nil, s.unreadable(fmt.Errorf("its %s: %w", block.Type, err))
 	}
 	return key, nil
 }
 
-func openPKCS8(der []byte, password string, w *work) (crypto.PrivateKey, error) {
+func openPKCS8(der []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte

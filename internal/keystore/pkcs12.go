@@ -85,53 +85,53 @@ func (s *Store) readPKCS12(content []byte) error {
 		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", p.Version))
 	}
 	if p.AuthSafe.Type.Equal(oidSignedData) {
-		return s.damaged(errors.New("it is protected by a signature (public-key integrity " +
+		return s.unreadable(errors.New("it is protected by a signature (public-key integrity " +
 			"mode), expected by a password"))
 	}
 	var signed []byte
 	if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
 		return s.notPKCS12(p.AuthSafe.Content.Bytes, err)
 	}
-	if err := p.Mac.check(signed, s.location.Password, s.work); err != nil {
-		return s.sealed(err)
+	if err := p.Mac.check(signed, s.location.Password, s.budget); err != nil {
+		return s.decryptError(err)
 	}
-	bags, err := openSafes(signed, s.location.Password, s.work)
+	bags, err := openSafes(signed, s.location.Password, s.budget)
 	if err != nil {
-		return s.sealed(err)
+		return s.decryptError(err)
 	}
 	s.addBags(bags)
 	return nil
 }
 
-// sealed tells a wrong password from a damaged file.
-func (s *Store) sealed(err error) error {
+// decryptError tells a wrong password from a damaged file.
+func (s *Store) decryptError(err error) error {
 	if errors.Is(err, errPassword) {
 		return s.wrongPassword()
 	}
-	return s.damaged(err)
+	return s.unreadable(err)
 }
 
 // notPKCS12 names what is often taken for a PKCS12 file.
 func (s *Store) notPKCS12(content []byte, err error) error {
 	if strings.Contains(err.Error(), "indefinite length") {
-		return s.names.fault(FieldLocation, err,
+		return s.names.errorf(FieldLocation, err,
 			"%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
-				"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
+				"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.description)
 	}
 	if _, cerr := x509.ParseCertificate(content); cerr == nil {
-		return s.names.fault(FieldLocation, err,
+		return s.names.errorf(FieldLocation, err,
 			"%s is a bare certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER",
-			s.what)
+			s.description)
 	}
 	if _, kerr := x509.ParsePKCS8PrivateKey(content); kerr == nil {
-		return s.names.fault(FieldLocation, err,
-			"%s is a bare key (DER), expected a key store or PEM with key and certificates", s.what)
+		return s.names.errorf(FieldLocation, err,
+			"%s is a bare key (DER), expected a key store or PEM with key and certificates", s.description)
 	}
-	return s.damaged(fmt.Errorf("it is not PKCS12: %w", err))
+	return s.unreadable(fmt.Errorf("it is not PKCS12: %w", err))
 }
 
 // check compares the MAC. A file without one (Java's keystore.pkcs12.macAlgorithm=NONE) has nothing to compare.
-func (m pfxMac) check(signed []byte, password string, w *work) error {
+func (m pfxMac) check(signed []byte, password string, w *kdfBudget) error {
 	algorithm := m.Digest.Algorithm
 	if len(algorithm.Algorithm) == 0 {
 		return nil
@@ -151,7 +151,7 @@ func (m pfxMac) check(signed []byte, password string, w *work) error {
 }
 
 // checkPBMAC1 is RFC 9579, which openssl 3.4 and Java 26 write.
-func (m pfxMac) checkPBMAC1(signed []byte, password string, w *work) error {
+func (m pfxMac) checkPBMAC1(signed []byte, password string, w *kdfBudget) error {
 	var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
 	if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
 		return err
@@ -180,7 +180,7 @@ func compareMAC(h hashKind, key, signed, want []byte) error {
 }
 
 // openSafes decrypts the safes and lists the bags in them.
-func openSafes(signed []byte, password string, w *work) ([]bag, error) {
+func openSafes(signed []byte, password string, w *kdfBudget) ([]bag, error) {
 	var safes []contentInfo
 	if err := unmarshal(signed, &safes); err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func openSafes(signed []byte, password string, w *work) ([]bag, error) {
 	return bags, nil
 }
 
-func openSafe(safe contentInfo, password string, w *work) ([]byte, error) {
+func openSafe(safe contentInfo, password string, w *kdfBudget) ([]byte, error) {
 	switch {
 	case safe.Type.Equal(oidData):
 		var plain []byte
@@ -322,7 +322,7 @@ type bagCert struct {
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
 	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
-		return b.key(password, s.work)
+		return b.key(password, s.budget)
 	})}
 	own := slices.IndexFunc(certs, func(c bagCert) bool {
 		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
@@ -338,12 +338,12 @@ func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	e.alias = name(b)
 	if own >= 0 {
 		e.add(certs[own].cert, certs[own].err)
-		e.chain = chainOf(e.chain, parsed(certs))
+		e.chain = chainOf(e.chain, parsedCertificates(certs))
 	}
 	return e
 }
 
-func parsed(certs []bagCert) []*x509.Certificate {
+func parsedCertificates(certs []bagCert) []*x509.Certificate {
 	var all []*x509.Certificate
 	for _, c := range certs {
 		if c.cert != nil {
@@ -372,7 +372,7 @@ func chainOf(chain, all []*x509.Certificate) []*x509.Certificate {
 }
 
 // key decrypts a bag with one.
-func (b *bag) key(password string, w *work) (crypto.PrivateKey, error) {
+func (b *bag) key(password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	if b.oid.Equal(oidKeyBag) {
 		return parseKey(b.value)
 	}

@@ -10,7 +10,7 @@ func ServerTLS(o Options, clients tls.ClientAuthType) (*tls.Config, error) {
 	if err := o.versions(config); err != nil {
 		return nil, err
 	}
-	w, err := watch(o.Context, *o.Key, o.key(), o.logger(), (*Store).Certificate)
+	w, err := openWatched(o.Context, *o.Key, o.keyNames(), o.logger(), (*Store).Certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +21,7 @@ func ServerTLS(o Options, clients tls.ClientAuthType) (*tls.Config, error) {
 	if clients == tls.NoClientCert || o.Trust == nil {
 		return config, nil
 	}
-	trust, err := watch(o.Context, *o.Trust, o.trust(), o.logger(), readAnchors)
+	trust, err := openWatched(o.Context, *o.Trust, o.trustNames(), o.logger(), readAnchors)
 	if err != nil {
 		return nil, err
 	}

@@ -34,12 +34,12 @@ const maxFileBytes = 16 << 20
 
 // Store is a store that was read. Its keys are decrypted when they are asked for.
 type Store struct {
-	location Location
-	names    names
-	what     string // "JKS file /etc/client.jks"
-	entries  []entry
-	files    []string // what it was read from
-	work     *work    // what it may still cost
+	location    Location
+	names       settingNames
+	description string // "JKS file /etc/client.jks"
+	entries     []entry
+	files       []string   // what it was read from
+	budget      *kdfBudget // what it may still cost
 }
 
 type entryKind int
@@ -60,37 +60,37 @@ type entry struct {
 	inner   string // of an entry in a domain: its alias in its own store
 	kind    entryKind
 	chain   []*x509.Certificate
-	broken  error                             // why a certificate of it cannot be read
+	certErr error                             // why a certificate of it cannot be read
 	recover func() (crypto.PrivateKey, error) // its work is done once
 }
 
 // open reads a store. Errors are of type [*Error] and name the field of Location to mend, by n.
-func open(ctx context.Context, l Location, n names) (*Store, error) {
-	s := &Store{location: l, names: n, work: newWork(ctx)}
+func open(ctx context.Context, l Location, n settingNames) (*Store, error) {
+	s := &Store{location: l, names: n, budget: newKDFBudget(ctx)}
 	want := kind("")
 	if l.Type != "" {
 		var err error
-		if want, err = kindOf(l.Type); err != nil {
-			return nil, n.fault(FieldType, nil, "%v", err)
+		if want, err = parseKind(l.Type); err != nil {
+			return nil, n.errorf(FieldType, nil, "%v", err)
 		}
 	}
 	if l.PEM != nil {
 		if want != "" && want != kindPEM {
-			return nil, n.fault(FieldType, nil, "%s, but the keys or certificates are given as PEM text: write pem",
+			return nil, n.errorf(FieldType, nil, "%s, but the keys or certificates are given as PEM text: write pem",
 				want)
 		}
-		s.what = "the PEM text"
+		s.description = "the PEM text"
 		return s, s.readPEM(l.PEM, FieldPEM)
 	}
 	if l.Content != nil {
 		// Whoever gives content, such as a destination service, does not choose files of this machine.
-		if is, _ := found(l.Content); is == kindDKS || is == kindPKCS11 {
-			return nil, n.fault(FieldLocation, nil, "a %s names other files and cannot be given inline", nounOf(is))
+		if is, _ := detectKind(l.Content); is == kindDKS || is == kindPKCS11 {
+			return nil, n.errorf(FieldLocation, nil, "a %s names other files and cannot be given inline", nounOf(is))
 		}
 		return s, s.readContent("that is given inline", "", l.Content, want)
 	}
 	if l.Path == "" {
-		return nil, n.fault(FieldLocation, nil, "is not set")
+		return nil, n.errorf(FieldLocation, nil, "is not set")
 	}
 	if want == kindPKCS11 {
 		return s, s.readPKCS11(l.Path, l.Password)
@@ -105,7 +105,7 @@ func (s *Store) readFile(want kind) error {
 	}
 	content, err := ReadFile(path)
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
+		return s.names.errorf(FieldLocation, err, "cannot be read: %v", err)
 	}
 	s.files = []string{path}
 	return s.readContent(path, domain, content, want)
@@ -113,16 +113,16 @@ func (s *Store) readFile(want kind) error {
 
 // readContent reads a file's content, which must be what was wanted.
 func (s *Store) readContent(path, domain string, content []byte, want kind) error {
-	is, what := found(content)
+	is, what := detectKind(content)
 	if is == "" {
-		return s.names.fault(FieldLocation, nil, "%s is %s, expected %s", path, what, orAny(want))
+		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, what, orAny(want))
 	}
-	if want != "" && !want.reads(is) {
-		return s.names.fault(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(is))
+	if want != "" && !want.accepts(is) {
+		return s.names.errorf(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(is))
 	}
-	s.what = nounOf(is) + " " + path
+	s.description = nounOf(is) + " " + path
 	if s.location.Password == "" && is != kindPEM && is != kindDKS {
-		return s.names.fault(FieldPassword, nil,
+		return s.names.errorf(FieldPassword, nil,
 			"is not set: a %s is not opened without a password, whether it has one or not", nounOf(is))
 	}
 	switch is {
@@ -151,7 +151,7 @@ func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 // opened: it may never end.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
-	if is[*wholefile.NotRegular](err) {
+	if isError[*wholefile.NotRegular](err) {
 		return nil, fmt.Errorf("%s is not a file", path)
 	}
 	if err != nil {
@@ -186,8 +186,8 @@ func (s *Store) trusted() ([]*x509.Certificate, error) {
 	known := map[string]bool{} // a certificate may stand for itself and for its key
 	for _, e := range s.entries {
 		switch {
-		case e.broken != nil:
-			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.broken))
+		case e.certErr != nil:
+			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.certErr))
 		case e.kind != secretEntry && len(e.chain) > 0 && !known[string(e.chain[0].Raw)]:
 			known[string(e.chain[0].Raw)] = true
 			trusted = append(trusted, e.chain[0])
@@ -200,7 +200,7 @@ func (s *Store) trusted() ([]*x509.Certificate, error) {
 	if broken != nil {
 		text += "; " + strings.Join(broken, ", ")
 	}
-	return nil, s.names.fault(FieldLocation, nil, "%s holds no trusted certificate; %s", s.what, text)
+	return nil, s.names.errorf(FieldLocation, nil, "%s holds no trusted certificate; %s", s.description, text)
 }
 
 // contents describes the entries by name.
@@ -237,10 +237,10 @@ func (s *Store) keyPassword() string {
 
 // wrongPassword is the error for a store that does not open.
 func (s *Store) wrongPassword() error {
-	return s.names.fault(FieldPassword, errPassword, "wrong password for %s (or the file is damaged)", s.what)
+	return s.names.errorf(FieldPassword, errPassword, "wrong password for %s (or the file is damaged)", s.description)
 }
 
-// damaged is the error for a file that is not what its beginning says.
-func (s *Store) damaged(err error) error {
-	return s.names.fault(FieldLocation, err, "%s cannot be read: %v", s.what, err)
+// unreadable is the error for a file that is not what its beginning says.
+func (s *Store) unreadable(err error) error {
+	return s.names.errorf(FieldLocation, err, "%s cannot be read: %v", s.description, err)
 }

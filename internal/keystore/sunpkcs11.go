@@ -17,8 +17,8 @@ type token struct {
 	index *int // in the list of slots
 }
 
-// sunPKCS11 tells whether a text looks like the configuration file of Java's SunPKCS11 provider.
-func sunPKCS11(content []byte) bool {
+// isSunPKCS11 tells whether a text looks like the configuration file of Java's SunPKCS11 provider.
+func isSunPKCS11(content []byte) bool {
 	t, err := parseSunPKCS11(content)
 	return err == nil && t.module != ""
 }

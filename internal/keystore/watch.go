@@ -12,18 +12,18 @@ import (
 // looked at when it is asked for; there is no goroutine.
 type watched[T any] struct {
 	location Location
-	names    names
+	names    settingNames
 	log      *slog.Logger
 	read     func(*Store) (T, error)
 
-	mu      sync.Mutex // guards what follows
-	current T
-	store   *Store
-	seen    []os.FileInfo // of store.files, looked at before they were read
+	mu       sync.Mutex // guards what follows
+	current  T
+	store    *Store
+	lastSeen []os.FileInfo // of store.files, looked at before they were read
 }
 
-// watch reads a store for the first time, which must succeed.
-func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
+// openWatched reads a store for the first time, which must succeed.
+func openWatched[T any](ctx context.Context, l Location, n settingNames, log *slog.Logger,
 	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {
 		ctx = context.Background()
@@ -31,7 +31,7 @@ func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
 	w := &watched[T]{location: l, names: n, log: log, read: read}
 	if l.PEM == nil {
 		path, _ := splitDomain(l.Path)
-		w.seen = lookAt([]string{path})
+		w.lastSeen = statFiles([]string{path})
 	}
 	s, current, err := w.open(ctx)
 	if err != nil {
@@ -39,9 +39,9 @@ func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
 	}
 	w.store, w.current = s, current
 	if len(s.files) == 0 {
-		w.seen = nil
+		w.lastSeen = nil
 	} else if len(s.files) > 1 {
-		w.seen = append(w.seen, lookAt(s.files[1:])...)
+		w.lastSeen = append(w.lastSeen, statFiles(s.files[1:])...)
 	}
 	return w, nil
 }
@@ -60,27 +60,27 @@ func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := lookAt(w.store.files)
-	if slices.EqualFunc(now, w.seen, sameFile) {
+	now := statFiles(w.store.files)
+	if slices.EqualFunc(now, w.lastSeen, sameFile) {
 		return w.current
 	}
-	w.seen = now
+	w.lastSeen = now
 	s, current, err := w.open(context.Background())
 	if err != nil {
 		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before",
-			"store", w.store.what, "error", err)
+			"store", w.store.description, "error", err)
 		return w.current
 	}
 	if !slices.Equal(s.files, w.store.files) {
-		w.seen = lookAt(s.files)
+		w.lastSeen = statFiles(s.files)
 	}
 	w.store, w.current = s, current
-	w.log.Info("a key store has changed and was read again", "store", s.what)
+	w.log.Info("a key store has changed and was read again", "store", s.description)
 	return w.current
 }
 
-// lookAt tells what the files are now; nil for one that is not there.
-func lookAt(files []string) []os.FileInfo {
+// statFiles tells what the files are now; nil for one that is not there.
+func statFiles(files []string) []os.FileInfo {
 	var infos []os.FileInfo
 	for _, f := range files {
 		info, err := os.Stat(f)

@@ -371,7 +371,7 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 		}
 		f.RawStart += check.base
 		readable(&f.Error)
-		f.ErrorClass = shown.Within(f.ErrorClass, maxNameBytes)
+		f.ErrorClass = shown.LineUpTo(f.ErrorClass, maxNameBytes)
 	}
 	return list, nil
 }

@@ -64,10 +64,10 @@ func (t *Trap) Error() string {
 func readable(f *wit.Error) {
 	f.Message = shown.Line(f.Message)
 	if f.Setting != nil {
-		f.Setting = wit.Ptr(shown.Within(*f.Setting, maxNameBytes))
+		f.Setting = wit.Ptr(shown.LineUpTo(*f.Setting, maxNameBytes))
 	}
 	if f.Code != nil {
-		f.Code = wit.Ptr(shown.Within(*f.Code, maxNameBytes))
+		f.Code = wit.Ptr(shown.LineUpTo(*f.Code, maxNameBytes))
 	}
 	if f.Detail != nil {
 		f.Detail = wit.Ptr(shown.Text(*f.Detail))

@@ -18,7 +18,7 @@ import (
 // Linux gives ports from 32768 on to those who name none, others from 49152 on.
 const firstPort, lastPort = 20_000, 31_999
 
-var given struct {
+var reserved struct {
 	mu   sync.Mutex
 	held []net.PacketConn // UDP ports that say to other processes that a port is given
 }
@@ -34,8 +34,8 @@ func Address(t testing.TB) string {
 // Listen listens on such an address. Who closes the listener may open another one there.
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
-	given.mu.Lock()
-	defer given.mu.Unlock()
+	reserved.mu.Lock()
+	defer reserved.mu.Unlock()
 	for range lastPort - firstPort {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort+1)))
 		held, err := net.ListenPacket("udp", address)
@@ -47,7 +47,7 @@ func Listen(t testing.TB) net.Listener {
 			held.Close()
 			continue
 		}
-		given.held = append(given.held, held)
+		reserved.held = append(reserved.held, held)
 		return l
 	}
 	t.Fatal("found no port to listen on")

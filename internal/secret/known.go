@@ -37,31 +37,31 @@ const (
 // whole. It is a variable for tests.
 var maxWindows = 1 << 21
 
-// Known is a set of secrets, and strikes them out of texts. A secret is found as it is, in large and small letters, and
+// Redactor is a set of secrets, and strikes them out of texts. A secret is found as it is, in large and small letters, and
 // as JSON, Go, URLs, HTML and Base64 write it, also as a part of something longer, as in `Basic dXNlcjpzZWNyZXQ=`. Of a
 // secret from 7 bytes on a piece of 6 to 8 bytes is struck, too, the longer the secret the longer the piece.
 //
 // The zero Known, and nil, know nothing. Safe for use by several goroutines.
-type Known struct {
+type Redactor struct {
 	mu sync.RWMutex
 	// windows are pieces of secrets by their length, folded and packed, with how often they are known. Those of long
 	// secrets are in endless, too.
-	windows [window + 1]map[uint64]int
-	endless map[uint64]int
+	windows   [window + 1]map[uint64]int
+	truncated map[uint64]int
 	// words are items of secrets that are lists, shorter than a window, that are struck as words of their own, because
 	// they are used and shown one by one.
 	words map[string]int
 	size  int // of windows
 }
 
-// Keep has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
+// Add has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
 // secret are no part of it. Nothing is known of one that has less than 4 bytes, nor of `true` and `false`.
-func (k *Known) Keep(secrets ...string) (forget func()) {
+func (k *Redactor) Add(secrets ...string) (forget func()) {
 	k.change(secrets, 1)
 	return sync.OnceFunc(func() { k.change(secrets, -1) })
 }
 
-func (k *Known) change(secrets []string, by int) {
+func (k *Redactor) change(secrets []string, by int) {
 	if k == nil {
 		return
 	}
@@ -73,44 +73,44 @@ func (k *Known) change(secrets []string, by int) {
 			secret = strings.TrimPrefix(secret, scheme)
 		}
 		if len(secret) >= shortest && secret != "true" && secret != "false" {
-			k.note(secret, by)
+			k.countPieces(secret, by)
 		}
 	}
 }
 
-// note counts the pieces of a secret that are struck.
-func (k *Known) note(secret string, by int) {
+// countPieces counts the pieces of a secret that are struck.
+func (k *Redactor) countPieces(secret string, by int) {
 	cut := len(secret) > maxSecret
 	if cut {
 		secret = secret[:maxSecret]
 	}
-	n := windowOf(len(secret))
-	for _, item := range strings.FieldsFunc(secret, separates) {
+	n := windowLength(len(secret))
+	for _, item := range strings.FieldsFunc(secret, isSeparator) {
 		if item = strings.TrimSpace(item); len(item) >= shortest && len(item) < n {
 			count(&k.words, item, by)
 		}
 	}
-	for form := range forms(secret) {
-		n := windowOf(len(form))
+	for form := range encodings(secret) {
+		n := windowLength(len(form))
 		packed := uint64(0)
 		for i := range len(form) {
-			if packed = push(packed, form[i], n); i < n-1 {
+			if packed = appendByte(packed, form[i], n); i < n-1 {
 				continue
 			}
 			if count(&k.windows[n], packed, by) {
 				k.size += by
 			}
 			if cut {
-				count(&k.endless, packed, by)
+				count(&k.truncated, packed, by)
 			}
 		}
 	}
 }
 
-// separates tells whether a character stands between items: of lists, of `key="value";` as JAAS has it, of
+// isSeparator tells whether a character stands between items: of lists, of `key="value";` as JAAS has it, of
 // `user:password@host`, and of lines. Dots, dashes and blanks do not: the words of a name or a pass phrase stand in
 // texts by chance.
-func separates(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
+func isSeparator(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
 
 // count adds to what is counted under a key; changed: it is new, or gone.
 func count[K comparable](m *map[K]int, key K, by int) (changed bool) {
@@ -126,23 +126,23 @@ func count[K comparable](m *map[K]int, key K, by int) (changed bool) {
 	return before == 0
 }
 
-// windowOf is how many bytes in a row of a secret of so many are struck.
-func windowOf(length int) int { return min(length, max(6, min(window, length/2))) }
+// windowLength is how many bytes in a row of a secret of so many are struck.
+func windowLength(length int) int { return min(length, max(6, min(window, length/2))) }
 
-// push moves a byte into the last n bytes.
-func push(packed uint64, b byte, n int) uint64 {
+// appendByte moves a byte into the last n bytes.
+func appendByte(packed uint64, b byte, n int) uint64 {
 	if 'A' <= b && b <= 'Z' {
 		b += 'a' - 'A'
 	}
 	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1)
 }
 
-// forms are a secret as it may stand in a text.
-func forms(secret string) map[string]bool {
+// encodings are a secret as it may stand in a text.
+func encodings(secret string) map[string]bool {
 	all := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
 		html.EscapeString(secret): true}
-	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), inJSON(secret, true),
-		inJSON(secret, false)} {
+	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), encodeJSON(secret, true),
+		encodeJSON(secret, false)} {
 		all[quoted[1:len(quoted)-1]] = true
 	}
 	for before := range 3 { // Base64 of something with the secret in it, where so many bytes of a group stand before
@@ -157,7 +157,7 @@ func forms(secret string) map[string]bool {
 	return all
 }
 
-func inJSON(secret string, escapeHTML bool) string {
+func encodeJSON(secret string, escapeHTML bool) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(escapeHTML)
@@ -165,8 +165,8 @@ func inJSON(secret string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// Strike is a text with [Hidden] in the place of each secret in it. The time it takes grows with the text alone.
-func (k *Known) Strike(text string) string {
+// Redact is a text with [Hidden] in the place of each secret in it. The time it takes grows with the text alone.
+func (k *Redactor) Redact(text string) string {
 	if k == nil {
 		return text
 	}
@@ -175,7 +175,7 @@ func (k *Known) Strike(text string) string {
 	if k.size > maxWindows && text != "" {
 		return Hidden
 	}
-	found := struck{text: text}
+	found := redaction{text: text}
 	if !k.findWindows(&found) {
 		return Hidden
 	}
@@ -184,17 +184,17 @@ func (k *Known) Strike(text string) string {
 }
 
 // findWindows marks pieces of secrets; !ok: the whole text is to be replaced.
-func (k *Known) findWindows(found *struck) (ok bool) {
+func (k *Redactor) findWindows(found *redaction) (ok bool) {
 	for n, known := range k.windows {
 		if len(known) == 0 {
 			continue
 		}
 		packed := uint64(0)
 		for i := range len(found.text) {
-			if packed = push(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
+			if packed = appendByte(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
 				continue
 			}
-			if k.endless[packed] > 0 {
+			if k.truncated[packed] > 0 {
 				return false
 			}
 			found.mark(i-n+1, i+1)
@@ -204,7 +204,7 @@ func (k *Known) findWindows(found *struck) (ok bool) {
 }
 
 // findWords marks secrets that are words of their own.
-func (k *Known) findWords(found *struck) {
+func (k *Redactor) findWords(found *redaction) {
 	if len(k.words) == 0 {
 		return
 	}
@@ -227,13 +227,13 @@ func isWord(r rune) bool {
 	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
 }
 
-// struck is a text with the bytes in it that are secret, nil: none.
-type struck struct {
+// redaction is a text with the bytes in it that are secret, nil: none.
+type redaction struct {
 	text   string
 	secret []bool
 }
 
-func (s *struck) mark(from, to int) {
+func (s *redaction) mark(from, to int) {
 	if s.secret == nil {
 		s.secret = make([]bool, len(s.text))
 	}
@@ -242,7 +242,7 @@ func (s *struck) mark(from, to int) {
 	}
 }
 
-func (s *struck) result() string {
+func (s *redaction) result() string {
 	if s.secret == nil {
 		return s.text
 	}

@@ -25,7 +25,7 @@ func Redirect(next *http.Request, via []*http.Request) error {
 		return nil
 	}
 	if next.ContentLength != 0 {
-		return &Elsewhere{next.URL.Scheme + "://" + next.URL.Host}
+		return &RedirectError{next.URL.Scheme + "://" + next.URL.Host}
 	}
 	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
 		next.Header.Del(name)
@@ -33,10 +33,10 @@ func Redirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Elsewhere is the error of a request that was redirected to another origin, and is not sent there.
-type Elsewhere struct{ Origin string }
+// RedirectError is the error of a request that was redirected to another origin, and is not sent there.
+type RedirectError struct{ Origin string }
 
-func (e *Elsewhere) Error() string {
+func (e *RedirectError) Error() string {
 	return fmt.Sprintf("was redirected to %s, where its body, which may hold secrets, is not sent: name that address "+
 		"if it is the right one", e.Origin)
 }

@@ -13,54 +13,54 @@ import (
 // wherever it is printed, logged or marshalled, whatever the verb; where it is used it is revealed. The zero Value is
 // an empty text that somebody wrote.
 type Value struct {
-	written string
-	// given, unless nil, has the text in the place of written.
-	given *given
+	plain string
+	// secretText, unless nil, has the text in the place of written.
+	secret *secretText
 }
 
-// given is a text of which config providers gave some. A function returns it, since package fmt prints what it finds in
+// secretText is a text of which config providers gave some. A function returns it, since package fmt prints what it finds in
 // fields that are not exported, but no function.
-type given struct {
+type secretText struct {
 	text     func() string
 	fromFile bool
 }
 
-// Written is a value as somebody wrote it.
-func Written(text string) Value { return Value{written: text} }
+// Plain is a value as somebody wrote it.
+func Plain(text string) Value { return Value{plain: text} }
 
-// Given is a value of which config providers gave some pieces. They are struck out of texts until the last copy of the
+// NewSecret is a value of which config providers gave some pieces. They are struck out of texts until the last copy of the
 // value is gone, and somewhat longer. fromFile: one of the providers read a file, such as secrets are kept in.
-func (k *Known) Given(text string, fromFile bool, pieces ...string) Value {
-	g := &given{func() string { return text }, fromFile}
-	runtime.AddCleanup(g, func(forget func()) { forget() }, k.Keep(pieces...))
-	return Value{given: g}
+func (k *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
+	g := &secretText{func() string { return text }, fromFile}
+	runtime.AddCleanup(g, func(forget func()) { forget() }, k.Add(pieces...))
+	return Value{secret: g}
 }
 
 // Reveal is the text itself, for what uses it, and for nothing that is shown.
 func (v Value) Reveal() string {
-	if v.given != nil {
-		return v.given.text()
+	if v.secret != nil {
+		return v.secret.text()
 	}
-	return v.written
+	return v.plain
 }
 
-// Secret tells whether a config provider gave some of it.
-func (v Value) Secret() bool { return v.given != nil }
+// IsSecret tells whether a config provider gave some of it.
+func (v Value) IsSecret() bool { return v.secret != nil }
 
 // FromFile tells whether one that reads files did.
-func (v Value) FromFile() bool { return v.given != nil && v.given.fromFile }
+func (v Value) FromFile() bool { return v.secret != nil && v.secret.fromFile }
 
 // Equal tells whether two values have the same text from the same kind of place.
 func (v Value) Equal(other Value) bool {
-	return v.Reveal() == other.Reveal() && v.Secret() == other.Secret() && v.FromFile() == other.FromFile()
+	return v.Reveal() == other.Reveal() && v.IsSecret() == other.IsSecret() && v.FromFile() == other.FromFile()
 }
 
 // String is the text as it may be shown.
 func (v Value) String() string {
-	if v.Secret() {
+	if v.IsSecret() {
 		return Hidden
 	}
-	return v.written
+	return v.plain
 }
 
 // Format is String by any verb.
@@ -77,14 +77,14 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 // MarshalText is String, for JSON and all else that asks for it.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// Error is an error whose text strike leaves secrets out of; it wraps err.
-func Error(err error, strike func(string) string) error {
+// RedactError is an error whose text strike leaves secrets out of; it wraps err.
+func RedactError(err error, strike func(string) string) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
 	if struck := strike(text); struck != text {
-		return &struckError{struck, err}
+		return &redactedError{struck, err}
 	}
 	return err
 }
@@ -92,9 +92,9 @@ func Error(err error, strike func(string) string) error {
 // jsonValues are strings and numbers of a JSON document.
 var jsonValues = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9Ee]*`)
 
-// JSON is a document of whose strings and numbers, names of members among them, strike leaves secrets out: it stays
+// RedactJSON is a document of whose strings and numbers, names of members among them, strike leaves secrets out: it stays
 // JSON, laid out as it was. Text that is not JSON passes strike as a whole.
-func JSON(document string, strike func(string) string) string {
+func RedactJSON(document string, strike func(string) string) string {
 	if !json.Valid([]byte(document)) {
 		return strike(document)
 	}
@@ -107,14 +107,14 @@ func JSON(document string, strike func(string) string) string {
 		if struck == text {
 			return written
 		}
-		return inJSON(struck, false)
+		return encodeJSON(struck, false)
 	})
 }
 
-type struckError struct {
+type redactedError struct {
 	text  string
 	cause error
 }
 
-func (e *struckError) Error() string { return e.text }
-func (e *struckError) Unwrap() error { return e.cause }
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.cause }

@@ -115,7 +115,7 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 }
 
 func (s *Service) environment(ctx context.Context) transport.Environment {
-	vcap, err := btp.Environment()
+	vcap, err := btp.ReadVCAP()
 	return transport.Environment{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
 		Destinations: s.origins}
 }

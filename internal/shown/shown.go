@@ -18,16 +18,16 @@ const (
 	maxLines = 200
 )
 
-// harmless tells whether a character shows itself and does nothing else: no control character (escape sequences begin
+// isPrintable tells whether a character shows itself and does nothing else: no control character (escape sequences begin
 // with one), none that turns the direction of writing, is invisible or ends a line.
-func harmless(r rune) bool {
+func isPrintable(r rune) bool {
 	return r < utf8.RuneSelf && r >= ' ' && r != 0x7f ||
 		r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
 			unicode.Co, unicode.Cs)
 }
 
-// plain tells whether a text of printable ASCII needs no work.
-func plain(s string) bool {
+// isPrintableASCII tells whether a text of printable ASCII needs no work.
+func isPrintableASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
 			return false
@@ -38,11 +38,11 @@ func plain(s string) bool {
 
 // Line is a text in one line: ends of lines and tabs become a blank, what is not harmless the replacement character,
 // and what is longer than MaxLine is counted.
-func Line(s string) string { return Within(s, MaxLine) }
+func Line(s string) string { return LineUpTo(s, MaxLine) }
 
-// Within is [Line] with a bound of its own.
-func Within(s string, most int) string {
-	if len(s) <= most && plain(s) {
+// LineUpTo is [Line] with a bound of its own.
+func LineUpTo(s string, most int) string {
+	if len(s) <= most && isPrintableASCII(s) {
 		return s
 	}
 	var b strings.Builder
@@ -61,7 +61,7 @@ func Within(s string, most int) string {
 			if marks++; marks > 4 {
 				continue // letters under a heap of marks run over the lines above
 			}
-		case !harmless(r):
+		case !isPrintable(r):
 			r = utf8.RuneError
 		}
 		if !unicode.Is(unicode.Mn, r) {
@@ -103,7 +103,7 @@ func JSON(document []byte) []byte {
 	clean := true
 	for i := 0; i < len(document) && clean; {
 		r, size := utf8.DecodeRune(document[i:])
-		clean = harmless(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError && size == 3
+		clean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError && size == 3
 		i += size
 	}
 	if clean {
@@ -113,7 +113,7 @@ func JSON(document []byte) []byte {
 	for i := 0; i < len(document); {
 		r, size := utf8.DecodeRune(document[i:])
 		switch {
-		case harmless(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
+		case isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
 			b.WriteRune(r)
 		case r > 0xffff:
 			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
@@ -133,7 +133,7 @@ type Writer struct{ To io.Writer }
 // Write writes p as a whole.
 func (w Writer) Write(p []byte) (int, error) {
 	text := strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || harmless(r) {
+		if r == '\n' || r == '\t' || isPrintable(r) {
 			return r
 		}
 		return utf8.RuneError
@@ -144,8 +144,8 @@ func (w Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Word is a text as one word of a command, as a shell takes it.
-func Word(s string) string {
+// ShellWord is a text as one word of a command, as a shell takes it.
+func ShellWord(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
 	if s != "" && strings.Trim(s, plain) == "" { // it has no other characters
 		return s

@@ -45,15 +45,15 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 		return "", err
 	}
 	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
+		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
 	}
 	h.Set(name, value)
 	return value, nil
 }
 
-// tokenFault converts the error of a token request. refused reports that the credentials for the token were
+// tokenError converts the error of a token request. refused reports that the credentials for the token were
 // rejected.
-func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
+func tokenError(ctx context.Context, err error) (fault error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
 	}
@@ -63,12 +63,12 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if failure, ok := errors.AsType[*btp.Failure](err); ok {
 		switch failure.Kind {
 		case btp.Unauthorized:
-			return faultf(wit.ErrorUnauthorized, "%v", err), true
+			return errorf(wit.ErrorUnauthorized, "%v", err), true
 		case btp.Unavailable:
-			return faultf(wit.ErrorTransient, "%v", err), false
+			return errorf(wit.ErrorTransient, "%v", err), false
 		}
 	}
-	return faultf(wit.ErrorConfig, "%v", err), false
+	return errorf(wit.ErrorConfig, "%v", err), false
 }
 
 // tokenHeader puts tokens into a header.
@@ -78,7 +78,7 @@ type tokenHeader struct {
 }
 
 func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	before, after, _ := strings.Cut(s.value, tokenPlace)
+	before, after, _ := strings.Cut(s.value, tokenPlaceholder)
 	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
 	return s.name, before + token + after, err
 }

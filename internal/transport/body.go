@@ -18,18 +18,18 @@ import (
 
 // body reads an answer's body: it limits pauses, decompresses, and verifies the end.
 type body struct {
-	inner    io.ReadCloser
-	unpacked *gzip.Reader
-	packed   bool
-	unknown  string // the encoding, where we cannot unpack it
-	timeout  *readTimeout
-	parent   context.Context
-	request  string
-	received *atomic.Int64
-	read     int64
-	err      error
-	release  func() // says that the request is over
-	onBroken func(error)
+	inner           io.ReadCloser
+	gzipReader      *gzip.Reader
+	gzipped         bool
+	unknownEncoding string // the encoding, where we cannot unpack it
+	timeout         *readTimeout
+	parent          context.Context
+	request         string
+	received        *atomic.Int64
+	read            int64
+	err             error
+	release         func() // says that the request is over
+	onBroken        func(error)
 }
 
 // decode prepares decompression and removes the headers that it invalidates. An unknown encoding fails in Read: the
@@ -38,11 +38,11 @@ func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		b.packed = true
+		b.gzipped = true
 		h.Del("Content-Encoding")
 		h.Del("Content-Length")
 	default:
-		b.unknown = encoding
+		b.unknownEncoding = encoding
 	}
 }
 
@@ -63,22 +63,22 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) readDecoded(p []byte) (int, error) {
-	if !b.packed {
+	if !b.gzipped {
 		n, err := (*wireBody)(b).Read(p)
-		if n > 0 && b.unknown != "" {
-			return 0, faultf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
-				b.request, b.unknown)
+		if n > 0 && b.unknownEncoding != "" {
+			return 0, errorf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
+				b.request, b.unknownEncoding)
 		}
 		return n, err
 	}
-	if b.unpacked == nil {
+	if b.gzipReader == nil {
 		var err error
-		if b.unpacked, err = gzip.NewReader((*wireBody)(b)); err != nil {
+		if b.gzipReader, err = gzip.NewReader((*wireBody)(b)); err != nil {
 			// an empty body is also an empty body in gzip
 			return 0, err
 		}
 	}
-	return b.unpacked.Read(p)
+	return b.gzipReader.Read(p)
 }
 
 // classifyEnd returns io.EOF for a complete body, else a fault.
@@ -96,9 +96,9 @@ func (b *body) classifyEnd(err error) error {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
+		return errorf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
 	}
-	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
+	fault := errorf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
 	b.onBroken(fault)
 	return fault
 }
@@ -170,13 +170,13 @@ func (s *readTimeout) reading() { s.timer.Reset(s.limit) }
 func (s *readTimeout) waiting() { s.timer.Stop() }
 
 // upload is a request's body; each write restarts the read timeout.
-type upload struct {
+type uploadBody struct {
 	*bytes.Reader
 	timeout *readTimeout
 	sent    interface{ Add(int64) int64 }
 }
 
-func (u *upload) Read(p []byte) (int, error) {
+func (u *uploadBody) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	u.timeout.sending()
 	u.sent.Add(int64(n))
@@ -185,8 +185,8 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // WriteTo hides the method of bytes.Reader, which would write the whole body at once, without restarting the
 // timeout.
-func (u *upload) WriteTo(w io.Writer) (int64, error) {
+func (u *uploadBody) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{u})
 }
 
-func (u *upload) Close() error { return nil }
+func (u *uploadBody) Close() error { return nil }

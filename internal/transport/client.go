@@ -11,11 +11,11 @@ import (
 
 // Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
-	target     atomic.Pointer[destination]
-	changing   sync.Mutex
-	refreshing guard.CtxMutex // of who looks whether settings have changed
-	closed     sync.Once
-	counter    counters
+	target      atomic.Pointer[destination]
+	changeLock  sync.Mutex
+	refreshLock guard.CtxMutex // of who looks whether settings have changed
+	closed      sync.Once
+	counter     counters
 }
 
 // Counters are the totals of a client. Bytes are those of bodies on the wire; Tokens and NoTokens count CSRF token
@@ -49,23 +49,23 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{refreshing: guard.NewCtxMutex()}
+	client := &Client{refreshLock: guard.NewCtxMutex()}
 	client.target.Store(d)
 	return client, nil
 }
 
-// change replaces the configuration: requests in flight keep the old one. If user or service differ, the session
+// setConfig replaces the configuration: requests in flight keep the old one. If user or service differ, the session
 // ends. On errors, which are those of [New], nothing changes.
-func (c *Client) change(to Config) error {
+func (c *Client) setConfig(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
 		return err
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	c.changeLock.Lock()
+	defer c.changeLock.Unlock()
 	old := c.target.Swap(d)
-	old.leave()
-	old.endIdle()
+	old.deregister()
+	old.closeIdle()
 	return nil
 }
 
@@ -82,16 +82,16 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	}
 	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
 	// destination that another goroutine is just replacing.
-	if err := c.refreshing.Lock(ctx); err != nil {
+	if err := c.refreshLock.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer c.refreshing.Unlock()
+	defer c.refreshLock.Unlock()
 	changed, err := c.target.Load().config.Refresh(ctx, refused)
 	if err == nil && changed != nil {
-		err = c.change(*changed)
+		err = c.setConfig(*changed)
 	}
 	if err != nil {
-		fault, _ := tokenFault(ctx, err)
+		fault, _ := tokenError(ctx, err)
 		return nil, fault
 	}
 	return c.target.Load(), nil
@@ -119,7 +119,7 @@ func (c *Client) Counters() Counters {
 func (c *Client) Close() {
 	c.closed.Do(func() {
 		d := c.target.Load()
-		d.leave()
-		d.endIdle()
+		d.deregister()
+		d.closeIdle()
 	})
 }

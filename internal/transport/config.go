@@ -58,8 +58,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Route is the way to the destination. Default: direct.
 	Route Route
-	// ownTLS is TLS without a BTP destination's values: for oauth2's token service and for proxies.
-	ownTLS *tls.Config
+	// settingsTLS is TLS without a BTP destination's values: for oauth2's token service and for proxies.
+	settingsTLS *tls.Config
 	// explain names the setting that causes a handshake error.
 	explain func(error) error
 	names   settingNames
@@ -83,7 +83,7 @@ type Config struct {
 // Explain names the setting to correct after a failed TLS handshake, if any.
 func (c *Config) Explain(err error) error {
 	if isNotTLS(err) && c.names.scheme != "" {
-		return c.names.fault(c.names.scheme, "",
+		return c.names.errorf(c.names.scheme, "",
 			"expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)",
 			c.Port, err)
 	}
@@ -99,7 +99,7 @@ func (c *Config) origin() (endpoint, error) {
 		o.scheme = "https"
 	}
 	if o.scheme != "http" && o.scheme != "https" {
-		return o, c.names.fault(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
+		return o, c.names.errorf(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
 	}
 	hint := ""
 	if strings.Contains(c.Address, "://") {
@@ -108,14 +108,14 @@ func (c *Config) origin() (endpoint, error) {
 		hint = ": the port has a setting of its own, " + cmp.Or(c.names.port, "port")
 	}
 	if o.host == "" || hint != "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
-		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s",
+		return o, c.names.errorf(c.names.address, "address", "expected a host name or IP address, found %q%s",
 			redactUser(c.Address), hint)
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)
 	}
 	if o.port < 1 || o.port > 65535 {
-		return o, c.names.fault(c.names.port, "port", "expected 1 to 65535, found %d", c.Port)
+		return o, c.names.errorf(c.names.port, "port", "expected 1 to 65535, found %d", c.Port)
 	}
 	return o, nil
 }
@@ -154,10 +154,10 @@ type Route struct {
 	RoundTripper func(*http.Transport) http.RoundTripper
 	// Settings are the route's settings.
 	Settings route.Settings
-	// Whole means that requests contain the whole URL, for a proxy that reads them.
-	Whole bool
-	// Place identifies the network behind a Cloud Connector. Empty means the public network.
-	Place string
+	// AbsoluteForm means that requests contain the whole URL, for a proxy that reads them.
+	AbsoluteForm bool
+	// Network identifies the network behind a Cloud Connector. Empty means the public network.
+	Network string
 	// Outage is how long to wait for a missing Cloud Connector: while dialing, which is not retried then, and, with
 	// Whole, after 503.
 	Outage time.Duration

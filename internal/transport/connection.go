@@ -35,15 +35,15 @@ func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 	if c.Route.RoundTripper != nil {
 		route = c.Route.RoundTripper(w)
 	}
-	w.DialContext = c.bounded(w.DialContext)
-	if c.byTLSProxy(w, o) {
-		w.DialTLSContext = c.proxyTLS(w)
+	w.DialContext = c.withDialTimeout(w.DialContext)
+	if c.usesTLSProxy(w, o) {
+		w.DialTLSContext = c.dialTLSProxy(w)
 	}
 	return w, route
 }
 
-// byTLSProxy reports whether requests use a proxy with TLS; the environment may name one.
-func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
+// usesTLSProxy reports whether requests use a proxy with TLS; the environment may name one.
+func (c *Config) usesTLSProxy(w *http.Transport, o endpoint) bool {
 	if w.Proxy == nil {
 		return false
 	}
@@ -51,9 +51,9 @@ func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
 	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
-// proxyTLS dials a proxy with TLS. net/http would use the server's TLS settings for it, although TrustAll and the
+// dialTLSProxy dials a proxy with TLS. net/http would use the server's TLS settings for it, although TrustAll and the
 // client's key are meant for the server alone.
-func (c *Config) proxyTLS(w *http.Transport) dial {
+func (c *Config) dialTLSProxy(w *http.Transport) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := w.DialContext(ctx, network, address)
 		if err != nil {
@@ -64,7 +64,7 @@ func (c *Config) proxyTLS(w *http.Transport) dial {
 			conn.Close()
 			return nil, err
 		}
-		config := c.ownTLS.Clone()
+		config := c.settingsTLS.Clone()
 		if config == nil {
 			config = &tls.Config{}
 		}
@@ -92,8 +92,8 @@ func http1() *http.Protocols {
 
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// bounded limits the time for dialing, which includes the wait for a Cloud Connector.
-func (c *Config) bounded(dial dial) dial {
+// withDialTimeout limits the time for dialing, which includes the wait for a Cloud Connector.
+func (c *Config) withDialTimeout(dial dial) dial {
 	limit, waits := c.ConnectTimeout+c.Route.Outage, c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
@@ -149,8 +149,8 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.credentialsHint()}
 }
 
-// permanent reports whether a route fails until a setting is changed.
-func permanent(err error) bool {
+// isPermanent reports whether a route fails until a setting is changed.
+func isPermanent(err error) bool {
 	var known interface{ Permanent() bool }
 	return errors.As(err, &known) && known.Permanent()
 }

@@ -26,7 +26,7 @@ func authenticationOf(c *Config) (a authentication, err error) {
 		}
 	case AuthOAuth2:
 		if c.Authorizer == nil {
-			return a, faultf(wit.ErrorConfig, "authentication by oauth2: expected a service that hands out tokens")
+			return a, errorf(wit.ErrorConfig, "authentication by oauth2: expected a service that hands out tokens")
 		}
 		a.tokens, a.identity = c.Authorizer, c.Identity
 	case authLogin:
@@ -38,7 +38,7 @@ func authenticationOf(c *Config) (a authentication, err error) {
 		a.identity = c.Identity
 	case AuthNone:
 	default:
-		return a, faultf(wit.ErrorConfig,
+		return a, errorf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 	}
 	a.identity = queryIdentity(a.identity, c.SecretQuery)
@@ -66,7 +66,7 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
 			role.OAuthScope} {
 			if roles.IsSet(name) {
-				return settingFault(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
+				return settingError(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
 					orNothing(roles.Text(role.Auth)))
 			}
 		}
@@ -74,7 +74,7 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {
-			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing",
+			return settingError(roles, role.User, "expected a user for %s = basic, found nothing",
 				roles.Setting(role.Auth))
 		}
 	case AuthOAuth2:
@@ -85,16 +85,16 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 		return readOAuth(c, roles, s)
 	case AuthHeader:
 		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
-			return settingFault(roles, role.Auth, "expected a header to log on with for header, found none: %s",
+			return settingError(roles, role.Auth, "expected a header to log on with for header, found none: %s",
 				roles.Setting(role.Header+"{name}"))
 		}
 	case AuthCertificate:
 		switch {
 		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
-			return settingFault(roles, role.Auth, "expected %s for certificate, found nothing",
+			return settingError(roles, role.Auth, "expected %s for certificate, found nothing",
 				roles.Setting(role.TLSKeyStoreLocation))
 		case c.Scheme == "http":
-			return settingFault(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
+			return settingError(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
 				roles.Setting(role.Scheme))
 		}
 	}
@@ -108,17 +108,17 @@ func checkHeaders(roles Roles) error {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !isToken(name):
-			return settingFault(roles, header, "expected the name of a header after the last dot, found %q", name)
+			return settingError(roles, header, "expected the name of a header after the last dot, found %q", name)
 		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
-			return settingFault(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
+			return settingError(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
 				orNothing(roles.Text(role.Auth)))
-		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
-			return settingFault(roles, header, "%s is made by the program itself", name)
+		case isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+			return settingError(roles, header, "%s is made by the program itself", name)
 		case seen[canonical]:
-			return settingFault(roles, header, "%s is set by another setting too", name)
+			return settingError(roles, header, "%s is set by another setting too", name)
 		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
-			return invalid(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
+			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
 		}
 		seen[canonical] = true
 	}
@@ -138,19 +138,19 @@ func readOAuth(c *Config, roles Roles, s Environment) error {
 		return r.err
 	}
 	c.Route.forTokens(&options)
-	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
-		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())
+	if u, err := url.Parse(credentials.TokenURL); err == nil && c.settingsTLS != nil {
+		options.TLS = keystore.ForHost(c.settingsTLS, u.Hostname())
 	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
-		f := faultf(wit.ErrorConfig, "%v", err)
+		f := errorf(wit.ErrorConfig, "%v", err)
 		if failure, ok := errors.AsType[*btp.Failure](err); ok && failure.Setting != "" {
 			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
 			f.Setting = &failure.Setting
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlace},
+	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlaceholder},
 		Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }

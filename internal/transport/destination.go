@@ -19,8 +19,8 @@ type destination struct {
 	config       Config // with defaults
 	origin       endpoint
 	auth         authentication
-	client       string // SAP's, that requests ask: by header, or by the destination's query
-	logon        *lockouts.Gate
+	sapClient    string // SAP's, that requests ask: by header, or by the destination's query
+	gate         *lockouts.Gate
 	transport    *http.Transport
 	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
 
@@ -31,10 +31,10 @@ type destination struct {
 	sessions *session.Pool
 	partner  *away.Partner
 
-	mu     guard.Mutex
-	others map[string]*lockouts.Gate // by the client that a request named where none is configured
+	mu            guard.Mutex
+	gatesByClient map[string]*lockouts.Gate // by the client that a request named where none is configured
 
-	further map[string]*destination // by origin: those that the user names in addition to the service's
+	furtherOrigins map[string]*destination // by origin: those that the user names in addition to the service's
 }
 
 func (d *destination) identity(client string) lockouts.Identity {
@@ -46,8 +46,8 @@ func (d *destination) identity(client string) lockouts.Identity {
 // host share the count of refused logons.
 func (d *destination) address() string {
 	address := strings.ToLower(d.origin.String())
-	if d.config.Route.Place != "" {
-		address += " by " + d.config.Route.Place
+	if d.config.Route.Network != "" {
+		address += " by " + d.config.Route.Network
 	}
 	return address
 }
@@ -55,7 +55,7 @@ func (d *destination) address() string {
 // forTarget returns the destination of an absolute target: the service's own, or a further origin of the settings.
 // Any other target is left to the service's own, which rejects it.
 func (d *destination) forTarget(target string) *destination {
-	if len(d.further) == 0 {
+	if len(d.furtherOrigins) == 0 {
 		return d
 	}
 	if strings.HasPrefix(target, "//") {
@@ -66,11 +66,11 @@ func (d *destination) forTarget(target string) *destination {
 	}
 	before, _ := cutAuthority(target)
 	u, err := url.Parse(before)
-	if err != nil || u.Host == "" || u.User != nil || d.origin.same(u) {
+	if err != nil || u.Host == "" || u.User != nil || d.origin.matches(u) {
 		return d
 	}
-	for _, other := range d.further {
-		if other.origin.same(u) {
+	for _, other := range d.furtherOrigins {
+		if other.origin.matches(u) {
 			return other
 		}
 	}
@@ -82,19 +82,19 @@ func (d *destination) destinationFor(e *exchange) (*destination, error) {
 	if e.otherOrigin == "" {
 		return d, nil
 	}
-	if other := d.further[e.otherOrigin]; other != nil {
+	if other := d.furtherOrigins[e.otherOrigin]; other != nil {
 		return other, nil
 	}
-	return nil, d.config.names.fault(d.config.names.origins, "origins",
+	return nil, d.config.names.errorf(d.config.names.origins, "origins",
 		"expected %s among them, which a request that is under way goes to, found it no longer", e.otherOrigin)
 }
 
 // endIdle closes idle connections, now or as soon as arriving responses are delivered.
-func (d *destination) endIdle() {
+func (d *destination) closeIdle() {
 	d.responses.mu.Lock()
 	defer d.responses.mu.Unlock()
 	d.responses.closeWanted = true
-	d.responses.endIdle(d.transport)
+	d.responses.closeIdleIfDue(d.transport)
 }
 
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {

@@ -42,7 +42,7 @@ func TestDemand(t *testing.T) {
 			"https://[::1]",
 			3, 0},
 		"by a Cloud Connector": {Config{Scheme: "http", Address: "Virtual", Port: 44300,
-			Route: Route{Place: "Cloud Connector of location LOC"}},
+			Route: Route{Network: "Cloud Connector of location LOC"}},
 			"http://virtual:44300 by Cloud Connector of location LOC", 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

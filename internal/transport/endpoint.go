@@ -31,8 +31,8 @@ func (o endpoint) authority() string {
 	return host + ":" + strconv.Itoa(o.port)
 }
 
-// same reports whether an absolute URL has this origin. All names of the loopback interface are equal.
-func (o endpoint) same(u *url.URL) bool {
+// matches reports whether an absolute URL has this origin. All names of the loopback interface are equal.
+func (o endpoint) matches(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
 		port, _ = strconv.Atoi(p)
@@ -91,7 +91,7 @@ func hasParameter(query, name string) bool {
 // redirects; "" rejects them.
 func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
+		return "", errorf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -103,13 +103,13 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		u, err := url.Parse(before)
 		switch {
 		case strings.Contains(before, "@"):
-			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
+			return "", errorf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
 				"found %q: who logs on is said by the connector's settings alone", printable(target))
 		case err != nil || u.Host == "":
-			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
+			return "", errorf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
 				printable(target))
-		case !o.same(u):
-			return "", faultf(wit.ErrorData,
+		case !o.matches(u):
+			return "", errorf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
 				o, printable(target))
 		}
@@ -119,15 +119,15 @@ func (o endpoint) resolve(target, base string) (string, error) {
 	case base != "" && schemeOf(target) == "":
 		b, err := url.Parse(o.String() + base)
 		if err != nil {
-			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		u, err := b.Parse(target)
 		if err != nil {
-			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		return requestLine(u.RequestURI()), nil
 	}
-	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
+	return "", errorf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
 		o, redactUser(printable(target)))
 }
 

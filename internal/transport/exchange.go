@@ -16,12 +16,12 @@ type exchange struct {
 	repeatable        bool
 	tokenFrom         string
 	firstByteTimeout  time.Duration
-	// refused is the token that the service rejected.
-	refused string
+	// refusedToken is the token that the service rejected.
+	refusedToken string
 	// tokenFor is the exchange that needs the CSRF token requested here; nil for other requests.
 	tokenFor *exchange
-	// client is the SAP client in the request itself, or "".
-	client string
+	// sapClient is the SAP client in the request itself, or "".
+	sapClient string
 	// otherOrigin is the further origin that the request goes to. Empty means the service's own.
 	otherOrigin string
 }
@@ -60,7 +60,7 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	if err := d.checkTarget("target", e.line); err != nil {
 		return nil, err
 	}
-	e.client = clientInLine(e.line)
+	e.sapClient = firstClientInLine(e.line)
 	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
 		return nil, err
 	}
@@ -69,8 +69,8 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(clients) > 0 && e.client == "" {
-			e.client = clients[0]
+		if len(clients) > 0 && e.sapClient == "" {
+			e.sapClient = clients[0]
 		}
 	}
 	if r.TokenPath != nil {

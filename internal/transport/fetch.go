@@ -56,7 +56,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			return a.Response, nil
 		}
 		if status := int(a.Status); !r.Repeatable && wit.IsRejection(a.Status) {
-			return wit.Response{}, faultf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
+			return wit.Response{}, errorf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
 				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {
 			return wit.Response{}, &NoResponseError{Method: r.Method, Target: a.Target, Status: status, Cause: err}
@@ -74,10 +74,10 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
-		return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
+		return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
 			PrintableTarget(r.Target), maxBodies>>20)
 	}
-	return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
+	return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
 		"connector that reads of fewer services asks for fewer", r.Method, PrintableTarget(r.Target), maxBodies>>20,
 		float64(maxBodies-limit)/(1<<20))
@@ -134,7 +134,7 @@ func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answe
 			return err
 		}
 		if requests += len(need.Requests); requests > maxRequests {
-			return faultf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
+			return errorf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
 				maxRequests, requests)
 		}
 		if idle++; anyNew(asked, need.Requests) {
@@ -149,12 +149,12 @@ func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answe
 			left -= len(answers[i].Body)
 		}
 		if left < 0 {
-			return faultf(wit.ErrorData, "expected at most %d MiB in all the documents that the connector asks for "+
+			return errorf(wit.ErrorData, "expected at most %d MiB in all the documents that the connector asks for "+
 				"together, found more; a connector that reads of fewer services asks for fewer", maxBodies>>20)
 		}
 		state = need.State
 	}
-	return faultf(wit.ErrorInternal, "the plugin still asks for documents after %d rounds", maxRounds)
+	return errorf(wit.ErrorInternal, "the plugin still asks for documents after %d rounds", maxRounds)
 }
 
 // RequestBytes returns the memory that a plugin's request takes, in bytes.

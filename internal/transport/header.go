@@ -31,7 +31,7 @@ func checkMethod(method string) error {
 	if slices.Contains(allowedMethods, method) {
 		return nil
 	}
-	return faultf(wit.ErrorData, "method of a request: expected one of %s, in capitals, found %q",
+	return errorf(wit.ErrorData, "method of a request: expected one of %s, in capitals, found %q",
 		strings.Join(allowedMethods,
 			", "), method)
 }
@@ -44,11 +44,11 @@ func checkMethodOverride(method, header, value string) error {
 		return nil
 	}
 	if method != http.MethodPost {
-		return faultf(wit.ErrorData, "header %s of a request: expected it on POST alone, found it on %s", header,
+		return errorf(wit.ErrorData, "header %s of a request: expected it on POST alone, found it on %s", header,
 			method)
 	}
 	if !slices.Contains(allowedMethods, strings.TrimSpace(value)) {
-		return faultf(wit.ErrorData, "header %s of a request: expected one of %s, in capitals, found %q", header,
+		return errorf(wit.ErrorData, "header %s of a request: expected one of %s, in capitals, found %q", header,
 			strings.Join(allowedMethods, ", "), value)
 	}
 	return nil
@@ -58,25 +58,25 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 	h := http.Header{}
 	for _, p := range headers {
 		if !isToken(p.Name) {
-			return nil, faultf(wit.ErrorData, "header of a request: expected a name, found %q", p.Name)
+			return nil, errorf(wit.ErrorData, "header of a request: expected a name, found %q", p.Name)
 		}
 		if strings.ContainsAny(p.Value, "\r\n\x00") {
-			return nil, faultf(wit.ErrorData, "header %s of a request: expected no line break, found %q", p.Name,
+			return nil, errorf(wit.ErrorData, "header %s of a request: expected no line break, found %q", p.Name,
 				p.Value)
 		}
 		if err := checkMethodOverride(method, p.Name, p.Value); err != nil {
 			return nil, err
 		}
-		if name := http.CanonicalHeaderKey(p.Name); !reserved(name) && !slices.Contains(settingsHeaders, name) {
+		if name := http.CanonicalHeaderKey(p.Name); !isReservedHeader(name) && !slices.Contains(settingsHeaders, name) {
 			h[name] = append(h[name], p.Value)
 		}
 	}
 	return h, nil
 }
 
-func reserved(name string) bool { return hostHeaders[name] || reservedPrefix(name) }
+func isReservedHeader(name string) bool { return hostHeaders[name] || hasReservedPrefix(name) }
 
-func reservedPrefix(name string) bool {
+func hasReservedPrefix(name string) bool {
 	return slices.ContainsFunc(hostHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
@@ -98,7 +98,7 @@ func answerHeaders(h http.Header, secrets []string, ofAddresses func() []string)
 	out := make([]wit.Header, 0, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
-			if secretHeaders[name] && !strings.EqualFold(v, csrfRequired) || reservedPrefix(name) {
+			if secretHeaders[name] && !strings.EqualFold(v, csrfRequired) || hasReservedPrefix(name) {
 				continue
 			}
 			shown := toUTF8(v)

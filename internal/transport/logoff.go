@@ -13,14 +13,14 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// logoffWithin bounds the log-off of all sessions together.
-const logoffWithin = 2 * time.Second
+// logoffTimeout bounds the log-off of all sessions together.
+const logoffTimeout = 2 * time.Second
 
 func (d *destination) logoff(all []*session.Session) {
 	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), logoffTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	turns := make(chan struct{}, defaultConcurrent)

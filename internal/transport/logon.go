@@ -21,7 +21,7 @@ func LogonOf(c Config) (Logon, error) {
 	if err != nil {
 		return Logon{}, err
 	}
-	return Logon{d.identity(d.client), d.config.Lockouts}, nil
+	return Logon{d.identity(d.sapClient), d.config.Lockouts}, nil
 }
 
 // Needed reports whether there are credentials.
@@ -35,38 +35,38 @@ func (l Logon) String() string { return l.id.Origin }
 
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// logonOf returns the gate of requests to an SAP client; "" means the configured or default one.
-func (d *destination) logonOf(client string) *lockouts.Gate {
-	if client = normalizeClient(client); client == normalizeClient(d.client) || client == "" {
-		return d.logon
+// gateFor returns the gate of requests to an SAP client; "" means the configured or default one.
+func (d *destination) gateFor(client string) *lockouts.Gate {
+	if client = normalizeClient(client); client == normalizeClient(d.sapClient) || client == "" {
+		return d.gate
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	g, ok := d.others[client]
+	g, ok := d.gatesByClient[client]
 	if !ok {
-		if d.others == nil {
-			d.others = map[string]*lockouts.Gate{}
+		if d.gatesByClient == nil {
+			d.gatesByClient = map[string]*lockouts.Gate{}
 		}
 		g = d.config.Lockouts.Gate(d.identity(client))
-		g.SetSuspect(d.config.Route.suspect())
-		d.others[client] = g
+		g.SetProxyHint(d.config.Route.proxyHint())
+		d.gatesByClient[client] = g
 	}
 	return g
 }
 
-func (d *destination) logons() []*lockouts.Gate {
+func (d *destination) gates() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := []*lockouts.Gate{d.logon}
-	for _, client := range slices.Sorted(maps.Keys(d.others)) {
-		all = append(all, d.others[client])
+	all := []*lockouts.Gate{d.gate}
+	for _, client := range slices.Sorted(maps.Keys(d.gatesByClient)) {
+		all = append(all, d.gatesByClient[client])
 	}
 	return all
 }
 
 // Refusal describes who was refused where and since when, and what to do; "" if the present secret was not refused.
 func (c *Client) Refusal() string {
-	for _, g := range c.target.Load().logons() {
+	for _, g := range c.target.Load().gates() {
 		if why := g.Refusal(); why != "" {
 			return why
 		}

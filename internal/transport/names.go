@@ -24,9 +24,9 @@ func settingNamesOf(roles Roles) settingNames {
 	return n
 }
 
-// fault is about a setting; what describes it if the configuration has no name for it.
-func (n settingNames) fault(setting, what, format string, args ...any) *wit.Error {
-	f := faultf(wit.ErrorConfig, format, args...)
+// errorf is about a setting; what describes it if the configuration has no name for it.
+func (n settingNames) errorf(setting, what, format string, args ...any) *wit.Error {
+	f := errorf(wit.ErrorConfig, format, args...)
 	if setting == "" {
 		f.Message = what + ": " + f.Message
 		return f

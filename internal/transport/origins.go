@@ -23,7 +23,7 @@ func readOrigins(c *Config, roles Roles, _ Environment) error {
 			err = c.checkOrigin(o)
 		}
 		if err != nil {
-			return invalid(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
+			return invalidValue(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
 		}
 		c.Origins = append(c.Origins, o)
 	}
@@ -71,7 +71,7 @@ func (c *Config) checkOrigin(o Origin) error {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
 		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is "+
 			"asked by https, found http", o.Address)
-	case c.Route.wholeOnly() && o.Scheme != "http":
+	case c.Route.httpOnly() && o.Scheme != "http":
 		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made "+
 			"behind the Cloud Connector", o.Address)
 	}
@@ -84,11 +84,11 @@ func (c Config) forOrigin(o Origin) Config {
 	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
 	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
 	if c.explain != nil { // else nothing came from a destination
-		c.TLS = c.ownTLS
+		c.TLS = c.settingsTLS
 	}
 	c.names = settingNames{address: c.names.origins}
 	if at, err := c.origin(); err == nil && c.Route.resolved != nil {
-		c.Route.Whole = c.Route.whole(at)
+		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(at)
 	}
 	if o.Credentials {
 		return c

@@ -4,13 +4,13 @@ import "time"
 
 // logOutage logs that the service did not process a request.
 func (d *destination) logOutage(sent time.Time, text string, e *exchange, args ...any) {
-	d.partner.Lost(d.config.Logger, sent, "", text, append([]any{"request", d.named(e)}, args...)...)
+	d.partner.Lost(d.config.Logger, sent, "", text, append([]any{"request", d.loggedRequest(e)}, args...)...)
 }
 
 const (
-	noAnswerComes = "the service does not answer, and is asked again until it does"
-	notAvailable  = "the service is not available, and is asked again until it is"
-	noConnector   = "no Cloud Connector, or the service is away: waiting"
+	noResponseText  = "the service does not answer, and is asked again until it does"
+	unavailableText = "the service is not available, and is asked again until it is"
+	noConnectorText = "no Cloud Connector, or the service is away: waiting"
 )
 
 func (d *destination) logRecovery(sent time.Time) {

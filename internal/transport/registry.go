@@ -16,9 +16,9 @@ import (
 // OriginRegistry holds what clients of one origin share: limits, sessions and reachability. Safe for concurrent
 // use.
 type OriginRegistry struct {
-	mu       guard.Mutex
-	origins  map[string]*originState             // by destination.address
-	division func(origin string) limits.Division // see Divide
+	mu      guard.Mutex
+	origins map[string]*originState             // by destination.address
+	divide  func(origin string) limits.Division // see Divide
 }
 
 // originState exists until the last client leaves.
@@ -42,8 +42,8 @@ func (all *OriginRegistry) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &originState{limits.New(d.address()), session.New(), &away.Partner{}}
-		if all.division != nil {
-			s.limiter.Divide(all.division(d.address()))
+		if all.divide != nil {
+			s.limiter.Divide(all.divide(d.address()))
 		}
 		all.origins[d.address()] = s
 	}
@@ -58,7 +58,7 @@ func (all *OriginRegistry) join(d *destination) {
 func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.division = divided
+	all.divide = divided
 	for origin, s := range all.origins {
 		s.limiter.Divide(divided(origin))
 	}
@@ -85,7 +85,7 @@ func (all *OriginRegistry) leave(d *destination) {
 	}
 }
 
-var defaultConcurrent = ownNumber(role.MaxConcurrent)
+var defaultConcurrent = defaultNumber(role.MaxConcurrent)
 
 // Waiting describes why requests wait for limits; "" if none has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
@@ -99,9 +99,9 @@ func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 // Usage returns the use of the service and of the further origins by all clients.
 func (c *Client) Usage() (all []limits.Usage) {
 	d := c.target.Load()
-	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
+	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
 		u := to.limits.Usage()
-		u.Sessions.Used = to.sessions.Most()
+		u.Sessions.Used = to.sessions.MaxInUse()
 		all = append(all, u)
 	}
 	return all

@@ -37,11 +37,11 @@ func (h *responseTracker) finished(one *arrivingResponse, over bool, w *http.Tra
 	if one.begun {
 		one.begun = false
 		h.arriving--
-		h.endIdle(w)
+		h.closeIdleIfDue(w)
 	}
 }
 
-func (h *responseTracker) endIdle(w *http.Transport) {
+func (h *responseTracker) closeIdleIfDue(w *http.Transport) {
 	if h.closeWanted && h.arriving == 0 {
 		h.closeWanted = false
 		w.CloseIdleConnections()

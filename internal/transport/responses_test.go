@@ -30,7 +30,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 			wantStatus(t, other, get("/"), 200)
 		}},
 		{"a setting changes", func(t *testing.T, c, _ *Client) {
-			if err := c.change(c.target.Load().config); err != nil {
+			if err := c.setConfig(c.target.Load().config); err != nil {
 				t.Error(err)
 			}
 		}},

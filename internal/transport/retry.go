@@ -28,9 +28,9 @@ type Retry struct {
 
 var (
 	defaultCodes      = splitCodes(*role.HostDefault(role.RetryCodes))
-	defaultMax        = ownNumber(role.RetryMax)
-	defaultMinBackoff = ownMilliseconds(role.RetryMinBackoffMS)
-	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)
+	defaultMax        = defaultNumber(role.RetryMax)
+	defaultMinBackoff = defaultMilliseconds(role.RetryMinBackoffMS)
+	defaultMaxBackoff = defaultMilliseconds(role.RetryMaxBackoffMS)
 )
 
 // maxWait bounds Retry-After.

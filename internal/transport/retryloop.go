@@ -39,15 +39,15 @@ func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) 
 	if err != nil {
 		return nil, err
 	}
-	return (&retryLoop{client: c, e: e, service: d}).run(ctx)
+	return (&retryLoop{client: c, exchange: e, service: d}).run(ctx)
 }
 
 // retryLoop repeats an exchange until its answer is final. After each attempt the rules are applied in order; the
 // first applicable one decides. Each rule counts its own repetitions.
 type retryLoop struct {
 	client *Client
-	// e is the exchange after redirects.
-	e *exchange
+	// exchange is the exchange after redirects.
+	exchange *exchange
 	// permit is shared with another exchange; nil means one per attempt.
 	permit *permit
 	// service is the destination for the next attempt; nil means the current one.
@@ -119,13 +119,13 @@ func (r *retryLoop) try(ctx context.Context) (*attempt, error) {
 			return nil, err
 		}
 	}
-	p, err := r.client.acquire(ctx, r.permit, r.service, r.e)
+	p, err := r.client.acquire(ctx, r.permit, r.service, r.exchange)
 	if err != nil {
 		return nil, err
 	}
 	r.service = nil
 	t := &attempt{permit: p, sent: time.Now()}
-	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.permit != nil)
+	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.exchange, r.permit != nil)
 	return t, nil
 }
 
@@ -148,7 +148,7 @@ func (r *retryLoop) notSent(_ context.Context, t *attempt) (decision, error) {
 }
 
 func (r *retryLoop) changedSecret(ctx context.Context, t *attempt) (decision, error) {
-	if !unauthorized(t.answer, t.err) || r.permit != nil || !r.e.showsCredentials(t.permit.destination) ||
+	if !wasRefused(t.answer, t.err) || r.permit != nil || !r.exchange.showsCredentials(t.permit.destination) ||
 		r.secretChanges >= maxSecrets || !r.client.hasOtherSettings(ctx, t.permit.service) {
 		return notApplicable, nil
 	}
@@ -168,14 +168,14 @@ func (r *retryLoop) noResponse(ctx context.Context, t *attempt) (decision, error
 	if !ok {
 		return final, t.err
 	}
-	d, e := t.permit.destination, r.e
+	d, e := t.permit.destination, r.exchange
 	if lost.sent && !e.repeatable {
 		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: lost.cause}
 	}
 	cause := fmt.Sprintf("%v%s", lost.cause, d.settingsHint(lost.cause))
-	d.logOutage(t.sent, noAnswerComes, e, "cause", cause, "retry", r.retries+1)
+	d.logOutage(t.sent, noResponseText, e, "cause", cause, "retry", r.retries+1)
 	if _, outage := errors.AsType[*outageError](lost.cause); outage || r.retries >= d.config.Retry.Times() {
-		f := faultf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), d.origin, cause)
+		f := errorf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), d.origin, cause)
 		if r.retries > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.retries+1)
 		}
@@ -205,7 +205,7 @@ func (r *retryLoop) repeat(ctx context.Context, d *destination, atLeast time.Dur
 // again unless the server was restarted. That does not count as a retry, since the service has not processed the
 // request: with concurrent requests a second session may be lost in a row.
 func (r *retryLoop) refusedToken(_ context.Context, t *attempt) (decision, error) {
-	if !t.answer.tokenRefused || r.e.tokenFrom == "" {
+	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
 		return notApplicable, nil
 	}
 	if !t.token.Accepted.Load() {
@@ -233,22 +233,22 @@ func (r *retryLoop) endedSession(_ context.Context, t *attempt) (decision, error
 // secret was sent, and must not be sent repeatedly to an unknown server.
 func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
-	if !redirects(status) || location == "" {
+	if !isRedirect(status) || location == "" {
 		return notApplicable, nil
 	}
 	t.answer.discard()
-	next, err := t.permit.redirect(r.e, status, location, r.permit == nil)
+	next, err := t.permit.redirect(r.exchange, status, location, r.permit == nil)
 	switch r.redirected++; {
 	case err != nil:
-		return final, r.e.unusable(status, err)
+		return final, r.exchange.unusable(status, err)
 	case r.redirected > maxRedirects:
-		return final, faultf(wit.ErrorData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
+		return final, errorf(wit.ErrorData, "%s: redirected more than %d times", r.exchange.name(), maxRedirects)
 	}
-	r.e = next
+	r.exchange = next
 	return retry, nil
 }
 
-func redirects(status int) bool {
+func isRedirect(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
 }
 
@@ -259,7 +259,7 @@ func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, err
 	case t.status() != http.StatusProxyAuthRequired:
 		return notApplicable, nil
 	case r.proxyRenewed || d.config.Route.Outage <= 0:
-		return final, faultf(wit.ErrorConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
+		return final, errorf(wit.ErrorConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
 			d.config.Route.credentialsHint(), t.answer.excerpt())
 	}
 	r.proxyRenewed = true
@@ -270,11 +270,11 @@ func (r *retryLoop) refusedByProxy(_ context.Context, t *attempt) (decision, err
 // missingConnector waits for a Cloud Connector, or for the service behind it.
 func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
-	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.isConnectorMissing() ||
+	if t.status() != http.StatusServiceUnavailable || !r.exchange.repeatable && !t.answer.isConnectorMissing() ||
 		!d.waitsForConnector(&r.outageSince) {
 		return notApplicable, nil
 	}
-	d.logOutage(t.sent, noConnector, r.e,
+	d.logOutage(t.sent, noConnectorText, r.exchange,
 		"for", time.Since(r.outageSince).Round(time.Second), "at most", d.config.Route.Outage, "answer",
 		t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
@@ -286,10 +286,10 @@ func (r *retryLoop) missingConnector(ctx context.Context, t *attempt) (decision,
 
 func (r *retryLoop) retryStatus(ctx context.Context, t *attempt) (decision, error) {
 	d := t.permit.destination
-	if !r.e.isRetriable(d.config.Retry, t.status()) || r.retries >= d.config.Retry.Times() || !r.outageSince.IsZero() {
+	if !r.exchange.isRetriable(d.config.Retry, t.status()) || r.retries >= d.config.Retry.Times() || !r.outageSince.IsZero() {
 		return notApplicable, nil
 	}
-	d.logOutage(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.retries+1, "answer", t.answer.excerpt())
+	d.logOutage(t.sent, unavailableText, r.exchange, "status", t.status(), "retry", r.retries+1, "answer", t.answer.excerpt())
 	atLeast := retryAfter(t.header, time.Now())
 	if atLeast > 0 {
 		defer d.limits.RecordRetryAfter()()
@@ -349,8 +349,8 @@ func (a *Answer) refusesToken(h http.Header, used *session.Token) bool {
 	return slices.ContainsFunc(tokenRefusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
-// unauthorized reports whether the service refused the secret, now or before.
-func unauthorized(a *Answer, err error) bool {
+// wasRefused reports whether the service refused the secret, now or before.
+func wasRefused(a *Answer, err error) bool {
 	if err == nil {
 		return a.Status == http.StatusUnauthorized
 	}
@@ -369,7 +369,7 @@ func (c *Client) hasOtherSettings(ctx context.Context, refused *destination) boo
 // waitsForConnector reports whether to wait for the Cloud Connector. Assumption: a 503 of the service looks like
 // that of the Connectivity proxy; a repeatable request waits for both.
 func (d *destination) waitsForConnector(since *time.Time) bool {
-	if !d.config.Route.Whole || d.config.Route.Outage <= 0 {
+	if !d.config.Route.AbsoluteForm || d.config.Route.Outage <= 0 {
 		return false
 	}
 	if since.IsZero() {
@@ -390,10 +390,10 @@ func (p *permit) redirect(e *exchange, status int, location string, free bool) (
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		f := faultf(wit.ErrorUnauthorized,
+		f := errorf(wit.ErrorUnauthorized,
 			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 			e.name(), status, withoutQuery(printable(location)), d.origin)
-		if err != nil && p.destination.logonOf(e.client).RedirectedAway() {
+		if err != nil && p.destination.gateFor(e.sapClient).RedirectedAway() {
 			f.Kind = wit.ErrorTransient
 			f.Message += "The service took this user when it answered last: it seems to be away, and another " +
 				"server to stand in its place"
@@ -407,7 +407,7 @@ func (p *permit) redirect(e *exchange, status int, location string, free bool) (
 	if err := d.checkTarget("redirect", line); err != nil {
 		return nil, err
 	}
-	next.line, next.client = line, clientInLine(line)
+	next.line, next.sapClient = line, firstClientInLine(line)
 	return &next, nil
 }
 
@@ -439,10 +439,10 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, serves *exchange) (s
 		if try[1] == "" {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: clientInLine(try[1]), repeatable: true,
+		e := &exchange{method: try[0], line: try[1], sapClient: firstClientInLine(try[1]), repeatable: true,
 			tokenFor: serves, otherOrigin: serves.otherOrigin,
 			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
-		a, err := (&retryLoop{client: c, e: e, permit: p}).run(ctx)
+		a, err := (&retryLoop{client: c, exchange: e, permit: p}).run(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -453,10 +453,10 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, serves *exchange) (s
 			c.counter.tokens.Add(1)
 			return value, nil
 		case a.Status == http.StatusUnauthorized:
-			return "", faultf(wit.ErrorUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
+			return "", errorf(wit.ErrorUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
 				a.excerpt())
 		case a.Status >= 500 && try[0] == http.MethodGet:
-			return "", faultf(wit.ErrorTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
+			return "", errorf(wit.ErrorTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
 				a.excerpt())
 		}
 		a.discard()

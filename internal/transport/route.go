@@ -39,10 +39,10 @@ func (r *Route) credentialsHint() string {
 	return ""
 }
 
-// suspect names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
+// proxyHint names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
 // credentials.
-func (r *Route) suspect() string {
-	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
+func (r *Route) proxyHint() string {
+	if !r.AbsoluteForm || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
 	}
 	return ", by the service or by the proxy" + r.credentialsHint() + ","
@@ -55,29 +55,29 @@ func readRoute(c *Config, roles Roles, s Environment) error {
 	}
 	r, err := route.New(settings)
 	if err != nil {
-		f := faultf(wit.ErrorConfig, "%v", err)
+		f := errorf(wit.ErrorConfig, "%v", err)
 		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
 			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
 		}
 		return f
 	}
 	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, resolved: r}
-	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return settingFault(roles, role.Scheme,
+	if c.Route.httpOnly() && c.Scheme != "http" {
+		return settingError(roles, role.Scheme,
 			"expected http for %s = %s, found https: that proxy takes http only, TLS is "+
 				"made behind the Cloud Connector",
 			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Route.Outage = max(0, settings.Outage)
-		c.Route.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
+		c.Route.Network = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
 	}
 	if c.Scheme == "http" && c.Address != "" {
 		o, err := c.origin()
 		if err != nil {
 			return err
 		}
-		c.Route.Whole = c.Route.whole(o)
+		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(o)
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error
 	settings, err := route.SettingsOf(of, name, s.VCAP, s.VCAPErr)
 	settings.Attempt, settings.Logger = c.ConnectTimeout, s.Logger
 	if err != nil {
-		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
+		return settings, invalidValue(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
 	}
 	r := roleReader{roles: roles}
 	settings.Outage = route.DefaultOutage
@@ -99,20 +99,20 @@ func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error
 	}
 	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
 		roles.IsSet(role.Proxy+route.NameOutage) {
-		return settings, settingFault(roles, role.Proxy+route.NameOutage,
+		return settings, settingError(roles, role.Proxy+route.NameOutage,
 			"expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err
 }
 
-// wholeOnly reports whether the proxy accepts only http requests.
-func (r *Route) wholeOnly() bool {
+// httpOnly reports whether the proxy accepts only http requests.
+func (r *Route) httpOnly() bool {
 	return r.resolved != nil && r.resolved.Type() == route.ConnectivityHTTP
 }
 
-// whole reports whether a proxy reads the requests to an origin.
-func (r *Route) whole(o endpoint) bool {
+// usesAbsoluteForm reports whether a proxy reads the requests to an origin.
+func (r *Route) usesAbsoluteForm(o endpoint) bool {
 	proxy := r.resolved.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false

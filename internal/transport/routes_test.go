@@ -370,8 +370,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{"http://outside.example", []string{"http.proxy.type=none"}, false},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Environment{})
-		if err != nil || config.Route.Whole != c.whole {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.Whole, err, c.whole)
+		if err != nil || config.Route.AbsoluteForm != c.whole {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.AbsoluteForm, err, c.whole)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})

@@ -25,7 +25,7 @@ const (
 
 // checkTarget validates client and user in a guest's request or a redirect. what is target, redirect or the like.
 func (d *destination) checkTarget(what, line string) error {
-	clients, err := clientsOf(what, line)
+	clients, err := clientsInLine(what, line)
 	if err != nil {
 		return err
 	}
@@ -35,16 +35,16 @@ func (d *destination) checkTarget(what, line string) error {
 func (d *destination) checkClients(what string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
-			return faultf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
+			return errorf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
 				"digits for %s, found %q", what, sapClient, found)
 		}
-		if want := d.client; want != "" && !sameClient(found, want) {
-			return faultf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
+		if want := d.sapClient; want != "" && !sameClient(found, want) {
+			return errorf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
 				"a request asks no other client",
 				what, want, sapClient, found)
 		}
 		if !sameClient(found, clients[0]) {
-			return faultf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
 				sapClient, clients[0], found)
 		}
 	}
@@ -65,8 +65,8 @@ func normalizeClient(s string) string {
 	return s
 }
 
-// clientsOf returns the clients in a request line. A user or password in it is a fault.
-func clientsOf(what, line string) (clients []string, err error) {
+// clientsInLine returns the clients in a request line. A user or password in it is a fault.
+func clientsInLine(what, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
@@ -77,17 +77,17 @@ func clientsOf(what, line string) (clients []string, err error) {
 			query += "&" + parameters
 		}
 	}
-	found, err := clientsIn(what, query)
+	found, err := clientsInPairs(what, query)
 	return append(clients, found...), err
 }
 
-func clientsIn(what, pairs string) (clients []string, err error) {
+func clientsInPairs(what, pairs string) (clients []string, err error) {
 	for name, value := range parameters(pairs) {
 		switch name {
 		case sapClient:
 			clients = append(clients, value)
 		case sapUser, sapPassword:
-			return nil, faultf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
+			return nil, errorf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
 				"said by the connector's settings alone", what, name)
 		}
 	}
@@ -99,19 +99,19 @@ func parameters(pairs string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
 			name, value, _ := strings.Cut(pair, "=")
-			if !yield(parameter(name), strings.TrimSpace(unescaped(value))) {
+			if !yield(normalizeParameter(name), strings.TrimSpace(unescapeTwice(value))) {
 				return
 			}
 		}
 	}
 }
 
-func parameter(name string) string {
-	return strings.ToLower(strings.TrimFunc(unescaped(name), func(c rune) bool { return c <= ' ' }))
+func normalizeParameter(name string) string {
+	return strings.ToLower(strings.TrimFunc(unescapeTwice(name), func(c rune) bool { return c <= ' ' }))
 }
 
-// unescaped decodes twice, since an intermediary may decode once.
-func unescaped(s string) string {
+// unescapeTwice decodes twice, since an intermediary may decode once.
+func unescapeTwice(s string) string {
 	for range 2 {
 		once, err := url.QueryUnescape(s)
 		if err != nil || once == s {
@@ -152,7 +152,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	}
 	switch strings.TrimSpace(kind) {
 	case "application/x-www-form-urlencoded":
-		if clients, err = clientsIn("form", string(body)); err != nil {
+		if clients, err = clientsInPairs("form", string(body)); err != nil {
 			return nil, err
 		}
 		return clients, d.checkClients("form", clients)
@@ -160,7 +160,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		lower := bytes.ToLower(body)
 		for _, name := range []string{sapClient, sapUser, sapPassword} {
 			if bytes.Contains(lower, []byte(name)) {
-				return nil, faultf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
+				return nil, errorf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
 					"is said by the connector's settings alone", name)
 			}
 		}
@@ -168,8 +168,8 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	return nil, nil
 }
 
-func clientInLine(line string) string {
-	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
+func firstClientInLine(line string) string {
+	if clients, err := clientsInLine("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
 	}
 	return ""
@@ -178,14 +178,14 @@ func clientInLine(line string) string {
 // checkClient rejects an answer of another SAP client (P12), which would be another company's data. The cookie
 // sap-usercontext holds pairs as a query does; some servers percent-encode them.
 func (d *destination) checkClient(h http.Header) error {
-	if d.client == "" {
+	if d.sapClient == "" {
 		return nil
 	}
 	for _, context := range session.UserContexts(h) {
-		for name, found := range parameters(unescaped(strings.Trim(context, "\" "))) {
-			if name == sapClient && found != "" && !sameClient(found, d.client) {
-				return faultf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
-					d.client, session.UserContext, found)
+		for name, found := range parameters(unescapeTwice(strings.Trim(context, "\" "))) {
+			if name == sapClient && found != "" && !sameClient(found, d.sapClient) {
+				return errorf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+					d.sapClient, session.UserContext, found)
 			}
 		}
 	}
@@ -197,11 +197,11 @@ func (c *Config) client() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {
 		for _, value := range values {
-			if parameter(name) != sapClient {
+			if normalizeParameter(name) != sapClient {
 				continue
 			}
 			if client != "" && !sameClient(value, client) {
-				return "", faultf(wit.ErrorConfig,
+				return "", errorf(wit.ErrorConfig,
 					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
 			}
 			client = value

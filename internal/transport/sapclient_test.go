@@ -175,7 +175,7 @@ func FuzzClientsOf(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		clients, err := clientsOf("target", line)
+		clients, err := clientsInLine("target", line)
 		_, query, _ := strings.Cut(line, "?")
 		values, malformed := url.ParseQuery(query)
 		if malformed != nil {

@@ -75,7 +75,7 @@ func (d *destination) withoutSecrets(line string) string {
 	var left []string
 	for pair := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		if _, secret := d.config.SecretQuery[unescapedOnce(name)]; !secret {
+		if _, secret := d.config.SecretQuery[unescapeOnce(name)]; !secret {
 			left = append(left, pair)
 		}
 	}
@@ -85,7 +85,7 @@ func (d *destination) withoutSecrets(line string) string {
 	return path + "?" + strings.Join(left, "&")
 }
 
-func unescapedOnce(name string) string {
+func unescapeOnce(name string) string {
 	if plain, err := url.QueryUnescape(name); err == nil {
 		return plain
 	}
@@ -136,5 +136,5 @@ func (d *destination) resolve(target string) (string, error) {
 }
 
 func (d *destination) urlOf(line string) *url.URL {
-	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
+	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.AbsoluteForm)
 }

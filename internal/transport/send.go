@@ -27,7 +27,7 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 		return nil, nil, err
 	}
 	waited := d.limits.RecordLogonWait()
-	done, err := d.logonOf(e.client).Acquire(ctx, func() bool { return d.sessions.IsOpening(p.session) })
+	done, err := d.gateFor(e.sapClient).Acquire(ctx, func() bool { return d.sessions.IsOpening(p.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
@@ -36,7 +36,7 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 	defer func() { done(status) }()
 	h, shown, err := d.headers(ctx, e)
 	if err != nil {
-		fault, refused := tokenFault(ctx, err)
+		fault, refused := tokenError(ctx, err)
 		if refused {
 			status = http.StatusUnauthorized
 		}
@@ -106,15 +106,15 @@ func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Hea
 	s.request = (&http.Request{Method: e.method, URL: p.destination.urlOf(e.line),
 		Host: p.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
 		WithContext(httptrace.WithClientTrace(s.timeout.ctx, trace))
-	s.upload()
+	s.setBody()
 	return s
 }
 
-// upload sets the body so that net/http repeats only repeatable requests.
-func (s *sending) upload() {
+// setBody sets the body so that net/http repeats only repeatable requests.
+func (s *sending) setBody() {
 	e, r := s.exchange, s.request
 	body := func() (io.ReadCloser, error) {
-		return &upload{Reader: bytes.NewReader(e.body), timeout: s.timeout, sent: &s.client.counter.sent}, nil
+		return &uploadBody{Reader: bytes.NewReader(e.body), timeout: s.timeout, sent: &s.client.counter.sent}, nil
 	}
 	switch {
 	case len(e.body) > 0:
@@ -152,7 +152,7 @@ func (s *sending) roundTrip() (*http.Response, error) {
 }
 
 func (s *sending) log(status int, bytes int64, err error) {
-	s.permit.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
+	s.permit.destination.logExchange(s.exchange, s.request.Header, status, bytes, s.began, err)
 }
 
 func (s *sending) drop(answer *http.Response, err error) {
@@ -194,7 +194,7 @@ func (s *sending) body(answer *http.Response) *body {
 		s.log(answer.StatusCode, b.read, broken)
 		s.permit.release()
 	})
-	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noAnswerComes, e, "cause", err) }
+	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noResponseText, e, "cause", err) }
 	if e.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
@@ -203,10 +203,10 @@ func (s *sending) body(answer *http.Response) *body {
 
 // newlyRefused reports whether a token was refused for the first time, so that another one is tried.
 func (e *exchange) newlyRefused(status int, shown string) bool {
-	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
+	if status != http.StatusUnauthorized || shown == "" || e.refusedToken != "" {
 		return false
 	}
-	e.refused = shown
+	e.refusedToken = shown
 	return true
 }
 
@@ -222,6 +222,6 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 	for name, value := range d.config.Headers {
 		h.Set(name, value)
 	}
-	shown, err = d.auth.authorize(ctx, h, e.refused)
+	shown, err = d.auth.authorize(ctx, h, e.refusedToken)
 	return h, shown, err
 }

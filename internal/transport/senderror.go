@@ -36,16 +36,16 @@ func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e 
 		}
 		return context.Cause(ctx)
 	}
-	if f := d.tlsFault(err); f != nil {
+	if f := d.tlsError(err); f != nil {
 		if sent && !e.repeatable && keystore.IsRenegotiation(err) {
 			return &sendError{sent, f} // the server had the request, and may have done what it asks for
 		}
 		return f
 	}
-	if permanent(err) && !sent {
-		return faultf(wit.ErrorConfig, "%s: %v", d.origin, err)
+	if isPermanent(err) && !sent {
+		return errorf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
-	if f := d.tokenServiceFault(err); f != nil && !sent {
+	if f := d.tokenServiceError(err); f != nil && !sent {
 		return f
 	}
 	if cause := context.Cause(quiet.ctx); cause != nil {
@@ -54,9 +54,9 @@ func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e 
 	return &sendError{sent, err}
 }
 
-// tokenServiceFault returns the fault of a route that gets no token until a setting changes, else nil. The token
+// tokenServiceError returns the fault of a route that gets no token until a setting changes, else nil. The token
 // service is not asked again with a rejected secret.
-func (d *destination) tokenServiceFault(err error) error {
+func (d *destination) tokenServiceError(err error) error {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if !ok || failure.Temporary() {
 		return nil
@@ -65,17 +65,17 @@ func (d *destination) tokenServiceFault(err error) error {
 	if failure.Kind == btp.Unauthorized {
 		kind = wit.ErrorUnauthorized
 	}
-	return faultf(kind, "%s: %v", d.origin, err)
+	return errorf(kind, "%s: %v", d.origin, err)
 }
 
-// tlsFault returns the fault of a failed TLS handshake that a setting can correct, else nil.
-func (d *destination) tlsFault(err error) error {
+// tlsError returns the fault of a failed TLS handshake that a setting can correct, else nil.
+func (d *destination) tlsError(err error) error {
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
 		return nil // what stands there in place of the service may pass
 	}
 	if explain := d.config.explain; explain != nil {
 		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
-			f := faultf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
+			f := errorf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
 			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
 				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
 			}
@@ -83,7 +83,7 @@ func (d *destination) tlsFault(err error) error {
 		}
 	}
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faultf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
+		return errorf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
 	}
 	return nil
 }

@@ -112,8 +112,8 @@ func TestLogoffIsBounded(t *testing.T) {
 		all(t, 4, c)
 		began := time.Now()
 		c.Close()
-		if elapsed := time.Since(began); elapsed > logoffWithin {
-			t.Errorf("expected at most %v, found %v", logoffWithin, elapsed)
+		if elapsed := time.Since(began); elapsed > logoffTimeout {
+			t.Errorf("expected at most %v, found %v", logoffTimeout, elapsed)
 		}
 	})
 }
@@ -143,13 +143,13 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
 		config := c.target.Load().config
-		require.NoError(t, c.change(config))
+		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 1 || len(s.asked) != 0 {
 			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
 		}
 		config.Password = "other"
-		require.NoError(t, c.change(config))
+		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
 			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)
@@ -236,7 +236,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
 				if k.known {
-					done, err := c.target.Load().logon.Acquire(t.Context(), func() bool { return false })
+					done, err := c.target.Load().gate.Acquire(t.Context(), func() bool { return false })
 					require.NoError(t, err)
 					done(200)
 				}

@@ -46,8 +46,8 @@ func ConfigOf(roles Roles, s Environment) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Environment) error{secureBy, readRoute, readOrigins, queryBy,
-		readAuth, limitBy} {
+	for _, part := range []func(*Config, Roles, Environment) error{readTLS, readRoute, readOrigins, readSecretQuery,
+		readAuth, readLimits} {
 		if err := part(&c, roles, s); err != nil {
 			return c, err
 		}
@@ -55,8 +55,8 @@ func ConfigOf(roles Roles, s Environment) (Config, error) {
 	return c, nil
 }
 
-// limitBy reads limits and the way to log off from roles.
-func limitBy(c *Config, roles Roles, _ Environment) (err error) {
+// readLimits reads limits and the way to log off from roles.
+func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	r := roleReader{roles: roles}
 	c.Limits = limits.Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
 	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
@@ -65,27 +65,27 @@ func limitBy(c *Config, roles Roles, _ Environment) (err error) {
 		return r.err
 	}
 	if c.Limits.Windows, err = limits.ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
-		return invalid(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
+		return invalidValue(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
 	}
 	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
 		return nil
 	}
 	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
-		return invalid(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that begins with /"))
+		return invalidValue(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that begins with /"))
 	}
 	return nil
 }
 
-// queryBy reads the secrets that stand in the query from roles.
-func queryBy(c *Config, roles Roles, _ Environment) error {
+// readSecretQuery reads the secrets that stand in the query from roles.
+func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	secrets := roles.Prefix(role.Query)
 	if len(secrets) == 0 {
 		return nil
 	}
 	c.SecretQuery = secrets
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
-		if slices.Contains(sapParameters, parameter(name)) {
-			return settingFault(roles, role.Query+name,
+		if slices.Contains(sapParameters, normalizeParameter(name)) {
+			return settingError(roles, role.Query+name,
 				"%s has a setting of its own, or none: expected another parameter",
 				name)
 		}

@@ -15,10 +15,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
-func secureBy(c *Config, roles Roles, s Environment) error {
+// readTLS reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
+func readTLS(c *Config, roles Roles, s Environment) error {
 	r := roleReader{roles: roles}
-	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore),
+	own := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore), Trust: storeLocation(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
 		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
@@ -29,13 +29,13 @@ func secureBy(c *Config, roles Roles, s Environment) error {
 	}
 	o := own
 	c.explain = func(err error) error { return keystore.Explain(err, o) }
-	o.Key, o.Trust = cmp.Or(o.Key, delivered(s.Key)), cmp.Or(o.Trust, delivered(s.Trust))
+	o.Key, o.Trust = cmp.Or(o.Key, deliveredStore(s.Key)), cmp.Or(o.Trust, deliveredStore(s.Trust))
 	var err error
-	if c.ownTLS, err = tlsOf(s.Context, own); err != nil {
+	if c.settingsTLS, err = newTLS(s.Context, own); err != nil {
 		return err
 	}
-	if c.TLS = c.ownTLS; o.Key != own.Key || o.Trust != own.Trust {
-		if c.TLS, err = tlsOf(s.Context, o); err != nil {
+	if c.TLS = c.settingsTLS; o.Key != own.Key || o.Trust != own.Trust {
+		if c.TLS, err = newTLS(s.Context, o); err != nil {
 			return err
 		}
 	}
@@ -44,7 +44,7 @@ func secureBy(c *Config, roles Roles, s Environment) error {
 	}
 	if o.Key != nil {
 		if c.Identity, err = certificateIdentity(c.TLS); err != nil {
-			return storeFault(err)
+			return storeError(err)
 		}
 	}
 	return nil
@@ -62,8 +62,8 @@ func tlsSetting(roles Roles, field string) string {
 	return roles.Setting(role.Address)
 }
 
-// tlsOf is nil where nothing is said.
-func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
+// newTLS is nil where nothing is said.
+func newTLS(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !o.AllowRSAKeyExchange &&
 		!o.AllowRenegotiation && !o.AllowCommonName {
 		return nil, nil
@@ -71,7 +71,7 @@ func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	o.Context = ctx
 	config, err := keystore.ClientTLS(o)
 	if err != nil {
-		return nil, storeFault(err)
+		return nil, storeError(err)
 	}
 	return config, nil
 }
@@ -90,7 +90,7 @@ func (c *Config) ServerTLS() *tls.Config {
 	return config
 }
 
-func storeBy(roles Roles, prefix string) *keystore.Location {
+func storeLocation(roles Roles, prefix string) *keystore.Location {
 	l := &keystore.Location{Path: roles.Text(prefix + "location"), Type: roles.Text(prefix + "type"),
 		Password:    roles.Text(prefix + "password"),
 		KeyPassword: roles.Text(prefix + "key-password"), Alias: roles.Text(prefix + "alias")}
@@ -100,16 +100,16 @@ func storeBy(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-// delivered is where package keystore finds a store of a destination, nil where there is none.
-func delivered(s *btp.Store) *keystore.Location {
+// deliveredStore is where package keystore finds a store of a destination, nil where there is none.
+func deliveredStore(s *btp.Store) *keystore.Location {
 	if s == nil {
 		return nil
 	}
 	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
 
-func storeFault(err error) *wit.Error {
-	f := faultf(wit.ErrorConfig, "%v", err)
+func storeError(err error) *wit.Error {
+	f := errorf(wit.ErrorConfig, "%v", err)
 	if e, ok := errors.AsType[*keystore.Error](err); ok {
 		f.Message, f.Setting = e.Text, &e.Setting
 	}

@@ -86,7 +86,7 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 	}
 	// A proxy that the connector's own trust store vouches for is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c := client(t, Config{Scheme: "https", Address: "sap.example", ownTLS: &tls.Config{RootCAs: pool}, TrustAll: true})
+	c := client(t, Config{Scheme: "https", Address: "sap.example", settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true})
 	_, _, err := text(t, c, get("/"))
 	u, _ := url.Parse(at)
 	password, _ := u.User.Password()

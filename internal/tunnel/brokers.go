@@ -139,7 +139,7 @@ func (b *brokers) port(id int32) int32 {
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		began, err := time.Now(), t.ask()
+		began, err := time.Now(), t.fetchBrokers()
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
@@ -156,7 +156,7 @@ func (t *Tunnel) discover() {
 	}
 }
 
-func (t *Tunnel) ask() error {
+func (t *Tunnel) fetchBrokers() error {
 	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v",
 		t.options.DialTimeout))
 	defer cancel()

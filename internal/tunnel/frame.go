@@ -28,8 +28,8 @@ const (
 	tlsHandshake = 0x16
 )
 
-// newest is the last version of an API whose layout is known, -1 where none is.
-func newest(key int16) int16 {
+// newestVersion is the last version of an API whose layout is known, -1 where none is.
+func newestVersion(key int16) int16 {
 	versions := newestVersions()
 	if key < 0 || int(key) >= len(versions) {
 		return -1
@@ -77,9 +77,9 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 	return h, nil
 }
 
-// wantsAnswer tells whether a produce request has acks other than 0, to which brokers give no answer. It looks into the
+// expectsResponse tells whether a produce request has acks other than 0, to which brokers give no answer. It looks into the
 // request without taking anything from it.
-func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {
+func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 	layout := kmsg.RequestForKey(keyProduce)
 	layout.SetVersion(h.version)
 	b, err := r.Peek(min(int(h.size)+4, bufferSize))
@@ -87,18 +87,18 @@ func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {
 		return false, err
 	}
 	c := cursor{rest: b[12:]}
-	c.text() // client id; its length stays a 16-bit one in flexible headers
+	c.skipString() // client id; its length stays a 16-bit one in flexible headers
 	if layout.IsFlexible() {
-		c.tags()
+		c.skipTags()
 	}
 	if h.version >= 3 { // transactional id
 		if layout.IsFlexible() {
-			c.compactText()
+			c.skipCompactString()
 		} else {
-			c.text()
+			c.skipString()
 		}
 	}
-	acks := c.take(2)
+	acks := c.next(2)
 	if acks == nil {
 		return false, fmt.Errorf("a produce request of %d bytes ends before its acks, or its ids are longer than %d "+
 			"bytes", h.size, bufferSize)
@@ -109,7 +109,7 @@ func wantsAnswer(r *bufio.Reader, h requestHead) (bool, error) {
 // cursor steps through the encodings of the protocol. Behind the end, rest is nil.
 type cursor struct{ rest []byte }
 
-func (c *cursor) take(n int) []byte {
+func (c *cursor) next(n int) []byte {
 	if n < 0 || n > len(c.rest) {
 		c.rest = nil
 		return nil
@@ -119,21 +119,21 @@ func (c *cursor) take(n int) []byte {
 	return taken
 }
 
-func (c *cursor) text() {
-	if b := c.take(2); b != nil {
+func (c *cursor) skipString() {
+	if b := c.next(2); b != nil {
 		if n := int(int16(binary.BigEndian.Uint16(b))); n > 0 {
-			c.take(n)
+			c.next(n)
 		}
 	}
 }
 
-func (c *cursor) compactText() {
-	if n := c.number(); n > 1 {
-		c.take(n - 1)
+func (c *cursor) skipCompactString() {
+	if n := c.uvarint(); n > 1 {
+		c.next(n - 1)
 	}
 }
 
-func (c *cursor) number() int {
+func (c *cursor) uvarint() int {
 	n, size := binary.Uvarint(c.rest)
 	if size <= 0 || n > 1<<31-1 {
 		c.rest = nil
@@ -143,15 +143,15 @@ func (c *cursor) number() int {
 	return int(n)
 }
 
-func (c *cursor) tags() {
-	for n := c.number(); n > 0 && c.rest != nil; n-- {
-		c.number()
-		c.take(c.number())
+func (c *cursor) skipTags() {
+	for n := c.uvarint(); n > 0 && c.rest != nil; n-- {
+		c.uvarint()
+		c.next(c.uvarint())
 	}
 }
 
-// sized writes the length of a frame into its first four bytes.
-func sized(frame []byte) []byte {
+// setFrameLength writes the length of a frame into its first four bytes.
+func setFrameLength(frame []byte) []byte {
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	return frame
 }

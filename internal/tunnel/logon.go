@@ -23,7 +23,7 @@ func (r *relay) logOn(ctx context.Context) error {
 		return fmt.Errorf("logging on to %s with SASL %s: %w", r.address, r.tunnel.options.SASL.Name(), err)
 	}
 	if lifetime > 0 && r.client != nil {
-		r.tunnel.group.Go(func() {
+		r.tunnel.goroutines.Go(func() {
 			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil,
 				func(*guard.Panic) { r.broker.Close() })
 			r.renew(lifetime)
@@ -42,7 +42,7 @@ func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte
 func (r *relay) renew(lifetime time.Duration) {
 	for lifetime > 0 {
 		select {
-		case <-r.ended:
+		case <-r.answersEnded:
 			return
 		case <-r.tunnel.ctx.Done():
 			return
@@ -62,23 +62,23 @@ func (r *relay) renew(lifetime time.Duration) {
 
 func (r *relay) renewOnce() (time.Duration, error) {
 	// No request may come between the messages of a logon.
-	r.writing.Lock()
-	defer r.writing.Unlock()
+	r.writeLock.Lock()
+	defer r.writeLock.Unlock()
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 
 // request sends the tunnel's own request and returns the body of its answer.
 func (r *relay) request(request kmsg.Request) ([]byte, error) {
-	r.next++
+	r.lastCorrelation++
 	answer := make(chan []byte, 1)
-	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.next, reply: answer})
-	if _, err := r.broker.Write(wire.Frame(request, r.next)); err != nil {
+	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation, reply: answer})
+	if _, err := r.broker.Write(wire.Frame(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}
 	select {
 	case body := <-answer:
 		return body, nil
-	case <-r.ended:
+	case <-r.answersEnded:
 		return nil, net.ErrClosed
 	}
 }

@@ -29,11 +29,11 @@ type relay struct {
 	// pending are unanswered requests in order, as the broker answers them.
 	pending    chan pendingAnswer
 	unanswered atomic.Int64
-	// writing is held for each request to the broker, and while a logon is renewed.
-	writing sync.Mutex
-	ended   chan struct{} // closed when no more answers come
-	next    int32         // correlation of our own requests
-	buffer  []byte
+	// writeLock is held for each request to the broker, and while a logon is renewed.
+	writeLock       sync.Mutex
+	answersEnded    chan struct{} // closed when no more answers come
+	lastCorrelation int32         // correlation of our own requests
+	buffer          []byte
 }
 
 type pendingAnswer struct {
@@ -45,7 +45,7 @@ type pendingAnswer struct {
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
 		broker: wire.New(broker), address: address,
-		pending: make(chan pendingAnswer, 256), ended: make(chan struct{})}
+		pending: make(chan pendingAnswer, 256), answersEnded: make(chan struct{})}
 }
 
 // run relays until a side ends (nil), a message cannot be relayed, or ctx ends.
@@ -64,7 +64,7 @@ func (r *relay) run(ctx context.Context) error {
 		}
 	}()
 	fromBroker := guard.Do(r.tunnel.log, "tunnel, answers of a connection", r.passAnswers)
-	close(r.ended)
+	close(r.answersEnded)
 	r.client.Close()
 	r.broker.Close()
 	<-done
@@ -79,7 +79,7 @@ func (r *relay) drain() {
 	defer look.Stop()
 	for r.unanswered.Load() > 0 {
 		select {
-		case <-r.ended:
+		case <-r.answersEnded:
 			return
 		case <-deadline.C:
 			r.broker.Close()
@@ -105,7 +105,7 @@ func (r *relay) passRequests() error {
 			return err
 		}
 		switch {
-		case h.key == keyApiVersions && h.version > newest(h.key):
+		case h.key == keyApiVersions && h.version > newestVersion(h.key):
 			if err := r.refuseVersions(h); err != nil {
 				return err
 			}
@@ -113,22 +113,22 @@ func (r *relay) passRequests() error {
 		case h.key == keySASLHandshake && h.version == 0:
 			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed " +
 				"on: expected version 1 or later")
-		case h.version > newest(h.key):
+		case h.version > newestVersion(h.key):
 			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key,
 				kmsg.NameForKey(h.key), h.version)
 		}
 		answered := true
 		if h.key == keyProduce {
-			if answered, err = wantsAnswer(r.requests, h); err != nil {
+			if answered, err = expectsResponse(r.requests, h); err != nil {
 				return err
 			}
 		}
-		r.writing.Lock()
+		r.writeLock.Lock()
 		if answered {
 			r.expect(pendingAnswer{key: h.key, version: h.version, correlation: h.correlation})
 		}
 		err = copyBytes(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
-		r.writing.Unlock()
+		r.writeLock.Unlock()
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (r *relay) expect(a pendingAnswer) {
 	r.unanswered.Add(1)
 	select {
 	case r.pending <- a:
-	case <-r.ended:
+	case <-r.answersEnded:
 	}
 }
 
@@ -196,10 +196,10 @@ func (r *relay) refuseVersions(h requestHead) error {
 	answer := kmsg.NewPtrApiVersionsResponse()
 	answer.ErrorCode = errUnsupportedVersion
 	known := kmsg.NewApiVersionsResponseApiKey()
-	known.ApiKey, known.MaxVersion = keyApiVersions, newest(keyApiVersions)
+	known.ApiKey, known.MaxVersion = keyApiVersions, newestVersion(keyApiVersions)
 	answer.ApiKeys = append(answer.ApiKeys, known)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
-	_, err := r.client.Write(sized(answer.AppendTo(frame)))
+	_, err := r.client.Write(setFrameLength(answer.AppendTo(frame)))
 	return err
 }
 
@@ -225,7 +225,7 @@ func (r *relay) passAnswers() error {
 			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
 				a.reply <- frame[8:]
 			}
-		case carriesAddress(a.key, a.version) && (size <= maxRewritten || !passable(a.key)):
+		case carriesAddress(a.key, a.version) && (size <= maxRewritten || !mayPassUnchanged(a.key)):
 			err = r.passRewritten(a, size)
 		default:
 			err = copyBytes(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)

@@ -30,9 +30,9 @@ func carriesAddress(key, version int16) bool {
 	return false
 }
 
-// passable answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is,
+// mayPassUnchanged answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is,
 // and the client, which does not reach the hint, asks for metadata.
-func passable(key int16) bool { return key == keyFetch || key == 78 }
+func mayPassUnchanged(key int16) bool { return key == keyFetch || key == 78 }
 
 // rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole,
 // with size.
@@ -42,7 +42,7 @@ func (r *relay) rewrite(a pendingAnswer, frame []byte) ([]byte, error) {
 	head := cursor{rest: frame[8:]}
 	// The answer about versions has the plain header in all versions, so that any client can read it.
 	if answer.IsFlexible() && a.key != keyApiVersions {
-		head.tags()
+		head.skipTags()
 	}
 	body := head.rest
 	if versions, ok := answer.(*kmsg.ApiVersionsResponse); ok && len(body) >= 2 && body[0] == 0 &&
@@ -52,21 +52,21 @@ func (r *relay) rewrite(a pendingAnswer, frame []byte) ([]byte, error) {
 	if err := answer.ReadFrom(body); err != nil {
 		return nil, err
 	}
-	changed, err := r.readdress(answer)
+	changed, err := r.rewriteAddresses(answer)
 	if err != nil || !changed {
 		return frame, err
 	}
 	prefix := len(frame) - len(body)
-	return sized(answer.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
+	return setFrameLength(answer.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
 }
 
-// readdress changes what an answer says about brokers and versions.
-func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
+// rewriteAddresses changes what an answer says about brokers and versions.
+func (r *relay) rewriteAddresses(answer kmsg.Response) (changed bool, err error) {
 	var found []addressField
 	add := func(id int32, host *string, port *int32) { found = append(found, addressField{id, host, port}) }
 	switch answer := answer.(type) {
 	case *kmsg.ApiVersionsResponse:
-		limit(answer)
+		limitVersions(answer)
 		return true, nil
 	case *kmsg.MetadataResponse:
 		for i := range answer.Brokers {
@@ -110,7 +110,7 @@ func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
 	default:
 		return false, errors.New("it may carry addresses, and nobody knows where")
 	}
-	return r.exchange(found)
+	return r.replaceAddresses(found)
 }
 
 const endpointController = 2
@@ -122,9 +122,9 @@ type addressField struct {
 	port *int32
 }
 
-// exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator
+// replaceAddresses puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator
 // that is not known yet) has id -1 or no host.
-func (r *relay) exchange(found []addressField) (changed bool, err error) {
+func (r *relay) replaceAddresses(found []addressField) (changed bool, err error) {
 	var nodes []node
 	for _, p := range found {
 		if p.id >= 0 && *p.host != "" {
@@ -144,10 +144,10 @@ func (r *relay) exchange(found []addressField) (changed bool, err error) {
 	return changed, nil
 }
 
-// limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer
+// limitVersions takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer
 // than the known ones, the logon of Kafka 0.10, whose messages are not framed as requests, and the versions of Fetch
 // that would be held up here.
-func limit(answer *kmsg.ApiVersionsResponse) {
+func limitVersions(answer *kmsg.ApiVersionsResponse) {
 	offered := answer.ApiKeys[:0]
 	for _, k := range answer.ApiKeys {
 		switch k.ApiKey {
@@ -158,7 +158,7 @@ func limit(answer *kmsg.ApiVersionsResponse) {
 				k.MaxVersion = min(k.MaxVersion, maxFetch)
 			}
 		}
-		if k.MaxVersion = min(k.MaxVersion, newest(k.ApiKey)); k.MinVersion <= k.MaxVersion {
+		if k.MaxVersion = min(k.MaxVersion, newestVersion(k.ApiKey)); k.MinVersion <= k.MaxVersion {
 			offered = append(offered, k)
 		}
 	}

@@ -116,7 +116,7 @@ func frameWith(answer kmsg.Response) []byte {
 	if answer.IsFlexible() && answer.Key() != keyApiVersions {
 		frame = append(frame, 0)
 	}
-	return sized(answer.AppendTo(frame))
+	return setFrameLength(answer.AppendTo(frame))
 }
 
 func testRelay(t testing.TB) *relay {
@@ -126,7 +126,7 @@ func testRelay(t testing.TB) *relay {
 	tunnel := &Tunnel{options: Options{Announce: func(string) {}}, log: slog.New(slog.DiscardHandler), ctx: t.Context()}
 	tunnel.brokers.open(tunnel, listener)
 	near, far := net.Pipe()
-	t.Cleanup(func() { near.Close(); far.Close(); tunnel.brokers.close(); tunnel.group.Wait() })
+	t.Cleanup(func() { near.Close(); far.Close(); tunnel.brokers.close(); tunnel.goroutines.Wait() })
 	return newRelay(tunnel, near, far, "far:1")
 }
 
@@ -168,7 +168,7 @@ func FuzzRewrite(f *testing.F) {
 			return
 		}
 		r := testRelay(t)
-		frame := sized(append(make([]byte, 8), body...))
+		frame := setFrameLength(append(make([]byte, 8), body...))
 		got, err := r.rewrite(pendingAnswer{key: key, version: version}, frame)
 		if err == nil && int(got[0])<<24|int(got[1])<<16|int(got[2])<<8|int(got[3]) != len(got)-4 {
 			t.Errorf("size % x of %d bytes", got[:4], len(got))

@@ -48,13 +48,13 @@ const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
 type Tunnel struct {
-	options  Options
-	log      *slog.Logger
-	ctx      context.Context
-	cancel   context.CancelFunc
-	brokers  brokers
-	group    sync.WaitGroup
-	partners sync.Map // of *away.Partner, by the address of a broker
+	options    Options
+	log        *slog.Logger
+	ctx        context.Context
+	cancel     context.CancelFunc
+	brokers    brokers
+	goroutines sync.WaitGroup
+	partners   sync.Map // of *away.Partner, by the address of a broker
 }
 
 // Open listens on the bootstrap address and discovers the brokers in the background; if the cluster is unreachable
@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	t.brokers.open(t, listener)
 	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), strings.Join(o.Bootstrap, ",")))
 	t.serve(listener, t.dialBootstrap)
-	t.group.Go(func() {
+	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, the search for brokers", nil)
 		t.discover()
 	})
@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (*Tunnel, error) {
 func (t *Tunnel) Wait() {
 	<-t.ctx.Done()
 	t.brokers.close()
-	t.group.Wait()
+	t.goroutines.Wait()
 }
 
 // dialer connects to a broker and names it.
@@ -118,7 +118,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 }
 
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
-	t.group.Go(func() {
+	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.Panic) { t.cancel() })
 		for {
 			client, err := listener.Accept()
@@ -134,7 +134,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 				}
 				continue
 			}
-			t.group.Go(func() {
+			t.goroutines.Go(func() {
 				defer client.Close()
 				defer guard.Recover(t.log, "tunnel, a connection", nil)
 				t.connect(client, dial)

@@ -372,7 +372,7 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 		default:
 			answer = kmsg.NewPtrHeartbeatResponse()
 		}
-		conn.Write(sized(answer.AppendTo(append(make([]byte, 4), frame[8:12]...))))
+		conn.Write(setFrameLength(answer.AppendTo(append(make([]byte, 4), frame[8:12]...))))
 		if logons == 2 && frame[5] == 36 {
 			close(renewed)
 		}

@@ -13,7 +13,7 @@ import (
 func NoError(t testing.TB, err error, about ...any) {
 	t.Helper()
 	if err != nil {
-		t.Errorf("%sexpected no error, found %v", at(about), err)
+		t.Errorf("%sexpected no error, found %v", prefix(about), err)
 	}
 }
 
@@ -21,12 +21,12 @@ func NoError(t testing.TB, err error, about ...any) {
 func Error(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" || err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%sexpected an error with %q, found %.3000v", at(about), want, err)
+		t.Errorf("%sexpected an error with %q, found %.3000v", prefix(about), want, err)
 	}
 }
 
-// Ends is Error, or NoError where the text is empty, as in a table of what fails and what does not.
-func Ends(t testing.TB, err error, want string, about ...any) {
+// ErrorOrNone is Error, or NoError where the text is empty, as in a table of what fails and what does not.
+func ErrorOrNone(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" {
 		NoError(t, err, about...)
@@ -39,7 +39,7 @@ func Ends(t testing.TB, err error, want string, about ...any) {
 func Equal[T any](t testing.TB, want, got T, about ...any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s(-want +got)\n%s", at(about), diff)
+		t.Errorf("%s(-want +got)\n%s", prefix(about), diff)
 	}
 }
 
@@ -53,8 +53,8 @@ func Contains(t testing.TB, text string, wants ...string) {
 	}
 }
 
-// at is a prefix of messages.
-func at(about []any) string {
+// prefix is a prefix of messages.
+func prefix(about []any) string {
 	if len(about) == 0 {
 		return ""
 	}

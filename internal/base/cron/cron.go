@@ -14,14 +14,14 @@ import (
 type Schedule struct {
 	trigger *quartz.CronTrigger
 	zone    *time.Location
-	// plain is the expression where it has a start in every hour, else "".
-	plain string
+	// hourly is the expression where it has a start in every hour, else "".
+	hourly string
 }
 
 // New makes a schedule of an expression's fields (second, minute, hour, day of the month, month, weekday, and a year if
 // there is one).
 func New(fields []string, zone *time.Location) (*Schedule, error) {
-	plain, err := plainCron(fields)
+	plain, err := normalize(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +31,8 @@ func New(fields []string, zone *time.Location) (*Schedule, error) {
 			strings.Join(fields, " "), err)
 	}
 	s := &Schedule{trigger: trigger, zone: zone}
-	if everyHour(plain) {
-		s.plain = plain
+	if startsEveryHour(plain) {
+		s.hourly = plain
 	}
 	return s, nil
 }
@@ -64,7 +64,7 @@ func isZone(field string) bool {
 // Next is the first time of the schedule after a time; false: there is none. In the hour that comes twice when clocks
 // go back, what starts in every hour starts in both, and what starts at hours of its own in the second.
 func (s *Schedule) Next(after time.Time) (time.Time, bool) {
-	if s.plain != "" {
+	if s.hourly != "" {
 		return s.nextOfEveryHour(after)
 	}
 	return next(s.trigger, after)
@@ -83,7 +83,7 @@ func next(trigger *quartz.CronTrigger, after time.Time) (time.Time, bool) {
 func (s *Schedule) nextOfEveryHour(after time.Time) (time.Time, bool) {
 	for at := after; ; {
 		name, offset := at.In(s.zone).Zone()
-		trigger, err := quartz.NewCronTriggerWithLoc(s.plain, time.FixedZone(name, offset))
+		trigger, err := quartz.NewCronTriggerWithLoc(s.hourly, time.FixedZone(name, offset))
 		if err != nil {
 			return time.Time{}, false // it was read when the schedule was made
 		}

@@ -17,19 +17,19 @@ import (
 const (
 	// Settle is how long files are usually waited for that are written in pieces.
 	Settle = 100 * time.Millisecond
-	// lookAgain is for file systems that tell nobody what happens to them.
-	lookAgain = 30 * time.Second
+	// pollInterval is for file systems that tell nobody what happens to them.
+	pollInterval = 30 * time.Second
 )
 
 // Files calls changed, from one goroutine, when something may have happened to files, and every 30 s in any case, until
 // stop is called, which waits for it to return.
 func Files(files []string, log *slog.Logger, changed func()) (stop func()) {
-	return every(lookAgain, files, log, changed)
+	return watchEvery(pollInterval, files, log, changed)
 }
 
-func every(d time.Duration, files []string, log *slog.Logger, changed func()) (stop func()) {
+func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func()) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w, err := listen(files, log)
+	w, err := watchFolders(files, log)
 	if err != nil {
 		log.Warn("files are looked at from time to time only, changes are not reported", "every", d.String(), "error", err)
 	}
@@ -56,8 +56,8 @@ func every(d time.Duration, files []string, log *slog.Logger, changed func()) (s
 	}
 }
 
-// listen listens to the folders of files, and of what they are links to; what else happens there is left out.
-func listen(files []string, log *slog.Logger) (*Folders, error) {
+// watchFolders listens to the folders of files, and of what they are links to; what else happens there is left out.
+func watchFolders(files []string, log *slog.Logger) (*Folders, error) {
 	var names, folders []string
 	for _, file := range files {
 		for _, path := range []string{file, Target(file)} {

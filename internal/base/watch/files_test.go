@@ -35,7 +35,7 @@ func TestWatch(t *testing.T) {
 
 	changes := make(chan struct{}, 10)
 	files := []string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}
-	defer every(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
+	defer watchEvery(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
 	expect := func(what string, change func()) {
 		t.Helper()
 		change()

@@ -100,7 +100,7 @@ func (f *Folders) run(concerns func(string) bool) {
 				return
 			}
 			if e.Has(fsnotify.Write) {
-				f.note(e.Name)
+				f.recordWrite(e.Name)
 			}
 			if concerns == nil || concerns(e.Name) || strings.HasPrefix(filepath.Base(e.Name), "..") {
 				due.event()
@@ -117,7 +117,7 @@ func (f *Folders) run(concerns func(string) bool) {
 	}
 }
 
-func (f *Folders) note(path string) {
+func (f *Folders) recordWrite(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()

@@ -31,7 +31,7 @@ func (e *NotRegular) Unwrap() error {
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err == nil {
-		err = regular(info)
+		err = checkRegular(info)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -42,7 +42,7 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if info, err = f.Stat(); err == nil {
-		err = regular(info)
+		err = checkRegular(info)
 	}
 	if err != nil {
 		f.Close()
@@ -68,16 +68,16 @@ func Read(path string, most int64) ([]byte, error) {
 	return content, err
 }
 
-// Only checks that there is nothing below a folder but folders and regular files, for those who open what they find;
+// CheckRegular checks that there is nothing below a folder but folders and regular files, for those who open what they find;
 // the error names what is something else.
-func Only(folder string) error {
+func CheckRegular(folder string) error {
 	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {
-			err = regular(info)
+			err = checkRegular(info)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -86,7 +86,7 @@ func Only(folder string) error {
 	})
 }
 
-func regular(info fs.FileInfo) error {
+func checkRegular(info fs.FileInfo) error {
 	kind := "something else (" + info.Mode().Type().String() + ")"
 	switch mode := info.Mode(); {
 	case mode.IsRegular():

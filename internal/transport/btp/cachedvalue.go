@@ -14,7 +14,7 @@ import (
 type cachedValue[V any] struct {
 	clock func() time.Time
 	// request requests a new value; patient allows retries.
-	request func(ctx context.Context, patient bool) (grant[V], error)
+	request func(ctx context.Context, patient bool) (cacheEntry[V], error)
 	// keepOnError reports whether a valid value that could not be renewed stays in use.
 	keepOnError func(err error, left time.Duration) bool
 	// sameValueError is the error if the rejected value is returned again.
@@ -27,9 +27,9 @@ type cachedValue[V any] struct {
 	// fetching is held during a request.
 	fetching guard.CtxMutex
 
-	mu    sync.Mutex
-	has   bool
-	grant grant[V]
+	mu       sync.Mutex
+	hasEntry bool
+	entry    cacheEntry[V]
 	// version counts calls of forget: responses to earlier requests are dropped.
 	version int
 	// attempts counts finished requests; callers that waited share lastErr.
@@ -44,39 +44,39 @@ type cachedValue[V any] struct {
 }
 
 // grant is a value with the times of renewal and expiry.
-type grant[V any] struct {
+type cacheEntry[V any] struct {
 	value          V
 	renew, expires time.Time
 }
 
-func (k *cachedValue[V]) start() {
+func (k *cachedValue[V]) init() {
 	k.fetching = guard.NewCtxMutex()
 }
 
 type snapshot[V any] struct {
-	grant             grant[V]
-	good              bool
+	entry             cacheEntry[V]
+	valid             bool
 	attempts, version int
 }
 
 func (k *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	good := k.has && k.clock().Before(k.grant.expires) && !unwanted(k.grant.value)
-	return snapshot[V]{k.grant, good, k.attempts, k.version}
+	good := k.hasEntry && k.clock().Before(k.entry.expires) && !unwanted(k.entry.value)
+	return snapshot[V]{k.entry, good, k.attempts, k.version}
 }
 
 // get returns a value that is not unwanted.
 func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	for {
 		s := k.snapshot(unwanted)
-		if s.good && k.clock().Before(s.grant.renew) {
-			return s.grant.value, nil
+		if s.valid && k.clock().Before(s.entry.renew) {
+			return s.entry.value, nil
 		}
-		if s.good {
+		if s.valid {
 			k.renewEarly(ctx, s)
-			if s = k.snapshot(unwanted); s.good {
-				return s.grant.value, nil
+			if s = k.snapshot(unwanted); s.valid {
+				return s.entry.value, nil
 			}
 		}
 		value, again, err := k.fetch(ctx, unwanted, s)
@@ -95,7 +95,7 @@ func (k *cachedValue[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 		return
 	}
 	defer k.fetching.Unlock()
-	if now := k.snapshot(acceptAll[V]); now.attempts != s.attempts || now.version != s.version {
+	if now := k.snapshot(noneUnwanted[V]); now.attempts != s.attempts || now.version != s.version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
@@ -105,17 +105,17 @@ func (k *cachedValue[V]) renewEarly(ctx context.Context, s snapshot[V]) {
 		k.store(g, s.version)
 		return
 	}
-	left := s.grant.expires.Sub(k.clock())
+	left := s.entry.expires.Sub(k.clock())
 	stays := k.keepOnError(err, left)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.version != s.version {
 		return
 	}
-	k.has = stays
-	k.grant.renew = k.clock().Add(min(earlyTimeout, left/4))
+	k.hasEntry = stays
+	k.entry.renew = k.clock().Add(min(earlyTimeout, left/4))
 	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.Kind == Unauthorized {
-		k.grant.renew, k.earlyRefusal = k.grant.expires, err
+		k.entry.renew, k.earlyRefusal = k.entry.expires, err
 	}
 }
 
@@ -127,7 +127,7 @@ func (k *cachedValue[V]) takeEarlyRefusal() error {
 	return err
 }
 
-func acceptAll[V any](V) bool { return false }
+func noneUnwanted[V any](V) bool { return false }
 
 // fetch requests with retries; callers that wait share the result. again asks the caller to start over.
 func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool,
@@ -138,8 +138,8 @@ func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s sna
 	}
 	defer k.fetching.Unlock()
 	now := k.snapshot(unwanted)
-	if now.good {
-		return now.grant.value, false, nil
+	if now.valid {
+		return now.entry.value, false, nil
 	}
 	if err := k.sharedError(now, s); err != nil {
 		return value, false, err
@@ -200,14 +200,14 @@ func (k *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	return true
 }
 
-func (k *cachedValue[V]) store(g grant[V], version int) bool {
+func (k *cachedValue[V]) store(g cacheEntry[V], version int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.version != version {
 		return false
 	}
 	k.attempts, k.lastErr, k.earlyRefusal, k.refusals = k.attempts+1, nil, nil, 0
-	k.grant, k.has = g, true
+	k.entry, k.hasEntry = g, true
 	return true
 }
 
@@ -215,7 +215,7 @@ func (k *cachedValue[V]) store(g grant[V], version int) bool {
 func (k *cachedValue[V]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.has, k.earlyRefusal = false, nil
+	k.hasEntry, k.earlyRefusal = false, nil
 	if k.refusals == 0 { // who was refused is not heard any better now
 		k.lastErr = nil
 	}

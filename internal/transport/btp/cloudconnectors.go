@@ -9,7 +9,7 @@ import (
 
 // ConnectedCloudConnectors lists the location ids of the Cloud Connectors connected to the binding's subaccount, in
 // the service's order; "" is the default location. Errors are *Failure.
-func ConnectedCloudConnectors(ctx context.Context, i Info, o TokenOptions) (locations []string, err error) {
+func ConnectedCloudConnectors(ctx context.Context, i ConnectivityAPI, o TokenOptions) (locations []string, err error) {
 	if i.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
 			text: i.prefix() + "missing: scc_info_path below connectivity_service; instances of " +
@@ -19,7 +19,7 @@ func ConnectedCloudConnectors(ctx context.Context, i Info, o TokenOptions) (loca
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCaller("connectivity service", i.Credentials, o)
+	c, err := newServiceClient("connectivity service", i.Credentials, o)
 	if err != nil {
 		return nil, err
 	}

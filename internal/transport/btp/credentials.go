@@ -36,18 +36,18 @@ func (c Credentials) GoString() string { return c.String() }
 // LogValue is String.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// byCertificate says whether the client shows itself by TLS.
-func (c Credentials) byCertificate() bool { return c.Certificate != "" || c.Key != "" }
+// usesCertificate says whether the client shows itself by TLS.
+func (c Credentials) usesCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
 // bindingFields are the names of Credentials' fields in bindings and service keys.
 var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid",
 	"client-secret": "clientsecret",
 	"certificate":   "certificate", "key": "key"}
 
-// named is how the user knows a field: token-url, client-id, client-secret, certificate, key.
-func (c Credentials) named(field string, name func(string) string) string {
+// fieldName is how the user knows a field: token-url, client-id, client-secret, certificate, key.
+func (c Credentials) fieldName(field string, name func(string) string) string {
 	switch {
-	case c.Origin != "" && field == "token-url" && c.byCertificate():
+	case c.Origin != "" && field == "token-url" && c.usesCertificate():
 		return "certurl"
 	case c.Origin != "":
 		return bindingFields[field]
@@ -57,9 +57,9 @@ func (c Credentials) named(field string, name func(string) string) string {
 	return field
 }
 
-// check names everything that is missing or cannot be, at once. The endpoint is where tokens are asked for.
-func (c Credentials) check(options TokenOptions) (endpoint string, err error) {
-	name := func(field string) string { return c.named(field, options.Name) }
+// validate names everything that is missing or cannot be, at once. The endpoint is where tokens are asked for.
+func (c Credentials) validate(options TokenOptions) (endpoint string, err error) {
+	name := func(field string) string { return c.fieldName(field, options.Name) }
 	var missing []string
 	for _, f := range []struct{ field, value string }{{"token-url", c.TokenURL}, {"client-id", c.ClientID}} {
 		if f.value == "" {
@@ -105,7 +105,7 @@ func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
 			text: c.prefix() + setting +
 				": expected the URL of a token service, https://HOST/…, without user and password in it"}
-	case u.Scheme == "http" && c.byCertificate():
+	case u.Scheme == "http" && c.usesCertificate():
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
 			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate is shown by TLS only",
 				c.prefix(), setting, u.Host)}
@@ -119,7 +119,7 @@ func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
 // keyPair reads Certificate and Key. A certificate that is not valid now is an error: servers close the connection
 // without a reason.
 func (c Credentials) keyPair(now time.Time, name func(string) string) (*tls.Certificate, error) {
-	field := func(f string) string { return c.named(f, name) }
+	field := func(f string) string { return c.fieldName(f, name) }
 	// assumption: only bindings that went through two rounds of JSON, or a shell, hold a backslash and an n in PEM
 	// texts
 	lines := strings.NewReplacer(`\r\n`, "\n", `\n`, "\n")

@@ -84,8 +84,8 @@ type Store struct {
 	Password string
 }
 
-// answer is what the destination service sends.
-type answer struct {
+// destinationResponse is what the destination service sends.
+type destinationResponse struct {
 	Configuration fields `json:"destinationConfiguration"`
 	Tokens        []struct {
 		Type   string `json:"type"`
@@ -103,21 +103,21 @@ type answer struct {
 	} `json:"certificates"`
 }
 
-// targetOf reads an answer. Errors name the destination's property that is to be mended in the cockpit.
-func targetOf(name string, body []byte, now time.Time) (Destination, error) {
+// parseDestination reads an answer. Errors name the destination's property that is to be mended in the cockpit.
+func parseDestination(name string, body []byte, now time.Time) (Destination, error) {
 	t := Destination{Name: name, Query: url.Values{}, Headers: http.Header{}}
-	var a answer
+	var a destinationResponse
 	if err := json.Unmarshal(body, &a); err != nil {
 		return t, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
 	}
 	c := a.Configuration
 	if len(c) == 0 {
-		return t, t.wrong("destinationConfiguration", "expected it in the service's answer, found none")
+		return t, t.errorf("destinationConfiguration", "expected it in the service's answer, found none")
 	}
 	text, err := json.Marshal(c) // sorted by name
 	if err != nil {
-		return t, t.wrong("destinationConfiguration", "%v", err)
+		return t, t.errorf("destinationConfiguration", "%v", err)
 	}
 	t.Digest = sha256.Sum256(text)
 	t.Type, t.ProxyType, t.LocationID = c.text("Type"), c.text("ProxyType"), c.text("CloudConnectorLocationId")
@@ -127,7 +127,7 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 		t.ProxyType = "Internet"
 	}
 	if !slices.Contains([]string{"Internet", "OnPremise", "PrivateLink"}, t.ProxyType) {
-		return t, t.wrong("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
+		return t, t.errorf("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
 	}
 	for key := range c {
 		if header, ok := strings.CutPrefix(key, "URL.headers."); ok && header != "" {
@@ -137,7 +137,7 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 			t.Query.Set(query, c.text(key))
 		}
 	}
-	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readTokens, t.readAuthentication,
+	for _, read := range []func(*destinationResponse, time.Time) error{t.readAddress, t.readTokens, t.readAuthentication,
 		t.readTrust} {
 		if err := read(&a, now); err != nil {
 			return Destination{}, err
@@ -146,12 +146,12 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 	return t, nil
 }
 
-func (t *Destination) wrong(property, format string, args ...any) *Failure {
+func (t *Destination) errorf(property, format string, args ...any) *Failure {
 	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name,
 		property, fmt.Sprintf(format, args...))}
 }
 
-func (t *Destination) readAddress(a *answer, _ time.Time) error {
+func (t *Destination) readAddress(a *destinationResponse, _ time.Time) error {
 	property, schemes := "URL", []string{"http", "https"}
 	address := a.Configuration.text("URL")
 	switch t.Type {
@@ -167,15 +167,15 @@ func (t *Destination) readAddress(a *answer, _ time.Time) error {
 			address = "tcp://" + address
 		}
 	default:
-		return t.wrong("Type", "expected HTTP or TCP, found %q", t.Type)
+		return t.errorf("Type", "expected HTTP or TCP, found %q", t.Type)
 	}
 	if address == "" {
-		return t.wrong(property, "missing")
+		return t.errorf(property, "missing")
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Scheme != schemes[0] &&
 		u.Scheme != schemes[1] {
-		return t.wrong(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
+		return t.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
 			schemes[1])
 	}
 	t.Scheme, t.Host, t.Path = u.Scheme, u.Hostname(), strings.TrimRight(u.EscapedPath(), "/")
@@ -184,7 +184,7 @@ func (t *Destination) readAddress(a *answer, _ time.Time) error {
 		t.Port, _ = strconv.Atoi(p)
 	}
 	if t.Port < 1 || t.Port > 65535 {
-		return t.wrong(property, "expected a port from 1 to 65535, found %q", u.Port())
+		return t.errorf(property, "expected a port from 1 to 65535, found %q", u.Port())
 	}
 	for key, values := range u.Query() {
 		if !t.Query.Has(key) {
@@ -197,7 +197,7 @@ func (t *Destination) readAddress(a *answer, _ time.Time) error {
 }
 
 // readTokens takes the first token, which is the only one but for destinations with several audiences.
-func (t *Destination) readTokens(a *answer, now time.Time) error {
+func (t *Destination) readTokens(a *destinationResponse, now time.Time) error {
 	for _, d := range a.Tokens {
 		if d.Error != "" {
 			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
@@ -224,7 +224,7 @@ func (t *Destination) readTokens(a *answer, now time.Time) error {
 	return nil
 }
 
-func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
+func (t *Destination) readAuthentication(a *destinationResponse, _ time.Time) error {
 	c := a.Configuration
 	t.Authentication = c.text("Authentication")
 	switch t.Authentication {
@@ -233,17 +233,17 @@ func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 	case "BasicAuthentication":
 		// the service delivers the header too; user and password are what the connector's breaker of refused logons
 		// counts by
-		t.User, t.Password, t.Token = c.text("User"), c.plain("Password"), nil
+		t.User, t.Password, t.Token = c.text("User"), c.rawText("Password"), nil
 		if t.User == "" {
-			return t.wrong("User", "missing")
+			return t.errorf("User", "missing")
 		}
 	case "ClientCertificateAuthentication":
-		store, err := t.store(a, c.text("KeyStoreLocation"), c.plain("KeyStorePassword"), "KeyStoreLocation")
+		store, err := t.store(a, c.text("KeyStoreLocation"), c.rawText("KeyStorePassword"), "KeyStoreLocation")
 		if err != nil {
 			return err
 		}
 		if store == nil {
-			return t.wrong("KeyStoreLocation", "missing")
+			return t.errorf("KeyStoreLocation", "missing")
 		}
 		t.Keystore = store
 	default:
@@ -254,7 +254,7 @@ func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 				why += ": this kind needs a user, and a connector has none; set SystemUser where it is allowed, or " +
 					"take another kind"
 			}
-			return t.wrong("Authentication", "expected NoAuthentication, BasicAuthentication, "+
+			return t.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
 				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+
 				"and %s",
 				t.Authentication, why)
@@ -263,30 +263,30 @@ func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 	return nil
 }
 
-func (t *Destination) readTrust(a *answer, _ time.Time) (err error) {
+func (t *Destination) readTrust(a *destinationResponse, _ time.Time) (err error) {
 	c := a.Configuration
 	if location := c.text("TrustStoreLocation"); location != "" && !t.TrustAll {
-		t.Truststore, err = t.store(a, location, c.plain("TrustStorePassword"), "TrustStoreLocation")
+		t.Truststore, err = t.store(a, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
 	}
 	return err
 }
 
 // store finds a store among the certificates of the answer. Without a name: the only one there is.
-func (t *Destination) store(a *answer, name, password, property string) (*Store, error) {
+func (t *Destination) store(a *destinationResponse, name, password, property string) (*Store, error) {
 	for _, c := range a.Certificates {
 		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
 			continue
 		}
 		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Content), ""))
 		if err != nil || len(content) == 0 {
-			return nil, t.wrong(property, "expected the content of %s as base64, found something else", c.Name)
+			return nil, t.errorf(property, "expected the content of %s as base64, found something else", c.Name)
 		}
 		return &Store{Name: c.Name, Type: storeType(c.Name), Content: content, Password: password}, nil
 	}
 	if name == "" {
 		return nil, nil
 	}
-	return nil, t.wrong(property, "expected a store %q among the certificates of the destination service, found none "+
+	return nil, t.errorf(property, "expected a store %q among the certificates of the destination service, found none "+
 		"of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }
 
@@ -302,8 +302,8 @@ func storeType(name string) string {
 	return ""
 }
 
-// plain is a text with its blanks, as passwords may have them.
-func (f fields) plain(name string) string {
+// rawText is a text with its blanks, as passwords may have them.
+func (f fields) rawText(name string) string {
 	v, _ := f[name].(string)
 	return v
 }

@@ -14,11 +14,11 @@ import (
 // of its own.
 type Destinations struct {
 	binding DestinationService
-	service *caller
+	service *serviceClient
 	base    string
 
 	mu    sync.Mutex
-	known map[string]*cachedValue[Destination]
+	cache map[string]*cachedValue[Destination]
 }
 
 const (
@@ -27,8 +27,8 @@ const (
 	destinationLifetime = 4 * time.Minute
 	// maxOutage is how long a destination is used on while the service does not answer.
 	maxOutage = time.Hour
-	// restAfterFailure is the pause after a service did not answer despite retries, or refused the binding once.
-	restAfterFailure = 10 * time.Second
+	// failureInterval is the pause after a service did not answer despite retries, or refused the binding once.
+	failureInterval = 10 * time.Second
 )
 
 // NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not
@@ -38,18 +38,18 @@ func NewDestinations(d DestinationService, o TokenOptions) (*Destinations, error
 	if err != nil {
 		return nil, err
 	}
-	service, err := newCaller("destination service", d.Credentials, o)
+	service, err := newServiceClient("destination service", d.Credentials, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Destinations{binding: d, service: service, base: base, known: map[string]*cachedValue[Destination]{}}, nil
+	return &Destinations{binding: d, service: service, base: base, cache: map[string]*cachedValue[Destination]{}}, nil
 }
 
 // Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each
 // request. When the service does not answer, a destination that was found before is used for an hour more, as long as
 // its token is valid. Errors are *Failure.
 func (d *Destinations) Find(ctx context.Context, name string) (Destination, error) {
-	return d.cached(name).get(ctx, acceptAll)
+	return d.cached(name).get(ctx, noneUnwanted)
 }
 
 // Renew is Find for one whose token was refused, as it stood in DeliveredToken.Value: it holds another one.
@@ -64,13 +64,13 @@ func (d *Destinations) Forget(name string) { d.cached(name).forget() }
 func (d *Destinations) cached(name string) *cachedValue[Destination] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	k := d.known[name]
+	k := d.cache[name]
 	if k == nil {
 		k = &cachedValue[Destination]{
 			clock:         d.service.options.Clock,
-			retryInterval: restAfterFailure,
-			request: func(ctx context.Context, patient bool) (grant[Destination], error) {
-				return d.ask(ctx, name, patient)
+			retryInterval: failureInterval,
+			request: func(ctx context.Context, patient bool) (cacheEntry[Destination], error) {
+				return d.request(ctx, name, patient)
 			},
 			keepOnError: func(err error, left time.Duration) bool { return d.keepOnError(name, err, left) },
 			sameValueError: func() error {
@@ -78,26 +78,26 @@ func (d *Destinations) cached(name string) *cachedValue[Destination] {
 					"delivers again the token that was refused", name)}
 			},
 		}
-		k.start()
-		d.known[name] = k
+		k.init()
+		d.cache[name] = k
 	}
 	return k
 }
 
-func (d *Destinations) ask(ctx context.Context, name string, patient bool) (grant[Destination], error) {
+func (d *Destinations) request(ctx context.Context, name string, patient bool) (cacheEntry[Destination], error) {
 	if name == "" {
-		return grant[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
+		return cacheEntry[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
 	}
 	body, err := d.service.get(ctx, d.base+url.PathEscape(name), patient)
 	if err != nil {
-		return grant[Destination]{}, d.explain(name, err)
+		return cacheEntry[Destination]{}, d.explain(name, err)
 	}
 	now := d.service.options.Clock()
-	t, err := targetOf(name, body, now)
+	t, err := parseDestination(name, body, now)
 	if err != nil {
-		return grant[Destination]{}, err
+		return cacheEntry[Destination]{}, err
 	}
-	g := grant[Destination]{value: t, renew: now.Add(destinationLifetime),
+	g := cacheEntry[Destination]{value: t, renew: now.Add(destinationLifetime),
 		expires: now.Add(destinationLifetime + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
 		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {

@@ -80,7 +80,7 @@ func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	t.Helper()
 	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
 		Instance: "my-destinations", Subaccount: "sub-1"},
-		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
+		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), RetryPeriod: time.Millisecond})
 	require.NoError(t, err)
 	return d
 }
@@ -403,7 +403,7 @@ func TestAttached(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	}))
 	t.Cleanup(s.Close)
-	info := btp.Info{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
+	info := btp.ConnectivityAPI{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
 	options := btp.TokenOptions{Logger: logs(t)}
 	got, err := btp.ConnectedCloudConnectors(t.Context(), info, options)
 	require.NoError(t, err)

@@ -45,9 +45,9 @@ func (f *Failure) Unwrap() error { return f.err }
 // Temporary says whether trying again later can help.
 func (f *Failure) Temporary() bool { return f.Kind == Unavailable }
 
-// partner is a service that is asked, as failures speak of it.
-type partner struct {
-	what string
+// remoteService is a service that is asked, as failures speak of it.
+type remoteService struct {
+	service string
 	// address is its URL without the query, which may hold secrets.
 	address string
 	// name is the user's name of the setting that a field stands for, "" for none.
@@ -56,28 +56,28 @@ type partner struct {
 	secrets []string
 }
 
-func (p *partner) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
+func (p *remoteService) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
 	return &Failure{Kind: kind, Setting: p.name(field), err: err,
-		text: fmt.Sprintf("%s %s: %s", p.what, p.address, fmt.Sprintf(format, args...))}
+		text: fmt.Sprintf("%s %s: %s", p.service, p.address, fmt.Sprintf(format, args...))}
 }
 
-// answered is an answer that is no success, for a message.
-func (p *partner) answered(status int, said string) string {
+// statusMessage is an answer that is no success, for a message.
+func (p *remoteService) statusMessage(status int, said string) string {
 	if said = quote(said, p.secrets...); said != "" {
 		said = ": " + said
 	}
 	return fmt.Sprintf("answered %d%s", status, said)
 }
 
-// redirected is the failure of an answer that leads elsewhere.
-func (p *partner) redirected(field, answered, location string) *Failure {
+// redirectFailure is the failure of an answer that leads elsewhere.
+func (p *remoteService) redirectFailure(field, answered, location string) *Failure {
 	return p.failure(Misconfigured, field, nil,
 		"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere", answered,
 		quote(withoutQuery(location), p.secrets...))
 }
 
-// unreachable explains why there was no answer at all.
-func (p *partner) unreachable(ctx context.Context, field string, err error) *Failure {
+// connectionFailure explains why there was no answer at all.
+func (p *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		err = lost.Err
 	}
@@ -85,7 +85,7 @@ func (p *partner) unreachable(ctx context.Context, field string, err error) *Fai
 		err = errors.Join(cause, err)
 	}
 	text := quote(err.Error(), p.secrets...)
-	if trouble := tlsTrouble[keystore.ClassOf(err)]; trouble != "" {
+	if trouble := tlsHints[keystore.ClassOf(err)]; trouble != "" {
 		return p.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
 	}
 	// of the proxy's token, or of an answer that is too large
@@ -95,8 +95,8 @@ func (p *partner) unreachable(ctx context.Context, field string, err error) *Fai
 	return p.failure(Unavailable, field, err, "no answer: %s", text)
 }
 
-// tlsTrouble says what is to be done about errors of TLS that last.
-var tlsTrouble = map[keystore.Class]string{
+// tlsHints says what is to be done about errors of TLS that last.
+var tlsHints = map[keystore.Class]string{
 	keystore.UnknownAuthority:   "its certificate is not signed by a known authority; add it to the trusted roots",
 	keystore.OtherHost:          "its certificate is for another host",
 	keystore.InvalidCertificate: "its certificate is not valid",
@@ -104,19 +104,19 @@ var tlsTrouble = map[keystore.Class]string{
 	keystore.Alert:              "the server refused the handshake; it may want another client certificate",
 }
 
-// redirects says whether an answer of this status leads elsewhere.
-func redirects(status int) bool { return status >= 300 && status < 400 }
+// isRedirect says whether an answer of this status leads elsewhere.
+func isRedirect(status int) bool { return status >= 300 && status < 400 }
 
-// passes says whether a status is of the moment: a later request may get another one.
-func passes(status int) bool {
+// isTransientStatus says whether a status is of the moment: a later request may get another one.
+func isTransientStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
 
 // quote is a text of a service for a message: one line, cut short, without any of the secrets.
 func quote(text string, secrets ...string) string {
-	var known secret.Known
-	known.Keep(secrets...)
-	text = strings.ReplaceAll(known.Strike(text), secret.Hidden, "***")
+	var known secret.Redactor
+	known.Add(secrets...)
+	text = strings.ReplaceAll(known.Redact(text), secret.Hidden, "***")
 	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == ' ' }), " ")
 	if r := []rune(text); len(r) > maxQuote {
 		text = string(r[:maxQuote]) + "…"

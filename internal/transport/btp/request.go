@@ -27,34 +27,34 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// requester asks a token service for tokens: one set of credentials, no memory.
-type requester struct {
-	partner
+// tokenRequester asks a token service for tokens: one set of credentials, no memory.
+type tokenRequester struct {
+	remoteService
 	credentials Credentials
 	clock       func() time.Time
 	config      clientcredentials.Config
 	client      *http.Client
 }
 
-// granted is an answer. life is 0 if the service did not say how long the token lives.
-type granted struct {
+// tokenResponse is an answer. life is 0 if the service did not say how long the token lives.
+type tokenResponse struct {
 	token    string
 	lifetime time.Duration
 }
 
-func newRequester(c Credentials, o TokenOptions) (*requester, error) {
-	endpoint, err := c.check(o)
+func newTokenRequester(c Credentials, o TokenOptions) (*tokenRequester, error) {
+	endpoint, err := c.validate(o)
 	if err != nil {
 		return nil, err
 	}
-	r := &requester{credentials: c, clock: o.Clock, partner: partner{c.prefix() + "token service",
-		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.named(field, o.Name), field) },
+	r := &tokenRequester{credentials: c, clock: o.Clock, remoteService: remoteService{c.prefix() + "token service",
+		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.fieldName(field, o.Name), field) },
 		[]string{c.Secret}}}
 	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
 		Scopes: strings.Fields(o.Scope), AuthStyle: oauth2.AuthStyleInParams}
 	var pair *tls.Certificate
 	switch {
-	case c.byCertificate():
+	case c.usesCertificate():
 		if pair, err = c.keyPair(o.Clock(), o.Name); err != nil {
 			return nil, err
 		}
@@ -186,41 +186,41 @@ func retryUntil(ctx context.Context, patience time.Duration, try func() (atLeast
 }
 
 // once asks once. atLeast is the pause that the service asks for.
-func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
+func (r *tokenRequester) requestToken(ctx context.Context) (g tokenResponse, atLeast time.Duration, err error) {
 	t, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
 	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return granted{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refused(refusal)
+		return tokenResponse{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refusalFailure(refusal)
 	}
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		field := "token-url"
-		if r.credentials.byCertificate() && keystore.ClassOf(lost) == keystore.Alert {
+		if r.credentials.usesCertificate() && keystore.ClassOf(lost) == keystore.Alert {
 			field = "certificate"
 		}
-		return granted{}, 0, r.unreachable(ctx, field, lost)
+		return tokenResponse{}, 0, r.connectionFailure(ctx, field, lost)
 	}
 	if err != nil {
-		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+		return tokenResponse{}, 0, r.failure(Misconfigured, "token-url", nil,
 			"expected a JSON object with access_token, but %s",
 			strings.TrimPrefix(quote(err.Error(), r.secrets...), "oauth2: "))
 	}
-	g = granted{token: t.AccessToken, lifetime: seconds(t.Extra("expires_in"))}
+	g = tokenResponse{token: t.AccessToken, lifetime: seconds(t.Extra("expires_in"))}
 	if g.lifetime <= 0 {
 		g.lifetime = lifetimeOf(t.AccessToken, r.clock())
 	}
 	if strings.ContainsAny(g.token, " \t\r\n") {
-		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+		return tokenResponse{}, 0, r.failure(Misconfigured, "token-url", nil,
 			"expected an access_token, found one with blanks or line breaks")
 	}
 	return g, 0, nil
 }
 
-// refused explains an answer that is no success.
-func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
+// refusalFailure explains an answer that is no success.
+func (r *tokenRequester) refusalFailure(e *oauth2.RetrieveError) *Failure {
 	status := e.Response.StatusCode
-	answered := r.answered(status, cmp.Or(strings.TrimSpace(e.ErrorCode+" "+e.ErrorDescription), string(e.Body)))
+	answered := r.statusMessage(status, cmp.Or(strings.TrimSpace(e.ErrorCode+" "+e.ErrorDescription), string(e.Body)))
 	var f *Failure
 	client := r.name("client-id") + " and " + r.name("client-secret")
-	if r.credentials.byCertificate() {
+	if r.credentials.usesCertificate() {
 		client = r.name("client-id") + ", " + r.name("certificate") + " and " + r.name("key")
 	}
 	switch {
@@ -235,9 +235,9 @@ func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
 		f = r.failure(Unauthorized, "client-id", nil, "%s", answered)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
 		f = r.failure(Misconfigured, "token-url", nil, "%s: no token service at this address", answered)
-	case redirects(status):
-		f = r.redirected("token-url", answered, e.Response.Header.Get("Location"))
-	case passes(status):
+	case isRedirect(status):
+		f = r.redirectFailure("token-url", answered, e.Response.Header.Get("Location"))
+	case isTransientStatus(status):
 		f = r.failure(Unavailable, "token-url", nil, "%s", answered)
 	default:
 		f = r.failure(Misconfigured, "token-url", nil, "%s", answered)

@@ -31,13 +31,13 @@ type Connectivity struct {
 	// ProxyHost and the ports are those of the Connectivity proxy, SOCKS5 and HTTP.
 	ProxyHost            string
 	SOCKS5Port, HTTPPort string
-	// Info is the binding that lists the attached Cloud Connectors, nil if there is none. It may be another one than
+	// API is the binding that lists the attached Cloud Connectors, nil if there is none. It may be another one than
 	// this: instances of plan api_access have it, and those have no proxy.
-	Info *Info
+	API *ConnectivityAPI
 }
 
 // Info is the connectivity service's own interface.
-type Info struct {
+type ConnectivityAPI struct {
 	Credentials
 	ServiceURL, InfoPath string
 }
@@ -72,7 +72,7 @@ func (c *Connectivity) address(port, field string) (string, error) {
 	}
 	if len(missing) > 0 {
 		hint := ""
-		if c.ProxyHost == "" && c.Info != nil {
+		if c.ProxyHost == "" && c.API != nil {
 			hint = "; an instance of plan api_access has no proxy, bind one of plan lite too"
 		}
 		return "", &Failure{Kind: Misconfigured, Setting: missing[0], text: c.prefix() + "missing: " +
@@ -106,9 +106,9 @@ type binding struct {
 	provided bool
 }
 
-// Environment is what Cloud Foundry says an application is bound to: the text of the variable VCAP_SERVICES, else, for
+// ReadVCAP is what Cloud Foundry says an application is bound to: the text of the variable VCAP_SERVICES, else, for
 // applications whose bindings are in a file, of the file that VCAP_SERVICES_FILE_PATH names; "" where there is neither.
-func Environment() (string, error) {
+func ReadVCAP() (string, error) {
 	if text := os.Getenv("VCAP_SERVICES"); text != "" {
 		return text, nil
 	}
@@ -127,12 +127,12 @@ func Environment() (string, error) {
 	return string(data), nil
 }
 
-// Bound reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold
+// ParseVCAP reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold
 // the same fields or have one of these three among their tags. Of several bindings of one service, complete ones come
 // before others, those with `culvert` in their name before others, a platform's before user-provided ones, then the
 // alphabet decides, with a warning. Fields are looked at when they are used, so that one service's missing field does
 // not matter to another.
-func Bound(vcap string) (Services, error) {
+func ParseVCAP(vcap string) (Services, error) {
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(vcap), &document); err != nil {
 		return Services{}, unreadable("VCAP_SERVICES",
@@ -142,7 +142,7 @@ func Bound(vcap string) (Services, error) {
 	if err != nil {
 		return Services{}, err
 	}
-	return choose(bindings, "VCAP_SERVICES"), nil
+	return selectBindings(bindings, "VCAP_SERVICES"), nil
 }
 
 func unreadable(where, expected string, err error) *Failure {
@@ -161,7 +161,7 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 			Credentials  fields   `json:"credentials"`
 		}
 		if err := json.Unmarshal(document[label], &entries); err != nil {
-			if !known(label) {
+			if !isKnownService(label) {
 				continue // somebody else's
 			}
 			return nil, unreadable(where+", "+label, "a list of bindings, each with name and credentials", err)
@@ -169,13 +169,13 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 		for _, e := range entries {
 			b := binding{name: e.Name, names: []string{e.Name, e.InstanceName, e.BindingName},
 				fields: e.Credentials.unwrapped(), provided: label == "user-provided"}
-			switch i := slices.IndexFunc(e.Tags, known); {
-			case known(label):
+			switch i := slices.IndexFunc(e.Tags, isKnownService); {
+			case isKnownService(label):
 				b.service = service(label)
 			case i >= 0:
 				b.service = service(e.Tags[i])
 			case b.provided:
-				b.service = b.fields.service()
+				b.service = b.fields.guessService()
 			}
 			if b.service != "" {
 				b.origin = fmt.Sprintf("%s, service %s, instance %s", where, label, b.name)
@@ -186,12 +186,12 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 	return all, nil
 }
 
-func known(label string) bool {
+func isKnownService(label string) bool {
 	return slices.Contains([]service{connectivity, destination, xsuaa}, service(label))
 }
 
-// choose takes one binding for each purpose.
-func choose(bindings []binding, where string) Services {
+// selectBindings takes one binding for each purpose.
+func selectBindings(bindings []binding, where string) Services {
 	var s Services
 	purpose := func(of service, what string, complete func(binding) bool) *binding {
 		var fit []binding
@@ -236,8 +236,8 @@ func choose(bindings []binding, where string) Services {
 	if b := purpose(connectivity, "of connectivity", binding.hasProxy); b != nil {
 		s.Connectivity = b.connectivity()
 	}
-	if b := purpose(connectivity, "of connectivity's own interface", binding.hasInfo); b != nil && b.hasInfo() {
-		s.Connectivity.Info = b.info()
+	if b := purpose(connectivity, "of connectivity's own interface", binding.hasAPI); b != nil && b.hasAPI() {
+		s.Connectivity.API = b.api()
 	}
 	if b := purpose(destination, "of destination", func(b binding) bool {
 		return b.hasClient() && b.fields.text("uri") != ""
@@ -252,13 +252,13 @@ func choose(bindings []binding, where string) Services {
 }
 
 func (b binding) hasClient() bool {
-	_, err := b.credentials().check(TokenOptions{})
+	_, err := b.credentials().validate(TokenOptions{})
 	return err == nil
 }
 
 func (b binding) hasProxy() bool { return b.hasClient() && b.fields.text("onpremise_proxy_host") != "" }
 
-func (b binding) hasInfo() bool { return b.fields.below("connectivity_service").text("url") != "" }
+func (b binding) hasAPI() bool { return b.fields.object("connectivity_service").text("url") != "" }
 
 // credentials takes the certificate where there is one: such bindings have no secret, and their service another
 // address.
@@ -283,9 +283,9 @@ func (b binding) connectivity() *Connectivity {
 			"onpremise_proxy_port")}
 }
 
-func (b binding) info() *Info {
-	own := b.fields.below("connectivity_service")
-	return &Info{Credentials: b.credentials(), ServiceURL: own.text("url"), InfoPath: cmp.Or(own.text("scc_info_path"),
+func (b binding) api() *ConnectivityAPI {
+	own := b.fields.object("connectivity_service")
+	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: own.text("url"), InfoPath: cmp.Or(own.text("scc_info_path"),
 		b.fields.text("scc_info_path"))}
 }
 
@@ -295,9 +295,9 @@ func (b binding) destination() *DestinationService {
 		Subaccount: f.text("subaccountid", "tenantid", "identityzoneid")}
 }
 
-// ReadKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them,
+// ReadServiceKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them,
 // or a whole VCAP_SERVICES document, with or without that name around it.
-func ReadKey(path string) (Services, error) {
+func ReadServiceKey(path string) (Services, error) {
 	data, err := keystore.ReadFile(path)
 	if err != nil {
 		return Services{}, &Failure{Kind: Misconfigured, Setting: path, err: err, text: "service key: " + err.Error()}
@@ -323,7 +323,7 @@ func ReadKey(path string) (Services, error) {
 			return Services{}, unreadable(path, "an object, the service key", err)
 		}
 		f = f.unwrapped()
-		b := binding{service: f.service(), fields: f, origin: path}
+		b := binding{service: f.guessService(), fields: f, origin: path}
 		if b.service == "" {
 			return Services{}, &Failure{Kind: Misconfigured, Setting: path, text: fmt.Sprintf(
 				"%s: expected a service key of connectivity, destination or xsuaa with clientid and more, found the "+
@@ -332,7 +332,7 @@ func ReadKey(path string) (Services, error) {
 		}
 		bindings = append(bindings, b)
 	}
-	return choose(bindings, path), nil
+	return selectBindings(bindings, path), nil
 }
 
 // fields are a binding's credentials, by name: texts mostly, some are objects.
@@ -341,7 +341,7 @@ type fields map[string]any
 // unwrapped is what stands below `credentials`, where it stands there.
 func (f fields) unwrapped() fields {
 	for {
-		inner := f.below("credentials")
+		inner := f.object("credentials")
 		if inner == nil {
 			return f
 		}
@@ -349,7 +349,7 @@ func (f fields) unwrapped() fields {
 	}
 }
 
-func (f fields) below(name string) fields {
+func (f fields) object(name string) fields {
 	inner, _ := f[name].(map[string]any)
 	return inner
 }
@@ -358,7 +358,7 @@ func (f fields) below(name string) fields {
 // that of tokens. Ports are texts in some bindings and numbers in others.
 func (f fields) text(names ...string) string {
 	for _, name := range names {
-		for _, in := range []fields{f.below("uaa"), f} {
+		for _, in := range []fields{f.object("uaa"), f} {
 			switch v := in[name].(type) {
 			case string:
 				if v = strings.TrimSpace(v); v != "" {
@@ -372,10 +372,10 @@ func (f fields) text(names ...string) string {
 	return ""
 }
 
-// service is which service a binding without a label is of, by the fields that it has.
-func (f fields) service() service {
+// guessService is which service a binding without a label is of, by the fields that it has.
+func (f fields) guessService() service {
 	switch {
-	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.below("connectivity_service") != nil:
+	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.object("connectivity_service") != nil:
 		return connectivity
 	case f.text("uri") != "" && f.text("clientid") != "":
 		return destination

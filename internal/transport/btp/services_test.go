@@ -89,14 +89,14 @@ func TestBound(t *testing.T) {
 			"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},{"name":"b","credentials":` + proxy + `}]}`,
 			func() btp.Services {
 				p := proxyOf("connectivity", "b")
-				p.Info = &btp.Info{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j",
+				p.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j",
 					Origin: origin("connectivity", "a")},
 					ServiceURL: "https://own", InfoPath: "/api/v1/info"}
 				return btp.Services{Connectivity: p}
 			}()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := btp.Bound(c.vcap)
+			got, err := btp.ParseVCAP(c.vcap)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, got)
 		})
@@ -106,7 +106,7 @@ func TestBound(t *testing.T) {
 		`{"connectivity":{"name":"c"}}`:     "VCAP_SERVICES, connectivity: expected JSON, a list of bindings",
 		`{"xsuaa":[{"credentials":"top"}]}`: "VCAP_SERVICES, xsuaa",
 	} {
-		_, err := btp.Bound(vcap)
+		_, err := btp.ParseVCAP(vcap)
 		wantFailure(t, err, btp.Misconfigured, settingOf(vcap), want)
 	}
 }
@@ -123,7 +123,7 @@ func settingOf(vcap string) string {
 
 // What is missing is named as the binding names it, when it is needed.
 func TestMissingFieldsAreNamed(t *testing.T) {
-	s, err := btp.Bound(one("connectivity", "c", `{"clientid":"a"}`))
+	s, err := btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a"}`))
 	require.NoError(t, err)
 	at := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
@@ -137,16 +137,16 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	wantFailure(t, err, btp.Misconfigured, "token_service_url",
 		at+"missing: token_service_url, clientsecret (or certificate and key)")
 
-	s, _ = btp.Bound(one("connectivity", "c",
+	s, _ = btp.ParseVCAP(one("connectivity", "c",
 		`{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_socks5_proxy_port", `expected 1 to 65535, found "20004x"`)
 
-	s, _ = btp.Bound(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
+	s, _ = btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access has no proxy")
 
-	s, _ = btp.Bound(one("connectivity", "c", proxy))
+	s, _ = btp.ParseVCAP(one("connectivity", "c", proxy))
 	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
 		"proxy.internal:20003": s.Connectivity.HTTPAddress} {
 		if got, err := address(); got != want || err != nil {
@@ -173,7 +173,7 @@ func TestReadKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
-			got, err := btp.ReadKey(path)
+			got, err := btp.ReadServiceKey(path)
 			require.NoError(t, err)
 			want := want
 			want.Origin = c.origin
@@ -187,12 +187,12 @@ func TestReadKey(t *testing.T) {
 		`{"clientid":"a","clientsecret":"top"}`: "found the fields clientid, clientsecret",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		if _, err := btp.ReadKey(path); err == nil || !strings.Contains(err.Error(), part) ||
+		if _, err := btp.ReadServiceKey(path); err == nil || !strings.Contains(err.Error(), part) ||
 			strings.Contains(err.Error(), "top") {
 			t.Errorf("%s: expected an error with %q, found %v", text, part, err)
 		}
 	}
-	if _, err := btp.ReadKey(path + "x"); err == nil || !strings.Contains(err.Error(), "key.jsonx") {
+	if _, err := btp.ReadServiceKey(path + "x"); err == nil || !strings.Contains(err.Error(), "key.jsonx") {
 		t.Errorf("expected an error that names the file, found %v", err)
 	}
 }
@@ -203,7 +203,7 @@ func FuzzBound(f *testing.F) {
 	f.Add(`{"user-provided":[{"name":"u","tags":["xsuaa"],"credentials":{"uaa":{"clientid":" a "},"url":1e99}}]}`)
 	f.Add(`{"destination":[{"credentials":{"credentials":{}}},{"credentials":null}]}`)
 	f.Fuzz(func(t *testing.T, vcap string) {
-		s, err := btp.Bound(vcap)
+		s, err := btp.ParseVCAP(vcap)
 		if err != nil {
 			return
 		}
@@ -235,7 +235,7 @@ func TestEnvironment(t *testing.T) {
 	} {
 		t.Setenv("VCAP_SERVICES", c.variable)
 		t.Setenv("VCAP_SERVICES_FILE_PATH", c.path)
-		got, err := btp.Environment()
+		got, err := btp.ReadVCAP()
 		if got != c.want || (err != nil) != (c.says != "") {
 			t.Errorf("%+v: found %q, %v", c, got, err)
 		}

@@ -30,8 +30,8 @@ type TokenOptions struct {
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for an answer. Default 30 s.
 	ReadTimeout time.Duration
-	// Patience bounds retries of a service that does not answer. Default 30 s.
-	Patience time.Duration
+	// RetryPeriod bounds retries of a service that does not answer. Default 30 s.
+	RetryPeriod time.Duration
 	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings. Default:
 	// unchanged.
 	Name func(field string) string
@@ -51,8 +51,8 @@ func (o TokenOptions) withDefaults() TokenOptions {
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = 30 * time.Second
 	}
-	if o.Patience == 0 {
-		o.Patience = 30 * time.Second
+	if o.RetryPeriod == 0 {
+		o.RetryPeriod = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -72,26 +72,26 @@ type Tokens struct {
 }
 
 // tokenRequest requests a token once. atLeast is the pause that the service requests. Errors are *Failure.
-type tokenRequest func(ctx context.Context) (g granted, atLeast time.Duration, err error)
+type tokenRequest func(ctx context.Context) (g tokenResponse, atLeast time.Duration, err error)
 
 // NewTokens checks the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	o = o.withDefaults()
-	r, err := newRequester(c, o)
+	r, err := newTokenRequester(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return cacheTokens(&r.partner, "client-id", r.once, o), nil
+	return cacheTokens(&r.remoteService, "client-id", r.requestToken, o), nil
 }
 
 // cacheTokens caches a service's tokens. whose is the field of the client or user.
-func cacheTokens(p *partner, whose string, once tokenRequest, o TokenOptions) *Tokens {
+func cacheTokens(p *remoteService, whose string, once tokenRequest, o TokenOptions) *Tokens {
 	t := &Tokens{options: o, address: p.address, requestOnce: once}
 	t.cache.clock, t.cache.request, t.cache.keepOnError = o.Clock, t.request, t.keepOnError
 	t.cache.sameValueError = func() error {
 		return p.failure(Unauthorized, whose, nil, "hands out again the token that was refused")
 	}
-	t.cache.start()
+	t.cache.init()
 	return t
 }
 
@@ -105,27 +105,27 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 // defaultLifetime applies to tokens without a known lifetime.
 const defaultLifetime = 5 * time.Minute
 
-func (t *Tokens) request(ctx context.Context, patient bool) (grant[string], error) {
-	once := func(ctx context.Context) (granted, error) { g, _, err := t.requestOnce(ctx); return g, err }
+func (t *Tokens) request(ctx context.Context, patient bool) (cacheEntry[string], error) {
+	once := func(ctx context.Context) (tokenResponse, error) { g, _, err := t.requestOnce(ctx); return g, err }
 	if patient {
 		once = t.requestPatiently
 	}
 	g, err := once(ctx)
 	if err != nil {
-		return grant[string]{}, err
+		return cacheEntry[string]{}, err
 	}
 	if g.lifetime <= 0 {
 		g.lifetime = defaultLifetime
 	}
 	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.lifetime)
 	now := t.options.Clock()
-	return grant[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
+	return cacheEntry[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
 }
 
 // requestPatiently retries until an answer, the end of Patience or of the context; pauses grow from 100 ms.
-func (t *Tokens) requestPatiently(ctx context.Context) (granted, error) {
-	var g granted
-	err := retryUntil(ctx, t.options.Patience, func() (time.Duration, error) {
+func (t *Tokens) requestPatiently(ctx context.Context) (tokenResponse, error) {
+	var g tokenResponse
+	err := retryUntil(ctx, t.options.RetryPeriod, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
 		g, atLeast, err = t.requestOnce(ctx)

@@ -261,7 +261,7 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 func TestValidTokenOutlivesOutage(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	s.lifetime = `,"expires_in":3600`
-	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, Patience: time.Millisecond})
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, RetryPeriod: time.Millisecond})
 	wantToken(t, tokens, "", "token-1")
 	s.set(status(503, "down for maintenance"))
 	now.move(3541 * time.Second)
@@ -410,7 +410,7 @@ func TestTokenServiceRefuses(t *testing.T) {
 				s.set(c.answer)
 				// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
 				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
-					Patience: 690 * time.Millisecond})
+					RetryPeriod: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
 				wantFailure(t, err, c.kind, c.setting, c.parts...)
 				assert.Equal(t, c.tries, len(s.requests()), "requests")
@@ -474,7 +474,7 @@ func TestTokenByCertificate(t *testing.T) {
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
+	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, RetryPeriod: time.Millisecond}
 
 	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret,
 		Certificate: escaped.Replace(string(known.PEM())), Key: escaped.Replace(string(known.KeyPEM(t)))}

@@ -58,8 +58,8 @@ func (a *authority) client(id string) (certificate, key string) {
 		must(x509.MarshalPKCS8PrivateKey(private)))
 }
 
-// knows says whether a certificate is one of ours for that client.
-func (a *authority) knows(c *x509.Certificate, id string) bool {
+// issued says whether a certificate is one of ours for that client.
+func (a *authority) issued(c *x509.Certificate, id string) bool {
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	_, err := c.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})

@@ -31,12 +31,12 @@ func (s *Server) VCAP(shape Shape) string {
 			service("connectivity", "lite", "my-connectivity", s.connectivity(shape)),
 			service("connectivity", "api_access", "my-connectivity-api", s.api(shape)),
 		},
-		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination,
+		"destination": []any{service("destination", "lite", "my-destination", s.addTokenService(shape, s.Destination,
 			map[string]any{
 				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9",
 				"instanceid": "culvert-destination",
 			}))},
-		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.with(shape|Deprecated, s.XSUAA, map[string]any{
+		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.addTokenService(shape|Deprecated, s.XSUAA, map[string]any{
 			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
 		}))},
 	})
@@ -52,7 +52,7 @@ func (s *Server) ServiceKey(shape Shape) string {
 
 // DestinationKey is the text of a service key of the destination service.
 func (s *Server) DestinationKey(shape Shape) string {
-	return text(s.with(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
+	return text(s.addTokenService(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
 }
 
 func (s *Server) connectivity(shape Shape) map[string]any {
@@ -71,11 +71,11 @@ func (s *Server) connectivity(shape Shape) map[string]any {
 	} else {
 		fields["onpremise_proxy_http_port"] = httpPort
 	}
-	return s.with(shape, s.Connectivity, fields)
+	return s.addTokenService(shape, s.Connectivity, fields)
 }
 
 func (s *Server) api(shape Shape) map[string]any {
-	return s.with(shape, s.API, map[string]any{
+	return s.addTokenService(shape, s.API, map[string]any{
 		"xsappname": "api1!b123|connectivity!b17",
 		"connectivity_service": map[string]string{"url": s.base(shape), "scc_info_path": infoPath,
 			"api_path": "/api/v1", "tunnel_path": "/api/v1/tunnel"},
@@ -89,8 +89,8 @@ func (s *Server) base(shape Shape) string {
 	return s.URL
 }
 
-// with adds what every binding has of the token service. Bindings with a certificate have certurl and no secret.
-func (s *Server) with(shape Shape, c Client, fields map[string]any) map[string]any {
+// addTokenService adds what every binding has of the token service. Bindings with a certificate have certurl and no secret.
+func (s *Server) addTokenService(shape Shape, c Client, fields map[string]any) map[string]any {
 	fields["clientid"] = c.ID
 	address := "token_service_url"
 	if shape&Deprecated != 0 {

@@ -30,13 +30,13 @@ type Fault struct {
 	// Target and Location restrict it to those who ask for them, as far as they have said so by then. "" is everybody.
 	Target, Location string
 
-	left    int
-	cleared chan struct{}
+	remaining int
+	cleared   chan struct{}
 }
 
 // Inject makes a fault happen from now on. Of several that fit, the one that was injected last happens. clear ends it.
 func (s *Server) Inject(f Fault) (clear func()) {
-	f.left, f.cleared = f.Times, make(chan struct{})
+	f.remaining, f.cleared = f.Times, make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
@@ -78,7 +78,7 @@ func (s *Server) Fragment(on bool) { s.set(func() { s.fragment = on }) }
 
 // RefuseByReply lets tokens be refused by REP 05 in the place of the logon's status. The pages have both and do not say
 // when.
-func (s *Server) RefuseByReply(on bool) { s.set(func() { s.byReply = on }) }
+func (s *Server) RefuseByReply(on bool) { s.set(func() { s.refuseByReply = on }) }
 
 // DropTunnels ends all connections through the SOCKS5 port and says how many there were.
 func (s *Server) DropTunnels() int { return s.drop(func(*tunnel) bool { return true }) }
@@ -108,9 +108,9 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 			continue
 		}
 		if f.Times > 0 {
-			if f.left--; f.left == 0 && !f.Stall {
+			if f.remaining--; f.remaining == 0 && !f.Stall {
 				s.remove(f)
-			} else if f.left < 0 {
+			} else if f.remaining < 0 {
 				continue
 			}
 		}

@@ -44,9 +44,9 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		entry.Token, valid = s.check(token, s.Connectivity)
 		valid = valid && strings.EqualFold(scheme, "Bearer")
 	}
-	change := s.enter(entry)
+	change := s.addEntry(entry)
 	defer change(func(e *Entry) { e.Ended = time.Now() })
-	answer := &statusWriter{ResponseWriter: w, note: func(status int) { change(func(e *Entry) { e.Code = status }) }}
+	answer := &statusWriter{ResponseWriter: w, onStatus: func(status int) { change(func(e *Entry) { e.Code = status }) }}
 	fail := func(status int, text string) { http.Error(answer, text, status) }
 	for name, values := range r.Header {
 		for _, value := range values {
@@ -73,7 +73,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	if r.URL.Port() == "" {
 		virtual = net.JoinHostPort(r.URL.Hostname(), "80")
 	}
-	real, attached, exposed := s.real(location, virtual)
+	real, attached, exposed := s.lookUp(location, virtual)
 	if !attached {
 		// assumption: the text
 		fail(http.StatusServiceUnavailable,
@@ -96,7 +96,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 				p.Out.Header.Del(name)
 			}
 		},
-		Transport:     s.behind(),
+		Transport:     s.systemTransport(),
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
@@ -108,8 +108,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	proxy.ServeHTTP(w, r)
 }
 
-// behind is how a Cloud Connector reaches systems; it believes every certificate.
-func (s *Server) behind() *http.Transport {
+// systemTransport is how a Cloud Connector reaches systems; it believes every certificate.
+func (s *Server) systemTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return s.dial(ctx, address) },
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
@@ -120,11 +120,11 @@ func (s *Server) behind() *http.Transport {
 // statusWriter notes the status.
 type statusWriter struct {
 	http.ResponseWriter
-	note func(int)
+	onStatus func(int)
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	w.note(status)
+	w.onStatus(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 

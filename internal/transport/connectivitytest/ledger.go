@@ -99,7 +99,7 @@ func (s *Server) Recorded() []byte {
 
 const maxRecord = 64 << 20
 
-func (s *Server) passed(b []byte) {
+func (s *Server) recordBytes(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.record && len(s.recorded)+len(b) <= maxRecord {
@@ -107,8 +107,8 @@ func (s *Server) passed(b []byte) {
 	}
 }
 
-// enter begins an entry; change changes it later.
-func (s *Server) enter(e Entry) (change func(func(*Entry))) {
+// addEntry begins an entry; change changes it later.
+func (s *Server) addEntry(e Entry) (change func(func(*Entry))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.Time = time.Now()

@@ -29,26 +29,26 @@ type Server struct {
 	// Dial reaches the real addresses behind the Cloud Connectors. nil means net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu         sync.Mutex
-	changed    *sync.Cond
-	locations  map[string]bool
-	mapped     map[string]string // location NUL virtual host:port -> real; "*" stands for every location
-	faults     []*Fault
-	fragment   bool
-	byReply    bool
-	record     bool
-	recorded   []byte
-	ledger     []Entry
-	tunnels    map[*tunnel]struct{}
-	conns      map[net.Conn]struct{}
-	targets    map[string]string // destinations
-	authority  *authority
-	issuer     issuer
-	listeners  []net.Listener
-	servers    []*http.Server
-	done       chan struct{}
-	closed     bool
-	goroutines sync.WaitGroup
+	mu            sync.Mutex
+	changed       *sync.Cond
+	locations     map[string]bool
+	virtualHosts  map[string]string // location NUL virtual host:port -> real; "*" stands for every location
+	faults        []*Fault
+	fragment      bool
+	refuseByReply bool
+	record        bool
+	recorded      []byte
+	ledger        []Entry
+	tunnels       map[*tunnel]struct{}
+	conns         map[net.Conn]struct{}
+	destinations  map[string]string // destinations
+	authority     *authority
+	issuer        issuer
+	listeners     []net.Listener
+	servers       []*http.Server
+	done          chan struct{}
+	closed        bool
+	goroutines    sync.WaitGroup
 }
 
 // Client is one of the token service's: the client of a binding.
@@ -69,7 +69,7 @@ func NewUnstartedServer() *Server {
 		API:          Client{"sb-api1!b123|connectivity!b17", "api-secret"},
 		Destination:  Client{"sb-clone2!b123|destination-xsappname!b9", "destination-secret"},
 		XSUAA:        Client{"sb-culvert!t123", "xsuaa-secret"},
-		locations:    map[string]bool{"": true}, mapped: map[string]string{}, targets: map[string]string{},
+		locations:    map[string]bool{"": true}, virtualHosts: map[string]string{}, destinations: map[string]string{},
 		tunnels: map[*tunnel]struct{}{}, conns: map[net.Conn]struct{}{}, done: make(chan struct{}),
 	}
 	s.changed = sync.NewCond(&s.mu)
@@ -171,12 +171,12 @@ func (s *Server) Map(virtual, real string) { s.MapAt("*", virtual, real) }
 
 // MapAt is Map for the Cloud Connector of one location id.
 func (s *Server) MapAt(location, virtual, real string) {
-	s.set(func() { s.mapped[location+"\x00"+strings.ToLower(virtual)] = real })
+	s.set(func() { s.virtualHosts[location+"\x00"+strings.ToLower(virtual)] = real })
 }
 
 // Unmap takes back what Map did.
 func (s *Server) Unmap(virtual string) {
-	s.set(func() { delete(s.mapped, "*\x00"+strings.ToLower(virtual)) })
+	s.set(func() { delete(s.virtualHosts, "*\x00"+strings.ToLower(virtual)) })
 }
 
 func (s *Server) set(change func()) {
@@ -186,14 +186,14 @@ func (s *Server) set(change func()) {
 	s.changed.Broadcast()
 }
 
-// real is the address behind a virtual one.
-func (s *Server) real(location, virtual string) (real string, attached, exposed bool) {
+// lookUp is the address behind a virtual one.
+func (s *Server) lookUp(location, virtual string) (real string, attached, exposed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	virtual = strings.ToLower(virtual)
-	real, exposed = s.mapped[location+"\x00"+virtual]
+	real, exposed = s.virtualHosts[location+"\x00"+virtual]
 	if !exposed {
-		real, exposed = s.mapped["*\x00"+virtual]
+		real, exposed = s.virtualHosts["*\x00"+virtual]
 	}
 	return real, s.locations[location], exposed
 }

@@ -30,9 +30,9 @@ func (s *Server) services() http.Handler {
 func (s *Server) SetDestination(name, answer string) {
 	s.set(func() {
 		if answer == "" {
-			delete(s.targets, name)
+			delete(s.destinations, name)
 		} else {
-			s.targets[name] = answer
+			s.destinations[name] = answer
 		}
 	})
 }
@@ -44,7 +44,7 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c C
 	if found {
 		entry.Token, ok = s.check(token, c)
 	}
-	note := s.enter(entry)
+	note := s.addEntry(entry)
 	change = func(status int) { note(func(e *Entry) { e.Code = status }) }
 	if !ok {
 		change(http.StatusUnauthorized)
@@ -60,7 +60,7 @@ func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	answer, found := s.targets[r.PathValue("name")]
+	answer, found := s.destinations[r.PathValue("name")]
 	s.mu.Unlock()
 	if !found {
 		change(http.StatusNotFound)
@@ -104,7 +104,7 @@ func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) exposed(location string) []map[string]string {
 	systems := []map[string]string{}
-	for key, real := range s.mapped {
+	for key, real := range s.virtualHosts {
 		at, virtual, _ := strings.Cut(key, "\x00")
 		if at != "*" && at != location {
 			continue

@@ -34,7 +34,7 @@ func (s *Server) ServeSOCKS5(conn net.Conn) {
 	}
 	defer s.goroutines.Done()
 	defer s.untrack(conn)
-	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5",
+	session := &socksSession{Server: s, conn: conn, change: s.addEntry(Entry{Port: "socks5",
 		Client: conn.RemoteAddr().String(), Step: Accept})}
 	defer session.change(func(e *Entry) { e.Ended = time.Now() })
 	session.run()
@@ -122,7 +122,7 @@ func (s *socksSession) logon() bool {
 	s.location = string(location)
 	s.change(func(e *Entry) { e.Step, e.Token, e.ID, e.Location = Logon, id, s.Connectivity.ID, s.location })
 	s.mu.Lock()
-	byReply := s.byReply
+	byReply := s.refuseByReply
 	s.mu.Unlock()
 	// assumption: the pages have no table of this byte, and do not say what a location id that is no base64 gets
 	status := byte(0)
@@ -144,10 +144,10 @@ func (s *socksSession) connect() {
 		return
 	}
 	if request.reply != 0 {
-		s.reply(Connect, answerTo(request.reply))
+		s.reply(Connect, connectReply(request.reply))
 		return
 	}
-	real, attached, exposed := s.real(s.location, s.target)
+	real, attached, exposed := s.lookUp(s.location, s.target)
 	reply := byte(0)
 	switch {
 	case s.refused:
@@ -161,7 +161,7 @@ func (s *socksSession) connect() {
 		reply = f.Code // the system hears nothing of it
 	}
 	if reply != 0 {
-		s.reply(Connect, answerTo(reply))
+		s.reply(Connect, connectReply(reply))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -175,7 +175,7 @@ func (s *socksSession) connect() {
 	})
 	system, err := s.dial(ctx, real)
 	if err != nil {
-		s.reply(Connect, answerTo(0x04))
+		s.reply(Connect, connectReply(0x04))
 		return
 	}
 	if !s.track(system) {
@@ -183,7 +183,7 @@ func (s *socksSession) connect() {
 	}
 	defer s.goroutines.Done()
 	defer s.untrack(system)
-	s.through(system)
+	s.relay(system)
 }
 
 // peek is the fault that CONNECT is about to have, without using it up.
@@ -193,7 +193,7 @@ func (s *socksSession) peek() *Fault {
 	for i := len(s.faults) - 1; i >= 0; i-- {
 		f := s.faults[i]
 		if f.At == Connect && (f.Target == "" || f.Target == s.target) && (f.Location == "" ||
-			f.Location == s.location) && (f.Times == 0 || f.left > 0) {
+			f.Location == s.location) && (f.Times == 0 || f.remaining > 0) {
 			return f
 		}
 	}
@@ -248,11 +248,11 @@ func (s *socksSession) request() (connectRequest, bool) {
 	return request, true
 }
 
-func answerTo(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
+func connectReply(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
 
-// through is the tunnel.
-func (s *socksSession) through(system net.Conn) {
-	answer := answerTo(0x00)
+// relay is the tunnel.
+func (s *socksSession) relay(system net.Conn) {
+	answer := connectReply(0x00)
 	t := &tunnel{s.location, s.conn, system}
 	attached := false
 	s.set(func() { // it may have been detached meanwhile, which has ended the tunnels that were there
@@ -261,7 +261,7 @@ func (s *socksSession) through(system net.Conn) {
 		}
 	})
 	if !attached {
-		s.reply(Connect, answerTo(0x03))
+		s.reply(Connect, connectReply(0x03))
 		return
 	}
 	defer s.set(func() { delete(s.tunnels, t) })
@@ -272,22 +272,22 @@ func (s *socksSession) through(system net.Conn) {
 	ended := make(chan struct{})
 	s.goroutines.Go(func() {
 		defer close(ended)
-		sent = s.pump(system, s.conn)
+		sent = s.copyOneWay(system, s.conn)
 	})
-	received = s.pump(s.conn, system)
+	received = s.copyOneWay(s.conn, system)
 	<-ended
 	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
 }
 
-// pump copies one way until it ends, and lets the other side know. When the system closes, the proxy closes.
-func (s *socksSession) pump(to, from net.Conn) int64 {
+// copyOneWay copies one way until it ends, and lets the other side know. When the system closes, the proxy closes.
+func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 	s.mu.Lock()
 	record := s.record
 	s.mu.Unlock()
 	var n int64
 	var err error
 	if record {
-		n, err = io.Copy(io.MultiWriter(passing{s.Server}, to), from)
+		n, err = io.Copy(io.MultiWriter(recorder{s.Server}, to), from)
 	} else {
 		n, err = io.Copy(to, from) // which the kernel does, where both are TCP
 	}
@@ -299,10 +299,10 @@ func (s *socksSession) pump(to, from net.Conn) int64 {
 	return n
 }
 
-// passing is where recorded tunnels leave what passes.
-type passing struct{ *Server }
+// recorder is where recorded tunnels leave what passes.
+type recorder struct{ *Server }
 
-func (p passing) Write(b []byte) (int, error) {
-	p.passed(b)
+func (p recorder) Write(b []byte) (int, error) {
+	p.recordBytes(b)
 	return len(b), nil
 }

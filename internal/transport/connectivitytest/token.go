@@ -98,7 +98,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if down != 0 {
 		entry.Code = max(down, 0)
-		s.enter(entry)
+		s.addEntry(entry)
 		if down < 0 {
 			panic(http.ErrAbortHandler)
 		}
@@ -107,7 +107,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	fail := func(status int, code, description string) {
 		entry.Code = status
-		s.enter(entry)
+		s.addEntry(entry)
 		writeJSON(w, status, map[string]string{"error": code, "error_description": description})
 	}
 	if r.Method != http.MethodPost {
@@ -133,7 +133,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	lifetime := s.issuer.lifetime
 	s.mu.Unlock()
 	entry.Token = id
-	s.enter(entry)
+	s.addEntry(entry)
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer",
 		"expires_in": int(lifetime / time.Second),
 		"scope":      "uaa.resource", "jti": id})
@@ -155,7 +155,7 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 		return Client{ID: id}, false
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && secret == "" {
-		return *c, s.authority.knows(r.TLS.PeerCertificates[0], c.ID)
+		return *c, s.authority.issued(r.TLS.PeerCertificates[0], c.ID)
 	}
 	if secret == c.Secret {
 		return *c, true

@@ -480,8 +480,8 @@ type Wait struct {
 	// Reasons are sorted and empty if no request has waited for long; Since is the start of the longest wait.
 	Reasons []string
 	Since   time.Time
-	// Asked reports that the service requested the pause.
-	Asked bool
+	// ByService reports that the service requested the pause.
+	ByService bool
 }
 
 // Waits returns why requests of the client wait.
@@ -497,7 +497,7 @@ func (c *Client) waitsNow() (now Wait) {
 		if time.Since(w.since) <= longWait {
 			continue
 		}
-		now.Reasons, now.Asked = append(now.Reasons, w.reason), now.Asked || w.byService
+		now.Reasons, now.ByService = append(now.Reasons, w.reason), now.ByService || w.byService
 		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
 			now.Since = w.recordedAt
 		}

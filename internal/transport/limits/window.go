@@ -10,9 +10,9 @@ import (
 
 // Window is a time that comes again and again, in which nothing is sent: the service is being maintained.
 type Window struct {
-	start *schedules.Schedule
-	lasts time.Duration
-	text  string
+	start    *schedules.Schedule
+	duration time.Duration
+	text     string
 }
 
 // maxWindow is far more than any maintenance takes, and short enough that two starts hardly overlap by mistake.
@@ -61,7 +61,7 @@ func parseWindow(fields []string) (w Window, err error) {
 	if w.start, err = schedules.New(fields, zone); err != nil {
 		return w, fmt.Errorf("expected a Quartz cron expression as the start: %w", err)
 	}
-	w.lasts = lasts
+	w.duration = lasts
 	return w, nil
 }
 
@@ -78,9 +78,9 @@ func cutDuration(field string) (cron string, lasts time.Duration, ok bool) {
 // String is the window as it was given.
 func (w Window) String() string { return w.text }
 
-// end is when the window ends that is open at a time; zero if it is not open.
-func (w Window) end(now time.Time) time.Time {
-	began := now.Add(-w.lasts)
+// openUntil is when the window ends that is open at a time; zero if it is not open.
+func (w Window) openUntil(now time.Time) time.Time {
+	began := now.Add(-w.duration)
 	start, ok := w.next(began)
 	if !ok || start.After(now) {
 		return time.Time{}
@@ -95,7 +95,7 @@ func (w Window) end(now time.Time) time.Time {
 			after = middle
 		}
 	}
-	return start.Add(w.lasts)
+	return start.Add(w.duration)
 }
 
 // next is the first start after a time.
@@ -104,7 +104,7 @@ func (w Window) next(from time.Time) (start time.Time, ok bool) { return w.start
 // openUntil is when the last of those windows ends that are open at a time; zero if none is.
 func openUntil(windows []Window, now time.Time) (until time.Time) {
 	for _, w := range windows {
-		if end := w.end(now); end.After(until) {
+		if end := w.openUntil(now); end.After(until) {
 			until = end
 		}
 	}

@@ -31,17 +31,17 @@ const (
 // appended, so that processes that share it lose none of each other's. Without a path it is memory alone. The store's
 // lock guards it.
 type file struct {
-	path string
-	seen fs.FileInfo // when it was read last
-	salt []byte
+	path     string
+	lastRead fs.FileInfo // when it was read last
+	salt     []byte
 	// refused is what the file holds, by digest. unwritten is what can't be written to it, by slow hash.
 	refused   map[string]time.Time
 	unwritten map[[sha256.Size]byte]time.Time
 	// foreign: it belongs to other processes and may be another user's; nothing is added to it.
 	foreign bool
-	// owner is the error of a file of another user, as on a share of a cloud: its owner could remove refusals, so it is
+	// ownerErr is the error of a file of another user, as on a share of a cloud: its owner could remove refusals, so it is
 	// read, and nothing is added to it.
-	owner error
+	ownerErr error
 }
 
 // openFile returns the file of a folder, which is made if it is missing, for this user of the machine alone.
@@ -53,7 +53,7 @@ func openFile(folder string) (*file, error) {
 	if err := f.create(); err != nil {
 		return nil, err
 	}
-	if err := f.read(); err != nil && f.owner == nil {
+	if err := f.read(); err != nil && f.ownerErr == nil {
 		return nil, err
 	}
 	return f, nil
@@ -81,16 +81,16 @@ func (f *file) read() error {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		f.seen, f.salt, f.refused, f.owner = nil, nil, nil, nil
+		f.lastRead, f.salt, f.refused, f.ownerErr = nil, nil, nil, nil
 		return nil
 	case err != nil:
 		return err
-	case f.seen != nil && os.SameFile(info, f.seen) && info.Size() == f.seen.Size() &&
-		info.ModTime().Equal(f.seen.ModTime()):
+	case f.lastRead != nil && os.SameFile(info, f.lastRead) && info.Size() == f.lastRead.Size() &&
+		info.ModTime().Equal(f.lastRead.ModTime()):
 		return nil
 	}
-	if f.owner = checkOwner(info); f.owner != nil {
-		f.owner = fmt.Errorf("%s: %w", f.path, f.owner)
+	if f.ownerErr = checkOwner(info); f.ownerErr != nil {
+		f.ownerErr = fmt.Errorf("%s: %w", f.path, f.ownerErr)
 	}
 	content, err := wholefile.Read(f.path, maxFile)
 	if err != nil {
@@ -102,7 +102,7 @@ func (f *file) read() error {
 		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
 			"is refused at present", f.path)
 	}
-	f.seen, f.salt, f.refused = info, salt, map[string]time.Time{}
+	f.lastRead, f.salt, f.refused = info, salt, map[string]time.Time{}
 	for line := range strings.Lines(rest) {
 		at, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if ms, err := strconv.ParseInt(at, 10, 64); err == nil && digest != "" {
@@ -123,7 +123,7 @@ func (f *file) digest(s Secret) string {
 // find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't
 // be read. That of a file of other processes or of another user is passed over: what was read last counts on.
 func (f *file) find(s Secret) (at time.Time, err error) {
-	if err = f.read(); f.foreign || f.owner != nil {
+	if err = f.read(); f.foreign || f.ownerErr != nil {
 		err = nil
 	}
 	if len(f.refused) == 0 && len(f.unwritten) == 0 {

@@ -64,10 +64,10 @@ type Gate struct {
 	accepted time.Time // the last time; zero before the first, and after a refusal
 	// redirectedAway reports that requests are redirected elsewhere since the secret was known to be right.
 	redirectedAway bool
-	underway       int  // requests whose answer has not begun
+	inFlight       int  // requests whose answer has not begun
 	leading        bool // one of them goes ahead of others
 	// suspect is a proxy that may have sent the 401 itself.
-	suspect string
+	proxyHint string
 }
 
 // Unsent replaces the status of a request that was not sent.
@@ -108,7 +108,7 @@ func (g *Gate) Refusal() string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	suspect := g.suspect
+	suspect := g.proxyHint
 	if g.store.group != nil {
 		suspect += " (or two workers of the group ended while they tried it)"
 	}
@@ -125,15 +125,15 @@ func (g *Gate) lockedOut() error {
 	return nil
 }
 
-// SetSuspect names a proxy that may have refused instead of the service. The refusal counts for the service
+// SetProxyHint names a proxy that may have refused instead of the service. The refusal counts for the service
 // nevertheless, whose users may be locked.
-func (g *Gate) SetSuspect(text string) {
+func (g *Gate) SetProxyHint(text string) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.suspect = text
+	g.proxyHint = text
 }
 
 const (
@@ -173,7 +173,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		g.exclusive.Unlock()
 		return g.send(nil), nil
 	}
-	known, fresh := g.known()
+	known, fresh := g.trust()
 	end := func(Outcome) {}
 	if !fresh {
 		if end, err = g.store.acquire(ctx, g.secret); err == nil {
@@ -214,21 +214,21 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 func (g *Gate) send(after func(Outcome)) (done func(status int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.underway++
+	g.inFlight++
 	return func(status int) {
 		o := outcome(status)
-		g.learn(o)
+		g.record(o)
 		if after != nil {
 			after(o)
 		}
 	}
 }
 
-// learn stores a refusal before another request can check the secret.
-func (g *Gate) learn(o Outcome) {
+// record stores a refusal before another request can check the secret.
+func (g *Gate) record(o Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.underway--
+	g.inFlight--
 	switch o {
 	case Accepted:
 		g.accepted, g.redirectedAway = time.Now(), false
@@ -261,11 +261,11 @@ func (g *Gate) mayJoin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ago := time.Since(g.accepted)
-	return ago < leaderAfter || ago < trustPeriod && g.underway > 0 && !g.leading
+	return ago < leaderAfter || ago < trustPeriod && g.inFlight > 0 && !g.leading
 }
 
-// known reports whether the secret was accepted and not refused since; fresh whether within [trustPeriod].
-func (g *Gate) known() (known, fresh bool) {
+// trust reports whether the secret was accepted and not refused since; fresh whether within [trustPeriod].
+func (g *Gate) trust() (known, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod

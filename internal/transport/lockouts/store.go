@@ -23,12 +23,12 @@ type Store struct {
 	log        atomic.Pointer[slog.Logger]
 	group      Group // nil for a worker that is alone
 
-	mu      guard.Mutex
-	files   []*file  // the own one first
-	former  []string // folders of [formerFolder]
-	gates   map[[sha256.Size]byte]*Gate
-	locks   map[string]guard.CtxMutex // by [Identity.place]
-	resumed time.Time                 // when an operator had resumed in the group, as of the last look
+	mu            guard.Mutex
+	files         []*file  // the own one first
+	legacyFolders []string // folders of [legacyFolder]
+	gates         map[[sha256.Size]byte]*Gate
+	locks         map[string]guard.CtxMutex // by [Identity.place]
+	resumedAt     time.Time                 // when an operator had resumed in the group, as of the last look
 }
 
 // New returns a store in memory.
@@ -47,8 +47,8 @@ func Open(locks, own string, others ...string) (*Store, error) {
 	l := New()
 	l.lockFolder, l.files = locks, []*file{f}
 	for _, folder := range append([]string{own}, others...) {
-		if former := filepath.Join(folder, formerFolder); hasFormer(former) {
-			l.former = append(l.former, former)
+		if former := filepath.Join(folder, legacyFolder); hasLegacyRefusals(former) {
+			l.legacyFolders = append(l.legacyFolders, former)
 		}
 	}
 	for _, folder := range others {
@@ -63,7 +63,7 @@ func Open(locks, own string, others ...string) (*Store, error) {
 func (l *Store) Writable() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.files[0].owner
+	return l.files[0].ownerErr
 }
 
 // Group shares refusals among the workers of a group (P10). Safe for concurrent use; all methods but Acquire and
@@ -128,7 +128,7 @@ func (l *Store) Gate(id Identity) *Gate {
 	g := &Gate{Identity: id, secret: id.hidden(), store: l, exclusive: turn}
 	g.Secret = ""
 	l.gates[key] = g
-	l.importFormer(id, g.secret)
+	l.importLegacy(id, g.secret)
 	return g
 }
 
@@ -138,10 +138,10 @@ func (l *Store) Status(id Identity) (accepted, isRefused bool) {
 	l.mu.Lock()
 	g, s := l.gates[id.key()], id.hidden()
 	if g == nil {
-		l.importFormer(id, s)
+		l.importLegacy(id, s)
 	} else {
 		s = g.secret
-		accepted, _ = g.known()
+		accepted, _ = g.trust()
 	}
 	l.mu.Unlock()
 	at, err := l.refused(s)
@@ -159,12 +159,12 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 	s.Hash() // before others wait for the lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if resumed.After(l.resumed) {
+	if resumed.After(l.resumedAt) {
 		var until time.Time
-		if l.resumed.IsZero() {
+		if l.resumedAt.IsZero() {
 			until = resumed
 		}
-		l.resumed = resumed
+		l.resumedAt = resumed
 		_, _ = l.forget(until)
 	}
 	var unread error
@@ -175,7 +175,7 @@ func (l *Store) refused(s Secret) (time.Time, error) {
 		}
 		unread = errors.Join(unread, err)
 	}
-	if inGroup.IsZero() || resumed.Before(l.resumed) { // a look from before a resume
+	if inGroup.IsZero() || resumed.Before(l.resumedAt) { // a look from before a resume
 		return time.Time{}, unread
 	}
 	l.save(s, inGroup) // for commands beside this worker
@@ -207,10 +207,10 @@ func (l *Store) save(s Secret, at time.Time) {
 // forget removes refusals up to a time, all if it is zero; l.mu is held.
 func (l *Store) forget(until time.Time) (forgotten int, err error) {
 	if until.IsZero() {
-		for _, folder := range l.former {
+		for _, folder := range l.legacyFolders {
 			err = errors.Join(err, os.RemoveAll(folder))
 		}
-		l.former = nil
+		l.legacyFolders = nil
 	}
 	for _, f := range l.files {
 		n, wrong := f.forget(until)
@@ -268,14 +268,14 @@ func (l *Store) acquireInGroup(ctx context.Context, s Secret) (turn string, err 
 	s.Hash() // before others wait for the lock
 	for {
 		l.mu.Lock()
-		resumed := l.resumed
+		resumed := l.resumedAt
 		l.mu.Unlock()
 		turn, at, err := l.group.Acquire(ctx, s)
 		if err != nil || at.IsZero() {
 			return turn, err
 		}
 		l.mu.Lock()
-		if resumed.Equal(l.resumed) {
+		if resumed.Equal(l.resumedAt) {
 			l.save(s, at)
 		}
 		l.mu.Unlock()

@@ -33,7 +33,7 @@ func ParseAddressMap(text string) (map[string]string, error) {
 				from.last-from.first+1, to.last-to.first+1, entry)
 		}
 		for i := range from.last - from.first + 1 {
-			key, value := strings.ToLower(from.at(i)), to.at(i)
+			key, value := strings.ToLower(from.address(i)), to.address(i)
 			if other, ok := mapping[key]; ok && other != value {
 				return nil, fmt.Errorf("expected one address for %s, found %s and %s", key, other, value)
 			}
@@ -49,7 +49,7 @@ type ports struct {
 	first, last int
 }
 
-func (p ports) at(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }
+func (p ports) address(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }
 
 func parseRange(text string) (ports, error) {
 	host, port, err := net.SplitHostPort(strings.TrimSpace(text))

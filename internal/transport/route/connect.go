@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// connector makes tunnels by CONNECT of an ordinary HTTP proxy.
-type connector struct{ settings *Settings }
+// connectDialer makes tunnels by CONNECT of an ordinary HTTP proxy.
+type connectDialer struct{ settings *Settings }
 
 // Refused is an HTTP proxy's answer to CONNECT other than yes.
 type Refused struct {
@@ -52,7 +52,7 @@ func (n *NotHTTP) Error() string {
 // Permanent is true: whatever listens there is something else.
 func (*NotHTTP) Permanent() bool { return true }
 
-func (c *connector) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *connectDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	s := c.settings
 	conn, err := s.Forward.DialContext(ctx, network, s.Address)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *connector) DialContext(ctx context.Context, network, address string) (n
 	return conn, nil
 }
 
-func (c *connector) connect(conn net.Conn, address string) error {
+func (c *connectDialer) connect(conn net.Conn, address string) error {
 	s := c.settings
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
 	if s.User != "" {
@@ -80,7 +80,7 @@ func (c *connector) connect(conn net.Conn, address string) error {
 		return fmt.Errorf("HTTP proxy %s, CONNECT %s: %w", s.Address, address, err)
 	}
 	for {
-		response, err := c.head(conn)
+		response, err := c.readHead(conn)
 		if err != nil {
 			return err
 		}
@@ -103,9 +103,9 @@ func (c *connector) connect(conn net.Conn, address string) error {
 // maxHead is in bytes.
 const maxHead = 64 << 10
 
-// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what follows
+// readHead reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what follows
 // is the stream's.
-func (c *connector) head(conn net.Conn) (*http.Response, error) {
+func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
 	s := c.settings
 	var head []byte
 	var one [1]byte

@@ -55,9 +55,9 @@ func FuzzHead(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := &connector{settings: &Settings{Address: "proxy:1"}}
+		c := &connectDialer{settings: &Settings{Address: "proxy:1"}}
 		r := bytes.NewReader(data)
-		response, err := c.head(stream{Reader: r})
+		response, err := c.readHead(stream{Reader: r})
 		used := data[:len(data)-r.Len()]
 		if response != nil {
 			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {

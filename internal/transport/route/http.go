@@ -16,8 +16,8 @@ import (
 // HTTPProxy is how HTTP requests go through a proxy that reads them: an ordinary one, or SAP Connectivity's.
 type HTTPProxy struct {
 	route *Route
-	// find is the proxy for a request's address, nil where it goes without.
-	find func(*url.URL) (*url.URL, error)
+	// proxyFor is the proxy for a request's address, nil where it goes without.
+	proxyFor func(*url.URL) (*url.URL, error)
 
 	mu       sync.Mutex
 	refused  string // the token that was not taken last
@@ -33,9 +33,9 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 	if environment == nil {
 		environment = httpproxy.FromEnvironment()
 	}
-	switch r.kind {
+	switch r.proxyType {
 	case Unset:
-		return &HTTPProxy{route: r, find: environment.ProxyFunc()}
+		return &HTTPProxy{route: r, proxyFor: environment.ProxyFunc()}
 	case HTTP:
 		own := url.URL{Scheme: "http", Host: r.address}
 		if s.User != "" {
@@ -43,29 +43,29 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 		}
 		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(),
 			NoProxy: environment.NoProxy}).ProxyFunc()
-		return &HTTPProxy{route: r, find: func(u *url.URL) (*url.URL, error) {
+		return &HTTPProxy{route: r, proxyFor: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
 				return others(u)
 			}
-			if excluded(u, environment.NoProxy) {
+			if isExcluded(u, environment.NoProxy) {
 				return nil, nil
 			}
 			return &own, nil
 		}}
 	case ConnectivityHTTP:
 		own := &url.URL{Scheme: "http", Host: r.address}
-		return &HTTPProxy{route: r, find: func(*url.URL) (*url.URL, error) { return own, nil }}
+		return &HTTPProxy{route: r, proxyFor: func(*url.URL) (*url.URL, error) { return own, nil }}
 	}
 	return nil
 }
 
 // URL is the proxy for a request, nil where it goes without. It fits http.Transport.Proxy.
-func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.find(r.URL) }
+func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.proxyFor(r.URL) }
 
 // Headers are those that SAP Connectivity's proxy wants on each request, with a token other than the refused one; there
 // are none for other proxies, whose user and password are in URL. Callers do not log them.
 func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, error) {
-	if h.route.kind != ConnectivityHTTP {
+	if h.route.proxyType != ConnectivityHTTP {
 		return nil, nil
 	}
 	token, err := h.route.tokens.Token(ctx, refused)
@@ -99,7 +99,7 @@ func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 		return t
 	}
 	t.DialContext, t.Proxy = r.settings.Forward.DialContext, r.http.URL
-	if r.kind != ConnectivityHTTP && len(r.mapping) == 0 {
+	if r.proxyType != ConnectivityHTTP && len(r.addressMap) == 0 {
 		return t
 	}
 	return &roundTripper{r.http, t}
@@ -115,12 +115,12 @@ type roundTripper struct {
 func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
-	mapped, err := t.mapped(request)
+	mapped, err := t.mapRequest(request)
 	if err != nil {
 		closeBody(request)
 		return nil, err
 	}
-	if t.route.kind != ConnectivityHTTP {
+	if t.route.proxyType != ConnectivityHTTP {
 		return t.transport.RoundTrip(mapped)
 	}
 	t.mu.Lock()
@@ -133,7 +133,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		}
 		switch response.StatusCode {
 		case http.StatusServiceUnavailable:
-			t.next(location)
+			t.nextLocation(location)
 		case http.StatusProxyAuthRequired:
 			refused = token
 			t.mu.Lock()
@@ -149,8 +149,8 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 }
 
-// next goes to the location after the one that was used, unless somebody has been there already.
-func (t *roundTripper) next(used int) {
+// nextLocation goes to the location after the one that was used, unless somebody has been there already.
+func (t *roundTripper) nextLocation(used int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(t.route.settings.Locations); n > 1 && t.location == used {
@@ -173,11 +173,11 @@ func (t *roundTripper) try(request *http.Request, refused string) (*http.Respons
 	return response, token, err
 }
 
-// mapped is the request with the address that the map says.
-func (t *roundTripper) mapped(request *http.Request) (*http.Request, error) {
+// mapRequest is the request with the address that the map says.
+func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) {
 	s := &t.route.settings
-	if t.route.kind == ConnectivityHTTP && request.URL.Scheme != "http" {
-		return nil, s.wrong(NameType, "%s takes http addresses alone, found %s://%s: TLS to the system is made "+
+	if t.route.proxyType == ConnectivityHTTP && request.URL.Scheme != "http" {
+		return nil, s.errorf(NameType, "%s takes http addresses alone, found %s://%s: TLS to the system is made "+
 			"behind the Cloud Connector; use http here, or %s",
 			s.Type, request.URL.Scheme, request.URL.Host, ConnectivitySOCKS5)
 	}
@@ -185,12 +185,12 @@ func (t *roundTripper) mapped(request *http.Request) (*http.Request, error) {
 	if request.URL.Port() == "" {
 		address += map[string]string{"http": ":80", "https": ":443"}[request.URL.Scheme]
 	}
-	to := t.route.Mapped(address)
+	to := t.route.MapAddress(address)
 	if to == address {
 		return request, nil
 	}
 	if request.URL.Scheme != "http" {
-		return nil, s.wrong(NameAddressMap, "%s is in it, which an https address cannot be through a proxy of type %s",
+		return nil, s.errorf(NameAddressMap, "%s is in it, which an https address cannot be through a proxy of type %s",
 			address, s.Type)
 	}
 	clone := request.Clone(request.Context())

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// excluded says whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as
+// isExcluded says whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as
 // a network, or as one of all (*).
-func excluded(u *url.URL, noProxy string) bool {
+func isExcluded(u *url.URL, noProxy string) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	ip, _ := netip.ParseAddr(host)
 	ip = ip.Unmap()

@@ -124,7 +124,7 @@ func TestConnectivity(t *testing.T) {
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
 					t.Errorf("found %s, %s", r.Type(), r.Address())
 				}
-				assert.Equal(t, r.Info() != nil, strings.Contains(name, "VCAP"), "the list of Cloud Connectors")
+				assert.Equal(t, r.ConnectivityAPI() != nil, strings.Contains(name, "VCAP"), "the list of Cloud Connectors")
 			})
 		}
 	}
@@ -146,7 +146,7 @@ func TestAddressMap(t *testing.T) {
 		!strings.Contains(err.Error(), "broker.corp:9094 (by the address map") {
 		t.Errorf("expected both names, found %v", err)
 	}
-	assert.Equal(t, "other:1", r.Mapped("other:1"), "not in the map")
+	assert.Equal(t, "other:1", r.MapAddress("other:1"), "not in the map")
 }
 
 func TestParseAddressMap(t *testing.T) {

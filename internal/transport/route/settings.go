@@ -144,8 +144,8 @@ func (s *Settings) name(short string) string {
 	return s.Name(short)
 }
 
-// wrong names a setting, what was expected and what was found.
-func (s *Settings) wrong(short, format string, args ...any) error {
+// errorf names a setting, what was expected and what was found.
+func (s *Settings) errorf(short, format string, args ...any) error {
 	name := s.name(short)
 	err := fmt.Errorf(strings.ReplaceAll(format, "\n", " "), args...)
 	return &Misconfigured{Setting: name, text: name + ": " + err.Error(), err: err}

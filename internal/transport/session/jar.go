@@ -54,19 +54,19 @@ type cookie struct {
 	expires           time.Time // zero: with the session
 }
 
-// follow takes the cookies of an answer to a request for path that was sent in a generation. Answers that were still on
+// update takes the cookies of an answer to a request for path that was sent in a generation. Answers that were still on
 // their way when that was dropped are not followed: a refusal may bring a session of its own, in which the token that
 // was fetched meanwhile is unknown.
-func (j *jar) follow(h http.Header, path string, now time.Time, generation int) {
+func (j *jar) update(h http.Header, path string, now time.Time, generation int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if generation == j.generation {
-		j.take(h, path, now)
+		j.setCookies(h, path, now)
 	}
 }
 
-// take takes the cookies of an answer; j.mu is held.
-func (j *jar) take(h http.Header, path string, now time.Time) {
+// setCookies takes the cookies of an answer; j.mu is held.
+func (j *jar) setCookies(h http.Header, path string, now time.Time) {
 	lines := h["Set-Cookie"]
 	for _, line := range lines[:min(len(lines), maxCookies)] {
 		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= maxCookieBytes {
@@ -114,13 +114,13 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	return c, true
 }
 
-// cookieDates are how services write when a cookie ends: as RFC 6265, section 4.1.1, has it; as Netscape had it, whom
+// cookieDateFormats are how services write when a cookie ends: as RFC 6265, section 4.1.1, has it; as Netscape had it, whom
 // SAP's ICF and Java's servers follow, with two digits of a year or four; and in the two older ways of RFC 9110, 5.6.7.
-var cookieDates = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST", "Mon, 2-Jan-06 15:04:05 MST",
+var cookieDateFormats = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST", "Mon, 2-Jan-06 15:04:05 MST",
 	"Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
 
 func cookieDate(text string) (t time.Time, ok bool) {
-	for _, layout := range cookieDates {
+	for _, layout := range cookieDateFormats {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
@@ -166,10 +166,10 @@ func Below(path, folder string) bool {
 		path[len(folder)] == '/')
 }
 
-// drop begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so
+// restart begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so
 // since. It says whether it did. At once, since others would find no cookies in between and open a session of their
 // own.
-func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bool {
+func (j *jar) restart(generation int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if generation != j.generation {
@@ -177,11 +177,11 @@ func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bo
 	}
 	j.cookies = nil
 	j.generation++
-	j.take(h, path, now)
+	j.setCookies(h, path, now)
 	return true
 }
 
-func (j *jar) current() int {
+func (j *jar) currentGeneration() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.generation

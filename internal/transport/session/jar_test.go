@@ -47,7 +47,7 @@ func TestJar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j jar
-			j.follow(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
+			j.update(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
 			if got, _ := j.header(c.path, now.Add(c.later)); got != c.want {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
@@ -66,7 +66,7 @@ func TestCookiesAreBounded(t *testing.T) {
 			h.Add("Set-Cookie", fmt.Sprintf("c%d-%d=x", answer, i))
 		}
 		h.Add("Set-Cookie", "long="+strings.Repeat("x", maxCookieBytes))
-		j.follow(h, "/a", now, 0)
+		j.update(h, "/a", now, 0)
 	}
 	header, _ := j.header("/a", now)
 	if n := strings.Count(header, "="); n != maxCookies || !strings.Contains(header, "c19-499=x") ||
@@ -80,12 +80,12 @@ func TestCookiesAreBounded(t *testing.T) {
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}
-	j.follow(h, "/", time.Now(), 0)
+	j.update(h, "/", time.Now(), 0)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for n := range 10_000 {
-			if !j.drop(n, h, "/", time.Now()) {
+			if !j.restart(n, h, "/", time.Now()) {
 				t.Errorf("expected session %d to end", n)
 			}
 		}

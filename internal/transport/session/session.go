@@ -23,11 +23,11 @@ func (s *Session) Cookies(path string) (header string, generation int) {
 	return s.jar.header(path, time.Now())
 }
 
-func (s *Session) Generation() int { return s.jar.current() }
+func (s *Session) Generation() int { return s.jar.currentGeneration() }
 
 // Update stores an answer's cookies, unless the generation has changed since the request.
 func (s *Session) Update(h http.Header, path string, generation int) {
-	s.jar.follow(h, path, time.Now(), generation)
+	s.jar.update(h, path, time.Now(), generation)
 }
 
 func (s *Session) Opened() bool { return s.jar.opened() }
@@ -37,17 +37,17 @@ func (s *Session) Opened() bool { return s.jar.opened() }
 // a token and holds the lock.
 func (s *Session) Restart(generation int, fetching bool, h http.Header, path string) {
 	if !fetching {
-		_ = s.tokens.turn.Lock(context.Background())
-		defer s.tokens.turn.Unlock()
+		_ = s.tokens.lock.Lock(context.Background())
+		defer s.tokens.lock.Unlock()
 	}
-	if s.jar.drop(generation, h, path, time.Now()) {
+	if s.jar.restart(generation, h, path, time.Now()) {
 		clear(s.tokens.known)
 	}
 }
 
 // tokens holds the CSRF tokens of a session by path. One is fetched at a time; turn is the lock.
 type tokens struct {
-	turn  guard.CtxMutex
+	lock  guard.CtxMutex
 	known map[string]*Token
 }
 
@@ -61,7 +61,7 @@ type Token struct {
 }
 
 func newTokens() tokens {
-	return tokens{turn: guard.NewCtxMutex(), known: map[string]*Token{}}
+	return tokens{lock: guard.NewCtxMutex(), known: map[string]*Token{}}
 }
 
 // Token returns the CSRF token of a path, fetching it if needed; for "" a token without value. answered must be
@@ -73,11 +73,11 @@ func (s *Session) Token(ctx context.Context, from string, fetch func() (string, 
 	if from == "" {
 		return &Token{}, func() {}, nil
 	}
-	if err := t.turn.Lock(ctx); err != nil {
+	if err := t.lock.Lock(ctx); err != nil {
 		return nil, nil, err
 	}
-	release := t.turn.Unlock
-	if known, ok := t.known[from]; ok && known.Generation == s.jar.current() {
+	release := t.lock.Unlock
+	if known, ok := t.known[from]; ok && known.Generation == s.jar.currentGeneration() {
 		release()
 		return known, func() {}, nil
 	}
@@ -86,6 +86,6 @@ func (s *Session) Token(ctx context.Context, from string, fetch func() (string, 
 		release()
 		return nil, nil, err
 	}
-	t.known[from] = &Token{Value: value, Generation: s.jar.current()} // generations begin under the lock alone
+	t.known[from] = &Token{Value: value, Generation: s.jar.currentGeneration()} // generations begin under the lock alone
 	return t.known[from], release, nil
 }

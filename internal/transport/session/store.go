@@ -123,8 +123,8 @@ func (s *Pool) Ended(n int) {
 	}
 }
 
-// Most returns the largest number of sessions of a user, including those being logged off.
-func (st *Store) Most() (most int) {
+// MaxInUse returns the largest number of sessions of a user, including those being logged off.
+func (st *Store) MaxInUse() (most int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, n := range st.ending {
@@ -136,8 +136,8 @@ func (st *Store) Most() (most int) {
 	return most
 }
 
-// Most calls [Store.Most].
-func (s *Pool) Most() int { return s.store.Most() }
+// MaxInUse calls [Store.MaxInUse].
+func (s *Pool) MaxInUse() int { return s.store.MaxInUse() }
 
 // Observe learns whether the service opens sessions at all.
 func (s *Pool) Observe(one *Session, status int) {

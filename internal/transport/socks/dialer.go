@@ -44,8 +44,8 @@ type Dialer struct {
 	// it.
 	Trace func(Event)
 
-	// down are the targets to which there was no tunnel when one was asked for last: an outage is logged once.
-	down sync.Map
+	// unreachable are the targets to which there was no tunnel when one was asked for last: an outage is logged once.
+	unreachable sync.Map
 }
 
 // Event is one step of an attempt.
@@ -81,5 +81,5 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	return (&dialling{Dialer: d, endpoint: target}).run(ctx)
+	return (&dialCall{Dialer: d, endpoint: target}).run(ctx)
 }

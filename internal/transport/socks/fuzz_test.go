@@ -20,11 +20,11 @@ func FuzzConnected(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepConnect}
+		a := &attempt{dialCall: &dialCall{Dialer: &Dialer{}}, step: StepConnect}
 		whole := bytes.NewReader(data)
-		reply, err := a.connected(whole)
+		reply, err := a.readConnectReply(whole)
 		pieces := bytes.NewReader(data)
-		again, errAgain := a.connected(iotest.OneByteReader(pieces))
+		again, errAgain := a.readConnectReply(iotest.OneByteReader(pieces))
 		if reply != again || (err == nil) != (errAgain == nil) || whole.Len() != pieces.Len() {
 			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again,
 				errAgain, pieces.Len())
@@ -84,9 +84,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x01\x00"), byte(1))
 	f.Add([]byte("\x01"), byte(1))
 	f.Fuzz(func(t *testing.T, data []byte, version byte) {
-		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepGreeting}
+		a := &attempt{dialCall: &dialCall{Dialer: &Dialer{}}, step: StepGreeting}
 		r := bytes.NewReader(data)
-		code, err := a.answer(iotest.OneByteReader(r), version)
+		code, err := a.readStatus(iotest.OneByteReader(r), version)
 		good := len(data) >= 2 && data[0] == version
 		if good != (err == nil) || good && (code != data[1] || r.Len() != len(data)-2) {
 			t.Fatalf("% x: %02x, %v, %d left", data, code, err, r.Len())
