@@ -8,25 +8,24 @@ import (
 	"net/http"
 )
 
-// Class is what kind of failure of TLS an error is, by whatever configuration the connection was made.
+// Class classifies TLS errors.
 type Class uint8
 
 const (
-	// NoFailure: the error is none of TLS, or says nothing about certificates and settings.
+	// NoFailure is for other errors.
 	NoFailure Class = iota
-	// NotTLS: the other side speaks something else.
+	// NotTLS means that the server does not use TLS.
 	NotTLS
-	// UnknownAuthority, OtherHost and InvalidCertificate are why the server's certificate is not taken, Unverified any
-	// other reason.
+	// These are the reasons why a server's certificate is rejected, unverified any other one.
 	UnknownAuthority
 	OtherHost
 	InvalidCertificate
 	unverified
-	// Alert: the other side said by TLS that it does not like something.
+	// Alert is an error that the other side reported by TLS.
 	Alert
 )
 
-// ClassOf finds the class of an error of a handshake, of a connection, or of a request.
+// ClassOf classifies the error of a handshake, connection or request.
 func ClassOf(err error) Class {
 	switch op, _ := errors.AsType[*net.OpError](err); {
 	case isError[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
@@ -45,7 +44,6 @@ func ClassOf(err error) Class {
 	return NoFailure
 }
 
-// isError tells whether an error, or one that it wraps, is of a type.
 func isError[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -15,8 +15,8 @@ import (
 	"sync"
 )
 
-// JKS and JCEKS are one container with different magic numbers. It is read here because keystore-go reads no JCEKS,
-// refuses passwords beyond Latin-1, which keytool accepts, and allocates whatever length a file names.
+// JKS and JCEKS have one format with different magic numbers. Not used: keystore-go, which does not support JCEKS,
+// rejects passwords beyond Latin-1, which keytool accepts, and allocates any length that a file contains.
 const (
 	jksPrivateKey  = 1
 	jksCertificate = 2
@@ -28,8 +28,7 @@ var (
 	oidJCEKSKey = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 19, 1} // PBEWithMD5AndDES3CBC
 )
 
-// javaReader takes big-endian values from the front; the first one that is not there is kept as err, and what is read
-// after it is zero.
+// javaReader reads big-endian values. After the first error, err is set and values are zero.
 type javaReader struct {
 	rest []byte
 	err  error
@@ -37,14 +36,14 @@ type javaReader struct {
 
 func (r *javaReader) next(n int, what string) []byte {
 	if r.err == nil && (n < 0 || n > len(r.rest)) {
-		r.err = fmt.Errorf("%s of %d bytes, and %d bytes are left", what, n, len(r.rest))
+		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", what, n, len(r.rest))
 	}
 	if r.err != nil {
 		return nil
 	}
-	taken := r.rest[:n:n]
+	value := r.rest[:n:n]
 	r.rest = r.rest[n:]
-	return taken
+	return value
 }
 
 func (r *javaReader) u8(what string) int {
@@ -98,7 +97,7 @@ func (s *Store) readJKS(content []byte) error {
 	return nil
 }
 
-// jksDigest is what ends a file: a hash of the password and all before it.
+// jksDigest is the last field of a file: a hash of the password and the bytes before.
 func jksDigest(signed []byte, password string) []byte {
 	h := sha1.New()
 	h.Write(utf16BE(password))
@@ -109,32 +108,32 @@ func jksDigest(signed []byte, password string) []byte {
 
 func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	tag := r.u32("tag")
-	e := entry{alias: r.utf("alias")}
+	result := entry{alias: r.utf("alias")}
 	r.next(8, "date")
 	switch {
 	case r.err != nil:
 	case tag == jksPrivateKey:
-		e.kind = keyEntry
+		result.kind = keyEntry
 		protected := r.next(r.u32("key"), "key")
 		for n := r.u32("number of certificates"); n > 0 && r.err == nil; n-- {
-			e.add(r.certificate(version))
+			result.add(r.certificate(version))
 		}
 		password := s.keyPassword()
-		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
+		result.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
 			return recoverJKS(protected, password, s.budget)
 		})
 	case tag == jksCertificate:
-		e.add(r.certificate(version))
+		result.add(r.certificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
-		e.kind = secretEntry
+		result.kind = secretEntry
 		skipJavaObject(r)
 	default:
 		r.err = fmt.Errorf("a tag %d, expected 1, 2 or, in JCEKS, 3", tag)
 	}
-	return e
+	return result
 }
 
-// certificate reads one that stands in the file with its type in front, which version 1 did not have.
+// certificate reads a certificate; its type precedes it since version 2.
 func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 	name := "X.509"
 	if version == 2 {
@@ -145,12 +144,12 @@ func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 		return nil, r.err
 	}
 	if name != "X.509" && name != "X509" {
-		return nil, fmt.Errorf("it is of type %q, expected X.509", name)
+		return nil, fmt.Errorf("type %q, expected X.509", name)
 	}
 	return x509.ParseCertificate(der)
 }
 
-// add puts the next certificate into the chain; one that cannot be read breaks the entry, not the file.
+// add appends to the chain. An unreadable certificate invalidates the entry, not the store.
 func (e *entry) add(c *x509.Certificate, err error) {
 	if err != nil {
 		e.certErr = errors.Join(e.certErr, err)
@@ -159,7 +158,7 @@ func (e *entry) add(c *x509.Certificate, err error) {
 	e.chain = append(e.chain, c)
 }
 
-// recoverJKS decrypts a key by the cipher of JKS, which JCEKS may have too, or by a password-based one.
+// recoverJKS decrypts a key by JKS's own cipher or, in JCEKS, a password-based one.
 func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
@@ -178,8 +177,7 @@ func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.Private
 	return parseKey(der)
 }
 
-// unprotectJKS undoes Sun's KeyProtector: salt, key XOR stream, check, where the stream is a chain of hashes of the
-// password.
+// unprotectJKS decrypts Sun's KeyProtector: salt, key XOR a chain of hashes of the password, hash.
 func unprotectJKS(data []byte, password string) ([]byte, error) {
 	if len(data) < 2*sha1.Size {
 		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)

@@ -8,21 +8,21 @@ import (
 	"sync"
 )
 
-// watched is what was read from a store, and is read again when one of its files is another one than it was. Files are
-// looked at when it is asked for; there is no goroutine.
+// watched is a value read from a store. get rereads it if one of the store's files has changed; there is no
+// goroutine.
 type watched[T any] struct {
 	location Location
 	names    settingNames
 	log      *slog.Logger
 	read     func(*Store) (T, error)
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	current  T
 	store    *Store
-	lastSeen []os.FileInfo // of store.files, looked at before they were read
+	lastSeen []os.FileInfo // of store.files, before they were read
 }
 
-// openWatched reads a store for the first time, which must succeed.
+// openWatched reads a store for the first time.
 func openWatched[T any](ctx context.Context, l Location, n settingNames, log *slog.Logger,
 	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {
@@ -56,7 +56,7 @@ func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
 	return s, current, err
 }
 
-// get returns the newest content that can be used.
+// get returns the newest usable content.
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,7 +67,7 @@ func (w *watched[T]) get() T {
 	w.lastSeen = now
 	s, current, err := w.open(context.Background())
 	if err != nil {
-		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before",
+		w.log.Error("a changed key store cannot be used; connections continue with its previous content",
 			"store", w.store.description, "error", err)
 		return w.current
 	}
@@ -75,11 +75,11 @@ func (w *watched[T]) get() T {
 		w.lastSeen = statFiles(s.files)
 	}
 	w.store, w.current = s, current
-	w.log.Info("a key store has changed and was read again", "store", s.description)
+	w.log.Info("a changed key store was reloaded", "store", s.description)
 	return w.current
 }
 
-// statFiles tells what the files are now; nil for one that is not there.
+// statFiles returns nil for missing files.
 func statFiles(files []string) []os.FileInfo {
 	var infos []os.FileInfo
 	for _, f := range files {
@@ -99,7 +99,6 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// latest is the store that was last read.
 func (w *watched[T]) latest() *Store {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -216,7 +216,8 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Condition == "failed" || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.ShellWord(name)))
+		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME",
+			shown.Line(shown.ShellWord(name)))
 	}
 	return ""
 }

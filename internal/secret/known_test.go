@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-func ExampleKnown_Strike() {
+func ExampleRedactor_Redact() {
 	var known secret.Redactor
 	forget := known.Add("s3cr3t/Passw0rd")
 	fmt.Println(known.Redact(`401: user "U", password "s3cr3t/Passw0rd"`))
@@ -51,7 +51,8 @@ func TestStrike(t *testing.T) {
 		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
-		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
+		"a scheme is none": {"https://my.example", "no https://, https://my.example",
+			"no https://, https://[hidden]"},
 		"part of a character":  {"\xb6\xb6\xb6\xb6", "ö\xb6\xb6\xb6\xb6", "[hidden]"},
 		"a piece":              {"Welcome1!", "Welcome", "[hidden]"},
 		"less than a piece":    {"Welcome1!", "Welco", "Welco"},
@@ -77,7 +78,7 @@ func TestStrike(t *testing.T) {
 	}
 }
 
-// A document stays JSON, whatever of it is struck.
+// A redacted document is valid JSON.
 func TestJSONStaysJSON(t *testing.T) {
 	var known secret.Redactor
 	known.Add("Welcome1!", "44300", `a"b\c`)
@@ -95,7 +96,7 @@ func TestJSONStaysJSON(t *testing.T) {
 	}
 }
 
-// What is known twice is known until both are forgotten, and then of no other.
+// A secret that was added twice is redacted until both are removed.
 func TestForget(t *testing.T) {
 	var known secret.Redactor
 	first, second := known.Add("Welcome1!", "one, four"), known.Add("Welcome1!", "one, four")
@@ -114,7 +115,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// Of what is too long to be known, no text shows some; with too much in all, no text is shown.
+// Texts with a part of a secret beyond the bounds are hidden as a whole; with too many secrets, all texts are.
 func TestStrikeBounds(t *testing.T) {
 	var known secret.Redactor
 	var b strings.Builder

@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-// Credentials stay with the origin that they were meant for, also after a redirect that leads back to it; a body goes
-// to no other origin.
+// Credentials are sent to their origin only, even after a redirect back to it; bodies to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type seen struct{ path, authorization, cookie, body string }
 	var received []seen

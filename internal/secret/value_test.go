@@ -49,7 +49,7 @@ func TestValueIsNotShown(t *testing.T) {
 	}
 }
 
-// What a value holds is struck as long as the value is there, and nothing is kept for good.
+// A value's secret is redacted as long as the value exists.
 func TestValueIsKnown(t *testing.T) {
 	var known secret.Redactor
 	v := known.NewSecret("x-c4n4ry", false, "c4n4ry")

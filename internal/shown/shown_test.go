@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// nasty is what a plugin may say, and what is shown of it.
+// nasty maps texts of a plugin to their printed form.
 var nasty = map[string]string{
 	"plain":                                  "plain",
 	"Größe 漢字 😀":                             "Größe 漢字 😀",
@@ -50,7 +50,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// JSON says the same, and nothing in it is obeyed.
+// JSON means the same and contains nothing that a terminal interprets.
 func FuzzShown(f *testing.F) {
 	for text := range nasty {
 		f.Add(text)

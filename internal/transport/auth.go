@@ -12,14 +12,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication adds credentials to the requests of a destination.
+// authentication adds credentials to requests.
 type authentication struct {
-	// fixed is the Authorization header of each request. Empty means none.
+	// fixed is a constant Authorization header; header is the name of the token's, if known.
 	fixed    string
 	tokens   Authorizer
 	identity Identity
-	// header is the header that carries tokens, if known.
-	header string
+	header   string
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {
@@ -31,8 +30,7 @@ func headerIdentity(headers map[string]string) (id Identity) {
 	return id
 }
 
-// authorize sets the credentials. value is the token's, which can be renewed if it is refused; "" if there is no
-// token.
+// authorize sets the credentials. value is the token, if any, which can be renewed.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -45,15 +43,14 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 		return "", err
 	}
 	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
+		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
 	}
 	h.Set(name, value)
 	return value, nil
 }
 
-// tokenError converts the error of a token request. refused reports that the credentials for the token were
-// rejected.
-func tokenError(ctx context.Context, err error) (fault error, refused bool) {
+// tokenError converts the error of a token request. refused reports that the credentials for the token were rejected.
+func tokenError(ctx context.Context, err error) (converted error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
 	}

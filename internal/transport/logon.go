@@ -8,14 +8,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Logon identifies a user, an origin and a secret. Printing it does not show the secret.
+// Logon identifies a user, an origin and a secret, which printing does not reveal.
 type Logon struct {
 	id       lockouts.Identity
 	lockouts *lockouts.Store
 }
 
-// LogonOf returns the logon of clients with this configuration. It sends nothing and registers nothing. Errors are
-// those of [New].
+// LogonOf returns the logon of a configuration without sending or registering anything.
 func LogonOf(c Config) (Logon, error) {
 	d, err := prepareDestination(c)
 	if err != nil {
@@ -30,12 +29,11 @@ func (l Logon) Needed() bool { return l.id.Needed() }
 // Status calls [lockouts.Store.Status].
 func (l Logon) Status() (accepted, isRefused bool) { return l.lockouts.Status(l.id) }
 
-// String returns the origin.
 func (l Logon) String() string { return l.id.Origin }
 
 func (l Logon) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// gateFor returns the gate of requests to an SAP client; "" means the configured or default one.
+// gateFor returns the gate of an SAP client; "" means the configured or default one.
 func (d *destination) gateFor(client string) *lockouts.Gate {
 	if client = normalizeClient(client); client == normalizeClient(d.sapClient) || client == "" {
 		return d.gate
@@ -64,7 +62,7 @@ func (d *destination) gates() []*lockouts.Gate {
 	return all
 }
 
-// Refusal describes who was refused where and since when, and what to do; "" if the present secret was not refused.
+// Refusal says who was refused where and since when, and what to do; "" if the current secret was not refused.
 func (c *Client) Refusal() string {
 	for _, g := range c.target.Load().gates() {
 		if why := g.Refusal(); why != "" {

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// maskingReader is a body in which texts are redacted. It reads ahead by the length of the longest text.
+// maskingReader redacts texts in a body. It reads ahead by the length of the longest text.
 type maskingReader struct {
 	inner   io.ReadCloser
-	texts   [][]byte // the longest first
+	texts   [][]byte // longest first
 	pending []byte   // read, and not yet looked at
 	out     []byte
 	err     error
@@ -41,37 +41,37 @@ func (m *maskingReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// redactPending moves bytes from raw to out, except an end that may be the beginning of a text.
+// redactPending moves bytes from pending to out, except an end that may be the beginning of a text.
 func (m *maskingReader) redactPending() {
-	settled := len(m.pending)
+	complete := len(m.pending)
 	if m.err == nil {
-		settled -= len(m.texts[0]) - 1
+		complete -= len(m.texts[0]) - 1
 	}
-	next := make([]int, len(m.texts)) // where each text is found next, from at on
-	at := 0
+	next := make([]int, len(m.texts)) // the next position of each text, from at on
+	position := 0
 	for i := range next {
 		next[i] = indexFrom(m.pending, m.texts[i], 0)
 	}
-	for at < settled {
+	for position < complete {
 		first := -1
 		for i, text := range m.texts {
-			if next[i] >= 0 && next[i] < at {
-				next[i] = indexFrom(m.pending, text, at)
+			if next[i] >= 0 && next[i] < position {
+				next[i] = indexFrom(m.pending, text, position)
 			}
 			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
 				first = i
 			}
 		}
-		if first < 0 || next[first] >= settled {
-			m.out = append(m.out, m.pending[at:settled]...)
-			at = settled
+		if first < 0 || next[first] >= complete {
+			m.out = append(m.out, m.pending[position:complete]...)
+			position = complete
 			break
 		}
-		m.out = append(append(m.out, m.pending[at:next[first]]...), hidden...)
-		at = next[first] + len(m.texts[first])
+		m.out = append(append(m.out, m.pending[position:next[first]]...), hidden...)
+		position = next[first] + len(m.texts[first])
 	}
-	if at > 0 {
-		m.pending = append(m.pending[:0], m.pending[at:]...)
+	if position > 0 {
+		m.pending = append(m.pending[:0], m.pending[position:]...)
 	}
 }
 

@@ -26,7 +26,7 @@ func (d *destination) addOrigins() error {
 		if d.furtherOrigins[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
 			other.deregister()
 			other.closeIdle()
-			continue // named twice, or the service's own
+			continue // duplicate, or the service's own
 		}
 		d.furtherOrigins[other.origin.String()] = other
 	}
@@ -53,9 +53,8 @@ func newDestination(c Config) (*destination, error) {
 	return d, d.addOrigins()
 }
 
-// prepareDestination returns a destination that is not registered with other clients or lockouts yet.
 func prepareDestination(c Config) (*destination, error) {
-	o, err := c.origin()
+	origin, err := c.origin()
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +62,10 @@ func prepareDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
-	if err := c.addLogin(o); err != nil {
+	if err := c.addLogin(origin); err != nil {
 		return nil, err
 	}
-	d := &destination{config: c, origin: o}
+	d := &destination{config: c, origin: origin}
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
@@ -111,7 +110,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 			continue
 		}
 		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, errorf(wit.ErrorConfig, "header %q: expected a header's name and a value without line breaks",
+			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks",
 				name)
 		}
 		headers[strings.ToLower(name)] = value
@@ -119,7 +118,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// deregister deregisters the client. Sessions that no other client uses are logged off.
+// deregister removes the client. Sessions that no other client uses are logged off.
 func (d *destination) deregister() {
 	over := d.sessions.Leave()
 	d.logoff(over)
@@ -128,7 +127,6 @@ func (d *destination) deregister() {
 	d.closeFurther()
 }
 
-// sessionKey identifies user and credentials: clients with equal keys share sessions.
 func (d *destination) sessionKey() string {
 	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
@@ -138,8 +136,10 @@ func (d *destination) useLimiter(l *limits.Limiter) {
 	d.limits = client
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return client.Dial(ctx, hasParent(ctx), func(ctx context.Context) (net.Conn, error) {
-			return dial(ctx, network, address)
-		})
+		dialCounted := client.Dial
+		if hasParent(ctx) {
+			dialCounted = client.DialExtra
+		}
+		return dialCounted(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
 	}
 }

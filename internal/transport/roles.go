@@ -12,19 +12,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles provides a connector's settings by role; package config implements it.
+// Roles provides a connector's settings by role: the meaning of a setting for the host, such as the service's
+// address.
 type Roles interface {
 	// Text returns the value of a role, or "".
 	Text(role string) string
 	// Prefix returns all roles below a prefix, without it.
 	Prefix(role string) map[string]string
-	// Setting returns the name of the role's setting, for messages.
 	Setting(role string) string
 	// IsSet reports whether the user set the role.
 	IsSet(role string) bool
 }
 
-// roleSpecs are the kinds of roles, whatever a plugin declares.
+// roleSpecs define the types of roles, whatever a plugin declares.
 var roleSpecs = setting.NewTable(
 	number(role.Port), number(role.MaxConcurrent), number(role.MaxConnections), number(role.RetryMax),
 	milliseconds(role.ConnectTimeoutMS), milliseconds(role.ReadTimeoutMS), milliseconds(role.RetryMinBackoffMS),
@@ -43,16 +43,15 @@ func number(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
 }
 
-// milliseconds are at most 34 years, the range of [time.Duration].
+// milliseconds are bounded by the range of [time.Duration].
 func milliseconds(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
 }
 
-// defaultNumber returns the default of a role, see [role.Own].
 func defaultNumber(name string) int {
 	n, err := strconv.Atoi(*role.HostDefault(name))
 	if err != nil {
-		panic(name + ": its default is no number") // one of the program's own declarations
+		panic(name + ": the default is not a number") // a bug in package role
 	}
 	return n
 }
@@ -61,13 +60,12 @@ func defaultMilliseconds(name string) time.Duration {
 	return setting.Milliseconds(int64(defaultNumber(name)))
 }
 
-// roleReader parses declared roles and keeps the first error.
+// roleReader parses roles and keeps the first error. Its methods return zero for a missing or invalid value.
 type roleReader struct {
 	roles Roles
 	err   error
 }
 
-// text returns "" for a missing or an invalid value.
 func (r *roleReader) text(name string) string {
 	text := strings.TrimSpace(r.roles.Text(name))
 	spec, known := roleSpecs.Find(name)
@@ -112,7 +110,6 @@ func settingError(roles Roles, role, format string, args ...any) *wit.Error {
 	return f
 }
 
-// invalidValue is the fault of a value, worded as Kafka Connect does.
 func invalidValue(roles Roles, role, value string, why error) *wit.Error {
 	return settingError(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }

@@ -13,38 +13,37 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// SAP systems accept client and user not only as headers but in the query, in path parameters, in a form, and the
-// client in brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Names are case-insensitive. Refusals are
-// stored per client and user, so a request must not choose them: it may name the configured client, or any if none
-// is configured, and never a user or password.
+// SAP systems accept client and user as headers, in the query, in path parameters, in a form, and the client in
+// brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Since refusals are stored per client and user, a request
+// may name the configured client, or any if none is configured, but never a user or password.
 const (
 	sapClient   = "sap-client"
 	sapUser     = "sap-user"
 	sapPassword = "sap-password"
 )
 
-// checkTarget validates client and user in a guest's request or a redirect. what is target, redirect or the like.
-func (d *destination) checkTarget(what, line string) error {
-	clients, err := clientsInLine(what, line)
+// checkTarget validates client and user in a plugin's request line; source is its name in messages.
+func (d *destination) checkTarget(source, line string) error {
+	clients, err := clientsInLine(source, line)
 	if err != nil {
 		return err
 	}
-	return d.checkClients(what, clients)
+	return d.checkClients(source, clients)
 }
 
-func (d *destination) checkClients(what string, clients []string) error {
+func (d *destination) checkClients(source string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
 			return errorf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
-				"digits for %s, found %q", what, sapClient, found)
+				"digits for %s, found %q", source, sapClient, found)
 		}
 		if want := d.sapClient; want != "" && !sameClient(found, want) {
 			return errorf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
-				"a request asks no other client",
-				what, want, sapClient, found)
+				"requests cannot select another client",
+				source, want, sapClient, found)
 		}
 		if !sameClient(found, clients[0]) {
-			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", source,
 				sapClient, clients[0], found)
 		}
 	}
@@ -55,7 +54,6 @@ func isClient(s string) bool {
 	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
 }
 
-// sameClient ignores leading zeros.
 func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
 
 func normalizeClient(s string) string {
@@ -65,8 +63,7 @@ func normalizeClient(s string) string {
 	return s
 }
 
-// clientsInLine returns the clients in a request line. A user or password in it is a fault.
-func clientsInLine(what, line string) (clients []string, err error) {
+func clientsInLine(source, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
@@ -77,24 +74,23 @@ func clientsInLine(what, line string) (clients []string, err error) {
 			query += "&" + parameters
 		}
 	}
-	found, err := clientsInPairs(what, query)
+	found, err := clientsInPairs(source, query)
 	return append(clients, found...), err
 }
 
-func clientsInPairs(what, pairs string) (clients []string, err error) {
+func clientsInPairs(source, pairs string) (clients []string, err error) {
 	for name, value := range parameters(pairs) {
 		switch name {
 		case sapClient:
 			clients = append(clients, value)
 		case sapUser, sapPassword:
-			return nil, errorf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
-				"said by the connector's settings alone", what, name)
+			return nil, errorf(wit.ErrorData, "%s of a request: found %s, which is not allowed: credentials are "+
+				"configured by the connector's settings only", source, name)
 		}
 	}
 	return clients, nil
 }
 
-// parameters returns the pairs of a query or form, decoded as SAP systems compare them.
 func parameters(pairs string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
@@ -160,8 +156,8 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		lower := bytes.ToLower(body)
 		for _, name := range []string{sapClient, sapUser, sapPassword} {
 			if bytes.Contains(lower, []byte(name)) {
-				return nil, errorf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
-					"is said by the connector's settings alone", name)
+				return nil, errorf(wit.ErrorData, "form of a request: found %s, which is not allowed: credentials are "+
+					"configured by the connector's settings only", name)
 			}
 		}
 	}
@@ -175,8 +171,8 @@ func firstClientInLine(line string) string {
 	return ""
 }
 
-// checkClient rejects an answer of another SAP client (P12), which would be another company's data. The cookie
-// sap-usercontext holds pairs as a query does; some servers percent-encode them.
+// checkClient rejects an answer of another SAP client (RATIONALE.md P12), which would be another company's data. The
+// cookie sap-usercontext has the format of a query; some servers percent-encode it.
 func (d *destination) checkClient(h http.Header) error {
 	if d.sapClient == "" {
 		return nil
@@ -192,7 +188,6 @@ func (d *destination) checkClient(h http.Header) error {
 	return nil
 }
 
-// client returns the configured SAP client, from headers or the destination's query.
 func (c *Config) client() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {

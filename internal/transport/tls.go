@@ -15,34 +15,36 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// readTLS reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
-func readTLS(c *Config, roles Roles, s Environment) error {
+// readTLS reads the TLS settings and opens the stores, so that errors are found early.
+func readTLS(c *Config, roles Roles, environment Environment) error {
 	r := roleReader{roles: roles}
-	own := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore), Trust: storeLocation(roles, role.TLSTrustStore),
+	own := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
+		Trust:       storeLocation(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
 		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
-		HasRisks: true, Logger: s.Logger,
+		HasRisks: true, Logger: environment.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
 	if r.err != nil {
 		return r.err
 	}
-	o := own
-	c.explain = func(err error) error { return keystore.Explain(err, o) }
-	o.Key, o.Trust = cmp.Or(o.Key, deliveredStore(s.Key)), cmp.Or(o.Trust, deliveredStore(s.Trust))
+	options := own
+	c.explain = func(err error) error { return keystore.Explain(err, options) }
+	options.Key, options.Trust = cmp.Or(options.Key, deliveredStore(environment.Key)),
+		cmp.Or(options.Trust, deliveredStore(environment.Trust))
 	var err error
-	if c.settingsTLS, err = newTLS(s.Context, own); err != nil {
+	if c.settingsTLS, err = newTLS(environment.Context, own); err != nil {
 		return err
 	}
-	if c.TLS = c.settingsTLS; o.Key != own.Key || o.Trust != own.Trust {
-		if c.TLS, err = newTLS(s.Context, o); err != nil {
+	if c.TLS = c.settingsTLS; options.Key != own.Key || options.Trust != own.Trust {
+		if c.TLS, err = newTLS(environment.Context, options); err != nil {
 			return err
 		}
 	}
-	if c.TrustAll = s.TrustAll && o.Trust == nil; c.TrustAll {
-		s.Logger.Warn("the destination says TrustAll: the server's certificate is not looked at")
+	if c.TrustAll = environment.TrustAll && options.Trust == nil; c.TrustAll {
+		environment.Logger.Warn("the destination has TrustAll: the server's certificate is not verified")
 	}
-	if o.Key != nil {
+	if options.Key != nil {
 		if c.Identity, err = certificateIdentity(c.TLS); err != nil {
 			return storeError(err)
 		}
@@ -50,8 +52,8 @@ func readTLS(c *Config, roles Roles, s Environment) error {
 	return nil
 }
 
-// tlsSetting is the name of the setting of one of package keystore's fields. Nothing switches the check of the host
-// off, so what mends a wrong host is the setting that names it.
+// tlsSetting returns the setting of one of package keystore's fields. The host check cannot be disabled: a wrong host
+// is corrected in the setting of the address.
 func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
@@ -62,7 +64,6 @@ func tlsSetting(roles Roles, field string) string {
 	return roles.Setting(role.Address)
 }
 
-// newTLS is nil where nothing is said.
 func newTLS(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !o.AllowRSAKeyExchange &&
 		!o.AllowRenegotiation && !o.AllowCommonName {
@@ -76,8 +77,7 @@ func newTLS(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	return config, nil
 }
 
-// ServerTLS is how connections to the server at Address are secured, nil for the system's roots. It alone heeds
-// TrustAll.
+// ServerTLS returns the TLS configuration for the service with TrustAll applied. Nil means the system's roots.
 func (c *Config) ServerTLS() *tls.Config {
 	if !c.TrustAll {
 		return c.TLS
@@ -100,7 +100,6 @@ func storeLocation(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-// deliveredStore is where package keystore finds a store of a destination, nil where there is none.
 func deliveredStore(s *btp.Store) *keystore.Location {
 	if s == nil {
 		return nil
@@ -116,21 +115,19 @@ func storeError(err error) *wit.Error {
 	return f
 }
 
-// certificateIdentity is who the certificate is of that TLS shows.
 func certificateIdentity(config *tls.Config) (Identity, error) {
 	if config.GetClientCertificate == nil {
 		return Identity{}, nil
 	}
-	shown, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
+	certificate, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
 		SignatureSchemes: allSchemes})
-	if err != nil || len(shown.Certificate) == 0 {
+	if err != nil || len(certificate.Certificate) == 0 {
 		return Identity{}, err
 	}
-	sum := sha256.Sum256(shown.Certificate[0])
+	sum := sha256.Sum256(certificate.Certificate[0])
 	return Identity{Secret: hex.EncodeToString(sum[:])}, nil
 }
 
-// allSchemes lets a key of any kind fit.
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,
 	tls.ECDSAWithP384AndSHA384,
 	tls.ECDSAWithP521AndSHA512, tls.Ed25519}

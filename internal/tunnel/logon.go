@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// logOn authenticates before requests are relayed, and keeps the session alive.
+// logOn authenticates before requests are relayed, and again before the session expires.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	lifetime, err := r.authenticate(ctx, r.broker.Ask)
@@ -24,7 +24,7 @@ func (r *relay) logOn(ctx context.Context) error {
 	}
 	if lifetime > 0 && r.client != nil {
 		r.tunnel.goroutines.Go(func() {
-			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil,
+			defer guard.Recover(r.tunnel.log, "tunnel, renewal of a logon", nil,
 				func(*guard.Panic) { r.broker.Close() })
 			r.renew(lifetime)
 		})
@@ -61,17 +61,18 @@ func (r *relay) renew(lifetime time.Duration) {
 }
 
 func (r *relay) renewOnce() (time.Duration, error) {
-	// No request may come between the messages of a logon.
+	// Brokers reject other requests between the messages of a logon.
 	r.writeLock.Lock()
 	defer r.writeLock.Unlock()
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 
-// request sends the tunnel's own request and returns the body of its answer.
+// request sends a request of the tunnel itself and returns the body of the response.
 func (r *relay) request(request kmsg.Request) ([]byte, error) {
 	r.lastCorrelation++
 	answer := make(chan []byte, 1)
-	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation, reply: answer})
+	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
+		reply: answer})
 	if _, err := r.broker.Write(wire.Frame(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}

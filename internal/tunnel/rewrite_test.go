@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// notForClients are answers with addresses that no client connects to; see [carriesAddress].
+// notForClients are responses with addresses to which clients do not connect; see [carriesAddress].
 var notForClients = map[int16]string{
 	52: "Vote, between controllers", 53: "BeginQuorumEpoch, between controllers", 54: "EndQuorumEpoch, between " +
 		"controllers",
@@ -26,8 +26,7 @@ var notForClients = map[int16]string{
 
 const secretHost = "broker.example"
 
-// TestNoAddressGetsBy fills every answer that kmsg knows with addresses, in every version, and looks for them in what
-// comes out.
+// All responses of kmsg, in all versions, are filled with addresses; none remains after rewriting.
 func TestNoAddressGetsBy(t *testing.T) {
 	r := testRelay(t)
 	seen := 0
@@ -176,7 +175,7 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// Each broker that an answer names takes a port of this machine: there is an end to them.
+// The number of brokers, and so of local ports, is bounded.
 func TestBrokersAreBounded(t *testing.T) {
 	var b brokers
 	b.byID = map[int32]*brokerListener{}

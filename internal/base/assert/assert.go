@@ -1,4 +1,4 @@
-// Package assert reports what does not hold, and lets the test go on; package require ends it.
+// Package assert reports failed expectations and continues the test; package require ends it.
 package assert
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// NoError expects none. about is what the test was at.
+// NoError expects no error. about describes the case.
 func NoError(t testing.TB, err error, about ...any) {
 	t.Helper()
 	if err != nil {
@@ -17,7 +17,7 @@ func NoError(t testing.TB, err error, about ...any) {
 	}
 }
 
-// Error expects an error whose text holds a text, which is not empty.
+// Error expects an error whose text contains want.
 func Error(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" || err == nil || !strings.Contains(err.Error(), want) {
@@ -25,7 +25,7 @@ func Error(t testing.TB, err error, want string, about ...any) {
 	}
 }
 
-// ErrorOrNone is Error, or NoError where the text is empty, as in a table of what fails and what does not.
+// ErrorOrNone is Error, or NoError if want is empty, for tables of cases.
 func ErrorOrNone(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" {
@@ -35,7 +35,7 @@ func ErrorOrNone(t testing.TB, err error, want string, about ...any) {
 	}
 }
 
-// Equal expects values that do not differ by [cmp.Diff].
+// Equal expects equal values by [cmp.Diff].
 func Equal[T any](t testing.TB, want, got T, about ...any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -43,7 +43,7 @@ func Equal[T any](t testing.TB, want, got T, about ...any) {
 	}
 }
 
-// Contains expects each of the texts in another one.
+// Contains expects all of wants in a text.
 func Contains(t testing.TB, text string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {
@@ -53,7 +53,6 @@ func Contains(t testing.TB, text string, wants ...string) {
 	}
 }
 
-// prefix is a prefix of messages.
 func prefix(about []any) string {
 	if len(about) == 0 {
 		return ""

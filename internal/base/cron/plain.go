@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// cronField is a place in a Quartz cron expression and what may stand there.
+// cronField describes a field of a Quartz cron expression.
 type cronField struct {
 	name        string
 	first, last int
-	// names of the values from first on, nil for numbers alone.
+	// names of the values from first on, if any.
 	names    []string
 	expected string
 }
@@ -35,9 +35,8 @@ const (
 	yearField    = 6
 )
 
-// normalize is a Quartz cron expression in the part of the syntax that package quartz reads rightly: ranges that go
-// round (SAT-SUN, 22-2) and steps without a start become lists. The error says which field is wrong, and what may stand
-// there.
+// normalize rewrites an expression for package quartz, which misreads some syntax: wrapping ranges (SAT-SUN, 22-2)
+// and steps without a start become lists. Errors name the field and what it may contain.
 func normalize(fields []string) (string, error) {
 	whole := strings.Join(fields, " ")
 	if len(fields) == 1 && strings.HasPrefix(whole, "@") {
@@ -48,8 +47,8 @@ func normalize(fields []string) (string, error) {
 			"with a year, found %d in %q", len(fields), whole)
 	}
 	if !isAnyDay(fields[dayField]) && !isAnyDay(fields[weekdayField]) {
-		return "", fmt.Errorf("expected ? as day of the month or as weekday, since a start has one of "+
-			"them, found %s and %s in %q",
+		return "", fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may "+
+			"be set, found %s and %s in %q",
 			fields[dayField], fields[weekdayField], whole)
 	}
 	plain := make([]string, len(fields))
@@ -67,7 +66,6 @@ func normalize(fields []string) (string, error) {
 	return strings.Join(plain, " "), nil
 }
 
-// startsEveryHour reports whether a plain expression has a start in every hour of its days.
 func startsEveryHour(plain string) bool {
 	if strings.HasPrefix(plain, "@") {
 		return plain == "@hourly"
@@ -78,9 +76,8 @@ func startsEveryHour(plain string) bool {
 
 func isAnyDay(field string) bool { return field == "?" || field == "*" }
 
-// normalizeItem is an item of a field's list.
 func normalizeItem(place int, item string, alone bool) (string, error) {
-	f := &cronFields[place]
+	field := &cronFields[place]
 	special := place == dayField && strings.ContainsAny(item, "LW") || place == weekdayField &&
 		(strings.HasSuffix(item, "L") || strings.Contains(item, "#"))
 	switch {
@@ -89,43 +86,43 @@ func normalizeItem(place int, item string, alone bool) (string, error) {
 	case isAnyDay(item):
 		return item, nil
 	case special:
-		return item, f.special(place, item)
+		return item, field.special(place, item)
 	}
 	span, step, stepped := strings.Cut(item, "/")
-	by := 1
+	increment := 1
 	if stepped {
 		n, err := strconv.Atoi(step)
-		if most := f.last - f.first; err != nil || n < 1 || n > max(most, 1) {
+		if most := field.last - field.first; err != nil || n < 1 || n > max(most, 1) {
 			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(most, 1), step)
 		}
-		by = n
+		increment = n
 	}
 	if span == "*" || span == "" && stepped {
-		return "*/" + strconv.Itoa(by), nil
+		return "*/" + strconv.Itoa(increment), nil
 	}
 	from, to, ranged := strings.Cut(span, "-")
-	first, err := f.value(from)
+	first, err := field.value(from)
 	if err != nil {
 		return "", err
 	}
 	last := first
 	if ranged {
-		if last, err = f.value(to); err != nil {
+		if last, err = field.value(to); err != nil {
 			return "", err
 		}
 	} else if stepped {
-		last = f.last
+		last = field.last
 	}
 	if last < first && place == yearField {
 		return "", fmt.Errorf("expected the earlier year first, found %q", item)
 	}
 	if last < first {
-		last += f.last - f.first + 1 // the range goes round
+		last += field.last - field.first + 1 // the range wraps
 	}
 	var values []int
-	for v := first; v <= last; v += by {
-		if v > f.last {
-			values = append(values, v-(f.last-f.first+1))
+	for v := first; v <= last; v += increment {
+		if v > field.last {
+			values = append(values, v-(field.last-field.first+1))
 		} else {
 			values = append(values, v)
 		}
@@ -138,7 +135,6 @@ func normalizeItem(place int, item string, alone bool) (string, error) {
 	return strings.Join(texts, ","), nil
 }
 
-// value is a number or a name.
 func (f *cronField) value(text string) (int, error) {
 	if i := slices.Index(f.names, text); i >= 0 {
 		return f.first + i, nil
@@ -150,12 +146,12 @@ func (f *cronField) value(text string) (int, error) {
 	return n, nil
 }
 
-// special checks what counts from the end of the month, and the nth weekday. The nearest working day is refused:
-// package quartz passes over a start on the very day that it is asked on, so that requests would be sent in the window.
+// special validates L and #. W is rejected, since package quartz skips a start on the day of the call, so that
+// requests would be sent during a maintenance window.
 func (f *cronField) special(place int, item string) error {
 	switch {
 	case place == dayField && strings.Contains(item, "W"):
-		return fmt.Errorf("the nearest working day is not built: expected %s, found %q", f.expected, item)
+		return fmt.Errorf("the nearest working day (W) is not supported: expected %s, found %q", f.expected, item)
 	case place == dayField && item == "L", place == weekdayField && item == "L":
 		return nil
 	case place == dayField:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Whatever a destination holds, reading it ends, in a destination that has an address or in a Failure.
+// Any response is parsed to a destination with an address, or to a Failure.
 func FuzzTarget(f *testing.F) {
 	f.Add(
 		[]byte(

@@ -10,9 +10,7 @@ import (
 	"time"
 )
 
-// serviceClient asks a service of the platform with a token of its binding.
 type serviceClient struct {
-	// service is the service's name for messages.
 	service string
 	options TokenOptions
 	tokens  *Tokens
@@ -29,7 +27,6 @@ func newServiceClient(what string, c Credentials, o TokenOptions) (*serviceClien
 	return &serviceClient{service: what, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
 }
 
-// serviceURL joins a service's address, which a binding's field holds, and a path.
 func serviceURL(address, path, field, origin string) (string, error) {
 	prefix := Credentials{Origin: origin}.prefix()
 	if address == "" {
@@ -43,8 +40,7 @@ func serviceURL(address, path, field, origin string) (string, error) {
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get is the body of a GET. A token that is refused is renewed once. patient: a service that does not answer is asked
-// again.
+// get returns the body of a GET. A refused token is renewed once. If retry is set, temporary failures are retried.
 func (c *serviceClient) get(ctx context.Context, address string, patient bool) ([]byte, error) {
 	var body []byte
 	refused := ""
@@ -71,20 +67,21 @@ func (c *serviceClient) get(ctx context.Context, address string, patient bool) (
 	return body, err
 }
 
-// getOnce asks once. atLeast is the pause that the service asks for.
-func (c *serviceClient) getOnce(ctx context.Context, address, token string) (body []byte, atLeast time.Duration, err error) {
-	p := &remoteService{c.service, address, func(string) string { return "" }, []string{token}}
+// getOnce makes one request. atLeast is the pause that the service requests.
+func (c *serviceClient) getOnce(ctx context.Context, address, token string) (body []byte, atLeast time.Duration,
+	err error) {
+	remote := &remoteService{c.service, address, func(string) string { return "" }, []string{token}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, 0, p.failure(Misconfigured, "", err, "%v", err)
+		return nil, 0, remote.failure(Misconfigured, "", err, "%v", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Accept", "application/json")
 	answer, err := c.client.Do(request)
 	if err != nil {
-		return nil, 0, p.connectionFailure(ctx, "", err)
+		return nil, 0, remote.connectionFailure(ctx, "", err)
 	}
-	body, _ = io.ReadAll(answer.Body) // it is in memory, see whole
+	body, _ = io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
 	status := answer.StatusCode
 	if status == http.StatusOK {
 		return body, 0, nil
@@ -98,7 +95,7 @@ func (c *serviceClient) getOnce(ctx context.Context, address, token string) (bod
 	case isTransientStatus(status):
 		kind = Unavailable
 	}
-	f := p.failure(kind, "", nil, "%s", p.statusMessage(status, string(body)))
+	f := remote.failure(kind, "", nil, "%s", remote.statusMessage(status, string(body)))
 	f.Status = status
 	return nil, seconds(answer.Header.Get("Retry-After")), f
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// proxy is a connectivity binding, of the newer names; deprecated ones are there too, as in real ones.
+// proxy is a connectivity binding with new and deprecated names, as real ones have.
 const proxy = `{"tenantmode":"dedicated","clientid":"sb-1","clientsecret":"top","credential-type":"binding-secret",
 	"token_service_url":"https://t.example.com","url":"https://deprecated.example.com","token_service_domain":"example.com","xsappname":"x",
 	"onpremise_proxy_host":"proxy.internal","onpremise_proxy_port":"20003","onpremise_proxy_http_port":"20003","onpremise_socks5_proxy_port":"20004"}`
@@ -89,7 +89,8 @@ func TestBound(t *testing.T) {
 			"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},{"name":"b","credentials":` + proxy + `}]}`,
 			func() btp.Services {
 				p := proxyOf("connectivity", "b")
-				p.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j",
+				p.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i",
+					Secret: "j",
 					Origin: origin("connectivity", "a")},
 					ServiceURL: "https://own", InfoPath: "/api/v1/info"}
 				return btp.Services{Connectivity: p}
@@ -121,7 +122,7 @@ func settingOf(vcap string) string {
 	return "VCAP_SERVICES"
 }
 
-// What is missing is named as the binding names it, when it is needed.
+// Missing fields are named as in the binding, when they are needed.
 func TestMissingFieldsAreNamed(t *testing.T) {
 	s, err := btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a"}`))
 	require.NoError(t, err)
@@ -144,7 +145,7 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 
 	s, _ = btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
 	_, err = s.Connectivity.SOCKS5Address()
-	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access has no proxy")
+	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access have no proxy")
 
 	s, _ = btp.ParseVCAP(one("connectivity", "c", proxy))
 	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
@@ -197,7 +198,7 @@ func TestReadKey(t *testing.T) {
 	}
 }
 
-// Whatever a platform puts there, reading ends, and what is taken holds no blanks around it.
+// Any text is parsed or rejected, and parsed values have no surrounding spaces.
 func FuzzBound(f *testing.F) {
 	f.Add(one("connectivity", "c", proxy))
 	f.Add(`{"user-provided":[{"name":"u","tags":["xsuaa"],"credentials":{"uaa":{"clientid":" a "},"url":1e99}}]}`)
@@ -216,8 +217,8 @@ func FuzzBound(f *testing.F) {
 	})
 }
 
-// Bindings come from the variable, else from the file that the other variable names; a file that cannot be read, or is
-// empty, is no application without bindings.
+// Bindings come from the variable, else from the file that the other variable names; an unreadable or empty file is
+// an error.
 func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	file, empty := filepath.Join(dir, "vcap.json"), filepath.Join(dir, "empty")

@@ -5,22 +5,21 @@ import (
 	"net"
 )
 
-// Shape is how bindings are written; shapes may be combined by |.
+// Shape is a set of flags for the form of bindings.
 type Shape uint8
 
 const (
-	// TLS has the services at TLSURL: clients must know Roots.
+	// TLS uses TLSURL, for clients that trust Roots.
 	TLS Shape = 1 << iota
-	// X509 has client certificates in the place of secrets; it implies TLS.
+	// X509 has client certificates instead of secrets, and uses TLSURL.
 	X509
-	// Deprecated has the names that SAP has replaced: url and onpremise_proxy_port.
+	// Deprecated uses the old names url and onpremise_proxy_port.
 	Deprecated
-	// Wrapped has a service key as the cf command line writes it, below "credentials".
+	// Wrapped is a service key as printed by the cf command line, below "credentials".
 	Wrapped
 )
 
-// VCAP is VCAP_SERVICES of an application that is bound to the connectivity service (plans lite and api_access), the
-// destination service and XSUAA of this subaccount.
+// VCAP returns VCAP_SERVICES with bindings of connectivity (plans lite and api_access), destination and XSUAA.
 func (s *Server) VCAP(shape Shape) string {
 	service := func(label, plan, name string, credentials any) map[string]any {
 		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name,
@@ -36,13 +35,14 @@ func (s *Server) VCAP(shape Shape) string {
 				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9",
 				"instanceid": "culvert-destination",
 			}))},
-		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.addTokenService(shape|Deprecated, s.XSUAA, map[string]any{
-			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
-		}))},
+		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.addTokenService(shape|Deprecated, s.XSUAA,
+			map[string]any{
+				"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
+			}))},
 	})
 }
 
-// ServiceKey is the text of a service key of the connectivity service.
+// ServiceKey returns a service key of the connectivity service.
 func (s *Server) ServiceKey(shape Shape) string {
 	if shape&Wrapped != 0 {
 		return text(map[string]any{"credentials": s.connectivity(shape)})
@@ -50,7 +50,7 @@ func (s *Server) ServiceKey(shape Shape) string {
 	return text(s.connectivity(shape))
 }
 
-// DestinationKey is the text of a service key of the destination service.
+// DestinationKey returns a service key of the destination service.
 func (s *Server) DestinationKey(shape Shape) string {
 	return text(s.addTokenService(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
 }
@@ -89,7 +89,7 @@ func (s *Server) base(shape Shape) string {
 	return s.URL
 }
 
-// addTokenService adds what every binding has of the token service. Bindings with a certificate have certurl and no secret.
+// addTokenService adds the fields of the token service.
 func (s *Server) addTokenService(shape Shape, c Client, fields map[string]any) map[string]any {
 	fields["clientid"] = c.ID
 	address := "token_service_url"

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// tunnel is a connection from a client to a system.
+// tunnel connects a client with a system.
 type tunnel struct {
 	location       string
 	client, system net.Conn
@@ -27,7 +27,7 @@ func (s *Server) accept(l net.Listener) {
 	}
 }
 
-// ServeSOCKS5 is the SOCKS5 port for one connection; it closes it and returns when it is over.
+// ServeSOCKS5 serves one connection of the SOCKS5 port and closes it.
 func (s *Server) ServeSOCKS5(conn net.Conn) {
 	if !s.track(conn) {
 		return
@@ -40,14 +40,14 @@ func (s *Server) ServeSOCKS5(conn net.Conn) {
 	session.run()
 }
 
-// socksSession reads whatever comes, however wrong, as far as its length is known, and answers as the pages say.
+// socksSession serves a connection. It reads invalid messages too, as far as their length is known.
 type socksSession struct {
 	*Server
 	conn     net.Conn
 	change   func(func(*Entry))
 	location string
 	target   string
-	refused  bool // the token, where it is CONNECT that says so
+	refused  bool // the token was rejected, to be reported by CONNECT
 }
 
 func (s *socksSession) run() {
@@ -68,7 +68,7 @@ func (s *socksSession) read(n int) ([]byte, bool) {
 	return b, err == nil
 }
 
-// reply writes an answer and notes its code.
+// reply writes a reply and records its code.
 func (s *socksSession) reply(at Step, answer []byte) (byte, bool) {
 	code, ok := s.answer(s.conn, at, s.target, s.location, answer)
 	s.change(func(e *Entry) { e.Code = int(code) })
@@ -93,7 +93,7 @@ func (s *socksSession) greeting() bool {
 	return ok && code == 0x80
 }
 
-// maxToken is in bytes. assumption: no page has a limit; a length beyond this is a client that counts wrongly.
+// maxToken is in bytes. Assumption: there is no documented limit.
 const maxToken = 64 << 10
 
 func (s *socksSession) logon() bool {
@@ -124,7 +124,7 @@ func (s *socksSession) logon() bool {
 	s.mu.Lock()
 	byReply := s.refuseByReply
 	s.mu.Unlock()
-	// assumption: the pages have no table of this byte, and do not say what a location id that is no base64 gets
+	// Assumption: this byte is not documented.
 	status := byte(0)
 	switch {
 	case err != nil:
@@ -158,7 +158,7 @@ func (s *socksSession) connect() {
 		reply = 0x02
 	}
 	if f := s.peek(); reply == 0 && f != nil && f.Code != 0 {
-		reply = f.Code // the system hears nothing of it
+		reply = f.Code // without connecting to the system
 	}
 	if reply != 0 {
 		s.reply(Connect, connectReply(reply))
@@ -186,7 +186,7 @@ func (s *socksSession) connect() {
 	s.relay(system)
 }
 
-// peek is the fault that CONNECT is about to have, without using it up.
+// peek returns the next fault of CONNECT without consuming it.
 func (s *socksSession) peek() *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,7 +200,7 @@ func (s *socksSession) peek() *Fault {
 	return nil
 }
 
-// connectRequest is what CONNECT asks for; reply is not 0 where the proxy does not know it.
+// connectRequest is a CONNECT. reply is not 0 if it must be rejected.
 type connectRequest struct{ reply byte }
 
 func (s *socksSession) request() (connectRequest, bool) {
@@ -250,12 +250,12 @@ func (s *socksSession) request() (connectRequest, bool) {
 
 func connectReply(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
 
-// relay is the tunnel.
+// relay copies between client and system until both have closed.
 func (s *socksSession) relay(system net.Conn) {
 	answer := connectReply(0x00)
 	t := &tunnel{s.location, s.conn, system}
 	attached := false
-	s.set(func() { // it may have been detached meanwhile, which has ended the tunnels that were there
+	s.set(func() { // Detach may have closed the tunnels in the meantime
 		if attached = s.locations[s.location]; attached {
 			s.tunnels[t] = struct{}{}
 		}
@@ -279,7 +279,7 @@ func (s *socksSession) relay(system net.Conn) {
 	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
 }
 
-// copyOneWay copies one way until it ends, and lets the other side know. When the system closes, the proxy closes.
+// copyOneWay copies until the end and closes the other side for writing.
 func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 	s.mu.Lock()
 	record := s.record
@@ -289,7 +289,7 @@ func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 	if record {
 		n, err = io.Copy(io.MultiWriter(recorder{s.Server}, to), from)
 	} else {
-		n, err = io.Copy(to, from) // which the kernel does, where both are TCP
+		n, err = io.Copy(to, from) // by the kernel between TCP connections
 	}
 	half, ok := to.(interface{ CloseWrite() error })
 	if err != nil || !ok || half.CloseWrite() != nil {
@@ -299,7 +299,7 @@ func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 	return n
 }
 
-// recorder is where recorded tunnels leave what passes.
+// recorder records the bytes of tunnels.
 type recorder struct{ *Server }
 
 func (p recorder) Write(b []byte) (int, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// legacyFolder is the folder in which versions before [fileName] kept refusals: a salt, and for each refused secret a
-// file that is named by a slow hash and ends in formerRefusal.
+// legacyFolder is where older versions stored refusals: a salt, and per refused secret an empty file whose name is a
+// hash with legacySuffix.
 const legacyFolder, legacySuffix = "logons", ".refused"
 
 func hasLegacyRefusals(folder string) bool {
@@ -21,9 +21,8 @@ func hasLegacyRefusals(folder string) bool {
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) })
 }
 
-// importLegacy copies a refusal of an older version to the own file, unless resumed since; l.mu is held, for about
-// 20 ms per folder.
-func (l *Store) importLegacy(id Identity, s Secret) {
+// importLegacy copies a refusal of an older version, unless resumed since; l.mu is held.
+func (l *Store) importLegacy(id Identity, secret Secret) {
 	for _, folder := range l.legacyFolders {
 		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)
 		if err != nil {
@@ -35,7 +34,7 @@ func (l *Store) importLegacy(id Identity, s Secret) {
 		}
 		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+legacySuffix))
 		if err == nil && info.ModTime().After(l.resumedAt) {
-			l.save(s, info.ModTime())
+			l.save(secret, info.ModTime())
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 var proxyTypes = []string{None, SOCKS5, HTTP, Connectivity, ConnectivitySOCKS5, ConnectivityHTTP}
 
-// validate refuses settings that the type does not know, and those that it misses.
+// validate checks that the type's settings are present and others are not.
 func (s *Settings) validate() error {
 	allow := s.Allow
 	if allow == nil {
@@ -26,14 +26,14 @@ func (s *Settings) validate() error {
 	}
 	switch s.Type {
 	case Unset:
-		return s.rejectSet("which does nothing without "+s.name(NameType),
+		return s.rejectSet("which has no effect without "+s.name(NameType),
 			slices.Concat(connectivitySettings, ordinarySettings)...)
 	case None:
-		return nil // so that a proxy can be switched off by one line
+		return nil // other settings may stay: one line disables a proxy
 	case SOCKS5, HTTP:
 		return s.checkOrdinary()
 	}
-	if err := s.rejectSet("which is not of type "+s.Type, loginSettings...); err != nil {
+	if err := s.rejectSet("which type "+s.Type+" does not use", loginSettings...); err != nil {
 		return err
 	}
 	if s.Address != "" {
@@ -43,7 +43,7 @@ func (s *Settings) validate() error {
 }
 
 func (s *Settings) checkOrdinary() error {
-	if err := s.rejectSet("which is not of type "+s.Type, connectivitySettings...); err != nil {
+	if err := s.rejectSet("which type "+s.Type+" does not use", connectivitySettings...); err != nil {
 		return err
 	}
 	if s.Address == "" {
@@ -53,18 +53,18 @@ func (s *Settings) checkOrdinary() error {
 		return err
 	}
 	if s.User == "" && s.Password != "" {
-		return s.errorf(NameUser, "expected a user, since there is a password; found nothing")
+		return s.errorf(NameUser, "expected a user for the password, found nothing")
 	}
 	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || s.User != "" && s.Password == "") {
-		return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, as SOCKS5 has it")
+		return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, the limits of SOCKS5")
 	}
 	if s.Type == HTTP && strings.Contains(s.User, ":") {
-		return s.errorf(NameUser, "expected a user without ':', as Basic authentication has it")
+		return s.errorf(NameUser, "expected a user without ':', which Basic authentication does not allow")
 	}
 	return nil
 }
 
-// Settings that belong together, in the order in which messages name them.
+// Groups of settings, in the order of messages.
 var (
 	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate,
 		NameTokenKey}
@@ -73,7 +73,7 @@ var (
 	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
 )
 
-// rejectSet names the first of the settings that has a value, which would be ignored.
+// rejectSet rejects settings that would be ignored.
 func (s *Settings) rejectSet(why string, names ...string) error {
 	name := s.firstSet(names)
 	if name == "" {
@@ -82,7 +82,6 @@ func (s *Settings) rejectSet(why string, names ...string) error {
 	return s.errorf(name, "found a value, %s", why)
 }
 
-// firstSet is the first of these settings that has a value, "" if none has.
 func (s *Settings) firstSet(names []string) string {
 	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
 		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
@@ -108,7 +107,6 @@ func (s *Settings) checkAddress(short, address string) error {
 	return nil
 }
 
-// quoteAddress does not repeat what may be a URL with a password in it.
 func quoteAddress(address string) string {
 	if at := strings.LastIndexByte(address, '@'); at >= 0 {
 		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[at+1:])
@@ -124,7 +122,6 @@ func parsePort(text string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// checkAddressMap is the address map with keys as they are looked up.
 func (s *Settings) checkAddressMap() (map[string]string, error) {
 	mapping := make(map[string]string, len(s.AddressMap))
 	for from, to := range s.AddressMap {
@@ -153,13 +150,13 @@ func (s *Settings) outage() time.Duration {
 	return s.Outage
 }
 
-// binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none
-// is needed.
+// binding returns the connectivity binding of the service key or VCAP_SERVICES; nil if the settings replace all of
+// it.
 func (s *Settings) binding() (*btp.Connectivity, error) {
 	own := s.firstSet(tokenSettings)
 	if s.ServiceKey != "" {
 		if own != "" {
-			return nil, s.errorf(NameServiceKey, "expected either it or %s, found both", s.name(own))
+			return nil, s.errorf(NameServiceKey, "expected either this or %s, found both", s.name(own))
 		}
 		services, err := btp.ReadServiceKey(s.ServiceKey)
 		if err != nil {
@@ -211,7 +208,7 @@ func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (
 	}
 	found, err := address()
 	if err != nil {
-		return "", s.errorf(NameAddress, "found nothing, and the binding does not say: %w", err)
+		return "", s.errorf(NameAddress, "not set, and not in the binding: %w", err)
 	}
 	return found, nil
 }
@@ -237,7 +234,6 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 	return c, nil
 }
 
-// tokenNames are our short names of btp's.
 var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
 	"client-secret": NameTokenSecret,
 	"certificate":   NameTokenCertificate, "key": NameTokenKey}

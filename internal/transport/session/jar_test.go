@@ -29,11 +29,12 @@ func TestJar(t *testing.T) {
 			"b=2"},
 		"Max-Age before Expires": {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"},
 			"/svc/x", time.Minute, "a=1"},
-		"Max-Age of a thousand years":  {[]string{"a=1; max-age=31536000000"}, "/svc/x", 399 * 24 * time.Hour, "a=1"},
-		"Max-Age of 400 days at most":  {[]string{"a=1; max-age=31536000000"}, "/svc/x", 400 * 24 * time.Hour, ""},
-		"Max-Age beyond all numbers":   {[]string{"a=1; max-age=" + strings.Repeat("9", 30)}, "/svc/x", 0, "a=1"},
-		"Max-Age below all numbers":    {[]string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)}, "/svc/x", 0, ""},
-		"deleted by a weekday in full": {[]string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0, ""},
+		"Max-Age of a thousand years": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 399 * 24 * time.Hour, "a=1"},
+		"Max-Age of 400 days at most": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 400 * 24 * time.Hour, ""},
+		"Max-Age beyond all numbers":  {[]string{"a=1; max-age=" + strings.Repeat("9", 30)}, "/svc/x", 0, "a=1"},
+		"Max-Age below all numbers":   {[]string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)}, "/svc/x", 0, ""},
+		"deleted by a weekday in full": {[]string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
+			""},
 		"deleted by two digits of a year": {[]string{"a=1", "a=; Expires=Sun, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
 			""},
 		"a weekday in full, to come": {[]string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"}, "/svc/x",
@@ -55,8 +56,7 @@ func TestJar(t *testing.T) {
 	}
 }
 
-// A service that sends cookies without end gets a bounded number back, the newest, in time that grows with their number
-// only.
+// The number of cookies is bounded, the newest are kept, and the time is linear.
 func TestCookiesAreBounded(t *testing.T) {
 	now := time.Now()
 	j := &jar{}
@@ -75,8 +75,7 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who reads the cookies while a session begins again with the answer that ended the one before finds those of one of
-// the two, not none.
+// A concurrent reader finds the cookies of the old or the new session, not none.
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}

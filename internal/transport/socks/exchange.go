@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// attempt is one connection to the proxy with its three exchanges.
+// attempt is one connection to the proxy with its steps.
 type attempt struct {
 	*dialCall
 	location string
@@ -26,7 +26,7 @@ func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, erro
 		limit = 30 * time.Second
 	}
 	a := &attempt{dialCall: d, location: location}
-	token, err := a.token(ctx) // which has limits of its own
+	token, err := a.token(ctx) // has its own timeouts
 	if err != nil {
 		return nil, a.endStep(err)
 	}
@@ -39,13 +39,12 @@ func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, erro
 	return conn, a.endStep(err)
 }
 
-// beginStep ends the step before and begins the next.
 func (a *attempt) beginStep(step Step) {
 	a.endStep(nil)
 	a.step, a.began = step, time.Now()
 }
 
-// endStep ends the step and names it in the error.
+// endStep reports the step to Trace and adds its name to the error.
 func (a *attempt) endStep(err error) error {
 	if a.step != "" && a.Trace != nil {
 		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Elapsed: time.Since(a.began), Err: err})
@@ -86,12 +85,11 @@ func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
 	return conn, nil
 }
 
-// handshakeUntilDone makes the exchanges on a connection that ends with ctx for as long.
 func (a *attempt) handshakeUntilDone(ctx context.Context, conn net.Conn, token string) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err := a.handshake(conn, token)
 	if !stop() {
-		// ctx is done, perhaps just after the last byte: the deadline is past or about to be.
+		// ctx ended, maybe after the last byte: the connection's deadline is set and it cannot be used.
 		if err == nil {
 			return contextCause(ctx)
 		}
@@ -135,7 +133,7 @@ func (a *attempt) handshake(conn net.Conn, token string) error {
 	if reply == ConnectionRefused {
 		a.dialCall.refused = token
 	} else {
-		a.dialCall.refused = "" // the token was taken
+		a.dialCall.refused = "" // the token was accepted
 	}
 	if reply != Success {
 		return a.refusedError(reply)

@@ -8,8 +8,7 @@ import (
 	"testing/iotest"
 )
 
-// FuzzConnected: whatever comes as the answer to CONNECT, it is read to its end and no further, in one piece or in
-// many, and what is said of it is the same.
+// Any reply to CONNECT is read to its end and not beyond, with the same result in any fragmentation.
 func FuzzConnected(f *testing.F) {
 	for _, s := range []string{
 		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest", "\x05\x00\x00\x03\x02ab\x00\x01rest",
@@ -78,7 +77,7 @@ func length(data []byte) int {
 	return 0
 }
 
-// FuzzAnswer: the same for the two bytes of the greeting and the logon.
+// The same for the replies to greeting and logon.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x05\x80rest"), byte(5))
 	f.Add([]byte("\x01\x00"), byte(1))

@@ -5,10 +5,10 @@ import (
 	"io"
 )
 
-// The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come
-// one by one, and what follows the last is the stream's.
+// Replies of the proxy. Reads never go beyond the known length of a reply: the bytes after the last one belong to the
+// tunnel.
 
-// readStatus reads the two bytes of the greeting and of the logon.
+// readStatus reads the two bytes of the replies to the greeting and to the logon, and returns the second one.
 func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
 	var b [2]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
@@ -23,7 +23,7 @@ func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
 	return b[1], nil
 }
 
-// readConnectReply reads the answer to CONNECT with the address in it, which says nothing here.
+// readConnectReply reads the reply to CONNECT and returns its REP; the address in it has no meaning.
 func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	var b [4 + 1 + 255 + 2]byte
 	n := 0
@@ -54,9 +54,9 @@ func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 		rest += int(b[4])
 	default:
 		if b[1] != Success {
-			return b[1], nil // the connection ends here, whatever else is in it
+			return b[1], nil // a refusal: the rest does not matter
 		}
-		return 0, a.unexpected("an address of kind 01, 03 or 04", b[3])
+		return 0, a.unexpected("an address of type 01, 03 or 04", b[3])
 	}
 	if err := read(rest); err != nil {
 		return a.partialReply(b[:n], err)
@@ -64,7 +64,7 @@ func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	return b[1], nil
 }
 
-// partialReply is an answer that broke off. A refusal is one all the same once its code has come.
+// partialReply returns the REP of a truncated reply if it is a refusal, else err.
 func (a *attempt) partialReply(got []byte, err error) (byte, error) {
 	if len(got) >= 2 && got[1] != Success {
 		return got[1], nil
@@ -75,12 +75,11 @@ func (a *attempt) partialReply(got []byte, err error) (byte, error) {
 func (a *attempt) unexpected(expected string, found byte) error {
 	text := fmt.Sprintf("%02x", found)
 	if found == 'H' {
-		text += " (it looks like HTTP)"
+		text += " (probably HTTP)"
 	}
 	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: text}
 }
 
-// truncatedError names how much of an answer came before the connection ended.
 func truncatedError(err error, got, want int) error {
 	switch err {
 	case nil:
