@@ -166,7 +166,7 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// TestExplain: what goes wrong in a handshake names the setting to mend.
+// Handshake errors name the setting to correct.
 func TestExplain(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
 	ca, stranger := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "stranger", nil, nil)
@@ -283,7 +283,7 @@ func TestNoHost(t *testing.T) {
 	}
 }
 
-// TestReload: the configuration follows its files; what cannot be used is logged once and changes nothing.
+// Changed files are reloaded; an unusable file is logged once and ignored.
 func TestReload(t *testing.T) {
 	oldCA, newCA := certtest.Issue(t, "old ca", nil, nil), certtest.Issue(t, "new ca", nil, nil)
 	folder := t.TempDir()

@@ -63,8 +63,7 @@ func echoes(t *testing.T, conn net.Conn) {
 	conn.SetDeadline(time.Time{})
 }
 
-// TestOutage is T13 as far as dialling goes: REP 03 (and the others that pass) for 60 s, and all tunnels dropped in the
-// middle.
+// Dialing waits out temporary replies (REP 03 and others) for 60 s, and dropped tunnels.
 func TestOutage(t *testing.T) {
 	for _, code := range []byte{socks.NetworkUnreachable, socks.HostUnreachable, socks.Failure, socks.TTLExpired,
 		0x77} {
