@@ -306,10 +306,10 @@ func TestHostileWork(t *testing.T) {
 		})
 	}
 	w := newKDFBudget(t.Context())
-	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotal / 10})
+	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotalIterations / 10})
 	var err error
 	for range 11 {
-		w.remaining -= maxTotal / 10 // what a derivation costs, without the time
+		w.remaining -= maxTotalIterations / 10 // what a derivation costs, without the time
 		if w.remaining <= 0 {
 			_, err = decrypt(dear, make([]byte, 16), "x", w)
 		}

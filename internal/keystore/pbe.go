@@ -27,9 +27,9 @@ import (
 var errPassword = errors.New("wrong password")
 
 const (
-	maxIterations = 5_000_000 // per key derivation, as in Java; keytool writes 10,000, openssl 2,048
-	maxTotal      = 4 * maxIterations
-	maxScrypt     = 64 << 20 // bytes
+	maxIterations      = 5_000_000 // per key derivation, as in Java; keytool writes 10,000, openssl 2,048
+	maxTotalIterations = 4 * maxIterations
+	maxScrypt          = 64 << 20 // bytes
 )
 
 // kdfBudget bounds the iterations of key derivations of a store, or of all stores of a DKS domain. It ends with ctx.
@@ -38,7 +38,7 @@ type kdfBudget struct {
 	remaining int
 }
 
-func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxTotal} }
+func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxTotalIterations} }
 
 func (w *kdfBudget) spend(iterations int) error {
 	if err := w.ctx.Err(); err != nil {
@@ -48,7 +48,7 @@ func (w *kdfBudget) spend(iterations int) error {
 		return fmt.Errorf("a key derivation of %d iterations, expected 1 to %d", iterations, maxIterations)
 	}
 	if w.remaining -= iterations; w.remaining < 0 {
-		return fmt.Errorf("key derivations of more than %d iterations in one file", maxTotal)
+		return fmt.Errorf("key derivations of more than %d iterations in one file", maxTotalIterations)
 	}
 	return nil
 }
