@@ -1,12 +1,17 @@
 // Package transport is the HTTP client of the host: it sends the requests of plugins to one service with one logon, and
 // handles sessions, CSRF tokens, retries, limits and timeouts. It does not interpret bodies.
 //
-//   - config.go: [Config]; it is read from settings by settings.go, route.go, tls.go, origins.go, credentials.go and
-//     login.go, which use roles.go.
-//   - destination.go: a validated Config; registry.go: what clients of an origin share.
-//   - client.go: [Client]; retryloop.go: [Client.Do]; send.go, body.go: one attempt; csrf.go, redirect.go: its rules;
-//     fetch.go: whole responses for plugins.
-//   - sapclient.go, header.go, endpoint.go: checks of requests; secrets.go, redact.go, mask.go: redaction.
+// Where to look:
+//
+//   - config.go: [Config]; settings.go, roles.go, names.go, route.go, tls.go, origins.go, auth.go, credentials.go and
+//     login.go read it from settings.
+//   - destination.go: a validated Config; open.go, logoff.go: its start and end; connection.go: dialing; registry.go,
+//     logon.go: what clients share.
+//   - client.go: [Client]; exchange.go, answer.go: a request and its answer; retryloop.go: [Client.Do]; csrf.go,
+//     redirect.go, retry.go: its rules; fetch.go: whole answers for plugins.
+//   - permit.go, sendcheck.go: admission of requests; send.go, body.go, responses.go, senderror.go: one attempt.
+//   - sapclient.go, header.go, endpoint.go: checks of requests; secrets.go, redact.go, mask.go: redaction; outage.go,
+//     trace.go: logs.
 //
 // Invariants:
 //

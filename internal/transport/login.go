@@ -199,9 +199,9 @@ func (c *Config) addLogin(origin endpoint) error {
 	}
 	login := c.Login
 	request := btp.Login{Method: login.method(), Body: login.body(c.User, c.Password),
-		TokenPath: splitMemberPath(login.TokenPath),
+		TokenPath:    splitMemberPath(login.TokenPath),
 		LifetimePath: splitMemberPath(login.LifetimePath),
-		Header:       http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"},
+		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"},
 			"Content-Type": {login.contentType()}}}
 	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout,
 		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,

@@ -166,7 +166,7 @@ func (t *Destination) readAddress(response *destinationResponse, _ time.Time) er
 	parsed, err := url.Parse(address)
 	if err != nil || parsed.Host == "" || parsed.Hostname() == "" || parsed.User != nil ||
 		parsed.Scheme != schemes[0] &&
-		parsed.Scheme != schemes[1] {
+			parsed.Scheme != schemes[1] {
 		return t.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
 			schemes[1])
 	}

@@ -195,7 +195,7 @@ func (r *Route) useConnectivity() error {
 		return wrong
 	}
 	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: settings.Locations,
-		Outage: settings.outage(),
+		Outage:  settings.outage(),
 		Attempt: settings.Attempt,
 		Forward: settings.Forward, Logger: settings.Logger, Trace: settings.Trace}
 	if err := d.Validate(); err != nil {
