@@ -183,7 +183,7 @@ func fatalProblems(in *setup.Installation, problems config.Problems) config.Prob
 // otherwise the errors of tasks and connectors, each a [connect.Failure], in a SetupError if the file of a connector
 // was rejected.
 func (h *Host) Run(ctx context.Context) (err error) {
-	defer func() { err = secret.Error(err, h.in.Worker.Redact) }()
+	defer func() { err = secret.RedactError(err, h.in.Worker.Redact) }()
 	cleanup, err := h.start(ctx)
 	defer cleanup.Run()
 	switch {

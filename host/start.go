@@ -50,7 +50,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 		return nil, err
 	}
 	in := h.in
-	defer func() { err = secret.Error(err, in.Worker.Redact) }()
+	defer func() { err = secret.RedactError(err, in.Worker.Redact) }()
 	h.samples = sampling.New(in.Registry, in.Worker.Redact)
 	if h.mode.inGroup(c, in.Worker) {
 		if err := h.openGroup(); err != nil {

@@ -195,7 +195,7 @@ func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.L
 		}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return secrets.Error(do(w, logging.Struck(log, w.Redact)), w.Redact)
+	return secrets.RedactError(do(w, logging.Struck(log, w.Redact)), w.Redact)
 }
 
 // read opens a reader of topics and has do read by it; w is the worker of the file, nil without one. Errors have the

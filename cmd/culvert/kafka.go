@@ -20,7 +20,7 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 		return nil, k, err
 	}
 	strike := w.Redact
-	defer func() { err = secrets.Error(err, strike) }()
+	defer func() { err = secrets.RedactError(err, strike) }()
 	log = logging.Struck(log, strike)
 	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {

@@ -120,7 +120,7 @@ func (l libraryLines) Write(p []byte) (int, error) {
 	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
 	text, _, _ = strings.Cut(text, `\r`)
 	text, _, _ = strings.Cut(text, `\n`)
-	l.to.Debug("a library says: " + shown.Within(text, 300))
+	l.to.Debug("a library says: " + shown.LineUpTo(text, 300))
 	return len(p), nil
 }
 

@@ -134,5 +134,5 @@ func messageOf(answer []byte) string {
 	if _, members := members(answer); members["message"] != nil {
 		return shown.Text(cell(members["message"]))
 	}
-	return shown.Within(strings.TrimSpace(string(answer)), maxMessage)
+	return shown.LineUpTo(strings.TrimSpace(string(answer)), maxMessage)
 }

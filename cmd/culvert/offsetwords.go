@@ -49,7 +49,7 @@ type storedOffset struct{ Partition, Offset json.RawMessage }
 func printOffsets(out io.Writer, answer []byte, asJSON bool) error {
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, answer, "", "  "); err != nil {
-		return fmt.Errorf("expected JSON, found %s: %w", shown.Within(string(answer), 200), err)
+		return fmt.Errorf("expected JSON, found %s: %w", shown.LineUpTo(string(answer), 200), err)
 	}
 	var stored struct{ Offsets []storedOffset }
 	if asJSON || json.Unmarshal(answer, &stored) != nil {

@@ -58,7 +58,7 @@ func printJSON(w io.Writer, v any) error {
 const cellCharacters = 200
 
 // inLine returns a text cut to fit into one line of a table.
-func inLine(s string) string { return shown.Within(s, cellCharacters) }
+func inLine(s string) string { return shown.LineUpTo(s, cellCharacters) }
 
 // columns writes rows below their titles, which blanks separate; "" means no titles. Cells are written as
 // [shown.Line] has them.

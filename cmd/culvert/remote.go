@@ -122,11 +122,11 @@ func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
 // without removes passwords from a worker's text.
 func without(text string, passwords ...string) string {
-	var known secrets.Known
+	var known secrets.Redactor
 	for _, password := range passwords {
-		known.Keep(password)
+		known.Add(password)
 	}
-	return known.Strike(text)
+	return known.Redact(text)
 }
 
 // workerURL parses --url.

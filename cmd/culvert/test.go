@@ -36,7 +36,7 @@ _test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 
 			if err != nil {
 				return err
 			}
-			defer func() { err = secrets.Error(err, w.Redact) }()
+			defer func() { err = secrets.RedactError(err, w.Redact) }()
 			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := setup.OpenPlugins(c.Context(), o, w, registry)

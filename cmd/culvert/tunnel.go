@@ -44,7 +44,7 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				return err
 			}
 			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
-				return wrong(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Redact))
+				return wrong(secrets.RedactError(fmt.Errorf("%s: %w", file, err), w.Redact))
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
 				Logger: k.Logger,
@@ -58,7 +58,7 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 					fmt.Fprintln(c.OutOrStdout(), own, w.Redact(theirs))
 				}})
 			if err != nil {
-				return failed(secrets.Error(err, w.Redact))
+				return failed(secrets.RedactError(err, w.Redact))
 			}
 			t.Wait()
 			return nil

@@ -129,7 +129,7 @@ func (w *Writer) value(ctx context.Context, b *record.Batch, d wit.ValueSlice) (
 	if d.Encoding == wit.Absent {
 		v.Envelope = []byte("null")
 	}
-	document := json.NewDecoder(strings.NewReader(secret.JSON(string(v.Envelope), w.strike)))
+	document := json.NewDecoder(strings.NewReader(secret.RedactJSON(string(v.Envelope), w.strike)))
 	document.UseNumber()
 	value, err := asYAML(document)
 	if err != nil || d.Encoding != wit.WithSchema {

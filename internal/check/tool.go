@@ -47,7 +47,7 @@ type Tool struct {
 func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
 	lockouts *lockouts.Store, logger *slog.Logger) (_ *Tool, err error) {
 	defer func() {
-		err = secret.Error(err, w.Redact)
+		err = secret.RedactError(err, w.Redact)
 		runtime.KeepAlive(c) // what it was given is known for as long as it is used
 	}()
 	logger = logging.Struck(logger, w.Redact)
@@ -143,7 +143,7 @@ func Options(command wit.Command, given map[string]string) (options []wit.Settin
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.CommandResult, err error) {
-	defer func() { err = secret.Error(err, t.worker.Redact) }()
+	defer func() { err = secret.RedactError(err, t.worker.Redact) }()
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
@@ -163,7 +163,7 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 		return wit.CommandResult{}, fmt.Errorf("%s: %w", command, err)
 	}
 	if answer.Document != nil {
-		*answer.Document = secret.JSON(*answer.Document, t.worker.Redact)
+		*answer.Document = secret.RedactJSON(*answer.Document, t.worker.Redact)
 	}
 	return answer, nil
 }

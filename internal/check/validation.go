@@ -142,7 +142,7 @@ func (v *validationBuilder) redact(redact func(string) string) {
 	}
 	aliases, _ := v.connector.Entry("transforms")
 	others, _ := v.connector.Entry("predicates")
-	named := aliases.Value.Secret() || others.Value.Secret()
+	named := aliases.Value.IsSecret() || others.Value.IsSecret()
 	given := map[string]bool{}
 	for _, e := range v.connector.Entries {
 		given[e.Key] = true

@@ -167,7 +167,7 @@ func (ch Checker) checkValue(e Entry, spec *wit.ConfigKey, own *Declarations) Pr
 	}
 	named := *spec
 	named.Name = e.Key // rather than that which it is an alias of
-	if text := CheckValue(&named, e.Value.Reveal(), !e.Value.Secret() && !isSecret); text != "" {
+	if text := CheckValue(&named, e.Value.Reveal(), !e.Value.IsSecret() && !isSecret); text != "" {
 		return invalidValue(e, text, ch.providers())
 	}
 	return checkLiteral(e, spec, ch.providers())
@@ -192,7 +192,7 @@ func checkLiteral(e Entry, spec *wit.ConfigKey, providers *Providers) Problems {
 		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case providers.HasUnknownProvider(e):
 		return Problems{providers.UnknownProvider(e, isSent(spec))}
-	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
+	case password && !e.Value.IsSecret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
 	}

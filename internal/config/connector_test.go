@@ -234,7 +234,8 @@ func TestSinkRules(t *testing.T) {
 func TestPasswordsAreNeverShown(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	d := DeclareComponent(component())
-	c.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2") // as if a provider had given the port
+	// as if a provider had given the port
+	c.Entries[3].Value = new(secret.Redactor).NewSecret("hunter2", true, "hunter2")
 	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.CheckComponent(t.Context(), c, component()), c, c.Entries,
 		NewRoles(d, c))
 	if strings.Contains(shown, "hunter2") {
@@ -446,7 +447,7 @@ func TestProviders(t *testing.T) {
 			continue
 		}
 		if got[0].Value.Reveal() != c.want || got[0].Raw != c.value || len(problems) > 0 ||
-			got[0].Value.Secret() == (c.value == c.want) {
+			got[0].Value.IsSecret() == (c.value == c.want) {
 			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
 		}
 	}

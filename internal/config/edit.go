@@ -168,10 +168,10 @@ var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
 func masker(text string, password func(key string) bool) func(logicalLine) string {
 	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
-	var known secret.Known
+	var known secret.Redactor
 	for l := range logicalLines(text) {
 		if l.isSetting && isClear(l.key, l.value) {
-			known.Keep(l.value)
+			known.Add(l.value)
 		}
 	}
 	return func(l logicalLine) string {
@@ -188,10 +188,10 @@ func masker(text string, password func(key string) bool) func(logicalLine) strin
 				word, after = rest[:end], strings.TrimLeft(rest[end:], between)
 			}
 			if rest = after; isClear(word, rest) {
-				return known.Strike(strings.TrimSuffix(l.raw, rest)) + Mask
+				return known.Redact(strings.TrimSuffix(l.raw, rest)) + Mask
 			}
 		}
-		return known.Strike(l.raw)
+		return known.Redact(l.raw)
 	}
 }
 

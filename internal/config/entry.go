@@ -41,7 +41,7 @@ type Problems = setting.Problems
 
 // NewEntry returns a setting as written.
 func NewEntry(key, value, file string, line int) Entry {
-	return Entry{Key: key, Value: secret.Written(value), Raw: value, File: file, Line: line}
+	return Entry{Key: key, Value: secret.Plain(value), Raw: value, File: file, Line: line}
 }
 
 func (e Entry) problem(format string, args ...any) Problem {
@@ -54,7 +54,7 @@ func (e Entry) codedProblem(code setting.Code, text string) Problem {
 	return p
 }
 
-func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
+func (e Entry) unresolved() bool { return e.Value.IsSecret() && e.Value.Reveal() == "" }
 
 // UnresolvedKeys returns the settings with unresolved references, also of the worker's that it does not override.
 func (c *Connector) UnresolvedKeys(ofWorker ...string) []string {

@@ -25,7 +25,7 @@ import (
 type Providers struct {
 	byName   map[string]provider
 	declared []string // the names in config.providers
-	known    secret.Known
+	known    secret.Redactor
 }
 
 // Redact removes resolved values from a text.
@@ -33,7 +33,7 @@ func (p *Providers) Redact(text string) string {
 	if p == nil {
 		return text
 	}
-	return p.known.Strike(text)
+	return p.known.Redact(text)
 }
 
 func (p *Providers) redactProblems(problems Problems) Problems {
@@ -267,7 +267,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 	if absent { // what stands around it is no value either
 		text = ""
 	}
-	e.Value = p.known.Given(text, fromFile, given...)
+	e.Value = p.known.NewSecret(text, fromFile, given...)
 	return problems
 }
 

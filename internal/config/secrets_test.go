@@ -44,7 +44,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
 		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
 	}
-	if e, _ := again.Entry("token"); !e.Value.Secret() || e.Raw != "Bearer ${dir:"+dir+":token}" {
+	if e, _ := again.Entry("token"); !e.Value.IsSecret() || e.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", e)
 	}
 	require.NoError(t, os.Remove(files[1]))

@@ -45,7 +45,7 @@ func (p secretScope) workerPrefix() string { return strings.TrimSuffix(string(p)
 func (s ConfigChange) MisdirectedSecrets() (problems Problems) {
 	for _, e := range s.New.Entries {
 		p := s.scope(e.Key)
-		if !s.FromStored(e.Key) || e.Value.Reveal() == "" || !e.Value.Secret() && !s.IsPassword(e.Key) ||
+		if !s.FromStored(e.Key) || e.Value.Reveal() == "" || !e.Value.IsSecret() && !s.IsPassword(e.Key) ||
 			s.isEndpointSetting(p, e.Key) {
 			continue
 		}

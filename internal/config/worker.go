@@ -76,7 +76,7 @@ func newWorker(d *document, data []byte, environ []string, flags map[string]stri
 	problems = slices.Concat(problems, warnings, more)
 	l.entries = MergeLayers(resolved)
 	last := slices.DeleteFunc(slices.Clone(l.entries),
-		func(e Entry) bool { return !e.Value.Secret() && !strings.HasPrefix(e.File, fromTelemetry) })
+		func(e Entry) bool { return !e.Value.IsSecret() && !strings.HasPrefix(e.File, fromTelemetry) })
 	if err = errors.Join(err, l.Load(confmap.Provider(values(last), flat), nil)); err != nil {
 		problems = append(problems, Problem{File: d.path, Text: err.Error()})
 	}
@@ -139,7 +139,7 @@ func (w *Worker) check() Problems {
 		spec, ok := d.Find(e.Key)
 		switch {
 		case ok:
-			if text := CheckValue(&spec, e.Value.Reveal(), !e.Value.Secret()); text != "" {
+			if text := CheckValue(&spec, e.Value.Reveal(), !e.Value.IsSecret()); text != "" {
 				problems = append(problems, invalidValue(e, text, w.Providers)...)
 			} else if found := checkLiteral(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
@@ -292,7 +292,7 @@ func (w *Worker) Prefixed(prefix string) map[string]string { return withPrefix(p
 // Current resolves the references in a setting again. ok is false if it has none or one cannot be resolved now.
 func (w *Worker) Current(name string) (value string, ok bool) {
 	e, given := lastEntry(w.layers.entries, name)
-	if !given || !e.Value.Secret() {
+	if !given || !e.Value.IsSecret() {
 		return "", false
 	}
 	now, problems := w.Providers.resolveAll([]Entry{e})

@@ -146,7 +146,7 @@ func ParseDeadLetterPosition(text string) (DeadLetterPosition, error) {
 	if err1 != nil || err2 != nil {
 		return DeadLetterPosition{}, fmt.Errorf(
 			"expected PARTITION@OFFSET as culvert dlq list shows it, such as 0@17, found %q",
-			shown.Within(text, 100))
+			shown.LineUpTo(text, 100))
 	}
 	return DeadLetterPosition{int32(partition), int64(offset)}, nil
 }

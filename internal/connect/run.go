@@ -198,7 +198,7 @@ func (c *connectorRun) configureKafka(ctx context.Context) (err error) {
 	accepted := c.config
 	var last atomic.Pointer[config.Connector] // keeps the resolved secrets redacted while clients use them
 	c.clients.kafka.Follow(func(name string) (string, bool) {
-		if e, known := accepted.Entry(name); !known || !e.Value.Secret() {
+		if e, known := accepted.Entry(name); !known || !e.Value.IsSecret() {
 			return "", false
 		}
 		resolved, err := accepted.Resolve(c.options.Worker.Providers)

@@ -137,7 +137,7 @@ func (c *connectorRun) clientConfig(prefix string) (k kafka.Config, key string) 
 			continue
 		}
 		own[e.Key] = e.Value.Reveal()
-		if e.Value.Secret() {
+		if e.Value.IsSecret() {
 			own["name"] = c.config.Name
 		}
 	}

@@ -47,7 +47,7 @@ type ComponentStatus struct {
 
 func causeLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	return shown.Within(text, 270) // Within adds how much it cut off
+	return shown.LineUpTo(text, 270) // Within adds how much it cut off
 }
 
 // RemoteStatus returns the status of a component of which only the state is known.
@@ -109,7 +109,7 @@ func (v *view) summary() Summary {
 func (p *ComponentStatus) setWorking(client *transport.Client, now *Progress) {
 	waits, unavailableSince, until := client.Waits(), client.AwaySince(), client.Window()
 	switch {
-	case !unavailableSince.IsZero() && !waits.Asked:
+	case !unavailableSince.IsZero() && !waits.ByService:
 		p.Condition, p.Since, p.Kind = waitingForService, unavailableSince, wit.ErrorTransient.String()
 		p.Cause = client.Origin() + " does not answer, or is not available"
 	case !until.IsZero():

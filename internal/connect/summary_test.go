@@ -60,8 +60,11 @@ func TestTaskConditions(t *testing.T) {
 			defer server.Close()
 			at, _ := url.Parse(server.URL)
 			port, _ := strconv.Atoi(at.Port())
-			client, err := transport.New(transport.Config{Scheme: "http", Address: at.Hostname(), Port: port,
-				Limits: c.limits, Destinations: transport.NewOriginRegistry()})
+			client, err := transport.New(transport.Config{
+				Service: transport.Service{Scheme: "http", Address: at.Hostname(), Port: port},
+				Limits:  c.limits,
+				Shared:  transport.Shared{Destinations: transport.NewOriginRegistry()},
+			})
 			require.NoError(t, err)
 			defer client.Close()
 			ctx, end := context.WithCancel(t.Context())

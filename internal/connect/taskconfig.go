@@ -71,7 +71,7 @@ func (c *connectorRun) unresolvedTaskConfig(given *config.Connector, planned []w
 		}
 		value, exists := settings[name]
 		if exists && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
-			e.Value.Secret() && value != "") {
+			e.Value.IsSecret() && value != "") {
 			settings[name] = e.Raw
 		}
 	}

@@ -102,7 +102,7 @@ func TestTaskConfigRoundTrip(t *testing.T) {
 				continue
 			case n == 1:
 				s.Value = ""
-			case n == 2 && !e.Value.Secret() && s.Value != config.Mask:
+			case n == 2 && !e.Value.IsSecret() && s.Value != config.Mask:
 				s.Value = fmt.Sprint(s.Value, random.IntN(3))
 			}
 			want = append(want, s)

@@ -24,7 +24,7 @@ var templateFuncs = template.FuncMap{
 
 const maxBrief = 300
 
-func brief(text string) string { return shown.Within(text, maxBrief) }
+func brief(text string) string { return shown.LineUpTo(text, maxBrief) }
 
 // at formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
 func at(t any) template.HTML {
@@ -130,11 +130,11 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	switch body := body.(type) {
 	case nil:
 	case string:
-		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + shown.Word(body))
+		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + shown.ShellWord(body))
 	default:
 		if data, err := json.Marshal(body); err == nil {
-			b.WriteString(" -H 'Content-Type: application/json' -d " + shown.Word(string(data)))
+			b.WriteString(" -H 'Content-Type: application/json' -d " + shown.ShellWord(string(data)))
 		}
 	}
-	return shown.Line(b.String() + " " + shown.Word(v.Base+target))
+	return shown.Line(b.String() + " " + shown.ShellWord(v.Base+target))
 }

@@ -52,7 +52,7 @@ func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, 
 	if e, exists := last[socks.StepConnect]; exists {
 		elapsed = e.Elapsed
 	}
-	mapped := w.route.Mapped(address)
+	mapped := w.route.MapAddress(address)
 	message := ""
 	if mapped != address {
 		message = "as " + mapped

@@ -119,10 +119,10 @@ const (
 func checkConnectors(ctx context.Context, r *route.Route, locations []string, setting string,
 	o btp.TokenOptions) (string,
 	error) {
-	if r.Info() == nil {
+	if r.ConnectivityAPI() == nil {
 		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
 	}
-	found, err := btp.ConnectedCloudConnectors(ctx, *r.Info(), o)
+	found, err := btp.ConnectedCloudConnectors(ctx, *r.ConnectivityAPI(), o)
 	if err != nil { // no worker asks for them: the connections that follow show whether there is one
 		return "not known, which costs this line only: " + err.Error(), nil
 	}

@@ -148,7 +148,7 @@ func advertised(w *routeProbe, brokers []wire.Broker) string {
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 		text := fmt.Sprintf("%d %s", b.ID, address)
-		if mapped := w.route.Mapped(address); mapped != address {
+		if mapped := w.route.MapAddress(address); mapped != address {
 			text += " -> " + mapped
 		}
 		list = append(list, text)

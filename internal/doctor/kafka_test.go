@@ -40,9 +40,12 @@ func newSite(t *testing.T, opts ...kfake.Opt) *site {
 		addresses[b] = virtual(i)
 		s.double.Map(virtual(i), b)
 	}
-	s.kafka = Kafka{Bootstrap: s.brokers[:1], Timeout: 5 * time.Minute, Route: route.Settings{Type: route.Connectivity,
-		VCAP: s.double.VCAP(0), AddressMap: addresses,
-		Name: func(short string) string { return "kafka.proxy." + short }}}
+	s.kafka = Kafka{Bootstrap: s.brokers[:1], Timeout: 5 * time.Minute, Route: route.Settings{
+		Type:        route.Connectivity,
+		TokenSource: route.TokenSource{VCAP: s.double.VCAP(0)},
+		AddressMap:  addresses,
+		Name:        func(short string) string { return "kafka.proxy." + short },
+	}}
 	return s
 }
 

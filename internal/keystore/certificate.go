@@ -13,40 +13,40 @@ import (
 	"time"
 )
 
-// Certificate returns the key and the certificate chain to authenticate with: the entry of the alias, or the only one
-// whose key can be had, goes with its certificate, and is valid now. Of several that fit, those for other uses than TLS
-// clients do not count.
+// Certificate returns the key and certificate chain of the alias, or the only usable ones: the key can be decrypted,
+// matches its certificate, and that is valid now. Of several, those that are not for TLS clients are ignored.
 func (s *Store) Certificate() (tls.Certificate, error) {
 	candidates, err := s.candidates()
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	var fit []tls.Certificate
+	var usable []tls.Certificate
 	var aliases []string
-	var faults []error
+	var failures []error
 	for _, e := range candidates {
 		c, err := s.pair(e)
 		if err != nil {
-			faults = append(faults, err)
+			failures = append(failures, err)
 			continue
 		}
-		fit, aliases = append(fit, c), append(aliases, e.alias)
+		usable, aliases = append(usable, c), append(aliases, e.alias)
 	}
-	if len(fit) == 0 {
-		return tls.Certificate{}, s.noneFits(faults)
+	if len(usable) == 0 {
+		return tls.Certificate{}, s.noUsableKey(failures)
 	}
-	if len(fit) == 1 {
-		return fit[0], nil
+	if len(usable) == 1 {
+		return usable[0], nil
 	}
-	clients := slices.DeleteFunc(slices.Clone(fit), func(c tls.Certificate) bool { return !forClients(c.Leaf) })
+	clients := slices.DeleteFunc(slices.Clone(usable), func(c tls.Certificate) bool { return !isForClients(c.Leaf) })
 	if len(clients) == 1 {
 		return clients[0], nil
 	}
-	return tls.Certificate{}, s.names.fault(FieldAlias, nil, "is not set, and several keys of %s fit: %s", s.what,
+	return tls.Certificate{}, s.names.errorf(FieldAlias, nil, "is not set, but several keys of %s are usable: %s",
+		s.description,
 		quoted(aliases))
 }
 
-// candidates are the entries that may be meant.
+// candidates returns the entries that Certificate may use.
 func (s *Store) candidates() ([]entry, error) {
 	if alias := s.location.Alias; alias != "" {
 		e, err := s.find(alias)
@@ -62,14 +62,14 @@ func (s *Store) candidates() ([]entry, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, s.names.fault(FieldLocation, nil, "%s holds no private key with a certificate; it holds %s", s.what,
+		return nil, s.names.errorf(FieldLocation, nil, "%s contains no private key with a certificate; it contains %s",
+			s.description,
 			s.contents())
 	}
 	return keys, nil
 }
 
-// find returns the entry for a private key with an alias. Java's stores hold aliases in small letters and look them up
-// so.
+// find returns the key entry of an alias, whose case is ignored unless two differ in it.
 func (s *Store) find(alias string) (entry, error) {
 	i := slices.IndexFunc(s.entries, func(e entry) bool { return e.alias == alias })
 	if i < 0 {
@@ -80,15 +80,17 @@ func (s *Store) find(alias string) (entry, error) {
 	}
 	switch {
 	case i < 0:
-		return entry{}, s.names.fault(FieldAlias, nil, "%s has no entry %q; it holds %s", s.what, alias, s.contents())
+		return entry{}, s.names.errorf(FieldAlias, nil, "%s has no entry %q; it contains %s", s.description, alias,
+			s.contents())
 	case s.entries[i].kind != keyEntry:
-		return entry{}, s.names.fault(FieldAlias, nil,
-			"entry %q of %s is a %s, expected a private key with a certificate", alias, s.what, s.entries[i].kind)
+		return entry{}, s.names.errorf(FieldAlias, nil,
+			"entry %q of %s is a %s, expected a private key with a certificate", alias, s.description,
+			s.entries[i].kind)
 	}
 	return s.entries[i], nil
 }
 
-// findInner finds an entry of a domain without the name of its store in front, as Java does, if there is only one.
+// findInner finds an entry of a DKS domain without its store's name, as Java does, if it is unique.
 func (s *Store) findInner(alias string) int {
 	found := -1
 	for i, e := range s.entries {
@@ -102,7 +104,6 @@ func (s *Store) findInner(alias string) int {
 	return found
 }
 
-// aliasOf names the entry of a key by its certificate.
 func (s *Store) aliasOf(leaf *x509.Certificate) string {
 	for _, e := range s.entries {
 		if e.kind == keyEntry && len(e.chain) > 0 && e.chain[0].Equal(leaf) {
@@ -112,81 +113,81 @@ func (s *Store) aliasOf(leaf *x509.Certificate) string {
 	return ""
 }
 
-// noneFits is the error for keys of which none can be used. A single one says it as it is.
-func (s *Store) noneFits(faults []error) error {
-	if len(faults) == 1 {
-		return faults[0]
+func (s *Store) noUsableKey(failures []error) error {
+	if len(failures) == 1 {
+		return failures[0]
 	}
 	var texts []string
-	for _, err := range faults {
+	for _, err := range failures {
 		if f, ok := errors.AsType[*Error](err); ok {
 			texts = append(texts, f.Text)
 		}
 	}
-	return s.names.fault(FieldLocation, errors.Join(faults...), "no key of %s can be used: %s", s.what,
+	return s.names.errorf(FieldLocation, errors.Join(failures...), "no key of %s can be used: %s", s.description,
 		strings.Join(texts, "; "))
 }
 
-// pair decrypts an entry's key and holds it against its certificate.
-func (s *Store) pair(e entry) (tls.Certificate, error) {
-	if e.broken != nil {
-		return tls.Certificate{}, s.names.fault(FieldLocation, e.broken,
-			"a certificate of entry %q of %s cannot be read: %v", e.alias, s.what, e.broken)
+// pair decrypts an entry's key and compares it with its certificate.
+func (s *Store) pair(entry entry) (tls.Certificate, error) {
+	if entry.certErr != nil {
+		return tls.Certificate{}, s.names.errorf(FieldLocation, entry.certErr,
+			"a certificate of entry %q of %s cannot be read: %v", entry.alias, s.description, entry.certErr)
 	}
-	key, err := e.recover()
+	key, err := entry.recover()
 	if err != nil {
 		if errors.Is(err, errPassword) {
-			return tls.Certificate{}, s.wrongKeyPassword(e.alias, err)
+			return tls.Certificate{}, s.wrongKeyPassword(entry.alias, err)
 		}
-		return tls.Certificate{}, s.names.fault(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
-			e.alias, s.what, err)
+		return tls.Certificate{}, s.names.errorf(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
+			entry.alias, s.description, err)
 	}
-	if len(e.chain) == 0 {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
-			"entry %q of %s is a private key without a certificate", e.alias, s.what)
+	if len(entry.chain) == 0 {
+		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
+			"entry %q of %s is a private key without a certificate", entry.alias, s.description)
 	}
-	leaf := e.chain[0]
+	leaf := entry.chain[0]
 	if !matches(key, leaf) {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
-			"the key of entry %q of %s does not go with its certificate %s", e.alias, s.what, leaf.Subject)
+		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
+			"the key of entry %q of %s does not match its certificate %s", entry.alias, s.description, leaf.Subject)
 	}
-	if err := s.validNow(e.alias, leaf); err != nil {
+	if err := s.validNow(entry.alias, leaf); err != nil {
 		return tls.Certificate{}, err
 	}
 	c := tls.Certificate{PrivateKey: key, Leaf: leaf}
-	for _, link := range e.chain {
-		c.Certificate = append(c.Certificate, link.Raw)
+	for _, issuer := range entry.chain {
+		c.Certificate = append(c.Certificate, issuer.Raw)
 	}
 	return c, nil
 }
 
 func (s *Store) wrongKeyPassword(alias string, err error) error {
 	if s.location.KeyPassword == "" {
-		return s.names.fault(FieldKeyPassword, err,
-			"is not set, and %s is not the password of the key of entry %q of %s", s.names.of(FieldPassword), alias,
-			s.what)
+		return s.names.errorf(FieldKeyPassword, err,
+			"is not set, but %s is not the password of the key of entry %q of %s", s.names.setting(FieldPassword),
+			alias,
+			s.description)
 	}
-	return s.names.fault(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.what)
+	return s.names.errorf(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.description)
 }
 
 func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 	now := time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
-		return s.names.fault(FieldLocation, nil,
-			"the certificate %s (entry %q of %s) has expired on %s: put a new one there", leaf.Subject, alias, s.what,
-			stamp(leaf.NotAfter))
+		return s.names.errorf(FieldLocation, nil,
+			"the certificate %s (entry %q of %s) expired on %s: replace it", leaf.Subject, alias, s.description,
+			formatTime(leaf.NotAfter))
 	case now.Before(leaf.NotBefore):
-		return s.names.fault(FieldLocation, nil,
+		return s.names.errorf(FieldLocation, nil,
 			"the certificate %s (entry %q of %s) is not valid before %s; is this machine's clock right?", leaf.Subject,
-			alias, s.what, stamp(leaf.NotBefore))
+			alias, s.description, formatTime(leaf.NotBefore))
 	}
 	return nil
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// matches tells whether a private key is that of a certificate.
+// matches reports whether a private key belongs to a certificate.
 func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	signer, ok := key.(crypto.Signer)
 	if !ok {
@@ -196,8 +197,8 @@ func matches(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	return ok && public.Equal(leaf.PublicKey)
 }
 
-// forClients tells whether a certificate may be used by a TLS client: it says nothing of its use, or that.
-func forClients(c *x509.Certificate) bool {
+// isForClients reports whether a TLS client may use a certificate.
+func isForClients(c *x509.Certificate) bool {
 	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
 		return true
 	}
@@ -209,16 +210,15 @@ func forClients(c *x509.Certificate) bool {
 func parseKey(der []byte) (crypto.PrivateKey, error) {
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, fmt.Errorf("it is not a key that TLS can use: %w", err)
+		return nil, fmt.Errorf("not a key that TLS can use: %w", err)
 	}
 	if _, ok := key.(crypto.Signer); !ok {
-		return nil, fmt.Errorf("a %T cannot sign, which TLS needs", key)
+		return nil, fmt.Errorf("a %T cannot sign, as TLS requires", key)
 	}
 	return key, nil
 }
 
-// parseDecrypted reads a key that was decrypted by a cipher that does not notice a wrong password: bytes that are no
-// PKCS#8 mean one.
+// parseDecrypted reads a key after decryption without authentication: invalid PKCS#8 means a wrong password.
 func parseDecrypted(der []byte) (crypto.PrivateKey, error) {
 	var outer struct {
 		Version    int

@@ -8,45 +8,43 @@ import (
 	"net/http"
 )
 
-// Class is what kind of failure of TLS an error is, by whatever configuration the connection was made.
+// Class classifies TLS errors.
 type Class uint8
 
 const (
-	// NoFailure: the error is none of TLS, or says nothing about certificates and settings.
+	// NoFailure is for other errors.
 	NoFailure Class = iota
-	// NotTLS: the other side speaks something else.
+	// NotTLS means that the server does not use TLS.
 	NotTLS
-	// UnknownAuthority, OtherHost and InvalidCertificate are why the server's certificate is not taken, Unverified any
-	// other reason.
+	// These are the reasons why a server's certificate is rejected, unverified any other one.
 	UnknownAuthority
 	OtherHost
 	InvalidCertificate
 	unverified
-	// Alert: the other side said by TLS that it does not like something.
+	// Alert is an error that the other side reported by TLS.
 	Alert
 )
 
-// ClassOf finds the class of an error of a handshake, of a connection, or of a request.
+// ClassOf classifies the error of a handshake, connection or request.
 func ClassOf(err error) Class {
 	switch op, _ := errors.AsType[*net.OpError](err); {
-	case is[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
+	case isError[tls.RecordHeaderError](err), errors.Is(err, http.ErrSchemeMismatch):
 		return NotTLS
-	case is[x509.UnknownAuthorityError](err):
+	case isError[x509.UnknownAuthorityError](err):
 		return UnknownAuthority
-	case is[x509.HostnameError](err):
+	case isError[x509.HostnameError](err):
 		return OtherHost
-	case is[x509.CertificateInvalidError](err):
+	case isError[x509.CertificateInvalidError](err):
 		return InvalidCertificate
-	case is[*tls.CertificateVerificationError](err):
+	case isError[*tls.CertificateVerificationError](err):
 		return unverified
-	case is[tls.AlertError](err), op != nil && op.Op == "remote error":
+	case isError[tls.AlertError](err), op != nil && op.Op == "remote error":
 		return Alert
 	}
 	return NoFailure
 }
 
-// is tells whether an error, or one that it wraps, is of a type.
-func is[E error](err error) bool {
+func isError[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
 }

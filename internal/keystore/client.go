@@ -11,29 +11,29 @@ import (
 	"strings"
 )
 
-// Options of a TLS client.
+// Options configure TLS of clients and servers.
 type Options struct {
-	Key   *Location // key and certificate to authenticate with; nil = none
-	Trust *Location // certificates to trust; nil = the operating system's
-	// as Java's SSLContext: SSL, TLS, TLSv1.3 = TLS 1.2 to 1.3, TLSv1.2 = 1.2; "" = TLS
+	Key   *Location // key and certificate; nil means none
+	Trust *Location // trusted certificates; nil means the system's
+	// Protocol is a name of Java's SSLContext: SSL, TLS and TLSv1.3 mean TLS 1.2 to 1.3, TLSv1.2 only 1.2. Default TLS.
 	Protocol    string
-	AllowLegacy bool // lets Protocol be TLSv1 or TLSv1.1, with the cipher suites of that time
-	// What a server may do that is a risk: have no forward secrecy with TLS 1.2, negotiate again on a connection, have
-	// a certificate with a common name in place of the names that RFC 9525 asks for.
+	AllowLegacy bool // permits TLSv1 and TLSv1.1, with their cipher suites
+	// These permit risks: no forward secrecy with TLS 1.2, renegotiation, and certificates with a common name only,
+	// against RFC 9525.
 	AllowRSAKeyExchange, AllowRenegotiation, AllowCommonName bool
-	// HasRisks: the user has settings for these three, so that messages name them.
+	// HasRisks: there are settings for these three, which messages may name.
 	HasRisks bool
-	// the certificate need not be for the host that was asked for (Kafka: ssl.endpoint.identification.algorithm empty)
+	// SkipHostCheck accepts certificates of other hosts (Kafka's empty ssl.endpoint.identification.algorithm).
 	SkipHostCheck bool
-	// what the user calls a field, see FieldLocation and the others; nil = the field itself
+	// Name maps fields, see FieldLocation and others, to the user's settings. Nil means unchanged.
 	Name    func(field string) string
-	Logger  *slog.Logger    // nil = slog.Default
-	Context context.Context // ends the first reading of the stores; nil = nothing does
+	Logger  *slog.Logger    // nil means slog.Default
+	Context context.Context // cancels the first read of the stores; may be nil
 }
 
-func (o *Options) key() names   { return names{role: "keystore", name: o.Name} }
-func (o *Options) trust() names { return names{role: "truststore", name: o.Name} }
-func (o *Options) self() names  { return names{name: o.Name} }
+func (o *Options) keyNames() settingNames   { return settingNames{store: "keystore", name: o.Name} }
+func (o *Options) trustNames() settingNames { return settingNames{store: "truststore", name: o.Name} }
+func (o *Options) tlsNames() settingNames   { return settingNames{name: o.Name} }
 
 func (o *Options) logger() *slog.Logger {
 	if o.Logger != nil {
@@ -42,48 +42,50 @@ func (o *Options) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// ClientTLS makes a configuration for clients. Stores are read now, and again on a handshake after their files have
-// changed; a new file that cannot be used leaves the old content in force and is logged once. The configuration may be
-// cloned; give it a host with [ForHost]. Errors are of type [*Error].
+// ClientTLS returns a client's configuration, to be completed by [ForHost]. Stores are read now and reloaded at a
+// handshake after their files have changed; if that fails, the old content stays in use. Errors are of type [*Error].
 //
-// With a trust store InsecureSkipVerify is set and VerifyConnection does what crypto/tls would: that alone can follow a
-// file. Whoever replaces VerifyConnection switches verification off.
-func ClientTLS(o Options) (*tls.Config, error) {
+// With a trust store InsecureSkipVerify is set and VerifyConnection verifies instead, since only that can reload a
+// file: replacing it disables verification.
+func ClientTLS(options Options) (*tls.Config, error) {
 	config := &tls.Config{}
-	if err := o.versions(config); err != nil {
+	if err := options.versions(config); err != nil {
 		return nil, err
 	}
-	if o.Key != nil {
-		w, err := watch(o.Context, *o.Key, o.key(), o.logger(), (*Store).Certificate)
+	if options.Key != nil {
+		w, err := openWatched(options.Context, *options.Key, options.keyNames(), options.logger(), (*Store).Certificate)
 		if err != nil {
 			return nil, err
 		}
-		config.GetClientCertificate = (&identity{watched: w, log: o.logger()}).choose
+		config.GetClientCertificate = (&identity{watched: w, log: options.logger()}).choose
 	}
-	var trust *watched[anchors]
-	if o.Trust != nil {
+	var trust *watched[trustAnchors]
+	if options.Trust != nil {
 		var err error
-		if trust, err = watch(o.Context, *o.Trust, o.trust(), o.logger(), readAnchors); err != nil {
+		if trust, err = openWatched(options.Context, *options.Trust, options.trustNames(), options.logger(),
+			readAnchors); err != nil {
 			return nil, err
 		}
 	}
-	if o.AllowRSAKeyExchange && config.CipherSuites == nil {
+	if options.AllowRSAKeyExchange && config.CipherSuites == nil {
 		config.CipherSuites = append(secureSuites(), tls.TLS_RSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA)
 	}
-	if o.AllowRenegotiation {
+	if options.AllowRenegotiation {
 		config.Renegotiation = tls.RenegotiateFreelyAsClient
 	}
-	if trust != nil || o.SkipHostCheck || o.AllowCommonName {
+	if trust != nil || options.SkipHostCheck || options.AllowCommonName {
 		config.InsecureSkipVerify = true
-		config.VerifyConnection = func(state tls.ConnectionState) error { return o.verify(state, trust) }
+		config.VerifyConnection = func(state tls.ConnectionState) error { return options.verify(state, trust) }
 	}
 	return config, nil
 }
 
-// versions sets the range of protocols that Java's name of one stands for (P29).
+// versions sets the range of protocols for Java's name of one (RATIONALE.md P29).
 func (o *Options) versions(config *tls.Config) error {
-	fault := func(format string, args ...any) error { return o.self().fault(FieldProtocol, nil, format, args...) }
+	fault := func(format string, args ...any) error {
+		return o.tlsNames().errorf(FieldProtocol, nil, format, args...)
+	}
 	legacy := map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11}
 	switch o.Protocol {
 	case "", "SSL", "TLS", "TLSv1.3":
@@ -92,15 +94,15 @@ func (o *Options) versions(config *tls.Config) error {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	case "TLSv1", "TLSv1.1":
 		if !o.AllowLegacy {
-			return fault("%s is broken (RFC 8996) and only taken with %s = true; write TLS if the server can do better",
-				o.Protocol, o.self().of(FieldAllowLegacy))
+			return fault("%s is insecure (RFC 8996) and requires %s = true; use TLS if the server supports it",
+				o.Protocol, o.tlsNames().setting(FieldAllowLegacy))
 		}
 		config.MinVersion, config.MaxVersion = legacy[o.Protocol], legacy[o.Protocol]
 		config.CipherSuites = legacySuites()
 	case "SSLv2":
-		return fault("SSLv2 is forbidden (RFC 6176): anybody on the way can break it; write TLS")
+		return fault("SSLv2 is forbidden (RFC 6176), since it can be broken: use TLS")
 	case "SSLv3":
-		return fault("SSLv3 is forbidden (RFC 7568): anybody on the way can break it; write TLS")
+		return fault("SSLv3 is forbidden (RFC 7568), since it can be broken: use TLS")
 	default:
 		return fault("unknown protocol %q, expected SSL, TLS, TLSv1.3, TLSv1.2, TLSv1.1 or TLSv1 "+
 			"(names are case-sensitive)", o.Protocol)
@@ -108,7 +110,7 @@ func (o *Options) versions(config *tls.Config) error {
 	return nil
 }
 
-// legacySuites are those that servers of TLS 1.0 and 1.1 know: without forward secrecy, CBC only; RC4 stays out.
+// legacySuites are supported by servers of TLS 1.0 and 1.1: CBC without forward secrecy, but not RC4.
 func legacySuites() []uint16 {
 	return append(secureSuites(), tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
 		tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA)
@@ -121,24 +123,24 @@ func secureSuites() (ids []uint16) {
 	return ids
 }
 
-// anchors is what a trust store is read for.
-type anchors struct {
-	pool  *x509.CertPool
-	count int
-	what  string
+// trustAnchors is the content of a trust store.
+type trustAnchors struct {
+	pool        *x509.CertPool
+	count       int
+	description string
 }
 
-func readAnchors(s *Store) (anchors, error) {
+func readAnchors(s *Store) (trustAnchors, error) {
 	trusted, err := s.trusted()
 	if err != nil {
-		return anchors{}, err
+		return trustAnchors{}, err
 	}
 	pool, err := s.Roots()
-	return anchors{pool: pool, count: len(trusted), what: s.what}, err
+	return trustAnchors{pool: pool, count: len(trusted), description: s.description}, err
 }
 
-// verify is crypto/tls's own check of a server, with the roots of this moment.
-func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) error {
+// verify checks a server as crypto/tls does, with the current roots.
+func (o *Options) verify(state tls.ConnectionState, trust *watched[trustAnchors]) error {
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("tls: the server sent no certificate")
 	}
@@ -146,29 +148,30 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	for _, c := range state.PeerCertificates[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	var a anchors
+	var anchors trustAnchors
 	if trust != nil {
-		a = trust.get()
-		options.Roots = a.pool
+		anchors = trust.get()
+		options.Roots = anchors.pool
 	}
 	if !o.SkipHostCheck {
 		if options.DNSName = state.ServerName; options.DNSName == "" {
-			return errors.New("tls: no host to hold the server's certificate against; the configuration has to be " +
+			return errors.New("tls: no host to compare with the server's certificate; the configuration must be " +
 				"made with keystore.ForHost")
 		}
 		if o.AllowCommonName && isCommonName(state.PeerCertificates[0], state.ServerName) {
-			options.DNSName = "" // the chain is verified all the same
+			options.DNSName = "" // the chain is still verified
 		}
 	}
 	_, err := state.PeerCertificates[0].Verify(options)
 	if err == nil {
 		return nil
 	}
-	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}, a)
+	return o.unverified(&tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err},
+		anchors)
 }
 
-// isCommonName reports whether a certificate without a subject alternative name has a host as its common name, which
-// may begin with *. in place of one label. An IP address is no common name.
+// isCommonName reports whether a certificate without subject alternative names has the host as its common name, which
+// may begin with *. but is no IP address.
 func isCommonName(c *x509.Certificate, host string) bool {
 	for _, extension := range c.Extensions {
 		if extension.Id.Equal(subjectAlternativeName) {
@@ -185,9 +188,8 @@ func isCommonName(c *x509.Certificate, host string) bool {
 
 var subjectAlternativeName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-// ForHost returns a copy of config for connections to host, a name or an IP address without a port. It does what
-// setting ServerName does, and is needed for IP addresses: crypto/tls does not tell its callbacks about those, and
-// without a host ClientTLS's configuration refuses the server.
+// ForHost returns a copy of config for a host, a name or IP address. Unlike ServerName it also works for IP
+// addresses, which crypto/tls does not pass to VerifyConnection.
 func ForHost(config *tls.Config, host string) *tls.Config {
 	config = config.Clone()
 	config.ServerName = host

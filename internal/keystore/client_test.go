@@ -24,7 +24,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// server is one that says who the client is.
+// server responds with the client's name.
 func server(t testing.TB, config *tls.Config) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func server(t testing.TB, config *tls.Config) *httptest.Server {
 	return s
 }
 
-// ask makes one connection to a server under a name of host, and returns who the server says it is.
+// ask makes a request to a server by a host name, and returns the client's name as the server sees it.
 func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (string, error) {
 	t.Helper()
 	u, err := url.Parse(s.URL)
@@ -85,7 +85,7 @@ func issuedServer(t testing.TB, ca *certtest.Issued, config *tls.Config) *httpte
 	return server(t, config)
 }
 
-// TestMutualTLS: a server takes every sample with a key, and is verified by every sample to trust.
+// Servers accept each sample with a key, and each sample trust store verifies them.
 func TestMutualTLS(t *testing.T) {
 	own, err := mustOpen(t, at(t, "client.jks", Location{})).Certificate()
 	require.NoError(t, err)
@@ -160,13 +160,13 @@ func TestProtocols(t *testing.T) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
 			} else if !fits {
 				expectFault(t, Explain(err, o), "protocol",
-					"the server does not speak the versions of TLS that are asked for")
+					"the server does not support the configured TLS versions")
 			}
 		}
 	}
 }
 
-// TestExplain: what goes wrong in a handshake names the setting to mend.
+// Handshake errors name the setting to correct.
 func TestExplain(t *testing.T) {
 	t.Setenv("JAVA_HOME", "")
 	ca, stranger := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "stranger", nil, nil)
@@ -201,26 +201,28 @@ func TestExplain(t *testing.T) {
 			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
 		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.PEM())}, "localhost",
 			"truststore.location", []string{"CN=server is issued by CN=ca",
-				"not among the 1 trusted ones of the PEM text"}},
+				"not among the 1 trusted certificates of the PEM text"}},
 		"issuer, system": {good, &tls.Config{}, Options{}, "localhost", "truststore.location",
 			[]string{"issued by CN=ca", "operating system", "truststore.password"}},
 		"expired": {certtest.Issue(t, "server", ca, late), &tls.Config{}, trusting,
 			"localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
 		"not yet": {certtest.Issue(t, "server", ca, early), &tls.Config{}, trusting,
 			"localhost", "truststore.location", []string{"not valid before", "clock"}},
-		"expired CA": {certtest.Issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.PEM())}, "localhost",
+		"expired CA": {certtest.Issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.PEM())},
+			"localhost",
 			"truststore.location",
-			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
+			[]string{"CN=old ca", "has expired", "add its successor to the trust store"}},
 		"wrong use": {certtest.Issue(t, "server", ca, clientOnly), &tls.Config{}, trusting, "localhost",
 			"truststore.location", []string{"cannot be verified", "usage"}},
 		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, trusting,
-			"localhost", "keystore.location", []string{"is not set", "the server asks for a certificate"}},
+			"localhost", "keystore.location", []string{"is not set", "the server requires a certificate"}},
 		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
 			trusting, "localhost", "keystore.location", []string{"is not set"}},
 		"refused client": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, VerifyPeerCertificate: refuses},
 			Options{Trust: fromPEM(ca.PEM()), Key: me}, "localhost", "keystore.location",
-			[]string{"the server refused the certificate"}},
-		"no subject alternative name": {certtest.Issue(t, "localhost", ca, unnamed), &tls.Config{}, trusting, "localhost",
+			[]string{"the server rejected the certificate"}},
+		"no subject alternative name": {certtest.Issue(t, "localhost", ca, unnamed), &tls.Config{}, trusting,
+			"localhost",
 			"host-check", []string{"CN=localhost is for no host"}},
 		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.Pool()},
 			Options{Trust: fromPEM(ca.PEM()), Key: me, Logger: slog.New(slog.DiscardHandler)}, "localhost",
@@ -240,7 +242,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestExplainJava: without a trust store the error names Java's, since that is what a Java program would use.
+// Without a trust store the error names Java's.
 func TestExplainJava(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	s := issuedServer(t, ca, &tls.Config{})
@@ -263,12 +265,12 @@ func TestExplainPlain(t *testing.T) {
 	if err == nil {
 		conn.Close()
 	}
-	expectFault(t, Explain(err, Options{}), "protocol", "does not speak TLS on this port", `"HTTP/"`)
+	expectFault(t, Explain(err, Options{}), "protocol", "does not use TLS on this port", `"HTTP/"`)
 	_, err = ask(t, plain, client(t, Options{SkipHostCheck: true}), "localhost")
-	expectFault(t, Explain(err, Options{}), "protocol", "speaks plain HTTP on this port")
+	expectFault(t, Explain(err, Options{}), "protocol", "uses plain HTTP on this port")
 }
 
-// TestNoHost: a configuration that does not know the host refuses the server rather than take it for any.
+// A configuration without a host rejects the server.
 func TestNoHost(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	s := issuedServer(t, ca, &tls.Config{})
@@ -281,7 +283,7 @@ func TestNoHost(t *testing.T) {
 	}
 }
 
-// TestReload: the configuration follows its files; what cannot be used is logged once and changes nothing.
+// Changed files are reloaded; an unusable file is logged once and ignored.
 func TestReload(t *testing.T) {
 	oldCA, newCA := certtest.Issue(t, "old ca", nil, nil), certtest.Issue(t, "new ca", nil, nil)
 	folder := t.TempDir()
@@ -319,7 +321,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestReloadDomain: the stores that a domain names are followed too.
+// The stores of a DKS domain are reloaded, too.
 func TestReloadDomain(t *testing.T) {
 	folder := t.TempDir()
 	put(t, filepath.Join(folder, "a.dks"), []byte(`domain d { keystore k keystoreURI="`+folder+`/k.pem"; };`))
@@ -343,8 +345,7 @@ func TestReloadDomain(t *testing.T) {
 	}
 }
 
-// TestExpiryWhileRunning: a certificate that expires later is not sent, and the error says so in place of the server's
-// alert.
+// A certificate that has expired is not sent, and the error says so.
 func TestExpiryWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := client(t, Options{Key: fromPEM(certtest.Issue(t, "me", nil, nil).KeyPEM(t))})
@@ -355,11 +356,11 @@ func TestExpiryWhileRunning(t *testing.T) {
 		}
 		time.Sleep(time.Hour + time.Second) // of the bubble's clock
 		_, err := config.GetClientCertificate(request)
-		expectFault(t, err, "keystore.location", "CN=me", `entry "1"`, "has expired on")
+		expectFault(t, err, "keystore.location", "CN=me", `entry "1"`, "expired on")
 	})
 }
 
-// A server with a trust store lets in those whose certificates it vouches for; without one everybody.
+// A server accepts client certificates of its trust store only, if it has one.
 func TestServerAsksForCertificates(t *testing.T) {
 	ca, other := certtest.Issue(t, "ca", nil, nil), certtest.Issue(t, "another ca", nil, nil)
 	own, trust := certtest.Issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")

@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// A DKS store is a text file that names other stores (java.security.DomainLoadStoreParameter):
+// A DKS store is a text file that lists other stores (java.security.DomainLoadStoreParameter):
 //
 //	domain NAME [property="value" ...] {
 //	    keystore NAME [property="value" ...];
 //	    ...
 //	};
 //
-// Properties of the domain are defaults for its stores. keystoreType, keystoreURI, keystorePasswordEnv and
-// entryNameSeparator do what they do in Java; keystoreProviderName chooses between Java's implementations of one format
-// and has nothing to choose here.
+// Properties of the domain are defaults for its stores and have Java's meaning, except keystoreProviderName, which is
+// ignored.
 var dksProperties = map[string]string{
 	"keystoretype": "keystoreType", "keystoreuri": "keystoreURI", "keystoreprovidername": "keystoreProviderName",
 	"keystorepasswordenv": "keystorePasswordEnv", "entrynameseparator": "entryNameSeparator",
@@ -31,16 +30,16 @@ const (
 
 type dksDomain struct {
 	name       string
-	properties map[string]string // by name in small letters
+	properties map[string]string // by name in lower case
 	stores     []dksStore
 }
 
 type dksStore struct {
 	name       string
-	properties map[string]string // with those of the domain below them
+	properties map[string]string // including the domain's
 }
 
-// splitDomain takes "file#domain" apart, and "file:///path#domain". A file whose name has the # in it is found first.
+// splitDomain splits "file#domain" and "file:///path#domain", unless there is a file with # in its name.
 func splitDomain(path string) (file, domain string) {
 	if _, err := os.Stat(path); err == nil {
 		return path, ""
@@ -54,11 +53,11 @@ func splitDomain(path string) (file, domain string) {
 	return path, domain
 }
 
-// readDKS reads the stores of one domain: the one that the location names, else the first.
+// readDKS reads the stores of a domain, by default the first.
 func (s *Store) readDKS(content []byte, name string) error {
 	domains, err := parseDKS(string(content))
 	if err != nil {
-		return s.damaged(err)
+		return s.unreadable(err)
 	}
 	domain := domains[0]
 	if name != "" {
@@ -71,7 +70,8 @@ func (s *Store) readDKS(content []byte, name string) error {
 			}
 		}
 		if !found {
-			return s.names.fault(FieldLocation, nil, "%s has no domain %q; it has %s", s.what, name, quoted(names))
+			return s.names.errorf(FieldLocation, nil, "%s has no domain %q; it has %s", s.description, name,
+				quoted(names))
 		}
 	}
 	for _, d := range domain.stores {
@@ -82,70 +82,68 @@ func (s *Store) readDKS(content []byte, name string) error {
 	return nil
 }
 
-// addDKSStore opens one store and takes its entries over, with its name before theirs.
-func (s *Store) addDKSStore(domain string, d dksStore) error {
-	inner := &Store{names: s.names, location: s.location, work: s.work}
-	where := fmt.Sprintf("keystore %s of domain %s in %s", d.name, domain, s.what)
-	if env, ok := d.properties["keystorepasswordenv"]; ok {
+// addDKSStore adds the entries of one store, with its name as a prefix.
+func (s *Store) addDKSStore(domain string, listed dksStore) error {
+	inner := &Store{names: s.names, location: s.location, budget: s.budget}
+	where := fmt.Sprintf("keystore %s of domain %s in %s", listed.name, domain, s.description)
+	if env, ok := listed.properties["keystorepasswordenv"]; ok {
 		if inner.location.Password = os.Getenv(env); inner.location.Password == "" {
-			return s.names.fault(FieldLocation, nil,
-				"%s takes its password from the environment variable %s (keystorePasswordEnv), which is not set", where,
+			return s.names.errorf(FieldLocation, nil,
+				"%s reads its password from the environment variable %s (keystorePasswordEnv), which is not set", where,
 				env)
 		}
 	}
-	path, err := dksPath(d.properties["keystoreuri"])
+	path, err := dksPath(listed.properties["keystoreuri"])
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "%s: keystoreURI: %v", where, err)
+		return s.names.errorf(FieldLocation, err, "%s: keystoreURI: %v", where, err)
 	}
 	want := kind("")
-	if t := d.properties["keystoretype"]; t != "" {
-		if want, err = kindOf(strings.ToLower(t)); err == nil && want == kindDKS {
-			err = errors.New("a DKS store cannot be part of another one")
+	if t := listed.properties["keystoretype"]; t != "" {
+		if want, err = parseKind(strings.ToLower(t)); err == nil && want == kindDKS {
+			err = errors.New("a DKS store cannot contain another one")
 		}
 		if err != nil {
-			return s.names.fault(FieldLocation, err, "%s: keystoreType: %v", where, err)
+			return s.names.errorf(FieldLocation, err, "%s: keystoreType: %v", where, err)
 		}
 	}
-	if err := inner.readPart(path, want); err != nil {
-		return inDKS(err, where)
+	if err := inner.readDomainStore(path, want); err != nil {
+		return withDKSContext(err, where)
 	}
 	separator := dksSeparator
-	if p, ok := d.properties["entrynameseparator"]; ok {
+	if p, ok := listed.properties["entrynameseparator"]; ok {
 		separator = p
 	}
 	for _, e := range inner.entries {
-		e.inner, e.alias = e.alias, d.name+separator+e.alias
+		e.inner, e.alias = e.alias, listed.name+separator+e.alias
 		s.entries = append(s.entries, e)
 	}
 	s.files = append(s.files, inner.files...)
 	return nil
 }
 
-// readPart reads a store that a domain names, which is no domain itself.
-func (s *Store) readPart(path string, want kind) error {
+func (s *Store) readDomainStore(path string, want kind) error {
 	if want == kindPKCS11 {
 		return s.readPKCS11(path, s.location.Password)
 	}
 	content, err := ReadFile(path)
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
+		return s.names.errorf(FieldLocation, err, "cannot be read: %v", err)
 	}
 	s.files = []string{path}
-	if is, _ := found(content); is == kindDKS {
-		return s.names.fault(FieldLocation, nil, "%s is a DKS file, which cannot be part of another one", path)
+	if is, _ := detectKind(content); is == kindDKS {
+		return s.names.errorf(FieldLocation, nil, "%s is a DKS file, which a DKS store cannot contain", path)
 	}
 	return s.readContent(path, "", content, want)
 }
 
-// inDKS says where in the domain an error was met.
-func inDKS(err error, where string) error {
+func withDKSContext(err error, where string) error {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return &Error{Setting: f.Setting, Text: f.Text + " (" + where + ")", Err: err}
 	}
 	return err
 }
 
-// dksPath is the file of a keystoreURI: a plain path, or file:///path with percent escapes.
+// dksPath converts a keystoreURI, a path or file:///path, to a path.
 func dksPath(uri string) (string, error) {
 	if uri == "" {
 		return "", errors.New("is not set")

@@ -58,7 +58,7 @@ func TestParseDKS(t *testing.T) {
 
 func TestRefusedDKS(t *testing.T) {
 	cases := map[string]string{
-		"":                 "no domain",
+		"":                 "found none",
 		"domain":           `line 1: found the end of the file, expected the name of a domain`,
 		"domain d {":       `expected "keystore"`,
 		"domain d { };":    "domain d has no keystore",
@@ -66,8 +66,8 @@ func TestRefusedDKS(t *testing.T) {
 		"\n\ndomain d x {": `line 3: found "x", expected a property`,
 		`domain d { keystore k keystoreURI=x; };`:      `found "x", expected the value of keystoreURI in quotes`,
 		`domain d { keystore k keystoreURI "x"; };`:    `expected "="`,
-		`domain d { keystore k keystoreURI="${x}"; };`: "keystoreURI: ${x} has no value here, known are user.dir",
-		`domain d { keystore k keystoreURI="${x"; };`:  "${x has no end",
+		`domain d { keystore k keystoreURI="${x}"; };`: "keystoreURI: ${x} is not supported, expected user.dir",
+		`domain d { keystore k keystoreURI="${x"; };`:  "${x has no closing brace",
 		`domain d { keystore k; keystore k; };`:        "a second keystore k",
 		`grant { permission java.security.All; };`:     `found "grant", expected "domain"`,
 		"domain d {" + many(101) + "};":                "more than 100 keystores",
@@ -87,7 +87,7 @@ func many(n int) string {
 	return b.String()
 }
 
-// TestDomain: passwords, prefixes and mistakes of the stores that a domain names.
+// Passwords, prefixes and errors of the stores of a domain.
 func TestDomain(t *testing.T) {
 	folder, more := t.TempDir(), filepath.Join(samples, "more")
 	t.Setenv("KEYSTORE_TEST_PASSWORD", greek)
@@ -123,9 +123,9 @@ func TestDomain(t *testing.T) {
 		"unknown type": {`keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`, "", "", "location",
 			[]string{"keystoreType", "unknown type"}},
 		"itself": {`keystore a keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"cannot be part of another one"}},
+			[]string{"contain"}},
 		"itself by type": {`keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`, "", "", "location",
-			[]string{"cannot be part of another one"}},
+			[]string{"contain"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

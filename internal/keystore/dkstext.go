@@ -11,7 +11,7 @@ import (
 	"text/scanner"
 )
 
-// dksParser reads the text.
+// dksParser parses the text of a DKS file; token is the next token.
 type dksParser struct {
 	scanner scanner.Scanner
 	token   dksToken
@@ -28,12 +28,11 @@ func parseDKS(text string) ([]dksDomain, error) {
 		domains = append(domains, d)
 	}
 	if len(domains) == 0 {
-		return nil, errors.New("it has no domain")
+		return nil, errors.New("expected a domain, found none")
 	}
 	return domains, nil
 }
 
-// is tells whether the next token is a word or sign.
 func (p *dksParser) is(word string) bool {
 	return !p.token.quoted && strings.EqualFold(p.token.text, word)
 }
@@ -56,39 +55,39 @@ func (p *dksParser) name(of string) (string, error) {
 }
 
 func (p *dksParser) domain() (dksDomain, error) {
-	var d dksDomain
+	var domain dksDomain
 	err := p.expect("domain")
 	if err != nil {
-		return d, err
+		return domain, err
 	}
-	if d.name, err = p.name("domain"); err != nil {
-		return d, err
+	if domain.name, err = p.name("domain"); err != nil {
+		return domain, err
 	}
-	if d.properties, err = p.properties("{", nil); err != nil {
-		return d, err
+	if domain.properties, err = p.properties("{", nil); err != nil {
+		return domain, err
 	}
 	seen := map[string]bool{}
 	for !p.is("}") {
-		k, err := p.store(d.properties)
+		k, err := p.store(domain.properties)
 		if err != nil {
-			return d, err
+			return domain, err
 		}
 		if seen[k.name] {
-			return d, fmt.Errorf("a second keystore %s in domain %s", k.name, d.name)
+			return domain, fmt.Errorf("a second keystore %s in domain %s", k.name, domain.name)
 		}
 		seen[k.name] = true
-		if d.stores = append(d.stores, k); len(d.stores) > maxDKSStores {
-			return d, fmt.Errorf("more than %d keystores in domain %s", maxDKSStores, d.name)
+		if domain.stores = append(domain.stores, k); len(domain.stores) > maxDKSStores {
+			return domain, fmt.Errorf("more than %d keystores in domain %s", maxDKSStores, domain.name)
 		}
 	}
 	p.advance()
 	if p.is(";") {
 		p.advance()
 	}
-	if len(d.stores) == 0 {
-		return d, fmt.Errorf("domain %s has no keystore", d.name)
+	if len(domain.stores) == 0 {
+		return domain, fmt.Errorf("domain %s has no keystore", domain.name)
 	}
-	return d, nil
+	return domain, nil
 }
 
 func (p *dksParser) store(defaults map[string]string) (dksStore, error) {
@@ -104,7 +103,7 @@ func (p *dksParser) store(defaults map[string]string) (dksStore, error) {
 	return k, err
 }
 
-// properties reads those up to end, over defaults.
+// properties reads properties up to end and adds defaults.
 func (p *dksParser) properties(end string, defaults map[string]string) (map[string]string, error) {
 	all := maps.Clone(defaults)
 	if all == nil {
@@ -134,7 +133,7 @@ func (p *dksParser) properties(end string, defaults map[string]string) (map[stri
 	return all, nil
 }
 
-// expand replaces ${name} by what a Java system property of that name would be on this machine.
+// expand replaces ${name} by the value that a Java system property would have here.
 func expand(value string) (string, error) {
 	var out strings.Builder
 	for {
@@ -145,7 +144,7 @@ func expand(value string) (string, error) {
 		}
 		name, after, ok := strings.Cut(rest, "}")
 		if !ok {
-			return "", fmt.Errorf("${%s has no end", rest)
+			return "", fmt.Errorf("${%s has no closing brace", rest)
 		}
 		property, err := systemProperty(name)
 		if err != nil {
@@ -180,11 +179,11 @@ func systemProperty(name string) (string, error) {
 		}
 		return "", errors.New("${java.home} has no value: JAVA_HOME is not set")
 	}
-	return "", fmt.Errorf("${%s} has no value here, known are user.dir, user.home, user.name, java.home, "+
-		"java.io.tmpdir, file.separator, path.separator and /", name)
+	return "", fmt.Errorf("${%s} is not supported, expected user.dir, user.home, user.name, java.home, "+
+		"java.io.tmpdir, file.separator, path.separator or /", name)
 }
 
-// dksToken is a word, a sign of "{};=", or a quoted text; the end of the text is a token without text.
+// dksToken is a word, one of "{};=", or a quoted text. Both fields are empty at the end.
 type dksToken struct {
 	text   string
 	quoted bool
@@ -198,8 +197,8 @@ func (t dksToken) String() string {
 	return fmt.Sprintf("%q", t.text)
 }
 
-// newDKSParser takes the text apart as Java's StreamTokenizer does: // and /* */ comments, words, and texts in either
-// quotes with \ escapes, which end with the line at the latest.
+// newDKSParser splits the text like Java's StreamTokenizer: comments of both forms, words, and texts in either quotes
+// with escapes, which end at the line's end at the latest.
 func newDKSParser(text string) *dksParser {
 	p := &dksParser{}
 	s := p.scanner.Init(strings.NewReader(text))
@@ -208,7 +207,7 @@ func newDKSParser(text string) *dksParser {
 	s.IsIdentRune = func(r rune, i int) bool {
 		return r > ' ' && !strings.ContainsRune("{};=\"'", r) && (i > 0 || r != '/')
 	}
-	s.Error = func(*scanner.Scanner, string) {} // it has Go's rules for what stands in quotes
+	s.Error = func(*scanner.Scanner, string) {} // reports texts in quotes that are invalid in Go only
 	p.advance()
 	return p
 }
@@ -223,7 +222,7 @@ func (p *dksParser) advance() {
 
 var dksEscapes = map[byte]byte{'n': '\n', 't': '\t', 'r': '\r', 'f': '\f', 'b': '\b', 'v': '\v', 'a': 7}
 
-// unquoted is what a text in quotes says.
+// unquoted returns the content of a quoted text.
 func unquoted(raw string) string {
 	text, _, cut := strings.Cut(raw[1:], "\n")
 	if !cut {
@@ -233,27 +232,27 @@ func unquoted(raw string) string {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		if c == '\\' && i+1 < len(text) {
-			var taken int
-			c, taken = unescape(text[i+1:])
-			i += taken
+			var length int
+			c, length = unescape(text[i+1:])
+			i += length
 		}
 		out.WriteByte(c)
 	}
 	return out.String()
 }
 
-// unescape reads what stands after a \: a letter, at most three octal digits for one byte, or anything else for
-// itself.
-func unescape(text string) (c byte, taken int) {
+// unescape decodes the text after a backslash: a letter, up to three octal digits, or any other character as itself.
+func unescape(text string) (c byte, length int) {
 	if e, ok := dksEscapes[text[0]]; ok {
 		return e, 1
 	}
-	for taken < 3 && taken < len(text) && text[taken] >= '0' && text[taken] <= '7' && (taken < 2 || text[0] <= '3') {
-		c = c<<3 | (text[taken] - '0')
-		taken++
+	for length < 3 && length < len(text) && text[length] >= '0' && text[length] <= '7' &&
+		(length < 2 || text[0] <= '3') {
+		c = c<<3 | (text[length] - '0')
+		length++
 	}
-	if taken == 0 {
+	if length == 0 {
 		return text[0], 1
 	}
-	return c, taken
+	return c, length
 }

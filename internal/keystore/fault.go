@@ -6,19 +6,18 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Error says which setting has to be mended, and why. Setting is the name that [Options].Name gave; Open knows only the
-// fields of [Location].
+// Error names the setting to correct, by [Options].Name.
 type Error struct {
 	Setting string
 	Text    string
-	Err     error // what it came from; may be nil
+	Err     error // the cause, or nil
 }
 
 func (e *Error) Error() string { return e.Setting + ": " + e.Text }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// As makes a [setting.Problem] of it for whoever knows in which line of which file the setting stands.
+// As converts it to a [setting.Problem], to which callers add file and line.
 func (e *Error) As(target any) bool {
 	p, ok := target.(*setting.Problem)
 	if ok {
@@ -27,11 +26,10 @@ func (e *Error) As(target any) bool {
 	return ok
 }
 
-// Fields that [Options].Name is asked for. Those of a store come with "keystore." or "truststore." in front, the others
-// stand alone.
+// Fields for [Options].Name. Fields of a store have the prefix "keystore." or "truststore.".
 const (
 	FieldLocation    = "location"
-	FieldPEM         = "pem" // PEM text that is given inline
+	FieldPEM         = "pem" // inline PEM text
 	FieldType        = "type"
 	FieldPassword    = "password"
 	FieldKeyPassword = "key-password"
@@ -43,19 +41,19 @@ const (
 	FieldAllowRSAKeyExchange = "allow-rsa-key-exchange"
 	FieldAllowRenegotiation  = "allow-renegotiation"
 	FieldAllowCommonName     = "allow-common-name"
-	// Kafka's ssl.endpoint.identification.algorithm; where there is no such setting, the one that names the host
+	// FieldHostCheck is Kafka's ssl.endpoint.identification.algorithm, or without it the setting of the host.
 	FieldHostCheck = "host-check"
 )
 
-// names turns a field of one store into what the user wrote.
-type names struct {
-	role string // "keystore", "truststore", or "" for Open
-	name func(string) string
+// settingNames maps the fields of a store to the user's settings.
+type settingNames struct {
+	store string // "keystore", "truststore", or "" for Open
+	name  func(string) string
 }
 
-func (n names) of(field string) string {
-	if n.role != "" {
-		field = n.role + "." + field
+func (n settingNames) setting(field string) string {
+	if n.store != "" {
+		field = n.store + "." + field
 	}
 	if n.name != nil {
 		return n.name(field)
@@ -63,6 +61,6 @@ func (n names) of(field string) string {
 	return field
 }
 
-func (n names) fault(field string, err error, format string, args ...any) *Error {
-	return &Error{Setting: n.of(field), Text: fmt.Sprintf(format, args...), Err: err}
+func (n settingNames) errorf(field string, err error, format string, args ...any) *Error {
+	return &Error{Setting: n.setting(field), Text: fmt.Sprintf(format, args...), Err: err}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// A pipe to which nobody writes, or a device without end, in the place of a store is refused and not opened.
+// Pipes and devices are rejected and not opened.
 func TestWhatIsNoFileIsNotOpened(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))

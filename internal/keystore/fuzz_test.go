@@ -19,11 +19,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// maxGrowth is what reading hostile bytes may allocate in all, in bytes: a multiple of what the bytes are, and
-// something for a start.
+// maxGrowth bounds the memory for reading n hostile bytes.
 func maxGrowth(n int) uint64 { return uint64(200*n) + 8<<20 }
 
-// bounded runs f and fails if it takes more memory than the bytes justify, or more time than any file may.
+// bounded fails if f uses more memory than n bytes justify, or takes too long.
 func bounded(t *testing.T, n int, f func()) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -39,11 +38,12 @@ func bounded(t *testing.T, n int, f func()) {
 	}
 }
 
-// use reads a store and takes all out of it. Whatever goes wrong has to be an *Error.
+// use reads a store and all its entries. Errors must be of type *Error.
 func use(t *testing.T, read func(*Store) error) {
 	t.Helper()
 	// little, so that a fuzzer is not busy with hashing
-	s := &Store{location: Location{Password: "changeit"}, what: "the file", work: &work{context.Background(), 30_000}}
+	s := &Store{location: Location{Password: "changeit"}, description: "the file",
+		budget: &kdfBudget{context.Background(), 30_000}}
 	err := read(s)
 	if err == nil {
 		if _, err = s.Certificate(); err == nil {
@@ -71,7 +71,7 @@ func seed(f *testing.F, endings ...string) {
 	}
 }
 
-// FuzzJKS signs what it made, so that it comes further than the password.
+// FuzzJKS adds a valid digest, so that the entries are read.
 func FuzzJKS(f *testing.F) {
 	seed(f, ".jks", ".jceks")
 	f.Fuzz(func(t *testing.T, content []byte) {
@@ -85,7 +85,7 @@ func FuzzJKS(f *testing.F) {
 	})
 }
 
-// FuzzJavaObject: the end of an object is found or refused, with work that its bytes justify.
+// The end of an object is found or rejected in bounded time.
 func FuzzJavaObject(f *testing.F) {
 	for _, file := range []string{"secret.jceks", "more/several.jceks"} {
 		content, err := os.ReadFile(sample(file))
@@ -113,7 +113,7 @@ func FuzzPKCS12(f *testing.F) {
 	})
 }
 
-// FuzzSafes begins after the MAC.
+// FuzzSafes starts after the MAC.
 func FuzzSafes(f *testing.F) {
 	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12",
 		"more/trust-openssl.p12", "secret.p12"} {
@@ -126,7 +126,7 @@ func FuzzSafes(f *testing.F) {
 		}
 		require.NoError(f, unmarshal(p.AuthSafe.Content.Bytes, &signed))
 		f.Add(signed)
-		w := newWork(context.Background())
+		w := newKDFBudget(context.Background())
 		var safes []contentInfo
 		require.NoError(f, unmarshal(signed, &safes))
 		for _, safe := range safes {
@@ -137,10 +137,10 @@ func FuzzSafes(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, der []byte) {
 		use(t, func(s *Store) error {
-			bags, err := openSafes(der, "changeit", s.work)
+			bags, err := openSafes(der, "changeit", s.budget)
 			if err != nil {
 				if bags, err = appendBags(nil, der); err != nil {
-					return s.sealed(err)
+					return s.decryptError(err)
 				}
 			}
 			s.addBags(bags)
@@ -175,7 +175,7 @@ func FuzzDecrypt(f *testing.F) {
 		if err := unmarshal(algorithm, &a); err != nil {
 			return
 		}
-		if plain, err := decrypt(a, data, "changeit", &work{context.Background(), 30_000}); err == nil &&
+		if plain, err := decrypt(a, data, "changeit", &kdfBudget{context.Background(), 30_000}); err == nil &&
 			len(plain) >= len(data) {
 			t.Errorf("%d bytes of %d", len(plain), len(data))
 		}
@@ -203,19 +203,19 @@ func FuzzDKS(f *testing.F) {
 	})
 }
 
-// FuzzFound: any bytes at all are something, and nothing is taken for what it does not open as.
+// Any content is classified, and only as a kind that can be read.
 func FuzzFound(f *testing.F) {
 	seed(f, ".jks", ".p12", ".pem", ".dks")
 	f.Add([]byte("library = /x.so\n"))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if k, what := found(content); (k == "") == (what == "") {
+		if k, what := detectKind(content); (k == "") == (what == "") {
 			t.Errorf("%q and %q", k, what)
 		}
 		parseSunPKCS11(content)
 	})
 }
 
-// TestHostileLengths: what a file claims is not believed.
+// Lengths in files are not trusted.
 func TestHostileLengths(t *testing.T) {
 	be := binary.BigEndian
 	header := func(magic, count uint32) []byte {
@@ -250,7 +250,8 @@ func TestHostileLengths(t *testing.T) {
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
 			bounded(t, len(content), func() {
-				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(
+				err := (&Store{description: "it", location: Location{Password: "x"},
+					budget: newKDFBudget(t.Context())}).readJKS(
 					content)
 				expectFault(t, err, "location", "cannot be read")
 			})
@@ -264,7 +265,7 @@ type salted struct {
 	Iterations int
 }
 
-// TestHostileWork: longer key derivations than any that is written are refused before they are begun.
+// Excessive key derivations are rejected before they start.
 func TestHostileWork(t *testing.T) {
 	marshal := func(v any) asn1.RawValue {
 		der, err := asn1.Marshal(v)
@@ -298,18 +299,18 @@ func TestHostileWork(t *testing.T) {
 	}
 	for name, algorithm := range cases {
 		bounded(t, 0, func() {
-			if _, err := decrypt(algorithm, make([]byte, 16), "x", newWork(t.Context())); err == nil ||
+			if _, err := decrypt(algorithm, make([]byte, 16), "x", newKDFBudget(t.Context())); err == nil ||
 				errors.Is(err, errPassword) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
 	}
-	w := newWork(t.Context())
-	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxWork / 10})
+	w := newKDFBudget(t.Context())
+	dear := sealed(oidPBKDF2, salted{[]byte("salt"), maxTotalIterations / 10})
 	var err error
 	for range 11 {
-		w.left -= maxWork / 10 // what a derivation costs, without the time
-		if w.left <= 0 {
+		w.remaining -= maxTotalIterations / 10 // what a derivation costs, without the time
+		if w.remaining <= 0 {
 			_, err = decrypt(dear, make([]byte, 16), "x", w)
 		}
 	}
@@ -318,7 +319,7 @@ func TestHostileWork(t *testing.T) {
 	}
 }
 
-// TestHugeFile: a file is not read further than a store may have.
+// Files are read up to the limit only.
 func TestHugeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "huge.jks")
 	put(t, path, []byte("\xfe\xed\xfe\xed"))
@@ -327,8 +328,8 @@ func TestHugeFile(t *testing.T) {
 	expectFault(t, err, "location", "more than 16 MiB")
 }
 
-// TestDamagedStores: stores with a byte changed or the end cut off open or are refused, with bounded work, and never
-// panic. What the password would have caught is signed again.
+// Stores with a changed byte or a truncated end open or are rejected in bounded time, without a panic, even with a
+// valid digest.
 func TestDamagedStores(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 7))
 	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks",
@@ -343,7 +344,7 @@ func TestDamagedStores(t *testing.T) {
 				} else {
 					damaged[random.IntN(len(damaged))] ^= 1 << random.IntN(8)
 				}
-				if is, _ := found(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
+				if is, _ := detectKind(content); (is == kindJKS || is == kindJCEKS) && len(damaged) > 20 {
 					signed := damaged[: len(damaged)-20 : len(damaged)-20]
 					damaged = append(signed, jksDigest(signed, "changeit")...)
 				}

@@ -9,17 +9,17 @@ import (
 	"sync"
 )
 
-// identity answers a server that asks for a certificate.
+// identity selects the client certificate for a server.
 type identity struct {
 	*watched[tls.Certificate]
 	log *slog.Logger
 
-	mu     sync.Mutex // guards what follows
-	warned string     // the last reason not to send it, logged once
+	mu     sync.Mutex // guards the fields below
+	warned string     // the last logged reason not to send it
 }
 
-// choose returns the certificate; none when the server names issuers and it is from another one, as Java does: such a
-// server may do without.
+// choose returns the certificate; like Java, none if the server lists issuers that do not match, since it may be
+// optional.
 func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c := i.get()
 	s := i.latest()
@@ -27,7 +27,8 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		return nil, err
 	}
 	if err := request.SupportsCertificate(&c); err != nil {
-		i.warn("the server asks for a certificate that the key store does not have, none is sent", "store", s.what,
+		i.warn("the key store has no certificate of an issuer that the server accepts; sending none", "store",
+			s.description,
 			"certificate", c.Leaf.Subject.String(),
 			"issuer", c.Leaf.Issuer.String(), "issuers that the server takes", subjects(request.AcceptableCAs),
 			"reason", err.Error())
@@ -47,17 +48,17 @@ func (i *identity) warn(text string, args ...any) {
 	i.log.Warn(text, args...)
 }
 
-// subjects spells the names of issuers, some of many.
+// subjects formats the first names of issuers.
 func subjects(raw [][]byte) string {
-	const most = 5
+	const maxNames = 5
 	var texts []string
-	for _, der := range raw[:min(most, len(raw))] {
+	for _, der := range raw[:min(maxNames, len(raw))] {
 		var name pkix.RDNSequence
 		if _, err := asn1.Unmarshal(der, &name); err == nil {
 			texts = append(texts, name.String())
 		}
 	}
-	if len(raw) > most {
+	if len(raw) > maxNames {
 		texts = append(texts, "...")
 	}
 	return strings.Join(texts, "; ")

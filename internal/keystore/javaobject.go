@@ -5,10 +5,9 @@ import (
 	"fmt"
 )
 
-// A secret key stands in a JCEKS file as a serialised javax.crypto.SealedObject (com.sun.crypto.provider.JceKeyStore),
-// with no length in front: its end is found by walking the object. The form is that of the "Java Object Serialization
-// Specification", chapter 6, as far as such an object has it: its fields are texts and arrays of bytes. Nothing is made
-// of it, so nothing of its class is trusted.
+// A secret key in a JCEKS file is a serialized javax.crypto.SealedObject (com.sun.crypto.provider.JceKeyStore) without
+// a length: to skip it, its fields, strings and byte arrays, are scanned ("Java Object Serialization Specification",
+// chapter 6). No object is created.
 
 const (
 	tcNull         = 0x70
@@ -20,19 +19,19 @@ const (
 	tcEndBlockData = 0x78
 
 	firstHandle  = 0x7e0000
-	serializable = 0x02 // of the flags of a class: its objects are their fields and nothing else
+	serializable = 0x02 // class flag: objects consist of their fields only
 
 	maxJavaDepth   = 100
 	maxJavaObjects = 10_000
 )
 
-// javaClass is what of a class description tells how long its objects are.
+// javaClass is the part of a class that determines the length of its objects.
 type javaClass struct {
 	name   string
-	fields int // with those of its ancestors
+	fields int // including superclasses
 }
 
-// javaObject walks one stream. handles are what references refer to: a class, or nil for all else.
+// javaObject scans one stream. handles are the targets of references: a class, or nil for others.
 type javaObject struct {
 	*javaReader
 	handles []*javaClass
@@ -40,31 +39,30 @@ type javaObject struct {
 	objects int
 }
 
-// skipJavaObject takes a stream with one object from the front of r.
+// skipJavaObject skips one object.
 func skipJavaObject(r *javaReader) {
 	if magic := r.u32("header of a secret key"); r.err == nil && magic != 0xaced0005 {
-		r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialised Java object)", magic)
+		r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialized Java object)", magic)
 	}
 	(&javaObject{javaReader: r}).content()
 }
 
-// fail notes a fault, unless there is one already.
 func (o *javaObject) fail(text string) {
 	if o.err == nil {
 		o.err = errors.New("a secret key: " + text)
 	}
 }
 
-// enter counts an object or class within others; false: there is a fault.
+// enter counts a nested object or class and reports false after an error.
 func (o *javaObject) enter() bool {
 	o.depth++
 	if o.objects++; o.depth > maxJavaDepth || o.objects > maxJavaObjects {
-		o.fail("more objects in it than any key has")
+		o.fail("it contains too many objects")
 	}
 	return o.err == nil
 }
 
-// content walks one value of the stream.
+// content skips one value.
 func (o *javaObject) content() {
 	if !o.enter() {
 		return
@@ -73,7 +71,7 @@ func (o *javaObject) content() {
 	switch tag := o.u8("tag of a Java object"); tag {
 	case tcNull:
 	case tcReference:
-		o.take(4, "reference")
+		o.next(4, "reference")
 	case tcObject:
 		class := o.class()
 		o.handles = append(o.handles, nil)
@@ -88,13 +86,13 @@ func (o *javaObject) content() {
 			o.fail(fmt.Sprintf("an array of type %q, expected bytes", class.name))
 		}
 		o.handles = append(o.handles, nil)
-		o.take(o.u32("array"), "array")
+		o.next(o.u32("array"), "array")
 	default:
-		o.fail(fmt.Sprintf("a tag %02x in it", tag))
+		o.fail(fmt.Sprintf("an unexpected tag %02x", tag))
 	}
 }
 
-// class reads a description of a class, a reference to one, or null.
+// class reads a class description, a reference to one, or null.
 func (o *javaObject) class() javaClass {
 	switch tag := o.u8("class of a Java object"); tag {
 	case tcNull:
@@ -103,26 +101,26 @@ func (o *javaObject) class() javaClass {
 		if i >= 0 && i < len(o.handles) && o.handles[i] != nil {
 			return *o.handles[i]
 		}
-		o.fail("a reference to no class")
+		o.fail("a reference to something that is not a class")
 	case tcClassDesc:
 		return o.description()
 	default:
-		o.fail(fmt.Sprintf("a tag %02x in place of a class", tag))
+		o.fail(fmt.Sprintf("found tag %02x, expected a class", tag))
 	}
 	return javaClass{}
 }
 
-// description reads a class with its ancestors.
+// description reads a class and its superclasses.
 func (o *javaObject) description() javaClass {
 	if !o.enter() {
 		return javaClass{}
 	}
 	defer func() { o.depth-- }()
 	c := &javaClass{name: o.utf("class name")}
-	o.take(8, "class version")
+	o.next(8, "class version")
 	o.handles = append(o.handles, c)
 	if flags := o.u8("class flags"); flags != serializable {
-		o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have no end that can be found", flags))
+		o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have an unknown length", flags))
 	}
 	for n := o.u16("fields"); n > 0 && o.err == nil; n-- {
 		if t := o.u8("field"); t != '[' && t != 'L' {
@@ -133,7 +131,7 @@ func (o *javaObject) description() javaClass {
 		c.fields++
 	}
 	if end := o.u8("end of a class"); end != tcEndBlockData {
-		o.fail(fmt.Sprintf("a tag %02x in place of the end of a class", end))
+		o.fail(fmt.Sprintf("found tag %02x, expected the end of a class", end))
 	}
 	c.fields += o.class().fields
 	return *c

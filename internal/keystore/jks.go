@@ -15,8 +15,8 @@ import (
 	"sync"
 )
 
-// JKS and JCEKS are one container with different magic numbers. It is read here because keystore-go reads no JCEKS,
-// refuses passwords beyond Latin-1, which keytool accepts, and allocates whatever length a file names.
+// JKS and JCEKS have one format with different magic numbers. Not used: keystore-go, which does not support JCEKS,
+// rejects passwords beyond Latin-1, which keytool accepts, and allocates any length that a file contains.
 const (
 	jksPrivateKey  = 1
 	jksCertificate = 2
@@ -28,69 +28,68 @@ var (
 	oidJCEKSKey = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 19, 1} // PBEWithMD5AndDES3CBC
 )
 
-// javaReader takes big-endian values from the front; the first one that is not there is kept as err, and what is read
-// after it is zero.
+// javaReader reads big-endian values. After the first error, err is set and values are zero.
 type javaReader struct {
 	rest []byte
 	err  error
 }
 
-func (r *javaReader) take(n int, what string) []byte {
+func (r *javaReader) next(n int, what string) []byte {
 	if r.err == nil && (n < 0 || n > len(r.rest)) {
-		r.err = fmt.Errorf("%s of %d bytes, and %d bytes are left", what, n, len(r.rest))
+		r.err = fmt.Errorf("%s of %d bytes, but %d bytes remain", what, n, len(r.rest))
 	}
 	if r.err != nil {
 		return nil
 	}
-	taken := r.rest[:n:n]
+	value := r.rest[:n:n]
 	r.rest = r.rest[n:]
-	return taken
+	return value
 }
 
 func (r *javaReader) u8(what string) int {
-	if b := r.take(1, what); b != nil {
+	if b := r.next(1, what); b != nil {
 		return int(b[0])
 	}
 	return 0
 }
 
 func (r *javaReader) u16(what string) int {
-	if b := r.take(2, what); b != nil {
+	if b := r.next(2, what); b != nil {
 		return int(binary.BigEndian.Uint16(b))
 	}
 	return 0
 }
 
 func (r *javaReader) u32(what string) int {
-	if b := r.take(4, what); b != nil {
+	if b := r.next(4, what); b != nil {
 		return int(binary.BigEndian.Uint32(b))
 	}
 	return 0
 }
 
 func (r *javaReader) utf(what string) string {
-	return strings.ToValidUTF8(string(r.take(r.u16(what), what)), "?")
+	return strings.ToValidUTF8(string(r.next(r.u16(what), what)), "?")
 }
 
 func (s *Store) readJKS(content []byte) error {
 	r := &javaReader{rest: content}
-	magic := r.take(4, "magic number")
+	magic := r.next(4, "magic number")
 	version := r.u32("version")
 	if r.err == nil && version != 1 && version != 2 {
-		return s.damaged(fmt.Errorf("version %d, expected 1 or 2", version))
+		return s.unreadable(fmt.Errorf("version %d, expected 1 or 2", version))
 	}
 	count := r.u32("number of entries")
 	for i := 0; i < count && r.err == nil; i++ {
 		e := s.readJKSEntry(r, version, magic)
 		if r.err != nil {
-			return s.damaged(fmt.Errorf("entry %d of %d: %w", i+1, count, r.err))
+			return s.unreadable(fmt.Errorf("entry %d of %d: %w", i+1, count, r.err))
 		}
 		s.entries = append(s.entries, e)
 	}
 	signed := content[:len(content)-len(r.rest)]
-	digest := r.take(sha1.Size, "digest")
+	digest := r.next(sha1.Size, "digest")
 	if r.err != nil {
-		return s.damaged(r.err)
+		return s.unreadable(r.err)
 	}
 	if subtle.ConstantTimeCompare(digest, jksDigest(signed, s.location.Password)) != 1 {
 		return s.wrongPassword()
@@ -98,7 +97,7 @@ func (s *Store) readJKS(content []byte) error {
 	return nil
 }
 
-// jksDigest is what ends a file: a hash of the password and all before it.
+// jksDigest is the last field of a file: a hash of the password and the bytes before.
 func jksDigest(signed []byte, password string) []byte {
 	h := sha1.New()
 	h.Write(utf16BE(password))
@@ -109,58 +108,58 @@ func jksDigest(signed []byte, password string) []byte {
 
 func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	tag := r.u32("tag")
-	e := entry{alias: r.utf("alias")}
-	r.take(8, "date")
+	result := entry{alias: r.utf("alias")}
+	r.next(8, "date")
 	switch {
 	case r.err != nil:
 	case tag == jksPrivateKey:
-		e.kind = keyEntry
-		protected := r.take(r.u32("key"), "key")
+		result.kind = keyEntry
+		protected := r.next(r.u32("key"), "key")
 		for n := r.u32("number of certificates"); n > 0 && r.err == nil; n-- {
-			e.add(r.certificate(version))
+			result.add(r.certificate(version))
 		}
 		password := s.keyPassword()
-		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
-			return recoverJKS(protected, password, s.work)
+		result.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
+			return recoverJKS(protected, password, s.budget)
 		})
 	case tag == jksCertificate:
-		e.add(r.certificate(version))
+		result.add(r.certificate(version))
 	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
-		e.kind = secretEntry
+		result.kind = secretEntry
 		skipJavaObject(r)
 	default:
 		r.err = fmt.Errorf("a tag %d, expected 1, 2 or, in JCEKS, 3", tag)
 	}
-	return e
+	return result
 }
 
-// certificate reads one that stands in the file with its type in front, which version 1 did not have.
+// certificate reads a certificate; its type precedes it since version 2.
 func (r *javaReader) certificate(version int) (*x509.Certificate, error) {
 	name := "X.509"
 	if version == 2 {
 		name = r.utf("type of a certificate")
 	}
-	der := r.take(r.u32("certificate"), "certificate")
+	der := r.next(r.u32("certificate"), "certificate")
 	if r.err != nil {
 		return nil, r.err
 	}
 	if name != "X.509" && name != "X509" {
-		return nil, fmt.Errorf("it is of type %q, expected X.509", name)
+		return nil, fmt.Errorf("type %q, expected X.509", name)
 	}
 	return x509.ParseCertificate(der)
 }
 
-// add puts the next certificate into the chain; one that cannot be read breaks the entry, not the file.
+// add appends to the chain. An unreadable certificate invalidates the entry, not the store.
 func (e *entry) add(c *x509.Certificate, err error) {
 	if err != nil {
-		e.broken = errors.Join(e.broken, err)
+		e.certErr = errors.Join(e.certErr, err)
 		return
 	}
 	e.chain = append(e.chain, c)
 }
 
-// recoverJKS decrypts a key by the cipher of JKS, which JCEKS may have too, or by a password-based one.
-func recoverJKS(protected []byte, password string, w *work) (crypto.PrivateKey, error) {
+// recoverJKS decrypts a key by JKS's own cipher or, in JCEKS, a password-based one.
+func recoverJKS(protected []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte
@@ -178,8 +177,7 @@ func recoverJKS(protected []byte, password string, w *work) (crypto.PrivateKey, 
 	return parseKey(der)
 }
 
-// unprotectJKS undoes Sun's KeyProtector: salt, key XOR stream, check, where the stream is a chain of hashes of the
-// password.
+// unprotectJKS decrypts Sun's KeyProtector: salt, key XOR a chain of hashes of the password, hash.
 func unprotectJKS(data []byte, password string) ([]byte, error) {
 	if len(data) < 2*sha1.Size {
 		return nil, fmt.Errorf("%d bytes, expected a salt and a check of %d bytes each", len(data), sha1.Size)

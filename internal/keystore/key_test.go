@@ -13,14 +13,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// TestChoiceOfKey: which of a store's keys is taken, and why none.
+// Which of a store's keys is used, or why none.
 func TestChoiceOfKey(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	forAll := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }
-	a, b, expired := certtest.Issue(t, "a", ca, nil), certtest.Issue(t, "b", ca, forAll), certtest.Issue(t, "expired", ca, late)
+	a, b, expired := certtest.Issue(t, "a", ca, nil), certtest.Issue(t, "b", ca, forAll),
+		certtest.Issue(t, "expired", ca, late)
 	notYet, forServer := certtest.Issue(t, "not yet", ca, early), certtest.Issue(t, "server", ca, forServers)
 	keyOnly := bytes.TrimSuffix(a.KeyPEM(t), a.PEM())
 	cases := map[string]struct {
@@ -38,13 +39,13 @@ func TestChoiceOfKey(t *testing.T) {
 			`"1", "2"`}},
 		"two and an alias": {[][]byte{a.KeyPEM(t), b.KeyPEM(t)}, "2", "b", "", nil},
 		"an alias of an expired one": {[][]byte{a.KeyPEM(t), expired.KeyPEM(t)}, "2", "", "location",
-			[]string{"CN=expired", `entry "2"`, "has expired on"}},
+			[]string{"CN=expired", `entry "2"`, "expired on"}},
 		"expired": {[][]byte{expired.KeyPEM(t)}, "", "", "location", []string{"CN=expired",
-			"has expired on " + stamp(expired.Cert.NotAfter)}},
+			"expired on " + formatTime(expired.Cert.NotAfter)}},
 		"not yet valid": {[][]byte{notYet.KeyPEM(t)}, "", "", "location", []string{"CN=not yet",
 			"not valid before", "clock"}},
 		"expired and not yet": {[][]byte{expired.KeyPEM(t), notYet.KeyPEM(t)}, "", "", "location",
-			[]string{"no key of", "has expired", "not valid before"}},
+			[]string{"no key of", "expired on", "not valid before"}},
 		"key without certificate": {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
 		"certificate of another key": {[][]byte{keyOnly, b.PEM()}, "", "", "location",
 			[]string{"without a certificate"}},
@@ -67,7 +68,7 @@ func TestChoiceOfKey(t *testing.T) {
 	}
 }
 
-// TestSealedPEM: an encrypted key needs the password; a PEM file with a clear one needs none.
+// An encrypted key requires its password.
 func TestSealedPEM(t *testing.T) {
 	more := filepath.Join(samples, "more")
 	for _, file := range []string{"sealed-aes256.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
@@ -88,12 +89,12 @@ func TestSealedPEM(t *testing.T) {
 	}
 }
 
-// TestBareFiles: what is often taken for a store is named.
+// Other files are recognized.
 func TestBareFiles(t *testing.T) {
 	a := certtest.Issue(t, "a", nil, nil)
 	der, err := x509.MarshalPKCS8PrivateKey(a.Key)
 	require.NoError(t, err)
-	for want, content := range map[string][]byte{"a bare certificate (DER)": a.Cert.Raw, "a bare key (DER)": der} {
+	for want, content := range map[string][]byte{"a single certificate (DER)": a.Cert.Raw, "a single key (DER)": der} {
 		path := filepath.Join(t.TempDir(), "store")
 		put(t, path, content)
 		_, err := Open(Location{Path: path, Password: "x"})
@@ -101,7 +102,7 @@ func TestBareFiles(t *testing.T) {
 	}
 }
 
-// TestContent: a store that is given as bytes opens as a file does, unless it names files.
+// Inline content opens like a file, unless it refers to files.
 func TestContent(t *testing.T) {
 	for _, file := range []string{"client.jks", "client.jceks", "client.p12", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
@@ -119,11 +120,11 @@ func TestContent(t *testing.T) {
 	}
 	for _, content := range []string{"domain d { };", "library = /x.so", "\x7fELF"} {
 		_, err := Open(Location{Content: []byte(content), Password: "x"})
-		expectFault(t, err, "location", "cannot be given inline")
+		expectFault(t, err, "location", "cannot be inline")
 	}
 }
 
-// TestAskedOften: a store's keys cost their work once, however often they are asked for.
+// A key is decrypted once.
 func TestAskedOften(t *testing.T) {
 	for _, file := range []string{"client.jceks", "client.p12"} {
 		s := mustOpen(t, Location{Path: sample(file), Password: "changeit"})

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// kind is a type of store by its name in settings.
+// kind is a type of store, as named in settings.
 type kind string
 
 const (
@@ -21,9 +21,8 @@ const (
 
 var kinds = []kind{kindJCEKS, kindJKS, kindDKS, kindPKCS11, kindPKCS12, kindPEM}
 
-// kindOf reads a type as it is written in settings. Names are case-sensitive: small letters as the OData connector's
-// settings have them, or capital letters as Kafka's ssl.keystore.type has them, but nothing between.
-func kindOf(name string) (kind, error) {
+// parseKind reads a type from settings: in lower case, or in upper case as in Kafka's ssl.keystore.type.
+func parseKind(name string) (kind, error) {
 	for _, k := range kinds {
 		if name == string(k) || name == strings.ToUpper(string(k)) {
 			return k, nil
@@ -31,7 +30,7 @@ func kindOf(name string) (kind, error) {
 	}
 	for _, k := range kinds {
 		if strings.EqualFold(name, string(k)) {
-			return "", fmt.Errorf("unknown type %q: names of types are case-sensitive, write %s", name, k)
+			return "", fmt.Errorf("unknown type %q: types are case-sensitive, use %s", name, k)
 		}
 	}
 	hint := ""
@@ -41,8 +40,8 @@ func kindOf(name string) (kind, error) {
 	return "", fmt.Errorf("unknown type %q, expected jceks, jks, dks, pkcs11, pkcs12 or pem%s", name, hint)
 }
 
-// found tells the kind of a file from its content; "" and what it looks like when it is no store.
-func found(content []byte) (kind, string) {
+// detectKind detects the kind of a file; without one it returns a description of the content.
+func detectKind(content []byte) (kind, string) {
 	switch {
 	case len(content) == 0:
 		return "", "an empty file"
@@ -60,16 +59,16 @@ func found(content []byte) (kind, string) {
 		if newDKSParser(string(content)).is("domain") {
 			return kindDKS, ""
 		}
-		if sunPKCS11(content) {
+		if isSunPKCS11(content) {
 			return kindPKCS11, ""
 		}
-		return "", "a text file without keys or certificates"
+		return "", "a text file without keys and certificates"
 	}
 	return "", fmt.Sprintf("a file that begins with % x", content[:min(4, len(content))])
 }
 
-// reads tells whether a store that is said to be of kind k may be of kind other. As in Java (keystore.type.compat), jks
-// and pkcs12 read each other's files.
-func (k kind) reads(other kind) bool {
+// accepts reports whether a store declared as k may be of another kind. As in Java (keystore.type.compat), jks and
+// pkcs12 accept each other.
+func (k kind) accepts(other kind) bool {
 	return k == other || k == kindJKS && other == kindPKCS12 || k == kindPKCS12 && other == kindJKS
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// TestAgainstPKCS12Library: what go-pkcs12 writes opens here, with every encoder and with passwords of many lengths.
+// Files of go-pkcs12 can be read, for all encoders and many password lengths.
 func TestAgainstPKCS12Library(t *testing.T) {
 	ca := certtest.Issue(t, "ca", nil, nil)
 	a := certtest.Issue(t, "a", ca, nil)
@@ -52,7 +52,7 @@ func TestAgainstPKCS12Library(t *testing.T) {
 	}
 }
 
-// TestRC2 holds the cipher against the vectors of RFC 2268, section 5, whose keys have their whole length.
+// The vectors of RFC 2268, section 5, with full-length keys.
 func TestRC2(t *testing.T) {
 	for _, v := range []struct{ key, plain, sealed string }{
 		{"ffffffffffffffff", "ffffffffffffffff", "278b27e42e2f0d49"},

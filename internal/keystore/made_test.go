@@ -10,15 +10,13 @@ import (
 
 const greek = "\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2"
 
-// madeStore is one of make-stores.sh: those with an owner give a key of that name with a chain of two, the others are
-// trust stores.
+// madeStore is a store of make-stores.sh: a key with a chain of two if it has an owner, else a trust store.
 type madeStore struct {
 	file  string
 	owner string
 	Location
 }
 
-// in is where the store stands.
 func (m madeStore) in(folder string) *Location {
 	l := m.Location
 	l.Path = filepath.Join(folder, m.file)
@@ -81,7 +79,7 @@ var madeStores = []madeStore{
 
 func TestMadeStores(t *testing.T) { openMadeStores(t, filepath.Join(samples, "more")) }
 
-// openMadeStores opens every store of a folder that make-stores.sh has filled.
+// openMadeStores opens all stores of make-stores.sh in a folder.
 func openMadeStores(t *testing.T, folder string) {
 	server := mustOpen(t, Location{Path: filepath.Join(folder, "several.p12"), Password: "changeit", Alias: "second"})
 	second, err := server.Certificate()
@@ -112,7 +110,7 @@ func expectTrust(t *testing.T, s *Store, leaf *x509.Certificate) {
 	}
 }
 
-// TestTrustOfKeys: as in Java, a key's own certificate is trusted and the rest of its chain is not.
+// As in Java, a key's own certificate is trusted, but not its chain.
 func TestTrustOfKeys(t *testing.T) {
 	folder := filepath.Join(samples, "more")
 	first, err := mustOpen(t, Location{Path: filepath.Join(folder, "chain.p12"), Password: "changeit"}).Certificate()

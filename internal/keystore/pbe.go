@@ -23,33 +23,32 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// errPassword: what was decrypted is not what it should be. A damaged file looks the same.
+// errPassword: the decrypted data is invalid, by a wrong password or a damaged file.
 var errPassword = errors.New("wrong password")
 
 const (
-	maxIterations = 5_000_000 // of one key derivation; Java's limit too. keytool writes 10,000, openssl 2,048
-	maxWork       = 4 * maxIterations
-	maxScrypt     = 64 << 20 // bytes
+	maxIterations      = 5_000_000 // per key derivation, as in Java; keytool writes 10,000, openssl 2,048
+	maxTotalIterations = 4 * maxIterations
+	maxScrypt          = 64 << 20 // bytes
 )
 
-// work is what a store may cost: iterations of key derivations, counted over all its entries, and over all stores of a
-// domain. It ends with ctx.
-type work struct {
-	ctx  context.Context
-	left int
+// kdfBudget bounds the iterations of key derivations of a store, or of all stores of a DKS domain. It ends with ctx.
+type kdfBudget struct {
+	ctx       context.Context
+	remaining int
 }
 
-func newWork(ctx context.Context) *work { return &work{ctx, maxWork} }
+func newKDFBudget(ctx context.Context) *kdfBudget { return &kdfBudget{ctx, maxTotalIterations} }
 
-func (w *work) spend(iterations int) error {
+func (w *kdfBudget) spend(iterations int) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
 	if iterations < 1 || iterations > maxIterations {
-		return fmt.Errorf("a key derivation of %d iterations, from 1 to %d are taken", iterations, maxIterations)
+		return fmt.Errorf("a key derivation of %d iterations, expected 1 to %d", iterations, maxIterations)
 	}
-	if w.left -= iterations; w.left < 0 {
-		return fmt.Errorf("key derivations of more than %d iterations in one file", maxWork)
+	if w.remaining -= iterations; w.remaining < 0 {
+		return fmt.Errorf("key derivations of more than %d iterations in one file", maxTotalIterations)
 	}
 	return nil
 }
@@ -66,7 +65,7 @@ type hashKind struct {
 	block int // bytes; "v" of RFC 7292, appendix B
 }
 
-// digests are those of a PKCS12 file's MAC, prfs those of PBKDF2.
+// digests are the hashes of a PKCS12 file's MAC, prfs those of PBKDF2.
 var (
 	digests = []hashKind{
 		{asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, sha1.New, 64},
@@ -90,11 +89,11 @@ func findHash(in []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
 			return h, nil
 		}
 	}
-	return hashKind{}, fmt.Errorf("the hash %s is not known", oid)
+	return hashKind{}, fmt.Errorf("the hash %s is not supported", oid)
 }
 
-// decrypt undoes a password based encryption of PKCS#5 or PKCS#12.
-func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *work) ([]byte, error) {
+// decrypt decrypts password-based encryption of PKCS#5 or PKCS#12.
+func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w *kdfBudget) ([]byte, error) {
 	var block cipher.Block
 	var iv []byte
 	var err error
@@ -111,7 +110,7 @@ func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w
 	}
 	size := block.BlockSize()
 	if len(iv) != size {
-		return nil, fmt.Errorf("an initial vector of %d bytes, expected %d", len(iv), size)
+		return nil, fmt.Errorf("an initialization vector of %d bytes, expected %d", len(iv), size)
 	}
 	if len(data) == 0 || len(data)%size != 0 {
 		return nil, fmt.Errorf("%d encrypted bytes, expected blocks of %d", len(data), size)
@@ -125,8 +124,8 @@ func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, w
 	return plain[:len(plain)-pad], nil
 }
 
-// pbes1Kinds are the ciphers of RFC 7292, appendix C, under 1.2.840.113549.1.12.1.
-var pbes1Kinds = map[int]struct {
+// pbes1Ciphers are those of RFC 7292, appendix C, by the last part of their object identifier.
+var pbes1Ciphers = map[int]struct {
 	keyLen int
 	make   func(key []byte) (cipher.Block, error)
 }{
@@ -136,14 +135,14 @@ var pbes1Kinds = map[int]struct {
 	6: {5, func(key []byte) (cipher.Block, error) { return newRC2(key), nil }},
 }
 
-func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher.Block, []byte, error) {
+func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *kdfBudget) (cipher.Block, []byte, error) {
 	oid, prefix := algorithm.Algorithm, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 1}
 	if len(oid) != len(prefix)+1 || !oid[:len(prefix)].Equal(prefix) {
-		return nil, nil, fmt.Errorf("the cipher %s is not known", oid)
+		return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 	}
-	kind, ok := pbes1Kinds[oid[len(prefix)]]
+	kind, ok := pbes1Ciphers[oid[len(prefix)]]
 	if !ok {
-		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not taken", oid)
+		return nil, nil, fmt.Errorf("the cipher %s (RC4) is not supported", oid)
 	}
 	var p saltAndIterations
 	if err := unmarshal(algorithm.Parameters.FullBytes, &p); err != nil {
@@ -161,32 +160,31 @@ func pbes1(algorithm pkix.AlgorithmIdentifier, password string, w *work) (cipher
 	return block, iv, err
 }
 
-// saltAndIterations are the parameters of PBES1 and of PBEWithMD5AndTripleDES.
 type saltAndIterations struct {
 	Salt       []byte
 	Iterations int
 }
 
-// pbeMD5DES3 is PBEWithMD5AndTripleDES of com.sun.crypto.provider.PBES1Core, which encrypts keys in JCEKS: each half of
-// the salt is hashed with the password, and both results together are the key and the initial vector.
-func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
-	var p saltAndIterations
-	if err := unmarshal(parameters, &p); err != nil {
+// pbeMD5DES3 is PBEWithMD5AndTripleDES of com.sun.crypto.provider.PBES1Core, for keys in JCEKS: the iterated hashes
+// of password and each half of the salt are key and initialization vector.
+func pbeMD5DES3(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
+	var parsed saltAndIterations
+	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, nil, err
 	}
-	if len(p.Salt) != 8 {
-		return nil, nil, fmt.Errorf("a salt of %d bytes, expected 8", len(p.Salt))
+	if len(parsed.Salt) != 8 {
+		return nil, nil, fmt.Errorf("a salt of %d bytes, expected 8", len(parsed.Salt))
 	}
-	if err := w.spend(p.Iterations); err != nil {
+	if err := w.spend(parsed.Iterations); err != nil {
 		return nil, nil, err
 	}
-	if bytes.Equal(p.Salt[:4], p.Salt[4:]) {
-		// as Sun's implementation reverses equal halves
-		p.Salt[0], p.Salt[1], p.Salt[2] = p.Salt[3], p.Salt[0], p.Salt[1]
+	if bytes.Equal(parsed.Salt[:4], parsed.Salt[4:]) {
+		// Sun's implementation permutes equal halves so.
+		parsed.Salt[0], parsed.Salt[1], parsed.Salt[2] = parsed.Salt[3], parsed.Salt[0], parsed.Salt[1]
 	}
 	var derived []byte
-	for _, part := range [][]byte{p.Salt[:4], p.Salt[4:]} {
-		for range p.Iterations {
+	for _, part := range [][]byte{parsed.Salt[:4], parsed.Salt[4:]} {
+		for range parsed.Iterations {
 			sum := md5.Sum(append(part[:len(part):len(part)], password...))
 			part = sum[:]
 		}
@@ -196,13 +194,14 @@ func pbeMD5DES3(parameters []byte, password string, w *work) (cipher.Block, []by
 	return block, derived[24:], err
 }
 
-// pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
-func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *work) ([]byte, error) {
+// pkcs12KDF is the key derivation of RFC 7292, appendix B.2; id is its diversifier.
+func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int, w *kdfBudget) ([]byte,
+	error) {
 	pass := append(utf16BE(password), 0, 0)
 	if len(salt) > 1<<10 || len(pass) > 1<<12 {
-		return nil, errors.New("a salt or password of unlikely length")
+		return nil, errors.New("the salt or password is too long")
 	}
-	work := h.make()
+	digest := h.make()
 	diversifier := bytes.Repeat([]byte{id}, h.block)
 	input := append(fillBlocks(salt, h.block), fillBlocks(pass, h.block)...)
 	modulus := new(big.Int).Lsh(big.NewInt(1), uint(h.block)*8)
@@ -211,14 +210,14 @@ func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte
 		if err := w.spend(iterations); err != nil {
 			return nil, err
 		}
-		work.Reset()
-		work.Write(diversifier)
-		work.Write(input)
-		a := work.Sum(nil)
+		digest.Reset()
+		digest.Write(diversifier)
+		digest.Write(input)
+		a := digest.Sum(nil)
 		for range iterations - 1 {
-			work.Reset()
-			work.Write(a)
-			a = work.Sum(a[:0])
+			digest.Reset()
+			digest.Write(a)
+			a = digest.Sum(a[:0])
 		}
 		if out = append(out, a...); len(out) >= size {
 			return out[:size], nil
@@ -232,7 +231,7 @@ func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte
 	}
 }
 
-// fillBlocks repeats b until whole blocks of n bytes are full.
+// fillBlocks repeats b to a multiple of n bytes.
 func fillBlocks(b []byte, n int) []byte {
 	if len(b) == 0 {
 		return nil
@@ -241,61 +240,63 @@ func fillBlocks(b []byte, n int) []byte {
 	return bytes.Repeat(b, (size+len(b)-1)/len(b))[:size]
 }
 
-func pbes2(parameters []byte, password string, w *work) (cipher.Block, []byte, error) {
-	var p struct{ KDF, Scheme pkix.AlgorithmIdentifier }
-	if err := unmarshal(parameters, &p); err != nil {
+func pbes2(parameters []byte, password string, w *kdfBudget) (cipher.Block, []byte, error) {
+	var parsed struct{ KDF, Scheme pkix.AlgorithmIdentifier }
+	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, nil, err
 	}
 	var iv []byte
-	if err := unmarshal(p.Scheme.Parameters.FullBytes, &iv); err != nil {
+	if err := unmarshal(parsed.Scheme.Parameters.FullBytes, &iv); err != nil {
 		return nil, nil, err
 	}
-	oid := p.Scheme.Algorithm
+	oid := parsed.Scheme.Algorithm
 	aesCBC := map[int]int{2: 16, 22: 24, 42: 32}
 	switch prefix := (asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1}); {
 	case len(oid) == 9 && oid[:8].Equal(prefix) && aesCBC[oid[8]] != 0:
-		key, err := deriveKey(p.KDF, password, aesCBC[oid[8]], w)
+		key, err := deriveKey(parsed.KDF, password, aesCBC[oid[8]], w)
 		if err != nil {
 			return nil, nil, err
 		}
 		block, err := aes.NewCipher(key)
 		return block, iv, err
 	case oid.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}):
-		key, err := deriveKey(p.KDF, password, 24, w)
+		key, err := deriveKey(parsed.KDF, password, 24, w)
 		if err != nil {
 			return nil, nil, err
 		}
 		block, err := des.NewTripleDESCipher(key)
 		return block, iv, err
 	}
-	return nil, nil, fmt.Errorf("the cipher %s is not known", oid)
+	return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 }
 
-// deriveKey makes a key of size bytes by PBKDF2 or scrypt.
-func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *work) ([]byte, error) {
+// deriveKey derives a key of size bytes by PBKDF2 or scrypt.
+func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *kdfBudget) ([]byte, error) {
 	switch {
 	case kdf.Algorithm.Equal(oidPBKDF2):
 		return derivePBKDF2(kdf.Parameters.FullBytes, password, size, w)
 	case kdf.Algorithm.Equal(oidScrypt):
-		var p struct {
+		var parsed struct {
 			Salt                  []byte
 			Cost, Block, Parallel int
 			KeyLen                int `asn1:"optional"`
 		}
-		if err := unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
+		if err := unmarshal(kdf.Parameters.FullBytes, &parsed); err != nil {
 			return nil, err
 		}
-		if p.Cost < 2 || p.Block < 1 || p.Parallel < 1 || p.Cost > maxScrypt/128 || p.Block > maxScrypt/128/p.Cost ||
-			p.Parallel > maxScrypt/128/p.Cost/p.Block {
-			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d, up to %d MiB are taken", p.Cost, p.Block, p.Parallel,
+		if parsed.Cost < 2 || parsed.Block < 1 || parsed.Parallel < 1 || parsed.Cost > maxScrypt/128 ||
+			parsed.Block > maxScrypt/128/parsed.Cost ||
+			parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
+			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,
+				parsed.Parallel,
 				maxScrypt>>20)
 		}
-		if err := w.spend(2 * p.Cost * p.Block * p.Parallel); err != nil {
+		if err := w.spend(2 * parsed.Cost * parsed.Block * parsed.Parallel); err != nil {
 			return nil, err
 		}
-		return scrypt.Key([]byte(password), p.Salt, p.Cost, p.Block, p.Parallel, size)
+		return scrypt.Key([]byte(password), parsed.Salt, parsed.Cost, parsed.Block, parsed.Parallel, size)
 	}
-	return nil, fmt.Errorf("the key derivation %s is not known", kdf.Algorithm)
+	return nil, fmt.Errorf("the key derivation %s is not supported", kdf.Algorithm)
 }
 
 type pbkdf2Parameters struct {
@@ -305,34 +306,34 @@ type pbkdf2Parameters struct {
 	PRF        pkix.AlgorithmIdentifier `asn1:"optional"`
 }
 
-// derivePBKDF2 makes a key of size bytes; of as many as the parameters say if size is 0.
-func derivePBKDF2(parameters []byte, password string, size int, w *work) ([]byte, error) {
-	var p pbkdf2Parameters
-	if err := unmarshal(parameters, &p); err != nil {
+// derivePBKDF2 derives a key; size 0 means the length in the parameters.
+func derivePBKDF2(parameters []byte, password string, size int, w *kdfBudget) ([]byte, error) {
+	var parsed pbkdf2Parameters
+	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, err
 	}
 	prf := prfs[0]
-	if len(p.PRF.Algorithm) != 0 {
+	if len(parsed.PRF.Algorithm) != 0 {
 		var err error
-		if prf, err = findHash(prfs, p.PRF.Algorithm); err != nil {
+		if prf, err = findHash(prfs, parsed.PRF.Algorithm); err != nil {
 			return nil, err
 		}
 	}
 	if size == 0 {
-		// RFC 9579, section 7: shorter keys of a MAC would be guessed, longer ones than its digest are of no use.
-		if size = p.KeyLen; size < 20 || size > 64 {
-			return nil, fmt.Errorf("a MAC with a key of %d bytes, from 20 to 64 are taken", size)
+		// RFC 9579, section 7: shorter keys of a MAC can be guessed, longer ones than the digest are useless.
+		if size = parsed.KeyLen; size < 20 || size > 64 {
+			return nil, fmt.Errorf("a MAC with a key of %d bytes, expected 20 to 64", size)
 		}
 	}
-	for made := 0; made < size; made += prf.make().Size() {
-		if err := w.spend(p.Iterations); err != nil {
+	for derived := 0; derived < size; derived += prf.make().Size() {
+		if err := w.spend(parsed.Iterations); err != nil {
 			return nil, err
 		}
 	}
-	return pbkdf2.Key(prf.make, password, p.Salt, p.Iterations, size)
+	return pbkdf2.Key(prf.make, password, parsed.Salt, parsed.Iterations, size)
 }
 
-// utf16BE is a password as Java's stores hash it.
+// utf16BE encodes a password as Java's stores hash it.
 func utf16BE(s string) []byte {
 	var b []byte
 	for _, unit := range utf16.Encode([]rune(s)) {
@@ -341,7 +342,7 @@ func utf16BE(s string) []byte {
 	return b
 }
 
-// unmarshal reads one DER value; what follows it is an error.
+// unmarshal reads one DER value; trailing bytes are an error.
 func unmarshal(der []byte, into any) error {
 	rest, err := asn1.Unmarshal(der, into)
 	if err != nil {

@@ -12,9 +12,8 @@ import (
 	"strconv"
 )
 
-// readPEM reads keys and certificates of PEM text; field is where it came from. A key goes with the certificate that
-// has its public key, wherever it stands; the certificates after that one, up to the next own one of a key, are its
-// chain. Every certificate is trusted.
+// readPEM reads keys and certificates; field is the source for errors. A key's chain begins with the certificate of
+// its public key and ends before the next key's. All certificates are trusted.
 func (s *Store) readPEM(text []byte, field string) error {
 	var keys, certs []entry
 	for blocks := 0; ; blocks++ {
@@ -37,16 +36,17 @@ func (s *Store) readPEM(text []byte, field string) error {
 		}
 	}
 	if len(keys)+len(certs) == 0 {
-		return s.names.fault(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and "+
-			"ends with -----END and the same name", s.what)
+		return s.names.errorf(field, nil,
+			"%s contains no key and no certificate; a PEM block begins with -----BEGIN and "+
+				"ends with -----END and the same label", s.description)
 	}
 	s.entries = append(pemChains(keys, certs), certs...)
 	return nil
 }
 
-// pemChains gives keys their certificates.
+// pemChains assigns certificates to keys.
 func pemChains(keys, certs []entry) []entry {
-	owner := make([]int, len(certs)) // 1 + index of the key
+	owner := make([]int, len(certs)) // 1 + index of the key; 0 means none
 	for i, k := range keys {
 		key, _ := k.recover()
 		at := slices.IndexFunc(certs, func(c entry) bool { return len(c.chain) > 0 && matches(key, c.chain[0]) })
@@ -62,13 +62,13 @@ func pemChains(keys, certs []entry) []entry {
 		k.chain = certs[at].chain[:1:1]
 		for next := at + 1; next < len(certs) && owner[next] == 0; next++ {
 			k.chain = append(k.chain, certs[next].chain...)
-			k.broken = errors.Join(k.broken, certs[next].broken)
+			k.certErr = errors.Join(k.certErr, certs[next].certErr)
 		}
 	}
 	return keys
 }
 
-// pemCertificate reads a block; openssl's "TRUSTED CERTIFICATE" has something of its own after the certificate.
+// pemCertificate parses a block; openssl's "TRUSTED CERTIFICATE" has further data after the certificate.
 func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 	der := block.Bytes
 	if block.Type == "TRUSTED CERTIFICATE" {
@@ -81,21 +81,21 @@ func pemCertificate(block *pem.Block) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
-// pemKey reads a block with a key: PKCS#8, encrypted or not, PKCS#1 or SEC 1, both also in OpenSSL's old encryption.
+// pemKey reads a key: PKCS#8, PKCS#1 or SEC 1, also encrypted by PKCS#8 or OpenSSL's old encryption.
 func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	password, der := s.keyPassword(), block.Bytes
-	sealed := block.Type == "ENCRYPTED PRIVATE KEY"
-	//lint:ignore SA1019 OpenSSL wrote keys so for a long time, and files keep
-	old := x509.IsEncryptedPEMBlock(block)
-	if (sealed || old) && password == "" {
-		return nil, s.names.fault(FieldKeyPassword, nil, "is not set, and the key in %s is encrypted", s.what)
+	encrypted := block.Type == "ENCRYPTED PRIVATE KEY"
+	//lint:ignore SA1019 old files of OpenSSL are still in use
+	opensslEncrypted := x509.IsEncryptedPEMBlock(block)
+	if (encrypted || opensslEncrypted) && password == "" {
+		return nil, s.names.errorf(FieldKeyPassword, nil, "is not set, but the key in %s is encrypted", s.description)
 	}
 	var key crypto.PrivateKey
 	var err error
 	switch {
-	case sealed:
-		key, err = openPKCS8(der, password, s.work)
-	case old:
+	case encrypted:
+		key, err = openPKCS8(der, password, s.budget)
+	case opensslEncrypted:
 		//lint:ignore SA1019 as above
 		if der, err = x509.DecryptPEMBlock(block, []byte(password)); err == nil {
 			key, err = plainKey(block.Type, der)
@@ -108,14 +108,14 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	}
 	switch {
 	case errors.Is(err, errPassword):
-		return nil, s.names.fault(FieldKeyPassword, err, "wrong password for the key in %s", s.what)
+		return nil, s.names.errorf(FieldKeyPassword, err, "wrong password for the key in %s", s.description)
 	case err != nil:
-		return nil, s.damaged(fmt.Errorf("its %s: %w", block.Type, err))
+		return nil, s.unreadable(fmt.Errorf("its %s: %w", block.Type, err))
 	}
 	return key, nil
 }
 
-func openPKCS8(der []byte, password string, w *work) (crypto.PrivateKey, error) {
+func openPKCS8(der []byte, password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier
 		Data      []byte

@@ -17,9 +17,8 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// openTokens are the tokens in use: a module counts who is logged in for the whole process, so one session serves all
-// that name a token. It is locked while inspect and openSlot run: inspect may finalize the module, which would end a
-// session that is opened meanwhile.
+// openTokens are the tokens in use. Since a module has one login per process, stores of a token share a session. The
+// lock is held during inspect, which may finalize the module, and openSlot.
 var openTokens = struct {
 	sync.Mutex
 	all map[tokenSlot]openToken
@@ -35,7 +34,6 @@ type openToken struct {
 	pin     string
 }
 
-// tokenCert is a certificate on a token.
 type tokenCert struct {
 	label   string
 	id      []byte
@@ -43,39 +41,40 @@ type tokenCert struct {
 	trusted bool // CKA_TRUSTED
 }
 
-// readPKCS11 reads the keys and certificates of a token. Private keys never leave the token, which signs.
+// readPKCS11 reads the keys and certificates of a token. Private keys stay on the token, which signs.
 func (s *Store) readPKCS11(path, pin string) error {
 	if pin == "" {
-		return s.names.fault(FieldPassword, nil, "is not set: a PKCS#11 token is opened with its PIN")
+		return s.names.errorf(FieldPassword, nil, "is not set: a PKCS#11 token is opened with its PIN")
 	}
 	t, err := parseToken(path)
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "%s: %v", path, err)
+		return s.names.errorf(FieldLocation, err, "%s: %v", path, err)
 	}
-	s.what = "the PKCS#11 token of " + path
+	s.description = "the PKCS#11 token of " + path
 	openTokens.Lock()
 	defer openTokens.Unlock()
 	slot, certs, err := t.inspect()
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "%s: %v", path, err)
+		return s.names.errorf(FieldLocation, err, "%s: %v", path, err)
 	}
 	context, err := openSlot(tokenSlot{t.module, slot}, pin)
 	if err != nil {
 		var code pkcs11.Error
 		if errors.As(err, &code) && (code == pkcs11.CKR_PIN_INCORRECT || code == pkcs11.CKR_PIN_LEN_RANGE ||
 			code == pkcs11.CKR_PIN_INVALID) {
-			return s.names.fault(FieldPassword, fmt.Errorf("%w (%w)", errPassword, err),
-				"wrong PIN for %s; a token locks itself after a few of them", s.what)
+			return s.names.errorf(FieldPassword, fmt.Errorf("%w (%w)", errPassword, err),
+				"wrong PIN for %s; tokens lock after a few wrong PINs", s.description)
 		}
 		if errors.Is(err, errPassword) {
-			return s.names.fault(FieldPassword, err, "another PIN than the one that %s was opened with before", s.what)
+			return s.names.errorf(FieldPassword, err, "a different PIN than the one with which %s is open",
+				s.description)
 		}
-		return s.names.fault(FieldLocation, err, "%s cannot be opened: %v", s.what, err)
+		return s.names.errorf(FieldLocation, err, "%s cannot be opened: %v", s.description, err)
 	}
 	return s.addToken(context, certs)
 }
 
-// parseToken reads a location: a module, "module#label of a token", or the configuration file of Java's SunPKCS11.
+// parseToken reads a location: a module, "module#token label", or the configuration of Java's SunPKCS11.
 func parseToken(path string) (token, error) {
 	module, label := path, ""
 	if _, err := os.Stat(path); err != nil {
@@ -92,13 +91,13 @@ func parseToken(path string) (token, error) {
 	}
 	t, err := parseSunPKCS11(content)
 	if err == nil && t.module == "" {
-		err = errors.New("it is no PKCS#11 module, and no configuration of one: it has no line library = FILE")
+		err = errors.New("expected a PKCS#11 module or a configuration with a line library = FILE")
 	}
 	t.label = label
 	return t, err
 }
 
-// inspect finds the token's slot and lists its certificates. The caller holds the lock of openTokens.
+// inspect returns the token's slot and certificates. openTokens is locked.
 func (t token) inspect() (uint, []tokenCert, error) {
 	module := pkcs11.New(t.module)
 	if module == nil {
@@ -112,7 +111,7 @@ func (t token) inspect() (uint, []tokenCert, error) {
 	default:
 		return 0, nil, err
 	}
-	slot, err := t.choose(module)
+	slot, err := t.chooseSlot(module)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -120,19 +119,19 @@ func (t token) inspect() (uint, []tokenCert, error) {
 	return slot, certs, err
 }
 
-// choose returns the slot of the token: the one that is named, or the only one that has been initialised.
-func (t token) choose(module *pkcs11.Ctx) (uint, error) {
+// chooseSlot returns the slot of the token: the configured one, or the only initialized one.
+func (t token) chooseSlot(module *pkcs11.Ctx) (uint, error) {
 	slots, err := module.GetSlotList(true)
 	if err != nil {
 		return 0, err
 	}
 	if t.index != nil {
 		if *t.index >= len(slots) {
-			return 0, fmt.Errorf("slotListIndex = %d, and the module has %d slots with a token", *t.index, len(slots))
+			return 0, fmt.Errorf("slotListIndex = %d, but the module has %d slots with a token", *t.index, len(slots))
 		}
 		return slots[*t.index], nil
 	}
-	var fit []uint
+	var matching []uint
 	var seen []string
 	for _, slot := range slots {
 		info, err := module.GetTokenInfo(slot)
@@ -142,20 +141,20 @@ func (t token) choose(module *pkcs11.Ctx) (uint, error) {
 		label := strings.TrimRight(info.Label, " \x00")
 		seen = append(seen, fmt.Sprintf("%q in slot %d", label, slot))
 		if (t.slot == nil || uint(*t.slot) == slot) && (t.label == "" || t.label == label) {
-			fit = append(fit, slot)
+			matching = append(matching, slot)
 		}
 	}
-	if len(fit) == 1 {
-		return fit[0], nil
+	if len(matching) == 1 {
+		return matching[0], nil
 	}
 	if len(seen) == 0 {
-		seen = []string{"no token that is initialised"}
+		seen = []string{"no initialized token"}
 	}
-	return 0, fmt.Errorf("%d tokens fit, expected one; name it as MODULE#LABEL. The module has %s", len(fit),
+	return 0, fmt.Errorf("%d tokens match, expected one; specify it as MODULE#LABEL. The module has %s", len(matching),
 		strings.Join(seen, ", "))
 }
 
-// tokenCerts lists the certificates of a token, which can be seen without its PIN.
+// tokenCerts returns the certificates of a token, which are readable without its PIN.
 func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	session, err := module.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION)
 	if err != nil {
@@ -167,8 +166,8 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	if err != nil {
 		return nil, err
 	}
-	const most = 10_000
-	handles, _, err := module.FindObjects(session, most)
+	const maxCerts = 10_000
+	handles, _, err := module.FindObjects(session, maxCerts)
 	if err == nil {
 		err = module.FindObjectsFinal(session)
 	}
@@ -182,7 +181,7 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 			pkcs11.NewAttribute(pkcs11.CKA_ID, nil),
 			pkcs11.NewAttribute(pkcs11.CKA_VALUE, nil)})
 		if err != nil {
-			continue // of another type than X.509
+			continue // not X.509
 		}
 		c.label, c.id, c.der = string(a[0].Value), a[1].Value, a[2].Value
 		if a, err := module.GetAttributeValue(session, h, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_TRUSTED,
@@ -194,7 +193,7 @@ func tokenCerts(module *pkcs11.Ctx, slot uint) ([]tokenCert, error) {
 	return certs, nil
 }
 
-// openSlot logs in, or returns the session that is logged in. The caller holds the lock of openTokens.
+// openSlot logs in, or returns the open session. openTokens is locked.
 func openSlot(at tokenSlot, pin string) (*crypto11.Context, error) {
 	if open, ok := openTokens.all[at]; ok {
 		if open.pin != pin {
@@ -211,12 +210,11 @@ func openSlot(at tokenSlot, pin string) (*crypto11.Context, error) {
 	return context, nil
 }
 
-// addToken makes entries. As with PKCS12, those certificates are trusted that are marked so, and without a mark and
-// without a key all.
+// addToken adds keys and trusted certificates: those with CKA_TRUSTED, or all on a token without keys and marks.
 func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 	pairs, err := context.FindAllPairedCertificates()
 	if err != nil {
-		return s.damaged(err)
+		return s.unreadable(err)
 	}
 	var all []*x509.Certificate
 	for _, c := range certs {
@@ -234,9 +232,9 @@ func (s *Store) addToken(context *crypto11.Context, certs []tokenCert) error {
 		}
 		s.entries = append(s.entries, e)
 	}
-	marked := slices.ContainsFunc(certs, func(c tokenCert) bool { return c.trusted })
+	hasTrusted := slices.ContainsFunc(certs, func(c tokenCert) bool { return c.trusted })
 	for _, c := range certs {
-		if c.trusted || !marked && len(pairs) == 0 {
+		if c.trusted || !hasTrusted && len(pairs) == 0 {
 			e := entry{alias: c.label, kind: trustedEntry}
 			e.add(x509.ParseCertificate(c.der))
 			s.entries = append(s.entries, e)

@@ -17,9 +17,9 @@ import (
 	"unicode/utf16"
 )
 
-// PKCS12 (RFC 7292) is read here: go-pkcs12 returns no aliases and refuses what keytool and openssl write: more than
-// one key, secret keys, trusted certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without
-// a MAC, SHA-384, and triple DES in PBES2. What it decrypts with is not exported. Tests compare this with it.
+// PKCS12 (RFC 7292). Not used: go-pkcs12, which returns no aliases and rejects several keys, secret keys, trusted
+// certificates without Java's attribute (openssl pkcs12 -export -nokeys), stores without a MAC, SHA-384, and triple DES
+// in PBES2. Tests compare both.
 
 var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
@@ -67,7 +67,7 @@ type encryptedSafe struct {
 	}
 }
 
-// bag is a SafeBag; its attributes are what is used of them.
+// bag is a SafeBag with the attributes that are used here.
 type bag struct {
 	oid     asn1.ObjectIdentifier
 	value   []byte
@@ -77,61 +77,61 @@ type bag struct {
 }
 
 func (s *Store) readPKCS12(content []byte) error {
-	var p pfx
-	if _, err := asn1.Unmarshal(content, &p); err != nil {
+	var file pfx
+	if _, err := asn1.Unmarshal(content, &file); err != nil {
 		return s.notPKCS12(content, err)
 	}
-	if p.Version != 3 {
-		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", p.Version))
+	if file.Version != 3 {
+		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", file.Version))
 	}
-	if p.AuthSafe.Type.Equal(oidSignedData) {
-		return s.damaged(errors.New("it is protected by a signature (public-key integrity " +
-			"mode), expected by a password"))
+	if file.AuthSafe.Type.Equal(oidSignedData) {
+		return s.unreadable(errors.New("it is signed (public-key integrity " +
+			"mode), expected a password"))
 	}
 	var signed []byte
-	if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
-		return s.notPKCS12(p.AuthSafe.Content.Bytes, err)
+	if err := unmarshal(file.AuthSafe.Content.Bytes, &signed); err != nil {
+		return s.notPKCS12(file.AuthSafe.Content.Bytes, err)
 	}
-	if err := p.Mac.check(signed, s.location.Password, s.work); err != nil {
-		return s.sealed(err)
+	if err := file.Mac.check(signed, s.location.Password, s.budget); err != nil {
+		return s.decryptError(err)
 	}
-	bags, err := openSafes(signed, s.location.Password, s.work)
+	bags, err := openSafes(signed, s.location.Password, s.budget)
 	if err != nil {
-		return s.sealed(err)
+		return s.decryptError(err)
 	}
 	s.addBags(bags)
 	return nil
 }
 
-// sealed tells a wrong password from a damaged file.
-func (s *Store) sealed(err error) error {
+// decryptError distinguishes a wrong password from a damaged file.
+func (s *Store) decryptError(err error) error {
 	if errors.Is(err, errPassword) {
 		return s.wrongPassword()
 	}
-	return s.damaged(err)
+	return s.unreadable(err)
 }
 
-// notPKCS12 names what is often taken for a PKCS12 file.
+// notPKCS12 recognizes other files with a similar content.
 func (s *Store) notPKCS12(content []byte, err error) error {
 	if strings.Contains(err.Error(), "indefinite length") {
-		return s.names.fault(FieldLocation, err,
+		return s.names.errorf(FieldLocation, err,
 			"%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
-				"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
+				"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.description)
 	}
 	if _, cerr := x509.ParseCertificate(content); cerr == nil {
-		return s.names.fault(FieldLocation, err,
-			"%s is a bare certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER",
-			s.what)
+		return s.names.errorf(FieldLocation, err,
+			"%s is a single certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER",
+			s.description)
 	}
 	if _, kerr := x509.ParsePKCS8PrivateKey(content); kerr == nil {
-		return s.names.fault(FieldLocation, err,
-			"%s is a bare key (DER), expected a key store or PEM with key and certificates", s.what)
+		return s.names.errorf(FieldLocation, err,
+			"%s is a single key (DER), expected a key store or PEM with key and certificates", s.description)
 	}
-	return s.damaged(fmt.Errorf("it is not PKCS12: %w", err))
+	return s.unreadable(fmt.Errorf("not PKCS12: %w", err))
 }
 
-// check compares the MAC. A file without one (Java's keystore.pkcs12.macAlgorithm=NONE) has nothing to compare.
-func (m pfxMac) check(signed []byte, password string, w *work) error {
+// check verifies the MAC, which is optional (Java's keystore.pkcs12.macAlgorithm=NONE).
+func (m pfxMac) check(signed []byte, password string, w *kdfBudget) error {
 	algorithm := m.Digest.Algorithm
 	if len(algorithm.Algorithm) == 0 {
 		return nil
@@ -150,14 +150,14 @@ func (m pfxMac) check(signed []byte, password string, w *work) error {
 	return compareMAC(h, key, signed, m.Digest.Digest)
 }
 
-// checkPBMAC1 is RFC 9579, which openssl 3.4 and Java 26 write.
-func (m pfxMac) checkPBMAC1(signed []byte, password string, w *work) error {
+// checkPBMAC1 verifies the MAC of RFC 9579, which openssl 3.4 and Java 26 write.
+func (m pfxMac) checkPBMAC1(signed []byte, password string, w *kdfBudget) error {
 	var p struct{ KDF, MAC pkix.AlgorithmIdentifier }
 	if err := unmarshal(m.Digest.Algorithm.Parameters.FullBytes, &p); err != nil {
 		return err
 	}
 	if !p.KDF.Algorithm.Equal(oidPBKDF2) {
-		return fmt.Errorf("the key derivation %s of its MAC is not known", p.KDF.Algorithm)
+		return fmt.Errorf("the key derivation %s of its MAC is not supported", p.KDF.Algorithm)
 	}
 	h, err := findHash(prfs, p.MAC.Algorithm)
 	if err != nil {
@@ -179,8 +179,8 @@ func compareMAC(h hashKind, key, signed, want []byte) error {
 	return nil
 }
 
-// openSafes decrypts the safes and lists the bags in them.
-func openSafes(signed []byte, password string, w *work) ([]bag, error) {
+// openSafes decrypts the safes and returns their bags.
+func openSafes(signed []byte, password string, w *kdfBudget) ([]bag, error) {
 	var safes []contentInfo
 	if err := unmarshal(signed, &safes); err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func openSafes(signed []byte, password string, w *work) ([]bag, error) {
 	return bags, nil
 }
 
-func openSafe(safe contentInfo, password string, w *work) ([]byte, error) {
+func openSafe(safe contentInfo, password string, w *kdfBudget) ([]byte, error) {
 	switch {
 	case safe.Type.Equal(oidData):
 		var plain []byte
@@ -211,10 +211,9 @@ func openSafe(safe contentInfo, password string, w *work) ([]byte, error) {
 		}
 		return decrypt(e.Info.Algorithm, e.Info.Data, password, w)
 	}
-	return nil, fmt.Errorf("a safe of type %s, expected data or password-encrypted data", safe.Type)
+	return nil, fmt.Errorf("found a safe of type %s, expected data or password-encrypted data", safe.Type)
 }
 
-// appendBags reads SafeContents.
 func appendBags(bags []bag, der []byte) ([]bag, error) {
 	var raw []struct {
 		ID         asn1.ObjectIdentifier
@@ -237,7 +236,7 @@ func appendBags(bags []bag, der []byte) ([]bag, error) {
 	return bags, nil
 }
 
-// attribute takes those that are of use; one that cannot be read is as good as none.
+// attribute stores a known attribute; an invalid one is ignored.
 func (b *bag) attribute(id asn1.ObjectIdentifier, values []byte) {
 	switch {
 	case id.Equal(oidFriendlyName):
@@ -259,7 +258,6 @@ func (b *bag) attribute(id asn1.ObjectIdentifier, values []byte) {
 	}
 }
 
-// certificate reads a bag with one.
 func (b *bag) certificate() (*x509.Certificate, error) {
 	var c struct {
 		ID   asn1.ObjectIdentifier
@@ -269,13 +267,13 @@ func (b *bag) certificate() (*x509.Certificate, error) {
 		return nil, err
 	}
 	if !c.ID.Equal(oidX509Certificate) {
-		return nil, fmt.Errorf("it is of type %s, expected X.509", c.ID)
+		return nil, fmt.Errorf("type %s, expected X.509", c.ID)
 	}
 	return x509.ParseCertificate(c.Data)
 }
 
-// addBags makes entries: keys with their chains, secret keys, and the certificates that are trusted. Those are the ones
-// that Java marked; without a mark and without a key in the file all of them, since such a file is of no other use.
+// addBags adds keys with their chains, secret keys and trusted certificates: those with Java's attribute, or all in a
+// file without keys and attributes.
 func (s *Store) addBags(bags []bag) {
 	var certs []bagCert
 	hasKey := false
@@ -286,7 +284,7 @@ func (s *Store) addBags(bags []bag) {
 		}
 		hasKey = hasKey || b.oid.Equal(oidKeyBag) || b.oid.Equal(oidShroudedBag)
 	}
-	marked := slices.ContainsFunc(certs, func(c bagCert) bool { return c.trusted })
+	hasTrusted := slices.ContainsFunc(certs, func(c bagCert) bool { return c.trusted })
 	unnamed := 0
 	name := func(b bag) string {
 		if b.name != "" {
@@ -304,7 +302,7 @@ func (s *Store) addBags(bags []bag) {
 		}
 	}
 	for _, c := range certs {
-		if c.trusted || !marked && !hasKey {
+		if c.trusted || !hasTrusted && !hasKey {
 			e := entry{alias: name(c.bag), kind: trustedEntry}
 			e.add(c.cert, c.err)
 			s.entries = append(s.entries, e)
@@ -318,32 +316,32 @@ type bagCert struct {
 	err  error
 }
 
-// keyOfBag pairs a key with its certificate: by the local key id as Java and openssl write it, else by the key itself.
+// keyOfBag assigns a certificate to a key: by the local key id as Java and openssl do, else by the public key.
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
-	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
-		return b.key(password, s.work)
+	result := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
+		return b.key(password, s.budget)
 	})}
 	own := slices.IndexFunc(certs, func(c bagCert) bool {
 		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
 	})
 	if own < 0 && len(certs) > 0 {
-		if key, err := e.recover(); err == nil {
+		if key, err := result.recover(); err == nil {
 			own = slices.IndexFunc(certs, func(c bagCert) bool { return c.cert != nil && matches(key, c.cert) })
 		}
 	}
 	if b.name == "" && own >= 0 {
 		b.name = certs[own].name
 	}
-	e.alias = name(b)
+	result.alias = name(b)
 	if own >= 0 {
-		e.add(certs[own].cert, certs[own].err)
-		e.chain = chainOf(e.chain, parsed(certs))
+		result.add(certs[own].cert, certs[own].err)
+		result.chain = chainOf(result.chain, parsedCertificates(certs))
 	}
-	return e
+	return result
 }
 
-func parsed(certs []bagCert) []*x509.Certificate {
+func parsedCertificates(certs []bagCert) []*x509.Certificate {
 	var all []*x509.Certificate
 	for _, c := range certs {
 		if c.cert != nil {
@@ -353,7 +351,7 @@ func parsed(certs []bagCert) []*x509.Certificate {
 	return all
 }
 
-// chainOf follows issuers from the first certificate up, as far as there are any.
+// chainOf appends issuers to a chain as far as they are in all.
 func chainOf(chain, all []*x509.Certificate) []*x509.Certificate {
 	for len(chain) > 0 && len(chain) < 10 {
 		last := chain[len(chain)-1]
@@ -371,8 +369,7 @@ func chainOf(chain, all []*x509.Certificate) []*x509.Certificate {
 	return chain
 }
 
-// key decrypts a bag with one.
-func (b *bag) key(password string, w *work) (crypto.PrivateKey, error) {
+func (b *bag) key(password string, w *kdfBudget) (crypto.PrivateKey, error) {
 	if b.oid.Equal(oidKeyBag) {
 		return parseKey(b.value)
 	}

@@ -6,11 +6,11 @@ import (
 	"math/bits"
 )
 
-// rc2 is the block cipher of RFC 2268, which Java up to version 8 and "openssl pkcs12 -legacy" use for certificates.
-// The copies that exist are internal to the PKCS12 libraries.
+// rc2 is the cipher of RFC 2268, which Java up to version 8 and "openssl pkcs12 -legacy" use for certificates. PKCS12
+// libraries do not export theirs.
 type rc2 struct{ key [64]uint16 }
 
-// newRC2 expands a key of at most 16 bytes; its effective length is its whole length.
+// newRC2 expands a key of at most 16 bytes, all of which are effective.
 func newRC2(key []byte) cipher.Block {
 	var buffer [128]byte
 	n := copy(buffer[:], key)
@@ -30,7 +30,7 @@ func newRC2(key []byte) cipher.Block {
 
 func (*rc2) BlockSize() int { return 8 }
 
-// rc2Shift is by how much each of the four words is rotated in a mixing round.
+// rc2Shift are the rotations of the four words in a mixing round.
 var rc2Shift = [4]int{1, 2, 3, 5}
 
 func (c *rc2) Encrypt(dst, src []byte) {
@@ -80,7 +80,7 @@ func rc2Save(b []byte, w [4]uint16) {
 	}
 }
 
-// rc2Pi is PITABLE of RFC 2268, section 2: a permutation made of the digits of pi.
+// rc2Pi is PITABLE of RFC 2268, section 2.
 var rc2Pi = [256]byte{
 	0xd9, 0x78, 0xf9, 0xc4, 0x19, 0xdd, 0xb5, 0xed, 0x28, 0xe9, 0xfd, 0x79, 0x4a, 0xa0, 0xd8, 0x9d,
 	0xc6, 0x7e, 0x37, 0x83, 0x2b, 0x76, 0x53, 0x8e, 0x62, 0x4c, 0x64, 0x88, 0x44, 0x8b, 0xfb, 0xa2,

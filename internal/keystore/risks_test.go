@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// rsaServer is a certificate with an RSA key, which key exchange by RSA needs.
+// rsaServer is a certificate with an RSA key.
 func rsaServer(t *testing.T, ca *certtest.Issued) *certtest.Issued {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -25,7 +25,7 @@ func rsaServer(t *testing.T, ca *certtest.Issued) *certtest.Issued {
 	return &certtest.Issued{Cert: cert, Key: key, CA: ca}
 }
 
-// TestRSAKeyExchange: a server that knows nothing else is asked where a setting allows it, and the refusal names that.
+// RSA key exchange requires a setting, which the error names.
 func TestRSAKeyExchange(t *testing.T) {
 	ca := certtest.Issue(t, "CA", nil, nil)
 	s := server(t, &tls.Config{Certificates: []tls.Certificate{rsaServer(t, ca).TLS()}, MaxVersion: tls.VersionTLS12,
@@ -40,8 +40,7 @@ func TestRSAKeyExchange(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestCommonName: a certificate with its host as the common name alone is taken where a setting allows it, if it is for
-// that host and its issuer is trusted.
+// A certificate with the host as the common name only requires a setting.
 func TestCommonName(t *testing.T) {
 	ca, stranger := certtest.Issue(t, "CA", nil, nil), certtest.Issue(t, "CA", nil, nil)
 	unnamed := func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }
@@ -69,7 +68,7 @@ func TestCommonName(t *testing.T) {
 			o := Options{Trust: fromPEM(c.trust.PEM()), HasRisks: true}
 			_, err := ask(t, s, client(t, o), c.host)
 			if c.wants != "host-check" { // the host is looked at first
-				expectFault(t, Explain(err, o), "allow-common-name", "common name alone")
+				expectFault(t, Explain(err, o), "allow-common-name", "common name only")
 			} else {
 				expectFault(t, Explain(err, o), c.wants)
 			}

@@ -2,15 +2,15 @@ package keystore
 
 import "crypto/tls"
 
-// ServerTLS makes a configuration for servers: with the key and the certificate of Key, which must be given, read again
-// after its files have changed. clients says whether clients are asked for certificates, which are to be of an
-// authority in Trust, without it of one that the operating system trusts. Errors are of type [*Error].
-func ServerTLS(o Options, clients tls.ClientAuthType) (*tls.Config, error) {
+// ServerTLS returns a server's configuration with o.Key, which is required and reloaded when its files change. Client
+// certificates, if clients requests them, must be issued by an authority in o.Trust, or by the system's. Errors are
+// of type [*Error].
+func ServerTLS(options Options, clients tls.ClientAuthType) (*tls.Config, error) {
 	config := &tls.Config{ClientAuth: clients}
-	if err := o.versions(config); err != nil {
+	if err := options.versions(config); err != nil {
 		return nil, err
 	}
-	w, err := watch(o.Context, *o.Key, o.key(), o.logger(), (*Store).Certificate)
+	w, err := openWatched(options.Context, *options.Key, options.keyNames(), options.logger(), (*Store).Certificate)
 	if err != nil {
 		return nil, err
 	}
@@ -18,18 +18,18 @@ func ServerTLS(o Options, clients tls.ClientAuthType) (*tls.Config, error) {
 		c := w.get()
 		return &c, nil
 	}
-	if clients == tls.NoClientCert || o.Trust == nil {
+	if clients == tls.NoClientCert || options.Trust == nil {
 		return config, nil
 	}
-	trust, err := watch(o.Context, *o.Trust, o.trust(), o.logger(), readAnchors)
+	trust, err := openWatched(options.Context, *options.Trust, options.trustNames(), options.logger(), readAnchors)
 	if err != nil {
 		return nil, err
 	}
-	asking := config.Clone()
+	base := config.Clone()
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		now := asking.Clone()
-		now.ClientCAs = trust.get().pool
-		return now, nil
+		current := base.Clone()
+		current.ClientCAs = trust.get().pool
+		return current, nil
 	}
 	return config, nil
 }

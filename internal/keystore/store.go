@@ -1,9 +1,8 @@
-// Package keystore opens the stores of keys and certificates that Java programs are configured with (JKS, JCEKS,
-// PKCS12, DKS, PKCS11) and PEM files, and makes TLS configurations of them that follow the files when they change.
+// Package keystore reads Java key stores (JKS, JCEKS, PKCS12, DKS, PKCS11) and PEM files, and creates TLS
+// configurations that reload them when the files change.
 //
-// Every file is taken as hostile: a length is compared with what is left before anything of that size is allocated, and
-// the work of a password based cipher is bounded. The containers are read here because the libraries refuse files that
-// keytool and openssl write; jks.go and pkcs12.go name them.
+// Files are untrusted: lengths are checked before allocation, and key derivations are bounded. The formats are decoded
+// here because libraries reject files that keytool and openssl write; see jks.go and pkcs12.go.
 package keystore
 
 import (
@@ -17,29 +16,29 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// Location says where a store is and how to open it.
+// Location specifies a store and how to open it.
 type Location struct {
-	// file; "file#domain" for dks; for pkcs11 the module, "module#token label", or SunPKCS11's configuration file
+	// Path is a file; "file#domain" for dks; for pkcs11 a module, "module#token label", or SunPKCS11's configuration.
 	Path        string
-	PEM         []byte // PEM text instead of a file
-	Content     []byte // what would be in the file, instead of it
-	Type        string // jks, jceks, pkcs12, dks, pem, pkcs11, or the same in capital letters; "" = by content
-	Password    string // must be given, except for PEM
-	KeyPassword string // "" = Password
-	Alias       string // the entry to use; needed only when several keys fit
+	PEM         []byte // PEM text in place of a file
+	Content     []byte // a file's content in place of a file
+	Type        string // see parseKind; empty means detected
+	Password    string // required, except for PEM
+	KeyPassword string // empty means Password
+	Alias       string // the entry to use; required if several keys match
 }
 
-// maxFileBytes is the size in bytes up to which a store is read; Java's own trust store has 0.2 MB.
+// maxFileBytes bounds a store; Java's own trust store has 0.2 MB.
 const maxFileBytes = 16 << 20
 
-// Store is a store that was read. Its keys are decrypted when they are asked for.
+// Store is an open store. Keys are decrypted when they are needed.
 type Store struct {
-	location Location
-	names    names
-	what     string // "JKS file /etc/client.jks"
-	entries  []entry
-	files    []string // what it was read from
-	work     *work    // what it may still cost
+	location    Location
+	names       settingNames
+	description string // as in "JKS file /etc/client.jks"
+	entries     []entry
+	files       []string   // the files that were read
+	budget      *kdfBudget // for its key derivations
 }
 
 type entryKind int
@@ -54,48 +53,48 @@ func (k entryKind) String() string {
 	return [...]string{"trusted certificate", "key", "secret key"}[k]
 }
 
-// entry is one of a store. Of a key the chain begins with its own certificate.
+// entry is an entry of a store. The chain of a key begins with its own certificate.
 type entry struct {
 	alias   string
-	inner   string // of an entry in a domain: its alias in its own store
+	inner   string // for DKS: the alias in the inner store
 	kind    entryKind
 	chain   []*x509.Certificate
-	broken  error                             // why a certificate of it cannot be read
-	recover func() (crypto.PrivateKey, error) // its work is done once
+	certErr error                             // the error of reading its certificates
+	recover func() (crypto.PrivateKey, error) // decrypts the key, once
 }
 
-// open reads a store. Errors are of type [*Error] and name the field of Location to mend, by n.
-func open(ctx context.Context, l Location, n names) (*Store, error) {
-	s := &Store{location: l, names: n, work: newWork(ctx)}
+// open reads a store. Errors are of type [*Error].
+func open(ctx context.Context, location Location, names settingNames) (*Store, error) {
+	store := &Store{location: location, names: names, budget: newKDFBudget(ctx)}
 	want := kind("")
-	if l.Type != "" {
+	if location.Type != "" {
 		var err error
-		if want, err = kindOf(l.Type); err != nil {
-			return nil, n.fault(FieldType, nil, "%v", err)
+		if want, err = parseKind(location.Type); err != nil {
+			return nil, names.errorf(FieldType, nil, "%v", err)
 		}
 	}
-	if l.PEM != nil {
+	if location.PEM != nil {
 		if want != "" && want != kindPEM {
-			return nil, n.fault(FieldType, nil, "%s, but the keys or certificates are given as PEM text: write pem",
+			return nil, names.errorf(FieldType, nil, "%s, but keys or certificates are PEM text: use pem",
 				want)
 		}
-		s.what = "the PEM text"
-		return s, s.readPEM(l.PEM, FieldPEM)
+		store.description = "the PEM text"
+		return store, store.readPEM(location.PEM, FieldPEM)
 	}
-	if l.Content != nil {
-		// Whoever gives content, such as a destination service, does not choose files of this machine.
-		if is, _ := found(l.Content); is == kindDKS || is == kindPKCS11 {
-			return nil, n.fault(FieldLocation, nil, "a %s names other files and cannot be given inline", nounOf(is))
+	if location.Content != nil {
+		// Content may come from a destination service, which must not choose files of this machine.
+		if is, _ := detectKind(location.Content); is == kindDKS || is == kindPKCS11 {
+			return nil, names.errorf(FieldLocation, nil, "a %s refers to other files and cannot be inline", nounOf(is))
 		}
-		return s, s.readContent("that is given inline", "", l.Content, want)
+		return store, store.readContent("(inline content)", "", location.Content, want)
 	}
-	if l.Path == "" {
-		return nil, n.fault(FieldLocation, nil, "is not set")
+	if location.Path == "" {
+		return nil, names.errorf(FieldLocation, nil, "is not set")
 	}
 	if want == kindPKCS11 {
-		return s, s.readPKCS11(l.Path, l.Password)
+		return store, store.readPKCS11(location.Path, location.Password)
 	}
-	return s, s.readFile(want)
+	return store, store.readFile(want)
 }
 
 func (s *Store) readFile(want kind) error {
@@ -105,27 +104,27 @@ func (s *Store) readFile(want kind) error {
 	}
 	content, err := ReadFile(path)
 	if err != nil {
-		return s.names.fault(FieldLocation, err, "cannot be read: %v", err)
+		return s.names.errorf(FieldLocation, err, "cannot be read: %v", err)
 	}
 	s.files = []string{path}
 	return s.readContent(path, domain, content, want)
 }
 
-// readContent reads a file's content, which must be what was wanted.
+// readContent reads a file's content, which must be of the kind want, if set.
 func (s *Store) readContent(path, domain string, content []byte, want kind) error {
-	is, what := found(content)
-	if is == "" {
-		return s.names.fault(FieldLocation, nil, "%s is %s, expected %s", path, what, orAny(want))
+	detected, what := detectKind(content)
+	if detected == "" {
+		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, what, orAny(want))
 	}
-	if want != "" && !want.reads(is) {
-		return s.names.fault(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(is))
+	if want != "" && !want.accepts(detected) {
+		return s.names.errorf(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(detected))
 	}
-	s.what = nounOf(is) + " " + path
-	if s.location.Password == "" && is != kindPEM && is != kindDKS {
-		return s.names.fault(FieldPassword, nil,
-			"is not set: a %s is not opened without a password, whether it has one or not", nounOf(is))
+	s.description = nounOf(detected) + " " + path
+	if s.location.Password == "" && detected != kindPEM && detected != kindDKS {
+		return s.names.errorf(FieldPassword, nil,
+			"is not set: a %s requires a password here, even if it has none", nounOf(detected))
 	}
-	switch is {
+	switch detected {
 	case kindJKS, kindJCEKS:
 		return s.readJKS(content)
 	case kindPKCS12:
@@ -147,11 +146,11 @@ func orAny(want kind) string {
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 
-// ReadFile reads a file of secrets, a key store, a key, a token, of at most [maxFileBytes]; what is no file is not
-// opened: it may never end.
+// ReadFile reads a key store, key, token or another file of secrets of at most 16 MiB. It does not open devices and
+// pipes.
 func ReadFile(path string) ([]byte, error) {
 	f, _, err := wholefile.Open(path)
-	if is[*wholefile.NotRegular](err) {
+	if isError[*wholefile.NotRegular](err) {
 		return nil, fmt.Errorf("%s is not a file", path)
 	}
 	if err != nil {
@@ -165,7 +164,6 @@ func ReadFile(path string) ([]byte, error) {
 	return content, err
 }
 
-// Roots returns the certificates that the store trusts.
 func (s *Store) Roots() (*x509.CertPool, error) {
 	trusted, err := s.trusted()
 	if err != nil {
@@ -178,16 +176,16 @@ func (s *Store) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// trusted lists the trusted certificates and, as Java does, the own ones of keys. One that cannot be read does no harm
-// while there are others: there are stores with certificates in them that no standard allows.
+// trusted returns trusted certificates and, like Java, those of keys. Unreadable ones are an error only if there is
+// no other, since stores may contain certificates that violate the standard.
 func (s *Store) trusted() ([]*x509.Certificate, error) {
 	var trusted []*x509.Certificate
 	var broken []string
-	known := map[string]bool{} // a certificate may stand for itself and for its key
+	known := map[string]bool{} // a certificate may have an entry of its own and belong to a key
 	for _, e := range s.entries {
 		switch {
-		case e.broken != nil:
-			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.broken))
+		case e.certErr != nil:
+			broken = append(broken, fmt.Sprintf("%q cannot be read (%v)", e.alias, e.certErr))
 		case e.kind != secretEntry && len(e.chain) > 0 && !known[string(e.chain[0].Raw)]:
 			known[string(e.chain[0].Raw)] = true
 			trusted = append(trusted, e.chain[0])
@@ -200,20 +198,20 @@ func (s *Store) trusted() ([]*x509.Certificate, error) {
 	if broken != nil {
 		text += "; " + strings.Join(broken, ", ")
 	}
-	return nil, s.names.fault(FieldLocation, nil, "%s holds no trusted certificate; %s", s.what, text)
+	return nil, s.names.errorf(FieldLocation, nil, "%s holds no trusted certificate; %s", s.description, text)
 }
 
-// contents describes the entries by name.
+// contents describes the first entries.
 func (s *Store) contents() string {
 	if len(s.entries) == 0 {
 		return "nothing"
 	}
-	const most = 10
+	const maxEntries = 10
 	var texts []string
-	for _, e := range s.entries[:min(most, len(s.entries))] {
+	for _, e := range s.entries[:min(maxEntries, len(s.entries))] {
 		texts = append(texts, fmt.Sprintf("%q (%s)", e.alias, e.kind))
 	}
-	if n := len(s.entries) - most; n > 0 {
+	if n := len(s.entries) - maxEntries; n > 0 {
 		texts = append(texts, fmt.Sprintf("%d more", n))
 	}
 	return strings.Join(texts, ", ")
@@ -227,7 +225,7 @@ func quoted(all []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// keyPassword is the password of keys: their own, or the store's.
+// keyPassword returns the password of keys, by default the store's.
 func (s *Store) keyPassword() string {
 	if s.location.KeyPassword != "" {
 		return s.location.KeyPassword
@@ -235,12 +233,10 @@ func (s *Store) keyPassword() string {
 	return s.location.Password
 }
 
-// wrongPassword is the error for a store that does not open.
 func (s *Store) wrongPassword() error {
-	return s.names.fault(FieldPassword, errPassword, "wrong password for %s (or the file is damaged)", s.what)
+	return s.names.errorf(FieldPassword, errPassword, "wrong password for %s (or the file is damaged)", s.description)
 }
 
-// damaged is the error for a file that is not what its beginning says.
-func (s *Store) damaged(err error) error {
-	return s.names.fault(FieldLocation, err, "%s cannot be read: %v", s.what, err)
+func (s *Store) unreadable(err error) error {
+	return s.names.errorf(FieldLocation, err, "%s cannot be read: %v", s.description, err)
 }

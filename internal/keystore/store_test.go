@@ -16,7 +16,7 @@ var samples, _ = filepath.Abs("../../testdata/samples/keystores")
 
 func sample(name string) string { return filepath.Join(samples, name) }
 
-// clientStores are the samples with a key, and what is needed to get at it.
+// clientStores are the samples with a key, and how to open them.
 var clientStores = map[string]Location{
 	"client.jks":        {Type: "jks"},
 	"client.jceks":      {Type: "jceks"},
@@ -57,7 +57,7 @@ func at(t testing.TB, name string, l Location) Location {
 	return l
 }
 
-// TestTypeAndContent: a type is held against the content, but jks and pkcs12 read each other's files.
+// The type must match the content, but jks and pkcs12 accept each other.
 func TestTypeAndContent(t *testing.T) {
 	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12",
 		kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
@@ -103,7 +103,7 @@ func TestRefusedStores(t *testing.T) {
 		"bytes": {Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"}, "location",
 			[]string{"begins with 00 01 ff fe"}},
 		"mixed case": {Location{Path: sample("client.jks"), Type: "Jks", Password: "x"}, "type",
-			[]string{"case-sensitive", "write jks"}},
+			[]string{"case-sensitive", "use jks"}},
 		"ending as type": {Location{Path: sample("client.p12"), Type: "p12", Password: "x"}, "type",
 			[]string{`unknown type "p12"`, "are pkcs12"}},
 		"unknown type": {Location{Path: sample("client.p12"), Type: "bks", Password: "x"}, "type",
@@ -120,11 +120,11 @@ func TestRefusedStores(t *testing.T) {
 		"wrong password, legacy": {Location{Path: sample("client-legacy.p12"), Password: "x"}, "password",
 			[]string{"wrong password"}},
 		"cut off": {Location{Path: write("cut", string(jks[:500])), Password: "changeit"}, "location",
-			[]string{"entry 1 of 1", "bytes are left"}},
+			[]string{"entry 1 of 1", "bytes remain"}},
 		"pkcs11": {Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"}, "type",
 			[]string{"-tags pkcs11", "_pkcs11.tar.gz", "--build-arg TAGS=pkcs11"}},
-		"PEM of another type":  {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"write pem"}},
-		"PEM without anything": {Location{PEM: []byte("x")}, "pem", []string{"holds no key and no certificate"}},
+		"PEM of another type":  {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"use pem"}},
+		"PEM without anything": {Location{PEM: []byte("x")}, "pem", []string{"contains no key and no certificate"}},
 		"BER": {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"),
 			Password: "x"}, "location", []string{"BER", "expected DER", "keytool -importkeystore"}},
 		"BER, in DER": {Location{Path: write("ber2.p12", berInDER), Password: "x"}, "location",
@@ -185,7 +185,7 @@ func TestRefusedKeys(t *testing.T) {
 	}
 }
 
-// put writes a file as those do who change one in service: a new one under another name, moved over the old.
+// put replaces a file by renaming.
 func put(t testing.TB, path string, parts ...[]byte) {
 	t.Helper()
 	next := filepath.Join(filepath.Dir(path), "next")
@@ -200,7 +200,7 @@ func mustOpen(t testing.TB, l Location) *Store {
 	return s
 }
 
-// expectFault wants an *Error for a setting, with all the texts in it.
+// expectFault expects an *Error for a setting with these texts.
 func expectFault(t testing.TB, err error, setting string, texts ...string) {
 	t.Helper()
 	var f *Error

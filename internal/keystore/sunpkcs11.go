@@ -8,23 +8,22 @@ import (
 	"strings"
 )
 
-// token says which token of which PKCS#11 module is meant.
+// token identifies a token of a PKCS#11 module.
 type token struct {
 	module string
 	//lint:ignore U1000 read where the build has the tag pkcs11
-	label string // "" = by slot, or the only one
+	label string // empty means by slot, or the only one
 	slot  *int
 	index *int // in the list of slots
 }
 
-// sunPKCS11 tells whether a text looks like the configuration file of Java's SunPKCS11 provider.
-func sunPKCS11(content []byte) bool {
+// isSunPKCS11 reports whether a text looks like a configuration of Java's SunPKCS11 provider.
+func isSunPKCS11(content []byte) bool {
 	t, err := parseSunPKCS11(content)
 	return err == nil && t.module != ""
 }
 
-// parseSunPKCS11 reads library, slot and slotListIndex of such a file; what else stands there (name, attributes,
-// mechanisms) is Java's affair.
+// parseSunPKCS11 reads library, slot and slotListIndex, and ignores other lines.
 func parseSunPKCS11(content []byte) (token, error) {
 	var t token
 	lines := bufio.NewScanner(bytes.NewReader(content))

@@ -8,22 +8,22 @@ import (
 	"sync"
 )
 
-// watched is what was read from a store, and is read again when one of its files is another one than it was. Files are
-// looked at when it is asked for; there is no goroutine.
+// watched is a value read from a store. get rereads it if one of the store's files has changed; there is no
+// goroutine.
 type watched[T any] struct {
 	location Location
-	names    names
+	names    settingNames
 	log      *slog.Logger
 	read     func(*Store) (T, error)
 
-	mu      sync.Mutex // guards what follows
-	current T
-	store   *Store
-	seen    []os.FileInfo // of store.files, looked at before they were read
+	mu       sync.Mutex // guards the fields below
+	current  T
+	store    *Store
+	lastSeen []os.FileInfo // of store.files, before they were read
 }
 
-// watch reads a store for the first time, which must succeed.
-func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
+// openWatched reads a store for the first time.
+func openWatched[T any](ctx context.Context, l Location, n settingNames, log *slog.Logger,
 	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {
 		ctx = context.Background()
@@ -31,7 +31,7 @@ func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
 	w := &watched[T]{location: l, names: n, log: log, read: read}
 	if l.PEM == nil {
 		path, _ := splitDomain(l.Path)
-		w.seen = lookAt([]string{path})
+		w.lastSeen = statFiles([]string{path})
 	}
 	s, current, err := w.open(ctx)
 	if err != nil {
@@ -39,9 +39,9 @@ func watch[T any](ctx context.Context, l Location, n names, log *slog.Logger,
 	}
 	w.store, w.current = s, current
 	if len(s.files) == 0 {
-		w.seen = nil
+		w.lastSeen = nil
 	} else if len(s.files) > 1 {
-		w.seen = append(w.seen, lookAt(s.files[1:])...)
+		w.lastSeen = append(w.lastSeen, statFiles(s.files[1:])...)
 	}
 	return w, nil
 }
@@ -56,31 +56,31 @@ func (w *watched[T]) open(ctx context.Context) (*Store, T, error) {
 	return s, current, err
 }
 
-// get returns the newest content that can be used.
+// get returns the newest usable content.
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := lookAt(w.store.files)
-	if slices.EqualFunc(now, w.seen, sameFile) {
+	now := statFiles(w.store.files)
+	if slices.EqualFunc(now, w.lastSeen, sameFile) {
 		return w.current
 	}
-	w.seen = now
+	w.lastSeen = now
 	s, current, err := w.open(context.Background())
 	if err != nil {
-		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before",
-			"store", w.store.what, "error", err)
+		w.log.Error("a changed key store cannot be used; connections continue with its previous content",
+			"store", w.store.description, "error", err)
 		return w.current
 	}
 	if !slices.Equal(s.files, w.store.files) {
-		w.seen = lookAt(s.files)
+		w.lastSeen = statFiles(s.files)
 	}
 	w.store, w.current = s, current
-	w.log.Info("a key store has changed and was read again", "store", s.what)
+	w.log.Info("a changed key store was reloaded", "store", s.description)
 	return w.current
 }
 
-// lookAt tells what the files are now; nil for one that is not there.
-func lookAt(files []string) []os.FileInfo {
+// statFiles returns nil for missing files.
+func statFiles(files []string) []os.FileInfo {
 	var infos []os.FileInfo
 	for _, f := range files {
 		info, err := os.Stat(f)
@@ -99,7 +99,6 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// latest is the store that was last read.
 func (w *watched[T]) latest() *Store {
 	w.mu.Lock()
 	defer w.mu.Unlock()

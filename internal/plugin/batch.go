@@ -378,7 +378,7 @@ func (i *Instance) readRowErrors(ok []byte, offset int, limit, from uint32, chec
 		}
 		rowError.RawStart += check.base
 		sanitize(&rowError.Error)
-		rowError.ErrorClass = shown.Within(rowError.ErrorClass, maxNameBytes)
+		rowError.ErrorClass = shown.LineUpTo(rowError.ErrorClass, maxNameBytes)
 	}
 	return list, nil
 }

@@ -102,7 +102,7 @@ func (o *output) logLine(level wit.Level, text []byte) (flooded bool) {
 	if !o.logger.Enabled(context.Background(), logLevel) {
 		return false
 	}
-	message := shown.Within(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
+	message := shown.LineUpTo(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
 	if len(text) > maxLineBytes {
 		message += fmt.Sprintf(" ... (%d bytes more)", len(text)-maxLineBytes)
 	}

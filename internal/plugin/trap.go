@@ -58,10 +58,10 @@ func (t *Trap) Error() string {
 func sanitize(failure *wit.Error) {
 	failure.Message = shown.Line(failure.Message)
 	if failure.Setting != nil {
-		failure.Setting = wit.Ptr(shown.Within(*failure.Setting, maxNameBytes))
+		failure.Setting = wit.Ptr(shown.LineUpTo(*failure.Setting, maxNameBytes))
 	}
 	if failure.Code != nil {
-		failure.Code = wit.Ptr(shown.Within(*failure.Code, maxNameBytes))
+		failure.Code = wit.Ptr(shown.LineUpTo(*failure.Code, maxNameBytes))
 	}
 	if failure.Detail != nil {
 		failure.Detail = wit.Ptr(shown.Text(*failure.Detail))

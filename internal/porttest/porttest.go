@@ -1,10 +1,6 @@
-// Package porttest finds ports for tests of programs that are told where to listen, serves connections ([Serve]),
-// and records the bytes that pass through a port ([Tap]).
-//
-// Invariants: a port is given to one test of the machine, and systems give it to nobody by themselves. A port of theirs
-// may be taken, by any connection of the machine, between the moment in which it was found free and that in which the
-// program listens there, or while it is closed and is to be opened again. Tests of other processes are kept away by
-// the UDP port of the same number, which is held until the process ends.
+// Package porttest finds free ports for tests, serves connections ([Serve]), and records the bytes that pass through a
+// port ([Tap]). Ports are below the range of automatically assigned ones, and a UDP port of the same number reserves
+// each for this process: no other connection can occupy it before, or after, the tested program listens.
 package porttest
 
 import (
@@ -15,15 +11,15 @@ import (
 	"testing"
 )
 
-// Linux gives ports from 32768 on to those who name none, others from 49152 on.
+// Linux assigns ports from 32768, other systems from 49152.
 const firstPort, lastPort = 20_000, 31_999
 
-var given struct {
-	mu   sync.Mutex
-	held []net.PacketConn // UDP ports that say to other processes that a port is given
+var reserved struct {
+	mu  sync.Mutex
+	all []net.PacketConn // UDP ports that mark ports as reserved for other processes
 }
 
-// Address returns an address of this machine that nobody listens on.
+// Address returns a free address of this machine.
 func Address(t testing.TB) string {
 	t.Helper()
 	l := Listen(t)
@@ -31,35 +27,34 @@ func Address(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// Listen listens on such an address. Who closes the listener may open another one there.
+// Listen listens on such an address; after Close a test may listen there again.
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
-	given.mu.Lock()
-	defer given.mu.Unlock()
+	reserved.mu.Lock()
+	defer reserved.mu.Unlock()
 	for range lastPort - firstPort {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort+1)))
-		held, err := net.ListenPacket("udp", address)
-		if err != nil { // given before, by this process or another
+		reservation, err := net.ListenPacket("udp", address)
+		if err != nil { // reserved by this process or another one
 			continue
 		}
 		l, err := net.Listen("tcp", address)
 		if err != nil { // another program has it
-			held.Close()
+			reservation.Close()
 			continue
 		}
-		given.held = append(given.held, held)
+		reserved.all = append(reserved.all, reservation)
 		return l
 	}
 	t.Fatal("found no port to listen on")
 	return nil
 }
 
-// Serve listens on a free port of this machine and returns its address. It calls serve in a goroutine for each
-// connection and closes the connection when serve returns. When the test ends it closes the port and all connections,
-// and does not wait for serve.
+// Serve serves connections at a free address until the test ends, each in a goroutine of its own, which it does not
+// wait for.
 func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +62,7 @@ func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 	var accepting sync.WaitGroup
 	accepting.Go(func() {
 		for {
-			conn, err := l.Accept()
+			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
@@ -79,12 +74,12 @@ func Serve(t testing.TB, serve func(net.Conn)) (address string) {
 		}
 	})
 	t.Cleanup(func() {
-		l.Close()
+		listener.Close()
 		accepting.Wait()
 		open.Range(func(conn, _ any) bool {
 			conn.(net.Conn).Close()
 			return true
 		})
 	})
-	return l.Addr().String()
+	return listener.Addr().String()
 }

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// Tap forwards bytes between a port of its own and an address, and records them.
+// Tap forwards bytes between its own port and an address, and records them.
 type Tap struct {
-	// At is the address of the tap's own port.
+	// At is the address of the tap's port.
 	At   string
 	mu   sync.Mutex
 	seen []byte
 }
 
-// NewTap opens a tap to an address. The tap and its connections are closed when the test ends.
+// NewTap opens a tap to an address until the test ends.
 func NewTap(t testing.TB, to string) *Tap {
 	t.Helper()
 	tap := &Tap{}
@@ -32,14 +32,13 @@ func NewTap(t testing.TB, to string) *Tap {
 	return tap
 }
 
-// forward copies and records bytes until one side closes, and then closes both.
+// forward copies bytes until one side closes, then closes both.
 func (t *Tap) forward(to, from net.Conn) {
 	io.Copy(io.MultiWriter(t, to), from)
 	from.Close()
 	to.Close()
 }
 
-// Write records bytes.
 func (t *Tap) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +46,7 @@ func (t *Tap) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Seen returns all bytes so far, of both directions.
+// Seen returns the recorded bytes of both directions.
 func (t *Tap) Seen() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -34,7 +34,7 @@ func (k ChangeChecker) Change(checker *check.Checker, c *config.Connector,
 	s.FromStored = func(key string) bool {
 		value, sent := given[key]
 		e, _ := c.Entry(key)
-		return !sent || strings.TrimSpace(value) == config.Mask || e.Value.Secret() &&
+		return !sent || strings.TrimSpace(value) == config.Mask || e.Value.IsSecret() &&
 			!s.Worker.Providers.AllowedForREST(e)
 	}
 	if _, component, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,

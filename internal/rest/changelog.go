@@ -39,7 +39,7 @@ func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
 		if response.status >= http.StatusMultipleChoices {
 			return
 		}
-		about := []any{"request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
+		about := []any{"request", shown.LineUpTo(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
 			"status", response.status}
 		log.Info("changed by REST", append(about, response.attributes...)...)
 	})

@@ -54,8 +54,8 @@ func causes(letters []Letter) []LetterCause {
 // Cause is what failed, without a count.
 func (l *Letter) Cause() LetterCause {
 	line, _, _ := strings.Cut(l.Message, "\n")
-	return LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
-		Message: shown.Within(line, 200)}
+	return LetterCause{Class: shown.LineUpTo(l.Class, 200), Stage: shown.LineUpTo(l.Stage, 200),
+		Message: shown.LineUpTo(line, 200)}
 }
 
 // Letter is a dead letter without its record.

@@ -154,7 +154,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 			"expected status 200 with JSON, found 200 <html>"},
 		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBodies)) },
-			"there is no room for the body next to those of other requests"},
+			"the bodies of other requests use all memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -199,7 +199,7 @@ func TestFiguresOfAGroupAreBounded(t *testing.T) {
 		}
 		return pads
 	})
-	const full = "there is no room for the body next to those of other requests"
+	const full = "the bodies of other requests use all memory"
 	_, body := get(t, "GET", urls[1]+"/culvert/connectors/c")
 	if !strings.Contains(body, full) {
 		t.Errorf("expected room for one answer alone, found %s", body)

@@ -147,7 +147,7 @@ var (
 
 func errNoWorker(id string) error {
 	return &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
-		shown.Within(id, 100))}
+		shown.LineUpTo(id, 100))}
 }
 
 const startPollInterval = 50 * time.Millisecond

@@ -136,7 +136,7 @@ func TestAllowedHostsAreChecked(t *testing.T) {
 		"configuration rest.allowed.hosts: expected names", "a/b": "rest.allowed.hosts", "*.a": "rest.allowed.hosts",
 		"": "", "a:8083": "", "[::1]:1": "", "A.example.": ""} {
 		err := Options{AllowedHosts: []string{"fine", host}}.Check()
-		assert.Ends(t, err, want, host)
+		assert.ErrorOrNone(t, err, want, host)
 	}
 }
 

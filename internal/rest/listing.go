@@ -79,13 +79,13 @@ func (req *request) parseListingQuery() (query listingQuery, err error) {
 	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
 	if query.state != "" && !known(query.state) {
 		return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
-			strings.Join(connect.Conditions, ", "), shown.Within(query.state, 100))}
+			strings.Join(connect.Conditions, ", "), shown.LineUpTo(query.state, 100))}
 	}
 	if after != "" {
 		state, name, is := strings.Cut(after, "/")
 		if !is || !known(state) {
 			return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
-				"has it as next, found %q", shown.Within(after, 100))}
+				"has it as next, found %q", shown.LineUpTo(after, 100))}
 		}
 		query.severity, query.name = connect.Severity(state), name
 	}
@@ -216,7 +216,8 @@ func advice(name string, p *connect.ComponentStatus) string {
 	case p.Condition == "waiting-for-service" && p.State == connect.Running:
 		return "It goes on by itself when the service answers."
 	case p.Condition == "failed" || p.Kind != "":
-		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.Word(name)))
+		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME",
+			shown.Line(shown.ShellWord(name)))
 	}
 	return ""
 }

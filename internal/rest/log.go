@@ -45,7 +45,7 @@ func (req *request) log() {
 	lines, last, lost, err := req.worker.Now().Recent.Page(q)
 	if err != nil {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("level: expected one of %s, found %q",
-			strings.Join(logging.LevelNames(), ", "), shown.Within(q.Level, 100)))
+			strings.Join(logging.LevelNames(), ", "), shown.LineUpTo(q.Level, 100)))
 		return
 	}
 	for i := range lines {
@@ -63,7 +63,7 @@ func (req *request) queryNumber(parameter string, fallback, minimum, maximum int
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < minimum || n > maximum {
 		return 0, &Refusal{http.StatusBadRequest, fmt.Sprintf("%s: expected a number from %d to %d, found %q",
-			parameter, minimum, maximum, shown.Within(text, 100))}
+			parameter, minimum, maximum, shown.LineUpTo(text, 100))}
 	}
 	return n, nil
 }

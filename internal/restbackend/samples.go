@@ -64,7 +64,7 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 		if e.Key == "name" || !chaintest.OfChain(e.Key) {
 			continue
 		}
-		if password(e.Key) && !e.Value.Secret() && setting.Trim(e.Raw) != "" {
+		if password(e.Key) && !e.Value.IsSecret() && setting.Trim(e.Raw) != "" {
 			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "No test is made of the sample: " + e.Key +
 				" is a password; write it as a reference to a config provider, which the test names, too"}
 		}
@@ -87,7 +87,7 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 	}
 	if b.Worker.Boolean("rest.read.only") {
 		for _, e := range c.Entries {
-			if e.FromREST && e.Value.Secret() {
+			if e.FromREST && e.Value.IsSecret() {
 				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
 					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
 					"connector does not have"}

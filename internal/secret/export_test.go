@@ -1,6 +1,6 @@
 package secret
 
-// WithCapacity has so many windows known at most until the function that it returns is called.
+// WithCapacity sets maxWindows until restore is called.
 func WithCapacity(n int) (restore func()) {
 	before := maxWindows
 	maxWindows = n

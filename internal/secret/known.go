@@ -1,5 +1,5 @@
-// Package secret keeps values that must not be shown out of every text that is: of problems, logs, statuses, answers
-// of services, and of what plugins say.
+// Package secret removes secret values from texts that are shown: errors, logs, statuses, and the texts of services and
+// plugins. A [Redactor] knows the secrets; a [Value] is a setting that may be one.
 package secret
 
 import (
@@ -17,51 +17,39 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Hidden stands in a text where a secret was struck.
+// Hidden replaces a secret in a text.
 const Hidden = setting.Hidden
 
-// Bounds of what is known of a secret.
+// In bytes.
 const (
-	// shortest is the length in bytes from which a secret is struck. A shorter one, such as `a` or `100`, guards
-	// nothing and stands in every text.
-	shortest = 4
-	// window is the most bytes that are compared at once: so many in a row of a longer secret are struck, whatever
-	// stands around them. Texts are often cut off.
-	window = 8
-	// maxSecret is how many bytes of a secret are known. A text that repeats some of these of a longer one is
-	// replaced as a whole.
+	shortest = 4 // shorter ones occur in every text
+	window   = 8 // texts may be truncated, so pieces are searched for
+	// maxSecret is the indexed part. A text with a piece of a longer secret is replaced as a whole.
 	maxSecret = 16 << 10
 )
 
-// maxWindows is how many windows are known in all, which take some 100 MiB. With more every text is replaced as a
-// whole. It is a variable for tests.
+// maxWindows bounds the index, about 100 MiB; beyond it every text is replaced as a whole. A variable for tests.
 var maxWindows = 1 << 21
 
-// Known is a set of secrets, and strikes them out of texts. A secret is found as it is, in large and small letters, and
-// as JSON, Go, URLs, HTML and Base64 write it, also as a part of something longer, as in `Basic dXNlcjpzZWNyZXQ=`. Of a
-// secret from 7 bytes on a piece of 6 to 8 bytes is struck, too, the longer the secret the longer the piece.
-//
-// The zero Known, and nil, know nothing. Safe for use by several goroutines.
-type Known struct {
+// Redactor replaces secrets in texts, in the encodings of JSON, Go, URLs, HTML and Base64, and pieces of 6 bytes or
+// more. The zero value and nil know no secrets. Safe for concurrent use.
+type Redactor struct {
 	mu sync.RWMutex
-	// windows are pieces of secrets by their length, folded and packed, with how often they are known. Those of long
-	// secrets are in endless, too.
-	windows [window + 1]map[uint64]int
-	endless map[uint64]int
-	// words are items of secrets that are lists, shorter than a window, that are struck as words of their own, because
-	// they are used and shown one by one.
+	// windows counts pieces of secrets by their length, packed in lower case; truncated those of long ones.
+	windows   [window + 1]map[uint64]int
+	truncated map[uint64]int
+	// words are short items of lists, which are replaced only as whole words.
 	words map[string]int
-	size  int // of windows
+	size  int // the number of windows
 }
 
-// Keep has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
-// secret are no part of it. Nothing is known of one that has less than 4 bytes, nor of `true` and `false`.
-func (k *Known) Keep(secrets ...string) (forget func()) {
+// Add adds secrets until remove, which is idempotent. Secrets of fewer than 4 bytes, `true` and `false` are ignored.
+func (k *Redactor) Add(secrets ...string) (remove func()) {
 	k.change(secrets, 1)
 	return sync.OnceFunc(func() { k.change(secrets, -1) })
 }
 
-func (k *Known) change(secrets []string, by int) {
+func (k *Redactor) change(secrets []string, delta int) {
 	if k == nil {
 		return
 	}
@@ -69,83 +57,76 @@ func (k *Known) change(secrets []string, by int) {
 	defer k.mu.Unlock()
 	for _, secret := range secrets {
 		secret = strings.TrimSpace(secret)
-		for _, scheme := range []string{"http://", "https://"} { // which stands in many a text
+		for _, scheme := range []string{"http://", "https://"} { // occurs in many texts
 			secret = strings.TrimPrefix(secret, scheme)
 		}
 		if len(secret) >= shortest && secret != "true" && secret != "false" {
-			k.note(secret, by)
+			k.countPieces(secret, delta)
 		}
 	}
 }
 
-// note counts the pieces of a secret that are struck.
-func (k *Known) note(secret string, by int) {
-	cut := len(secret) > maxSecret
-	if cut {
+func (k *Redactor) countPieces(secret string, delta int) {
+	isLong := len(secret) > maxSecret
+	if isLong {
 		secret = secret[:maxSecret]
 	}
-	n := windowOf(len(secret))
-	for _, item := range strings.FieldsFunc(secret, separates) {
+	n := windowLength(len(secret))
+	for _, item := range strings.FieldsFunc(secret, isSeparator) {
 		if item = strings.TrimSpace(item); len(item) >= shortest && len(item) < n {
-			count(&k.words, item, by)
+			count(&k.words, item, delta)
 		}
 	}
-	for form := range forms(secret) {
-		n := windowOf(len(form))
+	for form := range encodings(secret) {
+		n := windowLength(len(form))
 		packed := uint64(0)
 		for i := range len(form) {
-			if packed = push(packed, form[i], n); i < n-1 {
+			if packed = appendByte(packed, form[i], n); i < n-1 {
 				continue
 			}
-			if count(&k.windows[n], packed, by) {
-				k.size += by
+			if count(&k.windows[n], packed, delta) {
+				k.size += delta
 			}
-			if cut {
-				count(&k.endless, packed, by)
+			if isLong {
+				count(&k.truncated, packed, delta)
 			}
 		}
 	}
 }
 
-// separates tells whether a character stands between items: of lists, of `key="value";` as JAAS has it, of
-// `user:password@host`, and of lines. Dots, dashes and blanks do not: the words of a name or a pass phrase stand in
-// texts by chance.
-func separates(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
+// isSeparator excludes dots, dashes and spaces: words of names occur in texts by chance.
+func isSeparator(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
 
-// count adds to what is counted under a key; changed: it is new, or gone.
-func count[K comparable](m *map[K]int, key K, by int) (changed bool) {
+func count[K comparable](m *map[K]int, key K, delta int) (changed bool) {
 	if *m == nil {
 		*m = map[K]int{}
 	}
 	before := (*m)[key]
-	if before+by <= 0 {
+	if before+delta <= 0 {
 		delete(*m, key)
 		return before > 0
 	}
-	(*m)[key] = before + by
+	(*m)[key] = before + delta
 	return before == 0
 }
 
-// windowOf is how many bytes in a row of a secret of so many are struck.
-func windowOf(length int) int { return min(length, max(6, min(window, length/2))) }
+func windowLength(length int) int { return min(length, max(6, min(window, length/2))) }
 
-// push moves a byte into the last n bytes.
-func push(packed uint64, b byte, n int) uint64 {
+func appendByte(packed uint64, b byte, n int) uint64 {
 	if 'A' <= b && b <= 'Z' {
 		b += 'a' - 'A'
 	}
 	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1)
 }
 
-// forms are a secret as it may stand in a text.
-func forms(secret string) map[string]bool {
+func encodings(secret string) map[string]bool {
 	all := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
 		html.EscapeString(secret): true}
-	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), inJSON(secret, true),
-		inJSON(secret, false)} {
+	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), encodeJSON(secret, true),
+		encodeJSON(secret, false)} {
 		all[quoted[1:len(quoted)-1]] = true
 	}
-	for before := range 3 { // Base64 of something with the secret in it, where so many bytes of a group stand before
+	for before := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
 		text := append(make([]byte, before, before+len(secret)), secret...)
 		from, to := (8*before+5)/6, 8*len(text)/6
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -157,16 +138,15 @@ func forms(secret string) map[string]bool {
 	return all
 }
 
-func inJSON(secret string, escapeHTML bool) string {
+func encodeJSON(secret string, escapeHTML bool) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(escapeHTML)
-	_ = e.Encode(secret) // a string, which always can be written
+	_ = e.Encode(secret) // cannot fail for a string
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// Strike is a text with [Hidden] in the place of each secret in it. The time it takes grows with the text alone.
-func (k *Known) Strike(text string) string {
+func (k *Redactor) Redact(text string) string {
 	if k == nil {
 		return text
 	}
@@ -175,7 +155,7 @@ func (k *Known) Strike(text string) string {
 	if k.size > maxWindows && text != "" {
 		return Hidden
 	}
-	found := struck{text: text}
+	found := redaction{text: text}
 	if !k.findWindows(&found) {
 		return Hidden
 	}
@@ -183,18 +163,18 @@ func (k *Known) Strike(text string) string {
 	return found.result()
 }
 
-// findWindows marks pieces of secrets; !ok: the whole text is to be replaced.
-func (k *Known) findWindows(found *struck) (ok bool) {
+// findWindows marks pieces of secrets; not ok means that the whole text must be replaced.
+func (k *Redactor) findWindows(found *redaction) (ok bool) {
 	for n, known := range k.windows {
 		if len(known) == 0 {
 			continue
 		}
 		packed := uint64(0)
 		for i := range len(found.text) {
-			if packed = push(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
+			if packed = appendByte(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
 				continue
 			}
-			if k.endless[packed] > 0 {
+			if k.truncated[packed] > 0 {
 				return false
 			}
 			found.mark(i-n+1, i+1)
@@ -203,8 +183,7 @@ func (k *Known) findWindows(found *struck) (ok bool) {
 	return true
 }
 
-// findWords marks secrets that are words of their own.
-func (k *Known) findWords(found *struck) {
+func (k *Redactor) findWords(found *redaction) {
 	if len(k.words) == 0 {
 		return
 	}
@@ -222,18 +201,16 @@ func (k *Known) findWords(found *struck) {
 	}
 }
 
-// isWord tells whether a character, or a byte of one, belongs to words.
 func isWord(r rune) bool {
 	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
 }
 
-// struck is a text with the bytes in it that are secret, nil: none.
-type struck struct {
+type redaction struct {
 	text   string
 	secret []bool
 }
 
-func (s *struck) mark(from, to int) {
+func (s *redaction) mark(from, to int) {
 	if s.secret == nil {
 		s.secret = make([]bool, len(s.text))
 	}
@@ -242,13 +219,13 @@ func (s *struck) mark(from, to int) {
 	}
 }
 
-func (s *struck) result() string {
+func (s *redaction) result() string {
 	if s.secret == nil {
 		return s.text
 	}
 	var b strings.Builder
 	hidden := false
-	for i := 0; i < len(s.text); { // by whole characters: what is left of one is none
+	for i := 0; i < len(s.text); { // by whole characters, of which no part may remain
 		_, size := utf8.DecodeRuneInString(s.text[i:])
 		switch secret := slices.Contains(s.secret[i:i+size], true); {
 		case !secret:

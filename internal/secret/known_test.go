@@ -13,13 +13,13 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-func ExampleKnown_Strike() {
-	var known secret.Known
-	forget := known.Keep("s3cr3t/Passw0rd")
-	fmt.Println(known.Strike(`401: user "U", password "s3cr3t/Passw0rd"`))
-	fmt.Println(known.Strike("token?client_secret=s3cr3t%2FPassw0rd"))
+func ExampleRedactor_Redact() {
+	var known secret.Redactor
+	forget := known.Add("s3cr3t/Passw0rd")
+	fmt.Println(known.Redact(`401: user "U", password "s3cr3t/Passw0rd"`))
+	fmt.Println(known.Redact("token?client_secret=s3cr3t%2FPassw0rd"))
 	forget()
-	fmt.Println(known.Strike("s3cr3t/Passw0rd"))
+	fmt.Println(known.Redact("s3cr3t/Passw0rd"))
 	// Output:
 	// 401: user "U", password "[hidden]"
 	// token?client_secret=[hidden]
@@ -51,25 +51,26 @@ func TestStrike(t *testing.T) {
 		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
-		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
+		"a scheme is none": {"https://my.example", "no https://, https://my.example",
+			"no https://, https://[hidden]"},
 		"part of a character":  {"\xb6\xb6\xb6\xb6", "ö\xb6\xb6\xb6\xb6", "[hidden]"},
 		"a piece":              {"Welcome1!", "Welcome", "[hidden]"},
 		"less than a piece":    {"Welcome1!", "Welco", "Welco"},
 		"of four":              {"abcd", "xabcdx abc", "x[hidden]x abc"},
 		"inside of characters": {"日本語日本語", "x日本語日本語y", "x[hidden]y"},
 	} {
-		var known secret.Known
-		known.Keep(c.secret)
-		if got := known.Strike(c.text); got != c.want || !utf8.ValidString(got) && utf8.ValidString(c.text) {
+		var known secret.Redactor
+		known.Add(c.secret)
+		if got := known.Redact(c.text); got != c.want || !utf8.ValidString(got) && utf8.ValidString(c.text) {
 			t.Errorf("%s: expected %q, found %q", name, c.want, got)
 		}
 	}
 	for before := range 4 {
 		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-			var known secret.Known
-			known.Keep("s3cr3t?Passw0rd>")
+			var known secret.Redactor
+			known.Add("s3cr3t?Passw0rd>")
 			said := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
-			got := known.Strike("Basic " + said)
+			got := known.Redact("Basic " + said)
 			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
 				t.Errorf("after %d bytes: %q leaves %q", before, said, got)
 			}
@@ -77,10 +78,10 @@ func TestStrike(t *testing.T) {
 	}
 }
 
-// A document stays JSON, whatever of it is struck.
+// A redacted document is valid JSON.
 func TestJSONStaysJSON(t *testing.T) {
-	var known secret.Known
-	known.Keep("Welcome1!", "44300", `a"b\c`)
+	var known secret.Redactor
+	known.Add("Welcome1!", "44300", `a"b\c`)
 	for document, want := range map[string]string{
 		"{\n  \"a\": \"with Welcome1!\",\n  \"b\":44300}": "{\n  \"a\": \"with [hidden]\",\n  \"b\":\"[hidden]\"}",
 		`{"Welcome1!":-44300.5e+2}`:                       `{"[hidden]":"-[hidden].5e+2"}`,
@@ -89,52 +90,52 @@ func TestJSONStaysJSON(t *testing.T) {
 		`{"a":[true,null,1.5,"\ud83d\ude00",""]} `:        `{"a":[true,null,1.5,"\ud83d\ude00",""]} `,
 		"": "",
 	} {
-		if got := secret.JSON(document, known.Strike); got != want {
+		if got := secret.RedactJSON(document, known.Redact); got != want {
 			t.Errorf("of %s: expected %s, found %s", document, want, got)
 		}
 	}
 }
 
-// What is known twice is known until both are forgotten, and then of no other.
+// A secret that was added twice is redacted until both are removed.
 func TestForget(t *testing.T) {
-	var known secret.Known
-	first, second := known.Keep("Welcome1!", "one, four"), known.Keep("Welcome1!", "one, four")
+	var known secret.Redactor
+	first, second := known.Add("Welcome1!", "one, four"), known.Add("Welcome1!", "one, four")
 	first()
 	first()
-	if got := known.Strike("Welcome1! four"); got != "[hidden] [hidden]" {
+	if got := known.Redact("Welcome1! four"); got != "[hidden] [hidden]" {
 		t.Errorf("known once more: found %q", got)
 	}
 	second()
-	if got := known.Strike("Welcome1! four"); got != "Welcome1! four" {
+	if got := known.Redact("Welcome1! four"); got != "Welcome1! four" {
 		t.Errorf("forgotten: found %q", got)
 	}
-	var none *secret.Known
-	if got := none.Strike("text"); got != "text" {
+	var none *secret.Redactor
+	if got := none.Redact("text"); got != "text" {
 		t.Errorf("nil: found %q", got)
 	}
 }
 
-// Of what is too long to be known, no text shows some; with too much in all, no text is shown.
+// Texts with a part of a secret beyond the bounds are hidden as a whole; with too many secrets, all texts are.
 func TestStrikeBounds(t *testing.T) {
-	var known secret.Known
+	var known secret.Redactor
 	var b strings.Builder
 	for i := range 10_000 {
 		fmt.Fprintln(&b, i)
 	}
-	forget := known.Keep(b.String())
+	forget := known.Add(b.String())
 	for text, want := range map[string]string{"found " + b.String(): secret.Hidden, "another text": "another text"} {
-		if got := known.Strike(text); got != want {
+		if got := known.Redact(text); got != want {
 			t.Errorf("a long one: found %d bytes: %.100s", len(got), got)
 		}
 	}
 	forget()
 	defer secret.WithCapacity(100)()
-	forget = known.Keep("a secret of some bytes that takes too many windows")
-	if got := known.Strike("another text"); got != secret.Hidden {
+	forget = known.Add("a secret of some bytes that takes too many windows")
+	if got := known.Redact("another text"); got != secret.Hidden {
 		t.Errorf("too much: found %q", got)
 	}
 	forget()
-	if got := known.Strike("another text"); got != "another text" {
+	if got := known.Redact("another text"); got != "another text" {
 		t.Errorf("found %q", got)
 	}
 }

@@ -7,25 +7,23 @@ import (
 	"strings"
 )
 
-// maxRedirects is how many redirects are followed for one request.
 const maxRedirects = 10
 
-// Redirect is a CheckRedirect by which nothing secret goes to another origin than the one that it was meant for: there
-// requests go without credentials, and what has a body, which may hold some, does not go at all. It replaces the rule
-// of package http, by which credentials follow to other ports, to http in the place of https, and to hosts below.
+// Redirect is an http.Client.CheckRedirect: to other origins requests have no credentials, and those with a body are
+// not sent. Package http's rule lets credentials follow to other ports, to http and to subdomains.
 func Redirect(next *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("redirected more than %d times", maxRedirects)
 	}
 	redirected := !sameOrigin(via[0].URL, next.URL)
 	for _, r := range via {
-		redirected = redirected || !sameOrigin(via[0].URL, r.URL) // what stood between has chosen path and query
+		redirected = redirected || !sameOrigin(via[0].URL, r.URL) // a server in between has chosen path and query
 	}
 	if !redirected {
 		return nil
 	}
 	if next.ContentLength != 0 {
-		return &Elsewhere{next.URL.Scheme + "://" + next.URL.Host}
+		return &RedirectError{next.URL.Scheme + "://" + next.URL.Host}
 	}
 	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
 		next.Header.Del(name)
@@ -33,15 +31,15 @@ func Redirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Elsewhere is the error of a request that was redirected to another origin, and is not sent there.
-type Elsewhere struct{ Origin string }
+// RedirectError is the error of a request with a body that was redirected to another origin.
+type RedirectError struct{ Origin string }
 
-func (e *Elsewhere) Error() string {
-	return fmt.Sprintf("was redirected to %s, where its body, which may hold secrets, is not sent: name that address "+
-		"if it is the right one", e.Origin)
+func (e *RedirectError) Error() string {
+	return fmt.Sprintf("was redirected to %s, to which its body is not sent, since it may contain secrets: "+
+		"configure that address "+
+		"if it is correct", e.Origin)
 }
 
-// sameOrigin tells whether two addresses have the same scheme, host and port.
 func sameOrigin(a, b *url.URL) bool {
 	port := func(u *url.URL) string {
 		switch {

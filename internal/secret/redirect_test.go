@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-// Credentials stay with the origin that they were meant for, also after a redirect that leads back to it; a body goes
-// to no other origin.
+// Credentials are sent to their origin only, even after a redirect back to it; bodies to no other origin.
 func TestRedirectsCarryNoSecrets(t *testing.T) {
 	type seen struct{ path, authorization, cookie, body string }
 	var received []seen
@@ -67,7 +66,7 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		if err == nil {
 			a.Body.Close()
 		}
-		if refused := new(secret.Elsewhere); errors.As(err, &refused) != c.refused || !c.refused && err != nil {
+		if refused := new(secret.RedirectError); errors.As(err, &refused) != c.refused || !c.refused && err != nil {
 			t.Errorf("%s %s: expected a refusal: %t, found %v", c.method, c.path, c.refused, err)
 		}
 		var want []seen

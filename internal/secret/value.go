@@ -9,61 +9,54 @@ import (
 	"runtime"
 )
 
-// Value is the text of a setting, which knows whether a config provider gave some of it. Such a one is [Hidden]
-// wherever it is printed, logged or marshalled, whatever the verb; where it is used it is revealed. The zero Value is
-// an empty text that somebody wrote.
+// Value is the text of a setting. If config providers supplied it, it is secret: printed and encoded as [Hidden].
 type Value struct {
-	written string
-	// given, unless nil, has the text in the place of written.
-	given *given
+	plain  string
+	secret *secretText
 }
 
-// given is a text of which config providers gave some. A function returns it, since package fmt prints what it finds in
-// fields that are not exported, but no function.
-type given struct {
+// secretText holds a secret behind a function, since package fmt prints unexported fields, but not results of
+// functions.
+type secretText struct {
 	text     func() string
 	fromFile bool
 }
 
-// Written is a value as somebody wrote it.
-func Written(text string) Value { return Value{written: text} }
+// Plain returns a value as written by a user.
+func Plain(text string) Value { return Value{plain: text} }
 
-// Given is a value of which config providers gave some pieces. They are struck out of texts until the last copy of the
-// value is gone, and somewhat longer. fromFile: one of the providers read a file, such as secrets are kept in.
-func (k *Known) Given(text string, fromFile bool, pieces ...string) Value {
-	g := &given{func() string { return text }, fromFile}
-	runtime.AddCleanup(g, func(forget func()) { forget() }, k.Keep(pieces...))
-	return Value{given: g}
+// NewSecret returns a secret value. k redacts its pieces until all copies of the value are garbage.
+func (k *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
+	g := &secretText{func() string { return text }, fromFile}
+	runtime.AddCleanup(g, func(remove func()) { remove() }, k.Add(pieces...))
+	return Value{secret: g}
 }
 
-// Reveal is the text itself, for what uses it, and for nothing that is shown.
+// Reveal returns the text itself, which must not be shown.
 func (v Value) Reveal() string {
-	if v.given != nil {
-		return v.given.text()
+	if v.secret != nil {
+		return v.secret.text()
 	}
-	return v.written
+	return v.plain
 }
 
-// Secret tells whether a config provider gave some of it.
-func (v Value) Secret() bool { return v.given != nil }
+// IsSecret reports whether config providers supplied a part.
+func (v Value) IsSecret() bool { return v.secret != nil }
 
-// FromFile tells whether one that reads files did.
-func (v Value) FromFile() bool { return v.given != nil && v.given.fromFile }
+// FromFile reports whether a provider that reads files supplied a part.
+func (v Value) FromFile() bool { return v.secret != nil && v.secret.fromFile }
 
-// Equal tells whether two values have the same text from the same kind of place.
 func (v Value) Equal(other Value) bool {
-	return v.Reveal() == other.Reveal() && v.Secret() == other.Secret() && v.FromFile() == other.FromFile()
+	return v.Reveal() == other.Reveal() && v.IsSecret() == other.IsSecret() && v.FromFile() == other.FromFile()
 }
 
-// String is the text as it may be shown.
 func (v Value) String() string {
-	if v.Secret() {
+	if v.IsSecret() {
 		return Hidden
 	}
-	return v.written
+	return v.plain
 }
 
-// Format is String by any verb.
 func (v Value) Format(f fmt.State, verb rune) {
 	if verb == 'v' && f.Flag('#') {
 		verb = 'q'
@@ -71,50 +64,46 @@ func (v Value) Format(f fmt.State, verb rune) {
 	_, _ = io.WriteString(f, fmt.Sprintf(fmt.FormatString(f, verb), v.String()))
 }
 
-// LogValue is String.
 func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
-// MarshalText is String, for JSON and all else that asks for it.
 func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// Error is an error whose text strike leaves secrets out of; it wraps err.
-func Error(err error, strike func(string) string) error {
+// RedactError wraps err with a redacted text, if it contains secrets.
+func RedactError(err error, redact func(string) string) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	if struck := strike(text); struck != text {
-		return &struckError{struck, err}
+	if redacted := redact(text); redacted != text {
+		return &redactedError{redacted, err}
 	}
 	return err
 }
 
-// jsonValues are strings and numbers of a JSON document.
 var jsonValues = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9Ee]*`)
 
-// JSON is a document of whose strings and numbers, names of members among them, strike leaves secrets out: it stays
-// JSON, laid out as it was. Text that is not JSON passes strike as a whole.
-func JSON(document string, strike func(string) string) string {
+// RedactJSON redacts strings and numbers of a JSON document, which stays valid; other text as a whole.
+func RedactJSON(document string, redact func(string) string) string {
 	if !json.Valid([]byte(document)) {
-		return strike(document)
+		return redact(document)
 	}
 	return jsonValues.ReplaceAllStringFunc(document, func(written string) string {
 		text := written
 		if written[0] == '"' {
-			_ = json.Unmarshal([]byte(written), &text) // a string of a document that is valid
+			_ = json.Unmarshal([]byte(written), &text) // cannot fail: the document is valid
 		}
-		struck := strike(text)
-		if struck == text {
+		redacted := redact(text)
+		if redacted == text {
 			return written
 		}
-		return inJSON(struck, false)
+		return encodeJSON(redacted, false)
 	})
 }
 
-type struckError struct {
+type redactedError struct {
 	text  string
 	cause error
 }
 
-func (e *struckError) Error() string { return e.text }
-func (e *struckError) Unwrap() error { return e.cause }
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.cause }

@@ -16,8 +16,8 @@ import (
 
 func TestValueIsNotShown(t *testing.T) {
 	const canary = "c4n4ry-of-a-value"
-	var known secret.Known
-	v := known.Given("before "+canary, true, canary)
+	var known secret.Redactor
+	v := known.NewSecret("before "+canary, true, canary)
 	type holder struct {
 		Value  secret.Value
 		inside []secret.Value
@@ -40,26 +40,26 @@ func TestValueIsNotShown(t *testing.T) {
 			t.Errorf("%q is shown in %s", form, shown)
 		}
 	}
-	if v.Reveal() != "before "+canary || !v.Secret() || !v.FromFile() || v.String() != secret.Hidden {
-		t.Errorf("found %q, %t, %t", v.Reveal(), v.Secret(), v.FromFile())
+	if v.Reveal() != "before "+canary || !v.IsSecret() || !v.FromFile() || v.String() != secret.Hidden {
+		t.Errorf("found %q, %t, %t", v.Reveal(), v.IsSecret(), v.FromFile())
 	}
-	if w := secret.Written("text"); w.String() != "text" || w.Secret() || fmt.Sprintf("%q", w) != `"text"` ||
-		w.Equal(known.Given("text", false)) {
+	if w := secret.Plain("text"); w.String() != "text" || w.IsSecret() || fmt.Sprintf("%q", w) != `"text"` ||
+		w.Equal(known.NewSecret("text", false)) {
 		t.Errorf("found %v", w)
 	}
 }
 
-// What a value holds is struck as long as the value is there, and nothing is kept for good.
+// A value's secret is redacted as long as the value exists.
 func TestValueIsKnown(t *testing.T) {
-	var known secret.Known
-	v := known.Given("x-c4n4ry", false, "c4n4ry")
+	var known secret.Redactor
+	v := known.NewSecret("x-c4n4ry", false, "c4n4ry")
 	runtime.GC()
-	if got := known.Strike("a c4n4ry, x-"); got != "a [hidden], x-" {
+	if got := known.Redact("a c4n4ry, x-"); got != "a [hidden], x-" {
 		t.Errorf("found %q", got)
 	}
 	runtime.KeepAlive(v)
 	within := time.After(30 * time.Second)
-	for known.Strike("a c4n4ry") != "a c4n4ry" {
+	for known.Redact("a c4n4ry") != "a c4n4ry" {
 		select {
 		case <-within:
 			t.Fatal("it is known for good")

@@ -38,14 +38,14 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 	wrong := func(format string, args ...any) error {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
 	}
-	vcap, err := btp.Environment()
+	vcap, err := btp.ReadVCAP()
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
 	if vcap == "" {
 		return nil, wrong("expected a binding of the destination service in %s, found no such variable", vcapServices)
 	}
-	services, err := btp.Bound(vcap)
+	services, err := btp.ParseVCAP(vcap)
 	if err != nil {
 		return nil, wrong("%v", err)
 	}

@@ -115,9 +115,13 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 }
 
 func (s *Service) environment(ctx context.Context) transport.Environment {
-	vcap, err := btp.Environment()
-	return transport.Environment{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts,
-		Destinations: s.origins}
+	vcap, err := btp.ReadVCAP()
+	return transport.Environment{
+		Context: ctx,
+		VCAP:    vcap,
+		VCAPErr: err,
+		Shared:  transport.Shared{Logger: s.log, Lockouts: s.lockouts, Destinations: s.origins},
+	}
 }
 
 // config expects s.mu to be held.

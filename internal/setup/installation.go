@@ -43,7 +43,7 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 	}
 	problems = in.ReadSettings(ctx, problems, false)
 	if err := in.OpenPlugins(ctx, nil, c.Once && !in.Worker.IsSet("listeners")); err != nil {
-		return nil, nil, secret.Error(err, in.Worker.Redact)
+		return nil, nil, secret.RedactError(err, in.Worker.Redact)
 	}
 	return in, problems, nil
 }

@@ -1,6 +1,4 @@
-// Package shown makes text of others fit to be shown: what plugins and services say of themselves is read on terminals,
-// in tables, in logs and in statuses, and must neither steer a terminal, nor look like something else, nor fill the
-// screen.
+// Package shown makes untrusted text of plugins and services safe to print: without control characters, and shortened.
 package shown
 
 import (
@@ -12,22 +10,19 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many characters of a line are shown, maxLines how many lines of a text.
+// MaxLine bounds the characters of a line, maxLines the lines of a text.
 const (
 	MaxLine  = 2000
 	maxLines = 200
 )
 
-// harmless tells whether a character shows itself and does nothing else: no control character (escape sequences begin
-// with one), none that turns the direction of writing, is invisible or ends a line.
-func harmless(r rune) bool {
+func isPrintable(r rune) bool {
 	return r < utf8.RuneSelf && r >= ' ' && r != 0x7f ||
 		r >= utf8.RuneSelf && r != utf8.RuneError && !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
 			unicode.Co, unicode.Cs)
 }
 
-// plain tells whether a text of printable ASCII needs no work.
-func plain(s string) bool {
+func isPrintableASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
 			return false
@@ -36,13 +31,13 @@ func plain(s string) bool {
 	return true
 }
 
-// Line is a text in one line: ends of lines and tabs become a blank, what is not harmless the replacement character,
-// and what is longer than MaxLine is counted.
-func Line(s string) string { return Within(s, MaxLine) }
+// Line returns a text in one line of at most [MaxLine] characters: line breaks and tabs become spaces, unprintable
+// characters U+FFFD.
+func Line(s string) string { return LineUpTo(s, MaxLine) }
 
-// Within is [Line] with a bound of its own.
-func Within(s string, most int) string {
-	if len(s) <= most && plain(s) {
+// LineUpTo is [Line] with another limit.
+func LineUpTo(s string, most int) string {
+	if len(s) <= most && isPrintableASCII(s) {
 		return s
 	}
 	var b strings.Builder
@@ -59,9 +54,9 @@ func Within(s string, most int) string {
 			r = ' '
 		case unicode.Is(unicode.Mn, r):
 			if marks++; marks > 4 {
-				continue // letters under a heap of marks run over the lines above
+				continue // stacked marks would cover other lines
 			}
-		case !harmless(r):
+		case !isPrintable(r):
 			r = utf8.RuneError
 		}
 		if !unicode.Is(unicode.Mn, r) {
@@ -73,7 +68,7 @@ func Within(s string, most int) string {
 	return b.String()
 }
 
-// Text is [Line] for each line of a text, of which maxLines are shown.
+// Text applies [Line] to each line and shortens the text to maxLines.
 func Text(s string) string {
 	var b strings.Builder
 	lines := 0
@@ -83,7 +78,7 @@ func Text(s string) string {
 			break
 		}
 		text, ended := strings.CutSuffix(line, "\n")
-		if below, indented := strings.CutPrefix(text, "\t"); indented { // as in the stacks of guests
+		if below, indented := strings.CutPrefix(text, "\t"); indented { // as in stack traces of plugins
 			b.WriteByte('\t')
 			text = below
 		}
@@ -96,14 +91,11 @@ func Text(s string) string {
 	return b.String()
 }
 
-// JSON is a JSON document that says the same in characters that are harmless: the others are written as \u escapes.
-// They stand inside of strings, or the document is none; invalid UTF-8 becomes the replacement character, as readers of
-// JSON take it.
 func JSON(document []byte) []byte {
 	clean := true
 	for i := 0; i < len(document) && clean; {
 		r, size := utf8.DecodeRune(document[i:])
-		clean = harmless(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError && size == 3
+		clean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError && size == 3
 		i += size
 	}
 	if clean {
@@ -113,7 +105,7 @@ func JSON(document []byte) []byte {
 	for i := 0; i < len(document); {
 		r, size := utf8.DecodeRune(document[i:])
 		switch {
-		case harmless(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
+		case isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
 			b.WriteRune(r)
 		case r > 0xffff:
 			high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
@@ -126,14 +118,12 @@ func JSON(document []byte) []byte {
 	return b.Bytes()
 }
 
-// Writer passes text on without what is not harmless, except ends of lines and tabs. It neither cuts nor joins lines:
-// who puts the text of others into a line does that by [Line]. Each Write holds whole characters.
+// Writer replaces unprintable characters except line breaks and tabs. Each Write must contain whole characters.
 type Writer struct{ To io.Writer }
 
-// Write writes p as a whole.
 func (w Writer) Write(p []byte) (int, error) {
 	text := strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || harmless(r) {
+		if r == '\n' || r == '\t' || isPrintable(r) {
 			return r
 		}
 		return utf8.RuneError
@@ -144,10 +134,10 @@ func (w Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Word is a text as one word of a command, as a shell takes it.
-func Word(s string) string {
+// ShellWord quotes a text as one word of a shell command.
+func ShellWord(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	if s != "" && strings.Trim(s, plain) == "" { // it has no other characters
+	if s != "" && strings.Trim(s, plain) == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

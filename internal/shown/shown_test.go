@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// nasty is what a plugin may say, and what is shown of it.
+// nasty maps texts of a plugin to their printed form.
 var nasty = map[string]string{
 	"plain":                                  "plain",
 	"Größe 漢字 😀":                             "Größe 漢字 😀",
@@ -50,7 +50,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// JSON says the same, and nothing in it is obeyed.
+// JSON means the same and contains nothing that a terminal interprets.
 func FuzzShown(f *testing.F) {
 	for text := range nasty {
 		f.Add(text)
@@ -58,7 +58,7 @@ func FuzzShown(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, got := range []string{Line(text), strings.NewReplacer("\n", "", "\t", "").Replace(Text(text))} {
 			for _, r := range got {
-				if r != utf8.RuneError && !harmless(r) {
+				if r != utf8.RuneError && !isPrintable(r) {
 					t.Errorf("%q: found %q", text, r)
 				}
 			}
@@ -70,7 +70,7 @@ func FuzzShown(f *testing.F) {
 		// Marshal escapes most; what it leaves must be escaped here, and mean the same.
 		safe := JSON(document)
 		for _, r := range string(safe) {
-			if r != utf8.RuneError && r != '\n' && !harmless(r) {
+			if r != utf8.RuneError && r != '\n' && !isPrintable(r) {
 				t.Errorf("%q: found %q in %s", text, r, safe)
 			}
 		}

@@ -80,7 +80,7 @@ func withGroup(ctx context.Context, c setup.Config, do func(*groupReader) error)
 		return &setup.Error{Cause: err}
 	}
 	defer in.Close()
-	defer func() { err = secret.Error(err, in.Worker.Redact) }()
+	defer func() { err = secret.RedactError(err, in.Worker.Redact) }()
 	if !in.Worker.InGroup() {
 		problems = append(problems, in.Worker.Problem("group.id", "expected a worker of a group: group.id, "+
 			"config.storage.topic, status.storage.topic, and bootstrap.servers that are not embedded"))
@@ -240,7 +240,7 @@ func (s *groupReader) examine(ctx context.Context, checker *check.Checker, k *co
 			if p := providers.UnknownProvider(e, hidden); !slices.Contains(s.problems, p) { // which Check finds
 				s.problems = append(s.problems, p)
 			}
-		} else if hidden && !e.Value.Secret() && e.Raw != "" {
+		} else if hidden && !e.Value.IsSecret() && e.Raw != "" {
 			s.problems = append(s.problems, config.Problem{File: k.File, Setting: e.Key, Warning: true,
 				Text: "a secret in " +
 					"clear text, for whoever may read the topic: write a reference such as ${file:PATH:KEY}"})

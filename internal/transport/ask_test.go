@@ -17,8 +17,7 @@ func (a *answering) Fetch(_ context.Context, n wit.RequestBatch) ([]wit.Response
 	return make([]wit.Response, len(n.Requests)), nil
 }
 
-// Rounds of a plugin that asks for the same documents, or for none, are paced and bounded; those that ask for others
-// are not paced.
+// Rounds that request nothing new are paced and bounded; others are not paced.
 func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		need  func(n int) []wit.Request
@@ -48,7 +47,7 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 	}
 }
 
-// A plugin may ask for 10,000 documents in all its rounds; what goes beyond is not sent.
+// A plugin may request 10,000 documents in all its rounds; more are not sent.
 func TestRequestsOfNeedsAreBounded(t *testing.T) {
 	for _, each := range []int{maxRequests / 2, maxRequests + 1, 1_000_000} {
 		a := &answering{}
@@ -64,7 +63,7 @@ func TestRequestsOfNeedsAreBounded(t *testing.T) {
 			return &wit.RequestBatch{Requests: requests}, nil
 		})
 		if each > maxRequests {
-			wantFault(t, err, wit.ErrorInternal, fmt.Sprint("at most 10000 documents, found ", each))
+			wantFault(t, err, wit.ErrorInternal, fmt.Sprint("at most 10000 requests of the plugin, found ", each))
 		} else if err != nil {
 			t.Error(err)
 		}

@@ -12,14 +12,13 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication adds credentials to the requests of a destination.
+// authentication adds credentials to requests.
 type authentication struct {
-	// fixed is the Authorization header of each request. Empty means none.
+	// fixed is a constant Authorization header; header is the name of the token's, if known.
 	fixed    string
 	tokens   Authorizer
 	identity Identity
-	// header is the header that carries tokens, if known.
-	header string
+	header   string
 }
 
 func headerIdentity(headers map[string]string) (id Identity) {
@@ -31,8 +30,7 @@ func headerIdentity(headers map[string]string) (id Identity) {
 	return id
 }
 
-// authorize sets the credentials. value is the token's, which can be renewed if it is refused; "" if there is no
-// token.
+// authorize sets the credentials. value is the token, if any, which can be renewed.
 func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
 	if a.fixed != "" {
 		h.Set("Authorization", a.fixed)
@@ -45,15 +43,14 @@ func (a *authentication) authorize(ctx context.Context, h http.Header, refused s
 		return "", err
 	}
 	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-		return "", faultf(wit.ErrorUnauthorized, "token for the service: expected one without line breaks")
+		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
 	}
 	h.Set(name, value)
 	return value, nil
 }
 
-// tokenFault converts the error of a token request. refused reports that the credentials for the token were
-// rejected.
-func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
+// tokenError converts the error of a token request. refused reports that the credentials for the token were rejected.
+func tokenError(ctx context.Context, err error) (converted error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false
 	}
@@ -63,12 +60,12 @@ func tokenFault(ctx context.Context, err error) (fault error, refused bool) {
 	if failure, ok := errors.AsType[*btp.Failure](err); ok {
 		switch failure.Kind {
 		case btp.Unauthorized:
-			return faultf(wit.ErrorUnauthorized, "%v", err), true
+			return errorf(wit.ErrorUnauthorized, "%v", err), true
 		case btp.Unavailable:
-			return faultf(wit.ErrorTransient, "%v", err), false
+			return errorf(wit.ErrorTransient, "%v", err), false
 		}
 	}
-	return faultf(wit.ErrorConfig, "%v", err), false
+	return errorf(wit.ErrorConfig, "%v", err), false
 }
 
 // tokenHeader puts tokens into a header.
@@ -78,7 +75,7 @@ type tokenHeader struct {
 }
 
 func (s *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	before, after, _ := strings.Cut(s.value, tokenPlace)
+	before, after, _ := strings.Cut(s.value, tokenPlaceholder)
 	token, err := s.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, before), after))
 	return s.name, before + token + after, err
 }

@@ -16,33 +16,33 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// body reads an answer's body: it limits pauses, decompresses, and verifies the end.
+// body reads an answer's body: it times out, decompresses, and detects truncation.
 type body struct {
-	inner    io.ReadCloser
-	unpacked *gzip.Reader
-	packed   bool
-	unknown  string // the encoding, where we cannot unpack it
-	timeout  *readTimeout
-	parent   context.Context
-	request  string
-	received *atomic.Int64
-	read     int64
-	err      error
-	release  func() // says that the request is over
-	onBroken func(error)
+	inner           io.ReadCloser
+	gzipReader      *gzip.Reader
+	gzipped         bool
+	unknownEncoding string // an unsupported encoding, or ""
+	timeout         *readTimeout
+	parent          context.Context
+	request         string
+	received        *atomic.Int64
+	read            int64
+	err             error
+	release         func() // ends the request
+	onBroken        func(error)
 }
 
-// decode prepares decompression and removes the headers that it invalidates. An unknown encoding fails in Read: the
-// status is valid nevertheless, and an empty body needs no decoding.
+// decode prepares decompression and removes headers that become invalid. An unsupported encoding fails in Read only:
+// the status is valid, and the body may be empty.
 func (b *body) decode(h http.Header) {
 	switch encoding := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding"))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
-		b.packed = true
+		b.gzipped = true
 		h.Del("Content-Encoding")
 		h.Del("Content-Length")
 	default:
-		b.unknown = encoding
+		b.unknownEncoding = encoding
 	}
 }
 
@@ -63,25 +63,24 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) readDecoded(p []byte) (int, error) {
-	if !b.packed {
+	if !b.gzipped {
 		n, err := (*wireBody)(b).Read(p)
-		if n > 0 && b.unknown != "" {
-			return 0, faultf(wit.ErrorData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
-				b.request, b.unknown)
+		if n > 0 && b.unknownEncoding != "" {
+			return 0, errorf(wit.ErrorData, "%s: expected a body with Content-Encoding gzip or identity, found %q",
+				b.request, b.unknownEncoding)
 		}
 		return n, err
 	}
-	if b.unpacked == nil {
+	if b.gzipReader == nil {
 		var err error
-		if b.unpacked, err = gzip.NewReader((*wireBody)(b)); err != nil {
-			// an empty body is also an empty body in gzip
+		if b.gzipReader, err = gzip.NewReader((*wireBody)(b)); err != nil {
+			// io.EOF: an empty body
 			return 0, err
 		}
 	}
-	return b.unpacked.Read(p)
+	return b.gzipReader.Read(p)
 }
 
-// classifyEnd returns io.EOF for a complete body, else a fault.
 func (b *body) classifyEnd(err error) error {
 	if err == io.EOF {
 		return err
@@ -96,11 +95,11 @@ func (b *body) classifyEnd(err error) error {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return faultf(wit.ErrorData, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
+		return errorf(wit.ErrorData, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
 	}
-	fault := faultf(wit.ErrorTransient, "%s: the answer broke off after %d bytes: %v", b.request, b.read, err)
-	b.onBroken(fault)
-	return fault
+	broken := errorf(wit.ErrorTransient, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
+	b.onBroken(broken)
+	return broken
 }
 
 func (b *body) Close() error {
@@ -114,7 +113,6 @@ func (b *body) Close() error {
 	return err
 }
 
-// wireBody is the body before decompression.
 type wireBody body
 
 func (w *wireBody) Read(p []byte) (int, error) {
@@ -123,8 +121,8 @@ func (w *wireBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readTimeout cancels an exchange that received nothing for too long. It holds a timer, not a goroutine. Hooks of
-// net/http call it from other goroutines, some of them after the answer arrived.
+// readTimeout cancels an exchange that received nothing for too long, by a timer. net/http calls it from other
+// goroutines, even after the answer.
 type readTimeout struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -135,58 +133,54 @@ type readTimeout struct {
 	answered bool
 }
 
-// newReadTimeout returns a timeout that is not running yet.
 func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
-	s := &readTimeout{limit: limit}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.timer = time.AfterFunc(time.Hour, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.cancel(fmt.Errorf("nothing came for %v", s.limit))
+	t := &readTimeout{limit: limit}
+	t.ctx, t.cancel = context.WithCancelCause(ctx)
+	t.timer = time.AfterFunc(time.Hour, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.cancel(fmt.Errorf("nothing was received for %v", t.limit))
 	})
-	s.timer.Stop()
-	return s
+	t.timer.Stop()
+	return t
 }
 
-// sending restarts the timer while the request is written.
-func (s *readTimeout) sending() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.answered {
-		s.timer.Reset(s.limit)
+func (t *readTimeout) sending() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.answered {
+		t.timer.Reset(t.limit)
 	}
 }
 
-// answerBegan stops the timer and sets the limit for reads of the body.
-func (s *readTimeout) answerBegan(limit time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answered, s.limit = true, limit
-	s.timer.Stop()
+func (t *readTimeout) answerBegan(limit time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered, t.limit = true, limit
+	t.timer.Stop()
 }
 
-func (s *readTimeout) reading() { s.timer.Reset(s.limit) }
+func (t *readTimeout) reading() { t.timer.Reset(t.limit) }
 
-func (s *readTimeout) waiting() { s.timer.Stop() }
+func (t *readTimeout) waiting() { t.timer.Stop() }
 
-// upload is a request's body; each write restarts the read timeout.
-type upload struct {
+// uploadBody is a request's body; each read restarts the read timeout.
+type uploadBody struct {
 	*bytes.Reader
 	timeout *readTimeout
 	sent    interface{ Add(int64) int64 }
 }
 
-func (u *upload) Read(p []byte) (int, error) {
+func (u *uploadBody) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	u.timeout.sending()
 	u.sent.Add(int64(n))
 	return n, err
 }
 
-// WriteTo hides the method of bytes.Reader, which would write the whole body at once, without restarting the
-// timeout.
-func (u *upload) WriteTo(w io.Writer) (int64, error) {
+// WriteTo hides bytes.Reader's method, which would write the whole body without restarting the timeout.
+func (u *uploadBody) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{u})
 }
 
-func (u *upload) Close() error { return nil }
+func (u *uploadBody) Close() error { return nil }

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// What is struck out of an answer's headers by chance, because a secret stands in it, would change what guests do: an
-// ETag is sent back, a boundary reads a body, a Location names an entity. Sessions in addresses stay hidden.
+// Headers that plugins evaluate, such as ETag and Content-Type, are not redacted if they contain a secret by chance;
+// sessions in addresses are.
 func TestHeadersThatHoldSecretsByChance(t *testing.T) {
 	const session = "SID%ANON%abcdefgh"
 	sent := map[string]string{

@@ -14,12 +14,12 @@ import (
 
 const samples = "../../testdata/samples/keystores/"
 
-// byName returns a tap's URL with the host name that the sample certificate is for.
+// byName returns a tap's URL with the host name of the sample certificate.
 func byName(p *porttest.Tap) string {
 	return "https://" + strings.Replace(p.At, "127.0.0.1", "localhost", 1)
 }
 
-// secured is a service with the certificate of the samples.
+// secured is a service with the sample certificate.
 func secured(t *testing.T, handler http.Handler) *httptest.Server {
 	t.Helper()
 	own := keystoretest.Certificate(t, keystore.Location{Path: samples + "client.jks", Password: "changeit"})
@@ -29,7 +29,7 @@ func secured(t *testing.T, handler http.Handler) *httptest.Server {
 	return server
 }
 
-// No secret and no token crosses in clear where TLS is on, and none is in the log, whatever the level.
+// With TLS, no secret or token is sent in clear text or logged.
 func TestNothingCrossesInClear(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := secured(t, tokens)
@@ -48,7 +48,8 @@ func TestNothingCrossesInClear(t *testing.T) {
 		{"http.auth=header", "http.header.APIKey=4pikey"},
 		byOAuth2(byName(tapped) + "/token"),
 	} {
-		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...), Environment{Logger: log.logger()})
+		c := clientOf(t, rolesOf(t, byName(way), append(roles, trust...)...),
+			Environment{Shared: Shared{Logger: log.logger()}})
 		r := withToken(post("/Orders"), "/")
 		for range 2 {
 			wantStatus(t, c, r, 200)

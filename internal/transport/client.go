@@ -11,20 +11,19 @@ import (
 
 // Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
-	target     atomic.Pointer[destination]
-	changing   sync.Mutex
-	refreshing guard.CtxMutex // of who looks whether settings have changed
-	closed     sync.Once
-	counter    counters
+	target      atomic.Pointer[destination]
+	changeLock  sync.Mutex
+	refreshLock guard.CtxMutex // held during Config.Refresh
+	closed      sync.Once
+	counter     counters
 }
 
-// Counters are the totals of a client. Bytes are those of bodies on the wire; Tokens and NoTokens count CSRF token
-// requests that returned a token or none.
+// Counters are the totals of a client: bytes of bodies on the wire, and CSRF token requests with and without a token.
 type Counters struct {
 	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
-	// Answers are counted by the first digit of their status; index 0 counts requests without an answer.
+	// Answers are counted by the first digit of their status; index 0 counts requests without one.
 	Answers [6]int64
-	// Waited is the total time from sending to the head of the answer, or to the failure.
+	// Waited is the total time from sending to the response's header, or to the error.
 	Waited time.Duration
 }
 
@@ -34,7 +33,7 @@ type counters struct {
 	answers [6]atomic.Int64
 }
 
-// countAnswer counts an answer. Status zero means that none arrived.
+// countAnswer counts an answer; status zero means none.
 func (n *counters) countAnswer(status int, elapsed time.Duration) {
 	if status /= 100; status >= len(n.answers) {
 		status = 0
@@ -49,58 +48,63 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &Client{refreshing: guard.NewCtxMutex()}
+	client := &Client{refreshLock: guard.NewCtxMutex()}
 	client.target.Store(d)
 	return client, nil
 }
 
-// change replaces the configuration: requests in flight keep the old one. If user or service differ, the session
-// ends. On errors, which are those of [New], nothing changes.
-func (c *Client) change(to Config) error {
+// setConfig replaces the configuration, except for requests in flight. If user or service differ, the session ends.
+// On errors nothing changes.
+func (c *Client) setConfig(to Config) error {
 	d, err := newDestination(to)
 	if err != nil {
 		return err
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
+	c.changeLock.Lock()
+	defer c.changeLock.Unlock()
 	old := c.target.Swap(d)
-	old.leave()
-	old.endIdle()
+	old.deregister()
+	old.closeIdle()
 	return nil
 }
 
-// Refresh calls Config.Refresh, so that changes are applied before the next request.
+// Refresh applies changed settings before the next request.
 func (c *Client) Refresh(ctx context.Context) error {
-	_, err := c.current(ctx, false)
+	_, err := c.current(ctx)
 	return err
 }
 
-// current returns the destination with the present configuration. refused requests a check for a new secret.
-func (c *Client) current(ctx context.Context, refused bool) (*destination, error) {
+func (c *Client) current(ctx context.Context) (*destination, error) { return c.refresh(ctx, false) }
+
+// currentAfterRefusal also checks for a new secret.
+func (c *Client) currentAfterRefusal(ctx context.Context) (*destination, error) {
+	return c.refresh(ctx, true)
+}
+
+func (c *Client) refresh(ctx context.Context, secretRefused bool) (*destination, error) {
 	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
-	// One goroutine refreshes at a time: else one could learn that nothing has changed, and go on with the
-	// destination that another goroutine is just replacing.
-	if err := c.refreshing.Lock(ctx); err != nil {
+	// Concurrent calls wait: otherwise one could use the destination that another call is just replacing.
+	if err := c.refreshLock.Lock(ctx); err != nil {
 		return nil, err
 	}
-	defer c.refreshing.Unlock()
-	changed, err := c.target.Load().config.Refresh(ctx, refused)
+	defer c.refreshLock.Unlock()
+	changed, err := c.target.Load().config.Refresh(ctx, secretRefused)
 	if err == nil && changed != nil {
-		err = c.change(*changed)
+		err = c.setConfig(*changed)
 	}
 	if err != nil {
-		fault, _ := tokenFault(ctx, err)
-		return nil, fault
+		err, _ = tokenError(ctx, err)
+		return nil, err
 	}
 	return c.target.Load(), nil
 }
 
-// Origin returns scheme, host and port, as in https://host:8443.
+// Origin returns the origin, as in https://host:8443.
 func (c *Client) Origin() string { return c.target.Load().origin.String() }
 
-// Retry returns the retry policy, for callers whose answers break off while they read them.
+// Retry returns the retry policy.
 func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 
 func (c *Client) Counters() Counters {
@@ -114,12 +118,12 @@ func (c *Client) Counters() Counters {
 	return now
 }
 
-// Close ends idle connections and the sessions that no other client uses, within 2 s. Answers that are being read
+// Close ends idle connections, and within 2 s the sessions that no other client uses. Answers that are being read
 // continue.
 func (c *Client) Close() {
 	c.closed.Do(func() {
 		d := c.target.Load()
-		d.leave()
-		d.endIdle()
+		d.deregister()
+		d.closeIdle()
 	})
 }

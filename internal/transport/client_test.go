@@ -29,7 +29,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// wires is a network in memory: time inside it is synctest's.
+// wires is a network in memory, for synctest.
 type wires struct {
 	conns     chan net.Conn
 	once      sync.Once
@@ -62,7 +62,7 @@ func (w *wires) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// wire is a connection that is counted.
+// wire is a counted connection.
 type wire struct {
 	net.Conn
 	closed func()
@@ -79,7 +79,7 @@ func service(t *testing.T, handler http.HandlerFunc, change func(*Config), test 
 	wired(t, handler, change, func(t *testing.T, c *Client, _ *wires) { test(t, c) })
 }
 
-// wired is service for a test that looks at the connections, too.
+// wired is service for tests that inspect the connections.
 func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test func(t *testing.T, c *Client,
 	w *wires)) {
 	t.Helper()
@@ -87,8 +87,11 @@ func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test fu
 		w := &wires{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 		go server.Serve(w)
-		config := Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: w.dial, Lockouts: lockouts.New(),
-			Destinations: NewOriginRegistry()}
+		config := Config{
+			Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
+			Dial:    w.dial,
+			Shared:  Shared{Lockouts: lockouts.New(), Destinations: NewOriginRegistry()},
+		}
 		if change != nil {
 			change(&config)
 		}
@@ -101,20 +104,20 @@ func wired(t *testing.T, handler http.HandlerFunc, change func(*Config), test fu
 	})
 }
 
-// retries sets how often a request is sent again at most.
+// retries sets the maximum number of retries.
 func retries(n int) func(*Config) { return func(c *Config) { c.Retry.Max = &n } }
 
 // loggedOn sets a user and a password.
 func loggedOn(c *Config) { c.User, c.Password = "u", "p" }
 
-// client100 asks for SAP client 100.
+// client100 sets SAP client 100.
 func client100(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
 
 func get(target string) *wit.Request {
 	return &wit.Request{Method: "GET", Target: target, Repeatable: true}
 }
 
-// once is a GET that begins something at the service.
+// once is a GET that is not repeatable.
 func once(target string) *wit.Request {
 	r := get(target)
 	r.Repeatable = false
@@ -125,7 +128,7 @@ func post(target string) *wit.Request {
 	return &wit.Request{Method: "POST", Target: target, Body: []byte("{}")}
 }
 
-// withToken is a request for which a token is fetched from a path.
+// withToken adds a CSRF token from a path to a request.
 func withToken(r *wit.Request, from string) *wit.Request {
 	r.TokenPath = &from
 	return r
@@ -138,7 +141,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// together runs a function n times at once, and waits for all.
+// together runs a function n times concurrently.
 func together(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -171,7 +174,7 @@ func wantFault(t *testing.T, err error, kind wit.ErrorKind, parts ...string) {
 	}
 }
 
-// wantStatus sends a request that is to be answered with a status.
+// wantStatus expects a status.
 func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
 	t.Helper()
 	if status, _, err := text(t, c, r); status != want || err != nil {
@@ -179,7 +182,7 @@ func wantStatus(t *testing.T, c *Client, r *wit.Request, want uint16) {
 	}
 }
 
-// wantFaultOf sends a request that is to end in a fault.
+// wantFaultOf expects an error.
 func wantFaultOf(t *testing.T, c *Client, r *wit.Request, kind wit.ErrorKind, parts ...string) error {
 	t.Helper()
 	_, _, err := text(t, c, r)
@@ -268,16 +271,17 @@ func TestLoopbackNamesAreOneOrigin(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for want, c := range map[string]Config{
-		"http or https":        {Scheme: "ftp", Address: "a"},
-		"host name":            {Address: "a/b"},
-		"1 to 65535":           {Address: "a", Port: 70000},
-		"without line breaks":  {Address: "a", Headers: map[string]string{"x": "a\nb"}},
-		"expected a host name": {},
-		"found \"erp:44300\": the port has a setting of its own": {Address: "erp:44300"},
-		"found \"[::1]:443\": the port":                          {Address: "[::1]:443"},
-		"found \"1.2.3.4:443\": the port":                        {Address: "1.2.3.4:443"},
-		"found \"erp:\": the port":                               {Address: "erp:"},
-		"found \"http://erp\": a URL's":                          {Address: "http://erp"},
+		"http or https": {Service: Service{Scheme: "ftp", Address: "a"}},
+		"host name":     {Service: Service{Address: "a/b"}},
+		"1 to 65535":    {Service: Service{Address: "a", Port: 70000}},
+		"without line breaks": {Service: Service{Address: "a"},
+			Credentials: Credentials{Headers: map[string]string{"x": "a\nb"}}},
+		"expected a host name":                              {},
+		"found \"erp:44300\": the port has its own setting": {Service: Service{Address: "erp:44300"}},
+		"found \"[::1]:443\": the port":                     {Service: Service{Address: "[::1]:443"}},
+		"found \"1.2.3.4:443\": the port":                   {Service: Service{Address: "1.2.3.4:443"}},
+		"found \"erp:\": the port":                          {Service: Service{Address: "erp:"}},
+		"found \"http://erp\": scheme":                      {Service: Service{Address: "http://erp"}},
 	} {
 		_, err := New(c)
 		wantFault(t, err, wit.ErrorConfig, want)
@@ -285,7 +289,7 @@ func TestConfigIsChecked(t *testing.T) {
 	for _, address := range []string{"erp", "erp.example.com", "1.2.3.4", "::1", "[::1]", "2001:db8::7",
 		"[2001:DB8::7]",
 		"fe80::1%eth0", "::ffff:1.2.3.4"} {
-		c, err := New(Config{Address: address})
+		c, err := New(Config{Service: Service{Address: address}})
 		if err != nil {
 			t.Errorf("%s: %v", address, err)
 			continue
@@ -312,18 +316,22 @@ func (m roleMap) IsSet(role string) bool     { _, ok := m[role]; return ok }
 
 func TestConfigOfRoles(t *testing.T) {
 	max := 0
-	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p",
-		Headers:        map[string]string{"sap-client": "1"},
-		ConnectTimeout: time.Second, ReadTimeout: 2 * time.Second,
+	want := Config{
+		Service:        Service{Scheme: "https", Address: "a", Port: 1},
+		Credentials:    Credentials{User: "u", Password: "p", Headers: map[string]string{"sap-client": "1"}},
+		ConnectTimeout: time.Second,
+		ReadTimeout:    2 * time.Second,
 		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second,
-			MaxBackoff: 4 * time.Second}}
+			MaxBackoff: 4 * time.Second},
+	}
 	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u",
 		"http.password":          "p",
 		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
 		"retry.codes": "503, SY/530",
 		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Environment{})
 	got.Route, got.explain, got.Logger = Route{}, nil, nil
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, TLSOptions{}, Route{})); diff != "" ||
+		err != nil {
 		t.Error(diff, err)
 	}
 	for role, c := range map[string]struct{ value, want string }{
@@ -437,7 +445,7 @@ func TestConnectionErrors(t *testing.T) {
 		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/",
 			Repeatable: true}, 200, 2},
 	} {
-		// on a fresh connection, and on one that was used before: net/http has ideas of its own about the second
+		// net/http treats a reused connection differently.
 		for _, warm := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " warm ", warm), func(t *testing.T) {
 				requests := 0
@@ -493,7 +501,7 @@ func TestSilence(t *testing.T) {
 		service(t, func(w http.ResponseWriter, r *http.Request) { time.Sleep(40 * time.Second) }, config,
 			func(t *testing.T, c *Client) {
 				start := time.Now()
-				wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing came for 30s")
+				wantFaultOf(t, c, get("/"), wit.ErrorTransient, "nothing was received for 30s")
 				assert.Equal(t, 30*time.Second, time.Since(start), "after")
 				time.Sleep(time.Minute)
 			})
@@ -526,7 +534,8 @@ func TestSilence(t *testing.T) {
 			time.Sleep(time.Minute)
 		}, config, func(t *testing.T, c *Client) {
 			_, body, err := text(t, c, get("/page"))
-			wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after 3 bytes: nothing came for 30s")
+			wantFault(t, err, wit.ErrorTransient,
+				"GET /page: the response ended early, after 3 bytes: nothing was received for 30s")
 			assert.Equal(t, "abc", body)
 			time.Sleep(time.Minute)
 		})
@@ -566,7 +575,8 @@ func TestSilence(t *testing.T) {
 			func(t *testing.T, c *Client) {
 				_, _, err := text(t, c, post("/orders"))
 				_, lost := errors.AsType[*NoResponseError](err)
-				if want := "POST /orders may have arrived, but no answer came: nothing came for 30s"; !lost ||
+				if want := "POST /orders may have arrived, but there was no response: nothing was received for " +
+					"30s"; !lost ||
 					!strings.Contains(err.Error(), want) {
 					t.Error(err)
 				}
@@ -611,7 +621,8 @@ func TestBodiesThatBreakOff(t *testing.T) {
 					t.Fatalf("%q, %v", body, err)
 				}
 				if err != nil {
-					wantFault(t, err, wit.ErrorTransient, "GET /page: the answer broke off after", "unexpected EOF")
+					wantFault(t, err, wit.ErrorTransient, "GET /page: the response ended early, after",
+						"unexpected EOF")
 				}
 			})
 		})
@@ -643,7 +654,7 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 	})
 }
 
-// gateway hands out tokens and sessions as SAP does: the session id changes with the first answer after the token.
+// gateway issues tokens and sessions like SAP: the session id changes with the first response after the token.
 type gateway struct {
 	mu              sync.Mutex
 	session, tokens int
@@ -785,7 +796,7 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 	t.Run("one refresh for all who share a session", func(t *testing.T) {
 		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
-			// a service that binds tokens only, so that lanes do not disturb each other
+			// Only tokens are checked, so that concurrent requests do not affect each other.
 			if r.Method == "POST" && r.Header.Get("X-Csrf-Token") == fmt.Sprintf("t%d", g.tokens) {
 				w.WriteHeader(201)
 				return true
@@ -802,8 +813,8 @@ func TestTokenThatRanOut(t *testing.T) {
 	})
 }
 
-// Services answer a refusal with a session of its own. When that answer comes late, it must not take the place of the
-// session that was begun meanwhile; and a token of the session before must not be sent in the new one.
+// Services may open a session with a refusal. A late refusal must not replace the new session, and its token must not
+// be sent in the new one.
 func TestRefusalsThatBringASession(t *testing.T) {
 	var mu sync.Mutex
 	sessions := map[string]string{} // token by session
@@ -864,8 +875,7 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 	})
 }
 
-// What sap-usercontext says of the client is read however it is written, and compared with the client that requests
-// ask, by whichever of the settings (P12).
+// sap-usercontext is understood in all forms, and compared with the configured client (P12).
 func TestAnswersOfAnotherClient(t *testing.T) {
 	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
 	for name, k := range map[string]struct {
@@ -966,18 +976,18 @@ func TestRedirects(t *testing.T) {
 			t.Error(a, err, line)
 		}
 		a.Body.Close()
-		err = wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: answered 302",
+		err = wantFaultOf(t, c, get("/away"), wit.ErrorUnauthorized, "GET /away: status 302",
 			"https://logon.example/saml", "logon page", "communication user")
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
-		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: answered 302")
+		wantFaultOf(t, c, post("/here"), wit.ErrorUnauthorized, "POST /here: status 302")
 		wantFaultOf(t, c, get("/loop"), wit.ErrorData, "redirected more than 10 times")
 	})
 }
 
-// A redirect elsewhere is a refused logon, but not where the secret is known to be right: then somebody stands in the
-// service's place for a while, for hours too.
+// A redirect to another server is a refused logon, unless the secret is known to be right: then the service is
+// unavailable, maybe for hours.
 func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 	var away atomic.Bool
 	requests := 0
@@ -990,15 +1000,15 @@ func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
 	}, loggedOn, func(t *testing.T, c *Client) {
 		away.Store(true)
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
-		// a redirect is no proof that the secret is right
+		// A redirect does not prove that the secret is right.
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized, "logon page")
 		away.Store(false)
 		wantStatus(t, c, get("/"), 200)
 		away.Store(true)
 		for range 2 {
 			before := requests
-			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "answered 302", "https://sorry.example/maintenance",
-				"away")
+			err := wantFaultOf(t, c, get("/"), wit.ErrorTransient, "status 302", "https://sorry.example/maintenance",
+				"unavailable")
 			assert.Equal(t, before+1, requests, "times that the secret was sent")
 			if strings.Contains(err.Error(), "secret") {
 				t.Error(err)

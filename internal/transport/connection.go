@@ -13,49 +13,48 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// transport allows HTTP/1.1 alone: only there it is certain whether a request may have arrived.
-func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
+// transport supports HTTP/1.1 only: HTTP/2 does not tell whether a request may have arrived.
+func (c *Config) transport(origin endpoint) (*http.Transport, http.RoundTripper) {
 	secure := c.ServerTLS()
 	if secure != nil {
-		secure = keystore.ForHost(secure, o.host)
+		secure = keystore.ForHost(secure, origin.host)
 	}
-	w := &http.Transport{
+	transport := &http.Transport{
 		DialContext: c.Dial, TLSClientConfig: secure, TLSHandshakeTimeout: c.ConnectTimeout,
-		// The host decodes bodies itself, so that it sees where they end.
+		// Bodies are decoded in body.go, which detects truncation.
 		DisableCompression: true,
-		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
+		// Close idle connections before the server does, which could lose a POST.
 		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
-		// Each connection keeps its own. Bodies of requests go past theirs.
+		// Per connection; large bodies of requests bypass the write buffer.
 		ReadBufferSize: 64 << 10, WriteBufferSize: 4 << 10,
 		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
 		OnProxyConnectResponse: c.checkConnect,
 	}
-	var route http.RoundTripper = w
+	var route http.RoundTripper = transport
 	if c.Route.RoundTripper != nil {
-		route = c.Route.RoundTripper(w)
+		route = c.Route.RoundTripper(transport)
 	}
-	w.DialContext = c.bounded(w.DialContext)
-	if c.byTLSProxy(w, o) {
-		w.DialTLSContext = c.proxyTLS(w)
+	transport.DialContext = c.withDialTimeout(transport.DialContext)
+	if c.usesTLSProxy(transport, origin) {
+		transport.DialTLSContext = c.dialTLSProxy(transport)
 	}
-	return w, route
+	return transport, route
 }
 
-// byTLSProxy reports whether requests use a proxy with TLS; the environment may name one.
-func (c *Config) byTLSProxy(w *http.Transport, o endpoint) bool {
-	if w.Proxy == nil {
+func (c *Config) usesTLSProxy(transport *http.Transport, o endpoint) bool {
+	if transport.Proxy == nil {
 		return false
 	}
-	proxy, err := w.Proxy(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
+	proxy, err := transport.Proxy(&http.Request{URL: &url.URL{Scheme: o.scheme, Host: o.authority()}})
 	return err == nil && proxy != nil && proxy.Scheme == "https"
 }
 
-// proxyTLS dials a proxy with TLS. net/http would use the server's TLS settings for it, although TrustAll and the
-// client's key are meant for the server alone.
-func (c *Config) proxyTLS(w *http.Transport) dial {
+// dialTLSProxy dials a proxy with TLS. net/http would use the server's TLS configuration for it, but TrustAll and the
+// client's key apply to the server only.
+func (c *Config) dialTLSProxy(transport *http.Transport) dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := w.DialContext(ctx, network, address)
+		conn, err := transport.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +63,7 @@ func (c *Config) proxyTLS(w *http.Transport) dial {
 			conn.Close()
 			return nil, err
 		}
-		config := c.ownTLS.Clone()
+		config := c.settingsTLS.Clone()
 		if config == nil {
 			config = &tls.Config{}
 		}
@@ -92,8 +91,7 @@ func http1() *http.Protocols {
 
 type dial = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// bounded limits the time for dialing, which includes the wait for a Cloud Connector.
-func (c *Config) bounded(dial dial) dial {
+func (c *Config) withDialTimeout(dial dial) dial {
 	limit, waits := c.ConnectTimeout+c.Route.Outage, c.Route.Outage > 0
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
@@ -110,14 +108,13 @@ func (c *Config) bounded(dial dial) dial {
 	}
 }
 
-// outageError is the error of a route that has waited long already. It is not retried.
+// outageError is not retried: the route has waited for a Cloud Connector.
 type outageError struct{ cause error }
 
 func (o *outageError) Error() string { return o.cause.Error() }
 
 func (o *outageError) Unwrap() error { return o.cause }
 
-// proxyError is a proxy's refusal to open a tunnel.
 type proxyError struct {
 	proxy  string
 	status int
@@ -128,7 +125,7 @@ type proxyError struct {
 func (p *proxyError) Error() string {
 	text := fmt.Sprintf("the proxy %s answered %s", p.proxy, p.text)
 	if p.refused() {
-		text += ": it wants a user and a password, or others" + p.hint
+		text += ": it requires a user and a password, or rejected them" + p.hint
 	}
 	return text
 }
@@ -149,8 +146,7 @@ func (c *Config) checkConnect(_ context.Context, proxy *url.URL, _ *http.Request
 	return &proxyError{proxy.Host, answer.StatusCode, answer.Status, c.Route.credentialsHint()}
 }
 
-// permanent reports whether a route fails until a setting is changed.
-func permanent(err error) bool {
+func isPermanent(err error) bool {
 	var known interface{ Permanent() bool }
 	return errors.As(err, &known) && known.Permanent()
 }

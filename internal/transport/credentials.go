@@ -16,36 +16,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authenticationOf expects header names in lower case.
-func authenticationOf(c *Config) (a authentication, err error) {
+func authenticationOf(c *Config) (auth authentication, err error) {
 	switch c.Auth {
 	case "", AuthBasic:
 		if c.User != "" {
-			a.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
-			a.identity = Identity{c.User, c.Password}
+			auth.fixed = "Basic " + base64.StdEncoding.EncodeToString([]byte(c.User+":"+c.Password))
+			auth.identity = Identity{c.User, c.Password}
 		}
 	case AuthOAuth2:
 		if c.Authorizer == nil {
-			return a, faultf(wit.ErrorConfig, "authentication by oauth2: expected a service that hands out tokens")
+			return auth, errorf(wit.ErrorConfig, "authentication by oauth2: expected a token service, found none")
 		}
-		a.tokens, a.identity = c.Authorizer, c.Identity
+		auth.tokens, auth.identity = c.Authorizer, c.Identity
 	case authLogin:
 		name, _, _ := c.Login.header()
-		a = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
+		auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
 	case AuthHeader:
-		a.identity = headerIdentity(c.Headers)
+		auth.identity = headerIdentity(c.Headers)
 	case AuthCertificate:
-		a.identity = c.Identity
+		auth.identity = c.Identity
 	case AuthNone:
 	default:
-		return a, faultf(wit.ErrorConfig,
+		return auth, errorf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 	}
-	a.identity = queryIdentity(a.identity, c.SecretQuery)
-	return a, nil
+	auth.identity = queryIdentity(auth.identity, c.SecretQuery)
+	return auth, nil
 }
 
-func readAuth(c *Config, roles Roles, s Environment) error {
+func readAuth(c *Config, roles Roles, environment Environment) error {
 	if err := checkHeaders(roles); err != nil {
 		return err
 	}
@@ -66,7 +65,7 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
 			role.OAuthScope} {
 			if roles.IsSet(name) {
-				return settingFault(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
+				return settingError(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
 					orNothing(roles.Text(role.Auth)))
 			}
 		}
@@ -74,27 +73,27 @@ func readAuth(c *Config, roles Roles, s Environment) error {
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {
-			return settingFault(roles, role.User, "expected a user for %s = basic, found nothing",
+			return settingError(roles, role.User, "expected a user for %s = basic, found nothing",
 				roles.Setting(role.Auth))
 		}
 	case AuthOAuth2:
-		if s.Authorizer != nil {
-			c.Authorizer, c.Identity = s.Authorizer, s.Identity
+		if environment.Authorizer != nil {
+			c.Authorizer, c.Identity = environment.Authorizer, environment.Identity
 			return nil
 		}
-		return readOAuth(c, roles, s)
+		return readOAuth(c, roles, environment)
 	case AuthHeader:
 		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
-			return settingFault(roles, role.Auth, "expected a header to log on with for header, found none: %s",
+			return settingError(roles, role.Auth, "expected a header with credentials, found none: set %s",
 				roles.Setting(role.Header+"{name}"))
 		}
 	case AuthCertificate:
 		switch {
-		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
-			return settingFault(roles, role.Auth, "expected %s for certificate, found nothing",
+		case roles.Text(role.TLSKeyStoreLocation) == "" && environment.Key == nil:
+			return settingError(roles, role.Auth, "expected %s for certificate, found nothing",
 				roles.Setting(role.TLSKeyStoreLocation))
 		case c.Scheme == "http":
-			return settingFault(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
+			return settingError(roles, role.Auth, "a certificate requires TLS: expected %s = https, found http",
 				roles.Setting(role.Scheme))
 		}
 	}
@@ -108,54 +107,53 @@ func checkHeaders(roles Roles) error {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !isToken(name):
-			return settingFault(roles, header, "expected the name of a header after the last dot, found %q", name)
+			return settingError(roles, header, "expected the name of a header after the last dot, found %q", name)
 		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
-			return settingFault(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
+			return settingError(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
 				orNothing(roles.Text(role.Auth)))
-		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
-			return settingFault(roles, header, "%s is made by the program itself", name)
+		case isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
+			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
 		case seen[canonical]:
-			return settingFault(roles, header, "%s is set by another setting too", name)
+			return settingError(roles, header, "%s is also set by another setting", name)
 		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
-			return invalid(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
+			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
 		}
 		seen[canonical] = true
 	}
 	return nil
 }
 
-func readOAuth(c *Config, roles Roles, s Environment) error {
+func readOAuth(c *Config, roles Roles, environment Environment) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
 		ClientID: roles.Text(role.OAuthClientID),
 		Secret:   roles.Text(role.OAuthClientSecret)}
 	r := roleReader{roles: roles}
 	options := btp.TokenOptions{Verbatim: true, InHeader: !r.is(role.OAuthClientAuth, "body"),
 		Scope:          roles.Text(role.OAuthScope),
-		ConnectTimeout: c.ConnectTimeout, Logger: s.Logger,
+		ConnectTimeout: c.ConnectTimeout, Logger: environment.Logger,
 		Name: func(field string) string { return roles.Setting(role.OAuth + oauthRole(field)) }}
 	if r.err != nil {
 		return r.err
 	}
 	c.Route.forTokens(&options)
-	if u, err := url.Parse(credentials.TokenURL); err == nil && c.ownTLS != nil {
-		options.TLS = keystore.ForHost(c.ownTLS, u.Hostname())
+	if u, err := url.Parse(credentials.TokenURL); err == nil && c.settingsTLS != nil {
+		options.TLS = keystore.ForHost(c.settingsTLS, u.Hostname())
 	}
 	tokens, err := btp.NewTokens(credentials, options)
 	if err != nil {
-		f := faultf(wit.ErrorConfig, "%v", err)
+		f := errorf(wit.ErrorConfig, "%v", err)
 		if failure, ok := errors.AsType[*btp.Failure](err); ok && failure.Setting != "" {
 			f.Message = strings.TrimPrefix(f.Message, failure.Setting+": ")
 			f.Setting = &failure.Setting
 		}
 		return f
 	}
-	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlace},
+	c.Authorizer, c.Identity = &tokenHeader{tokens, "Authorization", "Bearer " + tokenPlaceholder},
 		Identity{credentials.ClientID, credentials.Secret}
 	return nil
 }
 
-// oauthRole maps a field name of package btp to the end of a role.
 func oauthRole(field string) string {
 	if field == "token-url" {
 		return "token-endpoint"
@@ -163,7 +161,6 @@ func oauthRole(field string) string {
 	return field
 }
 
-// queryIdentity adds secrets of the query to the identity by which refusals are remembered.
 func queryIdentity(id Identity, query map[string]string) Identity {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		id.Secret += "?" + name + "=" + query[name] + "\n"

@@ -13,28 +13,28 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// destination is a validated, immutable [Config] with what requests need: origin, route and credentials. A client
-// whose settings change gets another one.
+// destination is a validated, immutable [Config] with the state that requests need. When settings change, the client
+// gets a new one.
 type destination struct {
 	config       Config // with defaults
 	origin       endpoint
 	auth         authentication
-	client       string // SAP's, that requests ask: by header, or by the destination's query
-	logon        *lockouts.Gate
+	sapClient    string // from headers, or the destination's query
+	gate         *lockouts.Gate
 	transport    *http.Transport
-	roundTripper http.RoundTripper // what requests are given to: the transport, or what leads to it
+	roundTripper http.RoundTripper // transport, or the route around it
 
 	responses responseTracker
 
-	// what it shares with other clients
+	// Shared with other clients:
 	limits   *limits.Client
 	sessions *session.Pool
 	partner  *away.Partner
 
-	mu     guard.Mutex
-	others map[string]*lockouts.Gate // by the client that a request named where none is configured
+	mu            guard.Mutex
+	gatesByClient map[string]*lockouts.Gate // by the SAP client in requests, if none is configured
 
-	further map[string]*destination // by origin: those that the user names in addition to the service's
+	furtherOrigins map[string]*destination // by origin, besides the service's own
 }
 
 func (d *destination) identity(client string) lockouts.Identity {
@@ -42,20 +42,18 @@ func (d *destination) identity(client string) lockouts.Identity {
 		Secret: d.auth.identity.Secret}
 }
 
-// address returns the origin in lower case, plus the route if names have another meaning there. All spellings of a
-// host share the count of refused logons.
+// address is the key of shared state: the origin, plus the network behind a Cloud Connector.
 func (d *destination) address() string {
 	address := strings.ToLower(d.origin.String())
-	if d.config.Route.Place != "" {
-		address += " by " + d.config.Route.Place
+	if d.config.Route.Network != "" {
+		address += " by " + d.config.Route.Network
 	}
 	return address
 }
 
-// forTarget returns the destination of an absolute target: the service's own, or a further origin of the settings.
-// Any other target is left to the service's own, which rejects it.
+// forTarget returns a further origin, or d, which rejects others.
 func (d *destination) forTarget(target string) *destination {
-	if len(d.further) == 0 {
+	if len(d.furtherOrigins) == 0 {
 		return d
 	}
 	if strings.HasPrefix(target, "//") {
@@ -66,43 +64,41 @@ func (d *destination) forTarget(target string) *destination {
 	}
 	before, _ := cutAuthority(target)
 	u, err := url.Parse(before)
-	if err != nil || u.Host == "" || u.User != nil || d.origin.same(u) {
+	if err != nil || u.Host == "" || u.User != nil || d.origin.matches(u) {
 		return d
 	}
-	for _, other := range d.further {
-		if other.origin.same(u) {
+	for _, other := range d.furtherOrigins {
+		if other.origin.matches(u) {
 			return other
 		}
 	}
 	return d
 }
 
-// destinationFor returns the destination of a request whose settings may have changed since it began.
 func (d *destination) destinationFor(e *exchange) (*destination, error) {
 	if e.otherOrigin == "" {
 		return d, nil
 	}
-	if other := d.further[e.otherOrigin]; other != nil {
+	if other := d.furtherOrigins[e.otherOrigin]; other != nil {
 		return other, nil
 	}
-	return nil, d.config.names.fault(d.config.names.origins, "origins",
-		"expected %s among them, which a request that is under way goes to, found it no longer", e.otherOrigin)
+	return nil, d.config.names.errorf(d.config.names.origins, "origins",
+		"%s was removed while a request to it was in progress", e.otherOrigin)
 }
 
-// endIdle closes idle connections, now or as soon as arriving responses are delivered.
-func (d *destination) endIdle() {
+func (d *destination) closeIdle() {
 	d.responses.mu.Lock()
 	defer d.responses.mu.Unlock()
 	d.responses.closeWanted = true
-	d.responses.endIdle(d.transport)
+	d.responses.closeIdleIfDue(d.transport)
 }
 
 func (d *destination) roundTrip(r *http.Request) (*http.Response, error) {
-	one := &arrivingResponse{}
-	defer func() { d.responses.finished(one, true, d.transport) }()
+	response := &arrivingResponse{}
+	defer func() { d.responses.ended(response, d.transport) }()
 	return d.roundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
-		// The route asks for a connection once more where it repeats the request, with the answer before in its hands.
-		GetConn:              func(string) { d.responses.finished(one, false, d.transport) },
-		GotFirstResponseByte: func() { d.responses.started(one) },
+		// A route may repeat the request after a response, which requests a connection again.
+		GetConn:              func(string) { d.responses.restarted(response, d.transport) },
+		GotFirstResponseByte: func() { d.responses.started(response) },
 	})))
 }

@@ -14,7 +14,7 @@ import (
 
 const sharedOrigin = "http://sap.example:8000"
 
-// among has so many workers have tasks of the service's origin, and none of others.
+// among divides the limits of the service's origin among workers.
 func among(workers int) func(string) limits.Division {
 	return func(origin string) limits.Division {
 		if origin != sharedOrigin {
@@ -24,7 +24,7 @@ func among(workers int) func(string) limits.Division {
 	}
 }
 
-// aloneAgain is what one worker has.
+// aloneAgain is the division of a single worker.
 func aloneAgain(string) limits.Division { return limits.Division{Workers: 1} }
 
 func TestDemand(t *testing.T) {
@@ -35,14 +35,19 @@ func TestDemand(t *testing.T) {
 		requests  int
 		perSecond float64
 	}{
-		"by default": {Config{Address: "SAP.example"}, "https://sap.example", 4, 0},
-		"as given": {Config{Scheme: "http", Address: "sap.example", Port: 8000,
-			Limits: limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5}}, sharedOrigin, 7, 2.5},
-		"fewer connections": {Config{Address: "::1", Limits: limits.Limits{Concurrent: 7, Connections: 3}},
+		"by default": {Config{Service: Service{Address: "SAP.example"}}, "https://sap.example", 4, 0},
+		"as given": {Config{
+			Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
+			Limits:  limits.Limits{Concurrent: 7, Connections: 9, PerSecond: 2.5},
+		}, sharedOrigin, 7, 2.5},
+		"fewer connections": {Config{Service: Service{Address: "::1"},
+			Limits: limits.Limits{Concurrent: 7, Connections: 3}},
 			"https://[::1]",
 			3, 0},
-		"by a Cloud Connector": {Config{Scheme: "http", Address: "Virtual", Port: 44300,
-			Route: Route{Place: "Cloud Connector of location LOC"}},
+		"by a Cloud Connector": {Config{
+			Service: Service{Scheme: "http", Address: "Virtual", Port: 44300},
+			Route:   Route{Network: "Cloud Connector of location LOC"},
+		},
 			"http://virtual:44300 by Cloud Connector of location LOC", 4, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,8 +68,7 @@ func TestDemand(t *testing.T) {
 	}
 }
 
-// A division holds for all clients of an origin, those that are there and those that come, and for none of another
-// worker.
+// A division applies to all present and later clients of an origin.
 func TestDividedOrigin(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, nil, func(t *testing.T, one *Client) {
@@ -93,7 +97,7 @@ func TestDividedOrigin(t *testing.T) {
 	})
 }
 
-// Other origins that a service's settings name get one request at a time.
+// Further origins get one request at a time.
 func TestFurtherOriginsHaveNoPart(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	service(t, f.ServeHTTP, func(c *Config) {
@@ -107,8 +111,7 @@ func TestFurtherOriginsHaveNoPart(t *testing.T) {
 	})
 }
 
-// A part that has become smaller ends the sessions that it has no room for: idle ones at once, others with the answers
-// that are read in them.
+// A smaller part ends surplus sessions: idle ones at once, others after their answers.
 func TestSmallerPartEndsSessions(t *testing.T) {
 	s := &host{}
 	var release, slow chan bool

@@ -17,7 +17,7 @@ type endpoint struct {
 	port         int
 }
 
-// String leaves out default ports.
+// String omits default ports.
 func (o endpoint) String() string { return o.scheme + "://" + o.authority() }
 
 func (o endpoint) authority() string {
@@ -31,8 +31,8 @@ func (o endpoint) authority() string {
 	return host + ":" + strconv.Itoa(o.port)
 }
 
-// same reports whether an absolute URL has this origin. All names of the loopback interface are equal.
-func (o endpoint) same(u *url.URL) bool {
+// matches treats all loopback names as equal.
+func (o endpoint) matches(u *url.URL) bool {
 	port := defaultPort(strings.ToLower(u.Scheme))
 	if p := u.Port(); p != "" {
 		port, _ = strconv.Atoi(p)
@@ -43,7 +43,6 @@ func (o endpoint) same(u *url.URL) bool {
 	return strings.EqualFold(u.Hostname(), o.host) || loopback.Is(u.Hostname()) && loopback.Is(o.host)
 }
 
-// withoutBrackets removes the brackets of an IPv6 address.
 func withoutBrackets(address string) string {
 	address = strings.TrimSpace(address)
 	if inner, ok := strings.CutSuffix(address, "]"); ok && strings.HasPrefix(inner, "[") {
@@ -59,7 +58,7 @@ func defaultPort(scheme string) int {
 	return 80
 }
 
-// addQuery adds only parameters that are missing, so that links which contain them stay unchanged.
+// addQuery adds missing parameters only, so that links which contain them stay unchanged.
 func addQuery(line string, add url.Values) string {
 	path, query, _ := strings.Cut(line, "?")
 	for _, name := range slices.Sorted(maps.Keys(add)) {
@@ -86,12 +85,12 @@ func hasParameter(query, name string) bool {
 	return false
 }
 
-// resolve converts a target into the request line's path and query, byte for byte: links of a service are sent back
-// verbatim. Only bytes that a request line cannot hold are percent-encoded. base resolves relative references of
-// redirects; "" rejects them.
+// resolve converts a target to a request line's path and query, byte for byte, since links of a service must be sent
+// back verbatim; only invalid bytes are percent-encoded. base resolves relative redirects; "" rejects relative
+// targets.
 func (o endpoint) resolve(target, base string) (string, error) {
 	if strings.ContainsAny(target, "\r\n\x00") {
-		return "", faultf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
+		return "", errorf(wit.ErrorData, "target of a request: expected no line break, found %q", printable(target))
 	}
 	target, _, _ = strings.Cut(target, "#")
 	switch {
@@ -103,13 +102,13 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		u, err := url.Parse(before)
 		switch {
 		case strings.Contains(before, "@"):
-			return "", faultf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
-				"found %q: who logs on is said by the connector's settings alone", printable(target))
+			return "", errorf(wit.ErrorData, "target of a request: expected a URL without user and password in it, "+
+				"found %q: credentials are configured by the connector's settings only", printable(target))
 		case err != nil || u.Host == "":
-			return "", faultf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
+			return "", errorf(wit.ErrorData, "target of a request: expected a path or a URL of %s, found %q", o,
 				printable(target))
-		case !o.same(u):
-			return "", faultf(wit.ErrorData,
+		case !o.matches(u):
+			return "", errorf(wit.ErrorData,
 				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
 				o, printable(target))
 		}
@@ -119,19 +118,18 @@ func (o endpoint) resolve(target, base string) (string, error) {
 	case base != "" && schemeOf(target) == "":
 		b, err := url.Parse(o.String() + base)
 		if err != nil {
-			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		u, err := b.Parse(target)
 		if err != nil {
-			return "", faultf(wit.ErrorData, "target of a redirect: %v", err)
+			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)
 		}
 		return requestLine(u.RequestURI()), nil
 	}
-	return "", faultf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
+	return "", errorf(wit.ErrorData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
 		o, redactUser(printable(target)))
 }
 
-// schemeOf returns the scheme of an absolute URL in lower case, or "".
 func schemeOf(target string) string {
 	scheme, _, ok := strings.Cut(target, ":")
 	if !ok || strings.ContainsAny(scheme, "/?") {
@@ -165,13 +163,13 @@ func requestLine(target string) string {
 	return b.String()
 }
 
-// urlOf returns a URL that sends this request line unchanged. absolute puts the origin in front, as HTTP proxies
-// need it; net/http percent-encodes the path then.
+// urlOf returns a URL that sends a request line unchanged. absolute adds the origin for HTTP proxies; net/http then
+// encodes the path.
 func (o endpoint) urlOf(line string, absolute bool) *url.URL {
 	path, query, has := strings.Cut(line, "?")
 	u := &url.URL{Scheme: o.scheme, Host: o.authority(), RawQuery: query, ForceQuery: has && query == ""}
 	if absolute || strings.HasPrefix(path, "//") {
-		// net/http would take an opaque path with two slashes for an authority, and puts no origin in front of one
+		// With an opaque path net/http adds no origin, and takes // for the start of an authority.
 		u.Path, u.RawPath = path, path
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded

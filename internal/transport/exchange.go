@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// exchange is a request with the headers that the host adds.
+// exchange is a plugin's request, or one for a CSRF token, after validation.
 type exchange struct {
 	tag, method, line string
 	header            http.Header
@@ -16,13 +16,10 @@ type exchange struct {
 	repeatable        bool
 	tokenFrom         string
 	firstByteTimeout  time.Duration
-	// refused is the token that the service rejected.
-	refused string
-	// tokenFor is the exchange that needs the CSRF token requested here; nil for other requests.
-	tokenFor *exchange
-	// client is the SAP client in the request itself, or "".
-	client string
-	// otherOrigin is the further origin that the request goes to. Empty means the service's own.
+	refusedToken      string    // by the service
+	tokenFor          *exchange // set for requests of a CSRF token
+	sapClient         string
+	// otherOrigin is a further origin. Empty means the service's own.
 	otherOrigin string
 }
 
@@ -32,8 +29,7 @@ func (e *exchange) showsCredentials(d *destination) bool {
 	return e.otherOrigin == "" || d.auth.identity != (Identity{})
 }
 
-// name identifies the request in messages. Links to other origins may be secrets, so only parameter names of their
-// query are printed.
+// name identifies the request in messages. For other origins query values are redacted, since links may be secrets.
 func (e *exchange) name() string { return e.method + " " + e.printableTarget() }
 
 func (e *exchange) printableTarget() string { return e.otherOrigin + e.printableLine() }
@@ -46,48 +42,47 @@ func (e *exchange) printableLine() string {
 }
 
 func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
-	e := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
+	validated := &exchange{tag: r.Tag, method: r.Method, body: r.Body, repeatable: r.Repeatable}
 	if other := d.forTarget(r.Target); other != d {
-		d, e.otherOrigin = other, other.origin.String()
+		d, validated.otherOrigin = other, other.origin.String()
 	}
 	var err error
 	if err := checkMethod(r.Method); err != nil {
 		return nil, err
 	}
-	if e.line, err = d.resolve(r.Target); err != nil {
+	if validated.line, err = d.resolve(r.Target); err != nil {
 		return nil, err
 	}
-	if err := d.checkTarget("target", e.line); err != nil {
+	if err := d.checkTarget("target", validated.line); err != nil {
 		return nil, err
 	}
-	e.client = clientInLine(e.line)
-	if e.header, err = guestHeaders(r.Method, r.Headers); err != nil {
+	validated.sapClient = firstClientInLine(validated.line)
+	if validated.header, err = guestHeaders(r.Method, r.Headers); err != nil {
 		return nil, err
 	}
-	for _, kind := range e.header["Content-Type"] {
-		clients, err := d.checkForm(kind, e.body)
+	for _, kind := range validated.header["Content-Type"] {
+		clients, err := d.checkForm(kind, validated.body)
 		if err != nil {
 			return nil, err
 		}
-		if len(clients) > 0 && e.client == "" {
-			e.client = clients[0]
+		if len(clients) > 0 && validated.sapClient == "" {
+			validated.sapClient = clients[0]
 		}
 	}
 	if r.TokenPath != nil {
-		if e.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
+		if validated.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
 			return nil, err
 		}
-		if err := d.checkTarget("token-from", e.tokenFrom); err != nil {
+		if err := d.checkTarget("token-from", validated.tokenFrom); err != nil {
 			return nil, err
 		}
 	}
 	if r.FirstByteTimeoutMs != nil {
-		e.firstByteTimeout = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
+		validated.firstByteTimeout = time.Duration(*r.FirstByteTimeoutMs) * time.Millisecond
 	}
-	return e, nil
+	return validated, nil
 }
 
-// unusable is the error of an answer that cannot be returned although its status was read.
 func (e *exchange) unusable(status int, cause error) error {
 	if e.repeatable || wit.IsRejection(uint16(status)) {
 		return cause
@@ -95,7 +90,6 @@ func (e *exchange) unusable(status int, cause error) error {
 	return &NoResponseError{Method: e.method, Target: e.printableTarget(), Status: status, Cause: cause}
 }
 
-// withoutQuery keeps tickets in a query out of messages.
 func withoutQuery(location string) string {
 	before, _, _ := strings.Cut(location, "?")
 	return before

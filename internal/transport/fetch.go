@@ -14,52 +14,51 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// maxBodies bounds the answers that a plugin receives in one call, in bytes: half the memory of an instance, which
-// holds the bodies and what it makes of them.
+// maxBodies bounds the answers that a plugin receives in one call, in bytes: half the memory of an instance.
 const maxBodies = 64 << 20
 
 // Fetch sends a batch, one request after another, and returns answers of any status.
-func (c *Client) Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error) {
-	left := maxBodies
-	answers := make([]wit.Response, 0, len(n.Requests))
-	for i := range n.Requests {
-		a, err := c.exchangeWhole(ctx, &n.Requests[i], left)
+func (c *Client) Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.Response, error) {
+	remaining := maxBodies
+	answers := make([]wit.Response, 0, len(batch.Requests))
+	for i := range batch.Requests {
+		a, err := c.exchangeWhole(ctx, &batch.Requests[i], remaining)
 		if err != nil {
 			return nil, err
 		}
-		left -= len(a.Body)
+		remaining -= len(a.Body)
 		answers = append(answers, a)
 	}
 	return answers, nil
 }
 
-// Exchange sends a request and reads the whole answer. A repeatable request is sent again if its answer breaks off.
-// Otherwise an unreadable answer is a *NoResponseError, unless its status alone proves that the service rejected
-// the request.
+// Exchange sends a request and reads the whole answer. A repeatable request is repeated if its answer is truncated.
+// Otherwise an unreadable answer is a *NoResponseError, unless its status proves that the service rejected the
+// request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
 	return c.exchangeWhole(ctx, r, maxBodies)
 }
 
 func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
 	for repeated := 0; ; repeated++ {
-		a, err := c.Do(ctx, r)
+		answer, err := c.Do(ctx, r)
 		if err != nil {
 			return wit.Response{}, err
 		}
-		body, err := readAll(a.Body, limit)
-		a.Body.Close()
+		body, err := readAll(answer.Body, limit)
+		answer.Body.Close()
 		if err == nil && len(body) > limit {
 			err = tooLarge(r, limit)
 		}
 		if err == nil {
-			a.Response.Body = body
-			return a.Response, nil
+			answer.Response.Body = body
+			return answer.Response, nil
 		}
-		if status := int(a.Status); !r.Repeatable && wit.IsRejection(a.Status) {
-			return wit.Response{}, faultf(wit.ErrorData, "%s %s was answered %d, and the answer cannot be read: %v",
-				r.Method, a.Target, status, err)
+		if status := int(answer.Status); !r.Repeatable && wit.IsRejection(answer.Status) {
+			return wit.Response{}, errorf(wit.ErrorData, "%s %s: the response with status %d cannot be read: %v",
+				r.Method, answer.Target, status, err)
 		} else if !r.Repeatable {
-			return wit.Response{}, &NoResponseError{Method: r.Method, Target: a.Target, Status: status, Cause: err}
+			return wit.Response{}, &NoResponseError{Method: r.Method, Target: answer.Target, Status: status, Cause: err}
 		}
 		f, ok := errors.AsType[*wit.Error](err)
 		if !ok || f.Kind != wit.ErrorTransient || repeated >= c.Retry().Times() {
@@ -74,12 +73,12 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 
 func tooLarge(r *wit.Request, limit int) error {
 	if limit == maxBodies {
-		return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
+		return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in a response, found more", r.Method,
 			PrintableTarget(r.Target), maxBodies>>20)
 	}
-	return faultf(wit.ErrorData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
-		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
-		"connector that reads of fewer services asks for fewer", r.Method, PrintableTarget(r.Target), maxBodies>>20,
+	return errorf(wit.ErrorData, "%s %s: expected at most %d MiB in all documents that the connector requests "+
+		"together, found more: the documents before this one have %.1f MiB; configure fewer services for this "+
+		"connector", r.Method, PrintableTarget(r.Target), maxBodies>>20,
 		float64(maxBodies-limit)/(1<<20))
 }
 
@@ -87,7 +86,6 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 const pooledBufferSize = 4 << 20
 
-// readAll reads at most one byte more than the limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
 	b := buffers.Get().(*bytes.Buffer)
 	b.Reset()
@@ -101,17 +99,16 @@ func readAll(body io.Reader, limit int) ([]byte, error) {
 
 // Fetcher sends the requests of plugins; [Client] implements it.
 type Fetcher interface {
-	Fetch(ctx context.Context, n wit.RequestBatch) ([]wit.Response, error)
+	Fetch(ctx context.Context, batch wit.RequestBatch) ([]wit.Response, error)
 }
 
-// maxRounds bounds how often a function may return requests before its result.
+// maxRounds bounds how often a function may return requests before its result, maxRequests their total number.
 const maxRounds = 20
 
-// maxRequests bounds the requests of all rounds of a function.
 const maxRequests = 10_000
 
-// PauseIdle waits before a plugin that made no progress in n calls is called again: 100 ms, doubling up to 2 s;
-// zero for n = 0, and at least atLeast.
+// PauseIdle waits before a plugin that made no progress in n calls is called again: 100 ms, doubling up to 2 s; at
+// least atLeast.
 func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	if n > 0 {
 		atLeast = max(atLeast, min(100*time.Millisecond<<min(n-1, 10), 2*time.Second))
@@ -119,14 +116,15 @@ func PauseIdle(ctx context.Context, n int, atLeast time.Duration) error {
 	return pause.For(ctx, atLeast)
 }
 
-// CallWithFetch calls a plugin's function until it needs no more documents: at most 20 rounds, 10,000 requests and
-// 64 MiB of answers. Rounds that only repeat earlier requests are slowed down.
-func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.RequestBatch,
+// CallWithFetch calls a plugin's function until it needs no more documents: at most 20 rounds, 10,000 requests and 64
+// MiB of answers. Rounds with only repeated requests are slowed down.
+func CallWithFetch(ctx context.Context, fetcher Fetcher, call func(state []byte,
+	answers []wit.Response) (*wit.RequestBatch,
 	error)) error {
 	var state []byte
 	var answers []wit.Response
-	left := maxBodies
-	asked := map[[sha256.Size]byte]bool{}
+	remaining := maxBodies
+	seen := map[[sha256.Size]byte]bool{}
 	idle, requests := 0, 0
 	for range maxRounds + 1 {
 		need, err := call(state, answers)
@@ -134,30 +132,30 @@ func CallWithFetch(ctx context.Context, f Fetcher, call func(state []byte, answe
 			return err
 		}
 		if requests += len(need.Requests); requests > maxRequests {
-			return faultf(wit.ErrorInternal, "expected the plugin to ask for at most %d documents, found %d",
+			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d",
 				maxRequests, requests)
 		}
-		if idle++; anyNew(asked, need.Requests) {
+		if idle++; anyNew(seen, need.Requests) {
 			idle = 0
 		} else if err := PauseIdle(ctx, idle, 0); err != nil {
 			return err
 		}
-		if answers, err = f.Fetch(ctx, *need); err != nil {
+		if answers, err = fetcher.Fetch(ctx, *need); err != nil {
 			return err
 		}
 		for i := range answers {
-			left -= len(answers[i].Body)
+			remaining -= len(answers[i].Body)
 		}
-		if left < 0 {
-			return faultf(wit.ErrorData, "expected at most %d MiB in all the documents that the connector asks for "+
-				"together, found more; a connector that reads of fewer services asks for fewer", maxBodies>>20)
+		if remaining < 0 {
+			return errorf(wit.ErrorData, "expected at most %d MiB in all documents that the connector requests "+
+				"together, found more; configure fewer services for this connector", maxBodies>>20)
 		}
 		state = need.State
 	}
-	return faultf(wit.ErrorInternal, "the plugin still asks for documents after %d rounds", maxRounds)
+	return errorf(wit.ErrorInternal, "the plugin still requests documents after %d rounds", maxRounds)
 }
 
-// RequestBytes returns the memory that a plugin's request takes, in bytes.
+// RequestBytes returns the memory of a plugin's request, in bytes.
 func RequestBytes(r *wit.Request) int64 {
 	n := len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target)
 	if r.TokenPath != nil {
@@ -169,13 +167,12 @@ func RequestBytes(r *wit.Request) int64 {
 	return int64(n)
 }
 
-// anyNew reports whether a request is not in seen, and adds all of them.
-func anyNew(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
+func anyNew(seen map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
 	for i := range requests {
 		r := &requests[i]
 		key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", r.Method, r.Target, r.Body))
-		some = some || !asked[key]
-		asked[key] = true
+		some = some || !seen[key]
+		seen[key] = true
 	}
 	return some
 }

@@ -12,17 +12,18 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// address names the https service that a process of its own is to ask: Go reads the system's roots once a process. This
-// file is for Linux, where SSL_CERT_FILE says where they are.
+// address tells a child process which https service to call: Go reads the system's roots once per process. Linux
+// only, for SSL_CERT_FILE.
 const address = "CULVERT_TEST_HTTPS"
 
-// A client with default settings accepts a certificate that the system's roots have signed.
+// A client with default settings trusts the system's roots.
 func TestHTTPS(t *testing.T) {
 	if at := os.Getenv(address); at != "" {
 		host, port, _ := net.SplitHostPort(at)
 		number, err := strconv.Atoi(port)
 		require.NoError(t, err)
-		c := opened(t, Config{Scheme: "https", Address: host, Port: number, User: "u", Password: "p"})
+		c := opened(t, Config{Service: Service{Scheme: "https", Address: host, Port: number},
+			Credentials: Credentials{User: "u", Password: "p"}})
 		wantStatus(t, c, get("/"), 200)
 		return
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestLimitsByRole(t *testing.T) {
 	var c Config
-	if err := limitBy(&c, roleMap{"http.max-concurrent": "7", "http.max-connections": "3",
+	if err := readLimits(&c, roleMap{"http.max-concurrent": "7", "http.max-connections": "3",
 		"http.requests-per-second": "0.5",
 		"http.maintenance-windows": "0 0 22 ? * SAT/4h Europe/Berlin; 0 0 1 * * ?/1h", "http.logoff-path": "/bye"},
 		Environment{}); err != nil {
@@ -24,7 +24,7 @@ func TestLimitsByRole(t *testing.T) {
 	for role, text := range map[string]string{"http.max-concurrent": "-1", "http.max-connections": "many",
 		"http.requests-per-second": "NaN",
 		"http.maintenance-windows": "on Sundays", "http.logoff-path": "http://elsewhere/"} {
-		err := limitBy(&c, roleMap{role: text}, Environment{})
+		err := readLimits(&c, roleMap{role: text}, Environment{})
 		wantFault(t, err, wit.ErrorConfig, text)
 		if f := err.(*wit.Error); f.Setting == nil || *f.Setting != roleMap(nil).Setting(role) {
 			t.Errorf("%s: expected the setting to be named, found %v", role, f.Setting)
@@ -34,5 +34,5 @@ func TestLimitsByRole(t *testing.T) {
 
 // The outage that a route waits for is a constant of its own, since brokers are reached by one too.
 func TestOutageIsTheRolesOwn(t *testing.T) {
-	assert.Equal(t, route.DefaultOutage, ownMilliseconds(role.ProxyOutageMS))
+	assert.Equal(t, route.DefaultOutage, defaultMilliseconds(role.ProxyOutageMS))
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// traffic counts the requests that a service is working on.
+// traffic counts concurrent requests at the service.
 type traffic struct {
 	now, most, all atomic.Int64
 	takes          time.Duration
@@ -37,7 +37,7 @@ func (f *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "ok")
 }
 
-// clientNextTo is another client of the same destination.
+// clientNextTo returns another client of the destination.
 func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	t.Helper()
 	config := c.target.Load().config
@@ -50,7 +50,7 @@ func clientNextTo(t *testing.T, c *Client, change func(*Config)) *Client {
 	return other
 }
 
-// all makes n requests with each of the clients at once, and says how long that took.
+// all makes n requests with each client concurrently, and returns the duration.
 func all(t *testing.T, n int, clients ...*Client) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -91,7 +91,7 @@ func TestRequestsAtATime(t *testing.T) {
 	}
 }
 
-// A client with many requests does not keep one with few waiting until all of them are through.
+// A client with many requests does not delay one with few.
 func TestClientsTakeTurns(t *testing.T) {
 	f := &traffic{takes: time.Second}
 	var log bytes.Buffer
@@ -103,14 +103,14 @@ func TestClientsTakeTurns(t *testing.T) {
 		go func() { done <- all(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
 		if why := busy.Waiting(); !strings.Contains(why,
-			"requests to http://sap.example:8000 wait for others: 1 at a time") {
+			"waiting for other requests to http://sap.example:8000: limit 1 at a time") {
 			t.Errorf("found %q", why)
 		}
 		assert.Equal(t, 1500*time.Millisecond, all(t, 1, quiet), "the client is next")
 		<-done
 		assert.Equal(t, "", busy.Waiting()+quiet.Waiting())
 		if n := strings.Count(log.String(),
-			`msg="a request had to wait" for=7s why="requests to http://sap.example:8000 wait for others: 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
+			`msg="a request had to wait" for=7s why="waiting for other requests to http://sap.example:8000: limit 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
 			t.Errorf("expected one line about many requests, found\n%s", &log)
 		}
 	})
@@ -149,7 +149,7 @@ func TestMaintenanceWindow(t *testing.T) {
 			time.Sleep(time.Hour)
 			assert.Equal(t, before, f.all.Load(), "requests sent")
 			for _, c := range []*Client{c, other} {
-				if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until "+
+				if why := c.Waiting(); why != "maintenance window: no requests to http://sap.example:8000 until "+
 					"2000-01-01 03:00:00 UTC" {
 					t.Errorf("found %q", why)
 				}
@@ -162,7 +162,7 @@ func TestMaintenanceWindow(t *testing.T) {
 		})
 }
 
-// A request beside others goes out where there is room for it at once, and counts; one within an answer needs no room.
+// WithoutWaiting takes a free slot or fails; requests with a parent need no slot.
 func TestRequestsThatMustNotWait(t *testing.T) {
 	release := make(chan struct{})
 	handler := func(w http.ResponseWriter, r *http.Request) {

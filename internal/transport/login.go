@@ -17,27 +17,26 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Placeholders of a login.
+// Placeholders in a login's body and header.
 const (
-	userPlace     = "{user}"
-	passwordPlace = "{password}"
-	tokenPlace    = "{token}"
+	userPlaceholder     = "{user}"
+	passwordPlaceholder = "{password}"
+	tokenPlaceholder    = "{token}"
 )
 
 func readLogin(c *Config, roles Roles) error {
-	of := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
-	c.Login = &Login{Target: of(role.LoginTarget), Method: of(role.LoginMethod), Body: of(role.LoginBody),
-		TokenPath:    of(role.LoginTokenPath),
-		LifetimePath: of(role.LoginLifetimePath), Header: of(role.LoginHeader), setting: roles.Setting}
-	return c.Login.check(c)
+	text := func(name string) string { return strings.TrimSpace(roles.Text(name)) }
+	c.Login = &Login{Target: text(role.LoginTarget), Method: text(role.LoginMethod), Body: text(role.LoginBody),
+		TokenPath:    text(role.LoginTokenPath),
+		LifetimePath: text(role.LoginLifetimePath), Header: text(role.LoginHeader), setting: roles.Setting}
+	return c.Login.validate(c)
 }
 
-// rejectLoginSettings rejects settings of a login under another kind of authentication.
 func rejectLoginSettings(c *Config, roles Roles) error {
 	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
 		role.LoginLifetimePath, role.LoginHeader} {
 		if roles.IsSet(name) && roles.Text(name) != "" {
-			return settingFault(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
+			return settingError(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
 				roles.Setting(role.LoginTarget), orNothing(c.Auth))
 		}
 	}
@@ -51,62 +50,63 @@ func (l *Login) name(role string) string {
 	return l.setting(role)
 }
 
-func (l *Login) wrong(role, format string, args ...any) *wit.Error {
-	f, name := faultf(wit.ErrorConfig, format, args...), l.name(role)
+func (l *Login) errorf(role, format string, args ...any) *wit.Error {
+	f, name := errorf(wit.ErrorConfig, format, args...), l.name(role)
 	f.Setting = &name
 	return f
 }
 
-func (l *Login) check(c *Config) error {
+func (l *Login) validate(c *Config) error {
 	if l.Target == "" {
-		return l.wrong(role.LoginTarget, "expected a path, or a URL, to log on at, found nothing")
+		return l.errorf(role.LoginTarget, "expected the path or URL of the logon, found nothing")
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
 		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
 			u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, "+
+			return l.errorf(role.LoginTarget, "expected a path that starts with /, or a URL as https://host/path, "+
 				"without user and password in it, found %q", printable(l.Target))
 		}
 	}
 	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
-		return l.wrong(role.LoginMethod, "expected POST, PUT or PATCH, found %q", l.Method)
+		return l.errorf(role.LoginMethod, "expected POST, PUT or PATCH, found %q", l.Method)
 	}
 	switch {
-	case c.User == "" && strings.Contains(l.Body, userPlace):
-		return l.wrong(role.User, "expected the user to log on with, found nothing")
+	case c.User == "" && strings.Contains(l.Body, userPlaceholder):
+		return l.errorf(role.User, "expected a user for the logon, found nothing")
 	case c.Password == "":
-		return l.wrong(role.Password, "expected the password to log on with, found nothing")
+		return l.errorf(role.Password, "expected a password for the logon, found nothing")
 	case l.Body == "":
-		return l.wrong(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or "+
+		return l.errorf(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or "+
 			"user={user}&password={password}, found nothing")
-	case !strings.Contains(l.Body, passwordPlace):
-		return l.wrong(role.LoginBody, "expected %s in it, where the password goes, found none "+
-			"(what is there is not shown)", passwordPlace)
+	case !strings.Contains(l.Body, passwordPlaceholder):
+		return l.errorf(role.LoginBody, "expected the placeholder %s, found none "+
+			"(the value is not shown)", passwordPlaceholder)
 	}
 	if l.contentType() == "" {
-		return l.wrong(role.LoginBody, "expected JSON, with %s and %s inside of quotes, or a form as "+
+		return l.errorf(role.LoginBody, "expected JSON, with %s and %s in quotes, or a form as "+
 			"user=%s&password=%s, found something else (not shown)",
-			userPlace, passwordPlace, userPlace, passwordPlace)
+			userPlaceholder, passwordPlaceholder, userPlaceholder, passwordPlaceholder)
 	}
-	if len(members(l.TokenPath)) == 0 {
-		return l.wrong(role.LoginTokenPath, "expected where the token is in the answer, as data.token, found %q",
+	if len(splitMemberPath(l.TokenPath)) == 0 {
+		return l.errorf(role.LoginTokenPath, "expected the path of the token in the response, as data.token, found %q",
 			l.TokenPath)
 	}
-	if l.LifetimePath != "" && len(members(l.LifetimePath)) == 0 {
-		return l.wrong(role.LoginLifetimePath,
-			"expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
+	if l.LifetimePath != "" && len(splitMemberPath(l.LifetimePath)) == 0 {
+		return l.errorf(role.LoginLifetimePath,
+			"expected the path of the lifetime in seconds in the response, as data.expires_in, found %q",
+			l.LifetimePath)
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
-	if !ok || !isToken(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
-		reserved(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
-		return l.wrong(role.LoginHeader,
-			"expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace,
-			tokenPlace, l.Header)
+	if !ok || !isToken(name) || strings.Count(value, tokenPlaceholder) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
+		isReservedHeader(canonical) && canonical != "Authorization" || slices.Contains(settingsHeaders, canonical) {
+		return l.errorf(role.LoginHeader,
+			"expected a header with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlaceholder,
+			tokenPlaceholder, l.Header)
 	}
 	for header := range c.Headers {
 		if http.CanonicalHeaderKey(header) == canonical {
-			return l.wrong(role.LoginHeader, "%s is set by another setting too", name)
+			return l.errorf(role.LoginHeader, "%s is also set by another setting", name)
 		}
 	}
 	return nil
@@ -122,7 +122,7 @@ func (l *Login) method() string {
 func (l *Login) header() (name, value string, ok bool) {
 	text := l.Header
 	if text == "" {
-		text = "Authorization: Bearer " + tokenPlace
+		text = "Authorization: Bearer " + tokenPlaceholder
 	}
 	name, value, ok = strings.Cut(text, ":")
 	return strings.TrimSpace(name), strings.TrimSpace(value), ok
@@ -133,9 +133,8 @@ const (
 	formType = "application/x-www-form-urlencoded"
 )
 
-// contentType returns JSON or form, whichever the body is once its placeholders are filled; else "".
 func (l *Login) contentType() string {
-	filled := strings.NewReplacer(userPlace, "x", passwordPlace, "x").Replace(l.Body)
+	filled := strings.NewReplacer(userPlaceholder, "x", passwordPlaceholder, "x").Replace(l.Body)
 	if json.Valid([]byte(filled)) && strings.ContainsAny(filled[:1], `{["`) {
 		return jsonType
 	}
@@ -153,13 +152,12 @@ func (l *Login) contentType() string {
 func (l *Login) body(user, password string) string {
 	escape := url.QueryEscape
 	if l.contentType() == jsonType {
-		escape = inJSON
+		escape = escapeJSON
 	}
-	return strings.NewReplacer(userPlace, escape(user), passwordPlace, escape(password)).Replace(l.Body)
+	return strings.NewReplacer(userPlaceholder, escape(user), passwordPlaceholder, escape(password)).Replace(l.Body)
 }
 
-// inJSON escapes a text for a JSON string.
-func inJSON(text string) string {
+func escapeJSON(text string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -170,8 +168,8 @@ func inJSON(text string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// members splits a path of member names; a leading `$.` means the answer itself.
-func members(path string) []string {
+// splitMemberPath splits a dotted path of member names; a leading `$.` is ignored.
+func splitMemberPath(path string) []string {
 	path = strings.TrimPrefix(path, "$.")
 	if path == "" || path == "$" {
 		return nil
@@ -183,55 +181,58 @@ func members(path string) []string {
 	return names
 }
 
-// identity includes the login's own settings: a refused password may be right at another URL.
+// identity includes the login's settings: a refused password may be right at another URL.
 func (l *Login) identity(c *Config) Identity {
 	return Identity{c.User, fmt.Sprintf("%q %q %q %q %q", c.Password, l.Target, l.method(), l.Body, l.TokenPath)}
 }
 
-// addLogin sets the Authorizer of a login.
-func (c *Config) addLogin(o endpoint) error {
+// addLogin sets an Authorizer that logs on by c.Login.
+func (c *Config) addLogin(origin endpoint) error {
 	if c.Auth != authLogin || c.Authorizer != nil {
 		return nil
 	}
 	if c.Login == nil {
-		return faultf(wit.ErrorConfig, "authentication by login: expected where, and how")
+		return errorf(wit.ErrorConfig, "authentication by login: expected the settings of the login, found none")
 	}
-	if err := c.Login.check(c); err != nil {
+	if err := c.Login.validate(c); err != nil {
 		return err
 	}
-	l := c.Login
-	request := btp.Login{Method: l.method(), Body: l.body(c.User, c.Password), TokenPath: members(l.TokenPath),
-		LifetimePath: members(l.LifetimePath),
-		Header:       http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"}, "Content-Type": {l.contentType()}}}
+	login := c.Login
+	request := btp.Login{Method: login.method(), Body: login.body(c.User, c.Password),
+		TokenPath:    splitMemberPath(login.TokenPath),
+		LifetimePath: splitMemberPath(login.LifetimePath),
+		Header: http.Header{"Accept": {jsonType}, "User-Agent": {"culvert"},
+			"Content-Type": {login.contentType()}}}
 	options := btp.TokenOptions{ConnectTimeout: c.ConnectTimeout + c.Route.Outage, ReadTimeout: c.ReadTimeout,
 		Dial: c.Dial, RoundTripper: c.Route.RoundTripper,
-		Logger: c.Logger, Name: l.name}
+		Logger: c.Logger, Name: login.name}
 	secure := c.TLS
-	if own, line := c.loginLine(o); own {
-		d := &destination{config: *c, origin: o}
-		request.URL, request.Host = d.urlOf(line), o.authority()
+	if own, line := c.loginTarget(origin); own {
+		d := &destination{config: *c, origin: origin}
+		request.URL, request.Host = d.urlOf(line), origin.authority()
 		for name, value := range c.Headers {
 			request.Header.Set(name, value)
 		}
 		secure = c.ServerTLS()
 	} else {
-		request.URL, _ = url.Parse(l.Target)
+		request.URL, _ = url.Parse(login.Target)
 		request.Host = request.URL.Host
-		if c.explain != nil { // what a destination of BTP says holds for its own server
-			secure = c.ownTLS
+		if c.explain != nil { // a BTP destination's values apply to its own server only
+			secure = c.settingsTLS
 		}
 	}
 	if secure != nil {
 		options.TLS = keystore.ForHost(secure, request.URL.Hostname())
 	}
 	request.Secrets = c.loginSecrets(request.Body)
-	name, value, _ := l.header()
+	name, value, _ := login.header()
 	c.Authorizer = &tokenHeader{btp.NewLogin(request, options), http.CanonicalHeaderKey(name), value}
-	c.Identity = l.identity(c)
+	c.Identity = login.identity(c)
 	return nil
 }
 
-func (c *Config) loginLine(o endpoint) (own bool, line string) {
+// loginTarget returns the request line of the login if it is on the service's own origin.
+func (c *Config) loginTarget(o endpoint) (own bool, line string) {
 	line, err := o.resolve(c.Login.Target, "")
 	if path, _, _ := strings.Cut(line, "?"); err == nil && c.Prefix != "" && !session.Below(path, c.Prefix) {
 		line = c.Prefix + line
@@ -239,7 +240,6 @@ func (c *Config) loginLine(o endpoint) (own bool, line string) {
 	return err == nil, line
 }
 
-// loginSecrets returns the secrets of a login in all their encodings, longest first.
 func (c *Config) loginSecrets(body string) []string {
 	secrets := []string{body}
 	values := slices.Collect(maps.Values(c.SecretQuery))
@@ -249,7 +249,7 @@ func (c *Config) loginSecrets(body string) []string {
 		}
 	}
 	for _, value := range append(values, c.Password) {
-		secrets = append(secrets, value, inJSON(value), url.QueryEscape(value), url.PathEscape(value),
+		secrets = append(secrets, value, escapeJSON(value), url.QueryEscape(value), url.PathEscape(value),
 			base64.StdEncoding.EncodeToString([]byte(c.User+":"+value)))
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })

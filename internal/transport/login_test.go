@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// What cannot be a login is refused before anything is sent, and says which setting mends it.
+// Invalid logins are rejected before anything is sent, with the setting to correct.
 func TestLoginIsChecked(t *testing.T) {
 	right := []string{"http.user=me", "http.password=pw-not-shown", "http.login.target=/login",
 		`http.login.body={"u":"{user}","p":"{password}"}`,
@@ -32,37 +32,37 @@ func TestLoginIsChecked(t *testing.T) {
 		"URL":                      {[]string{"http.login.target=https://login.example.com/x"}, ""},
 		"nothing of it with basic": {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
 		"no target": {[]string{"http.auth=login", "http.login.target="},
-			"http.login.target: expected a path"},
+			"http.login.target: expected the path"},
 		"target with a password": {[]string{"http.login.target=https://me:pw-not-shown@example.com/"},
 			"http.login.target: expected a path"},
 		"method": {[]string{"http.login.method=GET"},
 			"http.login.method: expected POST, PUT or PATCH"},
-		"no user":     {[]string{"http.user="}, "http.user: expected the user"},
-		"no password": {[]string{"http.password="}, "http.password: expected the password"},
+		"no user":     {[]string{"http.user="}, "http.user: expected a user"},
+		"no password": {[]string{"http.password="}, "http.password: expected a password"},
 		"no body":     {[]string{"http.login.body="}, "http.login.body: expected a body"},
 		"body without a password": {[]string{`http.login.body={"p":"pw-not-shown"}`},
-			"http.login.body: expected {password}"},
+			"http.login.body: expected the placeholder {password}"},
 		"JSON without quotes": {[]string{`http.login.body={"u":{user},"p":{password}}`},
 			"http.login.body: expected JSON"},
 		"neither JSON nor a form": {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`},
 			"http.login.body: expected JSON"},
-		"no token": {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected where"},
+		"no token": {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected the path"},
 		"lifetime": {[]string{"http.login.lifetime-path=."},
-			"http.login.lifetime-path: expected where"},
+			"http.login.lifetime-path: expected the path"},
 		"header without a token": {[]string{"http.login.header=X-Token: none"},
 			"http.login.header: expected a header"},
 		"header of the host's own": {[]string{"http.login.header=Cookie: {token}"},
 			"http.login.header: expected a header"},
 		"header that another has": {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
-			"http.login.header: X-Token is set"},
+			"http.login.header: X-Token is also set"},
 		"SAP's client in the query": {[]string{"http.query.sap-client=100"},
-			"http.query.sap-client: sap-client has a setting of its own"},
+			"http.query.sap-client: sap-client cannot be set here"},
 		"origin with a path": {[]string{"http.origins=https://a.example/x"},
 			"http.origins: Invalid value https://a.example/x for configuration http.origins: expected an origin"},
 		"origin with a star": {[]string{"http.origins=https://*.example"},
 			"http.origins: Invalid value https://*.example for configuration http.origins: expected an origin"},
 		"no origin between commas": {[]string{"http.origins=https://a,,https://b"},
-			"http.origins: Invalid value  for configuration http.origins: expected origins with commas"},
+			"http.origins: Invalid value  for configuration http.origins: expected origins separated by commas"},
 		"credentials without TLS": {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"},
 			"http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
 				"expected https"},
@@ -88,7 +88,7 @@ func TestLoginIsChecked(t *testing.T) {
 	}
 }
 
-// The values are escaped as the body's kind wants it, and one that holds a placeholder is a value.
+// Values are escaped for the body's type, and are not searched for placeholders.
 func TestLoginBody(t *testing.T) {
 	const user, password = `{password}"&`, "\\\"\n<é>{user}"
 	l := Login{Body: `{"u":"{user}","p":["{password}"]}`}
@@ -107,8 +107,7 @@ func TestLoginBody(t *testing.T) {
 	}
 }
 
-// A login on the service's own origin goes as requests go: with the settings' headers and secrets of the query. A
-// redirect takes no secret elsewhere.
+// A login on the service's origin has the settings' headers and query. A redirect does not send the secret elsewhere.
 func TestLoginUsesRouteOfRequests(t *testing.T) {
 	var redirect atomic.Bool
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) {
@@ -135,11 +134,10 @@ func TestLoginUsesRouteOfRequests(t *testing.T) {
 	}
 	redirect.Store(true)
 	_, err := clientOf(t, roles, Environment{}).Exchange(t.Context(), get("/a"))
-	assert.Error(t, err, "secrets are not sent elsewhere")
+	assert.Error(t, err, "which is not followed with a secret")
 }
 
-// A redirect of the service leads to an origin that the user names, without credentials; one of that origin does not
-// lead back.
+// A redirect of the service may lead to a configured origin, without credentials, but not back.
 func TestRedirectToNamedOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -176,8 +174,8 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 	}
 }
 
-// A request goes to an origin that the user names, with credentials where the user says so, and to no other one. The
-// query of a link is in no error.
+// Requests may go to configured origins, with credentials only if configured. Errors do not contain the query of a
+// link.
 func TestRequestsToNamedOrigins(t *testing.T) {
 	for named, shown := range map[string]bool{"": false, ", http://ORIGIN": false,
 		", http://ORIGIN with credentials": true} {
@@ -202,7 +200,7 @@ func TestRequestsToNamedOrigins(t *testing.T) {
 	}
 }
 
-// Userinfo of targets goes nowhere.
+// User and password in targets are rejected.
 func TestNoUserInTargets(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {
 		t.Error("a request was sent")
@@ -217,7 +215,7 @@ func TestNoUserInTargets(t *testing.T) {
 		}
 	}
 	for _, address := range []string{"u:pw-1@host", "http://u:pw-1@host"} {
-		_, err := New(Config{Address: address})
+		_, err := New(Config{Service: Service{Address: address}})
 		if err == nil || strings.Contains(err.Error(), "pw-1") {
 			t.Errorf("address %s: expected a refusal without the password, found %v", address, err)
 		}
@@ -254,7 +252,7 @@ func FuzzReadOrigin(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c := Config{Scheme: o.Scheme, Address: o.Address, Port: o.Port}
+		c := Config{Service: Service{Scheme: o.Scheme, Address: o.Address, Port: o.Port}}
 		if at, err := c.origin(); err == nil && (at.host == "" || strings.ContainsAny(at.String()[len("http://"):],
 			" @?#")) {
 			t.Errorf("%q: found %s", text, at)

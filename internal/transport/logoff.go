@@ -13,17 +13,16 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// logoffWithin bounds the log-off of all sessions together.
-const logoffWithin = 2 * time.Second
+const logoffTimeout = 2 * time.Second
 
 func (d *destination) logoff(all []*session.Session) {
 	if d.config.LogoffPath == "" || !d.limits.Window().IsZero() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), logoffWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), logoffTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	turns := make(chan struct{}, defaultConcurrent)
+	slots := make(chan struct{}, defaultConcurrent)
 	for _, s := range all {
 		cookies, _ := s.Cookies(d.config.LogoffPath)
 		if !s.Opened() || cookies == "" {
@@ -31,10 +30,11 @@ func (d *destination) logoff(all []*session.Session) {
 		}
 		wg.Go(func() {
 			defer guard.Recover(d.config.Logger, "logging off a session", nil)
-			turns <- struct{}{}
-			defer func() { <-turns }()
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			if err := d.logoffOne(ctx, cookies); err != nil {
-				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin",
+				d.config.Logger.Warn("a session could not be logged off; it ends by its timeout at the service",
+					"origin",
 					d.origin.String(), "error", err)
 			}
 		})
@@ -42,9 +42,8 @@ func (d *destination) logoff(all []*session.Session) {
 	wg.Wait()
 }
 
-// trim logs off unused sessions in excess of most, in the background.
-func (d *destination) trim(most int) {
-	over := d.sessions.Trim(most)
+func (d *destination) trim(limit int) {
+	over := d.sessions.Trim(limit)
 	if len(over) == 0 {
 		return
 	}
@@ -71,8 +70,8 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	}
 	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
 	answer.Body.Close()
-	if answer.StatusCode == http.StatusForbidden { // 404 comes from services that are none of SAP's
-		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF",
+	if answer.StatusCode == http.StatusForbidden { // 404 comes from services other than SAP's
+		return fmt.Errorf("%s returned 403: activate it in transaction SICF",
 			d.config.LogoffPath)
 	}
 	return nil

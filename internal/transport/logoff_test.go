@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A log-off goes to the client of the session, with what gateways want to see (P12), and without what logs on.
+// A log-off has the session's client and the headers for gateways (P12), but no credentials.
 func TestHeadersOfALogoff(t *testing.T) {
 	for _, k := range []struct {
 		auth string
@@ -37,7 +37,7 @@ func TestHeadersOfALogoff(t *testing.T) {
 	}
 }
 
-// Where gateways take headers off, the client stands in the query.
+// For gateways that remove headers, the client is in the query.
 func TestQueryOfALogoff(t *testing.T) {
 	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
 		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
@@ -63,7 +63,7 @@ func TestQueryOfALogoff(t *testing.T) {
 	}
 }
 
-// A log-off that an SAP system does not let through is told; that of a service which has none is not.
+// A rejected log-off of an SAP system is logged, but not that of a service without one.
 func TestLogoffThatIsRefused(t *testing.T) {
 	for status, logs := range map[int]bool{200: false, 404: false, 403: true} {
 		var log bytes.Buffer
@@ -76,7 +76,7 @@ func TestLogoffThatIsRefused(t *testing.T) {
 		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
 			func(t *testing.T, c *Client) { all(t, 1, c) })
 		if logged := strings.Contains(log.String(),
-			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); logged != logs {
+			"/logoff returned 403: activate it in transaction SICF"); logged != logs {
 			t.Errorf("%d: found\n%s", status, &log)
 		}
 	}

@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// masked is a body in which texts are redacted. It reads ahead by the length of the longest text.
-type masked struct {
-	inner io.ReadCloser
-	texts [][]byte // the longest first
-	raw   []byte   // read, and not yet looked at
-	out   []byte
-	err   error
+// maskingReader redacts texts in a body. It reads ahead by the length of the longest text.
+type maskingReader struct {
+	inner   io.ReadCloser
+	texts   [][]byte // longest first
+	pending []byte   // read, and not yet looked at
+	out     []byte
+	err     error
 }
 
 func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 	if len(texts) == 0 {
 		return body
 	}
-	m := &masked{inner: body}
+	m := &maskingReader{inner: body}
 	for _, text := range texts {
 		m.texts = append(m.texts, []byte(text))
 	}
@@ -27,59 +27,59 @@ func mask(body io.ReadCloser, texts []string) io.ReadCloser {
 	return m
 }
 
-func (m *masked) Read(p []byte) (int, error) {
+func (m *maskingReader) Read(p []byte) (int, error) {
 	for len(m.out) == 0 {
 		if m.err != nil {
 			return 0, m.err
 		}
 		n, err := m.inner.Read(p)
-		m.raw, m.err = append(m.raw, p[:n]...), err
-		m.hide()
+		m.pending, m.err = append(m.pending, p[:n]...), err
+		m.redactPending()
 	}
 	n := copy(p, m.out)
 	m.out = m.out[n:]
 	return n, nil
 }
 
-// hide moves bytes from raw to out, except an end that may be the beginning of a text.
-func (m *masked) hide() {
-	settled := len(m.raw)
+// redactPending moves bytes from pending to out, except an end that may be the beginning of a text.
+func (m *maskingReader) redactPending() {
+	complete := len(m.pending)
 	if m.err == nil {
-		settled -= len(m.texts[0]) - 1
+		complete -= len(m.texts[0]) - 1
 	}
-	next := make([]int, len(m.texts)) // where each text is found next, from at on
-	at := 0
+	next := make([]int, len(m.texts)) // the next position of each text, from at on
+	position := 0
 	for i := range next {
-		next[i] = find(m.raw, m.texts[i], 0)
+		next[i] = indexFrom(m.pending, m.texts[i], 0)
 	}
-	for at < settled {
+	for position < complete {
 		first := -1
 		for i, text := range m.texts {
-			if next[i] >= 0 && next[i] < at {
-				next[i] = find(m.raw, text, at)
+			if next[i] >= 0 && next[i] < position {
+				next[i] = indexFrom(m.pending, text, position)
 			}
 			if next[i] >= 0 && (first < 0 || next[i] < next[first]) {
 				first = i
 			}
 		}
-		if first < 0 || next[first] >= settled {
-			m.out = append(m.out, m.raw[at:settled]...)
-			at = settled
+		if first < 0 || next[first] >= complete {
+			m.out = append(m.out, m.pending[position:complete]...)
+			position = complete
 			break
 		}
-		m.out = append(append(m.out, m.raw[at:next[first]]...), hidden...)
-		at = next[first] + len(m.texts[first])
+		m.out = append(append(m.out, m.pending[position:next[first]]...), hidden...)
+		position = next[first] + len(m.texts[first])
 	}
-	if at > 0 {
-		m.raw = append(m.raw[:0], m.raw[at:]...)
+	if position > 0 {
+		m.pending = append(m.pending[:0], m.pending[position:]...)
 	}
 }
 
-func find(in, text []byte, from int) int {
+func indexFrom(in, text []byte, from int) int {
 	if i := bytes.Index(in[from:], text); i >= 0 {
 		return from + i
 	}
 	return -1
 }
 
-func (m *masked) Close() error { return m.inner.Close() }
+func (m *maskingReader) Close() error { return m.inner.Close() }

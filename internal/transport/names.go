@@ -6,36 +6,35 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// settingNames are the user's names of the settings that locate the service; "" if there is none. destination is
-// the setting of the BTP destination that supplies the values instead.
+// settingNames are the user's names of settings, or "". destination is the setting of a BTP destination that supplies
+// the values.
 type settingNames struct{ scheme, address, port, destination, origins string }
 
 func settingNamesOf(roles Roles) settingNames {
-	of := func(name string) string {
-		if setting := roles.Setting(name); setting != name { // there is one
+	nameOf := func(name string) string {
+		if setting := roles.Setting(name); setting != name { // the role has a setting
 			return setting
 		}
 		return ""
 	}
-	n := settingNames{scheme: of(role.Scheme), address: of(role.Address), port: of(role.Port)}
+	n := settingNames{scheme: nameOf(role.Scheme), address: nameOf(role.Address), port: nameOf(role.Port)}
 	if roles.Text(role.Destination) != "" {
-		n.destination = of(role.Destination)
+		n.destination = nameOf(role.Destination)
 	}
 	return n
 }
 
-// fault is about a setting; what describes it if the configuration has no name for it.
-func (n settingNames) fault(setting, what, format string, args ...any) *wit.Error {
-	f := faultf(wit.ErrorConfig, format, args...)
+// errorf returns an error about a setting; description is used if it has no name.
+func (n settingNames) errorf(setting, description, format string, args ...any) *wit.Error {
+	f := errorf(wit.ErrorConfig, format, args...)
 	if setting == "" {
-		f.Message = what + ": " + f.Message
+		f.Message = description + ": " + f.Message
 		return f
 	}
 	f.Setting = &setting
 	return f
 }
 
-// isNotTLS reports whether a handshake failed because the server does not use TLS.
 func isNotTLS(err error) bool {
 	return keystore.ClassOf(err) == keystore.NotTLS
 }

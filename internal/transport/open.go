@@ -17,26 +17,26 @@ func (d *destination) addOrigins() error {
 	for _, o := range d.config.Origins {
 		other, err := newDestination(d.config.forOrigin(o))
 		if err != nil {
-			d.leaveFurther()
+			d.closeFurther()
 			return err
 		}
-		if d.further == nil {
-			d.further = map[string]*destination{}
+		if d.furtherOrigins == nil {
+			d.furtherOrigins = map[string]*destination{}
 		}
-		if d.further[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
-			other.leave()
-			other.endIdle()
-			continue // named twice, or the service's own
+		if d.furtherOrigins[other.origin.String()] != nil || d.origin.String() == other.origin.String() {
+			other.deregister()
+			other.closeIdle()
+			continue // duplicate, or the service's own
 		}
-		d.further[other.origin.String()] = other
+		d.furtherOrigins[other.origin.String()] = other
 	}
 	return nil
 }
 
-func (d *destination) leaveFurther() {
-	for _, other := range d.further {
-		other.leave()
-		other.endIdle()
+func (d *destination) closeFurther() {
+	for _, other := range d.furtherOrigins {
+		other.deregister()
+		other.closeIdle()
 	}
 }
 
@@ -46,16 +46,15 @@ func newDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	d.config.Lockouts.LogTo(d.config.Logger)
-	d.logon = d.config.Lockouts.Gate(d.identity(d.client))
-	d.logon.SetSuspect(d.config.Route.suspect())
+	d.gate = d.config.Lockouts.Gate(d.identity(d.sapClient))
+	d.gate.SetProxyHint(d.config.Route.proxyHint())
 	d.transport, d.roundTripper = d.config.transport(d.origin)
 	d.config.Destinations.join(d)
 	return d, d.addOrigins()
 }
 
-// prepareDestination returns a destination that is not registered with other clients or lockouts yet.
 func prepareDestination(c Config) (*destination, error) {
-	o, err := c.origin()
+	origin, err := c.origin()
 	if err != nil {
 		return nil, err
 	}
@@ -63,20 +62,20 @@ func prepareDestination(c Config) (*destination, error) {
 		return nil, err
 	}
 	c.defaults()
-	if err := c.addLogin(o); err != nil {
+	if err := c.addLogin(origin); err != nil {
 		return nil, err
 	}
-	d := &destination{config: c, origin: o}
+	d := &destination{config: c, origin: origin}
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	d.client, err = c.client()
+	d.sapClient, err = c.client()
 	return d, err
 }
 
 var (
-	defaultConnectTimeout = ownMilliseconds(role.ConnectTimeoutMS)
-	defaultReadTimeout    = ownMilliseconds(role.ReadTimeoutMS)
+	defaultConnectTimeout = defaultMilliseconds(role.ConnectTimeoutMS)
+	defaultReadTimeout    = defaultMilliseconds(role.ReadTimeoutMS)
 )
 
 func (c *Config) defaults() {
@@ -111,7 +110,7 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 			continue
 		}
 		if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, faultf(wit.ErrorConfig, "header %q: expected a header's name and a value without line breaks",
+			return nil, errorf(wit.ErrorConfig, "header %q: expected a valid name and a value without line breaks",
 				name)
 		}
 		headers[strings.ToLower(name)] = value
@@ -119,27 +118,28 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 	return headers, nil
 }
 
-// leave deregisters the client. Sessions that no other client uses are logged off.
-func (d *destination) leave() {
+// deregister removes the client. Sessions that no other client uses are logged off.
+func (d *destination) deregister() {
 	over := d.sessions.Leave()
 	d.logoff(over)
 	d.sessions.Ended(len(over))
 	d.config.Destinations.leave(d)
-	d.leaveFurther()
+	d.closeFurther()
 }
 
-// sessionKey identifies user and credentials: clients with equal keys share sessions.
 func (d *destination) sessionKey() string {
 	return fmt.Sprintf("%q %q", d.auth.identity, d.config.Headers) // maps print in order of keys
 }
 
 func (d *destination) useLimiter(l *limits.Limiter) {
-	client := l.Join(d.config.Limits, d.config.Logger, d.endIdle, d.trim)
+	client := l.Join(d.config.Limits, d.config.Logger, d.closeIdle, d.trim)
 	d.limits = client
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		return client.Dial(ctx, hasParent(ctx), func(ctx context.Context) (net.Conn, error) {
-			return dial(ctx, network, address)
-		})
+		dialCounted := client.Dial
+		if hasParent(ctx) {
+			dialCounted = client.DialExtra
+		}
+		return dialCounted(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
 	}
 }

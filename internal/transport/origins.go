@@ -23,7 +23,7 @@ func readOrigins(c *Config, roles Roles, _ Environment) error {
 			err = c.checkOrigin(o)
 		}
 		if err != nil {
-			return invalid(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
+			return invalidValue(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
 		}
 		c.Origins = append(c.Origins, o)
 	}
@@ -31,70 +31,70 @@ func readOrigins(c *Config, roles Roles, _ Environment) error {
 	return nil
 }
 
-// readOrigin parses `https://host:port`, optionally followed by `with credentials`. Errors do not print texts that
-// may contain a password.
-func readOrigin(text string) (o Origin, err error) {
+// readOrigin parses `https://host:port`, optionally followed by `with credentials`. Errors hide possible passwords.
+func readOrigin(text string) (origin Origin, err error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return o, errors.New("expected origins with commas between, found nothing between two commas")
+		return origin, errors.New("expected origins separated by commas, found nothing between two commas")
 	}
 	if rest := strings.Join(words[1:], " "); strings.EqualFold(rest, withCredentials) {
-		o.Credentials = true
+		origin.Credentials = true
 	} else if rest != "" {
-		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q after it", withCredentials,
+		return origin, fmt.Errorf("expected an origin, optionally followed by %q, found %q after it", withCredentials,
 			redactUser(rest))
 	}
-	u, err := url.Parse(words[0])
+	parsed, err := url.Parse(words[0])
 	switch {
 	case err != nil:
-		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q", redactUser(words[0]))
-	case u.User != nil:
-		return o, fmt.Errorf("expected an origin without user and password in it, found %q: who logs on "+
-			"stands in settings of its own", redactUser(words[0]))
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "",
-		u.Fragment != "",
-		strings.Contains(u.Host, "*"):
-		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
+		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q",
+			redactUser(words[0]))
+	case parsed.User != nil:
+		return origin, fmt.Errorf("expected an origin without user and password in it, found %q: credentials "+
+			"have their own settings", redactUser(words[0]))
+	case parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Hostname() == "", parsed.Path != "" &&
+		parsed.Path != "/", parsed.RawQuery != "",
+		parsed.Fragment != "",
+		strings.Contains(parsed.Host, "*"):
+		return origin, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
 			"path and query, found %q", printable(words[0]))
 	}
-	o.Scheme, o.Address = u.Scheme, u.Hostname()
-	if port := u.Port(); port != "" {
-		if _, err := fmt.Sscanf(port, "%d", &o.Port); err != nil || o.Port < 1 || o.Port > 65535 {
-			return o, fmt.Errorf("%s: expected a port from 1 to 65535, found %q", o.Address, port)
+	origin.Scheme, origin.Address = parsed.Scheme, parsed.Hostname()
+	if port := parsed.Port(); port != "" {
+		if _, err := fmt.Sscanf(port, "%d", &origin.Port); err != nil || origin.Port < 1 || origin.Port > 65535 {
+			return origin, fmt.Errorf("%s: expected a port from 1 to 65535, found %q", origin.Address, port)
 		}
 	}
-	return o, nil
+	return origin, nil
 }
 
 func (c *Config) checkOrigin(o Origin) error {
 	switch {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
-		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is "+
-			"asked by https, found http", o.Address)
-	case c.Route.wholeOnly() && o.Scheme != "http":
-		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made "+
-			"behind the Cloud Connector", o.Address)
+		return fmt.Errorf("expected https for %s, which receives the credentials of a service that uses "+
+			"https, found http", o.Address)
+	case c.Route.httpOnly() && o.Scheme != "http":
+		return fmt.Errorf("expected http://%s behind this proxy, found https: it supports http only, the Cloud "+
+			"Connector uses TLS to the service", o.Address)
 	}
 	return nil
 }
 
-// forOrigin returns the configuration of a further origin on the same route. A BTP destination's values for its own
-// server do not apply there.
+// forOrigin returns the configuration of a further origin. A BTP destination's values for its own server do not
+// apply.
 func (c Config) forOrigin(o Origin) Config {
 	c.Scheme, c.Address, c.Port = o.Scheme, o.Address, o.Port
 	c.Origins, c.Prefix, c.Query, c.LogoffPath, c.Refresh, c.TrustAll = nil, "", nil, "", nil, false
-	if c.explain != nil { // else nothing came from a destination
-		c.TLS = c.ownTLS
+	if c.explain != nil { // TLS may have values of a BTP destination
+		c.TLS = c.settingsTLS
 	}
 	c.names = settingNames{address: c.names.origins}
 	if at, err := c.origin(); err == nil && c.Route.resolved != nil {
-		c.Route.Whole = c.Route.whole(at)
+		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(at)
 	}
 	if o.Credentials {
 		return c
 	}
-	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil,
-		nil, nil, Identity{}, nil
+	c.Credentials = Credentials{Auth: AuthNone}
 	c.ClientInQuery = false
 	c.TLS = withoutCertificate(c.TLS)
 	return c

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// A service that is away is one warning, whatever number of requests meet that and in what way, and one line when it
-// answers again; clients know of it meanwhile.
+// An outage is logged once at WARN, whatever the number and errors of requests, and once at its end.
 func TestOutageIsOneLine(t *testing.T) {
 	ways := map[string]struct {
 		requests int // that are under way together
@@ -37,7 +36,7 @@ func TestOutageIsOneLine(t *testing.T) {
 			defer server.Close()
 			var log journal
 			c := clientOf(t, rolesOf(t, server.URL, "retry.max=3", "retry.min-backoff-ms=1", "retry.max-backoff-ms=2"),
-				Environment{Logger: log.logger()})
+				Environment{Shared: Shared{Logger: log.logger()}})
 			ask := func() error {
 				_, _, err := text(t, c, get("/x"))
 				return err
@@ -54,7 +53,7 @@ func TestOutageIsOneLine(t *testing.T) {
 			if err := ask(); err != nil || c.Away() {
 				t.Errorf("expected an answer, found %v", err)
 			}
-			log.once(t, "level=WARN", "the service answers again")
+			log.once(t, "level=WARN", "the service responds again")
 		})
 	}
 }

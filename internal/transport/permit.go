@@ -7,38 +7,38 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// permit is what a request needs to be sent: a slot of the origin's limits, and a session.
+// permit is a request's slot of the origin's limits, and a session.
 type permit struct {
-	service     *destination // of the client
-	destination *destination // which may be another origin
+	service     *destination // the client's
+	destination *destination // the service, or a further origin
 	session     *session.Session
-	// returnSession gives the session back when the answer begins; release ends the request. Both may be called
-	// repeatedly.
+	// returnSession returns the session when the answer begins; release ends the request. Both are idempotent.
+
 	returnSession, release func()
 }
 
 type admissionKey struct{}
 
-// WithParent returns a context for requests made while another answer is open, on its behalf. They share its slot:
-// otherwise open answers could take all slots and wait for each other.
+// WithParent returns a context for requests on behalf of an open answer, whose slot they share: otherwise open
+// answers could take all slots and wait for each other.
 func WithParent(ctx context.Context) context.Context {
 	return context.WithValue(ctx, admissionKey{}, true)
 }
 
 // WithoutWaiting returns a context whose requests fail with [ErrNoRoom] instead of waiting for the origin's limits.
-// They take a slot of their own, even if ctx is one of [WithParent].
+// It overrides [WithParent].
 func WithoutWaiting(ctx context.Context) context.Context {
 	return context.WithValue(ctx, admissionKey{}, false)
 }
 
 func hasParent(ctx context.Context) bool {
-	within, _ := ctx.Value(admissionKey{}).(bool)
-	return within
+	shares, _ := ctx.Value(admissionKey{}).(bool)
+	return shares
 }
 
 func mustNotWait(ctx context.Context) bool {
-	within, some := ctx.Value(admissionKey{}).(bool)
-	return some && !within
+	shares, isSet := ctx.Value(admissionKey{}).(bool)
+	return isSet && !shares
 }
 
 // acquire waits for a slot and a session, or shares those of parent. A nil service means the current one.
@@ -48,32 +48,32 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	}
 	if service == nil {
 		var err error
-		if service, err = c.current(ctx, false); err != nil {
+		if service, err = c.current(ctx); err != nil {
 			return nil, err
 		}
 	}
-	d, err := service.destinationFor(e)
+	destination, err := service.destinationFor(e)
 	if err != nil {
 		return nil, err
 	}
-	done := func() {}
+	releaseSlot := func() {}
 	if !hasParent(ctx) {
-		enter := d.limits.Acquire
+		acquireSlot := destination.limits.Acquire
 		if mustNotWait(ctx) {
-			enter = d.limits.TryAcquire
+			acquireSlot = destination.limits.TryAcquire
 		}
-		if err := enter(ctx); err != nil {
+		if err := acquireSlot(ctx); err != nil {
 			return nil, err
 		}
-		done = d.limits.Release
+		releaseSlot = destination.limits.Release
 	}
-	s := d.sessions.Acquire(d.limits.MaxSessions())
-	leave := sync.OnceFunc(func() {
-		done()
-		d.sessions.Done(s)
-		if most := d.limits.MaxSessions(); most > 0 {
-			d.trim(most)
+	s := destination.sessions.Acquire(destination.limits.MaxSessions())
+	release := sync.OnceFunc(func() {
+		releaseSlot()
+		destination.sessions.Done(s)
+		if limit := destination.limits.MaxSessions(); limit > 0 {
+			destination.trim(limit)
 		}
 	})
-	return &permit{service, d, s, sync.OnceFunc(func() { d.sessions.Release(s) }), leave}, nil
+	return &permit{service, destination, s, sync.OnceFunc(func() { destination.sessions.Release(s) }), release}, nil
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// With one connection, which an open answer has, requests for its sake get one all the same: the answer would wait for
-// them, and they for it.
+// If an open answer has the only connection, requests on its behalf get another one: they would wait for each other.
 func TestConnectionsWithinAnAnswer(t *testing.T) {
 	page := strings.Repeat("x", 1<<20) // more than buffers hold
 	wired(t, func(w http.ResponseWriter, r *http.Request) { w.Write([]byte(page)) },

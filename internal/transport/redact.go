@@ -8,14 +8,14 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// printable redacts a request line for logs: of its query only parameter names are kept, and the values of protocol
-// options such as $filter, of client and language. Others may be API keys or tokens.
+// printable redacts a request line for logs: of the query it keeps parameter names, and the values of protocol
+// options such as $filter, client and language. Others may be API keys or tokens.
 func printable(line string) string {
-	path, query, asks := strings.Cut(line, "?")
+	path, query, hasQuery := strings.Cut(line, "?")
 	if at := strings.LastIndexByte(path, '@'); at >= 0 && strings.Contains(path[:at], "//") {
 		path = redactUser(path)
 	}
-	if !asks {
+	if !hasQuery {
 		return path
 	}
 	options := strings.Split(query, "&")
@@ -30,8 +30,8 @@ func printable(line string) string {
 	return path + "?" + strings.Join(options, "&")
 }
 
-// PrintableTarget returns a guest's target for a message: without user and password, and for URLs without query
-// values, since links to other origins may be secrets.
+// PrintableTarget returns a plugin's target for a message: without user, password, and query values of absolute URLs,
+// which may be secrets.
 func PrintableTarget(target string) string {
 	if strings.HasPrefix(target, "//") || strings.Contains(target, "://") && !strings.HasPrefix(target, "/") {
 		return redactUser(printable(target))
@@ -39,10 +39,9 @@ func PrintableTarget(target string) string {
 	return target
 }
 
-// LoggedTarget returns a target for logs, with query values of protocol options alone.
+// LoggedTarget redacts a target for logs.
 func LoggedTarget(target string) string { return redactUser(printable(target)) }
 
-// redactUser hides user:password before the @ of a URL.
 func redactUser(text string) string {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
@@ -63,8 +62,7 @@ func isPublicOption(name string) bool {
 	return strings.HasPrefix(name, "$") || strings.HasPrefix(name, "!")
 }
 
-// shortestSecret is the minimum length of a secret that is searched for within a text: shorter ones match by
-// chance.
+// shortestSecret is the minimum length of a secret that is searched for in texts: shorter ones match by chance.
 const shortestSecret = 4
 
 const hidden = setting.Hidden

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// refusing is a service that refuses everybody for a number of requests, or from a number on.
+// refusing is a service that rejects a number of requests, or all after a number.
 type refusing struct {
 	mu       sync.Mutex
 	from, to int // of the requests that are counted since the last change
@@ -60,14 +60,14 @@ const (
 	trusted     = time.Minute
 )
 
-// isUnauthorized tells whether a request was refused, by the service or without being sent.
+// isUnauthorized reports whether a request was refused, or not sent.
 func isUnauthorized(status uint16, err error) bool {
 	f, _ := errors.AsType[*wit.Error](err)
 	return status == 401 || f != nil && f.Kind == wit.ErrorUnauthorized
 }
 
-// An application server that restarts answers 401 once, to one request of eight lanes: what is under way ends, nothing
-// more is sent, and each further request says why and how it goes on. After an operator's resume the same secret works.
+// A single 401 among eight concurrent requests, as from a restarting server, stops further requests until an operator
+// resumes.
 func TestOneRefusalInMidLoad(t *testing.T) {
 	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
 		TokenPath: wit.Ptr("/")}} {
@@ -98,8 +98,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 	}
 }
 
-// A service may accept the reads of anybody, as that which fetches a token, and refuse each write: the writes under way
-// are refused, and no further one.
+// If a service accepts all reads but refuses writes, the writes in flight are refused and no further one is sent.
 func TestAcceptedReadsProveNoWrite(t *testing.T) {
 	for _, lanes := range []int{1, 8} {
 		var mu sync.Mutex
@@ -138,8 +137,7 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 	}
 }
 
-// A path where the service has nothing is answered before anybody logs on: such an answer does not show that a password
-// is right, and a wrong one must not be sent a second time.
+// A 404 may precede the logon: it does not prove that a password is right, and a wrong one is not sent twice.
 func TestNothingThereIsNoLogon(t *testing.T) {
 	refusals := 0
 	service(t, func(w http.ResponseWriter, r *http.Request) {

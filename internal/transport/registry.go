@@ -13,15 +13,13 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/role"
 )
 
-// OriginRegistry holds what clients of one origin share: limits, sessions and reachability. Safe for concurrent
-// use.
+// OriginRegistry holds what clients of an origin share: limits, sessions and reachability. Safe for concurrent use.
 type OriginRegistry struct {
-	mu       guard.Mutex
-	origins  map[string]*originState             // by destination.address
-	division func(origin string) limits.Division // see Divide
+	mu      guard.Mutex
+	origins map[string]*originState             // by destination.address
+	divide  func(origin string) limits.Division // see Divide
 }
 
-// originState exists until the last client leaves.
 type originState struct {
 	limiter  *limits.Limiter
 	sessions *session.Store
@@ -33,7 +31,6 @@ var (
 	processLockouts = lockouts.New()
 )
 
-// NewOriginRegistry returns an empty registry.
 func NewOriginRegistry() *OriginRegistry { return &OriginRegistry{origins: map[string]*originState{}} }
 
 func (all *OriginRegistry) join(d *destination) {
@@ -42,8 +39,8 @@ func (all *OriginRegistry) join(d *destination) {
 	s := all.origins[d.address()]
 	if s == nil {
 		s = &originState{limits.New(d.address()), session.New(), &away.Partner{}}
-		if all.division != nil {
-			s.limiter.Divide(all.division(d.address()))
+		if all.divide != nil {
+			s.limiter.Divide(all.divide(d.address()))
 		}
 		all.origins[d.address()] = s
 	}
@@ -51,22 +48,21 @@ func (all *OriginRegistry) join(d *destination) {
 	d.useLimiter(s.limiter)
 }
 
-// Divide splits each origin's limits among the workers of a group that run tasks of it (P16). divided receives
-// origins as [Client.Limits] returns them, and returns zero if this worker has no tasks of one. It is called for
-// later origins too; it must not block and must not call the registry. Without Divide the worker has the whole
-// limits.
+// Divide splits limits among the workers of a group (RATIONALE.md P16). divided returns this worker's part for an
+// origin of [Client.Limits], zero without tasks of it. It is also called for later origins, and must not block or
+// call the registry. Without Divide the worker has the whole limits.
 func (all *OriginRegistry) Divide(divided func(origin string) limits.Division) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.division = divided
+	all.divide = divided
 	for origin, s := range all.origins {
 		s.limiter.Divide(divided(origin))
 	}
 }
 
-// Limits returns the concurrent requests and the requests per second (zero means no limit) that all workers of a
-// group together may send, by the client's settings. origin is the key by which clients share them. Further origins
-// of the settings have no share: each worker sends one request at a time there.
+// Limits returns the concurrent requests and requests per second (zero means no limit) that all workers of a group
+// may send together. origin is the key of shared limits. Further origins are not divided: each worker sends one
+// request at a time to them.
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
 	own := d.config.Limits
@@ -85,9 +81,9 @@ func (all *OriginRegistry) leave(d *destination) {
 	}
 }
 
-var defaultConcurrent = ownNumber(role.MaxConcurrent)
+var defaultConcurrent = defaultNumber(role.MaxConcurrent)
 
-// Waiting describes why requests wait for limits; "" if none has waited for long.
+// Waiting says why requests wait for limits; "" if none has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 
 // Waits returns why requests wait for limits or a Retry-After.
@@ -96,12 +92,12 @@ func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 // Window returns when the open maintenance window ends. Zero means none is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
-// Usage returns the use of the service and of the further origins by all clients.
+// Usage returns the use of the service and of further origins by all clients.
 func (c *Client) Usage() (all []limits.Usage) {
 	d := c.target.Load()
-	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.further))...) {
+	for _, to := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
 		u := to.limits.Usage()
-		u.Sessions.Used = to.sessions.Most()
+		u.Sessions.Used = to.sessions.MaxInUse()
 		all = append(all, u)
 	}
 	return all

@@ -5,45 +5,49 @@ import (
 	"sync"
 )
 
-// responseTracker tracks responses that have begun to arrive but were not returned by net/http yet. net/http counts
-// a connection as idle shortly before it returns a response without a body; closing idle connections at that moment
-// loses the response. So they are closed when no response is arriving, else after the last one was returned;
-// IdleConnTimeout covers slow ones.
+// responseTracker delays closing idle connections while responses arrive. net/http counts a connection as idle
+// shortly before it returns a response without a body; closing it then loses the response. IdleConnTimeout covers
+// connections that are never closed here.
 type responseTracker struct {
-	// mu is held while connections are closed. TLS may take seconds to write each connection's last record, longer
-	// than guard.Mutex allows.
+	// mu is held while connections are closed, which with TLS may take longer than guard.Mutex allows.
 	mu          sync.Mutex
 	arriving    int
-	closeWanted bool // somebody wants idle connections to be ended
+	closeWanted bool // idle connections are to be closed
 }
 
 type arrivingResponse struct{ begun, over bool }
 
-// started records the first byte of a response; net/http calls it before the connection counts as idle.
 func (h *responseTracker) started(one *arrivingResponse) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !one.begun && !one.over { // the caller may have gone meanwhile
+	if !one.begun && !one.over { // the request may have been canceled
 		one.begun = true
 		h.arriving++
 	}
 }
 
-// finished records that a response was returned or will not arrive. over ends the request.
-func (h *responseTracker) finished(one *arrivingResponse, over bool, w *http.Transport) {
+func (h *responseTracker) ended(one *arrivingResponse, transport *http.Transport) {
+	h.finish(one, true, transport)
+}
+
+func (h *responseTracker) restarted(one *arrivingResponse, transport *http.Transport) {
+	h.finish(one, false, transport)
+}
+
+func (h *responseTracker) finish(one *arrivingResponse, over bool, transport *http.Transport) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	one.over = over
 	if one.begun {
 		one.begun = false
 		h.arriving--
-		h.endIdle(w)
+		h.closeIdleIfDue(transport)
 	}
 }
 
-func (h *responseTracker) endIdle(w *http.Transport) {
+func (h *responseTracker) closeIdleIfDue(transport *http.Transport) {
 	if h.closeWanted && h.arriving == 0 {
 		h.closeWanted = false
-		w.CloseIdleConnections()
+		transport.CloseIdleConnections()
 	}
 }

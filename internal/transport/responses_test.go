@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// Somebody has idle connections ended in the moment in which net/http counts one as idle and has not handed over its
-// answer: the answer to a POST arrives all the same, and the connection ends behind it.
+// Closing idle connections while net/http returns a response to a POST does not lose it, and the connection is closed
+// afterwards.
 func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
@@ -30,7 +30,7 @@ func TestConnectionsAreEndedBehindTheirAnswers(t *testing.T) {
 			wantStatus(t, other, get("/"), 200)
 		}},
 		{"a setting changes", func(t *testing.T, c, _ *Client) {
-			if err := c.change(c.target.Load().config); err != nil {
+			if err := c.setConfig(c.target.Load().config); err != nil {
 				t.Error(err)
 			}
 		}},

@@ -14,26 +14,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Retry is a retry policy. Its zero value means the defaults of [role.RetryCodes], [role.RetryMax],
-// [role.RetryMinBackoffMS] and [role.RetryMaxBackoffMS].
+// Retry is a retry policy. The zero value means the defaults of the roles RetryCodes, RetryMax, RetryMinBackoffMS and
+// RetryMaxBackoffMS.
 type Retry struct {
-	// Codes are HTTP statuses, which apply to repeatable requests, and error codes of the service. An empty list
-	// that is not nil means none.
-	Codes []string
-	// Max is how many times a request is repeated.
-	Max *int
-	// MinBackoff and MaxBackoff are the bounds of a random pause.
+	// Codes are HTTP statuses, for repeatable requests, and error codes of the service. Empty but not nil means none.
+	Codes                  []string
+	Max                    *int
 	MinBackoff, MaxBackoff time.Duration
 }
 
 var (
 	defaultCodes      = splitCodes(*role.HostDefault(role.RetryCodes))
-	defaultMax        = ownNumber(role.RetryMax)
-	defaultMinBackoff = ownMilliseconds(role.RetryMinBackoffMS)
-	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)
+	defaultMax        = defaultNumber(role.RetryMax)
+	defaultMinBackoff = defaultMilliseconds(role.RetryMinBackoffMS)
+	defaultMaxBackoff = defaultMilliseconds(role.RetryMaxBackoffMS)
 )
 
-// maxWait bounds Retry-After.
 const maxWait = time.Hour
 
 func (r Retry) withDefaults() Retry {
@@ -53,11 +49,11 @@ func (r Retry) withDefaults() Retry {
 // Times returns the number of retries.
 func (r Retry) Times() int { return *r.withDefaults().Max }
 
-// Names reports whether an HTTP status or a code of the service is to be retried.
+// Names reports whether Codes contains an HTTP status or a code of the service.
 func (r Retry) Names(code string) bool { return slices.Contains(r.withDefaults().Codes, code) }
 
-// NamesMessage reports whether a code in the service's error document is to be retried. HTTP statuses are not:
-// services repeat the answer's status there without a meaning of its own.
+// NamesMessage reports whether Codes contains a code from an error document. HTTP statuses there are ignored:
+// services repeat the answer's status.
 func (r Retry) NamesMessage(code string) bool {
 	if n, err := strconv.Atoi(code); err == nil && n >= 100 && n < 600 {
 		return false
@@ -65,7 +61,7 @@ func (r Retry) NamesMessage(code string) bool {
 	return r.Names(code)
 }
 
-// Wait pauses before the next attempt, for at least atLeast. It returns the cause of a context that ends.
+// Wait pauses before the next attempt, for at least atLeast, or returns the context's cause.
 func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	r = r.withDefaults()
 	drawn := r.MinBackoff
@@ -75,7 +71,7 @@ func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	return pause.For(ctx, max(drawn, min(atLeast, maxWait)))
 }
 
-// RetryAfter returns the pause that an answer requests. Zero means none.
+// RetryAfter returns the pause that an answer requests, or zero.
 func RetryAfter(answer wit.Response) time.Duration {
 	for _, h := range answer.Headers {
 		if strings.EqualFold(h.Name, "Retry-After") {

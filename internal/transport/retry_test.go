@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// A plugin that declares no codes has the host's; a user who gives an empty list has none.
+// Without declared codes the host's apply; an empty list means none.
 func TestUndeclaredRetryCodes(t *testing.T) {
 	for name, k := range map[string]struct {
 		roles roleMap

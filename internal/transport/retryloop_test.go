@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Settings are asked for once for each request that is sent, those that are sent again included.
+// Settings are refreshed once per sent request, retries included.
 func TestSettingsAreAskedOncePerRequest(t *testing.T) {
 	var requests, asked atomic.Int64
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {

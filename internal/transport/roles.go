@@ -12,20 +12,20 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Roles provides a connector's settings by role; package config implements it.
+// Roles provides a connector's settings by role: the meaning of a setting for the host, such as the service's
+// address.
 type Roles interface {
 	// Text returns the value of a role, or "".
 	Text(role string) string
 	// Prefix returns all roles below a prefix, without it.
 	Prefix(role string) map[string]string
-	// Setting returns the name of the role's setting, for messages.
 	Setting(role string) string
 	// IsSet reports whether the user set the role.
 	IsSet(role string) bool
 }
 
-// declared are the kinds of roles, whatever a plugin declares.
-var declared = setting.NewTable(
+// roleSpecs define the types of roles, whatever a plugin declares.
+var roleSpecs = setting.NewTable(
 	number(role.Port), number(role.MaxConcurrent), number(role.MaxConnections), number(role.RetryMax),
 	milliseconds(role.ConnectTimeoutMS), milliseconds(role.ReadTimeoutMS), milliseconds(role.RetryMinBackoffMS),
 	milliseconds(role.RetryMaxBackoffMS), milliseconds(role.ProxyOutageMS),
@@ -43,39 +43,39 @@ func number(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindInt, wit.Low, nil, "", setting.AtLeast(0))
 }
 
-// milliseconds are at most 34 years, the range of [time.Duration].
+// milliseconds are bounded by the range of [time.Duration].
 func milliseconds(name string) wit.ConfigKey {
 	return setting.Define(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
 }
 
-// ownNumber returns the default of a role, see [role.Own].
-func ownNumber(name string) int {
+func defaultNumber(name string) int {
 	n, err := strconv.Atoi(*role.HostDefault(name))
 	if err != nil {
-		panic(name + ": its default is no number") // one of the program's own declarations
+		panic(name + ": the default is not a number") // a bug in package role
 	}
 	return n
 }
 
-func ownMilliseconds(name string) time.Duration { return setting.Milliseconds(int64(ownNumber(name))) }
+func defaultMilliseconds(name string) time.Duration {
+	return setting.Milliseconds(int64(defaultNumber(name)))
+}
 
-// roleReader parses declared roles and keeps the first error.
+// roleReader parses roles and keeps the first error. Its methods return zero for a missing or invalid value.
 type roleReader struct {
 	roles Roles
 	err   error
 }
 
-// text returns "" for a missing or an invalid value.
 func (r *roleReader) text(name string) string {
 	text := strings.TrimSpace(r.roles.Text(name))
-	spec, known := declared.Find(name)
+	spec, known := roleSpecs.Find(name)
 	if text == "" || !known {
 		return text
 	}
 	spec.Name = r.roles.Setting(name)
 	if why := (setting.Check{}).Value(&spec, text); why != "" {
 		if r.err == nil {
-			r.err = settingFault(r.roles, name, "%s", why)
+			r.err = settingError(r.roles, name, "%s", why)
 		}
 		return ""
 	}
@@ -103,23 +103,22 @@ func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond
 }
 
-func settingFault(roles Roles, role, format string, args ...any) *wit.Error {
-	f := faultf(wit.ErrorConfig, format, args...)
+func settingError(roles Roles, role, format string, args ...any) *wit.Error {
+	f := errorf(wit.ErrorConfig, format, args...)
 	name := roles.Setting(role)
 	f.Setting = &name
 	return f
 }
 
-// invalid is the fault of a value, worded as Kafka Connect does.
-func invalid(roles Roles, role, value string, why error) *wit.Error {
-	return settingFault(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
+func invalidValue(roles Roles, role, value string, why error) *wit.Error {
+	return settingError(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }
 
 func splitCodes(text string) []string {
 	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ';' || c == ' ' || c == '\t' })
 }
 
-func faultf(kind wit.ErrorKind, format string, args ...any) *wit.Error {
+func errorf(kind wit.ErrorKind, format string, args ...any) *wit.Error {
 	return &wit.Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// forTokens sets the route to a token service: that of the requests if it is an ordinary proxy, else the
-// environment's. Behind a Cloud Connector there is no token service.
+// forTokens sets the route to a token service: the same ordinary proxy, else the environment's. There is none behind
+// a Cloud Connector.
 func (r *Route) forTokens(o *btp.TokenOptions) {
 	if r.resolved == nil {
 		return
@@ -27,7 +27,6 @@ func (r *Route) forTokens(o *btp.TokenOptions) {
 	}
 }
 
-// credentialsHint names, in brackets, the settings of the proxy's credentials, or "".
 func (r *Route) credentialsHint() string {
 	switch {
 	case r.Settings.Name == nil:
@@ -39,80 +38,77 @@ func (r *Route) credentialsHint() string {
 	return ""
 }
 
-// suspect names the proxy if a 401 may be its own, as for requests that contain the whole URL; "" if it has no
-// credentials.
-func (r *Route) suspect() string {
-	if !r.Whole || r.Settings.Type != route.HTTP || r.Settings.User == "" {
+// proxyHint names the proxy if a 401 may come from it; "" without credentials of a proxy.
+func (r *Route) proxyHint() string {
+	if !r.AbsoluteForm || r.Settings.Type != route.HTTP || r.Settings.User == "" {
 		return ""
 	}
 	return ", by the service or by the proxy" + r.credentialsHint() + ","
 }
 
-func readRoute(c *Config, roles Roles, s Environment) error {
-	settings, err := routeSettings(c, roles, s)
+func readRoute(c *Config, roles Roles, environment Environment) error {
+	settings, err := routeSettings(c, roles, environment)
 	if err != nil {
 		return err
 	}
 	r, err := route.New(settings)
 	if err != nil {
-		f := faultf(wit.ErrorConfig, "%v", err)
+		f := errorf(wit.ErrorConfig, "%v", err)
 		if m, ok := errors.AsType[*route.Misconfigured](err); ok {
 			f.Message, f.Setting = strings.TrimPrefix(f.Message, m.Setting+": "), &m.Setting
 		}
 		return f
 	}
 	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, resolved: r}
-	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return settingFault(roles, role.Scheme,
-			"expected http for %s = %s, found https: that proxy takes http only, TLS is "+
-				"made behind the Cloud Connector",
+	if c.Route.httpOnly() && c.Scheme != "http" {
+		return settingError(roles, role.Scheme,
+			"expected http for %s = %s, found https: this proxy supports http only, the Cloud "+
+				"Connector uses TLS to the service",
 			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
 		c.Route.Outage = max(0, settings.Outage)
-		c.Route.Place = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
+		c.Route.Network = strings.TrimSpace(r.Type() + " " + strings.Join(settings.Locations, ","))
 	}
 	if c.Scheme == "http" && c.Address != "" {
 		o, err := c.origin()
 		if err != nil {
 			return err
 		}
-		c.Route.Whole = c.Route.whole(o)
+		c.Route.AbsoluteForm = c.Route.usesAbsoluteForm(o)
 	}
 	return nil
 }
 
-func routeSettings(c *Config, roles Roles, s Environment) (route.Settings, error) {
-	of := func(short string) string { return roles.Text(role.Proxy + short) }
+func routeSettings(c *Config, roles Roles, environment Environment) (route.Settings, error) {
+	text := func(short string) string { return roles.Text(role.Proxy + short) }
 	name := func(short string) string { return roles.Setting(role.Proxy + short) }
-	settings, err := route.SettingsOf(of, name, s.VCAP, s.VCAPErr)
-	settings.Attempt, settings.Logger = c.ConnectTimeout, s.Logger
+	settings, err := route.SettingsOf(text, name, environment.VCAP, environment.VCAPErr)
+	settings.Attempt, settings.Logger = c.ConnectTimeout, environment.Logger
 	if err != nil {
-		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
+		return settings, invalidValue(roles, role.ProxyAddressMap, text(route.NameAddressMap), err)
 	}
 	r := roleReader{roles: roles}
 	settings.Outage = route.DefaultOutage
-	if of(route.NameOutage) != "" {
+	if text(route.NameOutage) != "" {
 		if settings.Outage = r.milliseconds(role.Proxy + route.NameOutage); settings.Outage == 0 {
-			settings.Outage = -1 // every location once
+			settings.Outage = -1 // one attempt per location
 		}
 	}
 	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
 		roles.IsSet(role.Proxy+route.NameOutage) {
-		return settings, settingFault(roles, role.Proxy+route.NameOutage,
+		return settings, settingError(roles, role.Proxy+route.NameOutage,
 			"expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err
 }
 
-// wholeOnly reports whether the proxy accepts only http requests.
-func (r *Route) wholeOnly() bool {
+func (r *Route) httpOnly() bool {
 	return r.resolved != nil && r.resolved.Type() == route.ConnectivityHTTP
 }
 
-// whole reports whether a proxy reads the requests to an origin.
-func (r *Route) whole(o endpoint) bool {
+func (r *Route) usesAbsoluteForm(o endpoint) bool {
 	proxy := r.resolved.HTTPProxy()
 	if proxy == nil || o.scheme != "http" {
 		return false

@@ -30,7 +30,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// rolesOf are the roles of a service at a URL, and more; a role may be given by `role=value`.
+// rolesOf returns the roles of a service at a URL, and more as `role=value`.
 func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	t.Helper()
 	u, err := url.Parse(at)
@@ -51,7 +51,7 @@ func configOf(t *testing.T, roles roleMap, s Environment) Config {
 	return config
 }
 
-// opened is a client that is closed when the test ends.
+// opened returns a client that is closed when the test ends.
 func opened(t *testing.T, config Config) *Client {
 	t.Helper()
 	c, err := New(config)
@@ -66,13 +66,13 @@ func clientOf(t *testing.T, roles roleMap, s Environment) *Client {
 	return opened(t, configOf(t, roles, s))
 }
 
-// byOAuth2 are the roles of a client that has tokens of an issuer.
+// byOAuth2 returns the roles for tokens of an issuer.
 func byOAuth2(endpoint string, more ...string) []string {
 	return append(more, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint, "http.oauth.client-id=id",
 		"http.oauth.client-secret=c1ient-secret")
 }
 
-// byProxy are the roles of a client that connects through an HTTP proxy.
+// byProxy returns the roles for an HTTP proxy.
 func byProxy(proxy *httptest.Server, password string, more ...string) []string {
 	return append(more, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
 		"http.proxy.user=me", "http.proxy.password="+password)
@@ -100,7 +100,7 @@ func (j *journal) without(t *testing.T, secrets ...string) {
 	}
 }
 
-// issuer is a token service, whose tokens are good until they are ended.
+// issuer is a token service whose tokens are valid until revoked.
 type issuer struct {
 	mu     sync.Mutex
 	issued int
@@ -131,7 +131,7 @@ func (i *issuer) end() {
 	i.ended = i.issued
 }
 
-// withService is the issuer at /token, and a service beside it that takes its tokens.
+// withService serves the issuer at /token, and a service that accepts its tokens.
 func (i *issuer) withService() http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
@@ -163,7 +163,7 @@ func TestOAuth2(t *testing.T) {
 	log := &journal{}
 	roles := rolesOf(t, server.URL, byOAuth2(endpoint.URL+"/as/token", "http.oauth.scope=a b",
 		"http.oauth.client-auth=header")...)
-	c := clientOf(t, roles, Environment{Logger: log.logger()})
+	c := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}})
 	expect := func(r *wit.Request, status uint16, sent, issued int) {
 		t.Helper()
 		requests = 0
@@ -185,9 +185,9 @@ func TestOAuth2(t *testing.T) {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
 	}
 
-	// In the body, and with a wrong secret: the token service is asked once.
+	// In the body, and with a wrong secret: there is one request for a token.
 	roles["http.oauth.client-auth"], roles["http.oauth.client-secret"] = "body", "wr0ng-secret"
-	c, before := clientOf(t, roles, Environment{Logger: log.logger()}), len(tokens.forms)
+	c, before := clientOf(t, roles, Environment{Shared: Shared{Logger: log.logger()}}), len(tokens.forms)
 	for range 3 {
 		wantFaultOf(t, c, get("/"), wit.ErrorUnauthorized)
 	}
@@ -199,7 +199,7 @@ func TestOAuth2(t *testing.T) {
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
 }
 
-// Credentials of every kind go to the configured origin alone.
+// All kinds of credentials are sent to the configured origin only.
 func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	tokens := &issuer{}
 	endpoint := serve(t, tokens.ServeHTTP)
@@ -231,7 +231,7 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 	assert.Equal(t, 0, foreign, "requests went elsewhere")
 }
 
-// corporate is a proxy that wants a user: it makes tunnels and reads what is in absolute form.
+// corporate is a proxy with authentication, for tunnels and absolute-form requests.
 type corporate struct {
 	to      string // where everything goes
 	mu      sync.Mutex
@@ -295,12 +295,12 @@ func TestCorporateProxy(t *testing.T) {
 		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target,
 			"(407) (see "},
 		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300",
-			"it wants a user and a password, or others (see "},
+			"it requires a user and a password, or rejected them (see "},
 	} {
 		paths = nil
 		p := &corporate{to: c.to}
 		roles := rolesOf(t, c.at, byProxy(serve(t, p.ServeHTTP), c.password, "http.user=u", "http.password=s3cret")...)
-		config := configOf(t, roles, Environment{Lockouts: lockouts.New()})
+		config := configOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}})
 		if strings.HasPrefix(c.at, "https") {
 			config.TLS = secure.Client().Transport.(*http.Transport).TLSClientConfig
 		}
@@ -325,8 +325,7 @@ func TestCorporateProxy(t *testing.T) {
 	}
 }
 
-// Some proxies answer 401 for themselves where requests name the whole URL. That counts as the service's refusal, since
-// nobody can tell; the settings of both are named.
+// A proxy's own 401 to an absolute-form request counts as the service's; the error names the settings of both.
 func TestProxyThatAnswersAsTheService(t *testing.T) {
 	asked := 0
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -334,7 +333,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	roles := rolesOf(t, "http://sap.example:8000", byProxy(proxy, "wr0ng", "http.user=u", "http.password=s3cret")...)
-	c := clientOf(t, roles, Environment{Lockouts: lockouts.New()})
+	c := clientOf(t, roles, Environment{Shared: Shared{Lockouts: lockouts.New()}})
 	wantStatus(t, c, get("/x"), 401)
 	wantFaultOf(t, c, get("/x"), wit.ErrorUnauthorized, `user "u"`, "by the service or by the proxy (see ",
 		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
@@ -343,7 +342,7 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 	}
 }
 
-// Tokens come by the same proxy.
+// Token requests use the same proxy.
 func TestTokensByCorporateProxy(t *testing.T) {
 	p := &corporate{to: serve(t, (&issuer{}).withService()).Listener.Addr().String()}
 	c := clientOf(t, rolesOf(t, "http://sap.example:8000", byProxy(serve(t, p.ServeHTTP), "pr0xy",
@@ -370,8 +369,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		{"http://outside.example", []string{"http.proxy.type=none"}, false},
 	} {
 		config, err := ConfigOf(rolesOf(t, c.at, append(c.roles, "http.port=")...), Environment{})
-		if err != nil || config.Route.Whole != c.whole {
-			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.Whole, err, c.whole)
+		if err != nil || config.Route.AbsoluteForm != c.whole {
+			t.Errorf("%s %v: by proxy %v, %v; expected %v", c.at, c.roles, config.Route.AbsoluteForm, err, c.whole)
 		}
 	}
 	c := clientOf(t, rolesOf(t, "http://outside.example:80"), Environment{})
@@ -409,7 +408,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	roles := rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=s3cret",
 		"http.proxy.type=sap-connectivity-http",
 		"http.proxy.location-id=DE-Berlin", "http.proxy.outage-ms=20000")
-	c := clientOf(t, roles, Environment{VCAP: a.VCAP(0), Logger: log.logger()})
+	c := clientOf(t, roles, Environment{VCAP: a.VCAP(0), Shared: Shared{Logger: log.logger()}})
 	expect := func(r *wit.Request, tokens int) {
 		t.Helper()
 		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
@@ -424,7 +423,7 @@ func TestConnectivityHTTP(t *testing.T) {
 	a.ExpireTokens()
 	expect(&wit.Request{Method: "GET", Target: "/once"}, 3)
 
-	// A Cloud Connector that is away is waited for.
+	// Requests wait for a missing Cloud Connector.
 	a.Detach("DE-Berlin")
 	done := make(chan error, 2)
 	for range 2 {
@@ -440,7 +439,8 @@ func TestConnectivityHTTP(t *testing.T) {
 		}
 	}
 	assert.Equal(t, int64(6), requests.Load(), "requests arrived")
-	log.once(t, "level=WARN msg=\"no Cloud Connector, or the service is away: waiting", "answers again")
+	log.once(t, "level=WARN msg=\"no Cloud Connector is connected, or the service is unavailable; waiting",
+		"responds again")
 	log.without(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }
 
@@ -480,10 +480,10 @@ func TestConnectivitySOCKS5(t *testing.T) {
 		t.Errorf("status %d, %v after an outage", status, err)
 	}
 	_, _, err := text(t, with("http://other.virtual:1"), post("/x")) // for which nobody waits an hour
-	wantFault(t, err, wit.ErrorConfig, "other.virtual:1", "exposes no such virtual host and port")
+	wantFault(t, err, wit.ErrorConfig, "other.virtual:1", "does not expose this virtual host and port")
 }
 
-// Where JAVA_HOME is set and the server's certificate is not trusted, the error names its trust store and the settings.
+// With JAVA_HOME, the error of an untrusted certificate names Java's trust store and the settings.
 func TestUntrustedNamesJava(t *testing.T) {
 	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
 	home := t.TempDir()
@@ -495,8 +495,8 @@ func TestUntrustedNamesJava(t *testing.T) {
 		"tls.truststore.location", "tls.truststore.password")
 }
 
-// A certificate for another host is mended by the setting that names the host, or the destination that does; there is
-// none that switches the check off. Every field that package keystore may name has a setting.
+// The error of a certificate for another host names the setting of the address or destination. Each field of package
+// keystore has a setting.
 func TestCertificateOfAnotherHost(t *testing.T) {
 	// for example.com and 127.0.0.1
 	server := selfSigned(t, func(http.ResponseWriter, *http.Request) {})
@@ -514,8 +514,7 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	assert.Equal(t, "http.destination", tlsSetting(byDestination, keystore.FieldHostCheck))
 }
 
-// A secret that was refused is looked up once more: whoever was refused, or comes behind, goes on with the one that is
-// there now.
+// After a refusal the settings are refreshed: refused and later requests use the new secret.
 func TestChangedSecretIsForAll(t *testing.T) {
 	var mu sync.Mutex
 	sent := map[string]int{}
@@ -529,7 +528,7 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		}
 	})
 	config := configOf(t, rolesOf(t, server.URL, "http.user=u", "http.password=old"),
-		Environment{Lockouts: lockouts.New()})
+		Environment{Shared: Shared{Lockouts: lockouts.New()}})
 	next := config
 	next.Password = "new"
 	logged := false

@@ -13,38 +13,37 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// SAP systems accept client and user not only as headers but in the query, in path parameters, in a form, and the
-// client in brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Names are case-insensitive. Refusals are
-// stored per client and user, so a request must not choose them: it may name the configured client, or any if none
-// is configured, and never a user or password.
+// SAP systems accept client and user as headers, in the query, in path parameters, in a form, and the client in
+// brackets in the path: `sap(bD1lbiZjPTEwMA==)` is l=en&c=100. Since refusals are stored per client and user, a request
+// may name the configured client, or any if none is configured, but never a user or password.
 const (
 	sapClient   = "sap-client"
 	sapUser     = "sap-user"
 	sapPassword = "sap-password"
 )
 
-// checkTarget validates client and user in a guest's request or a redirect. what is target, redirect or the like.
-func (d *destination) checkTarget(what, line string) error {
-	clients, err := clientsOf(what, line)
+// checkTarget validates client and user in a plugin's request line; source is its name in messages.
+func (d *destination) checkTarget(source, line string) error {
+	clients, err := clientsInLine(source, line)
 	if err != nil {
 		return err
 	}
-	return d.checkClients(what, clients)
+	return d.checkClients(source, clients)
 }
 
-func (d *destination) checkClients(what string, clients []string) error {
+func (d *destination) checkClients(source string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
-			return faultf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
-				"digits for %s, found %q", what, sapClient, found)
+			return errorf(wit.ErrorData, "%s of a request: expected an SAP client of at most three "+
+				"digits for %s, found %q", source, sapClient, found)
 		}
-		if want := d.client; want != "" && !sameClient(found, want) {
-			return faultf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
-				"a request asks no other client",
-				what, want, sapClient, found)
+		if want := d.sapClient; want != "" && !sameClient(found, want) {
+			return errorf(wit.ErrorData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
+				"requests cannot select another client",
+				source, want, sapClient, found)
 		}
 		if !sameClient(found, clients[0]) {
-			return faultf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+			return errorf(wit.ErrorData, "%s of a request: expected one SAP client, found %s=%s and %s", source,
 				sapClient, clients[0], found)
 		}
 	}
@@ -55,7 +54,6 @@ func isClient(s string) bool {
 	return len(s) <= 3 && strings.Trim(s, "0123456789") == ""
 }
 
-// sameClient ignores leading zeros.
 func sameClient(a, b string) bool { return normalizeClient(a) == normalizeClient(b) }
 
 func normalizeClient(s string) string {
@@ -65,8 +63,7 @@ func normalizeClient(s string) string {
 	return s
 }
 
-// clientsOf returns the clients in a request line. A user or password in it is a fault.
-func clientsOf(what, line string) (clients []string, err error) {
+func clientsInLine(source, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
 	for _, segment := range segments {
@@ -77,41 +74,40 @@ func clientsOf(what, line string) (clients []string, err error) {
 			query += "&" + parameters
 		}
 	}
-	found, err := clientsIn(what, query)
+	found, err := clientsInPairs(source, query)
 	return append(clients, found...), err
 }
 
-func clientsIn(what, pairs string) (clients []string, err error) {
+func clientsInPairs(source, pairs string) (clients []string, err error) {
 	for name, value := range parameters(pairs) {
 		switch name {
 		case sapClient:
 			clients = append(clients, value)
 		case sapUser, sapPassword:
-			return nil, faultf(wit.ErrorData, "%s of a request: found %s in it, which is refused: who logs on is "+
-				"said by the connector's settings alone", what, name)
+			return nil, errorf(wit.ErrorData, "%s of a request: found %s, which is not allowed: credentials are "+
+				"configured by the connector's settings only", source, name)
 		}
 	}
 	return clients, nil
 }
 
-// parameters returns the pairs of a query or form, decoded as SAP systems compare them.
 func parameters(pairs string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
 			name, value, _ := strings.Cut(pair, "=")
-			if !yield(parameter(name), strings.TrimSpace(unescaped(value))) {
+			if !yield(normalizeParameter(name), strings.TrimSpace(unescapeTwice(value))) {
 				return
 			}
 		}
 	}
 }
 
-func parameter(name string) string {
-	return strings.ToLower(strings.TrimFunc(unescaped(name), func(c rune) bool { return c <= ' ' }))
+func normalizeParameter(name string) string {
+	return strings.ToLower(strings.TrimFunc(unescapeTwice(name), func(c rune) bool { return c <= ' ' }))
 }
 
-// unescaped decodes twice, since an intermediary may decode once.
-func unescaped(s string) string {
+// unescapeTwice decodes twice, since an intermediary may decode once.
+func unescapeTwice(s string) string {
 	for range 2 {
 		once, err := url.QueryUnescape(s)
 		if err != nil || once == s {
@@ -152,7 +148,7 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 	}
 	switch strings.TrimSpace(kind) {
 	case "application/x-www-form-urlencoded":
-		if clients, err = clientsIn("form", string(body)); err != nil {
+		if clients, err = clientsInPairs("form", string(body)); err != nil {
 			return nil, err
 		}
 		return clients, d.checkClients("form", clients)
@@ -160,48 +156,47 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		lower := bytes.ToLower(body)
 		for _, name := range []string{sapClient, sapUser, sapPassword} {
 			if bytes.Contains(lower, []byte(name)) {
-				return nil, faultf(wit.ErrorData, "form of a request: found %s in it, which is refused: who logs on "+
-					"is said by the connector's settings alone", name)
+				return nil, errorf(wit.ErrorData, "form of a request: found %s, which is not allowed: credentials are "+
+					"configured by the connector's settings only", name)
 			}
 		}
 	}
 	return nil, nil
 }
 
-func clientInLine(line string) string {
-	if clients, err := clientsOf("target", line); err == nil && len(clients) > 0 {
+func firstClientInLine(line string) string {
+	if clients, err := clientsInLine("target", line); err == nil && len(clients) > 0 {
 		return clients[0]
 	}
 	return ""
 }
 
-// checkClient rejects an answer of another SAP client (P12), which would be another company's data. The cookie
-// sap-usercontext holds pairs as a query does; some servers percent-encode them.
+// checkClient rejects an answer of another SAP client (RATIONALE.md P12), which would be another company's data. The
+// cookie sap-usercontext has the format of a query; some servers percent-encode it.
 func (d *destination) checkClient(h http.Header) error {
-	if d.client == "" {
+	if d.sapClient == "" {
 		return nil
 	}
 	for _, context := range session.UserContexts(h) {
-		for name, found := range parameters(unescaped(strings.Trim(context, "\" "))) {
-			if name == sapClient && found != "" && !sameClient(found, d.client) {
-				return faultf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
-					d.client, session.UserContext, found)
+		for name, found := range parameters(unescapeTwice(strings.Trim(context, "\" "))) {
+			if name == sapClient && found != "" && !sameClient(found, d.sapClient) {
+				return errorf(wit.ErrorConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+					d.sapClient, session.UserContext, found)
 			}
 		}
 	}
 	return nil
 }
 
-// client returns the configured SAP client, from headers or the destination's query.
 func (c *Config) client() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {
 		for _, value := range values {
-			if parameter(name) != sapClient {
+			if normalizeParameter(name) != sapClient {
 				continue
 			}
 			if client != "" && !sameClient(value, client) {
-				return "", faultf(wit.ErrorConfig,
+				return "", errorf(wit.ErrorConfig,
 					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
 			}
 			client = value

@@ -12,8 +12,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A request may name the configured client, or any where none is configured; a user or a password nowhere. Nothing is
-// sent otherwise.
+// A request may name the configured client, or any without one, but no user or password.
 func TestClientsAndUsersOfRequests(t *testing.T) {
 	brackets := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	bodyOf := func(kind, body string) *wit.Request {
@@ -92,7 +91,7 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 	}
 }
 
-// A redirect leads to no other client and logs on nobody else.
+// A redirect must not change client or user.
 func TestRedirectToAnotherClient(t *testing.T) {
 	for _, to := range []string{"/b?sap-client=999", "/b?sap-user=DDIC&sap-password=x", "b;sap-client=999"} {
 		service(t, func(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +104,7 @@ func TestRedirectToAnotherClient(t *testing.T) {
 	}
 }
 
-// A refusal belongs to the client that was asked: who asks another one, or none, is not stopped by it.
+// A refusal applies to one client: requests to others are sent.
 func TestRefusalOfANamedClient(t *testing.T) {
 	store := lockouts.New()
 	sent := map[string]int{}
@@ -132,7 +131,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 	})
 }
 
-// Methods whose answer may hold the request are refused, by a tunnel too.
+// Methods whose response may repeat the request are rejected.
 func TestMethodsOfGuests(t *testing.T) {
 	tunnelled := func(method, header, value string) *wit.Request {
 		return &wit.Request{Method: method, Target: "/", Headers: []wit.Header{{Name: header, Value: value}}}
@@ -168,14 +167,14 @@ func TestMethodsOfGuests(t *testing.T) {
 	})
 }
 
-// FuzzClientsOf: what a server would read as client, user or password by the rules of queries is found.
+// Any client, user or password that a server would read from a query is found.
 func FuzzClientsOf(f *testing.F) {
 	for _, line := range []string{"/a?sap-client=100", "/a;sap-user=x?y", "/sap(bD1lbiZjPTEwMA==)/x",
 		"/?%73ap-password", "/?a&;&=&sap-client", "/(%"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		clients, err := clientsOf("target", line)
+		clients, err := clientsInLine("target", line)
 		_, query, _ := strings.Cut(line, "?")
 		values, malformed := url.ParseQuery(query)
 		if malformed != nil {

@@ -11,14 +11,13 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// secrets returns the secret values of a sent request, longest first.
 func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
 
-// shortestCookie and shortestSession are lengths below which cookie values are no secrets, in texts and in
-// addresses, where entity keys may equal them.
+// Cookie values below these lengths are not treated as secrets, in texts and in addresses, where entity keys may
+// equal them.
 const shortestCookie, shortestSession = 8, 16
 
-func (d *destination) secretsOf(sent http.Header, least int) []string {
+func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	found := map[string]bool{}
 	add := func(s string) {
 		if s != "" {
@@ -43,7 +42,7 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	}
 	for _, cookies := range sent["Cookie"] {
 		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != session.UserContext {
+			if name, value, _ := strings.Cut(cookie, "="); len(value) >= minCookie && name != session.UserContext {
 				add(value)
 			}
 		}
@@ -54,7 +53,6 @@ func (d *destination) secretsOf(sent http.Header, least int) []string {
 	})
 }
 
-// withSecrets adds secret parameters to the request line.
 func (d *destination) withSecrets(line string) string {
 	if len(d.config.SecretQuery) == 0 {
 		return line
@@ -68,31 +66,30 @@ func (d *destination) withSecrets(line string) string {
 
 // withoutSecrets removes secret parameters from a link of the service, which may repeat them.
 func (d *destination) withoutSecrets(line string) string {
-	path, query, asks := strings.Cut(line, "?")
-	if !asks || len(d.config.SecretQuery) == 0 {
+	path, query, hasQuery := strings.Cut(line, "?")
+	if !hasQuery || len(d.config.SecretQuery) == 0 {
 		return line
 	}
-	var left []string
+	var kept []string
 	for pair := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(pair, "=")
-		if _, secret := d.config.SecretQuery[unescapedOnce(name)]; !secret {
-			left = append(left, pair)
+		if _, secret := d.config.SecretQuery[unescapeOnce(name)]; !secret {
+			kept = append(kept, pair)
 		}
 	}
-	if len(left) == 0 {
+	if len(kept) == 0 {
 		return path
 	}
-	return path + "?" + strings.Join(left, "&")
+	return path + "?" + strings.Join(kept, "&")
 }
 
-func unescapedOnce(name string) string {
+func unescapeOnce(name string) string {
 	if plain, err := url.QueryUnescape(name); err == nil {
 		return plain
 	}
 	return name
 }
 
-// secretPairs returns the secret parameters in all encodings of links.
 func (d *destination) secretPairs() (pairs []string) {
 	for name, value := range d.config.SecretQuery {
 		for _, n := range []string{name, url.QueryEscape(name)} {
@@ -105,11 +102,10 @@ func (d *destination) secretPairs() (pairs []string) {
 	return slices.Compact(pairs)
 }
 
-// longSecret is the minimum length of a secret that is redacted in error answers.
 const longSecret = 8
 
-// hiddenTexts returns what is redacted in a body: secret parameters, and in error answers the secrets themselves.
-// In other bodies equal texts may be data.
+// hiddenTexts returns what is redacted in a body: secret parameters, and in error responses all secrets. In other
+// bodies equal texts may be data.
 func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	texts := d.secretPairs()
 	if status < 400 {
@@ -123,8 +119,6 @@ func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	return texts
 }
 
-// resolve puts a guest's path below the destination's prefix. Its query, which may contain a key, is added only
-// when the request is built.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
 	line = d.withoutSecrets(line)
@@ -136,5 +130,5 @@ func (d *destination) resolve(target string) (string, error) {
 }
 
 func (d *destination) urlOf(line string) *url.URL {
-	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.Whole)
+	return d.origin.urlOf(addQuery(d.withSecrets(line), d.config.Query), d.config.Route.AbsoluteForm)
 }

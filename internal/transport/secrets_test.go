@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// The query of a destination of BTP, which may hold a key, goes with every request to it and shows nowhere else.
+// The query of a BTP destination, which may contain a key, is sent with each request and hidden everywhere.
 func TestQueryOfADestination(t *testing.T) {
 	var log bytes.Buffer
 	var seen []string

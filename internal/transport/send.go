@@ -20,59 +20,61 @@ var errOldToken = errors.New("the session of the CSRF token has ended")
 
 var errRefusedToken = errors.New("the token was refused")
 
-// send makes one attempt. The error is a *sendError if no answer arrived.
-func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
-	d := p.destination
-	if err := d.limits.WaitToSend(ctx); err != nil {
+// send makes one attempt. Without an answer the error is a *sendError.
+func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange, csrf *session.Token) (*Answer,
+	http.Header, error) {
+	destination := permit.destination
+	if err := destination.limits.WaitToSend(ctx); err != nil {
 		return nil, nil, err
 	}
-	waited := d.limits.RecordLogonWait()
-	done, err := d.logonOf(e.client).Acquire(ctx, func() bool { return d.sessions.IsOpening(p.session) })
+	waited := destination.limits.RecordLogonWait()
+	done, err := destination.gateFor(exchange.sapClient).Acquire(ctx,
+		func() bool { return destination.sessions.IsOpening(permit.session) })
 	waited()
 	if err != nil {
 		return nil, nil, err
 	}
 	status := lockouts.Unsent
 	defer func() { done(status) }()
-	h, shown, err := d.headers(ctx, e)
+	h, token, err := destination.headers(ctx, exchange)
 	if err != nil {
-		fault, refused := tokenFault(ctx, err)
+		converted, refused := tokenError(ctx, err)
 		if refused {
 			status = http.StatusUnauthorized
 		}
-		return nil, nil, fault
+		return nil, nil, converted
 	}
-	s := c.prepare(ctx, p, e, h, csrf.Value)
-	if csrf.Value != "" && csrf.Generation != s.generation {
-		s.timeout.cancel(nil)
+	attempt := c.prepare(ctx, permit, exchange, h, csrf.Value)
+	if csrf.Value != "" && csrf.Generation != attempt.generation {
+		attempt.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
 	status = 0
-	answer, err := s.roundTrip()
+	answer, err := attempt.roundTrip()
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
 			status = lockouts.Unsent
 		}
 		return nil, nil, err
 	}
-	if e.newlyRefused(answer.StatusCode, shown) {
-		s.drop(answer, nil)
+	if exchange.newlyRefused(answer.StatusCode, token) {
+		attempt.drop(answer, nil)
 		return nil, nil, errRefusedToken
 	}
 	status = answer.StatusCode
-	a, err := s.accept(answer)
+	a, err := attempt.accept(answer)
 	if err != nil {
 		return nil, nil, err
 	}
 	return a, answer.Header, nil
 }
 
-// sending is an attempt, from the complete request to the end of the answer's body.
+// sending is one attempt, from the complete request to the end of the answer's body.
 type sending struct {
 	client         *Client
 	permit         *permit
 	exchange       *exchange
-	parent         context.Context // of whoever wants the answer; the request has that of quiet
+	parent         context.Context // of the caller; the request has timeout's
 	timeout        *readTimeout
 	request        *http.Request
 	generation     int
@@ -80,54 +82,52 @@ type sending struct {
 	began          time.Time
 }
 
-// prepare builds a request in the present session. The read timeout starts when something was sent; until then the
-// connect timeout applies.
-func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Header, csrf string) *sending {
-	s := &sending{client: c, permit: p, exchange: e, parent: ctx,
-		timeout: newReadTimeout(ctx, max(p.destination.config.ReadTimeout, e.firstByteTimeout))}
+func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string) *sending {
+	attempt := &sending{client: c, permit: permit, exchange: exchange, parent: ctx,
+		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			if e.tokenFor == nil && !SendCheckHolds(ctx) {
-				s.timeout.cancel(errSendCheckExpired)
-				i.Conn.Close() // net/http would send all the same
+			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {
+				attempt.timeout.cancel(errSendCheckExpired)
+				i.Conn.Close() // otherwise net/http would still send
 			}
 		},
-		WroteHeaders: func() { s.mayHaveArrived.Store(true); s.timeout.sending() },
-		WroteRequest: func(httptrace.WroteRequestInfo) { s.timeout.sending() },
+		WroteHeaders: func() { attempt.mayHaveArrived.Store(true); attempt.timeout.sending() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { attempt.timeout.sending() },
 	}
-	cookies, generation := p.session.Cookies(e.line)
-	s.generation = generation
+	cookies, generation := permit.session.Cookies(exchange.line)
+	attempt.generation = generation
 	if cookies != "" {
 		h.Set("Cookie", cookies)
 	}
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	s.request = (&http.Request{Method: e.method, URL: p.destination.urlOf(e.line),
-		Host: p.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
-		WithContext(httptrace.WithClientTrace(s.timeout.ctx, trace))
-	s.upload()
-	return s
+	attempt.request = (&http.Request{Method: exchange.method, URL: permit.destination.urlOf(exchange.line),
+		Host: permit.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
+		WithContext(httptrace.WithClientTrace(attempt.timeout.ctx, trace))
+	attempt.setBody()
+	return attempt
 }
 
-// upload sets the body so that net/http repeats only repeatable requests.
-func (s *sending) upload() {
-	e, r := s.exchange, s.request
+// setBody makes net/http repeat only repeatable requests.
+func (s *sending) setBody() {
+	exchange, r := s.exchange, s.request
 	body := func() (io.ReadCloser, error) {
-		return &upload{Reader: bytes.NewReader(e.body), timeout: s.timeout, sent: &s.client.counter.sent}, nil
+		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: s.timeout, sent: &s.client.counter.sent},
+			nil
 	}
 	switch {
-	case len(e.body) > 0:
-		r.ContentLength = int64(len(e.body))
+	case len(exchange.body) > 0:
+		r.ContentLength = int64(len(exchange.body))
 		r.Body, _ = body()
-		// net/http uses this for methods other than GET only where nothing was written
-		if e.repeatable || e.method != http.MethodGet && e.method != http.MethodHead {
+		// net/http uses this for methods other than GET only if nothing was written.
+		if exchange.repeatable || exchange.method != http.MethodGet && exchange.method != http.MethodHead {
 			r.GetBody = body
 		}
-	case e.repeatable:
-	case e.method == http.MethodGet || e.method == http.MethodHead:
-		// An empty body that cannot be had twice keeps net/http from repeating on its own a GET that must not be
-		// repeated.
+	case exchange.repeatable: // without a body net/http repeats it
+	case exchange.method == http.MethodGet || exchange.method == http.MethodHead:
+		// A body that cannot be read twice prevents net/http from repeating the request.
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 	default:
 		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
@@ -152,7 +152,7 @@ func (s *sending) roundTrip() (*http.Response, error) {
 }
 
 func (s *sending) log(status int, bytes int64, err error) {
-	s.permit.destination.exchanged(s.exchange, s.request.Header, status, bytes, s.began, err)
+	s.permit.destination.logExchange(s.exchange, s.request.Header, status, bytes, s.began, err)
 }
 
 func (s *sending) drop(answer *http.Response, err error) {
@@ -163,56 +163,54 @@ func (s *sending) drop(answer *http.Response, err error) {
 
 // accept updates the session and returns the answer without the request's secrets.
 func (s *sending) accept(answer *http.Response) (*Answer, error) {
-	d, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
+	destination, e, status, sent := s.permit.destination, s.exchange, answer.StatusCode, s.request.Header
 	s.permit.session.Update(answer.Header, e.line, s.generation)
-	d.sessions.Observe(s.permit.session, status)
-	if err := d.checkClient(answer.Header); err != nil {
+	destination.sessions.Observe(s.permit.session, status)
+	if err := destination.checkClient(answer.Header); err != nil {
 		s.drop(answer, err)
 		return nil, e.unusable(status, err)
 	}
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
 		ReceivedAt: time.Now().UnixMilli()}, reason: answer.Status, inSession: sent["Cookie"] != nil,
 		generation: s.generation,
-		secrets:    d.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
-	body := s.body(answer) // before the headers: it takes the encoding out of them
-	ofAddresses := func() []string { return d.secretsOf(sent, shortestSession) }
-	a.Headers = answerHeaders(answer.Header, a.secrets, ofAddresses)
-	a.Body = mask(body, d.hiddenTexts(status, a.secrets))
+		secrets:    destination.secrets(sent), token: answer.Header.Get("X-Csrf-Token")}
+	body := s.body(answer) // before the headers: it removes Content-Encoding
+	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
+	a.Headers = answerHeaders(answer.Header, a.secrets, addressSecrets)
+	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
 	return a, nil
 }
 
-// body ends the exchange and releases its slot when it is read or closed.
 func (s *sending) body(answer *http.Response) *body {
-	e := s.exchange
-	b := &body{inner: answer.Body, timeout: s.timeout, parent: s.parent, request: e.name(),
+	exchange := s.exchange
+	b := &body{inner: answer.Body, timeout: s.timeout, parent: s.parent, request: exchange.name(),
 		received: &s.client.counter.received}
 	b.release = sync.OnceFunc(func() {
-		broken := b.err
-		if errors.Is(broken, io.EOF) {
-			broken = nil
+		readErr := b.err
+		if errors.Is(readErr, io.EOF) {
+			readErr = nil
 		}
-		s.log(answer.StatusCode, b.read, broken)
+		s.log(answer.StatusCode, b.read, readErr)
 		s.permit.release()
 	})
-	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noAnswerComes, e, "cause", err) }
-	if e.method != http.MethodHead {
+	b.onBroken = func(err error) { s.permit.destination.logOutage(time.Now(), noResponseText, exchange, "cause", err) }
+	if exchange.method != http.MethodHead {
 		b.decode(answer.Header)
 	}
 	return b
 }
 
-// newlyRefused reports whether a token was refused for the first time, so that another one is tried.
-func (e *exchange) newlyRefused(status int, shown string) bool {
-	if status != http.StatusUnauthorized || shown == "" || e.refused != "" {
+// newlyRefused reports whether a token was refused for the first time, so that a new one is tried.
+func (e *exchange) newlyRefused(status int, token string) bool {
+	if status != http.StatusUnauthorized || token == "" || e.refusedToken != "" {
 		return false
 	}
-	e.refused = shown
+	e.refusedToken = token
 	return true
 }
 
-// headers merges the guest's headers with the host's. shown is the token among them, or "".
-func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, shown string, err error) {
-	h = e.header.Clone()
+func (d *destination) headers(ctx context.Context, exchange *exchange) (h http.Header, token string, err error) {
+	h = exchange.header.Clone()
 	if h.Get("Accept-Encoding") == "" {
 		h.Set("Accept-Encoding", "gzip")
 	}
@@ -222,6 +220,6 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 	for name, value := range d.config.Headers {
 		h.Set(name, value)
 	}
-	shown, err = d.auth.authorize(ctx, h, e.refused)
-	return h, shown, err
+	token, err = d.auth.authorize(ctx, h, exchange.refusedToken)
+	return h, token, err
 }

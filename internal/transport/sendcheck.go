@@ -12,15 +12,14 @@ type sendCheck struct {
 	holds func() bool
 }
 
-// WithSendCheck returns a context whose exchanges call check before each attempt. check may take long: it runs
-// before the attempt occupies a slot of the origin's limits. Its error ends the exchange. Immediately before
-// sending, after all waits, holds reports without waiting whether the result is still valid; if not, everything is
-// released and check is called again.
-func WithSendCheck(ctx context.Context, ask func() error, still func() bool) context.Context {
-	return context.WithValue(ctx, sendCheckKey{}, sendCheck{ask, still})
+// WithSendCheck returns a context whose requests call check before each attempt, before they occupy a slot of the
+// origin's limits; its error ends the request. Immediately before sending, holds reports without waiting whether the
+// result is still valid; if not, check is called again.
+func WithSendCheck(ctx context.Context, check func() error, holds func() bool) context.Context {
+	return context.WithValue(ctx, sendCheckKey{}, sendCheck{check, holds})
 }
 
-// CheckSend calls the check of [WithSendCheck], if the context has one.
+// CheckSend calls the context's check, if any.
 func CheckSend(ctx context.Context) error {
 	if b, ok := ctx.Value(sendCheckKey{}).(sendCheck); ok {
 		return b.check()
@@ -34,4 +33,4 @@ func SendCheckHolds(ctx context.Context) bool {
 	return !ok || b.holds()
 }
 
-var errSendCheckExpired = errors.New("what was asked before the request holds no longer")
+var errSendCheckExpired = errors.New("the check before the request is no longer valid")

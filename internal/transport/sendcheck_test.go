@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// try sends a request, whose answer says nothing to the test.
+// try sends a request and ignores the answer.
 func try(ctx context.Context, c *Client, r *wit.Request) error {
 	a, err := c.Do(ctx, r)
 	if err == nil {
@@ -24,9 +24,8 @@ func try(ctx context.Context, c *Client, r *wit.Request) error {
 	return err
 }
 
-// A request that waits for what is asked before it holds nothing that others wait for: neither a place among the
-// requests to the origin, nor the turn of the session's token. What holds no longer when it has both is asked again,
-// and both are given back for that.
+// During its check a request has neither a slot nor the lock of the session's token. If the result expires, both are
+// released and the check is repeated.
 func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		holds int // so often what was asked does not hold on
@@ -64,8 +63,7 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 	}
 }
 
-// What was asked before a wait for the rate, or for the end of a maintenance window, is looked at after it. A request
-// for a token is sent without a question.
+// A check before a wait for the rate or a maintenance window is validated after it. Token requests are not checked.
 func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 	windows, err := limits.ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
 	require.NoError(t, err)
@@ -89,8 +87,7 @@ func TestWhatWasAskedIsLookedAtLast(t *testing.T) {
 	}
 }
 
-// What was asked is looked at with a connection, which may take its time. Where it holds no longer the service gets
-// nothing of the request, and it is asked again.
+// The check is validated once there is a connection. If it has expired, nothing is sent and it is repeated.
 func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 	holds, dials, asked, served := false, 0, 0, 0
 	slow := func(c *Config) {
@@ -112,7 +109,7 @@ func TestWhatWasAskedIsLookedAtWithAConnection(t *testing.T) {
 	})
 }
 
-// What speaks against a request is its error, and nothing is sent.
+// The check's error is the request's, and nothing is sent.
 func TestWhatIsAskedBeforeRefuses(t *testing.T) {
 	g := &gateway{}
 	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client) {

@@ -19,44 +19,44 @@ import (
 
 // sendError is the error of a request without an answer.
 type sendError struct {
-	// sent reports that some of the request may have arrived.
-	sent  bool
+	// sent: a part of the request may have arrived.
+	sent  bool // maybe in part
 	cause error
 }
 
-func (l *sendError) Error() string { return l.cause.Error() }
+func (s *sendError) Error() string { return s.cause.Error() }
 
-func (d *destination) explainFailure(ctx context.Context, quiet *readTimeout, e *exchange, sent bool, err error) error {
-	if cause := context.Cause(quiet.ctx); errors.Is(cause, errSendCheckExpired) {
+func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, exchange *exchange, sent bool,
+	err error) error {
+	if cause := context.Cause(timeout.ctx); errors.Is(cause, errSendCheckExpired) {
 		return cause
 	}
 	if ctx.Err() != nil {
-		if sent && !e.repeatable {
+		if sent && !exchange.repeatable {
 			return &sendError{sent, context.Cause(ctx)}
 		}
 		return context.Cause(ctx)
 	}
-	if f := d.tlsFault(err); f != nil {
-		if sent && !e.repeatable && keystore.IsRenegotiation(err) {
-			return &sendError{sent, f} // the server had the request, and may have done what it asks for
+	if f := d.tlsError(err); f != nil {
+		if sent && !exchange.repeatable && keystore.IsRenegotiation(err) {
+			return &sendError{sent, f} // the server may have processed it
 		}
 		return f
 	}
-	if permanent(err) && !sent {
-		return faultf(wit.ErrorConfig, "%s: %v", d.origin, err)
+	if isPermanent(err) && !sent {
+		return errorf(wit.ErrorConfig, "%s: %v", d.origin, err)
 	}
-	if f := d.tokenServiceFault(err); f != nil && !sent {
+	if f := d.tokenServiceError(err); f != nil && !sent {
 		return f
 	}
-	if cause := context.Cause(quiet.ctx); cause != nil {
+	if cause := context.Cause(timeout.ctx); cause != nil {
 		err = cause
 	}
 	return &sendError{sent, err}
 }
 
-// tokenServiceFault returns the fault of a route that gets no token until a setting changes, else nil. The token
-// service is not asked again with a rejected secret.
-func (d *destination) tokenServiceFault(err error) error {
+// tokenServiceError returns the error of a route's token service that lasts until a setting changes, else nil.
+func (d *destination) tokenServiceError(err error) error {
 	failure, ok := errors.AsType[*btp.Failure](err)
 	if !ok || failure.Temporary() {
 		return nil
@@ -65,31 +65,31 @@ func (d *destination) tokenServiceFault(err error) error {
 	if failure.Kind == btp.Unauthorized {
 		kind = wit.ErrorUnauthorized
 	}
-	return faultf(kind, "%s: %v", d.origin, err)
+	return errorf(kind, "%s: %v", d.origin, err)
 }
 
-// tlsFault returns the fault of a failed TLS handshake that a setting can correct, else nil.
-func (d *destination) tlsFault(err error) error {
+// tlsError returns nil for errors that no setting can correct.
+func (d *destination) tlsError(err error) error {
 	if keystore.ClassOf(err) == keystore.NotTLS && !errors.Is(err, http.ErrSchemeMismatch) {
-		return nil // what stands there in place of the service may pass
+		return nil // another server may be replacing the service temporarily
 	}
 	if explain := d.config.explain; explain != nil {
 		if e, ok := errors.AsType[*keystore.Error](explain(err)); ok {
-			f := faultf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
-			if !strings.HasPrefix(e.Setting, role.TLS) { // there is a setting
+			f := errorf(wit.ErrorConfig, "%s: %s", d.origin, e.Text)
+			if !strings.HasPrefix(e.Setting, role.TLS) { // it is the user's name of a setting
 				f.Message, f.Setting = fmt.Sprintf("%s: %s: %s", d.origin, e.Setting, e.Text), &e.Setting
 			}
 			return f
 		}
 	}
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return faultf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
+		return errorf(wit.ErrorConfig, "%s: the certificate is not trusted: %v", d.origin, untrusted.Err)
 	}
 	return nil
 }
 
-// settingsHint names, in brackets, the settings to check if no service, or no TLS, was found at the address; "" if
-// a proxy may be the cause.
+// settingsHint names the settings to check, in brackets, if there was no service or no TLS at the address; "" if a
+// proxy may be the cause.
 func (d *destination) settingsHint(err error) string {
 	n := d.config.names
 	settings, text := []string{n.address, n.port}, "see "
@@ -100,7 +100,7 @@ func (d *destination) settingsHint(err error) string {
 		d.config.Route.resolved.Type()):
 		return ""
 	case isNotTLS(err):
-		settings, text = []string{n.scheme, n.port}, "no TLS is spoken on this port: see "
+		settings, text = []string{n.scheme, n.port}, "this port does not use TLS: see "
 	case unknown:
 		settings = []string{n.address}
 	case dialled == nil || dialled.Op != "dial":

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/limits"
 )
 
-// host opens a session for each request that comes without one that it knows.
+// host opens a session for each request without a known one.
 type host struct {
 	mu     sync.Mutex
 	opened int
@@ -112,8 +112,8 @@ func TestLogoffIsBounded(t *testing.T) {
 		all(t, 4, c)
 		began := time.Now()
 		c.Close()
-		if elapsed := time.Since(began); elapsed > logoffWithin {
-			t.Errorf("expected at most %v, found %v", logoffWithin, elapsed)
+		if elapsed := time.Since(began); elapsed > logoffTimeout {
+			t.Errorf("expected at most %v, found %v", logoffTimeout, elapsed)
 		}
 	})
 }
@@ -137,19 +137,19 @@ func TestNoLogoffWithoutSession(t *testing.T) {
 	}
 }
 
-// Other credentials end the sessions of those before.
+// Changed credentials end the sessions of the old ones.
 func TestChangedSecretLogsOff(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
 		all(t, 1, c)
 		config := c.target.Load().config
-		require.NoError(t, c.change(config))
+		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 1 || len(s.asked) != 0 {
 			t.Errorf("expected the session to go on with the same secret, found %d opened, %q", s.opened, s.asked)
 		}
 		config.Password = "other"
-		require.NoError(t, c.change(config))
+		require.NoError(t, c.setConfig(config))
 		all(t, 1, c)
 		if s.opened != 2 || len(s.asked) != 1 || len(s.open) != 1 {
 			t.Errorf("expected one session to follow another, found %d opened, %q, %v", s.opened, s.asked, s.open)
@@ -157,7 +157,7 @@ func TestChangedSecretLogsOff(t *testing.T) {
 	})
 }
 
-// The session that a service opens for a request which it refuses is gone on with.
+// A session that is opened with a refusal is used.
 func TestRefusalLeavesNoSessionBehind(t *testing.T) {
 	s := &host{}
 	service(t, s.ServeHTTP, sessioned, func(t *testing.T, c *Client) {
@@ -170,7 +170,7 @@ func TestRefusalLeavesNoSessionBehind(t *testing.T) {
 	})
 }
 
-// What the service says of a session that has ended is answered by another session, once.
+// After a session timeout the request is repeated once in a new session.
 func TestSessionTimedOut(t *testing.T) {
 	const business = `{"error":{"code":"ZS/001","message":{"lang":"en","value":"Training session not found"}}}`
 	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
@@ -221,7 +221,7 @@ func TestSessionTimedOut(t *testing.T) {
 	}
 }
 
-// A session that opens slowly has others wait for a while, and a first logon until its answer is there.
+// Other requests wait for a slow logon for a while, and for a first logon until its response.
 func TestSlowLogonsHaveOthersWait(t *testing.T) {
 	for name, k := range map[string]struct {
 		known bool
@@ -236,7 +236,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				s.ServeHTTP(w, r)
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client) {
 				if k.known {
-					done, err := c.target.Load().logon.Acquire(t.Context(), func() bool { return false })
+					done, err := c.target.Load().gate.Acquire(t.Context(), func() bool { return false })
 					require.NoError(t, err)
 					done(200)
 				}
@@ -254,7 +254,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 				}()
 				all(t, 1, c)
 				assert.Equal(t, k.waits, time.Since(began), "waited")
-				assert.Equal(t, "logons to http://sap.example:8000 go one after another", <-logged)
+				assert.Equal(t, "waiting for another logon to http://sap.example:8000", <-logged)
 				if err := <-slow; err != nil {
 					t.Error(err)
 				}

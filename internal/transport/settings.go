@@ -12,26 +12,28 @@ import (
 )
 
 // ConfigOf reads a configuration from roles. It opens key stores and sends nothing. Errors are *wit.Error of kind
-// config that name the setting if possible.
-func ConfigOf(roles Roles, s Environment) (Config, error) {
-	if s.Logger == nil {
-		s.Logger = slog.New(slog.DiscardHandler)
+// config.
+func ConfigOf(roles Roles, environment Environment) (Config, error) {
+	if environment.Logger == nil {
+		environment.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := roleReader{roles: roles}
 	c := Config{
-		Scheme: strings.ToLower(roles.Text(role.Scheme)), Address: withoutBrackets(roles.Text(role.Address)),
-		Port: r.number(role.Port),
-		User: roles.Text(role.User), Password: roles.Text(role.Password),
-		Headers:        roles.Prefix(role.Header),
-		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS), ReadTimeout: r.milliseconds(role.ReadTimeoutMS),
+		Service: Service{Scheme: strings.ToLower(roles.Text(role.Scheme)),
+			Address: withoutBrackets(roles.Text(role.Address)), Port: r.number(role.Port)},
+		Credentials: Credentials{User: roles.Text(role.User), Password: roles.Text(role.Password),
+			Headers: roles.Prefix(role.Header)},
+		ConnectTimeout: r.milliseconds(role.ConnectTimeoutMS),
+		ReadTimeout:    r.milliseconds(role.ReadTimeoutMS),
 		Retry: Retry{
 			MinBackoff: r.milliseconds(role.RetryMinBackoffMS), MaxBackoff: r.milliseconds(role.RetryMaxBackoffMS),
 		},
-		Logger: s.Logger, Lockouts: s.Lockouts, Destinations: s.Destinations, names: settingNamesOf(roles),
+		Shared: environment.Shared,
+		names:  settingNamesOf(roles),
 	}
 	if c.Retry.Codes = splitCodes(roles.Text(role.RetryCodes)); len(c.Retry.Codes) == 0 &&
 		!roles.IsSet(role.RetryCodes) {
-		c.Retry.Codes = nil // a plugin need not declare them
+		c.Retry.Codes = nil // default: the plugin does not declare the role
 	}
 	if roles.Text(role.RetryMax) != "" {
 		max := r.number(role.RetryMax)
@@ -46,17 +48,16 @@ func ConfigOf(roles Roles, s Environment) (Config, error) {
 	if r.err != nil {
 		return c, r.err
 	}
-	for _, part := range []func(*Config, Roles, Environment) error{secureBy, readRoute, readOrigins, queryBy,
-		readAuth, limitBy} {
-		if err := part(&c, roles, s); err != nil {
+	for _, read := range []func(*Config, Roles, Environment) error{readTLS, readRoute, readOrigins, readSecretQuery,
+		readAuth, readLimits} {
+		if err := read(&c, roles, environment); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-// limitBy reads limits and the way to log off from roles.
-func limitBy(c *Config, roles Roles, _ Environment) (err error) {
+func readLimits(c *Config, roles Roles, _ Environment) (err error) {
 	r := roleReader{roles: roles}
 	c.Limits = limits.Limits{Concurrent: r.number(role.MaxConcurrent), Connections: r.number(role.MaxConnections)}
 	c.Limits.PerSecond = r.decimal(role.RequestsPerSecond)
@@ -65,34 +66,32 @@ func limitBy(c *Config, roles Roles, _ Environment) (err error) {
 		return r.err
 	}
 	if c.Limits.Windows, err = limits.ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
-		return invalid(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
+		return invalidValue(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
 	}
 	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
 		return nil
 	}
 	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
-		return invalid(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that begins with /"))
+		return invalidValue(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that starts with /"))
 	}
 	return nil
 }
 
-// queryBy reads the secrets that stand in the query from roles.
-func queryBy(c *Config, roles Roles, _ Environment) error {
+func readSecretQuery(c *Config, roles Roles, _ Environment) error {
 	secrets := roles.Prefix(role.Query)
 	if len(secrets) == 0 {
 		return nil
 	}
 	c.SecretQuery = secrets
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
-		if slices.Contains(sapParameters, parameter(name)) {
-			return settingFault(roles, role.Query+name,
-				"%s has a setting of its own, or none: expected another parameter",
+		if slices.Contains(sapParameters, normalizeParameter(name)) {
+			return settingError(roles, role.Query+name,
+				"%s cannot be set here, it is used to log on: use its own setting, if any",
 				name)
 		}
 	}
 	return nil
 }
 
-// sapParameters are parameters by which SAP systems log on: client and language have settings of their own, and a
-// refusal is noted for the user of settings.
+// sapParameters are those by which SAP systems log on: refusals are stored per client and user.
 var sapParameters = []string{sapClient, "sap-language", sapUser, sapPassword}

@@ -15,43 +15,45 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// secureBy reads what TLS goes by from roles. Stores are opened, so that what is wrong with them shows at once.
-func secureBy(c *Config, roles Roles, s Environment) error {
+// readTLS reads the TLS settings and opens the stores, so that errors are found early.
+func readTLS(c *Config, roles Roles, environment Environment) error {
 	r := roleReader{roles: roles}
-	own := keystore.Options{Key: storeBy(roles, role.TLSKeyStore), Trust: storeBy(roles, role.TLSTrustStore),
+	own := keystore.Options{Key: storeLocation(roles, role.TLSKeyStore),
+		Trust:       storeLocation(roles, role.TLSTrustStore),
 		Protocol:    roles.Text(role.TLSProtocol),
 		AllowLegacy: r.flag(role.TLSAllowLegacy), AllowRSAKeyExchange: r.flag(role.TLSAllowRSAKeyExchange),
 		AllowRenegotiation: r.flag(role.TLSAllowRenegotiation), AllowCommonName: r.flag(role.TLSAllowCommonName),
-		HasRisks: true, Logger: s.Logger,
+		HasRisks: true, Logger: environment.Logger,
 		Name: func(field string) string { return tlsSetting(roles, field) }}
 	if r.err != nil {
 		return r.err
 	}
-	o := own
-	c.explain = func(err error) error { return keystore.Explain(err, o) }
-	o.Key, o.Trust = cmp.Or(o.Key, delivered(s.Key)), cmp.Or(o.Trust, delivered(s.Trust))
+	options := own
+	c.explain = func(err error) error { return keystore.Explain(err, options) }
+	options.Key, options.Trust = cmp.Or(options.Key, deliveredStore(environment.Key)),
+		cmp.Or(options.Trust, deliveredStore(environment.Trust))
 	var err error
-	if c.ownTLS, err = tlsOf(s.Context, own); err != nil {
+	if c.settingsTLS, err = newTLS(environment.Context, own); err != nil {
 		return err
 	}
-	if c.TLS = c.ownTLS; o.Key != own.Key || o.Trust != own.Trust {
-		if c.TLS, err = tlsOf(s.Context, o); err != nil {
+	if c.TLS = c.settingsTLS; options.Key != own.Key || options.Trust != own.Trust {
+		if c.TLS, err = newTLS(environment.Context, options); err != nil {
 			return err
 		}
 	}
-	if c.TrustAll = s.TrustAll && o.Trust == nil; c.TrustAll {
-		s.Logger.Warn("the destination says TrustAll: the server's certificate is not looked at")
+	if c.TrustAll = environment.TrustAll && options.Trust == nil; c.TrustAll {
+		environment.Logger.Warn("the destination has TrustAll: the server's certificate is not verified")
 	}
-	if o.Key != nil {
+	if options.Key != nil {
 		if c.Identity, err = certificateIdentity(c.TLS); err != nil {
-			return storeFault(err)
+			return storeError(err)
 		}
 	}
 	return nil
 }
 
-// tlsSetting is the name of the setting of one of package keystore's fields. Nothing switches the check of the host
-// off, so what mends a wrong host is the setting that names it.
+// tlsSetting returns the setting of one of package keystore's fields. The host check cannot be disabled: a wrong host
+// is corrected in the setting of the address.
 func tlsSetting(roles Roles, field string) string {
 	switch {
 	case field != keystore.FieldHostCheck:
@@ -62,8 +64,7 @@ func tlsSetting(roles Roles, field string) string {
 	return roles.Setting(role.Address)
 }
 
-// tlsOf is nil where nothing is said.
-func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
+func newTLS(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	if o.Key == nil && o.Trust == nil && o.Protocol == "" && !o.AllowLegacy && !o.AllowRSAKeyExchange &&
 		!o.AllowRenegotiation && !o.AllowCommonName {
 		return nil, nil
@@ -71,13 +72,12 @@ func tlsOf(ctx context.Context, o keystore.Options) (*tls.Config, error) {
 	o.Context = ctx
 	config, err := keystore.ClientTLS(o)
 	if err != nil {
-		return nil, storeFault(err)
+		return nil, storeError(err)
 	}
 	return config, nil
 }
 
-// ServerTLS is how connections to the server at Address are secured, nil for the system's roots. It alone heeds
-// TrustAll.
+// ServerTLS returns the TLS configuration for the service with TrustAll applied. Nil means the system's roots.
 func (c *Config) ServerTLS() *tls.Config {
 	if !c.TrustAll {
 		return c.TLS
@@ -90,7 +90,7 @@ func (c *Config) ServerTLS() *tls.Config {
 	return config
 }
 
-func storeBy(roles Roles, prefix string) *keystore.Location {
+func storeLocation(roles Roles, prefix string) *keystore.Location {
 	l := &keystore.Location{Path: roles.Text(prefix + "location"), Type: roles.Text(prefix + "type"),
 		Password:    roles.Text(prefix + "password"),
 		KeyPassword: roles.Text(prefix + "key-password"), Alias: roles.Text(prefix + "alias")}
@@ -100,37 +100,34 @@ func storeBy(roles Roles, prefix string) *keystore.Location {
 	return l
 }
 
-// delivered is where package keystore finds a store of a destination, nil where there is none.
-func delivered(s *btp.Store) *keystore.Location {
+func deliveredStore(s *btp.Store) *keystore.Location {
 	if s == nil {
 		return nil
 	}
 	return &keystore.Location{Type: strings.ToLower(s.Type), Password: s.Password, Content: s.Content}
 }
 
-func storeFault(err error) *wit.Error {
-	f := faultf(wit.ErrorConfig, "%v", err)
+func storeError(err error) *wit.Error {
+	f := errorf(wit.ErrorConfig, "%v", err)
 	if e, ok := errors.AsType[*keystore.Error](err); ok {
 		f.Message, f.Setting = e.Text, &e.Setting
 	}
 	return f
 }
 
-// certificateIdentity is who the certificate is of that TLS shows.
 func certificateIdentity(config *tls.Config) (Identity, error) {
 	if config.GetClientCertificate == nil {
 		return Identity{}, nil
 	}
-	shown, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
+	certificate, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
 		SignatureSchemes: allSchemes})
-	if err != nil || len(shown.Certificate) == 0 {
+	if err != nil || len(certificate.Certificate) == 0 {
 		return Identity{}, err
 	}
-	sum := sha256.Sum256(shown.Certificate[0])
+	sum := sha256.Sum256(certificate.Certificate[0])
 	return Identity{Secret: hex.EncodeToString(sum[:])}, nil
 }
 
-// allSchemes lets a key of any kind fit.
 var allSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.PSSWithSHA256, tls.ECDSAWithP256AndSHA256,
 	tls.ECDSAWithP384AndSHA384,
 	tls.ECDSAWithP521AndSHA512, tls.Ed25519}

@@ -28,7 +28,7 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 					"http.proxy.type="+kind, "http.proxy.address="+proxy,
 					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
 					"http.proxy.token-client-secret="+secret),
-					Environment{Logger: log.logger(), Lockouts: store})
+					Environment{Shared: Shared{Logger: log.logger(), Lockouts: store}})
 			}
 			config, mended := with("wr0ng"), false
 			config.Refresh = func(_ context.Context, refused bool) (*Config, error) {

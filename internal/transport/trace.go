@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// exchanged logs an exchange at DEBUG, without secrets; status zero means no answer, bytes are those of the body read.
-func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes int64, began time.Time, err error) {
+// logExchange logs a request at DEBUG, without secrets. Status zero means no answer; bytes is the length of the body.
+func (d *destination) logExchange(e *exchange, sent http.Header, status int, bytes int64, began time.Time, err error) {
 	log := d.config.Logger
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -23,7 +23,6 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 	log.Debug("request", attributes...)
 }
 
-// named is a request in a log: its method, and its target without what may be a secret.
-func (d *destination) named(e *exchange) string {
+func (d *destination) loggedRequest(e *exchange) string {
 	return e.method + " " + e.otherOrigin + redact(printable(e.line), d.secrets(nil))
 }

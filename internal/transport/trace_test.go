@@ -9,8 +9,10 @@ import (
 )
 
 func TestShownLine(t *testing.T) {
-	d := &destination{config: Config{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
-		"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}}}
+	d := &destination{config: Config{
+		Credentials: Credentials{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
+			"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}},
+	}}
 	for line, want := range map[string]string{
 		"/a/b": "/a/b",
 		"/a?$filter=X%20eq%201&$format=json&sap-client=100":  "/a?$filter=X%20eq%201&$format=json&sap-client=100",
@@ -45,7 +47,7 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.String(); strings.Count(said, "is asked again until") != 1 || strings.Contains(said, "k3y") ||
+	if said := log.String(); strings.Count(said, "retrying until") != 1 || strings.Contains(said, "k3y") ||
 		!strings.Contains(said, "$top=1") {
 		t.Errorf("found\n%s", said)
 	}

@@ -77,7 +77,8 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		return opened(t, c)
 	}
 	for _, scheme := range []string{"https", "http"} {
-		c := client(t, Config{Scheme: scheme, Address: "sap.example", TrustAll: true})
+		c := client(t, Config{Service: Service{Scheme: scheme, Address: "sap.example"},
+			TLSOptions: TLSOptions{TrustAll: true}})
 		_, _, err := text(t, c, get("/"))
 		if err == nil || len(shown) > 0 {
 			t.Errorf("%s: expected the proxy's certificate to be looked at, found %v; it was shown %q", scheme, err,
@@ -86,7 +87,8 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 	}
 	// A proxy that the connector's own trust store vouches for is used, by its own name.
 	pool := proxy.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c := client(t, Config{Scheme: "https", Address: "sap.example", ownTLS: &tls.Config{RootCAs: pool}, TrustAll: true})
+	c := client(t, Config{Service: Service{Scheme: "https", Address: "sap.example"},
+		TLSOptions: TLSOptions{settingsTLS: &tls.Config{RootCAs: pool}, TrustAll: true}})
 	_, _, err := text(t, c, get("/"))
 	u, _ := url.Parse(at)
 	password, _ := u.User.Password()

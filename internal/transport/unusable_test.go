@@ -32,15 +32,15 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 		text   string
 	}{
 		"another encoding": {headers(201, "x", "Content-Encoding", "br"), 201,
-			`found Content-Encoding "br"`},
+			`found "br"`},
 		"another encoding of nothing": {headers(201, "", "Content-Encoding", "br"), 0, ""},
 		"another encoding of a 502": {headers(502, "x", "Content-Encoding", "zstd"), 502,
-			`found Content-Encoding "zstd"`},
+			`found "zstd"`},
 		"another encoding of a 400": {headers(400, "x", "Content-Encoding", "br"), 0,
-			"was answered 400, and the answer cannot be read"},
+			"the response with status 400 cannot be read"},
 		"no gzip": {headers(201, "plain text", "Content-Encoding", "gzip"), 201,
-			"broke off after 0 bytes: gzip: invalid header"},
-		"shorter than it says": {headers(201, "abc", "Content-Length", "10"), 201, "broke off after 3 bytes"},
+			"ended early, after 0 bytes: gzip: invalid header"},
+		"shorter than it says": {headers(201, "abc", "Content-Length", "10"), 201, "ended early, after 3 bytes"},
 		"a redirect elsewhere": {headers(302, "", "Location", "http://elsewhere/"), 302,
 			"with a redirect to http://elsewhere/"},
 		"a redirect here": {headers(303, "", "Location", "/here"), 303, "with a redirect to /here"},
@@ -55,7 +55,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 		"more than there may be, 409": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(409)
 			tooMuch(w)
-		}, 0, "was answered 409"},
+		}, 0, "the response with status 409"},
 		"an answer that can be used":   {headers(201, "{}"), 0, ""},
 		"a server error, to be judged": {headers(599, "?"), 0, ""},
 	} {
@@ -101,9 +101,9 @@ func TestDocumentsTogether(t *testing.T) {
 		for _, wanted := range []struct {
 			text  string
 			paths []string
-		}{{"GET /all: expected at most 64 MiB in an answer, found more", []string{"/all"}},
-			{"GET /b: expected at most 64 MiB in all the documents that the connector asks for together, found more: " +
-				"those before this one came to 32.0 MiB", []string{"/a", "/b"}}, {"", []string{"/a"}}} {
+		}{{"GET /all: expected at most 64 MiB in a response, found more", []string{"/all"}},
+			{"GET /b: expected at most 64 MiB in all documents that the connector requests together, found more: " +
+				"the documents before this one have 32.0 MiB", []string{"/a", "/b"}}, {"", []string{"/a"}}} {
 			n := wit.RequestBatch{}
 			for _, path := range wanted.paths {
 				n.Requests = append(n.Requests, get(path))

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// node is a broker in an answer.
+// node is a broker in a response.
 type node struct {
 	id   int32
 	host string
@@ -28,8 +28,7 @@ type node struct {
 
 func (n node) address() string { return net.JoinHostPort(n.host, strconv.Itoa(int(n.port))) }
 
-// brokers holds the listeners by broker id. They are never closed before the tunnel ends: clients remember
-// addresses.
+// brokers holds the listeners by broker id. They stay open until the tunnel ends, since clients remember addresses.
 type brokers struct {
 	tunnel    *Tunnel
 	bootstrap net.Addr
@@ -41,7 +40,7 @@ type brokers struct {
 	all    []net.Listener
 }
 
-// brokerListener is a broker's local port, with its present address.
+// brokerListener is a broker's local port and current address.
 type brokerListener struct {
 	address atomic.Pointer[string]
 	port    int32
@@ -61,10 +60,9 @@ func (b *brokers) close() {
 	}
 }
 
-// maxBrokers bounds the listeners of a tunnel.
 const maxBrokers = 1_000
 
-// update opens listeners for new brokers and follows those that have moved.
+// update opens listeners for new brokers and stores changed addresses.
 func (b *brokers) update(nodes []node) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,7 +72,7 @@ func (b *brokers) update(nodes []node) error {
 		if e := b.byID[n.id]; e == nil {
 			fresh = append(fresh, n)
 		} else if from := e.address.Swap(&to); *from != to {
-			b.tunnel.log.Info("tunnel: a broker has moved", "broker", n.id, "from", *from, "to", to)
+			b.tunnel.log.Info("tunnel: a broker has a new address", "broker", n.id, "from", *from, "to", to)
 		}
 	}
 	slices.SortFunc(fresh, func(x, y node) int { return cmp.Compare(x.id, y.id) })
@@ -124,7 +122,6 @@ func (b *brokers) add(n node, rank int) error {
 	return nil
 }
 
-// port returns the local port of a broker, or 0.
 func (b *brokers) port(id int32) int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -134,21 +131,22 @@ func (b *brokers) port(id int32) int32 {
 	return 0
 }
 
-// discover asks the cluster for its brokers until it answers. If the cluster requires a logon that only clients can
-// make, listeners are opened by the clients' answers.
+// discover requests the brokers until the cluster responds. If only clients can log on, their responses open the
+// listeners.
 func (t *Tunnel) discover() {
 	var cluster away.Partner
 	for backoff := (pause.Backoff{First: time.Second, Longest: time.Minute}); ; {
-		began, err := time.Now(), t.ask()
+		began, err := time.Now(), t.fetchBrokers()
 		if err == nil || t.ctx.Err() != nil {
 			return
 		}
 		if t.options.SASL == nil && errors.As(err, new(*wire.HungUp)) {
-			t.log.Info("tunnel: brokers get their listeners when the first client has logged on", "error", err)
+			t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
 			return
 		}
 		wait := backoff.Next()
-		cluster.Lost(t.log, began, err.Error(), "tunnel: the cluster's brokers are not known yet", "error", err, "next",
+		cluster.Lost(t.log, began, err.Error(), "tunnel: the cluster's brokers could not be requested; retrying",
+			"error", err, "next",
 			wait)
 		if pause.For(t.ctx, wait) != nil {
 			return
@@ -156,7 +154,7 @@ func (t *Tunnel) discover() {
 	}
 }
 
-func (t *Tunnel) ask() error {
+func (t *Tunnel) fetchBrokers() error {
 	ctx, cancel := context.WithTimeoutCause(t.ctx, t.options.DialTimeout, fmt.Errorf("no answer after %v",
 		t.options.DialTimeout))
 	defer cancel()

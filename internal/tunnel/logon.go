@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// logOn authenticates before requests are relayed, and keeps the session alive.
+// logOn authenticates before requests are relayed, and again before the session expires.
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	lifetime, err := r.authenticate(ctx, r.broker.Ask)
@@ -23,8 +23,8 @@ func (r *relay) logOn(ctx context.Context) error {
 		return fmt.Errorf("logging on to %s with SASL %s: %w", r.address, r.tunnel.options.SASL.Name(), err)
 	}
 	if lifetime > 0 && r.client != nil {
-		r.tunnel.group.Go(func() {
-			defer guard.Recover(r.tunnel.log, "tunnel, a logon that is renewed", nil,
+		r.tunnel.goroutines.Go(func() {
+			defer guard.Recover(r.tunnel.log, "tunnel, renewal of a logon", nil,
 				func(*guard.Panic) { r.broker.Close() })
 			r.renew(lifetime)
 		})
@@ -42,7 +42,7 @@ func (r *relay) authenticate(ctx context.Context, ask func(kmsg.Request) ([]byte
 func (r *relay) renew(lifetime time.Duration) {
 	for lifetime > 0 {
 		select {
-		case <-r.ended:
+		case <-r.answersEnded:
 			return
 		case <-r.tunnel.ctx.Done():
 			return
@@ -61,24 +61,25 @@ func (r *relay) renew(lifetime time.Duration) {
 }
 
 func (r *relay) renewOnce() (time.Duration, error) {
-	// No request may come between the messages of a logon.
-	r.writing.Lock()
-	defer r.writing.Unlock()
+	// Brokers reject other requests between the messages of a logon.
+	r.writeLock.Lock()
+	defer r.writeLock.Unlock()
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 
-// request sends the tunnel's own request and returns the body of its answer.
+// request sends a request of the tunnel itself and returns the body of the response.
 func (r *relay) request(request kmsg.Request) ([]byte, error) {
-	r.next++
+	r.lastCorrelation++
 	answer := make(chan []byte, 1)
-	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.next, reply: answer})
-	if _, err := r.broker.Write(wire.Frame(request, r.next)); err != nil {
+	r.expect(pendingAnswer{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
+		reply: answer})
+	if _, err := r.broker.Write(wire.Frame(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}
 	select {
 	case body := <-answer:
 		return body, nil
-	case <-r.ended:
+	case <-r.answersEnded:
 		return nil, net.ErrClosed
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// TestPassTakesNoMoreThanTheFrame: what is behind a frame may be long in coming, and belongs to the next one.
+// The bytes after a frame belong to the next one and are not waited for.
 func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 	for _, kind := range []struct {
 		name string
@@ -53,7 +53,7 @@ func TestPassTakesNoMoreThanTheFrame(t *testing.T) {
 	}
 }
 
-// TestPassEndsWithTheConnection: half a frame is an error, and what there is of it goes on.
+// A truncated frame is an error, and its bytes are forwarded.
 func TestPassEndsWithTheConnection(t *testing.T) {
 	for _, size := range []int{100, 1 << 20} {
 		source, from := tcpPair(t)

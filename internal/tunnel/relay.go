@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 )
 
-// relay connects one client with a broker.
+// relay connects one client with a broker. Responses have the order of requests.
 type relay struct {
 	tunnel   *Tunnel
 	client   net.Conn
@@ -26,29 +26,29 @@ type relay struct {
 	broker   *wire.Conn
 	address  string
 
-	// pending are unanswered requests in order, as the broker answers them.
+	// pending are requests without a response.
 	pending    chan pendingAnswer
 	unanswered atomic.Int64
-	// writing is held for each request to the broker, and while a logon is renewed.
-	writing sync.Mutex
-	ended   chan struct{} // closed when no more answers come
-	next    int32         // correlation of our own requests
-	buffer  []byte
+	// writeLock is held during a request to the broker, or a renewed logon.
+	writeLock       sync.Mutex
+	answersEnded    chan struct{} // closed after the last response
+	lastCorrelation int32         // correlation id of the tunnel's last request
+	buffer          []byte
 }
 
 type pendingAnswer struct {
 	key, version int16
 	correlation  int32
-	reply        chan<- []byte // gets the answer of a request of ours
+	reply        chan<- []byte // for requests of the tunnel itself
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
 		broker: wire.New(broker), address: address,
-		pending: make(chan pendingAnswer, 256), ended: make(chan struct{})}
+		pending: make(chan pendingAnswer, 256), answersEnded: make(chan struct{})}
 }
 
-// run relays until a side ends (nil), a message cannot be relayed, or ctx ends.
+// run relays until a side closes (nil), a message cannot be relayed, or ctx ends.
 func (r *relay) run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, r.drain)
 	defer stop()
@@ -59,12 +59,12 @@ func (r *relay) run(ctx context.Context) error {
 		defer guard.Recover(r.tunnel.log, "tunnel, requests of a connection", &fromClient,
 			func(*guard.Panic) { r.broker.Close() })
 		if fromClient = r.passRequests(); ctx.Err() == nil {
-			// A client that has left does not wait for answers.
+			// The client has closed the connection: responses are useless.
 			r.broker.Close()
 		}
 	}()
 	fromBroker := guard.Do(r.tunnel.log, "tunnel, answers of a connection", r.passAnswers)
-	close(r.ended)
+	close(r.answersEnded)
 	r.client.Close()
 	r.broker.Close()
 	<-done
@@ -79,7 +79,7 @@ func (r *relay) drain() {
 	defer look.Stop()
 	for r.unanswered.Load() > 0 {
 		select {
-		case <-r.ended:
+		case <-r.answersEnded:
 			return
 		case <-deadline.C:
 			r.broker.Close()
@@ -105,44 +105,43 @@ func (r *relay) passRequests() error {
 			return err
 		}
 		switch {
-		case h.key == keyApiVersions && h.version > newest(h.key):
+		case h.key == keyApiVersions && h.version > newestVersion(h.key):
 			if err := r.refuseVersions(h); err != nil {
 				return err
 			}
 			continue
 		case h.key == keySASLHandshake && h.version == 0:
-			return errors.New("the client logs on in the way of Kafka 0.10 (SaslHandshake 0), which cannot be passed " +
-				"on: expected version 1 or later")
-		case h.version > newest(h.key):
+			return errors.New("the client logs on as in Kafka 0.10 (SaslHandshake version 0), which is not " +
+				"supported: expected version 1 or later")
+		case h.version > newestVersion(h.key):
 			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key,
 				kmsg.NameForKey(h.key), h.version)
 		}
 		answered := true
 		if h.key == keyProduce {
-			if answered, err = wantsAnswer(r.requests, h); err != nil {
+			if answered, err = expectsResponse(r.requests, h); err != nil {
 				return err
 			}
 		}
-		r.writing.Lock()
+		r.writeLock.Lock()
 		if answered {
 			r.expect(pendingAnswer{key: h.key, version: h.version, correlation: h.correlation})
 		}
 		err = copyBytes(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
-		r.writing.Unlock()
+		r.writeLock.Unlock()
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// copyBytes copies n bytes, some of which are buffered. The kernel copies between plain TCP connections; otherwise
-// pieces have the buffer's size, since TLS returns 16 KiB at most.
+// copyBytes copies n bytes, of which some may be buffered. Between TCP connections the kernel copies.
 func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	out, ok := to.(*net.TCPConn)
 	in, plain := from.(*net.TCPConn)
 	for n > 0 {
 		size := min(n, int64(buffered.Size()))
-		if plain { // which hands out all that there is
+		if plain {
 			if buffered.Buffered() == 0 {
 				if ok && n >= minSplice {
 					return splice(out, in, n)
@@ -180,15 +179,16 @@ func (r *relay) expect(a pendingAnswer) {
 	r.unanswered.Add(1)
 	select {
 	case r.pending <- a:
-	case <-r.ended:
+	case <-r.answersEnded:
 	}
 }
 
-// refuseVersions answers an ApiVersions request of an unknown version as an older broker does: error 35 in version
-// 0, with the supported versions.
+// refuseVersions responds to an unknown version of ApiVersions like an older broker: error 35 in version 0, with the
+// supported versions.
 func (r *relay) refuseVersions(h requestHead) error {
 	if r.unanswered.Load() > 0 {
-		return fmt.Errorf("the client asked for versions in the unknown version %d while answers were due", h.version)
+		return fmt.Errorf("the client sent ApiVersions in the unknown version %d while responses were pending",
+			h.version)
 	}
 	if _, err := r.requests.Discard(int(h.size) + 4); err != nil {
 		return err
@@ -196,10 +196,10 @@ func (r *relay) refuseVersions(h requestHead) error {
 	answer := kmsg.NewPtrApiVersionsResponse()
 	answer.ErrorCode = errUnsupportedVersion
 	known := kmsg.NewApiVersionsResponseApiKey()
-	known.ApiKey, known.MaxVersion = keyApiVersions, newest(keyApiVersions)
+	known.ApiKey, known.MaxVersion = keyApiVersions, newestVersion(keyApiVersions)
 	answer.ApiKeys = append(answer.ApiKeys, known)
 	frame := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(h.correlation))
-	_, err := r.client.Write(sized(answer.AppendTo(frame)))
+	_, err := r.client.Write(setFrameLength(answer.AppendTo(frame)))
 	return err
 }
 
@@ -209,24 +209,24 @@ func (r *relay) passAnswers() error {
 		if err != nil {
 			return err
 		}
-		var a pendingAnswer
+		var request pendingAnswer
 		select {
-		case a = <-r.pending:
+		case request = <-r.pending:
 		default:
-			return fmt.Errorf("the broker answered what nobody asked (correlation %d)", correlation)
+			return fmt.Errorf("the broker sent a response without a request (correlation id %d)", correlation)
 		}
-		if a.correlation != correlation {
-			return fmt.Errorf("the broker answered out of order: expected the answer to correlation %d (%s), found %d",
-				a.correlation, kmsg.NameForKey(a.key), correlation)
+		if request.correlation != correlation {
+			return fmt.Errorf("the broker responded out of order: expected correlation id %d (%s), found %d",
+				request.correlation, kmsg.NameForKey(request.key), correlation)
 		}
 		switch {
-		case a.reply != nil:
+		case request.reply != nil:
 			frame := make([]byte, size+4)
 			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
-				a.reply <- frame[8:]
+				request.reply <- frame[8:]
 			}
-		case carriesAddress(a.key, a.version) && (size <= maxRewritten || !passable(a.key)):
-			err = r.passRewritten(a, size)
+		case carriesAddress(request.key, request.version) && (size <= maxRewritten || !mayPassUnchanged(request.key)):
+			err = r.passRewritten(request, size)
 		default:
 			err = copyBytes(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
 		}
@@ -237,13 +237,13 @@ func (r *relay) passAnswers() error {
 	}
 }
 
-// maxRewritten bounds an answer that is read whole. A broker's limit for a fetch is 55 MiB (fetch.max.bytes), apart
-// from a single larger record.
+// maxRewritten bounds a decoded response. A broker's fetch limit is 55 MiB (fetch.max.bytes), except for a larger
+// record.
 const maxRewritten = 128 << 20
 
-func (r *relay) passRewritten(a pendingAnswer, size int32) error {
+func (r *relay) passRewritten(request pendingAnswer, size int32) error {
 	if size > maxRewritten {
-		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size,
+		return fmt.Errorf("a response to %s of %d bytes: expected at most %d", kmsg.NameForKey(request.key), size,
 			maxRewritten)
 	}
 	total := int(size) + 4
@@ -254,9 +254,10 @@ func (r *relay) passRewritten(a pendingAnswer, size int32) error {
 	if _, err := io.ReadFull(r.broker.Answers, frame); err != nil {
 		return err
 	}
-	frame, err := r.rewrite(a, frame)
+	frame, err := r.rewrite(request, frame)
 	if err != nil {
-		return fmt.Errorf("an answer to %s version %d of %s: %w", kmsg.NameForKey(a.key), a.version, r.address, err)
+		return fmt.Errorf("a response to %s version %d of %s: %w", kmsg.NameForKey(request.key), request.version,
+			r.address, err)
 	}
 	_, err = r.client.Write(frame)
 	return err

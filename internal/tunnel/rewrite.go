@@ -6,20 +6,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// maxFetch is the last version of Fetch whose answers name no brokers. The next one adds, for a leader that has
-// moved, where the new one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at
-// a time, before a byte of it goes on. Clients that are offered no more ask for metadata then, as they did before Kafka
-// 3.7.
+// maxFetch is the last version of Fetch whose responses contain no addresses. Later ones have a moved leader's address
+// at their end (KIP-951), so that whole responses would have to be buffered; without it clients request metadata.
 const maxFetch = 15
 
-// carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce
-// requests have room for them from their first flexible version on (KIP-951). Not among them: what only
-// brokers and controllers ask each other, DescribeQuorum, which names the listeners of controllers (no client connects
-// there), and the endpoints of applications in streams groups.
+// carriesAddress reports whether responses must be rewritten: they contain addresses of brokers, or API versions.
+// Requests between brokers, DescribeQuorum and endpoints of streams groups are not among them, since clients do not
+// connect there.
 func carriesAddress(key, version int16) bool {
 	switch key {
 	case keyProduce:
-		return version >= 9
+		return version >= 9 // KIP-951
 	case keyFetch:
 		return version > maxFetch
 	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions:
@@ -30,19 +27,18 @@ func carriesAddress(key, version int16) bool {
 	return false
 }
 
-// passable answers name brokers only as a hint about a leader that has moved; one too large to be held passes as it is,
-// and the client, which does not reach the hint, asks for metadata.
-func passable(key int16) bool { return key == keyFetch || key == 78 }
+// mayPassUnchanged reports whether responses have addresses only as hints about moved leaders. A response that is too
+// large for rewriting passes, and the client requests metadata.
+func mayPassUnchanged(key int16) bool { return key == keyFetch || key == 78 }
 
-// rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole,
-// with size.
+// rewrite replaces addresses in a response, a frame with its size. Without addresses it returns the frame itself.
 func (r *relay) rewrite(a pendingAnswer, frame []byte) ([]byte, error) {
 	answer := kmsg.ResponseForKey(a.key)
 	answer.SetVersion(a.version)
 	head := cursor{rest: frame[8:]}
-	// The answer about versions has the plain header in all versions, so that any client can read it.
+	// ApiVersions responses never have a flexible header, so that any client can read them.
 	if answer.IsFlexible() && a.key != keyApiVersions {
-		head.tags()
+		head.skipTags()
 	}
 	body := head.rest
 	if versions, ok := answer.(*kmsg.ApiVersionsResponse); ok && len(body) >= 2 && body[0] == 0 &&
@@ -52,21 +48,20 @@ func (r *relay) rewrite(a pendingAnswer, frame []byte) ([]byte, error) {
 	if err := answer.ReadFrom(body); err != nil {
 		return nil, err
 	}
-	changed, err := r.readdress(answer)
+	changed, err := r.rewriteAddresses(answer)
 	if err != nil || !changed {
 		return frame, err
 	}
 	prefix := len(frame) - len(body)
-	return sized(answer.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
+	return setFrameLength(answer.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
 }
 
-// readdress changes what an answer says about brokers and versions.
-func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
+func (r *relay) rewriteAddresses(answer kmsg.Response) (changed bool, err error) {
 	var found []addressField
 	add := func(id int32, host *string, port *int32) { found = append(found, addressField{id, host, port}) }
 	switch answer := answer.(type) {
 	case *kmsg.ApiVersionsResponse:
-		limit(answer)
+		limitVersions(answer)
 		return true, nil
 	case *kmsg.MetadataResponse:
 		for i := range answer.Brokers {
@@ -108,23 +103,23 @@ func (r *relay) readdress(answer kmsg.Response) (changed bool, err error) {
 			add(e.NodeID, &e.Host, &e.Port)
 		}
 	default:
-		return false, errors.New("it may carry addresses, and nobody knows where")
+		return false, errors.New("this type of response may contain addresses and is not supported")
 	}
-	return r.exchange(found)
+	return r.replaceAddresses(found)
 }
 
 const endpointController = 2
 
-// addressField is where an answer holds a broker's address.
+// addressField points to a broker's address in a response.
 type addressField struct {
 	id   int32
 	host *string
 	port *int32
 }
 
-// exchange puts the tunnel's listeners in the places of brokers. An answer that has no broker to name (a coordinator
-// that is not known yet) has id -1 or no host.
-func (r *relay) exchange(found []addressField) (changed bool, err error) {
+// replaceAddresses opens listeners for new brokers and writes their addresses. Without a broker, as for an unknown
+// coordinator, the id is -1 or the host empty.
+func (r *relay) replaceAddresses(found []addressField) (changed bool, err error) {
 	var nodes []node
 	for _, p := range found {
 		if p.id >= 0 && *p.host != "" {
@@ -144,10 +139,9 @@ func (r *relay) exchange(found []addressField) (changed bool, err error) {
 	return changed, nil
 }
 
-// limit takes out of a broker's offer what the tunnel could not look into: APIs that nobody here knows, versions newer
-// than the known ones, the logon of Kafka 0.10, whose messages are not framed as requests, and the versions of Fetch
-// that would be held up here.
-func limit(answer *kmsg.ApiVersionsResponse) {
+// limitVersions removes from ApiVersions what the tunnel cannot decode: unknown APIs and versions, SASL without Kafka
+// framing (0.10), and versions of Fetch beyond maxFetch.
+func limitVersions(answer *kmsg.ApiVersionsResponse) {
 	offered := answer.ApiKeys[:0]
 	for _, k := range answer.ApiKeys {
 		switch k.ApiKey {
@@ -158,7 +152,7 @@ func limit(answer *kmsg.ApiVersionsResponse) {
 				k.MaxVersion = min(k.MaxVersion, maxFetch)
 			}
 		}
-		if k.MaxVersion = min(k.MaxVersion, newest(k.ApiKey)); k.MinVersion <= k.MaxVersion {
+		if k.MaxVersion = min(k.MaxVersion, newestVersion(k.ApiKey)); k.MinVersion <= k.MaxVersion {
 			offered = append(offered, k)
 		}
 	}

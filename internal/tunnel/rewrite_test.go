@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// notForClients are answers with addresses that no client connects to; see [carriesAddress].
+// notForClients are responses with addresses to which clients do not connect; see [carriesAddress].
 var notForClients = map[int16]string{
 	52: "Vote, between controllers", 53: "BeginQuorumEpoch, between controllers", 54: "EndQuorumEpoch, between " +
 		"controllers",
@@ -26,8 +26,7 @@ var notForClients = map[int16]string{
 
 const secretHost = "broker.example"
 
-// TestNoAddressGetsBy fills every answer that kmsg knows with addresses, in every version, and looks for them in what
-// comes out.
+// All responses of kmsg, in all versions, are filled with addresses; none remains after rewriting.
 func TestNoAddressGetsBy(t *testing.T) {
 	r := testRelay(t)
 	seen := 0
@@ -116,7 +115,7 @@ func frameWith(answer kmsg.Response) []byte {
 	if answer.IsFlexible() && answer.Key() != keyApiVersions {
 		frame = append(frame, 0)
 	}
-	return sized(answer.AppendTo(frame))
+	return setFrameLength(answer.AppendTo(frame))
 }
 
 func testRelay(t testing.TB) *relay {
@@ -126,7 +125,7 @@ func testRelay(t testing.TB) *relay {
 	tunnel := &Tunnel{options: Options{Announce: func(string) {}}, log: slog.New(slog.DiscardHandler), ctx: t.Context()}
 	tunnel.brokers.open(tunnel, listener)
 	near, far := net.Pipe()
-	t.Cleanup(func() { near.Close(); far.Close(); tunnel.brokers.close(); tunnel.group.Wait() })
+	t.Cleanup(func() { near.Close(); far.Close(); tunnel.brokers.close(); tunnel.goroutines.Wait() })
 	return newRelay(tunnel, near, far, "far:1")
 }
 
@@ -168,7 +167,7 @@ func FuzzRewrite(f *testing.F) {
 			return
 		}
 		r := testRelay(t)
-		frame := sized(append(make([]byte, 8), body...))
+		frame := setFrameLength(append(make([]byte, 8), body...))
 		got, err := r.rewrite(pendingAnswer{key: key, version: version}, frame)
 		if err == nil && int(got[0])<<24|int(got[1])<<16|int(got[2])<<8|int(got[3]) != len(got)-4 {
 			t.Errorf("size % x of %d bytes", got[:4], len(got))
@@ -176,7 +175,7 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// Each broker that an answer names takes a port of this machine: there is an end to them.
+// The number of brokers, and so of local ports, is bounded.
 func TestBrokersAreBounded(t *testing.T) {
 	var b brokers
 	b.byID = map[int32]*brokerListener{}

@@ -1,8 +1,7 @@
-// Package tunnel makes a remote Kafka cluster available to local clients: one local listener per broker, with
-// brokers' addresses rewritten in answers. Requests pass unchanged; only answers that may contain an address are
-// decoded, by API key (see [rewrite]). ApiVersions answers are limited to versions of known layout, so that no
-// address passes unseen. The dialer does TLS. SASL is done here ([Options].SASL) or by the client. Decoded answers
-// are held whole, one per connection and at most 128 MiB; everything else passes through buffers of 64 KiB.
+// Package tunnel makes a remote Kafka cluster available to local clients: it opens a local listener per broker and
+// replaces the brokers' addresses in responses. Only responses that may contain an address are decoded. ApiVersions
+// responses are limited to versions that the tunnel can decode, so that no address is missed. TLS is the dialer's job;
+// SASL is done here ([Options].SASL) or by the client.
 package tunnel
 
 import (
@@ -25,81 +24,79 @@ import (
 
 // Options of a tunnel.
 type Options struct {
-	// Listen is the local address (host:port) of the bootstrap listener. Default 127.0.0.1:9092. Port 0 takes a free
-	// one. The broker with the n-th smallest id gets the n-th port after it, a taken port the next free one.
+	// Listen is the host:port of the bootstrap listener. Default 127.0.0.1:9092; port 0 selects a free one. The
+	// broker with the n-th smallest id gets the n-th port after it, or the next free one.
 	Listen string
-	// Bootstrap are the remote brokers (host:port) that a connection to the bootstrap listener is made to, the first
-	// that can be reached.
+	// Bootstrap are the remote brokers (host:port); the first reachable one is used.
 	Bootstrap []string
-	// Dial connects to a broker by the address that it advertises; proxies, mapped addresses and TLS are its business.
+	// Dial connects to a broker's advertised address; it does TLS, proxies and address maps.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// DialTimeout bounds dialling and logging on. Default 30 s.
+	// DialTimeout bounds dialing and the logon. Default 30 s.
 	DialTimeout time.Duration
-	// SASL logs on to brokers for the clients, which then use none. nil: the client's own handshake is passed on.
+	// SASL logs on for the clients, which must use none. Nil passes the clients' own logons on.
 	SASL sasl.Mechanism
-	// Announce gets a line for each listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092". Default: none.
+	// Announce receives a line per listener: "127.0.0.1:9093 broker 0 kafka.virtual:9092".
 	Announce func(line string)
-	// Logger. Default: discards.
-	Logger *slog.Logger
+	Logger   *slog.Logger
 }
 
-// drainTime bounds answers in progress when the tunnel ends; by default a consumer's fetch waits half a second.
+// drainTime bounds responses in progress at the end; by default a consumer's fetch waits half a second.
 const drainTime = 2 * time.Second
 
 // Tunnel is a running tunnel.
 type Tunnel struct {
-	options  Options
-	log      *slog.Logger
-	ctx      context.Context
-	cancel   context.CancelFunc
-	brokers  brokers
-	group    sync.WaitGroup
-	partners sync.Map // of *away.Partner, by the address of a broker
+	options    Options
+	log        *slog.Logger
+	ctx        context.Context
+	cancel     context.CancelFunc
+	brokers    brokers
+	goroutines sync.WaitGroup
+	partners   sync.Map // *away.Partner by broker address
 }
 
-// Open listens on the bootstrap address and discovers the brokers in the background; if the cluster is unreachable
-// or requires the client's own logon, it learns them from clients' answers. It returns once the bootstrap listener
-// is open. The tunnel ends with ctx; answers in progress get [drainTime].
-func Open(ctx context.Context, o Options) (*Tunnel, error) {
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:9092"
+// Open opens the bootstrap listener and discovers the brokers in the background, or from clients' responses if the
+// cluster is unreachable or requires the clients' own logon. The tunnel ends with ctx; responses in progress get
+// [drainTime].
+func Open(ctx context.Context, options Options) (*Tunnel, error) {
+	if options.Listen == "" {
+		options.Listen = "127.0.0.1:9092"
 	}
-	if o.DialTimeout == 0 {
-		o.DialTimeout = 30 * time.Second
+	if options.DialTimeout == 0 {
+		options.DialTimeout = 30 * time.Second
 	}
-	if o.Announce == nil {
-		o.Announce = func(string) {}
+	if options.Announce == nil {
+		options.Announce = func(string) {}
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	if len(o.Bootstrap) == 0 {
+	if len(options.Bootstrap) == 0 {
 		return nil, errors.New("tunnel: expected brokers to start from (bootstrap.servers), found none")
 	}
-	t := &Tunnel{options: o, log: o.Logger}
-	listener, err := net.Listen("tcp", o.Listen)
+	t := &Tunnel{options: options, log: options.Logger}
+	listener, err := net.Listen("tcp", options.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("tunnel: listening: %w", err)
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
 	t.brokers.open(t, listener)
-	o.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), strings.Join(o.Bootstrap, ",")))
+	options.Announce(fmt.Sprintf("%s bootstrap %s", listener.Addr(), strings.Join(options.Bootstrap, ",")))
 	t.serve(listener, t.dialBootstrap)
-	t.group.Go(func() {
+	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, the search for brokers", nil)
 		t.discover()
 	})
 	return t, nil
 }
 
-// Wait returns when the tunnel has ended and every connection is closed.
+// Wait returns when all connections are closed after the end of the tunnel.
 func (t *Tunnel) Wait() {
 	<-t.ctx.Done()
 	t.brokers.close()
-	t.group.Wait()
+	t.goroutines.Wait()
 }
 
-// dialer connects to a broker and names it.
+// dialer connects to a broker and returns its address.
 type dialer func(ctx context.Context) (conn net.Conn, address string, err error)
 
 func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
@@ -118,7 +115,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 }
 
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
-	t.group.Go(func() {
+	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.Panic) { t.cancel() })
 		for {
 			client, err := listener.Accept()
@@ -126,7 +123,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 				return
 			}
 			if err != nil {
-				// Out of file descriptors, most likely: connections that end give some back.
+				// Probably out of file descriptors: retry when connections have ended.
 				t.log.Warn("tunnel: a connection could not be accepted", "listener", listener.Addr().String(), "error",
 					err)
 				if pause.For(t.ctx, 100*time.Millisecond) != nil {
@@ -134,7 +131,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 				}
 				continue
 			}
-			t.group.Go(func() {
+			t.goroutines.Go(func() {
 				defer client.Close()
 				defer guard.Recover(t.log, "tunnel, a connection", nil)
 				t.connect(client, dial)
@@ -162,20 +159,20 @@ func (t *Tunnel) connect(client net.Conn, dial dialer) {
 		}
 	}
 	cancel()
-	t.partner(address).Back(t.log, time.Now(), "tunnel: the broker is reached again", "broker", address)
+	t.partner(address).Back(t.log, time.Now(), "tunnel: the broker can be reached again", "broker", address)
 	if err := r.run(t.ctx); err != nil {
 		t.log.Warn("tunnel: connection closed", "broker", address, "client", client.RemoteAddr().String(), "error", err)
 	}
 }
 
-// logRefusal logs why a client's connection was closed. Clients retry many times a second, so each reason is logged
-// once until the broker is reached.
+// logRefusal logs why a client's connection was closed, once per reason until the broker is reached: clients retry
+// many times a second.
 func (t *Tunnel) logRefusal(address string, err error) {
 	if t.ctx.Err() != nil {
 		return
 	}
 	t.partner(address).Lost(t.log, time.Now(), err.Error(),
-		"tunnel: a client's connection was closed, the broker cannot be reached", "broker", address, "error", err)
+		"tunnel: the broker cannot be reached; a client's connection was closed", "broker", address, "error", err)
 }
 
 func (t *Tunnel) partner(address string) *away.Partner {

@@ -74,8 +74,7 @@ func (t *Tunnel) end() {
 	t.Wait()
 }
 
-// client reaches brokers by the tunnel alone: it fails the test where it dials any address that the tunnel did not
-// announce.
+// client connects through the tunnel only: other addresses fail the test.
 func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -205,7 +204,7 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 	}
 	logged := 0
 	for _, line := range log.all() {
-		if strings.Contains(line, "level=WARN msg=\"tunnel: a client's connection was closed") && strings.Contains(line,
+		if strings.Contains(line, "level=WARN msg=\"tunnel: the broker cannot be reached") && strings.Contains(line,
 			refused.Error()) {
 			logged++
 		}
@@ -216,7 +215,7 @@ func TestUnreachableBrokerIsLoggedOnce(t *testing.T) {
 }
 
 func TestTakenPortIsPassedOver(t *testing.T) {
-	// Three ports in a row of which the middle one is taken by somebody else.
+	// Three ports in a row, of which the middle one is in use.
 	var taken net.Listener
 	var first int
 	for range 50 {
@@ -249,7 +248,7 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 func TestUnknownVersionOfApiVersions(t *testing.T) {
 	tunnel, _ := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
 	conn := dialTo(t, tunnel)
-	// A request of some later version: its head is all that is known of it.
+	// A request of an unknown version.
 	conn.Write([]byte{0, 0, 0, 12, 0, 18, 0, 99, 0, 0, 0, 7, 1, 2, 3, 4})
 	answer := readFrame(t, conn)
 	if want := []byte{0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0}; !bytes.HasPrefix(answer[4:], want) {
@@ -296,7 +295,7 @@ func TestOldLogonIsRefused(t *testing.T) {
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
 	io.ReadAll(conn)
 	tunnel.end()
-	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake 0") {
+	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake version 0") {
 		t.Errorf("log:\n%s", all)
 	}
 }
@@ -313,8 +312,7 @@ func TestClientWithTLSIsLogged(t *testing.T) {
 	}
 }
 
-// TestLogonIsRenewed plays a broker whose sessions last so long that the second logon comes at once, while the client
-// has a request under way.
+// With short sessions the second logon happens while a request of the client is in flight.
 func TestLogonIsRenewed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -372,7 +370,7 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 		default:
 			answer = kmsg.NewPtrHeartbeatResponse()
 		}
-		conn.Write(sized(answer.AppendTo(append(make([]byte, 4), frame[8:12]...))))
+		conn.Write(setFrameLength(answer.AppendTo(append(make([]byte, 4), frame[8:12]...))))
 		if logons == 2 && frame[5] == 36 {
 			close(renewed)
 		}

@@ -1,4 +1,4 @@
-// Package assert reports what does not hold, and lets the test go on; package require ends it.
+// Package assert reports failed expectations and continues the test; package require ends it.
 package assert
 
 import (
@@ -9,24 +9,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// NoError expects none. about is what the test was at.
+// NoError expects no error. about describes the case.
 func NoError(t testing.TB, err error, about ...any) {
 	t.Helper()
 	if err != nil {
-		t.Errorf("%sexpected no error, found %v", at(about), err)
+		t.Errorf("%sexpected no error, found %v", prefix(about), err)
 	}
 }
 
-// Error expects an error whose text holds a text, which is not empty.
+// Error expects an error whose text contains want.
 func Error(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" || err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%sexpected an error with %q, found %.3000v", at(about), want, err)
+		t.Errorf("%sexpected an error with %q, found %.3000v", prefix(about), want, err)
 	}
 }
 
-// Ends is Error, or NoError where the text is empty, as in a table of what fails and what does not.
-func Ends(t testing.TB, err error, want string, about ...any) {
+// ErrorOrNone is Error, or NoError if want is empty, for tables of cases.
+func ErrorOrNone(t testing.TB, err error, want string, about ...any) {
 	t.Helper()
 	if want == "" {
 		NoError(t, err, about...)
@@ -35,15 +35,15 @@ func Ends(t testing.TB, err error, want string, about ...any) {
 	}
 }
 
-// Equal expects values that do not differ by [cmp.Diff].
+// Equal expects equal values by [cmp.Diff].
 func Equal[T any](t testing.TB, want, got T, about ...any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s(-want +got)\n%s", at(about), diff)
+		t.Errorf("%s(-want +got)\n%s", prefix(about), diff)
 	}
 }
 
-// Contains expects each of the texts in another one.
+// Contains expects all of wants in a text.
 func Contains(t testing.TB, text string, wants ...string) {
 	t.Helper()
 	for _, want := range wants {
@@ -53,8 +53,7 @@ func Contains(t testing.TB, text string, wants ...string) {
 	}
 }
 
-// at is a prefix of messages.
-func at(about []any) string {
+func prefix(about []any) string {
 	if len(about) == 0 {
 		return ""
 	}

@@ -1,5 +1,4 @@
-// Package away logs that a partner does not answer: once when that begins and once when it ends, for all callers
-// together.
+// Package away logs once when a service or broker becomes unreachable and once when it responds again.
 package away
 
 import (
@@ -10,21 +9,19 @@ import (
 	"time"
 )
 
-// Partner is a service or broker that may be unreachable. The zero value is reachable. Safe for concurrent use.
+// Partner is a service or broker; the zero value is reachable. Safe for concurrent use.
 type Partner struct {
 	mu     sync.Mutex
-	since  time.Time // zero means it answers
-	ended  time.Time // when it answered again last
-	warned bool      // the log says that it is away
+	since  time.Time // zero means reachable
+	ended  time.Time // the last recovery
+	warned bool      // an unreachable partner was logged
 	reason string
 }
 
-// quietPeriod suppresses alternating messages about a partner that answers only sometimes.
+// quietPeriod prevents alternating messages.
 const quietPeriod = 2 * time.Second
 
-// Lost records a failed attempt. It logs a warning if the partner was reachable, or if the reason differs from the
-// last warning's, ignoring digits; otherwise at DEBUG. Attempts that began before the last recovery are ignored.
-// warned reports whether it logged a warning.
+// Lost records a failed attempt: WARN for the first, or for a new reason apart from digits, else DEBUG.
 func (p *Partner) Lost(log *slog.Logger, began time.Time, reason, text string, args ...any) (warned bool) {
 	level := slog.LevelDebug
 	if warned = p.lost(began, reason); warned {
@@ -34,9 +31,9 @@ func (p *Partner) Lost(log *slog.Logger, began time.Time, reason, text string, a
 	return warned
 }
 
-func (p *Partner) lost(began time.Time, reason string) (news bool) {
+func (p *Partner) lost(began time.Time, reason string) (isNew bool) {
 	reason = strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '.' { // it may say how long it took
+		if r >= '0' && r <= '9' || r == '.' { // durations
 			return -1
 		}
 		return r
@@ -49,13 +46,12 @@ func (p *Partner) lost(began time.Time, reason string) (news bool) {
 	if p.since.IsZero() {
 		p.since = time.Now()
 	}
-	news = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(quietPeriod))
-	p.warned, p.reason = p.warned || news, reason
-	return news
+	isNew = (!p.warned || reason != p.reason) && !began.Before(p.ended.Add(quietPeriod))
+	p.warned, p.reason = p.warned || isNew, reason
+	return isNew
 }
 
-// Back records a successful attempt. If a warning was logged before it began, it logs the recovery and the
-// duration.
+// Back records a successful attempt and logs a recovery that a warning preceded.
 func (p *Partner) Back(log *slog.Logger, began time.Time, text string, args ...any) {
 	if lasted, back := p.back(began); back {
 		log.Info(text, append(args, "after", lasted.Round(time.Second))...)
@@ -73,7 +69,6 @@ func (p *Partner) back(began time.Time) (lasted time.Duration, back bool) {
 	return lasted, back
 }
 
-// Since returns when the partner became unreachable. Zero means reachable, as far as known.
 func (p *Partner) Since() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

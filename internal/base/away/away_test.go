@@ -10,8 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
-// An outage begins with a try that began when none was known, and ends with an answer to one that began since: what
-// others met that ran late is no news.
+// Late results of attempts from before the outage or the recovery are ignored.
 func TestOutageIsTwoLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder

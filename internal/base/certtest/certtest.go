@@ -18,15 +18,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Issued is a certificate that a test made, with its key. CA is nil where it has signed itself.
+// Issued is a test certificate with its key. CA is nil if it is self-signed.
 type Issued struct {
 	Cert *x509.Certificate
 	Key  crypto.Signer
 	CA   *Issued
 }
 
-// Issue makes a certificate for localhost and 127.0.0.1, valid for an hour around now; change may make it another one,
-// and is nil where nothing is to change. Without ca it is one itself.
+// Issue creates a certificate for localhost and 127.0.0.1, valid for an hour; change, if not nil, modifies it.
+// Without ca it is a certificate authority.
 func Issue(t testing.TB, name string, ca *Issued, change func(*x509.Certificate)) *Issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,7 +55,7 @@ func Issue(t testing.TB, name string, ca *Issued, change func(*x509.Certificate)
 	return &Issued{Cert: cert, Key: key, CA: ca}
 }
 
-// PEM is the certificate, and those that issued it.
+// PEM returns the certificate and its issuers.
 func (i *Issued) PEM() []byte {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Cert.Raw})
 	if i.CA != nil {
@@ -64,7 +64,7 @@ func (i *Issued) PEM() []byte {
 	return text
 }
 
-// KeyPEM is the key with the certificates.
+// KeyPEM returns the key, the certificate and its issuers.
 func (i *Issued) KeyPEM(t testing.TB) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(i.Key)
@@ -72,7 +72,7 @@ func (i *Issued) KeyPEM(t testing.TB) []byte {
 	return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), i.PEM()...)
 }
 
-// TLS is the certificate, its key and those that issued it.
+// TLS returns the certificate with key and issuers.
 func (i *Issued) TLS() tls.Certificate {
 	c := tls.Certificate{PrivateKey: i.Key, Leaf: i.Cert}
 	for ; i != nil; i = i.CA {
@@ -81,7 +81,7 @@ func (i *Issued) TLS() tls.Certificate {
 	return c
 }
 
-// Pool holds the certificate alone.
+// Pool returns a pool of this certificate only.
 func (i *Issued) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(i.Cert)

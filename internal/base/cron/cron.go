@@ -1,27 +1,26 @@
-// Package cron reads Quartz cron expressions: for maintenance windows and for the times at which feeds are polled.
+// Package cron computes times from Quartz cron expressions, for maintenance windows and polling.
 package cron
 
 import (
 	"fmt"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones are known wherever the binary runs
+	_ "time/tzdata" // systems may have no time zones
 
 	"github.com/reugn/go-quartz/quartz"
 )
 
-// Schedule is a cron expression with its zone.
+// Schedule is a cron expression in a time zone.
 type Schedule struct {
 	trigger *quartz.CronTrigger
 	zone    *time.Location
-	// plain is the expression where it has a start in every hour, else "".
-	plain string
+	// hourly is the expression if it has a start in every hour, else "".
+	hourly string
 }
 
-// New makes a schedule of an expression's fields (second, minute, hour, day of the month, month, weekday, and a year if
-// there is one).
+// New parses an expression's fields: second, minute, hour, day of month, month, weekday and optionally year.
 func New(fields []string, zone *time.Location) (*Schedule, error) {
-	plain, err := plainCron(fields)
+	plain, err := normalize(fields)
 	if err != nil {
 		return nil, err
 	}
@@ -31,13 +30,13 @@ func New(fields []string, zone *time.Location) (*Schedule, error) {
 			strings.Join(fields, " "), err)
 	}
 	s := &Schedule{trigger: trigger, zone: zone}
-	if everyHour(plain) {
-		s.plain = plain
+	if startsEveryHour(plain) {
+		s.hourly = plain
 	}
 	return s, nil
 }
 
-// Parse reads an expression, which may end with the name of a time zone; else it is in UTC.
+// Parse reads an expression with an optional time zone at the end. Default UTC.
 func Parse(text string) (*Schedule, error) {
 	fields, zone := strings.Fields(text), time.UTC
 	if last := len(fields) - 1; last > 0 && isZone(fields[last]) {
@@ -51,7 +50,7 @@ func Parse(text string) (*Schedule, error) {
 	return New(fields, zone)
 }
 
-// isZone reports whether a field can be the name of a time zone rather than a field of the expression.
+// isZone distinguishes a time zone from a field of the expression.
 func isZone(field string) bool {
 	if field == "UTC" || field == "GMT" {
 		return true
@@ -61,10 +60,10 @@ func isZone(field string) bool {
 		"abcdefghijklmnopqrstuvwxyz_") == "" && strings.Trim(place, "0123456789") != ""
 }
 
-// Next is the first time of the schedule after a time; false: there is none. In the hour that comes twice when clocks
-// go back, what starts in every hour starts in both, and what starts at hours of its own in the second.
+// Next returns the first start after a time, if any. In the hour that repeats when clocks go back, hourly expressions
+// start twice, others the second time.
 func (s *Schedule) Next(after time.Time) (time.Time, bool) {
-	if s.plain != "" {
+	if s.hourly != "" {
 		return s.nextOfEveryHour(after)
 	}
 	return next(s.trigger, after)
@@ -78,20 +77,20 @@ func next(trigger *quartz.CronTrigger, after time.Time) (time.Time, bool) {
 	return time.Unix(0, next), true
 }
 
-// nextOfEveryHour is Next by a clock that is not set, from one change of the zone's clocks to the next: package quartz
-// finds one of the two hours alone. There are two changes a year, and expressions end with the year 2199.
+// nextOfEveryHour computes between changes of the zone's clocks with a fixed offset, since package quartz finds only
+// one of the two repeated hours. The loop ends: expressions end with the year 2199.
 func (s *Schedule) nextOfEveryHour(after time.Time) (time.Time, bool) {
 	for at := after; ; {
 		name, offset := at.In(s.zone).Zone()
-		trigger, err := quartz.NewCronTriggerWithLoc(s.plain, time.FixedZone(name, offset))
+		trigger, err := quartz.NewCronTriggerWithLoc(s.hourly, time.FixedZone(name, offset))
 		if err != nil {
-			return time.Time{}, false // it was read when the schedule was made
+			return time.Time{}, false // impossible: New has parsed it
 		}
-		_, set := at.In(s.zone).ZoneBounds()
+		_, change := at.In(s.zone).ZoneBounds()
 		found, ok := next(trigger, after)
-		if !ok || set.IsZero() || found.Before(set) {
+		if !ok || change.IsZero() || found.Before(change) {
 			return found, ok
 		}
-		after, at = set.Add(-time.Second), set
+		after, at = change.Add(-time.Second), change
 	}
 }

@@ -44,8 +44,8 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// When clocks go back an hour comes twice. What starts in every hour starts in both, with an hour between; what starts
-// at an hour of its own starts once, in the second of the two. When they go forward, nothing is left out.
+// When clocks go back, hourly expressions start in both hours, others in the second. When they go forward, no start
+// is skipped.
 func TestClocksThatAreSet(t *testing.T) {
 	autumn := time.Date(2024, 10, 26, 22, 59, 0, 0, time.UTC) // 0:59 in Berlin, 3 becomes 2 at 01:00Z
 	spring := time.Date(2024, 3, 30, 23, 59, 0, 0, time.UTC)  // 0:59, 2 becomes 3 at 01:00Z
@@ -82,7 +82,7 @@ func TestClocksThatAreSet(t *testing.T) {
 			t.Errorf("%s: expected %s, found %s", c.text, c.want, got)
 		}
 	}
-	// asked in the hour that comes again
+	// in the repeated hour
 	for _, text := range []string{"0 */30 2 * * ? Europe/Berlin", "0 */10 * * * ? Europe/Berlin"} {
 		s, _ := Parse(text)
 		at := time.Date(2024, 10, 27, 1, 15, 0, 0, time.UTC)
@@ -92,7 +92,7 @@ func TestClocksThatAreSet(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is given, the next time is after the one that is asked for.
+// The next time of any expression is after the given one.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"0 0 22 * * ?", "*/5 * * * * ? Europe/Berlin", "0 0 0 L * ?", "0 0 0 ? * MON#2",
 		"@hourly", "0 0 0 1-5/2 JAN-MAR ? 2024-2030"} {

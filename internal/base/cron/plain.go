@@ -7,38 +7,37 @@ import (
 	"strings"
 )
 
-// cronField is a place in a Quartz cron expression and what may stand there.
+// cronField describes a field of a Quartz cron expression.
 type cronField struct {
 	name        string
 	first, last int
-	// names of the values from first on, nil for numbers alone.
-	names []string
-	says  string
+	// names of the values from first on, if any.
+	names    []string
+	expected string
 }
 
 var cronFields = []cronField{
-	{name: "second", first: 0, last: 59, says: "0 to 59"},
-	{name: "minute", first: 0, last: 59, says: "0 to 59"},
-	{name: "hour", first: 0, last: 23, says: "0 to 23"},
-	{name: "day of the month", first: 1, last: 31, says: "1 to 31, L or L-1 to L-30"},
-	{name: "month", first: 1, last: 12, says: "1 to 12 or JAN to DEC",
+	{name: "second", first: 0, last: 59, expected: "0 to 59"},
+	{name: "minute", first: 0, last: 59, expected: "0 to 59"},
+	{name: "hour", first: 0, last: 23, expected: "0 to 23"},
+	{name: "day of the month", first: 1, last: 31, expected: "1 to 31, L or L-1 to L-30"},
+	{name: "month", first: 1, last: 12, expected: "1 to 12 or JAN to DEC",
 		names: []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}},
-	{name: "weekday", first: 1, last: 7, says: "1 (Sunday) to 7 or SUN to SAT", names: []string{"SUN", "MON", "TUE",
+	{name: "weekday", first: 1, last: 7, expected: "1 (Sunday) to 7 or SUN to SAT", names: []string{"SUN", "MON", "TUE",
 		"WED", "THU", "FRI", "SAT"}},
-	{name: "year", first: 1970, last: 2199, says: "1970 to 2199"},
+	{name: "year", first: 1970, last: 2199, expected: "1970 to 2199"},
 }
 
 const (
-	ofDay   = 2
-	ofMonth = 3
-	ofWeek  = 5
-	ofYear  = 6
+	hourField    = 2
+	dayField     = 3
+	weekdayField = 5
+	yearField    = 6
 )
 
-// plainCron is a Quartz cron expression in the part of the syntax that package quartz reads rightly: ranges that go
-// round (SAT-SUN, 22-2) and steps without a start become lists. The error says which field is wrong, and what may stand
-// there.
-func plainCron(fields []string) (string, error) {
+// normalize rewrites an expression for package quartz, which misreads some syntax: wrapping ranges (SAT-SUN, 22-2)
+// and steps without a start become lists. Errors name the field and what it may contain.
+func normalize(fields []string) (string, error) {
 	whole := strings.Join(fields, " ")
 	if len(fields) == 1 && strings.HasPrefix(whole, "@") {
 		return whole, nil // @daily and the like
@@ -47,16 +46,16 @@ func plainCron(fields []string) (string, error) {
 		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven "+
 			"with a year, found %d in %q", len(fields), whole)
 	}
-	if !anyDay(fields[ofMonth]) && !anyDay(fields[ofWeek]) {
-		return "", fmt.Errorf("expected ? as day of the month or as weekday, since a start has one of "+
-			"them, found %s and %s in %q",
-			fields[ofMonth], fields[ofWeek], whole)
+	if !isAnyDay(fields[dayField]) && !isAnyDay(fields[weekdayField]) {
+		return "", fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may "+
+			"be set, found %s and %s in %q",
+			fields[dayField], fields[weekdayField], whole)
 	}
 	plain := make([]string, len(fields))
 	for i, text := range fields {
 		items := strings.Split(text, ",")
 		for n, item := range items {
-			one, err := plainItem(i, strings.ToUpper(item), len(items) == 1)
+			one, err := normalizeItem(i, strings.ToUpper(item), len(items) == 1)
 			if err != nil {
 				return "", fmt.Errorf("%s: %w in %q", cronFields[i].name, err, whole)
 			}
@@ -67,65 +66,63 @@ func plainCron(fields []string) (string, error) {
 	return strings.Join(plain, " "), nil
 }
 
-// everyHour reports whether a plain expression has a start in every hour of its days.
-func everyHour(plain string) bool {
+func startsEveryHour(plain string) bool {
 	if strings.HasPrefix(plain, "@") {
 		return plain == "@hourly"
 	}
-	hours := strings.Fields(plain)[ofDay]
+	hours := strings.Fields(plain)[hourField]
 	return hours == "*" || hours == "*/1" || strings.Count(hours, ",") == 23
 }
 
-func anyDay(field string) bool { return field == "?" || field == "*" }
+func isAnyDay(field string) bool { return field == "?" || field == "*" }
 
-// plainItem is an item of a field's list.
-func plainItem(place int, item string, alone bool) (string, error) {
-	f := &cronFields[place]
-	special := place == ofMonth && strings.ContainsAny(item, "LW") || place == ofWeek &&
+func normalizeItem(place int, item string, alone bool) (string, error) {
+	field := &cronFields[place]
+	special := place == dayField && strings.ContainsAny(item, "LW") || place == weekdayField &&
 		(strings.HasSuffix(item, "L") || strings.Contains(item, "#"))
 	switch {
-	case (anyDay(item) || special) && !alone:
+	case (isAnyDay(item) || special) && !alone:
 		return "", fmt.Errorf("expected %q alone", item)
-	case anyDay(item):
+	case isAnyDay(item):
 		return item, nil
 	case special:
-		return item, f.special(place, item)
+		return item, field.special(place, item)
 	}
 	span, step, stepped := strings.Cut(item, "/")
-	by := 1
+	increment := 1
 	if stepped {
 		n, err := strconv.Atoi(step)
-		if most := f.last - f.first; err != nil || n < 1 || n > max(most, 1) {
+		if most := field.last - field.first; err != nil || n < 1 || n > max(most, 1) {
 			return "", fmt.Errorf("expected a step of 1 to %d, found %q", max(most, 1), step)
 		}
-		by = n
+		increment = n
 	}
 	if span == "*" || span == "" && stepped {
-		return "*/" + strconv.Itoa(by), nil
+		return "*/" + strconv.Itoa(increment), nil
 	}
 	from, to, ranged := strings.Cut(span, "-")
-	first, err := f.value(from)
+	first, err := field.value(from)
 	if err != nil {
 		return "", err
 	}
 	last := first
 	if ranged {
-		if last, err = f.value(to); err != nil {
+		if last, err = field.value(to); err != nil {
 			return "", err
 		}
 	} else if stepped {
-		last = f.last
+		last = field.last
 	}
-	if last < first && place == ofYear {
+	if last < first && place == yearField {
 		return "", fmt.Errorf("expected the earlier year first, found %q", item)
 	}
 	if last < first {
-		last += f.last - f.first + 1 // the range goes round
+		last += field.last - field.first + 1 // the range wraps
 	}
 	var values []int
-	for v := first; v <= last; v += by {
-		if v > f.last {
-			values = append(values, v-(f.last-f.first+1))
+	for v := first; v <= last; v += increment {
+		if v > field.last {
+			values = append(values, v-(field.last-field.first+1))
 		} else {
 			values = append(values, v)
 		}
@@ -138,30 +135,29 @@ func plainItem(place int, item string, alone bool) (string, error) {
 	return strings.Join(texts, ","), nil
 }
 
-// value is a number or a name.
 func (f *cronField) value(text string) (int, error) {
 	if i := slices.Index(f.names, text); i >= 0 {
 		return f.first + i, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < f.first || n > f.last || text[0] == '+' {
-		return 0, fmt.Errorf("expected %s, found %q", f.says, text)
+		return 0, fmt.Errorf("expected %s, found %q", f.expected, text)
 	}
 	return n, nil
 }
 
-// special checks what counts from the end of the month, and the nth weekday. The nearest working day is refused:
-// package quartz passes over a start on the very day that it is asked on, so that requests would be sent in the window.
+// special validates L and #. W is rejected, since package quartz skips a start on the day of the call, so that
+// requests would be sent during a maintenance window.
 func (f *cronField) special(place int, item string) error {
 	switch {
-	case place == ofMonth && strings.Contains(item, "W"):
-		return fmt.Errorf("the nearest working day is not built: expected %s, found %q", f.says, item)
-	case place == ofMonth && item == "L", place == ofWeek && item == "L":
+	case place == dayField && strings.Contains(item, "W"):
+		return fmt.Errorf("the nearest working day (W) is not supported: expected %s, found %q", f.expected, item)
+	case place == dayField && item == "L", place == weekdayField && item == "L":
 		return nil
-	case place == ofMonth:
+	case place == dayField:
 		n, err := strconv.Atoi(strings.TrimPrefix(item, "L-"))
 		if err != nil || n < 1 || n > 30 {
-			return fmt.Errorf("expected %s, found %q", f.says, item)
+			return fmt.Errorf("expected %s, found %q", f.expected, item)
 		}
 		return nil
 	}

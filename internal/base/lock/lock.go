@@ -1,5 +1,4 @@
-// Package lock keeps out a second process with an operating system lock on a file. The system releases it however
-// the process ends.
+// Package lock excludes other processes by an operating system lock on a file, which ends with the process.
 package lock
 
 import (
@@ -11,30 +10,28 @@ import (
 	"strings"
 )
 
-// ErrLocked means that another process holds the lock.
 var ErrLocked = errors.New("another process has it")
 
 // Lock is held until Release or the end of the process.
 type Lock struct{ file *os.File }
 
-// Acquire locks a file, which is created if needed and never removed; it contains the number of the last process
-// that locked it. It does not wait.
+// Acquire locks a file without waiting. The file is created if needed, never removed, and contains the process id.
 func Acquire(name string) (*Lock, error) {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	taken, err := tryLock(file)
+	locked, err := tryLock(file)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("lock %s: %w", name, err)
-	case taken:
+	case locked:
 		err = fmt.Errorf("lock %s: %w", name, ErrLocked)
 		if pid := holder(file); pid > 0 {
 			err = fmt.Errorf("%w (process %d)", err, pid)
 		}
 	default:
-		// Who it was is written as well as can be: a full disk is no reason to go without the lock.
+		// The process id is optional: the disk may be full.
 		if file.Truncate(0) == nil {
 			_, _ = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		}
@@ -44,7 +41,6 @@ func Acquire(name string) (*Lock, error) {
 	return nil, err
 }
 
-// holder returns the process number in a lock file, or 0.
 func holder(file *os.File) int {
 	text, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
 	if err != nil {
@@ -57,7 +53,6 @@ func holder(file *os.File) int {
 	return pid
 }
 
-// Release unlocks the file. A nil lock is none.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil

@@ -8,7 +8,6 @@ import (
 	"os"
 )
 
-// tryLock refuses: nothing would keep another process out.
-func tryLock(*os.File) (taken bool, err error) {
-	return false, fmt.Errorf("this operating system has no file locks that we know of: %w", errors.ErrUnsupported)
+func tryLock(*os.File) (locked bool, err error) {
+	return false, fmt.Errorf("file locks are not supported on this operating system: %w", errors.ErrUnsupported)
 }

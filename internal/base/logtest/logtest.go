@@ -1,4 +1,4 @@
-// Package logtest holds a log that tests read while others write it.
+// Package logtest records logs for tests.
 package logtest
 
 import (
@@ -7,27 +7,26 @@ import (
 	"sync"
 )
 
-// Journal is such a log. The zero value is empty and ready; methods may be called by several goroutines.
+// Journal is a log that can be read while it is written. The zero value is ready. Safe for concurrent use.
 type Journal struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-// Write adds to the log.
 func (j *Journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.buf.Write(p)
 }
 
-// String is what the log holds so far.
+// String returns the log so far.
 func (j *Journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.buf.String()
 }
 
-// Logger writes messages of a level and above.
+// Logger returns a logger that writes messages of a level and above.
 func (j *Journal) Logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: level}))
 }

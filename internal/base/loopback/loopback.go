@@ -1,4 +1,4 @@
-// Package loopback knows the names of the machine that a program runs on.
+// Package loopback recognizes the names of this machine.
 package loopback
 
 import (
@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// Is reports whether a host is this machine: localhost, or an address of the loopback interface. Brackets and ports are
-// not part of it.
+// Is reports whether a host (without brackets and port) is localhost or a loopback address.
 func Is(host string) bool {
 	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		return true

@@ -1,4 +1,4 @@
-// Package pause waits with contexts.
+// Package pause waits until a time or the end of a context.
 package pause
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits for d. If ctx ends first, it returns the cause.
+// For waits for d, or returns the cause of ctx.
 func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
@@ -24,13 +24,11 @@ func For(ctx context.Context, d time.Duration) error {
 
 type observerKey struct{}
 
-// WithWaitObserver returns a context whose waits call note with 1 at the start and -1 at the end, so that they do
-// not count as work. Waits may overlap.
+// WithWaitObserver returns a context whose waits call note with 1 at the start and -1 at the end; they may overlap.
 func WithWaitObserver(ctx context.Context, note func(by int)) context.Context {
 	return context.WithValue(ctx, observerKey{}, note)
 }
 
-// MarkWait reports a wait to the observer of [WithWaitObserver], until end is called.
 func MarkWait(ctx context.Context) (end func()) {
 	note, some := ctx.Value(observerKey{}).(func(int))
 	if !some {

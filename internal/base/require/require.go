@@ -1,4 +1,4 @@
-// Package require ends tests whose conditions do not hold.
+// Package require ends a test at a failed precondition.
 package require
 
 import (
@@ -6,7 +6,6 @@ import (
 	"time"
 )
 
-// NoError ends the test at an error that it is not about.
 func NoError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -14,8 +13,7 @@ func NoError(t testing.TB, err error) {
 	}
 }
 
-// Until waits until a condition holds that other goroutines bring about, and ends the test after two minutes. wanted is
-// the message of that: what was expected, and what is found.
+// Until waits up to two minutes until holds returns true. wanted describes what was expected and found.
 func Until(t testing.TB, holds func() bool, wanted func() string) {
 	t.Helper()
 	deadline := time.NewTimer(2 * time.Minute)
@@ -26,7 +24,7 @@ func Until(t testing.TB, holds func() bool, wanted func() string) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited in vain: %s", wanted())
+			t.Fatalf("not within two minutes: %s", wanted())
 		}
 	}
 }

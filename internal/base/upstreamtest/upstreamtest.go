@@ -1,4 +1,4 @@
-// Package upstreamtest holds tests against the list of Kafka's own test methods, testdata/upstream-cases.txt.
+// Package upstreamtest compares tests with the list of Kafka's own test methods in testdata/upstream-cases.txt.
 package upstreamtest
 
 import (
@@ -9,22 +9,22 @@ import (
 	"testing"
 )
 
-// List is an area of the list: which test or case of ours stands for which method of Kafka's.
+// List is a section of the list: which of our tests corresponds to which method of Kafka's.
 type List struct {
 	// Root is the folder of the repository, Area the heading of the section.
 	Root, Area string
-	// Tests are the folders of the test files whose tests may be named.
+	// Tests are the folders of the tests that the section may name.
 	Tests []string
-	// Least is how many methods there are to be.
+	// Least is the minimum number of methods.
 	Least int
-	// Method reports whether a line of the section can name it.
+	// Method reports whether the section may contain a name.
 	Method func(name string) bool
-	// Case checks the name that a line gives for a method: a name that is no test, and the cases that a test must
-	// have. It returns what is missing, or "". Nil means that all names are tests.
+	// Case checks the test, or case of a table, that a line names for a method, and returns what is missing, or "".
+	// Nil means that all names are tests.
 	Case func(method, name string) string
 }
 
-// Check fails a test for each method whose test or case is not there.
+// Check fails for each method without its test or case.
 func (l List) Check(t *testing.T) {
 	t.Helper()
 	all, err := os.ReadFile(filepath.Join(l.Root, "testdata/upstream-cases.txt"))
@@ -56,9 +56,9 @@ func (l List) Check(t *testing.T) {
 			continue
 		}
 		count++
-		method, name, two := strings.Cut(line, "\t")
+		method, name, ok := strings.Cut(line, "\t")
 		switch {
-		case !two || !l.Method(method):
+		case !ok || !l.Method(method):
 			t.Errorf("expected a method and a test or case, found %q", line)
 			continue
 		case strings.HasPrefix(name, "not ours: "):

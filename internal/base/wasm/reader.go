@@ -1,5 +1,5 @@
-// Package wasm reads and writes the numbers, names and sections that WebAssembly modules are made of
-// (https://webassembly.github.io/spec/core/binary/). It knows no instructions.
+// Package wasm reads and writes numbers, names and sections of WebAssembly modules, but not instructions
+// (https://webassembly.github.io/spec/core/binary/).
 package wasm
 
 import (
@@ -8,16 +8,15 @@ import (
 	"iter"
 )
 
-// Malformed is what a [Reader] panics with where bytes are not what they should be. [Try] makes an error of it.
+// Malformed is the error of invalid bytes. [Reader] panics with it, [Try] returns it.
 type Malformed struct {
-	// At is the byte of the module.
 	At   int
 	Text string
 }
 
 func (m *Malformed) Error() string { return fmt.Sprintf("malformed at byte %d: %s", m.At, m.Text) }
 
-// Try calls a function that reads, and returns the [*Malformed] that it panicked with, if it did.
+// Try calls read and returns the [*Malformed] that it panics with, if any.
 func Try(read func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -32,31 +31,28 @@ func Try(read func()) (err error) {
 	return nil
 }
 
-// Reader reads a module from At on, up to End. What it cannot read ends the reading by a panic with a [*Malformed]:
-// checks of errors after each number would cost more than the reading.
+// Reader reads Data from At to End. Errors are panics with [*Malformed]: checking them after each number would be
+// slow.
 type Reader struct {
 	Data    []byte
 	At, End int
 }
 
-// NewReader reads data from its beginning.
 func NewReader(data []byte) Reader { return Reader{Data: data, End: len(data)} }
 
-// Malformed ends the reading.
 func (r *Reader) Malformed(format string, args ...any) {
 	panic(&Malformed{r.At, fmt.Sprintf(format, args...)})
 }
 
-// Byte reads one byte.
 func (r *Reader) Byte() byte {
 	if r.At >= r.End {
-		r.Malformed("cut off")
+		r.Malformed("truncated")
 	}
 	r.At++
 	return r.Data[r.At-1]
 }
 
-// U32 reads unsigned LEB128 of up to five bytes; forms longer than needed are fine: LLVM pads numbers.
+// U32 reads unsigned LEB128 of up to five bytes. Padding is valid: LLVM writes it.
 func (r *Reader) U32() uint32 {
 	if r.At < r.End && r.Data[r.At] < 0x80 {
 		r.At++
@@ -77,7 +73,7 @@ func (r *Reader) U32() uint32 {
 	return 0
 }
 
-// Signed reads signed LEB128 of up to five bytes whose number fits so many bits: 32 of constants, 33 of a block's type.
+// Signed reads signed LEB128 whose number fits bits: 32 of constants, 33 of a block's type.
 func (r *Reader) Signed(bits int) int64 {
 	var n int64
 	for shift := 0; shift < 35; shift += 7 {
@@ -97,26 +93,25 @@ func (r *Reader) Signed(bits int) int64 {
 	return 0
 }
 
-// Skip passes over LEB128 of at most so many bytes.
-func (r *Reader) Skip(most int) {
-	for range most {
+// Skip skips LEB128 of at most limit bytes.
+func (r *Reader) Skip(limit int) {
+	for range limit {
 		if r.Byte() < 0x80 {
 			return
 		}
 	}
-	r.Malformed("a number of more than %d bytes", most)
+	r.Malformed("a number of more than %d bytes", limit)
 }
 
-// Bytes reads so many bytes, which stay those of the module.
 func (r *Reader) Bytes(n int) []byte {
 	if n < 0 || n > r.End-r.At {
-		r.Malformed("cut off: %d bytes are wanted, %d are left", n, r.End-r.At)
+		r.Malformed("truncated: expected %d bytes, %d remain", n, r.End-r.At)
 	}
 	r.At += n
 	return r.Data[r.At-n : r.At : r.At]
 }
 
-// Count reads the length of a vector, whose elements have at least one byte each.
+// Count reads the length of a vector of elements of at least one byte.
 func (r *Reader) Count() int {
 	n := r.U32()
 	if uint64(n) > uint64(r.End-r.At) {
@@ -125,7 +120,6 @@ func (r *Reader) Count() int {
 	return int(n)
 }
 
-// Index reads an index that must lie below count.
 func (r *Reader) Index(count int, what string) uint32 {
 	n := r.U32()
 	if uint64(n) >= uint64(count) {
@@ -134,23 +128,19 @@ func (r *Reader) Index(count int, what string) uint32 {
 	return n
 }
 
-// Name reads a name, UTF-8 or not.
 func (r *Reader) Name() string { return string(r.Bytes(r.Count())) }
 
-// HeaderBytes is how many bytes stand in front of a module's first section: the magic number and the version.
 const HeaderBytes = 8
 
-// Section is where a section lies in a module.
+// Section locates a section: header, content and end.
 type Section struct {
-	ID byte
-	// At is its header, From its content, To its end.
+	ID           byte
 	At, From, To int
 }
 
-// Content reads what the section holds.
 func (s Section) Content(module []byte) Reader { return Reader{Data: module, At: s.From, End: s.To} }
 
-// Sections are those of a module in their order. A section that is cut off ends the reading as [Reader] has it.
+// Sections returns a module's sections in order. A truncated one panics like [Reader].
 func Sections(module []byte) iter.Seq[Section] {
 	return func(yield func(Section) bool) {
 		r := NewReader(module)
@@ -169,7 +159,7 @@ func Sections(module []byte) iter.Seq[Section] {
 	}
 }
 
-// Ids of sections.
+// Section ids.
 const (
 	Custom = iota
 	Types
@@ -187,10 +177,8 @@ const (
 	Tags
 )
 
-// AppendU32 appends unsigned LEB128.
 func AppendU32(dst []byte, n uint32) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
-// AppendSigned appends signed LEB128.
 func AppendSigned(dst []byte, n int64) []byte {
 	for {
 		b := byte(n & 0x7f)
@@ -202,12 +190,10 @@ func AppendSigned(dst []byte, n int64) []byte {
 	}
 }
 
-// AppendSized appends content after its length, as sections, names and bodies have it.
 func AppendSized(dst, content []byte) []byte {
 	return append(AppendU32(dst, uint32(len(content))), content...)
 }
 
-// AppendSection appends a section.
 func AppendSection(dst []byte, id byte, content []byte) []byte {
 	return AppendSized(append(dst, id), content)
 }

@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// Settle is how long files are usually waited for that are written in pieces.
+	// Settle is the default of [Options.Settle].
 	Settle = 100 * time.Millisecond
-	// lookAgain is for file systems that tell nobody what happens to them.
-	lookAgain = 30 * time.Second
+	// pollInterval applies to file systems without events.
+	pollInterval = 30 * time.Second
 )
 
-// Files calls changed, from one goroutine, when something may have happened to files, and every 30 s in any case, until
-// stop is called, which waits for it to return.
+// Files calls changed, from one goroutine, when files may have changed, and every 30 s, until stop, which waits for
+// it.
 func Files(files []string, log *slog.Logger, changed func()) (stop func()) {
-	return every(lookAgain, files, log, changed)
+	return watchEvery(pollInterval, files, log, changed)
 }
 
-func every(d time.Duration, files []string, log *slog.Logger, changed func()) (stop func()) {
+func watchEvery(d time.Duration, files []string, log *slog.Logger, changed func()) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w, err := listen(files, log)
+	w, err := watchFolders(files, log)
 	if err != nil {
-		log.Warn("files are looked at from time to time only, changes are not reported", "every", d.String(), "error", err)
+		log.Warn("files are only polled, since watching them failed", "every", d.String(), "error", err)
 	}
 	done := make(chan struct{})
 	go func() {
@@ -56,8 +56,8 @@ func every(d time.Duration, files []string, log *slog.Logger, changed func()) (s
 	}
 }
 
-// listen listens to the folders of files, and of what they are links to; what else happens there is left out.
-func listen(files []string, log *slog.Logger) (*Folders, error) {
+// watchFolders watches the folders of files and of their link targets.
+func watchFolders(files []string, log *slog.Logger) (*Folders, error) {
 	var names, folders []string
 	for _, file := range files {
 		for _, path := range []string{file, Target(file)} {
@@ -82,7 +82,7 @@ func listen(files []string, log *slog.Logger) (*Folders, error) {
 	return w, nil
 }
 
-// Target is the file that a path leads to through all links, "" where there is none.
+// Target returns the file that a path leads to through all links, or "".
 func Target(path string) string {
 	to, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -91,11 +91,9 @@ func Target(path string) string {
 	return to
 }
 
-// maxStamped is how much of a file counts for its stamp.
 const maxStamped = 16 << 20
 
-// Stamp returns a digest of what files contain, so that two states of them can be compared. A file that cannot be read,
-// or is no regular one, has a stamp, too, without contents.
+// Stamp returns a digest of the first 16 MiB of each file, to detect changes. Unreadable files count by their error.
 func Stamp(files ...string) string {
 	digest := sha256.New()
 	for _, file := range files {

@@ -11,8 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// TestWatch: files that are written, replaced by renaming, and, as Kubernetes does it, by another folder that a link
-// leads to.
+// Files may be written, replaced by renaming, or replaced by a link to another folder, as in Kubernetes.
 func TestWatch(t *testing.T) {
 	dir := t.TempDir()
 	write := func(path, text string) {
@@ -35,7 +34,7 @@ func TestWatch(t *testing.T) {
 
 	changes := make(chan struct{}, 10)
 	files := []string{filepath.Join(dir, "token"), filepath.Join(kubernetes, "password")}
-	defer every(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
+	defer watchEvery(time.Hour, files, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })()
 	expect := func(what string, change func()) {
 		t.Helper()
 		change()
@@ -59,7 +58,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// Contents count, not times: another text of the same length is seen, the same one written again is not.
+// A stamp depends on contents, not on times.
 func TestStamp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	at := time.Unix(1e9, 0)

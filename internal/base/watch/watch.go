@@ -1,6 +1,5 @@
-// Package watch watches files and reports changes once they stop. It watches folders, because files are replaced by
-// renaming or, by Kubernetes, with links. Some network drives and mounts send no events, and events may be lost, so
-// [Files] polls as well.
+// Package watch reports changes of files. It watches their folders, since files are replaced by renaming or, in
+// Kubernetes, by links. [Files] polls as well, since some network drives send no events.
 package watch
 
 import (
@@ -20,26 +19,24 @@ import (
 const delayFactor = 10
 
 type Options struct {
-	// Settle is how long changes must stop before they are reported: files are written in pieces.
+	// Settle is how long changes must have stopped, since files are written in pieces.
 	Settle time.Duration
-	// Concerns filters events by path; nil accepts all. Names that begin with two dots always count: Kubernetes
-	// replaces such links.
+	// Concerns filters paths; nil accepts all. Names that begin with two dots, Kubernetes' links, always count.
 	Concerns func(path string) bool
 	Logger   *slog.Logger
 }
 
-// Folders watches folders. Its goroutine ends with Close. Safe for concurrent use.
 type Folders struct {
 	files   *fsnotify.Watcher
 	changed guard.Bell
 	done    chan struct{}
 
 	mu      sync.Mutex
-	written map[string]time.Time // by path, when a file was last written to; those of long ago are left out
+	written map[string]time.Time // recent writes by path
 	settle  time.Duration
 }
 
-// Open returns a watcher without folders.
+// Open returns a watcher without folders. Its goroutine ends with Close.
 func Open(o Options) (*Folders, error) {
 	files, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -62,7 +59,7 @@ func (f *Folders) Add(folder string) error {
 	return nil
 }
 
-// Changed receives after changes once they stop for [Options.Settle], at the latest after ten times as long.
+// Changed receives after changes have stopped, at the latest after ten [Options.Settle].
 func (f *Folders) Changed() <-chan struct{} {
 	if f == nil {
 		return nil
@@ -81,7 +78,6 @@ func (f *Folders) Written(path string) bool {
 	return ok && time.Since(at) < f.settle
 }
 
-// Close ends the goroutine.
 func (f *Folders) Close() {
 	if f == nil {
 		return
@@ -100,7 +96,7 @@ func (f *Folders) run(concerns func(string) bool) {
 				return
 			}
 			if e.Has(fsnotify.Write) {
-				f.note(e.Name)
+				f.recordWrite(e.Name)
 			}
 			if concerns == nil || concerns(e.Name) || strings.HasPrefix(filepath.Base(e.Name), "..") {
 				due.event()
@@ -117,7 +113,7 @@ func (f *Folders) run(concerns func(string) bool) {
 	}
 }
 
-func (f *Folders) note(path string) {
+func (f *Folders) recordWrite(path string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -129,11 +125,11 @@ func (f *Folders) note(path string) {
 	f.written[filepath.Clean(path)] = now
 }
 
-// debouncer fires when events stop for a while, and at intervals if they do not.
+// debouncer fires when events stop, and at intervals if they do not.
 type debouncer struct {
 	timer  *time.Timer
 	settle time.Duration
-	first  time.Time // of what was not reported yet; zero: nothing
+	first  time.Time // the first unreported event; zero means none
 	last   time.Time
 }
 

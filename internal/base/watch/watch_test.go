@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// What has happened is reported when nothing has happened since for a while, and where something always happens, too.
+// Changes are reported when they stop, and at intervals if they do not.
 func TestRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDebouncer(Settle)
@@ -56,7 +56,7 @@ func TestRest(t *testing.T) {
 	})
 }
 
-// A file that is being written is distinguished from one that was put into the folder whole.
+// A file that is being written is distinguished from one that was moved to the folder.
 func TestWritten(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Open(Options{Settle: time.Hour})

@@ -9,16 +9,14 @@ import (
 	"syscall"
 )
 
-// NotRegular is the error of what is no regular file, when links are followed: a device has no end, and a pipe waits
-// for somebody who writes.
+// NotRegular is the error for devices, pipes and the like, which may never end.
 type NotRegular struct {
-	// Kind is what it is, such as `a pipe`.
+	// Kind names it, as in `a pipe`.
 	Kind string
 }
 
 func (e *NotRegular) Error() string { return "expected a file, found " + e.Kind }
 
-// Unwrap is the system's error of reading a folder.
 func (e *NotRegular) Unwrap() error {
 	if e.Kind == "a folder" {
 		return syscall.EISDIR
@@ -26,23 +24,22 @@ func (e *NotRegular) Unwrap() error {
 	return nil
 }
 
-// Open opens a regular file for reading, and never waits. The error is a [*NotRegular] for anything else, which is not
-// opened where its name says so before.
+// Open opens a regular file without waiting. The error for anything else is a [*NotRegular].
 func Open(path string) (*os.File, fs.FileInfo, error) {
 	info, err := os.Stat(path)
 	if err == nil {
-		err = regular(info)
+		err = checkRegular(info)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	// What the name stands for may have changed since: opening must not wait, and what was opened is judged again.
+	// The file may have been replaced since: do not wait, and check again.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	if info, err = f.Stat(); err == nil {
-		err = regular(info)
+		err = checkRegular(info)
 	}
 	if err != nil {
 		f.Close()
@@ -51,33 +48,32 @@ func Open(path string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// Read reads a regular file of at most so many bytes, and never waits; see [Open].
-func Read(path string, most int64) ([]byte, error) {
+// Read reads a regular file of at most limit bytes without waiting.
+func Read(path string, limit int64) ([]byte, error) {
 	f, info, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, most, info.Size())
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, limit, info.Size())
 	}
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = fmt.Errorf("%s: expected at most %d bytes, found more", path, most)
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("%s: expected at most %d bytes, found more", path, limit)
 	}
 	return content, err
 }
 
-// Only checks that there is nothing below a folder but folders and regular files, for those who open what they find;
-// the error names what is something else.
-func Only(folder string) error {
+// CheckRegular checks that a folder contains only folders and regular files.
+func CheckRegular(folder string) error {
 	return filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
 		info, err := os.Stat(path)
 		if err == nil && !info.IsDir() {
-			err = regular(info)
+			err = checkRegular(info)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -86,7 +82,7 @@ func Only(folder string) error {
 	})
 }
 
-func regular(info fs.FileInfo) error {
+func checkRegular(info fs.FileInfo) error {
 	kind := "something else (" + info.Mode().Type().String() + ")"
 	switch mode := info.Mode(); {
 	case mode.IsRegular():

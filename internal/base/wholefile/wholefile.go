@@ -1,5 +1,5 @@
-// Package wholefile writes files atomically: readers, at the same time or after a crash, find the old or the new
-// content. It reads regular files alone, so that a pipe does not block.
+// Package wholefile writes files atomically: readers find the old or the new content, even after a crash. It reads
+// regular files only, so that a pipe does not block.
 package wholefile
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Write replaces a file atomically, readable by this user alone (0600).
+// Write replaces a file, readable by this user only (0600).
 func Write(path string, content []byte) error { return write(path, content, false) }
 
 // WriteSynced is Write for files that must survive a crash of the machine.
@@ -31,22 +31,20 @@ func write(path string, content []byte, synced bool) error {
 	return nil
 }
 
-// syncFolder makes names survive a crash of the machine, if the file system can.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
-		return nil // of Windows, or one that may not be listed: the file itself is stored
+		return nil // not supported (Windows) or not permitted; the file's content is synced
 	}
-	_ = folder.Sync() // likewise
+	_ = folder.Sync() // not supported by all file systems
 	return folder.Close()
 }
 
 const tempPrefix = ".culvert-new-"
 
-// tempMaxAge is the age at which a temporary file counts as left behind.
 const tempMaxAge = time.Hour
 
-// Clean removes temporary files of killed processes from a folder.
+// Clean removes temporary files of killed processes.
 func Clean(folder string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -60,23 +58,22 @@ func Clean(folder string) {
 	}
 }
 
-// writeTemp writes a temporary file in the folder of path.
 func writeTemp(path string, content []byte, synced bool) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*") // mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*") // mode 0600
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write(content)
+	_, err = file.Write(content)
 	if synced && err == nil {
-		err = f.Sync()
+		err = file.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
 	}
-	return f.Name(), nil
+	return file.Name(), nil
 }
 
-// Create writes a new file and returns os.ErrExist if it exists. Of concurrent calls one succeeds.
+// Create writes a new file. If it exists the error is os.ErrExist; of concurrent calls one succeeds.
 func Create(path string, content []byte) error {
 	name, err := writeTemp(path, content, true)
 	if err != nil {
@@ -89,13 +86,13 @@ func Create(path string, content []byte) error {
 	if errors.Is(err, os.ErrExist) {
 		return err
 	}
-	// Shares of Windows and of some clouds have no links: there it is all there a moment after it is there.
-	alone, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	// Some network shares have no links: there the file exists before its content.
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = alone.Write(content)
-	return errors.Join(err, alone.Close())
+	_, err = file.Write(content)
+	return errors.Join(err, file.Close())
 }
 
-var link = os.Link // which tests make fail
+var link = os.Link // replaced by tests

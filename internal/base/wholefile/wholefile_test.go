@@ -29,7 +29,7 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// Of many that write a new file at once one succeeds, on file systems without links, too.
+// Of concurrent creations one succeeds, also without links.
 func TestNew(t *testing.T) {
 	for name, with := range map[string]func(string, string) error{"links": os.Link, "no links": func(from,
 		to string) error {
@@ -59,7 +59,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// alone: nothing else is left in the folder.
+// alone checks that the folder contains nothing else.
 func alone(t *testing.T, path string) {
 	t.Helper()
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
@@ -67,7 +67,7 @@ func alone(t *testing.T, path string) {
 	}
 }
 
-// What was left half written an hour ago goes; what is being written now, and files of others, stay.
+// Old temporary files are removed; new ones and other files are not.
 func TestClean(t *testing.T) {
 	dir, old := t.TempDir(), time.Now().Add(-2*time.Hour)
 	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,

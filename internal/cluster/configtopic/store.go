@@ -93,7 +93,7 @@ func (s *Store) apply(r Record) (change Change, begun bool) {
 	if err != nil {
 		if s.skipped++; s.skipped <= loggedSkips {
 			s.log.Warn("a record in the topic of configurations is skipped", "topic", s.topic, "partition", 0, "offset",
-				r.Offset, "key", shown.Within(r.Key, 300), "error", err)
+				r.Offset, "key", shown.LineUpTo(r.Key, 300), "error", err)
 		}
 		return change, s.caughtUp
 	}

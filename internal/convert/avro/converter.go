@@ -275,7 +275,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 		text := err.Error()
 		if len(text) > fault.MaxErrorBytes {
 			// What is left of a character at the cut is none of UTF-8, which shown sees to.
-			text = shown.Within(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
+			text = shown.LineUpTo(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
 		}
 		return nil, fault.Data("the Avro schema: %s", text)
 	}

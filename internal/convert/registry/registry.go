@@ -132,7 +132,7 @@ type Client struct {
 	log *slog.Logger
 	at  string
 	// known are the credentials, which are shown in no answer.
-	known secret.Known
+	known secret.Redactor
 
 	partner away.Partner
 	mu      sync.Mutex
@@ -165,7 +165,7 @@ func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, er
 	}
 	api, err := sr.NewClient(options...)
 	c := &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}
-	c.known.Keep(s.Password, s.Token)
+	c.known.Add(s.Password, s.Token)
 	return c, err
 }
 
@@ -273,7 +273,7 @@ func (f *found) refuse(what string, way Direction) error {
 				does = "be read"
 			}
 			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
-				"without it", what, shown.Within(r.Name, maxSaid), shown.Within(r.Type, maxSaid), does)}
+				"without it", what, shown.LineUpTo(r.Name, maxSaid), shown.LineUpTo(r.Type, maxSaid), does)}
 		}
 	}
 	return nil
@@ -426,7 +426,7 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 		began, err := time.Now(), do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError
-		var elsewhere *secret.Elsewhere
+		var elsewhere *secret.RedirectError
 		switch {
 		case err == nil:
 			c.markBack(began)
@@ -464,7 +464,7 @@ func (c *Client) said(answer *sr.ResponseError) string {
 }
 
 // shown is a text of the registry as it may be shown.
-func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
+func (c *Client) shown(text string) string { return shown.LineUpTo(c.known.Redact(text), maxSaid) }
 
 // markAway notes that a try has failed. It logs an outage once, however many callers ask.
 func (c *Client) markAway(began time.Time, what, why string) {

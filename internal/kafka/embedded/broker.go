@@ -86,7 +86,7 @@ func Open(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := wholefile.Only(data); err != nil { // what is there is opened as it is, and a pipe waits for ever
+	if err := wholefile.CheckRegular(data); err != nil { // what is there is opened as it is, and a pipe waits for ever
 		locked.Release()
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}

@@ -216,7 +216,7 @@ func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
 		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
 			Logger:         t.live.logger(),
 			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
-			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
+			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), RetryPeriod: 10 * time.Second})
 	if err != nil {
 		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
 	}

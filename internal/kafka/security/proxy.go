@@ -103,7 +103,7 @@ var proxyNames = map[string]string{
 // RouteSettings returns the settings of the route to the brokers, without the outage time, which counts over all
 // connections.
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
-	vcap, unread := btp.Environment()
+	vcap, unread := btp.ReadVCAP()
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
 	s, err = route.SettingsOf(text, func(short string) string { return proxyPrefix + proxyNames[short] }, vcap, unread)
 	s.Allow, s.Outage = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}, -1

@@ -1,4 +1,4 @@
-// Package keystoretest gives tests of other packages what lies in key stores.
+// Package keystoretest reads key stores for tests of other packages.
 package keystoretest
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// Certificate is the certificate of a store, with its key.
+// Certificate returns the certificate of a store, with its key.
 func Certificate(t testing.TB, l keystore.Location) tls.Certificate {
 	t.Helper()
 	config, err := keystore.ServerTLS(keystore.Options{Context: t.Context(), Key: &l}, tls.NoClientCert)

@@ -169,6 +169,6 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 				Cause: &wit.Error{Kind: wit.ErrorData, Message: "packed in br"}}
 		}
 		x.fails(t, "topic t, partition 0, offset 0", "is not sent again",
-			"POST /Set was answered 201, and the answer cannot be used: packed in br")
+			"POST /Set: the response with status 201 cannot be used: packed in br")
 	})
 }

@@ -141,8 +141,10 @@ func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 		list = append(list, wit.Setting{Name: name, Value: value})
 	}
 	times := 20
-	client, err := transport.New(transport.Config{Scheme: "http", Address: host, Port: number,
-		Retry: transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}})
+	client, err := transport.New(transport.Config{
+		Service: transport.Service{Scheme: "http", Address: host, Port: number},
+		Retry:   transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond},
+	})
 	return client, list, err
 }
 

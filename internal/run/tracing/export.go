@@ -86,13 +86,13 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), transport: p, log: log,
 		endpoint: to.Scheme + "://" + to.Host + to.Path}
 	for _, values := range o.Headers {
-		e.secrets.Keep(values...)
+		e.secrets.Add(values...)
 	}
 	if password, found := to.User.Password(); found {
-		e.secrets.Keep(password)
+		e.secrets.Add(password)
 	}
 	for _, values := range to.Query() {
-		e.secrets.Keep(values...)
+		e.secrets.Add(values...)
 	}
 	return e, nil
 }
@@ -101,8 +101,8 @@ func newExporter(o Options, log *slog.Logger) (*exporter, error) {
 type exporter struct {
 	sdk.SpanExporter
 	transport      *endpointTransport
-	endpoint       string       // without secrets
-	secrets        secret.Known // of the headers and the endpoint, which a collector may repeat
+	endpoint       string          // without secrets
+	secrets        secret.Redactor // of the headers and the endpoint, which a collector may repeat
 	log            *slog.Logger
 	exported, lost atomic.Int64
 	queued         atomic.Int64 // spans that have ended and are not being sent yet
@@ -155,7 +155,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	if err != nil {
 		e.collector.Lost(e.log, began, "", "tracing: spans cannot be sent, and those until they can be are lost",
 			"endpoint",
-			e.endpoint, "error", shown.Line(e.secrets.Strike(err.Error())))
+			e.endpoint, "error", shown.Line(e.secrets.Redact(err.Error())))
 		return nil
 	}
 	e.collector.Back(e.log, began, "tracing: spans are sent again", "endpoint", e.endpoint, "lost", e.lostWhileAway)

@@ -198,4 +198,4 @@ func (s *Span) End(err error) {
 }
 
 // truncate returns one line of valid UTF-8, which protobuf requires.
-func truncate(text string) string { return shown.Within(text, maxText) }
+func truncate(text string) string { return shown.LineUpTo(text, maxText) }

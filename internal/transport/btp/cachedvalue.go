@@ -12,75 +12,68 @@ import (
 // cachedValue caches a value of limited validity. It is renewed early, by one request at a time; until then callers
 // get the old value while it is valid, else they wait.
 type cachedValue[V any] struct {
-	clock func() time.Time
-	// request requests a new value; patient allows retries.
-	request func(ctx context.Context, patient bool) (grant[V], error)
-	// keepOnError reports whether a valid value that could not be renewed stays in use.
+	clock       func() time.Time
+	request     func(ctx context.Context, retry bool) (cacheEntry[V], error)
 	keepOnError func(err error, left time.Duration) bool
-	// sameValueError is the error if the rejected value is returned again.
+	// sameValueError is the error if the unwanted value is returned again.
 	sameValueError func() error
-	// retryInterval is how long a failure is returned to all callers before the next request: otherwise each of
-	// them would wait for its own timeout. For refusals it doubles up to [maxRetryInterval]. Zero means that every
-	// caller requests.
+	// retryInterval is how long all callers get a failure before the next request; it doubles for refusals. Zero
+	// means none.
 	retryInterval time.Duration
 
-	// fetching is held during a request.
 	fetching guard.CtxMutex
 
-	mu    sync.Mutex
-	has   bool
-	grant grant[V]
+	mu       sync.Mutex
+	hasEntry bool
+	entry    cacheEntry[V]
 	// version counts calls of forget: responses to earlier requests are dropped.
 	version int
 	// attempts counts finished requests; callers that waited share lastErr.
 	attempts int
 	lastErr  error
-	// earlyRefusal is the refusal of an early renewal, returned once after expiry: a wrong secret is not sent for
-	// each caller.
+	// earlyRefusal is the refusal of an early renewal, returned once after expiry.
 	earlyRefusal error
 	// retryAt is the earliest next request after a failure; refusals counts consecutive refusals.
 	retryAt  time.Time
 	refusals int
 }
 
-// grant is a value with the times of renewal and expiry.
-type grant[V any] struct {
+type cacheEntry[V any] struct {
 	value          V
 	renew, expires time.Time
 }
 
-func (k *cachedValue[V]) start() {
+func (k *cachedValue[V]) init() {
 	k.fetching = guard.NewCtxMutex()
 }
 
 type snapshot[V any] struct {
-	grant             grant[V]
-	good              bool
+	entry             cacheEntry[V]
+	valid             bool
 	attempts, version int
 }
 
 func (k *cachedValue[V]) snapshot(unwanted func(V) bool) snapshot[V] {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	good := k.has && k.clock().Before(k.grant.expires) && !unwanted(k.grant.value)
-	return snapshot[V]{k.grant, good, k.attempts, k.version}
+	good := k.hasEntry && k.clock().Before(k.entry.expires) && !unwanted(k.entry.value)
+	return snapshot[V]{k.entry, good, k.attempts, k.version}
 }
 
-// get returns a value that is not unwanted.
 func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, error) {
 	for {
 		s := k.snapshot(unwanted)
-		if s.good && k.clock().Before(s.grant.renew) {
-			return s.grant.value, nil
+		if s.valid && k.clock().Before(s.entry.renew) {
+			return s.entry.value, nil
 		}
-		if s.good {
+		if s.valid {
 			k.renewEarly(ctx, s)
-			if s = k.snapshot(unwanted); s.good {
-				return s.grant.value, nil
+			if s = k.snapshot(unwanted); s.valid {
+				return s.entry.value, nil
 			}
 		}
-		value, again, err := k.fetch(ctx, unwanted, s)
-		if !again {
+		value, startOver, err := k.fetch(ctx, unwanted, s)
+		if !startOver {
 			return value, err
 		}
 	}
@@ -89,33 +82,32 @@ func (k *cachedValue[V]) get(ctx context.Context, unwanted func(V) bool) (V, err
 // earlyTimeout bounds an early renewal, for which a caller waits, and delays the next one after a failure.
 const earlyTimeout = 10 * time.Second
 
-// renewEarly makes one attempt, unless one is running.
-func (k *cachedValue[V]) renewEarly(ctx context.Context, s snapshot[V]) {
+func (k *cachedValue[V]) renewEarly(ctx context.Context, before snapshot[V]) {
 	if !k.fetching.TryLock() {
 		return
 	}
 	defer k.fetching.Unlock()
-	if now := k.snapshot(acceptAll[V]); now.attempts != s.attempts || now.version != s.version {
+	if now := k.snapshot(noneUnwanted[V]); now.attempts != before.attempts || now.version != before.version {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
 	defer cancel()
 	g, err := k.request(ctx, false)
 	if err == nil {
-		k.store(g, s.version)
+		k.store(g, before.version)
 		return
 	}
-	left := s.grant.expires.Sub(k.clock())
+	left := before.entry.expires.Sub(k.clock())
 	stays := k.keepOnError(err, left)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.version != s.version {
+	if k.version != before.version {
 		return
 	}
-	k.has = stays
-	k.grant.renew = k.clock().Add(min(earlyTimeout, left/4))
+	k.hasEntry = stays
+	k.entry.renew = k.clock().Add(min(earlyTimeout, left/4))
 	if failure, ok := errors.AsType[*Failure](err); ok && stays && failure.Kind == Unauthorized {
-		k.grant.renew, k.earlyRefusal = k.grant.expires, err
+		k.entry.renew, k.earlyRefusal = k.entry.expires, err
 	}
 }
 
@@ -127,40 +119,40 @@ func (k *cachedValue[V]) takeEarlyRefusal() error {
 	return err
 }
 
-func acceptAll[V any](V) bool { return false }
+func noneUnwanted[V any](V) bool { return false }
 
-// fetch requests with retries; callers that wait share the result. again asks the caller to start over.
-func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, s snapshot[V]) (value V, again bool,
+// fetch requests with retries; callers that wait share the result. startOver: the cache was invalidated meanwhile.
+func (k *cachedValue[V]) fetch(ctx context.Context, unwanted func(V) bool, before snapshot[V]) (value V, startOver bool,
 	err error) {
 	if err := k.fetching.Lock(ctx); err != nil {
 		return value, false, &Failure{Kind: Unavailable, err: err,
-			text: "waiting for what another caller has asked for: " + err.Error()}
+			text: "waiting for another caller's request: " + err.Error()}
 	}
 	defer k.fetching.Unlock()
 	now := k.snapshot(unwanted)
-	if now.good {
-		return now.grant.value, false, nil
+	if now.valid {
+		return now.entry.value, false, nil
 	}
-	if err := k.sharedError(now, s); err != nil {
+	if err := k.sharedError(now, before); err != nil {
 		return value, false, err
 	}
 	if err := k.takeEarlyRefusal(); err != nil {
 		k.fail(ctx, err, now.version)
 		return value, false, err
 	}
-	g, err := k.request(ctx, true)
+	fetched, err := k.request(ctx, true)
 	switch {
 	case err != nil:
 		if !k.fail(ctx, err, now.version) {
 			return value, true, nil
 		}
 		return value, false, err
-	case unwanted(g.value):
+	case unwanted(fetched.value):
 		return value, false, k.sameValueError()
-	case !k.store(g, now.version):
+	case !k.store(fetched, now.version):
 		return value, true, nil
 	}
-	return g.value, false, nil
+	return fetched.value, false, nil
 }
 
 // sharedError returns the error of a request that another caller made in the meantime, or before retryAt.
@@ -185,7 +177,7 @@ func (k *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	}
 	k.attempts++
 	if k.lastErr = err; ctx.Err() != nil {
-		k.lastErr = nil // this caller's own end is not the others'
+		k.lastErr = nil // the end of this caller's context must not fail other callers
 	}
 	failure, found := errors.AsType[*Failure](err)
 	switch {
@@ -200,14 +192,14 @@ func (k *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	return true
 }
 
-func (k *cachedValue[V]) store(g grant[V], version int) bool {
+func (k *cachedValue[V]) store(g cacheEntry[V], version int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.version != version {
 		return false
 	}
 	k.attempts, k.lastErr, k.earlyRefusal, k.refusals = k.attempts+1, nil, nil, 0
-	k.grant, k.has = g, true
+	k.entry, k.hasEntry = g, true
 	return true
 }
 
@@ -215,8 +207,8 @@ func (k *cachedValue[V]) store(g grant[V], version int) bool {
 func (k *cachedValue[V]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.has, k.earlyRefusal = false, nil
-	if k.refusals == 0 { // who was refused is not heard any better now
+	k.hasEntry, k.earlyRefusal = false, nil
+	if k.refusals == 0 { // a refusal keeps its retryAt, and the error for it
 		k.lastErr = nil
 	}
 	k.version++

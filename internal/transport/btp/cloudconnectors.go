@@ -7,19 +7,20 @@ import (
 	"fmt"
 )
 
-// ConnectedCloudConnectors lists the location ids of the Cloud Connectors connected to the binding's subaccount, in
-// the service's order; "" is the default location. Errors are *Failure.
-func ConnectedCloudConnectors(ctx context.Context, i Info, o TokenOptions) (locations []string, err error) {
-	if i.InfoPath == "" {
+// ConnectedCloudConnectors returns the location ids of the Cloud Connectors that are connected to the subaccount; ""
+// is the default location. Errors are *Failure.
+func ConnectedCloudConnectors(ctx context.Context, api ConnectivityAPI, options TokenOptions) (locations []string,
+	err error) {
+	if api.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
-			text: i.prefix() + "missing: scc_info_path below connectivity_service; instances of " +
+			text: api.prefix() + "missing: scc_info_path below connectivity_service; instances of " +
 				"plan api_access have it"}
 	}
-	address, err := serviceURL(i.ServiceURL, i.InfoPath, "connectivity_service.url", i.Origin)
+	address, err := serviceURL(api.ServiceURL, api.InfoPath, "connectivity_service.url", api.Origin)
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCaller("connectivity service", i.Credentials, o)
+	c, err := newServiceClient("connectivity service", api.Credentials, options)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,7 @@ func ConnectedCloudConnectors(ctx context.Context, i Info, o TokenOptions) (loca
 			text: fmt.Sprintf("connectivity service %s: expected a list of Cloud Connectors, found %v", address, err)}
 	}
 	for _, f := range found {
-		// assumption: the location's id is named so; SAP's sample has a Cloud Connector without one
+		// Assumption on the names: SAP's sample has a Cloud Connector without a location id.
 		locations = append(locations, cmp.Or(f.Attributes.text("location_id", "locationId"), f.Location))
 	}
 	return locations, nil

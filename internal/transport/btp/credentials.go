@@ -1,6 +1,6 @@
-// Package btp talks to what an SAP BTP subaccount offers a worker: tokens of its authorization service, the bindings of
-// a Cloud Foundry application, destinations, and the list of attached Cloud Connectors. Its tokens serve any OAuth 2.0
-// service that grants client credentials.
+// Package btp is a client of the services of an SAP BTP subaccount: it parses the bindings of a Cloud Foundry
+// application, fetches and caches OAuth 2.0 tokens by client credentials, reads destinations, and lists connected
+// Cloud Connectors.
 package btp
 
 import (
@@ -13,41 +13,33 @@ import (
 	"time"
 )
 
-// Credentials are those of an OAuth 2.0 client: Secret, or Certificate and Key.
+// Credentials identify an OAuth 2.0 client by Secret, or by Certificate and Key.
 type Credentials struct {
-	// TokenURL is the authorization service, with or without the path /oauth/token (see TokenOptions.Verbatim).
 	TokenURL string
 	ClientID string
 	Secret   string
-	// Certificate is a chain and Key its private key, both the text of PEM files; `\n` may stand for line breaks. With
-	// them the client shows itself by TLS, and Secret is not used.
+	// Certificate (a chain) and Key are PEM texts, in which `\n` may replace line breaks, for TLS in place of Secret.
 	Certificate, Key string
-	// Origin is where the credentials come from, if it was a binding: `VCAP_SERVICES, service connectivity, instance
-	// my-proxy`. It is in front of messages, which then name the binding's fields. "": they come from settings.
+	// Origin names the binding, as in `VCAP_SERVICES, service connectivity, instance my-proxy`. Empty means settings.
 	Origin string
 }
 
-// String names the client and the service. The secret is in none of the ways in which credentials can be printed.
+// String returns client and service: no way of printing credentials reveals the secret.
 func (c Credentials) String() string { return fmt.Sprintf("client %s at %s", c.ClientID, c.TokenURL) }
 
-// GoString is String.
 func (c Credentials) GoString() string { return c.String() }
 
-// LogValue is String.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// byCertificate says whether the client shows itself by TLS.
-func (c Credentials) byCertificate() bool { return c.Certificate != "" || c.Key != "" }
+func (c Credentials) usesCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
-// bindingFields are the names of Credentials' fields in bindings and service keys.
 var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid",
 	"client-secret": "clientsecret",
 	"certificate":   "certificate", "key": "key"}
 
-// named is how the user knows a field: token-url, client-id, client-secret, certificate, key.
-func (c Credentials) named(field string, name func(string) string) string {
+func (c Credentials) fieldName(field string, name func(string) string) string {
 	switch {
-	case c.Origin != "" && field == "token-url" && c.byCertificate():
+	case c.Origin != "" && field == "token-url" && c.usesCertificate():
 		return "certurl"
 	case c.Origin != "":
 		return bindingFields[field]
@@ -57,9 +49,9 @@ func (c Credentials) named(field string, name func(string) string) string {
 	return field
 }
 
-// check names everything that is missing or cannot be, at once. The endpoint is where tokens are asked for.
-func (c Credentials) check(options TokenOptions) (endpoint string, err error) {
-	name := func(field string) string { return c.named(field, options.Name) }
+// validate returns the token endpoint, or one error that names everything that is missing or invalid.
+func (c Credentials) validate(options TokenOptions) (endpoint string, err error) {
+	name := func(field string) string { return c.fieldName(field, options.Name) }
 	var missing []string
 	for _, f := range []struct{ field, value string }{{"token-url", c.TokenURL}, {"client-id", c.ClientID}} {
 		if f.value == "" {
@@ -94,34 +86,33 @@ func (c Credentials) prefix() string {
 	return c.Origin + ": "
 }
 
-// tokenPath is what bindings leave out of the address of the token service.
 const tokenPath = "/oauth/token"
 
 func (c Credentials) endpoint(verbatim bool, setting string) (string, error) {
-	u, err := url.Parse(strings.TrimSpace(c.TokenURL))
+	parsed, err := url.Parse(strings.TrimSpace(c.TokenURL))
 	switch {
-	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.User != nil, u.Fragment != "":
-		// the value is not printed: people write secrets into URLs
+	case err != nil, parsed.Scheme != "https" && parsed.Scheme != "http", parsed.Host == "", parsed.User != nil,
+		parsed.Fragment != "":
+		// The value is not printed: URLs may contain secrets.
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
 			text: c.prefix() + setting +
 				": expected the URL of a token service, https://HOST/…, without user and password in it"}
-	case u.Scheme == "http" && c.byCertificate():
+	case parsed.Scheme == "http" && c.usesCertificate():
 		return "", &Failure{Kind: Misconfigured, Setting: setting,
-			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate is shown by TLS only",
-				c.prefix(), setting, u.Host)}
+			text: fmt.Sprintf("%s%s: expected https, found http://%s: a client certificate requires TLS",
+				c.prefix(), setting, parsed.Host)}
 	}
-	if !verbatim && !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), tokenPath) {
-		u.Path = strings.TrimSuffix(u.Path, "/") + tokenPath
+	if !verbatim && !strings.HasSuffix(strings.TrimSuffix(parsed.Path, "/"), tokenPath) {
+		parsed.Path = strings.TrimSuffix(parsed.Path, "/") + tokenPath
 	}
-	return u.String(), nil
+	return parsed.String(), nil
 }
 
-// keyPair reads Certificate and Key. A certificate that is not valid now is an error: servers close the connection
-// without a reason.
+// keyPair parses Certificate and Key. An expired certificate is an error here, since servers would only close the
+// connection.
 func (c Credentials) keyPair(now time.Time, name func(string) string) (*tls.Certificate, error) {
-	field := func(f string) string { return c.named(f, name) }
-	// assumption: only bindings that went through two rounds of JSON, or a shell, hold a backslash and an n in PEM
-	// texts
+	field := func(f string) string { return c.fieldName(f, name) }
+	// Assumption: a literal \n occurs in a PEM text only if a shell or repeated JSON encoding escaped the line break.
 	lines := strings.NewReplacer(`\r\n`, "\n", `\n`, "\n")
 	pair, err := tls.X509KeyPair([]byte(lines.Replace(c.Certificate)), []byte(lines.Replace(c.Key)))
 	if err != nil {

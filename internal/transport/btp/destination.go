@@ -15,77 +15,67 @@ import (
 	"time"
 )
 
-// Destination is a destination as the destination service delivers it, ready to be used. Its maps and pointers are
-// shared: they are not to be changed.
+// Destination is a destination of SAP BTP's destination service. Its maps and pointers are shared: do not change
+// them.
 type Destination struct {
 	Name string
-	// Type is HTTP or TCP.
-	Type string
-	// URL is what the destination holds, without its query. Scheme is http or https, tcp for Type TCP; Path has no
-	// slash at its end.
-	URL          string
-	Scheme, Host string
-	Port         int
-	Path         string
-	// Query is that of the URL and of URL.queries.*.
-	Query url.Values
-	// Headers are those of URL.headers.*.
-	Headers http.Header
-	// Client and Language are sap-client and sap-language, "" if not set.
-	Client, Language string
+	Type string // HTTP or TCP
+	Endpoint
+	Client, Language string // sap-client and sap-language
 
-	// Authentication is SAP's name of it: NoAuthentication, BasicAuthentication, ClientCertificateAuthentication, or
-	// one for which Token was delivered, such as OAuth2ClientCredentials and OAuth2SAMLBearerAssertion.
+	// Authentication is SAP's name of the kind, such as BasicAuthentication or OAuth2ClientCredentials.
 	Authentication string
-	// User and Password are of BasicAuthentication.
+	// User and Password are set for BasicAuthentication only, Keystore for ClientCertificateAuthentication only.
 	User, Password string
-	// Token is what the service delivered, nil if it delivered none.
-	Token *DeliveredToken
-	// Keystore is of ClientCertificateAuthentication, nil for the others.
-	Keystore *Store
+	Token          *DeliveredToken
+	Keystore       *Store
 
 	// ProxyType is Internet, OnPremise or PrivateLink.
 	ProxyType string
-	// LocationID picks the Cloud Connector, for OnPremise; "" is the one without.
+	// LocationID selects the Cloud Connector for OnPremise.
 	LocationID string
 
-	// TrustAll: the server's certificate is not looked at. Truststore holds its roots, nil: the system's.
+	// TrustAll disables the check of the server's certificate. A nil Truststore means the system's roots.
 	TrustAll   bool
 	Truststore *Store
 
-	// Digest is another one where anything was changed in the cockpit, secrets by which tokens are fetched included.
+	// Digest changes with any change in the cockpit, secrets for fetching tokens included.
 	Digest [sha256.Size]byte
 }
 
-// String is the name and the URL. Passwords and tokens are in none of the ways in which a destination can be printed.
+// String returns name and URL: no way of printing a destination reveals passwords or tokens.
 func (t Destination) String() string { return fmt.Sprintf("destination %s at %s", t.Name, t.URL) }
 
-// GoString is String.
 func (t Destination) GoString() string { return t.String() }
 
-// LogValue is String.
 func (t Destination) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// DeliveredToken is a token that the destination service fetched.
-type DeliveredToken struct {
-	// Header and Value go on requests: Authorization, Bearer ….
-	Header, Value string
-	// Expires is zero if the service did not say.
-	Expires time.Time
+// Endpoint is a destination's URL, without its query, and what requests to it add.
+type Endpoint struct {
+	URL          string
+	Scheme, Host string
+	Port         int
+	// Path has no slash at its end.
+	Path    string
+	Query   url.Values
+	Headers http.Header
 }
 
-// Store is a key or trust store that is kept in the destination service.
+// DeliveredToken is a token that the destination service fetched. Requests send Value in the header Header.
+type DeliveredToken struct {
+	Header, Value string
+	Expires       time.Time
+}
+
 type Store struct {
-	// Name is as in the cockpit.
-	Name string
-	// Type is PKCS12, JKS or PEM by the name's ending, "" for others: the content tells.
+	// Name is its name in the cockpit.
+	Name     string
 	Type     string
 	Content  []byte
 	Password string
 }
 
-// answer is what the destination service sends.
-type answer struct {
+type destinationResponse struct {
 	Configuration fields `json:"destinationConfiguration"`
 	Tokens        []struct {
 		Type   string `json:"type"`
@@ -103,21 +93,21 @@ type answer struct {
 	} `json:"certificates"`
 }
 
-// targetOf reads an answer. Errors name the destination's property that is to be mended in the cockpit.
-func targetOf(name string, body []byte, now time.Time) (Destination, error) {
-	t := Destination{Name: name, Query: url.Values{}, Headers: http.Header{}}
-	var a answer
-	if err := json.Unmarshal(body, &a); err != nil {
+// parseDestination reads a response of the destination service. Errors name the property to correct in the cockpit.
+func parseDestination(name string, body []byte, now time.Time) (Destination, error) {
+	t := Destination{Name: name, Endpoint: Endpoint{Query: url.Values{}, Headers: http.Header{}}}
+	var response destinationResponse
+	if err := json.Unmarshal(body, &response); err != nil {
 		return t, &Failure{Kind: Misconfigured, err: err,
 			text: fmt.Sprintf("destination %s: expected an object with destinationConfiguration, found %v", name, err)}
 	}
-	c := a.Configuration
+	c := response.Configuration
 	if len(c) == 0 {
-		return t, t.wrong("destinationConfiguration", "expected it in the service's answer, found none")
+		return t, t.errorf("destinationConfiguration", "expected it in the service's answer, found nothing")
 	}
-	text, err := json.Marshal(c) // sorted by name
+	text, err := json.Marshal(c) // sorts by name
 	if err != nil {
-		return t, t.wrong("destinationConfiguration", "%v", err)
+		return t, t.errorf("destinationConfiguration", "%v", err)
 	}
 	t.Digest = sha256.Sum256(text)
 	t.Type, t.ProxyType, t.LocationID = c.text("Type"), c.text("ProxyType"), c.text("CloudConnectorLocationId")
@@ -127,7 +117,7 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 		t.ProxyType = "Internet"
 	}
 	if !slices.Contains([]string{"Internet", "OnPremise", "PrivateLink"}, t.ProxyType) {
-		return t, t.wrong("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
+		return t, t.errorf("ProxyType", "expected Internet, OnPremise or PrivateLink, found %q", t.ProxyType)
 	}
 	for key := range c {
 		if header, ok := strings.CutPrefix(key, "URL.headers."); ok && header != "" {
@@ -137,85 +127,88 @@ func targetOf(name string, body []byte, now time.Time) (Destination, error) {
 			t.Query.Set(query, c.text(key))
 		}
 	}
-	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readTokens, t.readAuthentication,
+	for _, read := range []func(*destinationResponse, time.Time) error{t.readAddress, t.readTokens,
+		t.readAuthentication,
 		t.readTrust} {
-		if err := read(&a, now); err != nil {
+		if err := read(&response, now); err != nil {
 			return Destination{}, err
 		}
 	}
 	return t, nil
 }
 
-func (t *Destination) wrong(property, format string, args ...any) *Failure {
+func (t *Destination) errorf(property, format string, args ...any) *Failure {
 	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name,
 		property, fmt.Sprintf(format, args...))}
 }
 
-func (t *Destination) readAddress(a *answer, _ time.Time) error {
+func (t *Destination) readAddress(response *destinationResponse, _ time.Time) error {
 	property, schemes := "URL", []string{"http", "https"}
-	address := a.Configuration.text("URL")
+	address := response.Configuration.text("URL")
 	switch t.Type {
 	case "HTTP", "":
 		t.Type = "HTTP"
 		if address != "" && !strings.Contains(address, "://") {
-			// assumption: the cockpit lets people leave out the scheme, and SAP's SDKs take http then
+			// Assumption: the cockpit allows URLs without a scheme, for which SAP's SDKs assume http.
 			address = "http://" + address
 		}
 	case "TCP":
 		property, schemes = "Address", []string{"tcp", "tcps"}
-		if address = a.Configuration.text("Address", "URL"); address != "" && !strings.Contains(address, "://") {
+		if address = response.Configuration.text("Address", "URL"); address != "" && !strings.Contains(address, "://") {
 			address = "tcp://" + address
 		}
 	default:
-		return t.wrong("Type", "expected HTTP or TCP, found %q", t.Type)
+		return t.errorf("Type", "expected HTTP or TCP, found %q", t.Type)
 	}
 	if address == "" {
-		return t.wrong(property, "missing")
+		return t.errorf(property, "missing")
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Hostname() == "" || u.User != nil || u.Scheme != schemes[0] &&
-		u.Scheme != schemes[1] {
-		return t.wrong(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Host == "" || parsed.Hostname() == "" || parsed.User != nil ||
+		parsed.Scheme != schemes[0] &&
+			parsed.Scheme != schemes[1] {
+		return t.errorf(property, "expected %s://HOST or %s://HOST, without user and password in it", schemes[0],
 			schemes[1])
 	}
-	t.Scheme, t.Host, t.Path = u.Scheme, u.Hostname(), strings.TrimRight(u.EscapedPath(), "/")
-	t.Port = map[string]int{"http": 80, "https": 443}[u.Scheme]
-	if p := u.Port(); p != "" {
+	t.Scheme, t.Host, t.Path = parsed.Scheme, parsed.Hostname(), strings.TrimRight(parsed.EscapedPath(), "/")
+	t.Port = map[string]int{"http": 80, "https": 443}[parsed.Scheme]
+	if p := parsed.Port(); p != "" {
 		t.Port, _ = strconv.Atoi(p)
 	}
 	if t.Port < 1 || t.Port > 65535 {
-		return t.wrong(property, "expected a port from 1 to 65535, found %q", u.Port())
+		return t.errorf(property, "expected a port from 1 to 65535, found %q", parsed.Port())
 	}
-	for key, values := range u.Query() {
+	for key, values := range parsed.Query() {
 		if !t.Query.Has(key) {
 			t.Query[key] = values
 		}
 	}
-	u.RawQuery, u.Fragment = "", ""
-	t.URL = u.String()
+	parsed.RawQuery, parsed.Fragment = "", ""
+	t.URL = parsed.String()
 	return nil
 }
 
-// readTokens takes the first token, which is the only one but for destinations with several audiences.
-func (t *Destination) readTokens(a *answer, now time.Time) error {
-	for _, d := range a.Tokens {
-		if d.Error != "" {
+// readTokens stores the first token; only destinations with several audiences have more.
+func (t *Destination) readTokens(response *destinationResponse, now time.Time) error {
+	for _, delivered := range response.Tokens {
+		if delivered.Error != "" {
 			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
-				"destination %s: the destination service got no token: %s", t.Name, quote(d.Error, d.Value,
-					a.Configuration.text("clientSecret")))}
+				"destination %s: the destination service could not get a token: %s", t.Name,
+				quote(delivered.Error, delivered.Value,
+					response.Configuration.text("clientSecret")))}
 		}
-		token := DeliveredToken{Header: d.Header.Key, Value: d.Header.Value}
+		token := DeliveredToken{Header: delivered.Header.Key, Value: delivered.Header.Value}
 		if token.Header == "" || token.Value == "" {
-			if d.Value == "" {
+			if delivered.Value == "" {
 				continue
 			}
-			kind := d.Type
+			kind := delivered.Type
 			if kind == "" || strings.EqualFold(kind, "bearer") {
 				kind = "Bearer"
 			}
-			token = DeliveredToken{Header: "Authorization", Value: kind + " " + d.Value}
+			token = DeliveredToken{Header: "Authorization", Value: kind + " " + delivered.Value}
 		}
-		if lifetime := seconds(d.ExpiresIn); lifetime > 0 {
+		if lifetime := seconds(delivered.ExpiresIn); lifetime > 0 {
 			token.Expires = now.Add(lifetime)
 		}
 		t.Token = &token
@@ -224,26 +217,25 @@ func (t *Destination) readTokens(a *answer, now time.Time) error {
 	return nil
 }
 
-func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
-	c := a.Configuration
+func (t *Destination) readAuthentication(response *destinationResponse, _ time.Time) error {
+	c := response.Configuration
 	t.Authentication = c.text("Authentication")
 	switch t.Authentication {
 	case "", "NoAuthentication":
 		t.Authentication, t.Token = "NoAuthentication", nil
 	case "BasicAuthentication":
-		// the service delivers the header too; user and password are what the connector's breaker of refused logons
-		// counts by
-		t.User, t.Password, t.Token = c.text("User"), c.plain("Password"), nil
+		// The delivered header is ignored: refused logons are counted by user and password.
+		t.User, t.Password, t.Token = c.text("User"), c.rawText("Password"), nil
 		if t.User == "" {
-			return t.wrong("User", "missing")
+			return t.errorf("User", "missing")
 		}
 	case "ClientCertificateAuthentication":
-		store, err := t.store(a, c.text("KeyStoreLocation"), c.plain("KeyStorePassword"), "KeyStoreLocation")
+		store, err := t.store(response, c.text("KeyStoreLocation"), c.rawText("KeyStorePassword"), "KeyStoreLocation")
 		if err != nil {
 			return err
 		}
 		if store == nil {
-			return t.wrong("KeyStoreLocation", "missing")
+			return t.errorf("KeyStoreLocation", "missing")
 		}
 		t.Keystore = store
 	default:
@@ -251,10 +243,11 @@ func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 			why := "the service delivered no token"
 			if strings.Contains(t.Authentication, "SAML") || strings.Contains(t.Authentication, "JWT") ||
 				strings.Contains(t.Authentication, "User") || t.Authentication == "PrincipalPropagation" {
-				why += ": this kind needs a user, and a connector has none; set SystemUser where it is allowed, or " +
-					"take another kind"
+				why += ": this kind needs a logged-on user, which a connector does not have; set SystemUser if " +
+					"possible, or " +
+					"use another kind"
 			}
-			return t.wrong("Authentication", "expected NoAuthentication, BasicAuthentication, "+
+			return t.errorf("Authentication", "expected NoAuthentication, BasicAuthentication, "+
 				"OAuth2ClientCredentials, OAuth2SAMLBearerAssertion or ClientCertificateAuthentication, found %q, "+
 				"and %s",
 				t.Authentication, why)
@@ -263,30 +256,30 @@ func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 	return nil
 }
 
-func (t *Destination) readTrust(a *answer, _ time.Time) (err error) {
+func (t *Destination) readTrust(a *destinationResponse, _ time.Time) (err error) {
 	c := a.Configuration
 	if location := c.text("TrustStoreLocation"); location != "" && !t.TrustAll {
-		t.Truststore, err = t.store(a, location, c.plain("TrustStorePassword"), "TrustStoreLocation")
+		t.Truststore, err = t.store(a, location, c.rawText("TrustStorePassword"), "TrustStoreLocation")
 	}
 	return err
 }
 
-// store finds a store among the certificates of the answer. Without a name: the only one there is.
-func (t *Destination) store(a *answer, name, password, property string) (*Store, error) {
+func (t *Destination) store(a *destinationResponse, name, password, property string) (*Store, error) {
 	for _, c := range a.Certificates {
 		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
 			continue
 		}
 		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Content), ""))
 		if err != nil || len(content) == 0 {
-			return nil, t.wrong(property, "expected the content of %s as base64, found something else", c.Name)
+			return nil, t.errorf(property, "expected the content of %s as base64, found something else", c.Name)
 		}
 		return &Store{Name: c.Name, Type: storeType(c.Name), Content: content, Password: password}, nil
 	}
 	if name == "" {
 		return nil, nil
 	}
-	return nil, t.wrong(property, "expected a store %q among the certificates of the destination service, found none "+
+	return nil, t.errorf(property, "expected a store %q among the certificates of the destination service, found "+
+		"nothing "+
 		"of that name: upload it in the cockpit, Connectivity > Destinations > Certificates", name)
 }
 
@@ -302,8 +295,7 @@ func storeType(name string) string {
 	return ""
 }
 
-// plain is a text with its blanks, as passwords may have them.
-func (f fields) plain(name string) string {
+func (f fields) rawText(name string) string {
 	v, _ := f[name].(string)
 	return v
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Whatever a destination holds, reading it ends, in a destination that has an address or in a Failure.
+// Any response is parsed to a destination with an address, or to a Failure.
 func FuzzTarget(f *testing.F) {
 	f.Add(
 		[]byte(
@@ -22,7 +22,7 @@ func FuzzTarget(f *testing.F) {
 			`{"destinationConfiguration":{"URL":"http://s4","Authentication":"ClientCertificateAuthentication"},"certificates":[{"Name":"a.p12","Content":"AQID"}]}`))
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		target, err := targetOf("S4", body, now)
+		target, err := parseDestination("S4", body, now)
 		var failure *Failure
 		switch {
 		case err == nil && (target.Host == "" || target.Scheme == "" || target.Port < 1 || target.Port > 65535 ||

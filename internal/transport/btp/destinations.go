@@ -10,121 +10,115 @@ import (
 	"time"
 )
 
-// Destinations finds destinations by name and keeps them for a while. Safe for use by several goroutines; it has none
-// of its own.
+// Destinations looks up destinations by name and caches them. Safe for concurrent use; it has no goroutines.
 type Destinations struct {
 	binding DestinationService
-	service *caller
+	service *serviceClient
 	base    string
 
 	mu    sync.Mutex
-	known map[string]*cachedValue[Destination]
+	cache map[string]*cachedValue[Destination]
 }
 
 const (
-	// destinationLifetime is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit
-	// counts soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
+	// destinationLifetime is within SAP's advice of 3 to 5 minutes. maxOutage is how long a destination may be used
+	// on.
 	destinationLifetime = 4 * time.Minute
-	// maxOutage is how long a destination is used on while the service does not answer.
-	maxOutage = time.Hour
-	// restAfterFailure is the pause after a service did not answer despite retries, or refused the binding once.
-	restAfterFailure = 10 * time.Second
+	maxOutage           = time.Hour
+	failureInterval     = 10 * time.Second
 )
 
-// NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not
-// apply.
+// NewDestinations validates the binding and sends nothing. The options Verbatim, InHeader and Scope do not apply.
 func NewDestinations(d DestinationService, o TokenOptions) (*Destinations, error) {
 	base, err := serviceURL(d.URI, "destination-configuration/v1/destinations/", "uri", d.Origin)
 	if err != nil {
 		return nil, err
 	}
-	service, err := newCaller("destination service", d.Credentials, o)
+	service, err := newServiceClient("destination service", d.Credentials, o)
 	if err != nil {
 		return nil, err
 	}
-	return &Destinations{binding: d, service: service, base: base, known: map[string]*cachedValue[Destination]{}}, nil
+	return &Destinations{binding: d, service: service, base: base, cache: map[string]*cachedValue[Destination]{}}, nil
 }
 
-// Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each
-// request. When the service does not answer, a destination that was found before is used for an hour more, as long as
-// its token is valid. Errors are *Failure.
+// Find returns a destination, at most 4 minutes old, with a valid token. If the service does not respond, a known one
+// stays in use for an hour. Errors are *Failure.
 func (d *Destinations) Find(ctx context.Context, name string) (Destination, error) {
-	return d.cached(name).get(ctx, acceptAll)
+	return d.cached(name).get(ctx, noneUnwanted)
 }
 
-// Renew is Find for one whose token was refused, as it stood in DeliveredToken.Value: it holds another one.
+// Renew is Find with a token other than refused, a DeliveredToken.Value.
 func (d *Destinations) Renew(ctx context.Context, name, refused string) (Destination, error) {
 	return d.cached(name).get(ctx, func(t Destination) bool { return t.Token != nil && t.Token.Value == refused })
 }
 
-// Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed
-// since.
+// Forget makes the next Find request the destination again, for example after a refused password.
 func (d *Destinations) Forget(name string) { d.cached(name).forget() }
 
 func (d *Destinations) cached(name string) *cachedValue[Destination] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	k := d.known[name]
+	k := d.cache[name]
 	if k == nil {
 		k = &cachedValue[Destination]{
 			clock:         d.service.options.Clock,
-			retryInterval: restAfterFailure,
-			request: func(ctx context.Context, patient bool) (grant[Destination], error) {
-				return d.ask(ctx, name, patient)
+			retryInterval: failureInterval,
+			request: func(ctx context.Context, patient bool) (cacheEntry[Destination], error) {
+				return d.request(ctx, name, patient)
 			},
 			keepOnError: func(err error, left time.Duration) bool { return d.keepOnError(name, err, left) },
 			sameValueError: func() error {
 				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service "+
-					"delivers again the token that was refused", name)}
+					"returned the refused token again", name)}
 			},
 		}
-		k.start()
-		d.known[name] = k
+		k.init()
+		d.cache[name] = k
 	}
 	return k
 }
 
-func (d *Destinations) ask(ctx context.Context, name string, patient bool) (grant[Destination], error) {
+func (d *Destinations) request(ctx context.Context, name string, patient bool) (cacheEntry[Destination], error) {
 	if name == "" {
-		return grant[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
+		return cacheEntry[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
 	}
 	body, err := d.service.get(ctx, d.base+url.PathEscape(name), patient)
 	if err != nil {
-		return grant[Destination]{}, d.explain(name, err)
+		return cacheEntry[Destination]{}, d.explain(name, err)
 	}
 	now := d.service.options.Clock()
-	t, err := targetOf(name, body, now)
+	t, err := parseDestination(name, body, now)
 	if err != nil {
-		return grant[Destination]{}, err
+		return cacheEntry[Destination]{}, err
 	}
-	g := grant[Destination]{value: t, renew: now.Add(destinationLifetime),
+	entry := cacheEntry[Destination]{value: t, renew: now.Add(destinationLifetime),
 		expires: now.Add(destinationLifetime + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
-		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
-			g.renew = due
+		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(entry.renew) {
+			entry.renew = due
 		}
-		if t.Token.Expires.Before(g.expires) {
-			g.expires = t.Token.Expires
+		if t.Token.Expires.Before(entry.expires) {
+			entry.expires = t.Token.Expires
 		}
 	}
 	d.service.options.Logger.Debug("destination", "name", name, "url", t.URL, "authentication", t.Authentication,
 		"proxy", t.ProxyType)
-	return g, nil
+	return entry, nil
 }
 
-// keepOnError keeps a destination while the service does not answer. One that is gone, or that the service refuses, is
-// gone.
+// keepOnError keeps a destination only while the service does not respond.
 func (d *Destinations) keepOnError(name string, err error, left time.Duration) bool {
 	failure, _ := errors.AsType[*Failure](err)
 	stays := failure != nil && failure.Temporary()
 	if stays {
-		d.service.options.Logger.Warn("destination could not be read again, the old one serves on", "name", name, "for",
+		d.service.options.Logger.Warn("destination could not be refreshed; the cached one stays in use", "name", name,
+			"for",
 			left.Round(time.Second), "error", err)
 	}
 	return stays
 }
 
-// explain says for which levels a name was looked up, since that is what is mistaken most often.
+// explain names the levels that were searched, the most common mistake.
 func (d *Destinations) explain(name string, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != NotFound {
 		return err
@@ -137,6 +131,6 @@ func (d *Destinations) explain(name string, err error) error {
 		subaccount = "the subaccount " + d.binding.Subaccount
 	}
 	return &Failure{Kind: NotFound, Setting: name, Status: http.StatusNotFound, err: err, text: fmt.Sprintf(
-		"destination %q: found neither in %s nor in %s: make it in the cockpit, Connectivity > Destinations; names "+
+		"destination %q: found neither in %s nor in %s: create it in the cockpit, Connectivity > Destinations; names "+
 			"are case-sensitive", name, instance, subaccount)}
 }

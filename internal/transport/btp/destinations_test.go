@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// destinationService answers with what answers holds, to those who have the token of its token service.
+// destinationService returns the responses in answers to requests with a valid token.
 type destinationService struct {
 	*httptest.Server
 	tokens *tokenService
@@ -55,7 +55,7 @@ func (s *destinationService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// put sets the answer for a destination: properties, and more members of the answer.
+// put sets the response for a destination: its properties, and further members.
 func (s *destinationService) put(name, properties string, more ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	t.Helper()
 	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
 		Instance: "my-destinations", Subaccount: "sub-1"},
-		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
+		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), RetryPeriod: time.Millisecond})
 	require.NoError(t, err)
 	return d
 }
@@ -94,9 +94,14 @@ func TestFindDestination(t *testing.T) {
 	s := newDestinationService(t)
 	start := s.clock.Now()
 	target := func(change func(*btp.Destination)) btp.Destination {
-		t := btp.Destination{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https",
-			Host: "s4.example.com", Port: 443,
-			Query: url.Values{}, Headers: http.Header{}, Authentication: "NoAuthentication", ProxyType: "Internet"}
+		t := btp.Destination{
+			Name: "S4",
+			Type: "HTTP",
+			Endpoint: btp.Endpoint{URL: "https://s4.example.com", Scheme: "https", Host: "s4.example.com",
+				Port: 443, Query: url.Values{}, Headers: http.Header{}},
+			Authentication: "NoAuthentication",
+			ProxyType:      "Internet",
+		}
 		change(&t)
 		return t
 	}
@@ -116,11 +121,18 @@ func TestFindDestination(t *testing.T) {
 			})},
 		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin","sap-client":"100",
 			"sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3","URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
-			btp.Destination{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual",
-				Port: 8000, Path: "/sap",
-				Query: url.Values{"a": {"1"}, "b": {"3"},
-					"c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}, Client: "100", Language: "DE",
-				Authentication: "NoAuthentication", ProxyType: "OnPremise", LocationID: "DE-Berlin"}},
+			btp.Destination{
+				Name: "S4",
+				Type: "HTTP",
+				Endpoint: btp.Endpoint{URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual", Port: 8000,
+					Path: "/sap", Query: url.Values{"a": {"1"}, "b": {"3"},
+						"c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}},
+				Client:         "100",
+				Language:       "DE",
+				Authentication: "NoAuthentication",
+				ProxyType:      "OnPremise",
+				LocationID:     "DE-Berlin",
+			}},
 		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Destination) {
 			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
 		})},
@@ -198,13 +210,14 @@ func TestDestinationIsWrong(t *testing.T) {
 		{`"Type":"HTTP","URL":"https://x:99999"`, "", btp.Misconfigured, "URL", "expected a port"},
 		{address + `"ProxyType":"Moon"`, "", btp.Misconfigured, "ProxyType", `found "Moon"`},
 		{address + `"Authentication":"BasicAuthentication"`, "", btp.Misconfigured, "User", "User: missing"},
-		{address + `"Authentication":"PrincipalPropagation"`, "", btp.Misconfigured, "Authentication", "needs a user"},
+		{address + `"Authentication":"PrincipalPropagation"`, "", btp.Misconfigured, "Authentication",
+			"needs a logged-on user"},
 		{address + `"Authentication":"OAuth2SAMLBearerAssertion"`, "", btp.Misconfigured, "Authentication",
 			"SystemUser"},
 		{address + `"Authentication":"Riddle"`, "", btp.Misconfigured, "Authentication", "delivered no token"},
 		{address + `"Authentication":"OAuth2ClientCredentials","clientSecret":"` + secret + `"`,
 			`"authTokens":[{"type":"","value":"","error":"401 for ` + secret + `","expires_in":"0"}]`,
-			btp.Unauthorized, "Authentication", "got no token: 401 for ***"},
+			btp.Unauthorized, "Authentication", "could not get a token: 401 for ***"},
 		{address + `"Authentication":"ClientCertificateAuthentication"`, "", btp.Misconfigured, "KeyStoreLocation",
 			"missing"},
 		{address + `"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"a.p12"`,
@@ -254,7 +267,7 @@ func TestDestinationServiceRefuses(t *testing.T) {
 	}
 }
 
-// A token that the service has come to refuse, as when its keys were changed, is renewed without anybody noticing.
+// A token that the service rejects, for example after a change of its keys, is renewed without an error.
 func TestDestinationServiceRefusesAToken(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
@@ -289,7 +302,7 @@ func TestDestinationIsKept(t *testing.T) {
 	s.clock.move(2 * time.Second)
 	wantHost(t, d, "two")
 
-	// an outage is bridged for an hour
+	// During an outage the destination stays in use for an hour,
 	s.fail(503)
 	s.clock.move(30 * time.Minute)
 	asked := s.count()
@@ -300,14 +313,14 @@ func TestDestinationIsKept(t *testing.T) {
 	_, err := d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 
-	// and nobody waits for it again at once
+	// and the next call does not wait for the service.
 	asked = s.count()
 	_, err = d.Find(t.Context(), "S4")
 	wantFailure(t, err, btp.Unavailable, "", "answered 503")
 	assert.Equal(t, 0, s.count()-asked, "requests while it is known to be away")
 	s.clock.move(11 * time.Second)
 
-	// one that was deleted is gone
+	// A deleted destination is not used any more.
 	s.fail(0)
 	wantHost(t, d, "two")
 	s.mu.Lock()
@@ -324,7 +337,7 @@ func TestDestinationIsKept(t *testing.T) {
 	wantHost(t, d, "four")
 }
 
-// What was asked for before a destination was forgotten is not kept: it is asked for again.
+// The response to a request from before Forget is not cached.
 func TestForgottenInMidRequest(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://one"`)
@@ -343,7 +356,7 @@ func TestForgottenInMidRequest(t *testing.T) {
 	assert.Equal(t, 2, s.count(), "requests")
 }
 
-// A delivered token is renewed as our own are: by asking for the destination again.
+// A delivered token is renewed by requesting the destination again.
 func TestDeliveredTokenIsRenewed(t *testing.T) {
 	s := newDestinationService(t)
 	s.tokens.lifetime = `,"expires_in":43200`
@@ -378,7 +391,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	put("c", "3600")
 	want(wantHost(t, d, "one"), "c")
 	_, err = d.Renew(t.Context(), "S4", "Bearer c")
-	wantFailure(t, err, btp.Unauthorized, "", "delivers again the token that was refused")
+	wantFailure(t, err, btp.Unauthorized, "", "returned the refused token again")
 	put("d", "3600")
 	renewed, err := d.Renew(t.Context(), "S4", "Bearer c")
 	require.NoError(t, err)
@@ -403,7 +416,7 @@ func TestAttached(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	}))
 	t.Cleanup(s.Close)
-	info := btp.Info{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
+	info := btp.ConnectivityAPI{Credentials: credentials(tokens.URL), ServiceURL: s.URL, InfoPath: "/api/info"}
 	options := btp.TokenOptions{Logger: logs(t)}
 	got, err := btp.ConnectedCloudConnectors(t.Context(), info, options)
 	require.NoError(t, err)
@@ -420,8 +433,8 @@ func TestAttached(t *testing.T) {
 	wantFailure(t, err, btp.Misconfigured, "connectivity_service.url", "missing: connectivity_service.url")
 }
 
-// A service that refuses the binding is asked again after 10 s, then after twice as long each time, up to 10 min, also
-// when a connector has forgotten what it was told; once it answers, that is over.
+// A service that rejects the binding is called again after 10 s, then at doubling intervals up to 10 min, even after
+// Forget, until it succeeds.
 func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
 	s := newDestinationService(t)
 	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)

@@ -12,27 +12,24 @@ import (
 	"github.com/culvert-project/culvert/internal/secret"
 )
 
-// Kind is what is to be done about a Failure.
+// Kind classifies failures by what has to be done.
 type Kind uint8
 
 const (
-	// Misconfigured: the same again fails again, until somebody mends a setting, a binding or a destination.
+	// Misconfigured lasts until a setting, binding or destination is corrected.
 	Misconfigured Kind = iota
-	// Unauthorized: credentials were refused.
+	// Unauthorized means that the credentials were refused.
 	Unauthorized
-	// NotFound: what was asked for is not there.
 	NotFound
-	// Unavailable: the service did not answer, or said that it could not; later it may.
+	// Unavailable may pass: the service did not respond or reported an overload.
 	Unavailable
 )
 
-// Failure is why a token, a destination or a list was not to be had. Its text holds no secret and no token.
+// Failure is the error of a request for a token, a destination or a list. Its text contains no secret.
 type Failure struct {
-	Kind Kind
-	// Setting is the setting or the binding's field that mends it, "" if none does.
-	Setting string
-	// Status is the HTTP status of the answer, 0 if there was none.
-	Status int
+	Kind    Kind
+	Setting string // the setting or binding field to correct, or ""
+	Status  int    // the HTTP status, or 0
 
 	text string
 	err  error
@@ -42,42 +39,36 @@ func (f *Failure) Error() string { return f.text }
 
 func (f *Failure) Unwrap() error { return f.err }
 
-// Temporary says whether trying again later can help.
+// Temporary reports whether a retry may help.
 func (f *Failure) Temporary() bool { return f.Kind == Unavailable }
 
-// partner is a service that is asked, as failures speak of it.
-type partner struct {
-	what string
-	// address is its URL without the query, which may hold secrets.
-	address string
-	// name is the user's name of the setting that a field stands for, "" for none.
-	name func(field string) string
-	// secrets are those that a request shows, in all ways in which they stand there.
-	secrets []string
+// remoteService identifies a called service in failures.
+type remoteService struct {
+	service string
+	address string // without query
+	name    func(field string) string
+	secrets []string // in all encodings, hidden in messages
 }
 
-func (p *partner) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
+func (p *remoteService) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
 	return &Failure{Kind: kind, Setting: p.name(field), err: err,
-		text: fmt.Sprintf("%s %s: %s", p.what, p.address, fmt.Sprintf(format, args...))}
+		text: fmt.Sprintf("%s %s: %s", p.service, p.address, fmt.Sprintf(format, args...))}
 }
 
-// answered is an answer that is no success, for a message.
-func (p *partner) answered(status int, said string) string {
-	if said = quote(said, p.secrets...); said != "" {
-		said = ": " + said
+func (p *remoteService) statusMessage(status int, text string) string {
+	if text = quote(text, p.secrets...); text != "" {
+		text = ": " + text
 	}
-	return fmt.Sprintf("answered %d%s", status, said)
+	return fmt.Sprintf("answered %d%s", status, text)
 }
 
-// redirected is the failure of an answer that leads elsewhere.
-func (p *partner) redirected(field, answered, location string) *Failure {
+func (p *remoteService) redirectFailure(field, answered, location string) *Failure {
 	return p.failure(Misconfigured, field, nil,
-		"%s: expected a token, found a redirect to %s; secrets are not sent elsewhere", answered,
+		"%s: expected a token, found a redirect to %s, which is not followed with a secret", answered,
 		quote(withoutQuery(location), p.secrets...))
 }
 
-// unreachable explains why there was no answer at all.
-func (p *partner) unreachable(ctx context.Context, field string, err error) *Failure {
+func (p *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		err = lost.Err
 	}
@@ -85,38 +76,36 @@ func (p *partner) unreachable(ctx context.Context, field string, err error) *Fai
 		err = errors.Join(cause, err)
 	}
 	text := quote(err.Error(), p.secrets...)
-	if trouble := tlsTrouble[keystore.ClassOf(err)]; trouble != "" {
+	if trouble := tlsHints[keystore.ClassOf(err)]; trouble != "" {
 		return p.failure(Misconfigured, field, err, "TLS: %s: %s", text, trouble)
 	}
-	// of the proxy's token, or of an answer that is too large
+	// Nested failures come from the proxy's token or a response that is too large.
 	if nested, ok := errors.AsType[*Failure](err); ok && !nested.Temporary() {
 		return p.failure(nested.Kind, field, err, "%s", text)
 	}
-	return p.failure(Unavailable, field, err, "no answer: %s", text)
+	return p.failure(Unavailable, field, err, "no response: %s", text)
 }
 
-// tlsTrouble says what is to be done about errors of TLS that last.
-var tlsTrouble = map[keystore.Class]string{
-	keystore.UnknownAuthority:   "its certificate is not signed by a known authority; add it to the trusted roots",
-	keystore.OtherHost:          "its certificate is for another host",
-	keystore.InvalidCertificate: "its certificate is not valid",
-	keystore.NotTLS:             "expected TLS; is the scheme or the port another one?",
-	keystore.Alert:              "the server refused the handshake; it may want another client certificate",
+var tlsHints = map[keystore.Class]string{
+	keystore.UnknownAuthority:   "the certificate is not signed by a trusted authority; add that to the trusted roots",
+	keystore.OtherHost:          "the certificate is for another host",
+	keystore.InvalidCertificate: "the certificate is not valid",
+	keystore.NotTLS:             "the server does not use TLS; check scheme and port",
+	keystore.Alert:              "the server rejected the handshake; it may require another client certificate",
 }
 
-// redirects says whether an answer of this status leads elsewhere.
-func redirects(status int) bool { return status >= 300 && status < 400 }
+func isRedirect(status int) bool { return status >= 300 && status < 400 }
 
-// passes says whether a status is of the moment: a later request may get another one.
-func passes(status int) bool {
+// isTransientStatus reports whether a later request may succeed.
+func isTransientStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
 
-// quote is a text of a service for a message: one line, cut short, without any of the secrets.
+// quote prepares a service's text for a message: one line, shortened, without secrets.
 func quote(text string, secrets ...string) string {
-	var known secret.Known
-	known.Keep(secrets...)
-	text = strings.ReplaceAll(known.Strike(text), secret.Hidden, "***")
+	var known secret.Redactor
+	known.Add(secrets...)
+	text = strings.ReplaceAll(known.Redact(text), secret.Hidden, "***")
 	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == ' ' }), " ")
 	if r := []rune(text); len(r) > maxQuote {
 		text = string(r[:maxQuote]) + "…"
@@ -124,8 +113,7 @@ func quote(text string, secrets ...string) string {
 	return text
 }
 
-// maxQuote is in characters.
-const maxQuote = 200
+const maxQuote = 200 // characters
 
 func withoutQuery(address string) string {
 	before, _, _ := strings.Cut(address, "?")

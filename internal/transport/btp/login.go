@@ -15,40 +15,37 @@ import (
 
 // Login exchanges user and password for a token at services without OAuth.
 type Login struct {
-	// Method, URL, Header and Body are the request as it goes out.
 	Method string
 	URL    *url.URL
 	Host   string
 	Header http.Header
 	Body   string
-	// TokenPath and LifetimePath name members of the JSON answer, from the outside in. LifetimePath nil: the token is
-	// used until it is refused, or until it says itself that it has ended.
+	// TokenPath and LifetimePath (optional) are member names in the JSON response, outermost first.
 	TokenPath, LifetimePath []string
-	// Secrets are all ways in which secrets stand in the request: no message shows them.
-	Secrets []string
+	Secrets                 []string
 }
 
-// NewLogin caches the token of a login and sends nothing. It uses TLS, Dial, Proxy, RoundTripper, the timeouts,
-// Patience, Logger, Clock and Name of the options; Name knows target, token-path, user and password.
+// NewLogin caches the token of a login and sends nothing. Of the options, Verbatim, InHeader and Scope do not apply;
+// Name maps target, token-path, user and password.
 func NewLogin(l Login, o TokenOptions) *Tokens {
 	o = o.withDefaults()
 	path := cmp.Or(l.URL.Opaque, l.URL.EscapedPath())
-	r := &loginRequester{login: l, clock: o.Clock, client: o.httpClient(nil), partner: partner{"login at",
+	r := &loginRequester{login: l, clock: o.Clock, client: o.httpClient(nil), remoteService: remoteService{"login at",
 		l.URL.Scheme + "://" + l.URL.Host + path, o.Name, l.Secrets}}
 	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
-		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address)
+		o.Logger.Warn("user and password of the login are sent without TLS", "url", r.address)
 	}
-	return cacheTokens(&r.partner, "user", r.once, o)
+	return cacheTokens(&r.remoteService, "user", r.requestToken, o)
 }
 
 type loginRequester struct {
-	partner
+	remoteService
 	login  Login
 	clock  func() time.Time
 	client *http.Client
 }
 
-func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
+func (r *loginRequester) requestToken(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error) {
 	request := (&http.Request{Method: r.login.Method, URL: r.login.URL, Host: r.login.Host,
 		Header: r.login.Header.Clone(),
 		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(r.login.Body))}).WithContext(ctx)
@@ -59,40 +56,40 @@ func (r *loginRequester) once(ctx context.Context) (g granted, atLeast time.Dura
 	}
 	answer, err := r.client.Do(request)
 	if err != nil {
-		return granted{}, 0, r.unreachable(ctx, "target", err)
+		return tokenResponse{}, 0, r.connectionFailure(ctx, "target", err)
 	}
-	text, _ := io.ReadAll(answer.Body) // it is in memory, see whole
+	text, _ := io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
 	body := string(text)
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return granted{}, seconds(answer.Header.Get("Retry-After")), r.refused(answer, body)
+		return tokenResponse{}, seconds(answer.Header.Get("Retry-After")), r.refusalFailure(answer, body)
 	}
-	g, err = r.read(body)
-	return g, 0, err
+	response, err = r.read(body)
+	return response, 0, err
 }
 
-// read extracts token and lifetime. Some services refuse with a success without a token.
-func (r *loginRequester) read(body string) (granted, error) {
+// read extracts token and lifetime. Some services reject a login with status 200 and no token.
+func (r *loginRequester) read(body string) (tokenResponse, error) {
 	var answer any
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
-		said := quote(body, r.secrets...)
-		if said != "" {
-			said = ": " + said
+		quoted := quote(body, r.secrets...)
+		if quoted != "" {
+			quoted = ": " + quoted
 		}
-		return granted{}, r.failure(Unauthorized, "token-path", nil,
-			"expected a JSON object with %s, found something else%s: look at %s",
-			strings.Join(r.login.TokenPath, "."), said, r.names("target", "user", "password"))
+		return tokenResponse{}, r.failure(Unauthorized, "token-path", nil,
+			"expected a JSON object with %s, found something else%s: check %s",
+			strings.Join(r.login.TokenPath, "."), quoted, r.settingNames("target", "user", "password"))
 	}
-	token := member(answer, r.login.TokenPath)
+	token := memberAt(answer, r.login.TokenPath)
 	text, ok := token.(string)
 	if !ok || text == "" || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		return granted{}, r.failure(Unauthorized, "token-path", nil,
-			"expected a token without blanks as the text %s, found %s: look at %s",
-			strings.Join(r.login.TokenPath, "."), kindOf(token), r.names("token-path", "user", "password"))
+		return tokenResponse{}, r.failure(Unauthorized, "token-path", nil,
+			"expected a string without spaces at %s, found %s: check %s",
+			strings.Join(r.login.TokenPath, "."), describeType(token), r.settingNames("token-path", "user", "password"))
 	}
-	g := granted{token: text}
+	g := tokenResponse{token: text}
 	switch {
 	case r.login.LifetimePath != nil:
-		g.lifetime = seconds(member(answer, r.login.LifetimePath))
+		g.lifetime = seconds(memberAt(answer, r.login.LifetimePath))
 	default:
 		if g.lifetime = lifetimeOf(text, r.clock()); g.lifetime <= 0 {
 			g.lifetime = maxLifetime
@@ -101,8 +98,7 @@ func (r *loginRequester) read(body string) (granted, error) {
 	return g, nil
 }
 
-// member returns the value at a path, or nil.
-func member(v any, path []string) any {
+func memberAt(v any, path []string) any {
 	for _, name := range path {
 		object, _ := v.(map[string]any)
 		v = object[name]
@@ -110,48 +106,47 @@ func member(v any, path []string) any {
 	return v
 }
 
-// kindOf describes a value without printing it.
-func kindOf(v any) string {
+func describeType(v any) string {
 	switch v := v.(type) {
 	case nil:
-		return "none"
+		return "nothing"
 	case string:
 		if v == "" {
-			return "an empty text"
+			return "an empty string"
 		}
-		return "a text with blanks or line breaks"
+		return "a string with spaces or line breaks"
 	case map[string]any:
 		return "an object"
 	case []any:
-		return "a list"
+		return "an array"
 	}
-	return "no text"
+	return "something other than a string"
 }
 
-// refused explains an error answer. If user or password may be wrong it counts as a refusal: they are not sent
-// again.
-func (r *loginRequester) refused(answer *http.Response, body string) *Failure {
+// refusalFailure is Unauthorized if user or password may be wrong, so that they are not sent again.
+func (r *loginRequester) refusalFailure(answer *http.Response, body string) *Failure {
 	status := answer.StatusCode
-	answered := r.answered(status, body)
-	var f *Failure
+	answered := r.statusMessage(status, body)
+	var failure *Failure
 	switch {
-	case redirects(status):
-		f = r.redirected("target", answered, answer.Header.Get("Location"))
+	case isRedirect(status):
+		failure = r.redirectFailure("target", answered, answer.Header.Get("Location"))
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed,
 		status == http.StatusUnsupportedMediaType:
-		f = r.failure(Misconfigured, "target", nil, "%s: no login at this address, or by this method", answered)
+		failure = r.failure(Misconfigured, "target", nil, "%s: there is no login at this address with this method",
+			answered)
 	case status == http.StatusProxyAuthRequired:
-		f = r.failure(Misconfigured, "target", nil, "%s: the proxy refused what was shown to it", answered)
-	case passes(status):
-		f = r.failure(Unavailable, "target", nil, "%s", answered)
+		failure = r.failure(Misconfigured, "target", nil, "%s: the proxy rejected the credentials", answered)
+	case isTransientStatus(status):
+		failure = r.failure(Unavailable, "target", nil, "%s", answered)
 	default:
-		f = r.failure(Unauthorized, "user", nil, "%s: look at %s", answered, r.names("user", "password"))
+		failure = r.failure(Unauthorized, "user", nil, "%s: check %s", answered, r.settingNames("user", "password"))
 	}
-	f.Status = status
-	return f
+	failure.Status = status
+	return failure
 }
 
-func (r *loginRequester) names(fields ...string) string {
+func (r *loginRequester) settingNames(fields ...string) string {
 	for i, field := range fields {
 		fields[i] = r.name(field)
 	}

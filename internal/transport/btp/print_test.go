@@ -11,15 +11,19 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// What holds a secret does not show it, however carelessly it is printed.
+// No way of printing reveals a secret.
 func TestSecretsAreNotPrinted(t *testing.T) {
-	s, err := btp.Bound(`{"connectivity":[{"name":"c","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","onpremise_proxy_host":"h","connectivity_service":{"url":"https://c"}}}],
+	s, err := btp.ParseVCAP(`{"connectivity":[{"name":"c","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","onpremise_proxy_host":"h","connectivity_service":{"url":"https://c"}}}],
 		"destination":[{"name":"d","credentials":{"clientid":"me","clientsecret":"hush","url":"https://t","uri":"https://d"}}]}`)
 	require.NoError(t, err)
-	target := btp.Destination{Name: "S4", URL: "https://s4", Password: "hush",
+	target := btp.Destination{
+		Name:     "S4",
+		Endpoint: btp.Endpoint{URL: "https://s4"},
+		Password: "hush",
 		Token:    &btp.DeliveredToken{Value: "hush"},
-		Keystore: &btp.Store{Password: "hush"}}
-	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.Info, *s.Destination, s.Destination,
+		Keystore: &btp.Store{Password: "hush"},
+	}
+	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.API, *s.Destination, s.Destination,
 		s.Connectivity.Credentials, target, &target} {
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, nil))

@@ -27,54 +27,55 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// requester asks a token service for tokens: one set of credentials, no memory.
-type requester struct {
-	partner
+// tokenRequester requests access tokens with client credentials. It caches nothing; see [Tokens].
+type tokenRequester struct {
+	remoteService
 	credentials Credentials
 	clock       func() time.Time
 	config      clientcredentials.Config
 	client      *http.Client
 }
 
-// granted is an answer. life is 0 if the service did not say how long the token lives.
-type granted struct {
+// tokenResponse is a token. Zero lifetime means unknown.
+type tokenResponse struct {
 	token    string
 	lifetime time.Duration
 }
 
-func newRequester(c Credentials, o TokenOptions) (*requester, error) {
-	endpoint, err := c.check(o)
+func newTokenRequester(c Credentials, options TokenOptions) (*tokenRequester, error) {
+	endpoint, err := c.validate(options)
 	if err != nil {
 		return nil, err
 	}
-	r := &requester{credentials: c, clock: o.Clock, partner: partner{c.prefix() + "token service",
-		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.named(field, o.Name), field) },
+	r := &tokenRequester{credentials: c, clock: options.Clock, remoteService: remoteService{c.prefix() +
+		"token service",
+		withoutQuery(endpoint), func(field string) string { return cmp.Or(c.fieldName(field, options.Name), field) },
 		[]string{c.Secret}}}
 	r.config = clientcredentials.Config{ClientID: c.ClientID, ClientSecret: c.Secret, TokenURL: endpoint,
-		Scopes: strings.Fields(o.Scope), AuthStyle: oauth2.AuthStyleInParams}
+		Scopes: strings.Fields(options.Scope), AuthStyle: oauth2.AuthStyleInParams}
 	var pair *tls.Certificate
 	switch {
-	case c.byCertificate():
-		if pair, err = c.keyPair(o.Clock(), o.Name); err != nil {
+	case c.usesCertificate():
+		if pair, err = c.keyPair(options.Clock(), options.Name); err != nil {
 			return nil, err
 		}
 		r.config.ClientSecret = ""
-	case o.InHeader:
+	case options.InHeader:
 		r.config.AuthStyle = oauth2.AuthStyleInHeader
 	}
-	r.client = o.httpClient(pair)
+	r.client = options.httpClient(pair)
 	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
 		encoded != c.ClientID+c.Secret {
 		r.client.Transport = encodedRoundTripper{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
-		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.address)
+		options.Logger.Warn("the client secret is sent to the token service without TLS", "url", r.address)
 	}
 	return r, nil
 }
 
-// encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded as RFC 6749
-// wants it: without, it takes the `%21` of `sb-app!b123` for three characters. Other servers pass over the header.
+// encodedRoundTripper tells the UAA, on which XSUAA is built, that basic authentication is form-encoded (RFC 6749);
+// otherwise it does not decode `sb-app%21b123`. Other servers ignore the header.
 type encodedRoundTripper struct{ next http.RoundTripper }
 
 func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -83,8 +84,7 @@ func (s encodedRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) 
 	return s.next.RoundTrip(r)
 }
 
-// untracedContext keeps from the hooks of a caller's request what becomes of ours: who asks for a token in the middle
-// of a request would take the token service's news for news of that request, and count it as sent.
+// untracedContext hides the httptrace hooks of the caller's request, which would count a token request as sent.
 type untracedContext struct{ context.Context }
 
 func (u untracedContext) Value(key any) any {
@@ -95,12 +95,10 @@ func (u untracedContext) Value(key any) any {
 	return v
 }
 
-// wholeBodyRoundTripper makes requests that the caller's httptrace does not see, and reads each answer to its end: one
-// that breaks off is an error of the connection, not of its text.
+// wholeBodyRoundTripper reads responses to their end, and hides requests from the caller's httptrace.
 type wholeBodyRoundTripper struct{ next http.RoundTripper }
 
-// maxAnswer is in bytes.
-const maxAnswer = 1 << 20
+const maxAnswer = 1 << 20 // bytes
 
 func (w wholeBodyRoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := w.next.RoundTrip(r.WithContext(untracedContext{r.Context()}))
@@ -110,21 +108,21 @@ func (w wholeBodyRoundTripper) RoundTrip(r *http.Request) (*http.Response, error
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	answer.Body.Close()
 	if err != nil {
-		return nil, fmt.Errorf("answered %d, and broke off: %w", answer.StatusCode, err)
+		return nil, fmt.Errorf("status %d, but the response ended early: %w", answer.StatusCode, err)
 	}
 	if len(body) > maxAnswer {
 		return nil, &Failure{Kind: Misconfigured, text: fmt.Sprintf("expected at most %d bytes, found more", maxAnswer)}
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
-		// some call it text/plain, which package oauth2 takes for a form
+		// Some services declare text/plain, which package oauth2 parses as a form.
 		answer.Header.Set("Content-Type", "application/json")
 	}
 	return answer, nil
 }
 
-// httpClient makes one connection for each request, since requests are minutes apart, and follows no redirect: it would
-// take a secret elsewhere.
+// httpClient does not keep connections, since requests are minutes apart, and follows no redirect, which would send
+// the secret elsewhere.
 func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	config := o.TLS.Clone()
 	if config == nil {
@@ -157,15 +155,14 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	}
 }
 
-// Pauses between tries.
+// Pauses between attempts.
 const (
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// retryUntil tries until it succeeds, a failure is not temporary, or the next try would begin after the patience or the
-// context has ended.
-func retryUntil(ctx context.Context, patience time.Duration, try func() (atLeast time.Duration, err error)) error {
+// retryUntil repeats try while its failure is temporary and the next attempt would start within period and ctx.
+func retryUntil(ctx context.Context, period time.Duration, try func() (atLeast time.Duration, err error)) error {
 	began := time.Now()
 	for backoff := (pause.Backoff{First: firstPause, Longest: lastPause}); ; {
 		atLeast, err := try()
@@ -175,7 +172,7 @@ func retryUntil(ctx context.Context, patience time.Duration, try func() (atLeast
 		}
 		next := backoff.Next()
 		wait := max(next+rand.N(next/2), atLeast)
-		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > patience || ok && time.Until(deadline) < wait {
+		if deadline, ok := ctx.Deadline(); time.Since(began)+wait > period || ok && time.Until(deadline) < wait {
 			return err
 		}
 		if cause := pause.For(ctx, wait); cause != nil {
@@ -185,68 +182,68 @@ func retryUntil(ctx context.Context, patience time.Duration, try func() (atLeast
 	}
 }
 
-// once asks once. atLeast is the pause that the service asks for.
-func (r *requester) once(ctx context.Context) (g granted, atLeast time.Duration, err error) {
-	t, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
+// requestToken makes one request. atLeast is the pause that the service requests.
+func (r *tokenRequester) requestToken(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error) {
+	token, err := r.config.Token(context.WithValue(ctx, oauth2.HTTPClient, r.client))
 	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return granted{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refused(refusal)
+		return tokenResponse{}, seconds(refusal.Response.Header.Get("Retry-After")), r.refusalFailure(refusal)
 	}
 	if lost, ok := errors.AsType[*url.Error](err); ok {
 		field := "token-url"
-		if r.credentials.byCertificate() && keystore.ClassOf(lost) == keystore.Alert {
+		if r.credentials.usesCertificate() && keystore.ClassOf(lost) == keystore.Alert {
 			field = "certificate"
 		}
-		return granted{}, 0, r.unreachable(ctx, field, lost)
+		return tokenResponse{}, 0, r.connectionFailure(ctx, field, lost)
 	}
 	if err != nil {
-		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
+		return tokenResponse{}, 0, r.failure(Misconfigured, "token-url", nil,
 			"expected a JSON object with access_token, but %s",
 			strings.TrimPrefix(quote(err.Error(), r.secrets...), "oauth2: "))
 	}
-	g = granted{token: t.AccessToken, lifetime: seconds(t.Extra("expires_in"))}
-	if g.lifetime <= 0 {
-		g.lifetime = lifetimeOf(t.AccessToken, r.clock())
+	response = tokenResponse{token: token.AccessToken, lifetime: seconds(token.Extra("expires_in"))}
+	if response.lifetime <= 0 {
+		response.lifetime = lifetimeOf(token.AccessToken, r.clock())
 	}
-	if strings.ContainsAny(g.token, " \t\r\n") {
-		return granted{}, 0, r.failure(Misconfigured, "token-url", nil,
-			"expected an access_token, found one with blanks or line breaks")
+	if strings.ContainsAny(response.token, " \t\r\n") {
+		return tokenResponse{}, 0, r.failure(Misconfigured, "token-url", nil,
+			"expected an access_token, found one with spaces or line breaks")
 	}
-	return g, 0, nil
+	return response, 0, nil
 }
 
-// refused explains an answer that is no success.
-func (r *requester) refused(e *oauth2.RetrieveError) *Failure {
-	status := e.Response.StatusCode
-	answered := r.answered(status, cmp.Or(strings.TrimSpace(e.ErrorCode+" "+e.ErrorDescription), string(e.Body)))
-	var f *Failure
+func (r *tokenRequester) refusalFailure(refusal *oauth2.RetrieveError) *Failure {
+	status := refusal.Response.StatusCode
+	answered := r.statusMessage(status, cmp.Or(strings.TrimSpace(refusal.ErrorCode+" "+refusal.ErrorDescription),
+		string(refusal.Body)))
+	var failure *Failure
 	client := r.name("client-id") + " and " + r.name("client-secret")
-	if r.credentials.byCertificate() {
+	if r.credentials.usesCertificate() {
 		client = r.name("client-id") + ", " + r.name("certificate") + " and " + r.name("key")
 	}
 	switch {
-	case status == http.StatusUnauthorized, e.ErrorCode == "invalid_client":
-		f = r.failure(Unauthorized, "client-id", nil,
-			"%s: look at %s; a secret ends when its binding or service key is deleted", answered, client)
-	case e.ErrorCode == "invalid_scope":
-		f = r.failure(Misconfigured, "scope", nil, "%s", answered)
-	case e.ErrorCode == "unauthorized_client":
-		f = r.failure(Unauthorized, "client-id", nil, "%s: the client may not ask for client credentials", answered)
+	case status == http.StatusUnauthorized, refusal.ErrorCode == "invalid_client":
+		failure = r.failure(Unauthorized, "client-id", nil,
+			"%s: check %s; a secret becomes invalid when its binding or service key is deleted", answered, client)
+	case refusal.ErrorCode == "invalid_scope":
+		failure = r.failure(Misconfigured, "scope", nil, "%s", answered)
+	case refusal.ErrorCode == "unauthorized_client":
+		failure = r.failure(Unauthorized, "client-id", nil, "%s: the client is not allowed to use client credentials",
+			answered)
 	case status == http.StatusForbidden:
-		f = r.failure(Unauthorized, "client-id", nil, "%s", answered)
+		failure = r.failure(Unauthorized, "client-id", nil, "%s", answered)
 	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		f = r.failure(Misconfigured, "token-url", nil, "%s: no token service at this address", answered)
-	case redirects(status):
-		f = r.redirected("token-url", answered, e.Response.Header.Get("Location"))
-	case passes(status):
-		f = r.failure(Unavailable, "token-url", nil, "%s", answered)
+		failure = r.failure(Misconfigured, "token-url", nil, "%s: there is no token service at this address", answered)
+	case isRedirect(status):
+		failure = r.redirectFailure("token-url", answered, refusal.Response.Header.Get("Location"))
+	case isTransientStatus(status):
+		failure = r.failure(Unavailable, "token-url", nil, "%s", answered)
 	default:
-		f = r.failure(Misconfigured, "token-url", nil, "%s", answered)
+		failure = r.failure(Misconfigured, "token-url", nil, "%s", answered)
 	}
-	f.Status = status
-	return f
+	failure.Status = status
+	return failure
 }
 
-// seconds reads a number of seconds, as JSON or text has it, 0 if there is none.
 func seconds(v any) time.Duration {
 	var n float64
 	switch v := v.(type) {
@@ -263,11 +260,10 @@ func seconds(v any) time.Duration {
 	return time.Duration(min(n, maxLifetime.Seconds()) * float64(time.Second))
 }
 
-// maxLifetime bounds what a service can say of a token: a wrong unit must not keep one for centuries.
+// maxLifetime bounds lifetimes that services specify, in case their unit is wrong.
 const maxLifetime = 30 * 24 * time.Hour
 
-// lifetimeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right,
-// so it is second choice. 0: not a JWT, or it does not say.
+// lifetimeOf returns the time until a JWT expires, or zero. It depends on both clocks.
 func lifetimeOf(token string, now time.Time) time.Duration {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -10,26 +10,23 @@ import (
 	"time"
 )
 
-// caller asks a service of the platform with a token of its binding.
-type caller struct {
-	// what is the service's name for messages.
-	what    string
+type serviceClient struct {
+	service string
 	options TokenOptions
 	tokens  *Tokens
 	client  *http.Client
 }
 
-func newCaller(what string, c Credentials, o TokenOptions) (*caller, error) {
+func newServiceClient(what string, c Credentials, o TokenOptions) (*serviceClient, error) {
 	o = o.withDefaults()
 	o.Verbatim, o.InHeader, o.Scope = false, false, ""
 	tokens, err := NewTokens(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return &caller{what: what, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
+	return &serviceClient{service: what, options: o, tokens: tokens, client: o.httpClient(nil)}, nil
 }
 
-// serviceURL joins a service's address, which a binding's field holds, and a path.
 func serviceURL(address, path, field, origin string) (string, error) {
 	prefix := Credentials{Origin: origin}.prefix()
 	if address == "" {
@@ -43,9 +40,8 @@ func serviceURL(address, path, field, origin string) (string, error) {
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get is the body of a GET. A token that is refused is renewed once. patient: a service that does not answer is asked
-// again.
-func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte, error) {
+// get returns the body of a GET. A refused token is renewed once. If retry is set, temporary failures are retried.
+func (c *serviceClient) get(ctx context.Context, address string, patient bool) ([]byte, error) {
 	var body []byte
 	refused := ""
 	try := func() (time.Duration, error) {
@@ -54,11 +50,11 @@ func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte,
 		if err != nil {
 			return 0, err
 		}
-		body, atLeast, err = c.once(ctx, address, token)
+		body, atLeast, err = c.getOnce(ctx, address, token)
 		if f, ok := errors.AsType[*Failure](err); ok && f.Status == http.StatusUnauthorized && refused == "" {
 			refused = token
 			if token, err = c.tokens.Token(ctx, refused); err == nil {
-				body, atLeast, err = c.once(ctx, address, token)
+				body, atLeast, err = c.getOnce(ctx, address, token)
 			}
 		}
 		return atLeast, err
@@ -67,24 +63,25 @@ func (c *caller) get(ctx context.Context, address string, patient bool) ([]byte,
 		_, err := try()
 		return body, err
 	}
-	err := retryUntil(ctx, c.options.Patience, try)
+	err := retryUntil(ctx, c.options.RetryPeriod, try)
 	return body, err
 }
 
-// once asks once. atLeast is the pause that the service asks for.
-func (c *caller) once(ctx context.Context, address, token string) (body []byte, atLeast time.Duration, err error) {
-	p := &partner{c.what, address, func(string) string { return "" }, []string{token}}
+// getOnce makes one request. atLeast is the pause that the service requests.
+func (c *serviceClient) getOnce(ctx context.Context, address, token string) (body []byte, atLeast time.Duration,
+	err error) {
+	remote := &remoteService{c.service, address, func(string) string { return "" }, []string{token}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, 0, p.failure(Misconfigured, "", err, "%v", err)
+		return nil, 0, remote.failure(Misconfigured, "", err, "%v", err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Accept", "application/json")
 	answer, err := c.client.Do(request)
 	if err != nil {
-		return nil, 0, p.unreachable(ctx, "", err)
+		return nil, 0, remote.connectionFailure(ctx, "", err)
 	}
-	body, _ = io.ReadAll(answer.Body) // it is in memory, see whole
+	body, _ = io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
 	status := answer.StatusCode
 	if status == http.StatusOK {
 		return body, 0, nil
@@ -95,10 +92,10 @@ func (c *caller) once(ctx context.Context, address, token string) (body []byte, 
 		kind = Unauthorized
 	case status == http.StatusNotFound:
 		kind = NotFound
-	case passes(status):
+	case isTransientStatus(status):
 		kind = Unavailable
 	}
-	f := p.failure(kind, "", nil, "%s", p.answered(status, string(body)))
+	f := remote.failure(kind, "", nil, "%s", remote.statusMessage(status, string(body)))
 	f.Status = status
 	return nil, seconds(answer.Header.Get("Retry-After")), f
 }

@@ -16,28 +16,27 @@ import (
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
-// Services is what an application is bound to, as far as this package knows it. Services that are not bound are nil.
+// Services are an application's bindings of the services that this package supports. Nil means not bound.
 type Services struct {
 	Connectivity *Connectivity
 	Destination  *DestinationService
 	XSUAA        *Credentials
-	// Warnings are for the log: which of several bindings was taken, and how to choose.
+	// Warnings name ambiguous bindings and how to choose one; log them.
 	Warnings []string
 }
 
 // Connectivity is a binding of the connectivity service.
 type Connectivity struct {
 	Credentials
-	// ProxyHost and the ports are those of the Connectivity proxy, SOCKS5 and HTTP.
 	ProxyHost            string
 	SOCKS5Port, HTTPPort string
-	// Info is the binding that lists the attached Cloud Connectors, nil if there is none. It may be another one than
-	// this: instances of plan api_access have it, and those have no proxy.
-	Info *Info
+	// API is for the list of Cloud Connectors, or nil. Its plan api_access has no proxy, so it may be another
+	// instance.
+	API *ConnectivityAPI
 }
 
-// Info is the connectivity service's own interface.
-type Info struct {
+// ConnectivityAPI is a binding of the connectivity service's REST API.
+type ConnectivityAPI struct {
 	Credentials
 	ServiceURL, InfoPath string
 }
@@ -45,19 +44,16 @@ type Info struct {
 // DestinationService is a binding of the destination service.
 type DestinationService struct {
 	Credentials
-	// URI is the service's address.
-	URI string
-	// Instance is the service instance's name, Subaccount the subaccount's id, both for messages, "" if the binding
-	// does not say.
-	Instance, Subaccount string
+	URI                  string
+	Instance, Subaccount string // for messages
 }
 
-// SOCKS5Address is host:port of the proxy for TCP. The error names the missing fields.
+// SOCKS5Address returns host:port of the SOCKS5 proxy. The error names missing fields.
 func (c *Connectivity) SOCKS5Address() (string, error) {
 	return c.address(c.SOCKS5Port, "onpremise_socks5_proxy_port")
 }
 
-// HTTPAddress is host:port of the proxy for HTTP. The error names the missing fields.
+// HTTPAddress returns host:port of the HTTP proxy. The error names missing fields.
 func (c *Connectivity) HTTPAddress() (string, error) {
 	return c.address(c.HTTPPort, "onpremise_proxy_http_port")
 }
@@ -72,8 +68,8 @@ func (c *Connectivity) address(port, field string) (string, error) {
 	}
 	if len(missing) > 0 {
 		hint := ""
-		if c.ProxyHost == "" && c.Info != nil {
-			hint = "; an instance of plan api_access has no proxy, bind one of plan lite too"
+		if c.ProxyHost == "" && c.API != nil {
+			hint = "; instances of plan api_access have no proxy: bind one of plan lite too"
 		}
 		return "", &Failure{Kind: Misconfigured, Setting: missing[0], text: c.prefix() + "missing: " +
 			strings.Join(missing, ", ") + hint}
@@ -85,7 +81,6 @@ func (c *Connectivity) address(port, field string) (string, error) {
 	return net.JoinHostPort(c.ProxyHost, port), nil
 }
 
-// service is one of those that this package knows.
 type service string
 
 const (
@@ -94,21 +89,18 @@ const (
 	xsuaa        service = "xsuaa"
 )
 
-// binding is a service's credentials as they were found.
+// binding holds the credentials of a service.
 type binding struct {
-	service service
-	name    string
-	// names are all names of the binding and its instance.
-	names  []string
-	fields fields
-	origin string
-	// provided: a user-provided service.
-	provided bool
+	service  service
+	name     string
+	names    []string
+	fields   fields
+	origin   string
+	provided bool // by the user
 }
 
-// Environment is what Cloud Foundry says an application is bound to: the text of the variable VCAP_SERVICES, else, for
-// applications whose bindings are in a file, of the file that VCAP_SERVICES_FILE_PATH names; "" where there is neither.
-func Environment() (string, error) {
+// ReadVCAP returns the text of VCAP_SERVICES or of the file VCAP_SERVICES_FILE_PATH; "" without either.
+func ReadVCAP() (string, error) {
 	if text := os.Getenv("VCAP_SERVICES"); text != "" {
 		return text, nil
 	}
@@ -127,12 +119,10 @@ func Environment() (string, error) {
 	return string(data), nil
 }
 
-// Bound reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold
-// the same fields or have one of these three among their tags. Of several bindings of one service, complete ones come
-// before others, those with `culvert` in their name before others, a platform's before user-provided ones, then the
-// alphabet decides, with a warning. Fields are looked at when they are used, so that one service's missing field does
-// not matter to another.
-func Bound(vcap string) (Services, error) {
+// ParseVCAP reads bindings of connectivity, destination and xsuaa from VCAP_SERVICES, user-provided ones by their
+// tags or fields. Of several bindings of one service it prefers complete ones, then those with `culvert` in their
+// name, then those of the platform, then the first name, with a warning. Fields are validated when they are used.
+func ParseVCAP(vcap string) (Services, error) {
 	var document map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(vcap), &document); err != nil {
 		return Services{}, unreadable("VCAP_SERVICES",
@@ -142,7 +132,7 @@ func Bound(vcap string) (Services, error) {
 	if err != nil {
 		return Services{}, err
 	}
-	return choose(bindings, "VCAP_SERVICES"), nil
+	return selectBindings(bindings, "VCAP_SERVICES"), nil
 }
 
 func unreadable(where, expected string, err error) *Failure {
@@ -161,21 +151,21 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 			Credentials  fields   `json:"credentials"`
 		}
 		if err := json.Unmarshal(document[label], &entries); err != nil {
-			if !known(label) {
-				continue // somebody else's
+			if !isKnownService(label) {
+				continue // another service
 			}
 			return nil, unreadable(where+", "+label, "a list of bindings, each with name and credentials", err)
 		}
 		for _, e := range entries {
 			b := binding{name: e.Name, names: []string{e.Name, e.InstanceName, e.BindingName},
 				fields: e.Credentials.unwrapped(), provided: label == "user-provided"}
-			switch i := slices.IndexFunc(e.Tags, known); {
-			case known(label):
+			switch i := slices.IndexFunc(e.Tags, isKnownService); {
+			case isKnownService(label):
 				b.service = service(label)
 			case i >= 0:
 				b.service = service(e.Tags[i])
 			case b.provided:
-				b.service = b.fields.service()
+				b.service = b.fields.guessService()
 			}
 			if b.service != "" {
 				b.origin = fmt.Sprintf("%s, service %s, instance %s", where, label, b.name)
@@ -186,88 +176,94 @@ func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, e
 	return all, nil
 }
 
-func known(label string) bool {
+func isKnownService(label string) bool {
 	return slices.Contains([]service{connectivity, destination, xsuaa}, service(label))
 }
 
-// choose takes one binding for each purpose.
-func choose(bindings []binding, where string) Services {
+func selectBindings(bindings []binding, where string) Services {
 	var s Services
-	purpose := func(of service, what string, complete func(binding) bool) *binding {
-		var fit []binding
-		for _, b := range bindings {
-			if b.service == of {
-				fit = append(fit, b)
-			}
-		}
-		rank := func(b binding) (n int) {
-			if b.provided {
-				n++
-			}
-			if !slices.ContainsFunc(b.names, func(name string) bool {
-				return strings.Contains(strings.ToLower(name), "culvert")
-			}) {
-				n += 2
-			}
-			if !complete(b) {
-				n += 4
-			}
-			return n
-		}
-		slices.SortStableFunc(fit, func(a, b binding) int {
-			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name, b.name))
-		})
-		if len(fit) == 0 {
-			return nil
-		}
-		var equals []string
-		for _, b := range fit[1:] {
-			if rank(b) == rank(fit[0]) {
-				equals = append(equals, b.name)
-			}
-		}
-		if len(equals) > 0 && complete(fit[0]) {
+	best := func(label service, purpose string, complete func(binding) bool) *binding {
+		selected, equals := selectBinding(bindings, label, complete)
+		if len(equals) > 0 && complete(*selected) {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s: several bindings %s: %s is used, not %s; to choose, "+
-				"give one a name with `culvert` in it",
-				where, what, fit[0].name, strings.Join(equals, ", ")))
+				"give one a name with `culvert` in it", where, purpose, selected.name, strings.Join(equals, ", ")))
 		}
-		return &fit[0]
+		return selected
 	}
-	if b := purpose(connectivity, "of connectivity", binding.hasProxy); b != nil {
+	if b := best(connectivity, "of connectivity", binding.hasProxy); b != nil {
 		s.Connectivity = b.connectivity()
 	}
-	if b := purpose(connectivity, "of connectivity's own interface", binding.hasInfo); b != nil && b.hasInfo() {
-		s.Connectivity.Info = b.info()
+	if b := best(connectivity, "of connectivity's REST API", binding.hasAPI); b != nil && b.hasAPI() {
+		s.Connectivity.API = b.api()
 	}
-	if b := purpose(destination, "of destination", func(b binding) bool {
-		return b.hasClient() && b.fields.text("uri") != ""
-	}); b != nil {
+	if b := best(destination, "of destination", binding.hasDestinations); b != nil {
 		s.Destination = b.destination()
 	}
-	if b := purpose(xsuaa, "of xsuaa", binding.hasClient); b != nil {
+	if b := best(xsuaa, "of xsuaa", binding.hasClient); b != nil {
 		c := b.credentials()
 		s.XSUAA = &c
 	}
 	return s
 }
 
+// selectBinding returns the binding of a service that [ParseVCAP] prefers, or nil, and the names of equally good ones.
+func selectBinding(bindings []binding, label service, complete func(binding) bool) (selected *binding,
+	equals []string) {
+	var candidates []binding
+	for _, b := range bindings {
+		if b.service == label {
+			candidates = append(candidates, b)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, nil
+	}
+	slices.SortStableFunc(candidates, func(a, b binding) int {
+		return cmp.Or(a.rank(complete)-b.rank(complete), strings.Compare(a.name, b.name))
+	})
+	for _, b := range candidates[1:] {
+		if b.rank(complete) == candidates[0].rank(complete) {
+			equals = append(equals, b.name)
+		}
+	}
+	return &candidates[0], equals
+}
+
+// rank is lower for better bindings. Completeness counts more than the name, and that more than who provides it.
+func (b binding) rank(complete func(binding) bool) (rank int) {
+	hasName := slices.ContainsFunc(b.names, func(name string) bool {
+		return strings.Contains(strings.ToLower(name), "culvert")
+	})
+	if !complete(b) {
+		rank += 4
+	}
+	if !hasName {
+		rank += 2
+	}
+	if b.provided {
+		rank++
+	}
+	return rank
+}
+
+func (b binding) hasDestinations() bool { return b.hasClient() && b.fields.text("uri") != "" }
+
 func (b binding) hasClient() bool {
-	_, err := b.credentials().check(TokenOptions{})
+	_, err := b.credentials().validate(TokenOptions{})
 	return err == nil
 }
 
 func (b binding) hasProxy() bool { return b.hasClient() && b.fields.text("onpremise_proxy_host") != "" }
 
-func (b binding) hasInfo() bool { return b.fields.below("connectivity_service").text("url") != "" }
+func (b binding) hasAPI() bool { return b.fields.object("connectivity_service").text("url") != "" }
 
-// credentials takes the certificate where there is one: such bindings have no secret, and their service another
-// address.
+// credentials prefers a certificate: such bindings have no secret, and another token URL.
 func (b binding) credentials() Credentials {
 	f := b.fields
 	c := Credentials{ClientID: f.text("clientid"), Secret: f.text("clientsecret"), Certificate: f.text("certificate"),
 		Key: f.text("key"), Origin: b.origin}
 	if c.Certificate != "" && (c.Key != "" || c.Secret == "") {
-		// assumption: a connectivity binding names them as an xsuaa binding does, at the top or below `uaa`
+		// Assumption: connectivity bindings name these fields as xsuaa bindings do, at the top or below `uaa`.
 		c.Secret, c.TokenURL = "", f.text("certurl", "token_service_url", "url")
 		return c
 	}
@@ -283,10 +279,11 @@ func (b binding) connectivity() *Connectivity {
 			"onpremise_proxy_port")}
 }
 
-func (b binding) info() *Info {
-	own := b.fields.below("connectivity_service")
-	return &Info{Credentials: b.credentials(), ServiceURL: own.text("url"), InfoPath: cmp.Or(own.text("scc_info_path"),
-		b.fields.text("scc_info_path"))}
+func (b binding) api() *ConnectivityAPI {
+	own := b.fields.object("connectivity_service")
+	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: own.text("url"),
+		InfoPath: cmp.Or(own.text("scc_info_path"),
+			b.fields.text("scc_info_path"))}
 }
 
 func (b binding) destination() *DestinationService {
@@ -295,9 +292,8 @@ func (b binding) destination() *DestinationService {
 		Subaccount: f.text("subaccountid", "tenantid", "identityzoneid")}
 }
 
-// ReadKey reads a service key: the credentials as they are, or below `credentials` as the platform's tools print them,
-// or a whole VCAP_SERVICES document, with or without that name around it.
-func ReadKey(path string) (Services, error) {
+// ReadServiceKey reads a service key, as it is or below `credentials`, or a VCAP_SERVICES document.
+func ReadServiceKey(path string) (Services, error) {
 	data, err := keystore.ReadFile(path)
 	if err != nil {
 		return Services{}, &Failure{Kind: Misconfigured, Setting: path, err: err, text: "service key: " + err.Error()}
@@ -323,7 +319,7 @@ func ReadKey(path string) (Services, error) {
 			return Services{}, unreadable(path, "an object, the service key", err)
 		}
 		f = f.unwrapped()
-		b := binding{service: f.service(), fields: f, origin: path}
+		b := binding{service: f.guessService(), fields: f, origin: path}
 		if b.service == "" {
 			return Services{}, &Failure{Kind: Misconfigured, Setting: path, text: fmt.Sprintf(
 				"%s: expected a service key of connectivity, destination or xsuaa with clientid and more, found the "+
@@ -332,16 +328,14 @@ func ReadKey(path string) (Services, error) {
 		}
 		bindings = append(bindings, b)
 	}
-	return choose(bindings, path), nil
+	return selectBindings(bindings, path), nil
 }
 
-// fields are a binding's credentials, by name: texts mostly, some are objects.
 type fields map[string]any
 
-// unwrapped is what stands below `credentials`, where it stands there.
 func (f fields) unwrapped() fields {
 	for {
-		inner := f.below("credentials")
+		inner := f.object("credentials")
 		if inner == nil {
 			return f
 		}
@@ -349,16 +343,15 @@ func (f fields) unwrapped() fields {
 	}
 }
 
-func (f fields) below(name string) fields {
+func (f fields) object(name string) fields {
 	inner, _ := f[name].(map[string]any)
 	return inner
 }
 
-// text is the first of the names that has a value; what stands below `uaa` comes first, since there `url` is surely
-// that of tokens. Ports are texts in some bindings and numbers in others.
+// text returns the first non-empty value. Values below `uaa` have priority: only there `url` means the token service.
 func (f fields) text(names ...string) string {
 	for _, name := range names {
-		for _, in := range []fields{f.below("uaa"), f} {
+		for _, in := range []fields{f.object("uaa"), f} {
 			switch v := in[name].(type) {
 			case string:
 				if v = strings.TrimSpace(v); v != "" {
@@ -372,10 +365,9 @@ func (f fields) text(names ...string) string {
 	return ""
 }
 
-// service is which service a binding without a label is of, by the fields that it has.
-func (f fields) service() service {
+func (f fields) guessService() service {
 	switch {
-	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.below("connectivity_service") != nil:
+	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.object("connectivity_service") != nil:
 		return connectivity
 	case f.text("uri") != "" && f.text("clientid") != "":
 		return destination

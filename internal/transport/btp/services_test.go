@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-// proxy is a connectivity binding, of the newer names; deprecated ones are there too, as in real ones.
+// proxy is a connectivity binding with new and deprecated names, as real ones have.
 const proxy = `{"tenantmode":"dedicated","clientid":"sb-1","clientsecret":"top","credential-type":"binding-secret",
 	"token_service_url":"https://t.example.com","url":"https://deprecated.example.com","token_service_domain":"example.com","xsappname":"x",
 	"onpremise_proxy_host":"proxy.internal","onpremise_proxy_port":"20003","onpremise_proxy_http_port":"20003","onpremise_socks5_proxy_port":"20004"}`
@@ -89,14 +89,15 @@ func TestBound(t *testing.T) {
 			"connectivity_service":{"url":"https://own","scc_info_path":"/api/v1/info"}}},{"name":"b","credentials":` + proxy + `}]}`,
 			func() btp.Services {
 				p := proxyOf("connectivity", "b")
-				p.Info = &btp.Info{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i", Secret: "j",
+				p.API = &btp.ConnectivityAPI{Credentials: btp.Credentials{TokenURL: "https://t", ClientID: "i",
+					Secret: "j",
 					Origin: origin("connectivity", "a")},
 					ServiceURL: "https://own", InfoPath: "/api/v1/info"}
 				return btp.Services{Connectivity: p}
 			}()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := btp.Bound(c.vcap)
+			got, err := btp.ParseVCAP(c.vcap)
 			require.NoError(t, err)
 			assert.Equal(t, c.want, got)
 		})
@@ -106,7 +107,7 @@ func TestBound(t *testing.T) {
 		`{"connectivity":{"name":"c"}}`:     "VCAP_SERVICES, connectivity: expected JSON, a list of bindings",
 		`{"xsuaa":[{"credentials":"top"}]}`: "VCAP_SERVICES, xsuaa",
 	} {
-		_, err := btp.Bound(vcap)
+		_, err := btp.ParseVCAP(vcap)
 		wantFailure(t, err, btp.Misconfigured, settingOf(vcap), want)
 	}
 }
@@ -121,9 +122,9 @@ func settingOf(vcap string) string {
 	return "VCAP_SERVICES"
 }
 
-// What is missing is named as the binding names it, when it is needed.
+// Missing fields are named as in the binding, when they are needed.
 func TestMissingFieldsAreNamed(t *testing.T) {
-	s, err := btp.Bound(one("connectivity", "c", `{"clientid":"a"}`))
+	s, err := btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a"}`))
 	require.NoError(t, err)
 	at := "VCAP_SERVICES, service connectivity, instance c: "
 	_, err = s.Connectivity.SOCKS5Address()
@@ -137,16 +138,16 @@ func TestMissingFieldsAreNamed(t *testing.T) {
 	wantFailure(t, err, btp.Misconfigured, "token_service_url",
 		at+"missing: token_service_url, clientsecret (or certificate and key)")
 
-	s, _ = btp.Bound(one("connectivity", "c",
+	s, _ = btp.ParseVCAP(one("connectivity", "c",
 		`{"clientid":"a","onpremise_proxy_host":"h","onpremise_socks5_proxy_port":"20004x"}`))
 	_, err = s.Connectivity.SOCKS5Address()
 	wantFailure(t, err, btp.Misconfigured, "onpremise_socks5_proxy_port", `expected 1 to 65535, found "20004x"`)
 
-	s, _ = btp.Bound(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
+	s, _ = btp.ParseVCAP(one("connectivity", "c", `{"clientid":"a","connectivity_service":{"url":"https://own"}}`))
 	_, err = s.Connectivity.SOCKS5Address()
-	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access has no proxy")
+	wantFailure(t, err, btp.Misconfigured, "onpremise_proxy_host", "plan api_access have no proxy")
 
-	s, _ = btp.Bound(one("connectivity", "c", proxy))
+	s, _ = btp.ParseVCAP(one("connectivity", "c", proxy))
 	for want, address := range map[string]func() (string, error){"proxy.internal:20004": s.Connectivity.SOCKS5Address,
 		"proxy.internal:20003": s.Connectivity.HTTPAddress} {
 		if got, err := address(); got != want || err != nil {
@@ -173,7 +174,7 @@ func TestReadKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(c.text), 0o600))
-			got, err := btp.ReadKey(path)
+			got, err := btp.ReadServiceKey(path)
 			require.NoError(t, err)
 			want := want
 			want.Origin = c.origin
@@ -187,23 +188,23 @@ func TestReadKey(t *testing.T) {
 		`{"clientid":"a","clientsecret":"top"}`: "found the fields clientid, clientsecret",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-		if _, err := btp.ReadKey(path); err == nil || !strings.Contains(err.Error(), part) ||
+		if _, err := btp.ReadServiceKey(path); err == nil || !strings.Contains(err.Error(), part) ||
 			strings.Contains(err.Error(), "top") {
 			t.Errorf("%s: expected an error with %q, found %v", text, part, err)
 		}
 	}
-	if _, err := btp.ReadKey(path + "x"); err == nil || !strings.Contains(err.Error(), "key.jsonx") {
+	if _, err := btp.ReadServiceKey(path + "x"); err == nil || !strings.Contains(err.Error(), "key.jsonx") {
 		t.Errorf("expected an error that names the file, found %v", err)
 	}
 }
 
-// Whatever a platform puts there, reading ends, and what is taken holds no blanks around it.
+// Any text is parsed or rejected, and parsed values have no surrounding spaces.
 func FuzzBound(f *testing.F) {
 	f.Add(one("connectivity", "c", proxy))
 	f.Add(`{"user-provided":[{"name":"u","tags":["xsuaa"],"credentials":{"uaa":{"clientid":" a "},"url":1e99}}]}`)
 	f.Add(`{"destination":[{"credentials":{"credentials":{}}},{"credentials":null}]}`)
 	f.Fuzz(func(t *testing.T, vcap string) {
-		s, err := btp.Bound(vcap)
+		s, err := btp.ParseVCAP(vcap)
 		if err != nil {
 			return
 		}
@@ -216,8 +217,8 @@ func FuzzBound(f *testing.F) {
 	})
 }
 
-// Bindings come from the variable, else from the file that the other variable names; a file that cannot be read, or is
-// empty, is no application without bindings.
+// Bindings come from the variable, else from the file that the other variable names; an unreadable or empty file is
+// an error.
 func TestEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	file, empty := filepath.Join(dir, "vcap.json"), filepath.Join(dir, "empty")
@@ -235,7 +236,7 @@ func TestEnvironment(t *testing.T) {
 	} {
 		t.Setenv("VCAP_SERVICES", c.variable)
 		t.Setenv("VCAP_SERVICES_FILE_PATH", c.path)
-		got, err := btp.Environment()
+		got, err := btp.ReadVCAP()
 		if got != c.want || (err != nil) != (c.says != "") {
 			t.Errorf("%+v: found %q, %v", c, got, err)
 		}

@@ -12,33 +12,26 @@ import (
 
 // TokenOptions configure token requests. The zero value fits SAP BTP.
 type TokenOptions struct {
-	// Verbatim: TokenURL is the whole address. Default: /oauth/token is appended unless it is there.
+	// Verbatim uses TokenURL unchanged. Default: /oauth/token is appended if missing.
 	Verbatim bool
-	// InHeader sends client id and secret as basic authentication. Default: in the form. Never both.
+	// InHeader sends client id and secret by basic authentication. Default: in the form.
 	InHeader bool
-	// Scope is a list with blanks between. Default: none is asked for.
-	Scope string
-	// TLS holds the roots, and a client certificate where Credentials has none. Default: the system's roots.
-	TLS *tls.Config
-	// Dial makes connections. Default: plain TCP.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Proxy is as in http.Transport. Default: http.ProxyFromEnvironment.
+	Scope    string      // separated by spaces
+	TLS      *tls.Config // default: the system's roots
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	// Proxy selects a proxy as in http.Transport. Default: http.ProxyFromEnvironment. Dial defaults to TCP.
 	Proxy func(*http.Request) (*url.URL, error)
 	// RoundTripper overrides Dial and Proxy. Default: none.
 	RoundTripper func(*http.Transport) http.RoundTripper
-	// ConnectTimeout bounds dialling and the TLS handshake each. Default 5 s.
+	// ConnectTimeout bounds each of dialing and the TLS handshake. Default 5 s.
 	ConnectTimeout time.Duration
-	// ReadTimeout bounds the wait for an answer. Default 30 s.
+	// ReadTimeout bounds the wait for a response, RetryPeriod the retries. Default 30 s each.
 	ReadTimeout time.Duration
-	// Patience bounds retries of a service that does not answer. Default 30 s.
-	Patience time.Duration
-	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings. Default:
-	// unchanged.
-	Name func(field string) string
-	// Logger never receives a token or secret. Default: discards.
+	RetryPeriod time.Duration
+	// Name maps token-url, client-id, client-secret, certificate, key and scope to the user's settings.
+	Name   func(field string) string
 	Logger *slog.Logger
-	// Clock returns the time. Default time.Now.
-	Clock func() time.Time
+	Clock  func() time.Time
 }
 
 func (o TokenOptions) withDefaults() TokenOptions {
@@ -51,8 +44,8 @@ func (o TokenOptions) withDefaults() TokenOptions {
 	if o.ReadTimeout == 0 {
 		o.ReadTimeout = 30 * time.Second
 	}
-	if o.Patience == 0 {
-		o.Patience = 30 * time.Second
+	if o.RetryPeriod == 0 {
+		o.RetryPeriod = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -71,61 +64,59 @@ type Tokens struct {
 	cache       cachedValue[string]
 }
 
-// tokenRequest requests a token once. atLeast is the pause that the service requests. Errors are *Failure.
-type tokenRequest func(ctx context.Context) (g granted, atLeast time.Duration, err error)
+// tokenRequest makes one request. atLeast is the pause that the service requests. Errors are *Failure.
+type tokenRequest func(ctx context.Context) (g tokenResponse, atLeast time.Duration, err error)
 
-// NewTokens checks the credentials and sends nothing. Errors are *Failure and name all missing fields.
+// NewTokens validates the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	o = o.withDefaults()
-	r, err := newRequester(c, o)
+	r, err := newTokenRequester(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return cacheTokens(&r.partner, "client-id", r.once, o), nil
+	return cacheTokens(&r.remoteService, "client-id", r.requestToken, o), nil
 }
 
-// cacheTokens caches a service's tokens. whose is the field of the client or user.
-func cacheTokens(p *partner, whose string, once tokenRequest, o TokenOptions) *Tokens {
+// cacheTokens caches a service's tokens. userField names the client or user in failures.
+func cacheTokens(p *remoteService, userField string, once tokenRequest, o TokenOptions) *Tokens {
 	t := &Tokens{options: o, address: p.address, requestOnce: once}
 	t.cache.clock, t.cache.request, t.cache.keepOnError = o.Clock, t.request, t.keepOnError
 	t.cache.sameValueError = func() error {
-		return p.failure(Unauthorized, whose, nil, "hands out again the token that was refused")
+		return p.failure(Unauthorized, userField, nil, "returned the refused token again")
 	}
-	t.cache.start()
+	t.cache.init()
 	return t
 }
 
-// Token returns an access token other than the refused one; "" accepts any. A token is renewed 60 s before it
-// expires, or after half its lifetime below 120 s. While the old token is valid, callers get it, even if the token
-// service is down. Errors are *Failure.
+// Token returns an access token other than refused, which may be "". It is renewed 60 s before it expires, or after
+// half its lifetime below 120 s; until it expires callers get it in any case. Errors are *Failure.
 func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 	return t.cache.get(ctx, func(token string) bool { return token == refused })
 }
 
-// defaultLifetime applies to tokens without a known lifetime.
 const defaultLifetime = 5 * time.Minute
 
-func (t *Tokens) request(ctx context.Context, patient bool) (grant[string], error) {
-	once := func(ctx context.Context) (granted, error) { g, _, err := t.requestOnce(ctx); return g, err }
-	if patient {
-		once = t.requestPatiently
+func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], error) {
+	once := func(ctx context.Context) (tokenResponse, error) { g, _, err := t.requestOnce(ctx); return g, err }
+	if retry {
+		once = t.requestWithRetries
 	}
 	g, err := once(ctx)
 	if err != nil {
-		return grant[string]{}, err
+		return cacheEntry[string]{}, err
 	}
 	if g.lifetime <= 0 {
 		g.lifetime = defaultLifetime
 	}
 	t.options.Logger.Debug("token", "url", t.address, "valid-for", g.lifetime)
 	now := t.options.Clock()
-	return grant[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
+	return cacheEntry[string]{value: g.token, renew: renewal(now, g.lifetime), expires: now.Add(g.lifetime)}, nil
 }
 
-// requestPatiently retries until an answer, the end of Patience or of the context; pauses grow from 100 ms.
-func (t *Tokens) requestPatiently(ctx context.Context) (granted, error) {
-	var g granted
-	err := retryUntil(ctx, t.options.Patience, func() (time.Duration, error) {
+// requestWithRetries retries until a response, the end of RetryPeriod or of the context.
+func (t *Tokens) requestWithRetries(ctx context.Context) (tokenResponse, error) {
+	var g tokenResponse
+	err := retryUntil(ctx, t.options.RetryPeriod, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
 		g, atLeast, err = t.requestOnce(ctx)
@@ -144,9 +135,9 @@ func renewal(now time.Time, lifetime time.Duration) time.Time {
 	return now.Add(lifetime - time.Minute)
 }
 
-// keepOnError keeps a valid token in any case: resource servers do not ask the token service.
+// keepOnError keeps a valid token in any case: resource servers do not call the token service.
 func (t *Tokens) keepOnError(err error, left time.Duration) bool {
-	t.options.Logger.Warn("token could not be renewed, the old one serves on", "valid-for", left.Round(time.Second),
+	t.options.Logger.Warn("token could not be renewed; the old one stays in use", "valid-for", left.Round(time.Second),
 		"error", err)
 	return true
 }

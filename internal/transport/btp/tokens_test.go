@@ -31,7 +31,7 @@ const (
 	secret   = "s3cret/with+all=&%"
 )
 
-// clock is moved by hand.
+// clock is set by the test.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -51,7 +51,7 @@ func (c *clock) move(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// tokenService hands out token-1, token-2, … until answer is set.
+// tokenService returns token-1, token-2, … unless answer is set.
 type tokenService struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -108,7 +108,7 @@ func status(code int, body string) http.HandlerFunc {
 	}
 }
 
-// logs is a logger that keeps everything, of all levels, and fails the test if a secret or a token is in it.
+// logs is a logger of all levels that fails the test if a secret or token is logged.
 func logs(t *testing.T) *slog.Logger {
 	var mu sync.Mutex
 	var b bytes.Buffer
@@ -161,7 +161,7 @@ func wantToken(t *testing.T, tokens *btp.Tokens, refused, want string) {
 	}
 }
 
-// What goes over the wire: one way of showing who asks, never two.
+// A request identifies the client in one way only.
 func TestTokenRequest(t *testing.T) {
 	id, key := url.QueryEscape(clientID), url.QueryEscape(secret)
 	form := url.Values{"grant_type": {"client_credentials"}}
@@ -231,7 +231,7 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 	}
 }
 
-// A JWT says itself how long it lives, if nothing else does.
+// Without expires_in the JWT's own expiry counts.
 func TestTokenWithoutLifetimeIsRead(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	jwt := "e30.eyJleHAiOjE3Nzc4OTcyMDB9.c2ln" // {"exp":1777897200}: 20 min from the clock's start
@@ -254,14 +254,15 @@ func TestRefusedTokenIsRenewed(t *testing.T) {
 	wantToken(t, tokens, "", "token-2")
 	s.set(status(200, `{"access_token":"token-2","expires_in":3600}`))
 	_, err := tokens.Token(t.Context(), "token-2")
-	wantFailure(t, err, btp.Unauthorized, "client-id", "hands out again the token that was refused")
+	wantFailure(t, err, btp.Unauthorized, "client-id", "returned the refused token again")
 }
 
-// While the old token is valid, a token service that is down stops nobody, and is not asked by every caller.
+// While the old token is valid, an outage of the token service fails no caller, and not every caller requests a
+// token.
 func TestValidTokenOutlivesOutage(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	s.lifetime = `,"expires_in":3600`
-	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, Patience: time.Millisecond})
+	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now, RetryPeriod: time.Millisecond})
 	wantToken(t, tokens, "", "token-1")
 	s.set(status(503, "down for maintenance"))
 	now.move(3541 * time.Second)
@@ -308,7 +309,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 	assert.Equal(t, 1, len(s.requests()), "requests")
 }
 
-// While somebody renews, the others go on with the token that is still valid.
+// During a renewal other callers get the old, valid token.
 func TestOldTokenServesDuringRenewal(t *testing.T) {
 	s, now := newTokenService(t), newClock()
 	tokens := newTokens(t, credentials(s.URL), btp.TokenOptions{Clock: now.Now})
@@ -377,10 +378,11 @@ func TestTokenServiceRefuses(t *testing.T) {
 			[]string{"<html> <body> no x"}, 1},
 		{"200 with an error", status(200, `{"error":"invalid_client","error_description":"PayPal does so"}`),
 			btp.Unauthorized, "client-id", []string{"PayPal does so"}, 1},
-		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: no token service"}, 1},
+		{"404", status(404, ""), btp.Misconfigured, "token-url", []string{"404: there is no token service"}, 1},
 		{"302", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://logon.example.com/?state=1", http.StatusFound)
-		}, btp.Misconfigured, "token-url", []string{"redirect to https://logon.example.com/; secrets"}, 1},
+		}, btp.Misconfigured, "token-url", []string{"redirect to https://logon.example.com/, which is not followed"},
+			1},
 		{"307", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		}, btp.Misconfigured, "token-url", []string{"redirect to /elsewhere"}, 1},
@@ -396,9 +398,9 @@ func TestTokenServiceRefuses(t *testing.T) {
 		{"broken off", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, `{"access`)
-		}, btp.Unavailable, "token-url", []string{"answered 200, and broke off"}, 3},
+		}, btp.Unavailable, "token-url", []string{"status 200, but the response ended early"}, 3},
 		{"closed", func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }, btp.Unavailable,
-			"token-url", []string{"no answer"}, 3},
+			"token-url", []string{"no response"}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -410,7 +412,7 @@ func TestTokenServiceRefuses(t *testing.T) {
 				s.set(c.answer)
 				// two pauses, of 100 to 150 and of 200 to 300 ms, have room in it, and no third, of 400 ms or more
 				tokens := newTokens(t, credentials("http://token.example.com"), btp.TokenOptions{Dial: p.dial,
-					Patience: 690 * time.Millisecond})
+					RetryPeriod: 690 * time.Millisecond})
 				_, err := tokens.Token(t.Context(), "")
 				wantFailure(t, err, c.kind, c.setting, c.parts...)
 				assert.Equal(t, c.tries, len(s.requests()), "requests")
@@ -474,7 +476,7 @@ func TestTokenByCertificate(t *testing.T) {
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, Patience: time.Millisecond}
+	trusting := btp.TokenOptions{TLS: &tls.Config{RootCAs: roots}, InHeader: true, RetryPeriod: time.Millisecond}
 
 	c := btp.Credentials{TokenURL: s.URL, ClientID: clientID, Secret: secret,
 		Certificate: escaped.Replace(string(known.PEM())), Key: escaped.Replace(string(known.KeyPEM(t)))}
@@ -485,7 +487,7 @@ func TestTokenByCertificate(t *testing.T) {
 		unknown := certtest.Issue(t, "culvert", nil, nil)
 		_, err := newTokens(t, btp.Credentials{TokenURL: s.URL, ClientID: "a", Certificate: string(unknown.PEM()),
 			Key: string(unknown.KeyPEM(t))}, trusting).Token(t.Context(), "")
-		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server refused the handshake")
+		wantFailure(t, err, btp.Misconfigured, "certificate", "TLS", "the server rejected the handshake")
 	})
 	t.Run("refused by the service", func(t *testing.T) {
 		refuses = true
@@ -494,7 +496,7 @@ func TestTokenByCertificate(t *testing.T) {
 	})
 	t.Run("service is not trusted", func(t *testing.T) {
 		_, err := newTokens(t, c, btp.TokenOptions{}).Token(t.Context(), "")
-		wantFailure(t, err, btp.Misconfigured, "token-url", "TLS", "not signed by a known authority")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "TLS", "not signed by a trusted authority")
 	})
 	t.Run("expired", func(t *testing.T) {
 		expired := certtest.Issue(t, "culvert", nil, func(c *x509.Certificate) {
@@ -508,11 +510,11 @@ func TestTokenByCertificate(t *testing.T) {
 		plain := newTokenService(t)
 		_, err := newTokens(t, credentials(strings.Replace(plain.URL, "http:", "https:", 1)),
 			trusting).Token(t.Context(), "")
-		wantFailure(t, err, btp.Misconfigured, "token-url", "expected TLS")
+		wantFailure(t, err, btp.Misconfigured, "token-url", "the server does not use TLS")
 	})
 }
 
-// pipes is a network without sockets, so that time can be made.
+// pipes is a network without sockets, for synctest.
 type pipes struct{ connections chan net.Conn }
 
 func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -536,13 +538,13 @@ func (p pipes) Accept() (net.Conn, error) {
 func (p pipes) Close() error   { return nil }
 func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// silent reads a request and answers nothing.
+// silent reads a request and does not respond.
 func silent(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
 	<-r.Context().Done()
 }
 
-// How long silence is borne, and how the pauses grow.
+// The retry period, and growing pauses.
 func TestPatience(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -552,7 +554,7 @@ func TestPatience(t *testing.T) {
 		tries    [2]int
 	}{
 		{"nobody accepts", nil, 0, 30 * time.Second, 36 * time.Second, [2]int{0, 0}},
-		{"no answer", silent, 0, 30 * time.Second, 31 * time.Second, [2]int{1, 1}},
+		{"no response", silent, 0, 30 * time.Second, 31 * time.Second, [2]int{1, 1}},
 		{"503", status(503, ""), 0, 22 * time.Second, 30 * time.Second, [2]int{9, 11}},
 		{"context", status(503, ""), 2 * time.Second, 800 * time.Millisecond, 2 * time.Second, [2]int{4, 5}},
 		{"Retry-After", func(w http.ResponseWriter, r *http.Request) {
@@ -605,7 +607,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-// UAA takes basic authentication as RFC 6749 encodes it only if it is told so.
+// UAA decodes basic authentication as RFC 6749 requires only with a header.
 func TestEncodedHeaderSaysSo(t *testing.T) {
 	for id, want := range map[string]string{"plain-client": "", clientID: "true"} {
 		var got string
@@ -620,7 +622,7 @@ func TestEncodedHeaderSaysSo(t *testing.T) {
 	}
 }
 
-// gate answers a token service's requests one after another, as the test says.
+// gate releases the token service's responses one by one.
 type gate struct {
 	t       *testing.T
 	entered chan struct{}
@@ -646,7 +648,7 @@ func newGate(t *testing.T, s *tokenService) gate {
 	return g
 }
 
-// wait is for a request.
+// wait waits for a request.
 func (g gate) wait() {
 	g.t.Helper()
 	select {
@@ -656,7 +658,7 @@ func (g gate) wait() {
 	}
 }
 
-// Who waits for another caller's request shares its failure, so that a crowd of connections does not ask in a row.
+// Callers that wait for another caller's request share its failure, instead of requesting one after another.
 func TestFailureIsShared(t *testing.T) {
 	s := newTokenService(t)
 	g := newGate(t, s)
@@ -684,7 +686,7 @@ func TestFailureIsShared(t *testing.T) {
 	assert.Equal(t, 1, len(s.requests()), "requests")
 }
 
-// A caller that goes away in mid-request does not take the others with it.
+// The end of a caller's context does not fail other callers.
 func TestOwnEndIsNotShared(t *testing.T) {
 	s := newTokenService(t)
 	g := newGate(t, s)
@@ -711,7 +713,7 @@ func TestOwnEndIsNotShared(t *testing.T) {
 	wait.Wait()
 }
 
-// waiting counts the goroutines that have a function on their stack.
+// waiting counts the goroutines with a function on their stack.
 func waiting(function string) int {
 	stacks := make([]byte, 1<<20)
 	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), function+"(")

@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// TestRealArticle: the client of the article on Kafka through SAP Cloud Connector, which is known to work with SAP's
-// proxy, works with the double. It shares no code with ours.
+// The client of SAP's article on Kafka through the Cloud Connector, which works with SAP's proxy, works with this
+// server. It shares no code with Culvert.
 func TestRealArticle(t *testing.T) {
 	fetch := exec.Command("../../../testdata/peers/socksv5/fetch.sh")
 	fetch.Stderr = os.Stderr
@@ -79,7 +79,7 @@ func start(t *testing.T) *connectivitytest.Server {
 	return s
 }
 
-// echo is a system that greets, if it has a greeting, and then answers every byte with itself.
+// echo is a system that sends a greeting and then echoes.
 func echo(t *testing.T, greeting string) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		io.WriteString(conn, greeting)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority signs the certificate of TLSURL and those of clients.
+// authority issues the certificates of TLSURL and of clients.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -33,7 +33,7 @@ func newAuthority() *authority {
 	return a
 }
 
-// sign makes a certificate; the first one signs itself.
+// sign issues a certificate; the first one is self-signed.
 func (a *authority) sign(template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template.SerialNumber = must(rand.Int(rand.Reader, big.NewInt(1<<62)))
@@ -50,7 +50,7 @@ func (a *authority) listener(l net.Listener) net.Listener {
 		NextProtos: []string{"http/1.1"}})
 }
 
-// client makes a certificate for a client of the token service.
+// client issues a certificate for a client of the token service.
 func (a *authority) client(id string) (certificate, key string) {
 	der, private := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: id},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -58,8 +58,8 @@ func (a *authority) client(id string) (certificate, key string) {
 		must(x509.MarshalPKCS8PrivateKey(private)))
 }
 
-// knows says whether a certificate is one of ours for that client.
-func (a *authority) knows(c *x509.Certificate, id string) bool {
+// issued reports whether it has issued a certificate to a client.
+func (a *authority) issued(c *x509.Certificate, id string) bool {
 	roots := x509.NewCertPool()
 	roots.AddCert(a.certificate)
 	_, err := c.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
@@ -73,11 +73,10 @@ func (s *Server) Roots() *x509.CertPool {
 	return roots
 }
 
-// RootsPEM is Roots as the text of a PEM file, for SSL_CERT_FILE for instance.
+// RootsPEM returns Roots as PEM, for example for SSL_CERT_FILE.
 func (s *Server) RootsPEM() string { return encode("CERTIFICATE", s.authority.certificate.Raw) }
 
-// Certificate makes a client certificate and its key, as PEM texts, with which a client of the token service may show
-// itself at TLSURL.
+// Certificate issues a client certificate and its key for TLSURL, as PEM.
 func (s *Server) Certificate(c Client) (certificate, key string) { return s.authority.client(c.ID) }
 
 func encode(kind string, der []byte) string {

@@ -5,22 +5,21 @@ import (
 	"net"
 )
 
-// Shape is how bindings are written; shapes may be combined by |.
+// Shape is a set of flags for the form of bindings.
 type Shape uint8
 
 const (
-	// TLS has the services at TLSURL: clients must know Roots.
+	// TLS uses TLSURL, for clients that trust Roots.
 	TLS Shape = 1 << iota
-	// X509 has client certificates in the place of secrets; it implies TLS.
+	// X509 has client certificates instead of secrets, and uses TLSURL.
 	X509
-	// Deprecated has the names that SAP has replaced: url and onpremise_proxy_port.
+	// Deprecated uses the old names url and onpremise_proxy_port.
 	Deprecated
-	// Wrapped has a service key as the cf command line writes it, below "credentials".
+	// Wrapped is a service key as printed by the cf command line, below "credentials".
 	Wrapped
 )
 
-// VCAP is VCAP_SERVICES of an application that is bound to the connectivity service (plans lite and api_access), the
-// destination service and XSUAA of this subaccount.
+// VCAP returns VCAP_SERVICES with bindings of connectivity (plans lite and api_access), destination and XSUAA.
 func (s *Server) VCAP(shape Shape) string {
 	service := func(label, plan, name string, credentials any) map[string]any {
 		return map[string]any{"label": label, "plan": plan, "name": name, "instance_name": name,
@@ -31,18 +30,19 @@ func (s *Server) VCAP(shape Shape) string {
 			service("connectivity", "lite", "my-connectivity", s.connectivity(shape)),
 			service("connectivity", "api_access", "my-connectivity-api", s.api(shape)),
 		},
-		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination,
+		"destination": []any{service("destination", "lite", "my-destination", s.addTokenService(shape, s.Destination,
 			map[string]any{
 				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9",
 				"instanceid": "culvert-destination",
 			}))},
-		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.with(shape|Deprecated, s.XSUAA, map[string]any{
-			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
-		}))},
+		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.addTokenService(shape|Deprecated, s.XSUAA,
+			map[string]any{
+				"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
+			}))},
 	})
 }
 
-// ServiceKey is the text of a service key of the connectivity service.
+// ServiceKey returns a service key of the connectivity service.
 func (s *Server) ServiceKey(shape Shape) string {
 	if shape&Wrapped != 0 {
 		return text(map[string]any{"credentials": s.connectivity(shape)})
@@ -50,9 +50,9 @@ func (s *Server) ServiceKey(shape Shape) string {
 	return text(s.connectivity(shape))
 }
 
-// DestinationKey is the text of a service key of the destination service.
+// DestinationKey returns a service key of the destination service.
 func (s *Server) DestinationKey(shape Shape) string {
-	return text(s.with(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
+	return text(s.addTokenService(shape, s.Destination, map[string]any{"uri": s.base(shape)}))
 }
 
 func (s *Server) connectivity(shape Shape) map[string]any {
@@ -71,11 +71,11 @@ func (s *Server) connectivity(shape Shape) map[string]any {
 	} else {
 		fields["onpremise_proxy_http_port"] = httpPort
 	}
-	return s.with(shape, s.Connectivity, fields)
+	return s.addTokenService(shape, s.Connectivity, fields)
 }
 
 func (s *Server) api(shape Shape) map[string]any {
-	return s.with(shape, s.API, map[string]any{
+	return s.addTokenService(shape, s.API, map[string]any{
 		"xsappname": "api1!b123|connectivity!b17",
 		"connectivity_service": map[string]string{"url": s.base(shape), "scc_info_path": infoPath,
 			"api_path": "/api/v1", "tunnel_path": "/api/v1/tunnel"},
@@ -89,8 +89,8 @@ func (s *Server) base(shape Shape) string {
 	return s.URL
 }
 
-// with adds what every binding has of the token service. Bindings with a certificate have certurl and no secret.
-func (s *Server) with(shape Shape, c Client, fields map[string]any) map[string]any {
+// addTokenService adds the fields of the token service.
+func (s *Server) addTokenService(shape Shape, c Client, fields map[string]any) map[string]any {
 	fields["clientid"] = c.ID
 	address := "token_service_url"
 	if shape&Deprecated != 0 {

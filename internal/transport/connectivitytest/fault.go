@@ -5,38 +5,37 @@ import (
 	"time"
 )
 
-// Step is an exchange of the SOCKS5 port.
+// Step is a message of the SOCKS5 port.
 type Step string
 
 const (
-	Accept   Step = "accept"   // nothing has been read yet
-	Greeting Step = "greeting" // the answer is the method
-	Logon    Step = "logon"    // the answer is the status
-	Connect  Step = "connect"  // the answer is the REP
+	Accept   Step = "accept"   // before the first read
+	Greeting Step = "greeting" // the reply is the method
+	Logon    Step = "logon"    // the reply is the status
+	Connect  Step = "connect"  // the reply is the REP
 )
 
-// Fault is something that the SOCKS5 port does in the place of its answer at a step. The request has been read and is
-// in the ledger.
+// Fault replaces the SOCKS5 port's reply at a step, after the request was read and recorded.
 type Fault struct {
 	At Step
-	// Code is the answer's second byte: method, status or REP. 0 leaves it as it would be.
+	// Code is the reply's second byte: method, status or REP. Zero means unchanged.
 	Code byte
-	// Close and Stall let Bytes of the answer out and then end the connection, or leave it there without another byte
-	// until Close of the server, the fault is cleared, or the client has gone.
+	// Close and Stall send Bytes of the reply, then close the connection, or send nothing until the fault is cleared,
+	// or client or server close.
 	Close, Stall bool
 	Bytes        int
-	// Times is how often this happens; 0 means until it is cleared.
+	// Times is the number of occurrences. Zero means until cleared.
 	Times int
-	// Target and Location restrict it to those who ask for them, as far as they have said so by then. "" is everybody.
+	// Target and Location restrict it to matching requests, as far as known at the step. Empty means all.
 	Target, Location string
 
-	left    int
-	cleared chan struct{}
+	remaining int
+	cleared   chan struct{}
 }
 
-// Inject makes a fault happen from now on. Of several that fit, the one that was injected last happens. clear ends it.
+// Inject adds a fault. The last matching one applies. clear removes it.
 func (s *Server) Inject(f Fault) (clear func()) {
-	f.left, f.cleared = f.Times, make(chan struct{})
+	f.remaining, f.cleared = f.Times, make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := &f
@@ -58,29 +57,29 @@ func (s *Server) remove(f *Fault) {
 	}
 }
 
-// Answer lets the next CONNECTs have this REP; times 0 means all of them until clear.
+// Answer sets the REP of the next CONNECTs; times 0 means all until clear.
 func (s *Server) Answer(reply byte, times int) (clear func()) {
 	return s.Inject(Fault{At: Connect, Code: reply, Times: times})
 }
 
-// Refuse lets the next logons have this status.
+// Refuse sets the status of the next logons.
 func (s *Server) Refuse(status byte, times int) (clear func()) {
 	return s.Inject(Fault{At: Logon, Code: status, Times: times})
 }
 
-// Stall lets the port be silent at a step, behind some bytes of its answer.
+// Stall stops the reply of a step after some bytes.
 func (s *Server) Stall(at Step, bytes int) (clear func()) {
 	return s.Inject(Fault{At: at, Stall: true, Bytes: bytes})
 }
 
-// Fragment lets every answer of the SOCKS5 port come in single bytes.
+// Fragment sends replies in single bytes.
 func (s *Server) Fragment(on bool) { s.set(func() { s.fragment = on }) }
 
-// RefuseByReply lets tokens be refused by REP 05 in the place of the logon's status. The pages have both and do not say
-// when.
-func (s *Server) RefuseByReply(on bool) { s.set(func() { s.byReply = on }) }
+// RefuseByReply rejects tokens by REP 05 instead of the logon's status. The documentation has both without a
+// condition.
+func (s *Server) RefuseByReply(on bool) { s.set(func() { s.refuseByReply = on }) }
 
-// DropTunnels ends all connections through the SOCKS5 port and says how many there were.
+// DropTunnels closes all connections through the SOCKS5 port and returns their number.
 func (s *Server) DropTunnels() int { return s.drop(func(*tunnel) bool { return true }) }
 
 func (s *Server) drop(which func(*tunnel) bool) int {
@@ -91,14 +90,14 @@ func (s *Server) drop(which func(*tunnel) bool) int {
 		if which(t) {
 			t.client.Close()
 			t.system.Close()
-			delete(s.tunnels, t) // not when its end was noticed: who asks next is not told of it
+			delete(s.tunnels, t) // now, not when its end is noticed: Tunnels must not count it
 			n++
 		}
 	}
 	return n
 }
 
-// fault is what is to go wrong at a step, if anything.
+// fault returns the fault for a step, or nil.
 func (s *Server) fault(at Step, target, location string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,9 +107,9 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 			continue
 		}
 		if f.Times > 0 {
-			if f.left--; f.left == 0 && !f.Stall {
+			if f.remaining--; f.remaining == 0 && !f.Stall {
 				s.remove(f)
-			} else if f.left < 0 {
+			} else if f.remaining < 0 {
 				continue
 			}
 		}
@@ -119,7 +118,7 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 	return nil
 }
 
-// answer writes an answer, or what a fault makes of it. It is false when the connection is not to go on.
+// answer writes a reply, or what a fault makes of it. ok is false if the connection must end.
 func (s *Server) answer(conn net.Conn, at Step, target, location string, answer []byte) (code byte, ok bool) {
 	f := s.fault(at, target, location)
 	if f == nil {

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// maxLine is the limit of a header line in bytes.
+// maxLine bounds a header line, in bytes.
 const maxLine = 8192
 
-// The headers of the Connectivity proxy, as net/http spells them.
+// Headers of the Connectivity proxy in canonical form.
 const (
 	locationHeader      = "Sap-Connectivity-Scc-Location_id"
 	userHeader          = "Sap-Connectivity-Authentication"
@@ -30,7 +30,7 @@ func newHTTPServer(handler http.Handler) *http.Server {
 		ErrorLog: log.New(io.Discard, "", 0)}
 }
 
-// serveProxy is the HTTP port: absolute form and http alone.
+// serveProxy is the HTTP port, which supports http in absolute form only.
 func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	location := r.Header.Get(locationHeader) // plain text
 	entry := Entry{Port: "http", Client: r.RemoteAddr, Target: r.URL.String(), Location: location,
@@ -44,9 +44,10 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 		entry.Token, valid = s.check(token, s.Connectivity)
 		valid = valid && strings.EqualFold(scheme, "Bearer")
 	}
-	change := s.enter(entry)
+	change := s.addEntry(entry)
 	defer change(func(e *Entry) { e.Ended = time.Now() })
-	answer := &statusWriter{ResponseWriter: w, note: func(status int) { change(func(e *Entry) { e.Code = status }) }}
+	answer := &statusWriter{ResponseWriter: w,
+		onStatus: func(status int) { change(func(e *Entry) { e.Code = status }) }}
 	fail := func(status int, text string) { http.Error(answer, text, status) }
 	for name, values := range r.Header {
 		for _, value := range values {
@@ -73,7 +74,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	if r.URL.Port() == "" {
 		virtual = net.JoinHostPort(r.URL.Hostname(), "80")
 	}
-	real, attached, exposed := s.real(location, virtual)
+	real, attached, exposed := s.lookUp(location, virtual)
 	if !attached {
 		// assumption: the text
 		fail(http.StatusServiceUnavailable,
@@ -96,7 +97,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 				p.Out.Header.Del(name)
 			}
 		},
-		Transport:     s.behind(),
+		Transport:     s.systemTransport(),
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
@@ -108,8 +109,8 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 	proxy.ServeHTTP(w, r)
 }
 
-// behind is how a Cloud Connector reaches systems; it believes every certificate.
-func (s *Server) behind() *http.Transport {
+// systemTransport connects a Cloud Connector with systems, whose certificates it does not check.
+func (s *Server) systemTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return s.dial(ctx, address) },
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
@@ -117,14 +118,14 @@ func (s *Server) behind() *http.Transport {
 	}
 }
 
-// statusWriter notes the status.
+// statusWriter reports the status.
 type statusWriter struct {
 	http.ResponseWriter
-	note func(int)
+	onStatus func(int)
 }
 
 func (w *statusWriter) WriteHeader(status int) {
-	w.note(status)
+	w.onStatus(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 

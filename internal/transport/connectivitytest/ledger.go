@@ -6,45 +6,42 @@ import (
 	"time"
 )
 
-// Entry is something that was asked for.
+// Entry is a request.
 type Entry struct {
 	Time time.Time
 	// Port is socks5, http, token, destination or info.
 	Port string
 	// Client is the client's address.
 	Client string
-	// Step is how far a connection of the SOCKS5 port came.
+	// Step is the last step of a SOCKS5 connection.
 	Step Step
 	// Methods are those of the SOCKS5 greeting.
 	Methods []byte
-	// Token is the jti of the token that was shown, or made; "?" where it was none of ours. ID is the token service's
-	// client.
+	// Token is the jti of the sent or issued token, "?" for a foreign one. ID is the token service's client.
 	Token, ID string
-	// Location is the location id that was sent, decoded.
+	// Location is the decoded location id.
 	Location string
-	// Target is the virtual host:port, of the HTTP port its URL, of the services their path. Kind is the kind of
-	// address in CONNECT.
+	// Target is the virtual host:port, the HTTP port's URL, or a service's path. Kind is the address type of CONNECT.
 	Target string
 	Kind   byte
-	// Code is the status, REP or HTTP status of the answer.
+	// Code is the status, REP or HTTP status of the response.
 	Code int
-	// Header are the header lines that an HTTP request came with: names alone.
+	// Header contains the names of an HTTP request's headers.
 	Header []string
-	// Sent is from the client to the system, Received the other way, both in bytes; they are there when the tunnel has
-	// ended.
+	// Sent and Received are the bytes from and to the client, set when the tunnel has ended.
 	Sent, Received int64
-	// Ended is when the connection was over.
+	// Ended is the end of the connection.
 	Ended time.Time
 }
 
-// Ledger is a copy of all entries, in the order of their beginning.
+// Ledger returns all entries in order of their start.
 func (s *Server) Ledger() []Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.ledger)
+	return slices.Clone(s.entries)
 }
 
-// Count is how many entries fit.
+// Count returns the number of matching entries.
 func (s *Server) Count(fits func(Entry) bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +49,7 @@ func (s *Server) Count(fits func(Entry) bool) int {
 }
 
 func (s *Server) count(fits func(Entry) bool) (n int) {
-	for _, e := range s.ledger {
+	for _, e := range s.entries {
 		if fits(e) {
 			n++
 		}
@@ -60,7 +57,7 @@ func (s *Server) count(fits func(Entry) bool) (n int) {
 	return n
 }
 
-// Wait returns when at least n entries fit, or with the error of ctx.
+// Wait returns when at least n entries match, or with the error of ctx.
 func (s *Server) Wait(ctx context.Context, n int, fits func(Entry) bool) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
@@ -79,18 +76,17 @@ func (s *Server) Wait(ctx context.Context, n int, fits func(Entry) bool) error {
 	return nil
 }
 
-// Tunnels is how many connections there are through the SOCKS5 port at this moment.
+// Tunnels returns the number of open connections through the SOCKS5 port.
 func (s *Server) Tunnels() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.tunnels)
 }
 
-// Record keeps what goes through the SOCKS5 tunnels that are made from now on, both ways, in Recorded.
+// Record records the bytes of new SOCKS5 tunnels in both directions.
 func (s *Server) Record(on bool) { s.set(func() { s.record = on }) }
 
-// Recorded is what went through the tunnels while Record was on, at most 64 MiB, in the order in which it passed. It is
-// what somebody who listens behind the proxy would see.
+// Recorded returns the recorded bytes in order, at most 64 MiB.
 func (s *Server) Recorded() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +95,7 @@ func (s *Server) Recorded() []byte {
 
 const maxRecord = 64 << 20
 
-func (s *Server) passed(b []byte) {
+func (s *Server) recordBytes(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.record && len(s.recorded)+len(b) <= maxRecord {
@@ -107,18 +103,18 @@ func (s *Server) passed(b []byte) {
 	}
 }
 
-// enter begins an entry; change changes it later.
-func (s *Server) enter(e Entry) (change func(func(*Entry))) {
+// addEntry starts an entry, which change updates.
+func (s *Server) addEntry(e Entry) (change func(func(*Entry))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.Time = time.Now()
-	s.ledger = append(s.ledger, e)
-	i := len(s.ledger) - 1
+	s.entries = append(s.entries, e)
+	i := len(s.entries) - 1
 	s.changed.Broadcast()
 	return func(f func(*Entry)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		f(&s.ledger[i])
+		f(&s.entries[i])
 		s.changed.Broadcast()
 	}
 }

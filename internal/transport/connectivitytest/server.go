@@ -1,10 +1,10 @@
-// Package connectivitytest is a subaccount of SAP BTP on 127.0.0.1, in the manner of net/http/httptest: the
-// Connectivity proxy with its SOCKS5 port and its HTTP port, Cloud Connectors behind it, the token service, the
-// destination service, and the list of attached Cloud Connectors. Everything can be made to go wrong, and everything
-// that was asked for is in a ledger.
+// Package connectivitytest simulates a subaccount of SAP BTP on 127.0.0.1, like net/http/httptest: the Connectivity
+// proxy with SOCKS5 and HTTP ports, Cloud Connectors, the token service, the destination service, and the list of
+// connected Cloud Connectors. Tests can inject faults ([Fault]) and inspect all requests ([Server.Ledger]).
 //
-// It follows SAP's pages ("Using the TCP Protocol for Cloud Applications", "Calling the Connectivity Service REST API",
-// "Destination Service REST API"), never Culvert's client. What no page says is marked as an assumption.
+// It implements SAP's documentation ("Using the TCP Protocol for Cloud Applications", "Calling the Connectivity Service
+// REST API", "Destination Service REST API") independently of Culvert's client. Undocumented behavior is marked as an
+// assumption.
 package connectivitytest
 
 import (
@@ -15,35 +15,55 @@ import (
 	"sync"
 )
 
-// Server is a subaccount. It owns goroutines, which end with Close.
+// Server is a subaccount. Its goroutines end with Close.
 type Server struct {
-	// SOCKS5, HTTP are host:port of the Connectivity proxy. URL and TLSURL are those of the services: tokens,
-	// destinations, Cloud Connectors. They are empty before Start.
+	// SOCKS5 and HTTP are host:port of the Connectivity proxy, URL and TLSURL those of the services. They are set by
+	// Start.
 	SOCKS5, HTTP string
 	URL, TLSURL  string
 
-	// Connectivity, API, Destination and XSUAA are the clients that tokens are made for. API is that of the list of
-	// attached Cloud Connectors, which has a binding of its own. They may be changed before Start.
+	// Connectivity, API, Destination and XSUAA are the token service's clients, API the one of the list of Cloud
+	// Connectors. They may be changed before Start.
 	Connectivity, API, Destination, XSUAA Client
 
-	// Dial reaches the real addresses behind the Cloud Connectors. nil means net.Dialer.
+	// Dial connects to systems behind the Cloud Connectors. Nil means net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	mu         sync.Mutex
-	changed    *sync.Cond
-	locations  map[string]bool
-	mapped     map[string]string // location NUL virtual host:port -> real; "*" stands for every location
-	faults     []*Fault
-	fragment   bool
-	byReply    bool
-	record     bool
-	recorded   []byte
-	ledger     []Entry
+	mu      sync.Mutex // guards what the embedded structs hold
+	changed *sync.Cond // signals changes of it
+	subaccount
+	faultState
+	ledger
+	connections
+}
+
+// subaccount is the configuration of Cloud Connectors and services.
+type subaccount struct {
+	locations    map[string]bool
+	virtualHosts map[string]string // location NUL virtual host:port to real address; * is every location
+	destinations map[string]string // responses by name
+	authority    *authority
+	issuer       issuer
+}
+
+// faultState is what the SOCKS5 port does wrong.
+type faultState struct {
+	faults        []*Fault
+	fragment      bool
+	refuseByReply bool
+}
+
+// ledger holds requests and, if record is set, the bytes of tunnels.
+type ledger struct {
+	entries  []Entry
+	record   bool
+	recorded []byte
+}
+
+// connections are what Close ends.
+type connections struct {
 	tunnels    map[*tunnel]struct{}
 	conns      map[net.Conn]struct{}
-	targets    map[string]string // destinations
-	authority  *authority
-	issuer     issuer
 	listeners  []net.Listener
 	servers    []*http.Server
 	done       chan struct{}
@@ -51,33 +71,35 @@ type Server struct {
 	goroutines sync.WaitGroup
 }
 
-// Client is one of the token service's: the client of a binding.
+// Client is a client of the token service.
 type Client struct{ ID, Secret string }
 
-// NewServer starts a subaccount with one Cloud Connector, which has no location id and exposes nothing. It panics where
-// it cannot listen.
+// NewServer starts a subaccount with one Cloud Connector, without a location id and virtual hosts. It panics if it
+// cannot listen.
 func NewServer() *Server {
 	s := NewUnstartedServer()
 	s.Start()
 	return s
 }
 
-// NewUnstartedServer does not listen yet; connections can be given to ServeSOCKS5 all the same, pipes for instance.
+// NewUnstartedServer does not listen yet; ServeSOCKS5 accepts connections, such as pipes.
 func NewUnstartedServer() *Server {
 	s := &Server{
 		Connectivity: Client{"sb-clone1!b123|connectivity!b17", "connectivity-secret+/="},
 		API:          Client{"sb-api1!b123|connectivity!b17", "api-secret"},
 		Destination:  Client{"sb-clone2!b123|destination-xsappname!b9", "destination-secret"},
 		XSUAA:        Client{"sb-culvert!t123", "xsuaa-secret"},
-		locations:    map[string]bool{"": true}, mapped: map[string]string{}, targets: map[string]string{},
-		tunnels: map[*tunnel]struct{}{}, conns: map[net.Conn]struct{}{}, done: make(chan struct{}),
+		subaccount: subaccount{locations: map[string]bool{"": true}, virtualHosts: map[string]string{},
+			destinations: map[string]string{}},
+		connections: connections{tunnels: map[*tunnel]struct{}{}, conns: map[net.Conn]struct{}{},
+			done: make(chan struct{})},
 	}
 	s.changed = sync.NewCond(&s.mu)
 	s.issuer.lifetime = defaultLifetime
 	return s
 }
 
-// Start listens on ports of 127.0.0.1 that are free.
+// Start listens on free ports of 127.0.0.1.
 func (s *Server) Start() {
 	s.authority = newAuthority()
 	socks := s.listen()
@@ -135,8 +157,8 @@ func (s *Server) Close() {
 	s.goroutines.Wait()
 }
 
-// track lets Close end a connection and wait for the goroutine that serves it, which says so by goroutines.Done; it is
-// false when Close has happened already.
+// track lets Close end a connection and wait for its goroutine, which must call goroutines.Done. It returns false
+// after Close.
 func (s *Server) track(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +167,7 @@ func (s *Server) track(conn net.Conn) bool {
 		return false
 	}
 	s.conns[conn] = struct{}{}
-	s.goroutines.Add(1) // in the lock: none is added once Close waits
+	s.goroutines.Add(1) // under the lock, so that none is added once Close waits
 	return true
 }
 
@@ -156,27 +178,27 @@ func (s *Server) untrack(conn net.Conn) {
 	delete(s.conns, conn)
 }
 
-// Attach connects a Cloud Connector under a location id to the subaccount; "" is the one without.
+// Attach connects a Cloud Connector with a location id, which may be "".
 func (s *Server) Attach(location string) { s.set(func() { s.locations[location] = true }) }
 
-// Detach disconnects a Cloud Connector, and with it its tunnels.
+// Detach disconnects a Cloud Connector and its tunnels.
 func (s *Server) Detach(location string) {
 	s.set(func() { delete(s.locations, location) })
 	s.drop(func(t *tunnel) bool { return t.location == location })
 }
 
-// Map lets every Cloud Connector expose a virtual host:port for a real one. For the HTTP port the real address may
-// begin with https://: the Cloud Connector then speaks TLS with the system.
+// Map exposes a virtual host:port of all Cloud Connectors. For the HTTP port the real address may begin with
+// https://.
 func (s *Server) Map(virtual, real string) { s.MapAt("*", virtual, real) }
 
-// MapAt is Map for the Cloud Connector of one location id.
+// MapAt is Map for one Cloud Connector.
 func (s *Server) MapAt(location, virtual, real string) {
-	s.set(func() { s.mapped[location+"\x00"+strings.ToLower(virtual)] = real })
+	s.set(func() { s.virtualHosts[location+"\x00"+strings.ToLower(virtual)] = real })
 }
 
-// Unmap takes back what Map did.
+// Unmap reverts Map.
 func (s *Server) Unmap(virtual string) {
-	s.set(func() { delete(s.mapped, "*\x00"+strings.ToLower(virtual)) })
+	s.set(func() { delete(s.virtualHosts, "*\x00"+strings.ToLower(virtual)) })
 }
 
 func (s *Server) set(change func()) {
@@ -186,14 +208,14 @@ func (s *Server) set(change func()) {
 	s.changed.Broadcast()
 }
 
-// real is the address behind a virtual one.
-func (s *Server) real(location, virtual string) (real string, attached, exposed bool) {
+// lookUp returns the real address of a virtual one.
+func (s *Server) lookUp(location, virtual string) (real string, attached, exposed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	virtual = strings.ToLower(virtual)
-	real, exposed = s.mapped[location+"\x00"+virtual]
+	real, exposed = s.virtualHosts[location+"\x00"+virtual]
 	if !exposed {
-		real, exposed = s.mapped["*\x00"+virtual]
+		real, exposed = s.virtualHosts["*\x00"+virtual]
 	}
 	return real, s.locations[location], exposed
 }

@@ -14,7 +14,7 @@ import (
 const (
 	TokenPath       = "/oauth/token"
 	destinationPath = "/destination-configuration/v1/destinations/"
-	infoPath        = "/api/v1/cloudConnectors" // assumption: bindings say it, so any will do
+	infoPath        = "/api/v1/cloudConnectors" // assumption: bindings contain it, so any path will do
 )
 
 func (s *Server) services() http.Handler {
@@ -25,63 +25,62 @@ func (s *Server) services() http.Handler {
 	return mux
 }
 
-// SetDestination defines what GET of a destination answers, as JSON: destinationConfiguration, authTokens, certificates
-// and so on. An empty text takes it away.
+// SetDestination sets the JSON response for a destination. Empty removes it.
 func (s *Server) SetDestination(name, answer string) {
 	s.set(func() {
 		if answer == "" {
-			delete(s.targets, name)
+			delete(s.destinations, name)
 		} else {
-			s.targets[name] = answer
+			s.destinations[name] = answer
 		}
 	})
 }
 
-// bearer notes the request and checks its token; it has answered where that is not good.
-func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c Client) (change func(int), ok bool) {
+// bearer records the request and checks its token. If it is invalid, the response has been sent.
+func (s *Server) bearer(w http.ResponseWriter, r *http.Request, port string, c Client) (setStatus func(int), ok bool) {
 	entry := Entry{Port: port, Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), ID: c.ID}
 	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if found {
 		entry.Token, ok = s.check(token, c)
 	}
-	note := s.enter(entry)
-	change = func(status int) { note(func(e *Entry) { e.Code = status }) }
+	update := s.addEntry(entry)
+	setStatus = func(status int) { update(func(e *Entry) { e.Code = status }) }
 	if !ok {
-		change(http.StatusUnauthorized)
+		setStatus(http.StatusUnauthorized)
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		http.Error(w, "Unauthorized", http.StatusUnauthorized)
 	}
-	return change, ok
+	return setStatus, ok
 }
 
 func (s *Server) serveDestination(w http.ResponseWriter, r *http.Request) {
-	change, ok := s.bearer(w, r, "destination", s.Destination)
+	setStatus, ok := s.bearer(w, r, "destination", s.Destination)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
-	answer, found := s.targets[r.PathValue("name")]
+	answer, found := s.destinations[r.PathValue("name")]
 	s.mu.Unlock()
 	if !found {
-		change(http.StatusNotFound)
+		setStatus(http.StatusNotFound)
 		writeJSON(w, http.StatusNotFound,
 			map[string]string{"ErrorMessage": "Configuration with the specified name was not found"})
 		return
 	}
-	change(http.StatusOK)
+	setStatus(http.StatusOK)
 	w.Header().Set("Content-Type", "application/json")
 	w.Write([]byte(answer))
 }
 
-// serveInfo lists the attached Cloud Connectors. As in SAP's sample, all attributes are texts, and exposed_systems is
-// JSON in a text.
+// serveInfo lists the connected Cloud Connectors. As in SAP's sample, all attributes are strings, and exposed_systems
+// is JSON in a string.
 func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
-	change, ok := s.bearer(w, r, "info", s.API)
+	setStatus, ok := s.bearer(w, r, "info", s.API)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
-	defer change(http.StatusOK)
+	defer setStatus(http.StatusOK)
 	defer s.mu.Unlock()
 	type attributes map[string]string
 	list := []map[string]attributes{}
@@ -104,7 +103,7 @@ func (s *Server) serveInfo(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) exposed(location string) []map[string]string {
 	systems := []map[string]string{}
-	for key, real := range s.mapped {
+	for key, real := range s.virtualHosts {
 		at, virtual, _ := strings.Cut(key, "\x00")
 		if at != "*" && at != location {
 			continue

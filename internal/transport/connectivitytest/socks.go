@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// tunnel is a connection from a client to a system.
+// tunnel connects a client with a system.
 type tunnel struct {
 	location       string
 	client, system net.Conn
@@ -27,27 +27,27 @@ func (s *Server) accept(l net.Listener) {
 	}
 }
 
-// ServeSOCKS5 is the SOCKS5 port for one connection; it closes it and returns when it is over.
+// ServeSOCKS5 serves one connection of the SOCKS5 port and closes it.
 func (s *Server) ServeSOCKS5(conn net.Conn) {
 	if !s.track(conn) {
 		return
 	}
 	defer s.goroutines.Done()
 	defer s.untrack(conn)
-	session := &socksSession{Server: s, conn: conn, change: s.enter(Entry{Port: "socks5",
+	session := &socksSession{Server: s, conn: conn, change: s.addEntry(Entry{Port: "socks5",
 		Client: conn.RemoteAddr().String(), Step: Accept})}
 	defer session.change(func(e *Entry) { e.Ended = time.Now() })
 	session.run()
 }
 
-// socksSession reads whatever comes, however wrong, as far as its length is known, and answers as the pages say.
+// socksSession serves a connection. It reads invalid messages too, as far as their length is known.
 type socksSession struct {
 	*Server
 	conn     net.Conn
 	change   func(func(*Entry))
 	location string
 	target   string
-	refused  bool // the token, where it is CONNECT that says so
+	refused  bool // the token was rejected, to be reported by CONNECT
 }
 
 func (s *socksSession) run() {
@@ -68,7 +68,7 @@ func (s *socksSession) read(n int) ([]byte, bool) {
 	return b, err == nil
 }
 
-// reply writes an answer and notes its code.
+// reply writes a reply and records its code.
 func (s *socksSession) reply(at Step, answer []byte) (byte, bool) {
 	code, ok := s.answer(s.conn, at, s.target, s.location, answer)
 	s.change(func(e *Entry) { e.Code = int(code) })
@@ -93,7 +93,7 @@ func (s *socksSession) greeting() bool {
 	return ok && code == 0x80
 }
 
-// maxToken is in bytes. assumption: no page has a limit; a length beyond this is a client that counts wrongly.
+// maxToken is in bytes. Assumption: there is no documented limit.
 const maxToken = 64 << 10
 
 func (s *socksSession) logon() bool {
@@ -122,9 +122,9 @@ func (s *socksSession) logon() bool {
 	s.location = string(location)
 	s.change(func(e *Entry) { e.Step, e.Token, e.ID, e.Location = Logon, id, s.Connectivity.ID, s.location })
 	s.mu.Lock()
-	byReply := s.byReply
+	byReply := s.refuseByReply
 	s.mu.Unlock()
-	// assumption: the pages have no table of this byte, and do not say what a location id that is no base64 gets
+	// Assumption: this byte is not documented.
 	status := byte(0)
 	switch {
 	case err != nil:
@@ -144,10 +144,10 @@ func (s *socksSession) connect() {
 		return
 	}
 	if request.reply != 0 {
-		s.reply(Connect, answerTo(request.reply))
+		s.reply(Connect, connectReply(request.reply))
 		return
 	}
-	real, attached, exposed := s.real(s.location, s.target)
+	real, attached, exposed := s.lookUp(s.location, s.target)
 	reply := byte(0)
 	switch {
 	case s.refused:
@@ -158,10 +158,10 @@ func (s *socksSession) connect() {
 		reply = 0x02
 	}
 	if f := s.peek(); reply == 0 && f != nil && f.Code != 0 {
-		reply = f.Code // the system hears nothing of it
+		reply = f.Code // without connecting to the system
 	}
 	if reply != 0 {
-		s.reply(Connect, answerTo(reply))
+		s.reply(Connect, connectReply(reply))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -175,7 +175,7 @@ func (s *socksSession) connect() {
 	})
 	system, err := s.dial(ctx, real)
 	if err != nil {
-		s.reply(Connect, answerTo(0x04))
+		s.reply(Connect, connectReply(0x04))
 		return
 	}
 	if !s.track(system) {
@@ -183,24 +183,24 @@ func (s *socksSession) connect() {
 	}
 	defer s.goroutines.Done()
 	defer s.untrack(system)
-	s.through(system)
+	s.relay(system)
 }
 
-// peek is the fault that CONNECT is about to have, without using it up.
+// peek returns the next fault of CONNECT without consuming it.
 func (s *socksSession) peek() *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.faults) - 1; i >= 0; i-- {
 		f := s.faults[i]
 		if f.At == Connect && (f.Target == "" || f.Target == s.target) && (f.Location == "" ||
-			f.Location == s.location) && (f.Times == 0 || f.left > 0) {
+			f.Location == s.location) && (f.Times == 0 || f.remaining > 0) {
 			return f
 		}
 	}
 	return nil
 }
 
-// connectRequest is what CONNECT asks for; reply is not 0 where the proxy does not know it.
+// connectRequest is a CONNECT. reply is not 0 if it must be rejected.
 type connectRequest struct{ reply byte }
 
 func (s *socksSession) request() (connectRequest, bool) {
@@ -248,20 +248,20 @@ func (s *socksSession) request() (connectRequest, bool) {
 	return request, true
 }
 
-func answerTo(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
+func connectReply(reply byte) []byte { return []byte{0x05, reply, 0x00, 0x01, 0, 0, 0, 0, 0, 0} }
 
-// through is the tunnel.
-func (s *socksSession) through(system net.Conn) {
-	answer := answerTo(0x00)
+// relay copies between client and system until both have closed.
+func (s *socksSession) relay(system net.Conn) {
+	answer := connectReply(0x00)
 	t := &tunnel{s.location, s.conn, system}
 	attached := false
-	s.set(func() { // it may have been detached meanwhile, which has ended the tunnels that were there
+	s.set(func() { // Detach may have closed the tunnels in the meantime
 		if attached = s.locations[s.location]; attached {
 			s.tunnels[t] = struct{}{}
 		}
 	})
 	if !attached {
-		s.reply(Connect, answerTo(0x03))
+		s.reply(Connect, connectReply(0x03))
 		return
 	}
 	defer s.set(func() { delete(s.tunnels, t) })
@@ -272,24 +272,24 @@ func (s *socksSession) through(system net.Conn) {
 	ended := make(chan struct{})
 	s.goroutines.Go(func() {
 		defer close(ended)
-		sent = s.pump(system, s.conn)
+		sent = s.copyOneWay(system, s.conn)
 	})
-	received = s.pump(s.conn, system)
+	received = s.copyOneWay(s.conn, system)
 	<-ended
 	s.change(func(e *Entry) { e.Sent, e.Received = sent, received })
 }
 
-// pump copies one way until it ends, and lets the other side know. When the system closes, the proxy closes.
-func (s *socksSession) pump(to, from net.Conn) int64 {
+// copyOneWay copies until the end and closes the other side for writing.
+func (s *socksSession) copyOneWay(to, from net.Conn) int64 {
 	s.mu.Lock()
 	record := s.record
 	s.mu.Unlock()
 	var n int64
 	var err error
 	if record {
-		n, err = io.Copy(io.MultiWriter(passing{s.Server}, to), from)
+		n, err = io.Copy(io.MultiWriter(recorder{s.Server}, to), from)
 	} else {
-		n, err = io.Copy(to, from) // which the kernel does, where both are TCP
+		n, err = io.Copy(to, from) // by the kernel between TCP connections
 	}
 	half, ok := to.(interface{ CloseWrite() error })
 	if err != nil || !ok || half.CloseWrite() != nil {
@@ -299,10 +299,10 @@ func (s *socksSession) pump(to, from net.Conn) int64 {
 	return n
 }
 
-// passing is where recorded tunnels leave what passes.
-type passing struct{ *Server }
+// recorder records the bytes of tunnels.
+type recorder struct{ *Server }
 
-func (p passing) Write(b []byte) (int, error) {
-	p.passed(b)
+func (p recorder) Write(b []byte) (int, error) {
+	p.recordBytes(b)
 	return len(b), nil
 }

@@ -12,10 +12,10 @@ import (
 
 const defaultLifetime = time.Hour
 
-// issuer makes tokens and knows those that it made. It is under the server's lock.
+// issuer issues and recognizes tokens. Guarded by Server.mu.
 type issuer struct {
 	lifetime time.Duration
-	down     int // the status that everything gets, or 0
+	down     int // the status of all responses, or 0
 	known    map[string]*issued
 }
 
@@ -24,10 +24,10 @@ type issued struct {
 	expires    time.Time
 }
 
-// Lifetime is how long tokens are valid that are made from now on, in whole seconds. Default one hour.
+// Lifetime sets the lifetime of new tokens, in whole seconds. Default one hour.
 func (s *Server) Lifetime(lifetime time.Duration) { s.set(func() { s.issuer.lifetime = lifetime }) }
 
-// ExpireTokens lets all tokens that were made be refused from now on. Tunnels stay: no page says that they end.
+// ExpireTokens expires all tokens. Tunnels stay open: assumption.
 func (s *Server) ExpireTokens() {
 	s.set(func() {
 		for _, t := range s.issuer.known {
@@ -36,16 +36,15 @@ func (s *Server) ExpireTokens() {
 	})
 }
 
-// TokenServiceDown lets the token service answer everything with this status; 0 ends it. -1 lets it close connections
-// without an answer.
+// TokenServiceDown makes the token service respond with a status only. -1 closes connections; 0 restores it.
 func (s *Server) TokenServiceDown(status int) { s.set(func() { s.issuer.down = status }) }
 
-// TokenCount is how many tokens the service has made for a client.
+// TokenCount returns the number of tokens issued to a client.
 func (s *Server) TokenCount(c Client) int {
 	return s.Count(func(e Entry) bool { return e.Port == "token" && e.ID == c.ID && e.Code == http.StatusOK })
 }
 
-// Issue makes a token for a client without asking the service.
+// Issue returns a token without a request.
 func (s *Server) Issue(c Client) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +78,7 @@ func (s *Server) issue(c Client) (text, id string) {
 	return text, id
 }
 
-// check says whose token it is, and whether it is good for a client.
+// check returns a token's id, and whether it is valid for a client.
 func (s *Server) check(text string, c Client) (id string, valid bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +89,7 @@ func (s *Server) check(text string, c Client) (id string, valid bool) {
 	return t.id, t.client == c.ID && time.Now().Before(t.expires)
 }
 
-// serveToken is POST /oauth/token for client credentials: by form, by basic authentication or by client certificate.
+// serveToken is POST /oauth/token with client credentials: by form, basic authentication or client certificate.
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	entry := Entry{Port: "token", Client: r.RemoteAddr, Target: r.URL.Path, Header: headerNames(r), Code: http.StatusOK}
 	s.mu.Lock()
@@ -98,7 +97,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if down != 0 {
 		entry.Code = max(down, 0)
-		s.enter(entry)
+		s.addEntry(entry)
 		if down < 0 {
 			panic(http.ErrAbortHandler)
 		}
@@ -107,7 +106,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	fail := func(status int, code, description string) {
 		entry.Code = status
-		s.enter(entry)
+		s.addEntry(entry)
 		writeJSON(w, status, map[string]string{"error": code, "error_description": description})
 	}
 	if r.Method != http.MethodPost {
@@ -133,17 +132,17 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	lifetime := s.issuer.lifetime
 	s.mu.Unlock()
 	entry.Token = id
-	s.enter(entry)
+	s.addEntry(entry)
 	writeJSON(w, http.StatusOK, map[string]any{"access_token": text, "token_type": "bearer",
 		"expires_in": int(lifetime / time.Second),
 		"scope":      "uaa.resource", "jti": id})
 }
 
-// authenticate finds the client that asks.
+// authenticate returns the client of a request.
 func (s *Server) authenticate(r *http.Request) (Client, bool) {
 	id, secret, basic := r.BasicAuth()
 	if basic {
-		// RFC 6749, 2.3.1: both are form-encoded first; XSUAA takes them either way, assumption
+		// RFC 6749, 2.3.1: both are form-encoded. Assumption: XSUAA accepts both forms.
 		if text, err := url.QueryUnescape(id); err == nil && s.client(id) == nil {
 			id = text
 		}
@@ -155,7 +154,7 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 		return Client{ID: id}, false
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && secret == "" {
-		return *c, s.authority.knows(r.TLS.PeerCertificates[0], c.ID)
+		return *c, s.authority.issued(r.TLS.PeerCertificates[0], c.ID)
 	}
 	if secret == c.Secret {
 		return *c, true

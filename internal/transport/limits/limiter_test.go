@@ -62,8 +62,7 @@ func TestPartOfLimits(t *testing.T) {
 	}
 }
 
-// The parts of all workers come to no more than one worker alone may have, whatever the limits, and let each of them do
-// something.
+// The parts of all workers together do not exceed the limits, and each allows something.
 func TestPartsComeToNoMore(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(26, 16))
@@ -82,7 +81,7 @@ func TestPartsComeToNoMore(t *testing.T) {
 	}
 }
 
-// asking are requests that a test lets end one by one.
+// asking holds requests that a test ends one by one.
 type asking struct {
 	t   *testing.T
 	now atomic.Int64
@@ -105,7 +104,7 @@ func (a *asking) begin(n int, c *Client) {
 	}
 }
 
-// wants compares how many requests are under way once everything has settled.
+// wants compares the number of requests in flight.
 func (a *asking) wants(want int64, when string) {
 	a.t.Helper()
 	synctest.Wait()
@@ -158,13 +157,13 @@ func TestWaitingForAPart(t *testing.T) {
 		a := &asking{t: t, end: make(chan bool)}
 		a.begin(4, c)
 		time.Sleep(longWait + time.Second)
-		const waits = "requests to https://sap.example wait for others: "
+		const waits = "waiting for other requests to https://sap.example: limit "
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
 		l.Divide(Division{Workers: 2})
-		assert.Equal(t, waits+"1 at a time, this worker's part in the cluster", c.Waiting())
+		assert.Equal(t, waits+"1 at a time, this worker's part of the cluster's limit", c.Waiting())
 		l.Divide(Division{Workers: 1})
 		assert.Equal(t, waits+"2 at a time", c.Waiting())
-		assert.Ends(t, c.TryAcquire(t.Context()), ErrNoRoom.Error())
+		assert.ErrorOrNone(t, c.TryAcquire(t.Context()), ErrNoRoom.Error())
 		a.ends(4)
 		a.all.Wait()
 		assert.Equal(t, "", c.Waiting())
@@ -175,8 +174,9 @@ func TestWaitingForAPart(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			go c.WaitToSend(ctx)
 			synctest.Wait()
-			assert.Equal(t, "no more than 0.5 requests a second go to https://sap.example, this worker's part in the "+
-				"cluster", c.Waiting())
+			assert.Equal(t, "waiting for the limit of 0.5 requests per second to https://sap.example, this worker's "+
+				"part of the "+
+				"cluster's limit", c.Waiting())
 			cancel()
 			synctest.Wait()
 			time.Sleep(time.Minute)
@@ -218,7 +218,7 @@ func TestPartOfASecond(t *testing.T) {
 	})
 }
 
-// Requests that wait for their time keep it where their client leaves, and with it the last limit.
+// Requests that wait for the rate keep their slot when their client leaves.
 func TestTimesOfAClientThatLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := join(New(origin), Limits{Concurrent: 4, PerSecond: 1})
@@ -234,7 +234,7 @@ func TestTimesOfAClientThatLeft(t *testing.T) {
 	})
 }
 
-// A division leaves maintenance windows as they are.
+// A division does not change maintenance windows.
 func TestDivisionWithinAWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows, err := ParseWindows("0 0 0 * * ?/2h UTC") // synctest begins at midnight
@@ -254,13 +254,13 @@ func TestDivisionWithinAWindow(t *testing.T) {
 	})
 }
 
-// Connections that a smaller part leaves no room for stay until they are closed; no other is made meanwhile.
+// Connections beyond a smaller part stay until they are closed, and no new one is opened before.
 func TestConnectionsOfAPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(origin)
 		c := join(l, Limits{Concurrent: 2, Connections: 4})
 		dial := func() net.Conn {
-			conn, err := c.Dial(t.Context(), false, func(context.Context) (net.Conn, error) {
+			conn, err := c.Dial(t.Context(), func(context.Context) (net.Conn, error) {
 				near, _ := net.Pipe()
 				return near, nil
 			})
@@ -297,7 +297,7 @@ func TestUse(t *testing.T) {
 		a.wants(2, "as many as may")
 		began := time.Now()
 		time.Sleep(longWait + time.Second)
-		why := "requests to " + origin + " wait for others: 2 at a time"
+		why := "waiting for other requests to " + origin + ": limit 2 at a time"
 		want := Usage{Origin: origin, Requests: Count{2, 2, 2}, Connections: Count{Limit: 3},
 			Sessions: Count{Limit: 3}, PerSecond: 50,
 			Waiting: []string{why}, Windows: []string{"0 0 2 * * ?/1h UTC"}}
@@ -308,7 +308,7 @@ func TestUse(t *testing.T) {
 		a.all.Wait()
 		end := one.RecordRetryAfter()
 		waits := one.Waits()
-		assert.Equal(t, true, waits.Asked && waits.Since.Equal(time.Now()), "the service has asked for it")
+		assert.Equal(t, true, waits.ByService && waits.Since.Equal(time.Now()), "the service has asked for it")
 		end()
 		assert.Equal(t, Wait{}, one.Waits())
 		time.Sleep(time.Until(began.Truncate(24 * time.Hour).Add(2*time.Hour + time.Minute)))

@@ -30,7 +30,7 @@ func TestWindows(t *testing.T) {
 		{"* * * * * ?/168h UTC", "2026-12-02T02:00:00.5Z", "2026-12-09T02:00:00Z"},
 		{" 0 0 1 * * ?/1h UTC ; 0 0 1 * * ?/2h UTC;", "2026-12-02T01:30:00Z", "2026-12-02T03:00:00Z"},
 		{"0 0 1 1 1 ? 2020/1h UTC", "2026-12-02T01:30:00Z", ""}, // for good
-		// What Quartz takes besides: ranges that go round, names in any case, steps without a start.
+		// Further syntax of Quartz: wrapping ranges, names in any case, steps without a start.
 		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-21T22:30:00Z", "2026-11-22T02:00:00Z"}, // Saturday
 		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-22T22:30:00Z", "2026-11-23T02:00:00Z"}, // Sunday
 		{"0 0 22 ? * SAT-SUN/4h UTC", "2026-11-23T22:30:00Z", ""},                     // Monday
@@ -79,13 +79,13 @@ func TestWrongWindows(t *testing.T) {
 		"0 0/0 22 ? * SAT/4h":               `minute: expected a step of 1 to 59, found "0"`,
 		"0 0 22 ? * SAT,6L/4h":              `weekday: expected "6L" alone`,
 		"0 0 22 ? * SAT#6/4h":               `weekday: expected 1 to 5 after #, found "6"`,
-		"0 0 22 1 * SAT/4h": "expected ? as day of the month or as weekday, since a start has one " +
-			"of them, found 1 and SAT",
+		"0 0 22 1 * SAT/4h": "expected ? as day of the month or as weekday, since only one of " +
+			"them may be set, found 1 and SAT",
 		"0 0 22 ? * SAT 2027-2026/4h": `year: expected the earlier year first, found "2027-2026"`,
 		"0 22 ? * SAT/4h": "expected six fields (second minute hour day-of-month month weekday) or " +
 			"seven with a year, found 5",
 		"22 SAT/4h":           "found 2 in",
-		"0 0 22 15W * ?/4h":   `day of the month: the nearest working day is not built`,
+		"0 0 22 15W * ?/4h":   `day of the month: the nearest working day (W) is not supported`,
 		"0 0 22 ? * SAT/0s":   "duration from 1s",
 		"0 0 22 ? * SAT/200h": "duration from 1s to 168h",
 		"0 0 22 ? * SAT/4":    "START/DURATION ZONE",

@@ -21,30 +21,26 @@ import (
 )
 
 const (
-	// fileName is the name of a file of refusals in its folder.
 	fileName = "refused-logons"
-	// maxFile bounds a file of refusals, in bytes; maxRefusals is how many it holds at most. Of more the oldest go.
+	// maxFile bounds a file, in bytes, maxRefusals its refusals. The older half is removed at the limit.
 	maxFile, maxRefusals = 1 << 18, 1000
 )
 
-// file holds refusals. Its first line is a salt, each other line a time (milliseconds) and a digest. Lines are
-// appended, so that processes that share it lose none of each other's. Without a path it is memory alone. The store's
-// lock guards it.
+// file stores refusals: a line with a salt, then lines with a time (ms) and a digest, which are appended so that
+// processes can share it. Without a path it is in memory. Guarded by Store.mu.
 type file struct {
-	path string
-	seen fs.FileInfo // when it was read last
-	salt []byte
-	// refused is what the file holds, by digest. unwritten is what can't be written to it, by slow hash.
+	path     string
+	lastRead fs.FileInfo // as of the last read
+	salt     []byte
+	// refused is the file's content, by digest. unwritten are refusals that cannot be written, by slow hash.
 	refused   map[string]time.Time
 	unwritten map[[sha256.Size]byte]time.Time
-	// foreign: it belongs to other processes and may be another user's; nothing is added to it.
-	foreign bool
-	// owner is the error of a file of another user, as on a share of a cloud: its owner could remove refusals, so it is
-	// read, and nothing is added to it.
-	owner error
+	foreign   bool
+	// ownerErr is set if another user owns the file, who could remove refusals. It is only read then, as is a foreign
+	// one.
+	ownerErr error
 }
 
-// openFile returns the file of a folder, which is made if it is missing, for this user of the machine alone.
 func openFile(folder string) (*file, error) {
 	f := &file{path: filepath.Join(folder, fileName)}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -53,13 +49,12 @@ func openFile(folder string) (*file, error) {
 	if err := f.create(); err != nil {
 		return nil, err
 	}
-	if err := f.read(); err != nil && f.owner == nil {
+	if err := f.read(); err != nil && f.ownerErr == nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// create makes the file with a salt unless it is there.
 func (f *file) create() error {
 	if _, err := os.Lstat(f.path); err == nil {
 		return nil
@@ -67,13 +62,12 @@ func (f *file) create() error {
 	salt := make([]byte, sha256.Size)
 	rand.Read(salt)
 	err := wholefile.Create(f.path, []byte("salt "+hex.EncodeToString(salt)+"\n"))
-	if errors.Is(err, os.ErrExist) { // of several processes the first one's salt holds
+	if errors.Is(err, os.ErrExist) { // another process was first: its salt counts
 		return nil
 	}
 	return err
 }
 
-// read reads the file again if it is another one than at the last time. A file that is missing holds nothing.
 func (f *file) read() error {
 	if f.path == "" {
 		return nil
@@ -81,16 +75,16 @@ func (f *file) read() error {
 	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		f.seen, f.salt, f.refused, f.owner = nil, nil, nil, nil
+		f.lastRead, f.salt, f.refused, f.ownerErr = nil, nil, nil, nil
 		return nil
 	case err != nil:
 		return err
-	case f.seen != nil && os.SameFile(info, f.seen) && info.Size() == f.seen.Size() &&
-		info.ModTime().Equal(f.seen.ModTime()):
+	case f.lastRead != nil && os.SameFile(info, f.lastRead) && info.Size() == f.lastRead.Size() &&
+		info.ModTime().Equal(f.lastRead.ModTime()):
 		return nil
 	}
-	if f.owner = checkOwner(info); f.owner != nil {
-		f.owner = fmt.Errorf("%s: %w", f.path, f.owner)
+	if f.ownerErr = checkOwner(info); f.ownerErr != nil {
+		f.ownerErr = fmt.Errorf("%s: %w", f.path, f.ownerErr)
 	}
 	content, err := wholefile.Read(f.path, maxFile)
 	if err != nil {
@@ -102,7 +96,7 @@ func (f *file) read() error {
 		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
 			"is refused at present", f.path)
 	}
-	f.seen, f.salt, f.refused = info, salt, map[string]time.Time{}
+	f.lastRead, f.salt, f.refused = info, salt, map[string]time.Time{}
 	for line := range strings.Lines(rest) {
 		at, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if ms, err := strconv.ParseInt(at, 10, 64); err == nil && digest != "" {
@@ -112,7 +106,6 @@ func (f *file) read() error {
 	return nil
 }
 
-// digest is what the file holds of a secret, see [Secret].
 func (f *file) digest(s Secret) string {
 	mac := hmac.New(sha256.New, f.salt)
 	hash := s.Hash()
@@ -120,10 +113,9 @@ func (f *file) digest(s Secret) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// find returns since when a secret is refused. Zero means it is not, as far as is known: with an error the file can't
-// be read. That of a file of other processes or of another user is passed over: what was read last counts on.
+// find ignores errors of foreign files, whose last content counts.
 func (f *file) find(s Secret) (at time.Time, err error) {
-	if err = f.read(); f.foreign || f.owner != nil {
+	if err = f.read(); f.foreign || f.ownerErr != nil {
 		err = nil
 	}
 	if len(f.refused) == 0 && len(f.unwritten) == 0 {
@@ -132,7 +124,6 @@ func (f *file) find(s Secret) (at time.Time, err error) {
 	return cmp.Or(f.refused[f.digest(s)], f.unwritten[s.Hash()]), err
 }
 
-// add adds a refusal. One that can't be written counts until the process ends.
 func (f *file) add(s Secret, at time.Time) error {
 	err := f.append(s, at)
 	if err != nil || f.path == "" {
@@ -144,7 +135,7 @@ func (f *file) add(s Secret, at time.Time) error {
 	return err
 }
 
-func (f *file) append(s Secret, at time.Time) error {
+func (f *file) append(secret Secret, at time.Time) error {
 	if f.path == "" {
 		return nil
 	}
@@ -160,25 +151,24 @@ func (f *file) append(s Secret, at time.Time) error {
 			return err
 		}
 	}
-	to, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
+	out, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	info, err := to.Stat()
+	info, err := out.Stat()
 	if err == nil {
 		err = checkOwner(info)
 	}
 	if err == nil {
-		// The last line may be one of a write that was cut short.
-		_, err = fmt.Fprintf(to, "\n%d %s\n", at.UnixMilli(), f.digest(s))
+		// Starts with a line break, since an earlier write may have been interrupted.
+		_, err = fmt.Fprintf(out, "\n%d %s\n", at.UnixMilli(), f.digest(secret))
 	}
-	if err = errors.Join(err, to.Sync(), to.Close()); err == nil {
-		f.refused[f.digest(s)] = at
+	if err = errors.Join(err, out.Sync(), out.Close()); err == nil {
+		f.refused[f.digest(secret)] = at
 	}
 	return err
 }
 
-// forget removes the refusals that are not after a time, of all times if it is zero, and returns how many there were.
 func (f *file) forget(until time.Time) (forgotten int, err error) {
 	if err := f.read(); err != nil {
 		return 0, err
@@ -193,7 +183,7 @@ func (f *file) forget(until time.Time) (forgotten int, err error) {
 		return forgotten, nil
 	case len(f.refused) == 0:
 		return forgotten, os.Remove(f.path)
-	case f.foreign: // which is its owner's to write
+	case f.foreign: // only its owner rewrites it
 		return forgotten, nil
 	}
 	var text strings.Builder

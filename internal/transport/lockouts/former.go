@@ -12,19 +12,18 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wholefile"
 )
 
-// formerFolder is the folder in which versions before [fileName] kept refusals: a salt, and for each refused secret a
-// file that is named by a slow hash and ends in formerRefusal.
-const formerFolder, formerRefusal = "logons", ".refused"
+// legacyFolder is where older versions stored refusals: a salt, and per refused secret an empty file whose name is a
+// hash with legacySuffix.
+const legacyFolder, legacySuffix = "logons", ".refused"
 
-func hasFormer(folder string) bool {
+func hasLegacyRefusals(folder string) bool {
 	entries, _ := os.ReadDir(folder)
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), formerRefusal) })
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) })
 }
 
-// importFormer copies a refusal of an older version to the own file, unless resumed since; l.mu is held, for about
-// 20 ms per folder.
-func (l *Store) importFormer(id Identity, s Secret) {
-	for _, folder := range l.former {
+// importLegacy copies a refusal of an older version, unless resumed since; l.mu is held.
+func (l *Store) importLegacy(id Identity, secret Secret) {
+	for _, folder := range l.legacyFolders {
 		salt, err := wholefile.Read(filepath.Join(folder, "salt"), sha256.Size)
 		if err != nil {
 			continue
@@ -33,9 +32,9 @@ func (l *Store) importFormer(id Identity, s Secret) {
 		if err != nil {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+formerRefusal))
-		if err == nil && info.ModTime().After(l.resumed) {
-			l.save(s, info.ModTime())
+		info, err := os.Stat(filepath.Join(folder, hex.EncodeToString(hash)+legacySuffix))
+		if err == nil && info.ModTime().After(l.resumedAt) {
+			l.save(secret, info.ModTime())
 		}
 	}
 }

@@ -21,25 +21,22 @@ import (
 // Identity is a user at an origin with a secret. Client is the SAP client, or "".
 type Identity struct{ Origin, Client, User, Secret string }
 
-// place ignores the case of users: in SAP systems me is ME and is locked with it.
+// place ignores the case of users, as SAP systems do.
 func (id Identity) place() string {
 	return id.Origin + "\x00" + id.Client + "\x00" + strings.ToUpper(id.User) + "\x00"
 }
 
-// Needed reports whether there is anything to log on with.
 func (id Identity) Needed() bool { return id.User != "" || id.Secret != "" }
 
 func (id Identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.Secret)) }
 
 // Secret identifies a secret and its user without revealing it.
 type Secret struct {
-	// Place is origin, SAP client and user in one text.
 	Place string
-	// Hash returns a slow hash of the secret (20 ms at the first call), whose salt is the place.
+	// Hash returns a hash of the secret, salted with the place. The first call takes 20 ms.
 	Hash func() [sha256.Size]byte
 }
 
-// hashRounds makes a guess at a hashed password take about 20 ms.
 const hashRounds = 100_000
 
 func (id Identity) hidden() Secret {
@@ -47,47 +44,40 @@ func (id Identity) hidden() Secret {
 	return Secret{place, sync.OnceValue(func() [sha256.Size]byte {
 		hash, err := pbkdf2.Key(sha256.New, id.Secret, []byte("Culvert, a secret at "+place), hashRounds, sha256.Size)
 		if err != nil {
-			panic(err) // of key lengths that FIPS refuses: ours are not among them
+			panic(err) // only for key lengths that FIPS forbids
 		}
 		return [sha256.Size]byte(hash)
 	})}
 }
 
-// Gate admits requests with one secret, which it does not store. Safe for concurrent use.
+// Gate admits requests with one secret, of which it knows only a hash. Safe for concurrent use.
 type Gate struct {
 	Identity  // without the secret
 	secret    Secret
 	store     *Store
-	exclusive guard.CtxMutex // of the gate: all secrets of the user share it
+	exclusive guard.CtxMutex // held while logging on; all secrets of the user share it
 
-	mu       guard.Mutex
-	accepted time.Time // the last time; zero before the first, and after a refusal
-	// redirectedAway reports that requests are redirected elsewhere since the secret was known to be right.
-	redirectedAway bool
-	underway       int  // requests whose answer has not begun
-	leading        bool // one of them goes ahead of others
-	// suspect is a proxy that may have sent the 401 itself.
-	suspect string
+	mu             guard.Mutex
+	accepted       time.Time // when the secret was accepted last; zero after a refusal
+	redirectedAway bool      // since the secret was accepted
+	inFlight       int       // requests without a response yet
+	leading        bool      // one of them was sent before others to test the secret
+	proxyHint      string
 }
 
 // Unsent replaces the status of a request that was not sent.
 const Unsent = -1
 
-// LockedOut is the error of a request that was not sent because its secret was refused before. It wraps a
-// [wit.Error] of kind unauthorized.
+// LockedOut is the error of a request that was not sent, a [wit.Error] of kind unauthorized.
 type LockedOut struct {
-	// Why describes who was refused where and since when, and what to do.
 	Why string
 }
 
-// Error returns Why.
 func (l *LockedOut) Error() string { return l.Why }
 
-// Unwrap returns the fault.
 func (l *LockedOut) Unwrap() error { return &wit.Error{Kind: wit.ErrorUnauthorized, Message: l.Why} }
 
-// Refusal describes who was refused where and since when and what to do, or that stored refusals cannot be read; ""
-// if the secret was not refused, and for a nil gate.
+// Refusal says who was refused, where, since when, and what to do; "" if the secret may be sent.
 func (g *Gate) Refusal() string {
 	if g == nil {
 		return ""
@@ -104,18 +94,19 @@ func (g *Gate) Refusal() string {
 		who += " in client " + g.Client
 	}
 	if err != nil {
-		return fmt.Sprintf("%s is not sent to %s, because refused logons can't be read: %v", who, g.Origin, err)
+		return fmt.Sprintf("%s is not sent to %s, because the list of refused logons cannot be read: %v", who,
+			g.Origin, err)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	suspect := g.suspect
+	hint := g.proxyHint
 	if g.store.group != nil {
-		suspect += " (or two workers of the group ended while they tried it)"
+		hint += " (or two workers of the group stopped while they tried it)"
 	}
 	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few "+
-		"failures: change user or password, or, when the user is unlocked and they are right, try once more with "+
+		"failures: correct user or password, or, if they are right and the user is unlocked, retry with "+
 		"culvert run --resume-logons, or PUT /culvert/lockouts/resume",
-		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, suspect)
+		who, at.Format("2006-01-02 15:04:05 -0700"), g.Origin, hint)
 }
 
 func (g *Gate) lockedOut() error {
@@ -125,33 +116,28 @@ func (g *Gate) lockedOut() error {
 	return nil
 }
 
-// SetSuspect names a proxy that may have refused instead of the service. The refusal counts for the service
-// nevertheless, whose users may be locked.
-func (g *Gate) SetSuspect(text string) {
+// SetProxyHint names a proxy that may have sent the 401; it counts as the service's nevertheless.
+func (g *Gate) SetProxyHint(text string) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.suspect = text
+	g.proxyHint = text
 }
 
 const (
-	// trustPeriod is how long an accepted secret counts as right. After that it may have been changed, and unused
-	// sessions have ended: the next request is sent alone again.
+	// trustPeriod is how long an accepted secret counts as right; the next request after it is sent alone again.
 	trustPeriod = time.Minute
-	// leaderAfter is the time without an answer after which one request is sent before others, leaderWait how long
-	// these wait at most: if the secret was changed in the meantime, only one request is refused.
+	// After leaderAfter without a response, one request is sent before others, in case the secret has changed.
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
-	// openingWait bounds how long others wait for a logon with a known secret: its answer may take hours.
-	openingWait = 10 * time.Second
-	// recentPeriod is how long an acceptance counts while requests are redirected to another server.
+	// openingWait bounds the wait for a logon with a known secret, whose response may take hours.
+	openingWait  = 10 * time.Second
 	recentPeriod = time.Hour
 )
 
-// Acquire waits until the secret may be sent. opening reports whether the request is a logon of its own because it
-// has no session. done must be called with the answer's status, 0 for none, or [Unsent]. Errors are *[LockedOut],
-// the context's cause, or that of the lock file. A nil gate admits everything.
+// Acquire waits until the secret may be sent. opening reports whether the request logs on. done must be called with
+// the response's status, 0 for none, or [Unsent]. A nil gate admits everything.
 func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(status int), err error) {
 	if g == nil {
 		return func(int) {}, nil
@@ -169,15 +155,15 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 		g.exclusive.Unlock()
 		return nil, err
 	}
-	if !opening() && g.mayJoin() { // by now, thanks to whose turn it was
+	if !opening() && g.mayJoin() { // the request that held the lock has logged on
 		g.exclusive.Unlock()
 		return g.send(nil), nil
 	}
-	known, fresh := g.known()
+	known, recent := g.trust()
 	end := func(Outcome) {}
-	if !fresh {
+	if !recent {
 		if end, err = g.store.acquire(ctx, g.secret); err == nil {
-			if err = g.lockedOut(); err != nil { // others have found out while this one waited
+			if err = g.lockedOut(); err != nil { // refused for another process or worker in the meantime
 				end(Inconclusive)
 			}
 		}
@@ -186,7 +172,7 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 			return nil, err
 		}
 	}
-	leads := fresh && !opening()
+	leads := recent && !opening()
 	var once sync.Once
 	release := func(o Outcome) {
 		once.Do(func() {
@@ -200,35 +186,33 @@ func (g *Gate) Acquire(ctx context.Context, opening func() bool) (done func(stat
 	if !known {
 		return g.send(release), nil
 	}
-	most := openingWait
+	maxWait := openingWait
 	if leads {
-		most = leaderWait
+		maxWait = leaderWait
 		g.setLeading(true)
 	}
-	giveUp := func() { release(Inconclusive) }
-	timer := time.AfterFunc(most, giveUp)
+	admitOthers := func() { release(Inconclusive) }
+	timer := time.AfterFunc(maxWait, admitOthers)
 	return g.send(func(o Outcome) { timer.Stop(); release(o) }), nil
 }
 
-// send counts a request in flight until done; after may be nil.
 func (g *Gate) send(after func(Outcome)) (done func(status int)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.underway++
+	g.inFlight++
 	return func(status int) {
 		o := outcome(status)
-		g.learn(o)
+		g.record(o)
 		if after != nil {
 			after(o)
 		}
 	}
 }
 
-// learn stores a refusal before another request can check the secret.
-func (g *Gate) learn(o Outcome) {
+func (g *Gate) record(o Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.underway--
+	g.inFlight--
 	switch o {
 	case Accepted:
 		g.accepted, g.redirectedAway = time.Now(), false
@@ -238,12 +222,10 @@ func (g *Gate) learn(o Outcome) {
 	}
 }
 
-// notAuthoritative are statuses below 500 that do not prove that credentials were checked: they come from proxies,
-// rate limits, or a check of the path before the logon.
+// notAuthoritative are statuses below 500 that may come from proxies, rate limits or a check of the path.
 var notAuthoritative = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
 	http.StatusNotFound, http.StatusForbidden}
 
-// outcome ignores 503 and redirects of gateways, which have not checked the secret.
 func outcome(status int) Outcome {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -255,17 +237,14 @@ func outcome(status int) Outcome {
 	return Accepted
 }
 
-// mayJoin reports whether a request may be sent concurrently: the secret was just accepted, or others are in flight
-// with it.
 func (g *Gate) mayJoin() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	ago := time.Since(g.accepted)
-	return ago < leaderAfter || ago < trustPeriod && g.underway > 0 && !g.leading
+	return ago < leaderAfter || ago < trustPeriod && g.inFlight > 0 && !g.leading
 }
 
-// known reports whether the secret was accepted and not refused since; fresh whether within [trustPeriod].
-func (g *Gate) known() (known, fresh bool) {
+func (g *Gate) trust() (known, recent bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return !g.accepted.IsZero(), time.Since(g.accepted) < trustPeriod
@@ -277,8 +256,7 @@ func (g *Gate) setLeading(leading bool) {
 	g.leading = leading
 }
 
-// RedirectedAway records a redirect to another server. It reports whether the secret was accepted within the hour
-// before the redirects began.
+// RedirectedAway records a redirect to another server. It reports whether the secret was accepted in the hour before.
 func (g *Gate) RedirectedAway() bool {
 	if g == nil {
 		return false
@@ -298,11 +276,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case err == nil:
 			return func() { l.Release() }, nil
 		case errors.Is(err, errors.ErrUnsupported):
-			// By this system, or this file system. First logons of several processes may go side by side here; what was
-			// refused is known to all of them after that.
+			// Without file locks, first logons of several processes may be concurrent; all know a refusal afterwards.
 			return func() {}, nil
 		case !errors.Is(err, lock.ErrLocked):
-			return nil, fmt.Errorf("first logons: %w", err)
+			return nil, fmt.Errorf("waiting for logons of other processes: %w", err)
 		}
 		if err := pause.For(ctx, lockRetryInterval); err != nil {
 			return nil, err

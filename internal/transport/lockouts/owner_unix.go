@@ -9,7 +9,6 @@ import (
 	"syscall"
 )
 
-// checkOwner refuses a file of another user, who could remove refusals, or choose the salt of digests.
 func checkOwner(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(stat.Uid) != os.Geteuid() {

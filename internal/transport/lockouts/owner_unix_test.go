@@ -11,7 +11,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Nothing is added to a file of another user, whose owner could remove refusals; what it holds counts.
+// A file of another user, who could remove refusals, is read but not written.
 func TestFileOfRefusalsIsTheUsers(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)

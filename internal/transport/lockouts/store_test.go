@@ -28,7 +28,7 @@ func always() bool { return true }
 
 func never() bool { return false }
 
-// try sends the secret to a service that answers with a status; sent reports whether it came to that.
+// try sends the secret to a service that returns a status; sent reports whether it was sent.
 func try(t *testing.T, l *Store, id Identity, status int) (sent bool, err error) {
 	t.Helper()
 	done, err := l.Gate(id).Acquire(t.Context(), always)
@@ -62,8 +62,8 @@ func wantRefusal(t *testing.T, err error, texts ...string) {
 	}
 }
 
-// One 401 shuts the gate for the secret, also after a restart, in both directions between a worker and a command beside
-// it; another secret passes, and so does the same one after an operator's resume.
+// After one 401 the secret is not sent, also after a restart and by other processes, until it changes or an operator
+// resumes.
 func TestOneRefusalShutsTheGate(t *testing.T) {
 	data, user := t.TempDir(), t.TempDir()
 	for what, c := range map[string]struct{ own, other string }{"worker": {data, user}, "command": {user, data}} {
@@ -75,7 +75,7 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 		for _, l := range []*Store{open(t, c.own, c.other), running} {
 			_, err := try(t, l, alice, 200)
 			wantRefusal(t, err, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20",
-				"change user or password", "culvert run --resume-logons")
+				"correct user or password", "culvert run --resume-logons")
 			if strings.Contains(err.Error(), alice.Secret) {
 				t.Errorf("%s: the error shows the secret: %v", what, err)
 			}
@@ -114,7 +114,7 @@ func TestOneRefusalShutsTheGate(t *testing.T) {
 	}
 }
 
-// Two connectors may have two wrong secrets of a user: neither is sent a second time after the other.
+// Of two wrong secrets of a user, neither is sent a second time.
 func TestEachRefusedSecretIsRemembered(t *testing.T) {
 	folder := t.TempDir()
 	other := alice
@@ -130,7 +130,7 @@ func TestEachRefusedSecretIsRemembered(t *testing.T) {
 		"lines: a salt, two refusals")
 }
 
-// A refusal that cannot be written down is reported, and holds in memory: a restart would show the secret again.
+// A refusal that cannot be stored is reported, and applies until the process ends.
 func TestRefusalThatCannotBeKept(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	l := open(t, folder)
@@ -142,7 +142,7 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.RemoveAll(folder))
 	done(401)
-	if said := log.String(); !strings.Contains(said, "can't be written down") || strings.Contains(said,
+	if said := log.String(); !strings.Contains(said, "cannot be stored") || strings.Contains(said,
 		alice.Secret) {
 		t.Errorf("expected the refusal without the secret, found %q", said)
 	}
@@ -158,7 +158,7 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	assert.Equal(t, 2, n)
 }
 
-// nothingReadable checks what a file gives away.
+// nothingReadable checks that a file reveals nothing.
 func nothingReadable(t *testing.T, path string) {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -174,7 +174,7 @@ func nothingReadable(t *testing.T, path string) {
 	}
 }
 
-// Of more refusals than a file holds the oldest go; lines that are damaged are passed over.
+// Beyond the bound the oldest refusals are removed; damaged lines are skipped.
 func TestFileIsBounded(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
@@ -197,7 +197,7 @@ func TestFileIsBounded(t *testing.T) {
 	}
 }
 
-// Two processes with several connectors each send a wrong secret once in all.
+// Two processes with several connectors send a wrong secret once.
 func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	folder := t.TempDir()
 	processes := []*Store{open(t, folder), open(t, folder)}
@@ -222,8 +222,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	}
 }
 
-// Of requests that begin at once after a silence, with a secret that was right, one is refused: none slips through
-// while that is noted.
+// Of concurrent requests with a secret that is no longer right, one is refused and the others are not sent.
 func TestSecretThatIsWrongNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New()
@@ -248,7 +247,7 @@ func TestSecretThatIsWrongNow(t *testing.T) {
 	})
 }
 
-// Logons of a user take turns, whatever secret they send; those of another one do not wait.
+// Logons of a user are made one after another, whatever the secret; other users' do not wait.
 func TestLogonsOfAUserTakeTurns(t *testing.T) {
 	l := New()
 	other, bob := alice, alice
@@ -285,7 +284,7 @@ func TestRefusalsNeedTheirFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	if _, err := Open("", filepath.Join(file, "data")); err == nil || !strings.Contains(err.Error(),
-		"refused logons are kept in") {
+		"refused logons cannot be stored in") {
 		t.Errorf("found %v", err)
 	}
 	folder := t.TempDir()
@@ -295,7 +294,7 @@ func TestRefusalsNeedTheirFile(t *testing.T) {
 	}
 }
 
-// Answers of those who look at no secret leave it as unknown as it was: the next one goes alone again (P10).
+// Statuses that do not prove a check of the secret leave it unknown: the next request is sent alone (P10).
 func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 	for status, known := range map[int]bool{200: true, 304: true, 400: true, 403: false, 404: false,
 		407: false, 408: false, 429: false, 502: false, 503: false, 302: false, 0: false, Unsent: false} {
@@ -315,7 +314,7 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 	}
 }
 
-// fixedGroup is a group that knows what a test sets.
+// fixedGroup is a group with fixed results.
 type fixedGroup struct {
 	Group
 	refused, resumed time.Time
@@ -323,8 +322,8 @@ type fixedGroup struct {
 
 func (g *fixedGroup) Lookup(Secret) (refused, resumed time.Time) { return g.refused, g.resumed }
 
-// What the group knows as refused is written down for commands beside this worker; a resume of the group removes what
-// was refused before it, and everything once this worker hears of it, whatever its clock says.
+// Refusals known to the group are stored for commands. A resume of the group removes older refusals, and all once
+// this worker learns of it.
 func TestRefusalsOfTheGroup(t *testing.T) {
 	folder := t.TempDir()
 	try(t, open(t, folder), alice, 401)
@@ -349,7 +348,7 @@ func TestRefusalsOfTheGroup(t *testing.T) {
 	wants(open(t, folder), false, "beside it")
 }
 
-// A refusal of a clock that is ahead goes with a resume, here and in the group.
+// A resume also removes refusals with a time in the future.
 func TestResumeOfRefusalsAhead(t *testing.T) {
 	for what, group := range map[string]*fixedGroup{"alone": nil, "group": {resumed: time.UnixMilli(0)}} {
 		l := open(t, t.TempDir())
@@ -370,7 +369,7 @@ func TestResumeOfRefusalsAhead(t *testing.T) {
 	}
 }
 
-// A look of before a resume brings nothing back.
+// An outdated lookup does not restore a refusal.
 func TestStaleLook(t *testing.T) {
 	g := &fixedGroup{resumed: time.Now()}
 	l := open(t, t.TempDir())
@@ -381,7 +380,7 @@ func TestStaleLook(t *testing.T) {
 	assert.Equal(t, false, refused)
 }
 
-// A line that was cut short takes no other one along; and a file that can't be read has no secret sent.
+// An incomplete line does not damage the next one, and with an unreadable file no secret is sent.
 func TestDamagedFileOfRefusals(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
@@ -403,7 +402,7 @@ func TestDamagedFileOfRefusals(t *testing.T) {
 		"expected a salt in the first line")
 }
 
-// What versions before have kept, a file for each secret, counts until an operator resumes.
+// Refusals stored by older versions apply until an operator resumes.
 func TestRefusalsOfVersionsBefore(t *testing.T) {
 	folder, user := t.TempDir(), t.TempDir()
 	former := filepath.Join(user, "logons")

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// ParseAddressMap reads `advertised:port=virtual:port, ...`: what a broker says of itself, and what the Cloud Connector
-// calls it. Both sides may name ranges of ports of one length, as in `kafka.corp:9092-9094=kafka.virtual:19092-19094`.
-// An empty text is an empty map.
+// ParseAddressMap reads `advertised:port=virtual:port, ...`: brokers' advertised addresses and the Cloud Connector's
+// virtual ones. Both sides may have port ranges of equal length, as in
+// `kafka.corp:9092-9094=kafka.virtual:19092-19094`.
 func ParseAddressMap(text string) (map[string]string, error) {
 	mapping := map[string]string{}
 	for entry := range strings.SplitSeq(text, ",") {
@@ -29,11 +29,11 @@ func ParseAddressMap(text string) (map[string]string, error) {
 			return nil, fmt.Errorf("%w in %q", err, entry)
 		}
 		if from.last-from.first != to.last-to.first {
-			return nil, fmt.Errorf("expected as many ports on both sides, found %d and %d in %q",
+			return nil, fmt.Errorf("expected the same number of ports on both sides, found %d and %d in %q",
 				from.last-from.first+1, to.last-to.first+1, entry)
 		}
 		for i := range from.last - from.first + 1 {
-			key, value := strings.ToLower(from.at(i)), to.at(i)
+			key, value := strings.ToLower(from.address(i)), to.address(i)
 			if other, ok := mapping[key]; ok && other != value {
 				return nil, fmt.Errorf("expected one address for %s, found %s and %s", key, other, value)
 			}
@@ -43,13 +43,12 @@ func ParseAddressMap(text string) (map[string]string, error) {
 	return mapping, nil
 }
 
-// ports is a host with a range of ports.
 type ports struct {
 	host        string
 	first, last int
 }
 
-func (p ports) at(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }
+func (p ports) address(i int) string { return net.JoinHostPort(p.host, strconv.Itoa(p.first+i)) }
 
 func parseRange(text string) (ports, error) {
 	host, port, err := net.SplitHostPort(strings.TrimSpace(text))

@@ -13,27 +13,27 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/btp"
 )
 
-var kinds = []string{None, SOCKS5, HTTP, Connectivity, ConnectivitySOCKS5, ConnectivityHTTP}
+var proxyTypes = []string{None, SOCKS5, HTTP, Connectivity, ConnectivitySOCKS5, ConnectivityHTTP}
 
-// checkKind refuses settings that the type does not know, and those that it misses.
-func (s *Settings) checkKind() error {
+// validate checks that the type's settings are present and others are not.
+func (s *Settings) validate() error {
 	allow := s.Allow
 	if allow == nil {
-		allow = kinds
+		allow = proxyTypes
 	}
 	if s.Type != Unset && !slices.Contains(allow, s.Type) {
-		return s.wrong(NameType, "expected %s, found %q", strings.Join(allow, ", "), s.Type)
+		return s.errorf(NameType, "expected %s, found %q", strings.Join(allow, ", "), s.Type)
 	}
 	switch s.Type {
 	case Unset:
-		return s.refuse("which does nothing without "+s.name(NameType),
+		return s.rejectSet("which has no effect without "+s.name(NameType),
 			slices.Concat(connectivitySettings, ordinarySettings)...)
 	case None:
-		return nil // so that a proxy can be switched off by one line
+		return nil // other settings may stay: one line disables a proxy
 	case SOCKS5, HTTP:
 		return s.checkOrdinary()
 	}
-	if err := s.refuse("which is not of type "+s.Type, loginSettings...); err != nil {
+	if err := s.rejectSet("which type "+s.Type+" does not use", loginSettings...); err != nil {
 		return err
 	}
 	if s.Address != "" {
@@ -43,28 +43,28 @@ func (s *Settings) checkKind() error {
 }
 
 func (s *Settings) checkOrdinary() error {
-	if err := s.refuse("which is not of type "+s.Type, connectivitySettings...); err != nil {
+	if err := s.rejectSet("which type "+s.Type+" does not use", connectivitySettings...); err != nil {
 		return err
 	}
 	if s.Address == "" {
-		return s.wrong(NameAddress, "expected the proxy's host:port for type %s, found nothing", s.Type)
+		return s.errorf(NameAddress, "expected the proxy's host:port for type %s, found nothing", s.Type)
 	}
 	if err := s.checkAddress(NameAddress, s.Address); err != nil {
 		return err
 	}
 	if s.User == "" && s.Password != "" {
-		return s.wrong(NameUser, "expected a user, since there is a password; found nothing")
+		return s.errorf(NameUser, "expected a user for the password, found nothing")
 	}
 	if s.Type == SOCKS5 && (len(s.User) > 255 || len(s.Password) > 255 || s.User != "" && s.Password == "") {
-		return s.wrong(NamePassword, "expected user and password of 1 to 255 bytes, as SOCKS5 has it")
+		return s.errorf(NamePassword, "expected user and password of 1 to 255 bytes, the limits of SOCKS5")
 	}
 	if s.Type == HTTP && strings.Contains(s.User, ":") {
-		return s.wrong(NameUser, "expected a user without ':', as Basic authentication has it")
+		return s.errorf(NameUser, "expected a user without ':', which Basic authentication does not allow")
 	}
 	return nil
 }
 
-// Settings that belong together, in the order in which messages name them.
+// Groups of settings, in the order of messages.
 var (
 	tokenSettings = []string{NameTokenURL, NameTokenClientID, NameTokenSecret, NameTokenCertificate,
 		NameTokenKey}
@@ -73,17 +73,16 @@ var (
 	ordinarySettings     = append([]string{NameAddress}, loginSettings...)
 )
 
-// refuse names the first of the settings that has a value, which would be ignored.
-func (s *Settings) refuse(why string, names ...string) error {
-	name := s.given(names)
+// rejectSet rejects settings that would be ignored.
+func (s *Settings) rejectSet(why string, names ...string) error {
+	name := s.firstSet(names)
 	if name == "" {
 		return nil
 	}
-	return s.wrong(name, "found a value, %s", why)
+	return s.errorf(name, "found a value, %s", why)
 }
 
-// given is the first of these settings that has a value, "" if none has.
-func (s *Settings) given(names []string) string {
+func (s *Settings) firstSet(names []string) string {
 	values := map[string]string{NameAddress: s.Address, NameUser: s.User, NamePassword: s.Password,
 		NameTokenURL: s.Token.TokenURL, NameTokenClientID: s.Token.ClientID, NameTokenSecret: s.Token.Secret,
 		NameTokenCertificate: s.Token.Certificate + s.TokenCertificateFile,
@@ -103,12 +102,11 @@ func (s *Settings) checkAddress(short, address string) error {
 		_, err = parsePort(port)
 	}
 	if err != nil || host == "" || strings.ContainsAny(host, "/@ ") {
-		return s.wrong(short, "expected host:port, found %s", quoteAddress(address))
+		return s.errorf(short, "expected host:port, found %s", quoteAddress(address))
 	}
 	return nil
 }
 
-// quoteAddress does not repeat what may be a URL with a password in it.
 func quoteAddress(address string) string {
 	if at := strings.LastIndexByte(address, '@'); at >= 0 {
 		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[at+1:])
@@ -124,8 +122,7 @@ func parsePort(text string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// mapping is the address map with keys as they are looked up.
-func (s *Settings) mapping() (map[string]string, error) {
+func (s *Settings) checkAddressMap() (map[string]string, error) {
 	mapping := make(map[string]string, len(s.AddressMap))
 	for from, to := range s.AddressMap {
 		for _, address := range []string{from, to} {
@@ -135,7 +132,7 @@ func (s *Settings) mapping() (map[string]string, error) {
 		}
 		if host, _, _ := net.SplitHostPort(to); strings.HasPrefix(s.Type, Connectivity) {
 			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
-				return nil, s.wrong(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q", to)
+				return nil, s.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q", to)
 			}
 		}
 		mapping[strings.ToLower(from)] = to
@@ -153,50 +150,50 @@ func (s *Settings) outage() time.Duration {
 	return s.Outage
 }
 
-// binding is the connectivity service's, from the service key or from VCAP_SERVICES; nil where there is none and none
-// is needed.
+// binding returns the connectivity binding of the service key or VCAP_SERVICES; nil if the settings replace all of
+// it.
 func (s *Settings) binding() (*btp.Connectivity, error) {
-	own := s.given(tokenSettings)
+	own := s.firstSet(tokenSettings)
 	if s.ServiceKey != "" {
 		if own != "" {
-			return nil, s.wrong(NameServiceKey, "expected either it or %s, found both", s.name(own))
+			return nil, s.errorf(NameServiceKey, "expected either this or %s, found both", s.name(own))
 		}
-		services, err := btp.ReadKey(s.ServiceKey)
+		services, err := btp.ReadServiceKey(s.ServiceKey)
 		if err != nil {
-			return nil, s.wrong(NameServiceKey, "%w", err)
+			return nil, s.errorf(NameServiceKey, "%w", err)
 		}
-		return s.take(services, s.name(NameServiceKey)+" "+s.ServiceKey)
+		return s.requireConnectivity(services, s.name(NameServiceKey)+" "+s.ServiceKey)
 	}
 	if own != "" && s.Address != "" {
 		return nil, nil
 	}
 	if s.VCAPErr != nil {
-		return nil, s.wrong(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), s.VCAPErr)
+		return nil, s.errorf(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), s.VCAPErr)
 	}
 	if s.VCAP == "" {
 		if own != "" {
-			return nil, s.wrong(NameAddress,
+			return nil, s.errorf(NameAddress,
 				"expected the Connectivity proxy's host:port, found nothing, and there is no VCAP_SERVICES")
 		}
-		return nil, s.wrong(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the "+
+		return nil, s.errorf(NameTokenURL, "expected a token service, %s, or VCAP_SERVICES with a binding of the "+
 			"connectivity service, for type %s; found none",
 			s.name(NameServiceKey), s.Type)
 	}
-	services, err := btp.Bound(s.VCAP)
+	services, err := btp.ParseVCAP(s.VCAP)
 	if err != nil {
-		return nil, s.wrong(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), err)
+		return nil, s.errorf(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), err)
 	}
-	return s.take(services, "VCAP_SERVICES")
+	return s.requireConnectivity(services, "VCAP_SERVICES")
 }
 
-func (s *Settings) take(services btp.Services, from string) (*btp.Connectivity, error) {
+func (s *Settings) requireConnectivity(services btp.Services, from string) (*btp.Connectivity, error) {
 	if s.Logger != nil {
 		for _, warning := range services.Warnings {
 			s.Logger.Warn(warning)
 		}
 	}
 	if services.Connectivity == nil {
-		return nil, s.wrong(NameType, "%s needs a binding of the connectivity service; %s has none", s.Type, from)
+		return nil, s.errorf(NameType, "%s needs a binding of the connectivity service; %s has none", s.Type, from)
 	}
 	return services.Connectivity, nil
 }
@@ -211,13 +208,13 @@ func (s *Settings) connectivityAddress(kind string, binding *btp.Connectivity) (
 	}
 	found, err := address()
 	if err != nil {
-		return "", s.wrong(NameAddress, "found nothing, and the binding does not say: %w", err)
+		return "", s.errorf(NameAddress, "not set, and not in the binding: %w", err)
 	}
 	return found, nil
 }
 
 func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {
-	if s.given(tokenSettings) == "" {
+	if s.firstSet(tokenSettings) == "" {
 		return binding.Credentials, nil
 	}
 	c := s.Token
@@ -230,14 +227,13 @@ func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, erro
 		}
 		pem, err := keystore.ReadFile(f.file)
 		if err != nil {
-			return c, s.wrong(f.short, "%w", err)
+			return c, s.errorf(f.short, "%w", err)
 		}
 		*f.text = string(pem)
 	}
 	return c, nil
 }
 
-// tokenNames are our short names of btp's.
 var tokenNames = map[string]string{"token-url": NameTokenURL, "client-id": NameTokenClientID,
 	"client-secret": NameTokenSecret,
 	"certificate":   NameTokenCertificate, "key": NameTokenKey}

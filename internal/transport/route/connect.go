@@ -13,17 +13,14 @@ import (
 	"time"
 )
 
-// connector makes tunnels by CONNECT of an ordinary HTTP proxy.
-type connector struct{ settings *Settings }
+type connectDialer struct{ settings *Settings }
 
-// Refused is an HTTP proxy's answer to CONNECT other than yes.
+// Refused is an HTTP proxy's negative answer to CONNECT.
 type Refused struct {
 	Proxy, Target string
-	// Status is the answer's, Reason the text after it.
-	Status int
-	Reason string
-	// Setting is the user's name of the setting that mends it.
-	Setting string
+	Status        int
+	Reason        string
+	Setting       string
 }
 
 func (r *Refused) Error() string {
@@ -34,13 +31,12 @@ func (r *Refused) Error() string {
 	return text
 }
 
-// Permanent says whether trying again is of no use before somebody has changed something: the statuses 4xx but for 408
-// and 429.
+// Permanent reports whether a retry cannot help: 4xx except 408 and 429.
 func (r *Refused) Permanent() bool {
 	return r.Status/100 == 4 && r.Status != http.StatusRequestTimeout && r.Status != http.StatusTooManyRequests
 }
 
-// NotHTTP is something that answers CONNECT and is no HTTP proxy.
+// NotHTTP is the error of a server that is not an HTTP proxy.
 type NotHTTP struct {
 	Proxy, Found, Setting string
 }
@@ -49,10 +45,9 @@ func (n *NotHTTP) Error() string {
 	return fmt.Sprintf("%s %s: expected an HTTP proxy's answer to CONNECT, found %s", n.Setting, n.Proxy, n.Found)
 }
 
-// Permanent is true: whatever listens there is something else.
 func (*NotHTTP) Permanent() bool { return true }
 
-func (c *connector) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (c *connectDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	s := c.settings
 	conn, err := s.Forward.DialContext(ctx, network, s.Address)
 	if err != nil {
@@ -70,63 +65,62 @@ func (c *connector) DialContext(ctx context.Context, network, address string) (n
 	return conn, nil
 }
 
-func (c *connector) connect(conn net.Conn, address string) error {
-	s := c.settings
+func (c *connectDialer) connect(conn net.Conn, address string) error {
+	settings := c.settings
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
-	if s.User != "" {
-		request += "Proxy-Authorization: " + basic(s.User, s.Password) + "\r\n"
+	if settings.User != "" {
+		request += "Proxy-Authorization: " + basic(settings.User, settings.Password) + "\r\n"
 	}
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
-		return fmt.Errorf("HTTP proxy %s, CONNECT %s: %w", s.Address, address, err)
+		return fmt.Errorf("HTTP proxy %s, CONNECT %s: %w", settings.Address, address, err)
 	}
 	for {
-		response, err := c.head(conn)
+		response, err := c.readHead(conn)
 		if err != nil {
 			return err
 		}
 		switch {
-		case response.StatusCode/100 == 1: // the answer is still to come
+		case response.StatusCode/100 == 1: // interim response: read the next one
 		case response.StatusCode/100 == 2:
 			return nil
 		default:
-			refused := &Refused{Proxy: s.Address, Target: address, Status: response.StatusCode,
+			refused := &Refused{Proxy: settings.Address, Target: address, Status: response.StatusCode,
 				Reason: reason(response.Status)}
-			// Tinyproxy says 401 to a wrong password; CONNECT is answered by nobody but the proxy.
+			// 401 also comes from the proxy, which alone answers CONNECT: Tinyproxy sends it for a wrong password.
 			if response.StatusCode == http.StatusProxyAuthRequired || response.StatusCode == http.StatusUnauthorized {
-				refused.Setting = s.name(NameUser) + ", " + s.name(NamePassword)
+				refused.Setting = settings.name(NameUser) + ", " + settings.name(NamePassword)
 			}
 			return refused
 		}
 	}
 }
 
-// maxHead is in bytes.
 const maxHead = 64 << 10
 
-// head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what follows
-// is the stream's.
-func (c *connector) head(conn net.Conn) (*http.Response, error) {
-	s := c.settings
+// readHead reads the response head byte by byte, since the bytes after its empty line belong to the tunnel.
+func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
+	settings := c.settings
 	var head []byte
 	var one [1]byte
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
 		if _, err := io.ReadFull(conn, one[:]); err != nil {
-			return nil, fmt.Errorf("HTTP proxy %s ended its answer to CONNECT after %d bytes: %w", s.Address, len(head),
+			return nil, fmt.Errorf("HTTP proxy %s closed the connection after %d bytes of its answer to CONNECT: %w",
+				settings.Address, len(head),
 				err)
 		}
 		head = append(head, one[0])
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {
-			return nil, &NotHTTP{s.Address, fmt.Sprintf("bytes % x", head), s.name(NameAddress)}
+			return nil, &NotHTTP{settings.Address, fmt.Sprintf("bytes % x", head), settings.name(NameAddress)}
 		}
 		if len(head) > maxHead {
-			return nil, &NotHTTP{s.Address, fmt.Sprintf("more than %d bytes of header", maxHead),
-				s.name(NameAddress)}
+			return nil, &NotHTTP{settings.Address, fmt.Sprintf("a header of more than %d bytes", maxHead),
+				settings.name(NameAddress)}
 		}
 	}
 	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)),
 		&http.Request{Method: http.MethodConnect})
 	if err != nil {
-		return nil, &NotHTTP{s.Address, err.Error(), s.name(NameAddress)}
+		return nil, &NotHTTP{settings.Address, err.Error(), settings.name(NameAddress)}
 	}
 	return response, nil
 }

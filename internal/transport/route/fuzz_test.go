@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// FuzzParseAddressMap: what is taken has an address on both sides, and means the same when it is written out.
+// A parsed map has addresses on both sides, and is the same after formatting.
 func FuzzParseAddressMap(f *testing.F) {
 	for _, s := range []string{"", "a:1=b:2", "a:1-3=b:4-6, c:1=d:1,", "[::1]:1=b:1", "a:1=b:1=c:1", "A:1=a:1,a:1=a:1",
 		"a:1-300=b:1-300"} {
@@ -48,16 +48,16 @@ type stream struct {
 
 func (s stream) Read(b []byte) (int, error) { return s.Reader.Read(b) }
 
-// FuzzHead: an answer to CONNECT ends with its empty line, and nothing behind it is read.
+// The head of a response to CONNECT ends with its empty line, and no byte after it is read.
 func FuzzHead(f *testing.F) {
 	for _, s := range []string{"HTTP/1.1 200 OK\r\n\r\nrest", "HTTP/1.0 407 No\nA: b\n\nrest",
 		"HTTP/1.1 200 OK\r\nA: b\r\n", "SSH-2.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", ""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c := &connector{settings: &Settings{Address: "proxy:1"}}
+		c := &connectDialer{settings: &Settings{Address: "proxy:1"}}
 		r := bytes.NewReader(data)
-		response, err := c.head(stream{Reader: r})
+		response, err := c.readHead(stream{Reader: r})
 		used := data[:len(data)-r.Len()]
 		if response != nil {
 			if !bytes.HasSuffix(used, []byte("\n\r\n")) && !bytes.HasSuffix(used, []byte("\n\n")) {

@@ -13,59 +13,59 @@ import (
 	"github.com/culvert-project/culvert/internal/base/loopback"
 )
 
-// HTTPProxy is how HTTP requests go through a proxy that reads them: an ordinary one, or SAP Connectivity's.
+// HTTPProxy selects a proxy, and its headers, for HTTP requests.
 type HTTPProxy struct {
 	route *Route
-	// find is the proxy for a request's address, nil where it goes without.
-	find func(*url.URL) (*url.URL, error)
+	// proxyFor returns the proxy for a URL, or nil.
+	proxyFor func(*url.URL) (*url.URL, error)
 
 	mu       sync.Mutex
-	refused  string // the token that was not taken last
-	location int    // which of the locations has its turn
+	refused  string // the last rejected token
+	location int    // index of the current location
 }
 
-// HTTPProxy is nil where requests go through connections of [Route.DialContext] alone.
+// HTTPProxy returns nil if HTTP requests use connections of [Route.DialContext] only.
 func (r *Route) HTTPProxy() *HTTPProxy { return r.http }
 
 func (r *Route) newHTTPProxy() *HTTPProxy {
-	s := &r.settings
-	environment := s.Environment
+	settings := &r.settings
+	environment := settings.Environment
 	if environment == nil {
 		environment = httpproxy.FromEnvironment()
 	}
-	switch r.kind {
+	switch r.proxyType {
 	case Unset:
-		return &HTTPProxy{route: r, find: environment.ProxyFunc()}
+		return &HTTPProxy{route: r, proxyFor: environment.ProxyFunc()}
 	case HTTP:
 		own := url.URL{Scheme: "http", Host: r.address}
-		if s.User != "" {
-			own.User = url.UserPassword(s.User, s.Password)
+		if settings.User != "" {
+			own.User = url.UserPassword(settings.User, settings.Password)
 		}
 		others := (&httpproxy.Config{HTTPProxy: own.String(), HTTPSProxy: own.String(),
 			NoProxy: environment.NoProxy}).ProxyFunc()
-		return &HTTPProxy{route: r, find: func(u *url.URL) (*url.URL, error) {
+		return &HTTPProxy{route: r, proxyFor: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
 				return others(u)
 			}
-			if excluded(u, environment.NoProxy) {
+			if isExcluded(u, environment.NoProxy) {
 				return nil, nil
 			}
 			return &own, nil
 		}}
 	case ConnectivityHTTP:
 		own := &url.URL{Scheme: "http", Host: r.address}
-		return &HTTPProxy{route: r, find: func(*url.URL) (*url.URL, error) { return own, nil }}
+		return &HTTPProxy{route: r, proxyFor: func(*url.URL) (*url.URL, error) { return own, nil }}
 	}
 	return nil
 }
 
-// URL is the proxy for a request, nil where it goes without. It fits http.Transport.Proxy.
-func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.find(r.URL) }
+// URL returns the proxy for a request, or nil; it is a http.Transport.Proxy.
+func (h *HTTPProxy) URL(r *http.Request) (*url.URL, error) { return h.proxyFor(r.URL) }
 
-// Headers are those that SAP Connectivity's proxy wants on each request, with a token other than the refused one; there
-// are none for other proxies, whose user and password are in URL. Callers do not log them.
+// Headers returns the secret headers that SAP Connectivity's proxy requires, with a token other than refused; nil for
+// other proxies.
 func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, error) {
-	if h.route.kind != ConnectivityHTTP {
+	if h.route.proxyType != ConnectivityHTTP {
 		return nil, nil
 	}
 	token, err := h.route.tokens.Token(ctx, refused)
@@ -74,7 +74,7 @@ func (h *HTTPProxy) Headers(ctx context.Context, refused string) (http.Header, e
 	}
 	headers := http.Header{"Proxy-Authorization": {"Bearer " + token}}
 	if location := h.currentLocation(); location != "" {
-		// in plain text here, unlike in SOCKS5; and the name as it stands, which http.Header would spell otherwise
+		// Plain text, unlike in SOCKS5. Header.Set would change the case of the name.
 		headers["SAP-Connectivity-SCC-Location_ID"] = []string{location}
 	}
 	return headers, nil
@@ -89,38 +89,36 @@ func (h *HTTPProxy) currentLocation() string {
 	return h.route.settings.Locations[h.location]
 }
 
-// RoundTripper lets the transport's connections and requests go this way: it sets DialContext and Proxy and returns
-// what requests are to be given to. For SAP Connectivity's HTTP proxy that adds the headers, asks for a fresh token
-// once where the proxy does not take one (407), and goes to the next location id for the requests after a 503; the 503
-// is the caller's to repeat.
+// RoundTripper sets DialContext and Proxy of a transport and returns the RoundTripper for requests. For SAP
+// Connectivity's HTTP proxy it adds headers, retries once with a fresh token after 407, and uses the next location id
+// after a 503, which the caller must retry.
 func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	if r.http == nil {
 		t.DialContext, t.Proxy = r.DialContext, nil
 		return t
 	}
 	t.DialContext, t.Proxy = r.settings.Forward.DialContext, r.http.URL
-	if r.kind != ConnectivityHTTP && len(r.mapping) == 0 {
+	if r.proxyType != ConnectivityHTTP && len(r.addressMap) == 0 {
 		return t
 	}
 	return &roundTripper{r.http, t}
 }
 
-// roundTripper is an http.Transport behind a proxy that wants something of each request.
+// roundTripper maps addresses and adds the headers of SAP Connectivity's HTTP proxy.
 type roundTripper struct {
 	*HTTPProxy
 	transport *http.Transport
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections looks for.
 func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
-	mapped, err := t.mapped(request)
+	mapped, err := t.mapRequest(request)
 	if err != nil {
 		closeBody(request)
 		return nil, err
 	}
-	if t.route.kind != ConnectivityHTTP {
+	if t.route.proxyType != ConnectivityHTTP {
 		return t.transport.RoundTrip(mapped)
 	}
 	t.mu.Lock()
@@ -133,7 +131,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 		}
 		switch response.StatusCode {
 		case http.StatusServiceUnavailable:
-			t.next(location)
+			t.nextLocation(location)
 		case http.StatusProxyAuthRequired:
 			refused = token
 			t.mu.Lock()
@@ -149,8 +147,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 }
 
-// next goes to the location after the one that was used, unless somebody has been there already.
-func (t *roundTripper) next(used int) {
+func (t *roundTripper) nextLocation(used int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(t.route.settings.Locations); n > 1 && t.location == used {
@@ -173,32 +170,31 @@ func (t *roundTripper) try(request *http.Request, refused string) (*http.Respons
 	return response, token, err
 }
 
-// mapped is the request with the address that the map says.
-func (t *roundTripper) mapped(request *http.Request) (*http.Request, error) {
-	s := &t.route.settings
-	if t.route.kind == ConnectivityHTTP && request.URL.Scheme != "http" {
-		return nil, s.wrong(NameType, "%s takes http addresses alone, found %s://%s: TLS to the system is made "+
-			"behind the Cloud Connector; use http here, or %s",
-			s.Type, request.URL.Scheme, request.URL.Host, ConnectivitySOCKS5)
+func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) {
+	settings := &t.route.settings
+	if t.route.proxyType == ConnectivityHTTP && request.URL.Scheme != "http" {
+		return nil, settings.errorf(NameType, "%s supports http addresses only, found %s://%s: the Cloud Connector "+
+			"uses TLS to the system; use http here, or %s",
+			settings.Type, request.URL.Scheme, request.URL.Host, ConnectivitySOCKS5)
 	}
 	address := request.URL.Host
 	if request.URL.Port() == "" {
 		address += map[string]string{"http": ":80", "https": ":443"}[request.URL.Scheme]
 	}
-	to := t.route.Mapped(address)
+	to := t.route.MapAddress(address)
 	if to == address {
 		return request, nil
 	}
 	if request.URL.Scheme != "http" {
-		return nil, s.wrong(NameAddressMap, "%s is in it, which an https address cannot be through a proxy of type %s",
-			address, s.Type)
+		return nil, settings.errorf(NameAddressMap,
+			"it contains %s, but https addresses cannot be mapped with a proxy of type %s",
+			address, settings.Type)
 	}
 	clone := request.Clone(request.Context())
 	clone.URL.Host, clone.Host = to, to // an absolute form is written from Host
 	return clone, nil
 }
 
-// rewind is the request with its body from the start, if it can be had again.
 func rewind(request *http.Request) (*http.Request, bool) {
 	if request.Body == nil || request.Body == http.NoBody {
 		return request, true

@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// behind is a subaccount with a system behind a Cloud Connector, and the way there by the HTTP port.
+// behind is a subaccount with a system behind a Cloud Connector, and a route by the HTTP port.
 func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Server, http.RoundTripper) {
 	t.Helper()
 	s := double(t)
@@ -28,7 +28,8 @@ func behind(t *testing.T, change func(*route.Settings)) (*connectivitytest.Serve
 	}))
 	t.Cleanup(system.Close)
 	s.Map("erp.virtual:80", strings.TrimPrefix(system.URL, "http://"))
-	settings := route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named}
+	settings := route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+		Name: named}
 	change(&settings)
 	r := routeOf(t, settings)
 	assert.Equal(t, s.HTTP, r.Address())
@@ -115,8 +116,7 @@ func TestConnectivityHTTPLocations(t *testing.T) {
 	assert.Equal(t, []int{503, 503, 200, 200, 503, 200, 200}, got)
 }
 
-// TestConnectivityHTTPLateLocation: a request that learns late that its Cloud Connector is away does not take back what
-// others have found out since.
+// A late 503 does not revert the location that other requests have selected.
 func TestConnectivityHTTPLateLocation(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	proxy := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -155,14 +155,15 @@ func TestConnectivityHTTPLateLocation(t *testing.T) {
 
 func TestConnectivityHTTPMakesNoConnections(t *testing.T) {
 	s := double(t)
-	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, VCAP: s.VCAP(0), Name: named})
+	r := routeOf(t, route.Settings{Type: route.ConnectivityHTTP, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+		Name: named})
 	if _, err := r.DialContext(bounded(t), "tcp", "kafka:9092"); err == nil || !strings.Contains(err.Error(),
 		"kafka.proxy.type") {
 		t.Errorf("found %v", err)
 	}
 }
 
-// TestWireBySOCKS: requests through the SOCKS5 port are those of the transport, https included.
+// Requests through the SOCKS5 port are the transport's, https included.
 func TestWireBySOCKS(t *testing.T) {
 	s := double(t)
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -170,7 +171,7 @@ func TestWireBySOCKS(t *testing.T) {
 	}))
 	defer secure.Close()
 	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))
-	r := routeOf(t, route.Settings{Type: route.ConnectivitySOCKS5, VCAP: s.VCAP(0)})
+	r := routeOf(t, route.Settings{Type: route.ConnectivitySOCKS5, TokenSource: route.TokenSource{VCAP: s.VCAP(0)}})
 	transport := &http.Transport{TLSClientConfig: secure.Client().Transport.(*http.Transport).TLSClientConfig}
 	defer transport.CloseIdleConnections()
 	if status, text := send(t, r.RoundTripper(transport), "GET", "https://example.com:44300/", nil); status != 200 ||

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// A proxy that the settings name is used for this machine's addresses too, unless NO_PROXY names them; one of the
-// environment is not.
+// A configured proxy is used for loopback addresses too, unless NO_PROXY excludes them; one of the environment is
+// not.
 func TestLoopback(t *testing.T) {
 	for _, c := range []struct {
 		at, noProxy string

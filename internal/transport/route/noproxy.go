@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// excluded says whether NO_PROXY names the loopback address of a URL: as a name or address, with a port or without, as
-// a network, or as one of all (*).
-func excluded(u *url.URL, noProxy string) bool {
+// isExcluded reports whether NO_PROXY contains the loopback host of a URL: by name, address, network or *. Package
+// httpproxy cannot tell, since it excludes all loopback hosts.
+func isExcluded(u *url.URL, noProxy string) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	ip, _ := netip.ParseAddr(host)
 	ip = ip.Unmap()

@@ -24,7 +24,7 @@ import (
 
 func tlsConfig(s *connectivitytest.Server) *tls.Config { return &tls.Config{RootCAs: s.Roots()} }
 
-// plainSOCKS is an ordinary SOCKS5 proxy that takes one user, or nobody, and knows one name.
+// plainSOCKS is a SOCKS5 proxy with one user, or none, that resolves one name.
 func plainSOCKS(t *testing.T, user, password, name, real string) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		read := func(n int) []byte { b := make([]byte, n); io.ReadFull(conn, b); return b }
@@ -100,8 +100,7 @@ func TestSOCKS5(t *testing.T) {
 	}
 }
 
-// connectProxy answers CONNECT with a text, and is the system itself behind a yes: it greets in the same piece, then
-// echoes.
+// connectProxy responds to CONNECT with a text, and after success greets in the same packet, then echoes.
 func connectProxy(t *testing.T, answer string, piece int, received chan<- *http.Request) string {
 	return porttest.Serve(t, func(conn net.Conn) {
 		r := bufio.NewReader(conn)
@@ -194,7 +193,7 @@ func TestHTTPConnect(t *testing.T) {
 	}
 }
 
-// TestSilentProxies: nobody waits for ever for a proxy that says nothing, or stops in the middle.
+// A proxy that does not respond, or stops, times out.
 func TestSilentProxies(t *testing.T) {
 	for kind, said := range map[string]string{route.HTTP: "HTTP/1.1 200 O", route.SOCKS5: "\x05"} {
 		address := porttest.Serve(t, func(c net.Conn) { io.WriteString(c, said); io.Copy(io.Discard, c) })

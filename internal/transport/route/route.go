@@ -16,46 +16,46 @@ import (
 
 var _ proxy.ContextDialer = (*Route)(nil)
 
-// Route is a way out. Safe for use by several goroutines; it has none of its own.
+// Route dials, and sends HTTP requests, through the configured proxy. Safe for concurrent use; it has no goroutines.
 type Route struct {
-	settings Settings
-	kind     string
-	address  string // of the proxy
-	dialer   proxy.ContextDialer
-	tokens   *btp.Tokens
-	info     *btp.Info
-	mapping  map[string]string
-	http     *HTTPProxy
+	settings   Settings
+	proxyType  string
+	address    string // of the proxy
+	dialer     proxy.ContextDialer
+	tokens     *btp.Tokens
+	api        *btp.ConnectivityAPI
+	addressMap map[string]string
+	http       *HTTPProxy
 }
 
-// New checks settings; it connects to nothing. Errors are *[Misconfigured] and name the setting.
-func New(s Settings) (*Route, error) {
-	if s.Forward == nil {
-		s.Forward = socks.Direct()
+// New validates settings and connects to nothing. Errors are *[Misconfigured].
+func New(settings Settings) (*Route, error) {
+	if settings.Forward == nil {
+		settings.Forward = socks.Direct()
 	}
-	if s.Attempt == 0 {
-		s.Attempt = 30 * time.Second
+	if settings.Attempt == 0 {
+		settings.Attempt = 30 * time.Second
 	}
-	r := &Route{settings: s, kind: s.Type}
-	if s.Type == ConnectivitySOCKS5 {
-		r.kind = Connectivity
+	r := &Route{settings: settings, proxyType: settings.Type}
+	if settings.Type == ConnectivitySOCKS5 {
+		r.proxyType = Connectivity
 	}
-	if err := r.settings.checkKind(); err != nil {
+	if err := r.settings.validate(); err != nil {
 		return nil, err
 	}
 	var err error
-	if r.mapping, err = s.mapping(); err != nil {
+	if r.addressMap, err = settings.checkAddressMap(); err != nil {
 		return nil, err
 	}
-	switch r.kind {
+	switch r.proxyType {
 	case Unset, None:
-		r.dialer = s.Forward
+		r.dialer = settings.Forward
 	case SOCKS5:
-		err = r.ordinarySOCKS()
+		err = r.useSOCKS5()
 	case HTTP:
-		err = r.ordinaryHTTP()
+		err = r.useHTTP()
 	default:
-		err = r.connectivity()
+		err = r.useConnectivity()
 	}
 	if err != nil {
 		return nil, err
@@ -64,94 +64,90 @@ func New(s Settings) (*Route, error) {
 	return r, nil
 }
 
-// Type is that of the settings; [ConnectivitySOCKS5] is called [Connectivity].
-func (r *Route) Type() string { return r.kind }
+// Type returns the proxy type, with the alias [ConnectivitySOCKS5] resolved.
+func (r *Route) Type() string { return r.proxyType }
 
-// Address is the proxy's host:port, "" where there is none.
 func (r *Route) Address() string { return r.address }
 
-// Mapped is what is dialled for an address.
-func (r *Route) Mapped(address string) string {
-	if to, ok := r.mapping[strings.ToLower(address)]; ok {
+// MapAddress applies the address map.
+func (r *Route) MapAddress(address string) string {
+	if to, ok := r.addressMap[strings.ToLower(address)]; ok {
 		return to
 	}
 	return address
 }
 
-// Token is a token for SAP Connectivity, another one than refused where that is not empty. It is an error for other
-// types.
+// Token returns a token for SAP Connectivity other than refused. Other types return an error.
 func (r *Route) Token(ctx context.Context, refused string) (string, error) {
 	if r.tokens == nil {
-		return "", fmt.Errorf("a proxy of type %q needs no token", r.kind)
+		return "", fmt.Errorf("a proxy of type %q needs no token", r.proxyType)
 	}
 	return r.tokens.Token(ctx, refused)
 }
 
-// Info is the binding that lists the attached Cloud Connectors; nil where there is none.
-func (r *Route) Info() *btp.Info { return r.info }
+// ConnectivityAPI returns the binding that lists connected Cloud Connectors, or nil.
+func (r *Route) ConnectivityAPI() *btp.ConnectivityAPI { return r.api }
 
-// DialContext connects to what the address map says for an address, by way of the proxy. Errors that will not pass have
-// a method `Permanent() bool` that returns true; see package socks for those of SAP Connectivity.
+// DialContext maps the address and connects through the proxy. Errors that a retry cannot fix have a method
+// `Permanent() bool` that returns true.
 func (r *Route) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if r.dialer == nil {
-		return nil, r.settings.wrong(NameType, "%s makes no connections, it takes HTTP requests alone: expected %s",
-			r.kind, ConnectivitySOCKS5)
+		return nil, r.settings.errorf(NameType, "%s supports HTTP requests only: expected %s for connections",
+			r.proxyType, ConnectivitySOCKS5)
 	}
 	timed := ctx
-	if r.kind != Connectivity { // which bounds its attempts itself, and goes on after them
+	if r.proxyType != Connectivity { // whose dialer bounds each of several attempts itself
 		var cancel context.CancelFunc
 		timed, cancel = context.WithTimeout(ctx, r.settings.Attempt)
 		defer cancel()
 	}
-	to := r.Mapped(address)
+	to := r.MapAddress(address)
 	conn, err := r.dialer.DialContext(timed, network, to)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	if err != nil && to != address {
-		return nil, fmt.Errorf("%s (by the address map %s): %w", address, to, err)
+		return nil, fmt.Errorf("%s (mapped to %s): %w", address, to, err)
 	}
 	return conn, err
 }
 
-func (r *Route) ordinarySOCKS() error {
+func (r *Route) useSOCKS5() error {
 	var auth *proxy.Auth
 	if r.settings.User != "" {
 		auth = &proxy.Auth{User: r.settings.User, Password: r.settings.Password}
 	}
 	r.address = r.settings.Address
-	d, err := proxy.SOCKS5("tcp", r.address, auth, forward{r.settings.Forward})
+	d, err := proxy.SOCKS5("tcp", r.address, auth, forwardDialer{r.settings.Forward})
 	if err != nil {
-		return r.settings.wrong(NameAddress, "%w", err)
+		return r.settings.errorf(NameAddress, "%w", err)
 	}
-	r.dialer = &ordinarySOCKS{d.(proxy.ContextDialer), &r.settings}
+	r.dialer = &socksDialer{d.(proxy.ContextDialer), &r.settings}
 	return nil
 }
 
-// ordinarySOCKS is the error of a SOCKS5 proxy that refuses the logon.
-type ordinarySOCKS struct {
+// socksDialer converts the errors of a SOCKS5 proxy that refuses the logon.
+type socksDialer struct {
 	proxy.ContextDialer
 	settings *Settings
 }
 
-// LogonRefused is a SOCKS5 proxy that takes no such user and password, or wants some.
+// LogonRefused is the error of a SOCKS5 proxy that rejects user and password, or requires them.
 type LogonRefused struct {
 	Proxy, Reason string
-	// Setting is the user's name of the settings that mend it.
-	Setting string
+	Setting       string
 }
 
 func (l *LogonRefused) Error() string {
 	return fmt.Sprintf("SOCKS5 proxy %s: %s (see %s)", l.Proxy, l.Reason, l.Setting)
 }
 
-// Permanent is true: the same user is refused again.
 func (*LogonRefused) Permanent() bool { return true }
 
-func (o *ordinarySOCKS) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+func (o *socksDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := o.ContextDialer.DialContext(ctx, network, address)
 	if op, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(op.Op, "socks") && op.Err != nil {
-		// The library tells these by their texts alone.
+		// The library distinguishes these by their texts only.
 		for _, reason := range []string{"username/password authentication failed",
 			"no acceptable authentication methods"} {
 			if op.Err.Error() == reason {
@@ -163,50 +159,49 @@ func (o *ordinarySOCKS) DialContext(ctx context.Context, network, address string
 	return conn, err
 }
 
-// forward has the method that the library asks for and does not use.
-type forward struct{ proxy.ContextDialer }
+type forwardDialer struct{ proxy.ContextDialer }
 
-func (f forward) Dial(network, address string) (net.Conn, error) {
+func (f forwardDialer) Dial(network, address string) (net.Conn, error) {
 	return f.DialContext(context.Background(), network, address)
 }
 
-func (r *Route) ordinaryHTTP() error {
+func (r *Route) useHTTP() error {
 	r.address = r.settings.Address
-	r.dialer = &connector{settings: &r.settings}
+	r.dialer = &connectDialer{settings: &r.settings}
 	return nil
 }
 
-// connectivity fills in what the settings leave to a binding.
-func (r *Route) connectivity() error {
-	s := &r.settings
-	binding, err := s.binding()
+func (r *Route) useConnectivity() error {
+	settings := &r.settings
+	binding, err := settings.binding()
 	if err != nil {
 		return err
 	}
-	if r.address, err = s.connectivityAddress(r.kind, binding); err != nil {
+	if r.address, err = settings.connectivityAddress(r.proxyType, binding); err != nil {
 		return err
 	}
-	credentials, err := s.credentials(binding)
+	credentials, err := settings.credentials(binding)
 	if err != nil {
 		return err
 	}
 	if binding != nil {
-		r.info = binding.Info
+		r.api = binding.API
 	}
-	if r.tokens, err = btp.NewTokens(credentials, s.tokenOptions()); err != nil {
+	if r.tokens, err = btp.NewTokens(credentials, settings.tokenOptions()); err != nil {
 		wrong := &Misconfigured{text: "token service: " + err.Error(), err: err}
 		if failure, ok := errors.AsType[*btp.Failure](err); ok {
 			wrong.Setting = failure.Setting
 		}
 		return wrong
 	}
-	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: s.Locations, Outage: s.outage(),
-		Attempt: s.Attempt,
-		Forward: s.Forward, Logger: s.Logger, Trace: s.Trace}
+	d := &socks.Dialer{Address: r.address, Token: r.tokens.Token, Locations: settings.Locations,
+		Outage:  settings.outage(),
+		Attempt: settings.Attempt,
+		Forward: settings.Forward, Logger: settings.Logger, Trace: settings.Trace}
 	if err := d.Validate(); err != nil {
-		return s.wrong(NameLocationID, "%w", err)
+		return settings.errorf(NameLocationID, "%w", err)
 	}
-	if r.kind == Connectivity {
+	if r.proxyType == Connectivity {
 		r.dialer = d
 	}
 	return nil

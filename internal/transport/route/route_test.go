@@ -38,7 +38,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// double is a subaccount of BTP that runs until the test ends.
+// double is a simulated subaccount of BTP.
 func double(t *testing.T) *connectivitytest.Server {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
@@ -54,7 +54,7 @@ func routeOf(t *testing.T, s route.Settings) *route.Route {
 
 func echo(t *testing.T) string { return porttest.Serve(t, func(c net.Conn) { io.Copy(c, c) }) }
 
-// echoes dials an address and checks that an echo is there.
+// echoes dials an address and checks that it echoes.
 func echoes(t *testing.T, r *route.Route, address string) net.Conn {
 	t.Helper()
 	conn, err := r.DialContext(bounded(t), "tcp", address)
@@ -90,7 +90,7 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// TestConnectivity has every place that the settings of SAP Connectivity may come from.
+// The settings of SAP Connectivity may come from each of these sources.
 func TestConnectivity(t *testing.T) {
 	s := double(t)
 	s.Map("kafka.virtual:9092", echo(t))
@@ -98,23 +98,40 @@ func TestConnectivity(t *testing.T) {
 	trusting.TLS = tlsConfig(s)
 	certificate, key := s.Certificate(s.Connectivity)
 	for name, settings := range map[string]route.Settings{
-		"VCAP_SERVICES":                   {VCAP: s.VCAP(0)},
-		"VCAP_SERVICES, deprecated names": {VCAP: s.VCAP(connectivitytest.Deprecated)},
-		"VCAP_SERVICES, X.509":            {VCAP: s.VCAP(connectivitytest.X509), TokenOptions: trusting},
-		"service key":                     {ServiceKey: file(t, s.ServiceKey(0)), VCAP: "none of this is read"},
-		"service key, wrapped, X.509": {ServiceKey: file(t,
-			s.ServiceKey(connectivitytest.X509|connectivitytest.Wrapped)), TokenOptions: trusting},
-		"settings": {Address: s.SOCKS5, Token: btp.Credentials{TokenURL: s.URL,
-			ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
-		"settings, files": {Address: s.SOCKS5, Token: btp.Credentials{TokenURL: s.TLSURL,
-			ClientID: s.Connectivity.ID}, TokenCertificateFile: file(t, certificate), TokenKeyFile: file(t, key),
-			TokenOptions: trusting},
-		"token from settings, proxy by VCAP": {VCAP: s.VCAP(0), Token: btp.Credentials{TokenURL: s.URL,
-			ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
-		"proxy from settings, token by VCAP": {VCAP: strings.ReplaceAll(s.VCAP(0), "onpremise_socks5_proxy_port", "x"),
-			Address: s.SOCKS5},
-		"proxy from settings, token by a key": {ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0),
-			"onpremise_socks5_proxy_port", "x")), Address: s.SOCKS5},
+		"VCAP_SERVICES":                   {TokenSource: route.TokenSource{VCAP: s.VCAP(0)}},
+		"VCAP_SERVICES, deprecated names": {TokenSource: route.TokenSource{VCAP: s.VCAP(connectivitytest.Deprecated)}},
+		"VCAP_SERVICES, X.509": {TokenSource: route.TokenSource{VCAP: s.VCAP(connectivitytest.X509),
+			TokenOptions: trusting}},
+		"service key": {TokenSource: route.TokenSource{ServiceKey: file(t, s.ServiceKey(0)),
+			VCAP: "none of this is read"}},
+		"service key, wrapped, X.509": {
+			TokenSource: route.TokenSource{ServiceKey: file(t,
+				s.ServiceKey(connectivitytest.X509|connectivitytest.Wrapped)), TokenOptions: trusting},
+		},
+		"settings": {
+			Address: s.SOCKS5,
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.URL,
+				ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
+		},
+		"settings, files": {
+			Address: s.SOCKS5,
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.TLSURL,
+				ClientID: s.Connectivity.ID}, TokenCertificateFile: file(t, certificate), TokenKeyFile: file(t, key),
+				TokenOptions: trusting},
+		},
+		"token from settings, proxy by VCAP": {
+			TokenSource: route.TokenSource{VCAP: s.VCAP(0), Token: btp.Credentials{TokenURL: s.URL,
+				ClientID: s.Connectivity.ID, Secret: s.Connectivity.Secret}},
+		},
+		"proxy from settings, token by VCAP": {
+			TokenSource: route.TokenSource{VCAP: strings.ReplaceAll(s.VCAP(0), "onpremise_socks5_proxy_port", "x")},
+			Address:     s.SOCKS5,
+		},
+		"proxy from settings, token by a key": {
+			TokenSource: route.TokenSource{ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0),
+				"onpremise_socks5_proxy_port", "x"))},
+			Address: s.SOCKS5,
+		},
 	} {
 		for _, kind := range []string{route.Connectivity, route.ConnectivitySOCKS5} {
 			t.Run(name, func(t *testing.T) {
@@ -124,7 +141,8 @@ func TestConnectivity(t *testing.T) {
 				if r.Address() != s.SOCKS5 || r.Type() != route.Connectivity {
 					t.Errorf("found %s, %s", r.Type(), r.Address())
 				}
-				assert.Equal(t, r.Info() != nil, strings.Contains(name, "VCAP"), "the list of Cloud Connectors")
+				assert.Equal(t, r.ConnectivityAPI() != nil, strings.Contains(name, "VCAP"),
+					"the list of Cloud Connectors")
 			})
 		}
 	}
@@ -135,7 +153,8 @@ func TestAddressMap(t *testing.T) {
 	s.Map("Kafka.virtual:19093", echo(t))
 	mapping, err := route.ParseAddressMap("broker.corp:9092-9094=Kafka.virtual:19092-19094")
 	require.NoError(t, err)
-	r := routeOf(t, route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), AddressMap: mapping, Outage: -1})
+	r := routeOf(t, route.Settings{Type: route.Connectivity, TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+		AddressMap: mapping, Outage: -1})
 	echoes(t, r, "Broker.corp:9093")
 	if e := s.Ledger(); e[len(e)-1].Target != "Kafka.virtual:19093" {
 		t.Errorf("expected the virtual host as it was written, found %+v", e[len(e)-1])
@@ -143,10 +162,10 @@ func TestAddressMap(t *testing.T) {
 	_, err = r.DialContext(bounded(t), "tcp", "broker.corp:9094")
 	var refused *socks.Refused
 	if !errors.As(err, &refused) || !refused.Permanent() || refused.Target != "Kafka.virtual:19094" ||
-		!strings.Contains(err.Error(), "broker.corp:9094 (by the address map") {
+		!strings.Contains(err.Error(), "broker.corp:9094 (mapped to") {
 		t.Errorf("expected both names, found %v", err)
 	}
-	assert.Equal(t, "other:1", r.Mapped("other:1"), "not in the map")
+	assert.Equal(t, "other:1", r.MapAddress("other:1"), "not in the map")
 }
 
 func TestParseAddressMap(t *testing.T) {
@@ -212,7 +231,7 @@ func TestMisconfigured(t *testing.T) {
 		{"port of nothing", route.Settings{Type: route.HTTP, Address: "proxy:99999"}, "kafka.proxy.address",
 			"proxy:99999"},
 		{"password without user", route.Settings{Type: route.HTTP, Address: "proxy:1", Password: "secret"},
-			"kafka.proxy.user", "a password"},
+			"kafka.proxy.user", "for the password"},
 		{"user of Basic with a colon", route.Settings{Type: route.HTTP, Address: "proxy:1", User: "a:b"},
 			"kafka.proxy.user", "':'"},
 		{"SOCKS5, user without password", route.Settings{Type: route.SOCKS5, Address: "proxy:1", User: "me"},
@@ -221,47 +240,81 @@ func TestMisconfigured(t *testing.T) {
 			Password: strings.Repeat("secret", 50)}, "kafka.proxy.password", "1 to 255"},
 		{"SOCKS5 with a location id", route.Settings{Type: route.SOCKS5, Address: "proxy:1", Locations: []string{"EU"}},
 			"kafka.proxy.location.id", "socks5"},
-		{"HTTP with a token service", route.Settings{Type: route.HTTP, Address: "proxy:1", Token: token},
+		{"HTTP with a token service", route.Settings{Type: route.HTTP, Address: "proxy:1",
+			TokenSource: route.TokenSource{Token: token}},
 			"kafka.proxy.token.url", "http"},
-		{"Connectivity with a user", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), User: "me"},
+		{"Connectivity with a user", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: s.VCAP(0)}, User: "me"},
 			"kafka.proxy.user", "sap-connectivity"},
 		{"Connectivity with nothing", route.Settings{Type: route.Connectivity}, "kafka.proxy.token.url",
 			"kafka.proxy.service.key, or VCAP_SERVICES"},
 		{"Connectivity with an address alone", route.Settings{Type: route.Connectivity, Address: "proxy:1"},
 			"kafka.proxy.token.url", "VCAP_SERVICES"},
-		{"Connectivity with a token alone", route.Settings{Type: route.Connectivity, Token: token},
+		{"Connectivity with a token alone", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{Token: token}},
 			"kafka.proxy.address", "VCAP_SERVICES"},
-		{"Connectivity without client id", route.Settings{Type: route.Connectivity, Address: "proxy:1",
-			Token: btp.Credentials{TokenURL: s.URL, Secret: "secret"}}, "kafka.proxy.token.client.id", "missing"},
-		{"Connectivity without secret", route.Settings{Type: route.Connectivity, Address: "proxy:1",
-			Token: btp.Credentials{TokenURL: s.URL, ClientID: "me"}}, "kafka.proxy.token.client.secret",
+		{"Connectivity without client id", route.Settings{
+			Type:        route.Connectivity,
+			Address:     "proxy:1",
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.URL, Secret: "secret"}},
+		}, "kafka.proxy.token.client.id", "missing"},
+		{"Connectivity without secret", route.Settings{
+			Type:        route.Connectivity,
+			Address:     "proxy:1",
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.URL, ClientID: "me"}},
+		}, "kafka.proxy.token.client.secret",
 			"kafka.proxy.token.key"},
-		{"token URL that is none", route.Settings{Type: route.Connectivity, Address: "proxy:1",
-			Token: btp.Credentials{TokenURL: "uaa", ClientID: "me", Secret: "secret"}}, "kafka.proxy.token.url", "URL"},
-		{"certificate file that is not there", route.Settings{Type: route.Connectivity, Address: "proxy:1",
-			Token: btp.Credentials{TokenURL: s.TLSURL, ClientID: "me"}, TokenCertificateFile: "/nowhere/c.pem",
-			TokenKeyFile: "/nowhere/k.pem"}, "kafka.proxy.token.certificate", "/nowhere/c.pem"},
-		{"service key and token", route.Settings{Type: route.Connectivity, ServiceKey: "key.json", Token: token},
+		{"token URL that is none", route.Settings{
+			Type:        route.Connectivity,
+			Address:     "proxy:1",
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: "uaa", ClientID: "me", Secret: "secret"}},
+		}, "kafka.proxy.token.url", "URL"},
+		{"certificate file that is not there", route.Settings{
+			Type:    route.Connectivity,
+			Address: "proxy:1",
+			TokenSource: route.TokenSource{Token: btp.Credentials{TokenURL: s.TLSURL, ClientID: "me"},
+				TokenCertificateFile: "/nowhere/c.pem", TokenKeyFile: "/nowhere/k.pem"},
+		}, "kafka.proxy.token.certificate", "/nowhere/c.pem"},
+		{"service key and token", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{ServiceKey: "key.json", Token: token}},
 			"kafka.proxy.service.key", "kafka.proxy.token.url"},
-		{"service key that is not there", route.Settings{Type: route.Connectivity, ServiceKey: "/nowhere/key.json"},
+		{"service key that is not there", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{ServiceKey: "/nowhere/key.json"}},
 			"kafka.proxy.service.key", "/nowhere/key.json"},
-		{"service key that is none", route.Settings{Type: route.Connectivity, ServiceKey: file(t, "{")},
+		{"service key that is none", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{ServiceKey: file(t, "{")}},
 			"kafka.proxy.service.key", "JSON"},
-		{"service key of another service", route.Settings{Type: route.Connectivity, ServiceKey: file(t,
-			s.DestinationKey(0))}, "kafka.proxy.type", "binding of the connectivity service"},
-		{"service key without the port", route.Settings{Type: route.Connectivity,
-			ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0), "onpremise_socks5_proxy_port", "x"))},
+		{"service key of another service", route.Settings{
+			Type: route.Connectivity,
+			TokenSource: route.TokenSource{ServiceKey: file(t,
+				s.DestinationKey(0))},
+		}, "kafka.proxy.type", "binding of the connectivity service"},
+		{"service key without the port", route.Settings{
+			Type: route.Connectivity,
+			TokenSource: route.TokenSource{ServiceKey: file(t, strings.ReplaceAll(s.ServiceKey(0),
+				"onpremise_socks5_proxy_port", "x"))},
+		},
 			"kafka.proxy.address", "onpremise_socks5_proxy_port"},
-		{"VCAP_SERVICES that is none", route.Settings{Type: route.Connectivity, VCAP: "{"}, "kafka.proxy.type",
+		{"VCAP_SERVICES that is none", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: "{"}}, "kafka.proxy.type",
 			"VCAP_SERVICES"},
-		{"a file of bindings that cannot be read", route.Settings{Type: route.Connectivity,
-			VCAPErr: errors.New("/nowhere/vcap: no such file")}, "kafka.proxy.type", "/nowhere/vcap"},
-		{"VCAP_SERVICES without the service", route.Settings{Type: route.Connectivity, VCAP: "{}"}, "kafka.proxy.type",
+		{"a file of bindings that cannot be read", route.Settings{
+			Type:        route.Connectivity,
+			TokenSource: route.TokenSource{VCAPErr: errors.New("/nowhere/vcap: no such file")},
+		}, "kafka.proxy.type", "/nowhere/vcap"},
+		{"VCAP_SERVICES without the service", route.Settings{Type: route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: "{}"}}, "kafka.proxy.type",
 			"VCAP_SERVICES has none"},
-		{"long location id", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0),
-			Locations: []string{strings.Repeat("l", 190)}}, "kafka.proxy.location.id", "at most 189"},
-		{"map to IPv6", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0),
-			AddressMap: map[string]string{"a:1": "[::1]:1"}}, "kafka.proxy.address.map", "[::1]:1"},
+		{"long location id", route.Settings{
+			Type:        route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+			Locations:   []string{strings.Repeat("l", 190)},
+		}, "kafka.proxy.location.id", "at most 189"},
+		{"map to IPv6", route.Settings{
+			Type:        route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+			AddressMap:  map[string]string{"a:1": "[::1]:1"},
+		}, "kafka.proxy.address.map", "[::1]:1"},
 		{"map without port", route.Settings{Type: route.None, AddressMap: map[string]string{"a:1": "b"}},
 			"kafka.proxy.address.map", `"b"`},
 	} {
@@ -280,14 +333,18 @@ func TestMisconfigured(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotLogged lets everything go wrong that may, and looks for secrets and tokens in all that was said.
+// No failure logs or returns a secret or token.
 func TestSecretsAreNotLogged(t *testing.T) {
 	s := double(t)
 	s.Map("kafka.virtual:9092", echo(t))
 	var said strings.Builder
 	with := func(outage time.Duration) *route.Route {
-		r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Outage: outage,
-			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))})
+		r, err := route.New(route.Settings{
+			Type:        route.Connectivity,
+			TokenSource: route.TokenSource{VCAP: s.VCAP(0)},
+			Outage:      outage,
+			Logger:      slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10})),
+		})
 		require.NoError(t, err)
 		return r
 	}
@@ -321,7 +378,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 			t.Fatalf("%q was said:\n%s", secret, said.String())
 		}
 	}
-	if !strings.Contains(said.String(), "no tunnel yet") {
+	if !strings.Contains(said.String(), "tunnel could not be opened") {
 		t.Fatalf("expected a log, found\n%s", said.String())
 	}
 }

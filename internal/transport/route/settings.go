@@ -1,6 +1,6 @@
-// Package route finds the way out of a worker: from the settings of a proxy, or from what Cloud Foundry binds, to a
-// dialer for Kafka and to what an http.Transport needs. It knows settings by short names; who asks says how the user
-// calls them.
+// Package route turns proxy settings, or Cloud Foundry's bindings, into a network route: a dialer for Kafka and an
+// http.RoundTripper for HTTP. It supports SOCKS5 and HTTP proxies and both proxies of SAP Connectivity. Settings have
+// short names here; [Settings].Name maps them to the user's.
 package route
 
 import (
@@ -16,27 +16,23 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// Types of proxies.
+// Proxy types.
 const (
-	// Unset is no type at all. It is None for connections; HTTP requests then follow HTTP_PROXY, HTTPS_PROXY and
-	// NO_PROXY.
+	// Unset connects directly; HTTP requests follow HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
 	Unset = ""
-	// None connects without a proxy, whatever the environment says.
-	None = "none"
-	// SOCKS5 is an ordinary one, with a user and password or without.
+	// None connects directly, whatever the environment.
+	None   = "none"
 	SOCKS5 = "socks5"
-	// HTTP is an ordinary proxy with CONNECT and, for requests to http addresses, absolute form; with Basic
-	// authentication or without.
+	// HTTP is a proxy for CONNECT and, for http addresses, absolute-form requests.
 	HTTP = "http"
-	// Connectivity is SAP Connectivity's proxy by SOCKS5; ConnectivitySOCKS5 is the same.
+	// Connectivity is SAP Connectivity's SOCKS5 proxy; ConnectivitySOCKS5 is an alias.
 	Connectivity       = "sap-connectivity"
 	ConnectivitySOCKS5 = "sap-connectivity-socks5"
-	// ConnectivityHTTP is SAP Connectivity's proxy for HTTP requests; it takes http addresses alone, and makes no
-	// connections.
+	// ConnectivityHTTP is SAP Connectivity's HTTP proxy, for http requests only.
 	ConnectivityHTTP = "sap-connectivity-http"
 )
 
-// Short names of settings, for [Settings.Name].
+// Short names of settings.
 const (
 	NameType             = "type"
 	NameAddress          = "address"
@@ -53,77 +49,82 @@ const (
 	NameOutage           = "outage-ms"
 )
 
-// DefaultOutage is how long a Cloud Connector may be away before a dialling gives up (P26).
+// DefaultOutage is how long to wait for a missing Cloud Connector (RATIONALE.md P26).
 const DefaultOutage = 5 * time.Minute
 
-// Settings are those of one proxy.
+// Settings configure the route through one proxy.
 type Settings struct {
-	// Type is one of the types above.
 	Type string
-	// Allow are the types that this side takes; nil means all of them.
+	// Allow lists the supported types. Nil means all.
 	Allow []string
-	// Address is the proxy's host:port. With SAP Connectivity it may be left out where there is a binding.
+	// Address is the proxy's host:port. For SAP Connectivity it defaults to the binding's.
 	Address string
-	// User and Password are of SOCKS5 and HTTP.
+	// User and Password apply to SOCKS5 and HTTP.
 	User, Password string
-	// Locations are the location ids of Cloud Connectors in the order in which they are tried; "" is the one without.
+	// Locations are location ids of Cloud Connectors in the order of attempts; "" is the default one.
 	Locations []string
-	// AddressMap says which host:port is dialled in the place of another, see [ParseAddressMap].
+	// AddressMap replaces addresses before dialing, see [ParseAddressMap].
 	AddressMap map[string]string
+	TokenSource
 
-	// Token are the credentials of the token service. Where all of it is empty they come from the binding.
-	Token btp.Credentials
-	// TokenCertificateFile and TokenKeyFile are PEM files in the place of Token.Certificate and Token.Key.
-	TokenCertificateFile, TokenKeyFile string
-	// ServiceKey is the file of a service key of the connectivity service. It stands before VCAP.
-	ServiceKey string
-	// VCAP is the text of VCAP_SERVICES, "" where there is none.
-	VCAP string
-	// VCAPErr is why the file that stands in its place cannot be read, which matters where it is needed.
-	VCAPErr error
-	// TokenOptions are how tokens are asked for. Name and Logger are filled in.
-	TokenOptions btp.TokenOptions
-
-	// Outage is how long a dialling goes on while no Cloud Connector answers; 0 means DefaultOutage, less than 0 that
-	// every location is tried once.
+	// Outage is how long dialing waits for a Cloud Connector. Zero means DefaultOutage, negative one attempt per
+	// location.
 	Outage time.Duration
-	// Attempt bounds one attempt to get through the proxy; 0 means 30 s.
+	// Attempt bounds one attempt. Zero means 30 s.
 	Attempt time.Duration
-	// Environment is what HTTP requests follow where Type is Unset, and its NoProxy also where it is HTTP. nil means
-	// the process's.
+	// Environment holds the proxy variables. Nil means the process's; of type HTTP only NoProxy applies.
 	Environment *httpproxy.Config
-	// Forward connects to the proxy, or to the target where there is none. nil means plain TCP with keep-alive.
+	// Forward dials the proxy, or the target without one. Nil means TCP with keep-alive.
 	Forward proxy.ContextDialer
 
-	// Name is how the user calls a setting of this proxy, by its short name; nil means so.
-	Name func(short string) string
-	// Logger. nil means nobody.
+	// Name maps short names to the user's settings. Nil means unchanged.
+	Name   func(short string) string
 	Logger *slog.Logger
-	// Trace gets the steps through SAP Connectivity's proxy; nil means nobody.
+	// Logger and Trace are optional; Trace receives the steps through SAP Connectivity's proxy.
 	Trace func(socks.Event)
 }
 
-// SettingsOf are the settings that a user gives as texts, by their short names, and the text of VCAP_SERVICES. Errors
-// are those of [ParseAddressMap]. The outage is left to who asks.
-func SettingsOf(text, name func(short string) string, vcap string, unread error) (s Settings, err error) {
-	s = Settings{Type: strings.ToLower(text(NameType)), Address: text(NameAddress),
-		User: text(NameUser), Password: text(NamePassword),
-		TokenCertificateFile: text(NameTokenCertificate), TokenKeyFile: text(NameTokenKey),
-		ServiceKey: text(NameServiceKey), VCAP: vcap, VCAPErr: unread, Name: name}
-	s.Token.TokenURL, s.Token.ClientID, s.Token.Secret = text(NameTokenURL), text(NameTokenClientID),
+// TokenSource specifies where the token for SAP Connectivity comes from.
+type TokenSource struct {
+	// Token are the credentials of the token service. Empty means the binding's.
+	Token btp.Credentials
+	// TokenCertificateFile and TokenKeyFile are PEM files that replace Token.Certificate and Token.Key.
+	TokenCertificateFile, TokenKeyFile string
+	// ServiceKey is the file of a service key of the connectivity service. It has priority over VCAP.
+	ServiceKey string
+	// VCAP is the text of VCAP_SERVICES; VCAPErr is the error of reading it, returned only if it is needed.
+	VCAP    string
+	VCAPErr error
+	// TokenOptions configure token requests; Name and Logger are set here.
+	TokenOptions btp.TokenOptions
+}
+
+// SettingsOf reads settings by their short names. vcapErr is the error of reading vcap. Outage is left to the caller.
+func SettingsOf(text, name func(short string) string, vcap string, vcapErr error) (settings Settings, err error) {
+	settings = Settings{
+		Type:     strings.ToLower(text(NameType)),
+		Address:  text(NameAddress),
+		User:     text(NameUser),
+		Password: text(NamePassword),
+		TokenSource: TokenSource{TokenCertificateFile: text(NameTokenCertificate), TokenKeyFile: text(NameTokenKey),
+			ServiceKey: text(NameServiceKey), VCAP: vcap, VCAPErr: vcapErr},
+		Name: name,
+	}
+	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = text(NameTokenURL),
+		text(NameTokenClientID),
 		text(NameTokenSecret)
 	if ids := text(NameLocationID); ids != "" {
 		for id := range strings.SplitSeq(ids, ",") {
-			s.Locations = append(s.Locations, strings.TrimSpace(id))
+			settings.Locations = append(settings.Locations, strings.TrimSpace(id))
 		}
 	}
-	s.AddressMap, err = ParseAddressMap(text(NameAddressMap))
-	return s, err
+	settings.AddressMap, err = ParseAddressMap(text(NameAddressMap))
+	return settings, err
 }
 
-// Misconfigured is a setting that is missing or cannot be.
+// Misconfigured is the error of a missing or invalid setting.
 type Misconfigured struct {
-	// Setting is the user's name of it.
+	// Setting is the user's name.
 	Setting string
 	text    string
 	err     error
@@ -131,10 +132,10 @@ type Misconfigured struct {
 
 func (m *Misconfigured) Error() string { return m.text }
 
-// Unwrap is what is wrong, without the setting's name.
+// Unwrap returns the error without the setting's name.
 func (m *Misconfigured) Unwrap() error { return m.err }
 
-// Permanent is true: it is the same the next time.
+// Permanent is true: a retry does not help.
 func (m *Misconfigured) Permanent() bool { return true }
 
 func (s *Settings) name(short string) string {
@@ -144,9 +145,8 @@ func (s *Settings) name(short string) string {
 	return s.Name(short)
 }
 
-// wrong names a setting, what was expected and what was found.
-func (s *Settings) wrong(short, format string, args ...any) error {
+func (s *Settings) errorf(short, format string, args ...any) error {
 	name := s.name(short)
-	err := fmt.Errorf(strings.ReplaceAll(format, "\n", " "), args...)
+	err := fmt.Errorf(format, args...)
 	return &Misconfigured{Setting: name, text: name + ": " + err.Error(), err: err}
 }

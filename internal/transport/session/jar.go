@@ -11,33 +11,24 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// jar holds the cookies of one origin. It follows every answer, refusals included. Unlike a browser's it returns
-// cookies that were marked Secure over http and ignores Domain: all requests of a client go to one origin, and a
-// session that is not returned is a session left open in the SAP system (P11). Values travel as they came. Safe for use
-// by several goroutines.
+// jar holds the cookies of one origin, set by any response. Unlike a browser's it ignores Domain and sends Secure
+// cookies over http too: a session that is not sent back would stay open in the SAP system (RATIONALE.md P11). Values
+// are not decoded. Safe for concurrent use.
 type jar struct {
-	mu      guard.Mutex
-	cookies []cookie
-	// generation counts how often the cookies were dropped.
+	mu         guard.Mutex
+	cookies    []cookie
 	generation int
 }
 
-// How much a service may have sent back with every request: browsers keep 180 cookies of a site of 4 KiB each. Of more
-// the oldest go.
 const (
-	// maxCookies is how many cookies of an origin are kept, and how many of one answer are looked at.
-	maxCookies = 500
-	// maxCookieBytes is how long name, value and path of one may be; SAP's logon tickets have some kilobytes.
+	// maxCookies bounds the cookies of an origin; the oldest are dropped.
+	maxCookies     = 500
 	maxCookieBytes = 16 << 10
-	// maxAge is how long a cookie is kept at most, in seconds: 400 days, as in browsers. Some services name a thousand
-	// years.
-	maxAge = 400 * 24 * 60 * 60
+	maxAge         = 400 * 24 * 60 * 60 // 400 days in seconds, as in browsers
 )
 
-// UserContext is the cookie in which SAP systems say which client and language an answer is of.
 const UserContext = "sap-usercontext"
 
-// UserContexts are the values of that cookie in the headers of an answer.
 func UserContexts(h http.Header) (values []string) {
 	lines := h["Set-Cookie"]
 	for _, line := range lines[:min(len(lines), maxCookies)] {
@@ -51,22 +42,19 @@ func UserContexts(h http.Header) (values []string) {
 
 type cookie struct {
 	name, value, path string
-	expires           time.Time // zero: with the session
+	expires           time.Time // zero means with the session
 }
 
-// follow takes the cookies of an answer to a request for path that was sent in a generation. Answers that were still on
-// their way when that was dropped are not followed: a refusal may bring a session of its own, in which the token that
-// was fetched meanwhile is unknown.
-func (j *jar) follow(h http.Header, path string, now time.Time, generation int) {
+// update ignores responses to requests of an older generation, which may belong to another session.
+func (j *jar) update(h http.Header, path string, now time.Time, generation int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if generation == j.generation {
-		j.take(h, path, now)
+		j.setCookies(h, path, now)
 	}
 }
 
-// take takes the cookies of an answer; j.mu is held.
-func (j *jar) take(h http.Header, path string, now time.Time) {
+func (j *jar) setCookies(h http.Header, path string, now time.Time) {
 	lines := h["Set-Cookie"]
 	for _, line := range lines[:min(len(lines), maxCookies)] {
 		if c, ok := readCookie(line, path, now); ok && len(c.name)+len(c.value)+len(c.path) <= maxCookieBytes {
@@ -92,7 +80,7 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || strings.ContainsAny(c.value, "\r\n\x00") {
 		return c, false
 	}
-	lasting := false
+	hasMaxAge := false
 	for _, attribute := range strings.Split(rest, ";") {
 		k, v, _ := strings.Cut(strings.TrimSpace(attribute), "=")
 		switch strings.ToLower(k) {
@@ -102,11 +90,11 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 			}
 		case "max-age":
 			n, err := strconv.ParseInt(v, 10, 64)
-			if err == nil || errors.Is(err, strconv.ErrRange) { // then n is the nearest that there is
-				c.expires, lasting = now.Add(time.Duration(min(max(n, 0), maxAge))*time.Second), true
+			if err == nil || errors.Is(err, strconv.ErrRange) { // then n is the nearest int64
+				c.expires, hasMaxAge = now.Add(time.Duration(min(max(n, 0), maxAge))*time.Second), true
 			}
 		case "expires":
-			if t, ok := cookieDate(v); ok && !lasting {
+			if t, ok := cookieDate(v); ok && !hasMaxAge {
 				c.expires = t
 			}
 		}
@@ -114,13 +102,13 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	return c, true
 }
 
-// cookieDates are how services write when a cookie ends: as RFC 6265, section 4.1.1, has it; as Netscape had it, whom
-// SAP's ICF and Java's servers follow, with two digits of a year or four; and in the two older ways of RFC 9110, 5.6.7.
-var cookieDates = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST", "Mon, 2-Jan-06 15:04:05 MST",
+// cookieDateFormats are those of RFC 6265, Netscape (SAP's ICF and Java's servers), and RFC 9110, 5.6.7.
+var cookieDateFormats = []string{"Mon, 2 Jan 2006 15:04:05 MST", "Mon, 2-Jan-2006 15:04:05 MST",
+	"Mon, 2-Jan-06 15:04:05 MST",
 	"Monday, 2-Jan-06 15:04:05 MST", time.ANSIC}
 
 func cookieDate(text string) (t time.Time, ok bool) {
-	for _, layout := range cookieDates {
+	for _, layout := range cookieDateFormats {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, true
 		}
@@ -128,7 +116,6 @@ func cookieDate(text string) (t time.Time, ok bool) {
 	return t, false
 }
 
-// defaultPath is the folder of the request's path.
 func defaultPath(path string) string {
 	path, _, _ = strings.Cut(path, "?")
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
@@ -137,8 +124,7 @@ func defaultPath(path string) string {
 	return "/"
 }
 
-// header is the Cookie header for a request for path, "" if there are none, and the generation that they are of. Longer
-// paths come first, as RFC 6265 has it.
+// header sorts longer paths first (RFC 6265).
 func (j *jar) header(path string, now time.Time) (header string, generation int) {
 	path, _, _ = strings.Cut(path, "?")
 	j.mu.Lock()
@@ -160,16 +146,15 @@ func (j *jar) header(path string, now time.Time) (header string, generation int)
 	return b.String(), j.generation
 }
 
-// Below says whether a path is a folder, or in it (RFC 6265, section 5.1.4).
+// Below reports whether a path is a folder or in it (RFC 6265, section 5.1.4).
 func Below(path, folder string) bool {
 	return folder == "/" || path == folder || strings.HasPrefix(path, folder) && (strings.HasSuffix(folder, "/") ||
 		path[len(folder)] == '/')
 }
 
-// drop begins a new generation with the cookies of the answer that ended the given one, unless somebody has done so
-// since. It says whether it did. At once, since others would find no cookies in between and open a session of their
-// own.
-func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bool {
+// restart begins a new generation, in one step so that no request finds an empty jar and opens another session. It
+// reports false if generation is not the current one.
+func (j *jar) restart(generation int, h http.Header, path string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if generation != j.generation {
@@ -177,25 +162,23 @@ func (j *jar) drop(generation int, h http.Header, path string, now time.Time) bo
 	}
 	j.cookies = nil
 	j.generation++
-	j.take(h, path, now)
+	j.setCookies(h, path, now)
 	return true
 }
 
-func (j *jar) current() int {
+func (j *jar) currentGeneration() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.generation
 }
 
-// empty says whether there are no cookies at all.
 func (j *jar) empty() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.cookies) == 0
 }
 
-// opened says whether the service has opened a session. Assumption: it has where it handed out a cookie that ends with
-// the session, other than sap-usercontext, which SAP sets on its own.
+// Assumption: a session is open if there is a cookie without expiry other than sap-usercontext.
 func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

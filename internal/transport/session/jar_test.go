@@ -29,11 +29,12 @@ func TestJar(t *testing.T) {
 			"b=2"},
 		"Max-Age before Expires": {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"},
 			"/svc/x", time.Minute, "a=1"},
-		"Max-Age of a thousand years":  {[]string{"a=1; max-age=31536000000"}, "/svc/x", 399 * 24 * time.Hour, "a=1"},
-		"Max-Age of 400 days at most":  {[]string{"a=1; max-age=31536000000"}, "/svc/x", 400 * 24 * time.Hour, ""},
-		"Max-Age beyond all numbers":   {[]string{"a=1; max-age=" + strings.Repeat("9", 30)}, "/svc/x", 0, "a=1"},
-		"Max-Age below all numbers":    {[]string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)}, "/svc/x", 0, ""},
-		"deleted by a weekday in full": {[]string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0, ""},
+		"Max-Age of a thousand years": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 399 * 24 * time.Hour, "a=1"},
+		"Max-Age of 400 days at most": {[]string{"a=1; max-age=31536000000"}, "/svc/x", 400 * 24 * time.Hour, ""},
+		"Max-Age beyond all numbers":  {[]string{"a=1; max-age=" + strings.Repeat("9", 30)}, "/svc/x", 0, "a=1"},
+		"Max-Age below all numbers":   {[]string{"a=1", "a=1; max-age=-" + strings.Repeat("9", 30)}, "/svc/x", 0, ""},
+		"deleted by a weekday in full": {[]string{"a=1", "a=; Expires=Sunday, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
+			""},
 		"deleted by two digits of a year": {[]string{"a=1", "a=; Expires=Sun, 06-Nov-94 08:49:37 GMT"}, "/svc/x", 0,
 			""},
 		"a weekday in full, to come": {[]string{"a=1; Expires=Monday, 01-Jan-24 00:01:00 GMT"}, "/svc/x",
@@ -47,7 +48,7 @@ func TestJar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j jar
-			j.follow(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
+			j.update(http.Header{"Set-Cookie": c.cookies}, "/svc/request?x=/y", now, 0)
 			if got, _ := j.header(c.path, now.Add(c.later)); got != c.want {
 				t.Errorf("expected %q, found %q", c.want, got)
 			}
@@ -55,8 +56,7 @@ func TestJar(t *testing.T) {
 	}
 }
 
-// A service that sends cookies without end gets a bounded number back, the newest, in time that grows with their number
-// only.
+// The number of cookies is bounded, the newest are kept, and the time is linear.
 func TestCookiesAreBounded(t *testing.T) {
 	now := time.Now()
 	j := &jar{}
@@ -66,7 +66,7 @@ func TestCookiesAreBounded(t *testing.T) {
 			h.Add("Set-Cookie", fmt.Sprintf("c%d-%d=x", answer, i))
 		}
 		h.Add("Set-Cookie", "long="+strings.Repeat("x", maxCookieBytes))
-		j.follow(h, "/a", now, 0)
+		j.update(h, "/a", now, 0)
 	}
 	header, _ := j.header("/a", now)
 	if n := strings.Count(header, "="); n != maxCookies || !strings.Contains(header, "c19-499=x") ||
@@ -75,17 +75,16 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
-// Who reads the cookies while a session begins again with the answer that ended the one before finds those of one of
-// the two, not none.
+// A concurrent reader finds the cookies of the old or the new session, not none.
 func TestNewSessionWithinAnAnswer(t *testing.T) {
 	var j jar
 	h := http.Header{"Set-Cookie": {"SID=1; Path=/"}}
-	j.follow(h, "/", time.Now(), 0)
+	j.update(h, "/", time.Now(), 0)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for n := range 10_000 {
-			if !j.drop(n, h, "/", time.Now()) {
+			if !j.restart(n, h, "/", time.Now()) {
 				t.Errorf("expected session %d to end", n)
 			}
 		}

@@ -11,30 +11,25 @@ import (
 type Store struct {
 	mu         guard.Mutex
 	byIdentity map[[sha256.Size]byte]*Pool
-	// ending is how many sessions of an identity were taken out, and that the service may still have.
+	// ending counts removed sessions that may still be open at the service.
 	ending map[[sha256.Size]byte]int
 }
 
-// New returns an empty store.
 func New() *Store {
 	return &Store{byIdentity: map[[sha256.Size]byte]*Pool{}, ending: map[[sha256.Size]byte]int{}}
 }
 
-// Pool holds the sessions of one identity at an origin, shared by clients with the same logon (P11). A request owns
-// a session until its answer begins, if the limit allows; so each session has one logon, and there are no more
-// sessions than concurrent requests. The store's lock guards it.
+// Pool holds the sessions of one identity, shared by clients (RATIONALE.md P11). Within the limit a request owns a
+// session until its response begins. Store.mu guards it.
 type Pool struct {
-	store   *Store
-	key     [sha256.Size]byte
-	clients int
-	all     []*Session
-	// idle ones that others used last come last, and are taken first.
-	idle []*Session
-	// stateless: the service has answered well and handed out no cookie.
+	store     *Store
+	key       [sha256.Size]byte
+	clients   int
+	all       []*Session
+	idle      []*Session
 	stateless bool
 }
 
-// Join adds a client to the pool of an identity.
 func (st *Store) Join(identity string) *Pool {
 	key := sha256.Sum256([]byte(identity))
 	st.mu.Lock()
@@ -48,7 +43,7 @@ func (st *Store) Join(identity string) *Pool {
 	return s
 }
 
-// Leave removes a client. It returns unused sessions, to be logged off and then passed to [Pool.Ended].
+// Leave returns the sessions of the last client, to be logged off.
 func (s *Pool) Leave() []*Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -62,16 +57,15 @@ func (s *Pool) Leave() []*Session {
 	return s.all
 }
 
-// Acquire returns an idle session, else a new one, or at the limit most the one with the fewest users. Zero means
-// no limit.
-func (s *Pool) Acquire(most int) *Session {
+// Acquire returns an idle session, a new one, or at the limit (zero means none) the one with the fewest users.
+func (s *Pool) Acquire(limit int) *Session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	var one *Session
 	switch n := len(s.idle); {
 	case n > 0:
 		one, s.idle = s.idle[n-1], s.idle[:n-1]
-	case most == 0 || len(s.all)+s.store.ending[s.key] < most || len(s.all) == 0:
+	case limit == 0 || len(s.all)+s.store.ending[s.key] < limit || len(s.all) == 0:
 		one = &Session{tokens: newTokens()}
 		s.all = append(s.all, one)
 	default:
@@ -82,7 +76,6 @@ func (s *Pool) Acquire(most int) *Session {
 	return one
 }
 
-// Release marks the session idle, while its answer may still be read.
 func (s *Pool) Release(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -91,21 +84,20 @@ func (s *Pool) Release(one *Session) {
 	}
 }
 
-// Done records that the answer of a request ended or that there was none.
 func (s *Pool) Done(one *Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	one.open--
 }
 
-// Trim removes idle sessions in excess of most, to be logged off and then passed to [Pool.Ended]. Sessions whose
-// answers are read stay: a log-off could end the answer.
-func (s *Pool) Trim(most int) (over []*Session) {
+// Trim removes idle sessions beyond limit, to be logged off and passed to [Pool.Ended], but none whose response is
+// read.
+func (s *Pool) Trim(limit int) (over []*Session) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
 	isOver := func(one *Session) bool { return slices.Contains(over, one) }
 	for _, one := range s.idle {
-		if len(s.all)-len(over) > most && one.open == 0 {
+		if len(s.all)-len(over) > limit && one.open == 0 {
 			over = append(over, one)
 		}
 	}
@@ -114,7 +106,6 @@ func (s *Pool) Trim(most int) (over []*Session) {
 	return over
 }
 
-// Ended records that n removed sessions were logged off or abandoned.
 func (s *Pool) Ended(n int) {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -123,8 +114,7 @@ func (s *Pool) Ended(n int) {
 	}
 }
 
-// Most returns the largest number of sessions of a user, including those being logged off.
-func (st *Store) Most() (most int) {
+func (st *Store) MaxInUse() (most int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, n := range st.ending {
@@ -136,10 +126,8 @@ func (st *Store) Most() (most int) {
 	return most
 }
 
-// Most calls [Store.Most].
-func (s *Pool) Most() int { return s.store.Most() }
+func (s *Pool) MaxInUse() int { return s.store.MaxInUse() }
 
-// Observe learns whether the service opens sessions at all.
 func (s *Pool) Observe(one *Session, status int) {
 	if status >= 400 {
 		return
@@ -149,7 +137,6 @@ func (s *Pool) Observe(one *Session, status int) {
 	s.stateless = one.jar.empty()
 }
 
-// IsOpening reports whether a request in this session is a logon.
 func (s *Pool) IsOpening(one *Session) bool {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
-// dialling is one call of DialContext: attempts until one of them says enough.
-type dialling struct {
+// dialCall is one call of DialContext: attempts at each location, repeated with pauses during an outage.
+type dialCall struct {
 	*Dialer
 	endpoint
-	refused string // the token that the proxy did not take in the attempt before, or ""
+	refused string // the token that the proxy rejected in the last attempt, or ""
 }
 
-// Between two rounds over the locations.
+// Pauses between rounds over the locations.
 const (
 	firstPause = 250 * time.Millisecond
 	longPause  = 10 * time.Second
 )
 
-func (d *dialling) run(ctx context.Context) (net.Conn, error) {
+func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 	locations := d.Locations
 	if len(locations) == 0 {
 		locations = []string{""}
@@ -35,17 +35,17 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 	var last error
 	for attempts := 0; ; {
 		for _, location := range locations {
-			conn, err := d.logon(ctx, location)
+			conn, err := d.attemptWithFreshToken(ctx, location)
 			attempts++
 			if err == nil {
-				if _, was := d.down.LoadAndDelete(d.address); was || attempts > 1 {
-					d.log(ctx, slog.LevelInfo, "tunnel made", "location", location, "attempts", attempts, "after",
+				if _, was := d.unreachable.LoadAndDelete(d.address); was || attempts > 1 {
+					d.log(ctx, slog.LevelInfo, "tunnel opened", "location", location, "attempts", attempts, "after",
 						time.Since(began))
 				}
 				return conn, nil
 			}
 			if ctx.Err() != nil {
-				return nil, d.ended(ctx, last, err)
+				return nil, d.contextError(ctx, last, err)
 			}
 			if !isTransient(err) {
 				return nil, fmt.Errorf("no tunnel to %s: %w", d.address, err)
@@ -61,33 +61,34 @@ func (d *dialling) run(ctx context.Context) (net.Conn, error) {
 				time.Since(began).Round(time.Millisecond), last)
 		}
 		level := slog.LevelWarn
-		if _, known := d.down.LoadOrStore(d.address, true); known {
+		if _, known := d.unreachable.LoadOrStore(d.address, true); known {
 			level = slog.LevelDebug
 		}
-		d.log(ctx, level, "no tunnel yet", "attempts", attempts, "left", left.Round(time.Millisecond), "error", last)
+		d.log(ctx, level, "tunnel could not be opened; retrying", "attempts", attempts, "left",
+			left.Round(time.Millisecond), "error", last)
 		if pause.For(ctx, min(left, jitter(backoff.Next()))) != nil {
-			return nil, d.ended(ctx, last, done(ctx))
+			return nil, d.contextError(ctx, last, contextCause(ctx))
 		}
 	}
 }
 
-// logon makes an attempt, and another one with a fresh token where it was the token that was refused.
-func (d *dialling) logon(ctx context.Context, location string) (net.Conn, error) {
+// attemptWithFreshToken makes a second attempt with a fresh token if the first one's token was rejected.
+func (d *dialCall) attemptWithFreshToken(ctx context.Context, location string) (net.Conn, error) {
 	conn, err := d.attempt(ctx, location)
 	var refused *Refused
 	if errors.As(err, &refused) && refused.Authentication() {
-		d.log(ctx, slog.LevelInfo, "token refused, fetching another one", "step", string(refused.Step), "code",
+		d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step", string(refused.Step),
+			"code",
 			refused.Code)
 		conn, err = d.attempt(ctx, location)
 		var token *tokenError
 		if errors.As(err, &token) {
-			err = fmt.Errorf("%w; it was asked for because the one before was refused: %w", err, refused)
+			err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)
 		}
 	}
 	return conn, err
 }
 
-// isTransient says whether an error may be gone the next time.
 func isTransient(err error) bool {
 	var token *tokenError
 	if errors.As(err, &token) {
@@ -102,10 +103,9 @@ func isTransient(err error) bool {
 	return !errors.As(err, &name) || !name.IsNotFound
 }
 
-// ended is what is said when ctx is done: in the middle of what, and what stood in the way before that.
-func (d *dialling) ended(ctx context.Context, before, now error) error {
+func (d *dialCall) contextError(ctx context.Context, before, now error) error {
 	if !errors.Is(now, ctx.Err()) {
-		now = fmt.Errorf("%w: %w", done(ctx), now)
+		now = fmt.Errorf("%w: %w", contextCause(ctx), now)
 	}
 	if before == nil {
 		return fmt.Errorf("no tunnel to %s: %w", d.address, now)
@@ -113,19 +113,19 @@ func (d *dialling) ended(ctx context.Context, before, now error) error {
 	return fmt.Errorf("no tunnel to %s: %w; before that: %w", d.address, now, before)
 }
 
-// done is why ctx ended, as its owner put it, and as everybody knows it.
-func done(ctx context.Context) error {
+// contextCause returns the cause of ctx together with ctx.Err.
+func contextCause(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		return fmt.Errorf("%w (%w)", cause, ctx.Err())
 	}
 	return ctx.Err()
 }
 
-func (d *dialling) log(ctx context.Context, level slog.Level, message string, args ...any) {
+func (d *dialCall) log(ctx context.Context, level slog.Level, message string, args ...any) {
 	if d.Logger != nil {
 		d.Logger.Log(ctx, level, message, append([]any{"proxy", d.Address, "target", d.address}, args...)...)
 	}
 }
 
-// jitter spreads the tunnels of a worker that all broke at once.
+// jitter spreads reconnects of tunnels that broke together.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }

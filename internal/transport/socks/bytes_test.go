@@ -18,12 +18,12 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// talk is what is said in turns, from the client's first bytes on.
+// talk is a list of messages, starting with the client's.
 type talk []turn
 
 type turn struct{ expect, answer string }
 
-// played is a proxy that plays talks, one for each connection, over pipes. received tells what came instead.
+// played is a proxy that plays talks, one per connection. received reports unexpected bytes.
 type played struct {
 	talks    []talk
 	received chan string
@@ -192,7 +192,7 @@ func TestWrongPeers(t *testing.T) {
 		talk   talk
 		expect string
 	}{
-		{"HTTP", talk{{greeting, "HTTP/1.1 400 Bad Request\r\n\r\n"}}, "looks like HTTP"},
+		{"HTTP", talk{{greeting, "HTTP/1.1 400 Bad Request\r\n\r\n"}}, "probably HTTP"},
 		{"SOCKS4", talk{{greeting, "\x04\x5b"}}, "found 04"},
 		{"logon of another version", talk{{greeting, taken}, {plainLogon, "\x05\x00"}},
 			"authentication: expected an answer that begins with 01, found 05"},
@@ -211,7 +211,7 @@ func TestWrongPeers(t *testing.T) {
 	}
 }
 
-// TestCut ends the connection behind every single byte that the proxy may send.
+// The connection ends after each byte that the proxy sends.
 func TestCut(t *testing.T) {
 	whole := talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, "\x05\x00\x00\x03\x02ab\x00\x01"}}
 	for i, last := range whole {

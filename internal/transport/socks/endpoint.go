@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// endpoint is where a tunnel is to end. request is the CONNECT for it.
+// endpoint is a target with the CONNECT request for it.
 type endpoint struct {
 	address string
 	request []byte
@@ -45,7 +45,7 @@ func parseEndpoint(network, address string) (endpoint, error) {
 	return endpoint{address, binary.BigEndian.AppendUint16(request, uint16(port))}, nil
 }
 
-// logonRequest is the message of method 0x80: the token as it is, the location id in base64 with its padding.
+// logonRequest encodes method 0x80: the token as it is, the location id in padded base64.
 func logonRequest(token, location string) []byte {
 	encoded := base64.StdEncoding.EncodeToString([]byte(location))
 	message := make([]byte, 0, 6+len(token)+len(encoded))
@@ -56,33 +56,31 @@ func logonRequest(token, location string) []byte {
 	return append(message, encoded...)
 }
 
-// maxLocation is the length of the longest location id in bytes: its base64 must be described by one byte.
+// maxLocation bounds a location id in bytes: the length of its base64 is sent in one byte.
 const maxLocation = 189
 
-// Validate says whether the dialer can work at all; it sends nothing.
 func (d *Dialer) Validate() error {
 	if host, port, err := net.SplitHostPort(d.Address); err != nil || host == "" || port == "" {
 		return &Unusable{What: "address of the Connectivity proxy", Expected: "host:port", Found: fmt.Sprintf("%q",
 			d.Address)}
 	}
 	if d.Token == nil {
-		return &Unusable{What: "token for the Connectivity proxy", Expected: "somebody who fetches one",
-			Found: "nobody"}
+		return &Unusable{What: "token for the Connectivity proxy", Expected: "a function that fetches one",
+			Found: "none"}
 	}
 	for _, location := range d.Locations {
 		if len(location) > maxLocation {
 			return &Unusable{What: "location id", Expected: fmt.Sprintf("at most %d bytes", maxLocation),
-				Found: fmt.Sprintf("%d bytes, which begin with %q", len(location), location[:16])}
+				Found: fmt.Sprintf("%d bytes that begin with %q", len(location), location[:16])}
 		}
 	}
 	return nil
 }
 
-// checkToken refuses what cannot be a JWT, so that the proxy's answer to it need not be explained. The token is not in
-// the error.
+// checkToken rejects a token that cannot be a JWT. The error does not contain it.
 func checkToken(token string) error {
 	if token == "" {
-		return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty text"}
+		return &Unusable{What: "token for the Connectivity proxy", Expected: "a JWT", Found: "an empty string"}
 	}
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// attempt is one connection to the proxy with its three exchanges.
+// attempt is one connection to the proxy with its steps.
 type attempt struct {
-	*dialling
+	*dialCall
 	location string
 	step     Step
 	began    time.Time
@@ -20,32 +20,31 @@ type tokenError struct{ error }
 
 func (t *tokenError) Unwrap() error { return t.error }
 
-func (d *dialling) attempt(ctx context.Context, location string) (net.Conn, error) {
+func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, error) {
 	limit := d.Attempt
 	if limit == 0 {
 		limit = 30 * time.Second
 	}
-	a := &attempt{dialling: d, location: location}
-	token, err := a.token(ctx) // which has limits of its own
+	a := &attempt{dialCall: d, location: location}
+	token, err := a.token(ctx) // has its own timeouts
 	if err != nil {
 		return nil, a.endStep(err)
 	}
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	conn, err := a.make(timed, token)
+	conn, err := a.open(timed, token)
 	if err != nil && timed.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("expected an answer within %v: %w", limit, err)
 	}
 	return conn, a.endStep(err)
 }
 
-// beginStep ends the step before and begins the next.
 func (a *attempt) beginStep(step Step) {
 	a.endStep(nil)
 	a.step, a.began = step, time.Now()
 }
 
-// endStep ends the step and names it in the error.
+// endStep reports the step to Trace and adds its name to the error.
 func (a *attempt) endStep(err error) error {
 	if a.step != "" && a.Trace != nil {
 		a.Trace(Event{Step: a.step, Target: a.address, Location: a.location, Elapsed: time.Since(a.began), Err: err})
@@ -69,7 +68,7 @@ func (a *attempt) token(ctx context.Context) (string, error) {
 	return token, checkToken(token)
 }
 
-func (a *attempt) make(ctx context.Context, token string) (net.Conn, error) {
+func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
 	a.beginStep(StepProxy)
 	forward := a.Forward
 	if forward == nil {
@@ -79,70 +78,69 @@ func (a *attempt) make(ctx context.Context, token string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.talk(ctx, conn, token); err != nil {
+	if err := a.handshakeUntilDone(ctx, conn, token); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
 }
 
-// talk makes the exchanges on a connection that ends with ctx for as long.
-func (a *attempt) talk(ctx context.Context, conn net.Conn, token string) error {
+func (a *attempt) handshakeUntilDone(ctx context.Context, conn net.Conn, token string) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err := a.exchange(conn, token)
+	err := a.handshake(conn, token)
 	if !stop() {
-		// ctx is done, perhaps just after the last byte: the deadline is past or about to be.
+		// ctx ended, maybe after the last byte: the connection's deadline is set and it cannot be used.
 		if err == nil {
-			return done(ctx)
+			return contextCause(ctx)
 		}
-		return fmt.Errorf("%w: %w", done(ctx), err)
+		return fmt.Errorf("%w: %w", contextCause(ctx), err)
 	}
 	return err
 }
 
-func (a *attempt) exchange(conn net.Conn, token string) error {
+func (a *attempt) handshake(conn net.Conn, token string) error {
 	a.beginStep(StepGreeting)
 	if _, err := conn.Write([]byte{0x05, 0x01, 0x80}); err != nil {
 		return err
 	}
-	method, err := a.answer(conn, 0x05)
+	method, err := a.readStatus(conn, 0x05)
 	if err != nil {
 		return err
 	}
 	if method != 0x80 {
-		return a.refusal(method)
+		return a.refusedError(method)
 	}
 	a.beginStep(StepAuthentication)
 	if _, err := conn.Write(logonRequest(token, a.location)); err != nil {
 		return err
 	}
-	status, err := a.answer(conn, 0x01)
+	status, err := a.readStatus(conn, 0x01)
 	if err != nil {
 		return err
 	}
 	if status != 0 {
-		a.dialling.refused = token
-		return a.refusal(status)
+		a.dialCall.refused = token
+		return a.refusedError(status)
 	}
 	a.beginStep(StepConnect)
 	if _, err := conn.Write(a.request); err != nil {
 		return err
 	}
-	reply, err := a.connected(conn)
+	reply, err := a.readConnectReply(conn)
 	if err != nil {
 		return err
 	}
 	if reply == ConnectionRefused {
-		a.dialling.refused = token
+		a.dialCall.refused = token
 	} else {
-		a.dialling.refused = "" // the token was taken
+		a.dialCall.refused = "" // the token was accepted
 	}
 	if reply != Success {
-		return a.refusal(reply)
+		return a.refusedError(reply)
 	}
 	return nil
 }
 
-func (a *attempt) refusal(code byte) error {
+func (a *attempt) refusedError(code byte) error {
 	return &Refused{Proxy: a.Address, Target: a.address, Location: a.location, Step: a.step, Code: code}
 }

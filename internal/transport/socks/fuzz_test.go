@@ -8,8 +8,7 @@ import (
 	"testing/iotest"
 )
 
-// FuzzConnected: whatever comes as the answer to CONNECT, it is read to its end and no further, in one piece or in
-// many, and what is said of it is the same.
+// Any reply to CONNECT is read to its end and not beyond, with the same result in any fragmentation.
 func FuzzConnected(f *testing.F) {
 	for _, s := range []string{
 		"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00rest", "\x05\x00\x00\x03\x02ab\x00\x01rest",
@@ -20,11 +19,11 @@ func FuzzConnected(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepConnect}
+		a := &attempt{dialCall: &dialCall{Dialer: &Dialer{}}, step: StepConnect}
 		whole := bytes.NewReader(data)
-		reply, err := a.connected(whole)
+		reply, err := a.readConnectReply(whole)
 		pieces := bytes.NewReader(data)
-		again, errAgain := a.connected(iotest.OneByteReader(pieces))
+		again, errAgain := a.readConnectReply(iotest.OneByteReader(pieces))
 		if reply != again || (err == nil) != (errAgain == nil) || whole.Len() != pieces.Len() {
 			t.Fatalf("in one piece: %02x, %v, %d left; in many: %02x, %v, %d left", reply, err, whole.Len(), again,
 				errAgain, pieces.Len())
@@ -78,15 +77,15 @@ func length(data []byte) int {
 	return 0
 }
 
-// FuzzAnswer: the same for the two bytes of the greeting and the logon.
+// The same for the replies to greeting and logon.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("\x05\x80rest"), byte(5))
 	f.Add([]byte("\x01\x00"), byte(1))
 	f.Add([]byte("\x01"), byte(1))
 	f.Fuzz(func(t *testing.T, data []byte, version byte) {
-		a := &attempt{dialling: &dialling{Dialer: &Dialer{}}, step: StepGreeting}
+		a := &attempt{dialCall: &dialCall{Dialer: &Dialer{}}, step: StepGreeting}
 		r := bytes.NewReader(data)
-		code, err := a.answer(iotest.OneByteReader(r), version)
+		code, err := a.readStatus(iotest.OneByteReader(r), version)
 		good := len(data) >= 2 && data[0] == version
 		if good != (err == nil) || good && (code != data[1] || r.Len() != len(data)-2) {
 			t.Fatalf("% x: %02x, %v, %d left", data, code, err, r.Len())

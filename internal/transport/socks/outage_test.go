@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// piped is the double over pipes, so that its time may be false. It must be made in the bubble.
+// piped is the simulated proxy over pipes, for synctest. It must be created in the bubble.
 type piped struct{ *connectivitytest.Server }
 
 func (p piped) DialContext(context.Context, string, string) (net.Conn, error) {
@@ -28,7 +28,7 @@ func (p piped) DialContext(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// newPiped is a double whose systems answer every byte with itself.
+// newPiped has systems that echo.
 func newPiped(t *testing.T) (piped, *socks.Dialer) {
 	s := connectivitytest.NewUnstartedServer()
 	s.Map("kafka.virtual:9092", "broker:9092")
@@ -63,8 +63,7 @@ func echoes(t *testing.T, conn net.Conn) {
 	conn.SetDeadline(time.Time{})
 }
 
-// TestOutage is T13 as far as dialling goes: REP 03 (and the others that pass) for 60 s, and all tunnels dropped in the
-// middle.
+// Dialing waits out temporary replies (REP 03 and others) for 60 s, and dropped tunnels.
 func TestOutage(t *testing.T) {
 	for _, code := range []byte{socks.NetworkUnreachable, socks.HostUnreachable, socks.Failure, socks.TTLExpired,
 		0x77} {
@@ -115,7 +114,7 @@ func TestOutageEnds(t *testing.T) {
 	})
 }
 
-// TestForbiddenEndsOutage: what passes may turn into what does not.
+// A permanent error ends the retries of a temporary one.
 func TestForbiddenEndsOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		double, d := newPiped(t)
@@ -172,8 +171,7 @@ func TestLocations(t *testing.T) {
 	})
 }
 
-// TestStall: a silent peer ends neither early nor never, wherever it is silent: with the attempt if that may be
-// repeated, and with the caller's context.
+// A silent peer ends the attempt, or the call with the caller's context, at each step.
 func TestStall(t *testing.T) {
 	for _, c := range []struct {
 		at    connectivitytest.Step
@@ -220,7 +218,7 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestEndedBetween: the caller's end in the pause between two rounds tells what stood in the way.
+// If the context ends between rounds, the error contains the last failure.
 func TestEndedBetween(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		double, d := newPiped(t)
@@ -269,8 +267,7 @@ func (f dialFunc) DialContext(ctx context.Context, network, address string) (net
 
 var _ proxy.ContextDialer = dialFunc(nil)
 
-// TestEndedBehindTheLastByte: a tunnel that was made as its caller went away is not handed out with a deadline in the
-// past.
+// A tunnel that is complete when ctx ends is not returned, since it has a deadline in the past.
 func TestEndedBehindTheLastByte(t *testing.T) {
 	p := play(talk{{greeting, taken}, {plainLogon, logonOK}, {exampleConnect, connected}})
 	ctx, cancel := context.WithCancel(bounded(t))
@@ -289,7 +286,7 @@ func TestEndedBehindTheLastByte(t *testing.T) {
 	}
 }
 
-// ending calls end when so many bytes have been read.
+// ending calls end after a number of read bytes.
 type ending struct {
 	net.Conn
 	left int

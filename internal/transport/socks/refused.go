@@ -2,18 +2,17 @@ package socks
 
 import "fmt"
 
-// Step is a part of an attempt, in order.
 type Step string
 
 const (
-	StepToken          Step = "token"          // a JWT is fetched
-	StepProxy          Step = "proxy"          // TCP to the proxy
-	StepGreeting       Step = "greeting"       // the proxy takes method 0x80
-	StepAuthentication Step = "authentication" // the proxy takes the JWT
-	StepConnect        Step = "connect"        // the Cloud Connector reaches the target
+	StepToken          Step = "token"          // fetch a JWT
+	StepProxy          Step = "proxy"          // connect to the proxy
+	StepGreeting       Step = "greeting"       // agree on method 0x80
+	StepAuthentication Step = "authentication" // send the JWT
+	StepConnect        Step = "connect"        // connect to the target
 )
 
-// The proxy's answers to CONNECT, under the names that SAP gives them.
+// Replies to CONNECT, by SAP's names.
 const (
 	Success            = 0x00
 	Failure            = 0x01
@@ -26,23 +25,22 @@ const (
 	AddressUnsupported = 0x08
 )
 
-// Refused is an answer of the proxy other than yes.
+// Refused is a negative reply of the proxy.
 type Refused struct {
 	Proxy    string // host:port
 	Target   string // virtual host:port
-	Location string // "" where none was given
+	Location string // empty for the default one
 	Step     Step   // StepGreeting, StepAuthentication or StepConnect
-	// Code is the method that was chosen in StepGreeting, the status of StepAuthentication, the REP of StepConnect.
-	Code byte
+	Code     byte   // method, status or REP
 }
 
-// Authentication says whether it is the token that was refused.
+// Authentication reports whether the token was rejected.
 func (r *Refused) Authentication() bool {
 	return r.Step == StepAuthentication || r.Step == StepConnect && r.Code == ConnectionRefused
 }
 
-// Permanent says whether trying again is of no use before somebody has changed a setting here or in the Cloud
-// Connector. A refused token is permanent, because a fresh one has been tried by the time a caller sees it.
+// Permanent reports whether a setting here or in the Cloud Connector must change. A rejected token is permanent,
+// since a fresh one was tried.
 func (r *Refused) Permanent() bool {
 	if r.Step != StepConnect {
 		return true
@@ -68,50 +66,50 @@ func (r *Refused) location() string {
 func (r *Refused) reason() string {
 	switch r.Step {
 	case StepGreeting:
-		return fmt.Sprintf("expected method 80 (JWT) to be taken, found %02x: this is not the SOCKS5 port of a "+
+		return fmt.Sprintf("expected method 80 (JWT), found %02x: this is not the SOCKS5 port of a "+
 			"Connectivity proxy (onpremise_socks5_proxy_port)", r.Code)
 	case StepAuthentication:
-		return fmt.Sprintf("the token was refused (status %02x), which must be a valid one of the connectivity "+
-			"service's binding, of this subaccount", r.Code)
+		return fmt.Sprintf("the token was rejected (status %02x): it must be issued for the connectivity "+
+			"service's binding, in this subaccount", r.Code)
 	}
-	var what string
+	var text string
 	switch r.Code {
 	case Failure:
-		what = "general failure, or the backend closed the connection"
+		text = "general failure, or the backend closed the connection"
 	case Forbidden:
-		what = "the Cloud Connector (" + r.location() + ") exposes no such virtual host and port: add " + r.Target +
+		text = "the Cloud Connector (" + r.location() + ") does not expose this virtual host and port: add " +
+			r.Target +
 			" under Cloud To On-Premise, Access Control, protocol TCP, or correct the address map"
 	case NetworkUnreachable:
-		what = "no Cloud Connector is connected to the subaccount under " + r.location()
+		text = "no Cloud Connector is connected to the subaccount under " + r.location()
 	case HostUnreachable:
-		what = "the Cloud Connector (" + r.location() +
+		text = "the Cloud Connector (" + r.location() +
 			") cannot open a connection to the system behind the virtual host"
 	case ConnectionRefused:
-		what = "the token was refused, which must be a valid one of the connectivity service's binding, of this " +
+		text = "the token was rejected: it must be issued for the connectivity service's binding, in this " +
 			"subaccount"
 	case TTLExpired:
-		what = "TTL expired"
+		text = "TTL expired"
 	case CommandUnsupported:
-		what = "the proxy does not know CONNECT; this is a fault of Culvert or not a Connectivity proxy"
+		text = "the proxy does not support CONNECT: this is not a Connectivity proxy, or a bug in Culvert"
 	case AddressUnsupported:
-		what = "the proxy takes names and IPv4 addresses alone"
+		text = "the proxy supports names and IPv4 addresses only"
 	default:
-		what = "an answer that SAP does not list"
+		text = "a reply that SAP does not document"
 	}
-	return fmt.Sprintf("%s was refused (REP %02x): %s", r.Target, r.Code, what)
+	return fmt.Sprintf("%s was refused (REP %02x): %s", r.Target, r.Code, text)
 }
 
-// Unusable is something of ours that cannot be sent: an address, a location id, a token.
+// Unusable is the error of an address, location id or token that cannot be sent.
 type Unusable struct{ What, Expected, Found string }
 
 func (u *Unusable) Error() string {
 	return fmt.Sprintf("%s: expected %s, found %s", u.What, u.Expected, u.Found)
 }
 
-// Permanent is true: it is the same the next time.
 func (*Unusable) Permanent() bool { return true }
 
-// Unexpected is an answer that is not SOCKS5 at all.
+// Unexpected is the error of a reply that is not SOCKS5.
 type Unexpected struct {
 	Proxy, Target string
 	Step          Step
@@ -124,5 +122,4 @@ func (u *Unexpected) Error() string {
 		"(onpremise_socks5_proxy_port)?", u.Proxy, u.Step, u.Expected, u.Found)
 }
 
-// Permanent is true: whatever listens there is something else.
 func (*Unexpected) Permanent() bool { return true }

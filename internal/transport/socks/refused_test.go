@@ -18,7 +18,7 @@ func refusal(reply byte) talk {
 		"\x00\x01\x00\x00\x00\x00\x00\x00"}}
 }
 
-// TestReplies has the reference's table of REP codes, with P26 where they differ.
+// SAP's table of REP codes, and which are permanent (P26).
 func TestReplies(t *testing.T) {
 	for reply := 1; reply <= 9; reply++ {
 		want := map[int]struct {
@@ -27,14 +27,14 @@ func TestReplies(t *testing.T) {
 			text      string
 		}{
 			1: {1, false, "general failure"},
-			2: {1, true, `location id "DE-Berlin") exposes no such virtual host and port: add kafka-broker-0:9093`},
+			2: {1, true, `location id "DE-Berlin") does not expose this virtual host and port: add kafka-broker-0:9093`},
 			3: {1, false, `no Cloud Connector is connected to the subaccount under location id "DE-Berlin"`},
 			4: {1, false, "cannot open a connection to the system behind"},
-			5: {2, true, "the token was refused, which must be"},
+			5: {2, true, "the token was rejected: it must be"},
 			6: {1, false, "TTL"},
-			7: {1, true, "fault of Culvert"},
+			7: {1, true, "bug in Culvert"},
 			8: {1, true, "names and IPv4 addresses"},
-			9: {1, false, "does not list"},
+			9: {1, false, "does not document"},
 		}[reply]
 		t.Run(fmt.Sprintf("REP %02x", reply), func(t *testing.T) {
 			var talks []talk
@@ -64,7 +64,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// TestRefusalIsEnough: what comes behind the code of a refusal need not come.
+// The bytes after the code of a refusal are not required.
 func TestRefusalIsEnough(t *testing.T) {
 	for _, reply := range []string{"\x05\x02", "\x05\x02\x00", "\x05\x02\x00\x01\x00", "\x05\x02\x00\x07",
 		"\x05\x02\x00\x03\x20abc"} {
@@ -89,7 +89,7 @@ func TestMethodRefused(t *testing.T) {
 	}
 }
 
-// renewing hands out secret-1, secret-2, ... and notes which ones it was told of as refused.
+// renewing returns secret-1, secret-2, ... and records rejected ones.
 type renewing struct {
 	n       int
 	refused []string
@@ -184,7 +184,7 @@ func TestTokenError(t *testing.T) {
 	})
 }
 
-// passing is an error that passes.
+// passing is a temporary error.
 type passing struct{}
 
 func (passing) Error() string { return "the token service is down" }

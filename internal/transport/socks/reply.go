@@ -5,32 +5,32 @@ import (
 	"io"
 )
 
-// The answers of the proxy. Each is read with reads of exactly the bytes that are known to belong to it: they may come
-// one by one, and what follows the last is the stream's.
+// Replies of the proxy. Reads never go beyond the known length of a reply: the bytes after the last one belong to the
+// tunnel.
 
-// answer reads the two bytes of the greeting and of the logon.
-func (a *attempt) answer(r io.Reader, version byte) (byte, error) {
+// readStatus reads the two bytes of the replies to the greeting and to the logon, and returns the second one.
+func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
 	var b [2]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
-		return 0, cut(err, 0, 2)
+		return 0, truncatedError(err, 0, 2)
 	}
 	if b[0] != version {
 		return 0, a.unexpected(fmt.Sprintf("an answer that begins with %02x", version), b[0])
 	}
 	if _, err := io.ReadFull(r, b[1:]); err != nil {
-		return 0, cut(err, 1, 2)
+		return 0, truncatedError(err, 1, 2)
 	}
 	return b[1], nil
 }
 
-// connected reads the answer to CONNECT with the address in it, which says nothing here.
-func (a *attempt) connected(r io.Reader) (byte, error) {
+// readConnectReply reads the reply to CONNECT and returns its REP; the address in it has no meaning.
+func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	var b [4 + 1 + 255 + 2]byte
 	n := 0
 	read := func(more int) error {
 		got, err := io.ReadFull(r, b[n:n+more])
 		n += got
-		return cut(err, n, n-got+more)
+		return truncatedError(err, n, n-got+more)
 	}
 	if err := read(1); err != nil {
 		return 0, err
@@ -39,7 +39,7 @@ func (a *attempt) connected(r io.Reader) (byte, error) {
 		return 0, a.unexpected("an answer that begins with 05", b[0])
 	}
 	if err := read(3); err != nil {
-		return a.early(b[:n], err)
+		return a.partialReply(b[:n], err)
 	}
 	rest := 2
 	switch b[3] {
@@ -49,23 +49,23 @@ func (a *attempt) connected(r io.Reader) (byte, error) {
 		rest += 16
 	case 0x03:
 		if err := read(1); err != nil {
-			return a.early(b[:n], err)
+			return a.partialReply(b[:n], err)
 		}
 		rest += int(b[4])
 	default:
 		if b[1] != Success {
-			return b[1], nil // the connection ends here, whatever else is in it
+			return b[1], nil // a refusal: the rest does not matter
 		}
-		return 0, a.unexpected("an address of kind 01, 03 or 04", b[3])
+		return 0, a.unexpected("an address of type 01, 03 or 04", b[3])
 	}
 	if err := read(rest); err != nil {
-		return a.early(b[:n], err)
+		return a.partialReply(b[:n], err)
 	}
 	return b[1], nil
 }
 
-// early is an answer that broke off. A refusal is one all the same once its code has come.
-func (a *attempt) early(got []byte, err error) (byte, error) {
+// partialReply returns the REP of a truncated reply if it is a refusal, else err.
+func (a *attempt) partialReply(got []byte, err error) (byte, error) {
 	if len(got) >= 2 && got[1] != Success {
 		return got[1], nil
 	}
@@ -75,13 +75,12 @@ func (a *attempt) early(got []byte, err error) (byte, error) {
 func (a *attempt) unexpected(expected string, found byte) error {
 	text := fmt.Sprintf("%02x", found)
 	if found == 'H' {
-		text += " (it looks like HTTP)"
+		text += " (probably HTTP)"
 	}
 	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: text}
 }
 
-// cut names how much of an answer came before the connection ended.
-func cut(err error, got, want int) error {
+func truncatedError(err error, got, want int) error {
 	switch err {
 	case nil:
 		return nil

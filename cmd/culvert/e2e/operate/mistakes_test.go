@@ -141,7 +141,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 		{"closed", e2etest.Source("closed", closed, "Orders"),
 			"connection refused (see sap.odata.host.address, sap.odata.host.port)"},
 		{"scheme", e2etest.Instead(e2etest.Source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
-			"(no TLS is spoken on this port: see sap.odata.host.protocol, sap.odata.host.port)"},
+			"(this port does not use TLS: see sap.odata.host.protocol, sap.odata.host.port)"},
 		{"name", e2etest.Instead(e2etest.Source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"),
 			"(see sap.odata.host.address)"},
 	} {
@@ -157,7 +157,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	url := p.File("url.properties", e2etest.Instead(e2etest.Source("url", address, "Orders"),
 		"sap.odata.host.address=http://localhost")...)
 	p.Run("validate", "--plugins", e2etest.Plugins(t), url).Exits(1).Prints(
-		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`)
+		`sap.odata.host.address: expected a host name or IP address, found "http://localhost": scheme, port and path have their own settings`)
 }
 
 // A sink whose topic does not exist has done nothing. --once reports that as a failure, unless sources of the same run

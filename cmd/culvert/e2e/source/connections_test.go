@@ -79,11 +79,11 @@ func TestConnectionsAreChecked(t *testing.T) {
 		"certificate": {[]string{"sap.odata.auth.type=certificate"},
 			":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
 		"header": {[]string{"sap.odata.auth.type=header"},
-			":10: sap.odata.auth.type: expected a header to log on with"},
+			":10: sap.odata.auth.type: expected a header with credentials"},
 		"authorization": {[]string{"sap.odata.header.Authorization=x"},
 			":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
 		"cookie": {[]string{"sap.odata.header.Cookie=x"},
-			":10: sap.odata.header.Cookie: Cookie is made by the program itself"},
+			":10: sap.odata.header.Cookie: Cookie is set by Culvert and cannot be configured"},
 		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http",
 			"sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i",
 			"sap.odata.proxy.token.client.secret=s3cr3t"},
@@ -116,7 +116,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", name, c.want, said)
 		}
 	}
-	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties", append(good, "sap.odata.header.APIKey=k",
+	p.MustRun("validate", "--plugins", e2etest.Plugins(t), p.File("y.properties",
+		append(good, "sap.odata.header.APIKey=k",
 		"sap.odata.auth.type=header")...))
 }
 
@@ -208,13 +209,15 @@ func TestThroughCloudConnector(t *testing.T) {
 			"sap.odata.destination="+destination)...)...)
 	}
 	plain := without("plain", "S4")
-	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t), "trust.jks"),
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(e2etest.Stores(t),
+		"trust.jks"),
 		"sap.odata.truststore.password="+e2etest.StorePassword,
 		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
 	p.MustRun("validate", "--plugins", e2etest.Plugins(t), plain, tunnelled)
 	account.Record(true)
 	account.Detach("DE-Berlin") // it is waited for: no task fails (P26)
-	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data, plain, tunnelled)
+	c := p.Start("run", "--once", "--log-level", "debug", "--plugins", e2etest.Plugins(t), "--data", p.Data, plain,
+		tunnelled)
 	c.Eventually("attempts without a Cloud Connector", func() bool {
 		away := func(port string, code int) bool {
 			return account.Count(func(e connectivitytest.Entry) bool { return e.Port == port && e.Code == code }) > 1
@@ -284,7 +287,8 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 			s.ServeHTTP(w, r)
 		}
 	}))
-	r := p.MustOnce("--log-level", "debug", p.File("tokens.properties", append(e2etest.Source("tokens", address, "Orders"),
+	r := p.MustOnce("--log-level", "debug", p.File("tokens.properties",
+		append(e2etest.Source("tokens", address, "Orders"),
 		"sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint=http://"+address+"/as/token",
 		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
 		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",

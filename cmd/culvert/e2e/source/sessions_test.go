@@ -139,7 +139,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		}
 		trace := e2etest.TaskOf(t, listen, "c07").Trace
 		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
-			"change user or password", "culvert run --resume-logons"} {
+			"correct user or password", "culvert run --resume-logons"} {
 			if !strings.Contains(trace, want) {
 				t.Errorf("expected %q in the status, found %s", want, trace)
 			}
@@ -217,7 +217,7 @@ func TestMaintenanceWindow(t *testing.T) {
 	file := p.File("orders.properties", append(e2etest.Source("orders", address, "Orders"),
 		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.Start("run", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--set", "listeners=http://"+listen, file)
-	why := "maintenance window: nothing is sent to http://" + address + " until "
+	why := "maintenance window: no requests to http://" + address + " until "
 	c.Awaits(why)
 	var task connect.TaskStatus
 	c.Eventually("the reason", func() bool {

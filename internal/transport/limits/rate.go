@@ -1,0 +1,102 @@
+package limits
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+	"golang.org/x/time/rate"
+)
+
+func (l *Limiter) setRate(perSecond float64) {
+	limit := rate.Limit(perSecond)
+	if perSecond == 0 {
+		limit = rate.Inf
+	}
+	if limit != l.rate.Limit() {
+		l.rate.SetLimit(limit)
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+}
+
+func (c *Client) WaitToSend(ctx context.Context) error {
+	for {
+		if err := c.waitForWindow(ctx); err != nil {
+			return err
+		}
+		if err := c.pace(ctx); err != nil || c.Window().IsZero() {
+			return err
+		}
+	}
+}
+
+func (c *Client) pace(ctx context.Context) error {
+	l := c.limiter
+	if l.rate.Limit() == rate.Inf {
+		return nil
+	}
+	if !l.pacing.TryLock() {
+		l.mu.Lock()
+		why := l.rateWait()
+		l.mu.Unlock()
+		defer c.recordWait(&waiter{client: c, reason: why})()
+		defer pause.MarkWait(ctx)()
+		if err := l.pacing.Lock(ctx); err != nil {
+			return err
+		}
+	}
+	defer l.pacing.Unlock()
+	for {
+		l.mu.Lock()
+		slot, why, changed := l.rate.Reserve(), l.rateWait(), l.changed
+		l.mu.Unlock()
+		delay := slot.Delay()
+		if delay == 0 {
+			return nil
+		}
+		timely, err := c.waitFor(ctx, delay, why, changed)
+		if timely {
+			return nil
+		}
+		slot.Cancel()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Limiter) rateWait() string {
+	return fmt.Sprintf("waiting for the limit of %v requests per second to %s%s", l.limits.PerSecond, l.origin,
+		quotaNote(l.limits.PerSecond != l.strictest.PerSecond))
+}
+
+// Window returns when the open maintenance window ends, or zero.
+func (c *Client) Window() time.Time {
+	l := c.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return openUntil(l.limits.Windows, time.Now())
+}
+
+func (c *Client) waitForWindow(ctx context.Context) error {
+	for {
+		until := c.Window()
+		if until.IsZero() {
+			return nil
+		}
+		why := fmt.Sprintf("maintenance window: no requests to %s until %s", c.limiter.origin,
+			until.Format("2006-01-02 15:04:05 MST"))
+		c.limiter.mu.Lock()
+		known := c.loggedWindow.Equal(until)
+		c.loggedWindow = until
+		c.limiter.mu.Unlock()
+		if !known {
+			c.log.Info(why)
+		}
+		if _, err := c.waitFor(ctx, time.Until(until), why, nil); err != nil {
+			return err
+		}
+	}
+}

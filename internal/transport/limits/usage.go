@@ -1,0 +1,59 @@
+package limits
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Usage compares the use of an origin by all clients with the limits, in a group this worker's part of them.
+type Usage struct {
+	Origin      string `json:"origin"`
+	Requests    Count  `json:"requests"`
+	Connections Count  `json:"connections"`
+	// Sessions are those of the user with most of them; the caller sets Used.
+	Sessions  Count     `json:"sessions"`
+	PerSecond float64   `json:"requests_per_second,omitempty"`
+	Waiting   []string  `json:"waiting,omitempty"`
+	Windows   []string  `json:"maintenance_windows,omitempty"`
+	Until     time.Time `json:"maintenance_until,omitzero"`
+}
+
+// Count is a number in use, its limit (zero means none) and the number of waiters.
+type Count struct {
+	Used    int `json:"used"`
+	Limit   int `json:"limit"`
+	Waiting int `json:"waiting,omitempty"`
+}
+
+func (n Count) String() string {
+	text := fmt.Sprint(n.Used)
+	if n.Limit > 0 {
+		text += fmt.Sprintf(" of %d", n.Limit)
+	}
+	if n.Waiting > 0 {
+		text += fmt.Sprintf(", %d waiting", n.Waiting)
+	}
+	return text
+}
+
+func (c *Client) Usage() Usage {
+	until, l := c.Window(), c.limiter
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := func(n *semaphore, limit int) Count { return Count{n.inUse, limit, len(n.waiting)} }
+	u := Usage{Origin: l.origin, Requests: count(&l.requests, l.limits.Concurrent),
+		Connections: count(&l.connections, l.limits.Connections),
+		Sessions:    Count{Limit: l.sessions}, PerSecond: l.limits.PerSecond, Until: until.UTC()}
+	for client := range l.clients {
+		u.Waiting = append(u.Waiting, client.waitsNow().Reasons...)
+	}
+	for _, w := range l.limits.Windows {
+		u.Windows = append(u.Windows, w.String())
+	}
+	for _, texts := range []*[]string{&u.Waiting, &u.Windows} {
+		slices.Sort(*texts)
+		*texts = slices.Compact(*texts)
+	}
+	return u
+}

@@ -1,0 +1,103 @@
+package limits
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
+)
+
+// recordWait registers a waiting request until end is called.
+func (c *Client) recordWait(w *waiter) (end func()) {
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
+	w.recordedAt = time.Now()
+	c.waits[w] = struct{}{}
+	return func() {
+		c.limiter.mu.Lock()
+		defer c.limiter.mu.Unlock()
+		delete(c.waits, w)
+	}
+}
+
+// RecordLogonWait registers a request that waits for another one's logon, until end is called.
+func (c *Client) RecordLogonWait() (end func()) {
+	return c.recordWait(&waiter{client: c, reason: "waiting for another logon to " + c.limiter.origin,
+		since: time.Now()})
+}
+
+// RecordRetryAfter registers a request that waits because of Retry-After, until end is called.
+func (c *Client) RecordRetryAfter() (end func()) {
+	return c.recordWait(&waiter{client: c, reason: c.limiter.origin + " requested a pause (Retry-After)",
+		byService: true})
+}
+
+const longWait = 5 * time.Second
+
+// Wait describes why requests of a client wait: Reasons are sorted, Since is the start of the longest wait.
+type Wait struct {
+	Reasons   []string
+	Since     time.Time
+	ByService bool // the service requested the pause
+}
+
+func (c *Client) Waits() Wait {
+	c.limiter.mu.Lock()
+	defer c.limiter.mu.Unlock()
+	return c.waitsNow()
+}
+
+func (c *Client) waitsNow() (now Wait) {
+	for w := range c.waits {
+		if time.Since(w.since) <= longWait {
+			continue
+		}
+		now.Reasons, now.ByService = append(now.Reasons, w.reason), now.ByService || w.byService
+		if now.Since.IsZero() || w.recordedAt.Before(now.Since) {
+			now.Since = w.recordedAt
+		}
+	}
+	slices.Sort(now.Reasons)
+	now.Reasons = slices.Compact(now.Reasons)
+	return now
+}
+
+func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ") }
+
+// logEvery is the minimum interval between a client's messages about long waits.
+const logEvery = 5 * time.Minute
+
+func (c *Client) logLong(w *waiter) {
+	now := time.Now()
+	if now.Sub(w.since) <= longWait {
+		return
+	}
+	c.limiter.mu.Lock()
+	due := now.Sub(c.longWaitLogged) >= logEvery
+	if due {
+		c.longWaitLogged = now
+	}
+	c.limiter.mu.Unlock()
+	if due {
+		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.reason)
+	}
+}
+
+// waitFor waits for d; timely is false if sooner was closed first.
+func (c *Client) waitFor(ctx context.Context, d time.Duration, why string, sooner <-chan struct{}) (timely bool,
+	err error) {
+	defer c.recordWait(&waiter{client: c, reason: why})()
+	defer pause.MarkWait(ctx)()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-sooner:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}

@@ -1,0 +1,63 @@
+package transport
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// redirect follows a redirect. One to another origin ends the exchange even if the service is only unavailable: the
+// secret must not be sent repeatedly without knowing whether it is right.
+func (r *retryLoop) redirect(ctx context.Context, t *attempt) (decision, error) {
+	status, location := t.status(), t.header.Get("Location")
+	if !isRedirect(status) || location == "" {
+		return notApplicable, nil
+	}
+	t.answer.discard()
+	next, err := t.permit.redirect(r.exchange, status, location, r.permit == nil)
+	switch r.redirected++; {
+	case err != nil:
+		return final, r.exchange.unusable(status, err)
+	case r.redirected > maxRedirects:
+		return final, errorf(wit.ErrorData, "%s: redirected more than %d times", r.exchange.name(), maxRedirects)
+	}
+	r.exchange = next
+	return retry, nil
+}
+
+func isRedirect(status int) bool {
+	return status >= 300 && status < 400 && status != http.StatusNotModified
+}
+
+// redirect returns the exchange for a redirect. A redirect to another origin, probably a logon page, counts as a
+// refusal, unless the secret is known to be right. The service may redirect to a configured further origin if
+// toOtherOrigin is set, but not vice versa, since it receives credentials.
+func (p *permit) redirect(e *exchange, status int, location string, toOtherOrigin bool) (*exchange, error) {
+	d := p.destination
+	next := *e
+	if other := p.service.forTarget(location); toOtherOrigin && e.otherOrigin == "" && other != d {
+		d, next.otherOrigin, next.tokenFrom = other, other.origin.String(), ""
+	}
+	line, err := d.origin.resolve(location, e.line)
+	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
+		f := errorf(wit.ErrorUnauthorized,
+			"%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
+			e.name(), status, withoutQuery(printable(location)), d.origin)
+		if err != nil && p.destination.gateFor(e.sapClient).RedirectedAway() {
+			f.Kind = wit.ErrorTransient
+			f.Message += "The service accepted this user before: it seems to be unavailable, and another " +
+				"server to respond in its place"
+			return nil, f
+		}
+		f.Message += "If that is a logon page, the service does not accept this user by password: use a " +
+			"technical or communication user"
+		return nil, f
+	}
+	line = d.withoutSecrets(line)
+	if err := d.checkTarget("redirect", line); err != nil {
+		return nil, err
+	}
+	next.line, next.sapClient = line, firstClientInLine(line)
+	return &next, nil
+}
