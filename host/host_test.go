@@ -115,8 +115,9 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	running.Go(func() { herder.Run(ctx) })
 	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
-	files, connectors := h.in.Config.Files, h.in.Connectors
-	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.in.Worker, h.in.Log))
+	files, connectors := h.installation.Config.Files, h.installation.Connectors
+	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
+		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
 	starts("nothing was looked at", "Connectors are being looked at")
 	started.Store(true)

@@ -34,7 +34,7 @@ func Import(ctx context.Context, c Config, startOver bool) (names []string, err 
 			return &SetupError{Cause: errors.New("expected the file of a worker that forms a group: with group.id, " +
 				"config.storage.topic and status.storage.topic, and brokers other than the embedded one")}
 		}
-		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.in, Targets: h.targets,
+		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.installation, Targets: h.targets,
 			Herder: h.parts.Herder(), Group: h.group}, startOver)
 		return err
 	})

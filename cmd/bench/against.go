@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// side is a binary that is measured, with the name of its data folder.
-type side struct{ culvert, data string }
+// candidate is a binary that is measured, with the name of its data folder.
+type candidate struct{ culvert, data string }
 
-// sides are the binary that is measured, and the one that it is compared with, where there is one.
-func (b *bench) sides() []side {
-	all := []side{{b.culvert, "worker"}}
+// candidates are the binary that is measured, and the one that it is compared with, where there is one.
+func (b *bench) candidates() []candidate {
+	all := []candidate{{b.culvert, "worker"}}
 	if b.against != "" {
-		all = append(all, side{b.against, "against"})
+		all = append(all, candidate{b.against, "against"})
 	}
 	return all
 }
@@ -33,16 +33,16 @@ func ratioOf(elapsed [2][]float64) string {
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
-// measured is what the runs of one case took, by side, and how long the first side's stages were at work, by stage.
-type measured struct {
+// measurement is what the runs of one case took, by side, and how long the first side's stages were at work, by stage.
+type measurement struct {
 	cpu, wall, peak [2][]float64
 	stages          [][]float64
 }
 
-// inTurns runs each case on each side, in turns. Before the first round, which is round 0, the first case is run once
-// more, in round -1: that fills the compile caches, and does not count.
-func (b *bench) inTurns(cases int, run func(round, i int, of side) (used, error)) ([]measured, error) {
-	sides, found := b.sides(), make([]measured, cases)
+// interleave runs each case on each side, in turns. Before the first round, which is round 0, the first case is run
+// once more, in round -1: that fills the compile caches, and does not count.
+func (b *bench) interleave(cases int, run func(round, i int, of candidate) (usage, error)) ([]measurement, error) {
+	sides, found := b.candidates(), make([]measurement, cases)
 	for round := -1; round < b.rounds; round++ {
 		for i := range found {
 			if round < 0 && i > 0 {

@@ -34,8 +34,8 @@ func long(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer broker.stop()
-	loads := []longLoad{{1, "key"}, {b.some(100), "key"}, {b.some(100), "offset"}, {b.some(1000), "key"}}
-	found, err := b.inTurns(len(loads), func(round, i int, of side) (used, error) {
+	loads := []longLoad{{1, "key"}, {b.scaled(100), "key"}, {b.scaled(100), "offset"}, {b.scaled(1000), "key"}}
+	found, err := b.interleave(len(loads), func(round, i int, of candidate) (usage, error) {
 		return b.longOnce(ctx, of, fmt.Sprintf("long-%d-%d-%s", i, round+1, of.data), broker.address, loads[i])
 	})
 	if err != nil {
@@ -56,7 +56,7 @@ func long(ctx context.Context, b *bench) error {
 }
 
 // longOnce loads a set once.
-func (b *bench) longOnce(ctx context.Context, of side, name, broker string, load longLoad) (u used, err error) {
+func (b *bench) longOnce(ctx context.Context, of candidate, name, broker string, load longLoad) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
 		"--switch", "delta=links", "--switch", "skiptoken="+load.links)
 	if err != nil {

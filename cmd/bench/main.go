@@ -75,11 +75,11 @@ func main() {
 	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
-		b.rows, b.rounds = b.some(b.rows), 1
+		b.rows, b.rounds = b.scaled(b.rows), 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.onto(ctx, *page, flag.Args()); err != nil {
+	if err := b.runIntoPage(ctx, *page, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -98,8 +98,8 @@ type bench struct {
 	dir, service string
 }
 
-// onto runs the wanted sections and writes what they print into the page, "" for none.
-func (b *bench) onto(ctx context.Context, page string, wanted []string) error {
+// runIntoPage runs the wanted sections and writes what they print into the page, "" for none.
+func (b *bench) runIntoPage(ctx context.Context, page string, wanted []string) error {
 	if page == "" {
 		return b.run(ctx, wanted)
 	}
@@ -181,16 +181,16 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	return nil
 }
 
-// some is how many of so many there are in this run.
-func (b *bench) some(many int) int {
+// scaled is how many of so many there are in this run.
+func (b *bench) scaled(many int) int {
 	if b.brief {
 		return max(many/100, 2)
 	}
 	return many
 }
 
-// rest waits, so that a worker comes to rest before it is looked at.
-func (b *bench) rest(ctx context.Context, wait time.Duration) error {
+// wait waits, so that a worker comes to rest before it is looked at.
+func (b *bench) wait(ctx context.Context, wait time.Duration) error {
 	if b.brief {
 		wait = time.Second
 	}

@@ -73,33 +73,33 @@ type program struct {
 	log bytes.Buffer
 }
 
-// begin starts a program.
-func begin(ctx context.Context, name string, args ...string) (*program, error) {
+// startProgram starts a program.
+func startProgram(ctx context.Context, name string, args ...string) (*program, error) {
 	p := &program{Cmd: exec.CommandContext(ctx, name, args...)}
 	p.Stderr = &p.log
 	return p, p.Start()
 }
 
-// end ends it in good order, unless it has ended; the error has what it has logged.
-func (p *program) end() error {
+// stop ends it in good order, unless it has ended; the error has what it has logged.
+func (p *program) stop() error {
 	if p.ProcessState != nil {
 		return nil
 	}
 	_ = p.Process.Signal(syscall.SIGTERM)
-	return p.ended()
+	return p.wait()
 }
 
-// ended waits until it ends by itself.
-func (p *program) ended() error {
+// wait waits until it ends by itself.
+func (p *program) wait() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, p.log.String())
 	}
 	return nil
 }
 
-// used is what it took, when it has ended.
-func (p *program) used() used {
-	return used{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
+// usage is what it took, when it has ended.
+func (p *program) usage() usage {
+	return usage{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
 		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
 }
 
@@ -165,8 +165,8 @@ sap.odata.page.size=2000000
 	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
 }
 
-// used is what a run of the worker took.
-type used struct {
+// usage is what a run of the worker took.
+type usage struct {
 	cpu, wall time.Duration
 	peak      float64
 	// stages is how long each of stageNames was at work, by the clock, in seconds.
@@ -193,7 +193,7 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 }
 
 // once runs the worker of a side until the set has arrived.
-func (b *bench) once(ctx context.Context, of side, name, broker, servicePort string, s set) (u used, err error) {
+func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePort string, s set) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
@@ -206,16 +206,16 @@ func (b *bench) once(ctx context.Context, of side, name, broker, servicePort str
 }
 
 // worker runs a worker of a side until its connector has done all that there is.
-func (b *bench) worker(ctx context.Context, of side, worker, connector string) (u used, log string, err error) {
+func (b *bench) worker(ctx context.Context, of candidate, worker, connector string) (u usage, log string, err error) {
 	started := time.Now()
-	c, err := begin(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
+	c, err := startProgram(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
 	if err != nil {
 		return u, "", err
 	}
-	if err := c.ended(); err != nil {
+	if err := c.wait(); err != nil {
 		return u, "", err
 	}
-	u = c.used()
+	u = c.usage()
 	u.wall = time.Since(started)
 	return u, c.log.String(), nil
 }
@@ -242,8 +242,9 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
-// cases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
-var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0},
+// pipelineCases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
+var pipelineCases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3},
+	{"Orders", "atom", 0},
 	{"Orders", "atom", 3}}
 
 // warming fills a compile cache with all plugins that the cases use.
@@ -258,8 +259,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	found, err := b.inTurns(len(cases), func(round, i int, of side) (used, error) {
-		s := cases[i]
+	found, err := b.interleave(len(pipelineCases), func(round, i int, of candidate) (usage, error) {
+		s := pipelineCases[i]
 		if round < 0 {
 			s = warming
 		}
@@ -272,7 +273,7 @@ func pipeline(ctx context.Context, b *bench) error {
 		b.rounds)
 	if b.against != "" {
 		fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
-		for i, s := range cases {
+		for i, s := range pipelineCases {
 			cpu := found[i].cpu
 			fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(cpu[0]),
 				median(cpu[1]), ratioOf(cpu))
@@ -282,7 +283,7 @@ func pipeline(ctx context.Context, b *bench) error {
 	start := found[0]
 	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(start.cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
-	for i, s := range cases[1:] {
+	for i, s := range pipelineCases[1:] {
 		m := found[i+1]
 		c, w := median(m.cpu[0])-median(start.cpu[0]), median(m.wall[0])-median(start.wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
@@ -290,7 +291,7 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the " +
 		"slowest decides. fetch is the wait for the service's bytes.")
-	for i, s := range cases[1:] {
+	for i, s := range pipelineCases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
 		for _, elapsed := range found[i+1].stages {
@@ -315,7 +316,7 @@ func start(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	folders := []string{"empty data folder", "warm data folder"}
-	found, err := b.inTurns(len(folders), func(round, i int, of side) (used, error) {
+	found, err := b.interleave(len(folders), func(round, i int, of candidate) (usage, error) {
 		data := filepath.Join(b.dir, "start-warm-"+of.data)
 		if i == 0 && round >= 0 {
 			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, of.data))
@@ -338,7 +339,7 @@ func start(ctx context.Context, b *bench) error {
 }
 
 // firstRecord runs a worker to its end; the time that counts is that to the first record.
-func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u used, err error) {
+func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
 	if err != nil {
 		return u, err
@@ -361,7 +362,7 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	client.PollFetches(settle)
 	done()
 	started := time.Now()
-	c, err := begin(ctx, culvert, "run", "--once", "--data", data, worker, connector)
+	c, err := startProgram(ctx, culvert, "run", "--once", "--data", data, worker, connector)
 	if err != nil {
 		return u, err
 	}
@@ -371,32 +372,32 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 			elapsed = time.Since(started)
 		}
 	}
-	if err := c.ended(); err != nil {
+	if err := c.wait(); err != nil {
 		return u, err
 	}
 	if elapsed == 0 {
 		return u, errors.New("no record came in three minutes")
 	}
-	u = c.used()
+	u = c.usage()
 	u.wall = elapsed
 	return u, nil
 }
 
 // memory is what the worker holds at rest, and at most while pages of growing size stream through.
 func memory(ctx context.Context, b *bench) error {
-	sides := b.sides()
+	sides := b.candidates()
 	for _, side := range sides {
 		if err := b.idle(ctx, side); err != nil {
 			return err
 		}
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
-	for i, rows := range []int{1, b.some(10_000), b.some(100_000), b.some(1_000_000)} {
+	for i, rows := range []int{1, b.scaled(10_000), b.scaled(100_000), b.scaled(1_000_000)} {
 		service, broker, err := b.peers(ctx, rows, 0)
 		if err != nil {
 			return err
 		}
-		var found [2]used
+		var found [2]usage
 		for at, side := range sides {
 			if found[at], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
 				set{"Orders", "json", 3}); err != nil {
@@ -421,14 +422,14 @@ func memory(ctx context.Context, b *bench) error {
 }
 
 // idle starts a worker without connectors, twice: the first one fills the compile cache.
-func (b *bench) idle(ctx context.Context, of side) error {
+func (b *bench) idle(ctx context.Context, of candidate) error {
 	broker, err := b.broker(ctx, "broker-idle-"+of.data)
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
 	for _, cache := range []string{"cold", "warm"} {
-		mib, plugins, err := b.atRest(ctx, of, broker.address)
+		mib, plugins, err := b.idleMemory(ctx, of, broker.address)
 		if err != nil {
 			return err
 		}
@@ -438,8 +439,8 @@ func (b *bench) idle(ctx context.Context, of side) error {
 	return nil
 }
 
-// atRest runs a worker until its REST API answers, and 5 s longer.
-func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64, plugins int, err error) {
+// idleMemory runs a worker until its REST API answers, and 5 s longer.
+func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (mib float64, plugins int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, 0, err
@@ -451,11 +452,11 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 		0o644); err != nil {
 		return 0, 0, err
 	}
-	c, err := begin(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
+	c, err := startProgram(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer c.end()
+	defer c.stop()
 	var found []any
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end) &&
 		len(found) == 0; time.Sleep(100 * time.Millisecond) {
@@ -467,6 +468,6 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 	if len(found) == 0 {
 		return 0, 0, errors.New("the worker's REST API did not answer in 60 s")
 	}
-	err = b.rest(ctx, 5*time.Second)
+	err = b.wait(ctx, 5*time.Second)
 	return status(c.Process.Pid, "status", "VmRSS"), len(found), err
 }

@@ -23,13 +23,13 @@ and culvert consume find it.`,
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			fmt.Fprintln(c.OutOrStdout(), b.Addr())
 			fmt.Fprintf(c.ErrOrStderr(), "embedded broker on %s, data in %s: for trying out, not for production\n",
 				b.Addr(), data)
 			<-c.Context().Done()
-			return failed(b.Close())
+			return asFailure(b.Close())
 		},
 	}
 	dataFlag(c, &data)

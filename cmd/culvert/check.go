@@ -24,39 +24,39 @@ accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			o, w, err := alone(c, &in, "")
+			o, w, err := pluginConfig(c, &in, "")
 			if err != nil {
 				return err
 			}
 			checked, err := setup.CheckPlugin(c.Context(), o, w, args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("%s: %w", args[0], err))
+				return asUsageError(fmt.Errorf("%s: %w", args[0], err))
 			}
-			return judge(c.OutOrStdout(), args[0], checked)
+			return printCheck(c.OutOrStdout(), args[0], checked)
 		},
 	}
 	in.flags(c, "warn")
 	return c
 }
 
-// judge shows what was found. The error is that the file is refused.
-func judge(w io.Writer, file string, c *plugin.CheckResult) error {
+// printCheck shows what was found. The error is that the file is refused.
+func printCheck(w io.Writer, file string, c *plugin.CheckResult) error {
 	if c.Info.Err != nil {
-		return failed(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredAnyway(c)))
+		return asFailure(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredText(c)))
 	}
 	if err := showChecked(w, file, c); err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	if c.Refused() {
-		return failed(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
+		return asFailure(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
 	}
 	return nil
 }
 
-// meteredAnyway says that a refused module's time could be fenced: one thing less to look for.
-func meteredAnyway(c *plugin.CheckResult) string {
+// meteredText says that a refused module's time could be fenced: one thing less to look for.
+func meteredText(c *plugin.CheckResult) string {
 	if c.Metered.BytesOut == 0 {
 		return ""
 	}
@@ -70,7 +70,7 @@ func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 	}
 	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
 		c.Info.Contract)
-	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", short(c.Info.Hash)},
+	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", shortHash(c.Info.Hash)},
 		{"memory", fmt.Sprintf("%d bytes at the start, at most %d", c.MemoryBytes, c.Limits.MemoryBytes)},
 		{"size", growth(c)}}
 	if dropped := c.Metered.Dropped; len(dropped) > 0 {

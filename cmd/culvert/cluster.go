@@ -34,10 +34,10 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 			return err
 		}
 		if config.Files.Worker == "" {
-			return wrong(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
+			return asUsageError(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
 		}
 		config.Compiling = compiling(c.ErrOrStderr())
-		return setUp(failed(do(c, config)))
+		return asSetupError(asFailure(do(c, config)))
 	}
 	in.flags(c, "warn")
 	return c
@@ -70,7 +70,7 @@ See culvert reference guide/cluster. Exit code: 0 a start would take over everyt
 		if err != nil || t.Problems.Err() == nil {
 			return err
 		}
-		return errors.New(count(t.Problems))
+		return errors.New(countProblems(t.Problems))
 	})
 	o.flag(c, "as JSON")
 	return c
@@ -98,7 +98,7 @@ of the topic, and what was done is printed. See culvert reference guide/cluster.
 			return err
 		}
 		if done.Problems.Err() != nil {
-			return errors.New(count(done.Problems))
+			return errors.New(countProblems(done.Problems))
 		}
 		for _, name := range slices.Sorted(maps.Keys(done.Tasks)) {
 			fmt.Fprintf(out, "%s: %s taken out of topic %s\n", inLine(name), number(done.Tasks[name], "task"),

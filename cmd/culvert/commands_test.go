@@ -233,12 +233,13 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 func TestDiffOfAnotherWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
-	now, _, err := asked(t.Context(), url, "folder")
+	now, _, err := runningConnectors(t.Context(), url, "folder")
 	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].HasFailed {
 		t.Errorf("expected orders, found %+v %v", now, err)
 	}
-	if _, _, err := asked(t.Context(), workerWith(t, nil), "folder"); err == nil || !strings.Contains(err.Error(),
-		"not found") {
+	if _, _, err := runningConnectors(t.Context(), workerWith(t, nil), "folder"); err == nil ||
+		!strings.Contains(err.Error(),
+			"not found") {
 		t.Errorf("expected the error of the worker, found %v", err)
 	}
 }
@@ -263,7 +264,7 @@ func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
 			if err := command.ParseFlags(args); err != nil {
 				t.Fatal(err)
 			}
-			i := &initiation{yes: true, flags: command.Flags()}
+			i := &initDialog{yes: true, flags: command.Flags()}
 			name := i.answers(t.Context())
 			if c.fault != "" {
 				if i.err == nil || !strings.HasPrefix(i.err.Error(), c.fault) {
@@ -307,8 +308,8 @@ func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	d := &display{out: &out}
 	start := time.Unix(1000, 0)
-	before := lookAt(start, []connect.Progress{{Connector: "orders", Rows: 100}})
-	now := lookAt(start.Add(2*time.Second), []connect.Progress{
+	before := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
+	now := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
 		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
 		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
 	})
@@ -331,7 +332,7 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 		slog.LevelDebug: `level=DEBUG msg="a library says: ` +
 			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
 		var out bytes.Buffer
-		takeLibraries(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
+		captureLibraryLogs(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
 		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
 			"HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\n", nil)
 		if _, line, _ := strings.Cut(out.String(), " "); line != want {

@@ -127,19 +127,19 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
 	}
 	r.flags(c)
 	c.AddCommand(r.newList(), r.newShow(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
-	for _, a := range []act{
-		{use: "delete NAME…", route: "DELETE /connectors/{name}", did: "is deleted"},
-		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", did: "is being paused"},
-		{use: "resume NAME…", route: "PUT /connectors/{name}/resume", did: "is being resumed"},
-		{use: "stop NAME…", route: "PUT /connectors/{name}/stop", did: "is being stopped"},
+	for _, a := range []routeCommand{
+		{use: "delete NAME…", route: "DELETE /connectors/{name}", message: "is deleted"},
+		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", message: "is being paused"},
+		{use: "resume NAME…", route: "PUT /connectors/{name}/resume", message: "is being resumed"},
+		{use: "stop NAME…", route: "PUT /connectors/{name}/stop", message: "is being stopped"},
 		{use: "snapshot NAME FEED", route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot",
-			did: "reads %s as snapshot %s"},
+			message: "reads %s as snapshot %s"},
 	} {
-		c.AddCommand(r.act(a))
+		c.AddCommand(r.newRouteCommand(a))
 	}
 	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return wrong(errors.New("expected culvert connectors apply, which also creates connectors"))
+			return asUsageError(errors.New("expected culvert connectors apply, which also creates connectors"))
 		}})
 	return c
 }
@@ -153,11 +153,11 @@ func (r *remote) newList() *cobra.Command {
   culvert connectors list --state failed
   culvert connectors list --search orders`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			now, err := r.look(c.Context(), state, search)
+			now, err := r.snapshot(c.Context(), state, search)
 			if err != nil {
 				return err
 			}
-			return now.show(c.OutOrStdout(), nil, r.output)
+			return now.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions,
@@ -274,22 +274,23 @@ func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) 
 	}
 }
 
-// given is the configuration of a connector in a file, and the state that it is to begin with there, "" for none.
-type given struct {
+// connectorFile is the configuration of a connector in a file, and the state that it is to begin with there, "" for
+// none.
+type connectorFile struct {
 	settings map[string]string
 	state    string
 }
 
-// filesOf reads the files of connectors, as they are written.
-func filesOf(files []string) ([]given, error) {
-	var all []given
+// readConnectorFiles reads the files of connectors, as they are written.
+func readConnectorFiles(files []string) ([]connectorFile, error) {
+	var all []connectorFile
 	for _, file := range files {
 		entries, problems, err := config.ReadFile(file)
 		if err == nil {
 			err = problems.Err()
 		}
 		if err != nil {
-			return nil, wrong(err)
+			return nil, asUsageError(err)
 		}
 		settings, state := map[string]string{}, ""
 		for _, e := range entries {
@@ -303,7 +304,7 @@ func filesOf(files []string) ([]given, error) {
 		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
-		all = append(all, given{settings, state})
+		all = append(all, connectorFile{settings, state})
 	}
 	return all, nil
 }
@@ -317,7 +318,7 @@ feeds would be read again. Nothing is changed. The version that is shown is for 
 where it would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := filesOf(args)
+			all, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
@@ -341,20 +342,21 @@ func (r *remote) newApply() *cobra.Command {
 			switch state = strings.ToUpper(strings.TrimSpace(state)); state {
 			case "", "RUNNING", "PAUSED", "STOPPED":
 			default:
-				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+				return asUsageError(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q",
+					shown.Line(state)))
 			}
-			all, err := filesOf(args)
+			all, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
 			over := *r
 			if version != "" {
 				if len(all) > 1 {
-					return wrong(errors.New("--if-version: expected one FILE, of which it is the version"))
+					return asUsageError(errors.New("--if-version: expected one FILE, of which it is the version"))
 				}
 				over.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
-			return r.each(c, len(all), func(i int) (name, did string, err error) {
+			return r.forEach(c, len(all), func(i int) (name, did string, err error) {
 				name = all[i].settings["name"]
 				var before map[string]string
 				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
@@ -368,7 +370,8 @@ func (r *remote) newApply() *cobra.Command {
 				case err != nil:
 					return name, "", err
 				case state != "":
-					return name, "", wrong(fmt.Errorf("--state is for a connector that is created, and %s exists",
+					return name, "", asUsageError(fmt.Errorf(
+						"--state is for a connector that is created, and %s exists",
 						inLine(name)))
 				case version == "" && maps.Equal(before, all[i].settings):
 					return name, "needs no change", nil
@@ -385,9 +388,9 @@ func (r *remote) newApply() *cobra.Command {
 	return c
 }
 
-// about uses the description of a REST route as a command's help, and its first clause in lists of commands.
-func about(route string, c *cobra.Command) *cobra.Command {
-	c.Long = rest.About(route)
+// withRouteHelp uses the description of a REST route as a command's help, and its first clause in lists of commands.
+func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
+	c.Long = rest.Summary(route)
 	c.Short, _, _ = strings.Cut(c.Long, ", {")
 	if end := strings.IndexAny(c.Short, ";.:"); end > 0 {
 		c.Short = c.Short[:end]
@@ -396,27 +399,27 @@ func about(route string, c *cobra.Command) *cobra.Command {
 }
 
 // act is a command that calls one route of a worker.
-type act struct {
+type routeCommand struct {
 	// use is the usage line. It names the arguments of the route. If it ends with … the route is called for each of
 	// them.
 	use, route, example string
-	// did is printed after the first argument, or after the name of a command without arguments. Each %s is replaced by
-	// the next argument, or by the worker's answer.
-	name, did string
+	// message is printed after the first argument, or after the name of a command without arguments. Each %s is
+	// replaced by the next argument, or by the worker's answer.
+	name, message string
 	// body returns the request's body for the arguments. A nil function sends none.
 	body func(args []string) any
 }
 
-func (r *remote) act(a act) *cobra.Command {
-	return about(a.route, &cobra.Command{
+func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
+	return withRouteHelp(a.route, &cobra.Command{
 		Use: a.use, Example: a.example, ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			calls := [][]string{args}
 			if strings.HasSuffix(a.use, "…") {
 				calls = slices.Collect(slices.Chunk(args, 1))
 			}
-			return r.each(c, len(calls), func(i int) (string, string, error) {
-				name, did, args := a.name, a.did, slices.Clip(calls[i])
+			return r.forEach(c, len(calls), func(i int) (string, string, error) {
+				name, did, args := a.name, a.message, slices.Clip(calls[i])
 				var body any
 				if a.body != nil {
 					body = a.body(args)
@@ -450,15 +453,15 @@ func (r *remote) newRestart() *cobra.Command {
 				strconv.FormatBool(onlyFailed), "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
-				return wrong(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
+				return asUsageError(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
 			case onlyFailed && task >= 0:
-				return wrong(errors.New("expected either --failed or --task, found both"))
+				return asUsageError(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:
 				did = "has restarted what had failed"
 			case task >= 0:
 				route, did = "POST /connectors/{name}/tasks/{task}/restart", fmt.Sprintf("has restarted task %d", task)
 			}
-			return r.each(c, len(args), func(i int) (string, string, error) {
+			return r.forEach(c, len(args), func(i int) (string, string, error) {
 				return args[i], did, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
 			})
 		},
@@ -470,7 +473,7 @@ func (r *remote) newRestart() *cobra.Command {
 
 func (r *remote) newLockouts() *cobra.Command {
 	const route = "GET /culvert/lockouts"
-	c := about(route, &cobra.Command{
+	c := withRouteHelp(route, &cobra.Command{
 		Use: "lockouts",
 		Example: `  culvert connectors lockouts
   culvert connectors lockouts resume --url http://connect.example.com:8083`,
@@ -483,10 +486,10 @@ func (r *remote) newLockouts() *cobra.Command {
 		},
 	})
 	const resume = "PUT /culvert/lockouts/resume"
-	c.AddCommand(about(resume, &cobra.Command{
+	c.AddCommand(withRouteHelp(resume, &cobra.Command{
 		Use: "resume",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return r.each(c, 1, func(int) (string, string, error) {
+			return r.forEach(c, 1, func(int) (string, string, error) {
 				var answer struct{ Resumed int }
 				err := r.call(c.Context(), resume, nil, &answer)
 				return number(answer.Resumed, "refused logon"), "to be tried once more", err
@@ -496,52 +499,52 @@ func (r *remote) newLockouts() *cobra.Command {
 	return c
 }
 
-// done is what was done to a connector.
-type done struct {
+// commandResult is what was done to a connector.
+type commandResult struct {
 	Connector string `json:"connector"`
 	Done      string `json:"done,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
-// each does something to several connectors, all of them also where one fails.
-func (r *remote) each(c *cobra.Command, n int, do func(i int) (name, did string, err error)) error {
-	all := []done{}
-	bad := 0
+// forEach does something to several connectors, all of them also where one fails.
+func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message string, err error)) error {
+	all := []commandResult{}
+	failures := 0
 	var last error
 	for i := range n {
-		name, did, err := do(i)
-		one := done{Connector: name, Done: did}
+		name, message, err := do(i)
+		result := commandResult{Connector: name, Done: message}
 		if err != nil {
-			bad, last = bad+1, err
-			one.Done, one.Error = "", err.Error()
+			failures, last = failures+1, err
+			result.Done, result.Error = "", err.Error()
 		}
-		all = append(all, one)
+		all = append(all, result)
 		if r.json {
 			continue
 		}
 		if err == nil {
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), did)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), message)
 			if err != nil {
-				return failed(err)
+				return asFailure(err)
 			}
 		} else if n > 1 {
-			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", inLine(name), one.Error)
+			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", inLine(name), result.Error)
 		}
 	}
 	if r.json {
 		if err := printJSON(c.OutOrStdout(), all); err != nil {
-			return failed(err)
+			return asFailure(err)
 		}
 	}
 	switch {
-	case bad > 1 || bad == 1 && n > 1:
-		return failed(fmt.Errorf("%d of %s failed", bad, number(n, "connector")))
-	case bad == 1:
-		var code *failure
+	case failures > 1 || failures == 1 && n > 1:
+		return asFailure(fmt.Errorf("%d of %s failed", failures, number(n, "connector")))
+	case failures == 1:
+		var code *exitError
 		if errors.As(last, &code) {
 			return last
 		}
-		return failed(fmt.Errorf("%s: %w", inLine(all[0].Connector), last))
+		return asFailure(fmt.Errorf("%s: %w", inLine(all[0].Connector), last))
 	}
 	return nil
 }
@@ -559,11 +562,11 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 
 // listing returns the worker's or its group's list of the connectors that have the state and that the search finds. ""
 // means any. It does not wait for a group without a leader.
-func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
+func (r *remote) listing(ctx context.Context, state, search string) (all rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	for after := ""; ; after = all.Next {
-		var page rest.Listing
+		var page rest.ConnectorList
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
 		if err := r.once(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
 			return all, err

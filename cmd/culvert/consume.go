@@ -25,7 +25,7 @@ import (
 
 func newConsume() *cobra.Command {
 	var from topicSource
-	var o consuming
+	var o consumeOptions
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
@@ -46,7 +46,7 @@ runs on the --data folder, else from that folder, which is locked for the time.`
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
-				shows, err := newReadable(ctx, o.registry, w, log)
+				shows, err := newSchemaReader(ctx, o.registry, w, log)
 				if err != nil {
 					return err
 				}
@@ -69,8 +69,8 @@ runs on the --data folder, else from that folder, which is locked for the time.`
 	return c
 }
 
-// consuming is what of a topic is read, and how it is shown.
-type consuming struct {
+// consumeOptions is what of a topic is read, and how it is shown.
+type consumeOptions struct {
 	follow    bool
 	count     int64 // 0: all
 	since     string
@@ -80,25 +80,25 @@ type consuming struct {
 }
 
 // options are how the topic is read.
-func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
+func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
 	read := kafka.ReadOptions{Follow: o.follow}
 	switch {
 	case o.count < 0:
-		return read, wrong(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
+		return read, asUsageError(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
 	case o.partition < -1:
-		return read, wrong(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
+		return read, asUsageError(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
 	case o.offset < 0:
-		return read, wrong(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
+		return read, asUsageError(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
 	case o.offset > 0 && o.partition < 0:
-		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
+		return read, asUsageError(errors.New("--offset: expected --partition beside it, whose offset it is"))
 	}
 	if o.since != "" {
-		at, err := timeOf("--from", o.since, time.Now())
+		at, err := parseTime("--from", o.since, time.Now())
 		if err != nil {
-			return read, wrong(err)
+			return read, asUsageError(err)
 		}
 		if read.From, err = reader.Since(ctx, topic, at); err != nil {
-			return read, failed(err)
+			return read, asFailure(err)
 		}
 	}
 	if o.partition >= 0 {
@@ -113,15 +113,15 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 				o.offset)
 		}
 		if err != nil {
-			return read, failed(err)
+			return read, asFailure(err)
 		}
 		read.From = kafka.Positions{o.partition: o.offset}
 	}
 	return read, nil
 }
 
-// timeOf reads the time of a flag, or how long ago it was.
-func timeOf(flag, text string, now time.Time) (time.Time, error) {
+// parseTime reads the time of a flag, or how long ago it was.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
@@ -134,9 +134,9 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 		"ago, such as 1h30m, found %q", flag, text)
 }
 
-// brokersOf are those that a command reads from, and how: by the worker of a file, if there is one, and
+// openBrokers are those that a command reads from, and how: by the worker of a file, if there is one, and
 // --bootstrap-servers, else those of a data folder. done is to be called in the end.
-func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
+func openBrokers(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
 	done func(), err error) {
 	settings := workerSettings(w)
 	if servers == "" && settings["bootstrap.servers"] != "embedded" {
@@ -146,7 +146,7 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 	if servers == "" {
 		address, end, err := embedded.Attach(ctx, data, log)
 		if err != nil {
-			return brokers, nil, failed(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
+			return brokers, nil, asFailure(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
 		servers, done = address, func() { _ = end() } // what was read is read
 	}
@@ -157,17 +157,17 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 	}
 	if err != nil {
 		done()
-		return brokers, nil, wrong(err)
+		return brokers, nil, asUsageError(err)
 	}
 	brokers.Logger = log
 	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
 		done()
-		return brokers, nil, failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
+		return brokers, nil, asFailure(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
 	return brokers, done, nil
 }
 
-// topicSource is where a command reads a topic from, as [brokersOf] has it.
+// topicSource is where a command reads a topic from, as [openBrokers] has it.
 type topicSource struct{ data, servers, file string }
 
 func (s *topicSource) flags(c *cobra.Command) {
@@ -184,9 +184,9 @@ func workerSettings(w *config.Worker) map[string]string {
 	return w.All()
 }
 
-// readBy has a command read by the worker of a file, nil where no file is given. What config providers gave the file
-// stands neither in the error nor in log.
-func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
+// withWorkerFile has a command read by the worker of a file, nil where no file is given. What config providers gave the
+// file stands neither in the error nor in log.
+func withWorkerFile(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
 	var w *config.Worker
 	if file != "" {
 		var err error
@@ -195,22 +195,22 @@ func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.L
 		}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return secrets.Error(do(w, logging.Struck(log, w.Redact)), w.Redact)
+	return secrets.Error(do(w, logging.Redacted(log, w.Redact)), w.Redact)
 }
 
 // read opens a reader of topics and has do read by it; w is the worker of the file, nil without one. Errors have the
 // exit code of the command.
 func (s *topicSource) read(ctx context.Context, stderr io.Writer,
 	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
-	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
-		brokers, detach, err := brokersOf(ctx, s.data, s.servers, w, log)
+	return withWorkerFile(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
+		brokers, detach, err := openBrokers(ctx, s.data, s.servers, w, log)
 		if err != nil {
 			return err
 		}
 		defer detach()
 		reader, err := kafka.NewReader(brokers)
 		if err != nil {
-			return wrong(err)
+			return asUsageError(err)
 		}
 		defer reader.Close()
 		return do(w, reader, log)
@@ -218,7 +218,7 @@ func (s *topicSource) read(ctx context.Context, stderr io.Writer,
 }
 
 // print prints records of a topic.
-func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *readable, topic string,
+func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows *schemaReader, topic string,
 	stdout io.Writer) error {
 	options, err := o.options(ctx, reader, topic)
 	if err != nil {
@@ -252,5 +252,5 @@ func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *read
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):
 		return nil // whoever reads has enough, or it was stopped
 	}
-	return failed(err)
+	return asFailure(err)
 }

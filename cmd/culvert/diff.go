@@ -35,7 +35,7 @@ a file would be refused.`,
   culvert diff --config ./checkout --url http://127.0.0.1:8083 --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.folder == "" {
-				return wrong(errors.New("expected --config DIR; see culvert diff --help"))
+				return asUsageError(errors.New("expected --config DIR; see culvert diff --help"))
 			}
 			hostConfig, err := in.read(nil, "", c.ErrOrStderr())
 			if err != nil {
@@ -48,11 +48,11 @@ a file would be refused.`,
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}
-				now, others, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
+				now, others, err = runningConnectors(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
 				return now, err
 			})
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			// What stands elsewhere is not missed in the folder.
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
@@ -69,10 +69,11 @@ a file would be refused.`,
 	return c
 }
 
-// asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
-// can't be read are recognized. others are those whose files stand outside of the folder that the worker follows: they
-// were made by REST.
-func asked(ctx context.Context, at, folder string) (now []config.RunningConnector, others map[string]bool, err error) {
+// runningConnectors are the connectors that a worker has. Their files are named as if they stood in folder, by which
+// those that can't be read are recognized. others are those whose files stand outside of the folder that the worker
+// follows: they were made by REST.
+func runningConnectors(ctx context.Context, at, folder string) (running []config.RunningConnector,
+	others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {
@@ -85,7 +86,7 @@ func asked(ctx context.Context, at, folder string) (now []config.RunningConnecto
 	}
 	others = map[string]bool{}
 	for name, c := range connectors {
-		n := config.RunningConnector{Name: name, Raw: c.Info.Config,
+		connector := config.RunningConnector{Name: name, Raw: c.Info.Config,
 			HasFailed: c.Status.Connector.State != connect.Running ||
 				slices.ContainsFunc(c.Status.Tasks,
 					func(t connect.TaskStatus) bool { return t.State != connect.Running })}
@@ -96,15 +97,16 @@ func asked(ctx context.Context, at, folder string) (now []config.RunningConnecto
 			}
 		}
 		if file != "" {
-			n.File = filepath.Join(folder, filepath.Base(file))
+			connector.File = filepath.Join(folder, filepath.Base(file))
 			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}
 		for _, r := range reload.Connectors {
-			n.Rejected = n.Rejected || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
+			connector.Rejected = connector.Rejected || r.Name == name && r.Error != "" &&
+				c.Status.Connector.ConfigError == ""
 		}
-		now = append(now, n)
+		running = append(running, connector)
 	}
-	return now, others, nil
+	return running, others, nil
 }
 
 // printPlan prints what would be done to connectors; document is the form for JSON. The error is that some would be
@@ -116,12 +118,12 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 	})
 	refused := 0
 	for _, c := range all {
-		if c.Effect == config.Reject || c.Kept != "" {
+		if c.Effect == config.Reject || c.LockedReason != "" {
 			refused++
 		}
 	}
 	if err == nil && refused > 0 {
-		err = failed(fmt.Errorf("%s would be refused", number(refused, "connector")))
+		err = asFailure(fmt.Errorf("%s would be refused", number(refused, "connector")))
 	}
 	return err
 }
@@ -132,7 +134,7 @@ func planText(all []rest.Comparison) string {
 	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
 		b.WriteString("nothing would change\n")
 	}
-	say := func(format string, texts ...string) {
+	printf := func(format string, texts ...string) {
 		args := make([]any, len(texts))
 		for i, text := range texts {
 			args[i] = shown.Line(text)
@@ -140,51 +142,51 @@ func planText(all []rest.Comparison) string {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	for _, c := range all {
-		what := map[config.Action]string{config.Create: "a new connector",
+		effect := map[config.Action]string{config.Create: "a new connector",
 			config.Remove:        "stops and is removed; its offsets stay",
 			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
-			what = "would be refused; what runs goes on"
+			effect = "would be refused; what runs goes on"
 		}
 		switch {
 		case c.Effect == config.NoChange:
 		case c.File != "":
-			say("%s: %s (%s)", c.Connector, what, c.File)
+			printf("%s: %s (%s)", c.Connector, effect, c.File)
 		default:
-			say("%s: %s", c.Connector, what)
+			printf("%s: %s", c.Connector, effect)
 		}
 		for _, d := range c.Differences {
-			say("  %s: %s -> %s", d.Setting, side(d.Before), side(d.After))
+			printf("  %s: %s -> %s", d.Setting, valueText(d.Before), valueText(d.After))
 		}
 		for _, text := range c.Problems {
-			say("  %s", text)
+			printf("  %s", text)
 		}
 		for _, f := range c.Feeds {
-			what := map[string]string{"fail": "fails, since its offset belongs to something else",
+			effect := map[string]string{"fail": "fails, since its offset belongs to something else",
 				"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
-			say("  feed %s %s, by %s", f.Feed, what, strings.Join(f.Differs, ", "))
+			printf("  feed %s %s, by %s", f.Feed, effect, strings.Join(f.ChangedFields, ", "))
 		}
 		for _, d := range c.Stored {
-			say("  what is stored has another %s", d.Setting)
+			printf("  what is stored has another %s", d.Setting)
 		}
 		if c.StoredProblem != "" {
-			say("  what is stored is not taken: %s", c.StoredProblem)
+			printf("  what is stored is not taken: %s", c.StoredProblem)
 		}
-		if c.Kept != "" {
-			say("  %s", c.Kept)
+		if c.LockedReason != "" {
+			printf("  %s", c.LockedReason)
 		}
 		for _, text := range c.Warnings {
-			say("  warning: %s", text)
+			printf("  warning: %s", text)
 		}
 		if c.Version != "" {
-			say("version %s", c.Version)
+			printf("version %s", c.Version)
 		}
 	}
 	return b.String()
 }
 
-func side(value *string) string {
+func valueText(value *string) string {
 	if value == nil {
 		return "(not set)"
 	}

@@ -39,13 +39,13 @@ errors.deadletterqueue.context.headers.enable=true writes with each what happene
 	return c
 }
 
-// letterFlags choose dead letters.
-type letterFlags struct {
+// deadLetterFlags choose dead letters.
+type deadLetterFlags struct {
 	filter       connect.DeadLetterFilter
 	since, until string
 }
 
-func (l *letterFlags) flags(c *cobra.Command) {
+func (l *deadLetterFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
 	f.StringVar(&l.filter.Error, "error", "",
@@ -56,7 +56,7 @@ func (l *letterFlags) flags(c *cobra.Command) {
 }
 
 // read is the filter that the flags say.
-func (l *letterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
+func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
 	for _, one := range []struct {
 		name, text string
@@ -65,15 +65,15 @@ func (l *letterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error
 		if one.text == "" {
 			continue
 		}
-		if *one.into, err = timeOf(one.name, one.text, now); err != nil {
-			return f, wrong(err)
+		if *one.into, err = parseTime(one.name, one.text, now); err != nil {
+			return f, asUsageError(err)
 		}
 	}
 	return f, nil
 }
 
-// letters reads a topic of dead letters, or a part of it.
-func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
+// readDeadLetters reads a topic of dead letters, or a part of it.
+func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		replayed, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
@@ -88,12 +88,12 @@ func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic strin
 			}
 			return each(&l)
 		})
-		return failed(err)
+		return asFailure(err)
 	})
 }
 
-// wasReplayed says it in a word.
-func wasReplayed(l *connect.DeadLetter) string {
+// replayedText says it in a word.
+func replayedText(l *connect.DeadLetter) string {
 	switch {
 	case l.Replayed == nil:
 		return "?"
@@ -105,7 +105,7 @@ func wasReplayed(l *connect.DeadLetter) string {
 
 func newDLQList() *cobra.Command {
 	var from topicSource
-	var chosen letterFlags
+	var chosen deadLetterFlags
 	var o output
 	c := &cobra.Command{
 		Use:   "list TOPIC",
@@ -123,19 +123,20 @@ from, and why; and whether they were replayed, as the worker of --properties has
 				switch {
 				case !filter.Matches(l):
 				case o.json:
-					return printJSON(out, rest.LetterOf(l))
+					return printJSON(out, rest.NewDeadLetter(l))
 				default:
 					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
-						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-						strconv.Itoa(l.Replays), wasReplayed(l), inLine(l.Message)})
+						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
+						inLine(l.Stage),
+						strconv.Itoa(l.Replays), replayedText(l), inLine(l.Message)})
 				}
 				return nil
 			}
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
+			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			if !o.json {
 				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
 			}
-			return errors.Join(err, failed(out.Flush()))
+			return errors.Join(err, asFailure(out.Flush()))
 		},
 	}
 	from.flags(c)
@@ -144,8 +145,8 @@ from, and why; and whether they were replayed, as the worker of --properties has
 	return c
 }
 
-// fromOf is where the record of a letter came from.
-func fromOf(l *connect.DeadLetter) string {
+// sourceText is where the record of a letter came from.
+func sourceText(l *connect.DeadLetter) string {
 	if l.Partition < 0 {
 		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
 	}
@@ -161,12 +162,12 @@ func newDLQShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			place, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			var letter *connect.DeadLetter
 			partition, at := place.Partition, place.Offset
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
+			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
 				if l.Record.Offset == at {
 					letter = l
 				}
@@ -176,12 +177,12 @@ func newDLQShow() *cobra.Command {
 			case err != nil:
 				return err
 			case letter == nil:
-				return failed(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
+				return asFailure(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
 			case o.json:
 				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
-				return failed(err)
+				return asFailure(err)
 			}
-			return failed(printLetter(c.OutOrStdout(), letter))
+			return asFailure(printDeadLetter(c.OutOrStdout(), letter))
 		},
 	}
 	from.flags(c)
@@ -189,13 +190,13 @@ func newDLQShow() *cobra.Command {
 	return c
 }
 
-// printLetter shows a letter to somebody who looks for its cause.
-func printLetter(out io.Writer, l *connect.DeadLetter) error {
+// printDeadLetter shows a letter to somebody who looks for its cause.
+func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
-		{"from", fromOf(l)},
+		{"from", sourceText(l)},
 		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
-		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", wasReplayed(l)}}
+		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", replayedText(l)}}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	if err := columns(out, "", rows); err != nil {
 		return err
@@ -219,7 +220,7 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 
 func newDLQReplay() *cobra.Command {
 	var in installation
-	var chosen letterFlags
+	var chosen deadLetterFlags
 	var again, older, dry bool
 	var letters []string
 	c := &cobra.Command{
@@ -239,7 +240,7 @@ The files are those of culvert run. No worker may be running on the --data folde
 				return err
 			}
 			if err := filter.SelectPositions(letters); err != nil {
-				return wrong(fmt.Errorf("--letters: %w", err))
+				return asUsageError(fmt.Errorf("--letters: %w", err))
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())
@@ -263,9 +264,9 @@ The files are those of culvert run. No worker may be running on the --data folde
 			}
 			switch {
 			case err != nil:
-				return setUp(failed(err))
+				return asSetupError(asFailure(err))
 			case done.Rejected > 0 || left > 0:
-				return failed(errors.New("not all letters were delivered"))
+				return asFailure(errors.New("not all letters were delivered"))
 			}
 			return nil
 		},

@@ -13,7 +13,8 @@ import (
 
 func newDrain() *cobra.Command {
 	r := &remote{}
-	c := r.act(act{use: "drain", route: "PUT /culvert/drain", name: "the worker", did: "is drained",
+	c := r.newRouteCommand(routeCommand{use: "drain", route: "PUT /culvert/drain", name: "the worker",
+		message: "is drained",
 		example: "  culvert drain --url http://connect.example.com:8083"})
 	c.Short = "Have other workers of the group run what a worker runs, before it is stopped"
 	c.Long = `Have the other workers of its group run what a worker runs, before it is stopped: as a preStop hook, for example. It ends

@@ -21,8 +21,8 @@ import (
 // importedAs is the field of a source's offset that takes the URL from which to go on.
 const importedAs = "url"
 
-// importing is what `culvert offsets import` is asked for.
-type importing struct {
+// offsetImport is what `culvert offsets import` is asked for.
+type offsetImport struct {
 	topic, servers, file string
 	standalone           string
 	field                string
@@ -31,18 +31,18 @@ type importing struct {
 }
 
 func newOffsetsImport() *cobra.Command {
-	var i importing
+	var i offsetImport
 	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
 		"Take over offsets that another connector has stored, whatever their fields are called", http.MethodPatch,
 		func(c *cobra.Command, args []string) (body []byte, err error) {
 			if (i.topic == "") == (i.standalone == "") {
-				return nil, wrong(errors.New("expected one of --from-topic and --from-file"))
+				return nil, asUsageError(errors.New("expected one of --from-topic and --from-file"))
 			}
 			data, err := c.Flags().GetString("data")
 			if err != nil {
-				return nil, wrong(err)
+				return nil, asUsageError(err)
 			}
-			err = readBy(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
+			err = withWorkerFile(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
 				stored, err := i.read(c.Context(), data, args[0], w, log)
 				if err == nil {
 					body, err = i.decide(stored, c.InOrStdin(), c.OutOrStdout())
@@ -72,14 +72,14 @@ in --data. See culvert reference guide/init-connector.`
 }
 
 // read is what the topic, or the file, holds of the connector.
-func (i *importing) read(ctx context.Context, data, connector string, w *config.Worker,
+func (i *offsetImport) read(ctx context.Context, data, connector string, w *config.Worker,
 	log *slog.Logger) (stored []connect.StoredOffset, err error) {
 	from := "topic " + i.topic
 	if i.standalone != "" {
 		from = i.standalone
 		stored, err = connect.ReadStandaloneOffsets(i.standalone, connector, log)
 	} else {
-		brokers, done, unreached := brokersOf(ctx, data, i.servers, w, log)
+		brokers, done, unreached := openBrokers(ctx, data, i.servers, w, log)
 		if unreached != nil {
 			return nil, unreached
 		}
@@ -87,21 +87,21 @@ func (i *importing) read(ctx context.Context, data, connector string, w *config.
 		stored, err = connect.ReadTopicOffsets(ctx, brokers, i.topic, connector, log)
 	}
 	if err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	if len(stored) == 0 {
-		return nil, failed(fmt.Errorf("%s holds no offsets of connector %s", from, connector))
+		return nil, asFailure(fmt.Errorf("%s holds no offsets of connector %s", from, connector))
 	}
 	return stored, nil
 }
 
 // decide shows what was found, finds out which field counts, and returns what is to be sent; nil if nothing is.
-func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
+func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
 	names := map[string]string{}
 	for _, pair := range i.names {
 		theirs, ours, ok := strings.Cut(pair, "=")
 		if !ok || theirs == "" || ours == "" {
-			return nil, wrong(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
+			return nil, asUsageError(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
 		}
 		names[theirs] = ours
 	}
@@ -117,24 +117,24 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	switch {
 	case i.field != "":
 	case len(fields) == 0:
-		return nil, failed(errors.New("no field holds a URL in all of them: --field names one"))
+		return nil, asFailure(errors.New("no field holds a URL in all of them: --field names one"))
 	case len(fields) == 1:
 		i.field = fields[0]
 	case i.yes || i.dry:
-		return nil, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
+		return nil, asFailure(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
 			shown.Text(strings.Join(fields, ", "))))
 	default:
 		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector go on? ",
 			shown.Text(strings.Join(fields, ", ")))
 		if i.field, err = answer(answers); err != nil {
-			return nil, failed(err)
+			return nil, asFailure(err)
 		}
 	}
 	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
 		one, err := s.RESTBody(i.field, importedAs, names)
 		if err != nil {
-			return nil, failed(err)
+			return nil, asFailure(err)
 		}
 		if n > 0 {
 			body = append(body, ',')
@@ -153,10 +153,10 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	fmt.Fprint(out, "Set it (yes or no)? ")
 	text, err := answer(answers)
 	if err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	if text != "yes" {
-		return nil, failed(errors.New("nothing was changed"))
+		return nil, asFailure(errors.New("nothing was changed"))
 	}
 	return body, nil
 }

@@ -29,7 +29,7 @@ const maxOffered = 40
 
 func newInit() *cobra.Command {
 	var in installation
-	i := &initiation{}
+	i := &initDialog{}
 	c := &cobra.Command{
 		Use:   "init [-o FILE]",
 		Short: "Write the file of a source connector, by questions and by what the service says",
@@ -61,20 +61,20 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	return c
 }
 
-// initiation is the file of a connector in the making.
-type initiation struct {
+// initDialog is the file of a connector in the making.
+type initDialog struct {
 	file       string
 	yes, clear bool
 	flags      *pflag.FlagSet
 	checker    *check.Checker
 	lines      *bufio.Scanner
-	say        io.Writer
+	out        io.Writer
 	entries    []config.Entry
 	// err is why there are no more answers.
 	err error
 }
 
-func (i *initiation) run(c *cobra.Command, in *installation) error {
+func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return err
@@ -90,16 +90,16 @@ func (i *initiation) run(c *cobra.Command, in *installation) error {
 	defer m.Close()
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
-	i.lines, i.say = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
+	i.lines, i.out = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTime, Logon: true}
 	name := i.answers(c.Context())
 	if i.err != nil {
 		return i.err
 	}
-	if err := i.examine(c.Context()); err != nil {
+	if err := i.check(c.Context()); err != nil {
 		return err
 	}
 	return i.write(c.OutOrStdout(), name)
@@ -107,11 +107,11 @@ func (i *initiation) run(c *cobra.Command, in *installation) error {
 
 // answers asks for all settings, with what the service recommends as soon as it can be asked, and returns the
 // connector's name.
-func (i *initiation) answers(ctx context.Context) (name string) {
+func (i *initDialog) answers(ctx context.Context) (name string) {
 	i.set("connector.class", "ODataSource")
 	protocol := i.answer("protocol", "https", "Protocol", "https", "http")
 	i.set("sap.odata.host.protocol", protocol)
-	i.set("sap.odata.host.address", i.needed("host", "Host of the OData service"))
+	i.set("sap.odata.host.address", i.requiredAnswer("host", "Host of the OData service"))
 	port := "443"
 	if strings.EqualFold(protocol, "http") {
 		port = "80"
@@ -123,16 +123,17 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 	if user := i.answer("user", "", "User"); user != "" {
 		password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
 		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
-			i.err = wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
-				"else; --password-in-file lets the file hold the password itself"))
+			i.err = asUsageError(errors.New(
+				"--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
+					"else; --password-in-file lets the file hold the password itself"))
 		}
 		i.set("sap.odata.user.name", user)
 		i.set("sap.odata.user.pwd", password)
 	}
 	i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
-	service := i.needed("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
+	service := i.requiredAnswer("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
 	i.set("sap.odata#00.service", service)
-	sets := config.List(i.needed("entity-set", "Entity sets, with commas between them",
+	sets := config.List(i.requiredAnswer("entity-set", "Entity sets, with commas between them",
 		i.recommended(ctx, "entity-set", "sap.odata#00.entityset")...))
 	for n, set := range sets {
 		prefix, flag := fmt.Sprintf("sap.odata#%02d.", n), ""
@@ -155,7 +156,7 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 }
 
 // given returns the value of a flag, and whether the flag is set.
-func (i *initiation) given(flag string) (string, bool) {
+func (i *initDialog) flagValue(flag string) (string, bool) {
 	f := i.flags.Lookup(flag)
 	if f == nil || !f.Changed {
 		return "", false
@@ -168,23 +169,23 @@ func (i *initiation) given(flag string) (string, bool) {
 
 // answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
 // the offered values. With --yes every answer is the default.
-func (i *initiation) answer(flag, standard, question string, offered ...string) string {
-	if value, given := i.given(flag); given {
+func (i *initDialog) answer(flag, standard, question string, offered ...string) string {
+	if value, given := i.flagValue(flag); given {
 		return value
 	}
 	if i.yes || i.err != nil {
 		return standard
 	}
 	for n, value := range offered[:min(len(offered), maxOffered)] {
-		fmt.Fprintf(i.say, "%4d  %s\n", n+1, value)
+		fmt.Fprintf(i.out, "%4d  %s\n", n+1, value)
 	}
 	if len(offered) > maxOffered {
-		fmt.Fprintf(i.say, "      and %d more\n", len(offered)-maxOffered)
+		fmt.Fprintf(i.out, "      and %d more\n", len(offered)-maxOffered)
 	}
-	fmt.Fprintf(i.say, "%s [%s]: ", question, standard)
+	fmt.Fprintf(i.out, "%s [%s]: ", question, standard)
 	if !i.lines.Scan() {
-		if i.err = failed(i.lines.Err()); i.err == nil {
-			i.err = wrong(fmt.Errorf("%s: expected an answer, found the end of the input", question))
+		if i.err = asFailure(i.lines.Err()); i.err == nil {
+			i.err = asUsageError(fmt.Errorf("%s: expected an answer, found the end of the input", question))
 		}
 		return ""
 	}
@@ -198,16 +199,16 @@ func (i *initiation) answer(flag, standard, question string, offered ...string) 
 	return cmp.Or(strings.Join(values, ","), standard)
 }
 
-// needed returns the answer to a question that must have one.
-func (i *initiation) needed(flag, question string, offered ...string) string {
+// requiredAnswer returns the answer to a question that must have one.
+func (i *initDialog) requiredAnswer(flag, question string, offered ...string) string {
 	value := i.answer(flag, "", question, offered...)
 	if i.err == nil && strings.Trim(value, " ,") == "" {
-		i.err = wrong(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
+		i.err = asUsageError(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
 	}
 	return value
 }
 
-func (i *initiation) set(name, value string) {
+func (i *initDialog) set(name, value string) {
 	if value != "" {
 		i.entries = append(i.entries, config.NewEntry(name, value, "the answers", len(i.entries)+1))
 	}
@@ -222,9 +223,9 @@ func topicLetter(r rune) rune {
 	return '_'
 }
 
-// validated checks what there is so far. Where a reference leads nowhere, the service isn't asked: what stands there
+// validate checks what there is so far. Where a reference leads nowhere, the service isn't asked: what stands there
 // would be shown to it as a password.
-func (i *initiation) validated(ctx context.Context) (*check.Validation, config.Problems, error) {
+func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Problems, error) {
 	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	checker := *i.checker
 	if problems.Err() != nil {
@@ -236,29 +237,29 @@ func (i *initiation) validated(ctx context.Context) (*check.Validation, config.P
 
 // recommended returns the values that the service knows for a setting that is asked for. If the service cannot be asked
 // it prints why and returns none.
-func (i *initiation) recommended(ctx context.Context, flag, name string) []string {
-	if _, given := i.given(flag); given || i.yes || i.err != nil {
+func (i *initDialog) recommended(ctx context.Context, flag, name string) []string {
+	if _, given := i.flagValue(flag); given || i.yes || i.err != nil {
 		return nil
 	}
-	v, problems, err := i.validated(ctx)
+	v, problems, err := i.validate(ctx)
 	if err != nil {
-		fmt.Fprintln(i.say, "Nothing can be offered:", err)
+		fmt.Fprintln(i.out, "Nothing can be offered:", err)
 		return nil
 	}
 	for _, p := range problems {
-		fmt.Fprintln(i.say, "Nothing can be offered:", p.Text)
+		fmt.Fprintln(i.out, "Nothing can be offered:", p.Text)
 	}
 	var values []string
 	for _, c := range v.Configs {
 		if c.Value.Name == name {
 			values = c.Value.Recommended
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
-				fmt.Fprintln(i.say, "Nothing can be offered:", strings.TrimSuffix(hint, ")"))
+				fmt.Fprintln(i.out, "Nothing can be offered:", strings.TrimSuffix(hint, ")"))
 			}
 		}
 		if strings.HasPrefix(c.Value.Name, "sap.odata.user.") {
 			for _, text := range c.Value.Errors {
-				fmt.Fprintln(i.say, text)
+				fmt.Fprintln(i.out, text)
 			}
 		}
 	}
@@ -266,13 +267,13 @@ func (i *initiation) recommended(ctx context.Context, flag, name string) []strin
 }
 
 // examine refuses what is wrong.
-func (i *initiation) examine(ctx context.Context) error {
-	v, problems, err := i.validated(ctx)
+func (i *initDialog) check(ctx context.Context) error {
+	v, problems, err := i.validate(ctx)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	for _, p := range problems {
-		fmt.Fprintf(i.say, "%s: not checked with the service: %s\n", p.Setting, p.Text)
+		fmt.Fprintf(i.out, "%s: not checked with the service: %s\n", p.Setting, p.Text)
 	}
 	var errs []string
 	for _, c := range v.Configs {
@@ -284,13 +285,13 @@ func (i *initiation) examine(ctx context.Context) error {
 		}
 	}
 	if len(errs) > 0 {
-		return failed(errors.New(strings.Join(errs, "\n") + "\nnothing is written"))
+		return asFailure(errors.New(strings.Join(errs, "\n") + "\nnothing is written"))
 	}
 	return nil
 }
 
 // write writes the file, which must not be there.
-func (i *initiation) write(stdout io.Writer, name string) error {
+func (i *initDialog) write(stdout io.Writer, name string) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
@@ -304,17 +305,17 @@ func (i *initiation) write(stdout io.Writer, name string) error {
 	file := cmp.Or(i.file, name+".properties")
 	if file == "-" {
 		_, err := stdout.Write(b.Bytes())
-		return failed(err)
+		return asFailure(err)
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	_, err = f.Write(b.Bytes())
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(file)
-		return failed(err)
+		return asFailure(err)
 	}
-	fmt.Fprintf(i.say, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
+	fmt.Fprintf(i.out, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
 	return nil
 }

@@ -21,10 +21,10 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 	}
 	strike := w.Redact
 	defer func() { err = secrets.Error(err, strike) }()
-	log = logging.Struck(log, strike)
+	log = logging.Redacted(log, strike)
 	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))
 	}
 	for _, w := range warnings {
 		log.Warn(w.Setting+": "+w.Text, "file", file)
@@ -34,7 +34,7 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 		err = errors.New("bootstrap.servers: expected HOST:PORT of brokers, found embedded")
 	}
 	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))
 	}
 	k.Logger = log
 	k.Follow(w.Current)

@@ -33,14 +33,14 @@ var version string
 
 func main() {
 	buildinfo.Release = version
-	ctx, stop := interruptible()
+	ctx, stop := signalContext()
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends. The second ends the process.
-func interruptible() (context.Context, func()) {
+// signalContext returns a context that the first SIGINT or SIGTERM ends. The second ends the process.
+func signalContext() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -54,34 +54,34 @@ func interruptible() (context.Context, func()) {
 	return ctx, cancel
 }
 
-// failure is an error with the exit code that it comes to.
-type failure struct {
+// exitError is an error with the exit code that it comes to.
+type exitError struct {
 	code int
 	err  error
 }
 
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
+func (f *exitError) Error() string { return f.err.Error() }
+func (f *exitError) Unwrap() error { return f.err }
 
-func failed(err error) error {
+func asFailure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{exitFailed, err}
+	return &exitError{exitFailed, err}
 }
 
-func wrong(err error) error {
+func asUsageError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{exitWrong, err}
+	return &exitError{exitWrong, err}
 }
 
 // execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra
 // finds.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ours := slog.New(slog.NewTextHandler(stderr, nil))
-	takeLibraries(ours)
+	captureLibraryLogs(ours)
 	err := guard.Do(ours, "culvert", func() error {
 		root := newRoot(ctx, args)
 		root.SetArgs(args)
@@ -98,15 +98,15 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if mistake := new(guard.Panic); errors.As(err, &mistake) {
 		return exitFailed
 	}
-	var f *failure
+	var f *exitError
 	if errors.As(err, &f) {
 		return f.code
 	}
 	return exitWrong
 }
 
-// takeLibraries has what libraries log on their own, net/http above all, among our lines at level debug.
-func takeLibraries(to *slog.Logger) {
+// captureLibraryLogs has what libraries log on their own, net/http above all, among our lines at level debug.
+func captureLibraryLogs(to *slog.Logger) {
 	slog.SetDefault(to) // which also sets the output that is set next
 	log.SetFlags(0)
 	log.SetOutput(libraryLines{to})

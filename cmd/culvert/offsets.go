@@ -49,7 +49,7 @@ the installation are named, as for culvert run, and no worker may be at work in 
 				if err == nil && !json.Valid(body) {
 					err = fmt.Errorf("%s: expected JSON, as culvert offsets show --json prints it", inLine(args[1]))
 				}
-				return body, wrong(err)
+				return body, asUsageError(err)
 			}),
 		newOffsetsCommand("reset NAME [worker-file connector-files…]",
 			"Delete a connector's offsets: everything is read again", http.MethodDelete, nil),
@@ -89,15 +89,15 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 					return err
 				}
 				if method == http.MethodGet {
-					return failed(printOffsets(c.OutOrStdout(), []byte(answer), o.json))
+					return asFailure(printOffsets(c.OutOrStdout(), []byte(answer), o.json))
 				}
 				_, err = fmt.Fprintln(c.OutOrStdout(), messageOf([]byte(answer)))
-				return failed(err)
+				return asFailure(err)
 			}
 			if at != "" {
 				return send(remote{url: at})
 			}
-			return setUp(host.Offline(c.Context(), configuration, func(h http.Handler) error {
+			return asSetupError(host.Offline(c.Context(), configuration, func(h http.Handler) error {
 				return send(remote{url: "http://localhost", transport: rest.Local{Handler: h}})
 			}))
 		},
@@ -119,7 +119,7 @@ func (in *installation) offsetsFiles(c *cobra.Command, at string, args []string)
 	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
 	switch {
 	case at != "" && files:
-		return none, wrong(errors.New("expected either --url or files, found both"))
+		return none, asUsageError(errors.New("expected either --url or files, found both"))
 	case at != "":
 		_, err = workerURL(at)
 		return none, err

@@ -26,16 +26,16 @@ func (o *output) flag(c *cobra.Command, about string) {
 // command that failed.
 func (o output) print(out io.Writer, result any, people func(io.Writer) error) error {
 	if o.json {
-		return failed(printJSON(out, result))
+		return asFailure(printJSON(out, result))
 	}
 	if people != nil {
-		return failed(people(out))
+		return asFailure(people(out))
 	}
 	document, err := json.Marshal(result)
 	if err == nil {
 		err = render(out, document)
 	}
-	return failed(err)
+	return asFailure(err)
 }
 
 // escaped makes a command print texts of plugins and services with terminal escapes made visible, see [shown.Writer].

@@ -60,9 +60,9 @@ func (d *display) Write(p []byte) (int, error) {
 // follow prints progress as culvert status does until the returned function is called, which prints it a last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
-	before := lookAt(time.Now(), nil)
+	before := progressSnapshot(time.Now(), nil)
 	show := func() {
-		now := lookAt(time.Now(), progress())
+		now := progressSnapshot(time.Now(), progress())
 		d.show(now, before)
 		before = now
 	}
@@ -85,18 +85,18 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 }
 
 // show prints a look if it differs from the previous one.
-func (d *display) show(now, before look) {
+func (d *display) show(now, before statusSnapshot) {
 	var b bytes.Buffer
-	_ = now.show(&b, &before, output{}) // a buffer takes everything
+	_ = now.print(&b, &before, output{}) // a buffer takes everything
 	if !bytes.Equal(b.Bytes(), d.printed) {
 		d.Write(b.Bytes())
 	}
 	d.printed = b.Bytes()
 }
 
-// lookAt is what a command's own connectors are doing.
-func lookAt(at time.Time, progress []connect.Progress) look {
-	l := look{at: at, connectors: map[string]expanded{}}
+// progressSnapshot is what a command's own connectors are doing.
+func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
+	l := statusSnapshot{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
 		listed := rest.ConnectorSummary{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
 			Refused: p.Failed}

@@ -23,35 +23,35 @@ const registryURL = "schema.registry.url"
 // maxShownBytes bounds what a key or value becomes as JSON; a larger one is shown as the bytes that it is.
 const maxShownBytes = 256 << 20
 
-// readable makes JSON of keys and values that a schema registry knows the schema of: Avro, and JSON with a JSON Schema.
-// It belongs to one goroutine.
-type readable struct {
+// schemaReader makes JSON of keys and values that a schema registry knows the schema of: Avro, and JSON with a JSON
+// Schema. It belongs to one goroutine.
+type schemaReader struct {
 	log        *slog.Logger
 	key, value []convert.Converter // that may have written them; none without a registry
 	json       convert.Converter
 	batch      record.Batch
 }
 
-// newReadable asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
-func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *readable, err error) {
+// newSchemaReader asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
+func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
 	schemas := record.NewRegistry().For("consume")
-	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
+	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
 		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
 	}
-	if r.value, err = registered(w, "value.converter.", url, use); err != nil {
+	if r.value, err = registryConverters(w, "value.converter.", url, use); err != nil {
 		return nil, err
 	}
 	use.Key = true
-	r.key, err = registered(w, "key.converter.", url, use)
+	r.key, err = registryConverters(w, "key.converter.", url, use)
 	return r, err
 }
 
-// registered are the converters of either kind, with the settings below a prefix.
-func registered(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
+// registryConverters are the converters of either kind, with the settings below a prefix.
+func registryConverters(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
@@ -65,7 +65,7 @@ func registered(w *config.Worker, prefix, url string, use convert.Use) (list []c
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
 		c, err := convert.New(class, settings, use)
 		if err != nil {
-			return nil, wrong(fmt.Errorf("%s: %w", named, err))
+			return nil, asUsageError(fmt.Errorf("%s: %w", named, err))
 		}
 		list = append(list, c)
 	}
@@ -74,7 +74,7 @@ func registered(w *config.Worker, prefix, url string, use convert.Use) (list []c
 
 // record is a record with JSON in the place of what can be read as such. What cannot stays as it is, with a warning.
 // The error is of a registry that refuses to answer.
-func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
+func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
 	shown := *of
 	for _, part := range []struct {
 		of   *[]byte
@@ -97,7 +97,7 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 }
 
 // text is the JSON of data that says by which schema it is written, in front of it or in a header; nil for all other.
-func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
+func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
 	error) {
 	if len(by) == 0 || data == nil || header == nil && (len(data) < 5 || data[0] != 0) {
 		return nil, nil

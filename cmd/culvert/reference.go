@@ -40,15 +40,16 @@ func newReference() *cobra.Command {
 		Example: "  culvert reference\n  culvert reference source | less\n  culvert reference guide/delivery",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return failed(listReference(c))
+				return asFailure(listReference(c))
 			}
 			page, err := readReference(args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)",
+				return asUsageError(fmt.Errorf(
+					"there is no page %q: the nearest one is %s (culvert reference lists all)",
 					inLine(args[0]), nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)
-			return failed(err)
+			return asFailure(err)
 		},
 		ValidArgs: referenceNames(),
 	}

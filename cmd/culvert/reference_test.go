@@ -255,10 +255,10 @@ func routes(t *testing.T) string {
 	cells(&b, "request", "meaning")
 	cells(&b, "---", "---")
 	for _, r := range rest.Routes() {
-		if r.About == "" {
+		if r.Summary == "" {
 			t.Errorf("REST: nothing is said of %s %s", r.Method, r.Path)
 		}
-		cells(&b, code(r.Method+" "+r.Path), r.About)
+		cells(&b, code(r.Method+" "+r.Path), r.Summary)
 	}
 	return b.String()
 }

@@ -65,7 +65,7 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	for {
 		err := r.once(ctx, route, body, into, names...)
 		if !isRefused(err, http.StatusConflict) && !isRefused(err, http.StatusServiceUnavailable) ||
-			!momentary(err.Error()) {
+			!isTemporary(err.Error()) {
 			return err
 		}
 		select {
@@ -76,8 +76,8 @@ func (r *remote) call(ctx context.Context, route string, body, into any, names .
 	}
 }
 
-// momentary tells whether a refusal is one that passes.
-func momentary(text string) bool {
+// isTemporary tells whether a refusal is one that passes.
+func isTemporary(text string) bool {
 	return strings.Contains(text, "momentarily") || strings.Contains(text, "rebalance")
 }
 
@@ -88,15 +88,15 @@ func (r *remote) once(ctx context.Context, route string, body, into any, names .
 		return err
 	}
 	if r.timeout <= 0 {
-		return wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
+		return asUsageError(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
 	worker := rest.Client{URL: r.url, Header: r.header, Transport: logon{r, base}, MaxBytes: maxAnswer}
 	_, err = worker.Call(ctx, route, nil, body, into, names...)
 	if refused := (*rest.Refusal)(nil); errors.As(err, &refused) {
 		password, _ := base.User.Password()
-		refused.Message = shown.Text(without(refused.Message, restPassword(), password))
+		refused.Message = shown.Text(redactPasswords(refused.Message, restPassword(), password))
 	}
-	return failed(err)
+	return asFailure(err)
 }
 
 // logon is a transport that adds the user and password of the command line.
@@ -112,7 +112,7 @@ func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	answer, err := (&http.Client{Transport: l.transport, CheckRedirect: secrets.Redirect}).Do(request)
 	if err != nil {
-		err = noAnswer(l.base, err)
+		err = connectionError(l.base, err)
 	}
 	return answer, err
 }
@@ -120,8 +120,8 @@ func (l logon) RoundTrip(request *http.Request) (*http.Response, error) {
 // restPassword returns the password of --user.
 func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
 
-// without removes passwords from a worker's text.
-func without(text string, passwords ...string) string {
+// redactPasswords removes passwords from a worker's text.
+func redactPasswords(text string, passwords ...string) string {
 	var known secrets.Known
 	for _, password := range passwords {
 		known.Keep(password)
@@ -133,13 +133,13 @@ func without(text string, passwords ...string) string {
 func workerURL(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
+		return nil, asUsageError(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
 	}
 	return base, nil
 }
 
-// noAnswer says that no worker has answered.
-func noAnswer(base *url.URL, err error) error {
+// connectionError says that no worker has answered.
+func connectionError(base *url.URL, err error) error {
 	var asked *url.Error
 	if errors.As(err, &asked) { // it repeats the whole request
 		err = asked.Err

@@ -54,7 +54,7 @@ const (
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
-		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
+		return nil, asUsageError(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
 	var lines slog.Handler
 	switch in.logFormat {
@@ -65,10 +65,11 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	case logJSON:
 		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.Options(true))
 	default:
-		return nil, wrong(fmt.Errorf("--log-format: expected text, text+location or json, found %q", in.logFormat))
+		return nil, asUsageError(fmt.Errorf("--log-format: expected text, text+location or json, found %q",
+			in.logFormat))
 	}
 	log := logging.New(lines, level)
-	takeLibraries(log)
+	captureLibraryLogs(log)
 	return log, nil
 }
 
@@ -78,7 +79,7 @@ func (in *installation) settings() (map[string]string, error) {
 	for _, s := range in.set {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return nil, wrong(fmt.Errorf("--set: expected name=value, found %q", s))
+			return nil, asUsageError(fmt.Errorf("--set: expected name=value, found %q", s))
 		}
 		settings[name] = value
 	}
@@ -100,7 +101,7 @@ func loadWorker(file string, settings map[string]string) (*config.Worker, error)
 	if err == nil {
 		err = problems.Err()
 	}
-	return w, wrong(err)
+	return w, asUsageError(err)
 }
 
 // config is the host's configuration for files.
@@ -125,13 +126,13 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 func (in *installation) files(args []string) (config.Files, error) {
 	switch {
 	case in.folder != "" && len(args) > 0:
-		return config.Files{}, wrong(errors.New("expected either --config or files, found both"))
+		return config.Files{}, asUsageError(errors.New("expected either --config or files, found both"))
 	case in.folder != "":
 		files, err := host.ListFolder(in.folder)
-		return files, wrong(err)
+		return files, asUsageError(err)
 	}
 	files, err := config.ParseArguments(args)
-	return files, wrong(err)
+	return files, asUsageError(err)
 }
 
 // read is the host's configuration for the --config folder or for files named as arguments; without either the error is
@@ -142,7 +143,7 @@ func (in *installation) read(args []string, expected string, stderr io.Writer) (
 	case err != nil:
 		return host.Config{}, err
 	case expected != "" && in.folder == "" && len(args) == 0:
-		return host.Config{}, wrong(errors.New(expected))
+		return host.Config{}, asUsageError(errors.New(expected))
 	}
 	return in.config(files, stderr)
 }
@@ -151,11 +152,11 @@ func (in *installation) folderFlag(c *cobra.Command) {
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 }
 
-// setUp is an error with the exit code of wrong use where nothing could run.
-func setUp(err error) error {
+// asSetupError is an error with the exit code of wrong use where nothing could run.
+func asSetupError(err error) error {
 	var setup *host.SetupError
 	if errors.As(err, &setup) {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	return err
 }
@@ -182,7 +183,7 @@ A password that a service has refused is not sent again until it is changed, or 
   culvert run --once --progress orders.properties`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.folder == "" && len(args) == 0 {
-				return wrong(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
+				return asUsageError(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
 			}
 			hostConfig, err := in.read(args, "", c.ErrOrStderr())
 			if err != nil {
@@ -219,7 +220,7 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		return nil // stopped before anything ran
 	}
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	defer h.Close()
 	if live != nil {
@@ -229,7 +230,7 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}
 	err = h.Run(ctx)
-	return setUp(failed(err))
+	return asSetupError(asFailure(err))
 }
 
 // onHangUp calls reload for each signal.

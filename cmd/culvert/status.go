@@ -33,14 +33,14 @@ a service does not answer, records were refused since the tasks were created, or
   culvert status --watch --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
-				now, err := r.look(c.Context(), "", "")
+				now, err := r.snapshot(c.Context(), "", "")
 				if err != nil {
 					return err
 				}
-				if err := now.show(c.OutOrStdout(), nil, r.output); err != nil {
+				if err := now.print(c.OutOrStdout(), nil, r.output); err != nil {
 					return err
 				}
-				return now.fault()
+				return now.problem()
 			}
 			return r.watch(c.Context(), c.OutOrStdout())
 		},
@@ -50,8 +50,8 @@ a service does not answer, records were refused since the tasks were created, or
 	return c
 }
 
-// look is what a worker says at one time.
-type look struct {
+// statusSnapshot is what a worker says at one time.
+type statusSnapshot struct {
 	at         time.Time
 	connectors map[string]expanded
 	// notes are about all connectors: the worker's group, and why there are no figures.
@@ -60,47 +60,47 @@ type look struct {
 	unknown []string
 }
 
-// fault says which connectors do not do well.
-func (l look) fault() error {
-	var failing, away, refused []string
+// problem says which connectors do not do well.
+func (l statusSnapshot) problem() error {
+	var failing, unavailable, refused []string
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		switch s := l.connectors[name].listed(); {
 		case s.State == "failed" || s.Failed > 0:
 			failing = append(failing, inLine(name))
 		case s.State == "waiting-for-service":
-			away = append(away, inLine(name))
+			unavailable = append(unavailable, inLine(name))
 		case s.Refused > 0:
 			refused = append(refused, inLine(name))
 		}
 	}
-	var bad []string
+	var problems []string
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"FAILED", failing}, {"service away", away}, {"records refused", refused}} {
+	}{{"FAILED", failing}, {"service away", unavailable}, {"records refused", refused}} {
 		if len(kind.names) > 0 {
-			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
+			problems = append(problems, kind.what+": "+strings.Join(kind.names, ", "))
 		}
 	}
-	if len(bad) > 0 {
-		bad[len(bad)-1] += " (culvert connectors show NAME says why)"
+	if len(problems) > 0 {
+		problems[len(problems)-1] += " (culvert connectors show NAME says why)"
 	}
 	if len(l.unknown) > 0 {
-		bad = append(bad, "states of connectors are not known: "+shown.Line(strings.Join(l.unknown, ", ")))
+		problems = append(problems, "states of connectors are not known: "+shown.Line(strings.Join(l.unknown, ", ")))
 	}
-	if len(bad) == 0 {
+	if len(problems) == 0 {
 		return nil
 	}
-	return failed(errors.New(strings.Join(bad, "; ")))
+	return asFailure(errors.New(strings.Join(problems, "; ")))
 }
 
-// look requests the connectors that have the state and that the search finds. "" means any.
-func (r *remote) look(ctx context.Context, state, search string) (look, error) {
+// statusSnapshot requests the connectors that have the state and that the search finds. "" means any.
+func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
 	all, notes, err := r.all(ctx, state, search)
 	if err != nil {
-		return look{}, err
+		return statusSnapshot{}, err
 	}
-	l := look{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
+	l := statusSnapshot{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var moving map[string]expanded
@@ -139,8 +139,8 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	return &sum, lag, ""
 }
 
-// state is a connector as JSON has it.
-type state struct {
+// connectorState is a connector as JSON has it.
+type connectorState struct {
 	Connector string   `json:"connector"`
 	Type      string   `json:"type"`
 	State     string   `json:"state"`
@@ -155,9 +155,9 @@ type state struct {
 	Errors []string `json:"errors,omitempty"`
 }
 
-// errorsOf are the first lines of what a status says is wrong.
-func errorsOf(s connect.Status) (all []string) {
-	say := func(what, text, restarts string) {
+// statusErrors are the first lines of what a status says is wrong.
+func statusErrors(s connect.Status) (all []string) {
+	add := func(what, text, restarts string) {
 		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 		if restarts != "" {
 			text += " (goes on by itself at " + restarts + ")"
@@ -165,53 +165,54 @@ func errorsOf(s connect.Status) (all []string) {
 		all = append(all, what+text)
 	}
 	if c := s.Connector; c.State == connect.Failed {
-		say("", c.Trace, c.Restarts)
+		add("", c.Trace, c.Restarts)
 	}
 	if refused := s.Connector.ConfigError; refused != "" {
-		say("a newer configuration is refused: ", refused, "")
+		add("a newer configuration is refused: ", refused, "")
 	}
 	for _, t := range s.Tasks {
 		if t.State == connect.Failed {
-			say(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
+			add(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
 		}
 	}
 	return all
 }
 
 // states are what a look found, with rates since the one before.
-func (l look) states(before *look) []state {
-	all := []state{}
+func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
+	all := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
-		one := state{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{}, Errors: errorsOf(s),
+		state := connectorState{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{},
+			Errors:  statusErrors(s),
 			Letters: listed.DeadLetters}
 		if l.connectors[name].Listed != nil {
-			one.Refused = &listed.Refused
+			state.Refused = &listed.Refused
 		}
-		if len(one.Errors) == 0 && listed.Cause != "" {
-			one.Errors = append(one.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
+		if len(state.Errors) == 0 && listed.Cause != "" {
+			state.Errors = append(state.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
 		}
 		for _, t := range s.Tasks {
-			one.Tasks = append(one.Tasks, string(t.State))
+			state.Tasks = append(state.Tasks, string(t.State))
 		}
 		var unknown string
-		if one.Rows, one.Lag, unknown = l.connectors[name].figures(); unknown != "" {
-			one.Errors = append(one.Errors, unknown)
+		if state.Rows, state.Lag, unknown = l.connectors[name].figures(); unknown != "" {
+			state.Errors = append(state.Errors, unknown)
 		}
-		if before != nil && one.Rows != nil {
-			was, _, _ := before.connectors[name].figures()
-			if seconds := l.at.Sub(before.at).Seconds(); was != nil && *one.Rows >= *was && seconds > 0 {
-				rate := (*one.Rows - *was) / seconds
-				one.Rate = &rate
+		if before != nil && state.Rows != nil {
+			previous, _, _ := before.connectors[name].figures()
+			if seconds := l.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
+				rate := (*state.Rows - *previous) / seconds
+				state.Rate = &rate
 			}
 		}
-		all = append(all, one)
+		all = append(all, state)
 	}
 	return all
 }
 
-// show prints a look, with rates since the previous one if there is one.
-func (l look) show(out io.Writer, before *look, o output) error {
+// print prints a look, with rates since the previous one if there is one.
+func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
 	states := l.states(before)
 	return o.print(out, states, func(out io.Writer) error {
 		var rows [][]string
@@ -248,12 +249,12 @@ func figure[N int64 | float64](n *N) string {
 // again.
 func (r *remote) watch(ctx context.Context, out io.Writer) error {
 	terminal := isTerminal(out)
-	var before *look
+	var before *statusSnapshot
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		now, err := r.look(ctx, "", "")
-		var code *failure
+		now, err := r.snapshot(ctx, "", "")
+		var code *exitError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -267,7 +268,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			fmt.Fprintln(&b, shown.Line(err.Error()))
 		} else {
-			if err := now.show(&b, before, r.output); err != nil {
+			if err := now.print(&b, before, r.output); err != nil {
 				return err
 			}
 			before = &now
@@ -276,7 +277,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 			b.WriteByte('\n')
 		}
 		if _, err := io.WriteString(out, b.String()); err != nil {
-			return failed(err)
+			return asFailure(err)
 		}
 		select {
 		case <-ticker.C:

@@ -30,29 +30,29 @@ _test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			files, err := chaintest.Files(args)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			o, w, err := alone(c, &in, workerFile)
+			o, w, err := pluginConfig(c, &in, workerFile)
 			if err != nil {
 				return err
 			}
 			defer func() { err = secrets.Error(err, w.Redact) }()
-			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Redact)
+			o.Embedded, o.Logger = builtIn(), logging.Redacted(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := setup.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			defer m.Close()
 			results, err := chaintest.Run(c.Context(), chaintest.Options{Plugins: m, Worker: w, Registry: registry,
 				Logger: o.Logger}, files)
 			if err != nil {
-				return failed(err)
+				return asFailure(err)
 			}
 			err = printTests(c, results)
 			if junit != "" {
 				if unwritten := chaintest.WriteJUnit(junit, results); unwritten != nil {
-					err = failed(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
+					err = asFailure(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
 				}
 			}
 			return err
@@ -91,7 +91,7 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 		}
 	}
 	if bad > 0 {
-		return failed(fmt.Errorf("%s failed", number(bad, "test")))
+		return asFailure(fmt.Errorf("%s failed", number(bad, "test")))
 	}
 	return nil
 }

@@ -53,12 +53,12 @@ func addTools(root *cobra.Command, args []string) {
 		}
 	}
 	if !known {
-		root.AddCommand(unknown(root, name))
+		root.AddCommand(newUnknownCommand(root, name))
 	}
 }
 
-// unknown is a command that only the plugin of a connector's file may have, and nobody without one.
-func unknown(root *cobra.Command, name string) *cobra.Command {
+// newUnknownCommand is a command that only the plugin of a connector's file may have, and nobody without one.
+func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name,
 		Hidden:             true,
@@ -67,10 +67,10 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if meant := root.SuggestionsFor(name); len(meant) > 0 {
-				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
+				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
 					strings.Join(meant, " or "), inLine(name)))
 			}
-			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
+			return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
 	}
 }
@@ -124,7 +124,7 @@ func withoutFile(name, section string) *cobra.Command {
 		Example: "  culvert " + name + " -p orders.properties --help   # as the plugin of that connector has it",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return wrong(errors.New("expected -p FILE, a connector's properties"))
+			return asUsageError(errors.New("expected -p FILE, a connector's properties"))
 		},
 	}
 	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
@@ -163,7 +163,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	early.Flags().ParseErrorsWhitelist.UnknownFlags = true
 	early.Flags().BoolP("help", "h", false, "")
 	if err := early.Flags().Parse(args); err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	w, err := in.worker("")
 	if err != nil {
@@ -177,7 +177,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	tool.DisableRetries() // somebody waits for the answer, and sees it when it is to be asked for again
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	i := slices.IndexFunc(commands, func(c wit.Command) bool { return c.Name == name })
 	if i < 0 {
@@ -185,7 +185,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		for _, c := range commands {
 			names = append(names, inLine(c.Name))
 		}
-		return wrong(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
+		return asUsageError(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
 	}
 	command := toolCommand(tool, commands[i])
 	command.SetArgs(args)
@@ -202,7 +202,7 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	}
 	connector, problems, err := config.LoadConnector(file, w.Providers)
 	if err = cmp.Or(err, problems.Err()); err != nil {
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	m, err := openPlugins(c, in, true)
 	if err != nil {
@@ -211,12 +211,12 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
 		m.Close()
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	tool, err := check.OpenTool(c.Context(), m, w, connector, lockouts, log)
 	if err != nil {
 		m.Close()
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	return tool, func() { tool.Close(); m.Close() }, nil
 }
@@ -235,13 +235,13 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
-	ownFlags(c, &in, &o, &format)
+	commonFlags(c, &in, &o, &format)
 	for i := range command.Options {
 		declareOption(c, &command.Options[i])
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !slices.Contains(convert.SchemaFormats, format) {
-			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
+			return asUsageError(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
 				format))
 		}
 		given := map[string]string{}
@@ -253,16 +253,16 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		}
 		options, err := check.Options(command, given)
 		if err != nil {
-			return wrong(errors.New(inLine(err.Error())))
+			return asUsageError(errors.New(inLine(err.Error())))
 		}
-		return answerTool(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
+		return printToolResult(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
 	}
 	return c
 }
 
-// ownFlags are those of every command of a plugin, which its options must not be named like: see
+// commonFlags are those of every command of a plugin, which its options must not be named like: see
 // [plugin.ReservedOptions].
-func ownFlags(c *cobra.Command, in *installation, o *output, format *string) {
+func commonFlags(c *cobra.Command, in *installation, o *output, format *string) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	o.flag(c, "as JSON")
@@ -301,16 +301,16 @@ func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
+func printToolResult(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
 	format string, out io.Writer) error {
 	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	if reply.Schemas != nil {
 		text, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
 		if err != nil {
-			return failed(fmt.Errorf("%s: %w", command, err))
+			return asFailure(fmt.Errorf("%s: %w", command, err))
 		}
 		fmt.Fprintln(out, string(shown.JSON(text)))
 		return nil
@@ -321,5 +321,5 @@ func answerTool(ctx context.Context, tool *check.Tool, command string, options [
 	} else {
 		err = render(out, document)
 	}
-	return failed(err)
+	return asFailure(err)
 }

@@ -37,14 +37,14 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				return err
 			}
 			if file == "" {
-				return wrong(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
+				return asUsageError(fmt.Errorf("expected -p WORKER-FILE, with bootstrap.servers and kafka.proxy.*"))
 			}
 			w, k, err := remoteKafka(c.Context(), file, nil, log)
 			if err != nil {
 				return err
 			}
-			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
-				return wrong(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Redact))
+			if err := rejectOwnAddress(w, k.Bootstrap, listen); err != nil {
+				return asUsageError(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Redact))
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
 				Logger: k.Logger,
@@ -58,7 +58,7 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 					fmt.Fprintln(c.OutOrStdout(), own, w.Redact(theirs))
 				}})
 			if err != nil {
-				return failed(secrets.Error(err, w.Redact))
+				return asFailure(secrets.Error(err, w.Redact))
 			}
 			t.Wait()
 			return nil
@@ -71,21 +71,21 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 	return c
 }
 
-// elsewhere refuses brokers that would be the tunnel itself, which would connect to itself until no file descriptor is
-// left. Behind a proxy the same address is another machine's.
-func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
-	way, _, err := security.RouteSettings(w.All())
-	if err != nil || way.Type != "" && way.Type != route.None || len(way.AddressMap) > 0 {
+// rejectOwnAddress refuses brokers that would be the tunnel itself, which would connect to itself until no file
+// descriptor is left. Behind a proxy the same address is another machine's.
+func rejectOwnAddress(w *config.Worker, bootstrap []string, listen string) error {
+	settings, _, err := security.RouteSettings(w.All())
+	if err != nil || settings.Type != "" && settings.Type != route.None || len(settings.AddressMap) > 0 {
 		return err
 	}
-	own, err := net.ResolveTCPAddr("tcp", listen)
-	if err != nil || own.Port == 0 {
+	listenAddress, err := net.ResolveTCPAddr("tcp", listen)
+	if err != nil || listenAddress.Port == 0 {
 		return nil // Open says so
 	}
 	for _, address := range bootstrap {
 		broker, err := net.ResolveTCPAddr("tcp", address)
-		if err == nil && broker.Port == own.Port && (broker.IP.Equal(own.IP) ||
-			(own.IP == nil || own.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
+		if err == nil && broker.Port == listenAddress.Port && (broker.IP.Equal(listenAddress.IP) ||
+			(listenAddress.IP == nil || listenAddress.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
 			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own "+
 				"address: give another one with --listen", address)
 		}

@@ -34,7 +34,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 		RunE: func(c *cobra.Command, args []string) error {
 			files, empty, err := sortFiles(args)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			hostConfig, err := in.config(files, c.ErrOrStderr())
 			if err != nil {
@@ -51,7 +51,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 				found, err = configcheck.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			problems := append(append(config.Problems{}, found.Problems...), empty...)
 			err = o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
@@ -61,12 +61,12 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 				return err
 			}
 			if problems.Err() != nil {
-				return failed(fmt.Errorf("%s", count(problems)))
+				return asFailure(fmt.Errorf("%s", countProblems(problems)))
 			}
 			for _, g := range found.Valid {
 				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(g.File),
 					shown.Line(g.Name)); err != nil {
-					return failed(err)
+					return asFailure(err)
 				}
 			}
 			return nil
@@ -124,7 +124,7 @@ func printProblems(out io.Writer, problems config.Problems) error {
 	return nil
 }
 
-func count(problems config.Problems) string {
+func countProblems(problems config.Problems) string {
 	var errors, warnings int
 	for _, p := range problems {
 		if p.Warning {

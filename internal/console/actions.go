@@ -54,7 +54,7 @@ func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("
 
 // replayBody selects exactly the letters that the form names, also if it names none.
 func replayBody(form url.Values) any {
-	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
+	return rest.ReplayRequest{Positions: append([]string{}, form["letter"]...), DryRun: form.Get("dry") != ""}
 }
 
 func (a action) arguments(form url.Values) (values []string, body any) {
@@ -70,7 +70,7 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 }
 
 type button struct {
-	Do, Label, Sure, Command string
+	Action, Label, Confirm, Command string
 	// Name is what it is for, where the label does not say that.
 	Name     string
 	Fields   url.Values
@@ -80,8 +80,9 @@ type button struct {
 // Button is one for an action; the fields of its form are given as names and values in turn.
 func (v viewer) Button(do string, fields ...string) button {
 	a := actions[do]
-	return button{Do: do, Label: a.label, Sure: a.confirm, Command: v.Command(do, fields...), Fields: pairs(fields...),
-		Disabled: v.Reads != ""}
+	return button{Action: do, Label: a.label, Confirm: a.confirm, Command: v.Command(do, fields...),
+		Fields:   pairs(fields...),
+		Disabled: v.ReadOnlyReason != ""}
 }
 
 // Named is the button with a name.
@@ -107,11 +108,11 @@ type outcome struct {
 }
 
 type result struct {
-	Of, Did, Error string
-	// Curl is the command that does the same.
-	Curl string
+	Name, Message, Error string
+	// Command is the command that does the same.
+	Command string
 	// Replayed is what came of a replay.
-	Replayed *rest.Replayed
+	Replayed *rest.ReplayResult
 }
 
 func (v *pageRequest) act() (any, error) {
@@ -119,7 +120,7 @@ func (v *pageRequest) act() (any, error) {
 	if !ok {
 		return nil, refuse(404, "There is no such action")
 	}
-	o := outcome{Back: back(v.posted.Get("back"))}
+	outcome := outcome{Back: back(v.posted.Get("back"))}
 	names := v.posted["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
@@ -140,23 +141,23 @@ func (v *pageRequest) act() (any, error) {
 		form.Set("name", name)
 		r := v.perform(a, form)
 		if r.Error != "" {
-			o.Failed++
+			outcome.Failed++
 		}
-		o.Results = append(o.Results, r)
+		outcome.Results = append(outcome.Results, r)
 	}
 	v.title = "Done"
-	if o.Failed > 0 {
+	if outcome.Failed > 0 {
 		v.title = "Refused"
 	}
-	return o, nil
+	return outcome, nil
 }
 
 func (v *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
-	r := result{Of: form.Get("name"), Did: a.success, Curl: v.curl(a.route, body, values...)}
+	r := result{Name: form.Get("name"), Message: a.success, Command: v.curl(a.route, body, values...)}
 	var into any
 	if form.Get("do") == "replay" {
-		r.Replayed = &rest.Replayed{}
+		r.Replayed = &rest.ReplayResult{}
 		into = r.Replayed
 	}
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {

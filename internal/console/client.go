@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-const mediaText = "text/x-java-properties"
+const propertiesType = "text/x-java-properties"
 
 type client struct {
 	api http.Handler
@@ -31,21 +31,21 @@ func (a client) get(route string, into any, values ...string) error {
 	return err
 }
 
-func pairs(given ...string) url.Values {
+func pairs(namesAndValues ...string) url.Values {
 	form := url.Values{}
-	for i := 0; i+1 < len(given); i += 2 {
-		if given[i+1] != "" {
-			form.Set(given[i], given[i+1])
+	for i := 0; i+1 < len(namesAndValues); i += 2 {
+		if namesAndValues[i+1] != "" {
+			form.Set(namesAndValues[i], namesAndValues[i+1])
 		}
 	}
 	return form
 }
 
 // getOfGroup reads what all workers of a group know. If that fails with groupErr, it reads what this worker knows.
-func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
-	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
-		asked.Set("own", "true")
-		err = a.get(route+"?"+asked.Encode(), into, values...)
+func (a client) getOfGroup(route string, query url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = a.get(route+"?"+query.Encode(), into, values...); groupErr != nil {
+		query.Set("own", "true")
+		err = a.get(route+"?"+query.Encode(), into, values...)
 	}
 	return groupErr, err
 }
@@ -58,7 +58,7 @@ func (a client) call(route string, header http.Header, body, into any, values ..
 		own["Authorization"] = logon
 	}
 	if _, text := into.(*string); text {
-		own.Set("Accept", mediaText)
+		own.Set("Accept", propertiesType)
 	}
 	worker := rest.Client{URL: "http://worker", Header: own, Transport: a, MaxBytes: maxAnswer}
 	answered, err := worker.Call(a.r.Context(), route, header, body, into, values...)

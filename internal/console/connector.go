@@ -70,7 +70,7 @@ func (v *pageRequest) connector() (any, error) {
 
 // summary returns the overview line of a connector, without state if it is not available.
 func (v *pageRequest) summary(name string) rest.ConnectorSummary {
-	var l rest.Listing
+	var l rest.ConnectorList
 	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
 	if at := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
@@ -78,8 +78,8 @@ func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	return rest.ConnectorSummary{Name: name}
 }
 
-// LogOf is the worker whose log says most of it: that of its first task, else its own.
-func (c connectorPage) LogOf() string {
+// LogWorker is the worker whose log says most of it: that of its first task, else its own.
+func (c connectorPage) LogWorker() string {
 	if len(c.Status.Tasks) > 0 {
 		return c.Status.Tasks[0].WorkerID
 	}
@@ -102,5 +102,5 @@ func (c connectorPage) Trace() string {
 	return strings.Join(all, "\n\n")
 }
 
-// Here is the address of its page.
-func (c connectorPage) Here() string { return "connector?" + pairs("name", c.Name).Encode() }
+// Address is the address of its page.
+func (c connectorPage) Address() string { return "connector?" + pairs("name", c.Name).Encode() }

@@ -17,8 +17,8 @@ type field struct {
 	check.Validated
 	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
 	Text string
-	// Given: the text has it. Secret: its value is not sent back.
-	Given, Secret bool
+	// IsSet: the text has it. Secret: its value is not sent back.
+	IsSet, Secret bool
 }
 
 // SeveralLines reports whether its value has ends of lines, which no field of a browser takes.
@@ -72,12 +72,12 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 			}
 		}
 		f := field{Validated: one}
-		f.Text, f.Given = settings[one.Definition.Name]
+		f.Text, f.IsSet = settings[one.Definition.Name]
 		if one.Definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
 			f.Secret, f.Text = true, ""
 		}
 		f.Value.Recommended = choices(one.Value.Recommended, f.Text)
-		if one.Definition.Importance == "LOW" && !f.Given && len(one.Value.Errors) == 0 {
+		if one.Definition.Importance == "LOW" && !f.IsSet && len(one.Value.Errors) == 0 {
 			g.More = append(g.More, f)
 		} else {
 			g.Fields = append(g.Fields, f)
@@ -88,7 +88,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 		g := byName[name]
 		switch {
 		case g == nil:
-		case !complete && !g.given():
+		case !complete && !g.hasValues():
 			later = append(later, name)
 		default:
 			groups = append(groups, *g)
@@ -100,9 +100,9 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 
 // complete reports whether all required fields of the group are set, so that the next one can be filled in.
 func (g *group) complete() bool {
-	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Value.Errors) > 0 })
+	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.IsSet && len(f.Value.Errors) > 0 })
 }
 
-func (g *group) given() bool {
-	return slices.ContainsFunc(g.Fields, func(f field) bool { return f.Given })
+func (g *group) hasValues() bool {
+	return slices.ContainsFunc(g.Fields, func(f field) bool { return f.IsSet })
 }

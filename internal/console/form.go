@@ -42,7 +42,7 @@ type formPage struct {
 	Changed string
 	// Checked: the logon was tried.
 	Checked bool
-	Curl    string
+	Command string
 }
 
 const fieldPrefix = "f."
@@ -133,7 +133,7 @@ func (v *pageRequest) postForm() (any, error) {
 	switch {
 	case step == "download":
 		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
-			mediaText + "; charset=utf-8", text}, nil
+			propertiesType + "; charset=utf-8", text}, nil
 	case problem != "": // the fields are those of the text before
 		p.Problems = append(p.Problems, problem)
 		return p, nil
@@ -166,7 +166,7 @@ func (v *pageRequest) postForm() (any, error) {
 
 // ReviewToken tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown.
 // What the secrets are is not in it.
-func (p *formPage) ReviewToken() string { return ident("reviewed", p.Text, p.Retype) }
+func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p.Retype) }
 
 // applyFields applies the fields to the text. Typed secrets are returned; the text has the mask instead.
 func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
@@ -239,7 +239,7 @@ func (v *pageRequest) review(p *formPage, full string) error {
 			"what runs now."
 		p.Version = c.Version
 	}
-	p.Curl = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	p.Command = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 

@@ -13,16 +13,16 @@ import (
 // A page has parts that a browser asks for again once a second: its fragments. Each has a version, the hash of what it
 // shows, so that nothing is sent of one that is as it was.
 
-type fragment struct {
+type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
 	HTML    template.HTML `json:"html"`
 }
 
 type rendered struct {
-	fragments map[string]fragment
-	err       error
-	made      time.Time
+	fragments  map[string]pageFragment
+	err        error
+	renderedAt time.Time
 }
 
 func digest(text []byte) string {
@@ -42,8 +42,8 @@ type pageCache struct {
 }
 
 type cachedPage struct {
-	mu   sync.Mutex
-	made rendered
+	mu      sync.Mutex
+	content rendered
 }
 
 // get returns a cached page; the first caller renders it while others wait.
@@ -51,11 +51,11 @@ func (s *pageCache) get(key string, make func() rendered) rendered {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.made.made) >= cacheTTL {
-		p.made = make()
-		p.made.made = time.Now()
+	if time.Since(p.content.renderedAt) >= cacheTTL {
+		p.content = make()
+		p.content.renderedAt = time.Now()
 	}
-	return p.made
+	return p.content
 }
 
 func (s *pageCache) page(key string) *cachedPage {
@@ -73,7 +73,7 @@ func (s *pageCache) page(key string) *cachedPage {
 }
 
 // changedFragments returns the fragments that differ from known: NAME.VERSION, separated by commas.
-func changedFragments(all map[string]fragment, known string) map[string]fragment {
+func changedFragments(all map[string]pageFragment, known string) map[string]pageFragment {
 	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
 		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {
@@ -83,4 +83,4 @@ func changedFragments(all map[string]fragment, known string) map[string]fragment
 	return changed
 }
 
-const fragmentsOf = "fragments"
+const fragmentsParameter = "fragments"

@@ -24,12 +24,12 @@ type recordsPage struct {
 	Tools          []rest.Tool
 	// Tool is the command that was run, Answer what it answered.
 	Tool, Answer string
-	// Curl is the command that does what the form did, Take the one that takes rows.
-	Curl, Take string
+	// Command is the command that does what the form did, Take the one that takes rows.
+	Command, SampleCommand string
 }
 
-// Waits reports whether rows are still to come.
-func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
+// IsWaiting reports whether rows are still to come.
+func (p *recordsPage) IsWaiting() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
 func (v *pageRequest) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
@@ -40,7 +40,7 @@ func (v *pageRequest) records() (any, error) {
 }
 
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
-	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
+	p := &recordsPage{Name: name, SampleCommand: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	v.title = "Records of " + name
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
@@ -123,9 +123,9 @@ func (v *pageRequest) startSample(p *recordsPage) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
 			strconv.Quote(brief(v.posted.Get("rows"))))
 	}
-	asked, made := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
-	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)
-	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
+	request, sample := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
+	_, err = v.call(samplesRoute, nil, request, &sample, p.Name)
+	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 
 func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
@@ -150,7 +150,7 @@ func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header
 	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)
 	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
-	p.Curl = v.curl(route, body, p.Name, p.ID)
+	p.Command = v.curl(route, body, p.Name, p.ID)
 	if problem == "" {
 		if _, err := v.call(route, header, body, into, p.Name, p.ID); err != nil {
 			problem = err.Error()
@@ -166,15 +166,15 @@ func (v *pageRequest) runTool(p *recordsPage) (any, error) {
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
 	p.Tool = v.posted.Get("command")
-	asked := rest.ToolRequest{Options: map[string]string{}}
+	request := rest.ToolRequest{Options: map[string]string{}}
 	for field, values := range v.posted {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
-			asked.Options[option] = values[0]
+			request.Options[option] = values[0]
 		}
 	}
-	p.Curl = v.curl(route, asked, p.Name, p.Tool)
+	p.Command = v.curl(route, request, p.Name, p.Tool)
 	var answer rest.ToolAnswer
-	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
+	if _, err := v.call(route, nil, request, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()
 		return p, nil
 	}

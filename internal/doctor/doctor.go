@@ -161,37 +161,37 @@ func locationText(location string) string {
 }
 
 type routeProbe struct {
-	route     *route.Route
-	settings  route.Settings
-	locations string // the user's name of the setting
-	tokens    btp.TokenOptions
-	events    []socks.Event
-	known     bool // the proxy has been greeted
+	route         *route.Route
+	settings      route.Settings
+	locations     string // the user's name of the setting
+	tokens        btp.TokenOptions
+	events        []socks.Event
+	proxyReported bool // the proxy has been greeted
 }
 
 func newRoute(s route.Settings) (*routeProbe, error) {
-	w := &routeProbe{settings: s, tokens: s.TokenOptions}
-	w.settings.Outage = -1
-	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
-	w.locations = route.NameLocationID
+	probe := &routeProbe{settings: s, tokens: s.TokenOptions}
+	probe.settings.Outage = -1
+	probe.settings.Trace = func(e socks.Event) { probe.events = append(probe.events, e) }
+	probe.locations = route.NameLocationID
 	if s.Name != nil {
-		w.locations = s.Name(route.NameLocationID)
+		probe.locations = s.Name(route.NameLocationID)
 	}
-	w.tokens.Logger, w.settings.Logger = s.Logger, s.Logger
+	probe.tokens.Logger, probe.settings.Logger = s.Logger, s.Logger
 	var err error
-	w.route, err = route.New(w.settings)
-	return w, err
+	probe.route, err = route.New(probe.settings)
+	return probe, err
 }
 
 // checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
-func (v *Diagnosis) checkProxy(ctx context.Context, w *routeProbe) bool {
-	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
+func (v *Diagnosis) checkProxy(ctx context.Context, probe *routeProbe) bool {
+	if t := probe.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
 		return v.OK()
 	}
 	return v.runStep("token", func() (string, error) {
-		_, err := w.route.Token(ctx, "")
-		return "for " + w.route.Address(), err
+		_, err := probe.route.Token(ctx, "")
+		return "for " + probe.route.Address(), err
 	}) && v.runStep("cloud connectors", func() (string, error) {
-		return checkConnectors(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
+		return checkConnectors(ctx, probe.route, probe.settings.Locations, probe.locations, probe.tokens)
 	})
 }

@@ -76,8 +76,8 @@ type Worker struct {
 	mu      sync.Mutex
 	targets map[string]string
 
-	// targeting is held while REST changes a target state.
-	targeting sync.Mutex
+	// targetMu is held while REST changes a target state.
+	targetMu sync.Mutex
 }
 
 // New returns what REST needs of a group before the worker has joined it.
@@ -169,10 +169,10 @@ func isRetriable(err error) bool {
 	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || isTransient(err)
 }
 
-// Seat implements [rest.Cluster].
-func (c *Worker) Seat() rest.Seat {
+// Membership implements [rest.Cluster].
+func (c *Worker) Membership() rest.Membership {
 	leader, leads, led := c.Leader()
-	return rest.Seat{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
+	return rest.Membership{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
 		Blocked: AsRESTError(c.store.CheckGroup())}
 }
 
@@ -195,10 +195,10 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	w := c.Settings
 	settings := w.All()
 	delete(settings, config.SecretsSetting) // it is no setting of the topic
-	configs, wrong := kafka.ParseInternalTopic(settings, "config.storage.",
+	configs, problems := kafka.ParseInternalTopic(settings, "config.storage.",
 		kafka.InternalTopic{Name: w.ConfigTopic(), Partitions: 1})
-	states, more := cluster.ParseStatusTopic(w.All())
-	if err := append(wrong, more...).Err(); err != nil {
+	states, statusProblems := cluster.ParseStatusTopic(w.All())
+	if err := append(problems, statusProblems...).Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
 	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: w.Text("group.id"),
@@ -221,15 +221,15 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 	c.store.SetWriter(log)
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-	caught := make(chan struct{})
-	var following sync.WaitGroup
-	following.Go(func() {
+	caughtUp := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
 		defer guard.Vital("reading the config topic")
-		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
+		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caughtUp) })
 	})
-	cleanup.Add(func() { stop(); following.Wait() })
+	cleanup.Add(func() { stop(); readers.Wait() })
 	select {
-	case <-caught:
+	case <-caughtUp:
 	case err := <-c.readErr:
 		return &setup.Error{Cause: err}
 	case <-ctx.Done():
@@ -239,7 +239,7 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		return &setup.Error{Cause: err}
 	}
 	c.setSigningKey()
-	following.Go(func() {
+	readers.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
 		c.lockouts.Run(reading)
 	})
@@ -268,7 +268,7 @@ func (c *Worker) changed(change configtopic.Change) {
 
 func (c *Worker) setSigningKey() {
 	if key, ok := c.store.SessionKey(); ok {
-		if err := c.session.Use(key.Key); err != nil {
+		if err := c.session.SetKey(key.Key); err != nil {
 			c.Log.Error("the session key of the cluster is not taken", "error", err)
 		}
 	}
@@ -307,10 +307,10 @@ func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Herder: herder,
 		Topics:  cluster.Topics{Log: c.log, Store: c.store, Status: c.status},
 		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
+		ResolveClass: c.resolveClass, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
 		IsRetriable:  isRetriable,
 		FolderDigest: c.folderDigest,
-		Call:         c.ask, Logger: c.Log})
+		Call:         c.callWorker, Logger: c.Log})
 }
 
 func (c *Worker) workerID() string {
@@ -330,19 +330,19 @@ func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-func (c *Worker) ask(ctx context.Context, to, call, connector string, body, answer any) error {
+func (c *Worker) callWorker(ctx context.Context, to, call, connector string, body, answer any) error {
 	sent, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	text, err := c.call(ctx, to, call, connector, sent)
+	text, err := c.send(ctx, to, call, connector, sent)
 	if err != nil || answer == nil {
 		return err
 	}
 	return json.Unmarshal(text, answer)
 }
 
-func (c *Worker) call(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+func (c *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
 	server := c.Parts.REST()
 	switch {
 	case to == "":
@@ -355,7 +355,7 @@ func (c *Worker) call(ctx context.Context, to, call, connector string, body []by
 		return nil, errors.New("expected listeners, by which the workers of a group reach each other, found none")
 	}
 	method, path, _ := strings.Cut(call, " ")
-	return server.Ask(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
+	return server.CallWorker(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
 // classes returns the classes that connectors may name on this worker.
@@ -370,8 +370,8 @@ func (c *Worker) classes() (all []string) {
 	return all
 }
 
-// declared returns the declared name of a class and its plugin, also of versions that the group does not run.
-func (c *Worker) declared(class string) (name, of string) {
+// resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
+func (c *Worker) resolveClass(class string) (name, pluginName string) {
 	info, component, err := components.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
@@ -484,11 +484,11 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 			return nil
 		}
 	}
-	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	membership, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer guard.Vital("the worker's part in its group")
-		c.Run(working)
+		c.Run(membership)
 	})
 	if resume != nil {
 		running.Go(func() {

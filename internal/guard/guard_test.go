@@ -21,7 +21,7 @@ func TestRecover(t *testing.T) {
 		panic("a nil map")
 	}()
 	var p *Panic
-	if !errors.As(err, &p) || passed != p || p.What != "task orders-0" || !strings.Contains(err.Error(),
+	if !errors.As(err, &p) || passed != p || p.Operation != "task orders-0" || !strings.Contains(err.Error(),
 		"task orders-0: a mistake in culvert") {
 		t.Errorf("expected a Panic, found %v", err)
 	}

@@ -13,26 +13,26 @@ import (
 // it would wait for ever: a lock that stays held after a panic that [Recover] has seen ends the process too.
 type Mutex struct {
 	mu sync.Mutex
-	// turns counts how often it was held, and is odd while it is.
-	turns atomic.Uint64
-	known atomic.Bool
+	// transitions counts how often it was held, and is odd while it is.
+	transitions atomic.Uint64
+	registered  atomic.Bool
 }
 
 // Lock waits for the lock.
 func (m *Mutex) Lock() {
-	if !m.known.Load() && !m.known.Swap(true) {
+	if !m.registered.Load() && !m.registered.Swap(true) {
 		locks.Store(weak.Make(m), struct{}{})
 	}
 	m.mu.Lock()
-	m.turns.Add(1)
+	m.transitions.Add(1)
 }
 
 // Unlock gives it free.
 func (m *Mutex) Unlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock which several tasks use", value)
 	}
-	m.turns.Add(1)
+	m.transitions.Add(1)
 	m.mu.Unlock()
 }
 
@@ -43,7 +43,7 @@ type RWMutex struct{ sync.RWMutex }
 // Unlock gives it free.
 func (m *RWMutex) Unlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock which several tasks use", value)
 	}
 	m.RWMutex.Unlock()
 }
@@ -51,7 +51,7 @@ func (m *RWMutex) Unlock() {
 // RUnlock gives free what was read.
 func (m *RWMutex) RUnlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock which several tasks use", value)
 	}
 	m.RWMutex.RUnlock()
 }
@@ -62,14 +62,14 @@ var locks sync.Map
 // stuckAfter is for how long a lock is held at most; nobody waits for anything under one.
 const stuckAfter = 10 * time.Second
 
-// watchLocks ends the process if a lock that is held now is still held, by the same, after a while.
-func watchLocks() {
+// exitIfLocksStuck ends the process if a lock that is held now is still held, by the same, after a while.
+func exitIfLocksStuck() {
 	held := map[*Mutex]uint64{}
 	locks.Range(func(key, _ any) bool {
 		m := key.(weak.Pointer[Mutex]).Value()
 		if m == nil {
 			locks.Delete(key)
-		} else if n := m.turns.Load(); n%2 == 1 {
+		} else if n := m.transitions.Load(); n%2 == 1 {
 			held[m] = n
 		}
 		return true
@@ -79,8 +79,8 @@ func watchLocks() {
 	}
 	time.AfterFunc(stuckAfter, func() {
 		for m, n := range held {
-			if m.turns.Load() == n {
-				end("code that held a lock which several tasks use and never gave it free", "see the log")
+			if m.transitions.Load() == n {
+				exitAfterPanic("code that held a lock which several tasks use and never gave it free", "see the log")
 			}
 		}
 	})

@@ -42,12 +42,13 @@ func (c *clientCounts) connections(role string) float64 {
 }
 
 func clientRole(role, name string) []metric[*clientCounts] {
-	of := " of all clients of the role " + role + "."
+	suffix := " of all clients of the role " + role + "."
 	return []metric[*clientCounts]{
-		gauge(name+"_connection_count", "Connections"+of, func(c *clientCounts) float64 { return c.connections(role) }),
-		counter(name+"_incoming_byte_total", "Bytes that were received"+of,
+		gauge(name+"_connection_count", "Connections"+suffix,
+			func(c *clientCounts) float64 { return c.connections(role) }),
+		counter(name+"_incoming_byte_total", "Bytes that were received"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "read_bytes_total") }),
-		counter(name+"_outgoing_byte_total", "Bytes that were sent"+of,
+		counter(name+"_outgoing_byte_total", "Bytes that were sent"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "write_bytes_total") }),
 	}
 }

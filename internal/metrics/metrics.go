@@ -178,8 +178,8 @@ var reloadMetrics = newMetrics("culvert_", nil,
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
 		func(r Reloads) float64 { return boolValue(r.Readable()) }))
 
-func boolValue(so bool) float64 {
-	if so {
+func boolValue(b bool) float64 {
+	if b {
 		return 1
 	}
 	return 0
@@ -199,13 +199,13 @@ func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			m.Label = slices.Clone(m.Label) // those of a figure are its own
-			for i, l := range m.Label {
-				value := l.GetValue()
-				if !slices.Contains(publishedLabels, l.GetName()) {
+			for i, pair := range m.Label {
+				value := pair.GetValue()
+				if !slices.Contains(publishedLabels, pair.GetName()) {
 					value = s.redact(value)
 				}
-				if value = label(value); value != l.GetValue() {
-					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}
+				if value = label(value); value != pair.GetValue() {
+					m.Label[i] = &dto.LabelPair{Name: pair.Name, Value: &value}
 				}
 			}
 		}

@@ -39,16 +39,16 @@ func (r *rates) unlock() { r.mu.Unlock() }
 // rate stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its
 // rate is zero until the next sample.
 func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
-	kept, there := r.previous[key]
-	if !there || value < kept[1].value {
-		kept = [2]sample{{now, value}, {now, value}}
+	pair, exists := r.previous[key]
+	if !exists || value < pair[1].value {
+		pair = [2]sample{{now, value}, {now, value}}
 	}
-	if now.After(kept[0].at) {
-		rate = (value - kept[0].value) / now.Sub(kept[0].at).Seconds()
+	if now.After(pair[0].at) {
+		rate = (value - pair[0].value) / now.Sub(pair[0].at).Seconds()
 	}
-	if now.Sub(kept[1].at) >= rateWindow {
-		kept = [2]sample{kept[1], {now, value}}
+	if now.Sub(pair[1].at) >= rateWindow {
+		pair = [2]sample{pair[1], {now, value}}
 	}
-	r.samples[key] = kept
+	r.samples[key] = pair
 	return rate
 }

@@ -27,29 +27,30 @@ type taskCollector struct {
 
 // Collect implements [prometheus.Collector].
 func (f taskCollector) Collect(to chan<- prometheus.Metric) {
-	all := workerCounts{connectors: f.connectors(), group: f.group()}
-	all.started, all.startedTasks = f.startups()
-	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Metrics) bool { // others of the group run them
+	worker := workerCounts{connectors: f.connectors(), group: f.group()}
+	worker.started, worker.startedTasks = f.startups()
+	// others of the group run them
+	worker.connectors = slices.DeleteFunc(worker.connectors, func(c connect.Metrics) bool {
 		return !c.OwnsConnector && len(c.Tasks) == 0
 	})
 	now := time.Now()
 	f.rates.lock()
 	defer f.rates.unlock()
-	for _, c := range all.connectors {
+	for _, c := range worker.connectors {
 		name := label(c.Name)
-		one := connectorCounts{Metrics: c, states: map[connect.State]int{}}
+		counts := connectorCounts{Metrics: c, states: map[connect.State]int{}}
 		for _, t := range c.Tasks {
-			one.states[t.State]++
-			if all.tasks++; all.tasks <= connect.MaxTasksWithMetrics {
+			counts.states[t.State]++
+			if worker.tasks++; worker.tasks <= connect.MaxTasksWithMetrics {
 				f.collectTask(to, now, name, c.Type, t)
 			}
 		}
-		if all.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
+		if worker.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
 			httpMetrics.collect(to, c.HTTP, name)
 		}
-		connectorMetrics.collect(to, one, name)
+		connectorMetrics.collect(to, counts, name)
 	}
-	workerMetrics.collect(to, all)
+	workerMetrics.collect(to, worker)
 	if c := countClients(f.clients, func(name string, value float64) float64 {
 		return f.rates.rate(rateKey{metric: name}, now, value)
 	}); c != nil {
@@ -125,20 +126,20 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
-func startups(of string, n func(workerCounts) connect.Startups) []metric[workerCounts] {
-	name, help := "worker_"+of+"_startup_", "Starts of a "+of
+func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
+	name, help := "worker_"+subject+"_startup_", "Starts of a "+subject
 	return []metric[workerCounts]{
 		counter(name+"attempts_total", help+".",
-			func(w workerCounts) float64 { return float64(n(w).Succeeded + n(w).Failed) }),
+			func(w workerCounts) float64 { return float64(counts(w).Succeeded + counts(w).Failed) }),
 		counter(name+"success_total", help+" that went well.",
-			func(w workerCounts) float64 { return float64(n(w).Succeeded) }),
+			func(w workerCounts) float64 { return float64(counts(w).Succeeded) }),
 		counter(name+"failure_total", help+" that failed.",
-			func(w workerCounts) float64 { return float64(n(w).Failed) }),
+			func(w workerCounts) float64 { return float64(counts(w).Failed) }),
 		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
 			"none, "+
-			"as in Kafka.", func(w workerCounts) float64 { return n(w).LastMinute.Succeeded }),
+			"as in Kafka.", func(w workerCounts) float64 { return counts(w).LastMinute.Succeeded }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
-			func(w workerCounts) float64 { return n(w).LastMinute.Failed }),
+			func(w workerCounts) float64 { return counts(w).LastMinute.Failed }),
 	}
 }
 

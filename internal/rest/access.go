@@ -22,7 +22,7 @@ func requireUser(next http.Handler, u *users) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isHealthCheck(r) || u.allowed(r) {
+		if isHealthCheck(r) || u.authenticate(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -18,9 +18,9 @@ import (
 // What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under
 // way together so many bytes are held, with what other workers answer for them.
 const (
-	bodyBytes   = 1 << 20
-	maxBodies   = 32 << 20
-	bodyTimeout = 30 * time.Second
+	maxBodyBytes     = 1 << 20
+	maxBufferedBytes = 32 << 20
+	bodyTimeout      = 30 * time.Second
 )
 
 // readJSON reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
@@ -32,7 +32,7 @@ func (req *request) readJSON(into any) bool {
 		req.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
 		return false
 	}
-	data, ok := req.readBody(bodyBytes)
+	data, ok := req.readBody(maxBodyBytes)
 	switch {
 	case !ok:
 		return false
@@ -45,7 +45,7 @@ func (req *request) readJSON(into any) bool {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	err := json.Unmarshal(data, into)
-	if err == nil && req.route.isOwn() {
+	if err == nil && req.route.isCulvertRoute() {
 		err = decodeStrict(data, into)
 	}
 	if err != nil {
@@ -58,7 +58,7 @@ func (req *request) readJSON(into any) bool {
 // 400.
 func (req *request) failShape(why string) {
 	status := http.StatusInternalServerError
-	if req.route.isOwn() {
+	if req.route.isCulvertRoute() {
 		status = http.StatusBadRequest
 	}
 	req.fail(status, why)
@@ -74,7 +74,7 @@ func (req *request) readBody(maximum int64) (data []byte, ok bool) {
 // readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
 func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
-	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBodies)
+	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBufferedBytes)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, inbound.ErrFull):
@@ -97,26 +97,26 @@ func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, max
 const NullValue = "Null value can not be supplied as the configuration value."
 
 // UnmarshalJSON reads settings: numbers and booleans count as their text, null is kept apart.
-func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
+func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return err
 	}
-	g.Settings, g.Null = make(map[string]string, len(members)), nil
+	c.Settings, c.Null = make(map[string]string, len(members)), nil
 	for key, value := range members {
 		switch value[0] {
 		case '{', '[':
 			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
 		case 'n':
-			g.Null = append(g.Null, key)
+			c.Null = append(c.Null, key)
 		case '"':
 			var text string
 			if err := json.Unmarshal(value, &text); err != nil {
 				return err
 			}
-			g.Settings[key] = text
+			c.Settings[key] = text
 		default:
-			g.Settings[key] = string(value)
+			c.Settings[key] = string(value)
 		}
 	}
 	return nil
@@ -137,7 +137,7 @@ func decodeStrict(data []byte, into any) error {
 }
 
 func (req *request) timeoutContext() context.Context {
-	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.within, changeTimeout))
+	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.timeout, changeTimeout))
 	req.releases = append(req.releases, cancel)
 	return ctx
 }

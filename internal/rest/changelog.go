@@ -16,7 +16,7 @@ func isChange(r *http.Request) bool {
 		return false
 	}
 	path, _ := segments(r.URL.EscapedPath())
-	return !slices.ContainsFunc(routes, func(o route) bool { return o.reads && o.is(r.Method, path) })
+	return !slices.ContainsFunc(routes, func(o route) bool { return o.readOnly && o.matches(r.Method, path) })
 }
 
 // logChanges writes a line for each change that was made: what was asked for, and by whom. named: the user of a request

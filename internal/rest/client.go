@@ -30,24 +30,24 @@ type Client struct {
 func (c *Client) Call(ctx context.Context, route string, header http.Header, body, into any,
 	values ...string) (http.Header, error) {
 	method, target := Target(route, values...)
-	var sent io.Reader
-	kind := "application/json"
+	var reader io.Reader
+	contentType := "application/json"
 	if text, ok := body.(string); ok {
-		sent, kind = strings.NewReader(text), propertiesType
+		reader, contentType = strings.NewReader(text), propertiesType
 	} else if body != nil {
 		data, err := json.Marshal(body)
 		if err != nil {
 			return nil, err
 		}
-		sent = bytes.NewReader(data)
+		reader = bytes.NewReader(data)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+target, sent)
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+target, reader)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
 	if body != nil {
-		r.Header.Set("Content-Type", kind)
+		r.Header.Set("Content-Type", contentType)
 	}
 	maps.Copy(r.Header, c.Header)
 	maps.Copy(r.Header, header)
@@ -63,9 +63,9 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	case int64(len(data)) > c.MaxBytes:
 		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", c.MaxBytes, method, target)
 	case answer.StatusCode >= http.StatusMultipleChoices:
-		var said failure
-		_ = json.Unmarshal(data, &said) // other answers than a worker's have only a status
-		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(said.Message, method+" "+target+": "+answer.Status)}
+		var failed failure
+		_ = json.Unmarshal(data, &failed) // other answers than a worker's have only a status
+		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(failed.Message, method+" "+target+": "+answer.Status)}
 	case asText:
 		*text = string(data)
 	case into != nil && len(data) > 0:

@@ -142,5 +142,5 @@ func (req *request) patchConfig() {
 }
 
 func (req *request) remove() {
-	req.done(http.StatusNoContent, req.worker.Delete(req.timeoutContext(), req.name()))
+	req.finish(http.StatusNoContent, req.worker.Delete(req.timeoutContext(), req.name()))
 }

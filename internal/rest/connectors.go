@@ -63,14 +63,14 @@ func (req *request) connectors() {
 	for _, name := range names {
 		expanded := map[string]any{}
 		var unknown, err error
-		for _, e := range expand {
-			switch e {
+		for _, part := range expand {
+			switch part {
 			case "info":
-				expanded[e], err = req.info(name)
+				expanded[part], err = req.info(name)
 			case "status":
-				expanded[e], err = herder.Status(name)
+				expanded[part], err = herder.Status(name)
 			case "motion":
-				expanded[e], err = others.connectorMetrics(herder, name)
+				expanded[part], err = others.connectorMetrics(herder, name)
 			}
 			unknown = errors.Join(unknown, err)
 		}

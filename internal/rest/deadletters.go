@@ -14,15 +14,15 @@ import (
 )
 
 // Letters are dead letters of a connector.
-type Letters struct {
-	Topic   string   `json:"topic"`
-	Letters []Letter `json:"letters"`
+type DeadLetterList struct {
+	Topic       string       `json:"topic"`
+	DeadLetters []DeadLetter `json:"letters"`
 	// Causes are the same letters by what failed, the most frequent cause first.
-	Causes []LetterCause `json:"causes"`
+	Causes []DeadLetterCause `json:"causes"`
 }
 
-// LetterCause is what some letters have in common.
-type LetterCause struct {
+// DeadLetterCause is what some letters have in common.
+type DeadLetterCause struct {
 	Class string `json:"class"`
 	Stage string `json:"stage"`
 	// Message is the first line of their messages, of at most 200 characters.
@@ -33,9 +33,9 @@ type LetterCause struct {
 	Last  string `json:"last"`
 }
 
-func causes(letters []Letter) []LetterCause {
-	all := []LetterCause{}
-	at := map[LetterCause]int{}
+func groupByCause(letters []DeadLetter) []DeadLetterCause {
+	all := []DeadLetterCause{}
+	at := map[DeadLetterCause]int{}
 	for _, l := range letters {
 		c := l.Cause()
 		i, known := at[c]
@@ -47,37 +47,37 @@ func causes(letters []Letter) []LetterCause {
 		all[i].Count++
 		all[i].First, all[i].Last = min(all[i].First, l.Failed), max(all[i].Last, l.Failed)
 	}
-	slices.SortStableFunc(all, func(a, b LetterCause) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortStableFunc(all, func(a, b DeadLetterCause) int { return cmp.Compare(b.Count, a.Count) })
 	return all
 }
 
 // Cause is what failed, without a count.
-func (l *Letter) Cause() LetterCause {
+func (l *DeadLetter) Cause() DeadLetterCause {
 	line, _, _ := strings.Cut(l.Message, "\n")
-	return LetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
+	return DeadLetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
 		Message: shown.Within(line, 200)}
 }
 
-// Letter is a dead letter without its record.
-type Letter struct {
-	Partition int32      `json:"partition"`
-	Offset    int64      `json:"offset"`
-	Failed    string     `json:"failed"`
-	Connector string     `json:"connector"`
-	From      LetterFrom `json:"from"`
-	Stage     string     `json:"stage"`
-	Setting   string     `json:"setting"`
-	Plugin    string     `json:"plugin"`
-	Version   string     `json:"version"`
-	Class     string     `json:"class"`
-	Message   string     `json:"message"`
-	Replays   int        `json:"replays"`
-	Parts     string     `json:"parts,omitempty"`
-	Replayed  *bool      `json:"replayed,omitempty"`
+// DeadLetter is a dead letter without its record.
+type DeadLetter struct {
+	Partition int32            `json:"partition"`
+	Offset    int64            `json:"offset"`
+	Failed    string           `json:"failed"`
+	Connector string           `json:"connector"`
+	From      DeadLetterSource `json:"from"`
+	Stage     string           `json:"stage"`
+	Setting   string           `json:"setting"`
+	Plugin    string           `json:"plugin"`
+	Version   string           `json:"version"`
+	Class     string           `json:"class"`
+	Message   string           `json:"message"`
+	Replays   int              `json:"replays"`
+	Parts     string           `json:"parts,omitempty"`
+	Replayed  *bool            `json:"replayed,omitempty"`
 }
 
-// LetterFrom is where a dead letter came from.
-type LetterFrom struct {
+// DeadLetterSource is where a dead letter came from.
+type DeadLetterSource struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
@@ -85,39 +85,41 @@ type LetterFrom struct {
 	Request   string `json:"request,omitempty"`
 }
 
-// LetterOf is a dead letter as it is shown.
-func LetterOf(l *connect.DeadLetter) Letter {
-	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.FailedAt.UTC().Format(time.RFC3339),
+// NewDeadLetter is a dead letter as it is shown.
+func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
+	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
+		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
 		Class: l.Class, Message: l.Message, Replays: l.Replays, Parts: l.Rows.String(), Replayed: l.Replayed,
-		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+		From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
 // Of each partition so many letters are looked at: usually, and at most.
 const (
-	usualLetters = 100
-	maxLetters   = 1000
-	// maxMessage is how many bytes a letter's message has: any program may have written it.
-	maxMessage = 16 << 10
+	defaultLastRecords = 100
+	maxLastRecords     = 1000
+	// maxMessageBytes is how many bytes a letter's message has: any program may have written it.
+	maxMessageBytes = 16 << 10
 )
 
-func (req *request) letters() {
-	last, err := req.queryNumber("last", usualLetters, 1, maxLetters)
+func (req *request) listDeadLetters() {
+	last, err := req.queryNumber("last", defaultLastRecords, 1, maxLastRecords)
 	if err != nil {
 		req.failErr(err)
 		return
 	}
-	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: req.queryValue("error")}
+	found, chosen := DeadLetterList{DeadLetters: []DeadLetter{}},
+		connect.DeadLetterFilter{Error: req.queryValue("error")}
 	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
 		func(l *connect.DeadLetter) error {
 			if chosen.Matches(l) {
-				one := LetterOf(l) // which any program may have written
+				one := NewDeadLetter(l) // which any program may have written
 				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
-				if more := len(one.Message) - maxMessage; more > 0 {
-					shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
+				if more := len(one.Message) - maxMessageBytes; more > 0 {
+					shortened := strings.ToValidUTF8(one.Message[:maxMessageBytes], "")
 					one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
 				}
-				found.Letters = append(found.Letters, one)
+				found.DeadLetters = append(found.DeadLetters, one)
 			}
 			return nil
 		})
@@ -125,61 +127,61 @@ func (req *request) letters() {
 		req.failErr(err)
 		return
 	}
-	found.Causes = causes(found.Letters)
+	found.Causes = groupByCause(found.DeadLetters)
 	req.answer(http.StatusOK, found)
 }
 
 // ReplayRequest chooses letters. Without a choice it is all that were not replayed.
 type ReplayRequest struct {
 	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
-	Letters []string `json:"letters,omitzero"`
+	Positions []string `json:"letters,omitzero"`
 	// Error is a text in the class or message of the exception.
 	Error string `json:"error,omitempty"`
-	// Again: also those that were replayed before.
-	Again bool `json:"again,omitempty"`
-	// Older: also those of records of which a later one has the same key, or which have none.
-	Older bool `json:"older,omitempty"`
-	// Dry: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
-	Dry bool `json:"dry,omitempty"`
+	// IncludeReplayed: also those that were replayed before.
+	IncludeReplayed bool `json:"again,omitempty"`
+	// IncludeSuperseded: also those of records of which a later one has the same key, or which have none.
+	IncludeSuperseded bool `json:"older,omitempty"`
+	// DryRun: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
+	DryRun bool `json:"dry,omitempty"`
 }
 
-// maxNamedLetters is how many letters a replay may name.
-const maxNamedLetters = 1000
+// maxReplayPositions is how many letters a replay may name.
+const maxReplayPositions = 1000
 
-// Replayed is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
+// ReplayResult is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
 // Replayed.
-type Replayed struct {
+type ReplayResult struct {
 	Replayed int            `json:"replayed"`
 	Refused  int            `json:"refused"`
-	Left     map[string]int `json:"left"`
-	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
+	Skipped  map[string]int `json:"left"`
+	// DryRun: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
 	// first 100; Left says how many more.
-	Dry      bool                `json:"dry,omitempty"`
-	Passes   int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
-	Refusals []connect.Rejection `json:"refusals,omitempty"`
+	DryRun    bool                `json:"dry,omitempty"`
+	WouldPass int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
+	Refusals  []connect.Rejection `json:"refusals,omitempty"`
 }
 
-func (req *request) replayed(done connect.ReplayResult, dry bool) Replayed {
-	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
+func (req *request) replayResult(done connect.ReplayResult, dry bool) ReplayResult {
+	shownAs := ReplayResult{Replayed: done.Replayed, Refused: done.Rejected, Skipped: map[string]int{}, DryRun: dry}
 	for why, n := range done.Skipped {
-		shownAs.Left[req.worker.Redact(why)] = n
+		shownAs.Skipped[req.worker.Redact(why)] = n
 	}
 	if !dry {
 		return shownAs
 	}
-	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Replayed-done.Rejected)
+	shownAs.Replayed, shownAs.WouldPass = 0, max(0, done.Replayed-done.Rejected)
 	for _, r := range done.Rejections {
 		r.Reason = shown.Line(req.worker.Redact(r.Reason))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Rejected - len(done.Rejections); more > 0 {
-		shownAs.Left["that would be refused, and are not listed"] = more
+		shownAs.Skipped["that would be refused, and are not listed"] = more
 	}
 	return shownAs
 }
 
-// replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
-const replayTime = answerTimeout - time.Minute
+// replayTimeout is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
+const replayTimeout = answerTimeout - time.Minute
 
 func (req *request) replay() {
 	var body ReplayRequest
@@ -187,20 +189,20 @@ func (req *request) replay() {
 		return
 	}
 	filter := connect.DeadLetterFilter{Error: body.Error}
-	if len(body.Letters) > maxNamedLetters {
-		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
-			len(body.Letters)))
+	if len(body.Positions) > maxReplayPositions {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,
+			len(body.Positions)))
 		return
 	}
-	if err := filter.SelectPositions(body.Letters); err != nil {
+	if err := filter.SelectPositions(body.Positions); err != nil {
 		req.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
 	var done connect.ReplayResult
-	err := req.control(func(h Herder) (err error) {
-		done, err = h.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
-			IncludeReplayed:   body.Again,
-			IncludeSuperseded: body.Older, DryRun: body.Dry})
+	err := req.control(func(herder Herder) (err error) {
+		done, err = herder.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
+			IncludeReplayed:   body.IncludeReplayed,
+			IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
 		return err
 	})
 	switch {
@@ -210,18 +212,18 @@ func (req *request) replay() {
 			"is resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Replayed > 0 && !body.Dry:
+	case err != nil && done.Replayed > 0 && !body.DryRun:
 		req.failErr(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
 			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
 	case err != nil:
 		req.failErr(err)
-	case body.Dry:
-		shownAs := req.replayed(done, true)
+	case body.DryRun:
+		shownAs := req.replayResult(done, true)
 		req.answer(http.StatusOK, struct {
-			Replayed
+			ReplayResult
 			Passes int `json:"passes"`
-		}{shownAs, shownAs.Passes})
+		}{shownAs, shownAs.WouldPass})
 	default:
-		req.answer(http.StatusOK, req.replayed(done, false))
+		req.answer(http.StatusOK, req.replayResult(done, false))
 	}
 }

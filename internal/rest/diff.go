@@ -37,8 +37,8 @@ type Comparison struct {
 	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of
 	// which nothing is known.
 	Warnings []string `json:"warnings,omitempty"`
-	// Kept names the file that the connector has, in which it is changed; "" if REST changes it.
-	Kept string `json:"kept,omitempty"`
+	// LockedReason names the file that the connector has, in which it is changed; "" if REST changes it.
+	LockedReason string `json:"kept,omitempty"`
 }
 
 // Difference is a setting that differs. Values of passwords are masked; "" and nil are different things.
@@ -54,19 +54,19 @@ type Difference struct {
 func Differences(before, after map[string]string, password func(key string) bool) []Difference {
 	all := []Difference{}
 	for _, name := range config.ChangedKeys(before, after) {
-		d := Difference{Setting: name, Secret: password(name)}
+		difference := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
-			v, exists := settings[name]
+			text, exists := settings[name]
 			switch {
 			case !exists:
 				return nil
-			case d.Secret && v != "":
-				v = config.Mask
+			case difference.Secret && text != "":
+				text = config.Mask
 			}
-			return &v
+			return &text
 		}
-		d.Before, d.After = value(before), value(after)
-		all = append(all, d)
+		difference.Before, difference.After = value(before), value(after)
+		all = append(all, difference)
 	}
 	return all
 }
@@ -76,8 +76,9 @@ type FeedChange struct {
 	Feed string `json:"feed"`
 	// Effect is fail, reload or keep, as query.change says.
 	Effect string `json:"effect"`
-	// Differs names what its offset belongs to and it would not any more, in the words of the plugin, such as filter.
-	Differs []string `json:"differs"`
+	// ChangedFields names what its offset belongs to and it would not any more, in the words of the plugin, such as
+	// filter.
+	ChangedFields []string `json:"differs"`
 }
 
 // ConfigRequest is a configuration that a request brings.
@@ -122,7 +123,7 @@ func (req *request) properties(sent []byte) (desired ConfigRequest, commented bo
 // readConfig reads a configuration in either form. If that fails, it has answered.
 func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	if req.requestType() == propertiesType {
-		data, ok := req.readBody(bodyBytes)
+		data, ok := req.readBody(maxBodyBytes)
 		if !ok {
 			return desired, false
 		}
@@ -156,7 +157,7 @@ func (req *request) setETag(version string) {
 	}
 }
 
-func (req *request) compare() {
+func (req *request) diff() {
 	var body struct {
 		Name   string
 		Config ConfigRequest
@@ -185,12 +186,13 @@ func (req *request) compare() {
 		req.failErr(err)
 		return
 	}
-	found, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
-	if commented && found.Kept == "" {
+	comparison, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
+	if commented && comparison.LockedReason == "" {
 		warnings = append(warnings, "comments and the order of lines are lost: what REST keeps is settings alone")
 	}
-	found.Problems, found.Warnings = req.redactAll(found.Problems),
-		req.redactAll(slices.Concat(warnings, found.Warnings))
-	found.Kept, found.StoredProblem = req.worker.Redact(found.Kept), req.worker.Redact(found.StoredProblem)
-	req.reply(found, err)
+	comparison.Problems, comparison.Warnings = req.redactAll(comparison.Problems),
+		req.redactAll(slices.Concat(warnings, comparison.Warnings))
+	comparison.LockedReason, comparison.StoredProblem = req.worker.Redact(comparison.LockedReason),
+		req.worker.Redact(comparison.StoredProblem)
+	req.reply(comparison, err)
 }

@@ -25,8 +25,8 @@ import (
 // Cluster is the group of workers that this one belongs to, as REST needs it. Methods are called by many goroutines;
 // those without a context do not wait.
 type Cluster interface {
-	// Seat returns this worker's current place in the group.
-	Seat() Seat
+	// Membership returns this worker's current place in the group.
+	Membership() Membership
 	// Owner is the worker that runs a task of a connector, with task -1 the connector itself. One that does not know it
 	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
 	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
@@ -43,10 +43,10 @@ type Cluster interface {
 	Choose(ctx context.Context, plugin, hash string) error
 }
 
-// Seat is a worker's place in its group. URLs are those that workers advertise in the group's metadata,
+// Membership is a worker's place in its group. URLs are those that workers advertise in the group's metadata,
 // http://HOST:PORT or https://HOST:PORT. A request, which includes the Authorization of its user, is forwarded to no
 // other URL.
-type Seat struct {
+type Membership struct {
 	// URL is what this worker advertises. Leader is what the leader advertises; it is not used if Leads, which means
 	// that this worker leads. Led is false while no leader is known.
 	URL, Leader           string
@@ -192,32 +192,33 @@ func (req *request) serve() {
 
 // targetURL returns the URL of the target, "" for this worker.
 func (req *request) targetURL() (to string, err error) {
-	by, c := req.route.target, req.cluster
+	target, cluster := req.route.target, req.cluster
 	id, own := req.queryValue("worker"), req.worker.Now().ID
-	if why := ReadOnlyReason(req.r.Context()); (by == namedWorker || by == firstTaskOwner) && why != "" {
+	if why := ReadOnlyReason(req.r.Context()); (target == namedWorker || target == firstTaskOwner) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
-	if c == nil && by == namedWorker && id != "" && id != own {
+	if cluster == nil && target == namedWorker && id != "" && id != own {
 		return "", errNoWorker(id)
 	}
-	if c == nil || by == local || by == fanOut && !req.fansOut() || by == namedWorker && (id == "" || id == own) {
+	if cluster == nil || target == local || target == fanOut && !req.fansOut() || target == namedWorker &&
+		(id == "" || id == own) {
 		return "", nil
 	}
-	seat := c.Seat()
-	to, me, known, err := req.resolveTarget(by, seat)
-	if err != nil || me || by == fanOut && !known && req.route.method == http.MethodGet {
+	membership := cluster.Membership()
+	to, isSelf, known, err := req.resolveTarget(target, membership)
+	if err != nil || isSelf || target == fanOut && !known && req.route.method == http.MethodGet {
 		return "", err
 	}
 	switch hops := req.queryValues("forward"); {
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
 	case !known:
-		return "", cmp.Or(seat.Blocked, error(errNoLeader))
+		return "", cmp.Or(membership.Blocked, error(errNoLeader))
 	}
 	if to, err = workerURL(to); err != nil {
 		return "", err
 	}
-	if own, _ := workerURL(seat.URL); to == own {
+	if own, _ := workerURL(membership.URL); to == own {
 		return "", fmt.Errorf("another worker of the cluster is to answer, and it advertises the URL of this one, %s: "+
 			"set rest.advertised.host.name and rest.advertised.port of each worker to an address of its own", own)
 	}
@@ -225,49 +226,50 @@ func (req *request) targetURL() (to string, err error) {
 }
 
 // resolveTarget tells which worker of the cluster answers: me, or the one at a URL, where it is known.
-func (req *request) resolveTarget(by target, seat Seat) (to string, me, known bool, err error) {
-	c, id := req.cluster, req.queryValue("worker")
-	switch pending := by != leader && by != fanOut && by != namedWorker && seat.Pending; {
-	case by == namedWorker:
-		group, leads := c.Overview()
+func (req *request) resolveTarget(target target, membership Membership) (to string, isSelf, known bool, err error) {
+	cluster, id := req.cluster, req.queryValue("worker")
+	switch pending := target != leader && target != fanOut && target != namedWorker && membership.Pending; {
+	case target == namedWorker:
+		group, leads := cluster.Overview()
 		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
 		if leads && at >= 0 {
 			to, known = group.Members[at].URL, true
 		} else if leads {
 			err = errNoWorker(id)
-		} else if to, me, known = seat.Leader, seat.IsLeader, seat.LeaderKnown; me { // it begins to lead, or ends
+			// it begins to lead, or ends
+		} else if to, isSelf, known = membership.Leader, membership.IsLeader, membership.LeaderKnown; isSelf {
 			err = errNoLeader
 		}
 	case pending:
 		err = errStale
-	case by == leader || by == fanOut || by == restartTarget && (req.queryBool("includeTasks") ||
+	case target == leader || target == fanOut || target == restartTarget && (req.queryBool("includeTasks") ||
 		req.queryBool("onlyFailed")):
-		to, me, known = seat.Leader, seat.IsLeader, seat.LeaderKnown
-	case by == firstTaskOwner:
-		if to, me, known = c.Owner(req.name(), 0); !known {
-			to, me, known = c.Owner(req.name(), -1)
+		to, isSelf, known = membership.Leader, membership.IsLeader, membership.LeaderKnown
+	case target == firstTaskOwner:
+		if to, isSelf, known = cluster.Owner(req.name(), 0); !known {
+			to, isSelf, known = cluster.Owner(req.name(), -1)
 		}
-		me = me || !known
+		isSelf = isSelf || !known
 	default:
 		task := -1
 		if req.r.PathValue("task") != "" {
-			n, ok := req.number()
+			number, ok := req.number()
 			if !ok {
 				return "", true, true, nil // its handler says what is wrong
 			}
-			task = n
+			task = number
 		}
-		if to, me, known = c.Owner(req.name(), task); !known {
-			err = cmp.Or(seat.Blocked, req.unownedError(task, seat))
+		if to, isSelf, known = cluster.Owner(req.name(), task); !known {
+			err = cmp.Or(membership.Blocked, req.unownedError(task, membership))
 		}
 	}
-	return to, me, known, err
+	return to, isSelf, known, err
 }
 
 // unownedError returns why no worker answers for a task, or for the connector itself (-1). Without a leader that may
 // change soon. A leader has given it to nobody, which Kafka Connect answers at once, with the same status.
-func (req *request) unownedError(task int, seat Seat) error {
-	if !seat.LeaderKnown {
+func (req *request) unownedError(task int, membership Membership) error {
+	if !membership.LeaderKnown {
 		return errNoLeader
 	}
 	part := "connector " + req.name()
@@ -298,7 +300,7 @@ var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-A
 
 // forward sends the request to another worker and streams its response to the client.
 func (req *request) forward(to string) {
-	data, ok := req.readBody(bodyBytes)
+	data, ok := req.readBody(maxBodyBytes)
 	if !ok {
 		return
 	}
@@ -389,7 +391,7 @@ func newWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-			MaxResponseHeaderBytes: headerBytes,
+			MaxResponseHeaderBytes: maxHeaderBytes,
 			DialContext:            dialer.DialContext,
 			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				host, _, err := net.SplitHostPort(address)

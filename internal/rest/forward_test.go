@@ -44,11 +44,12 @@ type seat struct {
 	unplaced map[string]string
 }
 
-func (s *seat) Seat() Seat {
+func (s *seat) Membership() Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Seat{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own, LeaderKnown: s.leads != "",
-		Pending: s.pending, Blocked: s.barred}
+	return Membership{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own,
+		LeaderKnown: s.leads != "",
+		Pending:     s.pending, Blocked: s.barred}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -69,7 +70,7 @@ func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 }
 
 func (s *seat) Overview() (o Group, ok bool) {
-	now := s.Seat()
+	now := s.Membership()
 	url := now.Leader
 	for _, m := range s.members {
 		if m.URL == url {
@@ -574,7 +575,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
 	a := newAsker(t, leading.URL)
-	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type",
+	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
 	if answer.StatusCode != 413 || handed {
 		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
@@ -622,7 +623,7 @@ func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r
 // A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
 func TestForwardingTakesItsTime(t *testing.T) {
 	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
-		"POST /culvert/connectors/a/deadletters/replay": replayTime} {
+		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
 		synctest.Test(t, func(t *testing.T) {
 			peers := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()

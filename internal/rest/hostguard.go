@@ -32,15 +32,16 @@ type hostGuard struct {
 const maxWarned = 16
 
 func newHostGuard(o *Options, open bool, log *slog.Logger) *hostGuard {
-	return &hostGuard{anonymous: open, advertised: hostOf(o.AdvertisedHost), log: log, hostnames: newHostnames().names}
+	return &hostGuard{anonymous: open, advertised: normalizeHost(o.AdvertisedHost), log: log,
+		hostnames: newHostnames().names}
 }
 
 // isTrustedHost reports whether no web page can have had a Host resolved to this machine: it is an address, a name
 // without a dot, this machine's, the one that it is advertised by, or that of a Service of Kubernetes.
 func (o *hostGuard) isTrustedHost(host string) bool {
-	name := hostOf(host)
+	name := normalizeHost(host)
 	_, err := netip.ParseAddr(name)
-	return err == nil || !strings.Contains(name, ".") || loopbackName(name) || name == o.advertised ||
+	return err == nil || !strings.Contains(name, ".") || isLoopbackName(name) || name == o.advertised ||
 		strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".svc.cluster.local") ||
 		slices.Contains(o.hostnames(), name)
 }
@@ -50,7 +51,7 @@ func (o *hostGuard) restrict(r *http.Request) *http.Request {
 	if !o.anonymous || hasClientCertificate(r) || isHealthCheck(r) || o.isTrustedHost(r.Host) {
 		return r
 	}
-	name := hostOf(r.Host)
+	name := normalizeHost(r.Host)
 	o.mu.Lock()
 	first := len(o.warned) < maxWarned && !slices.Contains(o.warned, name)
 	if first {
@@ -102,9 +103,9 @@ type hostnames struct {
 	hostname  func() (string, error)
 	canonical func(ctx context.Context, name string) (string, error)
 
-	mu    sync.Mutex
-	known []string
-	until time.Time
+	mu      sync.Mutex
+	cached  []string
+	expires time.Time
 }
 
 // hostnamesTTL bounds how long names are cached, hostnamesTimeout how long a lookup may take.
@@ -120,10 +121,10 @@ func newHostnames() *hostnames {
 func (m *hostnames) names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if time.Now().Before(m.until) {
-		return m.known
+	if time.Now().Before(m.expires) {
+		return m.cached
 	}
-	m.known, m.until = nil, time.Now().Add(hostnamesTTL)
+	m.cached, m.expires = nil, time.Now().Add(hostnamesTTL)
 	name, err := m.hostname()
 	if err != nil {
 		return nil
@@ -131,6 +132,6 @@ func (m *hostnames) names() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), hostnamesTimeout)
 	defer cancel()
 	full, _ := m.canonical(ctx, name)
-	m.known = []string{hostOf(name), hostOf(cmp.Or(full, name))}
-	return m.known
+	m.cached = []string{normalizeHost(name), normalizeHost(cmp.Or(full, name))}
+	return m.cached
 }

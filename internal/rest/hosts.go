@@ -21,17 +21,18 @@ import (
 // checkHost refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
 // address, and says nothing. `/metrics` is for Prometheus, which asks pods by their address: that is no name which a
 // page could have had resolved to us.
-func checkHost(next http.Handler, o *Options, others *hostGuard) http.Handler {
+func checkHost(next http.Handler, o *Options, guard *hostGuard) http.Handler {
 	names := make([]string, len(o.AllowedHosts))
 	for i, name := range o.AllowedHosts {
-		names[i] = hostOf(name)
+		names[i] = normalizeHost(name)
 	}
 	// Any page may have a browser send what needs no leave, such as POST without a body, with a right Host: it may not
 	// read the answer, but it would have been done. Browsers say so in Sec-Fetch-Site or Origin.
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if isHealthCheck(r) || !isLoopback(by) && (len(names) == 0 || isScrape(r)) || isOwnHost(r.Host, names) ||
+		acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
+		if isHealthCheck(r) || !isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r)) ||
+			isOwnHost(r.Host, names) ||
 			o.advertises(r.Host) {
 			// What a page's form asks for may be any method of REST's, so that none is let in by its own.
 			if err := origins.Check(r); err != nil && (isPage(r) || !fromOneOf(o.Origins, r) ||
@@ -40,8 +41,8 @@ func checkHost(next http.Handler, o *Options, others *hostGuard) http.Handler {
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
 				return
 			}
-			if !isLoopback(by) && len(names) == 0 {
-				r = others.restrict(r)
+			if !isLoopback(acceptedOn) && len(names) == 0 {
+				r = guard.restrict(r)
 			}
 			next.ServeHTTP(w, r)
 			return
@@ -55,16 +56,16 @@ func checkHost(next http.Handler, o *Options, others *hostGuard) http.Handler {
 // isOwnHost reports whether a Host names this machine, or is one of the names. What a proxy says about the Host before
 // it, as in X-Forwarded-Host, anybody could say: it does not count.
 func isOwnHost(host string, names []string) bool {
-	host = hostOf(host)
-	return host != "" && (loopbackName(host) || slices.Contains(names, host))
+	host = normalizeHost(host)
+	return host != "" && (isLoopbackName(host) || slices.Contains(names, host))
 }
 
 func (o *Options) advertises(host string) bool {
 	if o.Cluster == nil || host == "" {
 		return false
 	}
-	own, err := url.Parse(o.Cluster.Seat().URL)
-	return err == nil && hostOf(own.Host) == hostOf(host)
+	own, err := url.Parse(o.Cluster.Membership().URL)
+	return err == nil && normalizeHost(own.Host) == normalizeHost(host)
 }
 
 func isScrape(r *http.Request) bool {
@@ -72,11 +73,11 @@ func isScrape(r *http.Request) bool {
 		return false
 	}
 	path, ok := segments(r.URL.EscapedPath())
-	_, err := netip.ParseAddr(hostOf(r.Host))
+	_, err := netip.ParseAddr(normalizeHost(r.Host))
 	return ok && slices.Equal(path, []string{"metrics"}) && err == nil
 }
 
-func hostOf(host string) string {
+func normalizeHost(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	} else {
@@ -85,15 +86,15 @@ func hostOf(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// loopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one.
+// isLoopbackName: names below localhost are this machine for every resolver (RFC 6761), so no page elsewhere has one.
 // Other addresses than those of the loopback interface don't count, 0.0.0.0 among them.
-func loopbackName(host string) bool {
+func isLoopbackName(host string) bool {
 	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
 type listenerKey struct{}
 
-func listenedBy(l net.Listener) context.Context {
+func withListener(l net.Listener) context.Context {
 	return context.WithValue(context.Background(), listenerKey{}, l)
 }
 

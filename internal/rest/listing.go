@@ -14,8 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Listing is a page of GET /culvert/connectors: connectors in the order of urgency, failed ones first, then by name.
-type Listing struct {
+// ConnectorList is a page of GET /culvert/connectors: connectors in the order of urgency, failed ones first, then by
+// name.
+type ConnectorList struct {
 	// Counts are how many of the connectors that the search leaves are in each state of [ConnectorSummary.State]; Total
 	// is their sum.
 	Counts map[string]int `json:"counts"`
@@ -57,11 +58,11 @@ type ConnectorSummary struct {
 
 // Of one page there are so many connectors: usually, and at most.
 const (
-	usualListed = 50
-	maxListed   = 1000
+	defaultListLimit = 50
+	maxListLimit     = 1000
 )
 
-type listingQuery struct {
+type listQuery struct {
 	state, search string
 	limit         int
 	// severity and name are where the page before ended; -1 for the first page.
@@ -69,13 +70,13 @@ type listingQuery struct {
 	name     string
 }
 
-func (req *request) parseListingQuery() (query listingQuery, err error) {
-	limit, err := req.queryNumber("limit", usualListed, 1, maxListed)
+func (req *request) parseListQuery() (query listQuery, err error) {
+	limit, err := req.queryNumber("limit", defaultListLimit, 1, maxListLimit)
 	if err != nil {
 		return query, err
 	}
 	after := req.queryValue("after")
-	query = listingQuery{req.queryValue("state"), strings.ToLower(req.queryValue("search")), int(limit), -1, ""}
+	query = listQuery{req.queryValue("state"), strings.ToLower(req.queryValue("search")), int(limit), -1, ""}
 	known := func(word string) bool { return slices.Contains(connect.Conditions, word) }
 	if query.state != "" && !known(query.state) {
 		return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("state: expected one of %s, found %q",
@@ -92,37 +93,37 @@ func (req *request) parseListingQuery() (query listingQuery, err error) {
 	return query, nil
 }
 
-func (req *request) listing() {
-	query, err := req.parseListingQuery()
-	var parts []workerAnswer
+func (req *request) listConnectors() {
+	query, err := req.parseListQuery()
+	var answers []workerAnswer
 	if err == nil {
-		parts, err = req.askWorkers("", http.StatusOK)
+		answers, err = req.queryWorkers("", http.StatusOK)
 	}
 	if err != nil {
 		req.failErr(err)
 		return
 	}
 	byWorker := map[string]map[string]ConnectorSummary{} // by worker and connector
-	silent := mergeAnswers(parts, func(worker string, l Listing) {
+	silent := mergeAnswers(answers, func(worker string, l ConnectorList) {
 		byWorker[worker] = map[string]ConnectorSummary{}
-		for _, one := range l.Connectors {
-			byWorker[worker][one.Name] = one
+		for _, summary := range l.Connectors {
+			byWorker[worker][summary.Name] = summary
 		}
 	})
-	own, all := req.queryBool("own"), []ConnectorSummary{}
+	ownOnly, all := req.queryBool("own"), []ConnectorSummary{}
 	for _, c := range req.herder().Summaries() {
-		if one, some := req.summary(&c, byWorker, own); some {
-			all = append(all, one)
+		if summary, included := req.summary(&c, byWorker, ownOnly); included {
+			all = append(all, summary)
 		}
 	}
-	page := Listing{Connectors: all}
-	var letters map[string]int64
-	if !own { // the leader sorts and cuts
-		page, letters = query.page(all), req.herder().DeadLetterCounts(req.r.Context())
+	page := ConnectorList{Connectors: all}
+	var deadLetters map[string]int64
+	if !ownOnly { // the leader sorts and cuts
+		page, deadLetters = query.page(all), req.herder().DeadLetterCounts(req.r.Context())
 	}
 	for i := range page.Connectors {
 		l := &page.Connectors[i]
-		if n, known := letters[l.Name]; known {
+		if n, known := deadLetters[l.Name]; known {
 			l.DeadLetters = &n
 		}
 	}
@@ -133,56 +134,57 @@ func (req *request) listing() {
 // summary is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
 // other workers know better, of the tasks that they run.
 func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]ConnectorSummary,
-	own bool) (l ConnectorSummary, some bool) {
-	l = ConnectorSummary{Name: c.Name, Type: c.Type, Class: c.Class}
+	ownOnly bool) (summary ConnectorSummary, included bool) {
+	summary = ConnectorSummary{Name: c.Name, Type: c.Type, Class: c.Class}
 	for i := range c.Components {
-		p := &c.Components[i]
-		if own && !p.Local {
+		component := &c.Components[i]
+		if ownOnly && !component.Local {
 			continue
 		}
-		some = true
-		if p.Task >= 0 {
-			l.Tasks++
-			if p.State == connect.Failed {
-				l.Failed++
+		included = true
+		if component.Task >= 0 {
+			summary.Tasks++
+			if component.State == connect.Failed {
+				summary.Failed++
 			}
 		}
-		if _, better := byWorker[p.WorkerID][c.Name]; better && !p.Local {
+		if _, better := byWorker[component.WorkerID][c.Name]; better && !component.Local {
 			continue
 		}
-		line := ConnectorSummary{State: p.Condition, Cause: p.Cause, Advice: advice(c.Name, p), Rows: p.RowsPerSecond,
-			Refused: p.Rejected}
-		if !p.Since.IsZero() {
-			since := p.Since.UTC().Truncate(time.Second)
+		line := ConnectorSummary{State: component.Condition, Cause: component.Cause, Advice: advice(c.Name, component),
+			Rows:    component.RowsPerSecond,
+			Refused: component.Rejected}
+		if !component.Since.IsZero() {
+			since := component.Since.UTC().Truncate(time.Second)
 			line.Since = &since
 		}
-		l.merge(line)
+		summary.merge(line)
 	}
 	for _, worker := range slices.Sorted(maps.Keys(byWorker)) { // in one order, for the ETag
 		if other, exists := byWorker[worker][c.Name]; exists {
-			l.merge(other)
+			summary.merge(other)
 		}
 	}
-	if l.Tasks == 0 && l.State == "idle" && !own {
-		l.State = "running" // it is being started
+	if summary.Tasks == 0 && summary.State == "idle" && !ownOnly {
+		summary.State = "running" // it is being started
 	}
-	l.Rows = math.Round(10*l.Rows) / 10
-	return l, some
+	summary.Rows = math.Round(10*summary.Rows) / 10
+	return summary, included
 }
 
 // merge takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one
 // counts that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the
 // part that counts has none: a refused configuration is said, whatever the tasks do.
 func (l *ConnectorSummary) merge(other ConnectorSummary) {
-	before := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
-	if before == 0 && other.Since != nil &&
+	order := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
+	if order == 0 && other.Since != nil &&
 		(l.Since == nil || other.Since.Before(*l.Since) != (l.State == "idle")) {
-		before = -1
+		order = -1
 	}
-	if before < 0 {
+	if order < 0 {
 		l.State, l.Since = other.State, other.Since
 	}
-	if other.Cause != "" && (before < 0 || l.Cause == "") {
+	if other.Cause != "" && (order < 0 || l.Cause == "") {
 		l.Cause, l.Advice = other.Cause, other.Advice
 	}
 	l.Rows += other.Rows
@@ -221,8 +223,8 @@ func advice(name string, p *connect.ComponentStatus) string {
 	return ""
 }
 
-func (query *listingQuery) page(all []ConnectorSummary) Listing {
-	page := Listing{Counts: map[string]int{}, Connectors: []ConnectorSummary{}}
+func (query *listQuery) page(all []ConnectorSummary) ConnectorList {
+	page := ConnectorList{Counts: map[string]int{}, Connectors: []ConnectorSummary{}}
 	has := func(text string) bool { return strings.Contains(strings.ToLower(text), query.search) }
 	for _, l := range all {
 		if query.search != "" && !has(l.Name) && !has(l.Class) && !has(l.Cause) {

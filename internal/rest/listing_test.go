@@ -51,7 +51,7 @@ func conditionOf(name string, words ...string) connect.Summary {
 }
 
 // listed asks for a page.
-func listed(t *testing.T, h http.Handler, query string) (page Listing) {
+func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
@@ -63,7 +63,7 @@ func listed(t *testing.T, h http.Handler, query string) (page Listing) {
 }
 
 // says is a page in a line: names with their states, then the next one.
-func (l Listing) says() string {
+func (l ConnectorList) says() string {
 	var all []string
 	for _, c := range l.Connectors {
 		all = append(all, c.Name+"="+c.State)
@@ -93,7 +93,8 @@ func TestListing(t *testing.T) {
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
-	assert.Equal(t, Listing{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2, "idle": 1},
+	assert.Equal(t, ConnectorList{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2,
+		"idle": 1},
 		Total: 6, Connectors: []ConnectorSummary{{Name: "b", Type: "source", Class: "a.Class", State: "failed",
 			Since: &since,
 			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
@@ -250,7 +251,7 @@ func TestListingOfAGroup(t *testing.T) {
 		}
 		return false
 	})
-	read := func(url, match string) (l Listing, status int, tag string) {
+	read := func(url, match string) (l ConnectorList, status int, tag string) {
 		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5",
 			"",
 			"If-None-Match", match))

@@ -27,7 +27,7 @@ type Lockout struct {
 	Message string    `json:"message"`
 }
 
-type resumed struct {
+type resumeResult struct {
 	Resumed int `json:"resumed"`
 }
 
@@ -45,7 +45,7 @@ func (req *request) refusedLogons() Lockouts {
 }
 
 func (req *request) resumeLogons() {
-	var done resumed
+	var done resumeResult
 	err := req.control(func(Herder) (err error) {
 		parts := req.worker.Now()
 		done.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
@@ -55,12 +55,12 @@ func (req *request) resumeLogons() {
 	req.reply(done, err)
 }
 
-type ended struct {
+type retireResult struct {
 	Ended string `json:"ended"`
 }
 
 func (req *request) retire() {
-	var done ended
+	var done retireResult
 	err := req.control(func(h Herder) (err error) {
 		done.Ended, err = h.Retire(req.timeoutContext(), req.name())
 		return err
@@ -81,7 +81,7 @@ func (req *request) snapshot() {
 	err := req.control(func(h Herder) error { return h.Snapshot(req.name(), req.r.PathValue("feed"), ident) })
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
-		req.snapshotElsewhere(err)
+		req.snapshotOnOtherWorker(err)
 	case err != nil:
 		req.failErr(err)
 	default:

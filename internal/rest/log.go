@@ -28,15 +28,15 @@ type LogLine = logging.Line
 
 // Lines of a page of the log: usually, and at most.
 const (
-	usualLines = 200
-	maxLines   = 1000
+	defaultLogLines = 200
+	maxLogLines     = 1000
 )
 
 func (req *request) log() {
 	q := logging.RecentQuery{Level: req.queryValue("level"), Logger: req.queryValue("logger"),
 		Connector: req.queryValue("connector")}
 	after, err := req.queryNumber("after", -1, 0, math.MaxInt64)
-	limit, wrong := req.queryNumber("limit", usualLines, 1, maxLines)
+	limit, wrong := req.queryNumber("limit", defaultLogLines, 1, maxLogLines)
 	if err = cmp.Or(err, wrong); err != nil {
 		req.failErr(err)
 		return

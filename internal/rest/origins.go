@@ -24,8 +24,8 @@ type Origin struct {
 
 func (req *request) origins() {
 	all := req.ownOrigins()
-	parts, err := req.askWorkers("", http.StatusOK)
-	all.Silent = mergeAnswers(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
+	answers, err := req.queryWorkers("", http.StatusOK)
+	all.Silent = mergeAnswers(answers, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
 	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
 	})

@@ -21,8 +21,8 @@ const consolePath = "/console/"
 type Pages struct {
 	// API answers requests as REST does. The requests have been let in: Host, origin and logon were looked at.
 	API http.Handler
-	// Reads says why a request may only read by the console, "" where it may do more.
-	Reads func(*http.Request) string
+	// ReadOnlyReason says why a request may only read by the console, "" where it may do more.
+	ReadOnlyReason func(*http.Request) string
 
 	bodies *inbound.Bodies
 }
@@ -30,8 +30,8 @@ type Pages struct {
 // A page is made of a form, with texts that are escaped and sent on to routes: its bytes are held so many times. Forms
 // together leave some of the room of bodies to the routes that their pages ask.
 const (
-	formCopies = 5
-	maxForms   = 24 << 20
+	copiesPerForm = 5
+	maxForms      = 24 << 20
 )
 
 // Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and
@@ -43,7 +43,7 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 	if !ok {
 		return nil, body, false
 	}
-	copies := int64(len(data)) * (formCopies - 1)
+	copies := int64(len(data)) * (copiesPerForm - 1)
 	if !bodies.Reserve(copies, maxForms) {
 		w.Header().Set("Retry-After", "10")
 		refuse(http.StatusServiceUnavailable, inbound.ErrFull.Error())
@@ -66,11 +66,11 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
 	}
-	pages := s.options.Console(Pages{API: api, Reads: s.reads, bodies: &s.bodies})
+	pages := s.options.Console(Pages{API: api, ReadOnlyReason: s.pageReadOnlyReason, bodies: &s.bodies})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		by, _ := r.Context().Value(listenerKey{}).(listener)
+		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {
-		case by.admin:
+		case acceptedOn.admin:
 			api.ServeHTTP(w, r)
 		case isPage(r):
 			pages.ServeHTTP(w, r)
@@ -92,9 +92,9 @@ func acceptsHTML(r *http.Request) bool {
 	})
 }
 
-// reads says why a request may only read by the console. REST itself lets everybody change things who reaches a
-// listener without logons, as Kafka Connect does; pages that invite to it are no part of that.
-func (s *Server) reads(r *http.Request) string {
+// pageReadOnlyReason says why a request may only read by the console. REST itself lets everybody change things who
+// reaches a listener without logons, as Kafka Connect does; pages that invite to it are no part of that.
+func (s *Server) pageReadOnlyReason(r *http.Request) string {
 	switch {
 	case s.options.ReadOnly:
 		return "rest.read.only=true"

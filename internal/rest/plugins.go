@@ -58,7 +58,7 @@ func (req *request) swap() {
 
 // choose has connectors get another version of a plugin, by its hash; "" is the version before.
 func (req *request) choose(hash string) {
-	req.done(http.StatusNoContent, req.control(func(Herder) error {
+	req.finish(http.StatusNoContent, req.control(func(Herder) error {
 		switch m := req.worker.Now().Plugins; {
 		case req.cluster != nil:
 			return req.cluster.Choose(req.timeoutContext(), req.name(), hash)
@@ -90,7 +90,7 @@ func (req *request) reload() {
 
 func (req *request) rescan() {
 	if _, ok := req.folder(true); ok {
-		req.done(http.StatusAccepted, nil)
+		req.finish(http.StatusAccepted, nil)
 	}
 }
 
@@ -102,14 +102,14 @@ func (req *request) drain() {
 	switch {
 	case req.cluster == nil:
 		req.failErr(errAlone)
-	case req.cluster.Seat().Pending:
+	case req.cluster.Membership().Pending:
 		req.failErr(errNoLeader)
 	default:
-		req.done(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
+		req.finish(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
 	}
 }
 
-func (req *request) overview() {
+func (req *request) groupOverview() {
 	if req.cluster == nil {
 		req.failErr(errAlone)
 		return

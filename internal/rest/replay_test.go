@@ -65,7 +65,7 @@ func TestRecordedCalls(t *testing.T) {
 	}()
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
-			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
+			levels, _ := logging.LevelsOf(slog.New(slog.NewTextHandler(io.Discard, nil)))
 			stand := &standIn{connectors: map[string]*standInConnector{},
 				parts: Parts{Levels: levels, Log: slog.New(slog.DiscardHandler)}}
 			server := httptest.NewServer(Handler(stand.worker()))

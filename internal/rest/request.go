@@ -59,7 +59,8 @@ func encoded(body any) ([]byte, error) {
 // a body wants it named, see [request.readJSON].
 func (req *request) checkMediaType() bool {
 	kind := req.requestType()
-	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.text && req.route.takes != nil {
+	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.allowsText &&
+		req.route.requestBody != nil {
 		return true
 	}
 	req.frameworkError(http.StatusUnsupportedMediaType)
@@ -85,13 +86,13 @@ func (req *request) requestType() string {
 	return kind
 }
 
-func (req *request) wantsTest() bool {
+func (req *request) wantsTestFile() bool {
 	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
 }
 
 // wantsText reports whether the client prefers properties text to JSON.
 func (req *request) wantsText() bool {
-	if !req.route.text || req.route.takes != nil {
+	if !req.route.allowsText || req.route.requestBody != nil {
 		return false
 	}
 	for _, one := range headerElements(req.r.Header.Values("Accept")) {
@@ -261,7 +262,7 @@ func (req *request) reply(v any, err error) {
 	req.answer(http.StatusOK, v)
 }
 
-func (req *request) done(status int, err error) {
+func (req *request) finish(status int, err error) {
 	if err != nil {
 		req.failErr(err)
 		return

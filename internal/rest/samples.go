@@ -54,7 +54,7 @@ func (req *request) recordView(view string) (show string, ok bool) {
 	return "", false
 }
 
-func (req *request) sample() {
+func (req *request) startSample() {
 	var body SampleRequest
 	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
@@ -63,7 +63,7 @@ func (req *request) sample() {
 	if body.Show, ok = req.recordView(body.Show); !ok {
 		return
 	}
-	s, err := req.worker.Sample(req.name(), body)
+	s, err := req.worker.StartSample(req.name(), body)
 	if err != nil {
 		req.failErr(err)
 		return
@@ -79,7 +79,7 @@ func (req *request) answerSample(s Sample, err error) {
 	}
 }
 
-func (req *request) sampled() {
+func (req *request) readSample() {
 	if _, ok := req.recordView(""); ok {
 		req.answerChain(nil)
 	}
@@ -90,11 +90,11 @@ func (req *request) answerChain(settings map[string]string) {
 	ctx := req.timeoutContext()
 	name, id := req.name(), req.r.PathValue("id")
 	switch as := req.queryValue("as"); {
-	case req.wantsTest():
+	case req.wantsTestFile():
 		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}
-		text, err := req.worker.SampledTest(ctx, name, id, settings)
+		text, err := req.worker.SampleTestFile(ctx, name, id, settings)
 		if err != nil {
 			req.failErr(err)
 			return
@@ -103,7 +103,7 @@ func (req *request) answerChain(settings map[string]string) {
 	case as != "":
 		req.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 	default:
-		req.answerSample(req.worker.Sampled(ctx, name, id, settings))
+		req.answerSample(req.worker.ReadSample(ctx, name, id, settings))
 	}
 }
 

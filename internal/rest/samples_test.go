@@ -22,16 +22,16 @@ type keeping struct {
 
 func (k *keeping) worker() Worker {
 	w := k.with(k)
-	w.Sample = func(_ string, asked SampleRequest) (Sample, error) {
+	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
-	w.Sampled = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
+	w.ReadSample = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 		if id != "1" {
 			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 		}
 		return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
 	}
-	w.SampledTest = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
+	w.SampleTestFile = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
 	}
 	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }

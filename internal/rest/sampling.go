@@ -50,7 +50,7 @@ type SampledRow struct {
 	Offset    int64  `json:"offset"`
 	// Input is the row before the first transform.
 	Input SampledRecord `json:"came"`
-	// Steps are as those of the [Sample], up to the one that dropped or refused the row.
+	// Steps are as those of the [StartSample], up to the one that dropped or refused the row.
 	Steps []SampledStep `json:"steps"`
 	// Problem says why the row is not shown.
 	Problem string `json:"problem,omitempty"`
@@ -58,8 +58,8 @@ type SampledRow struct {
 
 // SampledStep is what one transform made of a row.
 type SampledStep struct {
-	// Did is changed, unchanged, skipped (its predicate kept the row from it), dropped or failed.
-	Did string `json:"did"`
+	// Outcome is changed, unchanged, skipped (its predicate kept the row from it), dropped or failed.
+	Outcome string `json:"did"`
 	// Records are what it made of a row that it has changed, Error is why it failed.
 	Records []SampledRecord `json:"records"`
 	Error   string          `json:"error,omitempty"`

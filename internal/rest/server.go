@@ -35,7 +35,7 @@ type listener struct {
 // Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
 	s := newServer(o, log)
-	secure, err := s.load(log)
+	secure, err := s.loadOptions(log)
 	if err != nil {
 		return nil, err
 	}
@@ -72,20 +72,20 @@ func newServer(o Options, log *slog.Logger) *Server {
 	}
 	s := &Server{options: o, log: log}
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
-	s.http.MaxHeaderBytes = headerBytes
+	s.http.MaxHeaderBytes = maxHeaderBytes
 	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is answered as by Kafka Connect: there is no such resource
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	s.http.BaseContext = listenedBy
+	s.http.BaseContext = withListener
 	return s
 }
 
 // How long a client may take to send the head of a request, to send another one, and to have an answer, which is more
 // than any change takes; and how large the head may be.
 const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	answerTimeout = 5 * time.Minute
-	headerBytes   = 64 << 10
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	answerTimeout  = 5 * time.Minute
+	maxHeaderBytes = 64 << 10
 )
 
 // secure reports whether a listener takes TLS.
@@ -97,11 +97,11 @@ func (o Options) secure() bool {
 
 // Check finds what [Listen] would refuse without listening anywhere. Files are read.
 func (o Options) Check() error {
-	_, err := (&Server{options: o}).load(slog.New(slog.DiscardHandler))
+	_, err := (&Server{options: o}).loadOptions(slog.New(slog.DiscardHandler))
 	return err
 }
 
-func (s *Server) load(log *slog.Logger) (secure *tls.Config, err error) {
+func (s *Server) loadOptions(log *slog.Logger) (secure *tls.Config, err error) {
 	o := s.options
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -175,29 +175,29 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 
 // Serve begins to answer for the worker.
 func (s *Server) Serve(w Worker) {
-	others := newHostGuard(&s.options, s.users == nil, s.log)
+	guard := newHostGuard(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
 		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
 		next = requireUser(s.withPages(next), s.users)
-		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, others),
+		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
 			s.headers)
 	}
-	all := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
+	shared := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
 		masked:  s.options.Masked,
 		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster,
 		workerClient: s.workerClient}
-	calls := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
-	main := chain(all.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
-	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
+	callShared := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
+	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
+	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request after it
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
-		if by, _ := r.Context().Value(listenerKey{}).(listener); by.admin {
+		if acceptedOn, _ := r.Context().Value(listenerKey{}).(listener); acceptedOn.admin {
 			admin.ServeHTTP(w, r)
 			return
 		}
-		if !s.options.Session.serve(w, r, calls) {
+		if !s.options.Session.serve(w, r, callShared) {
 			main.ServeHTTP(w, r)
 		}
 	})

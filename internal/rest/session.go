@@ -34,9 +34,9 @@ const (
 )
 
 const (
-	// maxCall is how many bytes a call of another worker may have, and an answer to one: settings of all tasks of a
-	// connector go in one call.
-	maxCall = 8 << 20
+	// maxCallBytes is how many bytes a call of another worker may have, and an answer to one: settings of all tasks of
+	// a connector go in one call.
+	maxCallBytes = 8 << 20
 	// maxNonces is how many calls under one key are remembered. There is no room for more until the key changes.
 	maxNonces = 1 << 18
 	// keyOverlap is for how long the key before the present one is taken: workers read a new one at different times.
@@ -84,7 +84,7 @@ type Call func(ctx context.Context, connector string, body []byte) (answer any, 
 // an empty body for any connector: it is not taken.
 //
 // Invariants: a call is answered at most once. A nonce is remembered for as long as its key is taken, and a key is
-// taken from [Session.Use] on until keyOverlap after that of its successor. No byte of a body is read before its
+// taken from [Session.SetKey] on until keyOverlap after that of its successor. No byte of a body is read before its
 // signature has proved right. A worker that starts again has forgotten nonces: what was sent to it before can be
 // repeated until the key changes.
 //
@@ -101,10 +101,10 @@ type Session struct {
 
 // sessionKey is a key and the nonces of the calls signed with it. Its ID is derived from the secret.
 type sessionKey struct {
-	id     string
-	secret []byte
-	signed int // calls of this worker
-	nonces map[[16]byte]struct{}
+	id          string
+	secret      []byte
+	signedCalls int // calls of this worker
+	nonces      map[[16]byte]struct{}
 }
 
 // NewSession makes one without a key, by the settings inter.worker.signature.algorithm, which calls are signed with,
@@ -133,9 +133,9 @@ func (s *Session) Handle(call string, do Call) {
 	s.calls[call] = do
 }
 
-// Use takes the key of the cluster as its config topic has it, again each time that it is read. The key before it is
+// SetKey takes the key of the cluster as its config topic has it, again each time that it is read. The key before it is
 // taken for a while longer.
-func (s *Session) Use(secret []byte) error {
+func (s *Session) SetKey(secret []byte) error {
 	if len(secret) < minKeyBytes {
 		return fmt.Errorf("expected a session key of at least %d bytes, found %d", minKeyBytes, len(secret))
 	}
@@ -163,7 +163,7 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 	s.mu.Lock()
 	key := s.current
 	if key != nil {
-		key.signed++
+		key.signedCalls++
 	}
 	s.mu.Unlock()
 	if key == nil {
@@ -188,7 +188,7 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 func (s *Session) NeedsRotation() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current != nil && s.current.signed+len(s.current.nonces) > maxNonces/2
+	return s.current != nil && s.current.signedCalls+len(s.current.nonces) > maxNonces/2
 }
 
 // sign returns the signature of a request to a worker. Each part has its length as prefix, so that none can be read as
@@ -290,15 +290,15 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool
 		return false
 	}
 	req := request{w: w, r: r, common: all}
-	req.call(s, connector, call)
+	req.handleCall(s, connector, call)
 	return true
 }
 
-func (req *request) call(s *Session, connector string, call Call) {
+func (req *request) handleCall(s *Session, connector string, call Call) {
 	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
 		req.fail(http.StatusInternalServerError, p.Error())
 	})
-	own, err := workerURL(req.cluster.Seat().URL)
+	own, err := workerURL(req.cluster.Membership().URL)
 	if err != nil {
 		req.failErr(err)
 		return
@@ -308,7 +308,7 @@ func (req *request) call(s *Session, connector string, call Call) {
 		inbound.AnswerEarly(req.w, req.r, func() { req.failErr(err) })
 		return
 	}
-	body, ok := req.readBody(maxCall)
+	body, ok := req.readBody(maxCallBytes)
 	defer req.release()
 	if !ok {
 		return
@@ -321,16 +321,16 @@ func (req *request) call(s *Session, connector string, call Call) {
 	defer cancel()
 	answer, err := call(ctx, connector, body)
 	if err == nil && answer == nil {
-		req.done(http.StatusNoContent, nil)
+		req.finish(http.StatusNoContent, nil)
 		return
 	}
 	req.reply(answer, err)
 }
 
-// Ask has another worker of the cluster answer a call, signed: to is what it advertises, path begins with /, its names
-// escaped. The error is [ErrNoKey], or wraps a [*Refusal] with the other worker's status and text; each names that
-// worker. A call that failed may have been answered all the same, and is signed again where it is tried again.
-func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) (answer []byte, err error) {
+// CallWorker has another worker of the cluster answer a call, signed: to is what it advertises, path begins with /, its
+// names escaped. The error is [ErrNoKey], or wraps a [*Refusal] with the other worker's status and text; each names
+// that worker. A call that failed may have been answered all the same, and is signed again where it is tried again.
+func (s *Server) CallWorker(ctx context.Context, to, method, path string, body []byte) (answer []byte, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s %s at the worker %s: %w", method, path, to, err)
@@ -354,12 +354,12 @@ func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) 
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(response.Body, maxCall+1))
+	answer, err = io.ReadAll(io.LimitReader(response.Body, maxCallBytes+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(answer) > maxCall:
-		return nil, fmt.Errorf("expected at most %d bytes in answer, found more", maxCall)
+	case len(answer) > maxCallBytes:
+		return nil, fmt.Errorf("expected at most %d bytes in answer, found more", maxCallBytes)
 	case response.StatusCode >= 300:
 		failed := failure{Message: http.StatusText(response.StatusCode)}
 		_ = json.Unmarshal(answer, &failed) // what is no answer of a worker has its status alone

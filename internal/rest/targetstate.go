@@ -22,7 +22,7 @@ func (req *request) setTargetState(target connect.TargetState, status int) {
 		req.failUnknown(err, "Unknown connector "+req.name())
 		return
 	}
-	req.done(status, nil)
+	req.finish(status, nil)
 }
 
 // control pauses, resumes, stops or restarts connectors. A run with --once rejects that: it would end successfully
@@ -57,9 +57,9 @@ func (req *request) restart() {
 					IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
 		}
 	} else if whole {
-		err = req.control(func(h Herder) error { return h.Restart(name) })
+		err = req.control(func(herder Herder) error { return herder.Restart(name) })
 	} else if len(tasks) > 0 { // without any all would be restarted
-		err = req.control(func(h Herder) error { return h.Restart(name, tasks...) })
+		err = req.control(func(herder Herder) error { return herder.Restart(name, tasks...) })
 	}
 	switch {
 	case err != nil:
@@ -67,7 +67,7 @@ func (req *request) restart() {
 	case includeTasks || onlyFailed:
 		req.answer(http.StatusAccepted, status)
 	default:
-		req.done(http.StatusNoContent, nil)
+		req.finish(http.StatusNoContent, nil)
 	}
 }
 
@@ -100,7 +100,7 @@ func (req *request) restartTask() {
 		req.failUnknown(err, "Unknown connector: "+name)
 		return
 	}
-	req.done(http.StatusNoContent, nil)
+	req.finish(http.StatusNoContent, nil)
 }
 
 // queryBool returns a boolean parameter. Any value but true is false, as in Java.
@@ -133,5 +133,5 @@ func (req *request) resetTopics() {
 	if errors.Is(err, connect.ErrUnknownConnector) {
 		err = nil
 	}
-	req.done(http.StatusAccepted, err)
+	req.finish(http.StatusAccepted, err)
 }

@@ -44,12 +44,12 @@ type Worker struct {
 	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
 	// and withText what its file of properties holds at the moment, nil if it has none.
 	Source func(name string, withText bool) (text []byte, version string, err error)
-	// Sample has the next rows of a connector kept.
-	Sample func(connector string, asked SampleRequest) (Sample, error)
-	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
+	// StartSample has the next rows of a connector kept.
+	StartSample func(connector string, asked SampleRequest) (Sample, error)
+	// ReadSample is a sample whose rows went through the transforms of settings, nil for those of the connector;
 	// SampledTest is a file of tests with them.
-	Sampled     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
-	SampledTest func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
+	ReadSample     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
+	SampleTestFile func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
 	// Tools are the commands of a connector's plugin. RunTool runs one.
 	Tools   func(ctx context.Context, connector string) ([]Tool, error)
 	RunTool func(ctx context.Context, connector, command string, asked ToolRequest) (ToolAnswer, error)
@@ -131,12 +131,12 @@ type Reload struct {
 	// Reloads counts reloads by result: applied, refused, unchanged.
 	Reloads map[string]int64 `json:"reloads"`
 	// Problems that belong to no connector: a missing folder, a changed worker file.
-	Problems   []string   `json:"problems"`
-	Connectors []Reloaded `json:"connectors"`
+	Problems   []string            `json:"problems"`
+	Connectors []ReloadedConnector `json:"connectors"`
 }
 
-// Reloaded is a connector and its file.
-type Reloaded struct {
+// ReloadedConnector is a connector and its file.
+type ReloadedConnector struct {
 	Name string `json:"name"`
 	File string `json:"file"`
 	// Error is why its configuration is rejected, with file and line.

@@ -79,8 +79,9 @@ func (b *Backend) REST() rest.Worker {
 	return rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
 		Passwords: b.passwords, SetTargetState: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
 		Write:  b.writeConnector,
-		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
-		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
+		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, StartSample: b.startSample,
+		ReadSample:     b.readSample,
+		SampleTestFile: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
 }
 
 func (b *Backend) herder() *connect.Herder { return b.Parts().Herder }

@@ -29,11 +29,11 @@ func line(text string) string { return shown.Line(text) }
 
 // writer writes records as text.
 type writer struct {
-	ctx      context.Context
-	registry *record.Registry
-	strike   func(string) string
-	shape    bool
-	left     int // bytes of text that it may write
+	ctx       context.Context
+	registry  *record.Registry
+	redact    func(string) string
+	shape     bool
+	remaining int // bytes of text that it may write
 }
 
 // records are rows of a batch, the last one cut where there are more.
@@ -50,7 +50,7 @@ func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 
 // record is a row of a batch, whose data grows.
 func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
-	r = rest.SampledRecord{Topic: line(w.strike(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
+	r = rest.SampledRecord{Topic: line(w.redact(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
 	var cut [3]bool
 	r.Key, r.KeySchema, cut[0] = w.value(b, row.Key)
 	r.Value, r.ValueSchema, cut[1] = w.value(b, row.Value)
@@ -60,7 +60,7 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 		for i := range headers[:min(len(headers), maxHeaders)] {
 			text, _, short := w.value(b, chaintest.Header(b, &headers[i]))
 			cut[2] = cut[2] || short
-			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.strike(headers[i].Name)), Value: text})
+			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: text})
 		}
 	}
 	r.Cut = cut != [3]bool{}
@@ -68,16 +68,16 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 }
 
 // value is a value with its schema, "" for none.
-func (w *writer) value(b *record.Batch, d wit.ValueSlice) (text, schema string, cut bool) {
-	v, err := chaintest.WriteValue(w.ctx, w.registry, b, d)
+func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema string, cut bool) {
+	v, err := chaintest.WriteValue(w.ctx, w.registry, b, slice)
 	if err != nil {
 		why := "it cannot be shown as JSON"
 		if !w.shape { // the text may have values
 			why += ": " + err.Error()
 		}
-		return line(w.strike(why)), "", true
+		return line(w.redact(why)), "", true
 	}
-	if text, cut = w.json(v.Payload, w.shape); d.Encoding != wit.WithSchema {
+	if text, cut = w.json(v.Payload, w.shape); slice.Encoding != wit.WithSchema {
 		return text, "", cut
 	}
 	schema, short := w.json(v.Schema, false)
@@ -86,33 +86,33 @@ func (w *writer) value(b *record.Batch, d wit.ValueSlice) (text, schema string, 
 
 // json is a document indented, with types and sizes in the place of values for a shape, cut where it is too long.
 func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
-	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), strike: w.strike, shape: shape,
-		most: min(maxText, w.left)}
+	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), redact: w.redact, shape: shape,
+		limit: min(maxText, w.remaining)}
 	p.tokens.UseNumber()
 	err := p.value(0)
 	text = string(p.out)
-	if cut = err != nil || len(text) > p.most; cut {
-		text = strings.ToValidUTF8(text[:min(len(text), p.most)], "")
+	if cut = err != nil || len(text) > p.limit; cut {
+		text = strings.ToValidUTF8(text[:min(len(text), p.limit)], "")
 	}
-	w.left -= len(text)
+	w.remaining -= len(text)
 	return text, cut
 }
 
 // printer writes a document until it has more bytes than are shown.
 type printer struct {
 	tokens *json.Decoder
-	strike func(string) string
+	redact func(string) string
 	shape  bool
-	most   int
+	limit  int
 	out    []byte
 }
 
-var errLong = errors.New("the document has more bytes than are shown")
+var errTooLong = errors.New("the document has more bytes than are shown")
 
 // value writes the next value.
 func (p *printer) value(depth int) error {
-	if len(p.out) > p.most {
-		return errLong
+	if len(p.out) > p.limit {
+		return errTooLong
 	}
 	token, err := p.tokens.Token()
 	if err != nil {
@@ -162,9 +162,9 @@ func (p *printer) scalar(token json.Token, shape bool) {
 		if shape {
 			v = fmt.Sprintf("string(%d)", utf8.RuneCountInString(v))
 		}
-		p.text(p.strike(v))
+		p.text(p.redact(v))
 	case json.Number:
-		if struck := p.strike(v.String()); shape {
+		if struck := p.redact(v.String()); shape {
 			p.text("number")
 		} else if struck != v.String() {
 			p.text(struck)

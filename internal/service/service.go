@@ -153,23 +153,23 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 
 // refresh is called before each request; after a refusal it reads files and destination in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
-	moved := false
+	destinationChanged := false
 	if s.destination != nil {
 		if refused {
 			s.destination.destinations.Forget(s.destination.name)
 		}
 		var err error
-		if moved, err = s.destination.find(ctx); err != nil {
+		if destinationChanged, err = s.destination.find(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if !refused && !moved && !s.changed.Load() {
+	if !refused && !destinationChanged && !s.changed.Load() {
 		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed.Store(false)
-	if !s.reload() && !moved {
+	if !s.reload() && !destinationChanged {
 		return nil, nil
 	}
 	c, err := s.config(ctx)
@@ -197,16 +197,17 @@ func (s *Service) reload() bool {
 		return false
 	}
 	differing := s.connector.ChangedSince(resolved)
-	d := config.DeclareComponent(s.component)
-	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !affectsService(d, key) })
-	if len(mine) < len(differing) {
+	declared := config.DeclareComponent(s.component)
+	relevant := slices.DeleteFunc(slices.Clone(differing),
+		func(key string) bool { return !affectsService(declared, key) })
+	if len(relevant) < len(differing) {
 		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
 	}
 	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
-	other := stamp != s.stamp
+	filesChanged := stamp != s.stamp
 	s.stamp = stamp
-	return len(mine) > 0 || other
+	return len(relevant) > 0 || filesChanged
 }
 
 func affectsService(d *config.Declarations, key string) bool {

@@ -26,7 +26,7 @@ func RESTOptions(w *config.Worker) rest.Options {
 	}
 	if len(o.TLS) == 0 { // all or nothing, as in Kafka Connect
 		for name, value := range all {
-			if rest.TakesTLS(name) && value != "" {
+			if rest.IsTLSSetting(name) && value != "" {
 				o.TLS[name] = value
 			}
 		}

@@ -63,7 +63,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.Eventually("the metric", func() bool {
 			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
-		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.Reloaded) bool {
+		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.ReloadedConnector) bool {
 			return c.Name == "orders" &&
 				strings.Contains(c.Error, bad)
 		}) {
