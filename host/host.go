@@ -59,15 +59,13 @@ type Host struct {
 	parts   parts
 }
 
-// mode specifies how a worker is opened that does not run.
+// mode: alone ignores the group, importing prepares connectors for a group, offline runs no connectors.
 type mode struct {
-	// alone ignores the group; importing is for a worker whose connectors a group gets; offline runs no connectors.
 	alone, importing, offline bool
 }
 
 func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
 
-// parts holds what the worker has opened so far.
 type parts struct {
 	mu   sync.Mutex
 	now  restbackend.Parts
@@ -96,9 +94,9 @@ func (p *parts) REST() *rest.Server {
 	return p.rest
 }
 
-// New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors
-// need and checks the connectors with them. Other plugins are loaded later. It sends nothing. An error is a
-// [SetupError], which wraps config.Problems if the configuration is wrong, or that of ctx. Warnings are logged.
+// New opens everything that sends nothing: configuration, REST's listeners, and the plugins that the connectors need,
+// with which it checks them. An error is a [SetupError], which wraps config.Problems for an invalid configuration, or
+// that of ctx. Warnings are logged.
 func New(ctx context.Context, c Config) (*Host, error) { return newHost(ctx, c, mode{}) }
 
 func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
@@ -107,7 +105,7 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{Cause: fmt.Errorf("data folder: %w", err)}
 	}
-	// Before the lock, because logons may be resumed while another worker runs on the folder.
+	// before the lock: logons may be resumed while another worker runs on the folder
 	store, err := c.OpenLockouts()
 	if err != nil {
 		return nil, &SetupError{Cause: err}
@@ -146,7 +144,7 @@ func (h *Host) logProblems(problems config.Problems) {
 		if p.Warning {
 			h.installation.Log.Warn(p.String())
 		} else {
-			h.installation.Log.Error("a connector's file is refused, the others run: " + p.String())
+			h.installation.Log.Error("a connector's file is rejected; the other connectors run: " + p.String())
 		}
 	}
 	if files := h.installation.Config.Files; len(files.Connectors) == 0 && h.group == nil {
@@ -154,9 +152,8 @@ func (h *Host) logProblems(problems config.Problems) {
 	}
 }
 
-// fatalProblems returns the problems that keep the worker from running: its own, and those of connectors unless they
-// come from a folder in which another connector is valid, were created by REST, which can correct them, or come from
-// files in the plugin folders.
+// fatalProblems returns the problems that prevent running. Those of connectors count, unless REST created them and can
+// correct them, or the folder also has a valid connector.
 func fatalProblems(installation *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
 	for _, c := range installation.Connectors {
@@ -178,10 +175,9 @@ func fatalProblems(installation *setup.Installation, problems config.Problems) c
 	return problems
 }
 
-// Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. The error is a
-// [SetupError] before anything runs, or why a worker of a group can no longer read the config topic. With Once it is
-// otherwise the errors of tasks and connectors, each a [connect.Failure], in a SetupError if the file of a connector
-// was rejected.
+// Run runs the worker until ctx ends and everything has stopped; with Once until all data was delivered. The error is a
+// [SetupError], or why the config topic cannot be read. With Once it joins the errors of tasks and connectors, each a
+// [connect.Failure], in a SetupError if a connector's file was rejected.
 func (h *Host) Run(ctx context.Context) (err error) {
 	defer func() { err = secret.Error(err, h.installation.Worker.Redact) }()
 	cleanup, err := h.start(ctx)
@@ -222,8 +218,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	return h.runInGroup(ctx)
 }
 
-// runInGroup runs the connectors that the group assigns until ctx ends. The group is left before the tasks stop, so
-// that other workers take them over by then.
+// runInGroup leaves the group before the tasks stop, so that other workers take them over by then.
 func (h *Host) runInGroup(ctx context.Context) error {
 	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -255,7 +250,6 @@ func (h *Host) reloadOptions() reload.Options {
 	return o
 }
 
-// remove removes a connector with its target state, which in a group is in the config topic.
 func (h *Host) remove(name string) error {
 	if h.group != nil {
 		return h.parts.Herder().Remove(name)
@@ -263,8 +257,7 @@ func (h *Host) remove(name string) error {
 	return h.states.Remove(h.parts.Herder(), name)
 }
 
-// Reload reads the folders of connectors again, whether or not they seem to have changed. Before Run has opened
-// everything it does nothing.
+// Reload scans the connector folders again. Before Run has opened everything it does nothing.
 func (h *Host) Reload() { h.parts.get().Rescan() }
 
 // Progress returns the progress of each connector. It is empty before Run has opened everything.

@@ -103,7 +103,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 			}
 		})
 	}
-	starts("Kafka was not reached", "Kafka is being reached")
+	starts("Kafka was not reached", "Kafka is being contacted")
 	cleanup, err := h.start(t.Context())
 	defer cleanup.Run()
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
 		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
-	starts("nothing was looked at", "Connectors are being looked at")
+	starts("nothing was looked at", "Connectors are being checked")
 	started.Store(true)
 	running.Go(func() { r.Watch(ctx, r.Reload) })
 	waiting.Wait()

@@ -19,8 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// openStored opens what a data folder stores: connectors into c.Files, and target states. A worker of a group rejects a
-// folder with connectors, and one that ends by itself ignores it.
+// openStored reads stored connectors into c.Files. A worker of a group rejects them; with Once they are ignored.
 func openStored(c *Config, m mode) (*config.TargetStates, error) {
 	own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
 	if err == nil && m.inGroup(*c, own) && !m.importing {
@@ -37,14 +36,14 @@ func openStored(c *Config, m mode) (*config.TargetStates, error) {
 		return nil, err
 	}
 	for _, p := range rejected {
-		c.Logger.Error("a connector of an earlier version, which was made by REST, does not run: mend its file, "+
-			"then start the worker again: "+p.String(), "file", p.File)
+		c.Logger.Error("a connector that REST created with an earlier version does not run: correct its file, then "+
+			"restart the worker: "+p.String(), "file", p.File)
 	}
 	return targets, nil
 }
 
-// open reads the configuration and opens REST and the plugins. REST listens before anything is compiled, and plugins
-// that no connector needs wait. The problems are those of the worker; each connector has its own.
+// open reads the configuration and opens REST and the plugins; REST listens before plugins are compiled. It returns the
+// worker's own problems.
 func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, err error) {
 	if h.installation, problems, err = setup.Read(c); err != nil {
 		return nil, err
@@ -67,7 +66,6 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 			return nil, err
 		}
 	}
-	// While REST listens, connectors may be added, in a run that ends by itself too.
 	if err := installation.OpenPlugins(ctx, needed, c.Once && !installation.Worker.IsSet("listeners")); err != nil {
 		return nil, err
 	}
@@ -82,8 +80,7 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	return problems, nil
 }
 
-// openGroup opens what REST needs of the worker's group. The group runs the connectors of its config topic, so those of
-// the worker's files are left to the folder that the leader writes there.
+// openGroup creates the worker's group, which runs the connectors of its config topic, not of the worker's files.
 func (h *Host) openGroup() (err error) {
 	installation := h.installation
 	o := group.Options{Settings: installation.Worker, Files: installation.Config.Files, Levels: installation.Levels,
@@ -194,11 +191,10 @@ func (h *Host) listen() error {
 		log.Info("REST listens", "url", scheme+"://"+setup.LocalAddress(address))
 	}
 	if open := server.Unprotected(); len(open) > 0 {
-		log.Warn("nothing guards REST: whoever reaches this machine can change "+
-			"connectors and read their settings, passwords that are written in them included (for this machine alone: "+
-			"listeners=http://127.0.0.1:8083; for users with passwords: rest.basic.auth.file; else set "+
-			"rest.allowed.hosts to its names, and rest.config.masked=true, or have the file name secrets as "+
-			"${file:PATH:KEY})", "listens", open)
+		log.Warn("nothing guards REST: anyone who can reach this machine can change connectors and read their "+
+			"settings, including passwords (to accept only this machine: listeners=http://127.0.0.1:8083; to "+
+			"require a logon: rest.basic.auth.file; otherwise set rest.allowed.hosts to its names, and "+
+			"rest.config.masked=true, or write secrets as ${file:PATH:KEY})", "listens", open)
 	}
 	return nil
 }
@@ -209,7 +205,6 @@ func (h *Host) closeListeners() {
 	}
 }
 
-// advertisedURL returns the URL of REST as other workers reach it.
 func (h *Host) advertisedURL() string {
 	if server := h.parts.REST(); server != nil {
 		return server.Advertised()

@@ -17,21 +17,19 @@ import (
 )
 
 const (
-	// feedRows is how many orders the service of the many feeds has, in pages of feedPage.
 	feedRows, feedPage = 2000, 500
-	// detailRows is how many order lines there are with them.
-	detailRows = feedRows * 5 / 2
-	// idleTime is how long after the last record a worker is looked at that has nothing left to do.
+	detailRows         = feedRows * 5 / 2
+	// idleTime is the wait after the last record before the memory of the idle worker is measured.
 	idleTime = 5 * time.Minute
 )
 
-// feedCase is a worker with many feeds: connectors of so many sets each, every connector at an origin of its own.
+// feedCase is a worker with many feeds: each connector has its own origin and reads so many sets.
 type feedCase struct {
 	connectors, sets  int
 	reading, finished float64 // the aims, MiB
 }
 
-// feeds is what the worker holds with many feeds: at most while they are read, and when nothing is left to read.
+// feeds measures the memory of a worker with many feeds: the peak, and when it is idle again.
 func feeds(ctx context.Context, b *bench) error {
 	service, err := b.demo(ctx, "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage))
 	if err != nil {
@@ -58,10 +56,10 @@ func feeds(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// tolerance is what memory may be of its aim: figures differ by a tenth from run to run.
+// tolerance is the accepted ratio of memory to its aim: values differ by a tenth between runs.
 const tolerance = 1.15
 
-// missedAims are the aims that a worker is beyond of, by more than figures differ.
+// missedAims returns the aims that were missed by more than tolerance.
 func (m feedCase) missedAims(h feedMemory) (failures []string) {
 	if h.most > tolerance*m.reading {
 		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
@@ -72,13 +70,12 @@ func (m feedCase) missedAims(h feedMemory) (failures []string) {
 	return failures
 }
 
-// feedMemory is what a worker took for its feeds: memory in MiB, at the worst moment and when nothing was left to read.
+// feedMemory is the memory in MiB, at most and when idle.
 type feedMemory struct {
 	usage
 	most, finished float64
 }
 
-// warm compiles plugins into a data folder, as the packages' installation does.
 func (b *bench) warm(ctx context.Context, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
@@ -90,7 +87,7 @@ func (b *bench) warm(ctx context.Context, data string) error {
 	return c.wait()
 }
 
-// read runs a worker until all rows have arrived, and a while longer.
+// read runs a worker until all rows have arrived and idleTime has passed.
 func (b *bench) read(ctx context.Context, service *process, m feedCase) (memory feedMemory, err error) {
 	broker, err := b.broker(ctx, "broker-feeds")
 	if err != nil {
@@ -127,7 +124,7 @@ func (b *bench) read(ctx context.Context, service *process, m feedCase) (memory 
 		}
 		args = append(args, file)
 	}
-	// The worker ends before the origins do, which wait for their connections.
+	// The worker must end before the origins, which wait for their connections.
 	started := time.Now()
 	culvert, err := startProgram(ctx, b.culvert, args...)
 	if err != nil {
@@ -151,7 +148,7 @@ func (b *bench) read(ctx context.Context, service *process, m feedCase) (memory 
 	return memory, nil
 }
 
-// connector is the file of one, whose topics it notes with the rows that they get.
+// connector returns the file of a connector and adds its topics with their expected rows.
 func (m feedCase) connector(n int, origin string, topics map[string]int64) string {
 	host, port, _ := net.SplitHostPort(origin)
 	var text strings.Builder
@@ -180,7 +177,7 @@ sap.odata#%03[1]d.format=json
 	return text.String()
 }
 
-// watchMemory looks at what a process has until the returned function is called, which tells the most.
+// watchMemory samples the memory of a process until the returned function is called, which returns the maximum.
 func watchMemory(pid int) (stop func() float64) {
 	end, most := make(chan struct{}), make(chan float64, 1)
 	go func() {
@@ -200,13 +197,13 @@ func watchMemory(pid int) (stop func() float64) {
 	return func() float64 { close(end); return <-most }
 }
 
-// memoryOf is the memory that a process has in MiB, of which pages that it has mapped more than once are counted once.
+// memoryOf returns the memory of a process in MiB; pages mapped more than once count once.
 func memoryOf(pid int) float64 {
 	return status(pid, "status", "RssAnon") + status(pid, "status", "RssFile") +
 		status(pid, "smaps_rollup", "Pss_Shmem")
 }
 
-// forward makes a listener another origin of the same service, until it is closed.
+// forward serves the same service at another origin until the listener is closed.
 func forward(l net.Listener, to string) {
 	for {
 		from, err := l.Accept()
@@ -226,7 +223,7 @@ func forward(l net.Listener, to string) {
 	}
 }
 
-// awaitRecords waits until topics have as many records as they are to get.
+// awaitRecords waits until the topics have the expected number of records.
 func awaitRecords(ctx context.Context, broker string, topics map[string]int64) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {

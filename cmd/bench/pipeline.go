@@ -20,13 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// process is a program that prints its address on standard output, once it can be used.
+// process is a program that prints its address when it is ready.
 type process struct {
 	cmd     *exec.Cmd
 	address string
 }
 
-// spawn starts a program and waits for the first line that holds an address.
+// spawn starts a program and waits for the first line with an address.
 func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -67,20 +67,19 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// program is one that runs until it is ended, with what it logs.
+// program is a running program with its log.
 type program struct {
 	*exec.Cmd
 	log bytes.Buffer
 }
 
-// startProgram starts a program.
 func startProgram(ctx context.Context, name string, args ...string) (*program, error) {
 	p := &program{Cmd: exec.CommandContext(ctx, name, args...)}
 	p.Stderr = &p.log
 	return p, p.Start()
 }
 
-// stop ends it in good order, unless it has ended; the error has what it has logged.
+// stop ends the program gracefully if it runs; the error includes the log.
 func (p *program) stop() error {
 	if p.ProcessState != nil {
 		return nil
@@ -89,7 +88,7 @@ func (p *program) stop() error {
 	return p.wait()
 }
 
-// wait waits until it ends by itself.
+// wait waits until the program ends by itself.
 func (p *program) wait() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, p.log.String())
@@ -97,7 +96,7 @@ func (p *program) wait() error {
 	return nil
 }
 
-// usage is what it took, when it has ended.
+// usage returns the resources of an ended program.
 func (p *program) usage() usage {
 	return usage{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
 		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
@@ -105,7 +104,7 @@ func (p *program) usage() usage {
 
 func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
 
-// status is a figure of a file of a process's folder in /proc, in MiB, such as VmRSS of its status.
+// status reads a field in MiB from a file in /proc/PID, such as VmRSS of status.
 func status(pid int, file, field string) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
@@ -119,7 +118,7 @@ func status(pid int, file, field string) float64 {
 	return kb / 1024
 }
 
-// set is an entity set to read, with what goes before its records.
+// set is an entity set to read, with its format and number of transforms.
 type set struct {
 	name, format string
 	transforms   int
@@ -131,7 +130,7 @@ var threeTransforms = []string{
 	"transforms.c.type=org.apache.kafka.connect.transforms.RegexRouter\ntransforms.c.regex=(.*)\ntransforms.c.replacement=sap.$1",
 }
 
-// configuration writes a worker's and a connector's file.
+// configuration writes the files of a worker and a connector.
 func (b *bench) configuration(name, broker, servicePort string, s set) (worker, connector string, err error) {
 	worker = filepath.Join(b.dir, name+"-worker.properties")
 	connector = filepath.Join(b.dir, name+".properties")
@@ -165,18 +164,17 @@ sap.odata.page.size=2000000
 	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
 }
 
-// usage is what a run of the worker took.
+// usage is what a run of the worker used.
 type usage struct {
 	cpu, wall time.Duration
 	peak      float64
-	// stages is how long each of stageNames was at work, by the clock, in seconds.
+	// stages has the busy times of stageNames in seconds.
 	stages []float64
 }
 
-// stageNames are the stages of a source task, as its last line in the log names them.
+// stageNames are the stages in the last log line of a source task.
 var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
 
-// stagesOf reads that line.
 func stagesOf(log string, names []string) (stages []float64, err error) {
 	for _, name := range names {
 		_, rest, found := strings.Cut(log, " at_work."+name+"=")
@@ -192,7 +190,6 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-// once runs the worker of a side until the set has arrived.
 func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePort string, s set) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
@@ -205,7 +202,7 @@ func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePor
 	return u, err
 }
 
-// worker runs a worker of a side until its connector has done all that there is.
+// worker runs a candidate until its connector is done.
 func (b *bench) worker(ctx context.Context, of candidate, worker, connector string) (u usage, log string, err error) {
 	started := time.Now()
 	c, err := startProgram(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
@@ -220,12 +217,11 @@ func (b *bench) worker(ctx context.Context, of candidate, worker, connector stri
 	return u, c.log.String(), nil
 }
 
-// demo starts the demo service.
 func (b *bench) demo(ctx context.Context, args ...string) (*process, error) {
 	return spawn(ctx, b.service, append(args, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")...)
 }
 
-// peers starts the demo service and a broker of its own.
+// peers starts the demo service and a separate broker.
 func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
 	service, err = b.demo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
 	if err != nil {
@@ -242,16 +238,16 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
-// pipelineCases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
+// pipelineCases: the first one, with few rows, measures start and stop.
 var pipelineCases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3},
 	{"Orders", "atom", 0},
 	{"Orders", "atom", 3}}
 
-// warming fills a compile cache with all plugins that the cases use.
+// warming uses all plugins of the cases, to compile them.
 var warming = set{"Categories", "json", 3}
 
-// pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their
-// own. The empty run, one row, is what start and stop cost; it is taken off, but not of ratios.
+// pipeline measures service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
+// run with few rows is subtracted, except in ratios.
 func pipeline(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, b.rows, 5000)
 	if err != nil {
@@ -306,8 +302,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// start is the time from starting the program to the first record that a consumer sees: with a data folder that is
-// empty, and with one in which plugins were compiled, in turns.
+// start measures the time from the start of the program to the first record at a consumer, with an empty data folder
+// and with compiled plugins.
 func start(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, 830, 100)
 	if err != nil {
@@ -338,7 +334,7 @@ func start(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// firstRecord runs a worker to its end; the time that counts is that to the first record.
+// firstRecord runs a worker to its end and measures the time to the first record.
 func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
 	if err != nil {
@@ -357,7 +353,7 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	if err := client.Ping(wait); err != nil {
 		return u, err
 	}
-	// a first poll makes the topic, so that the consumer is waiting when the worker starts
+	// the first poll creates the topic, so that the consumer waits when the worker starts
 	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
 	client.PollFetches(settle)
 	done()
@@ -383,7 +379,7 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	return u, nil
 }
 
-// memory is what the worker holds at rest, and at most while pages of growing size stream through.
+// memory measures the memory of an idle worker, and the peak for pages of growing size.
 func memory(ctx context.Context, b *bench) error {
 	sides := b.candidates()
 	for _, side := range sides {
@@ -421,7 +417,7 @@ func memory(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// idle starts a worker without connectors, twice: the first one fills the compile cache.
+// idle measures a worker without connectors twice: the first run fills the compile cache.
 func (b *bench) idle(ctx context.Context, of candidate) error {
 	broker, err := b.broker(ctx, "broker-idle-"+of.data)
 	if err != nil {
@@ -439,7 +435,7 @@ func (b *bench) idle(ctx context.Context, of candidate) error {
 	return nil
 }
 
-// idleMemory runs a worker until its REST API answers, and 5 s longer.
+// idleMemory measures a worker 5 s after its REST API responds.
 func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (mib float64, plugins int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

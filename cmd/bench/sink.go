@@ -19,30 +19,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The sink writes orders of a topic, of ten fields, to a service that has none of them: a new one for each run. What
-// stands between the two answers some late.
+// The sink writes orders of ten fields from a topic to a service, a new one for each run, through a proxy that delays
+// some responses.
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
-	// slowEvery requests has such an order, or one of all where they are fewer; it is answered so much later.
+	// One in slowEvery requests, or one of fewer, contains an order that is delayed by slowDelay.
 	slowEvery = 1000
 	slowDelay = 2 * time.Second
-	// slowKey follows the name of a case without such an order.
+	// slowKey is the suffix of cases with delayed orders.
 	slowKey = ", a slow key in 1,000"
 )
 
-// sinkCase is what the sink is measured with: how many rows, in batches of how many, and whether some are answered
-// late.
+// sinkCase is a measurement of the sink: rows, batch size, and whether some responses are delayed.
 type sinkCase struct {
 	name        string
 	rows, batch int
 	slow        bool
-	// withoutJournal: inserts may be sent twice, so that nothing is stored about them before.
+	// withoutJournal allows inserts to be repeated, so that nothing is stored before them.
 	withoutJournal bool
 }
 
-// sinkCases begin with a start and a stop with one row, which the others have in them. Of single requests a tenth of
-// the rows that sources read is enough.
+// sinkCases starts with one row, for start and stop. Single requests use fewer rows.
 func (b *bench) sinkCases() []sinkCase {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
 	return []sinkCase{{"one row", 1, 1, false, false},
@@ -53,7 +51,6 @@ func (b *bench) sinkCases() []sinkCase {
 		{"batches of 1,000" + slowKey, many, 1000, true, false}}
 }
 
-// fillTopic writes the orders of a case to a topic.
 func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error {
 	return produceAll(ctx, broker, topicOf(c), c.rows, func(n int) string {
 		city := "Köln"
@@ -72,7 +69,7 @@ func topicOf(c sinkCase) string {
 	return fmt.Sprintf("%s-%d", copiesTopic, c.rows)
 }
 
-// delayingProxy passes requests on, those with a slow order later.
+// delayingProxy passes requests on, and delays those with a slow order.
 func delayingProxy(service string) (*http.Server, string, error) {
 	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
 	to.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
@@ -95,7 +92,7 @@ func delayingProxy(service string) (*http.Server, string, error) {
 	return server, listener.Addr().String(), nil
 }
 
-// runSinkCase runs the worker of a side until a topic has been written to a new service.
+// runSinkCase runs a candidate until a topic was written to a new service.
 func (b *bench) runSinkCase(ctx context.Context, of candidate, name, broker string, c sinkCase) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", "1")
 	if err != nil {
@@ -143,10 +140,10 @@ sap.odata#00.topic=`+topicOf(c)+`
 	return u, err
 }
 
-// sinkStages are those of a sink task, as its last line in the log names them.
+// sinkStages are the stages in the last log line of a sink task.
 var sinkStages = []string{"convert", "transform", "encode", "send", "settle"}
 
-// sink is topic → sandbox → service, and by itself what the sandbox takes of it.
+// sink measures topic → sandbox → service, and the sandbox alone.
 func sink(ctx context.Context, b *bench) error {
 	broker, err := b.broker(ctx, "broker-sink")
 	if err != nil {
@@ -163,7 +160,7 @@ var encoding = benchmark{"./plugins/odata/sink", "BenchmarkBatchInSandbox",
 	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
 	3, "", []string{"ns/row", "encode-ns/row", "settle-ns/row"}}
 
-// runSinkCases runs the sink of one binary, or of two in turns.
+// runSinkCases measures the sink of one candidate, or of two in turns.
 func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	all := b.sinkCases()
 	filled := map[string]bool{}
@@ -219,7 +216,7 @@ func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
 	return nil
 }
 
-// produceAll writes so many records to a topic.
+// produceAll writes records to a topic.
 func produceAll(ctx context.Context, broker, topic string, rows int, value func(int) string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
 	if err != nil {

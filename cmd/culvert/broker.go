@@ -14,9 +14,9 @@ func newBroker() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "broker",
 		Short: "Run the embedded Kafka broker on its own",
-		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trying out, development and tests. It keeps what it
-acknowledged even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run
-and culvert consume find it.`,
+		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trials, development and tests. It keeps acknowledged
+records even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run and
+culvert consume find it.`,
 		Example: `  culvert broker
   culvert broker --listen 127.0.0.1:19092 --data /tmp/broker`,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -18,7 +18,7 @@ func newPluginsCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check whether a plugin's file would be accepted, and try its functions",
-		Long: `Check whether a .wasm file would be accepted, then call its functions with nothing set: describe must answer the same
+		Long: `Check whether a .wasm file would be accepted, then call its functions without settings: describe must answer the same
 twice, validate must answer for each component, and every other function must return, an error or not. Exit code: 0
 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
@@ -41,7 +41,7 @@ accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 	return c
 }
 
-// printCheck shows what was found. The error is that the file is refused.
+// printCheck prints the result. The error means that the file is refused.
 func printCheck(w io.Writer, file string, c *plugin.CheckResult) error {
 	if c.Info.Err != nil {
 		return asFailure(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredText(c)))
@@ -55,12 +55,12 @@ func printCheck(w io.Writer, file string, c *plugin.CheckResult) error {
 	return nil
 }
 
-// meteredText says that a refused module's time could be fenced: one thing less to look for.
+// meteredText reports that a refused module can at least be metered.
 func meteredText(c *plugin.CheckResult) string {
 	if c.Metered.BytesOut == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n(its time could be fenced: %s)", growth(c))
+	return fmt.Sprintf("\n(it can be metered: %s)", growth(c))
 }
 
 func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
@@ -77,8 +77,8 @@ func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 		rows = append(rows, []string{"left out", strings.Join(dropped, ", ")})
 	}
 	rows = append(rows, []string{"calls",
-		fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
-			"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
+		fmt.Sprintf("%d tried without settings, within %v; an error is a valid answer", len(c.Calls),
+			plugin.CheckTime)}, nil)
 	for _, call := range c.Calls {
 		rows = append(rows, []string{inLine(call.Function + " " + call.Subject), inLine(call.Answer)})
 	}
@@ -104,7 +104,7 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 	return err
 }
 
-// growth is a module's size before and after it is metered.
+// growth formats a module's size before and after metering was added.
 func growth(c *plugin.CheckResult) string {
 	before, after := c.Info.Size, c.Metered.BytesOut
 	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", before, after, 100*(float64(after)/float64(before)-1))

@@ -26,7 +26,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// expanded is what REST tells of a connector. Motion and Listed are Culvert's alone.
+// expanded is a connector in REST's responses. Only Culvert's workers return Motion and Listed.
 type expanded struct {
 	Info   connect.Info           `json:"info"`
 	Status connect.Status         `json:"status"`
@@ -34,14 +34,13 @@ type expanded struct {
 	Listed *rest.ConnectorSummary `json:"listed,omitempty"`
 }
 
-// expanded returns all connectors as Kafka Connect's route has them.
+// expanded returns all connectors by Kafka Connect's route.
 func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err error) {
 	err = r.get(ctx, "/connectors?expand=info&expand=status", &all)
 	return all, err
 }
 
-// all returns the connectors that have the state and that the search finds, and why states of some are unknown. ""
-// means any.
+// all returns the connectors with the state and the search text, and why states of some are unknown. "" matches any.
 func (r *remote) all(ctx context.Context, state, search string) (all map[string]expanded, unknown []string, err error) {
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
@@ -52,7 +51,7 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	case err != nil && chosen:
 		return nil, nil, err
 	case err != nil && !isRefused(err, http.StatusNotFound): // as Kafka Connect answers
-		unknown = append(unknown, "states shown are Kafka Connect's, which do not say whether services are away: "+
+		unknown = append(unknown, "only Kafka Connect's states are shown, which do not include unavailable services: "+
 			err.Error())
 	}
 	for i := range listing.Connectors {
@@ -68,7 +67,7 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	return all, append(unknown, listing.Silent...), nil
 }
 
-// listed is what Culvert's listing says of the connector, or what it would say by Kafka Connect's status.
+// listed returns Culvert's summary of the connector, or one derived from Kafka Connect's status.
 func (e expanded) listed() rest.ConnectorSummary {
 	if e.Listed != nil {
 		return *e.Listed
@@ -95,8 +94,7 @@ func tasks(l rest.ConnectorSummary) string {
 	return strconv.Itoa(l.Tasks)
 }
 
-// passwords tells which settings of a class are not shown, by what the worker says of it; of a class that it does not
-// know by their names alone.
+// passwords reports which settings of a class are hidden. If the worker does not know the class, the names decide.
 func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
 	var definitions []check.Definition
 	err := r.get(ctx, "/connector-plugins/{name}/config", &definitions, class)
@@ -117,9 +115,9 @@ func newConnectors() *cobra.Command {
 	r := &remote{}
 	c := &cobra.Command{
 		Use:   "connectors",
-		Short: "List, create, change and steer connectors of a worker by REST",
-		Long: `List, create, change and steer connectors of a running worker by its REST, be it Culvert's or Kafka Connect's. Files are as for culvert
-run: properties, JSON or YAML; their references (${file:…}) go to the worker as they are written.`,
+		Short: "List, create, change and control connectors of a worker by REST",
+		Long: `List, create, change and control connectors of a running worker, Culvert's or Kafka Connect's, by its REST API. Files
+are as for culvert run: properties, JSON or YAML; references in them (${file:…}) are sent unresolved.`,
 		Example: `  culvert connectors list
   culvert connectors apply orders.properties --url http://connect.example.com:8083 --user anna
   culvert connectors diff orders.properties
@@ -148,7 +146,8 @@ func (r *remote) newList() *cobra.Command {
 	var state, search string
 	c := &cobra.Command{
 		Use: "list", Short: "List connectors as culvert status shows them",
-		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a worker that is Culvert's.`,
+		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a
+Culvert worker.`,
 		Example: `  culvert connectors list
   culvert connectors list --state failed
   culvert connectors list --search orders`,
@@ -160,9 +159,9 @@ func (r *remote) newList() *cobra.Command {
 			return now.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions,
+	c.Flags().StringVar(&state, "state", "", "list only connectors in this `STATE`: "+strings.Join(connect.Conditions,
 		", "))
-	c.Flags().StringVar(&search, "search", "", "`TEXT` in name, class or cause of those that are listed")
+	c.Flags().StringVar(&search, "search", "", "list only connectors with this `TEXT` in name, class or cause")
 	return c
 }
 
@@ -205,7 +204,6 @@ func (r *remote) newShow() *cobra.Command {
 	}
 }
 
-// printConnector prints a connector whole.
 func printConnector(out io.Writer, one expanded, now time.Time) error {
 	var b strings.Builder
 	line := func(state, worker, trace string) {
@@ -232,7 +230,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			switch {
 			case m.Task != t.ID:
 			case m.Progress == nil:
-				fmt.Fprintf(&b, "    has no figures: %s\n", shown.Line(m.Error))
+				fmt.Fprintf(&b, "    has no metrics: %s\n", shown.Line(m.Error))
 			default:
 				feedLines(&b, m.Feeds, now)
 			}
@@ -245,7 +243,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 	return err
 }
 
-// feedLines say how far the feeds of a task are.
+// feedLines prints the progress of the feeds of a task.
 func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
 	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
 	for _, f := range feeds {
@@ -254,34 +252,33 @@ func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) 
 		case f.LastCaughtUp == nil:
 			b.WriteString("is being read for the first time")
 		case f.CaughtUp:
-			b.WriteString("was read to its end " + ago(*f.LastCaughtUp))
+			b.WriteString("caught up " + ago(*f.LastCaughtUp))
 		default:
-			b.WriteString("is being read, and was read to its end " + ago(*f.LastCaughtUp))
+			b.WriteString("is being read, last caught up " + ago(*f.LastCaughtUp))
 		}
 		if f.NextRun != nil {
 			b.WriteString(", next at " + f.NextRun.Format(time.RFC3339))
 		}
 		if f.Notifications > 0 {
-			fmt.Fprintf(b, ", %s wait", number(f.Notifications, "notification"))
+			fmt.Fprintf(b, ", %s waiting", number(f.Notifications, "notification"))
 		}
 		b.WriteByte('\n')
 		if r := f.LastRequest; r != nil {
 			fmt.Fprintf(b, "      %s: %d in %d ms, %s\n", shown.Line(r.Request), r.Status, r.Milliseconds, ago(r.At))
 		}
 		if e := f.LastError; e != nil {
-			fmt.Fprintf(b, "      last fault %s: %s\n", ago(e.At), shown.Line(e.Message))
+			fmt.Fprintf(b, "      last error %s: %s\n", ago(e.At), shown.Line(e.Message))
 		}
 	}
 }
 
-// connectorFile is the configuration of a connector in a file, and the state that it is to begin with there, "" for
-// none.
+// connectorFile is a connector's configuration in a file, with its initial state, if any.
 type connectorFile struct {
 	settings map[string]string
 	state    string
 }
 
-// readConnectorFiles reads the files of connectors, as they are written.
+// readConnectorFiles reads files without resolving references.
 func readConnectorFiles(files []string) ([]connectorFile, error) {
 	var all []connectorFile
 	for _, file := range files {
@@ -300,7 +297,7 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 			}
 			settings[e.Key] = e.Raw
 		}
-		// A worker takes the name as it stands, which has blanks at the end of a line of properties.
+		// A worker does not trim the name, which may have blanks in a properties file.
 		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
@@ -309,13 +306,12 @@ func readConnectorFiles(files []string) ([]connectorFile, error) {
 	return all, nil
 }
 
-// newCompare says what apply would do.
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff FILE", Short: "Show what apply would do with a file, and change nothing",
-		Long: `Show what it would mean for a worker to have a connector as in a file: what differs, whether its tasks go on or are made again, and which
-feeds would be read again. Nothing is changed. The version that is shown is for culvert connectors apply --if-version. Exit code: 0, or 1
-where it would be refused.`,
+		Long: `Show what applying a file would do to a connector of a worker: which settings differ, whether its tasks would restart,
+and which feeds would be read again. Nothing is changed. The printed version is for culvert connectors apply
+--if-version. Exit code: 0, or 1 if the file would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
 		RunE: func(c *cobra.Command, args []string) error {
 			all, err := readConnectorFiles(args)
@@ -352,7 +348,7 @@ func (r *remote) newApply() *cobra.Command {
 			over := *r
 			if version != "" {
 				if len(all) > 1 {
-					return asUsageError(errors.New("--if-version: expected one FILE, of which it is the version"))
+					return asUsageError(errors.New("--if-version: expected exactly one FILE"))
 				}
 				over.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
@@ -381,7 +377,7 @@ func (r *remote) newApply() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` that new connectors begin with: RUNNING, PAUSED or STOPPED")
+	c.Flags().StringVar(&state, "state", "", "initial `STATE` of new connectors: RUNNING, PAUSED or STOPPED")
 	c.Flags().StringVar(&version, "if-version", "",
 		"change it only if it has the `VERSION` that culvert connectors diff "+
 			"shows")
@@ -400,8 +396,7 @@ func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
 
 // act is a command that calls one route of a worker.
 type routeCommand struct {
-	// use is the usage line. It names the arguments of the route. If it ends with … the route is called for each of
-	// them.
+	// use is the usage line with the route's arguments. If it ends with …, the route is called for each argument.
 	use, route, example string
 	// message is printed after the first argument, or after the name of a command without arguments. Each %s is
 	// replaced by the next argument, or by the worker's answer.
@@ -457,7 +452,7 @@ func (r *remote) newRestart() *cobra.Command {
 			case onlyFailed && task >= 0:
 				return asUsageError(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:
-				did = "has restarted what had failed"
+				did = "has its failed parts restarted"
 			case task >= 0:
 				route, did = "POST /connectors/{name}/tasks/{task}/restart", fmt.Sprintf("has restarted task %d", task)
 			}
@@ -466,8 +461,8 @@ func (r *remote) newRestart() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&onlyFailed, "failed", false, "only what has failed; the rest runs on")
-	c.Flags().IntVar(&task, "task", -1, "`N` of a task, which is restarted alone")
+	c.Flags().BoolVar(&onlyFailed, "failed", false, "restart only the failed parts")
+	c.Flags().IntVar(&task, "task", -1, "restart only task `N`")
 	return c
 }
 
@@ -492,21 +487,21 @@ func (r *remote) newLockouts() *cobra.Command {
 			return r.forEach(c, 1, func(int) (string, string, error) {
 				var answer struct{ Resumed int }
 				err := r.call(c.Context(), resume, nil, &answer)
-				return number(answer.Resumed, "refused logon"), "to be tried once more", err
+				return number(answer.Resumed, "refused logon"), "will be retried", err
 			})
 		},
 	}))
 	return c
 }
 
-// commandResult is what was done to a connector.
+// commandResult is the result of a command for one connector.
 type commandResult struct {
 	Connector string `json:"connector"`
 	Done      string `json:"done,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
-// forEach does something to several connectors, all of them also where one fails.
+// forEach runs do for all connectors, also after a failure.
 func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message string, err error)) error {
 	all := []commandResult{}
 	failures := 0
@@ -560,8 +555,7 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing returns the worker's or its group's list of the connectors that have the state and that the search finds. ""
-// means any. It does not wait for a group without a leader.
+// listing returns the summaries of matching connectors. "" matches any. It does not wait for a leader of the group.
 func (r *remote) listing(ctx context.Context, state, search string) (all rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

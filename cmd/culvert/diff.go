@@ -27,7 +27,7 @@ func newDiff() *cobra.Command {
 	var o output
 	c := &cobra.Command{
 		Use:   "diff --config DIR",
-		Short: "Show what a running worker would do if a folder were its own",
+		Short: "Compare a folder of connectors with a running worker",
 		Long: `Compare the connectors of a folder with those that a worker runs: what a reload would do to each of them if these were
 the files of the worker's --config folder. Nothing is changed, values of passwords are not shown. Exit code: 0, or 1 if
 a file would be refused.`,
@@ -46,7 +46,7 @@ a file would be refused.`,
 			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
 				err error) {
 				if at = cmp.Or(at, from); at == "" {
-					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
+					return nil, errors.New("expected --url: the worker's file has no listeners")
 				}
 				now, others, err = runningConnectors(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
 				return now, err
@@ -54,7 +54,7 @@ a file would be refused.`,
 			if err != nil {
 				return asUsageError(err)
 			}
-			// What stands elsewhere is not missed in the folder.
+			// Connectors from elsewhere are not missing in the folder.
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
 				return c.Effect == config.Remove && others[c.Connector]
 			})
@@ -69,9 +69,8 @@ a file would be refused.`,
 	return c
 }
 
-// runningConnectors are the connectors that a worker has. Their files are named as if they stood in folder, by which
-// those that can't be read are recognized. others are those whose files stand outside of the folder that the worker
-// follows: they were made by REST.
+// runningConnectors returns the worker's connectors, with their files renamed as if in folder. others are connectors
+// whose files are outside of the worker's folder: REST created them.
 func runningConnectors(ctx context.Context, at, folder string) (running []config.RunningConnector,
 	others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
@@ -109,8 +108,7 @@ func runningConnectors(ctx context.Context, at, folder string) (running []config
 	return running, others, nil
 }
 
-// printPlan prints what would be done to connectors; document is the form for JSON. The error is that some would be
-// refused.
+// printPlan prints comparisons, or document as JSON. The error means that some would be refused.
 func printPlan(out io.Writer, document any, all []rest.Comparison, o output) error {
 	err := o.print(out, document, func(out io.Writer) error {
 		_, err := io.WriteString(out, planText(all))
@@ -128,7 +126,6 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 	return err
 }
 
-// planText formats comparisons for people.
 func planText(all []rest.Comparison) string {
 	var b strings.Builder
 	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
@@ -143,11 +140,11 @@ func planText(all []rest.Comparison) string {
 	}
 	for _, c := range all {
 		effect := map[config.Action]string{config.Create: "a new connector",
-			config.Remove:        "stops and is removed; its offsets stay",
-			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
+			config.Remove:        "stops and is removed; its offsets are kept",
+			config.UpdateInPlace: "continues with other settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
-			effect = "would be refused; what runs goes on"
+			effect = "would be refused; the running configuration continues"
 		}
 		switch {
 		case c.Effect == config.NoChange:
@@ -164,14 +161,14 @@ func planText(all []rest.Comparison) string {
 		}
 		for _, f := range c.Feeds {
 			effect := map[string]string{"fail": "fails, since its offset belongs to something else",
-				"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
+				"reload": "is read again from its beginning", "keep": "continues from its offset"}[f.Effect]
 			printf("  feed %s %s, by %s", f.Feed, effect, strings.Join(f.ChangedFields, ", "))
 		}
 		for _, d := range c.Stored {
-			printf("  what is stored has another %s", d.Setting)
+			printf("  the stored configuration has another %s", d.Setting)
 		}
 		if c.StoredProblem != "" {
-			printf("  what is stored is not taken: %s", c.StoredProblem)
+			printf("  the stored configuration is rejected: %s", c.StoredProblem)
 		}
 		if c.LockedReason != "" {
 			printf("  %s", c.LockedReason)

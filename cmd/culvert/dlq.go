@@ -30,7 +30,7 @@ func newDLQ() *cobra.Command {
 		Use:   "dlq",
 		Short: "List, show and replay dead letters",
 		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names.
-errors.deadletterqueue.context.headers.enable=true writes with each what happened to it, and whose it is.`,
+With errors.deadletterqueue.context.headers.enable=true their headers contain the error and the connector.`,
 		Example: `  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
@@ -39,7 +39,7 @@ errors.deadletterqueue.context.headers.enable=true writes with each what happene
 	return c
 }
 
-// deadLetterFlags choose dead letters.
+// deadLetterFlags select dead letters.
 type deadLetterFlags struct {
 	filter       connect.DeadLetterFilter
 	since, until string
@@ -47,15 +47,14 @@ type deadLetterFlags struct {
 
 func (l *deadLetterFlags) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
+	f.StringVar(&l.filter.Connector, "connector", "", "only dead letters of the connector with this `NAME`")
 	f.StringVar(&l.filter.Error, "error", "",
-		"only those whose exception has this `TEXT` in its class or message, in any case")
-	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later, such as "+
+		"only dead letters whose exception has this `TEXT` in its class or message, in any case")
+	f.StringVar(&l.since, "since", "", "only dead letters that failed at this `time` or later, such as "+
 		"2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 2h")
-	f.StringVar(&l.until, "until", "", "only those that failed before this `time`")
+	f.StringVar(&l.until, "until", "", "only dead letters that failed before this `time`")
 }
 
-// read is the filter that the flags say.
 func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
 	for _, one := range []struct {
@@ -78,7 +77,8 @@ func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, top
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		replayed, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Redact(unknown.Error())))
+			fmt.Fprintln(stderr, "it is unknown which dead letters were replayed:",
+				shown.Line(w.Redact(unknown.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ParseDeadLetter(r)
@@ -92,7 +92,6 @@ func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, top
 	})
 }
 
-// replayedText says it in a word.
 func replayedText(l *connect.DeadLetter) string {
 	switch {
 	case l.Replayed == nil:
@@ -110,8 +109,8 @@ func newDLQList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list TOPIC",
 		Short: "List dead letters",
-		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came
-from, and why; and whether they were replayed, as the worker of --properties has stored it.`,
+		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
+they were replayed, as the worker of --properties has stored it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
@@ -145,7 +144,7 @@ from, and why; and whether they were replayed, as the worker of --properties has
 	return c
 }
 
-// sourceText is where the record of a letter came from.
+// sourceText formats the source of a dead letter.
 func sourceText(l *connect.DeadLetter) string {
 	if l.Partition < 0 {
 		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
@@ -177,7 +176,7 @@ func newDLQShow() *cobra.Command {
 			case err != nil:
 				return err
 			case letter == nil:
-				return asFailure(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
+				return asFailure(fmt.Errorf("topic %s has no dead letter %s", args[0], args[1]))
 			case o.json:
 				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
 				return asFailure(err)
@@ -190,7 +189,6 @@ func newDLQShow() *cobra.Command {
 	return c
 }
 
-// printDeadLetter shows a letter to somebody who looks for its cause.
 func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
 		{"from", sourceText(l)},
@@ -225,12 +223,13 @@ func newDLQReplay() *cobra.Command {
 	var letters []string
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
-		Short: "Send dead letters through their connectors once more",
-		Long: `Send dead letters through their connectors as these are configured now, each of them once. What is refused once more
-goes back to the topic. A fault that is no letter's, such as a service that does not answer, ends the command; started
-again, it goes on after what was replayed. A sink's record is kept back if its topic has a later one of the same key.
+		Short: "Send dead letters through their connectors again",
+		Long: `Send dead letters through their connectors as configured now, each of them once. Records that are refused again return
+to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
+replayed dead letters. A sink's record is skipped if its topic has a later one with the same key.
 
-The files are those of culvert run. No worker may be running on the --data folder. See culvert reference guide/delivery.`,
+The files are those of culvert run. No worker may be running on the --data folder. See culvert reference
+guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
@@ -249,35 +248,40 @@ The files are those of culvert run. No worker may be running on the --data folde
 			}
 			done, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
 				IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry})
-			text := "%d replayed, %d of them refused again\n"
-			if dry {
-				text = "%d would be replayed, %d of them would be refused\n"
-			}
-			fmt.Fprintf(c.OutOrStdout(), text, done.Replayed, done.Rejected)
-			for _, r := range done.Rejections {
-				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.Position, shown.Line(r.Reason))
-			}
-			left := 0
-			for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
-				left += done.Skipped[why]
-				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Skipped[why], shown.Line(why))
-			}
-			switch {
-			case err != nil:
+			delivered := printReplay(c.OutOrStdout(), done, dry)
+			if err != nil {
 				return asSetupError(asFailure(err))
-			case done.Rejected > 0 || left > 0:
-				return asFailure(errors.New("not all letters were delivered"))
 			}
-			return nil
+			return delivered
 		},
 	}
 	in.flags(c, "warn")
 	in.folderFlag(c)
 	chosen.flags(c)
-	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, each as `PARTITION@OFFSET`, with commas")
-	c.Flags().BoolVar(&dry, "dry", false, "say what would pass, and send and store nothing")
-	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
-	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key, or that "+
-		"have none and are followed by any")
+	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, as `PARTITION@OFFSET` separated by commas")
+	c.Flags().BoolVar(&dry, "dry", false, "report what would pass, and send and store nothing")
+	c.Flags().BoolVar(&again, "again", false, "also dead letters that were replayed before")
+	c.Flags().BoolVar(&older, "older", false,
+		"also records of a sink that are followed by one with the same key, or that have no key and are followed by "+
+			"any")
 	return c
+}
+
+// printReplay prints the result. The error means that not all dead letters were delivered.
+func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
+	text := "%d replayed, %d of them refused again\n"
+	if dry {
+		text = "%d would be replayed, %d of them would be refused\n"
+	}
+	fmt.Fprintf(out, text, done.Replayed, done.Rejected)
+	for _, r := range done.Rejections {
+		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
+	}
+	for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
+		fmt.Fprintf(out, "%d skipped: dead letters %s\n", done.Skipped[why], shown.Line(why))
+	}
+	if done.Rejected > 0 || slices.ContainsFunc(slices.Collect(maps.Values(done.Skipped)), func(n int) bool { return n > 0 }) {
+		return asFailure(errors.New("not all dead letters were delivered"))
+	}
+	return nil
 }

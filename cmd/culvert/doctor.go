@@ -21,13 +21,13 @@ func newDoctor() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor -p FILE",
-		Short: "Go the way to Kafka and to a service step by step",
-		Long: `Check the connection to Kafka and to a service step by step, and say at which step it ends and what mends that. -p names
-a worker's file, for Kafka, or a connector's, for its service, or is given twice. Steps: tokens and proxies of SAP BTP,
-connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as culvert
-validate --online checks them; with both files also the rights on topics, and schema registries.
+		Short: "Check the connection to Kafka and to a service step by step",
+		Long: `Check the connection to Kafka and to a service step by step, and report which step fails and how to fix it. -p names a
+worker's file, to check Kafka, or a connector's, to check its service; it may be given twice. Steps: tokens and proxies
+of SAP BTP, connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as
+culvert validate --online checks them; with both files also the rights on topics, and schema registries.
 
-One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not.`,
+One line per step, with its duration. Nothing is retried. Exit code: 0 all steps succeeded, 1 a step failed.`,
 		Example: `  culvert doctor -p worker.properties
   culvert doctor -p worker.properties -p orders.properties
   culvert doctor -p orders.properties --json`,
@@ -36,7 +36,7 @@ One line a step, with its time. Nothing is tried again. Exit code: 0 every step 
 	in.flags(c, "error")
 	c.Flags().StringArrayVarP(&files, "properties", "p", nil,
 		"`file` of a worker or of a connector; may be given twice")
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a step: step, ok, ms, setting, message")
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object per step: step, ok, ms, setting, message")
 	return c
 }
 

@@ -24,7 +24,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// maxOffered is how many values are listed for a question.
+// maxOffered bounds the listed values of a question.
 const maxOffered = 40
 
 func newInit() *cobra.Command {
@@ -32,11 +32,11 @@ func newInit() *cobra.Command {
 	i := &initDialog{}
 	c := &cobra.Command{
 		Use:   "init [-o FILE]",
-		Short: "Write the file of a source connector, by questions and by what the service says",
-		Long: `Write the file of a connector that reads an OData service. What no option says is asked for; services, entity sets and properties
-are offered as the service has them. With --yes nothing is asked: what is not given has its default or stays away. The file is written when a
-check with the service finds nothing wrong in it, and never over another. Instead of a password it holds a reference to one, unless
---password-in-file is given. Exit code: 0 written, 1 something is wrong, 2 wrong use.`,
+		Short: "Write the file of a source connector, by questions and suggestions of the service",
+		Long: `Write the file of a connector that reads an OData service. The command asks for everything that no option sets, and
+suggests services, entity sets and properties of the service. With --yes it asks nothing and uses the defaults. The
+file is written only if a check with the service succeeds, and never over another file. It contains a reference to the
+password, or the password itself with --password-in-file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
 		RunE: func(c *cobra.Command, _ []string) error { return i.run(c, &in) },
@@ -51,7 +51,7 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	f.String("user", "", "`user`; none for services without a logon")
 	f.String("password", "${env:SAP_PASSWORD}",
 		"`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
-	f.BoolVar(&i.clear, "password-in-file", false, "let the file hold the password itself")
+	f.BoolVar(&i.clear, "password-in-file", false, "write the password itself into the file")
 	f.String("client", "", "SAP `client`, three digits (default: the system's)")
 	f.String("service", "", "`path` of the service")
 	f.StringSlice("entity-set", nil, "`names` of entity sets, each read into a topic")
@@ -61,7 +61,7 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	return c
 }
 
-// initDialog is the file of a connector in the making.
+// initDialog asks for the settings of a new connector.
 type initDialog struct {
 	file       string
 	yes, clear bool
@@ -70,7 +70,7 @@ type initDialog struct {
 	lines      *bufio.Scanner
 	out        io.Writer
 	entries    []config.Entry
-	// err is why there are no more answers.
+	// err ends the dialog.
 	err error
 }
 
@@ -105,8 +105,8 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	return i.write(c.OutOrStdout(), name)
 }
 
-// answers asks for all settings, with what the service recommends as soon as it can be asked, and returns the
-// connector's name.
+// answers asks for all settings, with suggestions of the service once it is reachable, and returns the connector's
+// name.
 func (i *initDialog) answers(ctx context.Context) (name string) {
 	i.set("connector.class", "ODataSource")
 	protocol := i.answer("protocol", "https", "Protocol", "https", "http")
@@ -125,7 +125,7 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
 			i.err = asUsageError(errors.New(
 				"--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
-					"else; --password-in-file lets the file hold the password itself"))
+					"else; --password-in-file writes the password itself into the file"))
 		}
 		i.set("sap.odata.user.name", user)
 		i.set("sap.odata.user.pwd", password)
@@ -203,7 +203,7 @@ func (i *initDialog) answer(flag, standard, question string, offered ...string) 
 func (i *initDialog) requiredAnswer(flag, question string, offered ...string) string {
 	value := i.answer(flag, "", question, offered...)
 	if i.err == nil && strings.Trim(value, " ,") == "" {
-		i.err = asUsageError(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
+		i.err = asUsageError(fmt.Errorf("--%s is required", flag))
 	}
 	return value
 }
@@ -214,7 +214,7 @@ func (i *initDialog) set(name, value string) {
 	}
 }
 
-// topicLetter puts _ where a topic's name can't have a letter.
+// topicLetter replaces characters that are invalid in topic names by _.
 func topicLetter(r rune) rune {
 	switch {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
@@ -223,8 +223,8 @@ func topicLetter(r rune) rune {
 	return '_'
 }
 
-// validate checks what there is so far. Where a reference leads nowhere, the service isn't asked: what stands there
-// would be shown to it as a password.
+// validate checks the settings so far. If a reference cannot be resolved, the service is not queried: it would receive
+// the reference as a password.
 func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Problems, error) {
 	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	checker := *i.checker
@@ -235,26 +235,25 @@ func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Pr
 	return v, problems, err
 }
 
-// recommended returns the values that the service knows for a setting that is asked for. If the service cannot be asked
-// it prints why and returns none.
+// recommended returns the service's values for a setting. If the service cannot be queried it prints why.
 func (i *initDialog) recommended(ctx context.Context, flag, name string) []string {
 	if _, given := i.flagValue(flag); given || i.yes || i.err != nil {
 		return nil
 	}
 	v, problems, err := i.validate(ctx)
 	if err != nil {
-		fmt.Fprintln(i.out, "Nothing can be offered:", err)
+		fmt.Fprintln(i.out, "No suggestions:", err)
 		return nil
 	}
 	for _, p := range problems {
-		fmt.Fprintln(i.out, "Nothing can be offered:", p.Text)
+		fmt.Fprintln(i.out, "No suggestions:", p.Text)
 	}
 	var values []string
 	for _, c := range v.Configs {
 		if c.Value.Name == name {
 			values = c.Value.Recommended
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
-				fmt.Fprintln(i.out, "Nothing can be offered:", strings.TrimSuffix(hint, ")"))
+				fmt.Fprintln(i.out, "No suggestions:", strings.TrimSuffix(hint, ")"))
 			}
 		}
 		if strings.HasPrefix(c.Value.Name, "sap.odata.user.") {
@@ -266,7 +265,7 @@ func (i *initDialog) recommended(ctx context.Context, flag, name string) []strin
 	return values
 }
 
-// examine refuses what is wrong.
+// check returns the errors of the settings.
 func (i *initDialog) check(ctx context.Context) error {
 	v, problems, err := i.validate(ctx)
 	if err != nil {
@@ -290,7 +289,7 @@ func (i *initDialog) check(ctx context.Context) error {
 	return nil
 }
 
-// write writes the file, which must not be there.
+// write writes the file, which must not exist.
 func (i *initDialog) write(stdout io.Writer, name string) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer

@@ -1,4 +1,4 @@
-// Command culvert moves data between OData services and Apache Kafka. It is thin: packages below host do the work.
+// Command culvert moves data between OData services and Apache Kafka.
 package main
 
 import (
@@ -46,7 +46,7 @@ func signalContext() (context.Context, func()) {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		fmt.Fprintln(os.Stderr, "shutting down; press Ctrl-C again to exit immediately")
 		cancel()
 		<-signals
 		os.Exit(exitInterrupt)
@@ -54,7 +54,7 @@ func signalContext() (context.Context, func()) {
 	return ctx, cancel
 }
 
-// exitError is an error with the exit code that it comes to.
+// exitError is an error with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -77,8 +77,7 @@ func asUsageError(err error) error {
 	return &exitError{exitWrong, err}
 }
 
-// execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra
-// finds.
+// execute runs a command line and returns its exit code. Errors without one are wrong use, found by cobra.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ours := slog.New(slog.NewTextHandler(stderr, nil))
 	captureLibraryLogs(ours)
@@ -105,22 +104,22 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitWrong
 }
 
-// captureLibraryLogs has what libraries log on their own, net/http above all, among our lines at level debug.
+// captureLibraryLogs logs lines of libraries, mainly net/http, at level debug.
 func captureLibraryLogs(to *slog.Logger) {
 	slog.SetDefault(to) // which also sets the output that is set next
 	log.SetFlags(0)
 	log.SetOutput(libraryLines{to})
 }
 
-// libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came,
-// cookies included: nothing after a quoted line break is shown.
+// libraryLines are lines of the standard logger. net/http logs unexpected responses with their cookies, so nothing
+// after a quoted line break is shown.
 type libraryLines struct{ to *slog.Logger }
 
 func (l libraryLines) Write(p []byte) (int, error) {
 	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
 	text, _, _ = strings.Cut(text, `\r`)
 	text, _, _ = strings.Cut(text, `\n`)
-	l.to.Debug("a library says: " + shown.Within(text, 300))
+	l.to.Debug("library: " + shown.Within(text, 300))
 	return len(p), nil
 }
 
@@ -129,15 +128,15 @@ func newRoot(ctx context.Context, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "culvert",
 		Short: "Move data between OData services and Apache Kafka",
-		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's connector
-files unchanged; what a service's bytes mean lives in sandboxed plugins.
+		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's
+connector files unchanged; sandboxed plugins implement the protocols of services.
 
-Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed, or a task with --once;
-2 wrong use or configuration; 130 stopped at once by a second signal.
+Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed,
+or a task with --once; 2 wrong use or configuration; 130 exited immediately on a second signal.
 
-A connector's plugin adds commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. culvert reference
-guide/commands has all.`,
-		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
+Plugins of connectors add commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. See
+culvert reference guide/commands.`,
+		Example: `  culvert run --once orders.properties   # move the existing data, with an embedded broker
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -160,7 +159,6 @@ guide/commands has all.`,
 	return root
 }
 
-// dataFlag is the folder that run, consume and broker share.
 func dataFlag(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "data", "culvert-data", "`folder` of the embedded broker and of caches")
 }

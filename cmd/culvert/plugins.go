@@ -24,7 +24,7 @@ import (
 func newPlugins() *cobra.Command {
 	c := &cobra.Command{
 		Use:              "plugins",
-		Short:            "Look at plugins, and choose the versions that a worker runs",
+		Short:            "Show plugins, and choose the versions that a worker runs",
 		PersistentPreRun: func(c *cobra.Command, _ []string) { escaped(c) },
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm())
@@ -44,7 +44,7 @@ func newPlugins() *cobra.Command {
 	return c
 }
 
-// openPlugins opens the plugins that are built in, and those of the folders.
+// openPlugins opens the plugins of the folders, and with embedded the built-in ones.
 func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
 	o, w, err := pluginConfig(c, in, "")
 	if err != nil {
@@ -57,8 +57,7 @@ func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Man
 	return m, asUsageError(err)
 }
 
-// pluginConfig is a configuration for plugins alone, with the worker of a file, "" for none; nothing is logged unless
-// it was asked for.
+// pluginConfig returns a configuration for commands that use only plugins. Nothing is logged without --log-level.
 func pluginConfig(c *cobra.Command, in *installation, file string) (host.Config, *config.Worker, error) {
 	o, err := in.config(config.Files{}, c.ErrOrStderr())
 	if err != nil {
@@ -104,9 +103,10 @@ func newPluginsWarm() *cobra.Command {
 	var in installation
 	c := &cobra.Command{
 		Use:   "warm [FILE]",
-		Short: "Compile plugins now, so that a worker's next start need not",
-		Long: `Compile plugins now and keep their code where a worker with the same settings looks for it: in cache.dir, else in the data folder,
-else in the user's cache folder. FILE is the worker's. Run it as the worker's user. What is compiled already stays as it is.`,
+		Short: "Compile plugins now, so that the next start of a worker is faster",
+		Long: `Compile plugins now and store their code where a worker with the same settings finds it: in cache.dir, else in the data
+folder, else in the user's cache folder. FILE is the worker's. Run it as the worker's user. Compiled plugins are not
+compiled again.`,
 		Example: "  culvert plugins warm --config /etc/culvert --data /var/lib/culvert",
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := in.read(args, "", c.ErrOrStderr())
@@ -175,7 +175,7 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 	return found, nil
 }
 
-// moduleOfFile loads one file by a temporary folder that contains nothing else.
+// moduleOfFile loads one file by a temporary folder without other files.
 func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -226,10 +226,9 @@ func listPlugins(out io.Writer, modules []plugin.Info) error {
 	return columns(out, "NAME VERSION HASH CONTRACT FROM KIND CLASS", rows)
 }
 
-// shortHash is the part of a hash that is enough for people.
 func shortHash(hash string) string { return hash[:min(len(hash), 12)] }
 
-// The forms in which plugins, components and settings are shown, as JSON or for people.
+// Forms of plugins, components and settings in JSON and in text.
 type (
 	pluginForm struct {
 		pluginSummary

@@ -17,14 +17,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// registryURL is the setting of a converter that says where schemas are.
+// registryURL is the setting with the URL of a converter's schema registry.
 const registryURL = "schema.registry.url"
 
-// maxShownBytes bounds what a key or value becomes as JSON; a larger one is shown as the bytes that it is.
+// maxShownBytes bounds a key or value as JSON; a larger one is printed as bytes.
 const maxShownBytes = 256 << 20
 
-// schemaReader makes JSON of keys and values that a schema registry knows the schema of: Avro, and JSON with a JSON
-// Schema. It belongs to one goroutine.
+// schemaReader converts keys and values with a schema in a registry to JSON: Avro, and JSON with a JSON Schema. It is
+// not safe for concurrent use.
 type schemaReader struct {
 	log        *slog.Logger
 	key, value []convert.Converter // that may have written them; none without a registry
@@ -32,7 +32,7 @@ type schemaReader struct {
 	batch      record.Batch
 }
 
-// newSchemaReader asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
+// newSchemaReader uses the registry at url, else that of the worker's converters; w may be nil.
 func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
 	schemas := record.NewRegistry().For("consume")
 	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
@@ -50,7 +50,7 @@ func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slo
 	return r, err
 }
 
-// registryConverters are the converters of either kind, with the settings below a prefix.
+// registryConverters returns converters of both formats with the settings below a prefix.
 func registryConverters(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
@@ -72,8 +72,8 @@ func registryConverters(w *config.Worker, prefix, url string, use convert.Use) (
 	return list, nil
 }
 
-// record is a record with JSON in the place of what can be read as such. What cannot stays as it is, with a warning.
-// The error is of a registry that refuses to answer.
+// record converts key and value to JSON. Data that cannot be converted is returned unchanged, with a warning. An error
+// means that the registry fails.
 func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
 	shown := *of
 	for _, part := range []struct {
@@ -96,7 +96,7 @@ func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record,
 	return &shown, nil
 }
 
-// text is the JSON of data that says by which schema it is written, in front of it or in a header; nil for all other.
+// text converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
 func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
 	error) {
 	if len(by) == 0 || data == nil || header == nil && (len(data) < 5 || data[0] != 0) {
@@ -127,7 +127,6 @@ func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Co
 	return nil, failed
 }
 
-// header is the last header of a name, nil for none.
 func header(of *kgo.Record, name string) (value []byte) {
 	for _, h := range of.Headers {
 		if h.Key == name {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// watchEvery is how often a worker is asked for its states.
+// watchEvery is the pause between updates of --watch.
 const watchEvery = 2 * time.Second
 
 func newStatus() *cobra.Command {
@@ -27,8 +27,8 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
 		Long: `Show what the connectors of a running worker, or of its group, are doing: states and, if the worker is Culvert's, rows,
-lag, refused records and dead letters, and below them what is wrong. Exit code: 0, or 1 if a connector or task has failed,
-a service does not answer, records were refused since the tasks were created, or states are not known.`,
+lag, refused records and dead letters, and problems below the table. Exit code: 0, or 1 if a connector or task has
+failed, a service does not answer, records were refused since the tasks were created, or states are unknown.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -46,21 +46,21 @@ a service does not answer, records were refused since the tasks were created, or
 		},
 	}
 	r.flags(c)
-	c.Flags().BoolVar(&watch, "watch", false, "again and again, with rates, until Ctrl-C")
+	c.Flags().BoolVar(&watch, "watch", false, "repeat every two seconds, with rates, until Ctrl-C")
 	return c
 }
 
-// statusSnapshot is what a worker says at one time.
+// statusSnapshot is the state of a worker's connectors at one time.
 type statusSnapshot struct {
 	at         time.Time
 	connectors map[string]expanded
-	// notes are about all connectors: the worker's group, and why there are no figures.
+	// notes are about all connectors: the group, and why there are no metrics.
 	notes []string
-	// unknown are why states of connectors are not known.
+	// unknown has the reasons for unknown states.
 	unknown []string
 }
 
-// problem says which connectors do not do well.
+// problem returns an error that names connectors with problems.
 func (l statusSnapshot) problem() error {
 	var failing, unavailable, refused []string
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
@@ -83,10 +83,10 @@ func (l statusSnapshot) problem() error {
 		}
 	}
 	if len(problems) > 0 {
-		problems[len(problems)-1] += " (culvert connectors show NAME says why)"
+		problems[len(problems)-1] += " (see culvert connectors show NAME)"
 	}
 	if len(l.unknown) > 0 {
-		problems = append(problems, "states of connectors are not known: "+shown.Line(strings.Join(l.unknown, ", ")))
+		problems = append(problems, "unknown states of connectors: "+shown.Line(strings.Join(l.unknown, ", ")))
 	}
 	if len(problems) == 0 {
 		return nil
@@ -94,7 +94,7 @@ func (l statusSnapshot) problem() error {
 	return asFailure(errors.New(strings.Join(problems, "; ")))
 }
 
-// statusSnapshot requests the connectors that have the state and that the search finds. "" means any.
+// snapshot requests the connectors with the state and the search text. "" matches any.
 func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
 	all, notes, err := r.all(ctx, state, search)
 	if err != nil {
@@ -105,7 +105,7 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 	defer cancel()
 	var moving map[string]expanded
 	if err := r.once(ctx, "GET /connectors?expand=motion", nil, &moving); err != nil {
-		l.notes = append(l.notes, "There are no figures: "+err.Error())
+		l.notes = append(l.notes, "No metrics: "+err.Error())
 	}
 	for name, one := range all {
 		one.Motion = moving[name].Motion
@@ -120,8 +120,7 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 	return l, nil
 }
 
-// figures are rows of a connector that went through, and of a sink records that are left, nil where they are not known;
-// unknown says why those of a task are not.
+// figures returns the rows, and for a sink the lag, nil if unknown; unknown is the reason for a task.
 func (e expanded) figures() (rows, lag *float64, unknown string) {
 	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
 		return nil, nil, ""
@@ -129,7 +128,7 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	var sum, left float64
 	for _, t := range e.Motion.Tasks {
 		if t.Progress == nil {
-			return nil, nil, fmt.Sprintf("task %d has no figures: %s", t.Task, t.Error)
+			return nil, nil, fmt.Sprintf("task %d has no metrics: %s", t.Task, t.Error)
 		}
 		sum, left = sum+float64(t.Rows), left+float64(t.Lag)
 	}
@@ -139,7 +138,7 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	return &sum, lag, ""
 }
 
-// connectorState is a connector as JSON has it.
+// connectorState is a connector in the JSON output.
 type connectorState struct {
 	Connector string   `json:"connector"`
 	Type      string   `json:"type"`
@@ -150,17 +149,16 @@ type connectorState struct {
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
 	Letters   *int64   `json:"dead_letters,omitempty"`
-	// Errors are why the connector and its tasks have failed, why its service is not there, why a newer configuration
-	// is not taken, and why figures are not known.
+	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
 	Errors []string `json:"errors,omitempty"`
 }
 
-// statusErrors are the first lines of what a status says is wrong.
+// statusErrors returns the first lines of a status's errors.
 func statusErrors(s connect.Status) (all []string) {
 	add := func(what, text, restarts string) {
 		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 		if restarts != "" {
-			text += " (goes on by itself at " + restarts + ")"
+			text += " (restarts automatically at " + restarts + ")"
 		}
 		all = append(all, what+text)
 	}
@@ -178,7 +176,7 @@ func statusErrors(s connect.Status) (all []string) {
 	return all
 }
 
-// states are what a look found, with rates since the one before.
+// states returns the connectors, with rates since an earlier snapshot.
 func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 	all := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
@@ -211,7 +209,7 @@ func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
 	return all
 }
 
-// print prints a look, with rates since the previous one if there is one.
+// print prints a snapshot, with rates since the previous one, if any.
 func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
 	states := l.states(before)
 	return o.print(out, states, func(out io.Writer) error {
@@ -237,7 +235,7 @@ func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) e
 	})
 }
 
-// figure returns a number as a table shows it, - if it is not known.
+// figure formats a number, - if it is unknown.
 func figure[N int64 | float64](n *N) string {
 	if n == nil {
 		return "-"
@@ -245,8 +243,8 @@ func figure[N int64 | float64](n *N) string {
 	return fmt.Sprintf("%.0f", float64(*n))
 }
 
-// watch prints looks until ctx ends: on a terminal each over the one before. A worker that does not answer is asked
-// again.
+// watch prints snapshots until ctx ends, on a terminal each over the previous one. It continues if the worker does not
+// respond.
 func (r *remote) watch(ctx context.Context, out io.Writer) error {
 	terminal := isTerminal(out)
 	var before *statusSnapshot

@@ -21,9 +21,10 @@ func newTest() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test [FILES or FOLDERS…]",
 		Short: "Run tests of transforms: records through a connector's chain, without Kafka",
-		Long: `Run tests of transforms: each file holds records and what a connector's transforms make of them. The chain is the one that
-a worker would run; neither Kafka nor a service is needed. A folder means its files whose names end with _test.yaml or
-_test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 no tests or wrong use. See culvert reference guide/transforms.`,
+		Long: `Run tests of transforms: each file contains records and the expected results of a connector's transforms. The chain is
+the one that a worker would run; neither Kafka nor a service is needed. A folder means its files that end with
+_test.yaml or _test.yml; the default is the working folder. Exit code: 0 all passed, 1 failures, 2 no tests or wrong
+use. See culvert reference guide/transforms.`,
 		Example: `  culvert test
   culvert test /etc/culvert --junit report.xml
   culvert test orders_test.yaml --plugins ./plugins`,
@@ -59,12 +60,12 @@ _test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 
 		},
 	}
 	in.flags(c, "warn")
-	c.Flags().StringVar(&junit, "junit", "", "a `file` for the report in JUnit's form as well")
+	c.Flags().StringVar(&junit, "junit", "", "also write a JUnit report to this `file`")
 	c.Flags().StringVar(&workerFile, "worker", "", "the worker's `file`, for plugin.path and config.providers")
 	return c
 }
 
-// printTests shows how tests ended. The error is that there are failures.
+// printTests prints results. The error means that tests failed.
 func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
 	bad := 0

@@ -20,21 +20,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which
-// there are, and with what options, is known when the plugin of FILE has been asked.
+// A plugin may add commands, which use a connector's settings and destination: `culvert COMMAND -p FILE …`. The
+// commands and their options are known only after the plugin of FILE was called.
 
-// Groups of commands in culvert --help.
 const (
 	ownGroup  = "own"
 	toolGroup = "plugin"
 )
 
-// addTools adds the commands of plugins. With -p that is the one that is asked for, as the plugin of the file has it.
-// Else those of the built-in plugins say what they take, and what may be a command of another plugin that it needs a
-// file.
+// addTools adds the commands of plugins. With -p it adds the named command, whose plugin is loaded when it runs.
+// Otherwise it adds the commands of the built-in plugins for their help, and a command that reports a missing file.
 func addTools(root *cobra.Command, args []string) {
 	root.AddGroup(&cobra.Group{ID: ownGroup, Title: "Commands:"},
-		&cobra.Group{ID: toolGroup, Title: "Commands of a connector's plugin, with its file, -p FILE:"})
+		&cobra.Group{ID: toolGroup, Title: "Commands of a connector's plugin, with -p FILE:"})
 	for _, c := range root.Commands() {
 		c.GroupID = ownGroup
 	}
@@ -57,7 +55,7 @@ func addTools(root *cobra.Command, args []string) {
 	}
 }
 
-// newUnknownCommand is a command that only the plugin of a connector's file may have, and nobody without one.
+// newUnknownCommand returns a command for a name that only a connector's plugin could have.
 func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name,
@@ -75,7 +73,6 @@ func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 	}
 }
 
-// hasFile tells whether -p or --properties is among the arguments.
 func hasFile(args []string) bool {
 	return slices.ContainsFunc(args, func(a string) bool {
 		return a == "-p" || a == "--properties" || strings.HasPrefix(a, "-p=") || strings.HasPrefix(a, "--properties=")
@@ -94,8 +91,8 @@ func isKnown(root *cobra.Command, name string) bool {
 		slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
 }
 
-// builtInTools are the commands of the built-in plugins for those who have not named a file yet, as the reference has
-// them: it is made of what the plugins declare, and asking these would take a second.
+// builtInTools returns the commands of the built-in plugins from the reference: loading the plugins would take a
+// second.
 func builtInTools() (list []*cobra.Command) {
 	page, err := readReference("commands")
 	if err != nil {
@@ -110,10 +107,10 @@ func builtInTools() (list []*cobra.Command) {
 	return list
 }
 
-// optionRow is a row of the reference's table of a command's options: -s, --service string, its default, its meaning.
+// optionRow matches an option in the reference: -s, --service string, its default, its meaning.
 var optionRow = regexp.MustCompile("(?m)^\\| `(?:-(.), )?--([^ `]+)(?: ([^`]+))?` \\| (?:`([^`]*)`)? *\\| (.*) \\|$")
 
-// withoutFile is a command of a plugin by its section of the reference.
+// withoutFile returns a command with the help of a section of the reference. It cannot run without -p.
 func withoutFile(name, section string) *cobra.Command {
 	about, _, _ := strings.Cut(section, "\n")
 	c := &cobra.Command{
@@ -140,7 +137,7 @@ func withoutFile(name, section string) *cobra.Command {
 	return c
 }
 
-// newTool is a command of the plugin of a connector's file. Its options are read after the plugin was asked.
+// newTool returns a command of the plugin of a connector's file. Its options are parsed after the plugin was called.
 func newTool(name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name + " -p FILE [options]",
@@ -154,7 +151,7 @@ func newTool(name string) *cobra.Command {
 }
 
 func runTool(parent *cobra.Command, name string, args []string) error {
-	// What is to be known before the plugin can say more: the folders and the file.
+	// Parse the flags that are needed to load the plugin.
 	var in installation
 	var file string
 	early := &cobra.Command{Use: name}
@@ -221,7 +218,7 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	return tool, func() { tool.Close(); m.Close() }, nil
 }
 
-// toolCommand is the command with the options that the plugin declares.
+// toolCommand returns the command with the options that the plugin declares.
 func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var o output
@@ -260,7 +257,7 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	return c
 }
 
-// commonFlags are those of every command of a plugin, which its options must not be named like: see
+// commonFlags declares the flags of all plugin commands. Their options must not have these names, see
 // [plugin.ReservedOptions].
 func commonFlags(c *cobra.Command, in *installation, o *output, format *string) {
 	in.flags(c, "warn")
@@ -270,8 +267,7 @@ func commonFlags(c *cobra.Command, in *installation, o *output, format *string) 
 		strings.Join(convert.SchemaFormats, ", "))
 }
 
-// optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each
-// form.
+// optionNames returns the long and the short flag of an option: the first name of each form among its name and aliases.
 func optionNames(o *wit.ConfigKey) (long, short string) {
 	for _, name := range o.Names() {
 		switch {

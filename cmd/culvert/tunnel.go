@@ -23,11 +23,11 @@ func newTunnel() *cobra.Command {
 		Use:   "tunnel -p WORKER-FILE",
 		Short: "Let any Kafka client of this machine use a remote cluster",
 		Long: `Let any Kafka client of this machine use a remote cluster as if it were local: proxy, TLS and logon are those of a
-worker's file. Clients connect in plain text to the address of --listen, which represents bootstrap.servers; each broker
-gets a port of its own after it. Without sasl.* in the file, a client's own SASL passes.
+worker's file. Clients connect in plain text to the address of --listen, which represents bootstrap.servers; each
+broker gets a port of its own after it. Without sasl.* in the file, a client's own SASL passes.
 
-Each listener is one line on stdout: ADDRESS bootstrap SERVERS, ADDRESS broker ID HOST:PORT. Whoever reaches these ports
-uses the cluster with the rights of the file: keep to 127.0.0.1.`,
+Each listener is one line on stdout: ADDRESS bootstrap SERVERS, ADDRESS broker ID HOST:PORT. Anyone who can reach these
+ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 		Example: `  culvert tunnel -p worker.properties
   culvert tunnel -p worker.properties --listen 127.0.0.1:19092
   kafka-console-consumer.sh --bootstrap-server 127.0.0.1:9092 --topic Orders`,
@@ -67,12 +67,12 @@ uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 	in.logFlags(c, "info")
 	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of a worker")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092",
-		"`address` that stands for bootstrap.servers; brokers get the ports behind it")
+		"`address` for bootstrap.servers; brokers get the following ports")
 	return c
 }
 
-// rejectOwnAddress refuses brokers that would be the tunnel itself, which would connect to itself until no file
-// descriptor is left. Behind a proxy the same address is another machine's.
+// rejectOwnAddress rejects brokers at the tunnel's own address, to which it would connect endlessly. Behind a proxy the
+// same address is another machine's.
 func rejectOwnAddress(w *config.Worker, bootstrap []string, listen string) error {
 	settings, _, err := security.RouteSettings(w.All())
 	if err != nil || settings.Type != "" && settings.Type != route.None || len(settings.AddressMap) > 0 {

@@ -1,10 +1,7 @@
-// Plugin-source is a source of your own to start from, for a service that is not OData: a JSON API whose pages a cursor
-// joins and whose answers have an ETag ([tickets-api] is one to try it with).
+// Plugin-source is a template for a source of another protocol than OData: a JSON API with cursor paging and ETags
+// ([tickets-api] is one).
 //
-//	connector.class=example.TicketsSource
-//	tickets.host=127.0.0.1
-//	tickets.port=8091
-//	tickets.topic=Tickets
+// connector.class=example.TicketsSource, tickets.host=127.0.0.1, tickets.port=8091, tickets.topic=Tickets
 //
 // [tickets-api]: https://pkg.go.dev/github.com/culvert-project/culvert/examples/tickets-api
 package main
@@ -27,8 +24,8 @@ func main() {}
 
 type tickets struct{}
 
-// Describe declares the connector and its settings. The host acts on those with a role: the plugin asks for a path, and
-// never learns where it goes or what the key is.
+// Describe declares the connector and its settings. The host uses those with a role: the plugin requests a path, and
+// does not see the host or the key.
 func (tickets) Describe() wit.Description {
 	setting := func(name string, kind wit.SettingKind, value *string, documentation string,
 		rules ...wit.Rule) wit.ConfigKey {
@@ -78,7 +75,7 @@ func (tickets) Describe() wit.Description {
 	}
 }
 
-// ticket is a record's value, and an item of the API's answer at once.
+// ticket is a record's value, and an item of the API's response.
 type ticket struct {
 	ID       int64     `json:"id"`
 	Title    string    `json:"title"`
@@ -92,12 +89,11 @@ type customer struct {
 	City *string `json:"city"`
 }
 
-// ticketKey is a record's key.
 type ticketKey struct {
 	ID int64 `json:"id"`
 }
 
-// Feeds is one feed: all tickets, in the order in which they were made.
+// Feeds returns one feed: all tickets in the order of their creation.
 func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	topic, size, poll := "", 100, 60
 	var err error
@@ -134,7 +130,7 @@ func (tickets) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
 	}}, nil
 }
 
-// read makes records of a page. Where the page is empty its ETag is kept, so that the next poll costs the API nothing.
+// read returns the records of a page. For an empty page it keeps the ETag, so that the next poll is cheap.
 func read(_ source.Offset, answer wit.Response) (page source.Page, err error) {
 	var body struct {
 		Items  []ticket `json:"items"`

@@ -23,8 +23,7 @@ func main() {}
 
 type maskText struct{}
 
-// Describe declares the transform and its settings once: from this come parsing, defaults, validation and
-// documentation.
+// Describe declares the transform and its settings, for parsing, defaults, validation and documentation.
 func (maskText) Describe() wit.Description {
 	return wit.Description{
 		Name: "example-transform", Version: "1.0.0", Documentation: "Masks text fields of a record's value.",
@@ -43,7 +42,7 @@ func (maskText) Describe() wit.Description {
 	}
 }
 
-// New makes the function for one use of the transform.
+// New returns the function for one use of the transform.
 func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 	var fields []string
 	keep := 0
@@ -78,7 +77,7 @@ func (maskText) New(_ string, settings []wit.Setting) (transform.Func, error) {
 
 const stars = "****************************************************************"
 
-// mask puts a star for each character but the last keep.
+// mask replaces each character but the last keep by a star.
 func mask(s string, keep int) string {
 	from := len(s)
 	for ; keep > 0 && from > 0; keep-- {
@@ -94,8 +93,7 @@ func mask(s string, keep int) string {
 	return b.String()
 }
 
-// length is how many characters s has. Texts of ASCII alone are looked at eight bytes at a time: in Wasm that takes a
-// third of the time.
+// length counts characters, eight ASCII bytes at a time, which takes a third of the time in Wasm.
 func length(s string) int {
 	n := 0
 	for ; n+8 <= len(s); n += 8 {

@@ -11,14 +11,13 @@ import (
 
 // action is the REST call of a button, made once for each selected item.
 type action struct {
-	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
-	// selection.
+	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route string
-	// label stands on the button, did is what is said where it went well.
+	// label is on the button, success is shown after it worked.
 	label, success string
-	// confirm is the text to confirm before the button works; "" for what can be undone.
+	// confirm is the text to confirm first, "" if the action can be undone.
 	confirm string
-	// body makes what is sent of the form; nil: nothing is.
+	// body returns the request's body for the form. Nil means no body.
 	body func(form url.Values) any
 }
 
@@ -32,27 +31,27 @@ var actions = map[string]action{
 	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
 		success: "has its task restarted"},
 	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector",
-		success: "is deleted; its offsets stay",
-		confirm: "Its configuration is deleted; its offsets stay"},
+		success: "is deleted; its offsets are kept",
+		confirm: "The configuration will be deleted; offsets are kept"},
 	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
-		success: "reads the feed whole once more"},
-	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End what it has opened at its service",
-		success: "has ended what it had opened at its service",
-		confirm: "It is stopped, and its subscriptions and delta queues are to end"},
-	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
-		success: "has no offsets any more", confirm: "It is stopped, and is to read from the beginning"},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", success: "will run in this version",
+		success: "reads the feed in full again"},
+	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End its subscriptions and delta queues",
+		success: "has ended its subscriptions and delta queues",
+		confirm: "The connector is stopped; end its subscriptions and delta queues"},
+	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Reset its offsets",
+		success: "has no offsets any more", confirm: "The connector is stopped and will read from the beginning"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Use this version", success: "will use this version",
 		body: hashBody},
-	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
-		success: "will run in the version before"},
-	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
-		success: "Refused logons are tried once more", confirm: "The secrets are right now"},
+	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Previous version",
+		success: "will use the previous version"},
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Retry refused logons",
+		success: "Refused logons are retried", confirm: "The secrets are correct now"},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},
 }
 
 func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
 
-// replayBody selects exactly the letters that the form names, also if it names none.
+// replayBody selects exactly the dead letters in the form, also if it has none.
 func replayBody(form url.Values) any {
 	return rest.ReplayRequest{Positions: append([]string{}, form["letter"]...), DryRun: form.Get("dry") != ""}
 }
@@ -71,13 +70,12 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 
 type button struct {
 	Action, Label, Confirm, Command string
-	// Name is what it is for, where the label does not say that.
-	Name     string
-	Fields   url.Values
-	Disabled bool
+	Name                            string
+	Fields                          url.Values
+	Disabled                        bool
 }
 
-// Button is one for an action; the fields of its form are given as names and values in turn.
+// Button returns the button of an action; fields are names and values of its form in turn.
 func (v viewer) Button(do string, fields ...string) button {
 	a := actions[do]
 	return button{Action: do, Label: a.label, Confirm: a.confirm, Command: v.Command(do, fields...),
@@ -85,13 +83,12 @@ func (v viewer) Button(do string, fields ...string) button {
 		Disabled: v.ReadOnlyReason != ""}
 }
 
-// Named is the button with a name.
 func (b button) Named(name string) button {
 	b.Name = name
 	return b
 }
 
-// Command is what a button does, as a command.
+// Command returns the action as a curl command.
 func (v viewer) Command(do string, fields ...string) string {
 	a := actions[do]
 	values, body := a.arguments(pairs(fields...))
@@ -103,16 +100,13 @@ const maxSelected = 1000
 type outcome struct {
 	Back    string
 	Results []result
-	// Failed are how many of them were refused.
-	Failed int
+	Failed  int
 }
 
 type result struct {
 	Name, Message, Error string
-	// Command is the command that does the same.
-	Command string
-	// Replayed is what came of a replay.
-	Replayed *rest.ReplayResult
+	Command              string
+	Replayed             *rest.ReplayResult
 }
 
 func (v *pageRequest) act() (any, error) {
@@ -127,11 +121,11 @@ func (v *pageRequest) act() (any, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return nil, refuse(400, "Nothing was selected: mark one or more, then press the button")
+		return nil, refuse(400, "Nothing is selected: select at least one, then press the button")
 	case len(names) > maxSelected:
 		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
 	case a.confirm != "" && v.posted.Get("sure") == "":
-		return nil, refuse(400, "This cannot be undone: mark the box beside the button, then press it")
+		return nil, refuse(400, "This cannot be undone: check the box next to the button, then press it")
 	}
 	if err := v.mayChange(); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ var assetFiles embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// maxForm bounds a form: a configuration twice, and the rest.
+// maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
 type console struct {
@@ -41,7 +41,7 @@ type console struct {
 	cache     pageCache
 }
 
-// New makes the pages over REST.
+// New returns the handler of the console's pages.
 func New(p rest.Pages) http.Handler {
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
@@ -62,11 +62,11 @@ func New(p rest.Pages) http.Handler {
 type page struct {
 	title     string
 	fragments []string
-	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
-	// for it, since it shows records or what was typed.
+	// load reads the data of the page from REST, or returns an [answer] instead. A private page is not cached, since it
+	// shows records or the user's input.
 	load    func(*pageRequest) (any, error)
 	private bool
-	// post takes a form; nil: the page has none of its own.
+	// post handles the page's form. Nil means that it has none.
 	post func(*pageRequest) (any, error)
 }
 
@@ -91,7 +91,7 @@ var pages = map[string]page{
 type pageRequest struct {
 	client
 	viewer
-	// script: the script asks for fragments alone, but for those that it knows, see [changedFragments].
+	// script requests only fragments, except known ones, see [changedFragments].
 	script bool
 	known  string
 	query  url.Values
@@ -100,9 +100,9 @@ type pageRequest struct {
 }
 
 type viewer struct {
-	// ReadOnlyReason says why nothing may be changed, "" where it may.
+	// ReadOnlyReason is why nothing may be changed, "" if it may.
 	ReadOnlyReason string
-	// Base is how the viewer calls the worker, User tells whether that needs a logon: both are for commands.
+	// Base and NeedsLogon are for curl commands: the URL of the worker as the user sees it, and whether it has users.
 	Base       string
 	NeedsLogon bool
 }
@@ -127,13 +127,13 @@ func (v viewer) mayChange() error {
 type pageData struct {
 	viewer
 	Data any
-	// Fragments are those of the page; a fragment itself gets none.
+	// Fragments is nil for a fragment itself.
 	Fragments map[string]pageFragment
 }
 
 type frameData struct {
 	Page, Title, ReadOnlyReason, Assets string
-	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
+	// Poll is the query by which the script polls the fragments, "" if there are none.
 	Poll  string
 	Root  rest.Root
 	Body  template.HTML

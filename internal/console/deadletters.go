@@ -7,8 +7,7 @@ import (
 type deadLettersPage struct {
 	Name, Last, Error string
 	rest.DeadLetterList
-	byCause map[rest.DeadLetterCause][]rest.DeadLetter
-	// EmptyReason says why there are none to show.
+	byCause     map[rest.DeadLetterCause][]rest.DeadLetter
 	EmptyReason string
 }
 
@@ -28,7 +27,7 @@ func (v *pageRequest) deadLetters() (any, error) {
 	return l, err
 }
 
-// Of are the letters of a cause.
+// WithCause returns the dead letters of a cause.
 func (l deadLettersPage) WithCause(c rest.DeadLetterCause) []rest.DeadLetter {
 	return l.byCause[rest.DeadLetterCause{Class: c.Class, Stage: c.Stage, Message: c.Message}]
 }

@@ -31,7 +31,7 @@ func TestDryRunOfReplay(t *testing.T) {
 		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Skipped: map[string]int{"older": 2}}
 	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
-	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 left: older"} {
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 skipped: older"} {
 		assert.Contains(t, w.Body.String(), want)
 	}
 }

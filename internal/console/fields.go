@@ -15,19 +15,17 @@ type group struct {
 
 type field struct {
 	check.Validated
-	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
+	// Text is the value in the text, "" if absent or a secret, which is not sent back.
 	Text string
-	// IsSet: the text has it. Secret: its value is not sent back.
+	// IsSet means that the text has the setting, Secret that its value is not sent back.
 	IsSet, Secret bool
 }
 
-// SeveralLines reports whether its value has ends of lines, which no field of a browser takes.
+// SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
-// OtherThanBoolean reports whether a value is none of those that the list has.
 func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
 
-// Default is what holds without a value.
 func (f field) Default() string {
 	if f.Definition.Default == nil {
 		return ""

@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// A page has parts that a browser asks for again once a second: its fragments. Each has a version, the hash of what it
-// shows, so that nothing is sent of one that is as it was.
-
+// pageFragment is a part of a page that the browser polls once a second. Its version is a hash of its HTML, so that an
+// unchanged fragment is not sent again.
 type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
@@ -30,7 +29,7 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// cacheTTL is how long fragments are shared between viewers. With the 1 s poll of browsers, a failure shows within 2 s.
+// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
 const cacheTTL = 800 * time.Millisecond
 
 // maxCachedPages bounds the cache: there is a page for each URL that is viewed.

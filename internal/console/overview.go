@@ -13,17 +13,16 @@ type overviewPage struct {
 	rest.ConnectorList
 	State, Search, After string
 	States               []stateCount
-	// First and Next are the addresses of the first page and of the next one; "" for none.
+	// First and Next are the addresses of other pages, "" for none.
 	First, Next string
-	// GroupError says that the figures of other workers are not there, and why.
+	// GroupError is why only this worker's data is shown.
 	GroupError string
 }
 
 type stateCount struct {
 	State string
 	Count int
-	// Link leads to the connectors in that state alone.
-	Link string
+	Link  string
 }
 
 func (v *pageRequest) overview() (any, error) {

@@ -13,22 +13,20 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// samplesRoute takes a sample.
 const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
 type recordsPage struct {
 	Name, ID string
 	Sample   *rest.Sample
-	// Chain is the text of the transforms that the rows went through; Problem says why they did not.
+	// Chain is the text of the transforms, Problem why they could not run.
 	Chain, Problem string
 	Tools          []rest.Tool
-	// Tool is the command that was run, Answer what it answered.
+	// Tool is the last command of the plugin, Answer its result.
 	Tool, Answer string
-	// Command is the command that does what the form did, Take the one that takes rows.
+	// Command is the form's action as curl command, SampleCommand starts a sample.
 	Command, SampleCommand string
 }
 
-// IsWaiting reports whether rows are still to come.
 func (p *recordsPage) IsWaiting() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
 func (v *pageRequest) records() (any, error) {
@@ -63,13 +61,13 @@ func (v *pageRequest) sampled(p *recordsPage) error {
 	return err
 }
 
-// diffLine is a line of a text; New: the text before did not have it.
+// diffLine is a line of a text. New means that the previous text did not have it.
 type diffLine struct {
 	Text string
 	New  bool
 }
 
-// diffLines marks the lines that the text before does not have; before is "" for the first text.
+// diffLines marks the lines that the previous text did not have; before is "" for the first text.
 func diffLines(text, before string) []diffLine {
 	known := map[string]bool{} // but for the comma that a member has while another one follows
 	for line := range strings.SplitSeq(before, "\n") {
@@ -145,7 +143,7 @@ func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
 }
 
-// callChain requests the sample with the typed chain. On failure, the page shows the problem and the stored chain.
+// callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
 func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
 	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)

@@ -13,12 +13,13 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// templateFuncs are the functions of templates. Text from outside goes through line, brief or text: it may contain
-// characters that reorder or hide what is next to it.
+// templateFuncs are the functions of templates. Foreign text must pass line, brief or text, since it may contain
+// characters that reorder or hide adjacent text.
 var templateFuncs = template.FuncMap{
 	"line": shown.Line, "text": shown.Text, "brief": brief, "at": formatTime, "rate": formatRate, "count": formatCount,
 	"percent": formatPercent,
-	"id":      elementID, "yesNo": yesNo, "state": stateWord, "sign": stateSign, "json": oneLineJSON, "shares": flowChart,
+	"id":      elementID, "yesNo": yesNo, "state": stateWord, "sign": stateSign, "json": oneLineJSON,
+	"shares": flowChart,
 	"marked": diffLines, "compared": comparedStep,
 	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }

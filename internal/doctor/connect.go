@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// connect dials an address and reports the steps through SAP Connectivity's proxy; of several location IDs, those of
-// the last one. from is the setting of the address.
+// connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, those of
+// the last attempt. addressSource is the setting of the address.
 func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
 	if v.failed {
 		return nil
@@ -101,8 +101,9 @@ func (w *routeProbe) explain(err error, address string) error {
 	name := w.name
 	switch {
 	case refused.Authentication():
-		return &fixHint{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
-			"subaccount: BTP cockpit, Instances and Subscriptions", err}
+		return &fixHint{name(route.NameServiceKey),
+			"The token must be from the connectivity instance of this subaccount: see BTP cockpit, Instances and " +
+				"Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
 		return &fixHint{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
@@ -111,8 +112,9 @@ func (w *routeProbe) explain(err error, address string) error {
 		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
-		return &fixHint{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
-			"internal host and port are wrong, or a firewall is between", err}
+		return &fixHint{"", accessControl +
+			": \"Check Availability\" of the mapping must show Reachable; otherwise the internal host and port are " +
+			"wrong, or a firewall blocks them", err}
 	}
 	return err
 }

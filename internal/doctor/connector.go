@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Settings checks the connector's settings together with what the service says, as culvert validate --online does.
+// Settings checks the connector's settings with its service, as culvert validate --online does.
 func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	v.runStep("settings", func() (string, error) {
 		for _, p := range tool.CheckOnline(ctx, k, stepTimeout) {
@@ -26,7 +26,7 @@ func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.To
 	})
 }
 
-// Topics asks the brokers whether the clients of a connector may write to its topics, or read them.
+// Topics reports whether the clients of a connector have the rights to write and read its topics.
 func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	k, err := tool.Kafka(ctx, k)
 	if err != nil {
@@ -61,7 +61,7 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 	}
 }
 
-// Registries asks the schema registries of a connector's converters, with the worker's where the connector has none.
+// Registries checks the schema registries of the connector's converters, or else the worker's.
 func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
 	if v.failed {
 		return

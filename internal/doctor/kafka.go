@@ -20,27 +20,23 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// Kafka is how a worker reaches its brokers.
+// Kafka specifies the connection to the brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is how they are connected to; of it, Outage and Trace are set here.
+	// Route is the proxy, if any. Outage and Trace are set by the diagnosis.
 	Route route.Settings
-	// TLS is that of connections to brokers, nil for none.
-	TLS *tls.Config
-	// Explain says of a failed handshake which setting mends it. Default: as it is.
+	TLS   *tls.Config
+	// Explain adds the setting that fixes a failed handshake. Nil means that errors stay as they are.
 	Explain func(error) error
-	// SASL is how connections are logged on, nil for none.
-	SASL sasl.Mechanism
-	// Timeout bounds each step. Default 30 s.
+	SASL    sasl.Mechanism
 	Timeout time.Duration
 }
 
-// stepTimeout bounds a step that asks brokers or a registry.
+// stepTimeout bounds a step that calls brokers or a registry.
 const stepTimeout = 30 * time.Second
 
-// Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,
-// secured and logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS
-// and SASL, since a broker tells it to nobody else.
+// Kafka checks the proxy, the bootstrap servers with TLS and SASL, and then all advertised brokers. Metadata follows
+// TLS and SASL, since a broker returns it only then.
 func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
 		k.Timeout = stepTimeout
@@ -61,7 +57,7 @@ func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
 		conn := v.connectBroker(ctx, probe, k, address, source{"bootstrap.servers",
-			"Does the broker listen there, and does nothing between refuse it?"})
+			"Check that the broker listens there and that no firewall blocks it"})
 		if conn == nil {
 			return
 		}
@@ -78,15 +74,15 @@ func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 		}
 		reached[address] = true
 		from := source{probe.name(route.NameAddressMap),
-			fmt.Sprintf("Broker %d says in its advertised.listeners that it "+
-				"is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
+			fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
+				"network, map it to an address that is valid here", b.ID)}
 		if conn := v.connectBroker(ctx, probe, k, address, from); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
-// connectBroker connects to a broker, with TLS where that is asked for.
+// connectBroker connects to a broker, with TLS if configured.
 func (v *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafka, address string,
 	from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
@@ -136,9 +132,9 @@ func explainProtocol(err error, setting string) error {
 		return nil
 	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
 		return &fixHint{setting,
-			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
+			"User and password, or token, are wrong, or do not fit the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
-		return &fixHint{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
+		return &fixHint{"security.protocol", "Check whether the listener requires TLS, SASL, both or neither", err}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}

@@ -20,12 +20,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is the plugin command for its own steps: without option it returns their names as a JSON list, with option
-// step {"ok":…,"setting":…,"message":…}.
+// command is the plugin command with its own steps: without option it returns their names as a JSON list, with option
+// step the result {"ok":…,"setting":…,"message":…}.
 const command = "doctor"
 
-// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
-// service. The last steps are the plugin's own.
+// Service checks the BTP destination, if any, the proxy, the connection to the service, and then the plugin's steps.
 func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	tool.DisableRetries()
 	var config transport.Config
@@ -45,7 +44,7 @@ func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 		return
 	}
 	if v.checkProxy(ctx, probe) {
-		from := source{tool.Setting(role.Address), "Is it this host and port, and does nothing between refuse it?"}
+		from := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
 		if tool.Target() != "" {
 			from.setting = tool.Setting(role.Destination)
 		}
@@ -112,9 +111,9 @@ func (v *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 		switch after := tool.Counters(); {
 		case err != nil:
 		case after.Tokens > before.Tokens:
-			message += "; the service gives tokens for writing"
+			message += "; the service issues CSRF tokens"
 		case after.NoTokens > before.NoTokens:
-			message += "; the service gives no token for writing, which is well if it wants none"
+			message += "; the service issues no CSRF token, which is fine if it requires none"
 		}
 		if !v.record(name, time.Since(start), message, err) {
 			return

@@ -17,10 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
-// Herder returns a view of a herder in which REST sees what all workers of the group do.
+// Herder returns a view of a herder that includes what other workers of the group run.
 func (c *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, c} }
 
-// groupHerder implements [rest.Herder] for a worker of a group.
 type groupHerder struct {
 	*connect.Herder
 	group *Worker
@@ -54,7 +53,7 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 	return infos, nil
 }
 
-// Status implements [rest.Herder]: the status topic, which is the same at every worker.
+// Status implements [rest.Herder] from the status topic, which is the same for all workers.
 func (g groupHerder) Status(name string) (connect.Status, error) {
 	own, err := g.Herder.Status(name)
 	if err != nil {
@@ -66,8 +65,7 @@ func (g groupHerder) Status(name string) (connect.Status, error) {
 	}
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
-	// workers of Kafka Connect, and of versions before, say nothing there
-	_ = json.Unmarshal([]byte(stored.Extension), c)
+	_ = json.Unmarshal([]byte(stored.Extension), c) // empty if Kafka Connect wrote it
 	c.State, c.WorkerID, c.Trace, c.Version, c.File = stored.State, stored.WorkerID, stored.Trace, stored.Version,
 		own.Connector.File
 	for _, stored := range g.group.status.Tasks(name) {
@@ -107,7 +105,6 @@ func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
 	return g.whenStopped(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
 }
 
-// whenStopped is [cluster.Worker.Still] for a connector that exists.
 func (g groupHerder) whenStopped(ctx context.Context, name string, do func() error) error {
 	if _, err := g.Herder.RunningConfig(name); err != nil {
 		return err
@@ -142,7 +139,7 @@ func AsRESTError(err error) error {
 	return err
 }
 
-// Summaries implements [rest.Herder]: those of other workers come from the status topic.
+// Summaries implements [rest.Herder]; states of other workers' tasks are from the status topic.
 func (g groupHerder) Summaries() []connect.Summary {
 	all := g.Herder.Summaries()
 	ownID := g.group.workerID()

@@ -10,18 +10,17 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notificationCall forwards a notification between workers (P9).
+// notificationCall is needed because a service notifies any worker (RATIONALE.md P9).
 const notificationCall = "POST /culvert/internal/notifications"
 
-// forwardedNotification comes from another worker. NoFurtherHops ends its way after the leader or the worker with its
-// feed's task.
+// forwardedNotification is a notification from another worker. NoFurtherHops prevents forwarding it in circles.
 type forwardedNotification struct {
 	Connector     string           `json:"connector"`
 	NoFurtherHops bool             `json:"last,omitempty"`
 	Notification  wit.Notification `json:"notification"`
 }
 
-// Forward forwards a notification to another worker, and returns the result.
+// Forward forwards a notification to the worker whose task has its feed.
 func (c *Worker) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
 	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
@@ -43,8 +42,7 @@ func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	return result, nil
 }
 
-// findOwner asks the workers with tasks of a connector one by one, or the leader if they are unknown: each knows itself
-// whether its task has the feed.
+// findOwner calls the workers with tasks of a connector, which know themselves whether a task has the feed.
 func (c *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
 	set := c.store.TaskConfigs(forwarded.Connector)
 	if set == nil {
@@ -60,7 +58,7 @@ func (c *Worker) findOwner(ctx context.Context, forwarded forwardedNotification)
 		var found connect.ForwardResult
 		switch err := c.callWorker(ctx, to, notificationCall, "", forwarded, &found); {
 		case err != nil:
-			c.Log.Debug("a notification was not handed on", "connector", forwarded.Connector, "error", err)
+			c.Log.Debug("a notification could not be forwarded", "connector", forwarded.Connector, "error", err)
 		case found.Found:
 			return found
 		}

@@ -1,6 +1,5 @@
-// Package logging gives lines of the log levels that can be set while the worker runs, by the logger that a line
-// belongs to. Loggers have the names that operators of Kafka Connect know: a line belongs to the one of the package
-// that writes it.
+// Package logging filters log lines by the level of their logger, which can change while the worker runs. A line
+// belongs to the logger of its package; loggers have the names that operators of Kafka Connect know.
 package logging
 
 import (
@@ -16,13 +15,11 @@ import (
 	"time"
 )
 
-// Root is the name of the logger whose level counts where no other does.
 const Root = "root"
 
-// Lowest is a level below all that are used: what is given to [New] has to let it through.
+// Lowest is below all levels in use: a handler passed to [New] must accept it.
 const Lowest = slog.Level(-8)
 
-// off lets nothing through.
 const off = slog.Level(1 << 20)
 
 type namedLevel struct {
@@ -30,13 +27,13 @@ type namedLevel struct {
 	level slog.Level
 }
 
-// levels are Kafka Connect's names. A line of slog's level debug-4 and below is TRACE.
+// levels has Kafka Connect's names. Lines of slog.LevelDebug-4 and below are TRACE.
 var levels = []namedLevel{
 	{"OFF", off}, {"FATAL", slog.LevelError + 4}, {"ERROR", slog.LevelError}, {"WARN", slog.LevelWarn},
 	{"INFO", slog.LevelInfo}, {"DEBUG", slog.LevelDebug}, {"TRACE", slog.LevelDebug - 4}, {"ALL", Lowest},
 }
 
-// LevelNames are Kafka Connect's names of levels, the highest first.
+// LevelNames returns the names of levels, the highest first.
 func LevelNames() (names []string) {
 	for _, l := range levels {
 		names = append(names, l.name)
@@ -44,7 +41,7 @@ func LevelNames() (names []string) {
 	return names
 }
 
-// packageLoggers are the loggers of packages of this module, by the path below it; the longest that fits counts.
+// packageLoggers has the loggers by package path in this module; the longest matching path counts.
 var packageLoggers = []struct{ path, logger string }{
 	{"internal/run/source", "org.init.ohja.kafka.connect.odatav2.source"},
 	{"internal/run/sink", "org.init.ohja.kafka.connect.odatav2.sink"},
@@ -62,10 +59,9 @@ var packageLoggers = []struct{ path, logger string }{
 
 const module = "github.com/culvert-project/culvert/"
 
-// otherLogger is the logger of commands and libraries.
 const otherLogger = "culvert"
 
-// Levels are those of the loggers of a program. Safe for use by several goroutines.
+// Levels has the levels of all loggers of a program. It is safe for concurrent use.
 type Levels struct {
 	lowest          atomic.Int64 // of all
 	loggerByPC      sync.Map     // logger by the program counter of a call
@@ -82,23 +78,21 @@ type configuredLevel struct {
 	at    time.Time
 }
 
-// Level is what a logger lets through.
 type Level struct {
 	// Level is Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
-	Level string `json:"level"`
-	// Modified is when it was set, in milliseconds; nil: it is as at the start.
+	Level    string `json:"level"`
 	Modified *int64 `json:"last_modified"`
 }
 
-// New makes a logger whose lines from a level on go to a handler, which lets through all from [Lowest] on.
+// New returns a logger that passes lines of at least level to a handler, which must accept [Lowest].
 func New(to slog.Handler, level slog.Level) *slog.Logger {
 	l := &Levels{root: level, configured: map[string]configuredLevel{}}
 	l.update()
 	return slog.New(handler{to, l})
 }
 
-// LevelsOf is the levels of a logger, and the logger that goes by them: that itself where it was made by [New]. Of
-// others lines can be left out, not won back.
+// LevelsOf returns the levels of a logger, and the logger that uses them. A logger not created by [New] is wrapped; its
+// handler may then drop further lines.
 func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 	if h, ok := log.Handler().(handler); ok {
 		return h.levels, log
@@ -113,13 +107,16 @@ func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 	return log.Handler().(handler).levels, log
 }
 
-// locationKey is the attribute for where a line is written, by the name that the connectors for Kafka Connect have for
-// it among the context of their lines.
+// locationKey is the attribute for the source location, with the name that it has in Kafka Connect's connectors.
 const locationKey = "ohja.location"
 
-// Options are those of slog's handlers whose lines a logger of [New] writes. located: each line has the function and
-// the line's number where it is written, source.(*Task).Run:312.
-func Options(located bool) *slog.HandlerOptions {
+// HandlerOptions returns options for the handler of a logger of [New].
+func HandlerOptions() *slog.HandlerOptions {
+	return &slog.HandlerOptions{Level: Lowest}
+}
+
+// LocatedHandlerOptions adds the function and line number to each line, such as source.(*Task).Run:312.
+func LocatedHandlerOptions() *slog.HandlerOptions {
 	replace := func(_ []string, a slog.Attr) slog.Attr {
 		if s, ok := a.Value.Any().(*slog.Source); ok && a.Key == slog.SourceKey {
 			return slog.String(locationKey, s.Function[strings.LastIndexByte(s.Function, '/')+1:]+":"+
@@ -127,16 +124,15 @@ func Options(located bool) *slog.HandlerOptions {
 		}
 		return a
 	}
-	return &slog.HandlerOptions{Level: Lowest, AddSource: located, ReplaceAttr: replace}
+	return &slog.HandlerOptions{Level: Lowest, AddSource: true, ReplaceAttr: replace}
 }
 
-// handler leaves out what a line's logger does not let through.
+// handler drops lines below the level of their logger.
 type handler struct {
 	slog.Handler
 	levels *Levels
 }
 
-// Enabled tells whether any logger lets the level through: which one it is, is known with the line.
 func (h handler) Enabled(_ context.Context, level slog.Level) bool {
 	return int64(level) >= h.levels.lowest.Load()
 }
@@ -156,10 +152,8 @@ func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name), h.levels}
 }
 
-// levelAt is the level of the logger that a line belongs to, by where it is written.
 func (l *Levels) levelAt(pc uintptr) slog.Level { return (*l.effectiveLevels.Load())[l.loggerAt(pc)] }
 
-// loggerAt is the one that a line belongs to, by where it is written.
 func (l *Levels) loggerAt(pc uintptr) string {
 	name, ok := l.loggerByPC.Load(pc)
 	if !ok {
@@ -170,7 +164,7 @@ func (l *Levels) loggerAt(pc uintptr) string {
 	return name.(string)
 }
 
-// loggerOf is the logger of a function, such as module/internal/kafka.(*Admin).Close.
+// loggerOf returns the logger of a function, such as module/internal/kafka.(*Admin).Close.
 func loggerOf(function string) string {
 	path, ok := strings.CutPrefix(function, module)
 	if !ok {
@@ -187,7 +181,7 @@ func loggerOf(function string) string {
 	return best
 }
 
-// update works out what each logger of lines lets through; l.mu is held, or l is nobody else's.
+// update computes the effective levels. l.mu must be held, unless l is new.
 func (l *Levels) update() {
 	now := map[string]slog.Level{}
 	least := off
@@ -200,7 +194,7 @@ func (l *Levels) update() {
 	l.lowest.Store(int64(least))
 }
 
-// effective is what counts for a logger: what it was set to, else the nearest above it, else root.
+// effective returns the level of a logger: its own, else that of the nearest ancestor, else root's.
 func (l *Levels) effective(name string) (slog.Level, time.Time) {
 	for ancestor := name; ancestor != ""; {
 		if c, ok := l.configured[ancestor]; ok {
@@ -212,7 +206,7 @@ func (l *Levels) effective(name string) (slog.Level, time.Time) {
 	return l.root, l.rootChanged
 }
 
-// Loggers are those that lines of this program have, sorted.
+// Loggers returns the sorted loggers of this program.
 func Loggers() []string {
 	names := []string{otherLogger}
 	for _, o := range packageLoggers {
@@ -222,7 +216,7 @@ func Loggers() []string {
 	return slices.Compact(names)
 }
 
-// All are the levels of root, of all loggers of lines, and of those that were set.
+// All returns the levels of root, of all loggers with lines, and of configured ones.
 func (l *Levels) All() map[string]Level {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -264,7 +258,6 @@ func levelName(level slog.Level) string {
 	return levels[len(levels)-1].name
 }
 
-// parseLevel is the level of a name, in any case; the error is an [ErrLevel].
 func parseLevel(name string) (slog.Level, error) {
 	for _, one := range levels {
 		if strings.EqualFold(one.name, name) {
@@ -274,7 +267,7 @@ func parseLevel(name string) (slog.Level, error) {
 	return 0, ErrLevel{name}
 }
 
-// canonicalName is the name of a logger: root in any case, as Kafka Connect has it.
+// canonicalName accepts root in any case, as Kafka Connect does.
 func canonicalName(name string) string {
 	if strings.EqualFold(name, Root) {
 		return Root
@@ -282,7 +275,7 @@ func canonicalName(name string) string {
 	return name
 }
 
-// Get is the level of one logger; false where there is none of that name.
+// Get returns the level of a known logger.
 func (l *Levels) Get(name string) (Level, bool) {
 	name = canonicalName(name)
 	l.mu.Lock()
@@ -293,19 +286,19 @@ func (l *Levels) Get(name string) (Level, bool) {
 	return l.describe(name), true
 }
 
-// maxSet is how many loggers may be set, and maxName how long their names may be: they are kept.
+// Limits of the loggers that REST may configure, since they stay in memory.
 const (
 	maxSet  = 1000
 	maxName = 1000
 )
 
-// ErrLevel is the error of a level that there is not.
+// ErrLevel is the error for an unknown level.
 type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set has a logger and all below it let through lines from a level on. changed are the names of those that had another
-// level, sorted, as with Kafka Connect; lines tells whether any line can belong to the logger or one below it.
+// Set sets the level of a logger and all below it. It returns the sorted names of loggers whose level changed, as Kafka
+// Connect does; isUsed reports whether any line can belong to them.
 func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
 	parsed, err := parseLevel(level)
 	if err != nil {
@@ -357,5 +350,5 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 	return changedNames, isUsed, nil
 }
 
-// UnusedLogger is said of a level that has no effect.
-const UnusedLogger = "a level is set for a logger that no line of this worker belongs to"
+// UnusedLogger is the warning for a level without effect.
+const UnusedLogger = "a level was set for a logger that this worker does not use"

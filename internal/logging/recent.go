@@ -13,24 +13,20 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Line is a line of the log. Its texts are valid, and have no control characters.
+// Line is a log line. Its texts are valid UTF-8 without control characters.
 type Line struct {
-	// Number is one more than that of the line before, beginning with 1.
-	Number int64     `json:"number"`
-	Time   time.Time `json:"time"`
-	// Level is Kafka Connect's name.
-	Level  string `json:"level"`
-	Logger string `json:"logger"`
-	// Connector is the value of the line's attribute of this name, "" for none.
-	Connector string `json:"connector,omitempty"`
-	// Text is the message with the attributes, as msg NAME=VALUE.
-	Text string `json:"text"`
+	Number    int64     `json:"number"`
+	Time      time.Time `json:"time"`
+	Level     string    `json:"level"`
+	Logger    string    `json:"logger"`
+	Connector string    `json:"connector,omitempty"`
+	Text      string    `json:"text"`
 }
 
-// Recent is the last lines of a log, in memory. Safe for use by several goroutines.
+// Recent keeps the last lines of a log in memory. It is safe for concurrent use.
 //
-// Invariants: lines are in the order of their numbers, without gaps; they are at most recentLines and have at most
-// recentBytes, of which each line's fields take recentLine. The oldest ones go first.
+// Invariants: lines are in the order of their numbers, without gaps, at most recentLines and recentBytes, where each
+// line counts recentLine bytes for its fields. The oldest lines are dropped first.
 type Recent struct {
 	mu    sync.Mutex
 	lines []Line
@@ -46,7 +42,6 @@ const (
 
 func (l *Line) bytes() int { return recentLine + len(l.Connector) + len(l.Text) }
 
-// add takes the next line in.
 func (r *Recent) add(l Line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,19 +55,17 @@ func (r *Recent) add(l Line) {
 	}
 }
 
-// RecentQuery chooses lines.
+// RecentQuery selects lines. Empty texts match all lines.
 type RecentQuery struct {
-	// After is the number before the first one; negative: the last lines are meant.
+	// After is the number before the first line. A negative number selects the last lines.
 	After int64
-	// Limit is how many lines there are at most.
 	Limit int
-	// Level is the lowest, "" for any; Logger is one with all below it, "" for all; Connector is that of the lines, ""
-	// for all.
+	// Level is the lowest level. Logger includes all loggers below it.
 	Level, Logger, Connector string
 }
 
-// Page returns lines in their order, and the After of those that follow. lost: lines that followed After are not known
-// any more. The error is an [ErrLevel].
+// Page returns lines in order, and After for the next page. lost means that lines after After were dropped. The error
+// is an [ErrLevel].
 func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, err error) {
 	lowest := Lowest
 	if query.Level != "" {
@@ -106,19 +99,16 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 	return all, last, lost, nil
 }
 
-// WithRecent is a logger that was made by [New] and whose lines recent takes in, too, as the handler gets them: what is
-// put around it by [Redacted] afterwards comes before.
+// WithRecent returns a logger of [New] that also adds its lines to recent. [Redacted] must be applied afterwards.
 func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 	h := log.Handler().(handler)
 	return slog.New(handler{recentHandler{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
 }
 
-// recentHandler hands lines on, and to recent.
 type recentHandler struct {
 	slog.Handler
-	recent *Recent
-	levels *Levels
-	// connector and text are of the attributes that lines begin with; group is that of the next ones, with its dot.
+	recent                 *Recent
+	levels                 *Levels
 	connector, text, group string
 }
 
@@ -148,7 +138,6 @@ func (h recentHandler) WithGroup(name string) slog.Handler {
 	return h
 }
 
-// add puts an attribute to the text.
 func (h *recentHandler) add(group string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {

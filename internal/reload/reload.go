@@ -228,7 +228,7 @@ func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
 		}
 	}
 	if err != nil {
-		r.Log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
+		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
 }
 
@@ -264,7 +264,7 @@ func (r *Reloader) logStep(step config.Change) (news bool) {
 		}
 		what := "reload: a change is refused, and what ran goes on: "
 		if !step.KeepsRunning {
-			what = "reload: a connector's file is refused, the others run: "
+			what = "reload: a connector's file is rejected; the other connectors run: "
 		}
 		for _, p := range step.Problems {
 			if !p.Warning {

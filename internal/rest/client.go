@@ -14,19 +14,16 @@ import (
 
 // Client calls routes of the REST API of a worker, Culvert's or Kafka Connect's.
 type Client struct {
-	// URL is the base URL of the REST API, such as http://localhost:8083.
-	URL string
+	URL string // the base URL of the REST API, such as http://localhost:8083
 	// Header is sent with each request. It overrides Accept and Content-Type; the header of a call overrides it.
-	Header http.Header
-	// Transport sends requests. The client follows no redirections.
-	Transport http.RoundTripper
-	// MaxBytes bounds the body of an answer.
-	MaxBytes int64
+	Header    http.Header
+	Transport http.RoundTripper // must not follow redirections
+	MaxBytes  int64             // of a response
 }
 
-// Call sends a request to a route, see [Target]. body is a string, which is sent as properties, or a value that is sent
-// as JSON; nil means no body. into is a *string, which gets the answer's text, or a pointer for JSON; nil drops the
-// answer. If the worker refuses, the error is a [*Refusal] with the worker's text.
+// Call sends a request to a route, see [Target]. A string body is sent as properties, any other as JSON; nil means no
+// body. into is a *string for the response's text, or a pointer for JSON; nil drops the response. If the worker rejects
+// the request, the error is a [*Refusal].
 func (c *Client) Call(ctx context.Context, route string, header http.Header, body, into any,
 	values ...string) (http.Header, error) {
 	method, target := Target(route, values...)

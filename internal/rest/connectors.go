@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
+// metrics answers a Prometheus scrape. Kafka Connect has JMX instead.
 func (req *request) metrics() {
 	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(req.w, req.r)
 }
@@ -89,7 +89,8 @@ func (req *request) info(name string) (connect.Info, error) {
 
 func (req *request) connector() { req.reply(req.info(req.name())) }
 
-// config answers with the version of what is shown: one that was stored meanwhile is another one.
+// config answers with the ETag of the shown version. Source must be called first: a version stored in between then has
+// another ETag.
 func (req *request) config() {
 	withText := req.wantsText()
 	text, version, err := req.worker.Source(req.name(), withText)
@@ -145,7 +146,7 @@ func (req *request) taskStatus() {
 	req.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", req.name(), n))
 }
 
-// plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
+// plugins: connectorsOnly is true if it is absent or empty; any other value than true is false, as in Java.
 func (req *request) plugins() {
 	only := true
 	if text := req.queryValue("connectorsOnly"); text != "" {

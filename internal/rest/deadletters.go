@@ -13,24 +13,22 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Letters are dead letters of a connector.
+// DeadLetterList is the response of GET /culvert/connectors/{name}/deadletters.
 type DeadLetterList struct {
 	Topic       string       `json:"topic"`
 	DeadLetters []DeadLetter `json:"letters"`
-	// Causes are the same letters by what failed, the most frequent cause first.
+	// Causes groups the dead letters, the most frequent cause first.
 	Causes []DeadLetterCause `json:"causes"`
 }
 
-// DeadLetterCause is what some letters have in common.
+// DeadLetterCause is a group of dead letters with the same class, stage and message.
 type DeadLetterCause struct {
-	Class string `json:"class"`
-	Stage string `json:"stage"`
-	// Message is the first line of their messages, of at most 200 characters.
-	Message string `json:"message"`
+	Class   string `json:"class"`
+	Stage   string `json:"stage"`
+	Message string `json:"message"` // the first line, of at most 200 characters
 	Count   int    `json:"count"`
-	// First and Last are when the first and the last of them failed.
-	First string `json:"first"`
-	Last  string `json:"last"`
+	First   string `json:"first"`
+	Last    string `json:"last"`
 }
 
 func groupByCause(letters []DeadLetter) []DeadLetterCause {
@@ -51,7 +49,7 @@ func groupByCause(letters []DeadLetter) []DeadLetterCause {
 	return all
 }
 
-// Cause is what failed, without a count.
+// Cause returns the group of a dead letter, without a count.
 func (l *DeadLetter) Cause() DeadLetterCause {
 	line, _, _ := strings.Cut(l.Message, "\n")
 	return DeadLetterCause{Class: shown.Within(l.Class, 200), Stage: shown.Within(l.Stage, 200),
@@ -76,7 +74,7 @@ type DeadLetter struct {
 	Replayed  *bool            `json:"replayed,omitempty"`
 }
 
-// DeadLetterSource is where a dead letter came from.
+// DeadLetterSource is the origin of a dead letter: a position in a topic, or a row of a feed.
 type DeadLetterSource struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -85,7 +83,7 @@ type DeadLetterSource struct {
 	Request   string `json:"request,omitempty"`
 }
 
-// NewDeadLetter is a dead letter as it is shown.
+// NewDeadLetter returns the REST form of a dead letter.
 func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
 	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
 		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
@@ -94,12 +92,11 @@ func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
 		From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
-// Of each partition so many letters are looked at: usually, and at most.
+// Limits of ?last=, the number of records of each partition.
 const (
 	defaultLastRecords = 100
 	maxLastRecords     = 1000
-	// maxMessageBytes is how many bytes a letter's message has: any program may have written it.
-	maxMessageBytes = 16 << 10
+	maxMessageBytes    = 16 << 10 // any program may have written it
 )
 
 func (req *request) listDeadLetters() {
@@ -131,31 +128,26 @@ func (req *request) listDeadLetters() {
 	req.answer(http.StatusOK, found)
 }
 
-// ReplayRequest chooses letters. Without a choice it is all that were not replayed.
+// ReplayRequest selects dead letters. Zero selects all that were not replayed.
 type ReplayRequest struct {
-	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
-	Positions []string `json:"letters,omitzero"`
-	// Error is a text in the class or message of the exception.
-	Error string `json:"error,omitempty"`
-	// IncludeReplayed: also those that were replayed before.
-	IncludeReplayed bool `json:"again,omitempty"`
-	// IncludeSuperseded: also those of records of which a later one has the same key, or which have none.
+	// Positions lists dead letters as PARTITION@OFFSET, at most 1000. Nil means all; an empty list means none.
+	Positions       []string `json:"letters,omitzero"`
+	Error           string   `json:"error,omitempty"` // in the class or message of the exception
+	IncludeReplayed bool     `json:"again,omitempty"`
+	// IncludeSuperseded includes records followed by one with the same key, and records without a key.
 	IncludeSuperseded bool `json:"older,omitempty"`
-	// DryRun: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
+	// DryRun processes dead letters up to the request to the service, and sends and stores nothing.
 	DryRun bool `json:"dry,omitempty"`
 }
 
-// maxReplayPositions is how many letters a replay may name.
 const maxReplayPositions = 1000
 
-// ReplayResult is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
-// Replayed.
+// ReplayResult counts dead letters by outcome; Skipped counts by reason. In a dry run Replayed is zero.
 type ReplayResult struct {
 	Replayed int            `json:"replayed"`
 	Refused  int            `json:"refused"`
 	Skipped  map[string]int `json:"left"`
-	// DryRun: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
-	// first 100; Left says how many more.
+	// Refusals has the reasons of the first 100 that a dry run refused; Skipped counts further ones.
 	DryRun    bool                `json:"dry,omitempty"`
 	WouldPass int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
@@ -175,12 +167,12 @@ func (req *request) replayResult(done connect.ReplayResult, dry bool) ReplayResu
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Rejected - len(done.Rejections); more > 0 {
-		shownAs.Skipped["that would be refused, and are not listed"] = more
+		shownAs.Skipped["that would be refused, but are not listed"] = more
 	}
 	return shownAs
 }
 
-// replayTimeout is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
+// replayTimeout ends a replay before the response times out; the next replay continues.
 const replayTimeout = answerTimeout - time.Minute
 
 func (req *request) replay() {
@@ -207,14 +199,14 @@ func (req *request) replay() {
 	})
 	switch {
 	case errors.Is(err, connect.ErrNotRunning):
-		req.fail(http.StatusConflict, "Connector "+req.name()+" is to be PAUSED or STOPPED, and writes nothing "+
-			"until it "+
-			"is resumed: resume it, then replay its letters")
+		req.fail(http.StatusConflict, "Connector "+req.name()+" has the target state PAUSED or STOPPED and writes "+
+			"nothing: resume it, then replay its dead letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Replayed > 0 && !body.DryRun:
-		req.failErr(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
-			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
+		// of any kind, it says what was done
+		req.failErr(fmt.Errorf("%d dead letters were replayed, %d of them refused again, before the replay failed; "+
+			"another replay continues after them: %v", done.Replayed, done.Rejected, err))
 	case err != nil:
 		req.failErr(err)
 	case body.DryRun:

@@ -37,7 +37,7 @@ func TestDryReplayed(t *testing.T) {
 	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
 	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Skipped: map[string]int{"of topic *": 3,
-		"that would be refused, and are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
+		"that would be refused, but are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
 		Reason: "no * and more"}}},
 		req.replayResult(done, true))
 	assert.Equal(t, ReplayResult{Replayed: 130, Refused: 110, Skipped: map[string]int{"of topic *": 3}},

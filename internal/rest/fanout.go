@@ -17,10 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// queryTimeout bounds the response of another worker about what it runs.
 const queryTimeout = 2 * time.Second
 
-// workerAnswer is the response of another worker about what it runs, or an error that names the worker.
+// workerAnswer is the response of another worker, or an error that names the worker.
 type workerAnswer struct {
 	worker  string // its id
 	status  int
@@ -29,16 +28,14 @@ type workerAnswer struct {
 	err     error
 }
 
-// fansOut reports whether the leader has to ask all workers of the group. It asks each of them with ?own=true, which
-// they answer alone.
+// fansOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries.
 func (req *request) fansOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
 		slices.Contains(req.queryValues("expand"), "motion"))
 }
 
-// queryWorkers has all other workers of the group answer the request, each for what it runs itself, with one of some
-// statuses; none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it,
-// with another query: it needs no rights that the user has not.
+// queryWorkers sends the request with another query to all other workers of the group; to none for ?own=true. The
+// requests have the user's credentials, so they need no further rights.
 func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer, error) {
 	if req.cluster == nil || req.queryBool("own") {
 		return nil, nil
@@ -98,13 +95,11 @@ func (req *request) queryWorker(ctx context.Context, to, query string, result *w
 
 type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
-	// silent has the reasons of workers that have not responded, by ID; missingReason says why metrics of a task are
-	// absent.
+	// silent has the errors of workers that did not respond, by ID; missingReason explains missing metrics of a task.
 	silent        map[string]string
 	missingReason string
 }
 
-// groupMetrics asks the other workers; nil means that only the tasks of this worker are requested.
 func (req *request) groupMetrics() (*groupMetrics, error) {
 	answers, err := req.queryWorkers("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
 	if answers == nil || err != nil {
@@ -132,12 +127,11 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 		}
 	}
 	metrics.missingReason = cmp.Or(strings.Join(slices.Sorted(maps.Values(metrics.silent)), "; "),
-		"no worker has the task at the moment")
+		"no worker runs the task at the moment")
 	return metrics, nil
 }
 
-// connectorMetrics returns the metrics of a connector including tasks of other workers. A task without metrics has the
-// reason instead.
+// connectorMetrics includes tasks of other workers. A task without metrics has the reason instead.
 func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics, error) {
 	metrics, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
@@ -174,8 +168,7 @@ func (req *request) connectorProgress() {
 	req.reply(others.connectorMetrics(req.herder(), req.name()))
 }
 
-// snapshotOnOtherWorker has the worker note a snapshot that runs the feed's task, where this one does not; unknown says
-// so.
+// snapshotOnOtherWorker forwards the request to the other workers, since no task of this one has the feed (unknown).
 func (req *request) snapshotOnOtherWorker(unknown error) {
 	answers, err := req.queryWorkers("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
 	if answers == nil && err != nil {
@@ -186,7 +179,7 @@ func (req *request) snapshotOnOtherWorker(unknown error) {
 	for _, answer := range answers {
 		if answer.err != nil {
 			status, body = http.StatusInternalServerError,
-				"no worker has said that it notes a snapshot: "+answer.err.Error()
+				"no worker has accepted the snapshot: "+answer.err.Error()
 		}
 	}
 	for _, answer := range answers {

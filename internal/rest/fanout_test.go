@@ -103,7 +103,7 @@ const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
 	`{"id":0,"state":"RUNNING","worker_id":"w0","caught_up":false,"rows":10,"refused":0},` +
 	`{"id":1,"state":"RUNNING","worker_id":"w1","caught_up":false,"rows":11,"refused":0},` +
 	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
-	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker has the task at the moment"}]}`
+	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker runs the task at the moment"}]}`
 
 // Figures of a connector are those of all workers that run tasks of it, whichever is asked, with the rights of the one
 // who asks.

@@ -64,7 +64,7 @@ func TestFlowOfAGroup(t *testing.T) {
 	silent = true
 	f := read(urls[0])
 	assert.Equal(t, 2, f.Tasks)
-	assert.Equal(t, []string{"worker w2: expected an answer of this route, found another"}, f.Silent)
+	assert.Equal(t, []string{"worker w2: expected a response of this route, found something else"}, f.Silent)
 	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/flow")
 	assert.Equal(t, 404, status)
 }

@@ -351,21 +351,22 @@ func TestTextsOfForwarding(t *testing.T) {
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
 		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"Cannot ` +
-				`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
+				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
 				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
 		}, "POST", "/connectors/a/tasks/3/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily ` +
-				`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
+				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
 			[]string{"0"}},
 		"given to no worker": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
 			all.seats[1].set(func(s *seat) {
 				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker that has what class C needs"}
 			})
-		}, "POST", "/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily since ` +
-			`connector a is given to no worker of the group: expected a worker that has what class C needs"}`,
+		}, "POST", "/connectors/a/restart",
+			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
+				`connector a is assigned to no worker of the group: expected a worker that has what class C needs"}`,
 			[]string{"0", "1:true"}},
 		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
@@ -535,7 +536,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
 		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
 		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":   {odd.URL, 500, "expected an answer that states its length from "},
+		"chunked":   {odd.URL, 500, "expected a response with Content-Length from "},
 		"ftp": {"ftp://example.com", 500,
 			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
 		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
@@ -709,7 +710,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 			leads, follows := &seat{}, &seat{}
 			log := slog.New(slog.DiscardHandler)
 			options := func(w way, stores map[string]string, cluster Cluster) Options {
-				return Options{Listeners: w.listeners, AdvertisedListener: w.listener, AdvertisedHost: w.host,
+				return Options{Listeners: w.listeners, Advertise: Advertise{Listener: w.listener, Host: w.host},
 					TLS: stores, Cluster: cluster}
 			}
 			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()

@@ -10,10 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// healthTimeout bounds the check of GET /health.
 const healthTimeout = 10 * time.Second
 
-// Handler answers for the worker.
+// Handler returns the REST API of a worker without listeners and access checks.
 func Handler(w Worker) http.Handler {
 	return common{worker: w, bodies: new(inbound.Bodies),
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })

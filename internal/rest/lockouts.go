@@ -9,20 +9,19 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Lockouts are logons that a service has refused.
+// Lockouts lists logons that services have refused.
 type Lockouts struct {
 	Logons []Lockout `json:"logons"`
-	// Others are refusals of other programs of this user, of which nothing but their number is known.
+	// Others counts refusals of other programs of this user.
 	Others int `json:"others"`
 }
 
-// Lockout is a logon that is not tried.
+// Lockout is a refused logon, which is not retried.
 type Lockout struct {
-	Origin string `json:"origin"`
-	Client string `json:"client,omitempty"`
-	User   string `json:"user"`
-	// State is always refused: it is not sent again.
-	State   string    `json:"state"`
+	Origin  string    `json:"origin"`
+	Client  string    `json:"client,omitempty"`
+	User    string    `json:"user"`
+	State   string    `json:"state"` // always "refused"
 	Since   time.Time `json:"since"`
 	Message string    `json:"message"`
 }
@@ -49,7 +48,7 @@ func (req *request) resumeLogons() {
 	err := req.control(func(Herder) (err error) {
 		parts := req.worker.Now()
 		done.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
-		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
+		parts.Log.Info("refused logons are retried at the request of a REST client", "refusals", done.Resumed)
 		return err
 	})
 	req.reply(done, err)
@@ -66,8 +65,9 @@ func (req *request) retire() {
 		return err
 	})
 	if errors.Is(err, connect.ErrNotStopped) {
-		err = &Refusal{http.StatusConflict, "Connector " + req.name() + " must be STOPPED, and its tasks have ended, " +
-			"before what it has opened at its service is ended; delete its offsets afterwards"}
+		err = &Refusal{http.StatusConflict, "Connector " + req.name() +
+			" must be STOPPED, and its tasks must have ended, before its subscriptions and delta queues are ended; " +
+			"delete its offsets afterwards"}
 	}
 	req.reply(done, err)
 }

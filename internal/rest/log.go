@@ -12,21 +12,18 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// LogPage is a part of the last lines of a worker's log.
+// LogPage is a page of the worker's last log lines.
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is what ?after= takes for the lines after these. Less than ?after= was: the worker was restarted, and
-	// its lines are numbered from 1 again.
+	// Last is for ?after= of the next page. Lines are numbered from 1 again after a restart of the worker.
 	Last int64 `json:"last"`
-	// Lost says that lines which followed ?after= are no longer known.
-	Lost bool `json:"lost,omitempty"`
+	Lost bool  `json:"lost,omitempty"`
 }
 
 // LogLine is a line of the log.
 type LogLine = logging.Line
 
-// Lines of a page of the log: usually, and at most.
 const (
 	defaultLogLines = 200
 	maxLogLines     = 1000

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// openAPIDocument is the OpenAPI document of all routes. It is one of them itself, so that it is set after they are.
+// openAPIDocument returns the OpenAPI document of all routes. It is set by init because a route refers to it.
 var openAPIDocument func() map[string]any
 
 func init() { openAPIDocument = sync.OnceValue(newOpenAPIDocument) }
@@ -34,7 +34,7 @@ func newOpenAPIDocument() map[string]any {
 	schemaOf(reflect.TypeFor[failure](), schemas)
 	return map[string]any{"openapi": "3.1.0",
 		"info": map[string]any{"title": "Culvert", "version": "1",
-			"description": "Kafka Connect's REST API, and below /culvert/ what is beyond it."},
+			"description": "Kafka Connect's REST API, and Culvert's own routes below /culvert/."},
 		"paths": paths, "components": map[string]any{"schemas": schemas,
 			"securitySchemes": map[string]any{"basic": map[string]any{"type": "http", "scheme": "basic"}}}}
 }
@@ -60,7 +60,8 @@ func (r *route) document(schemas map[string]any) map[string]any {
 	success := map[string]any{"description": r.summary}
 	switch {
 	case operation.mediaType != "":
-		success["content"] = map[string]any{operation.mediaType: map[string]any{"schema": map[string]any{"type": "string"}}}
+		schema := map[string]any{"type": "string"}
+		success["content"] = map[string]any{operation.mediaType: map[string]any{"schema": schema}}
 	case operation.responseBody != nil:
 		success["content"] = operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.responseBody), schemas)),
 			operation.requestBody == nil)
@@ -87,7 +88,7 @@ func (r *route) document(schemas map[string]any) map[string]any {
 	return document
 }
 
-// bodyForms are a body's in JSON and, where the route has them as text, in properties.
+// bodyForms adds properties text to JSON content if the route allows it.
 func (o *operation) bodyForms(content map[string]any, text bool) map[string]any {
 	if o.allowsText && text {
 		content[propertiesType] = map[string]any{"schema": map[string]any{"type": "string"}}

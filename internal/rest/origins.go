@@ -8,17 +8,15 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Origins are the services that the connectors of all workers talk to.
+// Origins lists the services that the connectors of all workers use.
 type Origins struct {
 	Origins []Origin `json:"origins"`
-	// Silent are the workers that have not said, with the reason.
-	Silent []string `json:"silent,omitempty"`
+	Silent  []string `json:"silent,omitempty"` // workers that did not respond, with the reason
 }
 
-// Origin is what one worker uses of a service, against what it may use.
+// Origin is one worker's use of a service, with the limits.
 type Origin struct {
 	connect.OriginUse
-	// Lockouts are logons that the service has refused.
 	Lockouts []Lockout `json:"lockouts,omitempty"`
 }
 

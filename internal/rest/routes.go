@@ -36,7 +36,7 @@ type (
 	}
 )
 
-// routes lists all routes; those of one path follow each other.
+// routes lists all routes; routes of one path are adjacent.
 var routes = []route{
 	{"GET", "/", local, (*request).root,
 		"Version and commit of the worker, and the id of the Kafka cluster.",
@@ -78,7 +78,7 @@ var routes = []route{
 	{"GET", "/connectors/{name}/tasks", local, (*request).tasks,
 		"The tasks with their configurations.",
 		operation{responseBody: []connect.TaskInfo{}, otherStatuses: []int{404, 409}}},
-	// Kafka Connect's workers alone answer this one; OPTIONS names it all the same.
+	// Only calls between workers of Kafka Connect use this one, but OPTIONS lists it.
 	{method: "POST", path: "/connectors/{name}/tasks"},
 	{"GET", "/connectors/{name}/tasks/{task}/status", local, (*request).taskStatus,
 		"State of one task.",
@@ -142,50 +142,47 @@ var routes = []route{
 			"reason.",
 		operation{responseBody: []Module{}}},
 	{"PUT", "/culvert/plugins/{name}/rollback", leader, (*request).rollBack,
-		"Has connectors get the version before the present one of a plugin's file; until another file of " +
-			"it comes. In a group all workers run the version that the group ran before.",
+		"Switches connectors to the previous version of a plugin; a new file of the plugin ends that. In a group " +
+			"all workers switch to the group's previous version.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 405}}},
 	{"PUT", "/culvert/plugins/{name}/swap", leader, (*request).swap,
-		"Has connectors get one of a plugin's versions, {\"hash\": …} as GET /culvert/plugins shows it, " +
-			"before newer ones; until another file of it comes. In a group all workers run it that have it, and the " +
-			"others no tasks with the plugin.",
+		"Switches connectors to one version of a plugin, {\"hash\": …} as GET /culvert/plugins shows it; a new file " +
+			"of the plugin ends that. In a group, workers without this version run no tasks with the plugin.",
 		operation{requestBody: choice{}, status: http.StatusNoContent, otherStatuses: []int{404, 405}}},
 	{"GET", "/culvert/lockouts", local, (*request).lockouts,
 		"Logons that a service has refused, since when, and what to do; they are not sent again.",
 		operation{responseBody: Lockouts{}, otherStatuses: []int{409}}},
 	{"GET", "/culvert/origins", fanOut, (*request).origins,
-		"What connectors use of their services, by origin and worker, against the limits that hold at the moment: " +
-			"requests, connections, sessions, what waits, maintenance windows, and refused logons; ?own=true: of " +
-			"this worker alone.",
+		"Use of services by origin and worker, compared with the current limits: requests, connections, sessions, " +
+			"waiting requests, maintenance windows and refused logons; with ?own=true only of this worker.",
 		operation{query: []string{"own=boolean"}, responseBody: Origins{}}},
 	{"PUT", "/culvert/lockouts/resume", leader, (*request).resumeLogons,
 		"Allows refused logons to be tried again, for all programs of this user; {\"resumed\": N}. Tasks continue " +
 			"automatically.",
 		operation{responseBody: resumeResult{}, otherStatuses: []int{405}}},
 	{"GET", "/culvert/cluster", leader, (*request).groupOverview,
-		"The group of workers: its members, with their plugins and how much they run, and what is given to no " +
-			"worker, with the reason. 404 where the worker is alone.",
+		"The group of workers: its members with their plugins and assignments, and what is assigned to no worker, " +
+			"with the reason. 404 if the worker is in no group.",
 		operation{responseBody: Group{}, otherStatuses: []int{404}}},
 	{"PUT", "/culvert/drain", local, (*request).drain,
-		"Has the other workers of the group run what this one runs, before it is stopped: nothing more is given to " +
-			"it. 204 when they have it, 409 where there are none, 404 where the worker is alone. What none of them " +
-			"can run GET /culvert/cluster names.",
+		"Moves everything that this worker runs to the other workers of its group, before it is stopped; it " +
+			"receives no new assignment. 204 when done, 409 without other workers, 404 if the worker is in no " +
+			"group. GET /culvert/cluster names what no other worker can run.",
 		operation{status: http.StatusNoContent, otherStatuses: []int{404, 409, 500}}},
 	{"GET", "/culvert/connectors", fanOut, (*request).listConnectors,
-		"Connectors with one word for the state of each, since when, by whose wish, why, and what is to be done: " +
-			"those that need somebody first. ?state= and ?search= (in name, class and cause) choose, ?limit= (50, at " +
-			"most 1000) and ?after= are for pages; 304 where If-None-Match has the ETag; ?own=true: what this worker " +
-			"runs.",
+		"Connectors with their state, since when, the cause and what to do, the most urgent first. ?state= and " +
+			"?search= (in name, class and cause) filter, ?limit= (default 50, at most 1000) and ?after= are for " +
+			"pages; 304 if If-None-Match has the ETag; with ?own=true only what this worker runs.",
 		operation{query: []string{"state", "search", "after", "limit", "own=boolean"}, responseBody: ConnectorList{},
 			otherStatuses: []int{304, 400}}},
 	{"GET", "/culvert/connectors/{name}", fanOut, (*request).connectorProgress,
 		"Progress of a connector, by task and feed: rows, pages, lag, when it had last read everything, the last " +
-			"request and error, the next run; ?own=true: only the tasks of this worker. A task whose worker does " +
+			"request and error, the next run; with ?own=true only the tasks of this worker. A task whose worker does " +
 			"not respond has an error instead of figures.",
 		operation{query: []string{"own=boolean"}, responseBody: connect.Metrics{}, otherStatuses: []int{404}}},
 	{"GET", "/culvert/connectors/{name}/flow", fanOut, (*request).flow,
-		"Where the time of a connector's tasks went in the last minute, by stage, with rows and bytes in a second; " +
-			"?own=true: of the tasks of this worker alone.",
+		"How the tasks of a connector spent the last minute, by stage, with rows and bytes per second; with " +
+			"?own=true only the tasks of this worker.",
 		operation{query: []string{"own=boolean"}, responseBody: Flow{}, otherStatuses: []int{404}}},
 	{"PUT", "/culvert/connectors/{name}/retire", owner, (*request).retire,
 		"Ends the subscriptions and ODP delta queues that a STOPPED source has opened at its service; " +
@@ -196,45 +193,44 @@ var routes = []route{
 			"{\"snapshot\": …}, which rows of delta mode have in a header.",
 		operation{responseBody: snapshotResult{}, status: http.StatusAccepted, otherStatuses: []int{404, 405}}},
 	{"GET", "/culvert/connectors/{name}/deadletters", local, (*request).listDeadLetters,
-		"Dead letters of the connector among the last 100 records of each partition of their topic " +
-			"(?last=, at most 1000), and how many have which cause; ?error= in class or message of the exception.",
+		"Dead letters of the connector among the last 100 records of each partition of its dead letter topic " +
+			"(?last=, at most 1000), also counted by cause; ?error= filters by class or message of the exception.",
 		operation{query: []string{"last", "error"}, responseBody: DeadLetterList{},
 			otherStatuses: []int{400, 404, 409, 500}}},
 	{"POST", "/culvert/connectors/{name}/deadletters/replay", owner, (*request).replay,
-		"Sends the connector's dead letters once more, each of them once, or {\"again\": true}; " +
-			"{\"letters\": [\"0@17\"]} and {\"error\": …} choose. It ends after 4 minutes, and another one goes on " +
-			"after it. {\"dry\": true} says what would pass, and sends and stores nothing: the plugin is opened as " +
-			"at a start, and a schema that a registry does not have is not registered.",
+		"Sends the connector's dead letters again, except those replayed before, or with {\"again\": true} these " +
+			"too; {\"letters\": [\"0@17\"]} and {\"error\": …} select some. It ends after 4 minutes; another call " +
+			"continues after it. {\"dry\": true} reports what would pass, and sends, stores and registers nothing.",
 		operation{requestBody: ReplayRequest{}, responseBody: ReplayResult{}, timeout: replayTimeout,
 			otherStatuses: []int{400, 404, 405}}},
 	{"GET", "/culvert/log", namedWorker, (*request).log,
-		"The last lines of the worker's log, of the 10,000 and 4 MiB that are in memory: ?limit= of them (200, at " +
-			"most 1000), the last ones or those after ?after=, from ?level= on, of ?logger= and all below it, of " +
-			"?connector=. In a group ?worker= has another worker answer, by its id as GET /culvert/cluster shows it. " +
-			"403 where a page may have led a browser to the Host that is asked by.",
+		"The last lines of the worker's log, of up to 10,000 lines or 4 MiB in memory: ?limit= (default 200, at " +
+			"most 1000), the last ones or those after ?after=, of at least ?level=, of ?logger= and all below it, " +
+			"of ?connector=. In a group ?worker= selects a worker by its id as GET /culvert/cluster shows it. 403 " +
+			"if the Host could be that of a web page.",
 		operation{query: []string{"after", "limit", "level", "logger", "connector", "worker"}, responseBody: LogPage{},
 			otherStatuses: []int{400, 403}}},
 	{"POST", "/culvert/connectors/{name}/samples", firstTaskOwner, (*request).startSample,
-		"Has the next rows of the connector's tasks on the worker of its first task kept for ten minutes, as " +
-			"they come before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape has types in the place " +
-			"of values, as console.records or a missing logon ask for.",
+		"Keeps the next rows of the connector's tasks on the worker of its first task for ten minutes, as they are " +
+			"before its transforms, {\"rows\": 20, \"show\": \"full\"}; show=shape shows types instead of values, " +
+			"which console.records or a missing logon may enforce.",
 		operation{requestBody: SampleRequest{}, responseBody: Sample{}, status: http.StatusAccepted, readOnly: true,
 			otherStatuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/samples/{id}", firstTaskOwner, (*request).readSample,
-		"The rows that have come, with what each transform makes of them, computed again beside the tasks; " +
-			"?as=test: as a file for culvert test, in YAML.",
+		"The rows of a sample so far, with the result of each transform, computed apart from the tasks; ?as=test " +
+			"returns a YAML file for culvert test.",
 		operation{query: []string{"as"}, responseBody: Sample{}, otherStatuses: []int{400, 403, 404, 409}}},
 	{"POST", "/culvert/connectors/{name}/samples/{id}/chain", firstTaskOwner, (*request).tryChain,
-		"The same rows with what the transforms of another configuration make of them, {\"config\": {…}}; " +
-			"settings of other things than transforms and predicates do not count. ?as=test as above.",
+		"The rows of a sample with the results of other transforms, {\"config\": {…}}; only settings of transforms " +
+			"and predicates count. ?as=test as above.",
 		operation{query: []string{"as"}, requestBody: chainRequest{}, responseBody: Sample{}, readOnly: true,
 			otherStatuses: []int{400, 403, 404, 409}}},
 	{"GET", "/culvert/connectors/{name}/tools", local, (*request).tools,
 		"Commands of the connector's plugin that only read, with their options.",
 		operation{responseBody: []Tool{}, otherStatuses: []int{404, 409}}},
 	{"POST", "/culvert/connectors/{name}/tools/{command}", firstTaskOwner, (*request).tool,
-		"Runs such a command with the connector's settings and destination, {\"options\": {…}}, for 3 seconds at " +
-			"most, if it only reads (409 otherwise).",
+		"Runs a command of the connector's plugin with the connector's settings and destination, {\"options\": " +
+			"{…}}, for at most 3 seconds; 409 if it does more than read.",
 		operation{requestBody: ToolRequest{}, responseBody: ToolAnswer{},
 			otherStatuses: []int{400, 403, 404, 409, 502, 504}}},
 	{"GET", "/culvert/openapi.json", local, (*request).openapi,
@@ -271,8 +267,7 @@ func Routes() (list []Route) {
 	return list
 }
 
-// Summary returns the description of a route, which is given as "METHOD /path/{name}". It panics if the table has no
-// such route.
+// Summary returns the description of a route given as "METHOD /path/{name}". It panics if there is no such route.
 func Summary(call string) string {
 	i := slices.IndexFunc(routes, func(r route) bool { return r.method+" "+r.path == call })
 	if i < 0 {
@@ -281,8 +276,8 @@ func Summary(call string) string {
 	return routes[i].summary
 }
 
-// Target returns method and target of a call of a route, which is given as "METHOD /path/{name}?query". values replace
-// the names in braces. It panics if the table has no such route.
+// Target returns method and target for a route given as "METHOD /path/{name}?query". values replace the names in
+// braces. It panics if there is no such route.
 func Target(call string, values ...string) (method, target string) {
 	method, target, _ = strings.Cut(call, " ")
 	path, query, asks := strings.Cut(target, "?")

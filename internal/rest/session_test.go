@@ -131,7 +131,7 @@ func TestSignedCalls(t *testing.T) {
 		"a fence":         {"PUT /connectors/{name}/fence/", "", nil, 200, `"connector":"{name}"`},
 		"nothing to say":  {permit, "nothing", nil, 204, ""},
 		"a refusal":       {permit, "refuse", nil, 409, `{"error_code":409,"message":"another worker has it"}`},
-		"a mistake":       {permit, "panic", nil, 500, "a mistake in culvert"},
+		"a mistake":       {permit, "panic", nil, 500, "an internal error of culvert"},
 		"the largest":     {permit, strings.Repeat("x", maxCallBytes), nil, 200, "xxxxxxxxxx"},
 		"in a browser":    {permit, "{}", put("Origin", "https://evil.example"), 200, ""},
 		"no signature":    {permit, "{}", put(signatureHeader, ""), 400, missing},
@@ -158,8 +158,8 @@ func TestSignedCalls(t *testing.T) {
 		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
 		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
 		// what users may ask needs what users need
-		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is none of this worker's names"},
-		"a user's read":    {"GET /connectors", "", nil, 403, "Host is none of this worker's names"},
+		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
+		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
 		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
 		"not there":        {"POST /culvert/internal/other", "{}", func(r *http.Request) { r.Host = "" }, 401, ""},
 		"by another verb":  {"GET /culvert/internal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
@@ -471,7 +471,7 @@ func TestAsk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
 	for body, want := range map[string]string{"refuse": "another worker has it",
-		"much": "expected at most 8388608 bytes in answer", strings.Repeat("x", maxCallBytes+1): "expected at most"} {
+		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x", maxCallBytes+1): "expected at most"} {
 		_, err = ask("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
 		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)

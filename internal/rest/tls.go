@@ -12,14 +12,14 @@ import (
 
 const httpsPrefix = "listeners.https."
 
-// tlsSettings lists the supported settings of https listeners, without the prefix; Kafka's others are rejected by name.
+// tlsSettings lists the supported settings of https listeners, without the prefix.
 var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.password": true,
 	"ssl.keystore.type": true, "ssl.key.password": true, "ssl.keystore.key": true,
 	"ssl.keystore.certificate.chain": true, "ssl.truststore.location": true, "ssl.truststore.password": true,
 	"ssl.truststore.type": true, "ssl.truststore.certificates": true, "ssl.protocol": true, "ssl.client.auth": true,
 	"ssl.endpoint.identification.algorithm": true}
 
-// IsTLSSetting reports whether a setting, without a prefix, is one of listeners of https.
+// IsTLSSetting reports whether a setting, without prefix, is one of https listeners.
 func IsTLSSetting(name string) bool { return tlsSettings[name] }
 
 var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
@@ -43,9 +43,8 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	return keystore.ServerTLS(options, clients)
 }
 
-// clientTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust
-// store says whose certificates they may have, the key store has what is shown to them. Only an empty
-// ssl.endpoint.identification.algorithm lets a certificate be for another host.
+// clientTLS returns the TLS configuration for calls to other workers, from the same settings as in Kafka Connect
+// (SSLUtils). Only an empty ssl.endpoint.identification.algorithm allows a certificate of another host.
 func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
 	options, err := keystoreOptions(settings, log)
 	if err != nil {

@@ -21,12 +21,9 @@ import (
 )
 
 const (
-	// maxVerified bounds the cached logons, which avoid a bcrypt per request.
-	maxVerified = 1000
-	// maxBcryptCost bounds a check to about 2 seconds of CPU, since each request may cause one.
-	maxBcryptCost = 14
-	// maxChecks bounds concurrent checks: the other cores are for the connectors.
-	maxChecks = 2
+	maxVerified   = 1000 // cached logons, which avoid a bcrypt per request
+	maxBcryptCost = 14   // about 2 seconds of CPU, since each request may cause a check
+	maxChecks     = 2    // concurrent ones, to leave cores for the connectors
 )
 
 type users struct {
@@ -87,7 +84,7 @@ func parseUsers(path string) (map[string][]byte, error) {
 	return hashes, nil
 }
 
-// current returns the current users. If the file becomes unusable, it logs once and keeps the previous ones.
+// current returns the users of the file. If it becomes unusable, current logs that once and keeps the previous users.
 func (u *users) current() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -98,11 +95,11 @@ func (u *users) current() map[string][]byte {
 	u.stamp = stamp
 	hashes, err := parseUsers(u.path)
 	if err != nil {
-		u.log.Error("the file of REST's users has changed and cannot be used: those before it go on", "error", err)
+		u.log.Error("the changed file of REST users cannot be read: the previous users stay valid", "error", err)
 		return u.hashes
 	}
 	u.hashes, u.verified = hashes, map[[32]byte]bool{}
-	u.log.Info("the file of REST's users has changed and was read again", "file", u.path)
+	u.log.Info("the file of REST users was reloaded", "file", u.path)
 	return u.hashes
 }
 

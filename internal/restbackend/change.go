@@ -21,12 +21,12 @@ import (
 func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 	if b.Config.Once {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
-			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
+			Message: "A run with --once does not allow REST to create, change or delete connectors"}
 	}
 	r := b.Parts().Reloader
 	if r.Lock.Lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
-			"currently checking or changing other connectors; nothing came of this request"}
+			"currently checking or changing other connectors; this request had no effect"}
 	}
 	s, _ := r.Store().Snapshot()
 	if err := s.Problems.Err(); err != nil { // also of the first scan
@@ -105,14 +105,14 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 	return text, "", err
 }
 
-// serviceCheck is the result of asking a service about a configuration. Zero means that no service was asked.
+// serviceCheck is the result of checking a configuration with its service. Zero means that the service was not called.
 type serviceCheck struct {
 	settings map[string]string
 	warnings config.Problems
 }
 
-// checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
-// other change waits for a service, see [Backend.checkWithService]. Other problems are found with the change itself.
+// checkAhead checks the change of a running connector with its service before the reloader is locked, so that no other
+// change waits for a service, see [Backend.checkWithService]. Other problems are found with the change itself.
 func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (result serviceCheck,
 	err error) {
 	r := b.Parts().Reloader
@@ -139,7 +139,7 @@ func (b *Backend) checkAhead(ctx context.Context, name string, request rest.Conf
 	return b.checkWithService(ctx, checked)
 }
 
-// checkWithService asks the service about a configuration without known problems, if it would replace one that runs.
+// checkWithService checks a configuration without known problems, if it would replace a running one.
 func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (result serviceCheck, err error) {
 	if !b.canContactService(ctx, checked.connector) || !b.changes().Interrupts(checked.connector, checked.change) {
 		return result, nil
@@ -219,10 +219,9 @@ type checkedConfig struct {
 	warnings config.Problems
 }
 
-// write checks a configuration and, if it is valid, stores and applies it. It stores exactly what it has checked. A
-// request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
-// Connect. answer is the service's answer from before the lock was held: the service is asked now if the connector has
-// started since, or if it was asked about other settings.
+// write checks a configuration and, if it is valid, stores and applies exactly that. As in Kafka Connect, the request
+// to create an existing connector is rejected only if its configuration is valid. answer is from before the lock was
+// held: the service is called again if the connector has started since, or its settings differ.
 func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
 	answer serviceCheck) error {
 	checked, err := b.checkConfig(ctx, r, name, request)
@@ -265,7 +264,7 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	return nil
 }
 
-// checkConfig changes nothing. The error is that of a configuration that cannot be checked.
+// checkConfig changes nothing. An error means that the configuration cannot be checked.
 func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name string,
 	request rest.ConfigRequest) (checked checkedConfig,
 	err error) {

@@ -102,7 +102,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		return // it is a sink
 	}
 	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with these, no service is asked
-	err := errors.New("its service is not asked")
+	err := errors.New("its service was not queried")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
 		checker.Wait, checker.Logon = check.OnlineTime, checked.change.HasCompleteCredentials()
@@ -113,7 +113,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		changed, err = b.herder().ChangedFeeds(ctx, c.Name, feeds)
 	}
 	if err != nil {
-		comparison.Warnings = append(comparison.Warnings, "which feeds would be read again is not known: "+err.Error())
+		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
 	for _, f := range feeds {

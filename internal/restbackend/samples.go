@@ -65,8 +65,9 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 			continue
 		}
 		if password(e.Key) && !e.Value.Secret() && setting.Trim(e.Raw) != "" {
-			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "No test is made of the sample: " + e.Key +
-				" is a password; write it as a reference to a config provider, which the test names, too"}
+			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "Cannot create a test from the sample: " +
+				e.Key +
+				" is a password; write it as a reference to a config provider, which the test then contains too"}
 		}
 		written[e.Key] = e.Raw
 	}
@@ -89,8 +90,8 @@ func (b *Backend) withChain(ctx context.Context, name string, settings map[strin
 		for _, e := range c.Entries {
 			if e.FromREST && e.Value.Secret() {
 				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
-					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
-					"connector does not have"}
+					": REST is read-only (rest.read.only=true) and resolves only references that the connector " +
+					"already has"}
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func timeoutError(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
-		"currently checking the configuration; nothing came of this request"}
+		"currently checking the configuration; this request had no effect"}
 }
 
 // canContactService reports whether a service may be asked about a configuration of a request. A user who may only read

@@ -9,8 +9,8 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// TestFile is a file for culvert test with the rows of a sample and what the chain makes of them; settings are the
-// chain's as they are to stand there. Rows that are too large are not in it.
+// TestFile returns a file for culvert test with the rows of a sample and the results of the chain. settings are the
+// chain's settings in the file. Rows that are too large are left out.
 func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintest.Chain,
 	settings map[string]string) ([]byte, error) {
 	sample, rows, err := s.find(connector, id)
@@ -18,11 +18,12 @@ func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintes
 		return nil, err
 	}
 	reject := func(status int, format string, args ...any) error {
-		return &rest.Refusal{Status: status, Message: "No test is made of the sample: " + fmt.Sprintf(format, args...)}
+		return &rest.Refusal{Status: status, Message: "Cannot create a test from the sample: " +
+			fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case sample.Show != rest.RecordsFull:
-		return nil, reject(http.StatusForbidden, "it shows no values")
+		return nil, reject(http.StatusForbidden, "it has no values")
 	case len(c.Stages) == 0:
 		return nil, reject(http.StatusConflict, "there are no transforms")
 	}
@@ -49,7 +50,7 @@ func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintes
 		count++
 	}
 	if count == 0 {
-		return nil, reject(http.StatusConflict, "no row has come yet")
+		return nil, reject(http.StatusConflict, "it has no rows yet")
 	}
 	return file.File("rows of connector "+connector, settings)
 }

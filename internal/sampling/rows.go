@@ -10,9 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// row is a row that was copied from a task.
+// row is a copied row of a task. batch is nil if the row is too large; SampledRow then has Input and Problem.
 type row struct {
-	// SampledRow has Task, Feed, Partition and Offset; of a row that is too large Came and Problem, too.
 	rest.SampledRow
 	batch *record.Batch // of this row alone; nil: it is too large to be copied
 }
@@ -29,7 +28,7 @@ func sameRecords(a *record.Batch, rows []wit.Row, b *record.Batch, others []wit.
 	})
 }
 
-// observe is a [task.Look] for the tasks of a connector.
+// observe copies the next rows of a connector's task. It implements a [task.Observer].
 func (s *Sampler) observe(connector string, task int, feed string, b *record.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +47,7 @@ func (s *Sampler) observe(connector string, task int, feed string, b *record.Bat
 	s.updateObserver(connector)
 }
 
-// copyRow is a row of a batch for a sample; s.mu is held.
+// copyRow copies a row of a batch for a sample. s.mu must be held.
 func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
 	size := b.Size(i)
 	if sample.bytes+size > maxRowBytes {

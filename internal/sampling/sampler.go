@@ -17,25 +17,20 @@ import (
 )
 
 const (
-	// lifetime is how long a sample is kept.
-	lifetime = 10 * time.Minute
-	// maxSamples is how many samples are kept at a time.
-	maxSamples = 16
-	// defaultRows is how many rows are taken unless asked otherwise, maxRows the most.
+	lifetime             = 10 * time.Minute
+	maxSamples           = 16
 	defaultRows, maxRows = 20, 100
-	// maxRowBytes is how many bytes of rows a sample keeps, maxTextBytes how many of texts about them.
+	// maxRowBytes bounds the rows of a sample, maxTextBytes their rendered text.
 	maxRowBytes, maxTextBytes = 8 << 20, 4 << 20
-	// computeTimeout is how long the rows of a sample may take in a chain, all together.
+	// computeTimeout bounds the transforms of all rows of a sample.
 	computeTimeout = 20 * time.Second
 )
 
-// States of a sample.
 const waiting, done = "waiting", "done"
 
-// Sampler keeps the samples of a worker. Safe for use by several goroutines.
+// Sampler holds the samples of a worker. It is safe for concurrent use.
 //
-// Invariants: a connector's tap is set exactly while a sample of it waits for rows. A sample's rows are copied once and
-// changed by nobody.
+// Invariants: a connector's observer is set exactly while one of its samples waits for rows. Copied rows are immutable.
 type Sampler struct {
 	registry *record.Registry
 	redact   func(string) string
@@ -45,24 +40,21 @@ type Sampler struct {
 	observers map[string]*task.Observer
 }
 
-// sample is a sample with its rows.
 type sample struct {
 	rest.Sample // as it was asked for
-	// rows, and the bytes that they have, are guarded by the sampler's lock.
-	rows  []row
-	bytes int
+	rows        []row
+	bytes       int
 
-	// computeLock is held for what is shown, which is of the first rows.
 	computeLock guard.CtxMutex
 	shown       rest.Sample
 }
 
-// New makes a sampler without samples. strike leaves out of a text what must not be shown.
+// New returns a sampler. redact removes secrets from a text.
 func New(registry *record.Registry, strike func(string) string) *Sampler {
 	return &Sampler{registry: registry.For("samples"), redact: strike, observers: map[string]*task.Observer{}}
 }
 
-// Observer is where the tasks of a connector have their rows looked at.
+// Observer returns the observer that the tasks of a connector call with their rows.
 func (s *Sampler) Observer(connector string) *task.Observer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +65,7 @@ func (s *Sampler) Observer(connector string) *task.Observer {
 	return s.observers[connector]
 }
 
-// updateObserver has the tap of a connector looked at where a sample wants rows; s.mu is held.
+// updateObserver sets or clears the observer of a connector. s.mu must be held.
 func (s *Sampler) updateObserver(connector string) {
 	observer := s.observers[connector]
 	switch {
@@ -96,8 +88,8 @@ func newSample(connector string, wanted int, show string) *sample {
 		Show:   show, Created: now, Expires: now.Add(lifetime), Steps: []rest.SampleStep{}, Rows: []rest.SampledRow{}}}
 }
 
-// Start has the next rows of a connector kept, in the place of the oldest sample where there are too many; an error is
-// a [rest.Refusal].
+// Start starts a sample of the next rows of a connector. It replaces the oldest of too many samples. The error is a
+// [rest.Refusal].
 func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Sample, error) {
 	if request.Rows == 0 {
 		request.Rows = defaultRows
@@ -125,7 +117,7 @@ func (s *Sampler) Start(connector string, request rest.SampleRequest) (rest.Samp
 	return sample.Sample, nil
 }
 
-// remove lets go of a sample; s.mu is held.
+// remove removes a sample. s.mu must be held.
 func (s *Sampler) remove(id string) {
 	if i := slices.IndexFunc(s.samples, func(k *sample) bool { return k.ID == id }); i >= 0 {
 		connector := s.samples[i].Connector
@@ -134,7 +126,6 @@ func (s *Sampler) remove(id string) {
 	}
 }
 
-// find is a sample with the rows that it has by now.
 func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,13 +134,13 @@ func (s *Sampler) find(connector, id string) (*sample, []row, error) {
 			return sample, sample.rows, nil
 		}
 	}
-	return nil, nil, &rest.Refusal{Status: http.StatusNotFound, Message: fmt.Sprintf("There is no such sample of "+
-		"connector %s: the last %d are kept, for %v, by the worker that has taken them", connector, maxSamples,
-		lifetime)}
+	return nil, nil, &rest.Refusal{Status: http.StatusNotFound,
+		Message: fmt.Sprintf("There is no such sample of connector %s: the worker that took it keeps the last %d "+
+			"samples for %v", connector, maxSamples,
+			lifetime)}
 }
 
-// Read is a sample with what the connector's chain makes of the rows that it has by now. While no more come it is not
-// computed again.
+// Read returns a sample with the results of the connector's chain. They are computed again only for new rows.
 func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	sample, rows, err := s.find(connector, id)
 	if err != nil {
@@ -170,7 +161,7 @@ func (s *Sampler) Read(ctx context.Context, connector, id string, c chaintest.Ch
 	return shown, err
 }
 
-// ReadWithChain is the rows of a sample with what another chain makes of them.
+// ReadWithChain returns a sample with the results of another chain.
 func (s *Sampler) ReadWithChain(ctx context.Context, connector, id string, c chaintest.Chain) (rest.Sample, error) {
 	sample, rows, err := s.find(connector, id)
 	if err != nil {
@@ -179,7 +170,6 @@ func (s *Sampler) ReadWithChain(ctx context.Context, connector, id string, c cha
 	return s.compute(ctx, sample, rows, c)
 }
 
-// compute is a sample with what a chain makes of rows of it.
 func (s *Sampler) compute(ctx context.Context, sample *sample, rows []row, c chaintest.Chain) (rest.Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, computeTimeout)
 	defer cancel()

@@ -143,7 +143,7 @@ func TestSamplesAreFew(t *testing.T) {
 	for range maxSamples - 1 {
 		ask(t, s, "a", 1)
 	}
-	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "the last 16 are kept") {
+	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
 		t.Error("the oldest one is there still:", err)
 	}
 	if runtime.GC(); held.Value() != nil {
@@ -370,7 +370,7 @@ func TestShapes(t *testing.T) {
 		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {
 		t.Errorf("found %+v", k.Rows)
 	}
-	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "shows no values") {
+	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "has no values") {
 		t.Error(err)
 	}
 }

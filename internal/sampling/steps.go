@@ -11,25 +11,23 @@ import (
 	"github.com/culvert-project/culvert/internal/run/transform"
 )
 
-// filterClass drops the rows that its predicate means: with a stage's predicate, those that the stage sees.
+// filterClass drops rows that its predicate matches: with a stage's predicate it shows which rows the stage sees.
 const filterClass = "org.apache.kafka.connect.transforms.Filter"
 
-// discardLog is for chains: what becomes of their rows is nowhere but in the sample.
 var discardLog = slog.New(slog.DiscardHandler)
 
-// chainPrefix is a chain up to one of its stages.
+// chainPrefix is a chain up to and including one of its stages.
 type chainPrefix struct {
 	stage transform.Stage
 	chain *chaintest.Opened
-	// seenByStage has a filter with the stage's predicate in its place, and leaves the rows that the stage does not
-	// see; nil: it sees all, or no plugin has the filter.
+	// seenByStage ends with a filter instead of the stage, to find rows that the stage skips. Nil means that the stage
+	// sees all rows, or there is no filter plugin.
 	seenByStage *chaintest.Opened
 }
 
 type chainPrefixes []chainPrefix
 
-// openPrefixes opens the beginnings of a chain, up to the first stage, the second, and so on; none where one of them
-// cannot be opened.
+// openPrefixes opens the prefixes of a chain, or none if one of them fails.
 func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all chainPrefixes, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
@@ -64,7 +62,7 @@ func (all chainPrefixes) close() {
 	}
 }
 
-// runChain is what a chain makes of a row: a batch and the outcome in it.
+// runChain runs a chain on a row. It returns the batch and the outcome for the row.
 func runChain(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
 	b = r.batch.Copy(0)
 	all, err := c.Run(ctx, b)
@@ -74,7 +72,7 @@ func runChain(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch
 	return b, o, err
 }
 
-// row shows a row with what each beginning of a chain makes of it. The error is that the time is over.
+// row renders a row with the result of each prefix of the chain. The error means that the time is over.
 func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err error) {
 	shown = r.SampledRow
 	shown.Steps = []rest.SampledStep{}
@@ -112,7 +110,7 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 	return shown, nil
 }
 
-// failureText says why a chain failed; not by a text that may have values where only the shape of rows is shown.
+// failureText returns why a chain failed, without texts that may contain values if only shapes are shown.
 func (w *writer) failureText(o chaintest.Outcome, err error) string {
 	switch {
 	case w.shape && o.Fault != nil:

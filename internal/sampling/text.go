@@ -18,16 +18,14 @@ import (
 )
 
 const (
-	// maxText is how many bytes a key, a value or a schema has as text.
-	maxText = 64 << 10
-	// maxRecords is how many records of a row are shown, maxHeaders how many headers of a record.
+	// maxText bounds the text of a key, a value or a schema.
+	maxText                = 64 << 10
 	maxRecords, maxHeaders = 100, 100
 )
 
-// line is a name, or what a plugin says, in one line.
 func line(text string) string { return shown.Line(text) }
 
-// writer writes records as text.
+// writer renders records as text.
 type writer struct {
 	ctx       context.Context
 	registry  *record.Registry
@@ -36,7 +34,6 @@ type writer struct {
 	remaining int // bytes of text that it may write
 }
 
-// records are rows of a batch, the last one cut where there are more.
 func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	all := []rest.SampledRecord{}
 	for i := range rows[:min(len(rows), maxRecords)] {
@@ -48,7 +45,6 @@ func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	return all
 }
 
-// record is a row of a batch, whose data grows.
 func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 	r = rest.SampledRecord{Topic: line(w.redact(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
 	var cut [3]bool
@@ -67,7 +63,6 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 	return r
 }
 
-// value is a value with its schema, "" for none.
 func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema string, cut bool) {
 	v, err := chaintest.WriteValue(w.ctx, w.registry, b, slice)
 	if err != nil {
@@ -84,7 +79,7 @@ func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema stri
 	return text, schema, cut || short
 }
 
-// json is a document indented, with types and sizes in the place of values for a shape, cut where it is too long.
+// json indents a document, with types and sizes instead of values for a shape, and truncates it.
 func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
 	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), redact: w.redact, shape: shape,
 		limit: min(maxText, w.remaining)}
@@ -98,7 +93,7 @@ func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
 	return text, cut
 }
 
-// printer writes a document until it has more bytes than are shown.
+// printer writes a document until it exceeds limit.
 type printer struct {
 	tokens *json.Decoder
 	redact func(string) string
@@ -109,7 +104,6 @@ type printer struct {
 
 var errTooLong = errors.New("the document has more bytes than are shown")
 
-// value writes the next value.
 func (p *printer) value(depth int) error {
 	if len(p.out) > p.limit {
 		return errTooLong
@@ -150,12 +144,12 @@ func (p *printer) value(depth int) error {
 	return err
 }
 
-// indent begins a line; what is deep would else be nothing but blanks.
+// indent starts a line; depth is bounded, since deep documents would be mostly blanks.
 func (p *printer) indent(depth int) {
 	p.out = append(append(p.out, '\n'), strings.Repeat("  ", min(depth, 32))...)
 }
 
-// scalar writes a name, or a value that holds no others.
+// scalar writes a name, or a value without members.
 func (p *printer) scalar(token json.Token, shape bool) {
 	switch v := token.(type) {
 	case string:
@@ -182,7 +176,7 @@ func (p *printer) scalar(token json.Token, shape bool) {
 	}
 }
 
-// text writes a text as JSON, in which < > and & stand for themselves.
+// text writes a JSON string without escaping < > and &.
 func (p *printer) text(text string) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

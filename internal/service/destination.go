@@ -21,7 +21,7 @@ import (
 
 const vcapServices = "VCAP_SERVICES"
 
-// namedDestination is the BTP destination of a connector. Safe for concurrent use.
+// namedDestination is the BTP destination of a connector. It is safe for concurrent use.
 type namedDestination struct {
 	name         string
 	destinations *btp.Destinations
@@ -68,7 +68,7 @@ func (t *namedDestination) find(ctx context.Context) (changed bool, err error) {
 	var failure *btp.Failure
 	switch {
 	case errors.As(err, &failure) && failure.Temporary() && t.known():
-		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name,
+		t.log.Warn("the destination service does not respond; its last answer stays in use", "destination", t.name,
 			"error", err)
 		return false, nil
 	case ctx.Err() != nil:
@@ -106,7 +106,7 @@ func (t *namedDestination) asError(err error) error {
 	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
 }
 
-// withoutTokenValue keeps only the token's header: the value changes every hour and is fetched per request.
+// withoutTokenValue keeps only the header name: the value expires and is fetched per request.
 func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	if token == nil {
 		return nil
@@ -124,7 +124,7 @@ func (t *namedDestination) Authorize(ctx context.Context, refused string) (name,
 		return "", "", err
 	}
 	if found.Token == nil {
-		return "", "", t.asError(errors.New("it delivers no token any more"))
+		return "", "", t.asError(errors.New("it no longer delivers a token"))
 	}
 	return found.Token.Header, found.Token.Value, nil
 }
@@ -168,7 +168,8 @@ func (t *namedDestination) logOverrides(merged mergedRoles) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.logged {
-		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication",
+		t.log.Info("the service is reached by a BTP destination", "destination", t.name, "type", t.found.Type,
+			"authentication",
 			t.found.Authentication,
 			"proxy", t.found.ProxyType, "settings that go before it", overriding)
 	}
@@ -212,7 +213,6 @@ func values(destination *btp.Destination, roles config.Roles) map[string]string 
 	return merged
 }
 
-// mergedRoles are settings completed by a destination.
 type mergedRoles struct {
 	config.Roles
 	values map[string]string

@@ -217,13 +217,13 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
 	f.Await("bad", "runs", e2etest.Runs)
 	tab.Go(f.Url + "/console/connector?name=bad")
-	tab.Has("Where the time goes")
+	tab.Has("Time by stage")
 	// Dead letters: by cause, tried without sending, and sent.
 	tab.Go(f.Url + "/console/letters?name=back")
 	tab.Has("0@0")
 	tab.Do(chromedp.Click(chromedp.CSS(`button[name="dry"]`)))
 	tab.Has("Nothing was sent")
 	tab.Do(chromedp.Click(chromedp.CSS(`form.letters button:not([name])`)))
-	tab.Has("1 replayed, 1 of them refused once more")
+	tab.Has("1 replayed, 1 of them refused again")
 	tab.Quiet(host(f))
 }

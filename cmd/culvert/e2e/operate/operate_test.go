@@ -77,7 +77,7 @@ func TestOperate(t *testing.T) {
 	}
 
 	p.Run("connectors", "show", "orders", "--url", f.Url).
-		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
+		Exits(0).Prints("\n    Customers: caught up ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
 
 	// A snapshot of a set that is read to its end: all its rows come again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
@@ -388,7 +388,7 @@ func TestSamples(t *testing.T) {
 	}
 	country := `"Country": "string(`
 	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
-	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
+	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "has no values")
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
 
 	// Another chain of the same rows, and one that is wrong.

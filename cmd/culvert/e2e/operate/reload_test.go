@@ -44,7 +44,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
 		"sap.odata.user.pwd=other")...)
 	f.Awaits(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
-	f.Awaits(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
+	f.Awaits(`msg="changed settings of the service were applied" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
 
 	// Bad ones, each with its file and line everywhere; the connector runs on.
@@ -113,7 +113,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("calm", "runs", e2etest.Runs)
 	f.MustStop()
 	p.Holds("Customers", 91)
-	if strings.Contains(f.Stderr.String(), "a mistake in culvert") {
+	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
 		t.Errorf("found a mistake:\n%s", f.Stderr.String())
 	}
 }
@@ -293,11 +293,11 @@ func TestDiff(t *testing.T) {
 		t.Errorf("its own folder: found exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	want := `added: a new connector (copy/added.properties)
-bad: would be refused; what runs goes on (copy/bad.properties)
+bad: would be refused; the running configuration continues (copy/bad.properties)
   copy/bad.properties:10: tasks.max: (why)
-client: goes on with other settings (copy/client.properties)
+client: continues with other settings (copy/client.properties)
   sap.odata.user.pwd: [hidden] -> [hidden]
-deleted: stops and is removed; its offsets stay
+deleted: stops and is removed; its offsets are kept
 topic: its tasks are created again (copy/topic.properties)
   sap.odata#00.topic: Products -> Other
 `
@@ -459,7 +459,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	if n := f.Started("c0"); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
-	if strings.Contains(f.Stderr.String(), "a mistake in culvert") || strings.Contains(f.Stderr.String(),
+	if strings.Contains(f.Stderr.String(), "an internal error of culvert") || strings.Contains(f.Stderr.String(),
 		"task FAILED") {
 		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
 	}

@@ -122,7 +122,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			"--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
-	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 left: letters "+leftOf+"0@1")
+	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 skipped: dead letters "+leftOf+"0@1")
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 

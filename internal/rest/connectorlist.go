@@ -14,49 +14,38 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// ConnectorList is a page of GET /culvert/connectors: connectors in the order of urgency, failed ones first, then by
-// name.
+// ConnectorList is a page of GET /culvert/connectors: the most urgent states first, then by name.
 type ConnectorList struct {
-	// Counts are how many of the connectors that the search leaves are in each state of [ConnectorSummary.State]; Total
-	// is their sum.
-	Counts map[string]int `json:"counts"`
-	Total  int            `json:"total"`
-	// Connectors are at most ?limit= of those in ?state= that follow ?after=.
+	// Counts has the number of connectors that match the search, by state; Total is their sum.
+	Counts     map[string]int     `json:"counts"`
+	Total      int                `json:"total"`
 	Connectors []ConnectorSummary `json:"connectors"`
-	// Next is what ?after= takes for the page after this one; "" where this is the last one. It is a place in the
-	// order, STATE/NAME: a connector that keeps its state comes on exactly one page, whatever others do and also where
-	// the one of the place has gone; one that changes its state between two pages comes twice, once, or on none.
-	Next string `json:"next,omitempty"`
-	// Silent are the workers of the group that have not said how far their tasks are, with the reason.
-	Silent []string `json:"silent,omitempty"`
+	// Next is for ?after= of the next page, "" on the last page. It is a position in the order, STATE/NAME: a connector
+	// that keeps its state is on exactly one page, even if others change or the one of the position is gone.
+	Next   string   `json:"next,omitempty"`
+	Silent []string `json:"silent,omitempty"` // workers that did not respond, with the reason
 }
 
-// ConnectorSummary is a connector in one line.
+// ConnectorSummary is the state of a connector with all of its tasks.
 type ConnectorSummary struct {
 	Name  string `json:"name"`
 	Type  string `json:"type"`
 	Class string `json:"class"`
-	// State is one word for the connector with all of its tasks, the first of these that holds: failed (it or one of
-	// its tasks), paused, stopped, waiting-for-service (also what has failed and goes on by itself), maintenance,
-	// throttled, running, idle.
-	State string `json:"state"`
-	// Since is when it came to that state; nil where that is not known.
-	Since *time.Time `json:"since,omitempty"`
-	// Cause is the first line of why it is in that state, Advice what is to be done; "" where there is nothing to say.
-	Cause  string `json:"cause,omitempty"`
-	Advice string `json:"advice,omitempty"`
-	// Rows is how many rows were delivered in a second, as the mean of the last minute.
-	Rows float64 `json:"rows_per_second"`
-	// Refused is how many records were refused and tolerated since its tasks were made; DeadLetters is how many its
-	// topic of dead letters holds, nil where it has none, or that is not known.
+	// State is the first that applies: failed (connector or a task), paused, stopped, waiting-for-service (also failed
+	// with an automatic restart), maintenance, throttled, running, idle.
+	State string     `json:"state"`
+	Since *time.Time `json:"since,omitempty"` // nil if unknown
+	// Cause is the first line of the reason for the state, Advice what to do.
+	Cause  string  `json:"cause,omitempty"`
+	Advice string  `json:"advice,omitempty"`
+	Rows   float64 `json:"rows_per_second"` // the mean of delivered rows per second in the last minute
+	// Refused counts tolerated errors since the start. DeadLetters is nil if unknown or without a topic.
 	Refused     int64  `json:"refused"`
 	DeadLetters *int64 `json:"dead_letters,omitempty"`
-	// Tasks it has, and how many of them have failed.
-	Tasks  int `json:"tasks"`
-	Failed int `json:"failed_tasks"`
+	Tasks       int    `json:"tasks"`
+	Failed      int    `json:"failed_tasks"`
 }
 
-// Of one page there are so many connectors: usually, and at most.
 const (
 	defaultListLimit = 50
 	maxListLimit     = 1000
@@ -65,7 +54,7 @@ const (
 type listQuery struct {
 	state, search string
 	limit         int
-	// severity and name are where the page before ended; -1 for the first page.
+	// severity and name are the last position of the previous page; severity is -1 for the first page.
 	severity int
 	name     string
 }
@@ -85,8 +74,9 @@ func (req *request) parseListQuery() (query listQuery, err error) {
 	if after != "" {
 		state, name, is := strings.Cut(after, "/")
 		if !is || !known(state) {
-			return query, &Refusal{http.StatusBadRequest, fmt.Sprintf("after: expected STATE/NAME, as the page before "+
-				"has it as next, found %q", shown.Within(after, 100))}
+			return query, &Refusal{http.StatusBadRequest,
+				fmt.Sprintf("after: expected STATE/NAME, the next of the previous page, found %q",
+					shown.Within(after, 100))}
 		}
 		query.severity, query.name = connect.Severity(state), name
 	}
@@ -131,8 +121,8 @@ func (req *request) listConnectors() {
 	req.answerWithETag(page)
 }
 
-// summary is a connector in one line; with own, by what this worker runs of it alone, if it runs anything. said is what
-// other workers know better, of the tasks that they run.
+// summary merges the state of a connector from this worker's view and the reports of other workers about their own
+// tasks. With ownOnly it includes only components of this worker; included is false if there are none.
 func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]ConnectorSummary,
 	ownOnly bool) (summary ConnectorSummary, included bool) {
 	summary = ConnectorSummary{Name: c.Name, Type: c.Type, Class: c.Class}
@@ -172,9 +162,8 @@ func (req *request) summary(c *connect.Summary, byWorker map[string]map[string]C
 	return summary, included
 }
 
-// merge takes another part of the connector: what is more urgent is said of it. Of two that are as urgent the one
-// counts that came first to the state; of idle ones the last, since all of them have to be. A cause stays where the
-// part that counts has none: a refused configuration is said, whatever the tasks do.
+// merge adds another part of the connector: the more urgent state wins. Of equal states the earlier one counts, but the
+// later one if idle, since all parts must be idle. A cause is kept if the winning part has none.
 func (l *ConnectorSummary) merge(other ConnectorSummary) {
 	order := cmp.Compare(connect.Severity(other.State), connect.Severity(l.State))
 	if order == 0 && other.Since != nil &&
@@ -191,32 +180,32 @@ func (l *ConnectorSummary) merge(other ConnectorSummary) {
 	l.Refused += other.Refused
 }
 
-// adviceByKind has what to do about a failure, by its kind. NAME is replaced by the connector.
+// adviceByKind has the advice by kind of failure. NAME is replaced by the connector.
 var adviceByKind = map[string]string{
-	"config":       "Mend the setting that the cause names; the connector starts again by itself.",
-	"unauthorized": "Change the secret of the connector; where it is right, run culvert connectors lockouts resume.",
-	"forbidden": "Give the user its authorization at the service, then run culvert connectors restart NAME " +
+	"config":       "Correct the setting that the cause names; the connector then restarts automatically.",
+	"unauthorized": "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume.",
+	"forbidden": "Grant the user the authorization in the service, then run culvert connectors restart NAME " +
 		"--failed.",
-	"not-found": "Look whether the service has what the settings name, then run culvert connectors restart NAME " +
+	"not-found": "Check that the service has what the settings name, then run culvert connectors restart NAME " +
 		"--failed.",
-	"gone": "The service no longer knows from where on changes are to come: see query.change, or stop the connector " +
-		"and run culvert offsets reset NAME.",
-	"data": "Mend the data, or set errors.tolerance=all with a dead letter topic, then run culvert connectors " +
+	"gone": "The service no longer knows the position from which changes continue: see query.change, or stop the " +
+		"connector and run culvert offsets reset NAME.",
+	"data": "Correct the data, or set errors.tolerance=all with a dead letter topic, then run culvert connectors " +
 		"restart NAME --failed.",
-	"transient": "Run culvert connectors restart NAME --failed when the service can be reached; " +
-		"task.auto.restart=true does so by itself.",
-	"kafka": "Mend the settings of Kafka's clients, or the rights at the broker, which the cause names.",
+	"transient": "Run culvert connectors restart NAME --failed when the service is reachable again; " +
+		"task.auto.restart=true does this automatically.",
+	"kafka": "Correct the Kafka client settings, or the broker's ACLs, that the cause names.",
 	"":      "See the worker's log, or run culvert doctor with the connector's file.",
 }
 
 func advice(name string, p *connect.ComponentStatus) string {
 	switch {
 	case !p.RestartsAt.IsZero():
-		return "It goes on by itself at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."
+		return "It restarts automatically at " + p.RestartsAt.UTC().Format(time.RFC3339) + "."
 	case p.Condition == "throttled":
-		return "Nothing, or allow more in the connector's limits: GET /culvert/origins shows who uses them."
+		return "Nothing, or raise the connector's limits: GET /culvert/origins shows which connectors use them."
 	case p.Condition == "waiting-for-service" && p.State == connect.Running:
-		return "It goes on by itself when the service answers."
+		return "It continues automatically when the service responds."
 	case p.Condition == "failed" || p.Kind != "":
 		return strings.ReplaceAll(cmp.Or(adviceByKind[p.Kind], adviceByKind[""]), "NAME", shown.Line(shown.Word(name)))
 	}

@@ -99,8 +99,8 @@ func TestListing(t *testing.T) {
 			Since: &since,
 			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
 			Failed: 1,
-			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
-				"resume."}}}, page)
+			Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."}}},
+		page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
 		"?after=b":      "after: expected STATE/NAME",
@@ -195,16 +195,17 @@ func TestAdvice(t *testing.T) {
 	next := time.Unix(1_000_000, 0)
 	for want, p := range map[string]connect.ComponentStatus{
 		"": {Condition: "running"},
-		"It goes on by itself at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
+		"It restarts automatically at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
 			RestartsAt: next,
 			State:      connect.Failed},
-		"It goes on by itself when the service answers.": {Condition: "waiting-for-service", State: connect.Running,
-			Kind: "transient"},
+		"It continues automatically when the service responds.": {Condition: "waiting-for-service",
+			State: connect.Running,
+			Kind:  "transient"},
 		"See the worker's log, or run culvert doctor with the connector's file.": {Condition: "failed",
 			Kind: "strange"},
-		"Look whether the service has what the settings name, then run culvert connectors restart orders --failed.": {
+		"Check that the service has what the settings name, then run culvert connectors restart orders --failed.": {
 			Condition: "failed", Kind: "not-found"},
-		"Mend the setting that the cause names; the connector starts again by itself.": {Condition: "idle",
+		"Correct the setting that the cause names; the connector then restarts automatically.": {Condition: "idle",
 			Kind: "config"},
 	} {
 		assert.Equal(t, want, advice("orders", &p))
@@ -261,7 +262,7 @@ func TestListingOfAGroup(t *testing.T) {
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}
 	want := ConnectorSummary{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
-		Advice: "It goes on by itself at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
+		Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)

@@ -7,8 +7,7 @@ import (
 	"slices"
 )
 
-// Redacted is a logger whose lines pass strike, which leaves out of texts what must not be shown. Levels of a logger
-// that was made by [New] go on to hold.
+// Redacted returns a logger that redacts the texts of its lines. Levels of a logger of [New] still apply.
 func Redacted(log *slog.Logger, strike func(string) string) *slog.Logger {
 	if h, ok := log.Handler().(handler); ok {
 		return slog.New(handler{redactingHandler{h.Handler, strike}, h.levels})
@@ -16,14 +15,13 @@ func Redacted(log *slog.Logger, strike func(string) string) *slog.Logger {
 	return slog.New(redactingHandler{log.Handler(), strike})
 }
 
-// redactingHandler strikes messages, and attributes that hold text.
+// redactingHandler redacts messages and attributes with text.
 type redactingHandler struct {
 	slog.Handler
 	redact func(string) string
 }
 
-// publishedKeys are attributes whose values are names that a connector publishes: in topics, offsets and figures they
-// stand for all to see.
+// publishedKeys are attributes with names that a connector publishes anyway, in topics, offsets and metrics.
 var publishedKeys = []string{"connector", "feed", "topic", "topics"}
 
 func (s redactingHandler) Handle(ctx context.Context, r slog.Record) error {
