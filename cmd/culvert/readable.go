@@ -86,7 +86,7 @@ func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record,
 		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
-			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition",
+			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic, "partition",
 				of.Partition,
 				"offset", of.Offset, "part", part.name, "error", err)
 		case text != nil:

@@ -70,7 +70,7 @@ type Worker struct {
 	mu      sync.Mutex
 	targets map[string]string
 
-	targetMu sync.Mutex
+	targetMu sync.Mutex // held while REST changes a target state
 }
 
 // New returns a worker that has not joined its group yet.

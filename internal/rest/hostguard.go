@@ -37,27 +37,27 @@ func newHostGuard(o *Options, open bool, log *slog.Logger) *hostGuard {
 
 // isTrustedHost reports whether no web page can own the name: it is an address, a name without a dot, this machine's
 // name, the advertised one, or that of a Kubernetes Service.
-func (o *hostGuard) isTrustedHost(host string) bool {
+func (g *hostGuard) isTrustedHost(host string) bool {
 	name := normalizeHost(host)
 	_, err := netip.ParseAddr(name)
-	return err == nil || !strings.Contains(name, ".") || isLoopbackName(name) || name == o.advertised ||
+	return err == nil || !strings.Contains(name, ".") || isLoopbackName(name) || name == g.advertised ||
 		strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".svc.cluster.local") ||
-		slices.Contains(o.hostnames(), name)
+		slices.Contains(g.hostnames(), name)
 }
 
-func (o *hostGuard) restrict(r *http.Request) *http.Request {
-	if !o.anonymous || hasClientCertificate(r) || isHealthCheck(r) || o.isTrustedHost(r.Host) {
+func (g *hostGuard) restrict(r *http.Request) *http.Request {
+	if !g.anonymous || hasClientCertificate(r) || isHealthCheck(r) || g.isTrustedHost(r.Host) {
 		return r
 	}
 	name := normalizeHost(r.Host)
-	o.mu.Lock()
-	first := len(o.warned) < maxWarned && !slices.Contains(o.warned, name)
+	g.mu.Lock()
+	first := len(g.warned) < maxWarned && !slices.Contains(g.warned, name)
 	if first {
-		o.warned = append(o.warned, name)
+		g.warned = append(g.warned, name)
 	}
-	o.mu.Unlock()
+	g.mu.Unlock()
 	if first {
-		o.log.Warn("a REST request has a Host that a web page could have resolved to this worker (DNS rebinding): "+
+		g.log.Warn("a REST request has a Host that a web page could have resolved to this worker (DNS rebinding): "+
 			"it sees no passwords and changes nothing; to allow it, set rest.allowed.hosts to all names of this "+
 			"worker, or rest.basic.auth.file", "host", name, "from", r.RemoteAddr)
 	}

@@ -68,7 +68,7 @@ func (req *request) choose(hash string) {
 	}))
 }
 
-// folder returns the state of the connector folder, and rescans it if again is set. Without a folder it has answered.
+// folder returns the state of the connector folder, after a new scan if again is set. Without a folder it has answered.
 func (req *request) folder(again bool) (r Reload, ok bool) {
 	if r, ok = req.worker.Reload(again); !ok {
 		req.fail(http.StatusNotFound, "This worker watches no connector folder: it runs the files named on its "+
@@ -78,13 +78,15 @@ func (req *request) folder(again bool) (r Reload, ok bool) {
 }
 
 func (req *request) reload() {
-	if r, ok := req.folder(false); ok {
+	const again = false
+	if r, ok := req.folder(again); ok {
 		req.answer(http.StatusOK, r)
 	}
 }
 
 func (req *request) rescan() {
-	if _, ok := req.folder(true); ok {
+	const again = true
+	if _, ok := req.folder(again); ok {
 		req.finish(http.StatusAccepted, nil)
 	}
 }

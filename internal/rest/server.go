@@ -39,8 +39,8 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.open("listeners", o.Listeners, secure, false); err == nil && o.SeparateAdmin {
-		err = s.open("admin.listeners", o.Admin, secure, true)
+	if err = s.open("listeners", o.Listeners, secure); err == nil && o.SeparateAdmin {
+		err = s.open(adminListeners, o.Admin, secure)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -48,8 +48,10 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+const adminListeners = "admin.listeners"
+
 // open adds the listeners of a setting.
-func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config, isAdmin bool) error {
+func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config) error {
 	for _, l := range urls {
 		address, https, err := listenAddress(setting, l)
 		if err != nil {
@@ -63,7 +65,7 @@ func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config, isAd
 		if https {
 			opened = tls.NewListener(opened, tlsConfig)
 		}
-		s.listeners = append(s.listeners, listener{opened, https, isAdmin})
+		s.listeners = append(s.listeners, listener{Listener: opened, secure: https, admin: setting == adminListeners})
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func (o Options) validate() error {
 		}
 	}
 	for _, l := range o.Admin {
-		if _, _, err := listenAddress("admin.listeners", l); err != nil {
+		if _, _, err := listenAddress(adminListeners, l); err != nil {
 			return err
 		}
 	}

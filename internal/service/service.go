@@ -145,7 +145,7 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
 		defer guard.Recover(s.log, "settings of a service", nil)
 		if err := client.Refresh(context.Background()); err != nil {
-			s.log.Warn("settings of the service", "error", err)
+			s.log.Warn("the changed settings of the service could not be applied", "error", err)
 		}
 	}()
 }
@@ -246,7 +246,7 @@ func (s *Service) Watch(client *transport.Client) (close func()) {
 	unwatch := watch.Files(files, s.log, func() {
 		s.changed.Store(true)
 		if err := client.Refresh(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("settings of the service", "error", err)
+			s.log.Warn("the changed settings of the service could not be applied", "error", err)
 		}
 	})
 	return func() { cancel(); unwatch() }

@@ -263,7 +263,7 @@ func TestConsumeRegistered(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
 	}
 	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
-		SaysTimes(1, "cannot be read by its schema")
+		SaysTimes(1, "cannot be decoded with its schema")
 
 	// The text of a record cannot control the terminal, and its JSON is unchanged.
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
