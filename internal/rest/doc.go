@@ -4,16 +4,15 @@
 // A [Server] accepts connections for a [Worker]. A request passes the access checks, is matched to its row in the table
 // of routes, and is answered by a method of request, on this worker or on the target in its group.
 //
-//   - Requests: server.go and options.go (listeners), handler.go, routes.go (the table of routes), route.go,
-//
-// request.go,
-//
-//	  body.go, openapi.go (the document of all routes), worker.go (the interface to the worker).
-//	- Access: hosts.go, hostguard.go (Host), access.go, users.go, tls.go, changelog.go (the log of changes).
-//	- Routes: connectors.go, connectorlist.go, flow.go, origins.go, log.go show; configs.go, diff.go, validate.go,
-//	  targetstate.go, offsets.go, loggers.go, plugins.go, lockouts.go, deadletters.go, samples.go change.
-//	- Groups: forward.go (which worker answers), fanout.go (queries to all workers), session.go (signed calls).
-//	- Console and commands: pages.go, client.go.
+//   - Requests: server.go and options.go (listeners), handler.go, routes.go (the table of routes), route.go, request.go,
+//     body.go, openapi.go (the document of all routes), worker.go (the interface to the worker).
+//   - Access: hosts.go, hostguard.go (Host), access.go, users.go, tls.go, changelog.go (the log of changes).
+//   - Routes that show: connectors.go, connectorlist.go, flow.go, origins.go, log.go, samples.go, sampling.go (types).
+//   - Routes that change: configs.go, diff.go, validate.go, targetstate.go, offsets.go, loggers.go, plugins.go,
+//     lockouts.go, deadletters.go.
+//   - Groups: cluster.go (types), forward.go (which worker answers), fanout.go (queries to all workers), session.go
+//     (signed calls).
+//   - Console and commands: pages.go, client.go.
 //
 // Invariants: a request is answered once, in Kafka Connect's form. Values from config providers are redacted in every
 // text. A request whose Host may be that of a web page sees no passwords and changes nothing. No header turns a user's
