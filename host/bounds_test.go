@@ -235,9 +235,10 @@ func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
 	page := strings.Builder{}
-	page.WriteString("# Bounds\n\nThe size of everything that plugins, services and files pass to the host is bounded. " +
-		"Larger input fails with a\nmessage that contains what was found. A setting next to a bound changes it; " +
-		"other bounds are fixed.\n\n| bound | at most | setting | in the code |\n| --- | --- | --- | --- |\n")
+	page.WriteString("# Bounds\n\nThe size of everything that plugins, services and files pass to the host is " +
+		"bounded. Larger input fails with a\nmessage that contains what was found. A setting next to a bound " +
+		"changes it; other bounds are fixed.\n\n| bound | at most | setting | in the code |\n" +
+		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
 			t.Errorf("%s: there is no test %s", b.what, b.test)

@@ -106,15 +106,15 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 			}
 		}
 	}
-	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
+	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is of this tree to %s, with the "+
 		"lowest and the highest\n", b.units[0], in.rounds, in.tree)
 	for _, name := range order {
-		of := *elapsed[name]
-		if len(of[0]) != len(of[1]) {
+		values := *elapsed[name]
+		if len(values[0]) != len(values[1]) {
 			fmt.Printf("%-60s  one tree alone has it\n", name)
 			continue
 		}
-		fmt.Printf("%-60s  %9.1f  %9.1f   %s\n", name, median(of[0]), median(of[1]), ratioOf(of))
+		fmt.Printf("%-60s  %9.1f  %9.1f   %s\n", name, median(values[0]), median(values[1]), ratioOf(values))
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func feeds(ctx context.Context, b *bench) error {
 		feedRows, detailRows, feedPage)
 	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", memory.most,
 		feedCase.reading, idleTime, memory.finished, feedCase.finished, memory.cpu.Seconds(), memory.wall.Seconds())
-	if failures := feedCase.missedAims(memory); b.strict && len(failures) > 0 {
+	if failures := feedCase.exceededAims(memory); b.strict && len(failures) > 0 {
 		return errors.New(strings.Join(failures, "; "))
 	}
 	return nil
@@ -59,8 +59,8 @@ func feeds(ctx context.Context, b *bench) error {
 // tolerance is the accepted ratio of memory to its aim: values differ by a tenth between runs.
 const tolerance = 1.15
 
-// missedAims returns the aims that were missed by more than tolerance.
-func (m feedCase) missedAims(h feedMemory) (failures []string) {
+// exceededAims returns the aims that were missed by more than tolerance.
+func (m feedCase) exceededAims(h feedMemory) (failures []string) {
 	if h.most > tolerance*m.reading {
 		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
 	}

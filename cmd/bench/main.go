@@ -172,8 +172,8 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	for _, name := range names {
 		fmt.Printf("%-44s", name)
 		for _, unit := range b.units {
-			if of := found[name][unit]; of != nil {
-				fmt.Printf("  %9.5g %s", median(of), unit)
+			if values := found[name][unit]; values != nil {
+				fmt.Printf("  %9.5g %s", median(values), unit)
 			}
 		}
 		fmt.Println()

@@ -48,7 +48,7 @@ func TestFailedTargets(t *testing.T) {
 		reading, finished float64
 		failures          int
 	}{{200, 100, 0}, {229, 114, 0}, {231, 90, 1}, {231, 116, 2}} {
-		if failures := m.missedAims(feedMemory{most: c.reading, finished: c.finished}); len(failures) != c.failures {
+		if failures := m.exceededAims(feedMemory{most: c.reading, finished: c.finished}); len(failures) != c.failures {
 			t.Errorf("%v and %v MiB: expected %d failures, found %q", c.reading, c.finished, c.failures, failures)
 		}
 	}

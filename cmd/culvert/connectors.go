@@ -56,7 +56,7 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	}
 	for i := range listing.Connectors {
 		l := &listing.Connectors[i]
-		if one, there := all[l.Name]; there {
+		if one, exists := all[l.Name]; exists {
 			one.Listed = l
 			all[l.Name] = one
 		}
@@ -394,7 +394,7 @@ func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// act is a command that calls one route of a worker.
+// routeCommand is a command that calls one route of a worker.
 type routeCommand struct {
 	// use is the usage line with the route's arguments. If it ends with …, the route is called for each argument.
 	use, route, example string

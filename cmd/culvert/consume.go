@@ -107,7 +107,7 @@ func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topi
 		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends
 		// are the offsets since a time that no record has.
 		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
-		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
+		if end, exists := ends[o.partition]; err == nil && exists && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
 		}
@@ -245,7 +245,7 @@ func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows 
 	}
 	switch {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):
-		return nil // whoever reads has enough, or it was stopped
+		return nil // the reader has enough, or the command was stopped
 	}
 	return asFailure(err)
 }

@@ -155,7 +155,7 @@ func (i *initDialog) answers(ctx context.Context) (name string) {
 	return name
 }
 
-// given returns the value of a flag, and whether the flag is set.
+// flagValue returns the value of a flag, and whether the flag is set.
 func (i *initDialog) flagValue(flag string) (string, bool) {
 	f := i.flags.Lookup(flag)
 	if f == nil || !f.Changed {
@@ -170,7 +170,7 @@ func (i *initDialog) flagValue(flag string) (string, bool) {
 // answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
 // the offered values. With --yes every answer is the default.
 func (i *initDialog) answer(flag, standard, question string, offered ...string) string {
-	if value, given := i.flagValue(flag); given {
+	if value, isSet := i.flagValue(flag); isSet {
 		return value
 	}
 	if i.yes || i.err != nil {
@@ -237,7 +237,7 @@ func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Pr
 
 // recommended returns the service's values for a setting. If the service cannot be queried it prints why.
 func (i *initDialog) recommended(ctx context.Context, flag, name string) []string {
-	if _, given := i.flagValue(flag); given || i.yes || i.err != nil {
+	if _, isSet := i.flagValue(flag); isSet || i.yes || i.err != nil {
 		return nil
 	}
 	v, problems, err := i.validate(ctx)

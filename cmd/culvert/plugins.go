@@ -158,7 +158,7 @@ func newPluginsShow() *cobra.Command {
 	return c
 }
 
-// modulesOf returns the module of a file, or those with a name.
+// modulesOf returns the module of a file, or the modules with a name.
 func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {
 		return moduleOfFile(c, in, name)

@@ -85,7 +85,7 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 // show prints a look if it differs from the previous one.
 func (d *display) show(now, before statusSnapshot) {
 	var b bytes.Buffer
-	_ = now.print(&b, &before, output{}) // a buffer takes everything
+	_ = now.print(&b, &before, output{}) // a buffer returns no error
 	if !bytes.Equal(b.Bytes(), d.printed) {
 		d.Write(b.Bytes())
 	}

@@ -115,8 +115,8 @@ func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 
 func worker(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Settings of a worker\n\nThey are set in a worker's file, by `--set`, or in the environment, see the " +
-		"[guide](../guides/worker.md)\n" +
+	b.WriteString("# Settings of a worker\n\nThey are set in a worker's file, by `--set`, or in the environment, " +
+		"see the [guide](../guides/worker.md)\n" +
 		"to workers. The settings of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
 	specs := config.WorkerSettings()
 	settings(&b, "", specs)
@@ -137,8 +137,8 @@ func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 
 func clients() string {
 	var b strings.Builder
-	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they are set in a worker's file, for all its " +
-		"clients or with the prefix `producer.`, `consumer.`\n" +
+	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they are set in a worker's file, for all " +
+		"its clients or with the prefix `producer.`, `consumer.`\n" +
 		"or `admin.` for one kind, and in a connector's file with `producer.override.`, " +
 		"`consumer.override.` or `admin.override.`.\n" +
 		"Their meaning and defaults are Kafka's. Properties without effect are accepted, with a note in the log: the " +
@@ -164,8 +164,8 @@ func clients() string {
 
 func commands(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nThe commands at the end of this page, such as `culvert ping`, are from the built-in OData " +
-		"plugins.\n" +
+	b.WriteString("# Commands\n\nThe commands at the end of this page, such as `culvert ping`, are from the built-in " +
+		"OData plugins.\n" +
 		"`culvert COMMAND --help` shows the same text; for other plugins it needs `-p FILE`.\n")
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

@@ -118,7 +118,7 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 	return c, nil
 }
 
-// files returns the files of the --config folder, or those named as arguments.
+// files returns the files of the --config folder, or the files named as arguments.
 func (in *installation) files(args []string) (config.Files, error) {
 	switch {
 	case in.folder != "" && len(args) > 0:

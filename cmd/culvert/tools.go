@@ -96,7 +96,7 @@ func isKnown(root *cobra.Command, name string) bool {
 func builtInTools() (list []*cobra.Command) {
 	page, err := readReference("commands")
 	if err != nil {
-		panic(err) // the name is that of a page which is there
+		panic(err) // the page exists
 	}
 	for _, section := range strings.Split(string(page), "\n## culvert ")[1:] {
 		name, text, _ := strings.Cut(section, "\n\n")
@@ -171,7 +171,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		return err
 	}
 	defer closeAll()
-	tool.DisableRetries() // somebody waits for the answer, and sees it when it is to be asked for again
+	tool.DisableRetries() // a user waits for the answer and can repeat the command
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
 		return asFailure(err)
@@ -238,17 +238,17 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !slices.Contains(convert.SchemaFormats, format) {
-			return asUsageError(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
-				format))
+			return asUsageError(fmt.Errorf("--format: expected one of %s, found %q",
+				strings.Join(convert.SchemaFormats, ", "), format))
 		}
-		given := map[string]string{}
+		values := map[string]string{}
 		for i := range command.Options {
 			long, _ := optionNames(&command.Options[i])
 			if f := c.Flags().Lookup(long); f.Changed {
-				given[long] = f.Value.String()
+				values[long] = f.Value.String()
 			}
 		}
-		options, err := check.Options(command, given)
+		options, err := check.Options(command, values)
 		if err != nil {
 			return asUsageError(errors.New(inLine(err.Error())))
 		}

@@ -80,7 +80,7 @@ func rejectOwnAddress(w *config.Worker, bootstrap []string, listen string) error
 	}
 	listenAddress, err := net.ResolveTCPAddr("tcp", listen)
 	if err != nil || listenAddress.Port == 0 {
-		return nil // Open says so
+		return nil // Open returns the error
 	}
 	for _, address := range bootstrap {
 		broker, err := net.ResolveTCPAddr("tcp", address)

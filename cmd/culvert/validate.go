@@ -68,8 +68,8 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 	return c
 }
 
-// printReport prints the problems of a check, and the valid connectors if there are none. The error means that there are
-// problems.
+// printReport prints the problems of a check, and the valid connectors if there are none. The error means that there
+// are problems.
 func printReport(c *cobra.Command, found configcheck.Report, empty config.Problems, o output) error {
 	problems := append(append(config.Problems{}, found.Problems...), empty...)
 	err := o.print(c.OutOrStdout(), problems, func(out io.Writer) error {

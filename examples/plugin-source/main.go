@@ -24,7 +24,7 @@ func main() {}
 
 type tickets struct{}
 
-// Describe declares the connector and its settings. The host uses those with a role: the plugin requests a path, and
+// Describe declares the connector and its settings. The host uses the ones with a role: the plugin requests a path, and
 // does not see the host or the key.
 func (tickets) Describe() wit.Description {
 	setting := func(name string, kind wit.SettingKind, value *string, documentation string,

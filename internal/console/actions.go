@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// action is the REST call of a button, made once for each selected item.
+// action is the REST call of a button, once for each selected item.
 type action struct {
 	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route string
@@ -21,7 +21,7 @@ type action struct {
 	body func(form url.Values) any
 }
 
-// actions lists all buttons but those of the pages for configurations and samples.
+// actions lists all buttons except on the pages of configurations and samples.
 var actions = map[string]action{
 	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
 	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},

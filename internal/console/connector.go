@@ -76,7 +76,7 @@ func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	return rest.ConnectorSummary{Name: name}
 }
 
-// LogWorker is the worker whose log is the most relevant: that of the first task, else the connector's.
+// LogWorker is the worker whose log is the most relevant: of the first task, else of the connector.
 func (c connectorPage) LogWorker() string {
 	if len(c.Status.Tasks) > 0 {
 		return c.Status.Tasks[0].WorkerID

@@ -54,7 +54,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	byName := map[string]*group{}
 	order := slices.Clone(v.Groups)
 	for _, one := range v.Configs {
-		if _, given := settings[one.Definition.Name]; !given && !one.Value.Visible {
+		if _, isSet := settings[one.Definition.Name]; !isSet && !one.Value.Visible {
 			continue
 		}
 		name := "Other settings"

@@ -130,7 +130,7 @@ func (v *pageRequest) postForm() (any, error) {
 	case step == "download":
 		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
 			propertiesType + "; charset=utf-8", text}, nil
-	case problem != "": // the fields are those of the text before
+	case problem != "": // keep the fields of the previous text
 		p.Problems = append(p.Problems, problem)
 		return p, nil
 	}
@@ -178,11 +178,11 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 			continue
 		}
 		value, secret := values[0], v.posted.Get("s."+key) != ""
-		switch was := before[key]; {
-		case secret && value == "" && !config.IsReference(was): // it is as it was
+		switch previous := before[key]; {
+		case secret && value == "" && !config.IsReference(previous): // unchanged
 		case secret && value != "" && !config.IsReference(value):
 			typed[key], now[key] = value, config.Mask
-		case oneLine(value) == oneLine(was): // a field of a browser has no ends of lines
+		case oneLine(value) == oneLine(previous): // an input field has no line ends
 		case value == "":
 			delete(now, key)
 		default:

@@ -81,7 +81,7 @@ func formatCount(n any) string {
 	return b.String()
 }
 
-// yesNo formats a bool that may be unknown: a template takes a pointer to false for true.
+// yesNo formats a bool that may be unknown: a template treats a pointer to false as true.
 func yesNo(known *bool) string {
 	switch {
 	case known == nil:

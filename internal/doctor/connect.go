@@ -13,8 +13,8 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, those of
-// the last attempt. addressSource is the setting of the address.
+// connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, the steps
+// of the last attempt. addressSource is the setting of the address.
 func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
 	if v.failed {
 		return nil
@@ -107,7 +107,7 @@ func (w *routeProbe) explain(err error, address string) error {
 	case refused.Step == socks.StepGreeting:
 		return &fixHint{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &fixHint{name(route.NameAddressMap), "", err} // the error says how to fix it
+		return &fixHint{name(route.NameAddressMap), "", err} // the error contains how to fix it
 	case refused.Code == socks.NetworkUnreachable:
 		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}

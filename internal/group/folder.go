@@ -98,7 +98,7 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
+	if f.digest != "" && s.Problems.Err() == nil { // else nothing changes
 		f.digest = configtopic.FolderDigest(s.Connectors)
 	}
 	conflicting, known := conflictingWorkers(f.digest, group)
@@ -134,7 +134,7 @@ const conflictMessage = "connector folders are not applied: the folders of other
 // check returns the problems that prevent writing a connector of the folder to the config topic.
 func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
-	if _, there := topic.ConfigOffsets[c.Name]; there && notes[c.Name] == nil {
+	if _, exists := topic.ConfigOffsets[c.Name]; exists && notes[c.Name] == nil {
 		return config.Problems{c.Locate(config.Problem{Setting: "name",
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}

@@ -116,7 +116,7 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, do func() err
 func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
 	c.targetMu.Lock()
 	defer c.targetMu.Unlock()
-	if _, there := c.store.ConfigOffset(name); !there {
+	if _, exists := c.store.ConfigOffset(name); !exists {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect

@@ -194,7 +194,7 @@ func (l *Levels) update() {
 	l.lowest.Store(int64(least))
 }
 
-// effective returns the level of a logger: its own, else that of the nearest ancestor, else root's.
+// effective returns the level of a logger: its own, else its nearest ancestor's, else root's.
 func (l *Levels) effective(name string) (slog.Level, time.Time) {
 	for ancestor := name; ancestor != ""; {
 		if c, ok := l.configured[ancestor]; ok {

@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/run/tracing"
 )
 
-// metric describes one metric of subjects of type T. labels are in addition to those of its table.
+// metric describes one metric of subjects of type T. labels follow the labels of its table.
 type metric[T any] struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -195,7 +195,7 @@ func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	families, err := s.Gatherer.Gather()
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			m.Label = slices.Clone(m.Label) // those of a figure are its own
+			m.Label = slices.Clone(m.Label) // do not change the collector's labels
 			for i, pair := range m.Label {
 				value := pair.GetValue()
 				if !slices.Contains(publishedLabels, pair.GetName()) {

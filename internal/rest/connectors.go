@@ -51,7 +51,7 @@ func (req *request) connectors() {
 	}
 	all := map[string]map[string]any{}
 	slices.Sort(expand)
-	expand = slices.Compact(expand) // each counts once, however often it is asked for
+	expand = slices.Compact(expand) // repeated values count once
 	var others *groupMetrics
 	if slices.Contains(expand, "motion") {
 		var err error

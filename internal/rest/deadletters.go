@@ -149,7 +149,7 @@ type ReplayResult struct {
 	Skipped  map[string]int `json:"left"`
 	// Refusals has the reasons of the first 100 that a dry run refused; Skipped counts further ones.
 	DryRun    bool                `json:"dry,omitempty"`
-	WouldPass int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
+	WouldPass int                 `json:"passes,omitempty"` // a dry run also encodes zero
 	Refusals  []connect.Rejection `json:"refusals,omitempty"`
 }
 
@@ -204,7 +204,7 @@ func (req *request) replay() {
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Replayed > 0 && !body.DryRun:
-		// of any kind, it says what was done
+		// replaces the error by one that contains what was done
 		req.failErr(fmt.Errorf("%d dead letters were replayed, %d of them refused again, before the replay failed; "+
 			"another replay continues after them: %v", done.Replayed, done.Rejected, err))
 	case err != nil:

@@ -101,7 +101,7 @@ type groupMetrics struct {
 }
 
 func (req *request) groupMetrics() (*groupMetrics, error) {
-	answers, err := req.queryWorkers("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
+	answers, err := req.queryWorkers("expand=motion", http.StatusOK) // this worker knows the other parts itself
 	if answers == nil || err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ type Advertise struct {
 	Listener   string // http or https
 }
 
-// Advertised returns the URL for other workers, as RestServer.advertisedUrl: that of the first listener with the
+// Advertised returns the URL for other workers, as RestServer.advertisedUrl: the first listener with the
 // advertised scheme, http unless all listeners use https. at are the URLs of the listeners, if any.
 func (o *Options) Advertised(at []string) string {
 	first := func(scheme string) int {

@@ -273,7 +273,7 @@ func (req *request) failUnknown(err error, unknown string) {
 		req.fail(refusal.Status, refusal.Message)
 	case errors.Is(err, connect.ErrUnknownConnector):
 		req.fail(http.StatusNotFound, unknown)
-	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
+	case errors.Is(err, context.DeadlineExceeded): // Kafka Connect's message
 		req.fail(http.StatusInternalServerError, "Request timed out")
 	default:
 		status := http.StatusInternalServerError

@@ -15,7 +15,7 @@ import (
 )
 
 // compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
-// as different. The service is asked about feeds without the lock.
+// as different. The service is queried about feeds without the lock.
 func (b *Backend) compareConfig(ctx context.Context, name string, request rest.ConfigRequest,
 	masked bool) (comparison rest.Comparison,
 	err error) {
@@ -101,7 +101,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
-	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with these, no service is asked
+	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with problems, no service is called
 	err := errors.New("its service was not queried")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {

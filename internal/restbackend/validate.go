@@ -58,9 +58,9 @@ func timeoutError(ctx context.Context) error {
 		"currently checking the configuration; this request had no effect"}
 }
 
-// canContactService reports whether a service may be asked about a configuration of a request. A user who may only read
-// must not cause requests in the worker's name: the configuration contains their address, and its references are
-// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address than its own.
+// canContactService reports whether a service may be called about a configuration in a request. A user who may only
+// read must not cause requests in the worker's name: the configuration contains their address, and its references are
+// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address.
 func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
 	return !b.Worker.Boolean("rest.read.only") && rest.ReadOnlyReason(ctx) == "" && c.Problems.Err() == nil
 }

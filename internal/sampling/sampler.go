@@ -36,12 +36,12 @@ type Sampler struct {
 	redact   func(string) string
 
 	mu        sync.Mutex
-	samples   []*sample // in the order in which they were asked for
+	samples   []*sample // in the order of their start
 	observers map[string]*task.Observer
 }
 
 type sample struct {
-	rest.Sample // as it was asked for
+	rest.Sample // the request
 	rows        []row
 	bytes       int
 

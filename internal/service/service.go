@@ -92,7 +92,7 @@ func (s *Service) Check(ctx context.Context) error {
 	return err
 }
 
-// Open returns a client. Only the destination service is asked.
+// Open returns a client. It calls only the destination service.
 func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	c, err := s.Destination(ctx)
 	if err != nil {

@@ -105,20 +105,20 @@ func Differences(folder string) (map[string][]Kind, error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	by := map[string][]Kind{}
+	kinds := map[string][]Kind{}
 	for _, d := range all {
 		if d.Why == "" || !slices.Contains([]Kind{LeftOut, Text, Body, Other}, d.Kind) {
 			return nil, fmt.Errorf("%+v: expected a known kind, and a reason", d)
 		}
 		for _, n := range d.Calls {
 			at := fmt.Sprintf("%s %d", d.Seq, n)
-			if slices.Contains(by[at], d.Kind) {
+			if slices.Contains(kinds[at], d.Kind) {
 				return nil, fmt.Errorf("%s: expected each difference once", at)
 			}
-			by[at] = append(by[at], d.Kind)
+			kinds[at] = append(kinds[at], d.Kind)
 		}
 	}
-	return by, nil
+	return kinds, nil
 }
 
 // Worker is the target of calls.
@@ -375,7 +375,7 @@ func holds(wanted, found any) bool {
 	return cmp.Equal(wanted, found)
 }
 
-// Compare returns the differences of an answer from the expected one, and separately those of the body.
+// Compare returns the differences of an answer from the expected one, and separately the differences of the body.
 func Compare(s *Step, expected, found Answer) (status, body string) {
 	if expected.Status != found.Status {
 		return fmt.Sprintf("expected %d, found %d %v\n", expected.Status, found.Status, found.Body), ""
@@ -420,7 +420,7 @@ func Alike(expected, found any) (any, any) {
 		}
 		delete(x, "documentation")
 		delete(y, "documentation")
-		if _, there := x["fingerprint"]; !there {
+		if _, exists := x["fingerprint"]; !exists {
 			delete(y, "fingerprint")
 		}
 		if text, ok := y["message"].(string); ok {
@@ -477,8 +477,8 @@ func declaredName(item any) string {
 	if class, ok := v["class"].(string); ok {
 		return class
 	}
-	for _, of := range []any{v["definition"], v["value"], v} {
-		d, _ := of.(map[string]any)
+	for _, candidate := range []any{v["definition"], v["value"], v} {
+		d, _ := candidate.(map[string]any)
 		_, definition := d["dependents"]
 		_, value := d["visible"]
 		if name, ok := d["name"].(string); ok && (definition || value) {
@@ -505,7 +505,7 @@ func WithoutOrder(found any) any {
 			WithoutOrder(one)
 		}
 	case map[string]any:
-		if order, there := v["order"]; there && order == v["order_in_group"] {
+		if order, exists := v["order"]; exists && order == v["order_in_group"] {
 			delete(v, "order")
 		}
 		for _, one := range v {
