@@ -152,8 +152,8 @@ func (h *Host) logProblems(problems config.Problems) {
 	}
 }
 
-// fatalProblems returns the problems that prevent running. Those of connectors count, unless REST created them and can
-// correct them, or the folder also has a valid connector.
+// fatalProblems returns the problems that prevent running. A connector's problems do not count if REST created it, or
+// if its folder has a valid connector.
 func fatalProblems(installation *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
 	for _, c := range installation.Connectors {

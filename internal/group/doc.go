@@ -1,8 +1,7 @@
 // Package group makes a worker a member of a group of workers that share their connectors.
 //
-// [Worker] connects package cluster, which implements the protocols of the group, with the worker's herder, plugins,
-// REST and settings. [Worker.Herder] shows REST the state of all workers. A [Folder] publishes the worker's connector
-// folder, which the leader writes to the config topic.
+// [Worker] connects package cluster, the protocols of the group, with the worker's herder, plugins, REST and settings.
+// A [Folder] publishes the worker's connector folder, which the leader writes to the config topic.
 //
 // Invariants: what runs is what the config topic contains. Calls between workers are signed with its session key.
 package group

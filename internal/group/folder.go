@@ -16,11 +16,10 @@ import (
 )
 
 // Folder is the connector folder (or the named files) of a worker in a group. All workers publish a digest of theirs.
-// The leader writes the connectors of its folder to the config topic if no other worker has different files. Workers
-// without a folder do not count; while one leads, no folder changes connectors.
+// The leader writes its connectors to the config topic if no other worker has different files.
 //
 // Invariants: a connector from a folder has an annotation in the config topic, written in one transaction with it. A
-// connector without one belongs to REST: no folder changes or deletes it.
+// connector without one belongs to REST.
 type Folder struct {
 	worker *Worker
 	files  *reload.Reloader // of the files; it shares its lock with REST
@@ -93,8 +92,7 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// agreed publishes the digest of the folder. It reports whether this worker leads, the group has received the digest,
-// and no other folder differs.
+// agreed publishes the digest, and reports whether this worker leads and no other folder differs.
 func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

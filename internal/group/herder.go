@@ -112,7 +112,7 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, do func() err
 	return AsRESTError(g.group.WhenStopped(ctx, name, do))
 }
 
-// SetTargetState writes the target state of a connector to the config topic, which all workers read.
+// SetTargetState writes the target state of a connector to the config topic.
 func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
 	c.targetMu.Lock()
 	defer c.targetMu.Unlock()

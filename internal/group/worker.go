@@ -458,7 +458,7 @@ func (c *Worker) Applied(s config.Snapshot) {
 }
 
 // Serve joins the group and stays a member until ctx ends, then hands over its assignment. resume, if not nil, retries
-// refused logons. An error means that the config topic can no longer be read.
+// refused logons. An error means that the config topic cannot be read any more.
 func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
 	log := c.Log
 	for err := c.Join(ctx); err != nil; err = c.Join(ctx) {

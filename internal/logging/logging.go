@@ -91,8 +91,7 @@ func New(to slog.Handler, level slog.Level) *slog.Logger {
 	return slog.New(handler{to, l})
 }
 
-// LevelsOf returns the levels of a logger, and the logger that uses them. A logger not created by [New] is wrapped; its
-// handler may then drop further lines.
+// LevelsOf returns the levels of a logger, and the logger that uses them: the same one if [New] created it.
 func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 	if h, ok := log.Handler().(handler); ok {
 		return h.levels, log
@@ -297,8 +296,7 @@ type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set sets the level of a logger and all below it. It returns the sorted names of loggers whose level changed, as Kafka
-// Connect does; isUsed reports whether any line can belong to them.
+// Set sets the level of a logger and all below it. isUsed reports whether any line can belong to them.
 func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
 	parsed, err := parseLevel(level)
 	if err != nil {

@@ -64,8 +64,7 @@ type RecentQuery struct {
 	Level, Logger, Connector string
 }
 
-// Page returns lines in order, and After for the next page. lost means that lines after After were dropped. The error
-// is an [ErrLevel].
+// Page returns lines in order, and After for the next page. lost means that lines after After were dropped.
 func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, err error) {
 	lowest := Lowest
 	if query.Level != "" {

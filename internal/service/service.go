@@ -101,8 +101,7 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	return transport.New(c)
 }
 
-// Destination returns the client's configuration at this time. It calls the destination service if the connector names
-// a BTP destination.
+// Destination returns the client's configuration at this time. It may call the destination service.
 func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	if s.destination != nil {
 		if _, err := s.destination.find(ctx); err != nil {
