@@ -213,7 +213,7 @@ func failureMended(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Press("Products")
 	tab.Reach(`button[value="review"]`)
 	tab.Press(kb.Enter)
-	tab.Has("The tasks are made again", "NoSuchSet", "Products", "You can download the edited text")
+	tab.Has("The tasks stop and are created again", "NoSuchSet", "Products", "You can download the edited text")
 	f.Replaced("conf/bad.properties", strings.Split(strings.ReplaceAll(string(text), "Customers", "Products"), "\n")...)
 	f.Await("bad", "runs", e2etest.Runs)
 	tab.Go(f.Url + "/console/connector?name=bad")

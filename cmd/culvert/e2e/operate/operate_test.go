@@ -77,7 +77,7 @@ func TestOperate(t *testing.T) {
 	}
 
 	p.Run("connectors", "show", "orders", "--url", f.Url).
-		Exits(0).Prints("\n    Customers: caught up ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
+		Exits(0).Prints("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
 
 	// A snapshot of a finished set reads all its rows again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
