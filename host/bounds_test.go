@@ -59,7 +59,9 @@ var outsideTheTable = map[string]string{
 	"console.maxSampled":         "what is told",
 	"console.maxSelected":        "asked for by an operator",
 	"console.maxCachedPages":     "pages that are kept for a second",
-	"rest.maxListed":             "asked for by an operator",
+	"rest.maxListLimit":          "asked for by an operator",
+	"rest.maxBodyBytes":          "sent by an operator",
+	"rest.maxHeaderBytes":        "sent by an operator",
 	"fault.MaxQuoted":            "what is told",
 	"btp.maxQuote":               "what is told",
 	"btp.maxOutage":              "a setting's range",
@@ -80,7 +82,7 @@ var outsideTheTable = map[string]string{
 	"registered.maxTopicIDs":     "what is kept to be used again",
 	"registry.maxPause":          "a pause",
 	"wire.maxAnswer":             "answers of the user's own brokers",
-	"rest.maxKnown":              "what is kept to be used again",
+	"rest.maxVerified":           "what is kept to be used again",
 	"rest.maxChecks":             "work at a time",
 	"rest.maxValidations":        "work at a time",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
@@ -232,9 +234,10 @@ func TestTableOfBounds(t *testing.T) {
 	tests := testNames(t)
 	packages, named := packagesBelow(t, ".", "../internal", "../wit"), map[string]bool{}
 	page := strings.Builder{}
-	page.WriteString("# Bounds\n\nWhat plugins, services and files may hand to the host is bounded. What is larger " +
-		"fails with a message that says\nwhat was found. Where a setting stands beside a bound, it changes the " +
-		"bound; the others are fixed.\n\n| bound | at most | setting | in the code |\n| --- | --- | --- | --- |\n")
+	page.WriteString("# Bounds\n\nThe size of everything that plugins, services and files pass to the host is " +
+		"bounded. Larger input fails with a\nmessage that contains what was found. A setting next to a bound " +
+		"changes it; other bounds are fixed.\n\n| bound | at most | setting | in the code |\n" +
+		"| --- | --- | --- | --- |\n")
 	for _, b := range boundsOf(t) {
 		if !tests[b.test] {
 			t.Errorf("%s: there is no test %s", b.what, b.test)

@@ -38,7 +38,8 @@ func TestDocCommentsNameWhatFollows(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && (path == built || e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") && e.Name() != "..") {
+		if e.IsDir() && (path == built || e.Name() == "testdata" || strings.HasPrefix(e.Name(), ".") &&
+			e.Name() != "..") {
 			return fs.SkipDir
 		}
 		if e.IsDir() || !strings.HasSuffix(path, ".go") {

@@ -46,10 +46,10 @@ type SetupError = setup.Error
 
 // Host is a worker. Run may be called once.
 type Host struct {
-	in       *setup.Installation
-	mode     mode
-	locked   *lock.Lock // of the data folder
-	lockouts *lockouts.Store
+	installation *setup.Installation
+	mode         mode
+	locked       *lock.Lock // of the data folder
+	lockouts     *lockouts.Store
 	// targets is nil in a run that ends by itself and in a group.
 	targets *config.TargetStates
 	states  *targetstate.Store
@@ -59,15 +59,13 @@ type Host struct {
 	parts   parts
 }
 
-// mode specifies how a worker is opened that does not run.
+// mode: alone ignores the group, importing prepares connectors for a group, offline runs no connectors.
 type mode struct {
-	// alone ignores the group; importing is for a worker whose connectors a group gets; offline runs no connectors.
 	alone, importing, offline bool
 }
 
 func (m mode) inGroup(c Config, w *config.Worker) bool { return w.InGroup() && !c.Once && !m.alone }
 
-// parts holds what the worker has opened so far.
 type parts struct {
 	mu   sync.Mutex
 	now  restbackend.Parts
@@ -96,9 +94,9 @@ func (p *parts) REST() *rest.Server {
 	return p.rest
 }
 
-// New locks the data folder, reads the configuration, opens REST's listeners, opens the plugins that the connectors
-// need and checks the connectors with them. Other plugins are loaded later. It sends nothing. An error is a
-// [SetupError], which wraps config.Problems if the configuration is wrong, or that of ctx. Warnings are logged.
+// New opens everything that sends nothing: configuration, REST's listeners, and the plugins that the connectors need,
+// with which it checks them. An error is a [SetupError], which wraps config.Problems for an invalid configuration, or
+// that of ctx. Warnings are logged.
 func New(ctx context.Context, c Config) (*Host, error) { return newHost(ctx, c, mode{}) }
 
 func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
@@ -107,7 +105,7 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 	if err := os.MkdirAll(c.Data, 0o755); err != nil {
 		return nil, &SetupError{Cause: fmt.Errorf("data folder: %w", err)}
 	}
-	// Before the lock, because logons may be resumed while another worker runs on the folder.
+	// before the lock: logons may be resumed while another worker runs on the folder
 	store, err := c.OpenLockouts()
 	if err != nil {
 		return nil, &SetupError{Cause: err}
@@ -133,39 +131,38 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 		}
 		return nil, &SetupError{Cause: err}
 	}
-	if err := fatalProblems(h.in, problems).Err(); err != nil {
+	if err := fatalProblems(h.installation, problems).Err(); err != nil {
 		h.Close()
 		return nil, &SetupError{Cause: err}
 	}
-	h.logProblems(slices.Concat(problems, h.in.Problems(), h.in.Shadowed))
+	h.logProblems(slices.Concat(problems, h.installation.Problems(), h.installation.Shadowed))
 	return h, nil
 }
 
 func (h *Host) logProblems(problems config.Problems) {
 	for _, p := range problems {
 		if p.Warning {
-			h.in.Log.Warn(p.String())
+			h.installation.Log.Warn(p.String())
 		} else {
-			h.in.Log.Error("a connector's file is refused, the others run: " + p.String())
+			h.installation.Log.Error("a connector's file is rejected; the other connectors run: " + p.String())
 		}
 	}
-	if files := h.in.Config.Files; len(files.Connectors) == 0 && h.group == nil {
-		h.in.Log.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
+	if files := h.installation.Config.Files; len(files.Connectors) == 0 && h.group == nil {
+		h.installation.Log.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
 	}
 }
 
-// fatalProblems returns the problems that keep the worker from running: its own, and those of connectors unless they
-// come from a folder in which another connector is valid, were created by REST, which can correct them, or come from
-// files in the plugin folders.
-func fatalProblems(in *setup.Installation, problems config.Problems) config.Problems {
+// fatalProblems returns the problems that prevent running. A connector's problems do not count if REST created it, or
+// if its folder has a valid connector.
+func fatalProblems(installation *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
-	for _, c := range in.Connectors {
-		if !in.Config.Files.IsRESTConnector(c) {
+	for _, c := range installation.Connectors {
+		if !installation.Config.Files.IsRESTConnector(c) {
 			files = append(files, c)
 		}
 	}
 	valid := slices.ContainsFunc(files, func(c *config.Connector) bool { return c.Problems.Err() == nil })
-	if in.Config.Files.Folder != "" && valid {
+	if installation.Config.Files.Folder != "" && valid {
 		return problems
 	}
 	for _, c := range files {
@@ -178,12 +175,11 @@ func fatalProblems(in *setup.Installation, problems config.Problems) config.Prob
 	return problems
 }
 
-// Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. The error is a
-// [SetupError] before anything runs, or why a worker of a group can no longer read the config topic. With Once it is
-// otherwise the errors of tasks and connectors, each a [connect.Failure], in a SetupError if the file of a connector
-// was rejected.
+// Run runs the worker until ctx ends and everything has stopped; with Once until all data was delivered. The error is a
+// [SetupError], or why the config topic cannot be read. With Once it joins the errors of tasks and connectors, each a
+// [connect.Failure], in a SetupError if a connector's file was rejected.
 func (h *Host) Run(ctx context.Context) (err error) {
-	defer func() { err = secret.RedactError(err, h.in.Worker.Redact) }()
+	defer func() { err = secret.RedactError(err, h.installation.Worker.Redact) }()
 	cleanup, err := h.start(ctx)
 	defer cleanup.Run()
 	switch {
@@ -191,27 +187,28 @@ func (h *Host) Run(ctx context.Context) (err error) {
 		return nil
 	case err != nil:
 		return err
-	case h.in.Config.Once:
+	case h.installation.Config.Once:
 		err := h.parts.Herder().RunOnce(ctx) // also if ctx has ended: what had failed has failed
-		if h.in.Problems().Err() != nil {
+		if h.installation.Problems().Err() != nil {
 			return &SetupError{Cause: err}
 		}
 		return err
 	}
 	var watching sync.WaitGroup
-	watched, end := context.WithCancel(ctx)
+	watchContext, end := context.WithCancel(ctx)
 	o := h.reloadOptions()
 	var stored config.Store
 	var folder *group.Folder
 	if h.group == nil {
-		stored = reload.FolderStore(h.in.Config.Files, h.in.Connectors, h.targets, h.in.Worker, h.in.Log)
+		stored = reload.FolderStore(h.installation.Config.Files, h.installation.Connectors, h.targets,
+			h.installation.Worker, h.installation.Log)
 	} else {
 		stored, folder = h.group.Store(), h.group.OpenFolder(o)
-		watching.Go(func() { folder.Watch(watched) })
+		watching.Go(func() { folder.Watch(watchContext) })
 	}
 	r := reload.New(o, stored)
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader, p.Folder = r, folder })
-	watching.Go(func() { r.Watch(watched, r.Reload) })
+	watching.Go(func() { r.Watch(watchContext, r.Reload) })
 	defer watching.Wait()
 	defer end()
 	if h.group == nil {
@@ -221,8 +218,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	return h.runInGroup(ctx)
 }
 
-// runInGroup runs the connectors that the group assigns until ctx ends. The group is left before the tasks stop, so
-// that other workers take them over by then.
+// runInGroup leaves the group before the tasks stop, so that other workers take them over by then.
 func (h *Host) runInGroup(ctx context.Context) error {
 	herding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
@@ -231,7 +227,7 @@ func (h *Host) runInGroup(ctx context.Context) error {
 		h.parts.Herder().Run(herding)
 	})
 	var resume func(context.Context) (int, error)
-	if h.in.Config.ResumeLogons {
+	if h.installation.Config.ResumeLogons {
 		resume = h.lockouts.Resume
 	}
 	err := h.group.Serve(ctx, resume)
@@ -243,17 +239,17 @@ func (h *Host) runInGroup(ctx context.Context) error {
 // reloadOptions are the same for all reloaders of the worker, which share a lock.
 func (h *Host) reloadOptions() reload.Options {
 	parts := h.parts.get()
-	o := reload.Options{Worker: h.in.Worker, Folder: h.in.Config.Files.Folder, Connectors: h.in.Connectors,
-		Hidden: h.in.Shadowed, Checker: *h.in.Checker, Lockouts: h.lockouts,
+	o := reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
+		Connectors: h.installation.Connectors,
+		Hidden:     h.installation.Shadowed, Checker: *h.installation.Checker, Lockouts: h.lockouts,
 		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove, Lock: guard.NewCtxMutex(),
-		Log: h.in.Log}
+		Log: h.installation.Log}
 	if h.group != nil {
 		o.Group = h.group
 	}
 	return o
 }
 
-// remove removes a connector with its target state, which in a group is in the config topic.
 func (h *Host) remove(name string) error {
 	if h.group != nil {
 		return h.parts.Herder().Remove(name)
@@ -261,8 +257,7 @@ func (h *Host) remove(name string) error {
 	return h.states.Remove(h.parts.Herder(), name)
 }
 
-// Reload reads the folders of connectors again, whether or not they seem to have changed. Before Run has opened
-// everything it does nothing.
+// Reload scans the connector folders again. Before Run has opened everything it does nothing.
 func (h *Host) Reload() { h.parts.get().Rescan() }
 
 // Progress returns the progress of each connector. It is empty before Run has opened everything.

@@ -103,7 +103,7 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 			}
 		})
 	}
-	starts("Kafka was not reached", "Kafka is being reached")
+	starts("Kafka was not reached", "Kafka is being contacted")
 	cleanup, err := h.start(t.Context())
 	defer cleanup.Run()
 	require.NoError(t, err)
@@ -115,10 +115,11 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	running.Go(func() { herder.Run(ctx) })
 	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
-	files, connectors := h.in.Config.Files, h.in.Connectors
-	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.in.Worker, h.in.Log))
+	files, connectors := h.installation.Config.Files, h.installation.Connectors
+	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
+		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
-	starts("nothing was looked at", "Connectors are being looked at")
+	starts("nothing was looked at", "Connectors are being checked")
 	started.Store(true)
 	running.Go(func() { r.Watch(ctx, r.Reload) })
 	waiting.Wait()

@@ -10,14 +10,12 @@ import (
 	"github.com/culvert-project/culvert/internal/takeover"
 )
 
-// Offline opens a worker without running its connectors, and calls do with a handler of its REST API, which reads and
-// changes offsets. The data folder is locked until it returns, so that no worker runs on it. Errors are those of [New]
-// and [Host.Run], or that of do.
+// Offline calls do with the REST API of a worker that runs no connectors. The data folder is locked meanwhile.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 	return offline(ctx, c, mode{}, func(h *Host) error { return do(rest.Handler(h.backend.REST())) })
 }
 
-// Replay sends dead letters once more, without running connectors, as [Offline] does.
+// Replay replays dead letters without running connectors.
 func Replay(ctx context.Context, c Config, r ReplayRequest) (done ReplayResult, err error) {
 	err = offline(ctx, c, mode{}, func(h *Host) error {
 		done, err = h.parts.Herder().Replay(ctx, r)
@@ -26,15 +24,14 @@ func Replay(ctx context.Context, c Config, r ReplayRequest) (done ReplayResult, 
 	return done, err
 }
 
-// Import writes the connectors of a data folder to the config topic of a group, see [takeover.ImportIntoGroup]. The
-// data folder is locked until it returns.
+// Import writes the connectors of a data folder to the config topic of a group, see [takeover.ImportIntoGroup].
 func Import(ctx context.Context, c Config, startOver bool) (names []string, err error) {
 	err = offline(ctx, c, mode{importing: true}, func(h *Host) error {
 		if h.group == nil {
 			return &SetupError{Cause: errors.New("expected the file of a worker that forms a group: with group.id, " +
 				"config.storage.topic and status.storage.topic, and brokers other than the embedded one")}
 		}
-		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.in, Targets: h.targets,
+		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.installation, Targets: h.targets,
 			Herder: h.parts.Herder(), Group: h.group}, startOver)
 		return err
 	})

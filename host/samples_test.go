@@ -29,7 +29,7 @@ func TestStoredSecretsStayWithTheirTransform(t *testing.T) {
 		{"other class, stored password", "U", config.Mask, "transforms.t.type is another one than that stored"},
 		{"other class, own password", "U", "mine", "no plugin has the transformation U"},
 	} {
-		_, err := h.backend.REST().Sampled(t.Context(), "a", "none", map[string]string{"transforms": "t",
+		_, err := h.backend.REST().ReadSample(t.Context(), "a", "none", map[string]string{"transforms": "t",
 			"transforms.t.type": c.class, "transforms.t.password": c.password})
 		assert.Error(t, err, c.want)
 	}

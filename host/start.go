@@ -19,8 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// openStored opens what a data folder stores: connectors into c.Files, and target states. A worker of a group rejects a
-// folder with connectors, and one that ends by itself ignores it.
+// openStored reads stored connectors into c.Files. A worker of a group rejects them; with Once they are ignored.
 func openStored(c *Config, m mode) (*config.TargetStates, error) {
 	own, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
 	if err == nil && m.inGroup(*c, own) && !m.importing {
@@ -37,137 +36,139 @@ func openStored(c *Config, m mode) (*config.TargetStates, error) {
 		return nil, err
 	}
 	for _, p := range rejected {
-		c.Logger.Error("a connector of an earlier version, which was made by REST, does not run: mend its file, "+
-			"then start the worker again: "+p.String(), "file", p.File)
+		c.Logger.Error("a connector that REST created with an earlier version does not run: correct its file, then "+
+			"restart the worker: "+p.String(), "file", p.File)
 	}
 	return targets, nil
 }
 
-// open reads the configuration and opens REST and the plugins. REST listens before anything is compiled, and plugins
-// that no connector needs wait. The problems are those of the worker; each connector has its own.
+// open reads the configuration and opens REST and the plugins; REST listens before plugins are compiled. It returns the
+// worker's own problems.
 func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, err error) {
-	if h.in, problems, err = setup.Read(c); err != nil {
+	if h.installation, problems, err = setup.Read(c); err != nil {
 		return nil, err
 	}
-	in := h.in
-	defer func() { err = secret.RedactError(err, in.Worker.Redact) }()
-	h.samples = sampling.New(in.Registry, in.Worker.Redact)
-	if h.mode.inGroup(c, in.Worker) {
+	installation := h.installation
+	defer func() { err = secret.RedactError(err, installation.Worker.Redact) }()
+	h.samples = sampling.New(installation.Registry, installation.Worker.Redact)
+	if h.mode.inGroup(c, installation.Worker) {
 		if err := h.openGroup(); err != nil {
-			problems = append(problems, in.Worker.Locate(err))
+			problems = append(problems, installation.Worker.Locate(err))
 		}
 	}
-	h.backend = restbackend.New(restbackend.Options{Installation: in, Offline: h.mode.offline, Lockouts: h.lockouts,
-		Targets: h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get, WorkerID: h.workerID})
-	problems = in.ReadSettings(ctx, problems, true)
-	needed := setup.Needed(in.Connectors)
+	h.backend = restbackend.New(restbackend.Options{Installation: installation, Offline: h.mode.offline,
+		Lockouts: h.lockouts,
+		Targets:  h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get, WorkerID: h.workerID})
+	problems = installation.ReadSettings(ctx, problems, true)
+	needed := setup.Needed(installation.Connectors)
 	if problems.Err() == nil {
 		if err := h.listen(); err != nil {
 			return nil, err
 		}
 	}
-	// While REST listens, connectors may be added, in a run that ends by itself too.
-	if err := in.OpenPlugins(ctx, needed, c.Once && !in.Worker.IsSet("listeners")); err != nil {
+	if err := installation.OpenPlugins(ctx, needed, c.Once && !installation.Worker.IsSet("listeners")); err != nil {
 		return nil, err
 	}
-	h.parts.set(func(p *restbackend.Parts) { p.Plugins = in.Plugins })
+	h.parts.set(func(p *restbackend.Parts) { p.Plugins = installation.Plugins })
 	if h.group != nil {
-		in.Checker.Destinations = h.group.Destinations()
+		installation.Checker.Destinations = h.group.Destinations()
 	}
-	in.ExamineOffline(ctx, true)
+	installation.ExamineOffline(ctx, true)
 	if c.Once {
-		rejectTargetStates(in.Connectors)
+		rejectTargetStates(installation.Connectors)
 	}
 	return problems, nil
 }
 
-// openGroup opens what REST needs of the worker's group. The group runs the connectors of its config topic, so those of
-// the worker's files are left to the folder that the leader writes there.
+// openGroup creates the worker's group, which runs the connectors of its config topic, not of the worker's files.
 func (h *Host) openGroup() (err error) {
-	in := h.in
-	o := group.Options{Settings: in.Worker, Files: in.Config.Files, Levels: in.Levels, Log: in.Log, Parts: &h.parts,
+	installation := h.installation
+	o := group.Options{Settings: installation.Worker, Files: installation.Config.Files, Levels: installation.Levels,
+		Log: installation.Log, Parts: &h.parts,
 		URL: h.advertisedURL, Check: func(ctx context.Context, c *config.Connector) config.Problems {
 			return h.backend.Check(ctx, c)
 		}}
 	if !h.mode.importing {
-		o.Connectors = in.Connectors
+		o.Connectors = installation.Connectors
 	}
 	if h.group, err = group.New(o); err != nil {
 		return err
 	}
 	if !h.mode.importing {
-		in.Connectors = nil
+		installation.Connectors = nil
 	}
 	h.group.ShareLockouts(h.lockouts)
 	return nil
 }
 
 func rejectTargetStates(connectors []*config.Connector) {
-	for _, k := range connectors {
-		if k.InitialTarget() != config.TargetStarted {
-			k.Problems = append(k.Problems, config.Problem{File: k.InitialState.File, Line: k.InitialState.Line,
-				Setting: k.InitialState.Key, Text: "expected RUNNING in a run with --once, found " +
-					k.InitialState.Raw})
+	for _, connector := range connectors {
+		if connector.InitialTarget() != config.TargetStarted {
+			connector.Problems = append(connector.Problems, config.Problem{File: connector.InitialState.File,
+				Line:    connector.InitialState.Line,
+				Setting: connector.InitialState.Key, Text: "expected RUNNING in a run with --once, found " +
+					connector.InitialState.Raw})
 		}
 	}
 }
 
 // start opens Kafka and the herder. The caller runs cleanup, also after an error.
 func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
-	in := h.in
+	installation := h.installation
 	cleanup.Add(h.closeListeners)
-	tracer, err := in.OpenTracer(ctx, h.workerID(), &cleanup)
+	tracer, err := installation.OpenTracer(ctx, h.workerID(), &cleanup)
 	if err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
 	h.parts.set(func(p *restbackend.Parts) { p.Tracer = tracer })
-	if err := in.OpenBroker(ctx, &cleanup); err != nil {
+	if err := installation.OpenBroker(ctx, &cleanup); err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
-	admin, err := kafka.NewAdmin(in.Kafka)
+	admin, err := kafka.NewAdmin(installation.Kafka)
 	if err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
 	cleanup.Add(admin.Close)
-	cluster, err := in.Reach(ctx, admin)
+	cluster, err := installation.Reach(ctx, admin)
 	if err != nil {
 		return cleanup, err
 	}
-	offsets, wrong := offset.ParseConfig(in.Worker.All())
+	offsets, wrong := offset.ParseConfig(installation.Worker.All())
 	if err := wrong.Err(); err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
 	var names []string
-	for _, c := range in.Connectors {
+	for _, c := range installation.Connectors {
 		names = append(names, c.Name)
 	}
-	stored, err := offset.Open(ctx, in.Kafka, offsets, names, in.Log)
+	stored, err := offset.Open(ctx, installation.Kafka, offsets, names, installation.Log)
 	if err != nil {
 		return cleanup, err
 	}
 	cleanup.Add(stored.Close)
-	o := connect.Options{Worker: in.Worker, Plugins: in.Plugins, Registry: in.Registry, Kafka: in.Kafka,
+	o := connect.Options{Worker: installation.Worker, Plugins: installation.Plugins, Registry: installation.Registry,
+		Kafka:    installation.Kafka,
 		Offsets:  stored,
 		Lockouts: h.lockouts, WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,
-		Observer: h.samples.Tap, Logger: in.Log}
+		Observer: h.samples.Observer, Logger: installation.Log}
 	if g := h.group; g != nil {
-		if err := g.Open(ctx, in.Kafka, &cleanup); err != nil {
+		if err := g.Open(ctx, installation.Kafka, &cleanup); err != nil {
 			return cleanup, err
 		}
 		o.Destinations, o.Group = g.Destinations(), g
 		o.Target = func(c *config.Connector) connect.TargetState { return g.Target(c.Name) }
 	}
-	herder := connect.New(o, in.Connectors)
+	herder := connect.New(o, installation.Connectors)
 	if h.group != nil {
-		h.group.Begin(herder, in.Kafka)
+		h.group.Begin(herder, installation.Kafka)
 	}
 	h.parts.set(func(p *restbackend.Parts) { p.Herder, p.Cluster = herder, cluster })
 	return cleanup, nil
 }
 
 func (h *Host) listen() error {
-	w, log := h.in.Worker, h.in.Log
-	if len(w.List("listeners")) == 0 || h.in.Config.Once && !w.IsSet("listeners") {
+	w, log := h.installation.Worker, h.installation.Log
+	if len(w.List("listeners")) == 0 || h.installation.Config.Once && !w.IsSet("listeners") {
 		return nil
 	}
 	o := setup.RESTOptions(w)
@@ -190,11 +191,10 @@ func (h *Host) listen() error {
 		log.Info("REST listens", "url", scheme+"://"+setup.LocalAddress(address))
 	}
 	if open := server.Unprotected(); len(open) > 0 {
-		log.Warn("nothing guards REST: whoever reaches this machine can change "+
-			"connectors and read their settings, passwords that are written in them included (for this machine alone: "+
-			"listeners=http://127.0.0.1:8083; for users with passwords: rest.basic.auth.file; else set "+
-			"rest.allowed.hosts to its names, and rest.config.masked=true, or have the file name secrets as "+
-			"${file:PATH:KEY})", "listens", open)
+		log.Warn("nothing guards REST: anyone who can reach this machine can change connectors and read their "+
+			"settings, including passwords (to accept only this machine: listeners=http://127.0.0.1:8083; to "+
+			"require a logon: rest.basic.auth.file; otherwise set rest.allowed.hosts to its names, and "+
+			"rest.config.masked=true, or write secrets as ${file:PATH:KEY})", "listens", open)
 	}
 	return nil
 }
@@ -205,12 +205,11 @@ func (h *Host) closeListeners() {
 	}
 }
 
-// advertisedURL returns the URL of REST as other workers reach it.
 func (h *Host) advertisedURL() string {
 	if server := h.parts.REST(); server != nil {
 		return server.Advertised()
 	}
-	o := setup.RESTOptions(h.in.Worker)
+	o := setup.RESTOptions(h.installation.Worker)
 	return o.Advertised(nil)
 }
 

@@ -127,7 +127,7 @@ func TestAdvertisedURL(t *testing.T) {
 		w, problems := config.NewWorker("w.properties", entries, nil, nil)
 		require.NoError(t, problems.Err())
 		in := &setup.Installation{Log: quiet(), Installation: &config.Installation{Worker: w}}
-		h := &Host{in: in, backend: restbackend.New(restbackend.Options{Installation: in})}
+		h := &Host{installation: in, backend: restbackend.New(restbackend.Options{Installation: in})}
 		require.NoError(t, h.listen())
 		want := c.want
 		for n, address := range h.addresses() {

@@ -11,20 +11,20 @@ import (
 	"strings"
 )
 
-// side is a binary that is measured, with the name of its data folder.
-type side struct{ culvert, data string }
+// candidate is a culvert binary to measure, with the name of its data folder.
+type candidate struct{ culvert, data string }
 
-// sides are the binary that is measured, and the one that it is compared with, where there is one.
-func (b *bench) sides() []side {
-	all := []side{{b.culvert, "worker"}}
+// candidates returns the binary to measure, and the one to compare it with, if any.
+func (b *bench) candidates() []candidate {
+	all := []candidate{{b.culvert, "worker"}}
 	if b.against != "" {
-		all = append(all, side{b.against, "against"})
+		all = append(all, candidate{b.against, "against"})
 	}
 	return all
 }
 
-// ratioOf is what the first of two sides took to what the second did: the median of the ratios of neighbouring runs,
-// since what else goes on at a machine meets both of a pair, the lowest and the highest.
+// ratioOf returns the median, minimum and maximum of the ratios of neighbouring runs, which share the load of the
+// machine.
 func ratioOf(elapsed [2][]float64) string {
 	ratios := make([]float64, len(elapsed[0]))
 	for n := range ratios {
@@ -33,16 +33,16 @@ func ratioOf(elapsed [2][]float64) string {
 	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
-// measured is what the runs of one case took, by side, and how long the first side's stages were at work, by stage.
-type measured struct {
+// measurement has the results of the runs of one case by candidate, and the first candidate's busy times by stage.
+type measurement struct {
 	cpu, wall, peak [2][]float64
 	stages          [][]float64
 }
 
-// inTurns runs each case on each side, in turns. Before the first round, which is round 0, the first case is run once
-// more, in round -1: that fills the compile caches, and does not count.
-func (b *bench) inTurns(cases int, run func(round, i int, of side) (used, error)) ([]measured, error) {
-	sides, found := b.sides(), make([]measured, cases)
+// interleave runs the cases of all candidates in turns. Round -1 runs only the first case, to fill the compile caches,
+// and does not count.
+func (b *bench) interleave(cases int, run func(round, i int, of candidate) (usage, error)) ([]measurement, error) {
+	sides, found := b.candidates(), make([]measurement, cases)
 	for round := -1; round < b.rounds; round++ {
 		for i := range found {
 			if round < 0 && i > 0 {
@@ -106,26 +106,26 @@ func (b benchmark) compare(ctx context.Context, in *bench) error {
 			}
 		}
 	}
-	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
+	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is of this tree to %s, with the "+
 		"lowest and the highest\n", b.units[0], in.rounds, in.tree)
 	for _, name := range order {
-		of := *elapsed[name]
-		if len(of[0]) != len(of[1]) {
+		values := *elapsed[name]
+		if len(values[0]) != len(values[1]) {
 			fmt.Printf("%-60s  one tree alone has it\n", name)
 			continue
 		}
-		fmt.Printf("%-60s  %9.1f  %9.1f   %s\n", name, median(of[0]), median(of[1]), ratioOf(of))
+		fmt.Printf("%-60s  %9.1f  %9.1f   %s\n", name, median(values[0]), median(values[1]), ratioOf(values))
 	}
 	return nil
 }
 
-// figure is what a benchmark has reported in a unit.
+// figure is a value that a benchmark has reported.
 type figure struct {
 	name  string
 	value float64
 }
 
-// figures reads what `go test -bench` prints: a name, a count, and pairs of a value and its unit.
+// figures parses the output of `go test -bench`: a name, a count, and pairs of a value and its unit.
 func figures(out []byte, unit string) (found []figure) {
 	for line := range bytes.Lines(out) {
 		fields := strings.Fields(string(line))

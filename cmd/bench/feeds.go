@@ -17,51 +17,50 @@ import (
 )
 
 const (
-	// feedRows is how many orders the service of the many feeds has, in pages of feedPage.
 	feedRows, feedPage = 2000, 500
-	// detailRows is how many order lines there are with them.
-	detailRows = feedRows * 5 / 2
-	// settled is how long after the last record a worker is looked at that has nothing left to do.
-	settled = 5 * time.Minute
+	detailRows         = feedRows * 5 / 2
+	// idleTime is the wait after the last record before the memory of the idle worker is measured.
+	idleTime = 5 * time.Minute
 )
 
-// many is a worker with many feeds: connectors of so many sets each, every connector at an origin of its own.
-type many struct {
+// feedCase is a worker with many feeds: each connector has its own origin and reads so many sets.
+type feedCase struct {
 	connectors, sets  int
 	reading, finished float64 // the aims, MiB
 }
 
-// feeds is what the worker holds with many feeds: at most while they are read, and when nothing is left to read.
+// feeds measures the memory of a worker with many feeds: the peak, and when it is idle again.
 func feeds(ctx context.Context, b *bench) error {
 	service, err := b.demo(ctx, "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage))
 	if err != nil {
 		return err
 	}
 	defer service.stop()
-	m := many{connectors: 50, sets: 2, reading: 300, finished: 80}
+	feedCase := feedCase{connectors: 50, sets: 2, reading: 300, finished: 80}
 	if b.brief {
-		m.connectors = 2
+		feedCase.connectors = 2
 	}
-	h, err := b.read(ctx, service, m)
+	memory, err := b.read(ctx, service, feedCase)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%d connectors, each at an origin of its own and with %d sets, of %d and %d rows in pages of %d, JSON; "+
-		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", m.connectors, m.sets,
+		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", feedCase.connectors,
+		feedCase.sets,
 		feedRows, detailRows, feedPage)
-	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", h.most,
-		m.reading, settled, h.finished, m.finished, h.cpu.Seconds(), h.wall.Seconds())
-	if failures := m.misses(h); b.strict && len(failures) > 0 {
+	fmt.Printf("at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f); %.1f s CPU, %.1f s\n", memory.most,
+		feedCase.reading, idleTime, memory.finished, feedCase.finished, memory.cpu.Seconds(), memory.wall.Seconds())
+	if failures := feedCase.exceededAims(memory); b.strict && len(failures) > 0 {
 		return errors.New(strings.Join(failures, "; "))
 	}
 	return nil
 }
 
-// tolerance is what memory may be of its aim: figures differ by a tenth from run to run.
+// tolerance is the accepted ratio of memory to its aim: values differ by a tenth between runs.
 const tolerance = 1.15
 
-// misses are the aims that a worker is beyond of, by more than figures differ.
-func (m many) misses(h held) (failures []string) {
+// exceededAims returns the aims that were missed by more than tolerance.
+func (m feedCase) exceededAims(h feedMemory) (failures []string) {
 	if h.most > tolerance*m.reading {
 		failures = append(failures, fmt.Sprintf("at most %.0f MiB, aim %.0f", h.most, m.reading))
 	}
@@ -71,43 +70,42 @@ func (m many) misses(h held) (failures []string) {
 	return failures
 }
 
-// held is what a worker took for its feeds: memory in MiB, at the worst moment and when nothing was left to read.
-type held struct {
-	used
+// feedMemory is the memory in MiB, at most and when idle.
+type feedMemory struct {
+	usage
 	most, finished float64
 }
 
-// warm compiles plugins into a data folder, as the packages' installation does.
 func (b *bench) warm(ctx context.Context, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	c, err := begin(ctx, b.culvert, "plugins", "warm", "--data", data)
+	c, err := startProgram(ctx, b.culvert, "plugins", "warm", "--data", data)
 	if err != nil {
 		return err
 	}
-	return c.ended()
+	return c.wait()
 }
 
-// read runs a worker until all rows have arrived, and a while longer.
-func (b *bench) read(ctx context.Context, service *process, m many) (h held, err error) {
+// read runs a worker until all rows have arrived and idleTime has passed.
+func (b *bench) read(ctx context.Context, service *process, m feedCase) (memory feedMemory, err error) {
 	broker, err := b.broker(ctx, "broker-feeds")
 	if err != nil {
-		return h, err
+		return memory, err
 	}
 	defer broker.stop()
 	dir := filepath.Join(b.dir, "feeds-connectors")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return h, err
+		return memory, err
 	}
 	data := filepath.Join(b.dir, "feeds")
 	if err := b.warm(ctx, data); err != nil {
-		return h, err
+		return memory, err
 	}
 	args := []string{"run", "--data", data, "--set", "listeners=http://127.0.0.1:0"}
 	worker, _, err := b.configuration("feeds", broker.address, "0", set{"Orders", "json", 0})
 	if err != nil {
-		return h, err
+		return memory, err
 	}
 	args = append(args, worker)
 	topics := map[string]int64{}
@@ -116,42 +114,42 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 	for n := range m.connectors {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return h, err
+			return memory, err
 		}
 		defer l.Close()
 		origins.Go(func() { forward(l, service.address) })
 		file := filepath.Join(dir, fmt.Sprintf("c%02d.properties", n))
 		if err := os.WriteFile(file, []byte(m.connector(n, l.Addr().String(), topics)), 0o644); err != nil {
-			return h, err
+			return memory, err
 		}
 		args = append(args, file)
 	}
-	// The worker ends before the origins do, which wait for their connections.
+	// The worker must end before the origins, which wait for their connections.
 	started := time.Now()
-	c, err := begin(ctx, b.culvert, args...)
+	culvert, err := startProgram(ctx, b.culvert, args...)
 	if err != nil {
-		return h, err
+		return memory, err
 	}
-	defer c.end()
-	most := watchMemory(c.Process.Pid)
-	err = arrived(ctx, broker.address, topics)
-	h.most = most()
+	defer culvert.stop()
+	most := watchMemory(culvert.Process.Pid)
+	err = awaitRecords(ctx, broker.address, topics)
+	memory.most = most()
 	if err != nil {
-		return h, fmt.Errorf("%w: %.2000s", err, c.log.String())
+		return memory, fmt.Errorf("%w: %.2000s", err, culvert.log.String())
 	}
 	wall := time.Since(started)
-	if err := b.rest(ctx, settled); err != nil {
-		return h, err
+	if err := b.wait(ctx, idleTime); err != nil {
+		return memory, err
 	}
-	h.finished = taken(c.Process.Pid)
-	_ = c.end()
-	h.used = c.used()
-	h.wall = wall
-	return h, nil
+	memory.finished = memoryOf(culvert.Process.Pid)
+	_ = culvert.stop()
+	memory.usage = culvert.usage()
+	memory.wall = wall
+	return memory, nil
 }
 
-// connector is the file of one, whose topics it notes with the rows that they get.
-func (m many) connector(n int, origin string, topics map[string]int64) string {
+// connector returns the file of a connector and adds its topics with their expected rows.
+func (m feedCase) connector(n int, origin string, topics map[string]int64) string {
 	host, port, _ := net.SplitHostPort(origin)
 	var text strings.Builder
 	fmt.Fprintf(&text, `name=c%02d
@@ -179,7 +177,7 @@ sap.odata#%03[1]d.format=json
 	return text.String()
 }
 
-// watchMemory looks at what a process has until the returned function is called, which tells the most.
+// watchMemory samples the memory of a process until the returned function is called, which returns the maximum.
 func watchMemory(pid int) (stop func() float64) {
 	end, most := make(chan struct{}), make(chan float64, 1)
 	go func() {
@@ -187,7 +185,7 @@ func watchMemory(pid int) (stop func() float64) {
 		defer tick.Stop()
 		var peak float64
 		for {
-			peak = max(peak, taken(pid))
+			peak = max(peak, memoryOf(pid))
 			select {
 			case <-tick.C:
 			case <-end:
@@ -199,13 +197,13 @@ func watchMemory(pid int) (stop func() float64) {
 	return func() float64 { close(end); return <-most }
 }
 
-// taken is the memory that a process has in MiB, of which pages that it has mapped more than once are counted once.
-func taken(pid int) float64 {
+// memoryOf returns the memory of a process in MiB; pages mapped more than once count once.
+func memoryOf(pid int) float64 {
 	return status(pid, "status", "RssAnon") + status(pid, "status", "RssFile") +
 		status(pid, "smaps_rollup", "Pss_Shmem")
 }
 
-// forward makes a listener another origin of the same service, until it is closed.
+// forward serves the same service at another origin until the listener is closed.
 func forward(l net.Listener, to string) {
 	for {
 		from, err := l.Accept()
@@ -225,8 +223,8 @@ func forward(l net.Listener, to string) {
 	}
 }
 
-// arrived waits until topics have as many records as they are to get.
-func arrived(ctx context.Context, broker string, topics map[string]int64) error {
+// awaitRecords waits until the topics have the expected number of records.
+func awaitRecords(ctx context.Context, broker string, topics map[string]int64) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.MetadataMinAge(10*time.Millisecond))
 	if err != nil {
 		return err

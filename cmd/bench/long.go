@@ -9,16 +9,15 @@ import (
 	"strings"
 )
 
-// longPage is how many rows a page of a long feed has.
 const longPage = 1000
 
-// longLoad is a set of so many pages, whose next links name the last key (key) or count rows (offset).
+// longLoad is a set of so many pages, whose next links contain the last key (key) or a count of rows (offset).
 type longLoad struct {
 	pages int
 	links string
 }
 
-// rows is how many rows the load brings: all of them twice where links count rows.
+// rows returns how many rows are delivered: sets with counting links are read twice.
 func (l longLoad) rows() int {
 	if l.links == "offset" && l.pages > 1 {
 		return 2 * l.pages * longPage
@@ -26,16 +25,16 @@ func (l longLoad) rows() int {
 	return l.pages * longPage
 }
 
-// long is feeds of many pages in delta mode. What the worker holds must not grow with them. Where next links count rows
-// the set is read a second time, by key.
+// long measures feeds of many pages in delta mode: the worker's memory must not grow with them. Sets whose next links
+// count rows are read a second time, by key.
 func long(ctx context.Context, b *bench) error {
 	broker, err := b.broker(ctx, "broker-long")
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
-	loads := []longLoad{{1, "key"}, {b.some(100), "key"}, {b.some(100), "offset"}, {b.some(1000), "key"}}
-	found, err := b.inTurns(len(loads), func(round, i int, of side) (used, error) {
+	loads := []longLoad{{1, "key"}, {b.scaled(100), "key"}, {b.scaled(100), "offset"}, {b.scaled(1000), "key"}}
+	found, err := b.interleave(len(loads), func(round, i int, of candidate) (usage, error) {
 		return b.longOnce(ctx, of, fmt.Sprintf("long-%d-%d-%s", i, round+1, of.data), broker.address, loads[i])
 	})
 	if err != nil {
@@ -55,8 +54,7 @@ func long(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// longOnce loads a set once.
-func (b *bench) longOnce(ctx context.Context, of side, name, broker string, load longLoad) (u used, err error) {
+func (b *bench) longOnce(ctx context.Context, of candidate, name, broker string, load longLoad) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", strconv.Itoa(load.pages*longPage), "--page-size", strconv.Itoa(longPage),
 		"--switch", "delta=links", "--switch", "skiptoken="+load.links)
 	if err != nil {

@@ -39,7 +39,7 @@ var transforming = benchmark{"./internal/run/transform", "BenchmarkChains",
 	"Chains of transforms on a record of 10 fields, the crossing included; make bench-peers has Kafka's own classes " +
 		"beside them.", 3, "", []string{"cpu-ns/record"}}
 
-// sections are what there is to measure, in the order in which it is printed.
+// sections are the available measurements in printed order.
 var sections = []struct {
 	name string
 	run  func(context.Context, *bench) error
@@ -75,11 +75,11 @@ func main() {
 	page := flag.String("page", "", "a page, such as BENCHMARKS.md, whose figures are replaced by what is printed")
 	flag.Parse()
 	if b.brief {
-		b.rows, b.rounds = b.some(b.rows), 1
+		b.rows, b.rounds = b.scaled(b.rows), 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.onto(ctx, *page, flag.Args()); err != nil {
+	if err := b.runIntoPage(ctx, *page, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -87,19 +87,19 @@ func main() {
 
 type bench struct {
 	culvert string
-	// against is a binary that workers are compared with, tree a working tree whose benchmarks ours are, "": none.
+	// against is a binary to compare workers with, tree a working tree to compare benchmarks with; "" for none.
 	against, tree string
 	rows, rounds  int
-	// strict: aims of the section feeds that are missed fail.
+	// strict makes missed aims of the section feeds an error.
 	strict bool
-	// brief: a hundredth of everything, and no waiting.
+	// brief runs a hundredth of everything, without waiting.
 	brief bool
-	// dir is for what a run leaves; service is the demo service's binary.
+	// dir has the files of a run; service is the demo service's binary.
 	dir, service string
 }
 
-// onto runs the wanted sections and writes what they print into the page, "" for none.
-func (b *bench) onto(ctx context.Context, page string, wanted []string) error {
+// runIntoPage runs sections and writes their output into a page, unless page is "".
+func (b *bench) runIntoPage(ctx context.Context, page string, wanted []string) error {
 	if page == "" {
 		return b.run(ctx, wanted)
 	}
@@ -134,9 +134,9 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 	return nil
 }
 
-// benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often
-// it is run, and for how long or how many rounds ("": Go's default). The figures in units are printed, as medians; two
-// trees are compared by the first one.
+// benchmark is a Go benchmark, or several by a pattern, with an introduction to its figures, the number of runs, and
+// the duration or rounds ("" means Go's default). The medians of units are printed; two trees are compared by the first
+// unit.
 type benchmark struct {
 	folder, name, about string
 	count               int
@@ -172,8 +172,8 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	for _, name := range names {
 		fmt.Printf("%-44s", name)
 		for _, unit := range b.units {
-			if of := found[name][unit]; of != nil {
-				fmt.Printf("  %9.5g %s", median(of), unit)
+			if values := found[name][unit]; values != nil {
+				fmt.Printf("  %9.5g %s", median(values), unit)
 			}
 		}
 		fmt.Println()
@@ -181,16 +181,16 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	return nil
 }
 
-// some is how many of so many there are in this run.
-func (b *bench) some(many int) int {
+// scaled reduces a number for a brief run.
+func (b *bench) scaled(many int) int {
 	if b.brief {
 		return max(many/100, 2)
 	}
 	return many
 }
 
-// rest waits, so that a worker comes to rest before it is looked at.
-func (b *bench) rest(ctx context.Context, wait time.Duration) error {
+// wait waits until a worker is idle.
+func (b *bench) wait(ctx context.Context, wait time.Duration) error {
 	if b.brief {
 		wait = time.Second
 	}

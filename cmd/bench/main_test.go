@@ -43,12 +43,12 @@ func TestFiguresAreRead(t *testing.T) {
 
 // With --strict a target fails by more than what figures differ by.
 func TestFailedTargets(t *testing.T) {
-	m := many{reading: 200, finished: 100}
+	m := feedCase{reading: 200, finished: 100}
 	for _, c := range []struct {
 		reading, finished float64
 		failures          int
 	}{{200, 100, 0}, {229, 114, 0}, {231, 90, 1}, {231, 116, 2}} {
-		if failures := m.misses(held{most: c.reading, finished: c.finished}); len(failures) != c.failures {
+		if failures := m.exceededAims(feedMemory{most: c.reading, finished: c.finished}); len(failures) != c.failures {
 			t.Errorf("%v and %v MiB: expected %d failures, found %q", c.reading, c.finished, c.failures, failures)
 		}
 	}

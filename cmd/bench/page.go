@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// What stands around the figures in the page.
+// Marks around the figures in the page.
 const pageBegin, pageEnd = "<!-- begin: make bench -->\n", "<!-- end: make bench -->"
 
-// copyOutput copies what is printed from now on. The returned function puts it between the marks of the page at path,
-// in place of the figures before, and prints to standard output alone again.
+// copyOutput copies standard output. The returned function ends that and replaces the figures between the marks of the
+// page.
 func copyOutput(path string) (finish func() error, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {

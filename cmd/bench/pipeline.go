@@ -20,13 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// process is a program that prints its address on standard output, once it can be used.
+// process is a program that prints its address when it is ready.
 type process struct {
 	cmd     *exec.Cmd
 	address string
 }
 
-// spawn starts a program and waits for the first line that holds an address.
+// spawn starts a program and waits for the first line with an address.
 func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
@@ -67,45 +67,44 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// program is one that runs until it is ended, with what it logs.
+// program is a running program with its log.
 type program struct {
 	*exec.Cmd
 	log bytes.Buffer
 }
 
-// begin starts a program.
-func begin(ctx context.Context, name string, args ...string) (*program, error) {
+func startProgram(ctx context.Context, name string, args ...string) (*program, error) {
 	p := &program{Cmd: exec.CommandContext(ctx, name, args...)}
 	p.Stderr = &p.log
 	return p, p.Start()
 }
 
-// end ends it in good order, unless it has ended; the error has what it has logged.
-func (p *program) end() error {
+// stop ends the program gracefully if it runs; the error includes the log.
+func (p *program) stop() error {
 	if p.ProcessState != nil {
 		return nil
 	}
 	_ = p.Process.Signal(syscall.SIGTERM)
-	return p.ended()
+	return p.wait()
 }
 
-// ended waits until it ends by itself.
-func (p *program) ended() error {
+// wait waits until the program ends by itself.
+func (p *program) wait() error {
 	if err := p.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, p.log.String())
 	}
 	return nil
 }
 
-// used is what it took, when it has ended.
-func (p *program) used() used {
-	return used{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
+// usage returns the resources of an ended program.
+func (p *program) usage() usage {
+	return usage{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
 		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
 }
 
 func (p *process) port() string { _, port, _ := net.SplitHostPort(p.address); return port }
 
-// status is a figure of a file of a process's folder in /proc, in MiB, such as VmRSS of its status.
+// status reads a field in MiB from a file in /proc/PID, such as VmRSS of status.
 func status(pid int, file, field string) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
@@ -119,7 +118,7 @@ func status(pid int, file, field string) float64 {
 	return kb / 1024
 }
 
-// set is an entity set to read, with what goes before its records.
+// set is an entity set to read, with its format and number of transforms.
 type set struct {
 	name, format string
 	transforms   int
@@ -131,7 +130,7 @@ var threeTransforms = []string{
 	"transforms.c.type=org.apache.kafka.connect.transforms.RegexRouter\ntransforms.c.regex=(.*)\ntransforms.c.replacement=sap.$1",
 }
 
-// configuration writes a worker's and a connector's file.
+// configuration writes the files of a worker and a connector.
 func (b *bench) configuration(name, broker, servicePort string, s set) (worker, connector string, err error) {
 	worker = filepath.Join(b.dir, name+"-worker.properties")
 	connector = filepath.Join(b.dir, name+".properties")
@@ -165,18 +164,17 @@ sap.odata.page.size=2000000
 	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
 }
 
-// used is what a run of the worker took.
-type used struct {
+// usage is what a run of the worker used.
+type usage struct {
 	cpu, wall time.Duration
 	peak      float64
-	// stages is how long each of stageNames was at work, by the clock, in seconds.
+	// stages has the busy times of stageNames in seconds.
 	stages []float64
 }
 
-// stageNames are the stages of a source task, as its last line in the log names them.
+// stageNames are the stages in the last log line of a source task.
 var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
 
-// stagesOf reads that line.
 func stagesOf(log string, names []string) (stages []float64, err error) {
 	for _, name := range names {
 		_, rest, found := strings.Cut(log, " at_work."+name+"=")
@@ -192,8 +190,7 @@ func stagesOf(log string, names []string) (stages []float64, err error) {
 	return stages, nil
 }
 
-// once runs the worker of a side until the set has arrived.
-func (b *bench) once(ctx context.Context, of side, name, broker, servicePort string, s set) (u used, err error) {
+func (b *bench) once(ctx context.Context, of candidate, name, broker, servicePort string, s set) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, s)
 	if err != nil {
 		return u, err
@@ -205,27 +202,26 @@ func (b *bench) once(ctx context.Context, of side, name, broker, servicePort str
 	return u, err
 }
 
-// worker runs a worker of a side until its connector has done all that there is.
-func (b *bench) worker(ctx context.Context, of side, worker, connector string) (u used, log string, err error) {
+// worker runs a candidate until its connector is done.
+func (b *bench) worker(ctx context.Context, of candidate, worker, connector string) (u usage, log string, err error) {
 	started := time.Now()
-	c, err := begin(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
+	c, err := startProgram(ctx, of.culvert, "run", "--once", "--data", filepath.Join(b.dir, of.data), worker, connector)
 	if err != nil {
 		return u, "", err
 	}
-	if err := c.ended(); err != nil {
+	if err := c.wait(); err != nil {
 		return u, "", err
 	}
-	u = c.used()
+	u = c.usage()
 	u.wall = time.Since(started)
 	return u, c.log.String(), nil
 }
 
-// demo starts the demo service.
 func (b *bench) demo(ctx context.Context, args ...string) (*process, error) {
 	return spawn(ctx, b.service, append(args, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")...)
 }
 
-// peers starts the demo service and a broker of its own.
+// peers starts the demo service and a separate broker.
 func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
 	service, err = b.demo(ctx, "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize))
 	if err != nil {
@@ -242,15 +238,16 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 	return spawn(ctx, b.culvert, "broker", "--listen", "127.0.0.1:0", "--data", filepath.Join(b.dir, folder))
 }
 
-// cases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
-var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0},
+// pipelineCases: the first one, with few rows, measures start and stop.
+var pipelineCases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3},
+	{"Orders", "atom", 0},
 	{"Orders", "atom", 3}}
 
-// warming fills a compile cache with all plugins that the cases use.
+// warming uses all plugins of the cases, to compile them.
 var warming = set{"Categories", "json", 3}
 
-// pipeline is the main job: service → sandbox → transforms → JSON → broker, all but the worker in processes of their
-// own. The empty run, one row, is what start and stop cost; it is taken off, but not of ratios.
+// pipeline measures service → sandbox → transforms → JSON → broker, all but the worker in processes of their own. The
+// run with few rows is subtracted, except in ratios.
 func pipeline(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, b.rows, 5000)
 	if err != nil {
@@ -258,8 +255,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	found, err := b.inTurns(len(cases), func(round, i int, of side) (used, error) {
-		s := cases[i]
+	found, err := b.interleave(len(pipelineCases), func(round, i int, of candidate) (usage, error) {
+		s := pipelineCases[i]
 		if round < 0 {
 			s = warming
 		}
@@ -272,7 +269,7 @@ func pipeline(ctx context.Context, b *bench) error {
 		b.rounds)
 	if b.against != "" {
 		fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
-		for i, s := range cases {
+		for i, s := range pipelineCases {
 			cpu := found[i].cpu
 			fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(cpu[0]),
 				median(cpu[1]), ratioOf(cpu))
@@ -282,7 +279,7 @@ func pipeline(ctx context.Context, b *bench) error {
 	start := found[0]
 	fmt.Printf("start and stop, %.2f s CPU, are taken off\n", median(start.cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
-	for i, s := range cases[1:] {
+	for i, s := range pipelineCases[1:] {
 		m := found[i+1]
 		c, w := median(m.cpu[0])-median(start.cpu[0]), median(m.wall[0])-median(start.wall[0])
 		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
@@ -290,7 +287,7 @@ func pipeline(ctx context.Context, b *bench) error {
 	}
 	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the " +
 		"slowest decides. fetch is the wait for the service's bytes.")
-	for i, s := range cases[1:] {
+	for i, s := range pipelineCases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
 		for _, elapsed := range found[i+1].stages {
@@ -305,8 +302,8 @@ func pipeline(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// start is the time from starting the program to the first record that a consumer sees: with a data folder that is
-// empty, and with one in which plugins were compiled, in turns.
+// start measures the time from the start of the program to the first record at a consumer, with an empty data folder
+// and with compiled plugins.
 func start(ctx context.Context, b *bench) error {
 	service, broker, err := b.peers(ctx, 830, 100)
 	if err != nil {
@@ -315,7 +312,7 @@ func start(ctx context.Context, b *bench) error {
 	defer service.stop()
 	defer broker.stop()
 	folders := []string{"empty data folder", "warm data folder"}
-	found, err := b.inTurns(len(folders), func(round, i int, of side) (used, error) {
+	found, err := b.interleave(len(folders), func(round, i int, of candidate) (usage, error) {
 		data := filepath.Join(b.dir, "start-warm-"+of.data)
 		if i == 0 && round >= 0 {
 			data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%s", round, of.data))
@@ -337,8 +334,8 @@ func start(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// firstRecord runs a worker to its end; the time that counts is that to the first record.
-func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u used, err error) {
+// firstRecord runs a worker to its end and measures the time to the first record.
+func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (u usage, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
 	if err != nil {
 		return u, err
@@ -356,12 +353,12 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 	if err := client.Ping(wait); err != nil {
 		return u, err
 	}
-	// a first poll makes the topic, so that the consumer is waiting when the worker starts
+	// the first poll creates the topic, so that the consumer waits when the worker starts
 	settle, done := context.WithTimeout(wait, 500*time.Millisecond)
 	client.PollFetches(settle)
 	done()
 	started := time.Now()
-	c, err := begin(ctx, culvert, "run", "--once", "--data", data, worker, connector)
+	c, err := startProgram(ctx, culvert, "run", "--once", "--data", data, worker, connector)
 	if err != nil {
 		return u, err
 	}
@@ -371,32 +368,32 @@ func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, serviceP
 			elapsed = time.Since(started)
 		}
 	}
-	if err := c.ended(); err != nil {
+	if err := c.wait(); err != nil {
 		return u, err
 	}
 	if elapsed == 0 {
 		return u, errors.New("no record came in three minutes")
 	}
-	u = c.used()
+	u = c.usage()
 	u.wall = elapsed
 	return u, nil
 }
 
-// memory is what the worker holds at rest, and at most while pages of growing size stream through.
+// memory measures the memory of an idle worker, and the peak for pages of growing size.
 func memory(ctx context.Context, b *bench) error {
-	sides := b.sides()
+	sides := b.candidates()
 	for _, side := range sides {
 		if err := b.idle(ctx, side); err != nil {
 			return err
 		}
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
-	for i, rows := range []int{1, b.some(10_000), b.some(100_000), b.some(1_000_000)} {
+	for i, rows := range []int{1, b.scaled(10_000), b.scaled(100_000), b.scaled(1_000_000)} {
 		service, broker, err := b.peers(ctx, rows, 0)
 		if err != nil {
 			return err
 		}
-		var found [2]used
+		var found [2]usage
 		for at, side := range sides {
 			if found[at], err = b.once(ctx, side, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
 				set{"Orders", "json", 3}); err != nil {
@@ -420,15 +417,15 @@ func memory(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// idle starts a worker without connectors, twice: the first one fills the compile cache.
-func (b *bench) idle(ctx context.Context, of side) error {
+// idle measures a worker without connectors twice: the first run fills the compile cache.
+func (b *bench) idle(ctx context.Context, of candidate) error {
 	broker, err := b.broker(ctx, "broker-idle-"+of.data)
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
 	for _, cache := range []string{"cold", "warm"} {
-		mib, plugins, err := b.atRest(ctx, of, broker.address)
+		mib, plugins, err := b.idleMemory(ctx, of, broker.address)
 		if err != nil {
 			return err
 		}
@@ -438,8 +435,8 @@ func (b *bench) idle(ctx context.Context, of side) error {
 	return nil
 }
 
-// atRest runs a worker until its REST API answers, and 5 s longer.
-func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64, plugins int, err error) {
+// idleMemory measures a worker 5 s after its REST API responds.
+func (b *bench) idleMemory(ctx context.Context, of candidate, broker string) (mib float64, plugins int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, 0, err
@@ -451,11 +448,11 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 		0o644); err != nil {
 		return 0, 0, err
 	}
-	c, err := begin(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
+	c, err := startProgram(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer c.end()
+	defer c.stop()
 	var found []any
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end) &&
 		len(found) == 0; time.Sleep(100 * time.Millisecond) {
@@ -467,6 +464,6 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 	if len(found) == 0 {
 		return 0, 0, errors.New("the worker's REST API did not answer in 60 s")
 	}
-	err = b.rest(ctx, 5*time.Second)
+	err = b.wait(ctx, 5*time.Second)
 	return status(c.Process.Pid, "status", "VmRSS"), len(found), err
 }

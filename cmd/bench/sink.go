@@ -19,32 +19,31 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The sink writes orders of a topic, of ten fields, to a service that has none of them: a new one for each run. What
-// stands between the two answers some late.
+// The sink writes orders of ten fields from a topic to a service, a new one for each run, through a proxy that delays
+// some responses.
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
-	// oneIn requests has such an order, or one of all where they are fewer; it is answered so much later.
-	oneIn  = 1000
-	slowBy = 2 * time.Second
-	// slowKey follows the name of a case without such an order.
+	// One in slowEvery requests, or one of fewer, contains an order that is delayed by slowDelay.
+	slowEvery = 1000
+	slowDelay = 2 * time.Second
+	// slowKey is the suffix of cases with delayed orders.
 	slowKey = ", a slow key in 1,000"
 )
 
-// copying is what the sink is measured with: how many rows, in batches of how many, and whether some are answered late.
-type copying struct {
+// sinkCase is a measurement of the sink: rows, batch size, and whether some responses are delayed.
+type sinkCase struct {
 	name        string
 	rows, batch int
 	slow        bool
-	// unnoted: inserts may be sent twice, so that nothing is stored about them before.
-	unnoted bool
+	// withoutJournal allows inserts to be repeated, so that nothing is stored before them.
+	withoutJournal bool
 }
 
-// copyings begin with a start and a stop with one row, which the others have in them. Of single requests a tenth of the
-// rows that sources read is enough.
-func (b *bench) copyings() []copying {
+// sinkCases starts with one row, for start and stop. Single requests use fewer rows.
+func (b *bench) sinkCases() []sinkCase {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
-	return []copying{{"one row", 1, 1, false, false},
+	return []sinkCase{{"one row", 1, 1, false, false},
 		{"a POST each", few, 1, false, false}, {"a POST each" + slowKey, few, 1, true, false},
 		{"a POST each, no note of it", few, 1, false, true},
 		{"batches of 100", many, 100, false, false}, {"batches of 100" + slowKey, many, 100, true, false},
@@ -52,11 +51,10 @@ func (b *bench) copyings() []copying {
 		{"batches of 1,000" + slowKey, many, 1000, true, false}}
 }
 
-// fill writes the orders of a case to a topic.
-func (b *bench) fill(ctx context.Context, broker string, c copying) error {
+func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error {
 	return produceAll(ctx, broker, topicOf(c), c.rows, func(n int) string {
 		city := "Köln"
-		if every := min(oneIn*c.batch, c.rows); c.slow && n%every == every/2 {
+		if every := min(slowEvery*c.batch, c.rows); c.slow && n%every == every/2 {
 			city = slowCity
 		}
 		return fmt.Sprintf(`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
@@ -64,15 +62,15 @@ func (b *bench) fill(ctx context.Context, broker string, c copying) error {
 	})
 }
 
-func topicOf(c copying) string {
+func topicOf(c sinkCase) string {
 	if c.slow {
 		return fmt.Sprintf("%s-%d-slow-%d", copiesTopic, c.rows, c.batch)
 	}
 	return fmt.Sprintf("%s-%d", copiesTopic, c.rows)
 }
 
-// late passes requests on, those with a slow order later.
-func late(service string) (*http.Server, string, error) {
+// delayingProxy passes requests on, and delays those with a slow order.
+func delayingProxy(service string) (*http.Server, string, error) {
 	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: service})
 	to.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -86,7 +84,7 @@ func late(service string) (*http.Server, string, error) {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		if bytes.Contains(body, []byte(slowCity)) {
-			time.Sleep(slowBy)
+			time.Sleep(slowDelay)
 		}
 		to.ServeHTTP(w, r)
 	})}
@@ -94,14 +92,14 @@ func late(service string) (*http.Server, string, error) {
 	return server, listener.Addr().String(), nil
 }
 
-// copyOnce runs the worker of a side until a topic has been written to a new service.
-func (b *bench) copyOnce(ctx context.Context, of side, name, broker string, c copying) (u used, err error) {
+// runSinkCase runs a candidate until a topic was written to a new service.
+func (b *bench) runSinkCase(ctx context.Context, of candidate, name, broker string, c sinkCase) (u usage, err error) {
 	service, err := b.demo(ctx, "--rows", "1")
 	if err != nil {
 		return u, err
 	}
 	defer service.stop()
-	server, address, err := late(service.address)
+	server, address, err := delayingProxy(service.address)
 	if err != nil {
 		return u, err
 	}
@@ -113,7 +111,7 @@ func (b *bench) copyOnce(ctx context.Context, of side, name, broker string, c co
 		return u, err
 	}
 	uncertain := "fail"
-	if c.unnoted {
+	if c.withoutJournal {
 		uncertain = "retry"
 	}
 	if err := os.WriteFile(connector, []byte(`name=`+name+`
@@ -142,17 +140,17 @@ sap.odata#00.topic=`+topicOf(c)+`
 	return u, err
 }
 
-// sinkStages are those of a sink task, as its last line in the log names them.
+// sinkStages are the stages in the last log line of a sink task.
 var sinkStages = []string{"convert", "transform", "encode", "send", "settle"}
 
-// sink is topic → sandbox → service, and by itself what the sandbox takes of it.
+// sink measures topic → sandbox → service, and the sandbox alone.
 func sink(ctx context.Context, b *bench) error {
 	broker, err := b.broker(ctx, "broker-sink")
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
-	if err := b.copied(ctx, broker); err != nil {
+	if err := b.runSinkCases(ctx, broker); err != nil {
 		return err
 	}
 	return encoding.run(ctx, b)
@@ -162,28 +160,28 @@ var encoding = benchmark{"./plugins/odata/sink", "BenchmarkBatchInSandbox",
 	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
 	3, "", []string{"ns/row", "encode-ns/row", "settle-ns/row"}}
 
-// copied runs the sink of one binary, or of two in turns.
-func (b *bench) copied(ctx context.Context, broker *process) error {
-	all := b.copyings()
+// runSinkCases measures the sink of one candidate, or of two in turns.
+func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
+	all := b.sinkCases()
 	filled := map[string]bool{}
 	for _, c := range all {
 		if filled[topicOf(c)] {
 			continue
 		}
 		filled[topicOf(c)] = true
-		if err := b.fill(ctx, broker.address, c); err != nil {
+		if err := b.fillTopic(ctx, broker.address, c); err != nil {
 			return err
 		}
 	}
-	found, err := b.inTurns(len(all), func(round, i int, of side) (used, error) {
-		return b.copyOnce(ctx, of, fmt.Sprintf("k%d-%d-%s", i, round+1, of.data), broker.address, all[i])
+	found, err := b.interleave(len(all), func(round, i int, of candidate) (usage, error) {
+		return b.runSinkCase(ctx, of, fmt.Sprintf("k%d-%d-%s", i, round+1, of.data), broker.address, all[i])
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order makes one request in %d, or of all where "+
 		"they are fewer, %v late where it says so; the workers' CPU and time, start and stop in it; medians of %d "+
-		"rounds\n", oneIn, slowBy, b.rounds)
+		"rounds\n", slowEvery, slowDelay, b.rounds)
 	if b.against == "" {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
@@ -198,7 +196,7 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 				}
 			}
 			if plain, slow := strings.CutSuffix(c.name, slowKey); slow {
-				if at := slices.IndexFunc(all, func(o copying) bool { return o.name == plain }); at >= 0 {
+				if at := slices.IndexFunc(all, func(o sinkCase) bool { return o.name == plain }); at >= 0 {
 					fmt.Printf("\n  elapsed beside none slow: %s",
 						ratioOf([2][]float64{found[i].wall[0], found[at].wall[0]}))
 				}
@@ -218,7 +216,7 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 	return nil
 }
 
-// produceAll writes so many records to a topic.
+// produceAll writes records to a topic.
 func produceAll(ctx context.Context, broker, topic string, rows int, value func(int) string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.UnknownTopicRetries(-1))
 	if err != nil {

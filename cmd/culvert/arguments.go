@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// finish makes a command, and its subcommands, check their arguments by their usages. A command that does nothing by
-// itself shows its help.
+// finish adds argument checks derived from the usages of a command and its subcommands. A command without action shows
+// its help.
 func finish(c *cobra.Command) {
 	if !c.Runnable() {
 		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
@@ -22,8 +22,8 @@ func finish(c *cobra.Command) {
 	}
 }
 
-// argumentsOf checks arguments by a usage such as `set NAME FILE [worker-file connector-files…]`. Names are required; a
-// last one that ends with … may be repeated. Brackets contain one optional argument, or with … any number of them.
+// argumentsOf parses a usage such as `set NAME FILE [worker-file connector-files…]`. Names are required; a last one
+// with … may be repeated. Brackets contain one optional argument, or with … any number.
 func argumentsOf(usage string) cobra.PositionalArgs {
 	required, optional, _ := strings.Cut(usage, "[")
 	names := strings.Fields(required)[1:]

@@ -14,22 +14,22 @@ func newBroker() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "broker",
 		Short: "Run the embedded Kafka broker on its own",
-		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trying out, development and tests. It keeps what it
-acknowledged even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run
-and culvert consume find it.`,
+		Long: `Run the embedded Kafka broker on its own, until it is stopped, for trials, development and tests. It keeps acknowledged
+records even if it is killed. Its address is printed, and is in broker.json of the data folder, where culvert run and
+culvert consume find it.`,
 		Example: `  culvert broker
   culvert broker --listen 127.0.0.1:19092 --data /tmp/broker`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 			b, err := embedded.Open(embedded.Options{Dir: data, Listen: listen, Logger: log})
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			fmt.Fprintln(c.OutOrStdout(), b.Addr())
 			fmt.Fprintf(c.ErrOrStderr(), "embedded broker on %s, data in %s: for trying out, not for production\n",
 				b.Addr(), data)
 			<-c.Context().Done()
-			return failed(b.Close())
+			return asFailure(b.Close())
 		},
 	}
 	dataFlag(c, &data)

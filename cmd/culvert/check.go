@@ -18,49 +18,49 @@ func newPluginsCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check whether a plugin's file would be accepted, and try its functions",
-		Long: `Check whether a .wasm file would be accepted, then call its functions with nothing set: describe must answer the same
+		Long: `Check whether a .wasm file would be accepted, then call its functions without settings: describe must answer the same
 twice, validate must answer for each component, and every other function must return, an error or not. Exit code: 0
 accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 		Example: "  culvert plugins check ./my.wasm",
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := os.Stat(args[0]); err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			o, w, err := alone(c, &in, "")
+			o, w, err := pluginConfig(c, &in, "")
 			if err != nil {
 				return err
 			}
 			checked, err := setup.CheckPlugin(c.Context(), o, w, args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("%s: %w", args[0], err))
+				return asUsageError(fmt.Errorf("%s: %w", args[0], err))
 			}
-			return judge(c.OutOrStdout(), args[0], checked)
+			return printCheck(c.OutOrStdout(), args[0], checked)
 		},
 	}
 	in.flags(c, "warn")
 	return c
 }
 
-// judge shows what was found. The error is that the file is refused.
-func judge(w io.Writer, file string, c *plugin.CheckResult) error {
+// printCheck prints the result. The error means that the file is refused.
+func printCheck(w io.Writer, file string, c *plugin.CheckResult) error {
 	if c.Info.Err != nil {
-		return failed(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredAnyway(c)))
+		return asFailure(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredText(c)))
 	}
 	if err := showChecked(w, file, c); err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	if c.Refused() {
-		return failed(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
+		return asFailure(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
 	}
 	return nil
 }
 
-// meteredAnyway says that a refused module's time could be fenced: one thing less to look for.
-func meteredAnyway(c *plugin.CheckResult) string {
+// meteredText reports that a refused module can at least be metered.
+func meteredText(c *plugin.CheckResult) string {
 	if c.Metered.BytesOut == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\n(its time could be fenced: %s)", growth(c))
+	return fmt.Sprintf("\n(it can be metered: %s)", growth(c))
 }
 
 func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
@@ -70,15 +70,15 @@ func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 	}
 	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
 		c.Info.Contract)
-	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", short(c.Info.Hash)},
+	rows := [][]string{{"interfaces", strings.Join(c.Info.Interfaces, ", ")}, {"hash", shortHash(c.Info.Hash)},
 		{"memory", fmt.Sprintf("%d bytes at the start, at most %d", c.MemoryBytes, c.Limits.MemoryBytes)},
 		{"size", growth(c)}}
 	if dropped := c.Metered.Dropped; len(dropped) > 0 {
 		rows = append(rows, []string{"left out", strings.Join(dropped, ", ")})
 	}
 	rows = append(rows, []string{"calls",
-		fmt.Sprintf("%d tried with nothing set, within %v; a fault is an answer, and "+
-			"says what a function lacks", len(c.Calls), plugin.CheckTime)}, nil)
+		fmt.Sprintf("%d tried without settings, within %v; an error is a valid answer", len(c.Calls),
+			plugin.CheckTime)}, nil)
 	for _, call := range c.Calls {
 		rows = append(rows, []string{inLine(call.Function + " " + call.Subject), inLine(call.Answer)})
 	}
@@ -104,7 +104,7 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 	return err
 }
 
-// growth is a module's size before and after it is metered.
+// growth formats a module's size before and after metering was added.
 func growth(c *plugin.CheckResult) string {
 	before, after := c.Info.Size, c.Metered.BytesOut
 	return fmt.Sprintf("%d bytes, metered %d (%+.1f %%)", before, after, 100*(float64(after)/float64(before)-1))

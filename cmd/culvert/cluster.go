@@ -18,13 +18,13 @@ import (
 func newCluster() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
-		Short: "Bring connectors into a group of workers, and give its topics back to Kafka Connect",
+		Short: "Move connectors into a group of workers, and release its topics to Kafka Connect",
 	}
 	c.AddCommand(newAdopt(), newClusterCheck(), newClusterRelease())
 	return c
 }
 
-// newGroupCommand makes a command whose argument is the file of a worker of a group.
+// newGroupCommand adds the argument WORKER-FILE, the file of a worker of a group, to a command.
 func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Config) error) *cobra.Command {
 	var in installation
 	c.Use += " WORKER-FILE"
@@ -34,10 +34,10 @@ func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Con
 			return err
 		}
 		if config.Files.Worker == "" {
-			return wrong(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
+			return asUsageError(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
 		}
 		config.Compiling = compiling(c.ErrOrStderr())
-		return setUp(failed(do(c, config)))
+		return asSetupError(asFailure(do(c, config)))
 	}
 	in.flags(c, "warn")
 	return c
@@ -49,8 +49,8 @@ func newClusterCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Show what workers with this file would take over from the topics of a group",
 		Long: `Show what workers with this file would take over from the topics of a group, Kafka Connect's or Culvert's, and what
-keeps the rest from running: classes, settings, references, topics, rights, live members. It only reads.
-See culvert reference guide/cluster. Exit code: 0 a start would take over everything, 1 what is named would not run.`,
+prevents the rest from running: classes, settings, references, topics, rights, live members. It only reads. See culvert
+reference guide/cluster. Exit code: 0 a start would take over everything, 1 the named items would not run.`,
 		Example: `  culvert cluster check worker.properties
   culvert cluster check worker.properties --json`,
 	}, func(c *cobra.Command, in host.Config) error {
@@ -70,7 +70,7 @@ See culvert reference guide/cluster. Exit code: 0 a start would take over everyt
 		if err != nil || t.Problems.Err() == nil {
 			return err
 		}
-		return errors.New(count(t.Problems))
+		return errors.New(countProblems(t.Problems))
 	})
 	o.flag(c, "as JSON")
 	return c
@@ -79,10 +79,11 @@ See culvert reference guide/cluster. Exit code: 0 a start would take over everyt
 func newClusterRelease() *cobra.Command {
 	return newGroupCommand(&cobra.Command{
 		Use:   "release",
-		Short: "Give the topics of a group to workers of Kafka Connect, or to another group",
-		Long: `Give the topics of a group to workers of Kafka Connect, or to another group of Culvert's, when all of its workers are
-stopped: live ones are named, and nothing is done. What a hung worker could still commit is fenced, tasks are taken out
-of the topic, and what was done is printed. See culvert reference guide/cluster. Exit code: 0 released, 1 not, or not all.`,
+		Short: "Release the topics of a group to workers of Kafka Connect, or to another group",
+		Long: `Release the topics of a group to workers of Kafka Connect, or to another group of Culvert. All of its workers must be
+stopped: if some are alive, they are named and nothing is done. Producers of hung workers are fenced, and task
+configurations are removed from the topic. See culvert reference guide/cluster. Exit code: 0 released, 1 not released,
+or not completely.`,
 		Example: "  culvert cluster release worker.properties",
 	}, func(c *cobra.Command, config host.Config) error {
 		done, err := takeover.Release(c.Context(), config)
@@ -98,13 +99,13 @@ of the topic, and what was done is printed. See culvert reference guide/cluster.
 			return err
 		}
 		if done.Problems.Err() != nil {
-			return errors.New(count(done.Problems))
+			return errors.New(countProblems(done.Problems))
 		}
 		for _, name := range slices.Sorted(maps.Keys(done.Tasks)) {
-			fmt.Fprintf(out, "%s: %s taken out of topic %s\n", inLine(name), number(done.Tasks[name], "task"),
+			fmt.Fprintf(out, "%s: %s removed from topic %s\n", inLine(name), number(done.Tasks[name], "task"),
 				done.Topic)
 		}
-		fmt.Fprintf(out, "topic %s: the next group that starts has it\n", done.Topic)
+		fmt.Fprintf(out, "topic %s: free for the next group that starts\n", done.Topic)
 		return nil
 	})
 }
@@ -113,23 +114,23 @@ func newAdopt() *cobra.Command {
 	var startOver bool
 	c := newGroupCommand(&cobra.Command{
 		Use:   "adopt",
-		Short: "Bring the connectors of a worker that was alone into its group's topic",
-		Long: `Bring the connectors that REST created in a data folder while its worker was alone, and which of its connectors were
-paused or stopped, into config.storage.topic of a worker's file. Nothing is written while a worker is at work, or where
-something would be lost: other settings of the same name, secrets that the topic would not keep, offsets that are
-missing. A second run finds nothing to do. See culvert reference guide/cluster.`,
+		Short: "Move the connectors of a standalone worker into its group's topic",
+		Long: `Move the connectors that REST created in the data folder of a standalone worker, with their target states, into
+config.storage.topic of a worker's file. Nothing is written while a worker runs, or if something would be lost: other
+settings of the same name, secrets that the topic would not keep, missing offsets. A second run finds nothing to do.
+See culvert reference guide/cluster.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
 	}, func(c *cobra.Command, config host.Config) error {
 		names, err := host.Import(c.Context(), config, startOver)
 		if err == nil && len(names) == 0 {
-			fmt.Fprintln(c.OutOrStdout(), "no connectors were to be brought")
+			fmt.Fprintln(c.OutOrStdout(), "no connectors to move")
 		}
 		for _, name := range names {
-			fmt.Fprintf(c.OutOrStdout(), "%s was brought into the group's topic\n", inLine(name))
+			fmt.Fprintf(c.OutOrStdout(), "%s was moved into the group's topic\n", inLine(name))
 		}
 		return err
 	})
 	c.Flags().BoolVar(&startOver, "start-over", false,
-		"take connectors that have no offsets, which begin from the start")
+		"also move connectors without offsets, which then start from the beginning")
 	return c
 }

@@ -165,16 +165,16 @@ func TestAnswersOfWorkers(t *testing.T) {
 			"expected culvert connectors apply"},
 		{"a state is for new connectors", []string{"connectors", "apply", connector, "--state", "STOPPED"}, 2,
 			"--state is for a connector that is created, and orders exists"},
-		{"status names what failed", []string{"status"}, 1, "FAILED: a (culvert"},
+		{"status names what failed", []string{"status"}, 1, "FAILED: a (see culvert"},
 		{"states that are not known are no success", []string{"status", "--url", unknown}, 1,
-			"are not known: states shown are Kafka Connect's"},
+			"unknown states of connectors: only Kafka Connect's states are shown"},
 		{"a worker is drained", []string{"drain", "--url", placed}, 0, "the worker is drained\n"},
 		{"who drains a worker is told what runs nowhere", []string{"drain", "--url", workerWith(t, drained)}, 0,
 			"orders: no worker runs it, or tasks of it: expected a worker that has what class X needs"},
 		{"states of some workers are not known", []string{"status", "--url", away}, 1,
-			"states of connectors are not known: worker w2: away"},
+			"unknown states of connectors: worker w2: away"},
 		{"resumed logons are a number", []string{"connectors", "lockouts", "resume", "--json"}, 0,
-			`[{"connector":"1 refused logon","done":"to be tried once more"}]`},
+			`[{"connector":"1 refused logon","done":"will be retried"}]`},
 		{"a comparison is an object", []string{"connectors", "diff", connector, "--json"}, 1,
 			`{"connector":"orders",`},
 		{"an empty answer to a change", []string{"offsets", "set", "orders", offsets}, 0, "\n"},
@@ -233,12 +233,13 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 func TestDiffOfAnotherWorker(t *testing.T) {
 	url := workerWith(t, map[string]string{
 		"GET /connectors": `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`})
-	now, _, err := asked(t.Context(), url, "folder")
+	now, _, err := runningConnectors(t.Context(), url, "folder")
 	if err != nil || len(now) != 1 || now[0].Name != "orders" || now[0].HasFailed {
 		t.Errorf("expected orders, found %+v %v", now, err)
 	}
-	if _, _, err := asked(t.Context(), workerWith(t, nil), "folder"); err == nil || !strings.Contains(err.Error(),
-		"not found") {
+	if _, _, err := runningConnectors(t.Context(), workerWith(t, nil), "folder"); err == nil ||
+		!strings.Contains(err.Error(),
+			"not found") {
 		t.Errorf("expected the error of the worker, found %v", err)
 	}
 }
@@ -248,8 +249,8 @@ func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
 		name, flag, value string
 		connector, fault  string
 	}{
-		{"entity sets are blank", "--entity-set", " ", "", "--entity-set is needed"},
-		{"entity sets are commas", "--entity-set", " , ", "", "--entity-set is needed"},
+		{"entity sets are blank", "--entity-set", " ", "", "--entity-set is required"},
+		{"entity sets are commas", "--entity-set", " , ", "", "--entity-set is required"},
 		{"the name is empty", "--name", "", "orders", ""},
 		{"the name is given", "--name", "mine", "mine", ""},
 		{"the port is 0", "--port", "0", "orders", ""},
@@ -263,7 +264,7 @@ func TestInitTakesDefaultsForEmptyValues(t *testing.T) {
 			if err := command.ParseFlags(args); err != nil {
 				t.Fatal(err)
 			}
-			i := &initiation{yes: true, flags: command.Flags()}
+			i := &initDialog{yes: true, flags: command.Flags()}
 			name := i.answers(t.Context())
 			if c.fault != "" {
 				if i.err == nil || !strings.HasPrefix(i.err.Error(), c.fault) {
@@ -307,8 +308,8 @@ func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	d := &display{out: &out}
 	start := time.Unix(1000, 0)
-	before := lookAt(start, []connect.Progress{{Connector: "orders", Rows: 100}})
-	now := lookAt(start.Add(2*time.Second), []connect.Progress{
+	before := progressSnapshot(start, []connect.Progress{{Connector: "orders", Rows: 100}})
+	now := progressSnapshot(start.Add(2*time.Second), []connect.Progress{
 		{Connector: "orders", Type: "source", State: connect.Running, Rows: 300, Pages: 3},
 		{Connector: "copies", Type: "sink", State: connect.Failed, Rows: 5, Lag: 7, Failed: 1},
 	})
@@ -328,10 +329,10 @@ func TestProgress(t *testing.T) {
 // A message of net/http becomes a line at level debug, without the bytes that a service sent unasked.
 func TestLibrariesLogAsWeDo(t *testing.T) {
 	for level, want := range map[slog.Level]string{slog.LevelInfo: "",
-		slog.LevelDebug: `level=DEBUG msg="a library says: ` +
+		slog.LevelDebug: `level=DEBUG msg="library: ` +
 			`Unsolicited response received on idle HTTP channel starting with \"HTTP/1.1 400 Bad Request"` + "\n"} {
 		var out bytes.Buffer
-		takeLibraries(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
+		captureLibraryLogs(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level})))
 		log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v",
 			"HTTP/1.1 400 Bad Request\r\nSet-Cookie: session=abc\r\n", nil)
 		if _, line, _ := strings.Cut(out.String(), " "); line != want {
@@ -386,7 +387,7 @@ func TestPanicsAreTheCommands(t *testing.T) {
 	if code := execute(t.Context(), []string{"version"}, mistakenWriter{}, &stderr); code != exitFailed {
 		t.Errorf("expected exit %d, found %d", exitFailed, code)
 	}
-	for _, want := range []string{"a mistake in culvert", "a mistake in a command", "commands_test.go"} {
+	for _, want := range []string{"an internal error of culvert", "a mistake in a command", "commands_test.go"} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("expected %q, found %s", want, &stderr)
 		}

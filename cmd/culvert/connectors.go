@@ -26,7 +26,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// expanded is what REST tells of a connector. Motion and Listed are Culvert's alone.
+// expanded is a connector in REST's responses. Only Culvert's workers return Motion and Listed.
 type expanded struct {
 	Info   connect.Info           `json:"info"`
 	Status connect.Status         `json:"status"`
@@ -34,14 +34,13 @@ type expanded struct {
 	Listed *rest.ConnectorSummary `json:"listed,omitempty"`
 }
 
-// expanded returns all connectors as Kafka Connect's route has them.
+// expanded returns all connectors by Kafka Connect's route.
 func (r *remote) expanded(ctx context.Context) (all map[string]expanded, err error) {
 	err = r.get(ctx, "/connectors?expand=info&expand=status", &all)
 	return all, err
 }
 
-// all returns the connectors that have the state and that the search finds, and why states of some are unknown. ""
-// means any.
+// all returns the connectors with the state and the search text, and why states of some are unknown. "" matches any.
 func (r *remote) all(ctx context.Context, state, search string) (all map[string]expanded, unknown []string, err error) {
 	if all, err = r.expanded(ctx); err != nil {
 		return nil, nil, err
@@ -52,12 +51,12 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	case err != nil && chosen:
 		return nil, nil, err
 	case err != nil && !isRefused(err, http.StatusNotFound): // as Kafka Connect answers
-		unknown = append(unknown, "states shown are Kafka Connect's, which do not say whether services are away: "+
+		unknown = append(unknown, "only Kafka Connect's states are shown, which do not include unavailable services: "+
 			err.Error())
 	}
 	for i := range listing.Connectors {
 		l := &listing.Connectors[i]
-		if one, there := all[l.Name]; there {
+		if one, exists := all[l.Name]; exists {
 			one.Listed = l
 			all[l.Name] = one
 		}
@@ -68,7 +67,7 @@ func (r *remote) all(ctx context.Context, state, search string) (all map[string]
 	return all, append(unknown, listing.Silent...), nil
 }
 
-// listed is what Culvert's listing says of the connector, or what it would say by Kafka Connect's status.
+// listed returns Culvert's summary of the connector, or one derived from Kafka Connect's status.
 func (e expanded) listed() rest.ConnectorSummary {
 	if e.Listed != nil {
 		return *e.Listed
@@ -95,8 +94,7 @@ func tasks(l rest.ConnectorSummary) string {
 	return strconv.Itoa(l.Tasks)
 }
 
-// passwords tells which settings of a class are not shown, by what the worker says of it; of a class that it does not
-// know by their names alone.
+// passwords reports which settings of a class are hidden. If the worker does not know the class, the names decide.
 func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
 	var definitions []check.Definition
 	err := r.get(ctx, "/connector-plugins/{name}/config", &definitions, class)
@@ -117,9 +115,9 @@ func newConnectors() *cobra.Command {
 	r := &remote{}
 	c := &cobra.Command{
 		Use:   "connectors",
-		Short: "List, create, change and steer connectors of a worker by REST",
-		Long: `List, create, change and steer connectors of a running worker by its REST, be it Culvert's or Kafka Connect's. Files are as for culvert
-run: properties, JSON or YAML; their references (${file:…}) go to the worker as they are written.`,
+		Short: "List, create, change and control connectors of a worker by REST",
+		Long: `List, create, change and control connectors of a running worker, Culvert's or Kafka Connect's, by its REST API. Files
+are as for culvert run: properties, JSON or YAML; references in them (${file:…}) are sent unresolved.`,
 		Example: `  culvert connectors list
   culvert connectors apply orders.properties --url http://connect.example.com:8083 --user anna
   culvert connectors diff orders.properties
@@ -127,19 +125,19 @@ run: properties, JSON or YAML; their references (${file:…}) go to the worker a
 	}
 	r.flags(c)
 	c.AddCommand(r.newList(), r.newShow(), r.newCompare(), r.newApply(), r.newRestart(), r.newLockouts())
-	for _, a := range []act{
-		{use: "delete NAME…", route: "DELETE /connectors/{name}", did: "is deleted"},
-		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", did: "is being paused"},
-		{use: "resume NAME…", route: "PUT /connectors/{name}/resume", did: "is being resumed"},
-		{use: "stop NAME…", route: "PUT /connectors/{name}/stop", did: "is being stopped"},
+	for _, a := range []routeCommand{
+		{use: "delete NAME…", route: "DELETE /connectors/{name}", message: "is deleted"},
+		{use: "pause NAME…", route: "PUT /connectors/{name}/pause", message: "is being paused"},
+		{use: "resume NAME…", route: "PUT /connectors/{name}/resume", message: "is being resumed"},
+		{use: "stop NAME…", route: "PUT /connectors/{name}/stop", message: "is being stopped"},
 		{use: "snapshot NAME FEED", route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot",
-			did: "reads %s as snapshot %s"},
+			message: "reads %s as snapshot %s"},
 	} {
-		c.AddCommand(r.act(a))
+		c.AddCommand(r.newRouteCommand(a))
 	}
 	c.AddCommand(&cobra.Command{Use: "create", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return wrong(errors.New("expected culvert connectors apply, which also creates connectors"))
+			return asUsageError(errors.New("expected culvert connectors apply, which also creates connectors"))
 		}})
 	return c
 }
@@ -148,21 +146,22 @@ func (r *remote) newList() *cobra.Command {
 	var state, search string
 	c := &cobra.Command{
 		Use: "list", Short: "List connectors as culvert status shows them",
-		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a worker that is Culvert's.`,
+		Long: `List connectors as culvert status shows them. Exit code: 0, whatever their states are. --state and --search need a
+Culvert worker.`,
 		Example: `  culvert connectors list
   culvert connectors list --state failed
   culvert connectors list --search orders`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			now, err := r.look(c.Context(), state, search)
+			now, err := r.snapshot(c.Context(), state, search)
 			if err != nil {
 				return err
 			}
-			return now.show(c.OutOrStdout(), nil, r.output)
+			return now.print(c.OutOrStdout(), nil, r.output)
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` of those that are listed: "+strings.Join(connect.Conditions,
+	c.Flags().StringVar(&state, "state", "", "list only connectors in this `STATE`: "+strings.Join(connect.Conditions,
 		", "))
-	c.Flags().StringVar(&search, "search", "", "`TEXT` in name, class or cause of those that are listed")
+	c.Flags().StringVar(&search, "search", "", "list only connectors with this `TEXT` in name, class or cause")
 	return c
 }
 
@@ -205,7 +204,6 @@ func (r *remote) newShow() *cobra.Command {
 	}
 }
 
-// printConnector prints a connector whole.
 func printConnector(out io.Writer, one expanded, now time.Time) error {
 	var b strings.Builder
 	line := func(state, worker, trace string) {
@@ -232,7 +230,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 			switch {
 			case m.Task != t.ID:
 			case m.Progress == nil:
-				fmt.Fprintf(&b, "    has no figures: %s\n", shown.Line(m.Error))
+				fmt.Fprintf(&b, "    has no metrics: %s\n", shown.Line(m.Error))
 			default:
 				feedLines(&b, m.Feeds, now)
 			}
@@ -245,7 +243,7 @@ func printConnector(out io.Writer, one expanded, now time.Time) error {
 	return err
 }
 
-// feedLines say how far the feeds of a task are.
+// feedLines prints the progress of the feeds of a task.
 func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) {
 	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
 	for _, f := range feeds {
@@ -254,42 +252,42 @@ func feedLines(b *strings.Builder, feeds []connect.FeedProgress, now time.Time) 
 		case f.LastCaughtUp == nil:
 			b.WriteString("is being read for the first time")
 		case f.CaughtUp:
-			b.WriteString("was read to its end " + ago(*f.LastCaughtUp))
+			b.WriteString("caught up " + ago(*f.LastCaughtUp))
 		default:
-			b.WriteString("is being read, and was read to its end " + ago(*f.LastCaughtUp))
+			b.WriteString("is being read, last caught up " + ago(*f.LastCaughtUp))
 		}
 		if f.NextRun != nil {
 			b.WriteString(", next at " + f.NextRun.Format(time.RFC3339))
 		}
 		if f.Notifications > 0 {
-			fmt.Fprintf(b, ", %s wait", number(f.Notifications, "notification"))
+			fmt.Fprintf(b, ", %s waiting", number(f.Notifications, "notification"))
 		}
 		b.WriteByte('\n')
 		if r := f.LastRequest; r != nil {
 			fmt.Fprintf(b, "      %s: %d in %d ms, %s\n", shown.Line(r.Request), r.Status, r.Milliseconds, ago(r.At))
 		}
 		if e := f.LastError; e != nil {
-			fmt.Fprintf(b, "      last fault %s: %s\n", ago(e.At), shown.Line(e.Message))
+			fmt.Fprintf(b, "      last error %s: %s\n", ago(e.At), shown.Line(e.Message))
 		}
 	}
 }
 
-// given is the configuration of a connector in a file, and the state that it is to begin with there, "" for none.
-type given struct {
+// connectorFile is a connector's configuration in a file, with its initial state, if any.
+type connectorFile struct {
 	settings map[string]string
 	state    string
 }
 
-// filesOf reads the files of connectors, as they are written.
-func filesOf(files []string) ([]given, error) {
-	var all []given
+// readConnectorFiles reads files without resolving references.
+func readConnectorFiles(files []string) ([]connectorFile, error) {
+	var all []connectorFile
 	for _, file := range files {
 		entries, problems, err := config.ReadFile(file)
 		if err == nil {
 			err = problems.Err()
 		}
 		if err != nil {
-			return nil, wrong(err)
+			return nil, asUsageError(err)
 		}
 		settings, state := map[string]string{}, ""
 		for _, e := range entries {
@@ -299,25 +297,24 @@ func filesOf(files []string) ([]given, error) {
 			}
 			settings[e.Key] = e.Raw
 		}
-		// A worker takes the name as it stands, which has blanks at the end of a line of properties.
+		// A worker does not trim the name, which may have blanks in a properties file.
 		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
-		all = append(all, given{settings, state})
+		all = append(all, connectorFile{settings, state})
 	}
 	return all, nil
 }
 
-// newCompare says what apply would do.
 func (r *remote) newCompare() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff FILE", Short: "Show what apply would do with a file, and change nothing",
-		Long: `Show what it would mean for a worker to have a connector as in a file: what differs, whether its tasks go on or are made again, and which
-feeds would be read again. Nothing is changed. The version that is shown is for culvert connectors apply --if-version. Exit code: 0, or 1
-where it would be refused.`,
+		Long: `Show what applying a file would do to a connector of a worker: which settings differ, whether its tasks would restart,
+and which feeds would be read again. Nothing is changed. The printed version is for culvert connectors apply
+--if-version. Exit code: 0, or 1 if the file would be refused.`,
 		Example: "  culvert connectors diff orders.properties --url http://connect.example.com:8083",
 		RunE: func(c *cobra.Command, args []string) error {
-			all, err := filesOf(args)
+			all, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
@@ -341,20 +338,21 @@ func (r *remote) newApply() *cobra.Command {
 			switch state = strings.ToUpper(strings.TrimSpace(state)); state {
 			case "", "RUNNING", "PAUSED", "STOPPED":
 			default:
-				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+				return asUsageError(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q",
+					shown.Line(state)))
 			}
-			all, err := filesOf(args)
+			all, err := readConnectorFiles(args)
 			if err != nil {
 				return err
 			}
 			over := *r
 			if version != "" {
 				if len(all) > 1 {
-					return wrong(errors.New("--if-version: expected one FILE, of which it is the version"))
+					return asUsageError(errors.New("--if-version: expected exactly one FILE"))
 				}
 				over.header = http.Header{"If-Match": {strconv.Quote(version)}}
 			}
-			return r.each(c, len(all), func(i int) (name, did string, err error) {
+			return r.forEach(c, len(all), func(i int) (name, did string, err error) {
 				name = all[i].settings["name"]
 				var before map[string]string
 				err = r.get(c.Context(), "/connectors/{name}/config", &before, name)
@@ -368,7 +366,8 @@ func (r *remote) newApply() *cobra.Command {
 				case err != nil:
 					return name, "", err
 				case state != "":
-					return name, "", wrong(fmt.Errorf("--state is for a connector that is created, and %s exists",
+					return name, "", asUsageError(fmt.Errorf(
+						"--state is for a connector that is created, and %s exists",
 						inLine(name)))
 				case version == "" && maps.Equal(before, all[i].settings):
 					return name, "needs no change", nil
@@ -378,16 +377,16 @@ func (r *remote) newApply() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&state, "state", "", "`STATE` that new connectors begin with: RUNNING, PAUSED or STOPPED")
+	c.Flags().StringVar(&state, "state", "", "initial `STATE` of new connectors: RUNNING, PAUSED or STOPPED")
 	c.Flags().StringVar(&version, "if-version", "",
 		"change it only if it has the `VERSION` that culvert connectors diff "+
 			"shows")
 	return c
 }
 
-// about uses the description of a REST route as a command's help, and its first clause in lists of commands.
-func about(route string, c *cobra.Command) *cobra.Command {
-	c.Long = rest.About(route)
+// withRouteHelp uses the description of a REST route as a command's help, and its first clause in lists of commands.
+func withRouteHelp(route string, c *cobra.Command) *cobra.Command {
+	c.Long = rest.Summary(route)
 	c.Short, _, _ = strings.Cut(c.Long, ", {")
 	if end := strings.IndexAny(c.Short, ";.:"); end > 0 {
 		c.Short = c.Short[:end]
@@ -395,28 +394,27 @@ func about(route string, c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// act is a command that calls one route of a worker.
-type act struct {
-	// use is the usage line. It names the arguments of the route. If it ends with … the route is called for each of
-	// them.
+// routeCommand is a command that calls one route of a worker.
+type routeCommand struct {
+	// use is the usage line with the route's arguments. If it ends with …, the route is called for each argument.
 	use, route, example string
-	// did is printed after the first argument, or after the name of a command without arguments. Each %s is replaced by
-	// the next argument, or by the worker's answer.
-	name, did string
+	// message is printed after the first argument, or after the name of a command without arguments. Each %s is
+	// replaced by the next argument, or by the worker's answer.
+	name, message string
 	// body returns the request's body for the arguments. A nil function sends none.
 	body func(args []string) any
 }
 
-func (r *remote) act(a act) *cobra.Command {
-	return about(a.route, &cobra.Command{
+func (r *remote) newRouteCommand(a routeCommand) *cobra.Command {
+	return withRouteHelp(a.route, &cobra.Command{
 		Use: a.use, Example: a.example, ValidArgsFunction: r.complete,
 		RunE: func(c *cobra.Command, args []string) error {
 			calls := [][]string{args}
 			if strings.HasSuffix(a.use, "…") {
 				calls = slices.Collect(slices.Chunk(args, 1))
 			}
-			return r.each(c, len(calls), func(i int) (string, string, error) {
-				name, did, args := a.name, a.did, slices.Clip(calls[i])
+			return r.forEach(c, len(calls), func(i int) (string, string, error) {
+				name, did, args := a.name, a.message, slices.Clip(calls[i])
 				var body any
 				if a.body != nil {
 					body = a.body(args)
@@ -450,27 +448,27 @@ func (r *remote) newRestart() *cobra.Command {
 				strconv.FormatBool(onlyFailed), "is restarted"
 			switch {
 			case c.Flags().Changed("task") && task < 0:
-				return wrong(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
+				return asUsageError(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
 			case onlyFailed && task >= 0:
-				return wrong(errors.New("expected either --failed or --task, found both"))
+				return asUsageError(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:
-				did = "has restarted what had failed"
+				did = "has its failed parts restarted"
 			case task >= 0:
 				route, did = "POST /connectors/{name}/tasks/{task}/restart", fmt.Sprintf("has restarted task %d", task)
 			}
-			return r.each(c, len(args), func(i int) (string, string, error) {
+			return r.forEach(c, len(args), func(i int) (string, string, error) {
 				return args[i], did, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
 			})
 		},
 	}
-	c.Flags().BoolVar(&onlyFailed, "failed", false, "only what has failed; the rest runs on")
-	c.Flags().IntVar(&task, "task", -1, "`N` of a task, which is restarted alone")
+	c.Flags().BoolVar(&onlyFailed, "failed", false, "restart only the failed parts")
+	c.Flags().IntVar(&task, "task", -1, "restart only task `N`")
 	return c
 }
 
 func (r *remote) newLockouts() *cobra.Command {
 	const route = "GET /culvert/lockouts"
-	c := about(route, &cobra.Command{
+	c := withRouteHelp(route, &cobra.Command{
 		Use: "lockouts",
 		Example: `  culvert connectors lockouts
   culvert connectors lockouts resume --url http://connect.example.com:8083`,
@@ -483,65 +481,65 @@ func (r *remote) newLockouts() *cobra.Command {
 		},
 	})
 	const resume = "PUT /culvert/lockouts/resume"
-	c.AddCommand(about(resume, &cobra.Command{
+	c.AddCommand(withRouteHelp(resume, &cobra.Command{
 		Use: "resume",
 		RunE: func(c *cobra.Command, _ []string) error {
-			return r.each(c, 1, func(int) (string, string, error) {
+			return r.forEach(c, 1, func(int) (string, string, error) {
 				var answer struct{ Resumed int }
 				err := r.call(c.Context(), resume, nil, &answer)
-				return number(answer.Resumed, "refused logon"), "to be tried once more", err
+				return number(answer.Resumed, "refused logon"), "will be retried", err
 			})
 		},
 	}))
 	return c
 }
 
-// done is what was done to a connector.
-type done struct {
+// commandResult is the result of a command for one connector.
+type commandResult struct {
 	Connector string `json:"connector"`
 	Done      string `json:"done,omitempty"`
 	Error     string `json:"error,omitempty"`
 }
 
-// each does something to several connectors, all of them also where one fails.
-func (r *remote) each(c *cobra.Command, n int, do func(i int) (name, did string, err error)) error {
-	all := []done{}
-	bad := 0
+// forEach runs do for all connectors, also after a failure.
+func (r *remote) forEach(c *cobra.Command, n int, do func(i int) (name, message string, err error)) error {
+	all := []commandResult{}
+	failures := 0
 	var last error
 	for i := range n {
-		name, did, err := do(i)
-		one := done{Connector: name, Done: did}
+		name, message, err := do(i)
+		result := commandResult{Connector: name, Done: message}
 		if err != nil {
-			bad, last = bad+1, err
-			one.Done, one.Error = "", err.Error()
+			failures, last = failures+1, err
+			result.Done, result.Error = "", err.Error()
 		}
-		all = append(all, one)
+		all = append(all, result)
 		if r.json {
 			continue
 		}
 		if err == nil {
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), did)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s %s\n", inLine(name), message)
 			if err != nil {
-				return failed(err)
+				return asFailure(err)
 			}
 		} else if n > 1 {
-			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", inLine(name), one.Error)
+			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", inLine(name), result.Error)
 		}
 	}
 	if r.json {
 		if err := printJSON(c.OutOrStdout(), all); err != nil {
-			return failed(err)
+			return asFailure(err)
 		}
 	}
 	switch {
-	case bad > 1 || bad == 1 && n > 1:
-		return failed(fmt.Errorf("%d of %s failed", bad, number(n, "connector")))
-	case bad == 1:
-		var code *failure
+	case failures > 1 || failures == 1 && n > 1:
+		return asFailure(fmt.Errorf("%d of %s failed", failures, number(n, "connector")))
+	case failures == 1:
+		var code *exitError
 		if errors.As(last, &code) {
 			return last
 		}
-		return failed(fmt.Errorf("%s: %w", inLine(all[0].Connector), last))
+		return asFailure(fmt.Errorf("%s: %w", inLine(all[0].Connector), last))
 	}
 	return nil
 }
@@ -557,13 +555,12 @@ func (r *remote) complete(c *cobra.Command, _ []string, _ string) ([]string, cob
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// listing returns the worker's or its group's list of the connectors that have the state and that the search finds. ""
-// means any. It does not wait for a group without a leader.
-func (r *remote) listing(ctx context.Context, state, search string) (all rest.Listing, err error) {
+// listing returns the summaries of matching connectors. "" matches any. It does not wait for a leader of the group.
+func (r *remote) listing(ctx context.Context, state, search string) (all rest.ConnectorList, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	for after := ""; ; after = all.Next {
-		var page rest.Listing
+		var page rest.ConnectorList
 		query := url.Values{"state": {state}, "search": {search}, "after": {after}, "limit": {"1000"}}
 		if err := r.once(ctx, "GET /culvert/connectors?"+query.Encode(), nil, &page); err != nil {
 			return all, err

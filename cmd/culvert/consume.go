@@ -25,7 +25,7 @@ import (
 
 func newConsume() *cobra.Command {
 	var from topicSource
-	var o consuming
+	var o consumeOptions
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
@@ -35,8 +35,8 @@ open and aborted transactions. A key or value that is one JSON document stays as
 bytes are {"base64":…}. Avro, and JSON with a JSON Schema, become JSON if a schema registry is named, by
 --schema-registry or by the converters of the worker's file.
 
-The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), else from the one that
-runs on the --data folder, else from that folder, which is locked for the time.`,
+The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), else from the embedded
+broker that runs on the --data folder, else from that folder, which is then locked.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties
@@ -46,7 +46,7 @@ runs on the --data folder, else from that folder, which is locked for the time.`
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
 			return from.read(ctx, c.ErrOrStderr(), func(w *config.Worker, r *kafka.Reader, log *slog.Logger) error {
-				shows, err := newReadable(ctx, o.registry, w, log)
+				shows, err := newSchemaReader(ctx, o.registry, w, log)
 				if err != nil {
 					return err
 				}
@@ -55,22 +55,22 @@ runs on the --data folder, else from that folder, which is locked for the time.`
 		},
 	}
 	from.flags(c)
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new records until stopped")
-	c.Flags().Int64VarP(&o.count, "records", "n", 0, "end after so many records; 0: with the last one")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "continue with new records until stopped")
+	c.Flags().Int64VarP(&o.count, "records", "n", 0, "stop after this many records; 0: no limit")
 	c.Flags().StringVar(&o.since, "from", "",
 		"`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or "+
 			"how long ago, such as 1h30m")
-	c.Flags().Int32Var(&o.partition, "partition", -1, "read one partition alone")
-	c.Flags().Int64Var(&o.offset, "offset", 0, "begin at this offset of --partition")
+	c.Flags().Int32Var(&o.partition, "partition", -1, "read only this partition")
+	c.Flags().Int64Var(&o.offset, "offset", 0, "start at this offset of --partition")
 	c.Flags().StringVar(&o.registry, "schema-registry", "",
-		"`URL` of a schema registry, before those of the worker's file")
+		"`URL` of a schema registry; overrides the worker's file")
 	c.MarkFlagsMutuallyExclusive("from", "offset")
-	c.Flags().BoolVar(&asJSON, "json", true, "as JSON lines, which is the only form")
+	c.Flags().BoolVar(&asJSON, "json", true, "print JSON lines, the only format")
 	return c
 }
 
-// consuming is what of a topic is read, and how it is shown.
-type consuming struct {
+// consumeOptions selects records of a topic.
+type consumeOptions struct {
 	follow    bool
 	count     int64 // 0: all
 	since     string
@@ -79,49 +79,48 @@ type consuming struct {
 	registry  string
 }
 
-// options are how the topic is read.
-func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
+func (o *consumeOptions) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
 	read := kafka.ReadOptions{Follow: o.follow}
 	switch {
 	case o.count < 0:
-		return read, wrong(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
+		return read, asUsageError(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
 	case o.partition < -1:
-		return read, wrong(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
+		return read, asUsageError(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
 	case o.offset < 0:
-		return read, wrong(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
+		return read, asUsageError(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
 	case o.offset > 0 && o.partition < 0:
-		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
+		return read, asUsageError(errors.New("--offset: expected --partition as well"))
 	}
 	if o.since != "" {
-		at, err := timeOf("--from", o.since, time.Now())
+		at, err := parseTime("--from", o.since, time.Now())
 		if err != nil {
-			return read, wrong(err)
+			return read, asUsageError(err)
 		}
 		if read.From, err = reader.Since(ctx, topic, at); err != nil {
-			return read, failed(err)
+			return read, asFailure(err)
 		}
 	}
 	if o.partition >= 0 {
 		read.To = kafka.Positions{o.partition: math.MaxInt64}
 	}
 	if o.offset > 0 {
-		// From an offset beyond the end nothing would be read, or with --follow what stands at another one. The ends
+		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends
 		// are the offsets since a time that no record has.
 		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
-		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
+		if end, exists := ends[o.partition]; err == nil && exists && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
 		}
 		if err != nil {
-			return read, failed(err)
+			return read, asFailure(err)
 		}
 		read.From = kafka.Positions{o.partition: o.offset}
 	}
 	return read, nil
 }
 
-// timeOf reads the time of a flag, or how long ago it was.
-func timeOf(flag, text string, now time.Time) (time.Time, error) {
+// parseTime parses a time, or a duration before now.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
@@ -134,9 +133,9 @@ func timeOf(flag, text string, now time.Time) (time.Time, error) {
 		"ago, such as 1h30m, found %q", flag, text)
 }
 
-// brokersOf are those that a command reads from, and how: by the worker of a file, if there is one, and
-// --bootstrap-servers, else those of a data folder. done is to be called in the end.
-func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
+// openBrokers returns the brokers of --bootstrap-servers, else of the worker's file, else of the data folder. The
+// caller calls done.
+func openBrokers(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
 	done func(), err error) {
 	settings := workerSettings(w)
 	if servers == "" && settings["bootstrap.servers"] != "embedded" {
@@ -146,7 +145,7 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 	if servers == "" {
 		address, end, err := embedded.Attach(ctx, data, log)
 		if err != nil {
-			return brokers, nil, failed(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
+			return brokers, nil, asFailure(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
 		servers, done = address, func() { _ = end() } // what was read is read
 	}
@@ -157,26 +156,25 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 	}
 	if err != nil {
 		done()
-		return brokers, nil, wrong(err)
+		return brokers, nil, asUsageError(err)
 	}
 	brokers.Logger = log
 	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
 		done()
-		return brokers, nil, failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
+		return brokers, nil, asFailure(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
 	return brokers, done, nil
 }
 
-// topicSource is where a command reads a topic from, as [brokersOf] has it.
+// topicSource has the flags of a command that reads topics, see [openBrokers].
 type topicSource struct{ data, servers, file string }
 
 func (s *topicSource) flags(c *cobra.Command) {
 	dataFlag(c, &s.data)
 	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
-	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
+	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for the connection to its brokers")
 }
 
-// workerSettings are those of a worker, none where there is none.
 func workerSettings(w *config.Worker) map[string]string {
 	if w == nil {
 		return map[string]string{}
@@ -184,9 +182,8 @@ func workerSettings(w *config.Worker) map[string]string {
 	return w.All()
 }
 
-// readBy has a command read by the worker of a file, nil where no file is given. What config providers gave the file
-// stands neither in the error nor in log.
-func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
+// withWorkerFile calls do with the worker of a file, nil without one. Secrets from config providers are redacted.
+func withWorkerFile(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
 	var w *config.Worker
 	if file != "" {
 		var err error
@@ -195,30 +192,28 @@ func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.L
 		}
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return secrets.RedactError(do(w, logging.Struck(log, w.Redact)), w.Redact)
+	return secrets.RedactError(do(w, logging.Redacted(log, w.Redact)), w.Redact)
 }
 
-// read opens a reader of topics and has do read by it; w is the worker of the file, nil without one. Errors have the
-// exit code of the command.
+// read calls do with a reader of topics and the worker of the file, nil without one.
 func (s *topicSource) read(ctx context.Context, stderr io.Writer,
 	do func(w *config.Worker, reader *kafka.Reader, log *slog.Logger) error) error {
-	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
-		brokers, detach, err := brokersOf(ctx, s.data, s.servers, w, log)
+	return withWorkerFile(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
+		brokers, detach, err := openBrokers(ctx, s.data, s.servers, w, log)
 		if err != nil {
 			return err
 		}
 		defer detach()
 		reader, err := kafka.NewReader(brokers)
 		if err != nil {
-			return wrong(err)
+			return asUsageError(err)
 		}
 		defer reader.Close()
 		return do(w, reader, log)
 	})
 }
 
-// print prints records of a topic.
-func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *readable, topic string,
+func (o *consumeOptions) print(ctx context.Context, reader *kafka.Reader, shows *schemaReader, topic string,
 	stdout io.Writer) error {
 	options, err := o.options(ctx, reader, topic)
 	if err != nil {
@@ -232,7 +227,7 @@ func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *read
 		if err != nil {
 			return err
 		}
-		// Whoever wrote the record must not steer the terminal: the same JSON, in escapes where one would obey.
+		// The writer of a record must not control the terminal: such characters are escaped in the JSON.
 		line = append(shown.JSON(kafka.AppendLine(line[:0], r)), '\n')
 		if _, err := out.Write(line); err != nil {
 			return err
@@ -250,7 +245,7 @@ func (o *consuming) print(ctx context.Context, reader *kafka.Reader, shows *read
 	}
 	switch {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):
-		return nil // whoever reads has enough, or it was stopped
+		return nil // the reader has enough, or the command was stopped
 	}
-	return failed(err)
+	return asFailure(err)
 }

@@ -27,7 +27,7 @@ func newDiff() *cobra.Command {
 	var o output
 	c := &cobra.Command{
 		Use:   "diff --config DIR",
-		Short: "Show what a running worker would do if a folder were its own",
+		Short: "Compare a folder of connectors with a running worker",
 		Long: `Compare the connectors of a folder with those that a worker runs: what a reload would do to each of them if these were
 the files of the worker's --config folder. Nothing is changed, values of passwords are not shown. Exit code: 0, or 1 if
 a file would be refused.`,
@@ -35,7 +35,7 @@ a file would be refused.`,
   culvert diff --config ./checkout --url http://127.0.0.1:8083 --json`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if in.folder == "" {
-				return wrong(errors.New("expected --config DIR; see culvert diff --help"))
+				return asUsageError(errors.New("expected --config DIR; see culvert diff --help"))
 			}
 			hostConfig, err := in.read(nil, "", c.ErrOrStderr())
 			if err != nil {
@@ -46,15 +46,15 @@ a file would be refused.`,
 			plan, err := configcheck.Compare(c.Context(), hostConfig, func(from string) (now []config.RunningConnector,
 				err error) {
 				if at = cmp.Or(at, from); at == "" {
-					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
+					return nil, errors.New("expected --url: the worker's file has no listeners")
 				}
-				now, others, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
+				now, others, err = runningConnectors(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
 				return now, err
 			})
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			// What stands elsewhere is not missed in the folder.
+			// Connectors from elsewhere are not missing in the folder.
 			plan = slices.DeleteFunc(plan, func(c rest.Comparison) bool {
 				return c.Effect == config.Remove && others[c.Connector]
 			})
@@ -69,10 +69,10 @@ a file would be refused.`,
 	return c
 }
 
-// asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
-// can't be read are recognized. others are those whose files stand outside of the folder that the worker follows: they
-// were made by REST.
-func asked(ctx context.Context, at, folder string) (now []config.RunningConnector, others map[string]bool, err error) {
+// runningConnectors returns the worker's connectors, with their files renamed as if in folder. others are connectors
+// whose files are outside of the worker's folder: REST created them.
+func runningConnectors(ctx context.Context, at, folder string) (running []config.RunningConnector,
+	others map[string]bool, err error) {
 	worker := remote{url: at, timeout: time.Minute}
 	connectors, err := worker.expanded(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func asked(ctx context.Context, at, folder string) (now []config.RunningConnecto
 	}
 	others = map[string]bool{}
 	for name, c := range connectors {
-		n := config.RunningConnector{Name: name, Raw: c.Info.Config,
+		connector := config.RunningConnector{Name: name, Raw: c.Info.Config,
 			HasFailed: c.Status.Connector.State != connect.Running ||
 				slices.ContainsFunc(c.Status.Tasks,
 					func(t connect.TaskStatus) bool { return t.State != connect.Running })}
@@ -96,19 +96,19 @@ func asked(ctx context.Context, at, folder string) (now []config.RunningConnecto
 			}
 		}
 		if file != "" {
-			n.File = filepath.Join(folder, filepath.Base(file))
+			connector.File = filepath.Join(folder, filepath.Base(file))
 			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}
 		for _, r := range reload.Connectors {
-			n.Rejected = n.Rejected || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
+			connector.Rejected = connector.Rejected || r.Name == name && r.Error != "" &&
+				c.Status.Connector.ConfigError == ""
 		}
-		now = append(now, n)
+		running = append(running, connector)
 	}
-	return now, others, nil
+	return running, others, nil
 }
 
-// printPlan prints what would be done to connectors; document is the form for JSON. The error is that some would be
-// refused.
+// printPlan prints comparisons, or document as JSON. The error means that some would be refused.
 func printPlan(out io.Writer, document any, all []rest.Comparison, o output) error {
 	err := o.print(out, document, func(out io.Writer) error {
 		_, err := io.WriteString(out, planText(all))
@@ -116,23 +116,22 @@ func printPlan(out io.Writer, document any, all []rest.Comparison, o output) err
 	})
 	refused := 0
 	for _, c := range all {
-		if c.Effect == config.Reject || c.Kept != "" {
+		if c.Effect == config.Reject || c.LockedReason != "" {
 			refused++
 		}
 	}
 	if err == nil && refused > 0 {
-		err = failed(fmt.Errorf("%s would be refused", number(refused, "connector")))
+		err = asFailure(fmt.Errorf("%s would be refused", number(refused, "connector")))
 	}
 	return err
 }
 
-// planText formats comparisons for people.
 func planText(all []rest.Comparison) string {
 	var b strings.Builder
 	if !slices.ContainsFunc(all, func(c rest.Comparison) bool { return c.Effect != config.NoChange }) {
 		b.WriteString("nothing would change\n")
 	}
-	say := func(format string, texts ...string) {
+	printf := func(format string, texts ...string) {
 		args := make([]any, len(texts))
 		for i, text := range texts {
 			args[i] = shown.Line(text)
@@ -140,51 +139,51 @@ func planText(all []rest.Comparison) string {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	for _, c := range all {
-		what := map[config.Action]string{config.Create: "a new connector",
-			config.Remove:        "stops and is removed; its offsets stay",
-			config.UpdateInPlace: "goes on with other settings", config.Restart: "its tasks are created again",
+		effect := map[config.Action]string{config.Create: "a new connector",
+			config.Remove:        "stops and is removed; its offsets are kept",
+			config.UpdateInPlace: "continues with other settings", config.Restart: "its tasks are created again",
 			config.Reject: "would be refused, and fail"}[c.Effect]
 		if c.KeepsRunning {
-			what = "would be refused; what runs goes on"
+			effect = "would be refused; the running configuration continues"
 		}
 		switch {
 		case c.Effect == config.NoChange:
 		case c.File != "":
-			say("%s: %s (%s)", c.Connector, what, c.File)
+			printf("%s: %s (%s)", c.Connector, effect, c.File)
 		default:
-			say("%s: %s", c.Connector, what)
+			printf("%s: %s", c.Connector, effect)
 		}
 		for _, d := range c.Differences {
-			say("  %s: %s -> %s", d.Setting, side(d.Before), side(d.After))
+			printf("  %s: %s -> %s", d.Setting, valueText(d.Before), valueText(d.After))
 		}
 		for _, text := range c.Problems {
-			say("  %s", text)
+			printf("  %s", text)
 		}
 		for _, f := range c.Feeds {
-			what := map[string]string{"fail": "fails, since its offset belongs to something else",
-				"reload": "is read again from its beginning", "keep": "goes on from its offset"}[f.Effect]
-			say("  feed %s %s, by %s", f.Feed, what, strings.Join(f.Differs, ", "))
+			effect := map[string]string{"fail": "fails, since its offset belongs to something else",
+				"reload": "is read again from its beginning", "keep": "continues from its offset"}[f.Effect]
+			printf("  feed %s %s, by %s", f.Feed, effect, strings.Join(f.ChangedFields, ", "))
 		}
 		for _, d := range c.Stored {
-			say("  what is stored has another %s", d.Setting)
+			printf("  the stored configuration has another %s", d.Setting)
 		}
 		if c.StoredProblem != "" {
-			say("  what is stored is not taken: %s", c.StoredProblem)
+			printf("  the stored configuration is rejected: %s", c.StoredProblem)
 		}
-		if c.Kept != "" {
-			say("  %s", c.Kept)
+		if c.LockedReason != "" {
+			printf("  %s", c.LockedReason)
 		}
 		for _, text := range c.Warnings {
-			say("  warning: %s", text)
+			printf("  warning: %s", text)
 		}
 		if c.Version != "" {
-			say("version %s", c.Version)
+			printf("version %s", c.Version)
 		}
 	}
 	return b.String()
 }
 
-func side(value *string) string {
+func valueText(value *string) string {
 	if value == nil {
 		return "(not set)"
 	}

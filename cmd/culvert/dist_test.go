@@ -199,7 +199,8 @@ func TestPackagedSettings(t *testing.T) {
 	p := e2etest.NewPlace(t)
 	worker := p.File("worker.properties", readFile(t, "../dist/worker.properties"))
 	connector := p.File("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
-	if r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector); r.Code != exitDone || r.Stdout != "" {
+	if r := p.Run("validate", "--plugins", e2etest.Plugins(t), worker, connector); r.Code != exitDone ||
+		r.Stdout != "" {
 		t.Errorf("exit code %d, expected no warning\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, named := range regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`).FindAllStringSubmatch(
@@ -311,7 +312,8 @@ func TestKubernetes(t *testing.T) {
 	service := object(all["Service culvert"].at(t, "spec", "ports", 0).(map[string]any))
 	if service["targetPort"] != container.at(t, "ports", 0, "name") ||
 		service["port"] != container.at(t, "ports", 0, "containerPort") || service["port"] != 8083 ||
-		!strings.Contains(all["ConfigMap culvert"].at(t, "data", "worker.properties").(string), "listeners=http://:8083\n") {
+		!strings.Contains(all["ConfigMap culvert"].at(t, "data", "worker.properties").(string),
+			"listeners=http://:8083\n") {
 		t.Errorf("expected the Service to lead to port 8083 of the container, found %v, %v", service,
 			container.at(t, "ports"))
 	}
@@ -338,7 +340,8 @@ func TestKubernetesGroup(t *testing.T) {
 		}
 	}
 	if all["Service "+peers].at(t, "spec", "clusterIP") != "None" ||
-		all["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels", "app.kubernetes.io/name") != labels ||
+		all["PodDisruptionBudget culvert"].at(t, "spec", "selector", "matchLabels",
+			"app.kubernetes.io/name") != labels ||
 		all["PodDisruptionBudget culvert"].at(t, "spec", "maxUnavailable") != 1 {
 		t.Errorf("expected a Service with a name for each pod, and that one of them is missing at a time")
 	}
@@ -360,8 +363,8 @@ func TestKubernetesGroup(t *testing.T) {
 	if query := strings.Join(strings.Fields(rule[2]), " "); query != "sum by (<<.GroupBy>>) "+
 		"(1 - <<.Series>>{<<.LabelMatchers>>}) or sum by (<<.GroupBy>>) "+
 		"(0 * kafka_connect_worker_task_count{<<.LabelMatchers>>})" ||
-		!strings.Contains(figures, "`"+rule[1]+"` | gauge | `connector`, `task` | 1 while a task has nothing left to do, "+
-			"else 0. It is there for RUNNING tasks alone") ||
+		!strings.Contains(figures, "`"+rule[1]+"` | gauge | `connector`, `task` | 1 while a task has caught up, "+
+			"else 0. Only for RUNNING tasks") ||
 		!strings.Contains(figures, "`kafka_connect_worker_task_count` | gauge |  | ") {
 		t.Errorf("expected figures that mean what the rule takes them for, found %s of %s", query, rule[1])
 	}

@@ -30,7 +30,7 @@ func newDLQ() *cobra.Command {
 		Use:   "dlq",
 		Short: "List, show and replay dead letters",
 		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names.
-errors.deadletterqueue.context.headers.enable=true writes with each what happened to it, and whose it is.`,
+With errors.deadletterqueue.context.headers.enable=true their headers contain the error and the connector.`,
 		Example: `  culvert dlq list orders-refused -p worker.properties
   culvert dlq show orders-refused 0@17 -p worker.properties
   culvert dlq replay orders-refused worker.properties orders.properties`,
@@ -39,24 +39,23 @@ errors.deadletterqueue.context.headers.enable=true writes with each what happene
 	return c
 }
 
-// letterFlags choose dead letters.
-type letterFlags struct {
+// deadLetterFlags select dead letters.
+type deadLetterFlags struct {
 	filter       connect.DeadLetterFilter
 	since, until string
 }
 
-func (l *letterFlags) flags(c *cobra.Command) {
+func (l *deadLetterFlags) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
+	f.StringVar(&l.filter.Connector, "connector", "", "only dead letters of the connector with this `NAME`")
 	f.StringVar(&l.filter.Error, "error", "",
-		"only those whose exception has this `TEXT` in its class or message, in any case")
-	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later, such as "+
+		"only dead letters whose exception has this `TEXT` in its class or message, in any case")
+	f.StringVar(&l.since, "since", "", "only dead letters that failed at this `time` or later, such as "+
 		"2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 2h")
-	f.StringVar(&l.until, "until", "", "only those that failed before this `time`")
+	f.StringVar(&l.until, "until", "", "only dead letters that failed before this `time`")
 }
 
-// read is the filter that the flags say.
-func (l *letterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
+func (l *deadLetterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error) {
 	f = l.filter
 	for _, one := range []struct {
 		name, text string
@@ -65,20 +64,21 @@ func (l *letterFlags) read(now time.Time) (f connect.DeadLetterFilter, err error
 		if one.text == "" {
 			continue
 		}
-		if *one.into, err = timeOf(one.name, one.text, now); err != nil {
-			return f, wrong(err)
+		if *one.into, err = parseTime(one.name, one.text, now); err != nil {
+			return f, asUsageError(err)
 		}
 	}
 	return f, nil
 }
 
-// letters reads a topic of dead letters, or a part of it.
-func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
+// readDeadLetters reads a topic of dead letters, or a part of it.
+func (s *topicSource) readDeadLetters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
 	return s.read(ctx, stderr, func(w *config.Worker, reader *kafka.Reader, _ *slog.Logger) error {
 		replayed, unknown := connect.ReadReplayStates(ctx, reader, workerSettings(w), topic)
 		if unknown != nil && ctx.Err() == nil {
-			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Redact(unknown.Error())))
+			fmt.Fprintln(stderr, "it is unknown which dead letters were replayed:",
+				shown.Line(w.Redact(unknown.Error())))
 		}
 		_, err := reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 			l := connect.ParseDeadLetter(r)
@@ -88,12 +88,11 @@ func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic strin
 			}
 			return each(&l)
 		})
-		return failed(err)
+		return asFailure(err)
 	})
 }
 
-// wasReplayed says it in a word.
-func wasReplayed(l *connect.DeadLetter) string {
+func replayedText(l *connect.DeadLetter) string {
 	switch {
 	case l.Replayed == nil:
 		return "?"
@@ -105,13 +104,13 @@ func wasReplayed(l *connect.DeadLetter) string {
 
 func newDLQList() *cobra.Command {
 	var from topicSource
-	var chosen letterFlags
+	var chosen deadLetterFlags
 	var o output
 	c := &cobra.Command{
 		Use:   "list TOPIC",
 		Short: "List dead letters",
-		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came
-from, and why; and whether they were replayed, as the worker of --properties has stored it.`,
+		Long: `List dead letters, oldest first within a partition: position, time, connector, source, stage and error, and whether
+they were replayed, as the worker of --properties has stored it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {
@@ -123,19 +122,20 @@ from, and why; and whether they were replayed, as the worker of --properties has
 				switch {
 				case !filter.Matches(l):
 				case o.json:
-					return printJSON(out, rest.LetterOf(l))
+					return printJSON(out, rest.NewDeadLetter(l))
 				default:
 					rows = append(rows, []string{fmt.Sprintf("%d@%d", l.Record.Partition, l.Record.Offset),
-						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-						strconv.Itoa(l.Replays), wasReplayed(l), inLine(l.Message)})
+						l.FailedAt.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(sourceText(l)),
+						inLine(l.Stage),
+						strconv.Itoa(l.Replays), replayedText(l), inLine(l.Message)})
 				}
 				return nil
 			}
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
+			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			if !o.json {
 				err = errors.Join(err, columns(out, "LETTER FAILED CONNECTOR FROM STAGE REPLAYS REPLAYED ERROR", rows))
 			}
-			return errors.Join(err, failed(out.Flush()))
+			return errors.Join(err, asFailure(out.Flush()))
 		},
 	}
 	from.flags(c)
@@ -144,8 +144,8 @@ from, and why; and whether they were replayed, as the worker of --properties has
 	return c
 }
 
-// fromOf is where the record of a letter came from.
-func fromOf(l *connect.DeadLetter) string {
+// sourceText formats the source of a dead letter.
+func sourceText(l *connect.DeadLetter) string {
 	if l.Partition < 0 {
 		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
 	}
@@ -161,12 +161,12 @@ func newDLQShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			place, err := connect.ParseDeadLetterPosition(args[1])
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			var letter *connect.DeadLetter
 			partition, at := place.Partition, place.Offset
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
-			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
+			err = from.readDeadLetters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
 				if l.Record.Offset == at {
 					letter = l
 				}
@@ -176,12 +176,12 @@ func newDLQShow() *cobra.Command {
 			case err != nil:
 				return err
 			case letter == nil:
-				return failed(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
+				return asFailure(fmt.Errorf("topic %s has no dead letter %s", args[0], args[1]))
 			case o.json:
 				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
-				return failed(err)
+				return asFailure(err)
 			}
-			return failed(printLetter(c.OutOrStdout(), letter))
+			return asFailure(printDeadLetter(c.OutOrStdout(), letter))
 		},
 	}
 	from.flags(c)
@@ -189,13 +189,12 @@ func newDLQShow() *cobra.Command {
 	return c
 }
 
-// printLetter shows a letter to somebody who looks for its cause.
-func printLetter(out io.Writer, l *connect.DeadLetter) error {
+func printDeadLetter(out io.Writer, l *connect.DeadLetter) error {
 	rows := [][]string{{"failed", l.FailedAt.UTC().Format(time.RFC3339)}, {"connector", l.Connector},
-		{"from", fromOf(l)},
+		{"from", sourceText(l)},
 		{"request", l.Request}, {"stage", l.Stage}, {"setting", l.Setting},
 		{"plugin", strings.TrimSpace(l.Plugin + " " + l.Version)}, {"exception", l.Class}, {"cause", l.Message},
-		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", wasReplayed(l)}}
+		{"parts", l.Rows.String()}, {"replays", strconv.Itoa(l.Replays)}, {"replayed", replayedText(l)}}
 	rows = slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
 	if err := columns(out, "", rows); err != nil {
 		return err
@@ -219,17 +218,18 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 
 func newDLQReplay() *cobra.Command {
 	var in installation
-	var chosen letterFlags
+	var chosen deadLetterFlags
 	var again, older, dry bool
 	var letters []string
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
-		Short: "Send dead letters through their connectors once more",
-		Long: `Send dead letters through their connectors as these are configured now, each of them once. What is refused once more
-goes back to the topic. A fault that is no letter's, such as a service that does not answer, ends the command; started
-again, it goes on after what was replayed. A sink's record is kept back if its topic has a later one of the same key.
+		Short: "Send dead letters through their connectors again",
+		Long: `Send dead letters through their connectors as configured now, each of them once. Records that are refused again return
+to the topic. Other errors, such as a service that does not respond, end the command; the next run continues after the
+replayed dead letters. A sink's record is skipped if its topic has a later one with the same key.
 
-The files are those of culvert run. No worker may be running on the --data folder. See culvert reference guide/delivery.`,
+The files are those of culvert run. No worker may be running on the --data folder. See culvert reference
+guide/delivery.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h
   culvert dlq replay orders-refused worker.properties orders.properties --letters 0@17,0@18 --dry`,
@@ -239,7 +239,7 @@ The files are those of culvert run. No worker may be running on the --data folde
 				return err
 			}
 			if err := filter.SelectPositions(letters); err != nil {
-				return wrong(fmt.Errorf("--letters: %w", err))
+				return asUsageError(fmt.Errorf("--letters: %w", err))
 			}
 			configuration, err := in.read(args[1:], "expected --config DIR or files of the installation",
 				c.ErrOrStderr())
@@ -248,35 +248,42 @@ The files are those of culvert run. No worker may be running on the --data folde
 			}
 			done, err := host.Replay(c.Context(), configuration, connect.ReplayRequest{Topic: args[0], Filter: filter,
 				IncludeReplayed: again, IncludeSuperseded: older, DryRun: dry})
-			text := "%d replayed, %d of them refused again\n"
-			if dry {
-				text = "%d would be replayed, %d of them would be refused\n"
+			delivered := printReplay(c.OutOrStdout(), done, dry)
+			if err != nil {
+				return asSetupError(asFailure(err))
 			}
-			fmt.Fprintf(c.OutOrStdout(), text, done.Replayed, done.Rejected)
-			for _, r := range done.Rejections {
-				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", r.Position, shown.Line(r.Reason))
-			}
-			left := 0
-			for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
-				left += done.Skipped[why]
-				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Skipped[why], shown.Line(why))
-			}
-			switch {
-			case err != nil:
-				return setUp(failed(err))
-			case done.Rejected > 0 || left > 0:
-				return failed(errors.New("not all letters were delivered"))
-			}
-			return nil
+			return delivered
 		},
 	}
 	in.flags(c, "warn")
 	in.folderFlag(c)
 	chosen.flags(c)
-	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, each as `PARTITION@OFFSET`, with commas")
-	c.Flags().BoolVar(&dry, "dry", false, "say what would pass, and send and store nothing")
-	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
-	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key, or that "+
-		"have none and are followed by any")
+	c.Flags().StringSliceVar(&letters, "letters", nil, "only these, as `PARTITION@OFFSET` separated by commas")
+	c.Flags().BoolVar(&dry, "dry", false, "report what would pass, and send and store nothing")
+	c.Flags().BoolVar(&again, "again", false, "also dead letters that were replayed before")
+	c.Flags().BoolVar(&older, "older", false,
+		"also records of a sink that are followed by one with the same key, or that have no key and are followed by "+
+			"any")
 	return c
+}
+
+// printReplay prints the result. The error means that not all dead letters were delivered.
+func printReplay(out io.Writer, done connect.ReplayResult, dry bool) error {
+	text := "%d replayed, %d of them refused again\n"
+	if dry {
+		text = "%d would be replayed, %d of them would be refused\n"
+	}
+	fmt.Fprintf(out, text, done.Replayed, done.Rejected)
+	for _, r := range done.Rejections {
+		fmt.Fprintf(out, "%s: %s\n", r.Position, shown.Line(r.Reason))
+	}
+	skipped := 0
+	for _, why := range slices.Sorted(maps.Keys(done.Skipped)) {
+		skipped += done.Skipped[why]
+		fmt.Fprintf(out, "%d skipped: dead letters %s\n", done.Skipped[why], shown.Line(why))
+	}
+	if done.Rejected > 0 || skipped > 0 {
+		return asFailure(errors.New("not all dead letters were delivered"))
+	}
+	return nil
 }

@@ -21,41 +21,41 @@ func newDoctor() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor -p FILE",
-		Short: "Go the way to Kafka and to a service step by step",
-		Long: `Check the connection to Kafka and to a service step by step, and say at which step it ends and what mends that. -p names
-a worker's file, for Kafka, or a connector's, for its service, or is given twice. Steps: tokens and proxies of SAP BTP,
-connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as culvert
-validate --online checks them; with both files also the rights on topics, and schema registries.
+		Short: "Check the connection to Kafka and to a service step by step",
+		Long: `Check the connection to Kafka and to a service step by step, and report which step fails and how to fix it. -p names a
+worker's file, to check Kafka, or a connector's, to check its service; it may be given twice. Steps: tokens and proxies
+of SAP BTP, connections, TLS, logons, brokers; the documents of the service, a CSRF token, entity sets, the settings as
+culvert validate --online checks them; with both files also the rights on topics, and schema registries.
 
-One line a step, with its time. Nothing is tried again. Exit code: 0 every step went well, 1 at the first that did not.`,
+One line per step, with its duration. Nothing is retried. Exit code: 0 all steps succeeded, 1 a step failed.`,
 		Example: `  culvert doctor -p worker.properties
   culvert doctor -p worker.properties -p orders.properties
   culvert doctor -p orders.properties --json`,
-		RunE: func(c *cobra.Command, _ []string) error { return examine(c, &in, files, asJSON) },
+		RunE: func(c *cobra.Command, _ []string) error { return diagnose(c, &in, files, asJSON) },
 	}
 	in.flags(c, "error")
 	c.Flags().StringArrayVarP(&files, "properties", "p", nil,
 		"`file` of a worker or of a connector; may be given twice")
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a step: step, ok, ms, setting, message")
+	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object per step: step, ok, ms, setting, message")
 	return c
 }
 
-func examine(c *cobra.Command, in *installation, files []string, asJSON bool) error {
+func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) error {
 	if len(files) == 0 {
-		return wrong(errors.New("expected -p FILE, of a worker or of a connector"))
+		return asUsageError(errors.New("expected -p FILE, of a worker or of a connector"))
 	}
 	sorted, _, err := sortFiles(files)
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	var w *config.Worker
-	visit := doctor.NewDiagnosis(func(s doctor.Step) {
+	diagnosis := doctor.NewDiagnosis(func(s doctor.Step) {
 		s.Step, s.Message = w.Redact(s.Step), w.Redact(s.Message)
-		tellStep(c, s, asJSON)
+		printStep(c, s, asJSON)
 	})
 	k := kafka.Defaults()
 	if sorted.Worker == "" {
@@ -70,45 +70,46 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
 		}
-		if err := visitKafka(c, visit, w, k, log); err != nil {
+		if err := diagnoseKafka(c, diagnosis, w, k, log); err != nil {
 			return err
 		}
 	}
 	for _, file := range sorted.Connectors {
-		if !visit.OK() {
+		if !diagnosis.OK() {
 			break
 		}
 		tool, done, err := openTool(c, in, w, file)
 		if err != nil {
 			return err
 		}
-		visit.Service(c.Context(), tool)
-		visit.Settings(c.Context(), k, tool)
-		if sorted.Worker != "" && visit.OK() {
-			visit.Topics(c.Context(), k, tool)
+		diagnosis.Service(c.Context(), tool)
+		diagnosis.Settings(c.Context(), k, tool)
+		if sorted.Worker != "" && diagnosis.OK() {
+			diagnosis.Topics(c.Context(), k, tool)
 		}
-		visit.Registries(c.Context(), w, tool)
+		diagnosis.Registries(c.Context(), w, tool)
 		done()
 	}
-	if !visit.OK() {
-		return failed(errors.New("")) // the step has said it
+	if !diagnosis.OK() {
+		return asFailure(errors.New("")) // the step has said it
 	}
 	return nil
 }
 
-func visitKafka(c *cobra.Command, visit *doctor.Diagnosis, w *config.Worker, k kafka.Config, log *slog.Logger) error {
-	way, _, err := security.RouteSettings(w.All())
+func diagnoseKafka(c *cobra.Command, diagnosis *doctor.Diagnosis, w *config.Worker, k kafka.Config,
+	log *slog.Logger) error {
+	settings, _, err := security.RouteSettings(w.All())
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
-	way.Logger = log
+	settings.Logger = log
 	secure, explain := k.TLS()
-	visit.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: way, TLS: secure, Explain: explain,
+	diagnosis.Kafka(c.Context(), doctor.Kafka{Bootstrap: k.Bootstrap, Route: settings, TLS: secure, Explain: explain,
 		SASL: k.SASL()})
 	return nil
 }
 
-func tellStep(c *cobra.Command, s doctor.Step, asJSON bool) {
+func printStep(c *cobra.Command, s doctor.Step, asJSON bool) {
 	out := c.OutOrStdout()
 	if asJSON {
 		printJSON(out, s)

@@ -13,12 +13,13 @@ import (
 
 func newDrain() *cobra.Command {
 	r := &remote{}
-	c := r.act(act{use: "drain", route: "PUT /culvert/drain", name: "the worker", did: "is drained",
+	c := r.newRouteCommand(routeCommand{use: "drain", route: "PUT /culvert/drain", name: "the worker",
+		message: "is drained",
 		example: "  culvert drain --url http://connect.example.com:8083"})
-	c.Short = "Have other workers of the group run what a worker runs, before it is stopped"
-	c.Long = `Have the other workers of its group run what a worker runs, before it is stopped: as a preStop hook, for example. It ends
-when they do. The worker gets nothing more until it is started again. The last worker of its group goes on, with exit
-code 1. Connectors that no other worker can run are named.`
+	c.Short = "Move everything that a worker runs to the other workers of its group"
+	c.Long = `Move everything that a worker runs to the other workers of its group, before it is stopped, for example in a preStop
+hook. The command returns when they run it. The worker receives no new assignment until it is restarted. The last
+worker of a group keeps running, with exit code 1. Connectors that no other worker can run are named.`
 	drain := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := drain(c, args); err != nil {
@@ -26,7 +27,7 @@ code 1. Connectors that no other worker can run are named.`
 		}
 		var group rest.Group
 		if err := r.get(c.Context(), "/culvert/cluster", &group); err != nil {
-			fmt.Fprintf(c.ErrOrStderr(), "whether all connectors run is not known: %v\n", err)
+			fmt.Fprintf(c.ErrOrStderr(), "it is unknown whether all connectors run: %v\n", err)
 		}
 		for _, name := range slices.Sorted(maps.Keys(group.Unplaced)) {
 			fmt.Fprintf(c.ErrOrStderr(), "%s: no worker runs it, or tasks of it: %s\n", inLine(name),

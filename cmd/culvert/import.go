@@ -18,11 +18,11 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// importedAs is the field of a source's offset that takes the URL from which to go on.
+// importedAs is the field of a source's offset with the URL from which it continues.
 const importedAs = "url"
 
-// importing is what `culvert offsets import` is asked for.
-type importing struct {
+// offsetImport has the options of `culvert offsets import`.
+type offsetImport struct {
 	topic, servers, file string
 	standalone           string
 	field                string
@@ -31,18 +31,18 @@ type importing struct {
 }
 
 func newOffsetsImport() *cobra.Command {
-	var i importing
+	var i offsetImport
 	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
-		"Take over offsets that another connector has stored, whatever their fields are called", http.MethodPatch,
+		"Import offsets that another connector has stored, whatever their fields are called", http.MethodPatch,
 		func(c *cobra.Command, args []string) (body []byte, err error) {
 			if (i.topic == "") == (i.standalone == "") {
-				return nil, wrong(errors.New("expected one of --from-topic and --from-file"))
+				return nil, asUsageError(errors.New("expected one of --from-topic and --from-file"))
 			}
 			data, err := c.Flags().GetString("data")
 			if err != nil {
-				return nil, wrong(err)
+				return nil, asUsageError(err)
 			}
-			err = readBy(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
+			err = withWorkerFile(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
 				stored, err := i.read(c.Context(), data, args[0], w, log)
 				if err == nil {
 					body, err = i.decide(stored, c.InOrStdin(), c.OutOrStdout())
@@ -51,10 +51,10 @@ func newOffsetsImport() *cobra.Command {
 			})
 			return body, err
 		})
-	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a
-standalone worker's file. Fields with a URL are shown, and the one from which to go on is asked for unless --field names
-it. The topic is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded broker
-in --data. See culvert reference guide/init-connector.`
+	c.Long = `Import offsets that another connector of the same name has stored in a topic of Kafka Connect's format, or in a
+standalone worker's file. Fields with a URL are shown, and the command asks from which one to continue unless --field
+names it. The topic is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded
+broker in --data. See culvert reference guide/init-connector.`
 	c.Example = `  culvert offsets import orders --from-topic connect-offsets -p worker.properties --dry-run
   culvert offsets import orders --from-topic connect-offsets -p worker.properties --field nextLink --yes \
       --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083
@@ -63,23 +63,23 @@ in --data. See culvert reference guide/init-connector.`
 	f.StringVar(&i.topic, "from-topic", "", "`TOPIC` with the offsets")
 	f.StringVar(&i.standalone, "from-file", "", "`FILE` with the offsets of a standalone worker, instead of a topic")
 	f.StringVar(&i.servers, "bootstrap-servers", "", "Kafka brokers of the topic as `host:port`,…")
-	f.StringVarP(&i.file, "properties", "p", "", "`file` of the worker, for how the topic's brokers are reached")
-	f.StringVar(&i.field, "field", "", "`NAME` of the field with the URL from which to go on")
-	f.StringArrayVar(&i.names, "partition", nil, "field of the partitions and what it is called here, as `THEIRS=OURS`")
+	f.StringVarP(&i.file, "properties", "p", "", "`file` of the worker, for the connection to the topic's brokers")
+	f.StringVar(&i.field, "field", "", "`NAME` of the field with the URL from which to continue")
+	f.StringArrayVar(&i.names, "partition", nil, "field of the partitions and its name in Culvert, as `THEIRS=OURS`")
 	f.BoolVar(&i.yes, "yes", false, "ask nothing")
 	f.BoolVar(&i.dry, "dry-run", false, "show what would be set, and change nothing")
 	return c
 }
 
-// read is what the topic, or the file, holds of the connector.
-func (i *importing) read(ctx context.Context, data, connector string, w *config.Worker,
+// read reads the connector's offsets in the topic or the file.
+func (i *offsetImport) read(ctx context.Context, data, connector string, w *config.Worker,
 	log *slog.Logger) (stored []connect.StoredOffset, err error) {
 	from := "topic " + i.topic
 	if i.standalone != "" {
 		from = i.standalone
 		stored, err = connect.ReadStandaloneOffsets(i.standalone, connector, log)
 	} else {
-		brokers, done, unreached := brokersOf(ctx, data, i.servers, w, log)
+		brokers, done, unreached := openBrokers(ctx, data, i.servers, w, log)
 		if unreached != nil {
 			return nil, unreached
 		}
@@ -87,54 +87,30 @@ func (i *importing) read(ctx context.Context, data, connector string, w *config.
 		stored, err = connect.ReadTopicOffsets(ctx, brokers, i.topic, connector, log)
 	}
 	if err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	if len(stored) == 0 {
-		return nil, failed(fmt.Errorf("%s holds no offsets of connector %s", from, connector))
+		return nil, asFailure(fmt.Errorf("%s holds no offsets of connector %s", from, connector))
 	}
 	return stored, nil
 }
 
-// decide shows what was found, finds out which field counts, and returns what is to be sent; nil if nothing is.
-func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
-	names := map[string]string{}
-	for _, pair := range i.names {
-		theirs, ours, ok := strings.Cut(pair, "=")
-		if !ok || theirs == "" || ours == "" {
-			return nil, wrong(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
-		}
-		names[theirs] = ours
-	}
-	var fields []string // that hold a URL in all of them
-	for n, s := range stored {
-		fmt.Fprintln(out, shown.Text(s.String()))
-		if n == 0 {
-			fields = s.URLFields()
-		}
-		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLFields(), name) })
+// decide prints the offsets and determines the field with the URL. It returns the request's body, nil if nothing is
+// sent.
+func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
+	names, err := i.partitionNames()
+	if err != nil {
+		return nil, err
 	}
 	answers := bufio.NewReader(in)
-	switch {
-	case i.field != "":
-	case len(fields) == 0:
-		return nil, failed(errors.New("no field holds a URL in all of them: --field names one"))
-	case len(fields) == 1:
-		i.field = fields[0]
-	case i.yes || i.dry:
-		return nil, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
-			shown.Text(strings.Join(fields, ", "))))
-	default:
-		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector go on? ",
-			shown.Text(strings.Join(fields, ", ")))
-		if i.field, err = answer(answers); err != nil {
-			return nil, failed(err)
-		}
+	if err := i.chooseField(stored, answers, out); err != nil {
+		return nil, err
 	}
 	body = []byte(`{"offsets":[`)
 	for n, s := range stored {
 		one, err := s.RESTBody(i.field, importedAs, names)
 		if err != nil {
-			return nil, failed(err)
+			return nil, asFailure(err)
 		}
 		if n > 0 {
 			body = append(body, ',')
@@ -153,15 +129,54 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 	fmt.Fprint(out, "Set it (yes or no)? ")
 	text, err := answer(answers)
 	if err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	if text != "yes" {
-		return nil, failed(errors.New("nothing was changed"))
+		return nil, asFailure(errors.New("nothing was changed"))
 	}
 	return body, nil
 }
 
-// answer is a line of whoever is asked.
+// partitionNames parses --partition: Culvert's field names by the other connector's.
+func (i *offsetImport) partitionNames() (map[string]string, error) {
+	names := map[string]string{}
+	for _, pair := range i.names {
+		theirs, ours, ok := strings.Cut(pair, "=")
+		if !ok || theirs == "" || ours == "" {
+			return nil, asUsageError(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
+		}
+		names[theirs] = ours
+	}
+	return names, nil
+}
+
+// chooseField prints the offsets and sets i.field, which must have a URL in all of them, unless --field has set it.
+func (i *offsetImport) chooseField(stored []connect.StoredOffset, answers *bufio.Reader, out io.Writer) (err error) {
+	var fields []string
+	for n, s := range stored {
+		fmt.Fprintln(out, shown.Text(s.String()))
+		if n == 0 {
+			fields = s.URLFields()
+		}
+		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLFields(), name) })
+	}
+	list := shown.Text(strings.Join(fields, ", "))
+	switch {
+	case i.field != "":
+	case len(fields) == 0:
+		return asFailure(errors.New("no field has a URL in all offsets: name one with --field"))
+	case len(fields) == 1:
+		i.field = fields[0]
+	case i.yes || i.dry:
+		return asFailure(fmt.Errorf("several fields have a URL (%s): name the one from which to continue with --field",
+			list))
+	default:
+		fmt.Fprintf(out, "Fields with a URL: %s. From which one does the connector continue? ", list)
+		i.field, err = answer(answers)
+	}
+	return asFailure(err)
+}
+
 func answer(in *bufio.Reader) (string, error) {
 	line, err := in.ReadString('\n')
 	if err != nil && strings.TrimSpace(line) == "" {

@@ -24,19 +24,19 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// maxOffered is how many values are listed for a question.
+// maxOffered bounds the listed values of a question.
 const maxOffered = 40
 
 func newInit() *cobra.Command {
 	var in installation
-	i := &initiation{}
+	i := &initDialog{}
 	c := &cobra.Command{
 		Use:   "init [-o FILE]",
-		Short: "Write the file of a source connector, by questions and by what the service says",
-		Long: `Write the file of a connector that reads an OData service. What no option says is asked for; services, entity sets and properties
-are offered as the service has them. With --yes nothing is asked: what is not given has its default or stays away. The file is written when a
-check with the service finds nothing wrong in it, and never over another. Instead of a password it holds a reference to one, unless
---password-in-file is given. Exit code: 0 written, 1 something is wrong, 2 wrong use.`,
+		Short: "Write the file of a source connector, by questions and suggestions of the service",
+		Long: `Write the file of a connector that reads an OData service. The command asks for everything that no option sets, and
+suggests services, entity sets and properties of the service. With --yes it asks nothing and uses the defaults. The
+file is written only if a check with the service succeeds, and never over another file. It contains a reference to the
+password, or the password itself with --password-in-file. Exit code: 0 written, 1 a check failed, 2 wrong use.`,
 		Example: `  culvert init -o orders.properties
   SAP_PASSWORD=secret culvert init --yes --host sap.example.com --user me --service /sap/opu/odata/sap/MY_SRV --entity-set MySet`,
 		RunE: func(c *cobra.Command, _ []string) error { return i.run(c, &in) },
@@ -51,7 +51,7 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	f.String("user", "", "`user`; none for services without a logon")
 	f.String("password", "${env:SAP_PASSWORD}",
 		"`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
-	f.BoolVar(&i.clear, "password-in-file", false, "let the file hold the password itself")
+	f.BoolVar(&i.clear, "password-in-file", false, "write the password itself into the file")
 	f.String("client", "", "SAP `client`, three digits (default: the system's)")
 	f.String("service", "", "`path` of the service")
 	f.StringSlice("entity-set", nil, "`names` of entity sets, each read into a topic")
@@ -61,20 +61,20 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	return c
 }
 
-// initiation is the file of a connector in the making.
-type initiation struct {
+// initDialog asks for the settings of a new connector.
+type initDialog struct {
 	file       string
 	yes, clear bool
 	flags      *pflag.FlagSet
 	checker    *check.Checker
 	lines      *bufio.Scanner
-	say        io.Writer
+	out        io.Writer
 	entries    []config.Entry
-	// err is why there are no more answers.
+	// err ends the dialog.
 	err error
 }
 
-func (i *initiation) run(c *cobra.Command, in *installation) error {
+func (i *initDialog) run(c *cobra.Command, in *installation) error {
 	log, err := in.logger(c.ErrOrStderr())
 	if err != nil {
 		return err
@@ -90,28 +90,28 @@ func (i *initiation) run(c *cobra.Command, in *installation) error {
 	defer m.Close()
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
-	i.lines, i.say = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
+	i.lines, i.out = bufio.NewScanner(c.InOrStdin()), shown.Writer{To: c.ErrOrStderr()}
 	i.checker = &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
 		Registry: record.NewRegistry(), Lockouts: lockouts, Logger: log, Wait: check.OnlineTime, Logon: true}
 	name := i.answers(c.Context())
 	if i.err != nil {
 		return i.err
 	}
-	if err := i.examine(c.Context()); err != nil {
+	if err := i.check(c.Context()); err != nil {
 		return err
 	}
 	return i.write(c.OutOrStdout(), name)
 }
 
-// answers asks for all settings, with what the service recommends as soon as it can be asked, and returns the
-// connector's name.
-func (i *initiation) answers(ctx context.Context) (name string) {
+// answers asks for all settings, with suggestions of the service once it is reachable, and returns the connector's
+// name.
+func (i *initDialog) answers(ctx context.Context) (name string) {
 	i.set("connector.class", "ODataSource")
 	protocol := i.answer("protocol", "https", "Protocol", "https", "http")
 	i.set("sap.odata.host.protocol", protocol)
-	i.set("sap.odata.host.address", i.needed("host", "Host of the OData service"))
+	i.set("sap.odata.host.address", i.requiredAnswer("host", "Host of the OData service"))
 	port := "443"
 	if strings.EqualFold(protocol, "http") {
 		port = "80"
@@ -123,16 +123,17 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 	if user := i.answer("user", "", "User"); user != "" {
 		password := i.answer("password", i.flags.Lookup("password").DefValue, "Reference to the password")
 		if i.err == nil && !strings.HasPrefix(password, "${") && !i.clear {
-			i.err = wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
-				"else; --password-in-file lets the file hold the password itself"))
+			i.err = asUsageError(errors.New(
+				"--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
+					"else; --password-in-file writes the password itself into the file"))
 		}
 		i.set("sap.odata.user.name", user)
 		i.set("sap.odata.user.pwd", password)
 	}
 	i.set("sap.odata.sap.client", i.answer("client", "", "SAP client, empty for the system's"))
-	service := i.needed("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
+	service := i.requiredAnswer("service", "Service", i.recommended(ctx, "service", "sap.odata#00.service")...)
 	i.set("sap.odata#00.service", service)
-	sets := config.List(i.needed("entity-set", "Entity sets, with commas between them",
+	sets := config.List(i.requiredAnswer("entity-set", "Entity sets, with commas between them",
 		i.recommended(ctx, "entity-set", "sap.odata#00.entityset")...))
 	for n, set := range sets {
 		prefix, flag := fmt.Sprintf("sap.odata#%02d.", n), ""
@@ -154,8 +155,8 @@ func (i *initiation) answers(ctx context.Context) (name string) {
 	return name
 }
 
-// given returns the value of a flag, and whether the flag is set.
-func (i *initiation) given(flag string) (string, bool) {
+// flagValue returns the value of a flag, and whether the flag is set.
+func (i *initDialog) flagValue(flag string) (string, bool) {
 	f := i.flags.Lookup(flag)
 	if f == nil || !f.Changed {
 		return "", false
@@ -168,23 +169,23 @@ func (i *initiation) given(flag string) (string, bool) {
 
 // answer returns the value of a flag, else the answer to a question. An empty answer means the default, a number one of
 // the offered values. With --yes every answer is the default.
-func (i *initiation) answer(flag, standard, question string, offered ...string) string {
-	if value, given := i.given(flag); given {
+func (i *initDialog) answer(flag, standard, question string, offered ...string) string {
+	if value, isSet := i.flagValue(flag); isSet {
 		return value
 	}
 	if i.yes || i.err != nil {
 		return standard
 	}
 	for n, value := range offered[:min(len(offered), maxOffered)] {
-		fmt.Fprintf(i.say, "%4d  %s\n", n+1, value)
+		fmt.Fprintf(i.out, "%4d  %s\n", n+1, value)
 	}
 	if len(offered) > maxOffered {
-		fmt.Fprintf(i.say, "      and %d more\n", len(offered)-maxOffered)
+		fmt.Fprintf(i.out, "      and %d more\n", len(offered)-maxOffered)
 	}
-	fmt.Fprintf(i.say, "%s [%s]: ", question, standard)
+	fmt.Fprintf(i.out, "%s [%s]: ", question, standard)
 	if !i.lines.Scan() {
-		if i.err = failed(i.lines.Err()); i.err == nil {
-			i.err = wrong(fmt.Errorf("%s: expected an answer, found the end of the input", question))
+		if i.err = asFailure(i.lines.Err()); i.err == nil {
+			i.err = asUsageError(fmt.Errorf("%s: expected an answer, found the end of the input", question))
 		}
 		return ""
 	}
@@ -198,22 +199,22 @@ func (i *initiation) answer(flag, standard, question string, offered ...string) 
 	return cmp.Or(strings.Join(values, ","), standard)
 }
 
-// needed returns the answer to a question that must have one.
-func (i *initiation) needed(flag, question string, offered ...string) string {
+// requiredAnswer returns the answer to a question that must have one.
+func (i *initDialog) requiredAnswer(flag, question string, offered ...string) string {
 	value := i.answer(flag, "", question, offered...)
 	if i.err == nil && strings.Trim(value, " ,") == "" {
-		i.err = wrong(fmt.Errorf("--%s is needed: without it there is nothing to write", flag))
+		i.err = asUsageError(fmt.Errorf("--%s is required", flag))
 	}
 	return value
 }
 
-func (i *initiation) set(name, value string) {
+func (i *initDialog) set(name, value string) {
 	if value != "" {
 		i.entries = append(i.entries, config.NewEntry(name, value, "the answers", len(i.entries)+1))
 	}
 }
 
-// topicLetter puts _ where a topic's name can't have a letter.
+// topicLetter replaces characters that are invalid in topic names by _.
 func topicLetter(r rune) rune {
 	switch {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
@@ -222,9 +223,9 @@ func topicLetter(r rune) rune {
 	return '_'
 }
 
-// validated checks what there is so far. Where a reference leads nowhere, the service isn't asked: what stands there
-// would be shown to it as a password.
-func (i *initiation) validated(ctx context.Context) (*check.Validation, config.Problems, error) {
+// validate checks the settings so far. If a reference cannot be resolved, the service is not queried: it would receive
+// the reference as a password.
+func (i *initDialog) validate(ctx context.Context) (*check.Validation, config.Problems, error) {
 	c, problems := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	checker := *i.checker
 	if problems.Err() != nil {
@@ -234,45 +235,44 @@ func (i *initiation) validated(ctx context.Context) (*check.Validation, config.P
 	return v, problems, err
 }
 
-// recommended returns the values that the service knows for a setting that is asked for. If the service cannot be asked
-// it prints why and returns none.
-func (i *initiation) recommended(ctx context.Context, flag, name string) []string {
-	if _, given := i.given(flag); given || i.yes || i.err != nil {
+// recommended returns the service's values for a setting. If the service cannot be queried it prints why.
+func (i *initDialog) recommended(ctx context.Context, flag, name string) []string {
+	if _, isSet := i.flagValue(flag); isSet || i.yes || i.err != nil {
 		return nil
 	}
-	v, problems, err := i.validated(ctx)
+	v, problems, err := i.validate(ctx)
 	if err != nil {
-		fmt.Fprintln(i.say, "Nothing can be offered:", err)
+		fmt.Fprintln(i.out, "No suggestions:", err)
 		return nil
 	}
 	for _, p := range problems {
-		fmt.Fprintln(i.say, "Nothing can be offered:", p.Text)
+		fmt.Fprintln(i.out, "No suggestions:", p.Text)
 	}
 	var values []string
 	for _, c := range v.Configs {
 		if c.Value.Name == name {
 			values = c.Value.Recommended
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
-				fmt.Fprintln(i.say, "Nothing can be offered:", strings.TrimSuffix(hint, ")"))
+				fmt.Fprintln(i.out, "No suggestions:", strings.TrimSuffix(hint, ")"))
 			}
 		}
 		if strings.HasPrefix(c.Value.Name, "sap.odata.user.") {
 			for _, text := range c.Value.Errors {
-				fmt.Fprintln(i.say, text)
+				fmt.Fprintln(i.out, text)
 			}
 		}
 	}
 	return values
 }
 
-// examine refuses what is wrong.
-func (i *initiation) examine(ctx context.Context) error {
-	v, problems, err := i.validated(ctx)
+// check returns the errors of the settings.
+func (i *initDialog) check(ctx context.Context) error {
+	v, problems, err := i.validate(ctx)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	for _, p := range problems {
-		fmt.Fprintf(i.say, "%s: not checked with the service: %s\n", p.Setting, p.Text)
+		fmt.Fprintf(i.out, "%s: not checked with the service: %s\n", p.Setting, p.Text)
 	}
 	var errs []string
 	for _, c := range v.Configs {
@@ -284,13 +284,13 @@ func (i *initiation) examine(ctx context.Context) error {
 		}
 	}
 	if len(errs) > 0 {
-		return failed(errors.New(strings.Join(errs, "\n") + "\nnothing is written"))
+		return asFailure(errors.New(strings.Join(errs, "\n") + "\nnothing is written"))
 	}
 	return nil
 }
 
-// write writes the file, which must not be there.
-func (i *initiation) write(stdout io.Writer, name string) error {
+// write writes the file, which must not exist.
+func (i *initDialog) write(stdout io.Writer, name string) error {
 	c, _ := config.NewConnector("the answers", slices.Clone(i.entries), i.checker.Worker.Providers)
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Written by culvert init. All settings: culvert reference source\n")
@@ -304,17 +304,17 @@ func (i *initiation) write(stdout io.Writer, name string) error {
 	file := cmp.Or(i.file, name+".properties")
 	if file == "-" {
 		_, err := stdout.Write(b.Bytes())
-		return failed(err)
+		return asFailure(err)
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	_, err = f.Write(b.Bytes())
 	if err = errors.Join(err, f.Close()); err != nil {
 		os.Remove(file)
-		return failed(err)
+		return asFailure(err)
 	}
-	fmt.Fprintf(i.say, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
+	fmt.Fprintf(i.out, "%s is written: culvert validate %s, culvert run --once %s\n", file, file, file)
 	return nil
 }

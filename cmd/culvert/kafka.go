@@ -12,8 +12,8 @@ import (
 	secrets "github.com/culvert-project/culvert/internal/secret"
 )
 
-// remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded
-// broker is none that there is a way to. Neither the error nor what k logs shows what config providers gave the file.
+// remoteKafka returns the broker connection of a worker's file, which settings override. An embedded broker is an
+// error. Secrets from config providers are redacted in the error and in k's log.
 func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (w *config.Worker,
 	k kafka.Config, err error) {
 	if w, err = loadWorker(file, settings); err != nil {
@@ -21,10 +21,10 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 	}
 	strike := w.Redact
 	defer func() { err = secrets.RedactError(err, strike) }()
-	log = logging.Struck(log, strike)
+	log = logging.Redacted(log, strike)
 	k, warnings, err := kafka.Parse(ctx, w.All())
 	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))
 	}
 	for _, w := range warnings {
 		log.Warn(w.Setting+": "+w.Text, "file", file)
@@ -34,7 +34,7 @@ func remoteKafka(ctx context.Context, file string, settings map[string]string, l
 		err = errors.New("bootstrap.servers: expected HOST:PORT of brokers, found embedded")
 	}
 	if err != nil {
-		return nil, k, wrong(fmt.Errorf("%s: %w", file, err))
+		return nil, k, asUsageError(fmt.Errorf("%s: %w", file, err))
 	}
 	k.Logger = log
 	k.Follow(w.Current)

@@ -1,4 +1,4 @@
-// Command culvert moves data between OData services and Apache Kafka. It is thin: packages below host do the work.
+// Command culvert moves data between OData services and Apache Kafka.
 package main
 
 import (
@@ -33,20 +33,20 @@ var version string
 
 func main() {
 	buildinfo.Release = version
-	ctx, stop := interruptible()
+	ctx, stop := signalContext()
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM ends. The second ends the process.
-func interruptible() (context.Context, func()) {
+// signalContext returns a context that the first SIGINT or SIGTERM ends. The second ends the process.
+func signalContext() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		fmt.Fprintln(os.Stderr, "stopping; once more to stop at once")
+		fmt.Fprintln(os.Stderr, "shutting down; press Ctrl-C again to exit immediately")
 		cancel()
 		<-signals
 		os.Exit(exitInterrupt)
@@ -54,34 +54,33 @@ func interruptible() (context.Context, func()) {
 	return ctx, cancel
 }
 
-// failure is an error with the exit code that it comes to.
-type failure struct {
+// exitError is an error with an exit code.
+type exitError struct {
 	code int
 	err  error
 }
 
-func (f *failure) Error() string { return f.err.Error() }
-func (f *failure) Unwrap() error { return f.err }
+func (f *exitError) Error() string { return f.err.Error() }
+func (f *exitError) Unwrap() error { return f.err }
 
-func failed(err error) error {
+func asFailure(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{exitFailed, err}
+	return &exitError{exitFailed, err}
 }
 
-func wrong(err error) error {
+func asUsageError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failure{exitWrong, err}
+	return &exitError{exitWrong, err}
 }
 
-// execute runs a command line and returns its exit code. Errors of no known code are wrong use, which is what cobra
-// finds.
+// execute runs a command line and returns its exit code. Errors without one are wrong use, found by cobra.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ours := slog.New(slog.NewTextHandler(stderr, nil))
-	takeLibraries(ours)
+	captureLibraryLogs(ours)
 	err := guard.Do(ours, "culvert", func() error {
 		root := newRoot(ctx, args)
 		root.SetArgs(args)
@@ -98,29 +97,29 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if mistake := new(guard.Panic); errors.As(err, &mistake) {
 		return exitFailed
 	}
-	var f *failure
+	var f *exitError
 	if errors.As(err, &f) {
 		return f.code
 	}
 	return exitWrong
 }
 
-// takeLibraries has what libraries log on their own, net/http above all, among our lines at level debug.
-func takeLibraries(to *slog.Logger) {
+// captureLibraryLogs logs lines of libraries, mainly net/http, at level debug.
+func captureLibraryLogs(to *slog.Logger) {
 	slog.SetDefault(to) // which also sets the output that is set next
 	log.SetFlags(0)
 	log.SetOutput(libraryLines{to})
 }
 
-// libraryLines are lines of the standard logger. Of an answer that nobody has asked for net/http logs all that came,
-// cookies included: nothing after a quoted line break is shown.
+// libraryLines are lines of the standard logger. net/http logs unexpected responses with their cookies, so nothing
+// after a quoted line break is shown.
 type libraryLines struct{ to *slog.Logger }
 
 func (l libraryLines) Write(p []byte) (int, error) {
 	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), "\n")
 	text, _, _ = strings.Cut(text, `\r`)
 	text, _, _ = strings.Cut(text, `\n`)
-	l.to.Debug("a library says: " + shown.LineUpTo(text, 300))
+	l.to.Debug("library: " + shown.LineUpTo(text, 300))
 	return len(p), nil
 }
 
@@ -129,15 +128,15 @@ func newRoot(ctx context.Context, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "culvert",
 		Short: "Move data between OData services and Apache Kafka",
-		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's connector
-files unchanged; what a service's bytes mean lives in sandboxed plugins.
+		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's
+connector files unchanged; sandboxed plugins implement the protocols of services.
 
-Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed, or a task with --once;
-2 wrong use or configuration; 130 stopped at once by a second signal.
+Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed,
+or a task with --once; 2 wrong use or configuration; 130 exited immediately on a second signal.
 
-A connector's plugin adds commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. culvert reference
-guide/commands has all.`,
-		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
+Plugins of connectors add commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. See
+culvert reference guide/commands.`,
+		Example: `  culvert run --once orders.properties   # move the existing data, with an embedded broker
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -160,7 +159,6 @@ guide/commands has all.`,
 	return root
 }
 
-// dataFlag is the folder that run, consume and broker share.
 func dataFlag(c *cobra.Command, dir *string) {
 	c.Flags().StringVar(dir, "data", "culvert-data", "`folder` of the embedded broker and of caches")
 }

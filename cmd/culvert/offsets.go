@@ -17,19 +17,19 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// offsetsTime is how long a worker may take to answer a call: a little more than it gives itself.
+// offsetsTime exceeds the time limit of a worker for the call.
 const offsetsTime = 100 * time.Second
 
-// maxMessage is how many characters of an answer without a message are shown.
 const maxMessage = 1000
 
 func newOffsets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "offsets",
-		Short: "Show, set, reset or take over where a connector goes on",
-		Long: `Show, set or reset where a connector goes on: a source in its service, a sink in its topics. With --url a running worker
-is asked, be it Culvert or Kafka Connect; the connector must be stopped there for a change. Without --url the files of
-the installation are named, as for culvert run, and no worker may be at work in its data folder.`,
+		Short: "Show, set, reset or import the offsets of a connector",
+		Long: `Show, set, reset or import the offsets of a connector: the position of a source in its service, or of a sink in its
+topics. With --url a running worker is called, Culvert's or Kafka Connect's; the connector must be stopped there for a
+change. Without --url the files of the installation are given, as for culvert run, and no worker may run on its data
+folder.`,
 		Example: `  culvert offsets show orders --url http://127.0.0.1:8083
   culvert offsets show orders --config /etc/culvert --json > orders.json
   culvert offsets set orders orders.json --config /etc/culvert
@@ -49,7 +49,7 @@ the installation are named, as for culvert run, and no worker may be at work in 
 				if err == nil && !json.Valid(body) {
 					err = fmt.Errorf("%s: expected JSON, as culvert offsets show --json prints it", inLine(args[1]))
 				}
-				return body, wrong(err)
+				return body, asUsageError(err)
 			}),
 		newOffsetsCommand("reset NAME [worker-file connector-files…]",
 			"Delete a connector's offsets: everything is read again", http.MethodDelete, nil),
@@ -57,9 +57,9 @@ the installation are named, as for culvert run, and no worker may be at work in 
 	return c
 }
 
-// newOffsetsCommand creates a command that sends a request about a connector's offsets: to the worker at --url, or to
-// one that is opened for it from the files that follow the command's own arguments. The command ends without a request
-// if read returns no body; read nil means that the request has none.
+// newOffsetsCommand creates a command that sends a request about a connector's offsets to the worker at --url, or to
+// one that is opened from the files after the command's own arguments. read returns the body; if it returns nil,
+// nothing is sent. A nil read means no body.
 func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, args []string) ([]byte, error),
 ) *cobra.Command {
 	var in installation
@@ -89,15 +89,15 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 					return err
 				}
 				if method == http.MethodGet {
-					return failed(printOffsets(c.OutOrStdout(), []byte(answer), o.json))
+					return asFailure(printOffsets(c.OutOrStdout(), []byte(answer), o.json))
 				}
 				_, err = fmt.Fprintln(c.OutOrStdout(), messageOf([]byte(answer)))
-				return failed(err)
+				return asFailure(err)
 			}
 			if at != "" {
 				return send(remote{url: at})
 			}
-			return setUp(host.Offline(c.Context(), configuration, func(h http.Handler) error {
+			return asSetupError(host.Offline(c.Context(), configuration, func(h http.Handler) error {
 				return send(remote{url: "http://localhost", transport: rest.Local{Handler: h}})
 			}))
 		},
@@ -119,7 +119,7 @@ func (in *installation) offsetsFiles(c *cobra.Command, at string, args []string)
 	dry, _ := c.Flags().GetBool("dry-run") // false for commands without the flag
 	switch {
 	case at != "" && files:
-		return none, wrong(errors.New("expected either --url or files, found both"))
+		return none, asUsageError(errors.New("expected either --url or files, found both"))
 	case at != "":
 		_, err = workerURL(at)
 		return none, err
@@ -129,7 +129,7 @@ func (in *installation) offsetsFiles(c *cobra.Command, at string, args []string)
 	return in.read(args, "expected --url, --config DIR or files of the installation", c.ErrOrStderr())
 }
 
-// messageOf returns the message of a worker's answer to a change, or the answer itself if it has none.
+// messageOf returns the message of a response, or the response itself.
 func messageOf(answer []byte) string {
 	if _, members := members(answer); members["message"] != nil {
 		return shown.Text(cell(members["message"]))

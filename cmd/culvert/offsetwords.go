@@ -13,8 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// offsetLabels are the words for fields of stored offsets, in the order in which they are printed. The names are part
-// of the stored format and never change; fields without a label are printed by their names.
+// offsetLabels are the printed words for fields of stored offsets, in order. Other fields are printed by their names.
 var offsetLabels = []struct {
 	field, label string
 	isTime       bool
@@ -30,7 +29,7 @@ var offsetLabels = []struct {
 	{field: "fingerprint", label: "belongs to"},
 }
 
-// phases are the words for the field phase of an entity set whose changes are followed.
+// phases are the words for the field phase of an entity set with change tracking.
 var phases = map[string]string{
 	"load":    "first load, with change tracking",
 	"second":  "reading the entity set a second time",
@@ -42,7 +41,6 @@ var phases = map[string]string{
 	"wait":    "waiting for the first extraction of the ODP service",
 }
 
-// storedOffset is an entry of a worker's answer about offsets.
 type storedOffset struct{ Partition, Offset json.RawMessage }
 
 // printOffsets prints the offsets that a worker returned, as JSON or in plain words.

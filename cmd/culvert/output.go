@@ -22,20 +22,19 @@ func (o *output) flag(c *cobra.Command, about string) {
 	c.Flags().BoolVar(&o.json, "json", false, about)
 }
 
-// print prints a result as JSON, or has people print it. people nil means [render]. Errors have the exit code of a
-// command that failed.
+// print prints a result as JSON, or by people, by default [render].
 func (o output) print(out io.Writer, result any, people func(io.Writer) error) error {
 	if o.json {
-		return failed(printJSON(out, result))
+		return asFailure(printJSON(out, result))
 	}
 	if people != nil {
-		return failed(people(out))
+		return asFailure(people(out))
 	}
 	document, err := json.Marshal(result)
 	if err == nil {
 		err = render(out, document)
 	}
-	return failed(err)
+	return asFailure(err)
 }
 
 // escaped makes a command print texts of plugins and services with terminal escapes made visible, see [shown.Writer].
@@ -54,7 +53,7 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// cellCharacters is how many characters of a text are in a cell of a table.
+// cellCharacters bounds the text in a cell of a table.
 const cellCharacters = 200
 
 // inLine returns a text cut to fit into one line of a table.

@@ -24,19 +24,19 @@ import (
 func newPlugins() *cobra.Command {
 	c := &cobra.Command{
 		Use:              "plugins",
-		Short:            "Look at plugins, and choose the versions that a worker runs",
+		Short:            "Show plugins, and choose the versions that a worker runs",
 		PersistentPreRun: func(c *cobra.Command, _ []string) { escaped(c) },
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm())
-	for _, a := range []act{
-		{use: "swap NAME HASH", route: "PUT /culvert/plugins/{name}/swap", did: "will run version %s",
+	for _, a := range []routeCommand{
+		{use: "swap NAME HASH", route: "PUT /culvert/plugins/{name}/swap", message: "will run version %s",
 			example: "  culvert plugins swap odata-source 5fe2…c1 --url http://connect.example.com:8083",
 			body:    func(args []string) any { return map[string]string{"hash": args[1]} }},
-		{use: "rollback NAME", route: "PUT /culvert/plugins/{name}/rollback", did: "will run the version before",
+		{use: "rollback NAME", route: "PUT /culvert/plugins/{name}/rollback", message: "will run the version before",
 			example: "  culvert plugins rollback odata-source"},
 	} {
 		r := &remote{}
-		swap := r.act(a)
+		swap := r.newRouteCommand(a)
 		r.flags(swap)
 		swap.ValidArgsFunction = nil // which completes names of connectors
 		c.AddCommand(swap)
@@ -44,9 +44,9 @@ func newPlugins() *cobra.Command {
 	return c
 }
 
-// openPlugins opens the plugins that are built in, and those of the folders.
+// openPlugins opens the plugins of the folders, and with embedded the built-in ones.
 func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Manager, error) {
-	o, w, err := alone(c, in, "")
+	o, w, err := pluginConfig(c, in, "")
 	if err != nil {
 		return nil, err
 	}
@@ -54,12 +54,11 @@ func openPlugins(c *cobra.Command, in *installation, embedded bool) (*plugin.Man
 		o.Embedded = builtIn()
 	}
 	m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
-	return m, wrong(err)
+	return m, asUsageError(err)
 }
 
-// alone is a configuration for plugins alone, with the worker of a file, "" for none; nothing is logged unless it was
-// asked for.
-func alone(c *cobra.Command, in *installation, file string) (host.Config, *config.Worker, error) {
+// pluginConfig returns a configuration for commands that use only plugins. Nothing is logged without --log-level.
+func pluginConfig(c *cobra.Command, in *installation, file string) (host.Config, *config.Worker, error) {
 	o, err := in.config(config.Files{}, c.ErrOrStderr())
 	if err != nil {
 		return o, nil, err
@@ -90,7 +89,7 @@ func newPluginsList() *cobra.Command {
 				fmt.Fprintln(c.ErrOrStderr(), "no plugins: this program was built without them (`make` builds them "+
 					"in), and none are in --plugins")
 			}
-			return o.print(c.OutOrStdout(), described(modules), func(out io.Writer) error {
+			return o.print(c.OutOrStdout(), pluginForms(modules), func(out io.Writer) error {
 				return listPlugins(out, modules)
 			})
 		},
@@ -104,9 +103,10 @@ func newPluginsWarm() *cobra.Command {
 	var in installation
 	c := &cobra.Command{
 		Use:   "warm [FILE]",
-		Short: "Compile plugins now, so that a worker's next start need not",
-		Long: `Compile plugins now and keep their code where a worker with the same settings looks for it: in cache.dir, else in the data folder,
-else in the user's cache folder. FILE is the worker's. Run it as the worker's user. What is compiled already stays as it is.`,
+		Short: "Compile plugins now, so that the next start of a worker is faster",
+		Long: `Compile plugins now and store their code where a worker with the same settings finds it: in cache.dir, else in the data
+folder, else in the user's cache folder. FILE is the worker's. Run it as the worker's user. Compiled plugins are not
+compiled again.`,
 		Example: "  culvert plugins warm --config /etc/culvert --data /var/lib/culvert",
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := in.read(args, "", c.ErrOrStderr())
@@ -120,10 +120,10 @@ else in the user's cache folder. FILE is the worker's. Run it as the worker's us
 			o.Compiling = compiling(c.ErrOrStderr())
 			m, err := setup.OpenPlugins(c.Context(), o, w, record.NewRegistry())
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			defer m.Close()
-			return failed(m.Warm(c.Context()))
+			return asFailure(m.Warm(c.Context()))
 		},
 	}
 	in.flags(c, "warn")
@@ -141,14 +141,14 @@ func newPluginsShow() *cobra.Command {
 			"  culvert plugins show AvroConverter",
 		RunE: func(c *cobra.Command, args []string) error {
 			if d, err := convert.Find(args[0], false); err == nil {
-				return o.print(c.OutOrStdout(), converterShown{d.Class, "converter", d.Documentation,
-					settingsShown(d.Own())}, nil)
+				return o.print(c.OutOrStdout(), converterForm{d.Class, "converter", d.Documentation,
+					newSettingForms(d.Own())}, nil)
 			}
 			modules, err := modulesOf(c, &in, args[0])
 			if err != nil {
 				return err
 			}
-			return o.print(c.OutOrStdout(), described(modules), func(out io.Writer) error {
+			return o.print(c.OutOrStdout(), pluginForms(modules), func(out io.Writer) error {
 				return showPlugins(out, modules)
 			})
 		},
@@ -158,7 +158,7 @@ func newPluginsShow() *cobra.Command {
 	return c
 }
 
-// modulesOf returns the module of a file, or those with a name.
+// modulesOf returns the module of a file, or the modules with a name.
 func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, error) {
 	if info, err := os.Stat(name); err == nil && !info.IsDir() {
 		return moduleOfFile(c, in, name)
@@ -170,25 +170,25 @@ func modulesOf(c *cobra.Command, in *installation, name string) ([]plugin.Info, 
 	defer m.Close()
 	found := slices.DeleteFunc(m.Modules(), func(module plugin.Info) bool { return module.Name != name })
 	if len(found) == 0 {
-		return nil, failed(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
+		return nil, asFailure(fmt.Errorf("no file and no plugin is named %q; see culvert plugins list", name))
 	}
 	return found, nil
 }
 
-// moduleOfFile loads one file by a temporary folder that contains nothing else.
+// moduleOfFile loads one file by a temporary folder without other files.
 func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Info, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, wrong(err)
+		return nil, asUsageError(err)
 	}
 	dir, err := os.MkdirTemp("", "culvert-plugin-")
 	if err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	defer os.RemoveAll(dir)
 	copied := filepath.Join(dir, strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))+".wasm")
 	if err := os.WriteFile(copied, data, 0o600); err != nil {
-		return nil, failed(err)
+		return nil, asFailure(err)
 	}
 	alone := *in
 	alone.plugins = dir
@@ -212,10 +212,10 @@ func listPlugins(out io.Writer, modules []plugin.Info) error {
 	var rows [][]string
 	for _, m := range modules {
 		if m.Err != nil {
-			rows = append(rows, []string{"-", "-", short(m.Hash), "-", m.Path, "refused: " + m.Err.Error()})
+			rows = append(rows, []string{"-", "-", shortHash(m.Hash), "-", m.Path, "refused: " + m.Err.Error()})
 			continue
 		}
-		row := []string{inLine(m.Name), inLine(m.Version), short(m.Hash), inLine(m.Contract), inLine(m.Path)}
+		row := []string{inLine(m.Name), inLine(m.Version), shortHash(m.Hash), inLine(m.Contract), inLine(m.Path)}
 		for _, c := range m.Components {
 			rows = append(rows, append(slices.Clip(row), c.Kind.String(), inLine(c.Name)))
 		}
@@ -226,16 +226,15 @@ func listPlugins(out io.Writer, modules []plugin.Info) error {
 	return columns(out, "NAME VERSION HASH CONTRACT FROM KIND CLASS", rows)
 }
 
-// short is the part of a hash that is enough for people.
-func short(hash string) string { return hash[:min(len(hash), 12)] }
+func shortHash(hash string) string { return hash[:min(len(hash), 12)] }
 
-// The forms in which plugins, components and settings are shown, as JSON or for people.
+// Forms of plugins, components and settings in JSON and in text.
 type (
-	pluginShown struct {
-		aboutPlugin
-		Components []componentShown `json:"components"`
+	pluginForm struct {
+		pluginSummary
+		Components []componentForm `json:"components"`
 	}
-	aboutPlugin struct {
+	pluginSummary struct {
 		Name          string   `json:"name"`
 		Version       string   `json:"version"`
 		Hash          string   `json:"hash"`
@@ -244,26 +243,26 @@ type (
 		Documentation string   `json:"documentation"`
 		Interfaces    []string `json:"interfaces"`
 	}
-	// refusedShown is a file that is refused.
-	refusedShown struct {
+	// rejectedForm is a file that is refused.
+	rejectedForm struct {
 		Hash    string `json:"hash"`
 		From    string `json:"from"`
 		Refused string `json:"refused"`
 	}
-	componentShown struct {
-		Class         string         `json:"class"`
-		Kind          string         `json:"kind"`
-		Aliases       []string       `json:"aliases"`
-		Documentation string         `json:"documentation"`
-		Settings      []settingShown `json:"settings"`
+	componentForm struct {
+		Class         string        `json:"class"`
+		Kind          string        `json:"kind"`
+		Aliases       []string      `json:"aliases"`
+		Documentation string        `json:"documentation"`
+		Settings      []settingForm `json:"settings"`
 	}
-	converterShown struct {
-		Class         string         `json:"class"`
-		Kind          string         `json:"kind"`
-		Documentation string         `json:"documentation"`
-		Settings      []settingShown `json:"settings"`
+	converterForm struct {
+		Class         string        `json:"class"`
+		Kind          string        `json:"kind"`
+		Documentation string        `json:"documentation"`
+		Settings      []settingForm `json:"settings"`
 	}
-	settingShown struct {
+	settingForm struct {
 		Name          string  `json:"name"`
 		Kind          string  `json:"kind"`
 		Default       *string `json:"default"`
@@ -272,35 +271,35 @@ type (
 	}
 )
 
-// described returns the forms of plugins for JSON.
-func described(modules []plugin.Info) []any {
+// pluginForms returns the forms of plugins for JSON.
+func pluginForms(modules []plugin.Info) []any {
 	list := []any{}
 	for i := range modules {
 		if m := &modules[i]; m.Err != nil {
-			list = append(list, refusedShown{m.Hash, m.Path, m.Err.Error()})
+			list = append(list, rejectedForm{m.Hash, m.Path, m.Err.Error()})
 		} else {
-			list = append(list, shownPlugin(m))
+			list = append(list, newPluginForm(m))
 		}
 	}
 	return list
 }
 
-// shownPlugin returns the form of a plugin that is not refused.
-func shownPlugin(m *plugin.Info) pluginShown {
-	p := pluginShown{aboutPlugin: aboutPlugin{m.Name, m.Version, m.Hash, m.Contract, m.Path, m.Documentation,
+// newPluginForm returns the form of a plugin that is not refused.
+func newPluginForm(m *plugin.Info) pluginForm {
+	p := pluginForm{pluginSummary: pluginSummary{m.Name, m.Version, m.Hash, m.Contract, m.Path, m.Documentation,
 		m.Interfaces}}
 	for _, c := range m.Components {
-		p.Components = append(p.Components, componentShown{c.Name, c.Kind.String(), c.Aliases, c.Documentation,
-			settingsShown(c.Settings)})
+		p.Components = append(p.Components, componentForm{c.Name, c.Kind.String(), c.Aliases, c.Documentation,
+			newSettingForms(c.Settings)})
 	}
 	return p
 }
 
-func settingsShown(specs []wit.ConfigKey) []settingShown {
+func newSettingForms(specs []wit.ConfigKey) []settingForm {
 	kinds := []string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}
-	list := []settingShown{}
+	list := []settingForm{}
 	for _, s := range specs {
-		list = append(list, settingShown{s.Name, kinds[s.Kind], s.DefaultValue, s.Role(), s.Documentation})
+		list = append(list, settingForm{s.Name, kinds[s.Kind], s.DefaultValue, s.Role(), s.Documentation})
 	}
 	return list
 }
@@ -311,8 +310,8 @@ func showPlugins(out io.Writer, modules []plugin.Info) error {
 		if modules[i].Err != nil {
 			return modules[i].Err
 		}
-		p := shownPlugin(&modules[i])
-		if err := (output{}).print(out, p.aboutPlugin, nil); err != nil {
+		p := newPluginForm(&modules[i])
+		if err := (output{}).print(out, p.pluginSummary, nil); err != nil {
 			return err
 		}
 		for _, c := range p.Components {

@@ -213,7 +213,7 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 // The names that plugins must not use are those that the command line has.
 func TestReservedOptionsAreOurs(t *testing.T) {
 	c := &cobra.Command{Use: "x"}
-	ownFlags(c, &installation{}, &output{}, new(string))
+	commonFlags(c, &installation{}, &output{}, new(string))
 	c.InitDefaultHelpFlag()
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) {

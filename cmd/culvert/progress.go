@@ -15,12 +15,11 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// display prints the state of the connectors: a table every two seconds, as long as something changes. All other output
-// to the same place is written through it. It has a goroutine from follow to the end.
+// display prints the state of the connectors every two seconds if it has changed. Other output to the same place must
+// be written through it.
 type display struct {
-	mu  sync.Mutex
-	out io.Writer
-	// printed is the table that was printed last.
+	mu      sync.Mutex
+	out     io.Writer
 	printed []byte
 }
 
@@ -35,7 +34,7 @@ func isTerminal(out io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// compiling shows what keeps a command waiting while plugins are compiled: on a terminal as soon as it takes a while.
+// compiling reports plugins that are being compiled; on a terminal immediately.
 func compiling(out io.Writer) func(elapsed time.Duration) {
 	terminal := isTerminal(out)
 	return func(elapsed time.Duration) {
@@ -50,19 +49,18 @@ func compiling(out io.Writer) func(elapsed time.Duration) {
 	}
 }
 
-// Write writes between the lines.
 func (d *display) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.out.Write(p)
 }
 
-// follow prints progress as culvert status does until the returned function is called, which prints it a last time.
+// follow prints progress until the returned function is called, which prints it a last time.
 func (d *display) follow(progress func() []connect.Progress) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
-	before := lookAt(time.Now(), nil)
+	before := progressSnapshot(time.Now(), nil)
 	show := func() {
-		now := lookAt(time.Now(), progress())
+		now := progressSnapshot(time.Now(), progress())
 		d.show(now, before)
 		before = now
 	}
@@ -85,18 +83,18 @@ func (d *display) follow(progress func() []connect.Progress) func() {
 }
 
 // show prints a look if it differs from the previous one.
-func (d *display) show(now, before look) {
+func (d *display) show(now, before statusSnapshot) {
 	var b bytes.Buffer
-	_ = now.show(&b, &before, output{}) // a buffer takes everything
+	_ = now.print(&b, &before, output{}) // a buffer returns no error
 	if !bytes.Equal(b.Bytes(), d.printed) {
 		d.Write(b.Bytes())
 	}
 	d.printed = b.Bytes()
 }
 
-// lookAt is what a command's own connectors are doing.
-func lookAt(at time.Time, progress []connect.Progress) look {
-	l := look{at: at, connectors: map[string]expanded{}}
+// progressSnapshot is what a command's own connectors are doing.
+func progressSnapshot(at time.Time, progress []connect.Progress) statusSnapshot {
+	l := statusSnapshot{at: at, connectors: map[string]expanded{}}
 	for _, p := range progress {
 		listed := rest.ConnectorSummary{Name: p.Connector, Type: p.Type, State: strings.ToLower(string(p.State)),
 			Refused: p.Failed}

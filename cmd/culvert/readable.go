@@ -17,41 +17,41 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// registryURL is the setting of a converter that says where schemas are.
+// registryURL is the setting with the URL of a converter's schema registry.
 const registryURL = "schema.registry.url"
 
-// maxShownBytes bounds what a key or value becomes as JSON; a larger one is shown as the bytes that it is.
+// maxShownBytes bounds a key or value as JSON; a larger one is printed as bytes.
 const maxShownBytes = 256 << 20
 
-// readable makes JSON of keys and values that a schema registry knows the schema of: Avro, and JSON with a JSON Schema.
-// It belongs to one goroutine.
-type readable struct {
+// schemaReader converts keys and values with a schema in a registry to JSON: Avro, and JSON with a JSON Schema. It is
+// not safe for concurrent use.
+type schemaReader struct {
 	log        *slog.Logger
 	key, value []convert.Converter // that may have written them; none without a registry
 	json       convert.Converter
 	batch      record.Batch
 }
 
-// newReadable asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
-func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *readable, err error) {
+// newSchemaReader uses the registry at url, else that of the worker's converters; w may be nil.
+func newSchemaReader(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *schemaReader, err error) {
 	schemas := record.NewRegistry().For("consume")
-	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
+	r = &schemaReader{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
 		Registry: func(s registry.Settings) (*registry.Client, error) { return components.OpenRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",
 		"decimal.format": "NUMERIC", "replace.null.with.default": "false"}, use); err != nil {
 		return nil, err
 	}
-	if r.value, err = registered(w, "value.converter.", url, use); err != nil {
+	if r.value, err = registryConverters(w, "value.converter.", url, use); err != nil {
 		return nil, err
 	}
 	use.Key = true
-	r.key, err = registered(w, "key.converter.", url, use)
+	r.key, err = registryConverters(w, "key.converter.", url, use)
 	return r, err
 }
 
-// registered are the converters of either kind, with the settings below a prefix.
-func registered(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
+// registryConverters returns converters of both formats with the settings below a prefix.
+func registryConverters(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
 	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
@@ -65,16 +65,16 @@ func registered(w *config.Worker, prefix, url string, use convert.Use) (list []c
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
 		c, err := convert.New(class, settings, use)
 		if err != nil {
-			return nil, wrong(fmt.Errorf("%s: %w", named, err))
+			return nil, asUsageError(fmt.Errorf("%s: %w", named, err))
 		}
 		list = append(list, c)
 	}
 	return list, nil
 }
 
-// record is a record with JSON in the place of what can be read as such. What cannot stays as it is, with a warning.
-// The error is of a registry that refuses to answer.
-func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
+// record converts key and value to JSON. Data that cannot be converted is returned unchanged, with a warning. An error
+// means that the registry fails.
+func (r *schemaReader) record(ctx context.Context, of *kgo.Record) (*kgo.Record, error) {
 	shown := *of
 	for _, part := range []struct {
 		of   *[]byte
@@ -86,7 +86,7 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 		case err != nil && (fault.Stops(err) || ctx.Err() != nil):
 			return nil, err
 		case err != nil:
-			r.log.Warn("cannot be read by its schema, and is shown as it is", "topic", of.Topic, "partition",
+			r.log.Warn("data cannot be decoded with its schema and is shown as it is", "topic", of.Topic, "partition",
 				of.Partition,
 				"offset", of.Offset, "part", part.name, "error", err)
 		case text != nil:
@@ -96,8 +96,8 @@ func (r *readable) record(ctx context.Context, of *kgo.Record) (*kgo.Record, err
 	return &shown, nil
 }
 
-// text is the JSON of data that says by which schema it is written, in front of it or in a header; nil for all other.
-func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
+// text converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
+func (r *schemaReader) text(ctx context.Context, of *kgo.Record, by []convert.Converter, data, header []byte) ([]byte,
 	error) {
 	if len(by) == 0 || data == nil || header == nil && (len(data) < 5 || data[0] != 0) {
 		return nil, nil
@@ -127,7 +127,6 @@ func (r *readable) text(ctx context.Context, of *kgo.Record, by []convert.Conver
 	return nil, failed
 }
 
-// header is the last header of a name, nil for none.
 func header(of *kgo.Record, name string) (value []byte) {
 	for _, h := range of.Headers {
 		if h.Key == name {

@@ -12,16 +12,15 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// referencePages are made from what host and plugins declare: `go test ./cmd/culvert -run TestReference -update` writes
-// them again, and the same test says when they are out of date. The guides next to them are written by hand.
+// referencePages has pages generated from declarations (`go test ./cmd/culvert -run TestReference -update` writes and
+// checks them) and guides, which are written by hand.
 //
 //go:embed reference/*.md guides/*.md
 var referencePages embed.FS
 
-// guide is what names of guides begin with: other pages are called as what they are about.
+// guide is the prefix of the names of guides.
 const guide = "guide/"
 
-// readReference is the page of a name.
 func readReference(name string) ([]byte, error) {
 	if rest, ok := strings.CutPrefix(name, guide); ok {
 		return referencePages.ReadFile(path.Join("guides", rest+".md"))
@@ -29,7 +28,6 @@ func readReference(name string) ([]byte, error) {
 	return referencePages.ReadFile(path.Join("reference", name+".md"))
 }
 
-// newReference prints pages of the reference, which are part of the program.
 func newReference() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reference [NAME]",
@@ -40,21 +38,22 @@ func newReference() *cobra.Command {
 		Example: "  culvert reference\n  culvert reference source | less\n  culvert reference guide/delivery",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return failed(listReference(c))
+				return asFailure(listReference(c))
 			}
 			page, err := readReference(args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)",
+				return asUsageError(fmt.Errorf(
+					"there is no page %q: the nearest one is %s (culvert reference lists all)",
 					inLine(args[0]), nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)
-			return failed(err)
+			return asFailure(err)
 		},
 		ValidArgs: referenceNames(),
 	}
 }
 
-// referenceNames are the names of the guides and then of the pages, sorted.
+// referenceNames returns the sorted names of the guides, then of the pages.
 func referenceNames() (names []string) {
 	for _, in := range []struct{ folder, prefix string }{{"guides", guide}, {"reference", ""}} {
 		entries, _ := referencePages.ReadDir(in.folder) // embedded: it is there
@@ -65,7 +64,7 @@ func referenceNames() (names []string) {
 	return names
 }
 
-// nearestPage is the page whose name is most like a text.
+// nearestPage returns the page with the most similar name.
 func nearestPage(text string) string {
 	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guide)) }
 	unlike := func(name string) int {

@@ -115,9 +115,9 @@ func settings(b *strings.Builder, prefix string, specs []wit.ConfigKey) {
 
 func worker(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as " +
-		"the [guide](../guides/worker.md)\n" +
-		"to workers says. Those of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
+	b.WriteString("# Settings of a worker\n\nThey are set in a worker's file, by `--set`, or in the environment, " +
+		"see the [guide](../guides/worker.md)\n" +
+		"to workers. The settings of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
 	specs := config.WorkerSettings()
 	settings(&b, "", specs)
 	documented(t, "worker", specs)
@@ -137,13 +137,13 @@ func documented(t *testing.T, where string, specs []wit.ConfigKey) {
 
 func clients() string {
 	var b strings.Builder
-	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they stand in a worker's file, for all its " +
-		"clients or behind `producer.`, `consumer.` and `admin.`\n" +
-		"for one kind, and in a connector's behind `producer.override.`, `consumer.override.` and " +
-		"`admin.override.`. Their\n" +
-		"meaning and defaults are Kafka's. Those without effect are taken, with a note in the log: the " +
-		"client does by itself\n" +
-		"what they are for.\n\n")
+	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they are set in a worker's file, for all " +
+		"its clients or with the prefix `producer.`, `consumer.`\n" +
+		"or `admin.` for one kind, and in a connector's file with `producer.override.`, " +
+		"`consumer.override.` or `admin.override.`.\n" +
+		"Their meaning and defaults are Kafka's. Properties without effect are accepted, with a note in the log: the " +
+		"client\n" +
+		"does automatically what they are for.\n\n")
 	cells(&b, "property", "clients", "effect")
 	cells(&b, "---", "---", "---")
 	for _, p := range kafka.ClientProperties() {
@@ -164,9 +164,9 @@ func clients() string {
 
 func commands(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData " +
-		"plugins and stand at the\n" +
-		"end. `culvert COMMAND --help` shows the same; of other plugins, with `-p FILE`.\n")
+	b.WriteString("# Commands\n\nThe commands at the end of this page, such as `culvert ping`, are from the built-in " +
+		"OData plugins.\n" +
+		"`culvert COMMAND --help` shows the same text; for other plugins it needs `-p FILE`.\n")
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
@@ -250,15 +250,15 @@ func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
 
 func routes(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies; what stands below " +
-		"`/culvert/` is beyond it.\n\n")
+	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies, and Culvert's own routes " +
+		"below `/culvert/`.\n\n")
 	cells(&b, "request", "meaning")
 	cells(&b, "---", "---")
 	for _, r := range rest.Routes() {
-		if r.About == "" {
+		if r.Summary == "" {
 			t.Errorf("REST: nothing is said of %s %s", r.Method, r.Path)
 		}
-		cells(&b, code(r.Method+" "+r.Path), r.About)
+		cells(&b, code(r.Method+" "+r.Path), r.Summary)
 	}
 	return b.String()
 }
@@ -269,9 +269,9 @@ func metrics(t *testing.T) string {
 	var first time.Time
 	e2etest.Scraped(t, func(body string) bool {
 		b.Reset()
-		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
-			"beside those of the process " +
-			"(`process_…`) and of Go\n(`go_…`), which are as the system and Go's version have them.\n\n")
+		b.WriteString("# Metrics\n\n`GET /metrics` returns them in the Prometheus format, " +
+			"together with metrics of the process " +
+			"(`process_…`)\nand of Go (`go_…`), which depend on the system and the Go version.\n\n")
 		cells(&b, "metric", "type", "labels", "meaning")
 		cells(&b, "---", "---", "---", "---")
 		b.WriteString(tableOf(body))
@@ -426,7 +426,7 @@ func converters(t *testing.T) map[string]string {
 		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name,
 			d.Class, name, d.Documentation)
 		if own := d.Own(); len(own) > 0 {
-			b.WriteString("Settings stand behind `key.converter.` and `value.converter.`.\n\n")
+			b.WriteString("Settings have the prefix `key.converter.` or `value.converter.`.\n\n")
 			settings(&b, "", own)
 			documented(t, name, own)
 		} else {
@@ -445,7 +445,7 @@ func pluginComponents(t *testing.T) map[string]string {
 	e2etest.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	var transforms strings.Builder
-	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` " +
+	transforms.WriteString("# Transforms and predicates\n\nSettings have the prefix `transforms.ALIAS.` " +
 		"and `predicates.ALIAS.`.\n")
 	pages := map[string]string{}
 	for _, module := range m.Modules() {

@@ -20,31 +20,29 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// installation is what the commands that read configuration have in common.
+// installation has the flags of commands that read configurations.
 type installation struct {
 	plugins, data, folder string
 	logLevel, logFormat   string
 	set                   []string
 }
 
-// flags declares them; logLevel is the default of the least level that is shown.
+// flags declares the flags; logLevel is the default of --log-level.
 func (in *installation) flags(c *cobra.Command, logLevel string) {
 	dataFlag(c, &in.data)
 	c.Flags().StringVar(&in.plugins, "plugins", "",
-		"`folder` with .wasm plugins, besides those that are built in and plugin.path")
+		"`folder` with .wasm plugins, in addition to the built-in ones and plugin.path")
 	in.logFlags(c, logLevel)
-	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`, whatever its file says")
+	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`, which overrides its file")
 }
 
-// logFlags declares how lines are logged; level is the default of the least level that is shown.
 func (in *installation) logFlags(c *cobra.Command, level string) {
 	c.Flags().StringVar(&in.logLevel, "log-level", level, "debug, info, warn or error")
 	c.Flags().StringVar(&in.logFormat, "log-format", logText,
-		"text; text+location, in which a line also says where in the program it is written (ohja.location); or json, "+
-			"which says it too, an object in each line")
+		"text; text+location, which adds the place in the program (ohja.location); or json, one object per line, "+
+			"with the place")
 }
 
-// Forms of lines that are logged.
 const (
 	logText        = "text"
 	logLocatedText = "text+location"
@@ -54,38 +52,38 @@ const (
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
-		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
+		return nil, asUsageError(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
 	var lines slog.Handler
 	switch in.logFormat {
 	case logText:
-		lines = slog.NewTextHandler(stderr, logging.Options(false))
+		lines = slog.NewTextHandler(stderr, logging.HandlerOptions())
 	case logLocatedText:
-		lines = slog.NewTextHandler(stderr, logging.Options(true))
+		lines = slog.NewTextHandler(stderr, logging.LocatedHandlerOptions())
 	case logJSON:
-		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.Options(true))
+		lines = slog.NewJSONHandler(shown.Writer{To: stderr}, logging.LocatedHandlerOptions())
 	default:
-		return nil, wrong(fmt.Errorf("--log-format: expected text, text+location or json, found %q", in.logFormat))
+		return nil, asUsageError(fmt.Errorf("--log-format: expected text, text+location or json, found %q",
+			in.logFormat))
 	}
 	log := logging.New(lines, level)
-	takeLibraries(log)
+	captureLibraryLogs(log)
 	return log, nil
 }
 
-// settings are those of --set.
 func (in *installation) settings() (map[string]string, error) {
 	settings := map[string]string{}
 	for _, s := range in.set {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return nil, wrong(fmt.Errorf("--set: expected name=value, found %q", s))
+			return nil, asUsageError(fmt.Errorf("--set: expected name=value, found %q", s))
 		}
 		settings[name] = value
 	}
 	return settings, nil
 }
 
-// worker is the configuration of a worker's file, "" for none, with --set.
+// worker loads a worker's file, if any, with the settings of --set.
 func (in *installation) worker(file string) (*config.Worker, error) {
 	settings, err := in.settings()
 	if err != nil {
@@ -94,16 +92,15 @@ func (in *installation) worker(file string) (*config.Worker, error) {
 	return loadWorker(file, settings)
 }
 
-// loadWorker is the configuration of a worker's file, "" for none, with settings that go before it.
+// loadWorker loads a worker's file, if any, with overriding settings.
 func loadWorker(file string, settings map[string]string) (*config.Worker, error) {
 	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
 	if err == nil {
 		err = problems.Err()
 	}
-	return w, wrong(err)
+	return w, asUsageError(err)
 }
 
-// config is the host's configuration for files.
 func (in *installation) config(files config.Files, stderr io.Writer) (host.Config, error) {
 	log, err := in.logger(stderr)
 	if err != nil {
@@ -121,28 +118,28 @@ func (in *installation) config(files config.Files, stderr io.Writer) (host.Confi
 	return c, nil
 }
 
-// files are those of the --config folder or those named as arguments.
+// files returns the files of the --config folder, or the files named as arguments.
 func (in *installation) files(args []string) (config.Files, error) {
 	switch {
 	case in.folder != "" && len(args) > 0:
-		return config.Files{}, wrong(errors.New("expected either --config or files, found both"))
+		return config.Files{}, asUsageError(errors.New("expected either --config or files, found both"))
 	case in.folder != "":
 		files, err := host.ListFolder(in.folder)
-		return files, wrong(err)
+		return files, asUsageError(err)
 	}
 	files, err := config.ParseArguments(args)
-	return files, wrong(err)
+	return files, asUsageError(err)
 }
 
-// read is the host's configuration for the --config folder or for files named as arguments; without either the error is
-// the given text, "": there may be none.
+// read returns the host's configuration for the --config folder or the files named as arguments. If both are missing,
+// the error is expected, unless it is "".
 func (in *installation) read(args []string, expected string, stderr io.Writer) (host.Config, error) {
 	files, err := in.files(args)
 	switch {
 	case err != nil:
 		return host.Config{}, err
 	case expected != "" && in.folder == "" && len(args) == 0:
-		return host.Config{}, wrong(errors.New(expected))
+		return host.Config{}, asUsageError(errors.New(expected))
 	}
 	return in.config(files, stderr)
 }
@@ -151,11 +148,11 @@ func (in *installation) folderFlag(c *cobra.Command) {
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 }
 
-// setUp is an error with the exit code of wrong use where nothing could run.
-func setUp(err error) error {
+// asSetupError sets the exit code of wrong use for errors before anything ran.
+func asSetupError(err error) error {
 	var setup *host.SetupError
 	if errors.As(err, &setup) {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	return err
 }
@@ -166,15 +163,15 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [--config DIR | worker-file connector-files…]",
 		Short: "Run a worker with its connectors",
-		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then everything under way is acknowledged
-and offsets are stored, within task.shutdown.graceful.timeout.ms. See culvert reference guide/worker.
+		Long: `Run a worker with its connectors, until it is stopped by SIGTERM or Ctrl-C: then records in flight are acknowledged and
+offsets are stored, within task.shutdown.graceful.timeout.ms. See culvert reference guide/worker.
 
 In a --config folder worker.properties or worker.yaml is the worker's file, every other .properties, .json, .yaml or
-.yml file a connector's. The folder is followed, and a bad file stops its own connector alone. Files named as arguments
-are as with Kafka's connect-standalone: the worker's first, which may be left out, and all connectors run or none.
+.yml file a connector's. The folder is watched, and an invalid file stops only its own connector. Files named as
+arguments work as in Kafka's connect-standalone: the worker's first, which is optional, and all connectors run or none.
 
-With --once every source is caught up and acknowledged, then every sink settles what its topics hold at that moment. A
-failed task does not stop the others. Exit code: 1 for a failed task, 2 for a bad file.
+With --once every source reads until it has caught up, then every sink delivers what its topics contain at that time. A
+failed task does not stop the others. Exit code: 1 for a failed task, 2 for an invalid file.
 
 A password that a service has refused is not sent again until it is changed, or until a run with --resume-logons.`,
 		Example: `  culvert run --config /etc/culvert
@@ -182,7 +179,7 @@ A password that a service has refused is not sent again until it is changed, or 
   culvert run --once --progress orders.properties`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if in.folder == "" && len(args) == 0 {
-				return wrong(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
+				return asUsageError(errors.New("expected --config DIR or files of connectors; see culvert run --help"))
 			}
 			hostConfig, err := in.read(args, "", c.ErrOrStderr())
 			if err != nil {
@@ -194,10 +191,10 @@ A password that a service has refused is not sent again until it is changed, or 
 	}
 	in.flags(c, "info")
 	in.folderFlag(c)
-	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
+	c.Flags().BoolVar(&once, "once", false, "stop when all existing data was delivered")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
 	c.Flags().BoolVar(&resume, "resume-logons", false,
-		"send passwords once more that a service has refused: when its user was unlocked")
+		"retry passwords that a service has refused, after its user was unlocked")
 	return c
 }
 
@@ -219,7 +216,7 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		return nil // stopped before anything ran
 	}
 	if err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	defer h.Close()
 	if live != nil {
@@ -229,10 +226,9 @@ func run(ctx context.Context, in *installation, hostConfig host.Config, progress
 		defer onHangUp(hangUps, h.Reload, hostConfig.Logger)()
 	}
 	err = h.Run(ctx)
-	return setUp(failed(err))
+	return asSetupError(asFailure(err))
 }
 
-// onHangUp calls reload for each signal.
 func onHangUp(signals chan os.Signal, reload func(), log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	go func() {

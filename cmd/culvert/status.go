@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// watchEvery is how often a worker is asked for its states.
+// watchEvery is the pause between updates of --watch.
 const watchEvery = 2 * time.Second
 
 func newStatus() *cobra.Command {
@@ -27,85 +27,85 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
 		Long: `Show what the connectors of a running worker, or of its group, are doing: states and, if the worker is Culvert's, rows,
-lag, refused records and dead letters, and below them what is wrong. Exit code: 0, or 1 if a connector or task has failed,
-a service does not answer, records were refused since the tasks were created, or states are not known.`,
+lag, refused records and dead letters, and problems below the table. Exit code: 0, or 1 if a connector or task has
+failed, a service does not answer, records were refused since the tasks were created, or states are unknown.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !watch {
-				now, err := r.look(c.Context(), "", "")
+				now, err := r.snapshot(c.Context(), "", "")
 				if err != nil {
 					return err
 				}
-				if err := now.show(c.OutOrStdout(), nil, r.output); err != nil {
+				if err := now.print(c.OutOrStdout(), nil, r.output); err != nil {
 					return err
 				}
-				return now.fault()
+				return now.problem()
 			}
 			return r.watch(c.Context(), c.OutOrStdout())
 		},
 	}
 	r.flags(c)
-	c.Flags().BoolVar(&watch, "watch", false, "again and again, with rates, until Ctrl-C")
+	c.Flags().BoolVar(&watch, "watch", false, "repeat every two seconds, with rates, until Ctrl-C")
 	return c
 }
 
-// look is what a worker says at one time.
-type look struct {
+// statusSnapshot is the state of a worker's connectors at one time.
+type statusSnapshot struct {
 	at         time.Time
 	connectors map[string]expanded
-	// notes are about all connectors: the worker's group, and why there are no figures.
+	// notes are about all connectors: the group, and why there are no metrics.
 	notes []string
-	// unknown are why states of connectors are not known.
+	// unknown has the reasons for unknown states.
 	unknown []string
 }
 
-// fault says which connectors do not do well.
-func (l look) fault() error {
-	var failing, away, refused []string
+// problem returns an error that names connectors with problems.
+func (l statusSnapshot) problem() error {
+	var failing, unavailable, refused []string
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		switch s := l.connectors[name].listed(); {
 		case s.State == "failed" || s.Failed > 0:
 			failing = append(failing, inLine(name))
 		case s.State == "waiting-for-service":
-			away = append(away, inLine(name))
+			unavailable = append(unavailable, inLine(name))
 		case s.Refused > 0:
 			refused = append(refused, inLine(name))
 		}
 	}
-	var bad []string
+	var problems []string
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"FAILED", failing}, {"service away", away}, {"records refused", refused}} {
+	}{{"FAILED", failing}, {"service away", unavailable}, {"records refused", refused}} {
 		if len(kind.names) > 0 {
-			bad = append(bad, kind.what+": "+strings.Join(kind.names, ", "))
+			problems = append(problems, kind.what+": "+strings.Join(kind.names, ", "))
 		}
 	}
-	if len(bad) > 0 {
-		bad[len(bad)-1] += " (culvert connectors show NAME says why)"
+	if len(problems) > 0 {
+		problems[len(problems)-1] += " (see culvert connectors show NAME)"
 	}
 	if len(l.unknown) > 0 {
-		bad = append(bad, "states of connectors are not known: "+shown.Line(strings.Join(l.unknown, ", ")))
+		problems = append(problems, "unknown states of connectors: "+shown.Line(strings.Join(l.unknown, ", ")))
 	}
-	if len(bad) == 0 {
+	if len(problems) == 0 {
 		return nil
 	}
-	return failed(errors.New(strings.Join(bad, "; ")))
+	return asFailure(errors.New(strings.Join(problems, "; ")))
 }
 
-// look requests the connectors that have the state and that the search finds. "" means any.
-func (r *remote) look(ctx context.Context, state, search string) (look, error) {
+// snapshot requests the connectors with the state and the search text. "" matches any.
+func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnapshot, error) {
 	all, notes, err := r.all(ctx, state, search)
 	if err != nil {
-		return look{}, err
+		return statusSnapshot{}, err
 	}
-	l := look{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
+	l := statusSnapshot{at: time.Now(), connectors: all, notes: notes, unknown: slices.Clone(notes)}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	var moving map[string]expanded
 	if err := r.once(ctx, "GET /connectors?expand=motion", nil, &moving); err != nil {
-		l.notes = append(l.notes, "There are no figures: "+err.Error())
+		l.notes = append(l.notes, "No metrics: "+err.Error())
 	}
 	for name, one := range all {
 		one.Motion = moving[name].Motion
@@ -120,8 +120,7 @@ func (r *remote) look(ctx context.Context, state, search string) (look, error) {
 	return l, nil
 }
 
-// figures are rows of a connector that went through, and of a sink records that are left, nil where they are not known;
-// unknown says why those of a task are not.
+// figures returns the rows, and for a sink the lag, nil if unknown; unknown is the reason for a task.
 func (e expanded) figures() (rows, lag *float64, unknown string) {
 	if e.Motion == nil || len(e.Motion.Tasks) == 0 {
 		return nil, nil, ""
@@ -129,7 +128,7 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	var sum, left float64
 	for _, t := range e.Motion.Tasks {
 		if t.Progress == nil {
-			return nil, nil, fmt.Sprintf("task %d has no figures: %s", t.Task, t.Error)
+			return nil, nil, fmt.Sprintf("task %d has no metrics: %s", t.Task, t.Error)
 		}
 		sum, left = sum+float64(t.Rows), left+float64(t.Lag)
 	}
@@ -139,8 +138,8 @@ func (e expanded) figures() (rows, lag *float64, unknown string) {
 	return &sum, lag, ""
 }
 
-// state is a connector as JSON has it.
-type state struct {
+// connectorState is a connector in the JSON output.
+type connectorState struct {
 	Connector string   `json:"connector"`
 	Type      string   `json:"type"`
 	State     string   `json:"state"`
@@ -150,68 +149,68 @@ type state struct {
 	Lag       *float64 `json:"lag,omitempty"`
 	Refused   *int64   `json:"refused,omitempty"`
 	Letters   *int64   `json:"dead_letters,omitempty"`
-	// Errors are why the connector and its tasks have failed, why its service is not there, why a newer configuration
-	// is not taken, and why figures are not known.
+	// Errors are the reasons for failures, an unavailable service, a rejected configuration and missing metrics.
 	Errors []string `json:"errors,omitempty"`
 }
 
-// errorsOf are the first lines of what a status says is wrong.
-func errorsOf(s connect.Status) (all []string) {
-	say := func(what, text, restarts string) {
+// statusErrors returns the first lines of a status's errors.
+func statusErrors(s connect.Status) (all []string) {
+	add := func(what, text, restarts string) {
 		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 		if restarts != "" {
-			text += " (goes on by itself at " + restarts + ")"
+			text += " (restarts automatically at " + restarts + ")"
 		}
 		all = append(all, what+text)
 	}
 	if c := s.Connector; c.State == connect.Failed {
-		say("", c.Trace, c.Restarts)
+		add("", c.Trace, c.Restarts)
 	}
 	if refused := s.Connector.ConfigError; refused != "" {
-		say("a newer configuration is refused: ", refused, "")
+		add("a newer configuration is refused: ", refused, "")
 	}
 	for _, t := range s.Tasks {
 		if t.State == connect.Failed {
-			say(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
+			add(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
 		}
 	}
 	return all
 }
 
-// states are what a look found, with rates since the one before.
-func (l look) states(before *look) []state {
-	all := []state{}
+// states returns the connectors, with rates since an earlier snapshot.
+func (l statusSnapshot) states(before *statusSnapshot) []connectorState {
+	all := []connectorState{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		s, listed := l.connectors[name].Status, l.connectors[name].listed()
-		one := state{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{}, Errors: errorsOf(s),
+		state := connectorState{Connector: name, Type: s.Type, State: listed.State, Tasks: []string{},
+			Errors:  statusErrors(s),
 			Letters: listed.DeadLetters}
 		if l.connectors[name].Listed != nil {
-			one.Refused = &listed.Refused
+			state.Refused = &listed.Refused
 		}
-		if len(one.Errors) == 0 && listed.Cause != "" {
-			one.Errors = append(one.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
+		if len(state.Errors) == 0 && listed.Cause != "" {
+			state.Errors = append(state.Errors, strings.TrimSpace(listed.Cause+". "+listed.Advice))
 		}
 		for _, t := range s.Tasks {
-			one.Tasks = append(one.Tasks, string(t.State))
+			state.Tasks = append(state.Tasks, string(t.State))
 		}
 		var unknown string
-		if one.Rows, one.Lag, unknown = l.connectors[name].figures(); unknown != "" {
-			one.Errors = append(one.Errors, unknown)
+		if state.Rows, state.Lag, unknown = l.connectors[name].figures(); unknown != "" {
+			state.Errors = append(state.Errors, unknown)
 		}
-		if before != nil && one.Rows != nil {
-			was, _, _ := before.connectors[name].figures()
-			if seconds := l.at.Sub(before.at).Seconds(); was != nil && *one.Rows >= *was && seconds > 0 {
-				rate := (*one.Rows - *was) / seconds
-				one.Rate = &rate
+		if before != nil && state.Rows != nil {
+			previous, _, _ := before.connectors[name].figures()
+			if seconds := l.at.Sub(before.at).Seconds(); previous != nil && *state.Rows >= *previous && seconds > 0 {
+				rate := (*state.Rows - *previous) / seconds
+				state.Rate = &rate
 			}
 		}
-		all = append(all, one)
+		all = append(all, state)
 	}
 	return all
 }
 
-// show prints a look, with rates since the previous one if there is one.
-func (l look) show(out io.Writer, before *look, o output) error {
+// print prints a snapshot, with rates since the previous one, if any.
+func (l statusSnapshot) print(out io.Writer, before *statusSnapshot, o output) error {
 	states := l.states(before)
 	return o.print(out, states, func(out io.Writer) error {
 		var rows [][]string
@@ -236,7 +235,7 @@ func (l look) show(out io.Writer, before *look, o output) error {
 	})
 }
 
-// figure returns a number as a table shows it, - if it is not known.
+// figure formats a number, - if it is unknown.
 func figure[N int64 | float64](n *N) string {
 	if n == nil {
 		return "-"
@@ -244,16 +243,16 @@ func figure[N int64 | float64](n *N) string {
 	return fmt.Sprintf("%.0f", float64(*n))
 }
 
-// watch prints looks until ctx ends: on a terminal each over the one before. A worker that does not answer is asked
-// again.
+// watch prints snapshots until ctx ends, on a terminal each over the previous one. It continues if the worker does not
+// respond.
 func (r *remote) watch(ctx context.Context, out io.Writer) error {
 	terminal := isTerminal(out)
-	var before *look
+	var before *statusSnapshot
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		now, err := r.look(ctx, "", "")
-		var code *failure
+		now, err := r.snapshot(ctx, "", "")
+		var code *exitError
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -267,7 +266,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			fmt.Fprintln(&b, shown.Line(err.Error()))
 		} else {
-			if err := now.show(&b, before, r.output); err != nil {
+			if err := now.print(&b, before, r.output); err != nil {
 				return err
 			}
 			before = &now
@@ -276,7 +275,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 			b.WriteByte('\n')
 		}
 		if _, err := io.WriteString(out, b.String()); err != nil {
-			return failed(err)
+			return asFailure(err)
 		}
 		select {
 		case <-ticker.C:

@@ -21,50 +21,51 @@ func newTest() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "test [FILES or FOLDERS…]",
 		Short: "Run tests of transforms: records through a connector's chain, without Kafka",
-		Long: `Run tests of transforms: each file holds records and what a connector's transforms make of them. The chain is the one that
-a worker would run; neither Kafka nor a service is needed. A folder means its files whose names end with _test.yaml or
-_test.yml, no argument the working folder. Exit code: 0 all good, 1 failures, 2 no tests or wrong use. See culvert reference guide/transforms.`,
+		Long: `Run tests of transforms: each file contains records and the expected results of a connector's transforms. The chain is
+the one that a worker would run; neither Kafka nor a service is needed. A folder means its files that end with
+_test.yaml or _test.yml; the default is the working folder. Exit code: 0 all passed, 1 failures, 2 no tests or wrong
+use. See culvert reference guide/transforms.`,
 		Example: `  culvert test
   culvert test /etc/culvert --junit report.xml
   culvert test orders_test.yaml --plugins ./plugins`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			files, err := chaintest.Files(args)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			o, w, err := alone(c, &in, workerFile)
+			o, w, err := pluginConfig(c, &in, workerFile)
 			if err != nil {
 				return err
 			}
 			defer func() { err = secrets.RedactError(err, w.Redact) }()
-			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Redact)
+			o.Embedded, o.Logger = builtIn(), logging.Redacted(o.Logger, w.Redact)
 			registry := record.NewRegistry()
 			m, err := setup.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			defer m.Close()
 			results, err := chaintest.Run(c.Context(), chaintest.Options{Plugins: m, Worker: w, Registry: registry,
 				Logger: o.Logger}, files)
 			if err != nil {
-				return failed(err)
+				return asFailure(err)
 			}
 			err = printTests(c, results)
 			if junit != "" {
 				if unwritten := chaintest.WriteJUnit(junit, results); unwritten != nil {
-					err = failed(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
+					err = asFailure(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
 				}
 			}
 			return err
 		},
 	}
 	in.flags(c, "warn")
-	c.Flags().StringVar(&junit, "junit", "", "a `file` for the report in JUnit's form as well")
+	c.Flags().StringVar(&junit, "junit", "", "also write a JUnit report to this `file`")
 	c.Flags().StringVar(&workerFile, "worker", "", "the worker's `file`, for plugin.path and config.providers")
 	return c
 }
 
-// printTests shows how tests ended. The error is that there are failures.
+// printTests prints results. The error means that tests failed.
 func printTests(c *cobra.Command, results []chaintest.Result) error {
 	out := c.OutOrStdout()
 	bad := 0
@@ -91,7 +92,7 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 		}
 	}
 	if bad > 0 {
-		return failed(fmt.Errorf("%s failed", number(bad, "test")))
+		return asFailure(fmt.Errorf("%s failed", number(bad, "test")))
 	}
 	return nil
 }

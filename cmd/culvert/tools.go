@@ -20,21 +20,19 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which
-// there are, and with what options, is known when the plugin of FILE has been asked.
+// A plugin may add commands, which use a connector's settings and destination: `culvert COMMAND -p FILE …`. The
+// commands and their options are known only after the plugin of FILE was called.
 
-// Groups of commands in culvert --help.
 const (
 	ownGroup  = "own"
 	toolGroup = "plugin"
 )
 
-// addTools adds the commands of plugins. With -p that is the one that is asked for, as the plugin of the file has it.
-// Else those of the built-in plugins say what they take, and what may be a command of another plugin that it needs a
-// file.
+// addTools adds the commands of plugins. With -p it adds the named command, whose plugin is loaded when it runs.
+// Otherwise it adds the commands of the built-in plugins for their help, and a command that reports a missing file.
 func addTools(root *cobra.Command, args []string) {
 	root.AddGroup(&cobra.Group{ID: ownGroup, Title: "Commands:"},
-		&cobra.Group{ID: toolGroup, Title: "Commands of a connector's plugin, with its file, -p FILE:"})
+		&cobra.Group{ID: toolGroup, Title: "Commands of a connector's plugin, with -p FILE:"})
 	for _, c := range root.Commands() {
 		c.GroupID = ownGroup
 	}
@@ -53,12 +51,12 @@ func addTools(root *cobra.Command, args []string) {
 		}
 	}
 	if !known {
-		root.AddCommand(unknown(root, name))
+		root.AddCommand(newUnknownCommand(root, name))
 	}
 }
 
-// unknown is a command that only the plugin of a connector's file may have, and nobody without one.
-func unknown(root *cobra.Command, name string) *cobra.Command {
+// newUnknownCommand returns a command for a name that only a connector's plugin could have.
+func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name,
 		Hidden:             true,
@@ -67,15 +65,14 @@ func unknown(root *cobra.Command, name string) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if meant := root.SuggestionsFor(name); len(meant) > 0 {
-				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
+				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
 					strings.Join(meant, " or "), inLine(name)))
 			}
-			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
+			return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
 		},
 	}
 }
 
-// hasFile tells whether -p or --properties is among the arguments.
 func hasFile(args []string) bool {
 	return slices.ContainsFunc(args, func(a string) bool {
 		return a == "-p" || a == "--properties" || strings.HasPrefix(a, "-p=") || strings.HasPrefix(a, "--properties=")
@@ -94,12 +91,12 @@ func isKnown(root *cobra.Command, name string) bool {
 		slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
 }
 
-// builtInTools are the commands of the built-in plugins for those who have not named a file yet, as the reference has
-// them: it is made of what the plugins declare, and asking these would take a second.
+// builtInTools returns the commands of the built-in plugins from the reference: loading the plugins would take a
+// second.
 func builtInTools() (list []*cobra.Command) {
 	page, err := readReference("commands")
 	if err != nil {
-		panic(err) // the name is that of a page which is there
+		panic(err) // the page exists
 	}
 	for _, section := range strings.Split(string(page), "\n## culvert ")[1:] {
 		name, text, _ := strings.Cut(section, "\n\n")
@@ -110,10 +107,10 @@ func builtInTools() (list []*cobra.Command) {
 	return list
 }
 
-// optionRow is a row of the reference's table of a command's options: -s, --service string, its default, its meaning.
+// optionRow matches an option in the reference: -s, --service string, its default, its meaning.
 var optionRow = regexp.MustCompile("(?m)^\\| `(?:-(.), )?--([^ `]+)(?: ([^`]+))?` \\| (?:`([^`]*)`)? *\\| (.*) \\|$")
 
-// withoutFile is a command of a plugin by its section of the reference.
+// withoutFile returns a command with the help of a section of the reference. It cannot run without -p.
 func withoutFile(name, section string) *cobra.Command {
 	about, _, _ := strings.Cut(section, "\n")
 	c := &cobra.Command{
@@ -124,7 +121,7 @@ func withoutFile(name, section string) *cobra.Command {
 		Example: "  culvert " + name + " -p orders.properties --help   # as the plugin of that connector has it",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return wrong(errors.New("expected -p FILE, a connector's properties"))
+			return asUsageError(errors.New("expected -p FILE, a connector's properties"))
 		},
 	}
 	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
@@ -140,7 +137,7 @@ func withoutFile(name, section string) *cobra.Command {
 	return c
 }
 
-// newTool is a command of the plugin of a connector's file. Its options are read after the plugin was asked.
+// newTool returns a command of the plugin of a connector's file. Its options are parsed after the plugin was called.
 func newTool(name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name + " -p FILE [options]",
@@ -154,7 +151,7 @@ func newTool(name string) *cobra.Command {
 }
 
 func runTool(parent *cobra.Command, name string, args []string) error {
-	// What is to be known before the plugin can say more: the folders and the file.
+	// Parse the flags that are needed to load the plugin.
 	var in installation
 	var file string
 	early := &cobra.Command{Use: name}
@@ -163,7 +160,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 	early.Flags().ParseErrorsWhitelist.UnknownFlags = true
 	early.Flags().BoolP("help", "h", false, "")
 	if err := early.Flags().Parse(args); err != nil {
-		return wrong(err)
+		return asUsageError(err)
 	}
 	w, err := in.worker("")
 	if err != nil {
@@ -174,10 +171,10 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		return err
 	}
 	defer closeAll()
-	tool.DisableRetries() // somebody waits for the answer, and sees it when it is to be asked for again
+	tool.DisableRetries() // a user waits for the answer and can repeat the command
 	commands, err := tool.Commands(parent.Context())
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	i := slices.IndexFunc(commands, func(c wit.Command) bool { return c.Name == name })
 	if i < 0 {
@@ -185,7 +182,7 @@ func runTool(parent *cobra.Command, name string, args []string) error {
 		for _, c := range commands {
 			names = append(names, inLine(c.Name))
 		}
-		return wrong(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
+		return asUsageError(fmt.Errorf("no command %q: the plugin of %s has %s", name, file, strings.Join(names, ", ")))
 	}
 	command := toolCommand(tool, commands[i])
 	command.SetArgs(args)
@@ -202,7 +199,7 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	}
 	connector, problems, err := config.LoadConnector(file, w.Providers)
 	if err = cmp.Or(err, problems.Err()); err != nil {
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	m, err := openPlugins(c, in, true)
 	if err != nil {
@@ -211,17 +208,17 @@ func openTool(c *cobra.Command, in *installation, w *config.Worker, file string)
 	lockouts, err := setup.OpenLockouts(in.data)
 	if err != nil {
 		m.Close()
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	tool, err := check.OpenTool(c.Context(), m, w, connector, lockouts, log)
 	if err != nil {
 		m.Close()
-		return nil, nil, wrong(err)
+		return nil, nil, asUsageError(err)
 	}
 	return tool, func() { tool.Close(); m.Close() }, nil
 }
 
-// toolCommand is the command with the options that the plugin declares.
+// toolCommand returns the command with the options that the plugin declares.
 func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var in installation
 	var o output
@@ -235,34 +232,34 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
-	ownFlags(c, &in, &o, &format)
+	commonFlags(c, &in, &o, &format)
 	for i := range command.Options {
 		declareOption(c, &command.Options[i])
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !slices.Contains(convert.SchemaFormats, format) {
-			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
-				format))
+			return asUsageError(fmt.Errorf("--format: expected one of %s, found %q",
+				strings.Join(convert.SchemaFormats, ", "), format))
 		}
-		given := map[string]string{}
+		values := map[string]string{}
 		for i := range command.Options {
 			long, _ := optionNames(&command.Options[i])
 			if f := c.Flags().Lookup(long); f.Changed {
-				given[long] = f.Value.String()
+				values[long] = f.Value.String()
 			}
 		}
-		options, err := check.Options(command, given)
+		options, err := check.Options(command, values)
 		if err != nil {
-			return wrong(errors.New(inLine(err.Error())))
+			return asUsageError(errors.New(inLine(err.Error())))
 		}
-		return answerTool(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
+		return printToolResult(c.Context(), tool, command.Name, options, o, format, c.OutOrStdout())
 	}
 	return c
 }
 
-// ownFlags are those of every command of a plugin, which its options must not be named like: see
+// commonFlags declares the flags of all plugin commands. Their options must not have these names, see
 // [plugin.ReservedOptions].
-func ownFlags(c *cobra.Command, in *installation, o *output, format *string) {
+func commonFlags(c *cobra.Command, in *installation, o *output, format *string) {
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	o.flag(c, "as JSON")
@@ -270,8 +267,7 @@ func ownFlags(c *cobra.Command, in *installation, o *output, format *string) {
 		strings.Join(convert.SchemaFormats, ", "))
 }
 
-// optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each
-// form.
+// optionNames returns the long and the short flag of an option: the first name of each form among its name and aliases.
 func optionNames(o *wit.ConfigKey) (long, short string) {
 	for _, name := range o.Names() {
 		switch {
@@ -301,16 +297,16 @@ func declareOption(c *cobra.Command, o *wit.ConfigKey) {
 	c.Flags().Lookup(long).DefValue = inLine(c.Flags().Lookup(long).DefValue)
 }
 
-func answerTool(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
+func printToolResult(ctx context.Context, tool *check.Tool, command string, options []wit.Setting, o output,
 	format string, out io.Writer) error {
 	reply, err := tool.Run(ctx, command, options)
 	if err != nil {
-		return failed(err)
+		return asFailure(err)
 	}
 	if reply.Schemas != nil {
 		text, err := convert.RenderSchemas(ctx, *reply.Schemas, format)
 		if err != nil {
-			return failed(fmt.Errorf("%s: %w", command, err))
+			return asFailure(fmt.Errorf("%s: %w", command, err))
 		}
 		fmt.Fprintln(out, string(shown.JSON(text)))
 		return nil
@@ -321,5 +317,5 @@ func answerTool(ctx context.Context, tool *check.Tool, command string, options [
 	} else {
 		err = render(out, document)
 	}
-	return failed(err)
+	return asFailure(err)
 }

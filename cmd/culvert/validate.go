@@ -23,8 +23,8 @@ func newValidate() *cobra.Command {
 		Use:   "validate FILES…",
 		Short: "Check configuration files",
 		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online
-services and schema registries are asked, too, and it is a problem if one does not answer; a connector in which something
-is wrong already is not asked for, and a refused password is not shown again. A folder means its files, as with culvert
+services and schema registries are queried too, and one that does not respond is a problem. The service of a connector
+with other problems is not queried, and a refused password is not sent again. A folder means its files, as with culvert
 run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 nothing wrong, 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
@@ -34,7 +34,7 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 		RunE: func(c *cobra.Command, args []string) error {
 			files, empty, err := sortFiles(args)
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
 			hostConfig, err := in.config(files, c.ErrOrStderr())
 			if err != nil {
@@ -51,40 +51,47 @@ run --config. Each problem is one line, FILE:LINE: SETTING: text. Exit code: 0 n
 				found, err = configcheck.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
-				return wrong(err)
+				return asUsageError(err)
 			}
-			problems := append(append(config.Problems{}, found.Problems...), empty...)
-			err = o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
-				return printProblems(out, problems)
-			})
-			if err != nil {
-				return err
-			}
-			if problems.Err() != nil {
-				return failed(fmt.Errorf("%s", count(problems)))
-			}
-			for _, g := range found.Valid {
-				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(g.File),
-					shown.Line(g.Name)); err != nil {
-					return failed(err)
-				}
-			}
-			return nil
+			return printReport(c, found, empty, o)
 		},
 	}
 	in.flags(c, "warn")
-	c.Flags().BoolVar(&online, "online", false, "ask the services, too")
+	c.Flags().BoolVar(&online, "online", false, "also query the services")
 	c.Flags().DurationVar(&wait, "wait", check.OnlineTime,
-		"with --online: how long a connector's service is waited for")
+		"with --online: how long to wait for a connector's service")
 	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
-		"take references to config providers (${env:…}, ${file:…}, ${dir:…}) as present, as where the secrets are not")
+		"assume that references to config providers (${env:…}, ${file:…}, ${dir:…}) resolve, if the secrets are not "+
+			"available")
 	c.MarkFlagsMutuallyExclusive("online", "without-secrets")
 	o.flag(c, "as JSON")
 	return c
 }
 
-// sortFiles tells the worker's file from the connectors'. Problems are folders without connectors: a worker may do
-// without any, but a folder without files at all is hardly the one that was meant.
+// printReport prints the problems of a check, and the valid connectors if there are none. The error means that there
+// are problems.
+func printReport(c *cobra.Command, found configcheck.Report, empty config.Problems, o output) error {
+	problems := append(append(config.Problems{}, found.Problems...), empty...)
+	err := o.print(c.OutOrStdout(), problems, func(out io.Writer) error {
+		return printProblems(out, problems)
+	})
+	if err != nil {
+		return err
+	}
+	if problems.Err() != nil {
+		return asFailure(fmt.Errorf("%s", countProblems(problems)))
+	}
+	for _, connector := range found.Valid {
+		if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s\n", shown.Line(connector.File),
+			shown.Line(connector.Name)); err != nil {
+			return asFailure(err)
+		}
+	}
+	return nil
+}
+
+// sortFiles separates the worker's file from the connectors'. empty has problems for folders without connectors: an
+// error without any file, since such a folder is likely a mistake.
 func sortFiles(args []string) (files config.Files, empty config.Problems, err error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
@@ -124,7 +131,7 @@ func printProblems(out io.Writer, problems config.Problems) error {
 	return nil
 }
 
-func count(problems config.Problems) string {
+func countProblems(problems config.Problems) string {
 	var errors, warnings int
 	for _, p := range problems {
 		if p.Warning {

@@ -1,4 +1,4 @@
-// Connectivity is a double of SAP BTP's connectivity on this machine, to try things out behind: see README.md.
+// Connectivity simulates SAP BTP's connectivity on this machine for trials: see README.md.
 package main
 
 import (
@@ -45,7 +45,7 @@ func run() error {
 	if err := o.apply(subaccount); err != nil {
 		return err
 	}
-	// Who reads the files may send the signal at once.
+	// Register first: a reader of the files may send the signal at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	o.tell(subaccount)
@@ -56,14 +56,13 @@ func run() error {
 	return nil
 }
 
-// options are what the command line asks for.
 type options struct {
 	mappings, locations, destinations texts
 	folder                            string
 	lifetime                          time.Duration
 }
 
-// apply gives the subaccount its Cloud Connectors, what they expose, and its destinations.
+// apply configures the subaccount: Cloud Connectors, exposed addresses, and destinations.
 func (o *options) apply(s *connectivitytest.Server) error {
 	if o.lifetime > 0 {
 		s.Lifetime(o.lifetime)
@@ -105,7 +104,7 @@ func (o *options) apply(s *connectivitytest.Server) error {
 	return nil
 }
 
-// define reads a destination. The service answers it below destinationConfiguration, with its name.
+// define adds a destination. The service returns it below destinationConfiguration, with its name.
 func define(s *connectivitytest.Server, name, file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -125,7 +124,6 @@ func define(s *connectivitytest.Server, name, file string) error {
 	return nil
 }
 
-// tell prints what there is.
 func (o *options) tell(s *connectivitytest.Server) {
 	fmt.Println("a double of SAP Connectivity and Destination, made from SAP's public pages; there " +
 		"is no SAP software in it")
@@ -144,7 +142,7 @@ func (o *options) tell(s *connectivitytest.Server) {
 	}
 }
 
-// write writes the keys: each is there at once and whole, because somebody may be waiting for it.
+// write writes the keys atomically, because another process may wait for them.
 func (o *options) write(s *connectivitytest.Server) error {
 	if err := os.MkdirAll(o.folder, 0o700); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
-// watch prints what was asked for when it is over, until ctx ends.
+// watch prints each completed connection and request until ctx ends.
 func watch(ctx context.Context, s *connectivitytest.Server) {
 	reported := map[int]bool{}
 	for s.Wait(ctx, len(reported)+1, over) == nil {
@@ -20,7 +20,7 @@ func watch(ctx context.Context, s *connectivitytest.Server) {
 	}
 }
 
-// over tells whether all is known: an entry is there before its answer is.
+// over reports whether an entry is complete: it exists before its answer.
 func over(e connectivitytest.Entry) bool {
 	return !e.Ended.IsZero() || e.Port != "socks5" && e.Port != "http" && e.Code != 0
 }
@@ -41,7 +41,7 @@ func line(e connectivitytest.Entry) string {
 	return fmt.Sprintf("%-12s %s%s: REP 00, %d bytes there, %d back", e.Port, e.Target, at, e.Sent, e.Received)
 }
 
-// texts gathers the values of a flag that may be repeated.
+// texts collects the values of a repeated flag.
 type texts []string
 
 func (s *texts) String() string { return fmt.Sprint([]string(*s)) }

@@ -1,4 +1,4 @@
-// Demo-service is an OData v2 service to try things out against: see README.md.
+// Demo-service is an OData v2 service for trials: see README.md.
 package main
 
 import (
@@ -50,7 +50,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// Who reads the address may send the signal at once.
+	// Register first: a reader of the address may send the signal at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	fmt.Println(l.URL)
@@ -58,7 +58,7 @@ func run() error {
 	return l.Close()
 }
 
-// settings gathers the values of a flag that may be repeated.
+// settings collects the values of a repeated flag.
 type settings []string
 
 func (s *settings) String() string { return strings.Join(*s, " ") }

@@ -13,10 +13,9 @@ import (
 	"time"
 )
 
-// maxShown is how many differences are printed.
 const maxShown = 10
 
-// comparison gathers what differs.
+// comparison counts and prints differences.
 type comparison struct {
 	differences int
 }
@@ -27,7 +26,7 @@ func (c *comparison) differ(format string, args ...any) {
 	}
 }
 
-// compare holds what arrived in the topics, and what was written back, against what the service has.
+// compare compares the topics, and what was written back, with the service.
 func (d *demo) compare(elapsed time.Duration) error {
 	c := &comparison{}
 	rows := 0
@@ -50,7 +49,7 @@ func (d *demo) compare(elapsed time.Duration) error {
 	return nil
 }
 
-// compareCopies compares two sets of the service, value by value: what was read, and what came back.
+// compareCopies compares the set that was read with the set that was written back.
 func (d *demo) compareCopies(c *comparison) {
 	copies := map[string]map[string]string{}
 	d.service.Each("Order_DetailCopies", func(key string, fields map[string]string) { copies[key] = fields })
@@ -72,7 +71,7 @@ func (d *demo) compareCopies(c *comparison) {
 	}
 }
 
-// compareTopic reads a topic with `culvert consume` and compares each record with the entity of its key.
+// compareTopic compares each record of a topic, read by `culvert consume`, with the entity of its key.
 func (d *demo) compareTopic(c *comparison, set string) (records int, err error) {
 	out, err := exec.Command(d.culvert, "consume", set, "--data", d.data).Output()
 	if err != nil {
@@ -94,7 +93,7 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 		got[key] = payload(r.Value)
 	}
 	d.service.Each(set, func(key string, want map[string]string) {
-		// the service's keys are (10248) or (OrderID=10248,ProductID=11): the values in order say as much
+		// the service's keys are (10248) or (OrderID=10248,ProductID=11): the ordered values identify them
 		id := identityOf(key)
 		have, arrived := got[id]
 		if !arrived {
@@ -114,7 +113,7 @@ func (d *demo) compareTopic(c *comparison, set string) (records int, err error) 
 	return records, nil
 }
 
-// payload is what a converter with schemas put into an envelope.
+// payload returns the value in a converter's envelope with a schema.
 func payload(v map[string]any) map[string]any {
 	if inner, ok := v["payload"].(map[string]any); ok && v["schema"] != nil {
 		return inner
@@ -122,7 +121,7 @@ func payload(v map[string]any) map[string]any {
 	return v
 }
 
-// identity writes the values of a key in the order of their names.
+// identity joins the values of a key in the order of their names.
 func identity(key map[string]any) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(key)) {
@@ -139,7 +138,7 @@ func identityOf(key string) string {
 	return strings.Join(parts, "/")
 }
 
-// renamed are fields that the demo's transforms give another name.
+// renamed has the fields that the demo's transforms rename.
 var renamed = map[string]string{"Freight": "FreightCost"}
 
 // same compares a field of a record with the service's text for it.

@@ -1,8 +1,9 @@
-// Demo shows Culvert at work on one machine: an OData service to read and write, an embedded broker, connectors both
-// ways. It runs the culvert binary as a user would, with the configuration next to this file.
+// Demo shows Culvert on one machine: an OData service to read and write, an embedded broker, and connectors in both
+// directions. It runs the culvert binary with the configuration next to this file.
 //
-//	go run ./examples/demo --culvert bin/culvert           until Ctrl-C
-//	go run ./examples/demo --culvert bin/culvert --once    until all has arrived at both ends, then compares
+// go run ./examples/demo --culvert bin/culvert: until Ctrl-C
+//
+// go run ./examples/demo --culvert bin/culvert --once: until everything has arrived at both ends, then compares
 package main
 
 import (
@@ -88,8 +89,8 @@ func (d *demo) run(ctx context.Context) error {
 	return d.compare(time.Since(started))
 }
 
-// begin throws away what an earlier demo moved: the service starts again too, elsewhere, so the offsets of then belong
-// to nothing that is there now. The plugins' compile cache stays.
+// begin deletes the data of an earlier demo: its offsets belong to a service that no longer exists. The compile cache
+// stays.
 func (d *demo) begin(ctx context.Context) error {
 	if broker, running := embedded.Find(ctx, d.data); running {
 		return fmt.Errorf("a demo is running already on %s, with its broker at %s", d.data, broker)
@@ -97,7 +98,7 @@ func (d *demo) begin(ctx context.Context) error {
 	return os.RemoveAll(filepath.Join(d.data, "broker"))
 }
 
-// announce says where to look, before the worker's own lines.
+// announce prints addresses before the worker's log.
 func (d *demo) announce(service string, rest int) {
 	fmt.Printf(`OData service  %s/V2/Northwind/Northwind.svc/  (user demo, password secret)
 console        http://127.0.0.1:%[2]d/console/
@@ -112,7 +113,7 @@ configuration  %s
 	fmt.Println()
 }
 
-// worker runs culvert until it ends or ctx does; then it gets SIGTERM and the time that it needs.
+// worker runs culvert until it ends, or ctx ends, which sends SIGTERM.
 func (d *demo) worker(ctx context.Context, port string, rest int) error {
 	args := []string{"run", "--config", d.config, "--data", d.data, "--progress",
 		"--set", fmt.Sprintf("listeners=http://127.0.0.1:%d", rest)}
@@ -134,7 +135,7 @@ func (d *demo) worker(ctx context.Context, port string, rest int) error {
 	return nil
 }
 
-// freePort is the wanted port, or any other when it is taken.
+// freePort returns the wanted port if it is free, else another one.
 func freePort(wanted int) (int, error) {
 	for _, port := range []int{wanted, 0} {
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

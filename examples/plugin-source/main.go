@@ -1,10 +1,7 @@
 // Plugin-source is a template for a source of a service that is not OData: a JSON API with cursors and ETags. Try it
 // with [tickets-api].
 //
-//	connector.class=example.TicketsSource
-//	tickets.host=127.0.0.1
-//	tickets.port=8091
-//	tickets.topic=Tickets
+// connector.class=example.TicketsSource, tickets.host=127.0.0.1, tickets.port=8091, tickets.topic=Tickets
 //
 // [tickets-api]: https://pkg.go.dev/github.com/culvert-project/culvert/examples/tickets-api
 package main
@@ -92,7 +89,6 @@ type customer struct {
 	City *string `json:"city"`
 }
 
-// ticketKey is a record's key.
 type ticketKey struct {
 	ID int64 `json:"id"`
 }

@@ -1,13 +1,10 @@
-// Tickets-api is a small JSON API, and no OData service, for examples/plugin-source to read: tickets with a customer
-// inside, in pages that a cursor joins, with an ETag for each page. It knows who asks by a header, by a parameter of
-// the query, or by a login.
+// Tickets-api is a JSON API for examples/plugin-source: tickets with a nested customer, cursor paging, and an ETag for
+// each page. It authenticates by a header, a query parameter, or a login.
 //
-//	POST /api/login {"user":"…","password":"…"}
-//	{"data":{"token":"…","seconds":3600}}
+// POST /api/login {"user":"…","password":"…"} returns {"data":{"token":"…","seconds":3600}}
 //
-//	GET /api/tickets?limit=100&after=CURSOR
-//	{"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},"tags":["…"],
-//	  "updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
+// GET /api/tickets?limit=100&after=CURSOR returns {"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},
+// "tags":["…"],"updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
 package main
 
 import (
@@ -42,15 +39,14 @@ type page struct {
 	More   bool     `json:"more"`
 }
 
-// api holds the tickets, numbered from 1.
+// api has the tickets, numbered from 1.
 type api struct {
 	tickets []ticket
 	key     string // of the header X-Api-Key, or of the parameter api_key
-	// user and password are those of the login, which hands out tokens.
 	user, password string
 }
 
-// login hands out a token. It is the same one each time: this is an example.
+// login returns a token, always the same one.
 func (a *api) login(w http.ResponseWriter, r *http.Request) {
 	var who struct{ User, Password string }
 	if err := json.NewDecoder(r.Body).Decode(&who); err != nil || who.User != a.user || who.Password != a.password {
@@ -66,7 +62,6 @@ func (a *api) token() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// knows tells whether a request says who asks.
 func (a *api) knows(r *http.Request) bool {
 	if a.user != "" && r.Header.Get("Authorization") != "Bearer "+a.token() {
 		return false
@@ -74,7 +69,7 @@ func (a *api) knows(r *http.Request) bool {
 	return a.key == "" || r.Header.Get("X-Api-Key") == a.key || r.URL.Query().Get("api_key") == a.key
 }
 
-// newAPI makes the first count tickets, the same ones each time.
+// newAPI creates the same first count tickets each time.
 func newAPI(count int, key string) *api {
 	a := &api{key: key}
 	cities := []string{"Walldorf", "København", "São Paulo"}
@@ -90,8 +85,7 @@ func newAPI(count int, key string) *api {
 	return a
 }
 
-// ServeHTTP answers GET /api/tickets. A cursor is the number of the last ticket that was seen, and nobody else's
-// business.
+// ServeHTTP answers GET /api/tickets. A cursor is the number of the last seen ticket.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
 		a.login(w, r)

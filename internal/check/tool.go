@@ -50,7 +50,7 @@ func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *confi
 		err = secret.RedactError(err, w.Redact)
 		runtime.KeepAlive(c) // what it was given is known for as long as it is used
 	}()
-	logger = logging.Struck(logger, w.Redact)
+	logger = logging.Redacted(logger, w.Redact)
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}

@@ -321,7 +321,8 @@ func (k *controller) applyTransition(e event) action {
 	s := &k.status
 	t, ok := transitions[s.state][e.kind]
 	if !ok {
-		k.log.Error("a mistake in culvert: no transition for an event of a connector; its state does not change",
+		k.log.Error("an internal error of culvert: no transition for an event of a connector; its state does not "+
+			"change",
 			"state",
 			s.state, "event", string(e.kind))
 		return doNothing

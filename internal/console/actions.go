@@ -9,20 +9,19 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// action is the REST call of a button, made once for each selected item.
+// action is the REST call of a button, once for each selected item.
 type action struct {
-	// route is the call; its names in braces are fields of the form: {name} may be there several times, for a
-	// selection.
+	// route is the call; names in braces are form fields, of which {name} may be repeated for a selection.
 	route string
-	// label stands on the button, did is what is said where it went well.
+	// label is on the button, success is shown after it worked.
 	label, success string
-	// confirm is the text to confirm before the button works; "" for what can be undone.
+	// confirm is the text to confirm first, "" if the action can be undone.
 	confirm string
-	// body makes what is sent of the form; nil: nothing is.
+	// body returns the request's body for the form. Nil means no body.
 	body func(form url.Values) any
 }
 
-// actions lists all buttons but those of the pages for configurations and samples.
+// actions lists all buttons except on the pages of configurations and samples.
 var actions = map[string]action{
 	"pause":  {route: "PUT /connectors/{name}/pause", label: "Pause", success: "is being paused"},
 	"resume": {route: "PUT /connectors/{name}/resume", label: "Resume", success: "is being resumed"},
@@ -32,29 +31,29 @@ var actions = map[string]action{
 	"restart-task": {route: "POST /connectors/{name}/tasks/{task}/restart", label: "Restart",
 		success: "has its task restarted"},
 	"delete": {route: "DELETE /connectors/{name}", label: "Delete the connector",
-		success: "is deleted; its offsets stay",
-		confirm: "Its configuration is deleted; its offsets stay"},
+		success: "is deleted; its offsets are kept",
+		confirm: "The configuration will be deleted; offsets are kept"},
 	"snapshot": {route: "POST /culvert/connectors/{name}/feeds/{feed}/snapshot", label: "Snapshot",
-		success: "reads the feed whole once more"},
-	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End what it has opened at its service",
-		success: "has ended what it had opened at its service",
-		confirm: "It is stopped, and its subscriptions and delta queues are to end"},
-	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Forget its offsets",
-		success: "has no offsets any more", confirm: "It is stopped, and is to read from the beginning"},
-	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Run this one", success: "will run in this version",
+		success: "reads the feed in full again"},
+	"retire": {route: "PUT /culvert/connectors/{name}/retire", label: "End its subscriptions and delta queues",
+		success: "has ended its subscriptions and delta queues",
+		confirm: "The connector is stopped; end its subscriptions and delta queues"},
+	"reset-offsets": {route: "DELETE /connectors/{name}/offsets", label: "Reset its offsets",
+		success: "has no offsets any more", confirm: "The connector is stopped and will read from the beginning"},
+	"swap": {route: "PUT /culvert/plugins/{name}/swap", label: "Use this version", success: "will use this version",
 		body: hashBody},
-	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Version before",
-		success: "will run in the version before"},
-	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Try refused logons once more",
-		success: "Refused logons are tried once more", confirm: "The secrets are right now"},
+	"rollback": {route: "PUT /culvert/plugins/{name}/rollback", label: "Previous version",
+		success: "will use the previous version"},
+	"resume-logons": {route: "PUT /culvert/lockouts/resume", label: "Retry refused logons",
+		success: "Refused logons are retried", confirm: "The secrets are correct now"},
 	"replay": {route: "POST /culvert/connectors/{name}/deadletters/replay", label: "Replay", body: replayBody},
 }
 
 func hashBody(form url.Values) any { return map[string]string{"hash": form.Get("hash")} }
 
-// replayBody selects exactly the letters that the form names, also if it names none.
+// replayBody selects exactly the dead letters in the form, also if it has none.
 func replayBody(form url.Values) any {
-	return rest.ReplayRequest{Letters: append([]string{}, form["letter"]...), Dry: form.Get("dry") != ""}
+	return rest.ReplayRequest{Positions: append([]string{}, form["letter"]...), DryRun: form.Get("dry") != ""}
 }
 
 func (a action) arguments(form url.Values) (values []string, body any) {
@@ -70,27 +69,26 @@ func (a action) arguments(form url.Values) (values []string, body any) {
 }
 
 type button struct {
-	Do, Label, Sure, Command string
-	// Name is what it is for, where the label does not say that.
-	Name     string
-	Fields   url.Values
-	Disabled bool
+	Action, Label, Confirm, Command string
+	Name                            string
+	Fields                          url.Values
+	Disabled                        bool
 }
 
-// Button is one for an action; the fields of its form are given as names and values in turn.
+// Button returns the button of an action; fields are names and values of its form in turn.
 func (v viewer) Button(do string, fields ...string) button {
 	a := actions[do]
-	return button{Do: do, Label: a.label, Sure: a.confirm, Command: v.Command(do, fields...), Fields: pairs(fields...),
-		Disabled: v.Reads != ""}
+	return button{Action: do, Label: a.label, Confirm: a.confirm, Command: v.Command(do, fields...),
+		Fields:   pairs(fields...),
+		Disabled: v.ReadOnlyReason != ""}
 }
 
-// Named is the button with a name.
 func (b button) Named(name string) button {
 	b.Name = name
 	return b
 }
 
-// Command is what a button does, as a command.
+// Command returns the action as a curl command.
 func (v viewer) Command(do string, fields ...string) string {
 	a := actions[do]
 	values, body := a.arguments(pairs(fields...))
@@ -102,16 +100,13 @@ const maxSelected = 1000
 type outcome struct {
 	Back    string
 	Results []result
-	// Failed are how many of them were refused.
-	Failed int
+	Failed  int
 }
 
 type result struct {
-	Of, Did, Error string
-	// Curl is the command that does the same.
-	Curl string
-	// Replayed is what came of a replay.
-	Replayed *rest.Replayed
+	Name, Message, Error string
+	Command              string
+	Replayed             *rest.ReplayResult
 }
 
 func (v *pageRequest) act() (any, error) {
@@ -119,18 +114,18 @@ func (v *pageRequest) act() (any, error) {
 	if !ok {
 		return nil, refuse(404, "There is no such action")
 	}
-	o := outcome{Back: back(v.posted.Get("back"))}
+	outcome := outcome{Back: back(v.posted.Get("back"))}
 	names := v.posted["name"]
 	if !strings.Contains(a.route, "{name}") {
 		names = []string{""}
 	}
 	switch {
 	case len(names) == 0:
-		return nil, refuse(400, "Nothing was selected: mark one or more, then press the button")
+		return nil, refuse(400, "Nothing is selected: select at least one, then press the button")
 	case len(names) > maxSelected:
 		return nil, refuse(400, "expected at most "+strconv.Itoa(maxSelected)+" at a time")
 	case a.confirm != "" && v.posted.Get("sure") == "":
-		return nil, refuse(400, "This cannot be undone: mark the box beside the button, then press it")
+		return nil, refuse(400, "This cannot be undone: check the box next to the button, then press it")
 	}
 	if err := v.mayChange(); err != nil {
 		return nil, err
@@ -140,23 +135,23 @@ func (v *pageRequest) act() (any, error) {
 		form.Set("name", name)
 		r := v.perform(a, form)
 		if r.Error != "" {
-			o.Failed++
+			outcome.Failed++
 		}
-		o.Results = append(o.Results, r)
+		outcome.Results = append(outcome.Results, r)
 	}
 	v.title = "Done"
-	if o.Failed > 0 {
+	if outcome.Failed > 0 {
 		v.title = "Refused"
 	}
-	return o, nil
+	return outcome, nil
 }
 
 func (v *pageRequest) perform(a action, form url.Values) result {
 	values, body := a.arguments(form)
-	r := result{Of: form.Get("name"), Did: a.success, Curl: v.curl(a.route, body, values...)}
+	r := result{Name: form.Get("name"), Message: a.success, Command: v.curl(a.route, body, values...)}
 	var into any
 	if form.Get("do") == "replay" {
-		r.Replayed = &rest.Replayed{}
+		r.Replayed = &rest.ReplayResult{}
 		into = r.Replayed
 	}
 	if _, err := v.call(a.route, nil, body, into, values...); err != nil {

@@ -11,7 +11,6 @@ type bar struct {
 	Y, Wide int
 }
 
-// The chart has a line for each stage, of so many units.
 const (
 	barHeight = 28
 	barWide   = 400

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-const mediaText = "text/x-java-properties"
+const propertiesType = "text/x-java-properties"
 
 type client struct {
 	api http.Handler
@@ -23,7 +23,7 @@ func isRefused(err error, status int) bool {
 	return ok && r.Status == status
 }
 
-// maxAnswer bounds a response: twice the 4 MiB of a sample, since JSON may escape each character, and the rest.
+// maxAnswer exceeds twice the 4 MiB of a sample, since JSON may escape each character.
 const maxAnswer = 16 << 20
 
 func (a client) get(route string, into any, values ...string) error {
@@ -31,34 +31,33 @@ func (a client) get(route string, into any, values ...string) error {
 	return err
 }
 
-func pairs(given ...string) url.Values {
+func pairs(namesAndValues ...string) url.Values {
 	form := url.Values{}
-	for i := 0; i+1 < len(given); i += 2 {
-		if given[i+1] != "" {
-			form.Set(given[i], given[i+1])
+	for i := 0; i+1 < len(namesAndValues); i += 2 {
+		if namesAndValues[i+1] != "" {
+			form.Set(namesAndValues[i], namesAndValues[i+1])
 		}
 	}
 	return form
 }
 
-// getOfGroup reads what all workers of a group know. If that fails with groupErr, it reads what this worker knows.
-func (a client) getOfGroup(route string, asked url.Values, into any, values ...string) (groupErr, err error) {
-	if groupErr = a.get(route+"?"+asked.Encode(), into, values...); groupErr != nil {
-		asked.Set("own", "true")
-		err = a.get(route+"?"+asked.Encode(), into, values...)
+// getOfGroup reads the data of all workers of a group. If that fails with groupErr, it reads this worker's data.
+func (a client) getOfGroup(route string, query url.Values, into any, values ...string) (groupErr, err error) {
+	if groupErr = a.get(route+"?"+query.Encode(), into, values...); groupErr != nil {
+		query.Set("own", "true")
+		err = a.get(route+"?"+query.Encode(), into, values...)
 	}
 	return groupErr, err
 }
 
-// call is [rest.Client.Call] with the logon of the request to the console. With a *string as into it asks for
-// properties, unless header has another Accept.
+// call is [rest.Client.Call] with the user's logon. A *string as into requests properties, unless header has Accept.
 func (a client) call(route string, header http.Header, body, into any, values ...string) (http.Header, error) {
 	own := http.Header{}
 	if logon := a.r.Header["Authorization"]; logon != nil {
 		own["Authorization"] = logon
 	}
 	if _, text := into.(*string); text {
-		own.Set("Accept", mediaText)
+		own.Set("Accept", propertiesType)
 	}
 	worker := rest.Client{URL: "http://worker", Header: own, Transport: a, MaxBytes: maxAnswer}
 	answered, err := worker.Call(a.r.Context(), route, header, body, into, values...)
@@ -68,7 +67,7 @@ func (a client) call(route string, header http.Header, body, into any, values ..
 	return answered, err
 }
 
-// RoundTrip passes a request of the console to REST, with the connection and host of the request to the console.
+// RoundTrip passes a request to REST with the connection and Host of the request for the page.
 func (a client) RoundTrip(sent *http.Request) (*http.Response, error) {
 	r := a.r.Clone(sent.Context())
 	r.Method, r.RequestURI, r.Header = sent.Method, sent.URL.RequestURI(), sent.Header

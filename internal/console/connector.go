@@ -11,18 +11,16 @@ import (
 )
 
 type connectorPage struct {
-	Name    string
-	Summary rest.ConnectorSummary
-	Status  connect.Status
-	Motion  connect.Metrics
-	Flow    rest.Flow
-	Feeds   []feed
-	// Offsets are only those of a worker that could be asked for them.
+	Name         string
+	Summary      rest.ConnectorSummary
+	Status       connect.Status
+	Motion       connect.Metrics
+	Flow         rest.Flow
+	Feeds        []feed
 	Offsets      []offsetRow
 	OffsetsError string
-	// FlowError says why there is no flow.
-	FlowError string
-	Info      connect.Info
+	FlowError    string
+	Info         connect.Info
 }
 
 type feed struct {
@@ -70,7 +68,7 @@ func (v *pageRequest) connector() (any, error) {
 
 // summary returns the overview line of a connector, without state if it is not available.
 func (v *pageRequest) summary(name string) rest.ConnectorSummary {
-	var l rest.Listing
+	var l rest.ConnectorList
 	_, _ = v.getOfGroup("GET /culvert/connectors", pairs("search", name, "limit", "1000"), &l)
 	if at := slices.IndexFunc(l.Connectors, func(c rest.ConnectorSummary) bool { return c.Name == name }); at >= 0 {
 		return l.Connectors[at]
@@ -78,15 +76,15 @@ func (v *pageRequest) summary(name string) rest.ConnectorSummary {
 	return rest.ConnectorSummary{Name: name}
 }
 
-// LogOf is the worker whose log says most of it: that of its first task, else its own.
-func (c connectorPage) LogOf() string {
+// LogWorker is the worker whose log is the most relevant: of the first task, else of the connector.
+func (c connectorPage) LogWorker() string {
 	if len(c.Status.Tasks) > 0 {
 		return c.Status.Tasks[0].WorkerID
 	}
 	return c.Status.Connector.WorkerID
 }
 
-// Trace is the whole text of what failed, of the connector and of its tasks.
+// Trace returns the full error texts of the connector and its tasks.
 func (c connectorPage) Trace() string {
 	var all []string
 	for _, text := range []string{c.Status.Connector.ConfigError, c.Status.Connector.Trace} {
@@ -102,5 +100,4 @@ func (c connectorPage) Trace() string {
 	return strings.Join(all, "\n\n")
 }
 
-// Here is the address of its page.
-func (c connectorPage) Here() string { return "connector?" + pairs("name", c.Name).Encode() }
+func (c connectorPage) Address() string { return "connector?" + pairs("name", c.Name).Encode() }

@@ -31,7 +31,7 @@ var assetFiles embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-// maxForm bounds a form: a configuration twice, and the rest.
+// maxForm bounds a form, which may have a configuration twice.
 const maxForm = 4 << 20
 
 type console struct {
@@ -41,7 +41,7 @@ type console struct {
 	cache     pageCache
 }
 
-// New makes the pages over REST.
+// New returns the handler of the console's pages.
 func New(p rest.Pages) http.Handler {
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
@@ -62,11 +62,11 @@ func New(p rest.Pages) http.Handler {
 type page struct {
 	title     string
 	fragments []string
-	// load asks REST for what the page shows, or gives an [answer] in its place. private: it is made for each who asks
-	// for it, since it shows records or what was typed.
+	// load reads the data of the page from REST, or returns an [answer] instead. A private page is not cached, since it
+	// shows records or the user's input.
 	load    func(*pageRequest) (any, error)
 	private bool
-	// post takes a form; nil: the page has none of its own.
+	// post handles the page's form. Nil means that it has none.
 	post func(*pageRequest) (any, error)
 }
 
@@ -80,18 +80,18 @@ var pages = map[string]page{
 		post: (*pageRequest).postRecords},
 	"form": {title: "Configuration", fragments: []string{"notice", "fields", "text", "review"}, private: true,
 		load: (*pageRequest).form, post: (*pageRequest).postForm},
-	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).letters},
+	"letters": {title: "Dead letters", fragments: []string{"causes"}, load: (*pageRequest).deadLetters},
 	"plugins": {title: "Plugins", fragments: []string{"list"}, load: (*pageRequest).plugins},
 	"origins": {title: "Services", fragments: []string{"list"}, load: (*pageRequest).origins},
 	"log":     {title: "Log", fragments: []string{"lines"}, load: (*pageRequest).log},
-	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).nothing,
+	"act": {title: "Done", fragments: []string{"outcome"}, private: true, load: (*pageRequest).rejectGet,
 		post: (*pageRequest).act},
 }
 
 type pageRequest struct {
 	client
 	viewer
-	// script: the script asks for fragments alone, but for those that it knows, see [changedFragments].
+	// script requests only fragments, except known ones, see [changedFragments].
 	script bool
 	known  string
 	query  url.Values
@@ -100,11 +100,11 @@ type pageRequest struct {
 }
 
 type viewer struct {
-	// Reads says why nothing may be changed, "" where it may.
-	Reads string
-	// Base is how the viewer calls the worker, User tells whether that needs a logon: both are for commands.
-	Base string
-	User bool
+	// ReadOnlyReason is why nothing may be changed, "" if it may.
+	ReadOnlyReason string
+	// Base and NeedsLogon are for curl commands: the URL of the worker as the user sees it, and whether it has users.
+	Base       string
+	NeedsLogon bool
 }
 
 func (c *console) viewer(r *http.Request) viewer {
@@ -113,13 +113,13 @@ func (c *console) viewer(r *http.Request) viewer {
 		scheme = "https"
 	}
 	_, _, user := r.BasicAuth()
-	return viewer{c.Reads(r), scheme + "://" + r.Host, user}
+	return viewer{c.ReadOnlyReason(r), scheme + "://" + r.Host, user}
 }
 
 // mayChange returns the error of a change that the viewer may not make.
 func (v viewer) mayChange() error {
-	if v.Reads != "" {
-		return refuse(http.StatusForbidden, "This console only reads: "+v.Reads)
+	if v.ReadOnlyReason != "" {
+		return refuse(http.StatusForbidden, "This console only reads: "+v.ReadOnlyReason)
 	}
 	return nil
 }
@@ -127,13 +127,13 @@ func (v viewer) mayChange() error {
 type pageData struct {
 	viewer
 	Data any
-	// Fragments are those of the page; a fragment itself gets none.
-	Fragments map[string]fragment
+	// Fragments is nil for a fragment itself.
+	Fragments map[string]pageFragment
 }
 
 type frameData struct {
-	Page, Title, Reads, Assets string
-	// Poll is the query by which the script asks for the fragments; "" where there is nothing to ask for.
+	Page, Title, ReadOnlyReason, Assets string
+	// Poll is the query by which the script polls the fragments, "" if there are none.
 	Poll  string
 	Root  rest.Root
 	Body  template.HTML
@@ -170,8 +170,8 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := &pageRequest{client: client{c.API, r}, viewer: c.viewer(r), query: r.URL.Query(), title: p.title}
-	v.script, v.known = v.query.Has(fragmentsOf), v.query.Get(fragmentsOf)
-	v.query.Del(fragmentsOf)
+	v.script, v.known = v.query.Has(fragmentsParameter), v.query.Get(fragmentsParameter)
+	v.query.Del(fragmentsParameter)
 	if r.Method == http.MethodPost {
 		form, release, ok := c.Form(w, r, maxForm)
 		defer release()
@@ -201,39 +201,39 @@ func (c *console) serve(w http.ResponseWriter, v *pageRequest, name string, p pa
 	if v.script && !p.private {
 		v.r = v.r.WithContext(context.WithoutCancel(v.r.Context())) // they are made for others, too
 		answerFragments(w, v.known, c.cache.get(fmt.Sprint(name, "?", v.query.Encode(), v.viewer), func() rendered {
-			_, made := c.render(v, name, p)
-			return made
+			_, content := c.render(v, name, p)
+			return content
 		}))
 		return
 	}
-	data, made := c.render(v, name, p)
+	data, content := c.render(v, name, p)
 	switch other, is := data.(answer); {
 	case is:
 		other.write(w, v.script)
 	case v.script:
-		answerFragments(w, v.known, made)
+		answerFragments(w, v.known, content)
 	default:
-		c.answerPage(w, v, name, data, made)
+		c.answerPage(w, v, name, data, content)
 	}
 }
 
-func (c *console) render(v *pageRequest, name string, p page) (data any, made rendered) {
+func (c *console) render(v *pageRequest, name string, p page) (data any, content rendered) {
 	data, err := p.load(v)
 	if err != nil {
 		return nil, rendered{err: err}
 	}
 	if _, other := data.(answer); other {
-		return data, made
+		return data, content
 	}
-	made.fragments = map[string]fragment{}
+	content.fragments = map[string]pageFragment{}
 	for _, f := range p.fragments {
 		html, err := c.execute(name+"-"+f, pageData{viewer: v.viewer, Data: data})
 		if err != nil {
 			return nil, rendered{err: err}
 		}
-		made.fragments[f] = fragment{f, digest([]byte(html)), html}
+		content.fragments[f] = pageFragment{f, digest([]byte(html)), html}
 	}
-	return data, made
+	return data, content
 }
 
 func (c *console) execute(name string, data any) (template.HTML, error) {
@@ -242,19 +242,20 @@ func (c *console) execute(name string, data any) (template.HTML, error) {
 	return template.HTML(b.String()), err
 }
 
-func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, made rendered) {
-	f, err := frameData{Page: name, Title: v.title, Reads: v.Reads, Assets: c.version}, made.err
+func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string, data any, content rendered) {
+	frame, err := frameData{Page: name, Title: v.title, ReadOnlyReason: v.ReadOnlyReason, Assets: c.version},
+		content.err
 	if err == nil {
-		f.Body, err = c.execute(name, pageData{v.viewer, data, made.fragments})
+		frame.Body, err = c.execute(name, pageData{v.viewer, data, content.fragments})
 	}
 	status := http.StatusOK
 	if err != nil {
-		f.Title, f.Error, status = "Not shown", err.Error(), statusOf(err)
+		frame.Title, frame.Error, status = "Not shown", err.Error(), statusOf(err)
 	} else if v.posted == nil {
-		f.Poll = "?" + v.query.Encode()
+		frame.Poll = "?" + v.query.Encode()
 	}
-	_ = v.get("GET /", &f.Root)
-	html, err := c.execute("frame", f)
+	_ = v.get("GET /", &frame.Root)
+	html, err := c.execute("frame", frame)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -265,12 +266,12 @@ func (c *console) answerPage(w http.ResponseWriter, v *pageRequest, name string,
 	io.WriteString(w, string(html))
 }
 
-func answerFragments(w http.ResponseWriter, known string, made rendered) {
-	if made.err != nil {
-		answerJSON(w, statusOf(made.err), map[string]string{"error": made.err.Error()})
+func answerFragments(w http.ResponseWriter, known string, content rendered) {
+	if content.err != nil {
+		answerJSON(w, statusOf(content.err), map[string]string{"error": content.err.Error()})
 		return
 	}
-	answerJSON(w, http.StatusOK, changedFragments(made.fragments, known))
+	answerJSON(w, http.StatusOK, changedFragments(content.fragments, known))
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {
@@ -286,7 +287,7 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func (v *pageRequest) nothing() (any, error) {
+func (v *pageRequest) rejectGet() (any, error) {
 	return nil, refuse(http.StatusMethodNotAllowed, "expected a form that was sent by one of the pages")
 }
 

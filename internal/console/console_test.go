@@ -39,7 +39,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.calls, f.bodies = append(f.calls, call+"?"+r.URL.RawQuery), append(f.bodies, string(body))
 	f.mu.Unlock()
-	if strings.HasPrefix(r.Header.Get("Accept"), mediaText) {
+	if strings.HasPrefix(r.Header.Get("Accept"), propertiesType) {
 		w.Header().Set("ETag", `"v1"`)
 		text, _ := f.answers[call+" text"].(string)
 		w.Write([]byte(text))
@@ -76,10 +76,12 @@ func newFake() *fake {
 	}
 	sample := rest.Sample{ID: "s1", Connector: name, State: "done", Wanted: 3, Expires: at,
 		Steps: []rest.SampleStep{{Alias: odd, Class: odd, Predicate: odd, Negate: true}, {Alias: "b", Class: "B"}},
-		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd, Steps: []rest.SampledStep{{Did: "unchanged"},
-			{Records: []rest.SampledRecord{record}}}},
-			{Input: record, Steps: []rest.SampledStep{{Did: "dropped"}}},
-			{Input: record, Steps: []rest.SampledStep{{Did: "skipped"}, {Did: "failed", Error: odd}}}}, Problem: odd}
+		Rows: []rest.SampledRow{{Feed: odd, Input: record, Problem: odd,
+			Steps: []rest.SampledStep{{Outcome: "unchanged"},
+				{Records: []rest.SampledRecord{record}}}},
+			{Input: record, Steps: []rest.SampledStep{{Outcome: "dropped"}}},
+			{Input: record, Steps: []rest.SampledStep{{Outcome: "skipped"}, {Outcome: "failed", Error: odd}}}},
+		Problem: odd}
 	motion := json.RawMessage(fmt.Sprintf(`{"name":"x","state":"RUNNING","type":"source","tasks":[{"id":0,
 		"state":"RUNNING","worker_id":%[1]s,"rows":12,"lag":3,"uncertain":1,"feeds":[{"name":%[1]s,"last_request":
 		{"request":%[1]s,"at":"2026-11-24T12:00:00Z","status":200,"ms":3},"last_error":{"at":"2026-11-24T12:00:00Z",
@@ -93,7 +95,7 @@ func newFake() *fake {
 	}
 	return &fake{refuses: map[string]int{}, answers: map[string]any{
 		"GET /": map[string]string{"version": odd, "kafka_cluster_id": odd},
-		"GET /culvert/connectors": rest.Listing{Counts: map[string]int{"failed": 1, "running": 2}, Total: 3,
+		"GET /culvert/connectors": rest.ConnectorList{Counts: map[string]int{"failed": 1, "running": 2}, Total: 3,
 			Connectors: []rest.ConnectorSummary{one, {Name: "plain", State: "running"}}, Next: odd,
 			Silent: []string{odd}},
 		"GET " + of("/connectors/{name}/status"): status,
@@ -101,7 +103,7 @@ func newFake() *fake {
 			"connector.class": odd}},
 		"GET " + of("/culvert/connectors/{name}"): motion,
 		"GET " + of("/culvert/connectors/{name}/flow"): rest.Flow{Seconds: 60, Stages: []rest.StageTime{{Stage: "fetch",
-			Share: 0.5, Work: 30, Calls: 100}, {Stage: odd, Share: 7}}, Silent: []string{odd}},
+			Share: 0.5, BusySeconds: 30, Calls: 100}, {Stage: odd, Share: 7}}, Silent: []string{odd}},
 		"GET " + of("/connectors/{name}/offsets"): map[string]any{"offsets": []any{map[string]any{
 			"partition": map[string]any{"feed": odd}, "offset": map[string]any{"url": odd}}}},
 		"GET " + of("/connectors/{name}/config"): map[string]string{"transforms": "a", "transforms.a.type": odd},
@@ -162,7 +164,7 @@ func served(t *testing.T, c http.Handler, method, target string, form url.Values
 }
 
 func over(f *fake) http.Handler {
-	return New(rest.Pages{API: f, Reads: func(*http.Request) string { return "" }})
+	return New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return "" }})
 }
 
 // addresses are all pages, with a connector of an odd name.
@@ -258,7 +260,7 @@ func TestFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		c := over(f)
-		ask := func(known string) (found map[string]fragment) {
+		ask := func(known string) (found map[string]pageFragment) {
 			w := served(t, c, "GET", "/console/?fragments="+url.QueryEscape(known), nil)
 			if err := json.Unmarshal(w.Body.Bytes(), &found); err != nil || w.Code != 200 {
 				t.Fatalf("%d %v %s", w.Code, err, w.Body)
@@ -300,7 +302,7 @@ func TestFragments(t *testing.T) {
 func TestSharedByRights(t *testing.T) {
 	f := newFake()
 	why := ""
-	c := New(rest.Pages{API: f, Reads: func(*http.Request) string { return why }})
+	c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return why }})
 	first := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
 	why = "only so"
 	second := served(t, c, "GET", "/console/?fragments=", nil).Body.String()
@@ -364,7 +366,7 @@ func TestActionsThatAreRefused(t *testing.T) {
 		"of a form only": {nil, "", 405},
 	} {
 		f := newFake()
-		c := New(rest.Pages{API: f, Reads: func(*http.Request) string { return one.reads }})
+		c := New(rest.Pages{API: f, ReadOnlyReason: func(*http.Request) string { return one.reads }})
 		method := "POST"
 		if one.form == nil {
 			method = "GET"
@@ -391,14 +393,15 @@ func TestCommands(t *testing.T) {
 	for _, one := range []struct{ got, want string }{
 		{v.Command("pause", "name", "orders"), "curl -X PUT http://127.0.0.1:8083/connectors/orders/pause"},
 		{v.curl("GET /connectors/{name}", nil, "a'b"), `curl http://127.0.0.1:8083/connectors/a%27b`},
-		{viewer{Base: "https://x", User: true}.Command("swap", "name", "p", "hash", "it's"),
+		{viewer{Base: "https://x", NeedsLogon: true}.Command("swap", "name", "p", "hash", "it's"),
 			`curl --user NAME -X PUT -H 'Content-Type: application/json' ` +
 				`-d '{"hash":"it'\''s"}' https://x/culvert/plugins/p/swap`},
 		{v.Command("replay", "name", "a b", "letter", "0@17"), "curl -X POST -H 'Content-Type: application/json' " +
 			`-d '{"letters":["0@17"]}' http://127.0.0.1:8083/culvert/connectors/a%20b/deadletters/replay`},
-		{count(-1234567), "-1\u202f234\u202f567"}, {count(12), "12"}, {rate(0), "0"}, {rate(0.001), "< 0.01"},
-		{rate(1.234), "1.23"}, {rate(1234.5), "1\u202f235"}, {percent(0.1234), "12.3 %"},
-		{string(at(time.Time{})), "–"}, {stateWord("waiting-for-service"), "waiting for service"},
+		{formatCount(-1234567), "-1\u202f234\u202f567"}, {formatCount(12), "12"}, {formatRate(0), "0"},
+		{formatRate(0.001), "< 0.01"},
+		{formatRate(1.234), "1.23"}, {formatRate(1234.5), "1\u202f235"}, {formatPercent(0.1234), "12.3 %"},
+		{string(formatTime(time.Time{})), "–"}, {stateWord("waiting-for-service"), "waiting for service"},
 	} {
 		if one.got != one.want {
 			t.Errorf("expected %q, found %q", one.want, one.got)
@@ -415,7 +418,7 @@ func TestMarkedLines(t *testing.T) {
 	assert.Equal(t, `[{"a": 1, false} {"b": 2 true}]`, got)
 	made := func(value string) []rest.SampledRecord { return []rest.SampledRecord{{Value: value}} }
 	row := rest.SampledRow{Input: rest.SampledRecord{Value: "0"}, Steps: []rest.SampledStep{{Records: made("1")},
-		{Did: "unchanged"}, {Records: made("2")}}}
+		{Outcome: "unchanged"}, {Records: made("2")}}}
 	if all := comparedStep(row, 2); len(all) != 1 || all[0].Before.Value != "1" || all[0].Now.Value != "2" {
 		t.Errorf("found %v", all)
 	}

@@ -27,21 +27,21 @@ func TestReplayOfNone(t *testing.T) {
 func TestDryRunOfReplay(t *testing.T) {
 	f := newFake()
 	_, target := rest.Target("POST /culvert/connectors/{name}/deadletters/replay", "orders")
-	f.answers["POST "+target] = rest.Replayed{Dry: true, Passes: 1, Refused: 1,
-		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Left: map[string]int{"older": 2}}
+	f.answers["POST "+target] = rest.ReplayResult{DryRun: true, WouldPass: 1, Refused: 1,
+		Refusals: []connect.Rejection{{Position: "0@7", Reason: "no such order"}}, Skipped: map[string]int{"older": 2}}
 	w := served(t, over(f), "POST", "/console/act", url.Values{"do": {"replay"}, "dry": {"1"}, "name": {"orders"},
 		"letter": {"0@7"}, "back": {"letters"}})
-	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 left: older"} {
+	for _, want := range []string{"Nothing was sent: 1 would pass", "0@7: no such order", "2 skipped: older"} {
 		assert.Contains(t, w.Body.String(), want)
 	}
 }
 
 // Each letter stands below its cause, and causes of which there are as many as letters take no longer for it.
 func TestLettersByCause(t *testing.T) {
-	f, found := newFake(), rest.Letters{}
+	f, found := newFake(), rest.DeadLetterList{}
 	for n := range 20_000 {
-		l := rest.Letter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
-		found.Letters = append(found.Letters, l)
+		l := rest.DeadLetter{Offset: int64(n), Class: "C", Stage: "TASK_PUT", Message: fmt.Sprint("no order ", n/2)}
+		found.DeadLetters = append(found.DeadLetters, l)
 		if n%2 == 0 {
 			found.Causes = append(found.Causes, l.Cause())
 		}
@@ -51,11 +51,11 @@ func TestLettersByCause(t *testing.T) {
 	began := time.Now()
 	v := &pageRequest{client: client{f, httptest.NewRequest("GET", "/console/letters", nil)},
 		query: pairs("name", "orders")}
-	page, err := v.letters()
+	page, err := v.deadLetters()
 	assert.NoError(t, err)
 	for n, c := range found.Causes {
 		c.Count, c.First = 2, "2026-11-24T12:00:00Z"
-		of := page.(lettersPage).Of(c)
+		of := page.(deadLettersPage).WithCause(c)
 		if len(of) != 2 || of[0].Offset != int64(2*n) || of[1].Offset != int64(2*n+1) {
 			t.Fatalf("cause %d: found %v", n, of)
 		}

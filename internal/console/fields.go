@@ -15,19 +15,17 @@ type group struct {
 
 type field struct {
 	check.Validated
-	// Text is the value as the text has it; "" where it has none, or a secret that is not sent back.
+	// Text is the value in the text, "" if absent or a secret, which is not sent back.
 	Text string
-	// Given: the text has it. Secret: its value is not sent back.
-	Given, Secret bool
+	// IsSet means that the text has the setting, Secret that its value is not sent back.
+	IsSet, Secret bool
 }
 
-// SeveralLines reports whether its value has ends of lines, which no field of a browser takes.
+// SeveralLines reports whether the value has line ends, which an input field cannot hold.
 func (f field) SeveralLines() bool { return oneLine(f.Text) != f.Text }
 
-// OtherThanBoolean reports whether a value is none of those that the list has.
 func (f field) OtherThanBoolean() bool { return f.Text != "" && f.Text != "true" && f.Text != "false" }
 
-// Default is what holds without a value.
 func (f field) Default() string {
 	if f.Definition.Default == nil {
 		return ""
@@ -56,7 +54,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 	byName := map[string]*group{}
 	order := slices.Clone(v.Groups)
 	for _, one := range v.Configs {
-		if _, given := settings[one.Definition.Name]; !given && !one.Value.Visible {
+		if _, isSet := settings[one.Definition.Name]; !isSet && !one.Value.Visible {
 			continue
 		}
 		name := "Other settings"
@@ -72,12 +70,12 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 			}
 		}
 		f := field{Validated: one}
-		f.Text, f.Given = settings[one.Definition.Name]
+		f.Text, f.IsSet = settings[one.Definition.Name]
 		if one.Definition.Type == "PASSWORD" && !config.IsReference(f.Text) || f.Text == config.Mask {
 			f.Secret, f.Text = true, ""
 		}
 		f.Value.Recommended = choices(one.Value.Recommended, f.Text)
-		if one.Definition.Importance == "LOW" && !f.Given && len(one.Value.Errors) == 0 {
+		if one.Definition.Importance == "LOW" && !f.IsSet && len(one.Value.Errors) == 0 {
 			g.More = append(g.More, f)
 		} else {
 			g.Fields = append(g.Fields, f)
@@ -88,7 +86,7 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 		g := byName[name]
 		switch {
 		case g == nil:
-		case !complete && !g.given():
+		case !complete && !g.hasValues():
 			later = append(later, name)
 		default:
 			groups = append(groups, *g)
@@ -100,9 +98,9 @@ func groupsOf(v check.Validation, settings map[string]string) (groups []group, l
 
 // complete reports whether all required fields of the group are set, so that the next one can be filled in.
 func (g *group) complete() bool {
-	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.Given && len(f.Value.Errors) > 0 })
+	return !slices.ContainsFunc(g.Fields, func(f field) bool { return !f.IsSet && len(f.Value.Errors) > 0 })
 }
 
-func (g *group) given() bool {
-	return slices.ContainsFunc(g.Fields, func(f field) bool { return f.Given })
+func (g *group) hasValues() bool {
+	return slices.ContainsFunc(g.Fields, func(f field) bool { return f.IsSet })
 }

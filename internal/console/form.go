@@ -15,34 +15,31 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// formPage is a configuration as fields and as text. The text is what counts: fields are made of it, and what is typed
-// into them is written into it line by line, so that comments, order and settings that no field has stay.
+// formPage is a configuration as fields and as text. The text is authoritative: fields are derived from it, and edited
+// fields change their lines, so that comments, order and settings without a field are kept.
 //
-// A password that is typed stands in its field alone until it is applied: the text has [config.Mask] in its place, and
-// no answer has it. So a browser without the script asks for it once more with each step.
+// A typed password stays in its field until it is applied: the text has [config.Mask] instead, and no response contains
+// it. Without the script the browser has to send it again with each step.
 type formPage struct {
 	Name string
-	// New: the connector is not there yet. Classes are those it can have.
+	// New means that the connector does not exist yet, with one of Classes.
 	New     bool
 	Classes []connect.Plugin
-	// Base is the text as it was sent to the browser, by which it is known what was typed into fields. Text is that of
-	// now.
+	// Base is the text as sent to the browser, to find edited fields; Text is the current one, of the stored Version.
 	Base, Text string
-	// Version is that of the configuration that the text was made of.
-	Version string
-	Groups  []group
-	Later   []string
-	// Problems are what is wrong with the text as a whole.
+	Version    string
+	Groups     []group
+	Later      []string
+	// Problems concern the whole text.
 	Problems []string
-	// Retype are secrets that were typed, and are to be typed once more where there is no script.
+	// Retype lists typed secrets, which must be typed again without the script.
 	Retype []string
-	// Compared is what it would mean to apply it; nil: that was not asked for.
+	// Compared is the reviewed effect. Nil means that no review was requested.
 	Compared *rest.Comparison
-	// Changed says what has changed since the review, or since the page was opened.
+	// Changed is what has changed since the review, or since the page was opened.
 	Changed string
-	// Checked: the logon was tried.
 	Checked bool
-	Curl    string
+	Command string
 }
 
 const fieldPrefix = "f."
@@ -68,7 +65,6 @@ func (v *pageRequest) loadStored(p *formPage) error {
 	return err
 }
 
-// prepare completes a form for its first display.
 func (v *pageRequest) prepare(p *formPage) *formPage {
 	v.title, p.Base = p.title(), p.Text
 	p.failed(v.validate(p, nil, false))
@@ -88,7 +84,7 @@ func (p *formPage) title() string {
 	return "Configuration of " + p.Name
 }
 
-// withChain is the stored configuration with the transforms and predicates that were tried on the records page.
+// withChain returns the stored configuration with the transforms and predicates of the records page.
 func (v *pageRequest) withChain() (any, error) {
 	p := &formPage{Name: v.posted.Get("name")}
 	if err := v.loadStored(p); err != nil {
@@ -97,7 +93,7 @@ func (v *pageRequest) withChain() (any, error) {
 	settings, problem := settingsOf(p.Text)
 	chain, wrong := settingsOf(v.lines("chain"))
 	if wrong != "" {
-		problem = "The chain was not taken: " + wrong
+		problem = "The chain is invalid: " + wrong
 	}
 	if problem != "" {
 		p.Problems = append(p.Problems, problem)
@@ -133,8 +129,8 @@ func (v *pageRequest) postForm() (any, error) {
 	switch {
 	case step == "download":
 		return download{fileName(cmp.Or(settings["name"], p.Name, "connector")) + ".properties",
-			mediaText + "; charset=utf-8", text}, nil
-	case problem != "": // the fields are those of the text before
+			propertiesType + "; charset=utf-8", text}, nil
+	case problem != "": // keep the fields of the previous text
 		p.Problems = append(p.Problems, problem)
 		return p, nil
 	}
@@ -149,7 +145,7 @@ func (v *pageRequest) postForm() (any, error) {
 			return redirect("connector?" + pairs("name", p.Name).Encode()), nil
 		}
 	case step == "apply":
-		p.Changed = "Something was typed since the review: look at what it would do now, then apply it."
+		p.Changed = "The form was changed after the review: check the effect now, then apply it."
 		fallthrough
 	case step == "review":
 		err = v.review(p, full)
@@ -164,11 +160,11 @@ func (v *pageRequest) postForm() (any, error) {
 	return p, nil
 }
 
-// ReviewToken tells apart texts, and which secrets were typed, so that nothing is applied but what a review has shown.
-// What the secrets are is not in it.
-func (p *formPage) ReviewToken() string { return ident("reviewed", p.Text, p.Retype) }
+// ReviewToken identifies the text and which secrets were typed, to apply only what was reviewed. It does not contain
+// the secrets.
+func (p *formPage) ReviewToken() string { return elementID("reviewed", p.Text, p.Retype) }
 
-// applyFields applies the fields to the text. Typed secrets are returned; the text has the mask instead.
+// applyFields applies the fields to the text. It returns typed secrets; the text has the mask instead.
 func (v *pageRequest) applyFields(text, base string) (edited string, typed map[string]string, problem string) {
 	now, problem := settingsOf(text)
 	if problem != "" {
@@ -182,11 +178,11 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 			continue
 		}
 		value, secret := values[0], v.posted.Get("s."+key) != ""
-		switch was := before[key]; {
-		case secret && value == "" && !config.IsReference(was): // it is as it was
+		switch previous := before[key]; {
+		case secret && value == "" && !config.IsReference(previous): // unchanged
 		case secret && value != "" && !config.IsReference(value):
 			typed[key], now[key] = value, config.Mask
-		case oneLine(value) == oneLine(was): // a field of a browser has no ends of lines
+		case oneLine(value) == oneLine(previous): // an input field has no line ends
 		case value == "":
 			delete(now, key)
 		default:
@@ -202,8 +198,7 @@ func (v *pageRequest) applyFields(text, base string) (edited string, typed map[s
 
 func oneLine(value string) string { return strings.NewReplacer("\r", "", "\n", "").Replace(value) }
 
-// validate checks the settings and builds the fields from their declarations. logon allows the check to try a secret
-// that the service has not accepted yet.
+// validate builds the fields from the settings' declarations. logon allows the check to try a new secret.
 func (v *pageRequest) validate(p *formPage, typed map[string]string, logon bool) error {
 	settings, problem := settingsOf(p.Text)
 	if problem != "" {
@@ -235,11 +230,11 @@ func (v *pageRequest) review(p *formPage, full string) error {
 	}
 	p.Compared = &c
 	if c.Version != p.Version && !p.New {
-		p.Changed += " The configuration was changed since this page was opened: the differences below are those to " +
-			"what runs now."
+		p.Changed += " The configuration was changed after this page was opened: the differences below are to the " +
+			"running configuration."
 		p.Version = c.Version
 	}
-	p.Curl = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
+	p.Command = v.curl("PUT /connectors/{name}/config", p.Name+".properties", p.Name)
 	return nil
 }
 
@@ -253,8 +248,7 @@ func (v *pageRequest) apply(p *formPage, full string) error {
 	}
 	_, err := v.call("PUT /connectors/{name}/config", header, full, nil, p.Name)
 	if isRefused(err, http.StatusPreconditionFailed) {
-		p.Changed = "Nothing was stored. Open the page again to see what was changed, or review once more to apply " +
-			"yours over it."
+		p.Changed = "Nothing was stored. Open the page again to see the change, or review again to overwrite it."
 	}
 	return err
 }

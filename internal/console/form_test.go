@@ -149,7 +149,7 @@ func TestFormPages(t *testing.T) {
 		for _, wrong := range pagetest.Examine(w.Body.String()) {
 			t.Errorf("%s: %s", step, wrong)
 		}
-		assert.Contains(t, w.Body.String(), "type it once more", "secret")
+		assert.Contains(t, w.Body.String(), "Type each of these again", "secret")
 	}
 }
 
@@ -165,7 +165,7 @@ func TestStepsOfTheScript(t *testing.T) {
 		return found, w
 	}
 	if found, _ := ask("review"); len(found) != 4 ||
-		!strings.Contains(string(found["review"]), "The tasks are made again") {
+		!strings.Contains(string(found["review"]), "The tasks stop and are created again") {
 		t.Errorf("found %v", found)
 	}
 	if found, _ := ask("apply"); string(found["to"]) != `"connector?name=x"` {
@@ -197,14 +197,14 @@ func TestTypedSinceTheReview(t *testing.T) {
 	w0 := served(t, over(f0), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "f.secret": {""}, "s.secret": {"yes"}, "step": {"apply"},
 		"reviewed": {(&formPage{Text: formText, Retype: []string{"secret"}}).ReviewToken()}})
-	if strings.Contains(f0.log(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "since the review") {
+	if strings.Contains(f0.log(), "PUT /connectors/") || !strings.Contains(w0.Body.String(), "after the review") {
 		t.Errorf("found %s", f0.log())
 	}
 	f := newFake()
 	w := served(t, over(f), "POST", "/console/form", url.Values{"name": {"x"}, "version": {"v1"}, "base": {formText},
 		"text": {formText}, "reviewed": {(&formPage{Text: formText}).ReviewToken()}, "f.name": {"y"},
 		"step": {"apply"}})
-	assert.Contains(t, w.Body.String(), "Something was typed since the review", "What it would do")
+	assert.Contains(t, w.Body.String(), "The form was changed after the review", "Effect of this change")
 	if strings.Contains(f.log(), "PUT /connectors/") {
 		t.Errorf("found %s", f.log())
 	}
@@ -272,7 +272,7 @@ func TestChained(t *testing.T) {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 	if got := ask("a=\\u00zz"); !strings.HasPrefix(got, f.answers["GET "+target+" text"].(string)) ||
-		!strings.Contains(got, "The chain was not taken") {
+		!strings.Contains(got, "The chain is invalid") {
 		t.Errorf("found %s", got)
 	}
 }

@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// A page has parts that a browser asks for again once a second: its fragments. Each has a version, the hash of what it
-// shows, so that nothing is sent of one that is as it was.
-
-type fragment struct {
+// pageFragment is a part of a page that the browser polls once a second. Its version is a hash of its HTML, so that an
+// unchanged fragment is not sent again.
+type pageFragment struct {
 	Name    string        `json:"-"`
 	Version string        `json:"version"`
 	HTML    template.HTML `json:"html"`
 }
 
 type rendered struct {
-	fragments map[string]fragment
-	err       error
-	made      time.Time
+	fragments  map[string]pageFragment
+	err        error
+	renderedAt time.Time
 }
 
 func digest(text []byte) string {
@@ -30,7 +29,7 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(hash[:9])
 }
 
-// cacheTTL is how long fragments are shared between viewers. With the 1 s poll of browsers, a failure shows within 2 s.
+// cacheTTL is how long fragments are shared between viewers: with a poll per second, a failure shows within 2 s.
 const cacheTTL = 800 * time.Millisecond
 
 // maxCachedPages bounds the cache: there is a page for each URL that is viewed.
@@ -42,8 +41,8 @@ type pageCache struct {
 }
 
 type cachedPage struct {
-	mu   sync.Mutex
-	made rendered
+	mu      sync.Mutex
+	content rendered
 }
 
 // get returns a cached page; the first caller renders it while others wait.
@@ -51,11 +50,11 @@ func (s *pageCache) get(key string, make func() rendered) rendered {
 	p := s.page(key)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.made.made) >= cacheTTL {
-		p.made = make()
-		p.made.made = time.Now()
+	if time.Since(p.content.renderedAt) >= cacheTTL {
+		p.content = make()
+		p.content.renderedAt = time.Now()
 	}
-	return p.made
+	return p.content
 }
 
 func (s *pageCache) page(key string) *cachedPage {
@@ -73,7 +72,7 @@ func (s *pageCache) page(key string) *cachedPage {
 }
 
 // changedFragments returns the fragments that differ from known: NAME.VERSION, separated by commas.
-func changedFragments(all map[string]fragment, known string) map[string]fragment {
+func changedFragments(all map[string]pageFragment, known string) map[string]pageFragment {
 	changed := maps.Clone(all)
 	for one := range strings.SplitSeq(known, ",") {
 		if name, version, _ := strings.Cut(one, "."); changed[name].Version == version {
@@ -83,4 +82,4 @@ func changedFragments(all map[string]fragment, known string) map[string]fragment
 	return changed
 }
 
-const fragmentsOf = "fragments"
+const fragmentsParameter = "fragments"

@@ -10,31 +10,30 @@ import (
 const perPage = 50
 
 type overviewPage struct {
-	rest.Listing
+	rest.ConnectorList
 	State, Search, After string
 	States               []stateCount
-	// First and Next are the addresses of the first page and of the next one; "" for none.
+	// First and Next are the addresses of other pages, "" for none.
 	First, Next string
-	// Alone says that the figures of other workers are not there, and why.
-	Alone string
+	// GroupError is why only this worker's data is shown.
+	GroupError string
 }
 
 type stateCount struct {
 	State string
 	Count int
-	// Link leads to the connectors in that state alone.
-	Link string
+	Link  string
 }
 
 func (v *pageRequest) overview() (any, error) {
 	l := overviewPage{State: v.query.Get("state"), Search: v.query.Get("search"), After: v.query.Get("after")}
 	groupErr, err := v.getOfGroup("GET /culvert/connectors", pairs("limit", strconv.Itoa(perPage), "state", l.State,
-		"search", l.Search, "after", l.After), &l.Listing)
+		"search", l.Search, "after", l.After), &l.ConnectorList)
 	if err != nil {
 		return nil, err
 	}
 	if groupErr != nil {
-		l.Alone = groupErr.Error()
+		l.GroupError = groupErr.Error()
 		l.Connectors = l.Connectors[:min(len(l.Connectors), perPage)]
 	}
 	link := func(state, after string) string {
@@ -49,8 +48,8 @@ func (v *pageRequest) overview() (any, error) {
 	if l.After != "" {
 		l.First = link(l.State, "")
 	}
-	if l.Listing.Next != "" {
-		l.Next = link(l.State, l.Listing.Next)
+	if l.ConnectorList.Next != "" {
+		l.Next = link(l.State, l.ConnectorList.Next)
 	}
 	return l, nil
 }

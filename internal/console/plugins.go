@@ -9,7 +9,7 @@ import (
 
 type pluginsPage struct {
 	Modules []rest.Module
-	// Group is nil where the worker is alone, or no worker leads.
+	// Group is nil without a group or a leader.
 	Group *rest.Group
 }
 
@@ -36,7 +36,6 @@ type logPage struct {
 	rest.LogPage
 }
 
-// Levels are those from which lines can be shown.
 func (logPage) Levels() []string { return []string{"INFO", "WARN", "ERROR", "DEBUG", "TRACE"} }
 
 func (v *pageRequest) log() (any, error) {

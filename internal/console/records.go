@@ -13,23 +13,21 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// samplesRoute takes a sample.
 const samplesRoute = "POST /culvert/connectors/{name}/samples"
 
 type recordsPage struct {
 	Name, ID string
 	Sample   *rest.Sample
-	// Chain is the text of the transforms that the rows went through; Problem says why they did not.
+	// Chain is the text of the transforms, Problem why they could not run.
 	Chain, Problem string
 	Tools          []rest.Tool
-	// Tool is the command that was run, Answer what it answered.
+	// Tool is the last command of the plugin, Answer its result.
 	Tool, Answer string
-	// Curl is the command that does what the form did, Take the one that takes rows.
-	Curl, Take string
+	// Command is the form's action as curl command, SampleCommand starts a sample.
+	Command, SampleCommand string
 }
 
-// Waits reports whether rows are still to come.
-func (p *recordsPage) Waits() bool { return p.Sample != nil && p.Sample.State == "waiting" }
+func (p *recordsPage) IsWaiting() bool { return p.Sample != nil && p.Sample.State == "waiting" }
 
 func (v *pageRequest) records() (any, error) {
 	p, err := v.recordsOf(v.query.Get("name"))
@@ -40,7 +38,7 @@ func (v *pageRequest) records() (any, error) {
 }
 
 func (v *pageRequest) recordsOf(name string) (*recordsPage, error) {
-	p := &recordsPage{Name: name, Take: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
+	p := &recordsPage{Name: name, SampleCommand: v.curl(samplesRoute, rest.SampleRequest{Rows: 20}, name)}
 	v.title = "Records of " + name
 	stored := "" // as text, which has no passwords
 	if err := v.get("GET /connectors/{name}/config", &stored, name); err != nil {
@@ -63,13 +61,13 @@ func (v *pageRequest) sampled(p *recordsPage) error {
 	return err
 }
 
-// diffLine is a line of a text; New: the text before did not have it.
+// diffLine is a line of a text. New means that the previous text did not have it.
 type diffLine struct {
 	Text string
 	New  bool
 }
 
-// diffLines marks the lines that the text before does not have; before is "" for the first text.
+// diffLines marks the lines that the previous text did not have; before is "" for the first text.
 func diffLines(text, before string) []diffLine {
 	known := map[string]bool{} // but for the comma that a member has while another one follows
 	for line := range strings.SplitSeq(before, "\n") {
@@ -123,9 +121,9 @@ func (v *pageRequest) startSample(p *recordsPage) (any, error) {
 		return nil, refuse(http.StatusBadRequest, "rows: expected a number, found "+
 			strconv.Quote(brief(v.posted.Get("rows"))))
 	}
-	asked, made := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
-	_, err = v.call(samplesRoute, nil, asked, &made, p.Name)
-	return redirect("records?" + pairs("name", p.Name, "sample", made.ID).Encode()), err
+	request, sample := rest.SampleRequest{Rows: rows, Show: v.posted.Get("show")}, rest.Sample{}
+	_, err = v.call(samplesRoute, nil, request, &sample, p.Name)
+	return redirect("records?" + pairs("name", p.Name, "sample", sample.ID).Encode()), err
 }
 
 func (v *pageRequest) tryChain(p *recordsPage) (any, error) {
@@ -145,12 +143,12 @@ func (v *pageRequest) testOfChain(p *recordsPage) (any, error) {
 	return download{fileName(p.Name) + "_test.yaml", "application/yaml", text}, nil
 }
 
-// callChain requests the sample with the typed chain. On failure, the page shows the problem and the stored chain.
+// callChain requests the sample with the typed chain. On failure the page shows the problem and the stored chain.
 func (v *pageRequest) callChain(p *recordsPage, query string, header http.Header, into any) (done bool) {
 	p.ID, p.Chain = v.posted.Get("sample"), v.posted.Get("chain")
 	settings, problem := settingsOf(p.Chain)
 	route, body := "POST /culvert/connectors/{name}/samples/{id}/chain"+query, map[string]any{"config": settings}
-	p.Curl = v.curl(route, body, p.Name, p.ID)
+	p.Command = v.curl(route, body, p.Name, p.ID)
 	if problem == "" {
 		if _, err := v.call(route, header, body, into, p.Name, p.ID); err != nil {
 			problem = err.Error()
@@ -166,15 +164,15 @@ func (v *pageRequest) runTool(p *recordsPage) (any, error) {
 	}
 	const route = "POST /culvert/connectors/{name}/tools/{command}"
 	p.Tool = v.posted.Get("command")
-	asked := rest.ToolRequest{Options: map[string]string{}}
+	request := rest.ToolRequest{Options: map[string]string{}}
 	for field, values := range v.posted {
 		if option, ok := strings.CutPrefix(field, "option."); ok && values[0] != "" {
-			asked.Options[option] = values[0]
+			request.Options[option] = values[0]
 		}
 	}
-	p.Curl = v.curl(route, asked, p.Name, p.Tool)
+	p.Command = v.curl(route, request, p.Name, p.Tool)
 	var answer rest.ToolAnswer
-	if _, err := v.call(route, nil, asked, &answer, p.Name, p.Tool); err != nil {
+	if _, err := v.call(route, nil, request, &answer, p.Name, p.Tool); err != nil {
 		p.Problem = err.Error()
 		return p, nil
 	}

@@ -13,11 +13,13 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// templateFuncs are the functions of templates. Text from outside goes through line, brief or text: it may contain
-// characters that reorder or hide what is next to it.
+// templateFuncs are the functions of templates. Foreign text must pass line, brief or text, since it may contain
+// characters that reorder or hide adjacent text.
 var templateFuncs = template.FuncMap{
-	"line": shown.Line, "text": shown.Text, "brief": brief, "at": at, "rate": rate, "count": count, "percent": percent,
-	"id": ident, "yesNo": yesNo, "state": stateWord, "sign": sign, "json": oneLineJSON, "shares": flowChart,
+	"line": shown.Line, "text": shown.Text, "brief": brief, "at": formatTime, "rate": formatRate, "count": formatCount,
+	"percent": formatPercent,
+	"id":      elementID, "yesNo": yesNo, "state": stateWord, "sign": stateSign, "json": oneLineJSON,
+	"shares": flowChart,
 	"marked": diffLines, "compared": comparedStep,
 	"alone": func(r rest.SampledRecord) comparedRecord { return comparedRecord{Now: r} },
 }
@@ -26,8 +28,8 @@ const maxBrief = 300
 
 func brief(text string) string { return shown.LineUpTo(text, maxBrief) }
 
-// at formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
-func at(t any) template.HTML {
+// formatTime formats a time in UTC. It is absolute, so that an unchanged fragment stays unchanged.
+func formatTime(t any) template.HTML {
 	var when time.Time
 	switch t := t.(type) {
 	case time.Time:
@@ -47,8 +49,8 @@ func at(t any) template.HTML {
 		when.Format("2006-01-02 15:04:05") + ` UTC</time>`)
 }
 
-// rate formats a number per second with three digits.
-func rate(n float64) string {
+// formatRate formats a number per second with three digits.
+func formatRate(n float64) string {
 	switch {
 	case n == 0 || math.IsNaN(n):
 		return "0"
@@ -59,10 +61,10 @@ func rate(n float64) string {
 	case n < 100:
 		return strconv.FormatFloat(n, 'f', 1, 64)
 	}
-	return count(int64(math.Round(n)))
+	return formatCount(int64(math.Round(n)))
 }
 
-func count(n any) string {
+func formatCount(n any) string {
 	if known, ok := n.(*int64); ok {
 		n = *known
 	}
@@ -79,7 +81,7 @@ func count(n any) string {
 	return b.String()
 }
 
-// yesNo formats a bool that may be unknown: a template takes a pointer to false for true.
+// yesNo formats a bool that may be unknown: a template treats a pointer to false as true.
 func yesNo(known *bool) string {
 	switch {
 	case known == nil:
@@ -90,11 +92,11 @@ func yesNo(known *bool) string {
 	return "no"
 }
 
-func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
+func formatPercent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
-func ident(parts ...any) string {
+func elementID(parts ...any) string {
 	return "i" + digest(fmt.Appendf(nil, "%q", parts))
 }
 
@@ -114,14 +116,14 @@ func stateWord(s any) string {
 	return shown.Line(key)
 }
 
-func sign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
+func stateSign(s any) string { return stateWords[strings.ToLower(fmt.Sprint(s))][1] }
 
 // curl returns a REST call as a command; a text body names the file to send. The password is prompted for.
 func (v viewer) curl(route string, body any, values ...string) string {
 	method, target := rest.Target(route, values...)
 	var b strings.Builder
 	b.WriteString("curl")
-	if v.User {
+	if v.NeedsLogon {
 		b.WriteString(" --user NAME")
 	}
 	if method != "GET" {
@@ -130,7 +132,7 @@ func (v viewer) curl(route string, body any, values ...string) string {
 	switch body := body.(type) {
 	case nil:
 	case string:
-		b.WriteString(" -H 'Content-Type: " + mediaText + "' --data-binary @" + shown.ShellWord(body))
+		b.WriteString(" -H 'Content-Type: " + propertiesType + "' --data-binary @" + shown.ShellWord(body))
 	default:
 		if data, err := json.Marshal(body); err == nil {
 			b.WriteString(" -H 'Content-Type: application/json' -d " + shown.ShellWord(string(data)))

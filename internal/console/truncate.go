@@ -6,11 +6,10 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// maxSampled is how many bytes the records of a sample have on a page: the rest of it is for what stands around them.
+// maxSampled bounds the records of a sample on a page.
 const maxSampled = 1 << 20
 
-// truncateSample cuts the records of a sample to what a page has room for. Each gets the same part of it, and what
-// those before have left. Errors are lines already, one of a row.
+// truncateSample cuts the records of a sample to maxSampled: each gets the same share, and what earlier ones left.
 func truncateSample(s *rest.Sample) {
 	var records []*rest.SampledRecord
 	for i := range s.Rows {
@@ -40,7 +39,7 @@ func truncateSample(s *rest.Sample) {
 	}
 }
 
-// truncate is as much of a text as so many bytes of HTML have room for, which become fewer by it.
+// truncate returns the part of a text that fits into left bytes of HTML, and subtracts it from left.
 func truncate(text string, left *int) string {
 	for i, r := range text {
 		cost := utf8.RuneLen(r)

@@ -13,56 +13,57 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/socks"
 )
 
-// connect dials an address and reports the steps through SAP Connectivity's proxy; of several location IDs, those of
-// the last one. from is the setting of the address.
-func (v *Diagnosis) connect(ctx context.Context, w *routeProbe, address string, from source) net.Conn {
+// connect dials an address and reports the steps through SAP Connectivity's proxy; with several location IDs, the steps
+// of the last attempt. addressSource is the setting of the address.
+func (v *Diagnosis) connect(ctx context.Context, probe *routeProbe, address string, addressSource source) net.Conn {
 	if v.failed {
 		return nil
 	}
-	w.events = nil
+	probe.events = nil
 	start := time.Now()
-	conn, err := w.route.DialContext(ctx, "tcp", address)
+	conn, err := probe.route.DialContext(ctx, "tcp", address)
 	elapsed := time.Since(start)
-	last := map[socks.Step]socks.Event{}
-	for _, e := range w.events {
-		last[e.Step] = e
+	lastEvents := map[socks.Step]socks.Event{}
+	for _, event := range probe.events {
+		lastEvents[event.Step] = event
 	}
-	if !w.known {
-		for _, s := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
-			e, exists := last[s]
+	if !probe.proxyReported {
+		for _, step := range []socks.Step{socks.StepProxy, socks.StepGreeting, socks.StepAuthentication} {
+			event, exists := lastEvents[step]
 			if !exists {
 				continue
 			}
-			elapsed -= e.Elapsed
-			name, err := string(s), w.explain(e.Err, address)
-			if s == socks.StepProxy {
-				name += " " + w.route.Address()
-				err = source{w.name(route.NameAddress), "Is this the host and SOCKS5 port of the Connectivity proxy, " +
-					"which only applications on BTP reach?"}.explain(err)
+			elapsed -= event.Elapsed
+			name, err := string(step), probe.explain(event.Err, address)
+			if step == socks.StepProxy {
+				name += " " + probe.route.Address()
+				err = source{probe.name(route.NameAddress),
+					"Is this the host and SOCKS5 port of the Connectivity proxy, " +
+						"which only applications on BTP reach?"}.explain(err)
 			}
-			if !v.record(name, e.Elapsed, "", err) {
+			if !v.record(name, event.Elapsed, "", err) {
 				if conn != nil {
 					conn.Close()
 				}
 				return nil
 			}
 		}
-		w.known = len(last) > 0
+		probe.proxyReported = len(lastEvents) > 0
 	}
-	if e, exists := last[socks.StepConnect]; exists {
-		elapsed = e.Elapsed
+	if event, exists := lastEvents[socks.StepConnect]; exists {
+		elapsed = event.Elapsed
 	}
-	mapped := w.route.MapAddress(address)
+	mapped := probe.route.MapAddress(address)
 	message := ""
 	if mapped != address {
 		message = "as " + mapped
 	}
-	if e, exists := last[socks.StepConnect]; exists && e.Location != "" {
-		message += " " + locationText(e.Location)
+	if event, exists := lastEvents[socks.StepConnect]; exists && event.Location != "" {
+		message += " " + locationText(event.Location)
 	}
-	err = w.explain(err, address)
-	if w.direct() {
-		err = from.explain(err)
+	err = probe.explain(err, address)
+	if probe.isDirect() {
+		err = addressSource.explain(err)
 	}
 	if !v.record("connect "+address, elapsed, message, err) {
 		return nil
@@ -80,7 +81,7 @@ func (s source) explain(err error) error {
 	return &fixHint{s.setting, s.hint, err}
 }
 
-func (w *routeProbe) direct() bool {
+func (w *routeProbe) isDirect() bool {
 	return w.route.Type() == route.Unset || w.route.Type() == route.None
 }
 
@@ -100,18 +101,20 @@ func (w *routeProbe) explain(err error, address string) error {
 	name := w.name
 	switch {
 	case refused.Authentication():
-		return &fixHint{name(route.NameServiceKey), "The token has to be one of the connectivity instance of this " +
-			"subaccount: BTP cockpit, Instances and Subscriptions", err}
+		return &fixHint{name(route.NameServiceKey),
+			"The token must be from the connectivity instance of this subaccount: see BTP cockpit, Instances and " +
+				"Subscriptions", err}
 	case refused.Step == socks.StepGreeting:
 		return &fixHint{name(route.NameAddress), "", err}
 	case refused.Code == socks.Forbidden:
-		return &fixHint{name(route.NameAddressMap), "", err} // the error says how to fix it
+		return &fixHint{name(route.NameAddressMap), "", err} // the error contains how to fix it
 	case refused.Code == socks.NetworkUnreachable:
 		return &fixHint{name(route.NameLocationID), "Is the Cloud Connector connected, and is this its location id? " +
 			cockpitConnectors, err}
 	case refused.Code == socks.HostUnreachable || refused.Code == socks.Failure:
-		return &fixHint{"", accessControl + ": \"Check Availability\" of the mapping has to say Reachable; else the " +
-			"internal host and port are wrong, or a firewall is between", err}
+		return &fixHint{"", accessControl +
+			": \"Check Availability\" of the mapping must show Reachable; otherwise the internal host and port are " +
+			"wrong, or a firewall blocks them", err}
 	}
 	return err
 }
@@ -128,7 +131,7 @@ func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return "", explain(err)
 		}
-		return described(secure.ConnectionState()), nil
+		return describeTLS(secure.ConnectionState()), nil
 	}) {
 		conn.Close()
 		return nil
@@ -136,7 +139,7 @@ func (v *Diagnosis) handshake(ctx context.Context, conn net.Conn, address string
 	return secure
 }
 
-func described(s tls.ConnectionState) string {
+func describeTLS(s tls.ConnectionState) string {
 	text := tls.VersionName(s.Version)
 	if len(s.PeerCertificates) > 0 {
 		c := s.PeerCertificates[0]

@@ -14,10 +14,10 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Settings checks the connector's settings together with what the service says, as culvert validate --online does.
+// Settings checks the connector's settings with its service, as culvert validate --online does.
 func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	v.runStep("settings", func() (string, error) {
-		for _, p := range tool.CheckOnline(ctx, k, stepWithin) {
+		for _, p := range tool.CheckOnline(ctx, k, stepTimeout) {
 			if !p.Warning || p.Code == setting.CodeNotChecked {
 				return "", &fixHint{p.Setting, "", errors.New(check.Message(p))}
 			}
@@ -26,7 +26,7 @@ func (v *Diagnosis) Settings(ctx context.Context, k kafka.Config, tool *check.To
 	})
 }
 
-// Topics asks the brokers whether the clients of a connector may write to its topics, or read them.
+// Topics reports whether the clients of a connector have the rights to write and read its topics.
 func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool) {
 	k, err := tool.Kafka(ctx, k)
 	if err != nil {
@@ -36,10 +36,10 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 	all := tool.Topics()
 	for _, right := range []kmsg.ACLOperation{kmsg.ACLOperationWrite, kmsg.ACLOperationRead} {
 		var names []string
-		by := map[string]string{}
+		settings := map[string]string{}
 		for _, t := range all {
 			if t.Read == (right == kmsg.ACLOperationRead) {
-				names, by[t.Name] = append(names, t.Name), t.Setting
+				names, settings[t.Name] = append(names, t.Name), t.Setting
 			}
 		}
 		if len(names) == 0 || v.failed {
@@ -47,10 +47,10 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		}
 		slices.Sort(names)
 		start := time.Now()
-		asking, cancel := context.WithTimeout(ctx, stepWithin)
-		err := kafka.Rights(asking, k, right, names, func(topic, note string, err error) {
+		stepContext, cancel := context.WithTimeout(ctx, stepTimeout)
+		err := kafka.Rights(stepContext, k, right, names, func(topic, note string, err error) {
 			if err != nil {
-				err = &fixHint{by[topic], "", err}
+				err = &fixHint{settings[topic], "", err}
 			}
 			v.record("topic "+topic, time.Since(start), note, err)
 		})
@@ -61,13 +61,13 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 	}
 }
 
-// Registries asks the schema registries of a connector's converters, with the worker's where the connector has none.
+// Registries checks the schema registries of the connector's converters, or else the worker's.
 func (v *Diagnosis) Registries(ctx context.Context, w *config.Worker, tool *check.Tool) {
 	if v.failed {
 		return
 	}
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, stepWithin)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	tool.AskRegistries(ctx, w, func(setting, at string, err error) {
 		if err != nil {

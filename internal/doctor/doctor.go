@@ -1,8 +1,8 @@
-// Package doctor takes the route to Kafka and to a connector's service step by step and says at which step it ends, and
-// who mends that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of
+// Package doctor checks the connection to Kafka and to a connector's service step by step. It reports the step that
+// fails and where to fix it: which setting, which page of the BTP cockpit or the Cloud Connector, which transaction of
 // the SAP system.
 //
-// It sends what a worker would send, once: no step is tried again, and a refused logon counts like any other.
+// It sends what a worker would send, once: no step is retried, and a refused logon counts like any other.
 package doctor
 
 import (
@@ -20,32 +20,29 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Step is one step of the route and how it went.
+// Step is the result of one step.
 type Step struct {
-	// Step names it: token, tls kafka:9093, metadata /sap/opu/odata/sap/X.
-	Step string `json:"step"`
-	OK   bool   `json:"ok"`
-	// Ms is how long it took, in milliseconds.
-	Ms int64 `json:"ms"`
-	// Setting is the user's name of the one that mends a failure, "" if none does or it went well.
+	Step    string `json:"step"`
+	OK      bool   `json:"ok"`
+	Ms      int64  `json:"ms"`
 	Setting string `json:"setting"`
-	// Message is what was found; for a failure what was expected, what was found, and how to fix it.
+	// Message is the finding; after a failure what was expected, what was found, and how to fix it.
 	Message string `json:"message"`
 }
 
-// Diagnosis takes steps and tells of each. After the first failure nothing more is taken.
+// Diagnosis runs steps and reports each. It stops after the first failure.
 type Diagnosis struct {
 	report func(Step)
 	failed bool
 }
 
-// NewDiagnosis tells of every step when it is done.
+// NewDiagnosis returns a diagnosis that calls report after every step.
 func NewDiagnosis(report func(Step)) *Diagnosis { return &Diagnosis{report: report} }
 
 // OK reports whether no step has failed.
 func (v *Diagnosis) OK() bool { return !v.failed }
 
-// runStep takes a step, unless one has failed.
+// runStep runs a step, unless one has failed.
 func (v *Diagnosis) runStep(name string, do func() (string, error)) bool {
 	if v.failed {
 		return false
@@ -110,7 +107,7 @@ func settingOf(err error) string {
 	return ""
 }
 
-// Pages that mend what the settings of a worker cannot.
+// Pages on which problems outside of the worker's settings are fixed.
 const (
 	cockpitConnectors = "BTP cockpit, subaccount, Connectivity, Cloud Connectors"
 	accessControl     = "Cloud Connector administration, Cloud To On-Premise, Access Control"
@@ -120,11 +117,11 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 	o btp.TokenOptions) (string,
 	error) {
 	if r.ConnectivityAPI() == nil {
-		return "not asked: the binding does not let an application list them (its plan is not api_access)", nil
+		return "not checked: the binding does not allow an application to list them (its plan is not api_access)", nil
 	}
 	found, err := btp.ConnectedCloudConnectors(ctx, *r.ConnectivityAPI(), o)
 	if err != nil { // no worker asks for them: the connections that follow show whether there is one
-		return "not known, which costs this line only: " + err.Error(), nil
+		return "unknown, which affects only this step: " + err.Error(), nil
 	}
 	if len(found) == 0 {
 		return "", &fixHint{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
@@ -145,9 +142,9 @@ func checkConnectors(ctx context.Context, r *route.Route, locations []string, se
 		return text, nil
 	}
 	if !slices.ContainsFunc(found, func(l string) bool { return l != "" }) {
-		// assumption: package btp knows by which name the list has location ids, if it has them at all
-		return fmt.Sprintf("%d attached; the list names no location id, so whether one is there %s, as %s asks, "+
-			"shows below", len(found), locationText(locations[0]), setting), nil
+		// assumption: package btp knows the field that contains location IDs, if the list has it at all
+		return fmt.Sprintf("%d attached; the list contains no location ids, so the next steps show whether there is "+
+			"one %s, as %s requires", len(found), locationText(locations[0]), setting), nil
 	}
 	return "", &fixHint{setting, "The location ids are in the " + cockpitConnectors,
 		fmt.Errorf("expected a Cloud Connector %s, found %s", locationText(locations[0]), text)}
@@ -161,37 +158,37 @@ func locationText(location string) string {
 }
 
 type routeProbe struct {
-	route     *route.Route
-	settings  route.Settings
-	locations string // the user's name of the setting
-	tokens    btp.TokenOptions
-	events    []socks.Event
-	known     bool // the proxy has been greeted
+	route         *route.Route
+	settings      route.Settings
+	locations     string // the user's name of the setting
+	tokens        btp.TokenOptions
+	events        []socks.Event
+	proxyReported bool // the proxy has been greeted
 }
 
 func newRoute(s route.Settings) (*routeProbe, error) {
-	w := &routeProbe{settings: s, tokens: s.TokenOptions}
-	w.settings.Outage = -1
-	w.settings.Trace = func(e socks.Event) { w.events = append(w.events, e) }
-	w.locations = route.NameLocationID
+	probe := &routeProbe{settings: s, tokens: s.TokenOptions}
+	probe.settings.Outage = -1
+	probe.settings.Trace = func(e socks.Event) { probe.events = append(probe.events, e) }
+	probe.locations = route.NameLocationID
 	if s.Name != nil {
-		w.locations = s.Name(route.NameLocationID)
+		probe.locations = s.Name(route.NameLocationID)
 	}
-	w.tokens.Logger, w.settings.Logger = s.Logger, s.Logger
+	probe.tokens.Logger, probe.settings.Logger = s.Logger, s.Logger
 	var err error
-	w.route, err = route.New(w.settings)
-	return w, err
+	probe.route, err = route.New(probe.settings)
+	return probe, err
 }
 
 // checkProxy checks what does not depend on an address: the token and the Cloud Connectors.
-func (v *Diagnosis) checkProxy(ctx context.Context, w *routeProbe) bool {
-	if t := w.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
+func (v *Diagnosis) checkProxy(ctx context.Context, probe *routeProbe) bool {
+	if t := probe.route.Type(); t != route.Connectivity && t != route.ConnectivityHTTP {
 		return v.OK()
 	}
 	return v.runStep("token", func() (string, error) {
-		_, err := w.route.Token(ctx, "")
-		return "for " + w.route.Address(), err
+		_, err := probe.route.Token(ctx, "")
+		return "for " + probe.route.Address(), err
 	}) && v.runStep("cloud connectors", func() (string, error) {
-		return checkConnectors(ctx, w.route, w.settings.Locations, w.locations, w.tokens)
+		return checkConnectors(ctx, probe.route, probe.settings.Locations, probe.locations, probe.tokens)
 	})
 }

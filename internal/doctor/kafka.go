@@ -20,54 +20,50 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
 
-// Kafka is how a worker reaches its brokers.
+// Kafka specifies the connection to the brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is how they are connected to; of it, Outage and Trace are set here.
+	// Route is the proxy, if any. Outage and Trace are set by the diagnosis.
 	Route route.Settings
-	// TLS is that of connections to brokers, nil for none.
-	TLS *tls.Config
-	// Explain says of a failed handshake which setting mends it. Default: as it is.
+	TLS   *tls.Config
+	// Explain adds the setting that fixes a failed handshake. Nil means that errors stay as they are.
 	Explain func(error) error
-	// SASL is how connections are logged on, nil for none.
-	SASL sasl.Mechanism
-	// Timeout bounds each step. Default 30 s.
+	SASL    sasl.Mechanism
 	Timeout time.Duration
 }
 
-// stepWithin bounds a step that asks brokers or a registry.
-const stepWithin = 30 * time.Second
+// stepTimeout bounds a step that calls brokers or a registry.
+const stepTimeout = 30 * time.Second
 
-// Kafka goes from the token of a proxy to every broker of the cluster. A broker that starts the way is connected to,
-// secured and logged on to; then all that the cluster advertises are connected to and secured. Metadata comes after TLS
-// and SASL, since a broker tells it to nobody else.
+// Kafka checks the proxy, the bootstrap servers with TLS and SASL, and then all advertised brokers. Metadata follows
+// TLS and SASL, since a broker returns it only then.
 func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 	if k.Timeout == 0 {
-		k.Timeout = stepWithin
+		k.Timeout = stepTimeout
 	}
 	if k.Explain == nil {
 		k.Explain = func(err error) error { return err }
 	}
-	var w *routeProbe
+	var probe *routeProbe
 	var err error
-	if w, err = newRoute(k.Route); err != nil {
+	if probe, err = newRoute(k.Route); err != nil {
 		v.record("settings", 0, "", err)
 		return
 	}
-	if !v.checkProxy(ctx, w) {
+	if !v.checkProxy(ctx, probe) {
 		return
 	}
 	reached := map[string]bool{}
 	var brokers []wire.Broker
 	for _, address := range k.Bootstrap {
-		conn := v.connectBroker(ctx, w, k, address, source{"bootstrap.servers",
-			"Does the broker listen there, and does nothing between refuse it?"})
+		conn := v.connectBroker(ctx, probe, k, address, source{"bootstrap.servers",
+			"Check that the broker listens there and that no firewall blocks it"})
 		if conn == nil {
 			return
 		}
 		reached[address] = true
 		if len(brokers) == 0 {
-			brokers = v.metadata(ctx, w, k, conn, address)
+			brokers = v.metadata(ctx, probe, k, conn, address)
 		}
 		conn.Close()
 	}
@@ -77,19 +73,21 @@ func (v *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 			continue
 		}
 		reached[address] = true
-		from := source{w.name(route.NameAddressMap), fmt.Sprintf("Broker %d says in its advertised.listeners that it "+
-			"is reached so; where that is right elsewhere only, the map has another address for it", b.ID)}
-		if conn := v.connectBroker(ctx, w, k, address, from); conn != nil {
+		from := source{probe.name(route.NameAddressMap),
+			fmt.Sprintf("Broker %d advertises this address in advertised.listeners; if it is valid only in another "+
+				"network, map it to an address that is valid here", b.ID)}
+		if conn := v.connectBroker(ctx, probe, k, address, from); conn != nil {
 			conn.Close()
 		}
 	}
 }
 
-// connectBroker connects to a broker, with TLS where that is asked for.
-func (v *Diagnosis) connectBroker(ctx context.Context, w *routeProbe, k Kafka, address string, from source) net.Conn {
+// connectBroker connects to a broker, with TLS if configured.
+func (v *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafka, address string,
+	from source) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	conn := v.connect(ctx, w, address, from)
+	conn := v.connect(ctx, probe, address, from)
 	if conn == nil {
 		return nil
 	}
@@ -102,53 +100,53 @@ func (v *Diagnosis) connectBroker(ctx context.Context, w *routeProbe, k Kafka, a
 	})
 }
 
-func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn net.Conn,
+func (v *Diagnosis) metadata(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
 	address string) (brokers []wire.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
 	broker := wire.New(conn)
 	if k.SASL != nil && !v.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
 		_, err := wire.LogOn(ctx, host, k.SASL, broker.Ask)
-		return k.SASL.Name(), protocol(err, "sasl.jaas.config")
+		return k.SASL.Name(), explainProtocol(err, "sasl.jaas.config")
 	}) {
 		return nil
 	}
 	v.runStep("metadata "+address, func() (message string, err error) {
 		if brokers, err = broker.Brokers(); err != nil {
-			return "", protocol(err, "security.protocol")
+			return "", explainProtocol(err, "security.protocol")
 		}
 		if len(brokers) == 0 {
 			return "", errors.New("the cluster names no brokers yet")
 		}
-		return advertised(w, brokers), nil
+		return describeBrokers(probe, brokers), nil
 	})
 	return brokers
 }
 
 const keySASLAuthenticate = 36
 
-func protocol(err error, setting string) error {
+func explainProtocol(err error, setting string) error {
 	var hungUp *wire.HungUp
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &hungUp) && hungUp.Key == keySASLAuthenticate:
 		return &fixHint{setting,
-			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
+			"User and password, or token, are wrong, or do not fit the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
-		return &fixHint{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
+		return &fixHint{"security.protocol", "Check whether the listener requires TLS, SASL, both or neither", err}
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}
 	return &fixHint{setting, "", err}
 }
 
-func advertised(w *routeProbe, brokers []wire.Broker) string {
+func describeBrokers(probe *routeProbe, brokers []wire.Broker) string {
 	var list []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 		text := fmt.Sprintf("%d %s", b.ID, address)
-		if mapped := w.route.MapAddress(address); mapped != address {
+		if mapped := probe.route.MapAddress(address); mapped != address {
 			text += " -> " + mapped
 		}
 		list = append(list, text)

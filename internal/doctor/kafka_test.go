@@ -195,7 +195,7 @@ func TestWayWithoutTheList(t *testing.T) {
 	s.kafka.Route.VCAP = strings.Replace(s.kafka.Route.VCAP, `"scc_info_path": "`, `"scc_info_path": "/nowhere`, 1)
 	steps := s.visit(t)
 	if last := steps[len(steps)-1]; !last.OK || last.Step != "connect broker-1" || !strings.HasPrefix(steps[1].Message,
-		"not known") || !strings.Contains(steps[1].Message, "404") {
+		"unknown") || !strings.Contains(steps[1].Message, "404") {
 		t.Errorf("%+v", steps)
 	}
 }

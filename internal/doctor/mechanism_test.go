@@ -18,7 +18,7 @@ func TestUnknownMechanismNamesItsSetting(t *testing.T) {
 		{errors.New("a text with UNSUPPORTED_SASL_MECHANISM in it"), "sasl.jaas.config"},
 	} {
 		var m *fixHint
-		if err := protocol(c.err, "sasl.jaas.config"); !errors.As(err, &m) || m.setting != c.want {
+		if err := explainProtocol(c.err, "sasl.jaas.config"); !errors.As(err, &m) || m.setting != c.want {
 			t.Errorf("%v: expected %s, found %v", c.err, c.want, err)
 		}
 	}

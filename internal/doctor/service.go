@@ -20,48 +20,47 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// command is the plugin command for its own steps: without option it returns their names as a JSON list, with option
-// step {"ok":…,"setting":…,"message":…}.
+// command is the plugin command with its own steps: without option it returns their names as a JSON list, with option
+// step the result {"ok":…,"setting":…,"message":…}.
 const command = "doctor"
 
-// Service goes from the destination of BTP that a connector names, if it does, to what the connector needs of its
-// service. The last steps are the plugin's own.
+// Service checks the BTP destination, if any, the proxy, the connection to the service, and then the plugin's steps.
 func (v *Diagnosis) Service(ctx context.Context, tool *check.Tool) {
 	tool.DisableRetries()
-	var c transport.Config
+	var config transport.Config
 	name := "settings of the service"
 	if target := tool.Target(); target != "" {
 		name = "destination " + target
 	}
 	if !v.runStep(name, func() (message string, err error) {
-		c, err = tool.Destination(ctx)
-		return c.Scheme + "://" + net.JoinHostPort(c.Address, strconv.Itoa(c.Port)), err
+		config, err = tool.Destination(ctx)
+		return config.Scheme + "://" + net.JoinHostPort(config.Address, strconv.Itoa(config.Port)), err
 	}) {
 		return
 	}
-	w, err := newRoute(c.Route.Settings)
+	probe, err := newRoute(config.Route.Settings)
 	if err != nil {
 		v.record("settings of the proxy", 0, "", err)
 		return
 	}
-	if v.checkProxy(ctx, w) {
-		from := source{tool.Setting(role.Address), "Is it this host and port, and does nothing between refuse it?"}
+	if v.checkProxy(ctx, probe) {
+		from := source{tool.Setting(role.Address), "Check the host and port, and that no firewall blocks them"}
 		if tool.Target() != "" {
 			from.setting = tool.Setting(role.Destination)
 		}
-		v.reach(ctx, w, &c, from)
+		v.connectService(ctx, probe, &config, from)
 	}
 	if v.OK() {
-		v.plugin(ctx, tool)
+		v.pluginSteps(ctx, tool)
 	}
 }
 
-// reach connects to the service, unless an HTTP proxy does.
-func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Config, from source) {
+// connectService connects to the service, unless an HTTP proxy does.
+func (v *Diagnosis) connectService(ctx context.Context, probe *routeProbe, c *transport.Config, from source) {
 	address := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
-	if p := w.route.HTTPProxy(); p != nil {
+	if p := probe.route.HTTPProxy(); p != nil {
 		proxy, err := p.URL(&http.Request{URL: &url.URL{Scheme: c.Scheme, Host: address}})
-		if err == nil && proxy != nil && (c.Scheme == "http" || w.route.Type() != route.HTTP) {
+		if err == nil && proxy != nil && (c.Scheme == "http" || probe.route.Type() != route.HTTP) {
 			return
 		}
 	}
@@ -71,7 +70,7 @@ func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Confi
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*limit)
 	defer cancel()
-	conn := v.connect(ctx, w, address, from)
+	conn := v.connect(ctx, probe, address, from)
 	if conn == nil {
 		return
 	}
@@ -86,7 +85,7 @@ func (v *Diagnosis) reach(ctx context.Context, w *routeProbe, c *transport.Confi
 	}
 }
 
-func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
+func (v *Diagnosis) pluginSteps(ctx context.Context, tool *check.Tool) {
 	commands, err := tool.Commands(ctx)
 	if err != nil {
 		v.record("plugin", 0, "", err)
@@ -108,13 +107,13 @@ func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
 	}
 	for _, name := range names {
 		start, before := time.Now(), tool.Counters()
-		message, err := step(ctx, tool, name)
+		message, err := runPluginStep(ctx, tool, name)
 		switch after := tool.Counters(); {
 		case err != nil:
 		case after.Tokens > before.Tokens:
-			message += "; the service gives tokens for writing"
+			message += "; the service issues CSRF tokens"
 		case after.NoTokens > before.NoTokens:
-			message += "; the service gives no token for writing, which is well if it wants none"
+			message += "; the service issues no CSRF token, which is fine if it requires none"
 		}
 		if !v.record(name, time.Since(start), message, err) {
 			return
@@ -122,7 +121,7 @@ func (v *Diagnosis) plugin(ctx context.Context, tool *check.Tool) {
 	}
 }
 
-func step(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
+func runPluginStep(ctx context.Context, tool *check.Tool, name string) (message string, err error) {
 	document, err := tool.Document(ctx, command, []wit.Setting{{Name: "step", Value: name}})
 	var f *wit.Error
 	if errors.As(err, &f) { // without the command's name in front

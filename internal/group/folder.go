@@ -15,24 +15,22 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Folder is the folder of connector files (or the files that were named) of a worker in a group. All workers publish a
-// digest of theirs. The leader writes the connectors of its folder to the config topic while no other worker has
-// different files. A worker without a folder holds up no one; while it leads, no folder changes connectors.
+// Folder is the connector folder (or the named files) of a worker in a group. All workers publish a digest of theirs.
+// The leader writes its connectors to the config topic if no other worker has different files.
 //
-// Invariants: a connector that came from a folder has a note in the config topic, written in one transaction with it.
-// A connector without a note belongs to REST: no folder changes or deletes it.
+// Invariants: a connector from a folder has an annotation in the config topic, written in one transaction with it. A
+// connector without one belongs to REST.
 type Folder struct {
 	worker *Worker
 	files  *reload.Reloader // of the files; it shares its lock with REST
 
-	mu sync.Mutex
-	// digest of the files that were found last, at first of those that were read at the start; "" without a folder.
+	mu     sync.Mutex
 	digest string
-	// conflicting are the workers whose folders differ from that of this worker, which leads.
+	// conflicting lists the workers whose folders differ from this leader's.
 	conflicting string
 }
 
-// OpenFolder opens the folder of the worker. o are the options for a reloader of its files.
+// OpenFolder opens the folder of the worker with the options for a reloader of its files.
 func (c *Worker) OpenFolder(o reload.Options) *Folder {
 	f := &Folder{worker: c, files: reload.New(o, reload.FolderStore(c.Files, c.Connectors, nil, c.Settings, c.Log))}
 	if c.Files.Folder != "" || len(c.Connectors) > 0 {
@@ -56,8 +54,7 @@ func (f *Folder) publishedDigest() string {
 	return f.digest
 }
 
-// apply writes the connectors of the folder to the config topic while the worker leads and no other worker has
-// different files. What cannot be applied yet is tried again with the next scan of the folder.
+// apply writes the connectors of the folder to the config topic if the folders agree, else after a later scan.
 func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	f.files.LogGlobalProblems(s.Problems)
 	group, leads := f.worker.Overview()
@@ -91,16 +88,15 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		_, err = f.worker.store.Write(ctx, records...)
 	}
 	if err != nil && ctx.Err() == nil {
-		f.worker.Log.Error("the folder of connectors was not applied, which is tried again", "error", err)
+		f.worker.Log.Warn("the connector folder could not be applied; the worker will retry", "error", err)
 	}
 }
 
-// agreed publishes the digest of the folder. It reports whether this worker leads, the group has received the digest,
-// and no other worker has a different folder. Until then earlier conflicts are still reported.
+// agreed publishes the digest, and reports whether this worker leads and no other folder differs.
 func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.digest != "" && s.Problems.Err() == nil { // else all goes on as it is
+	if f.digest != "" && s.Problems.Err() == nil { // else nothing changes
 		f.digest = configtopic.FolderDigest(s.Connectors)
 	}
 	conflicting, known := conflictingWorkers(f.digest, group)
@@ -117,8 +113,7 @@ func (f *Folder) agreed(s config.Snapshot, group rest.Group, leads bool) bool {
 	return leads && conflicting == "" && f.digest != ""
 }
 
-// conflictingWorkers returns the workers whose folders differ from the leader's digest. known is false if the group has
-// not received that digest yet.
+// conflictingWorkers returns workers whose folders differ. known means that the group has the leader's digest.
 func conflictingWorkers(digest string, group rest.Group) (others string, known bool) {
 	var ids []string
 	for _, m := range group.Members {
@@ -132,20 +127,20 @@ func conflictingWorkers(digest string, group rest.Group) (others string, known b
 	return strings.Join(ids, ", "), known
 }
 
-const conflictMessage = "folders of connectors are not applied: those of other workers differ from that of this one, " +
-	"which leads"
+const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
 
-// check returns what keeps a connector of the folder from being written to the config topic.
+// check returns the problems that prevent writing a connector of the folder to the config topic.
 func (f *Folder) check(topic config.Snapshot, notes map[string]json.RawMessage,
 	c *config.Connector) config.Problems {
-	if _, there := topic.ConfigOffsets[c.Name]; there && notes[c.Name] == nil {
-		return config.Problems{c.Locate(config.Problem{Setting: "name", Text: fmt.Sprintf("expected a name that no "+
-			"connector has which REST made in the group, found %s: delete one of them", c.Name)})}
+	if _, exists := topic.ConfigOffsets[c.Name]; exists && notes[c.Name] == nil {
+		return config.Problems{c.Locate(config.Problem{Setting: "name",
+			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
+				"one of them", c.Name)})}
 	}
 	return f.worker.Settings.SharedProblems(c, components.Passwords(f.worker.Parts.Plugins()))
 }
 
-// Connectors returns the connectors of the folder, and the problem that keeps it from being applied.
+// Connectors returns the connectors of the folder, and why it is not applied.
 func (f *Folder) Connectors() (have []config.RunningConnector, problems []string) {
 	for _, c := range f.files.Connectors() {
 		have = append(have, config.RunningConnector{Name: c.Name, File: c.File})
@@ -159,8 +154,7 @@ func (f *Folder) Connectors() (have []config.RunningConnector, problems []string
 	return have, problems
 }
 
-// CheckOwnership returns an error if REST must not change a connector because a folder created it and would undo the
-// change. Once no worker of the group has a folder any more, the connector belongs to REST.
+// CheckOwnership returns an error if the connector belongs to a folder, which would undo a change by REST.
 func (f *Folder) CheckOwnership(name string) error {
 	note := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
 	group, _ := f.worker.Overview()

@@ -17,10 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
-// Herder returns a view of a herder in which REST sees what all workers of the group do.
+// Herder returns a view of a herder that includes what other workers of the group run.
 func (c *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, c} }
 
-// groupHerder implements [rest.Herder] for a worker of a group.
 type groupHerder struct {
 	*connect.Herder
 	group *Worker
@@ -54,25 +53,26 @@ func (g groupHerder) Tasks(name string) ([]connect.TaskInfo, error) {
 	return infos, nil
 }
 
-// Status implements [rest.Herder]: the status topic, which is the same at every worker.
+// Status implements [rest.Herder] from the status topic, which is the same for all workers.
 func (g groupHerder) Status(name string) (connect.Status, error) {
 	own, err := g.Herder.Status(name)
 	if err != nil {
 		return own, err
 	}
-	said, ok := g.group.status.Connector(name)
+	stored, ok := g.group.status.Connector(name)
 	if !ok {
-		said.State = connect.Unassigned
+		stored.State = connect.Unassigned
 	}
 	shown := connect.Status{Name: name, Type: own.Type, Tasks: []connect.TaskStatus{}}
 	c := &shown.Connector
-	_ = json.Unmarshal([]byte(said.Extension), c) // workers of Kafka Connect, and of versions before, say nothing there
-	c.State, c.WorkerID, c.Trace, c.Version, c.File = said.State, said.WorkerID, said.Trace, said.Version,
+	_ = json.Unmarshal([]byte(stored.Extension), c) // empty if Kafka Connect wrote it
+	c.State, c.WorkerID, c.Trace, c.Version, c.File = stored.State, stored.WorkerID, stored.Trace, stored.Version,
 		own.Connector.File
-	for _, said := range g.group.status.Tasks(name) {
+	for _, stored := range g.group.status.Tasks(name) {
 		var t connect.TaskStatus
-		_ = json.Unmarshal([]byte(said.Extension), &t)
-		t.ID, t.State, t.WorkerID, t.Trace, t.Version = said.Task, said.State, said.WorkerID, said.Trace, said.Version
+		_ = json.Unmarshal([]byte(stored.Extension), &t)
+		t.ID, t.State, t.WorkerID, t.Trace, t.Version = stored.Task, stored.State, stored.WorkerID, stored.Trace,
+			stored.Version
 		shown.Tasks = append(shown.Tasks, t)
 	}
 	return shown, nil
@@ -105,7 +105,6 @@ func (g groupHerder) ResetOffsets(ctx context.Context, name string) error {
 	return g.whenStopped(ctx, name, func() error { return g.Herder.ResetOffsets(ctx, name) })
 }
 
-// whenStopped is [cluster.Worker.Still] for a connector that exists.
 func (g groupHerder) whenStopped(ctx context.Context, name string, do func() error) error {
 	if _, err := g.Herder.RunningConfig(name); err != nil {
 		return err
@@ -113,11 +112,11 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, do func() err
 	return AsRESTError(g.group.WhenStopped(ctx, name, do))
 }
 
-// SetTargetState writes the target state of a connector to the config topic, which all workers read.
+// SetTargetState writes the target state of a connector to the config topic.
 func (c *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
-	c.targeting.Lock()
-	defer c.targeting.Unlock()
-	if _, there := c.store.ConfigOffset(name); !there {
+	c.targetMu.Lock()
+	defer c.targetMu.Unlock()
+	if _, exists := c.store.ConfigOffset(name); !exists {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
 	}
 	if target == connect.Stopped { // its tasks are planned again when it resumes, as in Kafka Connect
@@ -140,27 +139,27 @@ func AsRESTError(err error) error {
 	return err
 }
 
-// Summaries implements [rest.Herder]: those of other workers come from the status topic.
+// Summaries implements [rest.Herder]; states of other workers' tasks are from the status topic.
 func (g groupHerder) Summaries() []connect.Summary {
 	all := g.Herder.Summaries()
-	here := g.group.workerID()
+	ownID := g.group.workerID()
 	for i := range all {
-		c := &all[i]
-		own := c.Components
-		c.Components = own[:1:1]
-		if said, ok := g.group.status.Connector(c.Name); ok && !own[0].Local && said.State == connect.Failed {
-			c.Components[0] = connect.RemoteStatus(-1, said.State, said.WorkerID,
-				g.group.Settings.Redact(said.Trace))
+		summary := &all[i]
+		own := summary.Components
+		summary.Components = own[:1:1]
+		if stored, ok := g.group.status.Connector(summary.Name); ok && !own[0].Local && stored.State == connect.Failed {
+			summary.Components[0] = connect.RemoteStatus(-1, stored.State, stored.WorkerID,
+				g.group.Settings.Redact(stored.Trace))
 		} else if ok && !own[0].Local {
-			c.Components[0].WorkerID = said.WorkerID
+			summary.Components[0].WorkerID = stored.WorkerID
 		}
-		for _, t := range g.group.status.Tasks(c.Name) {
-			part := connect.RemoteStatus(t.Task, t.State, t.WorkerID, g.group.Settings.Redact(t.Trace))
-			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == t.Task })
-			if at >= 0 && t.WorkerID == here {
+		for _, task := range g.group.status.Tasks(summary.Name) {
+			part := connect.RemoteStatus(task.Task, task.State, task.WorkerID, g.group.Settings.Redact(task.Trace))
+			at := slices.IndexFunc(own, func(p connect.ComponentStatus) bool { return p.Task == task.Task })
+			if at >= 0 && task.WorkerID == ownID {
 				part = own[at]
 			}
-			c.Components = append(c.Components, part)
+			summary.Components = append(summary.Components, part)
 		}
 	}
 	return all

@@ -10,57 +10,55 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// notificationCall forwards a notification between workers (P9).
+// notificationCall is needed because a service notifies any worker (RATIONALE.md P9).
 const notificationCall = "POST /culvert/internal/notifications"
 
-// forwardedNotification comes from another worker. NoFurtherHops ends its way after the leader or the worker with its
-// feed's task.
+// forwardedNotification is a notification from another worker. NoFurtherHops prevents forwarding it in circles.
 type forwardedNotification struct {
 	Connector     string           `json:"connector"`
 	NoFurtherHops bool             `json:"last,omitempty"`
 	Notification  wit.Notification `json:"notification"`
 }
 
-// Forward forwards a notification to another worker, and returns the result.
+// Forward forwards a notification to the worker whose task has its feed.
 func (c *Worker) Forward(ctx context.Context, connector string, n wit.Notification) connect.ForwardResult {
 	return c.findOwner(ctx, forwardedNotification{Connector: connector, Notification: n})
 }
 
 func (c *Worker) handleNotification(ctx context.Context, _ string, body []byte) (any, error) {
-	var h forwardedNotification
-	if err := json.Unmarshal(body, &h); err != nil {
+	var forwarded forwardedNotification
+	if err := json.Unmarshal(body, &forwarded); err != nil {
 		return nil, err
 	}
 	herder := c.Parts.Herder()
 	if herder == nil {
 		return nil, rest.ErrStarting
 	}
-	result := herder.HandleNotification(ctx, h.Connector, h.Notification)
-	if !result.Found && !h.NoFurtherHops {
-		h.NoFurtherHops = true
-		result = c.findOwner(ctx, h)
+	result := herder.HandleNotification(ctx, forwarded.Connector, forwarded.Notification)
+	if !result.Found && !forwarded.NoFurtherHops {
+		forwarded.NoFurtherHops = true
+		result = c.findOwner(ctx, forwarded)
 	}
 	return result, nil
 }
 
-// findOwner asks the workers with tasks of a connector one by one, or the leader if they are unknown: each knows itself
-// whether its task has the feed.
-func (c *Worker) findOwner(ctx context.Context, h forwardedNotification) connect.ForwardResult {
-	set := c.store.TaskConfigs(h.Connector)
+// findOwner calls the workers with tasks of a connector, which know themselves whether a task has the feed.
+func (c *Worker) findOwner(ctx context.Context, forwarded forwardedNotification) connect.ForwardResult {
+	set := c.store.TaskConfigs(forwarded.Connector)
 	if set == nil {
 		return connect.ForwardResult{}
 	}
 	var tried []string
 	for task := range set.Settings {
-		to, me, known := c.Owner(h.Connector, task)
+		to, me, known := c.Owner(forwarded.Connector, task)
 		if me || !known || slices.Contains(tried, to) {
 			continue
 		}
 		tried = append(tried, to)
 		var found connect.ForwardResult
-		switch err := c.ask(ctx, to, notificationCall, "", h, &found); {
+		switch err := c.callWorker(ctx, to, notificationCall, "", forwarded, &found); {
 		case err != nil:
-			c.Log.Debug("a notification was not handed on", "connector", h.Connector, "error", err)
+			c.Log.Debug("a notification could not be forwarded", "connector", forwarded.Connector, "error", err)
 		case found.Found:
 			return found
 		}

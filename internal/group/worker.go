@@ -32,36 +32,30 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options holds what a group needs of its worker.
+// Options configures a [Worker].
 type Options struct {
-	Settings *config.Worker
-	// Files and Connectors are those that the worker has read at the start.
+	Settings   *config.Worker
 	Files      config.Files
 	Connectors []*config.Connector
 	Levels     *logging.Levels
 	Log        *slog.Logger
 	Parts      Parts
-	// URL returns the URL of REST for other workers.
-	URL   func() string
-	Check func(context.Context, *config.Connector) config.Problems
+	URL        func() string
+	Check      func(context.Context, *config.Connector) config.Problems
 }
 
-// Parts returns what a worker has opened so far, nil for what it has not.
+// Parts returns the open parts of a worker, nil for parts that are not open yet.
 type Parts interface {
 	Herder() *connect.Herder
 	Plugins() *plugin.Manager
 	REST() *rest.Server
 }
 
-// Worker connects a worker with its group: the topics that the group shares, the membership, and calls between workers.
-//
-// It can be used from the start on, when it is a member of no group yet. It gets the options of its membership by
-// Begin.
+// Worker connects a worker with its group. It can be used before Begin configures its membership.
 type Worker struct {
 	*cluster.Worker
 	Options
-	session *rest.Session
-	// handlers are by method and path.
+	session      *rest.Session
 	handlers     map[string]rest.Call
 	destinations *transport.OriginRegistry
 	lockouts     *cluster.Lockouts
@@ -76,11 +70,10 @@ type Worker struct {
 	mu      sync.Mutex
 	targets map[string]string
 
-	// targeting is held while REST changes a target state.
-	targeting sync.Mutex
+	targetMu sync.Mutex // held while REST changes a target state
 }
 
-// New returns what REST needs of a group before the worker has joined it.
+// New returns a worker that has not joined its group yet.
 func New(o Options) (*Worker, error) {
 	w := o.Settings
 	session, err := rest.NewSession(w.Text("inter.worker.signature.algorithm"),
@@ -107,22 +100,21 @@ func New(o Options) (*Worker, error) {
 	return c, nil
 }
 
-// Session returns the session whose key signs requests between workers.
+// Session returns the session that signs requests between workers.
 func (c *Worker) Session() *rest.Session { return c.session }
 
-// Destinations returns where the worker's clients share the limits of an origin.
+// Destinations returns the registry of limits that the worker's clients share.
 func (c *Worker) Destinations() *transport.OriginRegistry { return c.destinations }
 
 // Store returns the store of the config topic.
 func (c *Worker) Store() *configtopic.Store { return c.store }
 
-// Refresh returns when everything that the config topic had at the time of the call was read.
+// Refresh waits until the current end of the config topic was read.
 func (c *Worker) Refresh(ctx context.Context) error { return c.log.Refresh(ctx) }
 
-// LeadEmptyGroup makes this worker the leader of a group without members, so that it may write to the config topic.
+// LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.
 func (c *Worker) LeadEmptyGroup(ctx context.Context) error { return c.log.LeadEmptyGroup(ctx) }
 
-// handle registers a handler for calls of other workers and of this one.
 func (c *Worker) handle(call string, do rest.Call) {
 	c.handlers[call] = do
 	c.session.Handle(call, func(ctx context.Context, connector string, body []byte) (any, error) {
@@ -138,7 +130,7 @@ func (c *Worker) ShareLockouts(store *lockouts.Store) {
 	}, c.MemberID, c.Log)
 }
 
-// asHTTPError converts the error of a call: 409 or 503 if a repeated call may succeed.
+// asHTTPError returns 409 or 503 if a repeated call may succeed.
 func asHTTPError(err error) error {
 	switch {
 	case err == nil, errors.As(err, new(*rest.Refusal)):
@@ -151,15 +143,13 @@ func asHTTPError(err error) error {
 	return &rest.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 }
 
-// isTransient reports whether a later call may succeed.
 func isTransient(err error) bool {
 	var fault *wit.Error
 	return errors.As(err, &fault) && fault.Kind == wit.ErrorTransient || security.IsTransient(err) ||
 		errors.Is(err, connect.ErrUnknownConnector)
 }
 
-// isRetriable reports whether a call may succeed when it is repeated. 403 means that the other worker has not read the
-// newest session key yet.
+// isRetriable reports whether a repeated call may succeed. A 403 may be due to a newer session key.
 func isRetriable(err error) bool {
 	var refused *rest.Refusal
 	if errors.As(err, &refused) {
@@ -169,10 +159,10 @@ func isRetriable(err error) bool {
 	return errors.As(err, new(*url.Error)) || errors.Is(err, rest.ErrNoKey) || isTransient(err)
 }
 
-// Seat implements [rest.Cluster].
-func (c *Worker) Seat() rest.Seat {
+// Membership implements [rest.Cluster].
+func (c *Worker) Membership() rest.Membership {
 	leader, leads, led := c.Leader()
-	return rest.Seat{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
+	return rest.Membership{URL: c.URL(), Leader: leader, IsLeader: leads, LeaderKnown: led, Pending: c.Pending(),
 		Blocked: AsRESTError(c.store.CheckGroup())}
 }
 
@@ -190,15 +180,15 @@ func (c *Worker) Choose(ctx context.Context, name, hash string) error {
 	return AsRESTError(c.Worker.Choose(ctx, name, hash))
 }
 
-// Open opens the topics of the group, and returns when they were read. cleanup closes them.
+// Open opens the topics of the group and waits until they were read. cleanup closes them.
 func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
 	w := c.Settings
 	settings := w.All()
 	delete(settings, config.SecretsSetting) // it is no setting of the topic
-	configs, wrong := kafka.ParseInternalTopic(settings, "config.storage.",
+	configs, problems := kafka.ParseInternalTopic(settings, "config.storage.",
 		kafka.InternalTopic{Name: w.ConfigTopic(), Partitions: 1})
-	states, more := cluster.ParseStatusTopic(w.All())
-	if err := append(wrong, more...).Err(); err != nil {
+	states, statusProblems := cluster.ParseStatusTopic(w.All())
+	if err := append(problems, statusProblems...).Err(); err != nil {
 		return &setup.Error{Cause: err}
 	}
 	log, err := cluster.OpenLog(ctx, cluster.LogOptions{Kafka: k, Topic: configs, Group: w.Text("group.id"),
@@ -215,21 +205,21 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		ending, cancel := context.WithTimeout(context.Background(), statusTimeout)
 		defer cancel()
 		if err := status.Close(ending); err != nil {
-			c.Log.Warn("states of connectors are not in the status topic", "error", err)
+			c.Log.Warn("the last states of connectors could not be written to the status topic", "error", err)
 		}
 	})
 	c.store.SetWriter(log)
 	c.log, c.status = log, status
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-	caught := make(chan struct{})
-	var following sync.WaitGroup
-	following.Go(func() {
+	caughtUp := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
 		defer guard.Vital("reading the config topic")
-		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caught) })
+		c.readErr <- log.Read(reading, c.store.Apply, func() { c.store.CaughtUp(); close(caughtUp) })
 	})
-	cleanup.Add(func() { stop(); following.Wait() })
+	cleanup.Add(func() { stop(); readers.Wait() })
 	select {
-	case <-caught:
+	case <-caughtUp:
 	case err := <-c.readErr:
 		return &setup.Error{Cause: err}
 	case <-ctx.Done():
@@ -239,24 +229,23 @@ func (c *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanu
 		return &setup.Error{Cause: err}
 	}
 	c.setSigningKey()
-	following.Go(func() {
+	readers.Go(func() {
 		defer guard.Vital("what this worker knows of refused logons")
 		c.lockouts.Run(reading)
 	})
 	return status.Await(ctx)
 }
 
-// statusTimeout bounds the wait for the last states to be written.
 const statusTimeout = 5 * time.Second
 
-// changed handles a change of the config topic. It must not wait, because it blocks reading the topic.
+// changed handles a change of the config topic. It must not block, since it delays reading the topic.
 func (c *Worker) changed(change configtopic.Change) {
 	switch change.Kind {
 	case configtopic.KindSession:
 		c.setSigningKey()
 	case configtopic.KindLogger:
 		if _, _, err := c.Levels.Set(change.Name, change.Level); err != nil {
-			c.Log.Warn("the level of a logger of the whole cluster is not set", "logger", change.Name, "error", err)
+			c.Log.Warn("the cluster-wide level of a logger could not be set", "logger", change.Name, "error", err)
 		}
 	case configtopic.KindRestart:
 		c.restart(change.Restart)
@@ -268,8 +257,8 @@ func (c *Worker) changed(change configtopic.Change) {
 
 func (c *Worker) setSigningKey() {
 	if key, ok := c.store.SessionKey(); ok {
-		if err := c.session.Use(key.Key); err != nil {
-			c.Log.Error("the session key of the cluster is not taken", "error", err)
+		if err := c.session.SetKey(key.Key); err != nil {
+			c.Log.Error("the session key of the cluster was rejected", "error", err)
 		}
 	}
 }
@@ -295,7 +284,7 @@ func (c *Worker) restart(r configtopic.RestartRequest) {
 	}
 }
 
-// Begin sets up the membership, which has the herder run what the group assigns.
+// Begin configures the membership. The herder runs what the group assigns.
 func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 	w := c.Settings
 	c.Worker.Configure(cluster.WorkerOptions{
@@ -307,10 +296,10 @@ func (c *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 		SyncTimeout: w.Duration("worker.sync.timeout.ms"), Herder: herder,
 		Topics:  cluster.Topics{Log: c.log, Store: c.store, Status: c.status},
 		Plugins: c.Parts.Plugins(), Classes: c.classes,
-		ResolveClass: c.declared, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
+		ResolveClass: c.resolveClass, EnsureSessionKey: c.rotateSessionKey, SetQuotas: c.divideLimits,
 		IsRetriable:  isRetriable,
 		FolderDigest: c.folderDigest,
-		Call:         c.ask, Logger: c.Log})
+		Call:         c.callWorker, Logger: c.Log})
 }
 
 func (c *Worker) workerID() string {
@@ -325,24 +314,24 @@ func (c *Worker) folderDigest() string {
 	return f.publishedDigest()
 }
 
-// divideLimits divides the limits of origins among the workers that have tasks of them (P16).
+// divideLimits gives each worker its share of an origin's limits: a service sees one client (RATIONALE.md P16).
 func (c *Worker) divideLimits(origins map[cluster.Key]limits.Division) {
 	c.destinations.Divide(func(origin string) limits.Division { return origins[cluster.KeyOf(origin)] })
 }
 
-func (c *Worker) ask(ctx context.Context, to, call, connector string, body, answer any) error {
+func (c *Worker) callWorker(ctx context.Context, to, call, connector string, body, answer any) error {
 	sent, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	text, err := c.call(ctx, to, call, connector, sent)
+	text, err := c.send(ctx, to, call, connector, sent)
 	if err != nil || answer == nil {
 		return err
 	}
 	return json.Unmarshal(text, answer)
 }
 
-func (c *Worker) call(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
+func (c *Worker) send(ctx context.Context, to, call, connector string, body []byte) ([]byte, error) {
 	server := c.Parts.REST()
 	switch {
 	case to == "":
@@ -352,13 +341,12 @@ func (c *Worker) call(ctx context.Context, to, call, connector string, body []by
 		}
 		return json.Marshal(answer)
 	case server == nil:
-		return nil, errors.New("expected listeners, by which the workers of a group reach each other, found none")
+		return nil, errors.New("expected listeners, which the workers of a group use to reach each other, found none")
 	}
 	method, path, _ := strings.Cut(call, " ")
-	return server.Ask(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
+	return server.CallWorker(ctx, to, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
-// classes returns the classes that connectors may name on this worker.
 func (c *Worker) classes() (all []string) {
 	for _, info := range c.Parts.Plugins().Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
@@ -370,8 +358,8 @@ func (c *Worker) classes() (all []string) {
 	return all
 }
 
-// declared returns the declared name of a class and its plugin, also of versions that the group does not run.
-func (c *Worker) declared(class string) (name, of string) {
+// resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
+func (c *Worker) resolveClass(class string) (name, pluginName string) {
 	info, component, err := components.Find(c.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
@@ -387,7 +375,6 @@ func (c *Worker) declared(class string) (name, of string) {
 	return class, ""
 }
 
-// rotateSessionKey writes a session key if there is none or it has expired.
 func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	w := c.Settings
 	now, ok := c.store.SessionKey()
@@ -404,7 +391,7 @@ func (c *Worker) rotateSessionKey(ctx context.Context) error {
 	return err
 }
 
-// PutTaskConfigs implements [connect.Group]: it checks a connector, then stores the plan of its tasks.
+// PutTaskConfigs implements [connect.Group]: it checks the connector, then stores its task configurations.
 func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
 	now, err := c.Parts.Herder().RunningConfig(name)
 	if err != nil {
@@ -416,13 +403,12 @@ func (c *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 	return c.Worker.PutTaskConfigs(ctx, name, p)
 }
 
-// fenceRequest asks the leader to fence earlier producers before the tasks of a version write in transactions.
 type fenceRequest struct {
 	Version int64                `json:"version"`
 	Now     config.FencingCounts `json:"now"`
 }
 
-// Fence implements [connect.Group]: it asks the leader until there is one.
+// Fence implements [connect.Group]. It retries until there is a leader.
 func (c *Worker) Fence(ctx context.Context, connector string, version int64, now config.FencingCounts) error {
 	return c.RetryWithLeader(ctx, func() error {
 		return c.CallLeader(ctx, fenceCall, connector, fenceRequest{version, now}, nil)
@@ -457,7 +443,7 @@ func (c *Worker) Target(name string) connect.TargetState {
 	return targetstate.Parse(c.targets[name])
 }
 
-// Applied implements [reload.Group]: the herder has the connectors of a snapshot, and gets its target states.
+// Applied implements [reload.Group]: it applies the target states of a snapshot.
 func (c *Worker) Applied(s config.Snapshot) {
 	c.mu.Lock()
 	before := c.targets
@@ -471,30 +457,33 @@ func (c *Worker) Applied(s config.Snapshot) {
 	c.ApplySnapshot(s)
 }
 
-// Serve joins the group and is a member until ctx ends; then it hands over what it runs, see [cluster.Worker.Leave].
-// resume, if not nil, tries rejected secrets once more. The error is why the worker stopped by itself: it can no longer
-// read what it has to run.
+// Serve joins the group and stays a member until ctx ends, then hands over its assignment. resume, if not nil, retries
+// refused logons. An error means that the config topic cannot be read any more.
 func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
 	log := c.Log
 	for err := c.Join(ctx); err != nil; err = c.Join(ctx) {
 		if ctx.Err() == nil {
-			log.Error("the worker cannot join its group, and tries again", "error", err)
+			log.Warn("the worker cannot join its group; it will retry", "error", err)
 		}
 		if pause.For(ctx, rejoinPause) != nil {
 			return nil
 		}
 	}
-	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	membership, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() {
 		defer guard.Vital("the worker's part in its group")
-		c.Run(working)
+		c.Run(membership)
 	})
 	if resume != nil {
 		running.Go(func() {
 			defer guard.Recover(log, "resuming logons", nil)
 			n, err := resume(ctx)
-			log.Info("logons that the group knows as refused are tried once more", "refusals", n, "error", err)
+			if err != nil {
+				log.Warn("refused logons of the group could not be resumed", "error", err)
+				return
+			}
+			log.Info("refused logons of the group are retried", "refusals", n)
 		})
 	}
 	select {
@@ -505,7 +494,7 @@ func (c *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 		c.Settings.Duration("task.shutdown.graceful.timeout.ms"))
 	defer cancel()
 	if err := c.Leave(leaving); err != nil {
-		log.Warn("the worker did not leave its group in good order: the group waits for it", "error", err)
+		log.Warn("the worker could not leave its group cleanly: the group waits for it", "error", err)
 	}
 	stop()
 	running.Wait()

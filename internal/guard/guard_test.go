@@ -21,8 +21,8 @@ func TestRecover(t *testing.T) {
 		panic("a nil map")
 	}()
 	var p *Panic
-	if !errors.As(err, &p) || passed != p || p.What != "task orders-0" || !strings.Contains(err.Error(),
-		"task orders-0: a mistake in culvert") {
+	if !errors.As(err, &p) || passed != p || p.Operation != "task orders-0" || !strings.Contains(err.Error(),
+		"task orders-0: an internal error of culvert") {
 		t.Errorf("expected a Panic, found %v", err)
 	}
 	assert.Contains(t, log.String(), "task orders-0", "a nil map", "guard_test.go", "TestRecover")

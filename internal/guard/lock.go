@@ -7,69 +7,62 @@ import (
 	"weak"
 )
 
-// Mutex is a lock of state that several tasks share. A panic in code that holds it ends the process.
-//
-// Where its Unlock is deferred the panic is seen at once. Where it is not, the lock stays held, and those who wait for
-// it would wait for ever: a lock that stays held after a panic that [Recover] has seen ends the process too.
+// Mutex guards state of several tasks. A panic while it is held ends the process, at the latest after stuckAfter.
 type Mutex struct {
-	mu sync.Mutex
-	// turns counts how often it was held, and is odd while it is.
-	turns atomic.Uint64
-	known atomic.Bool
+	mu          sync.Mutex
+	transitions atomic.Uint64
+	registered  atomic.Bool
 }
 
-// Lock waits for the lock.
+// Lock locks m.
 func (m *Mutex) Lock() {
-	if !m.known.Load() && !m.known.Swap(true) {
+	if !m.registered.Load() && !m.registered.Swap(true) {
 		locks.Store(weak.Make(m), struct{}{})
 	}
 	m.mu.Lock()
-	m.turns.Add(1)
+	m.transitions.Add(1)
 }
 
-// Unlock gives it free.
+// Unlock unlocks m.
 func (m *Mutex) Unlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock of several tasks", value)
 	}
-	m.turns.Add(1)
+	m.transitions.Add(1)
 	m.mu.Unlock()
 }
 
-// RWMutex is a [Mutex] that several may read under at once. Code under it holds it for a moment only: all of it defers
-// the unlocking.
+// RWMutex is a [Mutex] with shared read locks. Unlocking must be deferred.
 type RWMutex struct{ sync.RWMutex }
 
-// Unlock gives it free.
+// Unlock unlocks m.
 func (m *RWMutex) Unlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock of several tasks", value)
 	}
 	m.RWMutex.Unlock()
 }
 
-// RUnlock gives free what was read.
+// RUnlock undoes RLock.
 func (m *RWMutex) RUnlock() {
 	if value := recover(); value != nil {
-		end("code that holds a lock which several tasks use", value)
+		exitAfterPanic("code that holds a lock of several tasks", value)
 	}
 	m.RWMutex.RUnlock()
 }
 
-// locks are all that were ever held, as weak pointers.
 var locks sync.Map
 
-// stuckAfter is for how long a lock is held at most; nobody waits for anything under one.
 const stuckAfter = 10 * time.Second
 
-// watchLocks ends the process if a lock that is held now is still held, by the same, after a while.
-func watchLocks() {
+// exitIfLocksStuck ends the process if a lock that is held now is still held by the same owner after stuckAfter.
+func exitIfLocksStuck() {
 	held := map[*Mutex]uint64{}
 	locks.Range(func(key, _ any) bool {
 		m := key.(weak.Pointer[Mutex]).Value()
 		if m == nil {
 			locks.Delete(key)
-		} else if n := m.turns.Load(); n%2 == 1 {
+		} else if n := m.transitions.Load(); n%2 == 1 {
 			held[m] = n
 		}
 		return true
@@ -79,8 +72,8 @@ func watchLocks() {
 	}
 	time.AfterFunc(stuckAfter, func() {
 		for m, n := range held {
-			if m.turns.Load() == n {
-				end("code that held a lock which several tasks use and never gave it free", "see the log")
+			if m.transitions.Load() == n {
+				exitAfterPanic("code that never released a lock of several tasks", "see the log")
 			}
 		}
 	})

@@ -14,7 +14,7 @@ import (
 // A line in JSON says where it was written, beside its own attributes and those of its logger.
 func TestLocated(t *testing.T) {
 	var out bytes.Buffer
-	log := New(slog.NewJSONHandler(&out, Options(true)), slog.LevelInfo).With("connector", "orders")
+	log := New(slog.NewJSONHandler(&out, LocatedHandlerOptions()), slog.LevelInfo).With("connector", "orders")
 	log.Warn("here", "task", 1)
 	_, _, line, _ := runtime.Caller(0)
 	var found map[string]any

@@ -1,6 +1,5 @@
-// Package logging gives lines of the log levels that can be set while the worker runs, by the logger that a line
-// belongs to. Loggers have the names that operators of Kafka Connect know: a line belongs to the one of the package
-// that writes it.
+// Package logging filters log lines by the level of their logger, which can change while the worker runs. A line
+// belongs to the logger of its package; loggers have the names that operators of Kafka Connect know.
 package logging
 
 import (
@@ -16,13 +15,11 @@ import (
 	"time"
 )
 
-// Root is the name of the logger whose level counts where no other does.
 const Root = "root"
 
-// Lowest is a level below all that are used: what is given to [New] has to let it through.
+// Lowest is below all levels in use: a handler passed to [New] must accept it.
 const Lowest = slog.Level(-8)
 
-// off lets nothing through.
 const off = slog.Level(1 << 20)
 
 type namedLevel struct {
@@ -30,13 +27,13 @@ type namedLevel struct {
 	level slog.Level
 }
 
-// levels are Kafka Connect's names. A line of slog's level debug-4 and below is TRACE.
+// levels has Kafka Connect's names. Lines of slog.LevelDebug-4 and below are TRACE.
 var levels = []namedLevel{
 	{"OFF", off}, {"FATAL", slog.LevelError + 4}, {"ERROR", slog.LevelError}, {"WARN", slog.LevelWarn},
 	{"INFO", slog.LevelInfo}, {"DEBUG", slog.LevelDebug}, {"TRACE", slog.LevelDebug - 4}, {"ALL", Lowest},
 }
 
-// LevelNames are Kafka Connect's names of levels, the highest first.
+// LevelNames returns the names of levels, the highest first.
 func LevelNames() (names []string) {
 	for _, l := range levels {
 		names = append(names, l.name)
@@ -44,8 +41,8 @@ func LevelNames() (names []string) {
 	return names
 }
 
-// own are the loggers of packages of this module, by the path below it; the longest that fits counts.
-var own = []struct{ path, logger string }{
+// packageLoggers has the loggers by package path in this module; the longest matching path counts.
+var packageLoggers = []struct{ path, logger string }{
 	{"internal/run/source", "org.init.ohja.kafka.connect.odatav2.source"},
 	{"internal/run/sink", "org.init.ohja.kafka.connect.odatav2.sink"},
 	{"internal/service", "org.init.ohja.kafka.connect.odatav2.http"},
@@ -62,44 +59,40 @@ var own = []struct{ path, logger string }{
 
 const module = "github.com/culvert-project/culvert/"
 
-// elsewhere is the logger of commands and libraries.
-const elsewhere = "culvert"
+const otherLogger = "culvert"
 
-// Levels are those of the loggers of a program. Safe for use by several goroutines.
+// Levels has the levels of all loggers of a program. It is safe for concurrent use.
 type Levels struct {
-	least  atomic.Int64 // of all
-	places sync.Map     // logger by the program counter of a call
-	gen    atomic.Pointer[map[string]slog.Level]
+	lowest          atomic.Int64 // of all
+	loggerByPC      sync.Map     // logger by the program counter of a call
+	effectiveLevels atomic.Pointer[map[string]slog.Level]
 
-	mu   sync.Mutex
-	root slog.Level
-	set  map[string]changed // loggers that were set, and their level
-	at   time.Time          // when root was
+	mu          sync.Mutex
+	root        slog.Level
+	configured  map[string]configuredLevel // loggers that were set, and their level
+	rootChanged time.Time                  // when root was
 }
 
-type changed struct {
+type configuredLevel struct {
 	level slog.Level
 	at    time.Time
 }
 
-// Level is what a logger lets through.
 type Level struct {
 	// Level is Kafka Connect's name: ERROR, WARN, INFO, DEBUG, TRACE, OFF, …
-	Level string `json:"level"`
-	// Modified is when it was set, in milliseconds; nil: it is as at the start.
+	Level    string `json:"level"`
 	Modified *int64 `json:"last_modified"`
 }
 
-// New makes a logger whose lines from a level on go to a handler, which lets through all from [Lowest] on.
+// New returns a logger that passes lines of at least level to a handler, which must accept [Lowest].
 func New(to slog.Handler, level slog.Level) *slog.Logger {
-	l := &Levels{root: level, set: map[string]changed{}}
-	l.settle()
+	l := &Levels{root: level, configured: map[string]configuredLevel{}}
+	l.update()
 	return slog.New(handler{to, l})
 }
 
-// Of is the levels of a logger, and the logger that goes by them: that itself where it was made by [New]. Of others
-// lines can be left out, not won back.
-func Of(log *slog.Logger) (*Levels, *slog.Logger) {
+// LevelsOf returns the levels of a logger, and the logger that uses them: the same one if [New] created it.
+func LevelsOf(log *slog.Logger) (*Levels, *slog.Logger) {
 	if h, ok := log.Handler().(handler); ok {
 		return h.levels, log
 	}
@@ -113,13 +106,16 @@ func Of(log *slog.Logger) (*Levels, *slog.Logger) {
 	return log.Handler().(handler).levels, log
 }
 
-// locationKey is the attribute for where a line is written, by the name that the connectors for Kafka Connect have for
-// it among the context of their lines.
+// locationKey is the attribute for the source location, with the name that it has in Kafka Connect's connectors.
 const locationKey = "ohja.location"
 
-// Options are those of slog's handlers whose lines a logger of [New] writes. located: each line has the function and
-// the line's number where it is written, source.(*Task).Run:312.
-func Options(located bool) *slog.HandlerOptions {
+// HandlerOptions returns options for the handler of a logger of [New].
+func HandlerOptions() *slog.HandlerOptions {
+	return &slog.HandlerOptions{Level: Lowest}
+}
+
+// LocatedHandlerOptions adds the function and line number to each line, such as source.(*Task).Run:312.
+func LocatedHandlerOptions() *slog.HandlerOptions {
 	replace := func(_ []string, a slog.Attr) slog.Attr {
 		if s, ok := a.Value.Any().(*slog.Source); ok && a.Key == slog.SourceKey {
 			return slog.String(locationKey, s.Function[strings.LastIndexByte(s.Function, '/')+1:]+":"+
@@ -127,22 +123,21 @@ func Options(located bool) *slog.HandlerOptions {
 		}
 		return a
 	}
-	return &slog.HandlerOptions{Level: Lowest, AddSource: located, ReplaceAttr: replace}
+	return &slog.HandlerOptions{Level: Lowest, AddSource: true, ReplaceAttr: replace}
 }
 
-// handler leaves out what a line's logger does not let through.
+// handler drops lines below the level of their logger.
 type handler struct {
 	slog.Handler
 	levels *Levels
 }
 
-// Enabled tells whether any logger lets the level through: which one it is, is known with the line.
 func (h handler) Enabled(_ context.Context, level slog.Level) bool {
-	return int64(level) >= h.levels.least.Load()
+	return int64(level) >= h.levels.lowest.Load()
 }
 
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < h.levels.of(r.PC) || !h.Handler.Enabled(ctx, r.Level) {
+	if r.Level < h.levels.levelAt(r.PC) || !h.Handler.Enabled(ctx, r.Level) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
@@ -156,29 +151,27 @@ func (h handler) WithGroup(name string) slog.Handler {
 	return handler{h.Handler.WithGroup(name), h.levels}
 }
 
-// of is the level of the logger that a line belongs to, by where it is written.
-func (l *Levels) of(pc uintptr) slog.Level { return (*l.gen.Load())[l.logger(pc)] }
+func (l *Levels) levelAt(pc uintptr) slog.Level { return (*l.effectiveLevels.Load())[l.loggerAt(pc)] }
 
-// logger is the one that a line belongs to, by where it is written.
-func (l *Levels) logger(pc uintptr) string {
-	name, ok := l.places.Load(pc)
+func (l *Levels) loggerAt(pc uintptr) string {
+	name, ok := l.loggerByPC.Load(pc)
 	if !ok {
 		frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
 		name = loggerOf(frame.Function)
-		l.places.Store(pc, name)
+		l.loggerByPC.Store(pc, name)
 	}
 	return name.(string)
 }
 
-// loggerOf is the logger of a function, such as module/internal/kafka.(*Admin).Close.
+// loggerOf returns the logger of a function, such as module/internal/kafka.(*Admin).Close.
 func loggerOf(function string) string {
 	path, ok := strings.CutPrefix(function, module)
 	if !ok {
-		return elsewhere
+		return otherLogger
 	}
-	best := elsewhere
+	best := otherLogger
 	longest := 0
-	for _, o := range own {
+	for _, o := range packageLoggers {
 		rest, ok := strings.CutPrefix(path, o.path)
 		if ok && len(o.path) > longest && (rest == "" || rest[0] == '.' || rest[0] == '/') {
 			best, longest = o.logger, len(o.path)
@@ -187,8 +180,8 @@ func loggerOf(function string) string {
 	return best
 }
 
-// settle works out what each logger of lines lets through; l.mu is held, or l is nobody else's.
-func (l *Levels) settle() {
+// update computes the effective levels. l.mu must be held, unless l is new.
+func (l *Levels) update() {
 	now := map[string]slog.Level{}
 	least := off
 	for _, name := range Loggers() {
@@ -196,58 +189,58 @@ func (l *Levels) settle() {
 		now[name] = level
 		least = min(least, level)
 	}
-	l.gen.Store(&now)
-	l.least.Store(int64(least))
+	l.effectiveLevels.Store(&now)
+	l.lowest.Store(int64(least))
 }
 
-// effective is what counts for a logger: what it was set to, else the nearest above it, else root.
+// effective returns the level of a logger: its own, else its nearest ancestor's, else root's.
 func (l *Levels) effective(name string) (slog.Level, time.Time) {
-	for at := name; at != ""; {
-		if c, ok := l.set[at]; ok {
+	for ancestor := name; ancestor != ""; {
+		if c, ok := l.configured[ancestor]; ok {
 			return c.level, c.at
 		}
-		i := strings.LastIndexByte(at, '.')
-		at = at[:max(i, 0)]
+		i := strings.LastIndexByte(ancestor, '.')
+		ancestor = ancestor[:max(i, 0)]
 	}
-	return l.root, l.at
+	return l.root, l.rootChanged
 }
 
-// Loggers are those that lines of this program have, sorted.
+// Loggers returns the sorted loggers of this program.
 func Loggers() []string {
-	names := []string{elsewhere}
-	for _, o := range own {
+	names := []string{otherLogger}
+	for _, o := range packageLoggers {
 		names = append(names, o.logger)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// All are the levels of root, of all loggers of lines, and of those that were set.
+// All returns the levels of root, of all loggers with lines, and of configured ones.
 func (l *Levels) All() map[string]Level {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := map[string]Level{}
 	for _, name := range l.known() {
-		all[name] = l.shown(name)
+		all[name] = l.describe(name)
 	}
 	return all
 }
 
 func (l *Levels) known() []string {
 	names := append(Loggers(), Root)
-	for name := range l.set {
+	for name := range l.configured {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-func (l *Levels) shown(name string) Level {
+func (l *Levels) describe(name string) Level {
 	level, at := l.effective(name)
 	if name == Root {
-		level, at = l.root, l.at
+		level, at = l.root, l.rootChanged
 	}
-	s := Level{Level: nameOf(level)}
+	s := Level{Level: levelName(level)}
 	if !at.IsZero() {
 		millis := at.UnixMilli()
 		s.Modified = &millis
@@ -255,7 +248,7 @@ func (l *Levels) shown(name string) Level {
 	return s
 }
 
-func nameOf(level slog.Level) string {
+func levelName(level slog.Level) string {
 	for _, one := range levels {
 		if level >= one.level {
 			return one.name
@@ -264,8 +257,7 @@ func nameOf(level slog.Level) string {
 	return levels[len(levels)-1].name
 }
 
-// levelOf is the level of a name, in any case; the error is an [ErrLevel].
-func levelOf(name string) (slog.Level, error) {
+func parseLevel(name string) (slog.Level, error) {
 	for _, one := range levels {
 		if strings.EqualFold(one.name, name) {
 			return one.level, nil
@@ -274,50 +266,49 @@ func levelOf(name string) (slog.Level, error) {
 	return 0, ErrLevel{name}
 }
 
-// canonical is the name of a logger: root in any case, as Kafka Connect has it.
-func canonical(name string) string {
+// canonicalName accepts root in any case, as Kafka Connect does.
+func canonicalName(name string) string {
 	if strings.EqualFold(name, Root) {
 		return Root
 	}
 	return name
 }
 
-// Get is the level of one logger; false where there is none of that name.
+// Get returns the level of a known logger.
 func (l *Levels) Get(name string) (Level, bool) {
-	name = canonical(name)
+	name = canonicalName(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !slices.Contains(l.known(), name) {
 		return Level{}, false
 	}
-	return l.shown(name), true
+	return l.describe(name), true
 }
 
-// maxSet is how many loggers may be set, and maxName how long their names may be: they are kept.
+// Limits of the loggers that REST may configure, since they stay in memory.
 const (
 	maxSet  = 1000
 	maxName = 1000
 )
 
-// ErrLevel is the error of a level that there is not.
+// ErrLevel is the error for an unknown level.
 type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set has a logger and all below it let through lines from a level on. changed are the names of those that had another
-// level, sorted, as with Kafka Connect; lines tells whether any line can belong to the logger or one below it.
-func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err error) {
-	to, err := levelOf(level)
+// Set sets the level of a logger and all below it. isUsed reports whether any line can belong to them.
+func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, err error) {
+	parsed, err := parseLevel(level)
 	if err != nil {
 		return nil, false, err
 	}
-	name = canonical(name)
+	name = canonicalName(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, known := l.set[name]; !known && (len(l.set) >= maxSet || len(name) > maxName) {
+	if _, known := l.configured[name]; !known && (len(l.configured) >= maxSet || len(name) > maxName) {
 		return nil, false, fmt.Errorf("expected at most %d loggers with names of %d bytes", maxSet, maxName)
 	}
-	now := changed{to, time.Now()}
+	entry := configuredLevel{parsed, time.Now()}
 	names := l.known()
 	if !slices.Contains(names, name) {
 		names = append(names, name)
@@ -328,34 +319,34 @@ func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err
 		if name != Root && known != name && !strings.HasPrefix(known, name+".") {
 			continue
 		}
-		lines = lines || slices.Contains(Loggers(), known)
-		if l.shown(known).Level != nameOf(now.level) {
+		isUsed = isUsed || slices.Contains(Loggers(), known)
+		if l.describe(known).Level != levelName(entry.level) {
 			changedNames = append(changedNames, known)
 		}
 	}
 	_, at := l.effective(name)
 	switch {
 	case len(changedNames) == 0 && name != Root: // from now on it is one of those that are shown
-		l.set[name] = changed{now.level, at}
-		return changedNames, lines, nil
+		l.configured[name] = configuredLevel{entry.level, at}
+		return changedNames, isUsed, nil
 	case len(changedNames) == 0:
 		return changedNames, true, nil
 	}
 	if name == Root {
-		clear(l.set)
-		l.root, l.at = now.level, now.at
-		l.settle()
+		clear(l.configured)
+		l.root, l.rootChanged = entry.level, entry.at
+		l.update()
 		return changedNames, true, nil
 	}
-	l.set[name] = now
-	for known := range l.set {
+	l.configured[name] = entry
+	for known := range l.configured {
 		if strings.HasPrefix(known, name+".") {
-			l.set[known] = now
+			l.configured[known] = entry
 		}
 	}
-	l.settle()
-	return changedNames, lines, nil
+	l.update()
+	return changedNames, isUsed, nil
 }
 
-// NoLines is said of a level that has no effect.
-const NoLines = "a level is set for a logger that no line of this worker belongs to"
+// UnusedLogger is the warning for a level without effect.
+const UnusedLogger = "a level was set for a logger that this worker does not use"

@@ -34,7 +34,7 @@ func TestLoggerOf(t *testing.T) {
 func TestLevels(t *testing.T) {
 	var out bytes.Buffer
 	log := New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: Lowest}), slog.LevelInfo)
-	l, same := Of(log)
+	l, same := LevelsOf(log)
 	if same != log {
 		t.Error("expected the logger that New has made")
 	}
@@ -91,7 +91,7 @@ func TestLevels(t *testing.T) {
 // Levels change under those who log.
 func TestLevelsTogether(t *testing.T) {
 	log := New(slog.DiscardHandler, slog.LevelInfo)
-	l, _ := Of(log)
+	l, _ := LevelsOf(log)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -110,7 +110,7 @@ func TestLevelsTogether(t *testing.T) {
 // Of a logger of others lines are left out, and what it does not write stays away.
 func TestOfOthers(t *testing.T) {
 	var out bytes.Buffer
-	l, log := Of(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	l, log := LevelsOf(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {
 		t.Errorf("expected the level that it has, found %+v", got)
 	}
@@ -126,7 +126,7 @@ func TestOfOthers(t *testing.T) {
 
 // What anybody may set by REST is bounded, since it is kept.
 func TestSetLoggersAreBounded(t *testing.T) {
-	l, _ := Of(New(slog.DiscardHandler, slog.LevelInfo))
+	l, _ := LevelsOf(New(slog.DiscardHandler, slog.LevelInfo))
 	if _, _, err := l.Set(strings.Repeat("x", maxName+1), "DEBUG"); err == nil {
 		t.Error("a name of any length is kept")
 	}

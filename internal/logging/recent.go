@@ -13,24 +13,20 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Line is a line of the log. Its texts are valid, and have no control characters.
+// Line is a log line. Its texts are valid UTF-8 without control characters.
 type Line struct {
-	// Number is one more than that of the line before, beginning with 1.
-	Number int64     `json:"number"`
-	Time   time.Time `json:"time"`
-	// Level is Kafka Connect's name.
-	Level  string `json:"level"`
-	Logger string `json:"logger"`
-	// Connector is the value of the line's attribute of this name, "" for none.
-	Connector string `json:"connector,omitempty"`
-	// Text is the message with the attributes, as msg NAME=VALUE.
-	Text string `json:"text"`
+	Number    int64     `json:"number"`
+	Time      time.Time `json:"time"`
+	Level     string    `json:"level"`
+	Logger    string    `json:"logger"`
+	Connector string    `json:"connector,omitempty"`
+	Text      string    `json:"text"`
 }
 
-// Recent is the last lines of a log, in memory. Safe for use by several goroutines.
+// Recent keeps the last lines of a log in memory. It is safe for concurrent use.
 //
-// Invariants: lines are in the order of their numbers, without gaps; they are at most recentLines and have at most
-// recentBytes, of which each line's fields take recentLine. The oldest ones go first.
+// Invariants: lines are in the order of their numbers, without gaps, at most recentLines and recentBytes, where each
+// line counts recentLine bytes for its fields. The oldest lines are dropped first.
 type Recent struct {
 	mu    sync.Mutex
 	lines []Line
@@ -46,7 +42,6 @@ const (
 
 func (l *Line) bytes() int { return recentLine + len(l.Connector) + len(l.Text) }
 
-// add takes the next line in.
 func (r *Recent) add(l Line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,23 +55,20 @@ func (r *Recent) add(l Line) {
 	}
 }
 
-// RecentQuery chooses lines.
+// RecentQuery selects lines. Empty texts match all lines.
 type RecentQuery struct {
-	// After is the number before the first one; negative: the last lines are meant.
+	// After is the number before the first line. A negative number selects the last lines.
 	After int64
-	// Limit is how many lines there are at most.
 	Limit int
-	// Level is the lowest, "" for any; Logger is one with all below it, "" for all; Connector is that of the lines, ""
-	// for all.
+	// Level is the lowest level. Logger includes all loggers below it.
 	Level, Logger, Connector string
 }
 
-// Page returns lines in their order, and the After of those that follow. lost: lines that followed After are not known
-// any more. The error is an [ErrLevel].
-func (r *Recent) Page(q RecentQuery) (lines []Line, last int64, lost bool, err error) {
+// Page returns lines in order, and After for the next page. lost means that lines after After were dropped.
+func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, err error) {
 	lowest := Lowest
-	if q.Level != "" {
-		if lowest, err = levelOf(q.Level); err != nil {
+	if query.Level != "" {
+		if lowest, err = parseLevel(query.Level); err != nil {
 			return nil, 0, false, err
 		}
 	}
@@ -85,55 +77,53 @@ func (r *Recent) Page(q RecentQuery) (lines []Line, last int64, lost bool, err e
 	last = r.last
 	r.mu.Unlock()
 	first := last - int64(len(all)) + 1 // the oldest known
-	lost = q.After >= 0 && q.After+1 < first
-	below := q.Logger + "."
-	if q.Logger = canonical(q.Logger); q.Logger == Root {
-		q.Logger = ""
+	lost = query.After >= 0 && query.After+1 < first
+	below := query.Logger + "."
+	if query.Logger = canonicalName(query.Logger); query.Logger == Root {
+		query.Logger = ""
 	}
 	all = slices.DeleteFunc(all, func(l Line) bool {
-		level, _ := levelOf(l.Level)
-		return l.Number <= q.After || level < lowest || q.Connector != "" && l.Connector != q.Connector ||
-			q.Logger != "" && l.Logger != q.Logger && !strings.HasPrefix(l.Logger, below)
+		level, _ := parseLevel(l.Level)
+		return l.Number <= query.After || level < lowest || query.Connector != "" && l.Connector != query.Connector ||
+			query.Logger != "" && l.Logger != query.Logger && !strings.HasPrefix(l.Logger, below)
 	})
-	switch more := len(all) - q.Limit; {
+	switch more := len(all) - query.Limit; {
 	case more <= 0:
-	case q.After < 0:
+	case query.After < 0:
 		all = all[more:]
 	default:
-		all = all[:q.Limit]
-		last = all[q.Limit-1].Number
+		all = all[:query.Limit]
+		last = all[query.Limit-1].Number
 	}
 	return all, last, lost, nil
 }
 
-// Remembered is a logger that was made by [New] and whose lines recent takes in, too, as the handler gets them: what is
-// put around it by [Struck] afterwards comes before.
-func Remembered(log *slog.Logger, recent *Recent) *slog.Logger {
+// WithRecent returns a logger of [New] that also adds its lines to recent. [Redacted] must be applied afterwards.
+func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 	h := log.Handler().(handler)
-	return slog.New(handler{remembering{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
+	return slog.New(handler{recentHandler{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
 }
 
-// remembering hands lines on, and to recent.
-type remembering struct {
+type recentHandler struct {
 	slog.Handler
-	recent *Recent
-	levels *Levels
-	// connector and text are of the attributes that lines begin with; group is that of the next ones, with its dot.
+	recent                 *Recent
+	levels                 *Levels
 	connector, text, group string
 }
 
-func (h remembering) Handle(ctx context.Context, r slog.Record) error {
-	l := h // its copy, with the line's own attributes
+func (h recentHandler) Handle(ctx context.Context, r slog.Record) error {
+	line := h // its copy, with the line's own attributes
 	r.Attrs(func(a slog.Attr) bool {
-		l.add(l.group, a)
+		line.add(line.group, a)
 		return true
 	})
-	h.recent.add(Line{Time: r.Time.UTC(), Level: nameOf(r.Level), Logger: h.levels.logger(r.PC), Connector: l.connector,
-		Text: shown.Line(r.Message + l.text)})
+	h.recent.add(Line{Time: r.Time.UTC(), Level: levelName(r.Level), Logger: h.levels.loggerAt(r.PC),
+		Connector: line.connector,
+		Text:      shown.Line(r.Message + line.text)})
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h remembering) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (h recentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	h.Handler = h.Handler.WithAttrs(attrs)
 	for _, a := range attrs {
 		h.add(h.group, a)
@@ -141,14 +131,13 @@ func (h remembering) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h
 }
 
-func (h remembering) WithGroup(name string) slog.Handler {
+func (h recentHandler) WithGroup(name string) slog.Handler {
 	h.Handler = h.Handler.WithGroup(name)
 	h.group += name + "."
 	return h
 }
 
-// add puts an attribute to the text.
-func (h *remembering) add(group string, a slog.Attr) {
+func (h *recentHandler) add(group string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {
 		if a.Key != "" {
@@ -161,7 +150,7 @@ func (h *remembering) add(group string, a slog.Attr) {
 	}
 	text := v.String()
 	if v.Kind() == slog.KindAny {
-		text = fmt.Sprintf("%+v", v.Any()) // the form that [Struck] looks at
+		text = fmt.Sprintf("%+v", v.Any()) // the form that [Redacted] looks at
 	}
 	if group+a.Key == "connector" {
 		h.connector = shown.Line(text)

@@ -30,14 +30,16 @@ func TestRecentLines(t *testing.T) {
 			var out bytes.Buffer
 			var recent Recent
 			log := New(to(&out), slog.LevelInfo)
-			levels, _ := Of(log)
-			log = Struck(Remembered(log, &recent), func(s string) string { return strings.ReplaceAll(s, canary, "*") })
-			if _, same := Of(log); same != log {
+			levels, _ := LevelsOf(log)
+			log = Redacted(WithRecent(log, &recent),
+				func(s string) string { return strings.ReplaceAll(s, canary, "*") })
+			if _, same := LevelsOf(log); same != log {
 				t.Fatal("expected that levels go on to hold")
 			}
 			log.Debug("is not shown")
 			one := log.With("connector", "orders", "secret", canary)
-			one.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"), slog.Group("h", "b", ""))
+			one.WithGroup("g").Warn("m "+canary, "a", 1, "error", errors.New(canary+" = \x1b[2J"),
+				slog.Group("h", "b", ""))
 			_, _, _ = levels.Set(Root, "DEBUG")
 			log.Debug("two\nlines\x00", "list", []string{canary})
 			lines, last, lost, err := recent.Page(RecentQuery{After: -1, Limit: 10})
@@ -76,15 +78,16 @@ func TestRecentPages(t *testing.T) {
 		step        int64
 		wrongLevels bool
 	}{
-		"the last":         {q: RecentQuery{After: -1, Limit: 2}, first: end - 1, n: 2, last: end, step: 1},
-		"behind":           {q: RecentQuery{After: 100, Limit: 3}, first: 101, n: 3, last: 103, step: 1},
-		"lost":             {q: RecentQuery{After: 4, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
-		"just not lost":    {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
-		"from the first":   {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
-		"behind the last":  {q: RecentQuery{After: end, Limit: 1}, last: end},
-		"after a restart":  {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
-		"level":            {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
-		"the last errors":  {q: RecentQuery{After: -1, Limit: 2, Level: "ERROR"}, first: end - 2, n: 2, last: end, step: 2},
+		"the last":        {q: RecentQuery{After: -1, Limit: 2}, first: end - 1, n: 2, last: end, step: 1},
+		"behind":          {q: RecentQuery{After: 100, Limit: 3}, first: 101, n: 3, last: 103, step: 1},
+		"lost":            {q: RecentQuery{After: 4, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"just not lost":   {q: RecentQuery{After: 5, Limit: 1}, first: 6, n: 1, last: 6, step: 1},
+		"from the first":  {q: RecentQuery{After: 0, Limit: 1}, first: 6, n: 1, last: 6, lost: true, step: 1},
+		"behind the last": {q: RecentQuery{After: end, Limit: 1}, last: end},
+		"after a restart": {q: RecentQuery{After: end + 10, Limit: 1}, last: end},
+		"level":           {q: RecentQuery{After: 5, Limit: 2, Level: "warn"}, first: 7, n: 2, last: 9, step: 2},
+		"the last errors": {q: RecentQuery{After: -1, Limit: 2, Level: "ERROR"}, first: end - 2, n: 2, last: end,
+			step: 2},
 		"no level":         {q: RecentQuery{After: -1, Limit: 2, Level: "LOUD"}, wrongLevels: true},
 		"logger":           {q: RecentQuery{After: 5, Limit: 2, Logger: "org.a"}, first: 6, n: 2, last: 8, step: 2},
 		"a logger above":   {q: RecentQuery{After: 5, Limit: 2, Logger: "org"}, first: 6, n: 2, last: 7, step: 1},
@@ -110,7 +113,7 @@ func TestRecentPages(t *testing.T) {
 // Lines that are long are fewer, and what is logged at once is numbered without gaps.
 func TestRecentIsBounded(t *testing.T) {
 	var recent Recent
-	log := Remembered(New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), &recent)
+	log := WithRecent(New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), &recent)
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {

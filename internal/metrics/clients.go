@@ -8,16 +8,16 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// clientID is the label of all client metrics: each is the sum over all clients of a role.
+// clientID is the label of all client metrics, which are sums over all clients of a role.
 const clientID = "culvert"
 
-// clientCounts holds what franz-go's kprom has counted (see [kafka.Metrics]), by role and metric.
+// clientCounts has the counters of franz-go's kprom (see [kafka.Metrics]) by role and metric.
 type clientCounts struct {
 	counted map[string]float64
 	rate    func(name string, value float64) float64
 }
 
-// countClients returns nil if gathering fails: kprom's own metrics report that in the same response.
+// countClients returns nil if gathering fails: kprom's own metrics then report that in the same response.
 func countClients(g prometheus.Gatherer, rate func(string, float64) float64) *clientCounts {
 	families, err := g.Gather()
 	if err != nil {
@@ -42,17 +42,18 @@ func (c *clientCounts) connections(role string) float64 {
 }
 
 func clientRole(role, name string) []metric[*clientCounts] {
-	of := " of all clients of the role " + role + "."
+	suffix := " of all clients of the role " + role + "."
 	return []metric[*clientCounts]{
-		gauge(name+"_connection_count", "Connections"+of, func(c *clientCounts) float64 { return c.connections(role) }),
-		counter(name+"_incoming_byte_total", "Bytes that were received"+of,
+		gauge(name+"_connection_count", "Connections"+suffix,
+			func(c *clientCounts) float64 { return c.connections(role) }),
+		counter(name+"_incoming_byte_total", "Bytes that were received"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "read_bytes_total") }),
-		counter(name+"_outgoing_byte_total", "Bytes that were sent"+of,
+		counter(name+"_outgoing_byte_total", "Bytes that were sent"+suffix,
 			func(c *clientCounts) float64 { return c.count(role, "write_bytes_total") }),
 	}
 }
 
-// workerRole is the role that stands for the client by which a worker of Kafka Connect is a member of its group.
+// workerRole is the role whose clients stand in for the group client of a Kafka Connect worker.
 const workerRole = "admin"
 
 func clientRate(name, help string, value func(*clientCounts) float64) metric[*clientCounts] {
@@ -66,15 +67,16 @@ var clientMetrics = newMetrics("kafka_", []string{"client_id"}, slices.Concat(cl
 	clientRole("consumer", "consumer"), clientRole("admin", "admin_client"), []metric[*clientCounts]{
 		gauge("connect_client_connection_count", "Connections of the worker's admin clients.",
 			func(c *clientCounts) float64 { return c.connections(workerRole) }),
-		clientRate("incoming_byte_rate", "Bytes that they receive in a second, over a minute or two.",
+		clientRate("incoming_byte_rate", "Bytes that they receive per second, averaged over one to two minutes.",
 			func(c *clientCounts) float64 { return c.count(workerRole, "read_bytes_total") }),
-		clientRate("outgoing_byte_rate", "Bytes that they send in a second, over a minute or two.",
+		clientRate("outgoing_byte_rate", "Bytes that they send per second, averaged over one to two minutes.",
 			func(c *clientCounts) float64 { return c.count(workerRole, "write_bytes_total") }),
-		clientRate("request_rate", "Requests that they send in a second, over a minute or two.", requests),
-		clientRate("response_rate", "Answers that they get in a second, over a minute or two.", responses),
-		clientRate("network_io_rate", "Requests and answers in a second, over a minute or two.",
+		clientRate("request_rate", "Requests that they send per second, averaged over one to two minutes.", requests),
+		clientRate("response_rate", "Responses that they receive per second, averaged over one to two minutes.",
+			responses),
+		clientRate("network_io_rate", "Requests and responses per second, averaged over one to two minutes.",
 			func(c *clientCounts) float64 { return requests(c) + responses(c) }),
-		constant[*clientCounts]("connect_client_io_ratio", "Always NaN: Java's clients alone have a thread for it.",
+		constant[*clientCounts]("connect_client_io_ratio", "Always NaN: only Java's clients have an I/O thread.",
 			math.NaN()),
 		constant[*clientCounts]("connect_client_failed_authentication_total", "Always NaN: logons are not counted.",
 			math.NaN()),

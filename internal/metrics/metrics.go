@@ -17,12 +17,12 @@ import (
 	"github.com/culvert-project/culvert/internal/run/tracing"
 )
 
-// metric describes one metric of subjects of type T: labels are in addition to those of its table.
+// metric describes one metric of subjects of type T. labels follow the labels of its table.
 type metric[T any] struct {
 	name, help string
 	kind       prometheus.ValueType
 	labels     []string
-	// values calls value with each value and the values of the labels.
+	// values calls value for each sample with the values of labels.
 	values func(of T, value func(v float64, labels ...string))
 	desc   *prometheus.Desc
 }
@@ -76,7 +76,7 @@ func (t metricTable[T]) collect(to chan<- prometheus.Metric, of T, labels ...str
 	}
 }
 
-// unchecked is embedded by collectors whose metrics depend on what there is to collect.
+// unchecked is embedded by collectors without a fixed set of metrics.
 type unchecked struct{}
 
 // Describe implements [prometheus.Collector].
@@ -91,7 +91,7 @@ type tableCollector[T any] struct {
 // Collect implements [prometheus.Collector].
 func (a tableCollector[T]) Collect(to chan<- prometheus.Metric) { a.table.collect(to, a.subject) }
 
-// label returns a name as one line of text: invalid UTF-8 and control characters are quoted.
+// label returns a name as one line: names with invalid UTF-8 or control characters are quoted.
 func label(name string) string {
 	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool {
 		return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
@@ -101,17 +101,15 @@ func label(name string) string {
 	return strconv.Quote(name)
 }
 
-// Sources holds what the metrics of a worker are read from. A part that is nil was not opened yet.
+// Sources provides the values of a worker's metrics. A nil part is not open yet.
 type Sources struct {
 	Plugins    *plugin.Manager
 	Tracer     *tracing.Tracer
 	Herder     *connect.Herder
 	Reloads    Reloads
 	Rebalances func() cluster.Rebalances
-	// Clients gathers the metrics of the Kafka clients.
-	Clients prometheus.Gatherer
-	// Redact removes secrets from a text.
-	Redact func(text string) string
+	Clients    prometheus.Gatherer
+	Redact     func(text string) string
 }
 
 // Reloads counts the reloads of the folder of connectors.
@@ -150,8 +148,8 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 
 type spans interface{ Sent() (sent, lost int64) }
 
-var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "Spans by what became of them: sent, or "+
-	"lost since the collector did not take them or too many waited.",
+var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total",
+	"Spans by outcome: sent, or lost because the collector rejected them or too many waited.",
 	func(t spans) map[string]int64 {
 		sent, lost := t.Sent()
 		return map[string]int64{"sent": sent, "lost": lost}
@@ -160,16 +158,15 @@ var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total", "S
 type notifications interface{ Notifications() map[string]int64 }
 
 var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_total",
-	"Notifications that came to the listeners, by what became of them.", notifications.Notifications))
+	"Notifications that the listeners received, by outcome.", notifications.Notifications))
 
 var reloadMetrics = newMetrics("culvert_", nil,
-	outcomes("reloads_total", "Reloads of the folder of connectors, by what they came to: applied, refused (at "+
-		"least one "+
-		"connector's change was), unchanged (asked for, and nothing was new).",
+	outcomes("reloads_total", "Reloads of the connector folder by outcome: applied, refused (at least one "+
+		"connector's change), unchanged (requested, but nothing was new).",
 		Reloads.Outcomes),
 	labelled(prometheus.GaugeValue, "connector_config_refused",
-		"1 for each connector whose configuration in the folder "+
-			"is refused: what ran before it goes on, or it is FAILED.", []string{"connector"},
+		"1 for each connector whose configuration in the folder is refused: its previous configuration keeps "+
+			"running, or it is FAILED.", []string{"connector"},
 		func(r Reloads, value func(float64, ...string)) {
 			for _, name := range r.Rejected() {
 				value(1, label(name))
@@ -178,8 +175,8 @@ var reloadMetrics = newMetrics("culvert_", nil,
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
 		func(r Reloads) float64 { return boolValue(r.Readable()) }))
 
-func boolValue(so bool) float64 {
-	if so {
+func boolValue(b bool) float64 {
+	if b {
 		return 1
 	}
 	return 0
@@ -198,14 +195,14 @@ func (s redactingGatherer) Gather() ([]*dto.MetricFamily, error) {
 	families, err := s.Gatherer.Gather()
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			m.Label = slices.Clone(m.Label) // those of a figure are its own
-			for i, l := range m.Label {
-				value := l.GetValue()
-				if !slices.Contains(publishedLabels, l.GetName()) {
+			m.Label = slices.Clone(m.Label) // do not change the collector's labels
+			for i, pair := range m.Label {
+				value := pair.GetValue()
+				if !slices.Contains(publishedLabels, pair.GetName()) {
 					value = s.redact(value)
 				}
-				if value = label(value); value != l.GetValue() {
-					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}
+				if value = label(value); value != pair.GetValue() {
+					m.Label[i] = &dto.LabelPair{Name: pair.Name, Value: &value}
 				}
 			}
 		}

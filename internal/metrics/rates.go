@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// rates computes how fast counters grow, from samples that scrapes take.
+// rates computes how fast counters grow, from samples of successive scrapes.
 type rates struct {
 	mu sync.Mutex
-	// previous holds the samples of the previous scrape, samples the samples of the current one. The first sample of a
-	// pair is the older one; the second replaces it when it is rateWindow old.
+	// previous has the samples of the previous scrape. The second sample of a pair replaces the first, older one, once
+	// it is rateWindow old.
 	previous, samples map[rateKey][2]sample
 }
 
@@ -25,10 +25,10 @@ type sample struct {
 	value float64
 }
 
-// rateWindow is the least time over which a rate is computed, once there is a sample of that age.
+// rateWindow is the minimum age of the compared sample, once there is one.
 const rateWindow = time.Minute
 
-// lock locks the rates for a scrape of all tasks. Counters that the previous scrape did not have are forgotten.
+// lock starts a scrape. Counters that the previous scrape did not have are forgotten.
 func (r *rates) lock() {
 	r.mu.Lock()
 	r.previous, r.samples = r.samples, map[rateKey][2]sample{}
@@ -36,19 +36,18 @@ func (r *rates) lock() {
 
 func (r *rates) unlock() { r.mu.Unlock() }
 
-// rate stores a sample and returns the growth per second since the oldest sample. A counter that fell was reset: its
-// rate is zero until the next sample.
+// rate returns the growth per second since the older sample. A counter that fell was reset; its rate is zero.
 func (r *rates) rate(key rateKey, now time.Time, value float64) (rate float64) {
-	kept, there := r.previous[key]
-	if !there || value < kept[1].value {
-		kept = [2]sample{{now, value}, {now, value}}
+	pair, exists := r.previous[key]
+	if !exists || value < pair[1].value {
+		pair = [2]sample{{now, value}, {now, value}}
 	}
-	if now.After(kept[0].at) {
-		rate = (value - kept[0].value) / now.Sub(kept[0].at).Seconds()
+	if now.After(pair[0].at) {
+		rate = (value - pair[0].value) / now.Sub(pair[0].at).Seconds()
 	}
-	if now.Sub(kept[1].at) >= rateWindow {
-		kept = [2]sample{kept[1], {now, value}}
+	if now.Sub(pair[1].at) >= rateWindow {
+		pair = [2]sample{pair[1], {now, value}}
 	}
-	r.samples[key] = kept
+	r.samples[key] = pair
 	return rate
 }

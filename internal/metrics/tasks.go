@@ -27,29 +27,30 @@ type taskCollector struct {
 
 // Collect implements [prometheus.Collector].
 func (f taskCollector) Collect(to chan<- prometheus.Metric) {
-	all := workerCounts{connectors: f.connectors(), group: f.group()}
-	all.started, all.startedTasks = f.startups()
-	all.connectors = slices.DeleteFunc(all.connectors, func(c connect.Metrics) bool { // others of the group run them
+	worker := workerCounts{connectors: f.connectors(), group: f.group()}
+	worker.started, worker.startedTasks = f.startups()
+	// others of the group run them
+	worker.connectors = slices.DeleteFunc(worker.connectors, func(c connect.Metrics) bool {
 		return !c.OwnsConnector && len(c.Tasks) == 0
 	})
 	now := time.Now()
 	f.rates.lock()
 	defer f.rates.unlock()
-	for _, c := range all.connectors {
+	for _, c := range worker.connectors {
 		name := label(c.Name)
-		one := connectorCounts{Metrics: c, states: map[connect.State]int{}}
+		counts := connectorCounts{Metrics: c, states: map[connect.State]int{}}
 		for _, t := range c.Tasks {
-			one.states[t.State]++
-			if all.tasks++; all.tasks <= connect.MaxTasksWithMetrics {
+			counts.states[t.State]++
+			if worker.tasks++; worker.tasks <= connect.MaxTasksWithMetrics {
 				f.collectTask(to, now, name, c.Type, t)
 			}
 		}
-		if all.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
+		if worker.tasks <= connect.MaxTasksWithMetrics && c.HTTP != nil {
 			httpMetrics.collect(to, c.HTTP, name)
 		}
-		connectorMetrics.collect(to, one, name)
+		connectorMetrics.collect(to, counts, name)
 	}
-	workerMetrics.collect(to, all)
+	workerMetrics.collect(to, worker)
 	if c := countClients(f.clients, func(name string, value float64) float64 {
 		return f.rates.rate(rateKey{metric: name}, now, value)
 	}); c != nil {
@@ -79,7 +80,7 @@ type workerCounts struct {
 	group                 cluster.Rebalances
 }
 
-// connectorCount counts the connectors of the worker: in a group those that it plans.
+// connectorCount counts the connectors of the worker; in a group those that it plans.
 func connectorCount(w workerCounts) (n float64) {
 	for _, c := range w.connectors {
 		if c.OwnsConnector {
@@ -99,16 +100,17 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 		gauge("worker_connector_count", "Connectors of this worker.", connectorCount),
 		gauge("worker_task_count", "Tasks of this worker.", taskCount),
 		labelled(prometheus.GaugeValue, "app_info",
-			"This program: its version, and when it was started, in milliseconds of Unix.",
+			"Version and start time of this program, in Unix milliseconds.",
 			[]string{"client_id", "version", "start_time_ms"}, func(_ workerCounts, value func(float64, ...string)) {
 				build, _ := buildinfo.Version()
 				value(1, clientID, build, strconv.FormatInt(processStart.UnixMilli(), 10))
 			}),
 		gauge("coordinator_assigned_connectors", "Connectors of this worker.", connectorCount),
 		gauge("coordinator_assigned_tasks", "Tasks of this worker.", taskCount),
-		counter("worker_rebalance_completed_rebalances_total", "Rebalances of the worker's group; 0 for a worker that "+
-			"is alone.", func(w workerCounts) float64 { return float64(w.group.Completed) }),
-		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks go on.",
+		counter("worker_rebalance_completed_rebalances_total",
+			"Rebalances of the worker's group; 0 for a worker in no group.",
+			func(w workerCounts) float64 { return float64(w.group.Completed) }),
+		gauge("worker_rebalance_rebalancing", "1 while the worker's group rebalances, else 0. Tasks keep running.",
 			func(w workerCounts) float64 { return boolValue(w.group.InProgress) }),
 		gauge("worker_rebalance_rebalance_avg_time_ms", "How long rebalances took, in milliseconds. "+lastMinute,
 			func(w workerCounts) float64 { return w.group.Duration.Avg }),
@@ -125,20 +127,19 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
-func startups(of string, n func(workerCounts) connect.Startups) []metric[workerCounts] {
-	name, help := "worker_"+of+"_startup_", "Starts of a "+of
+func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
+	name, help := "worker_"+subject+"_startup_", "Starts of a "+subject
 	return []metric[workerCounts]{
 		counter(name+"attempts_total", help+".",
-			func(w workerCounts) float64 { return float64(n(w).Succeeded + n(w).Failed) }),
-		counter(name+"success_total", help+" that went well.",
-			func(w workerCounts) float64 { return float64(n(w).Succeeded) }),
+			func(w workerCounts) float64 { return float64(counts(w).Succeeded + counts(w).Failed) }),
+		counter(name+"success_total", help+" that succeeded.",
+			func(w workerCounts) float64 { return float64(counts(w).Succeeded) }),
 		counter(name+"failure_total", help+" that failed.",
-			func(w workerCounts) float64 { return float64(n(w).Failed) }),
-		gauge(name+"success_percentage", help+" that went well in the last minute, from 0 to 1; 0 where there was "+
-			"none, "+
-			"as in Kafka.", func(w workerCounts) float64 { return n(w).LastMinute.Succeeded }),
+			func(w workerCounts) float64 { return float64(counts(w).Failed) }),
+		gauge(name+"success_percentage", help+" that succeeded in the last minute, from 0 to 1; 0 without any, as "+
+			"in Kafka.", func(w workerCounts) float64 { return counts(w).LastMinute.Succeeded }),
 		gauge(name+"failure_percentage", help+" that failed in the last minute, from 0 to 1.",
-			func(w workerCounts) float64 { return n(w).LastMinute.Failed }),
+			func(w workerCounts) float64 { return counts(w).LastMinute.Failed }),
 	}
 }
 
@@ -183,8 +184,8 @@ func tasksByState() (rows []metric[connectorCounts]) {
 
 var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 	labelled(prometheus.CounterValue, "answers_total",
-		"Answers of the service to requests of a connector, by the first "+
-			"digit of their status (2xx), or none where no answer came.", []string{"code"},
+		"Responses of the service to requests of a connector, by the first digit of their status (2xx), or none "+
+			"without a response.", []string{"code"},
 		func(n *transport.Counters, value func(float64, ...string)) {
 			for class, answers := range n.Answers {
 				code := "none"
@@ -194,9 +195,9 @@ var httpMetrics = newMetrics("culvert_http_", []string{"connector"},
 				value(float64(answers), code)
 			}
 		}),
-	counter("answer_seconds_total", "How long requests of a connector waited for the heads of their answers.",
+	counter("answer_seconds_total", "Time that requests of a connector waited for response headers.",
 		func(n *transport.Counters) float64 { return n.Waited.Seconds() }),
-	counter("repeated_total", "Requests of a connector that were sent once more.",
+	counter("repeated_total", "Retried requests of a connector.",
 		func(n *transport.Counters) float64 { return float64(n.Repeated) }),
 	counter("sent_bytes_total", "Bytes of bodies that were sent, as they travel.",
 		func(n *transport.Counters) float64 { return float64(n.BytesSent) }),
@@ -218,11 +219,11 @@ func integer(value func(*taskSample) int64) func(taskSample) float64 {
 func withRate(name, help string, value func(*taskSample) int64) []metric[taskSample] {
 	name = "kafka_connect_" + name
 	return []metric[taskSample]{counter(name+"_total", help, integer(value)),
-		gauge(name+"_rate", help+" In a second, over a minute or two.",
+		gauge(name+"_rate", help+" Per second, averaged over one to two minutes.",
 			func(t taskSample) float64 { return t.rate(name, float64(value(&t))) })}
 }
 
-const lastMinute = "In the last minute; NaN where there was none, as in Kafka."
+const lastMinute = "In the last minute; NaN without any, as in Kafka."
 
 // averageAndMax returns PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
 func averageAndMax(prefix, suffix, help string, value func(*task.MetricsSnapshot) task.Summary) []metric[taskSample] {
@@ -258,121 +259,124 @@ var taskMetrics = newMetrics("", taskLabels, slices.Concat([]metric[taskSample]{
 	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
 	taskStatus("kafka_connect_connector_status"),
 	taskStatus("kafka_connect_connector_task_status"),
-	counter("kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
-		"not be handled (errors.tolerance=all).", integer(rowsRefused)),
-	counter("kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
+	counter("kafka_connect_task_error_total_records_skipped",
+		"Records that were skipped because of an error (errors.tolerance=all).", integer(rowsRefused)),
+	counter("kafka_connect_task_error_total_record_failures", "Errors of records and of retried operations.",
 		integer(func(t *taskSample) int64 { return t.Errors })),
-	counter("kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
+	counter("kafka_connect_task_error_total_record_errors", "Records that made a task fail.",
 		integer(func(t *taskSample) int64 { return t.Counters.Errors })),
-	counter("kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
+	counter("kafka_connect_task_error_total_retries", "Failed operations that were retried.",
 		integer(func(t *taskSample) int64 { return t.Counters.Retries })),
-	counter("kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
-		"were left out.", integer(func(t *taskSample) int64 { return t.Counters.Logged })),
-	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
+	counter("kafka_connect_task_error_total_errors_logged", "Skipped records that were logged.",
+		integer(func(t *taskSample) int64 { return t.Counters.Logged })),
+	counter("kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that a task tried to send.",
 		integer(func(t *taskSample) int64 { return t.Counters.DeadLetters })),
-	counter("kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
-		"or were sent with others of which one could not be.",
+	counter("kafka_connect_task_error_deadletterqueue_produce_failures",
+		"Dead letters that could not be sent, or whose batch had one that could not be sent.",
 		integer(func(t *taskSample) int64 { return t.Counters.LostDeadLetters })),
-	gauge("kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
-		"Unix, 0 before the first.", integer(func(t *taskSample) int64 {
-		if t.LastError.IsZero() {
-			return 0
-		}
-		return t.LastError.UnixMilli()
-	})),
-	gauge("kafka_connect_connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
+	gauge("kafka_connect_task_error_last_error_timestamp",
+		"Time of the last error in Unix milliseconds, 0 before the first.", integer(func(t *taskSample) int64 {
+			if t.LastError.IsZero() {
+				return 0
+			}
+			return t.LastError.UnixMilli()
+		})),
+	gauge("kafka_connect_connector_task_running_ratio", "Share of its time that a task was RUNNING, from 0 to 1.",
 		func(t taskSample) float64 { return t.Running }),
-	gauge("kafka_connect_connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
+	gauge("kafka_connect_connector_task_pause_ratio", "Share of its time that a task was PAUSED, from 0 to 1.",
 		func(t taskSample) float64 { return t.Paused }),
-	gauge("kafka_connect_connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
-		"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
+	gauge("kafka_connect_connector_task_offset_commit_success_percentage",
+		"Share of offset commits that succeeded in the last minute, from 0 to 1; 0 without any, as in Kafka.",
 		func(t taskSample) float64 { return t.Counters.RecentCommits.Succeeded }),
 	gauge("kafka_connect_connector_task_offset_commit_failure_percentage",
-		"How many commits of offsets failed in the last minute, from 0 to 1.",
+		"Share of offset commits that failed in the last minute, from 0 to 1.",
 		func(t taskSample) float64 { return t.Counters.RecentCommits.Failed }),
 	labelled(prometheus.GaugeValue, "culvert_task_caught_up",
-		"1 while a task has nothing left to do, else 0. It is there "+
-			"for RUNNING tasks alone: more workers would not help others.", nil,
+		"1 while a task has caught up, else 0. Only for RUNNING tasks: more workers would not help others.", nil,
 		func(t taskSample, value func(float64, ...string)) {
 			if t.State == connect.Running {
 				value(boolValue(t.CaughtUp))
 			}
 		}),
 },
-	averageAndMax("connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
+	averageAndMax("connector_task_offset_commit", "_time_ms", "Duration of offset commits, in milliseconds.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.CommitTime }),
 	averageAndMax("connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.BatchSize }),
 )...)
 
-// sourceMetrics have the delta age in place of a sink's lag: a delta token is as old as the last response that had
-// nothing more. The time of the last notification shows a broken subscription, which the service may still list.
+// sourceMetrics have the delta age instead of a lag: it is the time since the last response without further rows. The
+// time of the last notification shows a broken subscription that the service may still list.
 var sourceMetrics = newMetrics("", taskLabels, slices.Concat(
-	withRate("source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
+	withRate("source_task_source_record_poll", "Rows that a source has read, acknowledged by Kafka or not.",
 		rowsRead),
 	withRate("source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
-	averageAndMax("source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
-		"in milliseconds.", func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
-	averageAndMax("source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
+	averageAndMax("source_task_poll_batch", "_time_ms",
+		"Time from the request of a page to its last row, in milliseconds.",
+		func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
+	averageAndMax("source_task_source_record_active_count", "",
+		"Rows that a source has read and that are not acknowledged yet.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }),
 	averageAndMax("source_task_transaction_size", "", "Records of a transaction.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.Transactions }), []metric[taskSample]{
 		gauge("kafka_connect_source_task_transaction_size_min",
-			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
+			"Records of a transaction. In the last minute; NaN without any, as in Kafka.",
 			func(t taskSample) float64 { return t.Counters.Transactions.Min }),
 		gauge("kafka_connect_source_task_source_record_active_count",
-			"Rows that a source has read and that are not settled.", integer(rowsActive)),
+			"Rows that a source has read and that are not acknowledged yet.", integer(rowsActive)),
 		counter("culvert_source_pages_total", "Pages that a source has read.",
 			integer(func(t *taskSample) int64 { return t.Pages })),
-		counter("culvert_source_bytes_total", "Bytes of their bodies.",
+		counter("culvert_source_bytes_total", "Bytes of the bodies of these pages.",
 			integer(func(t *taskSample) int64 { return t.Bytes })),
 		counter("culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.", integer(rows)),
-		since("culvert_source_delta_age_seconds", "How long ago a source had read all that there was, in its feed for "+
-			"which that is longest ago: so old are its delta tokens.",
+		since("culvert_source_delta_age_seconds",
+			"Time since a source had read everything, for the feed with the longest time: the age of its delta token.",
 			func(t *taskSample) time.Time { return t.LastCaughtUp }),
 		since("culvert_source_notified_seconds",
-			"How long ago a notification came to a source that subscribes, or since "+
-				"when one is to come, in its feed for which that is longest ago.",
+			"Time since a subscribed source received a notification, or has subscribed, for the feed with the "+
+				"longest time.",
 			func(t *taskSample) time.Time { return t.LastNotified }),
 	})...)
 
 var sinkMetrics = newMetrics("", taskLabels, slices.Concat(
 	withRate("sink_task_sink_record_read", "Records that a sink has read from Kafka.", rowsRead),
-	withRate("sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
-	withRate("sink_task_offset_commit_completion", "Commits of offsets that were done.",
+	withRate("sink_task_sink_record_send", "Records of a sink that its service has accepted.", rows),
+	withRate("sink_task_offset_commit_completion", "Offset commits that succeeded.",
 		func(t *taskSample) int64 { return t.Counters.Commits }),
 	averageAndMax("sink_task_put_batch", "_time_ms",
-		"How long batches took until the last row was settled, in milliseconds.",
+		"Time until the last row of a batch was settled, in milliseconds.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.BatchTime }),
 	averageAndMax("sink_task_sink_record_active_count", "",
 		"Rows that a sink has in its batches and that are not settled.",
 		func(m *task.MetricsSnapshot) task.Summary { return m.ActiveRows }), []metric[taskSample]{
-		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.", integer(lag)),
+		gauge("kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has not processed yet.",
+			integer(lag)),
 		gauge("kafka_connect_sink_task_sink_record_active_count",
 			"Rows that a sink has in its batches and that are not settled.", integer(rowsActive)),
-		gauge("kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
+		gauge("kafka_connect_sink_task_partition_count", "Partitions that are assigned to a task.",
 			integer(func(t *taskSample) int64 { return t.Partitions })),
-		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
+		gauge("kafka_connect_sink_task_offset_commit_seq_no", "Offset commits that were started.",
 			integer(func(t *taskSample) int64 { return t.Counters.Commits + t.Counters.FailedCommits })),
-		counter("kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
-			"for, none is skipped.", func(taskSample) float64 { return 0 }),
+		counter("kafka_connect_sink_task_offset_commit_skip_total",
+			"Always 0: the task waits for late commits and skips none.", func(taskSample) float64 { return 0 }),
 		constant[taskSample]("kafka_connect_sink_task_offset_commit_skip_rate",
-			"Always 0: a commit that is late is waited "+
-				"for, none is skipped.", 0),
-		counter("culvert_sink_rows_total", "Records of a sink that its service has taken.", integer(rows)),
+			"Always 0: the task waits for late commits and skips none.", 0),
+		counter("culvert_sink_rows_total", "Records of a sink that its service has accepted.", integer(rows)),
 		counter("culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
 			integer(rowsRefused)),
-		counter("culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
-			"messages of SAP beside a success.", integer(func(t *taskSample) int64 { return t.Warnings })),
-		gauge("culvert_sink_lag_records", "Records that a sink has before it.", integer(lag)),
-		counter("culvert_sink_batches_total", "Batches of records that a sink has made requests of.",
+		counter("culvert_sink_warnings_total",
+			"Warnings that a sink's plugin has logged about answers, such as SAP messages in a successful response.",
+			integer(func(t *taskSample) int64 { return t.Warnings })),
+		gauge("culvert_sink_lag_records", "Records that a sink has not processed yet.", integer(lag)),
+		counter("culvert_sink_batches_total", "Batches of records that a sink has sent.",
 			integer(func(t *taskSample) int64 { return t.Batches })),
-		counter("culvert_sink_requests_total", "Requests that it has sent for them.",
+		counter("culvert_sink_requests_total", "Requests that it has sent for these batches.",
 			integer(func(t *taskSample) int64 { return t.Requests })),
-		counter("culvert_sink_again_total", "How often a row was put into another request, since the one "+
-			"before was refused as a whole.", integer(func(t *taskSample) int64 { return t.Reencoded })),
-		gauge("culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
-			"the status of the task that failed by them names them.",
+		counter("culvert_sink_again_total",
+			"How often a row was sent in another request because its request was refused as a whole.",
+			integer(func(t *taskSample) int64 { return t.Reencoded })),
+		gauge("culvert_sink_uncertain_records",
+			"Records that the service may or may not have; the status of the failed task names them.",
 			integer(func(t *taskSample) int64 { return t.Uncertain })),
 	})...)
 

@@ -228,7 +228,7 @@ func (r *Reloader) do(step config.Change, all []*config.Connector, news bool) {
 		}
 	}
 	if err != nil {
-		r.Log.Error("a mistake in culvert: a reload", "connector", step.Name, "error", err)
+		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
 }
 
@@ -264,7 +264,7 @@ func (r *Reloader) logStep(step config.Change) (news bool) {
 		}
 		what := "reload: a change is refused, and what ran goes on: "
 		if !step.KeepsRunning {
-			what = "reload: a connector's file is refused, the others run: "
+			what = "reload: a connector's file is rejected; the other connectors run: "
 		}
 		for _, p := range step.Problems {
 			if !p.Warning {
@@ -372,7 +372,7 @@ func (r *Reloader) Report(connectors []config.RunningConnector, problems []strin
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	answer := rest.Reload{Folder: r.Folder, Reloads: maps.Clone(r.counts),
-		Connectors: []rest.Reloaded{}, Problems: problems}
+		Connectors: []rest.ReloadedConnector{}, Problems: problems}
 	if !r.last.IsZero() {
 		answer.Last = r.last.UTC().Format(time.RFC3339)
 	}
@@ -380,7 +380,7 @@ func (r *Reloader) Report(connectors []config.RunningConnector, problems []strin
 		answer.Problems = append(answer.Problems, p.String())
 	}
 	for _, n := range connectors {
-		answer.Connectors = append(answer.Connectors, rest.Reloaded{Name: n.Name, File: n.File,
+		answer.Connectors = append(answer.Connectors, rest.ReloadedConnector{Name: n.Name, File: n.File,
 			Error: r.rejected[n.Name]})
 	}
 	return answer

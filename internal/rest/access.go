@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// isHealthCheck reports whether a request is answered to anybody: `/health` is for load balancers and kubelets, which
-// ask by any address and have no logon, and says nothing.
+// isHealthCheck reports whether a request is exempt from access checks: load balancers and kubelets call `/health` by
+// any address and without logon, and it reveals nothing.
 func isHealthCheck(r *http.Request) bool {
 	path, ok := segments(r.URL.EscapedPath())
 	return ok && slices.Equal(path, []string{"health"})
@@ -22,21 +22,21 @@ func requireUser(next http.Handler, u *users) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isHealthCheck(r) || u.allowed(r) {
+		if isHealthCheck(r) || u.authenticate(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="culvert", charset="UTF-8"`)
-		writeError(w, http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
+		writeError(w, http.StatusUnauthorized, "Expected a user and password from rest.basic.auth.file")
 	})
 }
 
-// rejectChanges refuses what changes something, where REST is only for reading, or the request is.
+// rejectChanges rejects changes if REST is read-only, or the request is.
 func rejectChanges(next http.Handler, only bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		why := ReadOnlyReason(r.Context())
 		if only {
-			why = "REST is for reading alone (rest.read.only=true)"
+			why = "REST is read-only (rest.read.only=true)"
 		}
 		if why != "" && isChange(r) {
 			writeError(w, http.StatusForbidden, why)
@@ -46,8 +46,7 @@ func rejectChanges(next http.Handler, only bool) http.Handler {
 	})
 }
 
-// allowOrigins lets pages of named origins read answers, and change things with the methods that are named (CORS). No
-// origin, no leave. Credentials are never asked for: a page has to have its own.
+// allowOrigins implements CORS for the given origins. Credentials are not allowed: a page must have its own.
 func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 	if len(origins) == 0 {
 		return next
@@ -77,9 +76,8 @@ func fromOneOf(origins []string, r *http.Request) bool {
 
 type header struct{ action, name, value string }
 
-// parseHeaders reads response.http.headers.config: `ACTION NAME: VALUE`, several separated by commas, those with
-// commas in them in quotes. Actions are set, add, setDate and addDate; for the last two the value is milliseconds from
-// now.
+// parseHeaders parses response.http.headers.config: `ACTION NAME: VALUE`, separated by commas; an element with commas
+// is quoted. The value of setDate and addDate is in milliseconds from now.
 func parseHeaders(text string) (headers []header, err error) {
 	const expected = "expected `ACTION NAME: VALUE` with one of set, add, setDate, addDate, several separated by commas"
 	wrong := func(one string) error {
@@ -151,7 +149,7 @@ func addHeaders(next http.Handler, headers []header) http.Handler {
 	})
 }
 
-// ErrExtensions says what to use in the place of Java's extensions of REST.
+// ErrExtensions returns the error of rest.extension.classes, which cannot be supported.
 func ErrExtensions(classes string) error {
 	return setting.Problem{Setting: "rest.extension.classes", Code: setting.CodeUnsupported,
 		Text: fmt.Sprintf("not built: Java classes cannot be run, found %s. For users with "+

@@ -189,8 +189,8 @@ func TestCostOfUnknownUsers(t *testing.T) {
 		found := map[int]bool{}
 		for n := range 100 {
 			name := "carl" + strconv.Itoa(n)
-			hash, exists := u.compared(name)
-			again, _ := u.compared(name)
+			hash, exists := u.hashToCompare(name)
+			again, _ := u.hashToCompare(name)
 			cost, err := bcrypt.Cost(hash)
 			if exists || err != nil || !bytes.Equal(hash, again) {
 				t.Errorf("%s: found %s, %s (%v)", name, hash, again, err)
@@ -233,7 +233,7 @@ func TestEachRouteByAccess(t *testing.T) {
 		}
 		target := strings.NewReplacer("{name}", "a", "{task}", "0", "{feed}", "f", "{id}", "1", "{command}",
 			"ping").Replace(r.path)
-		changes := r.method != http.MethodGet && !r.reads
+		changes := r.method != http.MethodGet && !r.readOnly
 		for _, way := range ways {
 			a := fetched(t, http.DefaultClient, r.method, way.s.URLs()[0]+target+way.query, way.logon)
 			if refused := a.StatusCode == way.not; refused == way.let(changes) {
@@ -276,7 +276,7 @@ func TestAdminListeners(t *testing.T) {
 		"own":       {Options{SeparateAdmin: true, Admin: []string{"http://127.0.0.1:0"}}, 404, 200, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
-			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
+			levels, _ := logging.LevelsOf(slog.New(slog.NewTextHandler(io.Discard, nil)))
 			s := opened(t, c.o, slog.New(slog.DiscardHandler), &standIn{parts: Parts{Levels: levels}})
 			urls := s.URLs()
 			answers(t, http.DefaultClient, urls[0]+"/admin/loggers", c.main)

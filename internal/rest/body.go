@@ -15,24 +15,22 @@ import (
 	"github.com/culvert-project/culvert/internal/base/inbound"
 )
 
-// What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under
-// way together so many bytes are held, with what other workers answer for them.
+// Limits of one body, and of all bodies in memory at a time, including responses of other workers.
 const (
-	bodyBytes   = 1 << 20
-	maxBodies   = 32 << 20
-	bodyTimeout = 30 * time.Second
+	maxBodyBytes     = 1 << 20
+	maxBufferedBytes = 32 << 20
+	bodyTimeout      = 30 * time.Second
 )
 
-// readJSON reads what was sent into a value. A body that is no JSON, or of another shape, is answered as
-// [request.failShape] says. As with Kafka Connect, one whose type is not named is refused, and a byte order mark is
-// passed over. Routes that Kafka Connect does not have refuse members that nobody knows: "letter" in the place of
-// "letters" would have all dead letters replayed.
+// readJSON decodes the body. If that fails, it has answered. As in Kafka Connect, the content type is required and a
+// byte order mark is skipped. Culvert's own routes reject unknown members: "letter" instead of "letters" would replay
+// all dead letters.
 func (req *request) readJSON(into any) bool {
 	if req.r.Header.Get("Content-Type") == "" && req.r.ContentLength != 0 {
 		req.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
 		return false
 	}
-	data, ok := req.readBody(bodyBytes)
+	data, ok := req.readBody(maxBodyBytes)
 	switch {
 	case !ok:
 		return false
@@ -40,12 +38,12 @@ func (req *request) readJSON(into any) bool {
 		req.failShape("expected a JSON object, found nothing")
 		return false
 	case !utf8.Valid(data): // decoding would put another character into its place
-		req.failShape("expected a JSON object in UTF-8, found bytes that are none")
+		req.failShape("expected a JSON object in UTF-8, found invalid bytes")
 		return false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	err := json.Unmarshal(data, into)
-	if err == nil && req.route.isOwn() {
+	if err == nil && req.route.isCulvertRoute() {
 		err = decodeStrict(data, into)
 	}
 	if err != nil {
@@ -54,11 +52,10 @@ func (req *request) readJSON(into any) bool {
 	return err == nil
 }
 
-// failShape rejects a body with the wrong shape: with 500 where Kafka Connect does, since tools expect it, else with
-// 400.
+// failShape rejects a malformed body: with 500 on Kafka Connect's routes, which tools expect, else with 400.
 func (req *request) failShape(why string) {
 	status := http.StatusInternalServerError
-	if req.route.isOwn() {
+	if req.route.isCulvertRoute() {
 		status = http.StatusBadRequest
 	}
 	req.fail(status, why)
@@ -74,7 +71,7 @@ func (req *request) readBody(maximum int64) (data []byte, ok bool) {
 // readAll reads the body. The caller calls release once to return its memory budget. If ok is false, answer was called.
 func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, maximum int64,
 	answer func(status int, why string)) (data []byte, release func(), ok bool) {
-	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBodies)
+	data, release, err := bodies.Read(http.MaxBytesReader(w, r.Body, maximum), maxBufferedBytes)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, inbound.ErrFull):
@@ -93,36 +90,35 @@ func readAll(bodies *inbound.Bodies, w http.ResponseWriter, r *http.Request, max
 	return nil, release, false
 }
 
-// NullValue is Kafka Connect's text for each setting that is null.
+// NullValue is Kafka Connect's message for a setting that is null.
 const NullValue = "Null value can not be supplied as the configuration value."
 
-// UnmarshalJSON reads settings: numbers and booleans count as their text, null is kept apart.
-func (g *ConfigRequest) UnmarshalJSON(data []byte) error {
+// UnmarshalJSON accepts numbers and booleans as text.
+func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return err
 	}
-	g.Settings, g.Null = make(map[string]string, len(members)), nil
+	c.Settings, c.Null = make(map[string]string, len(members)), nil
 	for key, value := range members {
 		switch value[0] {
 		case '{', '[':
 			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
 		case 'n':
-			g.Null = append(g.Null, key)
+			c.Null = append(c.Null, key)
 		case '"':
 			var text string
 			if err := json.Unmarshal(value, &text); err != nil {
 				return err
 			}
-			g.Settings[key] = text
+			c.Settings[key] = text
 		default:
-			g.Settings[key] = string(value)
+			c.Settings[key] = string(value)
 		}
 	}
 	return nil
 }
 
-// requireSettings reports whether the request has a configuration. If not, it has answered.
 func (req *request) requireSettings(g ConfigRequest) bool {
 	if g.Settings == nil {
 		req.failShape("expected a configuration as a JSON object, found null or nothing")
@@ -137,7 +133,7 @@ func decodeStrict(data []byte, into any) error {
 }
 
 func (req *request) timeoutContext() context.Context {
-	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.within, changeTimeout))
+	ctx, cancel := context.WithTimeout(req.r.Context(), cmp.Or(req.route.timeout, changeTimeout))
 	req.releases = append(req.releases, cancel)
 	return ctx
 }

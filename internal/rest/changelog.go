@@ -9,19 +9,18 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// isChange reports whether a request changes something: by its method, unless its route says that it only reads.
+// isChange reports whether a request changes something, by its method or its route.
 func isChange(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
 	}
 	path, _ := segments(r.URL.EscapedPath())
-	return !slices.ContainsFunc(routes, func(o route) bool { return o.reads && o.is(r.Method, path) })
+	return !slices.ContainsFunc(routes, func(o route) bool { return o.readOnly && o.matches(r.Method, path) })
 }
 
-// logChanges writes a line for each change that was made: what was asked for, and by whom. named: the user of a request
-// is known to be who it says.
-func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
+// logChanges logs each successful change with its sender. authenticated means that the user name was verified.
+func logChanges(next http.Handler, log *slog.Logger, authenticated bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isChange(r) {
 			next.ServeHTTP(w, r)
@@ -32,7 +31,7 @@ func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
 			by = r.RemoteAddr
 		}
 		response := &loggedResponse{ResponseWriter: w, status: http.StatusOK}
-		if user, _, ok := r.BasicAuth(); ok && named {
+		if user, _, ok := r.BasicAuth(); ok && authenticated {
 			by = user + " at " + by
 		}
 		next.ServeHTTP(response, r)
@@ -45,8 +44,7 @@ func logChanges(next http.Handler, log *slog.Logger, named bool) http.Handler {
 	})
 }
 
-// loggedRequest is how many characters of a request's method and path a line of the log has.
-const loggedRequest = 300
+const loggedRequest = 300 // characters of method and path
 
 type loggedResponse struct {
 	http.ResponseWriter
@@ -59,5 +57,5 @@ func (n *loggedResponse) WriteHeader(status int) {
 	n.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for [http.ResponseController].
+// Unwrap implements the interface that [http.ResponseController] needs.
 func (n *loggedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }

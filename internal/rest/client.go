@@ -14,40 +14,37 @@ import (
 
 // Client calls routes of the REST API of a worker, Culvert's or Kafka Connect's.
 type Client struct {
-	// URL is the base URL of the REST API, such as http://localhost:8083.
-	URL string
+	URL string // the base URL of the REST API, such as http://localhost:8083
 	// Header is sent with each request. It overrides Accept and Content-Type; the header of a call overrides it.
-	Header http.Header
-	// Transport sends requests. The client follows no redirections.
-	Transport http.RoundTripper
-	// MaxBytes bounds the body of an answer.
-	MaxBytes int64
+	Header    http.Header
+	Transport http.RoundTripper // must not follow redirections
+	MaxBytes  int64             // of a response
 }
 
-// Call sends a request to a route, see [Target]. body is a string, which is sent as properties, or a value that is sent
-// as JSON; nil means no body. into is a *string, which gets the answer's text, or a pointer for JSON; nil drops the
-// answer. If the worker refuses, the error is a [*Refusal] with the worker's text.
+// Call sends a request to a route, see [Target]. A string body is sent as properties, any other as JSON; nil means no
+// body. into is a *string for the response's text, or a pointer for JSON; nil drops the response. If the worker rejects
+// the request, the error is a [*Refusal].
 func (c *Client) Call(ctx context.Context, route string, header http.Header, body, into any,
 	values ...string) (http.Header, error) {
 	method, target := Target(route, values...)
-	var sent io.Reader
-	kind := "application/json"
+	var reader io.Reader
+	contentType := "application/json"
 	if text, ok := body.(string); ok {
-		sent, kind = strings.NewReader(text), propertiesType
+		reader, contentType = strings.NewReader(text), propertiesType
 	} else if body != nil {
 		data, err := json.Marshal(body)
 		if err != nil {
 			return nil, err
 		}
-		sent = bytes.NewReader(data)
+		reader = bytes.NewReader(data)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+target, sent)
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.URL, "/")+target, reader)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
 	if body != nil {
-		r.Header.Set("Content-Type", kind)
+		r.Header.Set("Content-Type", contentType)
 	}
 	maps.Copy(r.Header, c.Header)
 	maps.Copy(r.Header, header)
@@ -63,9 +60,9 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	case int64(len(data)) > c.MaxBytes:
 		return nil, fmt.Errorf("expected an answer of at most %d bytes to %s %s", c.MaxBytes, method, target)
 	case answer.StatusCode >= http.StatusMultipleChoices:
-		var said failure
-		_ = json.Unmarshal(data, &said) // other answers than a worker's have only a status
-		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(said.Message, method+" "+target+": "+answer.Status)}
+		var failed failure
+		_ = json.Unmarshal(data, &failed) // other answers than a worker's have only a status
+		return answer.Header, &Refusal{answer.StatusCode, cmp.Or(failed.Message, method+" "+target+": "+answer.Status)}
 	case asText:
 		*text = string(data)
 	case into != nil && len(data) > 0:

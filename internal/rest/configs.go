@@ -40,8 +40,8 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeExact decodes an object whose members must be keys of into, with the same case, as in Kafka Connect. some
-// reports whether it is not null.
+// decodeExact decodes an object whose members must be keys of into, in the same case, as in Kafka Connect. found is
+// false for null.
 func decodeExact(data []byte, into map[string]any) (some bool, err error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -76,7 +76,7 @@ func (t *plainText) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// CheckName says in Kafka Connect's words what is wrong with the name of a connector, "" if nothing.
+// CheckName returns Kafka Connect's error message for an invalid connector name, "" for a valid one.
 func CheckName(name string) string {
 	if name == "" {
 		return "Invalid value  for configuration name: String may not be empty"
@@ -142,5 +142,5 @@ func (req *request) patchConfig() {
 }
 
 func (req *request) remove() {
-	req.done(http.StatusNoContent, req.worker.Delete(req.timeoutContext(), req.name()))
+	req.finish(http.StatusNoContent, req.worker.Delete(req.timeoutContext(), req.name()))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// metrics answers a scrape. Kafka Connect has no such resource: its figures go out by JMX.
+// metrics answers a Prometheus scrape. Kafka Connect has JMX instead.
 func (req *request) metrics() {
 	promhttp.HandlerFor(req.worker.Metrics(), promhttp.HandlerOpts{}).ServeHTTP(req.w, req.r)
 }
@@ -51,7 +51,7 @@ func (req *request) connectors() {
 	}
 	all := map[string]map[string]any{}
 	slices.Sort(expand)
-	expand = slices.Compact(expand) // each counts once, however often it is asked for
+	expand = slices.Compact(expand) // repeated values count once
 	var others *groupMetrics
 	if slices.Contains(expand, "motion") {
 		var err error
@@ -63,14 +63,14 @@ func (req *request) connectors() {
 	for _, name := range names {
 		expanded := map[string]any{}
 		var unknown, err error
-		for _, e := range expand {
-			switch e {
+		for _, part := range expand {
+			switch part {
 			case "info":
-				expanded[e], err = req.info(name)
+				expanded[part], err = req.info(name)
 			case "status":
-				expanded[e], err = herder.Status(name)
+				expanded[part], err = herder.Status(name)
 			case "motion":
-				expanded[e], err = others.connectorMetrics(herder, name)
+				expanded[part], err = others.connectorMetrics(herder, name)
 			}
 			unknown = errors.Join(unknown, err)
 		}
@@ -89,7 +89,8 @@ func (req *request) info(name string) (connect.Info, error) {
 
 func (req *request) connector() { req.reply(req.info(req.name())) }
 
-// config answers with the version of what is shown: one that was stored meanwhile is another one.
+// config answers with the ETag of the shown version. Source must be called first: a version stored in between then has
+// another ETag.
 func (req *request) config() {
 	withText := req.wantsText()
 	text, version, err := req.worker.Source(req.name(), withText)
@@ -145,7 +146,7 @@ func (req *request) taskStatus() {
 	req.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", req.name(), n))
 }
 
-// plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
+// plugins: connectorsOnly is true if it is absent or empty; any other value than true is false, as in Java.
 func (req *request) plugins() {
 	only := true
 	if text := req.queryValue("connectorsOnly"); text != "" {

@@ -13,29 +13,27 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// Letters are dead letters of a connector.
-type Letters struct {
-	Topic   string   `json:"topic"`
-	Letters []Letter `json:"letters"`
-	// Causes are the same letters by what failed, the most frequent cause first.
-	Causes []LetterCause `json:"causes"`
+// DeadLetterList is the response of GET /culvert/connectors/{name}/deadletters.
+type DeadLetterList struct {
+	Topic       string       `json:"topic"`
+	DeadLetters []DeadLetter `json:"letters"`
+	// Causes groups the dead letters, the most frequent cause first.
+	Causes []DeadLetterCause `json:"causes"`
 }
 
-// LetterCause is what some letters have in common.
-type LetterCause struct {
-	Class string `json:"class"`
-	Stage string `json:"stage"`
-	// Message is the first line of their messages, of at most 200 characters.
-	Message string `json:"message"`
+// DeadLetterCause is a group of dead letters with the same class, stage and message.
+type DeadLetterCause struct {
+	Class   string `json:"class"`
+	Stage   string `json:"stage"`
+	Message string `json:"message"` // the first line, of at most 200 characters
 	Count   int    `json:"count"`
-	// First and Last are when the first and the last of them failed.
-	First string `json:"first"`
-	Last  string `json:"last"`
+	First   string `json:"first"`
+	Last    string `json:"last"`
 }
 
-func causes(letters []Letter) []LetterCause {
-	all := []LetterCause{}
-	at := map[LetterCause]int{}
+func groupByCause(letters []DeadLetter) []DeadLetterCause {
+	all := []DeadLetterCause{}
+	at := map[DeadLetterCause]int{}
 	for _, l := range letters {
 		c := l.Cause()
 		i, known := at[c]
@@ -47,37 +45,37 @@ func causes(letters []Letter) []LetterCause {
 		all[i].Count++
 		all[i].First, all[i].Last = min(all[i].First, l.Failed), max(all[i].Last, l.Failed)
 	}
-	slices.SortStableFunc(all, func(a, b LetterCause) int { return cmp.Compare(b.Count, a.Count) })
+	slices.SortStableFunc(all, func(a, b DeadLetterCause) int { return cmp.Compare(b.Count, a.Count) })
 	return all
 }
 
-// Cause is what failed, without a count.
-func (l *Letter) Cause() LetterCause {
+// Cause returns the group of a dead letter, without a count.
+func (l *DeadLetter) Cause() DeadLetterCause {
 	line, _, _ := strings.Cut(l.Message, "\n")
-	return LetterCause{Class: shown.LineUpTo(l.Class, 200), Stage: shown.LineUpTo(l.Stage, 200),
+	return DeadLetterCause{Class: shown.LineUpTo(l.Class, 200), Stage: shown.LineUpTo(l.Stage, 200),
 		Message: shown.LineUpTo(line, 200)}
 }
 
-// Letter is a dead letter without its record.
-type Letter struct {
-	Partition int32      `json:"partition"`
-	Offset    int64      `json:"offset"`
-	Failed    string     `json:"failed"`
-	Connector string     `json:"connector"`
-	From      LetterFrom `json:"from"`
-	Stage     string     `json:"stage"`
-	Setting   string     `json:"setting"`
-	Plugin    string     `json:"plugin"`
-	Version   string     `json:"version"`
-	Class     string     `json:"class"`
-	Message   string     `json:"message"`
-	Replays   int        `json:"replays"`
-	Parts     string     `json:"parts,omitempty"`
-	Replayed  *bool      `json:"replayed,omitempty"`
+// DeadLetter is a dead letter without its record.
+type DeadLetter struct {
+	Partition int32            `json:"partition"`
+	Offset    int64            `json:"offset"`
+	Failed    string           `json:"failed"`
+	Connector string           `json:"connector"`
+	From      DeadLetterSource `json:"from"`
+	Stage     string           `json:"stage"`
+	Setting   string           `json:"setting"`
+	Plugin    string           `json:"plugin"`
+	Version   string           `json:"version"`
+	Class     string           `json:"class"`
+	Message   string           `json:"message"`
+	Replays   int              `json:"replays"`
+	Parts     string           `json:"parts,omitempty"`
+	Replayed  *bool            `json:"replayed,omitempty"`
 }
 
-// LetterFrom is where a dead letter came from.
-type LetterFrom struct {
+// DeadLetterSource is the origin of a dead letter: a position in a topic, or a row of a feed.
+type DeadLetterSource struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Offset    int64  `json:"offset"`
@@ -85,39 +83,40 @@ type LetterFrom struct {
 	Request   string `json:"request,omitempty"`
 }
 
-// LetterOf is a dead letter as it is shown.
-func LetterOf(l *connect.DeadLetter) Letter {
-	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.FailedAt.UTC().Format(time.RFC3339),
+// NewDeadLetter returns the REST form of a dead letter.
+func NewDeadLetter(l *connect.DeadLetter) DeadLetter {
+	return DeadLetter{Partition: l.Record.Partition, Offset: l.Record.Offset,
+		Failed:    l.FailedAt.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
 		Class: l.Class, Message: l.Message, Replays: l.Replays, Parts: l.Rows.String(), Replayed: l.Replayed,
-		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+		From: DeadLetterSource{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
-// Of each partition so many letters are looked at: usually, and at most.
+// Limits of ?last=, the number of records of each partition.
 const (
-	usualLetters = 100
-	maxLetters   = 1000
-	// maxMessage is how many bytes a letter's message has: any program may have written it.
-	maxMessage = 16 << 10
+	defaultLastRecords = 100
+	maxLastRecords     = 1000
+	maxMessageBytes    = 16 << 10 // any program may have written it
 )
 
-func (req *request) letters() {
-	last, err := req.queryNumber("last", usualLetters, 1, maxLetters)
+func (req *request) listDeadLetters() {
+	last, err := req.queryNumber("last", defaultLastRecords, 1, maxLastRecords)
 	if err != nil {
 		req.failErr(err)
 		return
 	}
-	found, chosen := Letters{Letters: []Letter{}}, connect.DeadLetterFilter{Error: req.queryValue("error")}
+	found, chosen := DeadLetterList{DeadLetters: []DeadLetter{}},
+		connect.DeadLetterFilter{Error: req.queryValue("error")}
 	found.Topic, err = req.herder().ReadDeadLetters(req.timeoutContext(), req.name(), last,
 		func(l *connect.DeadLetter) error {
 			if chosen.Matches(l) {
-				one := LetterOf(l) // which any program may have written
+				one := NewDeadLetter(l) // which any program may have written
 				one.Message, one.From.Request = req.worker.Redact(one.Message), req.worker.Redact(one.From.Request)
-				if more := len(one.Message) - maxMessage; more > 0 {
-					shortened := strings.ToValidUTF8(one.Message[:maxMessage], "")
+				if more := len(one.Message) - maxMessageBytes; more > 0 {
+					shortened := strings.ToValidUTF8(one.Message[:maxMessageBytes], "")
 					one.Message = fmt.Sprintf("%s... (%d bytes more)", shortened, more)
 				}
-				found.Letters = append(found.Letters, one)
+				found.DeadLetters = append(found.DeadLetters, one)
 			}
 			return nil
 		})
@@ -125,61 +124,56 @@ func (req *request) letters() {
 		req.failErr(err)
 		return
 	}
-	found.Causes = causes(found.Letters)
+	found.Causes = groupByCause(found.DeadLetters)
 	req.answer(http.StatusOK, found)
 }
 
-// ReplayRequest chooses letters. Without a choice it is all that were not replayed.
+// ReplayRequest selects dead letters. Zero selects all that were not replayed.
 type ReplayRequest struct {
-	// Letters are single ones, as PARTITION@OFFSET, at most 1000; an empty list is none.
-	Letters []string `json:"letters,omitzero"`
-	// Error is a text in the class or message of the exception.
-	Error string `json:"error,omitempty"`
-	// Again: also those that were replayed before.
-	Again bool `json:"again,omitempty"`
-	// Older: also those of records of which a later one has the same key, or which have none.
-	Older bool `json:"older,omitempty"`
-	// Dry: they go through the connector as it is now, up to what would be sent, and nothing is sent or stored.
-	Dry bool `json:"dry,omitempty"`
+	// Positions lists dead letters as PARTITION@OFFSET, at most 1000. Nil means all; an empty list means none.
+	Positions       []string `json:"letters,omitzero"`
+	Error           string   `json:"error,omitempty"` // in the class or message of the exception
+	IncludeReplayed bool     `json:"again,omitempty"`
+	// IncludeSuperseded includes records followed by one with the same key, and records without a key.
+	IncludeSuperseded bool `json:"older,omitempty"`
+	// DryRun processes dead letters up to the request to the service, and sends and stores nothing.
+	DryRun bool `json:"dry,omitempty"`
 }
 
-// maxNamedLetters is how many letters a replay may name.
-const maxNamedLetters = 1000
+const maxReplayPositions = 1000
 
-// Replayed is what came of it; of Left ones nothing did, by the reason. Of a dry run Refused would be, and none is
-// Replayed.
-type Replayed struct {
+// ReplayResult counts dead letters by outcome; Skipped counts by reason. In a dry run Replayed is zero.
+type ReplayResult struct {
 	Replayed int            `json:"replayed"`
 	Refused  int            `json:"refused"`
-	Left     map[string]int `json:"left"`
-	// Dry: it was a dry run. Passes are how many letters would be sent, Refusals why others would be refused, of the
-	// first 100; Left says how many more.
-	Dry      bool                `json:"dry,omitempty"`
-	Passes   int                 `json:"passes,omitempty"` // of a dry run it stands there also where it is 0
-	Refusals []connect.Rejection `json:"refusals,omitempty"`
+	Skipped  map[string]int `json:"left"`
+	// Refusals has the reasons of the first 100 that a dry run refused; Skipped counts further ones.
+	DryRun    bool                `json:"dry,omitempty"`
+	WouldPass int                 `json:"passes,omitempty"` // a dry run also encodes zero
+	Refusals  []connect.Rejection `json:"refusals,omitempty"`
 }
 
-func (req *request) replayed(done connect.ReplayResult, dry bool) Replayed {
-	shownAs := Replayed{Replayed: done.Replayed, Refused: done.Rejected, Left: map[string]int{}, Dry: dry}
+func (req *request) replayResult(done connect.ReplayResult, dry bool) ReplayResult {
+	shownAs := ReplayResult{Replayed: done.Replayed, Refused: done.Rejected, Skipped: map[string]int{}, DryRun: dry}
 	for why, n := range done.Skipped {
-		shownAs.Left[req.worker.Redact(why)] = n
+		shownAs.Skipped[req.worker.Redact(why)] = n
 	}
 	if !dry {
 		return shownAs
 	}
-	shownAs.Replayed, shownAs.Passes = 0, max(0, done.Replayed-done.Rejected)
+	shownAs.Replayed, shownAs.WouldPass = 0, max(0, done.Replayed-done.Rejected)
 	for _, r := range done.Rejections {
 		r.Reason = shown.Line(req.worker.Redact(r.Reason))
 		shownAs.Refusals = append(shownAs.Refusals, r)
 	}
 	if more := done.Rejected - len(done.Rejections); more > 0 {
-		shownAs.Left["that would be refused, and are not listed"] = more
+		shownAs.Skipped["that would be refused, but are not listed"] = more
 	}
 	return shownAs
 }
 
-// replayTime is how long a replay may take, which is less than an answer may: whoever asks again goes on from there.
-const replayTime = answerTimeout - time.Minute
+// replayTimeout ends a replay before the response times out; the next replay continues.
+const replayTimeout = answerTimeout - time.Minute
 
 func (req *request) replay() {
 	var body ReplayRequest
@@ -187,41 +181,41 @@ func (req *request) replay() {
 		return
 	}
 	filter := connect.DeadLetterFilter{Error: body.Error}
-	if len(body.Letters) > maxNamedLetters {
-		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxNamedLetters,
-			len(body.Letters)))
+	if len(body.Positions) > maxReplayPositions {
+		req.fail(http.StatusBadRequest, fmt.Sprintf("letters: expected at most %d, found %d", maxReplayPositions,
+			len(body.Positions)))
 		return
 	}
-	if err := filter.SelectPositions(body.Letters); err != nil {
+	if err := filter.SelectPositions(body.Positions); err != nil {
 		req.fail(http.StatusBadRequest, "letters: "+err.Error())
 		return
 	}
 	var done connect.ReplayResult
-	err := req.control(func(h Herder) (err error) {
-		done, err = h.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
-			IncludeReplayed:   body.Again,
-			IncludeSuperseded: body.Older, DryRun: body.Dry})
+	err := req.control(func(herder Herder) (err error) {
+		done, err = herder.ReplayConnector(req.timeoutContext(), req.name(), connect.ReplayRequest{Filter: filter,
+			IncludeReplayed:   body.IncludeReplayed,
+			IncludeSuperseded: body.IncludeSuperseded, DryRun: body.DryRun})
 		return err
 	})
 	switch {
 	case errors.Is(err, connect.ErrNotRunning):
-		req.fail(http.StatusConflict, "Connector "+req.name()+" is to be PAUSED or STOPPED, and writes nothing "+
-			"until it "+
-			"is resumed: resume it, then replay its letters")
+		req.fail(http.StatusConflict, "Connector "+req.name()+" has the target state PAUSED or STOPPED and writes "+
+			"nothing: resume it, then replay its dead letters")
 	case errors.Is(err, connect.ErrReplayInProgress):
 		req.fail(http.StatusConflict, err.Error())
-	case err != nil && done.Replayed > 0 && !body.Dry:
-		req.failErr(fmt.Errorf("%d letters were replayed, %d of them refused again, before it failed; another "+
-			"replay goes on after them: %v", done.Replayed, done.Rejected, err)) // of any kind, it says what was done
+	case err != nil && done.Replayed > 0 && !body.DryRun:
+		// replaces the error by one that contains what was done
+		req.failErr(fmt.Errorf("%d dead letters were replayed, %d of them refused again, before the replay failed; "+
+			"another replay continues after them: %v", done.Replayed, done.Rejected, err))
 	case err != nil:
 		req.failErr(err)
-	case body.Dry:
-		shownAs := req.replayed(done, true)
+	case body.DryRun:
+		shownAs := req.replayResult(done, true)
 		req.answer(http.StatusOK, struct {
-			Replayed
+			ReplayResult
 			Passes int `json:"passes"`
-		}{shownAs, shownAs.Passes})
+		}{shownAs, shownAs.WouldPass})
 	default:
-		req.answer(http.StatusOK, req.replayed(done, false))
+		req.answer(http.StatusOK, req.replayResult(done, false))
 	}
 }

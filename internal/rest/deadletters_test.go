@@ -15,13 +15,13 @@ import (
 // Letters are counted by what failed, where, and the first line of the message, as it is.
 func TestLetterCauses(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	assert.Equal(t, []LetterCause{}, causes(nil))
-	assert.Equal(t, []LetterCause{
+	assert.Equal(t, []DeadLetterCause{}, groupByCause(nil))
+	assert.Equal(t, []DeadLetterCause{
 		{"E", "encode", "value 1", 2, "2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z"},
 		{"E", "encode", "value 2", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
 		{"E", "write", "\ufffdvalue 1", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
 		{"F", "write", long[:200] + "... (100 bytes more)", 1, "2026-02-01T00:00:00Z", "2026-02-01T00:00:00Z"},
-	}, causes([]Letter{
+	}, groupByCause([]DeadLetter{
 		{Class: "E", Stage: "encode", Message: "value 2", Failed: "2026-02-01T00:00:00Z"},
 		{Class: "E", Stage: "encode", Message: "value 1\nand more", Failed: "2026-03-01T00:00:00Z"},
 		{Class: "E", Stage: "write", Message: "\x1bvalue 1", Failed: "2026-02-01T00:00:00Z"},
@@ -36,12 +36,12 @@ func TestDryReplayed(t *testing.T) {
 	req := &request{common: common{worker: worker.worker()}}
 	done := connect.ReplayResult{Replayed: 130, Rejected: 110, Skipped: map[string]int{"of topic geheim": 3},
 		Rejections: []connect.Rejection{{Position: "0@1", Reason: "no geheim\nand more"}}}
-	assert.Equal(t, Replayed{Refused: 110, Dry: true, Passes: 20, Left: map[string]int{"of topic *": 3,
-		"that would be refused, and are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
+	assert.Equal(t, ReplayResult{Refused: 110, DryRun: true, WouldPass: 20, Skipped: map[string]int{"of topic *": 3,
+		"that would be refused, but are not listed": 109}, Refusals: []connect.Rejection{{Position: "0@1",
 		Reason: "no * and more"}}},
-		req.replayed(done, true))
-	assert.Equal(t, Replayed{Replayed: 130, Refused: 110, Left: map[string]int{"of topic *": 3}},
-		req.replayed(done, false))
+		req.replayResult(done, true))
+	assert.Equal(t, ReplayResult{Replayed: 130, Refused: 110, Skipped: map[string]int{"of topic *": 3}},
+		req.replayResult(done, false))
 }
 
 // lettered has a dead letter that another program has written.

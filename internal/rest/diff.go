@@ -12,98 +12,86 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// DiffRequest is a configuration that is not stored, as settings or as the text of a file of properties.
+// DiffRequest is a configuration to compare, as settings or as properties text.
 type DiffRequest struct {
 	Name   string        `json:"name"`
 	Config configuration `json:"config,omitempty"`
 	Text   string        `json:"text,omitempty"`
 }
 
-// Comparison is what it would mean to store a configuration.
+// Comparison is the effect of storing a configuration.
 type Comparison struct {
-	// Change is what would become of the connector that runs: nothing, in place, restart, create or refuse.
 	Change
-	// Version is what If-Match of PUT /connectors/{name}/config takes, so that nothing is stored over a change that
-	// came meanwhile; "" for a connector that is not there.
-	Version string `json:"version,omitempty"`
-	// Differences are those between what runs and what was sent, by setting.
+	// Version is for If-Match of PUT /connectors/{name}/config; "" for a new connector.
+	Version     string       `json:"version,omitempty"`
 	Differences []Difference `json:"differences"`
-	// Stored are those between what runs and what is stored, where that is not what runs: they would be overwritten.
-	// StoredProblem says why what is stored was not taken.
+	// Stored compares with the stored configuration, which would be overwritten; StoredProblem is its error.
 	Stored        []Difference `json:"stored,omitempty"`
 	StoredProblem string       `json:"stored_problem,omitempty"`
-	// Feeds are those whose offsets do not belong to the new settings (query.change), with what would become of them.
+	// Feeds lists feeds whose offsets do not fit the new settings (query.change).
 	Feeds []FeedChange `json:"feeds,omitempty"`
-	// Warnings are what is worth knowing and keeps nothing from being stored: comments that would be lost, feeds of
-	// which nothing is known.
+	// Warnings do not prevent storing: lost comments, or feeds that could not be checked.
 	Warnings []string `json:"warnings,omitempty"`
-	// Kept names the file that the connector has, in which it is changed; "" if REST changes it.
-	Kept string `json:"kept,omitempty"`
+	// LockedReason is why REST must not change the connector, such as the file it comes from; "" if it may.
+	LockedReason string `json:"kept,omitempty"`
 }
 
-// Difference is a setting that differs. Values of passwords are masked; "" and nil are different things.
+// Difference is a setting that differs. Passwords are masked. Nil means that the setting is absent.
 type Difference struct {
 	Setting string  `json:"setting"`
 	Before  *string `json:"before"`
 	After   *string `json:"after"`
-	// Secret means that the values are passwords.
-	Secret bool `json:"secret,omitempty"`
+	Secret  bool    `json:"secret,omitempty"`
 }
 
-// Differences returns the differences between two configurations, by setting. Passwords are masked.
+// Differences compares two configurations. Passwords are masked.
 func Differences(before, after map[string]string, password func(key string) bool) []Difference {
 	all := []Difference{}
 	for _, name := range config.ChangedKeys(before, after) {
-		d := Difference{Setting: name, Secret: password(name)}
+		difference := Difference{Setting: name, Secret: password(name)}
 		value := func(settings map[string]string) *string {
-			v, exists := settings[name]
+			text, exists := settings[name]
 			switch {
 			case !exists:
 				return nil
-			case d.Secret && v != "":
-				v = config.Mask
+			case difference.Secret && text != "":
+				text = config.Mask
 			}
-			return &v
+			return &text
 		}
-		d.Before, d.After = value(before), value(after)
-		all = append(all, d)
+		difference.Before, difference.After = value(before), value(after)
+		all = append(all, difference)
 	}
 	return all
 }
 
-// FeedChange is what would become of what a feed has read.
+// FeedChange is the effect of a change on a feed whose offset does not fit the new settings.
 type FeedChange struct {
-	Feed string `json:"feed"`
-	// Effect is fail, reload or keep, as query.change says.
-	Effect string `json:"effect"`
-	// Differs names what its offset belongs to and it would not any more, in the words of the plugin, such as filter.
-	Differs []string `json:"differs"`
+	Feed   string `json:"feed"`
+	Effect string `json:"effect"` // fail, reload or keep, as in query.change
+	// ChangedFields names the changed parts of the feed's identity in the plugin's words, such as filter.
+	ChangedFields []string `json:"differs"`
 }
 
-// ConfigRequest is a configuration that a request brings.
+// ConfigRequest is the configuration in a request.
 type ConfigRequest struct {
-	// Settings is nil if there is no configuration.
-	Settings map[string]string
-	// Null are settings with the value null. Each is rejected with [NullValue] in addition to other problems. A Patch
-	// removes them.
-	Null []string
-	// Patch keeps the other settings of the connector.
+	Settings map[string]string // nil if there is no configuration
+	// Null lists settings with the value null. Each is rejected with [NullValue], but a Patch removes it.
+	Null  []string
 	Patch bool
 	// New is the target state of a connector that must not exist yet. Nil means that it may exist.
 	New *connect.TargetState
-	// Precondition, if set, decides by the stored version, "" for none, whether it may be overwritten.
+	// Precondition, if set, reports whether the stored version may be overwritten; "" means that none is stored.
 	Precondition func(version string) bool
 }
 
-// WriteResult is a connector that was written.
 type WriteResult struct {
 	connect.Info
-	// Created means that the connector did not exist. Version is the stored version.
 	Created bool
 	Version string
 }
 
-// propertiesType is the media type of a connector's text, as some editors and libraries of Java name it.
+// propertiesType is the media type of properties text in some editors and libraries of Java.
 const propertiesType = "text/x-java-properties"
 
 // properties parses properties text. If that fails, it has answered. commented reports whether the text has comments.
@@ -119,10 +107,9 @@ func (req *request) properties(sent []byte) (desired ConfigRequest, commented bo
 	return ConfigRequest{Settings: settings}, commented, warnings, true
 }
 
-// readConfig reads a configuration in either form. If that fails, it has answered.
 func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	if req.requestType() == propertiesType {
-		data, ok := req.readBody(bodyBytes)
+		data, ok := req.readBody(maxBodyBytes)
 		if !ok {
 			return desired, false
 		}
@@ -133,8 +120,7 @@ func (req *request) readConfig() (desired ConfigRequest, ok bool) {
 	return desired, ok
 }
 
-// precondition returns the check of If-Match and If-None-Match against the stored version (RFC 9110, 13.1), nil without
-// either. A weak tag never matches If-Match.
+// precondition checks If-Match and If-None-Match (RFC 9110, 13.1: a weak tag never matches); nil without them.
 func (req *request) precondition() func(version string) bool {
 	match, none := req.r.Header.Values("If-Match"), req.r.Header.Values("If-None-Match")
 	if match == nil && none == nil {
@@ -156,7 +142,7 @@ func (req *request) setETag(version string) {
 	}
 }
 
-func (req *request) compare() {
+func (req *request) diff() {
 	var body struct {
 		Name   string
 		Config ConfigRequest
@@ -167,8 +153,8 @@ func (req *request) compare() {
 	}
 	desired := body.Config
 	if (desired.Settings != nil) == (body.Text != nil) {
-		req.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, as properties; found "+
-			"both, or neither")
+		req.fail(http.StatusBadRequest, "expected either config, an object of settings, or text, in properties "+
+			"format; found both or neither")
 		return
 	}
 	var warnings []string
@@ -185,12 +171,13 @@ func (req *request) compare() {
 		req.failErr(err)
 		return
 	}
-	found, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
-	if commented && found.Kept == "" {
-		warnings = append(warnings, "comments and the order of lines are lost: what REST keeps is settings alone")
+	comparison, err := req.worker.Compare(ctx, name, desired, req.hidesSecrets())
+	if commented && comparison.LockedReason == "" {
+		warnings = append(warnings, "comments and the order of lines are lost: REST stores only settings")
 	}
-	found.Problems, found.Warnings = req.redactAll(found.Problems),
-		req.redactAll(slices.Concat(warnings, found.Warnings))
-	found.Kept, found.StoredProblem = req.worker.Redact(found.Kept), req.worker.Redact(found.StoredProblem)
-	req.reply(found, err)
+	comparison.Problems, comparison.Warnings = req.redactAll(comparison.Problems),
+		req.redactAll(slices.Concat(warnings, comparison.Warnings))
+	comparison.LockedReason, comparison.StoredProblem = req.worker.Redact(comparison.LockedReason),
+		req.worker.Redact(comparison.StoredProblem)
+	req.reply(comparison, err)
 }

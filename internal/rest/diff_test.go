@@ -57,7 +57,7 @@ func (e *editing) write(_ context.Context, name string, given ConfigRequest) (Wr
 
 func (e *editing) compare(_ context.Context, name string, given ConfigRequest, masked bool) (Comparison, error) {
 	e.put, e.masked = &given, masked
-	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, Kept: "struck",
+	return Comparison{Change: Change{Connector: name, Problems: []string{"a struck one"}}, LockedReason: "struck",
 		Differences: []Difference{}, Warnings: []string{"w"}}, nil
 }
 
@@ -121,7 +121,7 @@ func TestTextThatIsPut(t *testing.T) {
 		{properties, "x=2\ny=\\u00g0", "", "", 400, `the text:2: y: expected four hexadecimal digits`},
 		{properties, `{"x":"2"}`, "", "", 400, "expected Java properties, found {"},
 		{properties, "x=\x00", "", "", 400, "found a byte 0 in line 1"},
-		{properties, "x=" + strings.Repeat("y", bodyBytes), "", "", 413, "at most"},
+		{properties, "x=" + strings.Repeat("y", maxBodyBytes), "", "", 413, "at most"},
 		{"text/plain", "x=2", "", "", 415, ""},
 	} {
 		e := &editing{}

@@ -17,10 +17,9 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// askTimeout bounds the response of another worker about what it runs.
-const askTimeout = 2 * time.Second
+const queryTimeout = 2 * time.Second
 
-// workerAnswer is the response of another worker about what it runs, or an error that names the worker.
+// workerAnswer is the response of another worker, or an error that names the worker.
 type workerAnswer struct {
 	worker  string // its id
 	status  int
@@ -29,17 +28,15 @@ type workerAnswer struct {
 	err     error
 }
 
-// fansOut reports whether the leader has to ask all workers of the group. It asks each of them with ?own=true, which
-// they answer alone.
+// fansOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries.
 func (req *request) fansOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
 		slices.Contains(req.queryValues("expand"), "motion"))
 }
 
-// askWorkers has all other workers of the group answer the request, each for what it runs itself, with one of some
-// statuses; none for a worker that is alone, or was asked for its own. They see it as this worker's user has sent it,
-// with another query: it needs no rights that the user has not.
-func (req *request) askWorkers(query string, expected ...int) ([]workerAnswer, error) {
+// queryWorkers sends the request with another query to all other workers of the group; to none for ?own=true. The
+// requests have the user's credentials, so they need no further rights.
+func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer, error) {
 	if req.cluster == nil || req.queryBool("own") {
 		return nil, nil
 	}
@@ -47,18 +44,18 @@ func (req *request) askWorkers(query string, expected ...int) ([]workerAnswer, e
 	if !leads {
 		return []workerAnswer{{err: errNoLeader}}, nil
 	}
-	others := slices.DeleteFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == group.Leader })
+	others := slices.DeleteFunc(group.Members, func(member GroupMember) bool { return member.WorkerID == group.Leader })
 	all := make([]workerAnswer, len(others))
-	ctx, cancel := context.WithTimeout(req.r.Context(), askTimeout)
+	ctx, cancel := context.WithTimeout(req.r.Context(), queryTimeout)
 	defer cancel()
 	var asking sync.WaitGroup
-	for i, m := range others {
+	for i, member := range others {
 		asking.Go(func() {
-			err := guard.Do(nil, "asking worker "+m.WorkerID, func() error {
-				return req.askWorker(ctx, m.URL, query, &all[i], expected)
+			err := guard.Do(nil, "asking worker "+member.WorkerID, func() error {
+				return req.queryWorker(ctx, member.URL, query, &all[i], expected)
 			})
-			if all[i].worker = m.WorkerID; err != nil {
-				all[i].err = errors.New("worker " + m.WorkerID + ": " + req.worker.Redact(err.Error()))
+			if all[i].worker = member.WorkerID; err != nil {
+				all[i].err = errors.New("worker " + member.WorkerID + ": " + req.worker.Redact(err.Error()))
 			}
 		})
 	}
@@ -71,7 +68,7 @@ func (req *request) askWorkers(query string, expected ...int) ([]workerAnswer, e
 	return all, nil
 }
 
-func (req *request) askWorker(ctx context.Context, to, query string, p *workerAnswer, expected []int) error {
+func (req *request) queryWorker(ctx context.Context, to, query string, result *workerAnswer, expected []int) error {
 	to, err := workerURL(to)
 	if err != nil {
 		return err
@@ -85,87 +82,84 @@ func (req *request) askWorker(ctx context.Context, to, query string, p *workerAn
 		return err
 	}
 	defer answer.Body.Close()
-	p.status = answer.StatusCode
-	p.body, p.release, err = req.bodies.Read(answer.Body, maxBodies)
+	result.status = answer.StatusCode
+	result.body, result.release, err = req.bodies.Read(answer.Body, maxBufferedBytes)
 	switch {
 	case err != nil:
 		return err
-	case !slices.Contains(expected, p.status) || !json.Valid(p.body):
-		return fmt.Errorf("expected status %d with JSON, found %d %.300s", expected[0], p.status, p.body)
+	case !slices.Contains(expected, result.status) || !json.Valid(result.body):
+		return fmt.Errorf("expected status %d with JSON, found %d %.300s", expected[0], result.status, result.body)
 	}
 	return nil
 }
 
 type groupMetrics struct {
 	tasks map[connect.TaskID][]connect.TaskMetrics
-	// silent has the reasons of workers that have not responded, by ID; missingReason says why metrics of a task are
-	// absent.
+	// silent has the errors of workers that did not respond, by ID; missingReason explains missing metrics of a task.
 	silent        map[string]string
 	missingReason string
 }
 
-// groupMetrics asks the other workers; nil means that only the tasks of this worker are requested.
 func (req *request) groupMetrics() (*groupMetrics, error) {
-	parts, err := req.askWorkers("expand=motion", http.StatusOK) // what else is asked for this worker knows itself
-	if parts == nil || err != nil {
+	answers, err := req.queryWorkers("expand=motion", http.StatusOK) // this worker knows the other parts itself
+	if answers == nil || err != nil {
 		return nil, err
 	}
-	m := &groupMetrics{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
-	for _, p := range parts {
-		if p.err != nil {
-			m.silent[p.worker] = p.err.Error()
+	metrics := &groupMetrics{tasks: map[connect.TaskID][]connect.TaskMetrics{}, silent: map[string]string{}}
+	for _, answer := range answers {
+		if answer.err != nil {
+			metrics.silent[answer.worker] = answer.err.Error()
 			continue
 		}
 		found := map[string]struct{ Motion connect.Metrics }{}
 		if name := req.name(); name == "" {
-			_ = json.Unmarshal(p.body, &found) // figures of another type are none
+			_ = json.Unmarshal(answer.body, &found) // figures of another type are none
 		} else {
 			one := found[name]
-			_ = json.Unmarshal(p.body, &one.Motion)
+			_ = json.Unmarshal(answer.body, &one.Motion)
 			found[name] = one
 		}
 		for name, one := range found {
 			for _, t := range one.Motion.Tasks {
 				id := connect.TaskID{Connector: name, Task: t.Task}
-				m.tasks[id] = append(m.tasks[id], t)
+				metrics.tasks[id] = append(metrics.tasks[id], t)
 			}
 		}
 	}
-	m.missingReason = cmp.Or(strings.Join(slices.Sorted(maps.Values(m.silent)), "; "),
-		"no worker has the task at the moment")
-	return m, nil
+	metrics.missingReason = cmp.Or(strings.Join(slices.Sorted(maps.Values(metrics.silent)), "; "),
+		"no worker runs the task at the moment")
+	return metrics, nil
 }
 
-// connectorMetrics returns the metrics of a connector including tasks of other workers. A task without metrics has the
-// reason instead.
+// connectorMetrics includes tasks of other workers. A task without metrics has the reason instead.
 func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics, error) {
-	f, err := h.ConnectorMetrics(name)
+	metrics, err := h.ConnectorMetrics(name)
 	if m == nil || err != nil {
-		return f, err
+		return metrics, err
 	}
 	info, err := h.Info(name)
-	s, unknown := h.Status(name)
-	own := f.Tasks
-	f.State, f.Tasks = s.Connector.State, []connect.TaskMetrics{}
+	status, unknown := h.Status(name)
+	own := metrics.Tasks
+	metrics.State, metrics.Tasks = status.Connector.State, []connect.TaskMetrics{}
 	for _, id := range info.Tasks {
-		one := connect.TaskMetrics{Task: id.Task, State: connect.Unassigned}
-		if at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == id.Task }); at >= 0 {
-			one.State, one.WorkerID = s.Tasks[at].State, s.Tasks[at].WorkerID
+		task := connect.TaskMetrics{Task: id.Task, State: connect.Unassigned}
+		if at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == id.Task }); at >= 0 {
+			task.State, task.WorkerID = status.Tasks[at].State, status.Tasks[at].WorkerID
 		}
-		owner := one.WorkerID
+		owner := task.WorkerID
 		why, silent := m.silent[owner]
-		one.Error = cmp.Or(why, m.missingReason)
+		task.Error = cmp.Or(why, m.missingReason)
 		for _, t := range slices.Concat(own, m.tasks[id]) { // two have it while it moves
-			if t.Task == id.Task && (t.WorkerID == owner || one.Error != "" && !silent) {
-				one = t
+			if t.Task == id.Task && (t.WorkerID == owner || task.Error != "" && !silent) {
+				task = t
 			}
 		}
-		f.Tasks = append(f.Tasks, one)
+		metrics.Tasks = append(metrics.Tasks, task)
 	}
-	return f, errors.Join(err, unknown)
+	return metrics, errors.Join(err, unknown)
 }
 
-func (req *request) motion() {
+func (req *request) connectorProgress() {
 	others, err := req.groupMetrics()
 	if err != nil {
 		req.failErr(err)
@@ -174,22 +168,23 @@ func (req *request) motion() {
 	req.reply(others.connectorMetrics(req.herder(), req.name()))
 }
 
-// snapshotElsewhere has the worker note a snapshot that runs the feed's task, where this one does not; unknown says so.
-func (req *request) snapshotElsewhere(unknown error) {
-	parts, err := req.askWorkers("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
-	if parts == nil && err != nil {
+// snapshotOnOtherWorker forwards the request to the other workers, since no task of this one has the feed (unknown).
+func (req *request) snapshotOnOtherWorker(unknown error) {
+	answers, err := req.queryWorkers("", http.StatusAccepted, http.StatusConflict, http.StatusNotFound)
+	if answers == nil && err != nil {
 		req.failErr(err)
 		return
 	}
 	status, body := http.StatusNotFound, unknown.Error()
-	for _, p := range parts {
-		if p.err != nil {
-			status, body = http.StatusInternalServerError, "no worker has said that it notes a snapshot: "+p.err.Error()
+	for _, answer := range answers {
+		if answer.err != nil {
+			status, body = http.StatusInternalServerError,
+				"no worker has accepted the snapshot: "+answer.err.Error()
 		}
 	}
-	for _, p := range parts {
-		if p.err == nil && p.status != http.StatusNotFound {
-			req.answer(p.status, json.RawMessage(p.body))
+	for _, answer := range answers {
+		if answer.err == nil && answer.status != http.StatusNotFound {
+			req.answer(answer.status, json.RawMessage(answer.body))
 			return
 		}
 	}

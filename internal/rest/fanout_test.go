@@ -103,7 +103,7 @@ const partsOfAll = `{"name":"c","state":"RUNNING","type":"source","tasks":[` +
 	`{"id":0,"state":"RUNNING","worker_id":"w0","caught_up":false,"rows":10,"refused":0},` +
 	`{"id":1,"state":"RUNNING","worker_id":"w1","caught_up":false,"rows":11,"refused":0},` +
 	`{"id":2,"state":"RUNNING","worker_id":"w2","caught_up":false,"rows":12,"refused":0},` +
-	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker has the task at the moment"}]}`
+	`{"id":3,"state":"UNASSIGNED","worker_id":"","error":"no worker runs the task at the moment"}]}`
 
 // Figures of a connector are those of all workers that run tasks of it, whichever is asked, with the rights of the one
 // who asks.
@@ -153,7 +153,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 			`found 403 {\"error_code\":403,\"message\":\"not you\"}`},
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 			"expected status 200 with JSON, found 200 <html>"},
-		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBodies)) },
+		"large": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBufferedBytes)) },
 			"the bodies of other requests use all memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 			})
 			began := time.Now()
 			status, body := get(t, "GET", urls[0]+"/culvert/connectors/c")
-			if elapsed := time.Since(began); elapsed > askTimeout+time.Second {
-				t.Errorf("expected an answer within %v, found one after %v", askTimeout, elapsed)
+			if elapsed := time.Since(began); elapsed > queryTimeout+time.Second {
+				t.Errorf("expected an answer within %v, found one after %v", queryTimeout, elapsed)
 			}
 			own, others, _ := strings.Cut(body, `{"id":2,`)
 			if status != 200 || !strings.Contains(own, `"rows":10,`) || !strings.Contains(own, `"rows":11,`) ||
@@ -187,7 +187,7 @@ func TestFiguresOfAWorkerThatDoesNotAnswer(t *testing.T) {
 // What workers answer counts as bodies of requests do, until the request is answered that they were asked for.
 func TestFiguresOfAGroupAreBounded(t *testing.T) {
 	t.Parallel()
-	pad := strings.Repeat(" ", maxBodies*3/8) // two of them together are too much
+	pad := strings.Repeat(" ", maxBufferedBytes*3/8) // two of them together are too much
 	var mu sync.Mutex
 	large := map[int]bool{0: true, 2: true}
 	urls, _ := runners(t, func(w http.ResponseWriter, r *http.Request, n int) bool {

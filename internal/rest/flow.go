@@ -8,38 +8,31 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Flow is where the time of a connector's tasks went in the last minute, on this worker and on those that have
-// answered.
+// Flow is how a connector's tasks spent the last minute, on this worker and those that responded.
 type Flow struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
-	// Seconds is how much time the figures are about: 60, or less where the tasks are younger, as the mean of the
-	// Tasks that have run.
+	// Seconds is the observed time: 60, or less for younger tasks, as the mean of all Tasks.
 	Seconds float64 `json:"seconds"`
 	Tasks   int     `json:"tasks"`
-	// Stages are those of the connector's type in the order in which a row goes through them: fetch, decode, transform,
-	// produce of a source; consume, convert, transform, encode, send, settle of a sink.
+	// Stages are in the order of a row: fetch, decode, transform, produce of a source; consume, convert, transform,
+	// encode, send, settle of a sink.
 	Stages []StageTime `json:"stages"`
-	// Rows is how many rows were delivered in a second, Bytes how many bytes were fetched or consumed.
-	Rows  float64 `json:"rows_per_second"`
-	Bytes float64 `json:"bytes_per_second"`
-	// Silent are the workers that have not said, with the reason.
-	Silent []string `json:"silent,omitempty"`
+	// Rows counts delivered rows, Bytes counts fetched or consumed bytes.
+	Rows   float64  `json:"rows_per_second"`
+	Bytes  float64  `json:"bytes_per_second"`
+	Silent []string `json:"silent,omitempty"` // workers that did not respond, with the reason
 }
 
-// StageTime is a stage's part of the time. Stages run side by side, so that the shares of all may be more than 1.
+// StageTime is the share of a stage. Stages run in parallel, so the shares may add up to more than 1.
 //
-// A fetch is at work from its request to the last byte of the answer, a send likewise; what they wait for room under
-// the limits of the service, for a maintenance window or between two tries is not among it. Converters are part of a
-// source's transform. To produce has the wait for room in the Kafka client's buffer and for the end of a transaction in
-// it, to consume not the wait for records.
+// fetch and send include no waits for limits, maintenance windows and retries. transform of a source includes
+// converters, produce waits for the Kafka client and transactions, consume no waits for records.
 type StageTime struct {
-	Stage string `json:"stage"`
-	// Share is the time that the stage was at work, of the time of all tasks: from 0 to 1.
-	Share float64 `json:"share"`
-	// Work is the same in seconds, Calls how often the stage was at work.
-	Work  float64 `json:"work_seconds"`
-	Calls int64   `json:"calls"`
+	Stage       string  `json:"stage"`
+	Share       float64 `json:"share"` // the busy time divided by the time of all tasks, from 0 to 1
+	BusySeconds float64 `json:"work_seconds"`
+	Calls       int64   `json:"calls"`
 }
 
 func (f *Flow) add(other Flow) {
@@ -52,59 +45,59 @@ func (f *Flow) add(other Flow) {
 	for _, s := range other.Stages {
 		for i := range f.Stages {
 			if own := &f.Stages[i]; own.Stage == s.Stage {
-				own.Work, own.Calls = own.Work+s.Work, own.Calls+s.Calls
+				own.BusySeconds, own.Calls = own.BusySeconds+s.BusySeconds, own.Calls+s.Calls
 			}
 		}
 	}
 	for i := range f.Stages {
-		f.Stages[i].Share = min(f.Stages[i].Work/(f.Seconds*n), 1)
+		f.Stages[i].Share = min(f.Stages[i].BusySeconds/(f.Seconds*n), 1)
 	}
 }
 
-// stages are those of connectors by their types.
-var stages = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
+var stagesByType = map[string][]string{"source": {"fetch", "decode", "transform", "produce"},
 	"sink": {"consume", "convert", "transform", "encode", "send", "settle"}}
 
-func flowOf(figures connect.Metrics) Flow {
-	f := Flow{Name: figures.Name, Type: figures.Type, Stages: []StageTime{}}
-	for _, name := range stages[f.Type] {
-		f.Stages = append(f.Stages, StageTime{Stage: name})
+func newFlow(metrics connect.Metrics) Flow {
+	flow := Flow{Name: metrics.Name, Type: metrics.Type, Stages: []StageTime{}}
+	for _, name := range stagesByType[flow.Type] {
+		flow.Stages = append(flow.Stages, StageTime{Stage: name})
 	}
-	for _, t := range figures.Tasks {
-		if t.Progress == nil || t.Flow.Stages == nil {
+	for _, task := range metrics.Tasks {
+		if task.Progress == nil || task.Flow.Stages == nil {
 			continue
 		}
-		one := Flow{Tasks: 1, Seconds: t.Flow.Period.Seconds(), Rows: t.Flow.Rows, Bytes: t.Flow.Bytes}
-		for _, s := range t.Flow.Stages {
-			one.Stages = append(one.Stages, StageTime{Stage: s.Name, Work: s.Busy.Seconds(), Calls: s.Calls})
+		taskFlow := Flow{Tasks: 1, Seconds: task.Flow.Period.Seconds(), Rows: task.Flow.Rows, Bytes: task.Flow.Bytes}
+		for _, s := range task.Flow.Stages {
+			taskFlow.Stages = append(taskFlow.Stages, StageTime{Stage: s.Name, BusySeconds: s.Busy.Seconds(),
+				Calls: s.Calls})
 		}
-		f.add(one)
+		flow.add(taskFlow)
 	}
-	return f
+	return flow
 }
 
 func (req *request) flow() {
-	figures, err := req.herder().ConnectorMetrics(req.name())
-	var parts []workerAnswer
+	metrics, err := req.herder().ConnectorMetrics(req.name())
+	var answers []workerAnswer
 	if err == nil {
-		parts, err = req.askWorkers("", http.StatusOK)
+		answers, err = req.queryWorkers("", http.StatusOK)
 	}
-	f := flowOf(figures)
-	f.Silent = mergeAnswers(parts, func(_ string, other Flow) { f.add(other) })
-	req.reply(f, err)
+	flow := newFlow(metrics)
+	flow.Silent = mergeAnswers(answers, func(_ string, other Flow) { flow.add(other) })
+	req.reply(flow, err)
 }
 
-// mergeAnswers takes what other workers have answered, and says which of them have not, with the reason.
+// mergeAnswers merges the responses of other workers. It returns the errors of workers that did not respond.
 func mergeAnswers[T any](parts []workerAnswer, merge func(worker string, said T)) (silent []string) {
-	for _, p := range parts {
-		var one T
+	for _, answer := range parts {
+		var value T
 		switch {
-		case p.err != nil:
-			silent = append(silent, p.err.Error())
-		case json.Unmarshal(p.body, &one) != nil:
-			silent = append(silent, "worker "+p.worker+": expected an answer of this route, found another")
+		case answer.err != nil:
+			silent = append(silent, answer.err.Error())
+		case json.Unmarshal(answer.body, &value) != nil:
+			silent = append(silent, "worker "+answer.worker+": expected a response of this route, found something else")
 		default:
-			merge(p.worker, one)
+			merge(answer.worker, value)
 		}
 	}
 	slices.Sort(silent)

@@ -25,13 +25,14 @@ func TestFlowOf(t *testing.T) {
 		{Error: "another worker has it"}}}
 	want := Flow{Name: "c", Type: "source", Seconds: 45, Tasks: 2, Rows: 6, Bytes: 60, Stages: []StageTime{
 		{"fetch", 75.0 / 90, 75, 6}, {Stage: "decode"}, {Stage: "transform"}, {Stage: "produce"}}}
-	assert.Equal(t, want, flowOf(figures))
-	assert.Equal(t, 6, len(flowOf(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
+	assert.Equal(t, want, newFlow(figures))
+	assert.Equal(t, 6, len(newFlow(connect.Metrics{Type: "sink"}).Stages), "stages of a sink that has not run")
 
-	f := flowOf(connect.Metrics{Name: "c", Type: "source"})
+	f := newFlow(connect.Metrics{Name: "c", Type: "source"})
 	f.add(want)
 	f.add(Flow{})
-	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", Work: 15, Calls: 1}, {Stage: "unknown"}}})
+	f.add(Flow{Tasks: 2, Seconds: 45, Stages: []StageTime{{Stage: "fetch", BusySeconds: 15, Calls: 1},
+		{Stage: "unknown"}}})
 	assert.Equal(t, StageTime{"fetch", 0.5, 90, 7}, f.Stages[0], "with those of another worker")
 	assert.Equal(t, 4, len(f.Stages))
 }
@@ -63,7 +64,7 @@ func TestFlowOfAGroup(t *testing.T) {
 	silent = true
 	f := read(urls[0])
 	assert.Equal(t, 2, f.Tasks)
-	assert.Equal(t, []string{"worker w2: expected an answer of this route, found another"}, f.Silent)
+	assert.Equal(t, []string{"worker w2: expected a response of this route, found something else"}, f.Silent)
 	status, _ := get(t, "GET", urls[0]+"/culvert/connectors/none/flow")
 	assert.Equal(t, 404, status)
 }

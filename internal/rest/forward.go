@@ -17,97 +17,9 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/shown"
 )
-
-// Cluster is the group of workers that this one belongs to, as REST needs it. Methods are called by many goroutines;
-// those without a context do not wait.
-type Cluster interface {
-	// Seat returns this worker's current place in the group.
-	Seat() Seat
-	// Owner is the worker that runs a task of a connector, with task -1 the connector itself. One that does not know it
-	// names the leader, which does (Kafka Connect's forward goes the same way). Where there is no such connector or
-	// task it is this worker, which answers 404. known is false for what nobody runs at the moment.
-	Owner(connector string, task int) (url string, me, known bool)
-	// Overview returns what the leader knows of the group; ok is false on other workers.
-	Overview() (o Group, ok bool)
-	// Drain has others run what this worker runs, and returns when they do; nothing more is given to it. A [Refusal]
-	// says that there are none.
-	Drain(ctx context.Context) error
-	// Publish writes a record of what all workers are to do.
-	Publish(ctx context.Context, r configtopic.Record) error
-	// Choose has all workers run a version of a plugin, by the hash of its file; "" is the version before. Only the
-	// leader can. The error is plugin.ErrUnknownVersion where no worker has it.
-	Choose(ctx context.Context, plugin, hash string) error
-}
-
-// Seat is a worker's place in its group. URLs are those that workers advertise in the group's metadata,
-// http://HOST:PORT or https://HOST:PORT. A request, which includes the Authorization of its user, is forwarded to no
-// other URL.
-type Seat struct {
-	// URL is what this worker advertises. Leader is what the leader advertises; it is not used if Leads, which means
-	// that this worker leads. Led is false while no leader is known.
-	URL, Leader           string
-	IsLeader, LeaderKnown bool
-	// Pending means that a rebalance is expected, after which tasks and connectors may have other owners.
-	Pending bool
-	// Blocked is why the group runs nothing, for example because its config topic belongs to another group. Nil means
-	// that it may.
-	Blocked error
-}
-
-// Group is what the leader knows of its group.
-type Group struct {
-	// Group is group.id.
-	Group      string `json:"group"`
-	Generation int32  `json:"generation"`
-	// Leader is the worker id of the member that leads.
-	Leader  string        `json:"leader"`
-	Members []GroupMember `json:"members"`
-	// Unplaced has the reason why connectors, or tasks of them, are assigned to no worker, by connector name.
-	Unplaced map[string]string `json:"unplaced"`
-	// Problems are problems of the group, for example another group that uses the same config topic.
-	Problems []string `json:"problems"`
-	// Plugins has the versions that the group runs, by plugin name.
-	Plugins map[string]GroupPin `json:"plugins"`
-	// Waits has the reason why the group does not run another available version, by plugin name.
-	Waits map[string]string `json:"waits"`
-}
-
-// GroupPin is which version of a plugin all workers of a group run, with the first digits of the SHA-256 of files: a
-// worker that does not have it is given no tasks with the plugin. It is what stands in the config topic, too.
-type GroupPin struct {
-	Version string `json:"version"`
-	Hash    string `json:"hash"`
-	// Before ran before, and runs again where this one breaks.
-	Before string `json:"before,omitempty"`
-	// Passed lists versions that are used only on request: they failed, or an operator chose another.
-	Passed []string `json:"passed,omitempty"`
-}
-
-// GroupMember is what the leader knows of a member: what it said of itself when it joined the generation, and how
-// much it was given.
-type GroupMember struct {
-	WorkerID string `json:"worker_id"`
-	URL      string `json:"url"`
-	// Leaving means that it hands over what it runs and receives no assignment.
-	Leaving bool `json:"leaving"`
-	// Connectors and Tasks count its assignment.
-	Connectors int `json:"connectors"`
-	Tasks      int `json:"tasks"`
-	// Digest is the digest of its connector folder, "" without one.
-	Digest  string        `json:"folder_digest,omitempty"`
-	Plugins []GroupPlugin `json:"plugins"`
-}
-
-// GroupPlugin is a plugin that a member has, with the first digits of the SHA-256 of its file.
-type GroupPlugin struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Hash    string `json:"hash"`
-}
 
 type target uint8
 
@@ -120,22 +32,21 @@ const (
 	owner
 	// restartTarget is the leader if parameters select what to restart, which may run anywhere, else the owner.
 	restartTarget
-	// firstTaskOwner runs the first task of the connector, or else the connector; where nobody runs either, anyone.
+	// firstTaskOwner runs the first task of the connector, or else the connector. If no worker runs either, any worker
+	// answers.
 	firstTaskOwner
-	// fanOut is the leader, which asks all others for what they run, where it is about that; else anyone, who answers
-	// also what is only read while no leader is known.
+	// fanOut is the leader, which queries all other workers. GET is answered by any worker while no leader is known.
 	fanOut
-	// namedWorker is the worker whose id is ?worker=, by way of the leader, which knows the URLs of members; without it
-	// anyone. It answers no request that is [ReadOnlyReason].
+	// namedWorker is the worker with the id ?worker=, reached through the leader, which knows the members' URLs.
+	// Without ?worker= any worker answers. Read-only requests ([ReadOnlyReason]) are rejected.
 	namedWorker
 )
 
-// targetStatuses are the statuses of responses when the target is not known or cannot be reached.
 var targetStatuses = map[target][]int{leader: {409, 500, 503}, owner: {409, 500, 503}, restartTarget: {409, 500, 503},
 	firstTaskOwner: {409, 500, 503}, fanOut: {409, 500, 503}, namedWorker: {404, 409, 500, 503}}
 
-// Texts of Kafka Connect's answers (HerderRequestHandler, DistributedHerder), by which clients know that they can try
-// again. Its workers wait for a leader where they know that there is none, and so do these before the first two.
+// Texts of Kafka Connect (HerderRequestHandler, DistributedHerder), by which clients recognize that they can retry.
+// Before the first two the request waits for a leader, as in Kafka Connect.
 var (
 	errNoLeader = &Refusal{http.StatusServiceUnavailable, "Cannot complete request momentarily due to no known " +
 		"leader URL, likely because a rebalance was underway."}
@@ -152,9 +63,8 @@ func errNoWorker(id string) error {
 
 const startPollInterval = 50 * time.Millisecond
 
-// awaitTarget returns the URL of the target once the worker has started and, for what changes something, knows its
-// leader: Kafka Connect's requests wait in its herder's queue. The body is read after that, with all the time that it
-// has.
+// awaitTarget returns the URL of the target once the worker has started and, for a change, a leader is known: in Kafka
+// Connect such requests wait in the herder's queue. The body is read after that, within its full timeout.
 func (req *request) awaitTarget() (to string, err error) {
 	if isHealthCheck(req.r) {
 		return "", nil
@@ -192,82 +102,105 @@ func (req *request) serve() {
 
 // targetURL returns the URL of the target, "" for this worker.
 func (req *request) targetURL() (to string, err error) {
-	by, c := req.route.target, req.cluster
-	id, own := req.queryValue("worker"), req.worker.Now().ID
-	if why := ReadOnlyReason(req.r.Context()); (by == namedWorker || by == firstTaskOwner) && why != "" {
+	target, id := req.route.target, req.queryValue("worker")
+	if why := ReadOnlyReason(req.r.Context()); (target == namedWorker || target == firstTaskOwner) && why != "" {
 		return "", &Refusal{http.StatusForbidden, why}
 	}
-	if c == nil && by == namedWorker && id != "" && id != own {
+	namesOther := target == namedWorker && id != "" && id != req.worker.Now().ID
+	switch {
+	case req.cluster == nil && namesOther:
 		return "", errNoWorker(id)
-	}
-	if c == nil || by == local || by == fanOut && !req.fansOut() || by == namedWorker && (id == "" || id == own) {
+	case req.cluster == nil, target == local, target == fanOut && !req.fansOut(), target == namedWorker && !namesOther:
 		return "", nil
 	}
-	seat := c.Seat()
-	to, me, known, err := req.resolveTarget(by, seat)
-	if err != nil || me || by == fanOut && !known && req.route.method == http.MethodGet {
+	membership := req.cluster.Membership()
+	found, err := req.resolveTarget(membership)
+	if err != nil || found.isSelf || target == fanOut && !found.isKnown && req.route.method == http.MethodGet {
 		return "", err
 	}
 	switch hops := req.queryValues("forward"); {
 	case hops != nil && !strings.EqualFold(hops[0], "true"):
 		return "", errHops
-	case !known:
-		return "", cmp.Or(seat.Blocked, error(errNoLeader))
+	case !found.isKnown:
+		return "", cmp.Or(membership.Blocked, error(errNoLeader))
 	}
-	if to, err = workerURL(to); err != nil {
+	if to, err = workerURL(found.url); err != nil {
 		return "", err
 	}
-	if own, _ := workerURL(seat.URL); to == own {
-		return "", fmt.Errorf("another worker of the cluster is to answer, and it advertises the URL of this one, %s: "+
-			"set rest.advertised.host.name and rest.advertised.port of each worker to an address of its own", own)
+	if own, _ := workerURL(membership.URL); to == own {
+		return "", fmt.Errorf("another worker of the cluster must answer, but it advertises the URL of this one, %s: "+
+			"set rest.advertised.host.name and rest.advertised.port of each worker to its own address", own)
 	}
 	return to, nil
 }
 
-// resolveTarget tells which worker of the cluster answers: me, or the one at a URL, where it is known.
-func (req *request) resolveTarget(by target, seat Seat) (to string, me, known bool, err error) {
-	c, id := req.cluster, req.queryValue("worker")
-	switch pending := by != leader && by != fanOut && by != namedWorker && seat.Pending; {
-	case by == namedWorker:
-		group, leads := c.Overview()
-		at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
-		if leads && at >= 0 {
-			to, known = group.Members[at].URL, true
-		} else if leads {
-			err = errNoWorker(id)
-		} else if to, me, known = seat.Leader, seat.IsLeader, seat.LeaderKnown; me { // it begins to lead, or ends
-			err = errNoLeader
-		}
-	case pending:
-		err = errStale
-	case by == leader || by == fanOut || by == restartTarget && (req.queryBool("includeTasks") ||
-		req.queryBool("onlyFailed")):
-		to, me, known = seat.Leader, seat.IsLeader, seat.LeaderKnown
-	case by == firstTaskOwner:
-		if to, me, known = c.Owner(req.name(), 0); !known {
-			to, me, known = c.Owner(req.name(), -1)
-		}
-		me = me || !known
-	default:
-		task := -1
-		if req.r.PathValue("task") != "" {
-			n, ok := req.number()
-			if !ok {
-				return "", true, true, nil // its handler says what is wrong
-			}
-			task = n
-		}
-		if to, me, known = c.Owner(req.name(), task); !known {
-			err = cmp.Or(seat.Blocked, req.unownedError(task, seat))
-		}
-	}
-	return to, me, known, err
+// targetWorker is the worker that answers: this one, or the one at a URL if it is known.
+type targetWorker struct {
+	url             string
+	isSelf, isKnown bool
 }
 
-// unownedError returns why no worker answers for a task, or for the connector itself (-1). Without a leader that may
-// change soon. A leader has given it to nobody, which Kafka Connect answers at once, with the same status.
-func (req *request) unownedError(task int, seat Seat) error {
-	if !seat.LeaderKnown {
+func (m Membership) leader() targetWorker { return targetWorker{m.Leader, m.IsLeader, m.LeaderKnown} }
+
+func (req *request) owner(task int) (w targetWorker) {
+	w.url, w.isSelf, w.isKnown = req.cluster.Owner(req.name(), task)
+	return w
+}
+
+// resolveTarget must be called for targets other than local. Owners are unknown while a rebalance is pending.
+func (req *request) resolveTarget(membership Membership) (targetWorker, error) {
+	switch target := req.route.target; {
+	case target == namedWorker:
+		return req.resolveNamed(membership)
+	case target == leader || target == fanOut:
+		return membership.leader(), nil
+	case membership.Pending:
+		return targetWorker{}, errStale
+	case target == restartTarget && (req.queryBool("includeTasks") || req.queryBool("onlyFailed")):
+		return membership.leader(), nil
+	case target == firstTaskOwner:
+		found := req.owner(0)
+		if !found.isKnown {
+			found = req.owner(-1)
+		}
+		found.isSelf = found.isSelf || !found.isKnown
+		return found, nil
+	}
+	task := -1
+	if req.r.PathValue("task") != "" {
+		number, ok := req.number()
+		if !ok {
+			return targetWorker{isSelf: true, isKnown: true}, nil // the handler rejects the number
+		}
+		task = number
+	}
+	found := req.owner(task)
+	if !found.isKnown {
+		return found, cmp.Or(membership.Blocked, req.unownedError(task, membership))
+	}
+	return found, nil
+}
+
+// resolveNamed resolves ?worker= by the leader's overview of the group.
+func (req *request) resolveNamed(membership Membership) (targetWorker, error) {
+	id := req.queryValue("worker")
+	group, isLeader := req.cluster.Overview()
+	at := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
+	switch {
+	case isLeader && at >= 0:
+		return targetWorker{url: group.Members[at].URL, isKnown: true}, nil
+	case isLeader:
+		return targetWorker{}, errNoWorker(id)
+	case membership.IsLeader: // without an overview: its leadership has just begun, or ends
+		return targetWorker{}, errNoLeader
+	}
+	return membership.leader(), nil
+}
+
+// unownedError returns why no worker answers for a task, or for the connector itself (-1). A leader knows that it is
+// assigned to nobody, which Kafka Connect answers at once with the same status.
+func (req *request) unownedError(task int, membership Membership) error {
+	if !membership.LeaderKnown {
 		return errNoLeader
 	}
 	part := "connector " + req.name()
@@ -278,8 +211,8 @@ func (req *request) unownedError(task int, seat Seat) error {
 	if group, leads := req.cluster.Overview(); leads && group.Unplaced[req.name()] != "" {
 		why = ": " + group.Unplaced[req.name()]
 	}
-	return &Refusal{http.StatusConflict, "Cannot complete request momentarily since " + part + " is given to no " +
-		"worker of the group" + why}
+	return &Refusal{http.StatusConflict, "Cannot complete request momentarily because " + part +
+		" is assigned to no worker of the group" + why}
 }
 
 func workerURL(advertised string) (string, error) {
@@ -292,13 +225,12 @@ func workerURL(advertised string) (string, error) {
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
 }
 
-// proxiedHeaders are the response headers that are forwarded, in canonical form. The others are about the connection
+// proxiedHeaders are the response headers that are forwarded, in canonical form. Other headers describe the connection
 // between the workers.
 var proxiedHeaders = []string{"Content-Type", "Content-Length", "Etag", "Retry-After", "Www-Authenticate"}
 
-// forward sends the request to another worker and streams its response to the client.
 func (req *request) forward(to string) {
-	data, ok := req.readBody(bodyBytes)
+	data, ok := req.readBody(maxBodyBytes)
 	if !ok {
 		return
 	}
@@ -323,12 +255,12 @@ func (req *request) forward(to string) {
 	defer answer.Body.Close()
 	switch {
 	case answer.StatusCode == http.StatusNotModified:
-	case answer.StatusCode >= 300 && answer.StatusCode < 400: // no worker leads elsewhere, with its client's password
+	case answer.StatusCode >= 300 && answer.StatusCode < 400: // following it could leak the client's password
 		req.fail(http.StatusInternalServerError, fmt.Sprintf("Unexpected status code when handling forwarded request: "+
 			"%d from %s", answer.StatusCode, to))
 		return
-	case answer.ContentLength < 0: // of which nobody could see that it was cut
-		req.fail(http.StatusInternalServerError, "expected an answer that states its length from "+to+", found none")
+	case answer.ContentLength < 0: // a truncated response could not be recognized
+		req.fail(http.StatusInternalServerError, "expected a response with Content-Length from "+to+", found none")
 		return
 	}
 	for _, name := range proxiedHeaders {
@@ -336,14 +268,13 @@ func (req *request) forward(to string) {
 			req.w.Header()[name] = values
 		}
 	}
-	if at, err := answer.Location(); err == nil { // this client may not reach the other worker
+	if at, err := answer.Location(); err == nil { // the client may not reach the other worker
 		req.w.Header().Set("Location", req.baseURL()+at.EscapedPath())
 	}
 	req.w.WriteHeader(answer.StatusCode)
-	_, _ = io.Copy(req.w, answer.Body) // what is cut is shorter than stated, so that its connection is closed
+	_, _ = io.Copy(req.w, answer.Body) // a truncated response closes the connection
 }
 
-// forwardRequest returns the request for another worker, with the headers for logon, content type and preconditions.
 func (req *request) forwardRequest(ctx context.Context, to, query string, data []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, req.r.Method, to+req.r.URL.EscapedPath()+"?"+query, bytes.NewReader(data))
 	if err != nil {
@@ -364,7 +295,7 @@ func (req *request) forwardRequest(ctx context.Context, to, query string, data [
 	return r, nil
 }
 
-// forwardQuery returns the query of a forwarded request: after the first hop one more is allowed, as in Kafka
+// forwardQuery returns the query of a forwarded request: one further hop is allowed after the first, as in Kafka
 // Connect.
 func (req *request) forwardQuery() string {
 	var query []string
@@ -376,11 +307,10 @@ func (req *request) forwardQuery() string {
 	return strings.Join(append(query, fmt.Sprintf("forward=%t", req.queryValues("forward") == nil)), "&")
 }
 
-// dialTimeout bounds connecting to another worker, TLS included.
-const dialTimeout = 10 * time.Second
+const dialTimeout = 10 * time.Second // including TLS
 
-// newWorkerClient makes the client that asks other workers, by the settings of listeners of https. Each request has a
-// connection of its own: one that its server closes meanwhile would leave it open whether a change was made.
+// newWorkerClient returns the client for other workers, with the TLS settings of https listeners. It opens a connection
+// for each request: if a server closed a reused one, it would be unknown whether a change was made.
 func newWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client, error) {
 	secure, err := clientTLS(settings, log)
 	if err != nil {
@@ -389,7 +319,7 @@ func newWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{
 		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true,
-			MaxResponseHeaderBytes: headerBytes,
+			MaxResponseHeaderBytes: maxHeaderBytes,
 			DialContext:            dialer.DialContext,
 			DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 				host, _, err := net.SplitHostPort(address)

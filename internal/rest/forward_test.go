@@ -44,11 +44,12 @@ type seat struct {
 	unplaced map[string]string
 }
 
-func (s *seat) Seat() Seat {
+func (s *seat) Membership() Membership {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Seat{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own, LeaderKnown: s.leads != "",
-		Pending: s.pending, Blocked: s.barred}
+	return Membership{URL: s.own, Leader: s.leads, IsLeader: s.leads != "" && s.leads == s.own,
+		LeaderKnown: s.leads != "",
+		Pending:     s.pending, Blocked: s.barred}
 }
 
 func (s *seat) Owner(connector string, task int) (url string, me, known bool) {
@@ -69,7 +70,7 @@ func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 }
 
 func (s *seat) Overview() (o Group, ok bool) {
-	now := s.Seat()
+	now := s.Membership()
 	url := now.Leader
 	for _, m := range s.members {
 		if m.URL == url {
@@ -350,21 +351,22 @@ func TestTextsOfForwarding(t *testing.T) {
 		"no leader, last hop": {none, "DELETE", "/connectors/a?forward=false", hops, []string{"0:false"}},
 		"runs nowhere": {func(*trio) {}, "POST", "/connectors/nobody's/restart",
 			`{"error_code":409,"message":"Cannot ` +
-				`complete request momentarily since connector nobody's is given to no worker of the group, likely because a ` +
+				`complete request momentarily because connector nobody's is assigned to no worker of the group, likely because a ` +
 				`rebalance was underway."}`, []string{"0"}},
 		"a task runs nowhere": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a/3"], s.leads = "", s.own })
 		}, "POST", "/connectors/a/tasks/3/restart",
 			`{"error_code":409,"message":"Cannot complete request momentarily ` +
-				`since task 3 of connector a is given to no worker of the group, likely because a rebalance was underway."}`,
+				`because task 3 of connector a is assigned to no worker of the group, likely because a rebalance was underway."}`,
 			[]string{"0"}},
 		"given to no worker": {func(all *trio) {
 			all.seats[0].set(func(s *seat) { s.owns["a"] = s.leads })
 			all.seats[1].set(func(s *seat) {
 				s.owns["a"], s.unplaced = "", map[string]string{"a": "expected a worker that has what class C needs"}
 			})
-		}, "POST", "/connectors/a/restart", `{"error_code":409,"message":"Cannot complete request momentarily since ` +
-			`connector a is given to no worker of the group: expected a worker that has what class C needs"}`,
+		}, "POST", "/connectors/a/restart",
+			`{"error_code":409,"message":"Cannot complete request momentarily because ` +
+				`connector a is assigned to no worker of the group: expected a worker that has what class C needs"}`,
 			[]string{"0", "1:true"}},
 		"the leader knows none": {func(all *trio) { all.seats[1].set(func(s *seat) { s.leads = "" }) }, "DELETE",
 			"/connectors/a", noLeader, []string{"0", "1:true"}},
@@ -534,7 +536,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 		"away":      {unreachable, 500, "IO Error trying to forward REST request: "},
 		"closed":    {odd.URL, 500, "IO Error trying to forward REST request: "},
 		"elsewhere": {odd.URL, 500, "Unexpected status code when handling forwarded request: 307 from "},
-		"chunked":   {odd.URL, 500, "expected an answer that states its length from "},
+		"chunked":   {odd.URL, 500, "expected a response with Content-Length from "},
 		"ftp": {"ftp://example.com", 500,
 			"expected http://HOST:PORT or https://HOST:PORT as the URL that a worker"},
 		"path":         {unreachable + "/connect", 500, "expected http://HOST:PORT or https://HOST:PORT"},
@@ -574,7 +576,7 @@ func TestWorkersThatCannotBeAsked(t *testing.T) {
 	leading := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handed = true }))
 	defer leading.Close()
 	a := newAsker(t, leading.URL)
-	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", bodyBytes+1), "Content-Type",
+	answer, body = a.hand(t, "POST", "/connectors", strings.Repeat("x", maxBodyBytes+1), "Content-Type",
 		"application/json")
 	if answer.StatusCode != 413 || handed {
 		t.Errorf("expected 413, found %d %s, handed on: %t", answer.StatusCode, body, handed)
@@ -622,7 +624,7 @@ func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r
 // A worker that does not answer is waited for as long as a change may take, a replay of letters for longer.
 func TestForwardingTakesItsTime(t *testing.T) {
 	for target, want := range map[string]time.Duration{"DELETE /connectors/a": 90 * time.Second,
-		"POST /culvert/connectors/a/deadletters/replay": replayTime} {
+		"POST /culvert/connectors/a/deadletters/replay": replayTimeout} {
 		synctest.Test(t, func(t *testing.T) {
 			peers := &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
 				<-r.Context().Done()
@@ -708,7 +710,7 @@ func TestForwardingByHTTPS(t *testing.T) {
 			leads, follows := &seat{}, &seat{}
 			log := slog.New(slog.DiscardHandler)
 			options := func(w way, stores map[string]string, cluster Cluster) Options {
-				return Options{Listeners: w.listeners, AdvertisedListener: w.listener, AdvertisedHost: w.host,
+				return Options{Listeners: w.listeners, Advertise: Advertise{Listener: w.listener, Host: w.host},
 					TLS: stores, Cluster: cluster}
 			}
 			at := opened(t, options(c.leader, c.has, leads), log, worker).Advertised()

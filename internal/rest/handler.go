@@ -10,10 +10,9 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// healthTimeout bounds the check of GET /health.
 const healthTimeout = 10 * time.Second
 
-// Handler answers for the worker.
+// Handler returns the REST API of a worker without listeners and access checks.
 func Handler(w Worker) http.Handler {
 	return common{worker: w, bodies: new(inbound.Bodies),
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
@@ -32,7 +31,7 @@ func (s common) handler(has func(path string) bool) http.Handler {
 	pattern := func(path string) string {
 		return strings.TrimSuffix(path, "/") + map[bool]string{true: "/{$}"}[path == "/"]
 	}
-	for path, options := range optionsOf() {
+	for path, options := range allowedMethods() {
 		if has(path) { // what no route of the path answers
 			handle(pattern(path), func(req *request) { req.otherMethod(options) })
 		}
@@ -56,12 +55,12 @@ func (s common) handler(has func(path string) bool) http.Handler {
 				"Bad Request: expected a path without empty segments, encoded separators and control characters")
 			return
 		}
-		mux.ServeHTTP(rw, at(r, path))
+		mux.ServeHTTP(rw, withPath(r, path))
 	})
 }
 
-// at returns the request with a normalized path, which the mux does not redirect.
-func at(r *http.Request, path []string) *http.Request {
+// withPath returns the request with a normalized path, which the mux does not redirect.
+func withPath(r *http.Request, path []string) *http.Request {
 	escaped := make([]string, len(path))
 	for i, segment := range path {
 		if escaped[i] = url.PathEscape(segment); segment == "." || segment == ".." {
@@ -92,10 +91,10 @@ func (req *request) otherMethod(options string) {
 func (req *request) dispatch(r *route) {
 	req.route = r
 	switch {
-	case r.media != "": // metrics, in a form of their own
+	case r.mediaType != "": // metrics, in a form of their own
 		req.serve()
 	case !req.checkMediaType():
-	case req.responseType() == "" && !req.wantsText() && !req.wantsTest():
+	case req.responseType() == "" && !req.wantsText() && !req.wantsTestFile():
 		req.frameworkError(http.StatusNotAcceptable)
 	default:
 		req.serve()

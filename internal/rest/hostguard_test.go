@@ -24,7 +24,7 @@ func TestNamesOfPagesSeeNoPasswords(t *testing.T) {
 		return opened(t, o, log.Logger(slog.LevelInfo), &standIn{connectors: map[string]*standInConnector{"a": {
 			state: "RUNNING", config: map[string]string{"sap.odata.user.pwd": "geheim", "topic": "t"}}}})
 	}
-	anonymous := serve(Options{AdvertisedHost: "Connect.Example.com"})
+	anonymous := serve(Options{Advertise: Advertise{Host: "Connect.Example.com"}})
 	users := serve(Options{Users: usersFile(t)})
 	reads := []string{"GET /connectors/a", "GET /connectors/a/config", "GET /connectors?expand=info"}
 	writes := []string{"PUT /connectors/a/pause", "POST /connectors/a/restart", "DELETE /connectors/a/offsets"}

@@ -150,7 +150,7 @@ func FuzzHost(f *testing.F) {
 		if !isOwnHost(host, nil) {
 			return
 		}
-		name := hostOf(host)
+		name := normalizeHost(host)
 		if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 			return
 		}

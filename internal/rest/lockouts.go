@@ -9,25 +9,24 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Lockouts are logons that a service has refused.
+// Lockouts lists logons that services have refused.
 type Lockouts struct {
 	Logons []Lockout `json:"logons"`
-	// Others are refusals of other programs of this user, of which nothing but their number is known.
+	// Others counts refusals of other programs of this user.
 	Others int `json:"others"`
 }
 
-// Lockout is a logon that is not tried.
+// Lockout is a refused logon, which is not retried.
 type Lockout struct {
-	Origin string `json:"origin"`
-	Client string `json:"client,omitempty"`
-	User   string `json:"user"`
-	// State is always refused: it is not sent again.
-	State   string    `json:"state"`
+	Origin  string    `json:"origin"`
+	Client  string    `json:"client,omitempty"`
+	User    string    `json:"user"`
+	State   string    `json:"state"` // always "refused"
 	Since   time.Time `json:"since"`
 	Message string    `json:"message"`
 }
 
-type resumed struct {
+type resumeResult struct {
 	Resumed int `json:"resumed"`
 }
 
@@ -45,29 +44,30 @@ func (req *request) refusedLogons() Lockouts {
 }
 
 func (req *request) resumeLogons() {
-	var done resumed
+	var done resumeResult
 	err := req.control(func(Herder) (err error) {
 		parts := req.worker.Now()
 		done.Resumed, err = parts.Lockouts.Resume(req.timeoutContext())
-		parts.Log.Info("refused logons are tried once more, as REST was asked", "refusals", done.Resumed)
+		parts.Log.Info("refused logons are retried at the request of a REST client", "refusals", done.Resumed)
 		return err
 	})
 	req.reply(done, err)
 }
 
-type ended struct {
+type retireResult struct {
 	Ended string `json:"ended"`
 }
 
 func (req *request) retire() {
-	var done ended
+	var done retireResult
 	err := req.control(func(h Herder) (err error) {
 		done.Ended, err = h.Retire(req.timeoutContext(), req.name())
 		return err
 	})
 	if errors.Is(err, connect.ErrNotStopped) {
-		err = &Refusal{http.StatusConflict, "Connector " + req.name() + " must be STOPPED, and its tasks have ended, " +
-			"before what it has opened at its service is ended; delete its offsets afterwards"}
+		err = &Refusal{http.StatusConflict, "Connector " + req.name() +
+			" must be STOPPED, and its tasks must have ended, before its subscriptions and delta queues are ended; " +
+			"delete its offsets afterwards"}
 	}
 	req.reply(done, err)
 }
@@ -81,7 +81,7 @@ func (req *request) snapshot() {
 	err := req.control(func(h Herder) error { return h.Snapshot(req.name(), req.r.PathValue("feed"), ident) })
 	switch {
 	case errors.Is(err, connect.ErrNoFeed):
-		req.snapshotElsewhere(err)
+		req.snapshotOnOtherWorker(err)
 	case err != nil:
 		req.failErr(err)
 	default:

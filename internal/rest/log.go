@@ -12,31 +12,28 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// LogPage is a part of the last lines of a worker's log.
+// LogPage is a page of the worker's last log lines.
 type LogPage struct {
 	WorkerID string    `json:"worker_id"`
 	Lines    []LogLine `json:"lines"`
-	// Last is what ?after= takes for the lines after these. Less than ?after= was: the worker was restarted, and
-	// its lines are numbered from 1 again.
+	// Last is for ?after= of the next page. Lines are numbered from 1 again after a restart of the worker.
 	Last int64 `json:"last"`
-	// Lost says that lines which followed ?after= are no longer known.
-	Lost bool `json:"lost,omitempty"`
+	Lost bool  `json:"lost,omitempty"`
 }
 
 // LogLine is a line of the log.
 type LogLine = logging.Line
 
-// Lines of a page of the log: usually, and at most.
 const (
-	usualLines = 200
-	maxLines   = 1000
+	defaultLogLines = 200
+	maxLogLines     = 1000
 )
 
 func (req *request) log() {
 	q := logging.RecentQuery{Level: req.queryValue("level"), Logger: req.queryValue("logger"),
 		Connector: req.queryValue("connector")}
 	after, err := req.queryNumber("after", -1, 0, math.MaxInt64)
-	limit, wrong := req.queryNumber("limit", usualLines, 1, maxLines)
+	limit, wrong := req.queryNumber("limit", defaultLogLines, 1, maxLogLines)
 	if err = cmp.Or(err, wrong); err != nil {
 		req.failErr(err)
 		return

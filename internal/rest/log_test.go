@@ -28,7 +28,7 @@ func (l *logger) as(h Herder) Worker {
 
 func newLogger(id string) (*logger, *slog.Logger) {
 	l := &logger{standIn{parts: Parts{ID: id, Recent: &logging.Recent{}}}}
-	return l, logging.Remembered(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.parts.Recent)
+	return l, logging.WithRecent(logging.New(slog.NewTextHandler(io.Discard, nil), slog.LevelInfo), l.parts.Recent)
 }
 
 func pageOf(t *testing.T, url string) (status int, page LogPage, text string) {

@@ -63,13 +63,13 @@ func (req *request) setLogger() {
 		n.attributes = append(n.attributes, "set_to", shown.Line(level))
 	}
 	if !lines {
-		parts.Log.Warn(logging.NoLines, "logger", req.name(), "level", level, "loggers", logging.Loggers())
+		parts.Log.Warn(logging.UnusedLogger, "logger", req.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(req.queryValue("scope"), "cluster") {
 		if req.cluster != nil {
 			err = req.cluster.Publish(req.r.Context(), configtopic.LoggerRecord(req.name(), level))
 		}
-		req.done(http.StatusNoContent, err)
+		req.finish(http.StatusNoContent, err)
 		return
 	}
 	req.answer(http.StatusOK, changed)

@@ -9,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// offsetFields is a partition or an offset as JSON; nil: null, or not there.
+// offsetFields is a partition or an offset as JSON. Nil means null or absent.
 type offsetFields []wit.OffsetEntry
 
 func (f *offsetFields) UnmarshalJSON(data []byte) error {
@@ -84,7 +84,7 @@ func (req *request) resetOffsets() {
 		req.control(func(h Herder) error { return h.ResetOffsets(req.timeoutContext(), req.name()) }))
 }
 
-// replyOffsets is reply with errors in Kafka Connect's words, which clients look for.
+// replyOffsets is reply with Kafka Connect's error texts, which clients look for.
 func (req *request) replyOffsets(v any, err error) {
 	var invalid *offset.InvalidError
 	var busy *connect.GroupBusyError

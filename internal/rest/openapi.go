@@ -14,12 +14,12 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// document is the OpenAPI document of all routes. It is one of them itself, so that it is set after they are.
-var document func() map[string]any
+// openAPIDocument returns the OpenAPI document of all routes. It is set by init because a route refers to it.
+var openAPIDocument func() map[string]any
 
-func init() { document = sync.OnceValue(newDocument) }
+func init() { openAPIDocument = sync.OnceValue(newOpenAPIDocument) }
 
-func newDocument() map[string]any {
+func newOpenAPIDocument() map[string]any {
 	paths, schemas := map[string]map[string]any{}, map[string]any{}
 	for i := range routes {
 		r := &routes[i]
@@ -34,14 +34,14 @@ func newDocument() map[string]any {
 	schemaOf(reflect.TypeFor[failure](), schemas)
 	return map[string]any{"openapi": "3.1.0",
 		"info": map[string]any{"title": "Culvert", "version": "1",
-			"description": "Kafka Connect's REST API, and below /culvert/ what is beyond it."},
+			"description": "Kafka Connect's REST API, and Culvert's own routes below /culvert/."},
 		"paths": paths, "components": map[string]any{"schemas": schemas,
 			"securitySchemes": map[string]any{"basic": map[string]any{"type": "http", "scheme": "basic"}}}}
 }
 
 func (r *route) document(schemas map[string]any) map[string]any {
-	tag, o := "Kafka Connect", &r.operation
-	if r.isOwn() || r.path == "/metrics" {
+	tag, operation := "Kafka Connect", &r.operation
+	if r.isCulvertRoute() || r.path == "/metrics" {
 		tag = "Culvert"
 	}
 	parameters := []any{}
@@ -50,44 +50,47 @@ func (r *route) document(schemas map[string]any) map[string]any {
 			parameters = append(parameters, parameter(strings.TrimSuffix(name, "}"), "path", "string"))
 		}
 	}
-	for _, name := range o.query {
+	for _, name := range operation.query {
 		name, kind, hasKind := strings.Cut(name, "=")
 		if !hasKind {
 			kind = "string"
 		}
 		parameters = append(parameters, parameter(name, "query", kind))
 	}
-	success := map[string]any{"description": r.about}
+	success := map[string]any{"description": r.summary}
 	switch {
-	case o.media != "":
-		success["content"] = map[string]any{o.media: map[string]any{"schema": map[string]any{"type": "string"}}}
-	case o.gives != nil:
-		success["content"] = o.forms(inJSON(schemaOf(reflect.TypeOf(o.gives), schemas)), o.takes == nil)
+	case operation.mediaType != "":
+		schema := map[string]any{"type": "string"}
+		success["content"] = map[string]any{operation.mediaType: map[string]any{"schema": schema}}
+	case operation.responseBody != nil:
+		success["content"] = operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.responseBody), schemas)),
+			operation.requestBody == nil)
 	}
-	status := o.status
+	status := operation.status
 	if status == 0 {
 		status = http.StatusOK
 	}
 	answers := map[string]any{strconv.Itoa(status): success}
-	for _, code := range slices.Concat(o.refuses, targetStatuses[r.target]) {
+	for _, code := range slices.Concat(operation.otherStatuses, targetStatuses[r.target]) {
 		other := map[string]any{"description": http.StatusText(code)}
 		if code >= 400 {
 			other["content"] = inJSON(schemaOf(reflect.TypeFor[failure](), schemas))
 		}
 		answers[strconv.Itoa(code)] = other
 	}
-	d := map[string]any{"operationId": operationID(r), "summary": r.about, "tags": []string{tag},
+	document := map[string]any{"operationId": operationID(r), "summary": r.summary, "tags": []string{tag},
 		"parameters": parameters, "responses": answers}
-	if o.takes != nil {
-		d["requestBody"] = map[string]any{"required": true, "content": o.forms(inJSON(schemaOf(reflect.TypeOf(o.takes),
-			schemas)), true)}
+	if operation.requestBody != nil {
+		document["requestBody"] = map[string]any{"required": true,
+			"content": operation.bodyForms(inJSON(schemaOf(reflect.TypeOf(operation.requestBody),
+				schemas)), true)}
 	}
-	return d
+	return document
 }
 
-// forms are a body's in JSON and, where the route has them as text, in properties.
-func (o *operation) forms(content map[string]any, text bool) map[string]any {
-	if o.text && text {
+// bodyForms adds properties text to JSON content if the route allows it.
+func (o *operation) bodyForms(content map[string]any, text bool) map[string]any {
+	if o.allowsText && text {
 		content[propertiesType] = map[string]any{"schema": map[string]any{"type": "string"}}
 	}
 	return content
@@ -110,13 +113,18 @@ func inJSON(schema map[string]any) map[string]any {
 	return map[string]any{"application/json": map[string]any{"schema": schema}}
 }
 
-// schemaNames keeps the names that the document has for types with another name in Go: clients are generated from it.
+// schemaNames maps types to the names that the document has for them if Go has another one: clients are generated from
+// it.
 var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "Motion",
 	reflect.TypeFor[connect.TaskMetrics](): "TaskMotion", reflect.TypeFor[connect.FeedProgress](): "FeedMotion",
-	reflect.TypeFor[ConnectorSummary](): "Listed", reflect.TypeFor[DiffRequest](): "DiffAsked",
-	reflect.TypeFor[SampleRequest](): "SampleAsked", reflect.TypeFor[ToolRequest](): "ToolAsked",
-	reflect.TypeFor[ReplayRequest](): "ReplayAsked", reflect.TypeFor[chainRequest](): "ChainAsked",
-	reflect.TypeFor[snapshotResult](): "SnapshotAsked"}
+	reflect.TypeFor[ConnectorList](): "Listing", reflect.TypeFor[ConnectorSummary](): "Listed",
+	reflect.TypeFor[DeadLetterList](): "Letters", reflect.TypeFor[DeadLetter](): "Letter",
+	reflect.TypeFor[DeadLetterCause](): "LetterCause", reflect.TypeFor[DeadLetterSource](): "LetterFrom",
+	reflect.TypeFor[ReplayResult](): "Replayed", reflect.TypeFor[ReloadedConnector](): "Reloaded",
+	reflect.TypeFor[resumeResult](): "Resumed", reflect.TypeFor[retireResult](): "Ended",
+	reflect.TypeFor[DiffRequest](): "DiffAsked", reflect.TypeFor[SampleRequest](): "SampleAsked",
+	reflect.TypeFor[ToolRequest](): "ToolAsked", reflect.TypeFor[ReplayRequest](): "ReplayAsked",
+	reflect.TypeFor[chainRequest](): "ChainAsked", reflect.TypeFor[snapshotResult](): "SnapshotAsked"}
 
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 	switch t {
@@ -173,4 +181,4 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 	return map[string]any{"type": "object", "properties": properties, "required": required}
 }
 
-func (req *request) openapi() { req.answer(http.StatusOK, document()) }
+func (req *request) openapi() { req.answer(http.StatusOK, openAPIDocument()) }

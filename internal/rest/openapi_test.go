@@ -33,7 +33,7 @@ func TestOpenAPI(t *testing.T) {
 		if !exists {
 			t.Errorf("%s: is not in the document", at)
 		}
-		if routes[at] = true; o.Summary != r.About || len(o.Responses) == 0 || ids[o.OperationID] {
+		if routes[at] = true; o.Summary != r.Summary || len(o.Responses) == 0 || ids[o.OperationID] {
 			t.Errorf("%s: found %+v", at, o)
 		}
 		ids[o.OperationID] = true

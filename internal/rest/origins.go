@@ -8,24 +8,22 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
-// Origins are the services that the connectors of all workers talk to.
+// Origins lists the services that the connectors of all workers use.
 type Origins struct {
 	Origins []Origin `json:"origins"`
-	// Silent are the workers that have not said, with the reason.
-	Silent []string `json:"silent,omitempty"`
+	Silent  []string `json:"silent,omitempty"` // workers that did not respond, with the reason
 }
 
-// Origin is what one worker uses of a service, against what it may use.
+// Origin is one worker's use of a service, with the limits.
 type Origin struct {
 	connect.OriginUse
-	// Lockouts are logons that the service has refused.
 	Lockouts []Lockout `json:"lockouts,omitempty"`
 }
 
 func (req *request) origins() {
 	all := req.ownOrigins()
-	parts, err := req.askWorkers("", http.StatusOK)
-	all.Silent = mergeAnswers(parts, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
+	answers, err := req.queryWorkers("", http.StatusOK)
+	all.Silent = mergeAnswers(answers, func(_ string, o Origins) { all.Origins = append(all.Origins, o.Origins...) })
 	slices.SortStableFunc(all.Origins, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.WorkerID, b.WorkerID))
 	})

@@ -16,26 +16,24 @@ import (
 
 const consolePath = "/console/"
 
-// Pages are what a console asks by. It has no way to the worker but the routes of REST, with the request of whoever
-// asks for a page: what that one may not do, the console does not do either.
+// Pages is what a console may use: it calls REST's routes with the user's request, so it has no rights of its own.
 type Pages struct {
-	// API answers requests as REST does. The requests have been let in: Host, origin and logon were looked at.
+	// API is the REST API behind the checks of Host, origin and logon, which the request has passed.
 	API http.Handler
-	// Reads says why a request may only read by the console, "" where it may do more.
-	Reads func(*http.Request) string
+	// ReadOnlyReason returns why the console may only read for a request, "" if it may change things.
+	ReadOnlyReason func(*http.Request) string
 
 	bodies *inbound.Bodies
 }
 
-// A page is made of a form, with texts that are escaped and sent on to routes: its bytes are held so many times. Forms
-// together leave some of the room of bodies to the routes that their pages ask.
+// A form's bytes exist several times in a page and its calls of routes, for which maxForms leaves memory.
 const (
-	formCopies = 5
-	maxForms   = 24 << 20
+	copiesPerForm = 5
+	maxForms      = 24 << 20
 )
 
-// Form reads a form of at most so many bytes, next to the bodies that REST is sent. release gives back their room and
-// is to be called once, when the page is made. Where the form cannot be read, Form has answered, and ok is false.
+// Form reads a form of at most maximum bytes within the memory budget of bodies. The caller calls release once, after
+// the page is rendered. If ok is false, Form has answered.
 func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form url.Values, release func(), ok bool) {
 	refuse := func(status int, why string) { http.Error(w, why, status) }
 	bodies := cmp.Or(p.bodies, new(inbound.Bodies))
@@ -43,7 +41,7 @@ func (p Pages) Form(w http.ResponseWriter, r *http.Request, maximum int64) (form
 	if !ok {
 		return nil, body, false
 	}
-	copies := int64(len(data)) * (formCopies - 1)
+	copies := int64(len(data)) * (copiesPerForm - 1)
 	if !bodies.Reserve(copies, maxForms) {
 		w.Header().Set("Retry-After", "10")
 		refuse(http.StatusServiceUnavailable, inbound.ErrFull.Error())
@@ -66,16 +64,16 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	if s.options.Console == nil {
 		return api
 	}
-	pages := s.options.Console(Pages{API: api, Reads: s.reads, bodies: &s.bodies})
+	pages := s.options.Console(Pages{API: api, ReadOnlyReason: s.pageReadOnlyReason, bodies: &s.bodies})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		by, _ := r.Context().Value(listenerKey{}).(listener)
+		acceptedOn, _ := r.Context().Value(listenerKey{}).(listener)
 		switch path := r.URL.Path; {
-		case by.admin:
+		case acceptedOn.admin:
 			api.ServeHTTP(w, r)
 		case isPage(r):
 			pages.ServeHTTP(w, r)
 		case path == strings.TrimSuffix(consolePath, "/"), path == "/" && r.Method == http.MethodGet && acceptsHTML(r):
-			// Relative, since a proxy may have the worker below a path of its own.
+			// Relative, since a proxy may serve the worker below another path.
 			w.Header().Set("Location", "."+consolePath)
 			w.WriteHeader(http.StatusSeeOther)
 		default:
@@ -84,7 +82,7 @@ func (s *Server) withPages(api http.Handler) http.Handler {
 	})
 }
 
-// acceptsHTML reports whether Accept names HTML, as that of browsers does and that of no client of Kafka Connect's.
+// acceptsHTML reports whether Accept names HTML, as browsers do and clients of Kafka Connect do not.
 func acceptsHTML(r *http.Request) bool {
 	return slices.ContainsFunc(headerElements(r.Header.Values("Accept")), func(one string) bool {
 		kind, _, err := mime.ParseMediaType(one)
@@ -92,17 +90,17 @@ func acceptsHTML(r *http.Request) bool {
 	})
 }
 
-// reads says why a request may only read by the console. REST itself lets everybody change things who reaches a
-// listener without logons, as Kafka Connect does; pages that invite to it are no part of that.
-func (s *Server) reads(r *http.Request) string {
+// pageReadOnlyReason returns why the console may only read. REST itself allows changes to anyone who reaches a listener
+// without logon, as Kafka Connect does; the console must not invite to that.
+func (s *Server) pageReadOnlyReason(r *http.Request) string {
 	switch {
 	case s.options.ReadOnly:
 		return "rest.read.only=true"
 	case ReadOnlyReason(r.Context()) != "":
 		return ReadOnlyReason(r.Context())
 	case s.users == nil && !localOrCertified(r):
-		return "other machines reach this worker, and nobody has to log on: rest.basic.auth.file has users log on, " +
-			"listeners=http://127.0.0.1:8083 has this machine alone reach it"
+		return "other machines can reach this worker and no logon is required: set rest.basic.auth.file to require " +
+			"one, or listeners=http://127.0.0.1:8083 to accept only this machine"
 	}
 	return ""
 }

@@ -5,24 +5,19 @@ import (
 	"net/http"
 )
 
-// What Kafka Connect has no resources for, but operating.go and letters.go: plugins, and the folder of connectors.
-
-// Module is a version of a plugin.
+// Module is a file with a version of a plugin.
 type Module struct {
 	Plugin  string `json:"plugin,omitempty"`
 	Version string `json:"version,omitempty"`
-	// Hash is the SHA-256 of its file.
-	Hash string `json:"hash"`
-	File string `json:"file"`
-	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it, or
-	// the group runs another one) or refused. Chosen: an operator has named it, so that it goes before newer ones.
-	State  string `json:"state"`
-	Chosen bool   `json:"chosen,omitempty"`
-	// Error says why it is refused.
+	Hash    string `json:"hash"` // the SHA-256 of the file
+	File    string `json:"file"`
+	// State is active (new connectors get it), retired (only old ones run it), kept (for a rollback, or the group runs
+	// another one) or refused. Chosen means that an operator selected it.
+	State   string   `json:"state"`
+	Chosen  bool     `json:"chosen,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
-	// Waits says why tasks do not run it: it does not fit.
-	Waits string `json:"waits,omitempty"`
+	Waits   string   `json:"waits,omitempty"` // why tasks do not run the version
 }
 
 func (req *request) modules() {
@@ -56,9 +51,9 @@ func (req *request) swap() {
 	req.choose(cmp.Or(body.Hash, "none"))
 }
 
-// choose has connectors get another version of a plugin, by its hash; "" is the version before.
+// choose switches to the plugin version with a hash; "" means the previous version.
 func (req *request) choose(hash string) {
-	req.done(http.StatusNoContent, req.control(func(Herder) error {
+	req.finish(http.StatusNoContent, req.control(func(Herder) error {
 		switch m := req.worker.Now().Plugins; {
 		case req.cluster != nil:
 			return req.cluster.Choose(req.timeoutContext(), req.name(), hash)
@@ -73,43 +68,44 @@ func (req *request) choose(hash string) {
 	}))
 }
 
-// folder reports whether the worker follows a folder of connectors, and has it read again; if it does not, it has
-// answered the request.
+// folder returns the state of the connector folder, after a new scan if again is set. Without a folder it has answered.
 func (req *request) folder(again bool) (r Reload, ok bool) {
 	if r, ok = req.worker.Reload(again); !ok {
-		req.fail(http.StatusNotFound, "The worker follows no folder of connectors: it runs named files")
+		req.fail(http.StatusNotFound, "This worker watches no connector folder: it runs the files named on its "+
+			"command line")
 	}
 	return r, ok
 }
 
 func (req *request) reload() {
-	if r, ok := req.folder(false); ok {
+	const again = false
+	if r, ok := req.folder(again); ok {
 		req.answer(http.StatusOK, r)
 	}
 }
 
 func (req *request) rescan() {
-	if _, ok := req.folder(true); ok {
-		req.done(http.StatusAccepted, nil)
+	const again = true
+	if _, ok := req.folder(again); ok {
+		req.finish(http.StatusAccepted, nil)
 	}
 }
 
-// errAlone answers what is asked of a group where there is none.
-var errAlone = &Refusal{http.StatusNotFound, "This worker is alone: group.id, config.storage.topic and " +
-	"status.storage.topic have it form a group with others"}
+var errAlone = &Refusal{http.StatusNotFound,
+	"This worker is in no group: set group.id, config.storage.topic and status.storage.topic to form one"}
 
 func (req *request) drain() {
 	switch {
 	case req.cluster == nil:
 		req.failErr(errAlone)
-	case req.cluster.Seat().Pending:
+	case req.cluster.Membership().Pending:
 		req.failErr(errNoLeader)
 	default:
-		req.done(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
+		req.finish(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
 	}
 }
 
-func (req *request) overview() {
+func (req *request) groupOverview() {
 	if req.cluster == nil {
 		req.failErr(errAlone)
 		return

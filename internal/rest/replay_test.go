@@ -65,7 +65,7 @@ func TestRecordedCalls(t *testing.T) {
 	}()
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".jsonl"), func(t *testing.T) {
-			levels, _ := logging.Of(slog.New(slog.NewTextHandler(io.Discard, nil)))
+			levels, _ := logging.LevelsOf(slog.New(slog.NewTextHandler(io.Discard, nil)))
 			stand := &standIn{connectors: map[string]*standInConnector{},
 				parts: Parts{Levels: levels, Log: slog.New(slog.DiscardHandler)}}
 			server := httptest.NewServer(Handler(stand.worker()))
@@ -131,11 +131,14 @@ func (s *standIn) with(h Herder) Worker {
 			return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
 		},
 		SetTargetState: func(name string, _ connect.TargetState) error { return h.Restart(name) },
-		Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation, error) {
-			return &check.Validation{Name: class, Errors: len(settings)}, nil
+		Configs: Configs{
+			Validate: func(_ context.Context, class string, settings map[string]string, _ bool) (*check.Validation,
+				error) {
+				return &check.Validation{Name: class, Errors: len(settings)}, nil
+			},
+			Definitions: definitions, Write: s.write, Delete: s.delete,
+			Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
 		},
-		Definitions: definitions, Write: s.write, Delete: s.delete,
-		Source: func(string, bool) ([]byte, string, error) { return nil, "", nil },
 		Reload: func(bool) (r Reload, _ bool) { return r, false },
 	}
 }
@@ -466,7 +469,7 @@ func TestPanicsAreTheRequests(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/connectors", nil))
 		if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"error_code":500`) ||
-			!strings.Contains(w.Body.String(), "a mistake in culvert") {
+			!strings.Contains(w.Body.String(), "an internal error of culvert") {
 			t.Errorf("found %d %s", w.Code, w.Body)
 		}
 	}

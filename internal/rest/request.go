@@ -24,13 +24,11 @@ import (
 
 type request struct {
 	common
-	w http.ResponseWriter
-	r *http.Request
-	// route is nil until it is known, and for calls of other workers.
-	route *route
-	// releases run when the request is answered. They return the memory budget of bodies, which stay in use until then.
-	releases []func()
-	// passwords is loaded when it is first needed.
+	w     http.ResponseWriter
+	r     *http.Request
+	route *route // nil before dispatch, and in calls of other workers
+	// releases run after the response. They return the memory budget of bodies, which stay in use until then.
+	releases  []func()
 	passwords func(setting string) bool
 }
 
@@ -45,7 +43,7 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-// encoded returns a value as JSON. < > and & are not escaped, as in Kafka Connect: people read names such as a->b.
+// encoded returns a value as JSON. It does not escape < > and &, as Kafka Connect: people read names such as a->b.
 func encoded(body any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -54,19 +52,17 @@ func encoded(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// checkMediaType reports whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What
-// names another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads
-// a body wants it named, see [request.readJSON].
+// checkMediaType reports whether the route accepts the Content-Type, if any. If not, it has answered.
 func (req *request) checkMediaType() bool {
 	kind := req.requestType()
-	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.text && req.route.takes != nil {
+	if kind == "" || kind == "application/json" || kind == propertiesType && req.route.allowsText &&
+		req.route.requestBody != nil {
 		return true
 	}
 	req.frameworkError(http.StatusUnsupportedMediaType)
 	return false
 }
 
-// headerElements splits header values at commas (RFC 9110, 5.6.1).
 func headerElements(values []string) []string {
 	all := strings.Split(strings.Join(values, ","), ",")
 	for i, one := range all {
@@ -75,7 +71,6 @@ func headerElements(values []string) []string {
 	return all
 }
 
-// requestType returns the media type of the request, "" if it names none.
 func (req *request) requestType() string {
 	header := req.r.Header.Get("Content-Type")
 	kind, _, err := mime.ParseMediaType(header)
@@ -85,13 +80,12 @@ func (req *request) requestType() string {
 	return kind
 }
 
-func (req *request) wantsTest() bool {
+func (req *request) wantsTestFile() bool {
 	return slices.Contains(req.route.query, "as") && req.queryValue("as") == "test"
 }
 
-// wantsText reports whether the client prefers properties text to JSON.
 func (req *request) wantsText() bool {
-	if !req.route.text || req.route.takes != nil {
+	if !req.route.allowsText || req.route.requestBody != nil {
 		return false
 	}
 	for _, one := range headerElements(req.r.Header.Values("Accept")) {
@@ -135,7 +129,7 @@ func (req *request) answer(status int, body any) {
 	}
 }
 
-// answerWithETag answers 200, or 304 without a body if the client has this version (RFC 9110, 13.1.2).
+// answerWithETag answers 200, or 304 if the client has this version (RFC 9110, 13.1.2).
 func (req *request) answerWithETag(body any) {
 	data, ok := req.encoded(body)
 	if !ok {
@@ -153,7 +147,6 @@ func (req *request) answerWithETag(body any) {
 	req.send(http.StatusOK, data)
 }
 
-// encoded returns a response body. If it cannot be encoded, it has answered.
 func (req *request) encoded(body any) ([]byte, bool) {
 	data, err := encoded(body)
 	if err != nil {
@@ -173,8 +166,7 @@ func (req *request) sendAs(contentType string, status int, data []byte) {
 	req.w.Write(data)
 }
 
-// queryValues returns the values of a query parameter in order, none if it is absent. Unlike [url.Values] it drops
-// nothing: an invalid escape is literal text, and a semicolon does not separate.
+// queryValues returns all values. Unlike [url.Values] it takes invalid escapes literally and keeps semicolons.
 func (req *request) queryValues(parameter string) (values []string) {
 	for one := range strings.SplitSeq(req.r.URL.RawQuery, "&") {
 		if name, value, _ := strings.Cut(one, "="); one != "" && unescape(name) == parameter {
@@ -209,7 +201,7 @@ func (req *request) redactAll(texts []string) (struck []string) {
 	return struck
 }
 
-// frameworkError answers as Kafka's REST framework does by itself: without a content type.
+// frameworkError answers like Kafka Connect's REST framework itself, without a content type.
 func (req *request) frameworkError(status int) {
 	data, _ := json.Marshal(failure{status, "HTTP " + strconv.Itoa(status) + " " + http.StatusText(status)})
 	req.w.Header()["Content-Type"] = nil
@@ -235,13 +227,12 @@ func (req *request) task() (int, bool) {
 	return n, ok
 }
 
-// number parses the task number in the path as Java parses an int.
 func (req *request) number() (int, bool) {
 	n, err := strconv.ParseInt(req.r.PathValue("task"), 10, 32)
 	return int(n), err == nil
 }
 
-// Refusal is an error of a [Worker] that is answered with a status and a text of its own.
+// Refusal is an error that is answered with its own status and message.
 type Refusal struct {
 	Status  int
 	Message string
@@ -249,7 +240,7 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
-// ErrStarting answers what cannot be done yet: clients try again after a conflict.
+// ErrStarting has status 409, after which clients retry.
 var ErrStarting = &Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
@@ -261,7 +252,7 @@ func (req *request) reply(v any, err error) {
 	req.answer(http.StatusOK, v)
 }
 
-func (req *request) done(status int, err error) {
+func (req *request) finish(status int, err error) {
 	if err != nil {
 		req.failErr(err)
 		return
@@ -269,14 +260,12 @@ func (req *request) done(status int, err error) {
 	req.w.WriteHeader(status)
 }
 
-// errorStatuses maps errors whose text is the response to statuses.
 var errorStatuses = map[error]int{plugin.ErrUnknownVersion: 404, connect.ErrNoDeadLetterTopic: 404,
 	connect.ErrNotSource:        400,
 	connect.ErrTooManySnapshots: 409}
 
 func (req *request) failErr(err error) { req.failUnknown(err, "Connector "+req.name()+" not found") }
 
-// failUnknown answers an error, with a text of its own for a connector that does not exist.
 func (req *request) failUnknown(err error, unknown string) {
 	var refusal *Refusal
 	switch {
@@ -284,7 +273,7 @@ func (req *request) failUnknown(err error, unknown string) {
 		req.fail(refusal.Status, refusal.Message)
 	case errors.Is(err, connect.ErrUnknownConnector):
 		req.fail(http.StatusNotFound, unknown)
-	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
+	case errors.Is(err, context.DeadlineExceeded): // Kafka Connect's message
 		req.fail(http.StatusInternalServerError, "Request timed out")
 	default:
 		status := http.StatusInternalServerError
@@ -297,26 +286,21 @@ func (req *request) failUnknown(err error, unknown string) {
 	}
 }
 
-// common holds what all requests share. masked hides passwords in configurations. cluster is nil for a worker without a
-// group, else workerClient calls its other workers.
 type common struct {
-	worker Worker
-	bodies *inbound.Bodies
-	// validations has an entry for each check of a configuration that is under way.
-	validations chan struct{}
-	masked      bool
-	// records is console.records; logons: users have to log on.
-	records       string
+	worker        Worker
+	bodies        *inbound.Bodies
+	validations   chan struct{} // an entry for each running check of a configuration
+	masked        bool
+	records       string // the setting console.records
 	requiresLogon bool
 	cluster       Cluster
 	workerClient  *http.Client
-	// startTimeout is how long a request waits until the worker has started, or knows its leader. Zero means
-	// changeTimeout.
+	// startTimeout bounds the wait for the worker's start and for a leader. Zero means changeTimeout.
 	startTimeout time.Duration
 }
 
-// segments returns the decoded segments of a path without a trailing slash. As Jetty does, it rejects empty segments,
-// encoded / % and \, and control characters, and cuts off matrix parameters.
+// segments returns the decoded segments of a path. Like Jetty it rejects empty segments, encoded / % and \, and control
+// characters, and cuts off matrix parameters.
 func segments(escaped string) ([]string, bool) {
 	escaped = strings.TrimPrefix(escaped, "/")
 	if escaped == "" {

@@ -8,53 +8,47 @@ import (
 )
 
 // route is a method at a path, with its handler and description. The mux, responses to OPTIONS, the OpenAPI document,
-// the reference page and the Go client are all derived from it.
+// the reference page and the Go client are derived from it.
 type route struct {
 	method, path string
 	target       target
-	// serve answers; nil: nobody does, see [Route].
-	serve func(*request)
-	about string
+	serve        func(*request) // nil if only OPTIONS lists the route
+	summary      string
 	operation
 }
 
 type operation struct {
-	// query lists the parameters, as NAME or NAME=boolean.
-	query []string
-	// takes and gives are values of the types of request and response body, nil for none.
-	takes, gives any
-	// status is the status of success; refuses lists other statuses that clients must expect.
-	status  int
-	refuses []int
-	// media is that of the answer where it is not JSON. Such a route takes no part in what Kafka Connect says of media
-	// types and OPTIONS.
-	media string
-	// text means that the configuration in the request, or else in the response, may also be properties text.
-	text bool
-	// within bounds the duration. Zero means [changeTimeout].
-	within time.Duration
-	// reads means that nothing is changed, whatever the method.
-	reads bool
+	query                     []string // the parameters, as NAME or NAME=boolean
+	requestBody, responseBody any      // values of the types of the bodies, nil for none
+	// status is the success status, zero for 200; otherStatuses lists others that clients must expect.
+	status        int
+	otherStatuses []int
+	// mediaType is set if the response is not JSON. Kafka Connect's rules for media types and OPTIONS then do not
+	// apply.
+	mediaType string
+	// allowsText means that the configuration in the request, or else in the response, may be properties text.
+	allowsText bool
+	timeout    time.Duration // zero means [changeTimeout]
+	readOnly   bool          // nothing is changed, whatever the method
 }
 
-func (r *route) is(method string, path []string) bool {
+func (r *route) matches(method string, path []string) bool {
 	own := strings.Split(r.path, "/")[1:]
 	return r.method == method && slices.EqualFunc(own, path, func(own, given string) bool {
 		return own == given || strings.HasPrefix(own, "{")
 	})
 }
 
-// isOwn reports whether Kafka Connect does not have the route.
-func (r *route) isOwn() bool { return strings.HasPrefix(r.path, "/culvert/") }
+// isCulvertRoute reports whether Kafka Connect does not have the route.
+func (r *route) isCulvertRoute() bool { return strings.HasPrefix(r.path, "/culvert/") }
 
-// optionsOf returns the response to OPTIONS by path: the methods in the order of Kafka Connect's REST framework, "" if
-// OPTIONS is not allowed.
-func optionsOf() map[string]string {
+// allowedMethods returns the response to OPTIONS by path, in Kafka Connect's order; "" if OPTIONS is not allowed.
+func allowedMethods() map[string]string {
 	methods := map[string][]string{}
 	for i := range routes {
 		r := &routes[i]
 		switch all := methods[r.path]; {
-		case r.media != "":
+		case r.mediaType != "":
 			methods[r.path] = all
 		case r.method == http.MethodGet:
 			methods[r.path] = append(all, r.method, http.MethodHead)

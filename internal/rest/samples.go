@@ -7,7 +7,6 @@ import (
 	"strconv"
 )
 
-// What console.records allows to be shown of records, "" is full, too; a sample shows one of the first two.
 const (
 	RecordsFull  = "full"
 	RecordsShape = "shape"
@@ -17,24 +16,22 @@ const (
 // shapeOnlyHeader hides values of records in a forwarded request, see [maskedHeader].
 const shapeOnlyHeader = "X-Culvert-Withheld"
 
-// shapeOnlyReason returns why this request sees no values of records, "" if it does: it comes from this machine, or its
-// user has logged on.
+// shapeOnlyReason returns why this request sees no values of records, "" on this machine or after a logon.
 func (req *request) shapeOnlyReason() string {
 	switch {
 	case cmp.Or(req.records, RecordsFull) != RecordsFull:
 		return "console.records=" + req.records
 	case req.hidesSecrets():
-		return "this request sees no passwords (rest.config.masked, or the name that REST is asked by)"
+		return "this request sees no passwords (rest.config.masked, or the Host of the request)"
 	case req.r.Header.Get(shapeOnlyHeader) != "":
-		return "the worker that was asked shows none"
+		return "the worker that received the request shows none"
 	case req.requiresLogon, localOrCertified(req.r):
 		return ""
 	}
-	return "nobody has to log on here (rest.basic.auth.file, or ask by a listener of this machine alone)"
+	return "this listener requires no logon (set rest.basic.auth.file, or use a listener of the loopback interface)"
 }
 
-// recordView resolves the requested view of records (full, shape, "" for the most that is allowed). If it is not
-// allowed, it has answered.
+// recordView resolves the view full, shape, or "" for the most allowed one. If it is not allowed, it has answered.
 func (req *request) recordView(view string) (show string, ok bool) {
 	why, restricted := req.shapeOnlyReason(), ReadOnlyReason(req.r.Context())
 	switch {
@@ -43,7 +40,7 @@ func (req *request) recordView(view string) (show string, ok bool) {
 	case restricted != "":
 		req.fail(http.StatusForbidden, restricted)
 	case view == RecordsFull && why != "":
-		req.fail(http.StatusForbidden, "No values of records are shown, their shape alone: "+why)
+		req.fail(http.StatusForbidden, "Only the shape of records is shown, not their values: "+why)
 	case view == "" && why != "":
 		return RecordsShape, true
 	case view == "", view == RecordsFull, view == RecordsShape:
@@ -54,7 +51,7 @@ func (req *request) recordView(view string) (show string, ok bool) {
 	return "", false
 }
 
-func (req *request) sample() {
+func (req *request) startSample() {
 	var body SampleRequest
 	if req.r.ContentLength != 0 && !req.readJSON(&body) {
 		return
@@ -63,7 +60,7 @@ func (req *request) sample() {
 	if body.Show, ok = req.recordView(body.Show); !ok {
 		return
 	}
-	s, err := req.worker.Sample(req.name(), body)
+	s, err := req.worker.StartSample(req.name(), body)
 	if err != nil {
 		req.failErr(err)
 		return
@@ -79,22 +76,22 @@ func (req *request) answerSample(s Sample, err error) {
 	}
 }
 
-func (req *request) sampled() {
+func (req *request) readSample() {
 	if _, ok := req.recordView(""); ok {
 		req.answerChain(nil)
 	}
 }
 
-// answerChain answers with a sample after the transforms of settings, nil for those of the connector.
+// answerChain answers with a sample after the transforms of settings; nil means those of the connector.
 func (req *request) answerChain(settings map[string]string) {
 	ctx := req.timeoutContext()
 	name, id := req.name(), req.r.PathValue("id")
 	switch as := req.queryValue("as"); {
-	case req.wantsTest():
+	case req.wantsTestFile():
 		if _, ok := req.recordView(RecordsFull); !ok {
 			return
 		}
-		text, err := req.worker.SampledTest(ctx, name, id, settings)
+		text, err := req.worker.SampleTestFile(ctx, name, id, settings)
 		if err != nil {
 			req.failErr(err)
 			return
@@ -103,7 +100,7 @@ func (req *request) answerChain(settings map[string]string) {
 	case as != "":
 		req.fail(http.StatusBadRequest, "as: expected test, found "+strconv.Quote(as))
 	default:
-		req.answerSample(req.worker.Sampled(ctx, name, id, settings))
+		req.answerSample(req.worker.ReadSample(ctx, name, id, settings))
 	}
 }
 
@@ -127,8 +124,7 @@ func (req *request) tools() {
 	req.reply(req.worker.Tools(req.timeoutContext(), req.name()))
 }
 
-// peek is the plugin command whose document contains rows.
-const peek = "peek"
+const peek = "peek" // the plugin command whose output contains rows
 
 func (req *request) tool() {
 	var body ToolRequest

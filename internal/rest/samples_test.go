@@ -22,16 +22,16 @@ type keeping struct {
 
 func (k *keeping) worker() Worker {
 	w := k.with(k)
-	w.Sample = func(_ string, asked SampleRequest) (Sample, error) {
+	w.StartSample = func(_ string, asked SampleRequest) (Sample, error) {
 		return Sample{ID: "1", Show: asked.Show, Wanted: asked.Rows}, nil
 	}
-	w.Sampled = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
+	w.ReadSample = func(_ context.Context, _, id string, settings map[string]string) (Sample, error) {
 		if id != "1" {
 			return Sample{}, &Refusal{http.StatusNotFound, "no such sample"}
 		}
 		return Sample{ID: "1", Show: k.shows, Problem: settings["transforms"]}, nil
 	}
-	w.SampledTest = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
+	w.SampleTestFile = func(_ context.Context, _, _ string, settings map[string]string) ([]byte, error) {
 		return []byte("tests: " + settings["transforms"] + "\n"), nil
 	}
 	w.Tools = func(context.Context, string) ([]Tool, error) { return []Tool{{Name: "peek"}}, nil }
@@ -62,7 +62,7 @@ func TestWhoSeesRecords(t *testing.T) {
 		"anybody": {o: Options{Listeners: []string{anywhere}}, status: 202, shown: "shape",
 			full: 403, shape: 200},
 		"anybody, full": {o: Options{Listeners: []string{anywhere}}, show: "full", status: 403,
-			says: "nobody has to log on",
+			says: "this listener requires no logon",
 			full: 403, shape: 200},
 		"a user": {o: Options{Listeners: []string{anywhere}, Users: usersFile(t)}, status: 202, shown: "full",
 			full: 200, shape: 200},
@@ -78,11 +78,11 @@ func TestWhoSeesRecords(t *testing.T) {
 		"off": {o: Options{Records: "off"}, show: "shape", status: 403, says: "console.records=off",
 			full: 403, shape: 403},
 		"a page's name": {o: Options{Listeners: []string{anywhere}}, host: "evil.example.com", status: 403,
-			says: "web page may have led here",
+			says: "could be that of a web page",
 			full: 403, shape: 403},
 		"handed on by a masker": {header: maskedHeader, status: 202, shown: "shape", full: 403, shape: 200},
 		"handed on by a stranger": {header: shapeOnlyHeader, show: "full", status: 403,
-			says: "the worker that was asked",
+			says: "the worker that received the request",
 			full: 403, shape: 200},
 	} {
 		worker := &keeping{}
@@ -146,7 +146,7 @@ func TestWrongSamples(t *testing.T) {
 	}{
 		{"GET", "/samples/2", "", 404, "no such sample"},
 		{"GET", "/samples/1?as=csv", "", 400, "expected test"},
-		{"GET", "/samples/1", "", 403, "their shape alone"}, // nobody has logged on
+		{"GET", "/samples/1", "", 403, "Only the shape of records"}, // nobody has logged on
 		{"POST", "/samples/1/chain", `{}`, 400, "expected a configuration"},
 		{"POST", "/samples/1/chain", `{"config":{"transforms":null}}`, 400, NullValue},
 		{"POST", "/samples", `{"rows":"x"}`, 400, "expected a JSON object"},

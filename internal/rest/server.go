@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/inbound"
 )
 
-// Server listens and answers; it has a goroutine for each listener, which Close ends.
+// Server is the HTTP server of a worker's REST API. It has a goroutine for each listener, which Close ends.
 type Server struct {
 	http         http.Server
 	options      Options
@@ -24,7 +24,7 @@ type Server struct {
 	users        *users
 	headers      []header
 	workerClient *http.Client
-	bodies       inbound.Bodies // of all listeners
+	bodies       inbound.Bodies // the memory budget of all listeners
 }
 
 type listener struct {
@@ -32,38 +32,42 @@ type listener struct {
 	secure, admin bool
 }
 
-// Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
+// Listen opens the listeners. Errors name the setting. No request is answered before Serve is called.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
 	s := newServer(o, log)
-	secure, err := s.load(log)
+	secure, err := s.loadOptions(log)
 	if err != nil {
 		return nil, err
 	}
-	open := func(setting string, urls []string, admin bool) error {
-		for _, l := range urls {
-			address, https, err := listenAddress(setting, l)
-			if err != nil {
-				return err
-			}
-			opened, err := inbound.Listen(address)
-			if err != nil {
-				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)",
-					setting, l, err, setting, setting)
-			}
-			if https {
-				opened = tls.NewListener(opened, secure)
-			}
-			s.listeners = append(s.listeners, listener{opened, https, admin})
-		}
-		return nil
-	}
-	if err = open("listeners", o.Listeners, false); err == nil && o.SeparateAdmin {
-		err = open("admin.listeners", o.Admin, true)
+	if err = s.open("listeners", o.Listeners, secure); err == nil && o.SeparateAdmin {
+		err = s.open(adminListeners, o.Admin, secure)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+const adminListeners = "admin.listeners"
+
+// open adds the listeners of a setting.
+func (s *Server) open(setting string, urls []string, tlsConfig *tls.Config) error {
+	for _, l := range urls {
+		address, https, err := listenAddress(setting, l)
+		if err != nil {
+			return err
+		}
+		opened, err := inbound.Listen(address)
+		if err != nil {
+			return fmt.Errorf("%s: REST cannot listen on %s: %w (to use another port: %s=http://:8084; "+
+				"to disable REST: %s=)", setting, l, err, setting, setting)
+		}
+		if https {
+			opened = tls.NewListener(opened, tlsConfig)
+		}
+		s.listeners = append(s.listeners, listener{Listener: opened, secure: https, admin: setting == adminListeners})
+	}
+	return nil
 }
 
 func newServer(o Options, log *slog.Logger) *Server {
@@ -72,36 +76,34 @@ func newServer(o Options, log *slog.Logger) *Server {
 	}
 	s := &Server{options: o, log: log}
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
-	s.http.MaxHeaderBytes = headerBytes
-	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is answered as by Kafka Connect: there is no such resource
+	s.http.MaxHeaderBytes = maxHeaderBytes
+	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is 404, as in Kafka Connect
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	s.http.BaseContext = listenedBy
+	s.http.BaseContext = withListener
 	return s
 }
 
-// How long a client may take to send the head of a request, to send another one, and to have an answer, which is more
-// than any change takes; and how large the head may be.
+// Limits of a request's header, of the pause between requests, and of a response, which covers the longest change.
 const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	answerTimeout = 5 * time.Minute
-	headerBytes   = 64 << 10
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	answerTimeout  = 5 * time.Minute
+	maxHeaderBytes = 64 << 10
 )
 
-// secure reports whether a listener takes TLS.
 func (o Options) secure() bool {
 	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
 		return strings.HasPrefix(l, "https://")
 	})
 }
 
-// Check finds what [Listen] would refuse without listening anywhere. Files are read.
+// Check returns the error that [Listen] would return, without listening. It reads files.
 func (o Options) Check() error {
-	_, err := (&Server{options: o}).load(slog.New(slog.DiscardHandler))
+	_, err := (&Server{options: o}).loadOptions(slog.New(slog.DiscardHandler))
 	return err
 }
 
-func (s *Server) load(log *slog.Logger) (secure *tls.Config, err error) {
+func (s *Server) loadOptions(log *slog.Logger) (secure *tls.Config, err error) {
 	o := s.options
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -132,7 +134,7 @@ func (o Options) validate() error {
 		}
 	}
 	for _, l := range o.Admin {
-		if _, _, err := listenAddress("admin.listeners", l); err != nil {
+		if _, _, err := listenAddress(adminListeners, l); err != nil {
 			return err
 		}
 	}
@@ -146,14 +148,13 @@ func (o Options) validate() error {
 	for _, name := range o.AllowedHosts {
 		if strings.ContainsAny(name, "/@*?# \t") {
 			return invalid("rest.allowed.hosts", name,
-				"expected names or addresses as they stand in a URL, such as connect.example.com")
+				"expected names or addresses as in a URL, such as connect.example.com")
 		}
 	}
 	return nil
 }
 
-// Unprotected are the addresses of listeners that others than this machine reach, that check no Host, and where nobody
-// needs a logon.
+// Unprotected returns the addresses of listeners that other machines can reach without a Host check or a logon.
 func (s *Server) Unprotected() []string {
 	var open []string
 	for _, l := range s.listeners {
@@ -173,31 +174,31 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-// Serve begins to answer for the worker.
+// Serve starts to answer requests for the worker.
 func (s *Server) Serve(w Worker) {
-	others := newHostGuard(&s.options, s.users == nil, s.log)
+	guard := newHostGuard(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
 		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
 		next = requireUser(s.withPages(next), s.users)
-		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, others),
+		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
 			s.headers)
 	}
-	all := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
+	shared := common{worker: w, bodies: &s.bodies, validations: make(chan struct{}, maxValidations),
 		masked:  s.options.Masked,
 		records: s.options.Records, requiresLogon: s.users != nil, cluster: s.options.Cluster,
 		workerClient: s.workerClient}
-	calls := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
-	main := chain(all.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
-	admin := chain(all.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
+	callShared := common{worker: w, bodies: &s.bodies, cluster: s.options.Cluster}
+	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
+	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request after it
+		if r.Body != http.NoBody { // even if no handler reads it: the server skips it to find the next request
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		}
-		if by, _ := r.Context().Value(listenerKey{}).(listener); by.admin {
+		if acceptedOn, _ := r.Context().Value(listenerKey{}).(listener); acceptedOn.admin {
 			admin.ServeHTTP(w, r)
 			return
 		}
-		if !s.options.Session.serve(w, r, calls) {
+		if !s.options.Session.serve(w, r, callShared) {
 			main.ServeHTTP(w, r)
 		}
 	})
@@ -206,7 +207,7 @@ func (s *Server) Serve(w Worker) {
 	}
 }
 
-// Addresses are host:port of each listener but those of /admin alone, with the ports that port 0 came to.
+// Addresses returns host:port of the listeners, with real ports, except listeners that serve only /admin.
 func (s *Server) Addresses() (addresses []string) {
 	for _, l := range s.listeners {
 		if !l.admin {
@@ -216,7 +217,7 @@ func (s *Server) Addresses() (addresses []string) {
 	return addresses
 }
 
-// URLs are where each listener is, those of /admin alone last.
+// URLs returns the URLs of all listeners; listeners that serve only /admin come last.
 func (s *Server) URLs() (urls []string) {
 	for _, l := range s.listeners {
 		scheme := "http"
@@ -228,14 +229,14 @@ func (s *Server) URLs() (urls []string) {
 	return urls
 }
 
-// Advertised is the URL by which others reach this worker; listeners of /admin alone do not count.
+// Advertised returns the URL by which other workers reach this one.
 func (s *Server) Advertised() string { return s.options.Advertised(s.URLs()[:len(s.Addresses())]) }
 
-// Close stops listening at once.
+// Close closes listeners and connections immediately.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	for _, l := range s.listeners {
-		l.Close() // those that Serve was not called for
+		l.Close() // before Serve, http does not know them
 	}
 	return err
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// Headers of a signed call: the first two are Kafka Connect's (KIP-507), the third one has, with blanks between them,
-// the id of the key, a nonce and the SHA-256 of the body, in hexadecimal.
+// Headers of a signed call. The first two are Kafka Connect's (KIP-507); the third has the key's id, a nonce and the
+// SHA-256 of the body in hexadecimal, separated by blanks.
 const (
 	signatureHeader = "X-Connect-Authorization"
 	algorithmHeader = "X-Connect-Request-Signature-Algorithm"
@@ -34,15 +34,10 @@ const (
 )
 
 const (
-	// maxCall is how many bytes a call of another worker may have, and an answer to one: settings of all tasks of a
-	// connector go in one call.
-	maxCall = 8 << 20
-	// maxNonces is how many calls under one key are remembered. There is no room for more until the key changes.
-	maxNonces = 1 << 18
-	// keyOverlap is for how long the key before the present one is taken: workers read a new one at different times.
-	keyOverlap = time.Minute
-	// minKeyBytes is what a key must have at least: a shorter one could be guessed.
-	minKeyBytes = 16
+	maxCallBytes = 8 << 20     // of a call, such as the settings of all tasks, or a response
+	maxNonces    = 1 << 18     // calls that are remembered with one key, which accepts no more
+	keyOverlap   = time.Minute // validity of the previous key: workers read a new one at different times
+	minKeyBytes  = 16          // the minimum, because a shorter key could be guessed
 )
 
 var signatureHashes = map[string]func() hash.Hash{"HmacSHA256": sha256.New, "HmacSHA384": sha512.New384,
@@ -55,8 +50,8 @@ func algorithm(setting, name string) (func() hash.Hash, error) {
 	return signatureHashes[name], nil
 }
 
-// NewKey makes a session key, by the settings inter.worker.key.generation.algorithm and inter.worker.key.size, the
-// latter in bits; 0: as many as a hash of the algorithm has, as Java's KeyGenerator. Errors name the setting.
+// NewKey returns a session key for the settings inter.worker.key.generation.algorithm and inter.worker.key.size. Zero
+// bits mean the hash size, as in Java's KeyGenerator. Errors name the setting.
 func NewKey(generation string, bits int) ([]byte, error) {
 	h, err := algorithm("inter.worker.key.generation.algorithm", generation)
 	if err != nil {
@@ -74,21 +69,19 @@ func NewKey(generation string, bits int) ([]byte, error) {
 	return key, nil
 }
 
-// Call answers another worker of the cluster. connector is the one that the path names, "" where it names none. The
-// answer goes out as JSON, nil as 204; an error as [Worker]'s.
+// Call handles a call of another worker. connector is from the path, "" without one. A nil answer is sent as 204.
 type Call func(ctx context.Context, connector string, body []byte) (answer any, err error)
 
-// Session is what the workers of a cluster ask of each other, signed with a key that they share. A signature is a
-// HMAC over the URL of the worker that is asked, method, path, query, the id of the key, a nonce, and the hash of the
-// body. Kafka Connect's own is over the body alone, so that whoever saw one call could send it again, and one of
-// an empty body for any connector: it is not taken.
+// Session signs and verifies the calls between workers of a cluster with a shared key. A signature is an HMAC over the
+// URL of the called worker, method, path, query, key id, nonce and hash of the body. Kafka Connect's own signature
+// covers only the body, so that a recorded call could be repeated, also for another connector if the body is empty; it
+// is not accepted.
 //
-// Invariants: a call is answered at most once. A nonce is remembered for as long as its key is taken, and a key is
-// taken from [Session.Use] on until keyOverlap after that of its successor. No byte of a body is read before its
-// signature has proved right. A worker that starts again has forgotten nonces: what was sent to it before can be
-// repeated until the key changes.
+// Invariants: a call is answered at most once. A nonce is remembered while its key is valid, from [Session.SetKey]
+// until keyOverlap after the successor's. No byte of a body is read before its signature is verified. A restarted
+// worker has forgotten nonces: earlier calls can be repeated until the key changes.
 //
-// Methods may be called by several goroutines, Handle only before [Server.Serve].
+// Methods are safe for concurrent use, except Handle, which must be called before [Server.Serve].
 type Session struct {
 	algorithm string
 	accepted  []string
@@ -99,16 +92,16 @@ type Session struct {
 	previousUntil     time.Time   // the end of before
 }
 
-// sessionKey is a key and the nonces of the calls signed with it. Its ID is derived from the secret.
+// sessionKey is a key with the nonces of the calls signed with it. Its id is derived from the secret.
 type sessionKey struct {
-	id     string
-	secret []byte
-	signed int // calls of this worker
-	nonces map[[16]byte]struct{}
+	id          string
+	secret      []byte
+	signedCalls int // calls of this worker
+	nonces      map[[16]byte]struct{}
 }
 
-// NewSession makes one without a key, by the settings inter.worker.signature.algorithm, which calls are signed with,
-// and inter.worker.verification.algorithms, which are taken. Errors name the setting.
+// NewSession returns a session without a key. signature (inter.worker.signature.algorithm) signs calls; accepted
+// (inter.worker.verification.algorithms) lists algorithms of valid calls. Errors name the setting.
 func NewSession(signature string, accepted []string) (*Session, error) {
 	for _, name := range accepted {
 		if _, err := algorithm("inter.worker.verification.algorithms", name); err != nil {
@@ -117,13 +110,14 @@ func NewSession(signature string, accepted []string) (*Session, error) {
 	}
 	if !slices.Contains(accepted, signature) {
 		return nil, invalid("inter.worker.signature.algorithm", signature,
-			"expected one of inter.worker.verification.algorithms, since workers of a cluster are alike")
+			"expected one of inter.worker.verification.algorithms, because all workers of a cluster share these "+
+				"settings")
 	}
 	return &Session{algorithm: signature, accepted: accepted, calls: map[string]Call{}}, nil
 }
 
-// Handle has calls answered: METHOD and path, one of Kafka Connect's POST /connectors/{name}/tasks and
-// PUT /connectors/{name}/fence, or one below /culvert/internal/. Another one is a mistake, and panics.
+// Handle registers a handler for METHOD and path: POST /connectors/{name}/tasks, PUT /connectors/{name}/fence, or one
+// below /culvert/internal/. It panics for other paths, which users may call.
 func (s *Session) Handle(call string, do Call) {
 	_, path, _ := strings.Cut(call, " ")
 	if call != "POST /connectors/{name}/tasks" && call != "PUT /connectors/{name}/fence" &&
@@ -133,9 +127,8 @@ func (s *Session) Handle(call string, do Call) {
 	s.calls[call] = do
 }
 
-// Use takes the key of the cluster as its config topic has it, again each time that it is read. The key before it is
-// taken for a while longer.
-func (s *Session) Use(secret []byte) error {
+// SetKey sets the key from the config topic, again or a new one. The previous key stays valid for keyOverlap.
+func (s *Session) SetKey(secret []byte) error {
 	if len(secret) < minKeyBytes {
 		return fmt.Errorf("expected a session key of at least %d bytes, found %d", minKeyBytes, len(secret))
 	}
@@ -155,15 +148,15 @@ func (s *Session) Use(secret []byte) error {
 	return nil
 }
 
-// ErrNoKey is the error of a call that cannot be signed before the cluster's key was read.
+// ErrNoKey is returned for calls before the cluster's key was read.
 var ErrNoKey = errors.New("this worker has not read the cluster's session key yet: try again")
 
-// Sign puts a signature to a request, whose URL begins with what the other worker advertises. The error is [ErrNoKey].
+// Sign signs a request, whose URL begins with the one that the other worker advertises. The error is [ErrNoKey].
 func (s *Session) Sign(r *http.Request, body []byte) error {
 	s.mu.Lock()
 	key := s.current
 	if key != nil {
-		key.signed++
+		key.signedCalls++
 	}
 	s.mu.Unlock()
 	if key == nil {
@@ -182,17 +175,15 @@ func (s *Session) Sign(r *http.Request, body []byte) error {
 	return nil
 }
 
-// NeedsRotation reports whether so many calls were signed here, or answered, under the present key that its successor
-// is due: what many workers ask of one goes through the leader, so that none remembers more nonces than the leader
-// counts.
+// NeedsRotation reports whether half of maxNonces was used for calls from and to this worker. Calls of many workers to
+// one go through the leader, so no worker remembers more nonces than the leader counts.
 func (s *Session) NeedsRotation() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current != nil && s.current.signed+len(s.current.nonces) > maxNonces/2
+	return s.current != nil && s.current.signedCalls+len(s.current.nonces) > maxNonces/2
 }
 
-// sign returns the signature of a request to a worker. Each part has its length as prefix, so that none can be read as
-// another.
+// sign returns the signature. Length prefixes keep its parts unambiguous.
 func (k *sessionKey) sign(algorithm, to string, r *http.Request, signed string) []byte {
 	mac := hmac.New(signatureHashes[algorithm], k.secret)
 	for _, part := range []string{algorithm, to, r.Method, r.URL.EscapedPath(), r.URL.RawQuery, signed} {
@@ -201,8 +192,6 @@ func (k *sessionKey) sign(algorithm, to string, r *http.Request, signed string) 
 	return mac.Sum(nil)
 }
 
-// Answers to calls that are not signed as they should be; texts are Kafka Connect's (DistributedHerder) where it has
-// them.
 var (
 	errUnsigned     = &Refusal{http.StatusBadRequest, "Internal request missing required signature"}
 	errNoSessionKey = &Refusal{http.StatusServiceUnavailable,
@@ -210,13 +199,12 @@ var (
 			"read a session key from the config topic yet"}
 	errForged   = &Refusal{http.StatusForbidden, "Internal request contained invalid signature."}
 	errRepeated = &Refusal{http.StatusForbidden, "Internal request contained a signature that was used before"}
-	errNonces   = &Refusal{http.StatusServiceUnavailable, fmt.Sprintf("This worker has answered %d internal requests "+
-		"under one session key, and remembers no more: it answers others when the key has changed "+
-		"(inter.worker.key.ttl.ms)", maxNonces)}
+	errNonces   = &Refusal{http.StatusServiceUnavailable,
+		fmt.Sprintf("This worker has answered %d internal requests with the current session key, which is the "+
+			"limit: it accepts more after the key is rotated (inter.worker.key.ttl.ms)", maxNonces)}
 )
 
-// verify checks the signature of a request to this worker, which advertises own, and remembers its nonce. The body is
-// to have the hash.
+// verify checks the signature of a call to this worker, which advertises own, and returns the hash of the body.
 func (s *Session) verify(r *http.Request, own string) (body [sha256.Size]byte, err error) {
 	one := func(name string) string {
 		if values := r.Header.Values(name); len(values) == 1 {
@@ -270,9 +258,9 @@ func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]by
 	return id, nonce, body, err == nil && wrong == nil
 }
 
-// serve answers a call of another worker, and tells whether the request was one, signed or not. It stands before all
-// that guards what users ask: by its signature alone a call passes rest.read.only, rest.basic.auth.file and the check
-// of Host. What users may ask is not in calls, so that a header has no effect on it.
+// serve answers the request if it is a call of another worker, signed or not, and reports whether it was one. A call is
+// authorized only by its signature: rest.read.only, rest.basic.auth.file and the Host check do not apply. Routes of
+// users are not in calls, so no header changes how they are handled.
 func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool {
 	if s == nil || all.cluster == nil {
 		return false
@@ -290,15 +278,15 @@ func (s *Session) serve(w http.ResponseWriter, r *http.Request, all common) bool
 		return false
 	}
 	req := request{w: w, r: r, common: all}
-	req.call(s, connector, call)
+	req.handleCall(s, connector, call)
 	return true
 }
 
-func (req *request) call(s *Session, connector string, call Call) {
+func (req *request) handleCall(s *Session, connector string, call Call) {
 	defer guard.Recover(nil, "REST, "+req.r.Method+" "+req.r.URL.Path, nil, func(p *guard.Panic) {
 		req.fail(http.StatusInternalServerError, p.Error())
 	})
-	own, err := workerURL(req.cluster.Seat().URL)
+	own, err := workerURL(req.cluster.Membership().URL)
 	if err != nil {
 		req.failErr(err)
 		return
@@ -308,7 +296,7 @@ func (req *request) call(s *Session, connector string, call Call) {
 		inbound.AnswerEarly(req.w, req.r, func() { req.failErr(err) })
 		return
 	}
-	body, ok := req.readBody(maxCall)
+	body, ok := req.readBody(maxCallBytes)
 	defer req.release()
 	if !ok {
 		return
@@ -321,16 +309,15 @@ func (req *request) call(s *Session, connector string, call Call) {
 	defer cancel()
 	answer, err := call(ctx, connector, body)
 	if err == nil && answer == nil {
-		req.done(http.StatusNoContent, nil)
+		req.finish(http.StatusNoContent, nil)
 		return
 	}
 	req.reply(answer, err)
 }
 
-// Ask has another worker of the cluster answer a call, signed: to is what it advertises, path begins with /, its names
-// escaped. The error is [ErrNoKey], or wraps a [*Refusal] with the other worker's status and text; each names that
-// worker. A call that failed may have been answered all the same, and is signed again where it is tried again.
-func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) (answer []byte, err error) {
+// CallWorker sends a signed call to the worker that advertises the URL to; path is escaped. The error names the worker,
+// and is [ErrNoKey] or wraps a [*Refusal]. A failed call may have been executed.
+func (s *Server) CallWorker(ctx context.Context, to, method, path string, body []byte) (answer []byte, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s %s at the worker %s: %w", method, path, to, err)
@@ -354,12 +341,12 @@ func (s *Server) Ask(ctx context.Context, to, method, path string, body []byte) 
 		return nil, err
 	}
 	defer response.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(response.Body, maxCall+1))
+	answer, err = io.ReadAll(io.LimitReader(response.Body, maxCallBytes+1))
 	switch {
 	case err != nil:
 		return nil, err
-	case len(answer) > maxCall:
-		return nil, fmt.Errorf("expected at most %d bytes in answer, found more", maxCall)
+	case len(answer) > maxCallBytes:
+		return nil, fmt.Errorf("expected a response of at most %d bytes, found more", maxCallBytes)
 	case response.StatusCode >= 300:
 		failed := failure{Message: http.StatusText(response.StatusCode)}
 		_ = json.Unmarshal(answer, &failed) // what is no answer of a worker has its status alone

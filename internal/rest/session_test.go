@@ -35,7 +35,7 @@ func session(t testing.TB, secret string) *Session {
 	s, err := NewSession("HmacSHA256", []string{"HmacSHA256"})
 	require.NoError(t, err)
 	if secret != "" {
-		require.NoError(t, s.Use([]byte(secret)))
+		require.NoError(t, s.SetKey([]byte(secret)))
 	}
 	return s
 }
@@ -68,7 +68,7 @@ func newInternals(t *testing.T, secret string) *internals {
 		case "panic":
 			panic("a mistake in what answers")
 		case "much":
-			return strings.Repeat("x", maxCall), nil
+			return strings.Repeat("x", maxCallBytes), nil
 		}
 		return map[string]string{"connector": connector, "body": string(body[:min(len(body), 10)])}, nil
 	})
@@ -131,8 +131,8 @@ func TestSignedCalls(t *testing.T) {
 		"a fence":         {"PUT /connectors/{name}/fence/", "", nil, 200, `"connector":"{name}"`},
 		"nothing to say":  {permit, "nothing", nil, 204, ""},
 		"a refusal":       {permit, "refuse", nil, 409, `{"error_code":409,"message":"another worker has it"}`},
-		"a mistake":       {permit, "panic", nil, 500, "a mistake in culvert"},
-		"the largest":     {permit, strings.Repeat("x", maxCall), nil, 200, "xxxxxxxxxx"},
+		"a mistake":       {permit, "panic", nil, 500, "an internal error of culvert"},
+		"the largest":     {permit, strings.Repeat("x", maxCallBytes), nil, 200, "xxxxxxxxxx"},
 		"in a browser":    {permit, "{}", put("Origin", "https://evil.example"), 200, ""},
 		"no signature":    {permit, "{}", put(signatureHeader, ""), 400, missing},
 		"no algorithm":    {permit, "{}", put(algorithmHeader, ""), 400, missing},
@@ -156,10 +156,10 @@ func TestSignedCalls(t *testing.T) {
 		"another spelling": {"PUT /connectors/a/fence", "", func(r *http.Request) { r.URL.Path += "/" }, 403, forged},
 		"another call":     {permit, "{}", func(r *http.Request) { r.URL.Path = "/connectors/a/tasks" }, 403, forged},
 		"another query":    {permit + "?a=b", "{}", func(r *http.Request) { r.URL.RawQuery = "a=c" }, 403, forged},
-		"too large":        {permit, strings.Repeat("x", maxCall+1), nil, 413, "expected at most 8388608 bytes"},
+		"too large":        {permit, strings.Repeat("x", maxCallBytes+1), nil, 413, "expected at most 8388608 bytes"},
 		// what users may ask needs what users need
-		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is none of this worker's names"},
-		"a user's read":    {"GET /connectors", "", nil, 403, "Host is none of this worker's names"},
+		"a user's path":    {"PUT /connectors/a/config", "{}", nil, 403, "Host is not a name of this worker"},
+		"a user's read":    {"GET /connectors", "", nil, 403, "Host is not a name of this worker"},
 		"a user's, named":  {"GET /connectors", "", func(r *http.Request) { r.Host = "localhost" }, 401, ""},
 		"not there":        {"POST /culvert/internal/other", "{}", func(r *http.Request) { r.Host = "" }, 401, ""},
 		"by another verb":  {"GET /culvert/internal/permit", "", func(r *http.Request) { r.Host = "" }, 401, ""},
@@ -309,14 +309,14 @@ func TestCallsAreNoRoutes(t *testing.T) {
 func TestKeyNeedsRotation(t *testing.T) {
 	s := session(t, "")
 	assert.Equal(t, false, s.NeedsRotation())
-	require.NoError(t, s.Use([]byte(firstKey)))
-	s.current.signed = maxNonces / 2
+	require.NoError(t, s.SetKey([]byte(firstKey)))
+	s.current.signedCalls = maxNonces / 2
 	assert.Equal(t, false, s.NeedsRotation())
 	r, err := http.NewRequest("POST", "http://other:8083/culvert/internal/permit", nil)
 	require.NoError(t, err)
 	require.NoError(t, s.Sign(r, nil))
 	assert.Equal(t, true, s.NeedsRotation())
-	require.NoError(t, s.Use([]byte(secondKey)))
+	require.NoError(t, s.SetKey([]byte(secondKey)))
 	assert.Equal(t, false, s.NeedsRotation())
 }
 
@@ -337,25 +337,25 @@ func TestKeysChange(t *testing.T) {
 			}
 		}
 		expect(errNoSessionKey, call(old))
-		require.NoError(t, receives.Use([]byte(firstKey)))
+		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		first := call(old)
 		expect(nil, first)
 		expect(errForged, call(late)) // it is read here later
-		require.NoError(t, receives.Use([]byte(secondKey)))
+		require.NoError(t, receives.SetKey([]byte(secondKey)))
 		expect(nil, call(late))
 		time.Sleep(keyOverlap - time.Second)
-		require.NoError(t, receives.Use([]byte(secondKey))) // read again: nothing changes
+		require.NoError(t, receives.SetKey([]byte(secondKey))) // read again: nothing changes
 		expect(nil, call(old))
 		expect(errRepeated, first)
 		time.Sleep(time.Second)
 		expect(errForged, call(old))
 		expect(errForged, first)
 		// The key comes back: its nonces are known still.
-		require.NoError(t, receives.Use([]byte(firstKey)))
+		require.NoError(t, receives.SetKey([]byte(firstKey)))
 		expect(errRepeated, first)
 		expect(nil, call(old))
 		expect(nil, call(late))
-		assert.Error(t, receives.Use([]byte("short")), "expected a session key of at least 16 bytes, found 5")
+		assert.Error(t, receives.SetKey([]byte("short")), "expected a session key of at least 16 bytes, found 5")
 		expect(nil, call(old))
 	})
 }
@@ -377,7 +377,7 @@ func TestRememberedCallsAreBounded(t *testing.T) {
 			t.Errorf("expected %v, found %v", want, err)
 		}
 	}
-	require.NoError(t, s.Use([]byte(secondKey)))
+	require.NoError(t, s.SetKey([]byte(secondKey)))
 	r := httptest.NewRequest("POST", to+"/culvert/internal/permit", nil)
 	require.NoError(t, s.Sign(r, nil))
 	_, err := s.verify(r, to)
@@ -461,7 +461,7 @@ func TestSessionSettings(t *testing.T) {
 func TestAsk(t *testing.T) {
 	asks, answers := newInternals(t, firstKey), newInternals(t, firstKey)
 	ask := func(path, body string) (string, error) {
-		text, err := asks.Ask(t.Context(), answers.url, "POST", path, []byte(body))
+		text, err := asks.CallWorker(t.Context(), answers.url, "POST", path, []byte(body))
 		return string(text), err
 	}
 	text, err := ask("/connectors/a%20b/tasks", "[]")
@@ -471,7 +471,7 @@ func TestAsk(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "", text)
 	for body, want := range map[string]string{"refuse": "another worker has it",
-		"much": "expected at most 8388608 bytes in answer", strings.Repeat("x", maxCall+1): "expected at most"} {
+		"much": "expected a response of at most 8388608 bytes", strings.Repeat("x", maxCallBytes+1): "expected at most"} {
 		_, err = ask("/culvert/internal/permit", body)
 		assert.Error(t, err, want)
 		assert.Error(t, err, "POST /culvert/internal/permit at the worker "+answers.url)
@@ -481,18 +481,18 @@ func TestAsk(t *testing.T) {
 	if !errors.As(err, &refusal) || refusal.Status != 409 {
 		t.Errorf("expected a refusal with 409, found %v", err)
 	}
-	require.NoError(t, asks.Use([]byte(secondKey)))
+	require.NoError(t, asks.SetKey([]byte(secondKey)))
 	if _, err = ask("/culvert/internal/permit", ""); !errors.As(err, &refusal) || refusal.Status != 403 {
 		t.Errorf("expected a refusal with 403, found %v", err)
 	}
-	_, err = asks.Ask(t.Context(), "ftp://a", "POST", "/", nil)
+	_, err = asks.CallWorker(t.Context(), "ftp://a", "POST", "/", nil)
 	assert.Error(t, err, "expected http://HOST:PORT")
 	odd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, answers.url+"/culvert/internal/permit", http.StatusTemporaryRedirect)
 	}))
 	defer odd.Close()
 	before := answers.called.Load()
-	_, err = asks.Ask(t.Context(), odd.URL, "POST", "/culvert/internal/permit", nil)
+	_, err = asks.CallWorker(t.Context(), odd.URL, "POST", "/culvert/internal/permit", nil)
 	if !errors.As(err, &refusal) || refusal.Status != 307 || answers.called.Load() != before {
 		t.Errorf("expected no redirect to be followed, found %v", err)
 	}

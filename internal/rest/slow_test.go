@@ -64,7 +64,7 @@ func TestSlowClients(t *testing.T) {
 			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
 		"a body where none is":  {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
 		"an answer is not read": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
-		"too long a head": {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*headerBytes), true, 431,
+		"too long a head": {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes), true, 431,
 			slack},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestSlowClients(t *testing.T) {
 
 // A body may have as many bytes as a file of a connector.
 func TestBodiesAreBounded(t *testing.T) {
-	for _, c := range []struct{ size, status int }{{bodyBytes, http.StatusCreated},
-		{bodyBytes + 1, http.StatusRequestEntityTooLarge}} {
+	for _, c := range []struct{ size, status int }{{maxBodyBytes, http.StatusCreated},
+		{maxBodyBytes + 1, http.StatusRequestEntityTooLarge}} {
 		stand := &standIn{connectors: map[string]*standInConnector{}}
 		const rest = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
 		answer := sent(stand, "POST", "/connectors",
@@ -149,7 +149,7 @@ func halfSent(t *testing.T, address string, bytes int) net.Conn {
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	go fmt.Fprintf(c, "PUT /connectors/a/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
-		"Content-Length: %d\r\n\r\n%s", bodyBytes, strings.Repeat(" ", bytes))
+		"Content-Length: %d\r\n\r\n%s", maxBodyBytes, strings.Repeat(" ", bytes))
 	return c
 }
 
@@ -159,20 +159,20 @@ func TestBodiesOfRequestsAreBounded(t *testing.T) {
 	const clients = 300
 	refused := make(chan string, clients)
 	for range clients {
-		c := halfSent(t, at, bodyBytes-1)
+		c := halfSent(t, at, maxBodyBytes-1)
 		go func() {
 			head, _ := bufio.NewReader(c).ReadString('\n')
 			refused <- head
 		}()
 	}
-	for n := range clients - maxBodies/bodyBytes {
+	for n := range clients - maxBufferedBytes/maxBodyBytes {
 		select {
 		case head := <-refused:
 			if !strings.Contains(head, " 503 ") {
 				t.Fatalf("expected 503 beyond the bound, found %q", head)
 			}
 		case <-time.After(bodyTimeout - 5*time.Second):
-			t.Fatalf("expected %d to be refused, found %d", clients-maxBodies/bodyBytes, n)
+			t.Fatalf("expected %d to be refused, found %d", clients-maxBufferedBytes/maxBodyBytes, n)
 		}
 	}
 	answers(t, http.DefaultClient, "http://"+at+"/connectors", http.StatusOK) // without a body it is not bounded

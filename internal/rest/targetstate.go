@@ -22,26 +22,23 @@ func (req *request) setTargetState(target connect.TargetState, status int) {
 		req.failUnknown(err, "Unknown connector "+req.name())
 		return
 	}
-	req.done(status, nil)
+	req.finish(status, nil)
 }
 
-// control pauses, resumes, stops or restarts connectors. A run with --once rejects that: it would end successfully
-// without having moved all data.
+// control runs a change of what runs, which --once rejects: the run would succeed without having moved all data.
 func (req *request) control(do func(Herder) error) error {
 	now := req.worker.Now()
 	if now.Once {
 		return &Refusal{http.StatusMethodNotAllowed,
-			"Nothing is paused, stopped or restarted by REST in a run with --once"}
+			"A run with --once does not allow REST to pause, stop or restart connectors"}
 	}
 	return do(now.Herder)
 }
 
 func (req *request) herder() Herder { return req.worker.Now().Herder }
 
-// restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
-// again with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
-// the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with onlyFailed nothing
-// happens where none of that has failed, and tasks that run are left alone.
+// restart restarts a connector with its tasks, or with onlyFailed only failed parts. With a parameter that is true the
+// response is the status, with RESTARTING for the parts that Kafka Connect would restart.
 func (req *request) restart() {
 	name := req.name()
 	includeTasks, onlyFailed := req.queryBool("includeTasks"), req.queryBool("onlyFailed")
@@ -57,9 +54,9 @@ func (req *request) restart() {
 					IncludeTasks: includeTasks, OnlyFailed: onlyFailed}))
 		}
 	} else if whole {
-		err = req.control(func(h Herder) error { return h.Restart(name) })
+		err = req.control(func(herder Herder) error { return herder.Restart(name) })
 	} else if len(tasks) > 0 { // without any all would be restarted
-		err = req.control(func(h Herder) error { return h.Restart(name, tasks...) })
+		err = req.control(func(herder Herder) error { return herder.Restart(name, tasks...) })
 	}
 	switch {
 	case err != nil:
@@ -67,11 +64,11 @@ func (req *request) restart() {
 	case includeTasks || onlyFailed:
 		req.answer(http.StatusAccepted, status)
 	default:
-		req.done(http.StatusNoContent, nil)
+		req.finish(http.StatusNoContent, nil)
 	}
 }
 
-// withRestarting returns the status with everything that is to be restarted as RESTARTING.
+// withRestarting marks the connector (whole) and its tasks to restart as RESTARTING.
 func withRestarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
 		s.Connector.State, whole = connect.Restarting, true
@@ -100,7 +97,7 @@ func (req *request) restartTask() {
 		req.failUnknown(err, "Unknown connector: "+name)
 		return
 	}
-	req.done(http.StatusNoContent, nil)
+	req.finish(http.StatusNoContent, nil)
 }
 
 // queryBool returns a boolean parameter. Any value but true is false, as in Java.
@@ -133,5 +130,5 @@ func (req *request) resetTopics() {
 	if errors.Is(err, connect.ErrUnknownConnector) {
 		err = nil
 	}
-	req.done(http.StatusAccepted, err)
+	req.finish(http.StatusAccepted, err)
 }

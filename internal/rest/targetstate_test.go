@@ -106,7 +106,7 @@ func TestChangesAreRefused(t *testing.T) {
 		{"PUT", "/connector-plugins/A/config/validate", `{`, "application/json", 500, "expected a JSON object"},
 		{"PUT", "/connector-plugins/A/config/validate", `null`, "application/json", 500, "expected a configuration"},
 		{"PUT", "/connector-plugins/A/config/validate", ``, "application/json", 500, "found nothing"},
-		{"PUT", "/connector-plugins/A/config/validate", `{"a": "` + strings.Repeat("x", bodyBytes) + `"}`,
+		{"PUT", "/connector-plugins/A/config/validate", `{"a": "` + strings.Repeat("x", maxBodyBytes) + `"}`,
 			"application/json", 413, "at most 1048576 bytes"},
 		{"PUT", "/connector-plugins/A/config/validate", `{}`, "text/plain", 415, "HTTP 415"},
 		{"GET", "/connector-plugins/A/config/validate", "", "", 405, "HTTP 405"},

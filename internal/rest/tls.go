@@ -12,21 +12,21 @@ import (
 
 const httpsPrefix = "listeners.https."
 
-// tlsSettings lists the supported settings of https listeners, without the prefix; Kafka's others are rejected by name.
+// tlsSettings lists the supported settings of https listeners, without the prefix.
 var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.password": true,
 	"ssl.keystore.type": true, "ssl.key.password": true, "ssl.keystore.key": true,
 	"ssl.keystore.certificate.chain": true, "ssl.truststore.location": true, "ssl.truststore.password": true,
 	"ssl.truststore.type": true, "ssl.truststore.certificates": true, "ssl.protocol": true, "ssl.client.auth": true,
 	"ssl.endpoint.identification.algorithm": true}
 
-// TakesTLS reports whether a setting, without a prefix, is one of listeners of https.
-func TakesTLS(name string) bool { return tlsSettings[name] }
+// IsTLSSetting reports whether a setting, without prefix, is one of https listeners.
+func IsTLSSetting(name string) bool { return tlsSettings[name] }
 
 var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
 	"requested": tls.VerifyClientCertIfGiven, "required": tls.RequireAndVerifyClientCert}
 
 func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
-	o, err := storesTLS(settings, log)
+	options, err := keystoreOptions(settings, log)
 	if err != nil {
 		return nil, err
 	}
@@ -35,32 +35,31 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	if !ok {
 		return nil, invalid(httpsPrefix+"ssl.client.auth", mode, "expected none, requested or required")
 	}
-	if o.Key == nil {
+	if options.Key == nil {
 		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
 			Text: httpsPrefix + "ssl.keystore.location: expected a store with the key and certificate of " +
 				"listeners=https://…"}
 	}
-	return keystore.ServerTLS(o, clients)
+	return keystore.ServerTLS(options, clients)
 }
 
-// clientTLS is how other workers are asked by https, by the same settings as in Kafka Connect (SSLUtils): the trust
-// store says whose certificates they may have, the key store has what is shown to them. Only an empty
-// ssl.endpoint.identification.algorithm lets a certificate be for another host.
+// clientTLS returns the TLS configuration for calls to other workers, from the same settings as in Kafka Connect
+// (SSLUtils). Only an empty ssl.endpoint.identification.algorithm allows a certificate of another host.
 func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
-	o, err := storesTLS(settings, log)
+	options, err := keystoreOptions(settings, log)
 	if err != nil {
 		return nil, err
 	}
 	names, isSet := settings["ssl.endpoint.identification.algorithm"]
-	o.SkipHostCheck = isSet && strings.TrimSpace(names) == ""
-	return keystore.ClientTLS(o)
+	options.SkipHostCheck = isSet && strings.TrimSpace(names) == ""
+	return keystore.ClientTLS(options)
 }
 
-func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options, err error) {
+func keystoreOptions(settings map[string]string, log *slog.Logger) (options keystore.Options, err error) {
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {
 		if !tlsSettings[name] {
-			return o, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeUnsupported,
+			return options, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeUnsupported,
 				Text: fmt.Sprintf("%s%s is not built: expected ssl.keystore.…, ssl.truststore.…, ssl.key.password, "+
 					"ssl.protocol or ssl.client.auth below %s", httpsPrefix, name, httpsPrefix)}
 		}
@@ -76,12 +75,12 @@ func storesTLS(settings map[string]string, log *slog.Logger) (o keystore.Options
 		}
 		return l
 	}
-	o = keystore.Options{Protocol: get("ssl.protocol"), Logger: log, Name: tlsName,
+	options = keystore.Options{Protocol: get("ssl.protocol"), Logger: log, Name: tlsName,
 		Trust: store("truststore", "", "ssl.truststore.certificates")}
-	if o.Key = store("keystore", "ssl.keystore.key", "ssl.keystore.certificate.chain"); o.Key != nil {
-		o.Key.KeyPassword = settings["ssl.key.password"]
+	if options.Key = store("keystore", "ssl.keystore.key", "ssl.keystore.certificate.chain"); options.Key != nil {
+		options.Key.KeyPassword = settings["ssl.key.password"]
 	}
-	return o, nil
+	return options, nil
 }
 
 func tlsName(field string) string {

@@ -21,12 +21,9 @@ import (
 )
 
 const (
-	// maxKnown bounds the cached logons, which avoid a bcrypt per request.
-	maxKnown = 1000
-	// maxBcryptCost bounds a check to about 2 seconds of CPU, since each request may cause one.
-	maxBcryptCost = 14
-	// maxChecks bounds concurrent checks: the other cores are for the connectors.
-	maxChecks = 2
+	maxVerified   = 1000 // cached logons, which avoid a bcrypt per request
+	maxBcryptCost = 14   // about 2 seconds of CPU, since each request may cause a check
+	maxChecks     = 2    // concurrent ones, to leave cores for the connectors
 )
 
 type users struct {
@@ -35,10 +32,10 @@ type users struct {
 	salt   [32]byte
 	checks chan struct{}
 
-	mu     sync.Mutex
-	stamp  string
-	hashes map[string][]byte
-	known  map[[32]byte]bool // logons that were right, as salted hashes
+	mu       sync.Mutex
+	stamp    string
+	hashes   map[string][]byte
+	verified map[[32]byte]bool // logons that were right, as salted hashes
 }
 
 func readUsers(path string, log *slog.Logger) (*users, error) {
@@ -46,7 +43,7 @@ func readUsers(path string, log *slog.Logger) (*users, error) {
 	rand.Read(u.salt[:])
 	var err error
 	u.hashes, err = parseUsers(path)
-	u.known = map[[32]byte]bool{}
+	u.verified = map[[32]byte]bool{}
 	return u, err
 }
 
@@ -87,8 +84,8 @@ func parseUsers(path string) (map[string][]byte, error) {
 	return hashes, nil
 }
 
-// now returns the current users. If the file becomes unusable, it logs once and keeps the previous ones.
-func (u *users) now() map[string][]byte {
+// current returns the users of the file. If it becomes unusable, current logs that once and keeps the previous users.
+func (u *users) current() map[string][]byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	stamp := watch.Stamp(u.path)
@@ -98,18 +95,18 @@ func (u *users) now() map[string][]byte {
 	u.stamp = stamp
 	hashes, err := parseUsers(u.path)
 	if err != nil {
-		u.log.Error("the file of REST's users has changed and cannot be used: those before it go on", "error", err)
+		u.log.Error("the changed file of REST users cannot be read: the previous users stay valid", "error", err)
 		return u.hashes
 	}
-	u.hashes, u.known = hashes, map[[32]byte]bool{}
-	u.log.Info("the file of REST's users has changed and was read again", "file", u.path)
+	u.hashes, u.verified = hashes, map[[32]byte]bool{}
+	u.log.Info("the file of REST users was reloaded", "file", u.path)
 	return u.hashes
 }
 
-// compared returns the hash to compare a password with. For an unknown user it is another user's, always the same for a
-// name, so that response times do not reveal names.
-func (u *users) compared(name string) (hash []byte, exists bool) {
-	hashes := u.now()
+// hashToCompare returns the hash to compare a password with. For an unknown user it is another user's, always the same
+// for a name, so that response times do not reveal names.
+func (u *users) hashToCompare(name string) (hash []byte, exists bool) {
+	hashes := u.current()
 	if hash, exists = hashes[name]; exists {
 		return hash, true
 	}
@@ -117,18 +114,18 @@ func (u *users) compared(name string) (hash []byte, exists bool) {
 	return hashes[names[binary.BigEndian.Uint64(sum[:])%uint64(len(names))]], false
 }
 
-func (u *users) allowed(r *http.Request) bool {
+func (u *users) authenticate(r *http.Request) bool {
 	name, password, hasAuth := r.BasicAuth()
 	if !hasAuth {
 		return false
 	}
-	hash, exists := u.compared(name)
+	hash, exists := u.hashToCompare(name)
 	sum := sha256.New()
 	sum.Write(u.salt[:])
 	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
 	logon := [32]byte(sum.Sum(nil))
 	u.mu.Lock()
-	known := u.known[logon]
+	known := u.verified[logon]
 	u.mu.Unlock()
 	if known {
 		return true
@@ -144,9 +141,9 @@ func (u *users) allowed(r *http.Request) bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.known) >= maxKnown {
-		clear(u.known)
+	if len(u.verified) >= maxVerified {
+		clear(u.verified)
 	}
-	u.known[logon] = true
+	u.verified[logon] = true
 	return true
 }

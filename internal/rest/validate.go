@@ -15,11 +15,10 @@ import (
 // changeTimeout bounds a check or a change, as in Kafka Connect.
 const changeTimeout = 90 * time.Second
 
-// maxValidations bounds concurrent checks: one of thousands of settings takes seconds and the memory of a plugin
-// instance.
+// maxValidations bounds concurrent checks: one of thousands of settings takes seconds and a plugin instance.
 const maxValidations = 4
 
-// acquireCheck waits for a slot to check a configuration, which is released when the request is answered.
+// acquireCheck waits for a slot to check a configuration, which is released with the request.
 func (req *request) acquireCheck(ctx context.Context) error {
 	select {
 	case req.validations <- struct{}{}:
@@ -30,7 +29,7 @@ func (req *request) acquireCheck(ctx context.Context) error {
 	}
 }
 
-// Invalid is the text that clients know for a configuration that is refused.
+// Invalid returns Kafka Connect's message for an invalid configuration, which clients know.
 func Invalid(errors ...string) string {
 	return fmt.Sprintf("Connector configuration is invalid and contains the following %d error(s):\n%s\nYou can also "+
 		"find the above list of errors at "+

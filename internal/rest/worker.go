@@ -15,84 +15,109 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Worker holds the functions of the host by which REST reads and changes the worker. Until it has started
-// ([Parts.Starting]) only Now, Redact, Metrics and Ready are called. Errors are or wrap a [Refusal] or
+// Worker contains the functions by which REST reads and changes the worker. Until the worker has started
+// ([Parts.Starting]), only Now, Redact, Metrics and Ready are called. Errors are or wrap a [Refusal] or
 // [connect.ErrUnknownConnector].
 type Worker struct {
-	// Now returns what the worker has opened so far.
-	Now func() Parts
-	// Redact returns a text without what must not be shown.
-	Redact func(text string) string
-	// Metrics returns what GET /metrics shows.
-	Metrics func() prometheus.Gatherer
-	// Ready returns nil if the worker has started and can handle requests.
-	Ready func(context.Context) error
-	// Passwords returns which settings have values that are not shown where configurations are masked.
-	Passwords func() func(setting string) bool
-	// SetTargetState gives a connector a target state, and keeps it.
+	Now     func() Parts                // the parts that are open at the moment
+	Redact  func(text string) string    // removes secrets
+	Metrics func() prometheus.Gatherer  // for GET /metrics
+	Ready   func(context.Context) error // nil if the worker can handle requests
+	// Passwords returns a function that reports whether a setting is hidden in masked configurations.
+	Passwords      func() func(setting string) bool
 	SetTargetState func(name string, target connect.TargetState) error
-	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
-	// secret in it is right, so that the check may log on with it.
-	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
-	// Definitions are what a class declares, see [check.Checker.Definitions].
-	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Write and Delete change connectors for good.
-	Write  func(ctx context.Context, name string, given ConfigRequest) (WriteResult, error)
-	Delete func(ctx context.Context, name string) error
-	// Compare returns what it would mean to Write a configuration. masked: a guessed password is never confirmed.
-	Compare func(ctx context.Context, name string, given ConfigRequest, masked bool) (Comparison, error)
-	// Source returns the version of the configuration that the herder shows of a connector, "" for one that has a file,
-	// and withText what its file of properties holds at the moment, nil if it has none.
-	Source func(name string, withText bool) (text []byte, version string, err error)
-	// Sample has the next rows of a connector kept.
-	Sample func(connector string, asked SampleRequest) (Sample, error)
-	// Sampled is a sample whose rows went through the transforms of settings, nil for those of the connector;
-	// SampledTest is a file of tests with them.
-	Sampled     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
-	SampledTest func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
-	// Tools are the commands of a connector's plugin. RunTool runs one.
-	Tools   func(ctx context.Context, connector string) ([]Tool, error)
-	RunTool func(ctx context.Context, connector, command string, asked ToolRequest) (ToolAnswer, error)
-	// Reload returns the result of the last reload of the folder of connectors, which is read again if requested; false
-	// means that the worker follows no folder.
-	Reload func(again bool) (Reload, bool)
+	// Reload returns the last reload of the connector folder, after a new scan if again is set; ok is false without
+	// one.
+	Reload func(again bool) (r Reload, ok bool)
+	Configs
+	Samples
 }
 
-// Herder is [connect.Herder], as far as REST needs it.
+// Configs contains the functions that check, compare and store configurations of connectors.
+type Configs struct {
+	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon allows the check to log on,
+	// because the sender claims that the secret is right.
+	Validate func(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation,
+		error)
+	Definitions func(ctx context.Context, class string, version *string) ([]check.Definition, error)
+	// Write creates or changes a connector. Compare returns what Write would do; masked prevents that a guessed
+	// password is confirmed.
+	Write   func(ctx context.Context, name string, config ConfigRequest) (WriteResult, error)
+	Compare func(ctx context.Context, name string, config ConfigRequest, masked bool) (Comparison, error)
+	Delete  func(ctx context.Context, name string) error
+	// Source returns the stored version of a connector's configuration, "" if it comes from a file, and withText the
+	// current text of that file.
+	Source func(name string, withText bool) (text []byte, version string, err error)
+}
+
+// Samples contains the functions that show rows of connectors, and those that run commands of plugins.
+type Samples struct {
+	StartSample func(connector string, request SampleRequest) (Sample, error)
+	// ReadSample returns a sample with the results of the transforms of settings; nil means those of the connector.
+	// SampleTestFile returns a test file with them.
+	ReadSample     func(ctx context.Context, connector, id string, settings map[string]string) (Sample, error)
+	SampleTestFile func(ctx context.Context, connector, id string, settings map[string]string) ([]byte, error)
+	Tools          func(ctx context.Context, connector string) ([]Tool, error)
+	RunTool        func(ctx context.Context, connector, command string, request ToolRequest) (ToolAnswer, error)
+}
+
+// Herder is the part of [connect.Herder] that REST uses.
 type Herder interface {
+	ConnectorReader
+	MetricsReader
+	OffsetStore
+	TopicTracker
+	DeadLetterStore
+	Restart(name string, tasks ...int) error
+	Retire(ctx context.Context, name string) (string, error)
+	Snapshot(name, feed, ident string) error
+}
+
+// ConnectorReader returns connectors, their tasks and states, and the available plugins.
+type ConnectorReader interface {
 	Names() []string
 	Info(name string) (connect.Info, error)
 	Status(name string) (connect.Status, error)
 	Tasks(name string) ([]connect.TaskInfo, error)
 	Plugins(connectorsOnly bool) []connect.Plugin
+}
+
+// MetricsReader returns the progress of connectors, and how they use their services.
+type MetricsReader interface {
 	ConnectorMetrics(name string) (connect.Metrics, error)
 	Origins() []connect.OriginUse
 	Summaries() []connect.Summary
-	Restart(name string, tasks ...int) error
+}
+
+// OffsetStore reads and changes the offsets of connectors.
+type OffsetStore interface {
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)
 	AlterOffsets(ctx context.Context, name string, entries []offset.Entry) error
 	ResetOffsets(ctx context.Context, name string) error
+}
+
+// TopicTracker knows which topics a connector has used.
+type TopicTracker interface {
 	Topics(name string) ([]string, error)
 	ResetTopics(name string) error
-	Retire(ctx context.Context, name string) (string, error)
-	Snapshot(name, feed, ident string) error
+}
+
+// DeadLetterStore counts, reads and replays the dead letters of connectors.
+type DeadLetterStore interface {
 	DeadLetterCounts(ctx context.Context) map[string]int64
 	ReadDeadLetters(ctx context.Context, name string, last int64, each func(*connect.DeadLetter) error) (string, error)
 	ReplayConnector(ctx context.Context, name string, r connect.ReplayRequest) (connect.ReplayResult, error)
 }
 
-// Parts holds what a worker has opened at one moment.
+// Parts contains the parts of a worker that are open at one moment.
 type Parts struct {
-	// Starting is an error that describes the start-up until it is completed: the herder has all connectors, and in a
-	// group a leader is known. After that it is nil.
+	// Starting describes the start-up until it is complete: the herder has all connectors, and in a group a leader is
+	// known. Then it is nil.
 	Starting error
 	Root     Root
-	// ID is HOST:PORT of this worker, as status shows it.
-	ID string
-	// Once means that the worker ends by itself, and its connectors cannot be paused, stopped or restarted.
-	Once bool
-	// Herder has the connectors. TracksTopics: REST may show which topics they have used. ResetsTopics: it may forget
-	// them.
+	ID       string // the worker id in status: HOST:PORT
+	Once     bool
+	// TracksTopics and ResetsTopics allow to show and to reset the topics of connectors.
 	Herder                     Herder
 	TracksTopics, ResetsTopics bool
 	Plugins                    *plugin.Manager
@@ -102,43 +127,36 @@ type Parts struct {
 	Recent                     *logging.Recent
 }
 
-// Root names version and cluster. Version begins as Kafka's does, because tools read it.
+// Root is the response of GET /. Version starts as Kafka's does, because tools read it.
 type Root struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
 	Cluster string `json:"kafka_cluster_id"`
 }
 
-// Change is what a reload would do to a connector.
+// Change is the effect of a reload on a connector.
 type Change struct {
 	Connector string        `json:"connector"`
 	Effect    config.Action `json:"effect"`
-	// File has its configuration; "" if it would be removed.
-	File string `json:"file,omitempty"`
-	// Settings are the names of settings that differ.
-	Settings []string `json:"settings,omitempty"`
-	// Problems prevent the change if it would be rejected. KeepsRunning means that the current connector continues
-	// then.
+	File      string        `json:"file,omitempty"`     // "" if the connector would be removed
+	Settings  []string      `json:"settings,omitempty"` // the settings that differ
+	// Problems prevent the change. KeepsRunning means that the current connector then continues.
 	Problems     []string `json:"problems,omitempty"`
 	KeepsRunning bool     `json:"goes_on,omitempty"`
 }
 
-// Reload is what became of changes to the files of connectors.
+// Reload is the state of the connector folder.
 type Reload struct {
-	Folder string `json:"folder"`
-	// Last is when a reload changed something, or was refused.
-	Last string `json:"last,omitempty"`
-	// Reloads counts reloads by result: applied, refused, unchanged.
-	Reloads map[string]int64 `json:"reloads"`
-	// Problems that belong to no connector: a missing folder, a changed worker file.
-	Problems   []string   `json:"problems"`
-	Connectors []Reloaded `json:"connectors"`
+	Folder     string              `json:"folder"`
+	Last       string              `json:"last,omitempty"` // when a reload changed something or was refused
+	Reloads    map[string]int64    `json:"reloads"`        // by result: applied, refused, unchanged
+	Problems   []string            `json:"problems"`       // of no connector: a missing folder, a changed worker file
+	Connectors []ReloadedConnector `json:"connectors"`
 }
 
-// Reloaded is a connector and its file.
-type Reloaded struct {
-	Name string `json:"name"`
-	File string `json:"file"`
-	// Error is why its configuration is rejected, with file and line.
-	Error string `json:"error,omitempty"`
+// ReloadedConnector is a connector with its file.
+type ReloadedConnector struct {
+	Name  string `json:"name"`
+	File  string `json:"file"`
+	Error string `json:"error,omitempty"` // why the file is rejected, with file and line
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Options holds what REST reads and changes.
+// Options configures a [Backend].
 type Options struct {
 	*setup.Installation
 	Offline  bool
@@ -35,7 +35,7 @@ type Options struct {
 	WorkerID func() string
 }
 
-// Parts holds what a worker has opened at one moment.
+// Parts contains the parts of a worker that are open at one moment.
 type Parts struct {
 	Plugins *plugin.Manager // nil while they are loaded
 	Herder  *connect.Herder // nil while the worker starts
@@ -65,7 +65,7 @@ func (p Parts) Rescan() {
 	}
 }
 
-// Backend is what REST shows of a worker, while it starts and after.
+// Backend implements REST's view of a worker, while it starts and after.
 type Backend struct {
 	Options
 	metrics metrics.Metrics
@@ -77,10 +77,11 @@ func New(o Options) *Backend { return &Backend{Options: o} }
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
 	return rest.Worker{Now: b.now, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
-		Passwords: b.passwords, SetTargetState: b.setTargetState, Validate: b.validate, Definitions: b.definitions,
-		Write:  b.writeConnector,
-		Delete: b.deleteConnector, Compare: b.compareConfig, Source: b.source, Sample: b.startSample, Sampled: b.sample,
-		SampledTest: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Reload: b.reload}
+		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload,
+		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
+			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
+		Samples: rest.Samples{StartSample: b.startSample, ReadSample: b.readSample, SampleTestFile: b.sampleTest,
+			Tools: b.commands, RunTool: b.runCommand}}
 }
 
 func (b *Backend) herder() *connect.Herder { return b.Parts().Herder }
@@ -106,20 +107,20 @@ func (b *Backend) now() rest.Parts {
 		Plugins:      parts.Plugins, Lockouts: b.Lockouts, Levels: b.Levels, Log: b.Log, Recent: b.Recent}
 }
 
-// starting returns [rest.Parts.Starting]. Until the connectors are known, a change would be made as if there were none.
+// starting returns [rest.Parts.Starting]. A change before the connectors are known would treat them as new.
 func (b *Backend) starting(parts Parts) error {
 	switch r := parts.Reloader; {
 	case parts.Plugins == nil:
 		return errors.New("Plugins are being loaded.")
 	case parts.Herder == nil:
-		return errors.New("Kafka is being reached and offsets are being read.")
+		return errors.New("Kafka is being contacted and offsets are being read.")
 	case b.Config.Once, b.Offline:
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	case b.Group != nil && !b.Group.HasJoined():
 		return errors.New("The worker is joining its group.")
 	case !r.Store().Ready(), b.Group != nil && !r.Reconciled():
-		return errors.New("Connectors are being looked at for the first time, and cannot be changed yet.")
+		return errors.New("Connectors are being checked for the first time, and cannot be changed yet.")
 	}
 	return nil
 }

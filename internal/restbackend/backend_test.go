@@ -25,7 +25,7 @@ func TestTopicTrackingIsSwitchedOff(t *testing.T) {
 		if err != nil || problems.Err() != nil {
 			t.Fatal(err, problems)
 		}
-		levels, log := logging.Of(slog.New(slog.DiscardHandler))
+		levels, log := logging.LevelsOf(slog.New(slog.DiscardHandler))
 		in := &setup.Installation{Config: setup.Config{Once: true}, Levels: levels, Log: log,
 			Installation: &config.Installation{Worker: settings}}
 		herder := connect.New(connect.Options{Worker: settings, Logger: log}, nil)

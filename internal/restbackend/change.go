@@ -21,12 +21,12 @@ import (
 func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 	if b.Config.Once {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
-			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
+			Message: "A run with --once does not allow REST to create, change or delete connectors"}
 	}
 	r := b.Parts().Reloader
 	if r.Lock.Lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
-			"currently checking or changing other connectors; nothing came of this request"}
+			"currently checking or changing other connectors; this request had no effect"}
 	}
 	s, _ := r.Store().Snapshot()
 	if err := s.Problems.Err(); err != nil { // also of the first scan
@@ -37,15 +37,15 @@ func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 }
 
 func asRESTError(err error) error {
-	var k *config.ReadOnlyError
-	var u *config.TooLargeError
+	var readOnly *config.ReadOnlyError
+	var tooLarge *config.TooLargeError
 	switch {
 	case errors.As(err, new(*config.ChangedError)):
 		return &rest.Refusal{Status: http.StatusPreconditionFailed, Message: err.Error()}
-	case errors.As(err, &k):
-		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
-	case errors.As(err, &u):
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
+	case errors.As(err, &readOnly):
+		return &rest.Refusal{Status: http.StatusConflict, Message: readOnly.Error()}
+	case errors.As(err, &tooLarge):
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(tooLarge.Error())}
 	}
 	return group.AsRESTError(err)
 }
@@ -105,60 +105,61 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 	return text, "", err
 }
 
-// serviceCheck is the result of asking a service about a configuration. Zero means that no service was asked.
+// serviceCheck is the result of checking a configuration with its service. Zero means that the service was not called.
 type serviceCheck struct {
 	settings map[string]string
 	warnings config.Problems
 }
 
-// checkAhead asks the service about a change of a connector that runs before the change locks the reloader, so that no
-// other change waits for a service, see [Backend.ask]. Other problems are found with the change itself.
-func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (v serviceCheck, err error) {
+// checkAhead checks the change of a running connector with its service before the reloader is locked, so that no other
+// change waits for a service, see [Backend.checkWithService]. Other problems are found with the change itself.
+func (b *Backend) checkAhead(ctx context.Context, name string, request rest.ConfigRequest) (result serviceCheck,
+	err error) {
 	r := b.Parts().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
-		return v, nil
+		return result, nil
 	}
 	if now, unknown := b.herder().RunningConfig(name); unknown != nil || b.checkOwnership(r, now) != nil {
-		return v, nil // nothing of it runs, or it must not change
+		return result, nil // nothing of it runs, or it must not change
 	}
 	if request.Precondition != nil { // reject a change of a configuration that has changed since
-		if c := b.Group; c != nil {
-			if err := c.Refresh(ctx); err != nil {
-				return v, group.AsRESTError(err)
+		if workers := b.Group; workers != nil {
+			if err := workers.Refresh(ctx); err != nil {
+				return result, group.AsRESTError(err)
 			}
 		}
 		if !request.Precondition(r.Stored(name).Version) {
-			return v, asRESTError(&config.ChangedError{Connector: name})
+			return result, asRESTError(&config.ChangedError{Connector: name})
 		}
 	}
-	e, err := b.examine(ctx, r, name, request)
-	if err != nil || e.locked != nil || len(e.errors) > 0 {
-		return v, nil
+	checked, err := b.checkConfig(ctx, r, name, request)
+	if err != nil || checked.locked != nil || len(checked.errors) > 0 {
+		return result, nil
 	}
-	return b.ask(ctx, e)
+	return b.checkWithService(ctx, checked)
 }
 
-// ask asks the service about a configuration without known problems, if it would replace one that runs.
-func (b *Backend) ask(ctx context.Context, e checkedConfig) (v serviceCheck, err error) {
-	if !b.canContactService(ctx, e.connector) || !b.changes().Interrupts(e.connector, e.change) {
-		return v, nil
+// checkWithService checks a configuration without known problems, if it would replace a running one.
+func (b *Backend) checkWithService(ctx context.Context, checked checkedConfig) (result serviceCheck, err error) {
+	if !b.canContactService(ctx, checked.connector) || !b.changes().Interrupts(checked.connector, checked.change) {
+		return result, nil
 	}
-	v.settings = e.connector.Raw()
+	result.settings = checked.connector.Raw()
 	var wrong []string
-	for _, p := range b.changes().AskService(ctx, *b.checker(), e.connector, e.change) {
+	for _, p := range b.changes().AskService(ctx, *b.checker(), checked.connector, checked.change) {
 		if p.Warning {
-			v.warnings = append(v.warnings, p)
+			result.warnings = append(result.warnings, p)
 		} else {
 			wrong = append(wrong, check.Message(p))
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
-		return v, timeoutError(ctx)
+		return result, timeoutError(ctx)
 	case len(wrong) > 0:
-		return v, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
+		return result, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(wrong...)}
 	}
-	return v, nil
+	return result, nil
 }
 
 func settingsOf(now config.RunningConnector, request rest.ConfigRequest) map[string]string {
@@ -218,37 +219,36 @@ type checkedConfig struct {
 	warnings config.Problems
 }
 
-// write checks a configuration and, if it is valid, stores and applies it. It stores exactly what it has checked. A
-// request to create a connector that exists is rejected only after the configuration was found valid, as in Kafka
-// Connect. answer is the service's answer from before the lock was held: the service is asked now if the connector has
-// started since, or if it was asked about other settings.
+// write checks a configuration and, if it is valid, stores and applies exactly that. As in Kafka Connect, the request
+// to create an existing connector is rejected only if its configuration is valid. answer is from before the lock was
+// held: the service is called again if the connector has started since, or its settings differ.
 func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest,
 	answer serviceCheck) error {
-	e, err := b.examine(ctx, r, name, request)
+	checked, err := b.checkConfig(ctx, r, name, request)
 	switch {
 	case err != nil:
 		return err
-	case e.locked != nil:
-		return e.locked
-	case len(e.errors) > 0:
-		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(e.errors...)}
+	case checked.locked != nil:
+		return checked.locked
+	case len(checked.errors) > 0:
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(checked.errors...)}
 	}
-	stored := config.Stored{Connector: e.connector, IfMatch: request.Precondition}
+	stored := config.Stored{Connector: checked.connector, IfMatch: request.Precondition}
 	switch {
-	case request.New != nil && e.unknown == nil:
+	case request.New != nil && checked.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 	case request.New != nil:
 		stored.Target = targetstate.Name(*request.New)
-	case e.unknown != nil: // not the target state of an earlier connector of the name
+	case checked.unknown != nil: // not the target state of an earlier connector of the name
 		stored.Target = config.TargetStarted
 	}
-	if !maps.Equal(answer.settings, e.connector.Raw()) {
-		if answer, err = b.ask(ctx, e); err != nil {
+	if !maps.Equal(answer.settings, checked.connector.Raw()) {
+		if answer, err = b.checkWithService(ctx, checked); err != nil {
 			return err
 		}
 	}
-	if c := b.Group; c != nil && request.Precondition != nil { // read what others have written
-		if err := c.Refresh(ctx); err != nil {
+	if workers := b.Group; workers != nil && request.Precondition != nil { // read what others have written
+		if err := workers.Refresh(ctx); err != nil {
 			return group.AsRESTError(err)
 		}
 	}
@@ -256,69 +256,69 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 		return asRESTError(err)
 	}
 	for _, p := range answer.warnings {
-		if !slices.Contains(e.warnings, p) {
-			e.warnings = append(e.warnings, p)
+		if !slices.Contains(checked.warnings, p) {
+			checked.warnings = append(checked.warnings, p)
 		}
 	}
-	r.ApplyOne(ctx, name, e.warnings)
+	r.ApplyOne(ctx, name, checked.warnings)
 	return nil
 }
 
-// examine changes nothing. The error is that of a configuration that cannot be checked.
-func (b *Backend) examine(ctx context.Context, r *reload.Reloader, name string,
-	request rest.ConfigRequest) (e checkedConfig,
+// checkConfig changes nothing. An error means that the configuration cannot be checked.
+func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name string,
+	request rest.ConfigRequest) (checked checkedConfig,
 	err error) {
-	e.current, e.unknown = b.herder().RunningConfig(name)
-	settings := settingsOf(e.current, request)
+	checked.current, checked.unknown = b.herder().RunningConfig(name)
+	settings := settingsOf(checked.current, request)
 	if request.Patch {
 		request.Null = nil
 	}
 	if other, ok := settings["name"]; ok && other != name {
-		return e, &rest.Refusal{Status: http.StatusBadRequest,
+		return checked, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
 				")"}
 	}
 	settings["name"] = name
-	c, err := b.unmasked(settings)
+	c, err := b.restoreMasked(settings)
 	if err != nil {
-		return e, err
+		return checked, err
 	}
 	checker := b.checker()
-	e.connector = c
+	checked.connector = c
 	if err := checkClassSetting(c); err != nil {
-		return e, err
+		return checked, err
 	}
 	if _, err := classOf(checker, c); err != nil {
-		return e, err
+		return checked, err
 	}
 	wrongName := rest.CheckName(name)
 	if wrongName == "" && c.Name != name { // it would be stored under the resolved name
-		return e, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
+		return checked, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
 			"expected a name, found a reference to a config provider"))}
 	}
-	if e.unknown == nil {
-		e.locked = b.checkOwnership(r, e.current)
+	if checked.unknown == nil {
+		checked.locked = b.checkOwnership(r, checked.current)
 	}
 	if wrongName != "" {
-		e.errors = append(e.errors, wrongName)
+		checked.errors = append(checked.errors, wrongName)
 	}
 	reported := func(key string) bool { return key == "name" && wrongName != "" || slices.Contains(request.Null, key) }
-	e.change = b.changes().Change(checker, c, request.Settings)
+	checked.change = b.changes().Change(checker, c, request.Settings)
 	var more []string
 	for _, p := range slices.Concat(c.Problems, b.Worker.ClearTextProblems(c, b.passwords()),
-		e.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
+		checked.change.MisdirectedSecrets(), checker.Check(ctx, c), b.changes().OriginProblems(ctx, c)) {
 		switch {
 		case p.Warning:
-			e.warnings = append(e.warnings, p)
+			checked.warnings = append(checked.warnings, p)
 		case !reported(p.Setting):
 			more = append(more, check.Message(p))
 		}
 	}
-	e.errors = slices.Concat(e.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), more)
+	checked.errors = slices.Concat(checked.errors, slices.Repeat([]string{rest.NullValue}, len(request.Null)), more)
 	if ctx.Err() != nil {
-		return e, timeoutError(ctx)
+		return checked, timeoutError(ctx)
 	}
-	return e, nil
+	return checked, nil
 }
 
 func (b *Backend) infoAfterWrite(name string, created bool) connect.Info {

@@ -15,94 +15,97 @@ import (
 )
 
 // compareConfig shows the sender no passwords if masked is set, nor confirms a guess: a password in clear text counts
-// as different. The service is asked about feeds without the lock.
+// as different. The service is queried about feeds without the lock.
 func (b *Backend) compareConfig(ctx context.Context, name string, request rest.ConfigRequest,
-	masked bool) (out rest.Comparison,
+	masked bool) (comparison rest.Comparison,
 	err error) {
 	r, err := b.lockForChange(ctx)
 	if err != nil {
-		return out, err
+		return comparison, err
 	}
-	e, err := b.compare(ctx, r, name, request, masked, &out)
+	checked, err := b.compare(ctx, r, name, request, masked, &comparison)
 	r.Lock.Unlock()
-	if err == nil && e.unknown == nil && out.Effect != config.NoChange && out.Effect != config.Reject {
-		b.compareFeeds(ctx, e, &out)
+	if err == nil && checked.unknown == nil && comparison.Effect != config.NoChange &&
+		comparison.Effect != config.Reject {
+		b.compareFeeds(ctx, checked, &comparison)
 	}
-	return out, cmp.Or(err, ctx.Err())
+	return comparison, cmp.Or(err, ctx.Err())
 }
 
 func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest, masked bool,
-	out *rest.Comparison) (checkedConfig, error) {
-	e, err := b.examine(ctx, r, name, request)
+	comparison *rest.Comparison) (checkedConfig, error) {
+	checked, err := b.checkConfig(ctx, r, name, request)
 	var refusal *rest.Refusal
 	if errors.As(err, &refusal) && refusal.Status == http.StatusBadRequest {
-		e.errors, err = []string{refusal.Message}, nil
+		checked.errors, err = []string{refusal.Message}, nil
 	}
 	if err != nil {
-		return e, err
+		return checked, err
 	}
-	password, there := b.passwords(), e.unknown == nil
-	out.Connector, out.Effect, out.Differences = name, config.Reject, []rest.Difference{}
-	out.Problems = e.errors
-	for _, p := range e.warnings {
-		out.Warnings = append(out.Warnings, check.Message(p))
+	password, exists := b.passwords(), checked.unknown == nil
+	comparison.Connector, comparison.Effect, comparison.Differences = name, config.Reject, []rest.Difference{}
+	comparison.Problems = checked.errors
+	for _, p := range checked.warnings {
+		comparison.Warnings = append(comparison.Warnings, check.Message(p))
 	}
-	var have []config.RunningConnector
-	if there {
-		have = []config.RunningConnector{e.current}
-		out.File, out.KeepsRunning = e.current.File, len(e.errors) > 0 && !e.current.Rejected
-		b.compareStored(r, e.current, out, password)
+	var running []config.RunningConnector
+	if exists {
+		running = []config.RunningConnector{checked.current}
+		comparison.File, comparison.KeepsRunning = checked.current.File, len(checked.errors) > 0 &&
+			!checked.current.Rejected
+		b.compareStored(r, checked.current, comparison, password)
 	}
-	if e.locked == nil {
-		e.locked = r.Store().CheckWritable(name, "")
+	if checked.locked == nil {
+		checked.locked = r.Store().CheckWritable(name, "")
 	}
-	if e.locked != nil {
-		out.Kept = e.locked.Error()
+	if checked.locked != nil {
+		comparison.LockedReason = checked.locked.Error()
 	}
-	if e.connector == nil {
-		return e, nil
+	if checked.connector == nil {
+		return checked, nil
 	}
 	for key, value := range request.Settings {
-		if masked && value != "" && e.current.Raw[key] == value && password(key) && !config.IsReference(value) {
-			e.current.Raw[key] = config.Mask
+		if masked && value != "" && checked.current.Raw[key] == value && password(key) && !config.IsReference(value) {
+			checked.current.Raw[key] = config.Mask
 		}
 	}
-	out.Differences = rest.Differences(e.current.Raw, e.connector.Raw(), password)
-	for _, d := range out.Differences {
-		if there {
-			out.Settings = append(out.Settings, d.Setting)
+	comparison.Differences = rest.Differences(checked.current.Raw, checked.connector.Raw(), password)
+	for _, d := range comparison.Differences {
+		if exists {
+			comparison.Settings = append(comparison.Settings, d.Setting)
 		}
 	}
-	if len(e.errors) == 0 {
+	if len(checked.errors) == 0 {
 		none := func(*config.Connector) config.Problems { return nil }
-		out.Effect = config.Diff(have, []*config.Connector{e.connector}, none, r.Checker.Declared)[0].Action
+		comparison.Effect = config.Diff(running, []*config.Connector{checked.connector}, none,
+			r.Checker.Declared)[0].Action
 	}
-	return e, nil
+	return checked, nil
 }
 
-func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, out *rest.Comparison,
+func (b *Backend) compareStored(r *reload.Reloader, now config.RunningConnector, comparison *rest.Comparison,
 	password func(string) bool) {
 	stored := r.Stored(now.Name)
-	out.StoredProblem = r.Rejection(now.Name)
-	out.Version = stored.Version
+	comparison.StoredProblem = r.Rejection(now.Name)
+	comparison.Version = stored.Version
 	if err := stored.Problems.Err(); err != nil {
-		out.StoredProblem = err.Error()
+		comparison.StoredProblem = err.Error()
 	} else if stored.Name == now.Name {
-		out.Stored = rest.Differences(now.Raw, stored.Raw(), password)
+		comparison.Stored = rest.Differences(now.Raw, stored.Raw(), password)
 	}
 }
 
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them.
-func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.Comparison) {
-	c, checker := e.connector, b.checker()
+func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
+	c, checker := checked.connector, b.checker()
 	if _, _, err := components.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource); err != nil {
 		return // it is a sink
 	}
-	c.Problems = append(c.Problems, e.change.MisdirectedSecrets()...) // with these, no service is asked
-	err := errors.New("its service is not asked")
+	c.Problems = append(c.Problems, checked.change.MisdirectedSecrets()...) // with problems, no service is called
+	err := errors.New("its service was not queried")
 	var feeds []wit.Feed
 	if b.canContactService(ctx, c) {
-		checker.Wait, checker.Logon = check.OnlineTime, e.change.HasCompleteCredentials()
+		checker.Wait, checker.Logon = check.OnlineTime, checked.change.HasCompleteCredentials()
 		feeds, err = checker.Feeds(ctx, c)
 	}
 	var changed map[string][]string
@@ -110,14 +113,15 @@ func (b *Backend) compareFeeds(ctx context.Context, e checkedConfig, out *rest.C
 		changed, err = b.herder().ChangedFeeds(ctx, c.Name, feeds)
 	}
 	if err != nil {
-		out.Warnings = append(out.Warnings, "which feeds would be read again is not known: "+err.Error())
+		comparison.Warnings = append(comparison.Warnings, "it is unknown which feeds would be read again: "+err.Error())
 		return
 	}
 	for _, f := range feeds {
 		if differs := changed[f.Name]; differs != nil {
 			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
 				wit.MismatchKeep: "keep"}[f.OnMismatch]
-			out.Feeds = append(out.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect, Differs: differs})
+			comparison.Feeds = append(comparison.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect,
+				ChangedFields: differs})
 		}
 	}
 }

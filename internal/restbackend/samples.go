@@ -24,10 +24,10 @@ func (b *Backend) startSample(name string, request rest.SampleRequest) (rest.Sam
 	if _, err := b.herder().RunningConfig(name); err != nil {
 		return rest.Sample{}, err
 	}
-	return b.Samples.Ask(name, request)
+	return b.Samples.Start(name, request)
 }
 
-func (b *Backend) configured(name string) (*config.Connector, error) {
+func (b *Backend) runningConfig(name string) (*config.Connector, error) {
 	now, err := b.herder().RunningConfig(name)
 	if err == nil && now.Config == nil {
 		err = &rest.Refusal{Status: http.StatusConflict, Message: "The configuration of connector " + name +
@@ -40,21 +40,21 @@ func (b *Backend) chainOf(c *config.Connector) chaintest.Chain {
 	return chaintest.ChainOf(b.Parts().Plugins, c)
 }
 
-func (b *Backend) sample(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
-	c, err := b.chained(ctx, name, settings)
+func (b *Backend) readSample(ctx context.Context, name, id string, settings map[string]string) (rest.Sample, error) {
+	c, err := b.withChain(ctx, name, settings)
 	if err != nil {
 		return rest.Sample{}, err
 	}
 	defer runtime.KeepAlive(c) // its secrets are redacted for as long as it is used
 	if settings != nil {
-		return b.Samples.Try(ctx, name, id, b.chainOf(c))
+		return b.Samples.ReadWithChain(ctx, name, id, b.chainOf(c))
 	}
-	return b.Samples.Get(ctx, name, id, b.chainOf(c))
+	return b.Samples.Read(ctx, name, id, b.chainOf(c))
 }
 
 // sampleTest returns a file of tests in which references are not resolved.
 func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[string]string) ([]byte, error) {
-	c, err := b.chained(ctx, name, settings)
+	c, err := b.withChain(ctx, name, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -65,23 +65,24 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 			continue
 		}
 		if password(e.Key) && !e.Value.IsSecret() && setting.Trim(e.Raw) != "" {
-			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "No test is made of the sample: " + e.Key +
-				" is a password; write it as a reference to a config provider, which the test names, too"}
+			return nil, &rest.Refusal{Status: http.StatusConflict, Message: "Cannot create a test from the sample: " +
+				e.Key +
+				" is a password; write it as a reference to a config provider, which the test then contains too"}
 		}
 		written[e.Key] = e.Raw
 	}
-	return b.Samples.File(ctx, name, id, b.chainOf(c), written)
+	return b.Samples.TestFile(ctx, name, id, b.chainOf(c), written)
 }
 
-// chained returns the configuration with the transforms of settings, nil for those of the connector.
-func (b *Backend) chained(ctx context.Context, name string, settings map[string]string) (*config.Connector, error) {
+// withChain returns the configuration with the transforms of settings, nil for those of the connector.
+func (b *Backend) withChain(ctx context.Context, name string, settings map[string]string) (*config.Connector, error) {
 	if settings == nil {
-		return b.configured(name)
+		return b.runningConfig(name)
 	}
-	request := maps.Clone(settings)
-	maps.DeleteFunc(request, func(key, _ string) bool { return !chaintest.OfChain(key) })
-	request["name"] = name
-	c, err := b.unmasked(request)
+	chain := maps.Clone(settings)
+	maps.DeleteFunc(chain, func(key, _ string) bool { return !chaintest.OfChain(key) })
+	chain["name"] = name
+	c, err := b.restoreMasked(chain)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +90,12 @@ func (b *Backend) chained(ctx context.Context, name string, settings map[string]
 		for _, e := range c.Entries {
 			if e.FromREST && e.Value.IsSecret() {
 				return nil, &rest.Refusal{Status: http.StatusForbidden, Message: e.Key +
-					": REST is for reading alone (rest.read.only=true), and follows no reference that the " +
-					"connector does not have"}
+					": REST is read-only (rest.read.only=true) and resolves only references that the connector " +
+					"already has"}
 			}
 		}
 	}
-	problems := append(c.Problems, b.changes().Change(b.checker(), c, request).MisdirectedSecrets()...)
+	problems := append(c.Problems, b.changes().Change(b.checker(), c, chain).MisdirectedSecrets()...)
 	if problems.Err() == nil {
 		problems = append(problems, b.checker().Stages(ctx, c)...)
 	}
@@ -128,7 +129,7 @@ func (b *Backend) openTool(ctx context.Context, c *config.Connector) (*check.Too
 var changingCommands = []string{"retire", "delete-subscription"}
 
 func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error) {
-	c, err := b.configured(name)
+	c, err := b.runningConfig(name)
 	if err != nil {
 		return nil, err
 	}
@@ -152,50 +153,51 @@ func (b *Backend) commands(ctx context.Context, name string) ([]rest.Tool, error
 	return all, nil
 }
 
-func (b *Backend) runCommand(ctx context.Context, name, command string, request rest.ToolRequest) (a rest.ToolAnswer,
+func (b *Backend) runCommand(ctx context.Context, name, command string,
+	request rest.ToolRequest) (answer rest.ToolAnswer,
 	err error) {
-	c, err := b.configured(name)
+	c, err := b.runningConfig(name)
 	if err != nil {
-		return a, err
+		return answer, err
 	}
 	defer runtime.KeepAlive(c)
-	refuse := func(status int, message string) (rest.ToolAnswer, error) {
-		return a, &rest.Refusal{Status: status, Message: message}
+	reject := func(status int, message string) (rest.ToolAnswer, error) {
+		return answer, &rest.Refusal{Status: status, Message: message}
 	}
-	asking, cancel := context.WithTimeout(ctx, check.OnlineTime)
+	commandContext, cancel := context.WithTimeout(ctx, check.OnlineTime)
 	defer cancel()
-	tool, commands, err := b.openTool(asking, c)
+	tool, commands, err := b.openTool(commandContext, c)
 	if err != nil {
-		return a, err
+		return answer, err
 	}
 	defer tool.Close()
 	i := slices.IndexFunc(commands, func(o wit.Command) bool { return o.Name == command })
 	if i < 0 {
-		return refuse(http.StatusNotFound, "The plugin of connector "+name+" has no command "+command)
+		return reject(http.StatusNotFound, "The plugin of connector "+name+" has no command "+command)
 	}
 	options, err := check.Options(commands[i], request.Options)
 	if err != nil {
-		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
+		return reject(http.StatusBadRequest, shown.Line(err.Error()))
 	}
 	if slices.Contains(changingCommands, command) {
-		return refuse(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
+		return reject(http.StatusConflict, check.ErrNotReadOnly.Error()+": run it by culvert "+command)
 	}
-	reply, err := tool.Run(asking, command, options)
-	var fault *wit.Error
+	reply, err := tool.Run(commandContext, command, options)
+	var failure *wit.Error
 	switch {
-	case err != nil && ctx.Err() == nil && asking.Err() != nil:
-		return refuse(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
+	case err != nil && ctx.Err() == nil && commandContext.Err() != nil:
+		return reject(http.StatusGatewayTimeout, fmt.Sprintf("no answer within %v: %s", check.OnlineTime,
 			shown.Line(err.Error())))
 	case errors.Is(err, check.ErrNotReadOnly):
-		return refuse(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
-	case errors.As(err, &fault) && fault.Kind == wit.ErrorConfig:
-		return refuse(http.StatusBadRequest, shown.Line(err.Error()))
+		return reject(http.StatusConflict, shown.Line(err.Error())+": run it by culvert "+command)
+	case errors.As(err, &failure) && failure.Kind == wit.ErrorConfig:
+		return reject(http.StatusBadRequest, shown.Line(err.Error()))
 	case err != nil:
-		return refuse(http.StatusBadGateway, shown.Line(err.Error()))
+		return reject(http.StatusBadGateway, shown.Line(err.Error()))
 	case reply.Schemas != nil:
-		a.Schemas, err = convert.RenderSchemas(ctx, *reply.Schemas, convert.SchemaFormats[0])
-		return a, err
+		answer.Schemas, err = convert.RenderSchemas(ctx, *reply.Schemas, convert.SchemaFormats[0])
+		return answer, err
 	}
-	a.Document = json.RawMessage(*reply.Document)
-	return a, nil
+	answer.Document = json.RawMessage(*reply.Document)
+	return answer, nil
 }

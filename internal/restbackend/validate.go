@@ -19,7 +19,7 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
-	c, err := b.unmasked(settings)
+	c, err := b.restoreMasked(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +42,11 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if b.canContactService(ctx, c) {
 		checker.Wait, checker.Logon = check.OnlineTime, logon || sent.HasCompleteCredentials()
 	}
-	v, err := checker.Validate(ctx, c)
+	validation, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {
 		return nil, timeoutError(ctx)
 	}
-	return v, err
+	return validation, err
 }
 
 // timeoutError returns the error of a check that was cut short, in Kafka Connect's words: its result does not count.
@@ -55,12 +55,12 @@ func timeoutError(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
-		"currently checking the configuration; nothing came of this request"}
+		"currently checking the configuration; this request had no effect"}
 }
 
-// canContactService reports whether a service may be asked about a configuration of a request. A user who may only read
-// must not cause requests in the worker's name: the configuration contains their address, and its references are
-// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address than its own.
+// canContactService reports whether a service may be called about a configuration in a request. A user who may only
+// read must not cause requests in the worker's name: the configuration contains their address, and its references are
+// resolved. Nothing is sent either if a secret cannot be resolved, or would be sent to another address.
 func (b *Backend) canContactService(ctx context.Context, c *config.Connector) bool {
 	return !b.Worker.Boolean("rest.read.only") && rest.ReadOnlyReason(ctx) == "" && c.Problems.Err() == nil
 }
@@ -104,9 +104,9 @@ func asServerError(err error) error {
 	return err
 }
 
-// unmasked returns a configuration with masked values replaced by the stored ones. It rejects more settings than a file
-// may contain, because each makes the check take longer.
-func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error) {
+// restoreMasked returns a configuration with masked values replaced by the stored ones. It rejects more settings than a
+// file may contain, because each makes the check take longer.
+func (b *Backend) restoreMasked(settings map[string]string) (*config.Connector, error) {
 	if n := len(settings); n > config.MaxSettings {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(fmt.Sprintf("expected at most "+
 			"%d settings, found %d", config.MaxSettings, n))}
@@ -125,12 +125,12 @@ func (b *Backend) unmasked(settings map[string]string) (*config.Connector, error
 
 // checker returns a checker for one check, which sees the connectors of this moment.
 func (b *Backend) checker() *check.Checker {
-	parts, k := b.Parts(), *b.Checker
-	k.Lockouts, k.Version = b.Lockouts, buildinfo.REST()
+	parts, checker := b.Parts(), *b.Checker
+	checker.Lockouts, checker.Version = b.Lockouts, buildinfo.REST()
 	if parts.Reloader != nil {
-		k.Connectors = parts.Reloader.Connectors()
+		checker.Connectors = parts.Reloader.Connectors()
 	}
-	return &k
+	return &checker
 }
 
 // Check checks a configuration offline.

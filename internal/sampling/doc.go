@@ -1,12 +1,9 @@
-// Package sampling keeps rows of connectors as they came and shows what each transform makes of them. The tasks go on
-// as ever: what a transform makes of a row is computed again, on instances of its own.
+// Package sampling keeps rows of connectors in memory and shows what each transform does with them. The tasks are not
+// affected: the transforms run again on their own instances.
 //
-// Where to look:
+// A [Sampler] receives rows from the tasks by a [task.Observer] (sampler.go, rows.go), runs each prefix of the chain of
+// transforms with package chaintest (steps.go) and renders rows as bounded JSON (text.go) or as a test file (file.go).
 //
-//   - sampler.go: samples, from being asked for to being forgotten. rows.go: rows copied from tasks.
-//   - steps.go: rows through each beginning of a chain, by the runner of package chaintest. text.go: rows as bounded
-//     JSON. file.go: rows as a file of tests.
-//
-// Invariants: a sample holds at most [maxRowBytes] of rows and [maxTextBytes] of texts, and nothing of it outlives
-// [lifetime]. Rows are neither logged nor written to a disk.
+// Invariants: a sample holds at most maxRowBytes of rows and maxTextBytes of text, and expires after lifetime. Rows are
+// neither logged nor written to disk.
 package sampling

@@ -9,47 +9,48 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// File is a file for culvert test with the rows of a sample and what the chain makes of them; settings are the chain's
-// as they are to stand there. Rows that are too large are not in it.
-func (s *Sampler) File(ctx context.Context, connector, id string, c chaintest.Chain,
+// TestFile returns a file for culvert test with the rows of a sample and the results of the chain. settings are the
+// chain's settings in the file. Rows that are too large are left out.
+func (s *Sampler) TestFile(ctx context.Context, connector, id string, c chaintest.Chain,
 	settings map[string]string) ([]byte, error) {
-	k, rows, err := s.find(connector, id)
+	sample, rows, err := s.find(connector, id)
 	if err != nil {
 		return nil, err
 	}
-	refuse := func(status int, format string, args ...any) error {
-		return &rest.Refusal{Status: status, Message: "No test is made of the sample: " + fmt.Sprintf(format, args...)}
+	reject := func(status int, format string, args ...any) error {
+		return &rest.Refusal{Status: status, Message: "Cannot create a test from the sample: " +
+			fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case k.Show != rest.RecordsFull:
-		return nil, refuse(http.StatusForbidden, "it shows no values")
+	case sample.Show != rest.RecordsFull:
+		return nil, reject(http.StatusForbidden, "it has no values")
 	case len(c.Stages) == 0:
-		return nil, refuse(http.StatusConflict, "there are no transforms")
+		return nil, reject(http.StatusConflict, "there are no transforms")
 	}
-	ctx, cancel := context.WithTimeout(ctx, computeWithin)
+	ctx, cancel := context.WithTimeout(ctx, computeTimeout)
 	defer cancel()
-	chain, err := c.Open(ctx, connector+" (samples)", quiet)
+	chain, err := c.Open(ctx, connector+" (samples)", discardLog)
 	if err != nil {
-		return nil, refuse(http.StatusConflict, "%v", err)
+		return nil, reject(http.StatusConflict, "%v", err)
 	}
 	defer chain.Close()
-	f, n := chaintest.Writer{Registry: s.registry, Strike: s.strike}, 0
+	file, count := chaintest.Writer{Registry: s.registry, Strike: s.redact}, 0
 	for i := range rows {
 		r := &rows[i]
 		if r.batch == nil {
 			continue
 		}
-		b, o, err := made(ctx, chain, r)
+		batch, outcome, err := runChain(ctx, chain, r)
 		if err == nil {
-			err = f.Add(ctx, r.batch.Copy(0), b, &o)
+			err = file.Add(ctx, r.batch.Copy(0), batch, &outcome)
 		}
 		if err != nil {
-			return nil, refuse(http.StatusConflict, "row %d: %v", i+1, err)
+			return nil, reject(http.StatusConflict, "row %d: %v", i+1, err)
 		}
-		n++
+		count++
 	}
-	if n == 0 {
-		return nil, refuse(http.StatusConflict, "no row has come yet")
+	if count == 0 {
+		return nil, reject(http.StatusConflict, "it has no rows yet")
 	}
-	return f.File("rows of connector "+connector, settings)
+	return file.File("rows of connector "+connector, settings)
 }

@@ -10,15 +10,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// row is a row that was copied from a task.
+// row is a copied row of a task. batch is nil if the row is too large; SampledRow then has Input and Problem.
 type row struct {
-	// SampledRow has Task, Feed, Partition and Offset; of a row that is too large Came and Problem, too.
 	rest.SampledRow
 	batch *record.Batch // of this row alone; nil: it is too large to be copied
 }
 
-// same reports whether rows of two batches are the same records.
-func same(a *record.Batch, rows []wit.Row, b *record.Batch, others []wit.Row) bool {
+// sameRecords reports whether rows of two batches are the same records.
+func sameRecords(a *record.Batch, rows []wit.Row, b *record.Batch, others []wit.Row) bool {
 	equal := func(x, y wit.ValueSlice) bool {
 		return x.Encoding == y.Encoding && x.Schema == y.Schema && (x.Encoding == wit.Absent ||
 			bytes.Equal(a.Bytes(x), b.Bytes(y)))
@@ -29,36 +28,36 @@ func same(a *record.Batch, rows []wit.Row, b *record.Batch, others []wit.Row) bo
 	})
 }
 
-// look is a [task.Look] for the tasks of a connector.
-func (s *Sampler) look(connector string, number int, feed string, b *record.Batch) {
+// observe copies the next rows of a connector's task. It implements a [task.Observer].
+func (s *Sampler) observe(connector string, task int, feed string, b *record.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, k := range s.all {
-		if k.Connector != connector {
+	for _, sample := range s.samples {
+		if sample.Connector != connector {
 			continue
 		}
-		for i := range b.Rows[:min(len(b.Rows), k.Wanted-len(k.rows))] {
-			r := s.copied(k, b, i)
-			if r.Task, r.Feed = number, line(feed); feed == "" { // of a sink
+		for i := range b.Rows[:min(len(b.Rows), sample.Wanted-len(sample.rows))] {
+			r := s.copyRow(sample, b, i)
+			if r.Task, r.Feed = task, line(feed); feed == "" { // of a sink
 				r.Partition, r.Offset = b.Rows[i].Partition, b.Rows[i].Offset
 			}
-			k.rows = append(k.rows, r)
+			sample.rows = append(sample.rows, r)
 		}
 	}
-	s.aim(connector)
+	s.updateObserver(connector)
 }
 
-// copied is a row of a batch for a sample; s.mu is held.
-func (s *Sampler) copied(k *sample, b *record.Batch, i int) (r row) {
+// copyRow copies a row of a batch for a sample. s.mu must be held.
+func (s *Sampler) copyRow(sample *sample, b *record.Batch, i int) (r row) {
 	size := b.Size(i)
-	if k.bytes+size > maxRowBytes {
-		r.Input = rest.SampledRecord{Topic: line(s.strike(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
+	if sample.bytes+size > maxRowBytes {
+		r.Input = rest.SampledRecord{Topic: line(s.redact(b.Topics[b.Rows[i].Topic])), Headers: []rest.SampledHeader{},
 			Cut: true}
 		r.Problem = fmt.Sprintf("it is not shown: the row has %d bytes, and a sample keeps %d of all its rows", size,
 			maxRowBytes)
 		return r
 	}
-	k.bytes += size
+	sample.bytes += size
 	r.batch = b.Copy(i)
 	r.batch.Registry = s.registry
 	return r

@@ -60,7 +60,7 @@ func isRefused(err error, status int, says string) bool {
 
 func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 	t.Helper()
-	k, err := s.Ask(connector, rest.SampleRequest{Rows: rows, Show: rest.RecordsFull})
+	k, err := s.Start(connector, rest.SampleRequest{Rows: rows, Show: rest.RecordsFull})
 	require.NoError(t, err)
 	return k.ID
 }
@@ -68,13 +68,13 @@ func ask(t *testing.T, s *Sampler, connector string, rows int) string {
 // feed has a task read a batch, and reports whether a sample took rows of it.
 func feed(s *Sampler, connector string, b *record.Batch) bool {
 	rows := func() (n int) {
-		for _, k := range s.all {
+		for _, k := range s.samples {
 			n += len(k.rows)
 		}
 		return n
 	}
 	before := rows()
-	s.Tap(connector).Observe(0, "", b)
+	s.Observer(connector).Observe(0, "", b)
 	return rows() > before
 }
 
@@ -91,14 +91,14 @@ func TestSamplesComeAndGo(t *testing.T) {
 		if feed(s, "others", b) || !feed(s, "orders", b) {
 			t.Error("expected the rows of one connector to be looked at")
 		}
-		k, err := s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		k, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != waiting || len(k.Rows) != 3 || k.Rows[2].Offset != 102 ||
 			k.Rows[0].Partition != 2 ||
 			!strings.Contains(k.Rows[1].Input.Value, `"state": "b"`) || k.Rows[0].Problem != "" {
 			t.Errorf("found %+v, %v", k, err)
 		}
 		clear(b.Data) // the memory is the task's
-		again, err := s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		again, err := s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || &again.Rows[0] != &k.Rows[0] {
 			t.Error("rows are computed again though no more have come:", err)
 		}
@@ -106,21 +106,21 @@ func TestSamplesComeAndGo(t *testing.T) {
 		if feed(s, "orders", b) {
 			t.Error("somebody looks though the sample has its rows")
 		}
-		k, err = s.Get(t.Context(), "orders", id, chaintest.Chain{})
+		k, err = s.Read(t.Context(), "orders", id, chaintest.Chain{})
 		if err != nil || k.State != done || len(k.Rows) != 4 || !strings.Contains(k.Rows[3].Input.Value, `"id": 4`) ||
 			!strings.Contains(k.Rows[0].Input.Value, `"id": 1`) {
 			t.Errorf("found %+v, %v", k, err)
 		}
-		if _, err := s.Get(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+		if _, err := s.Read(t.Context(), "others", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
 			t.Error("another connector's sample:", err)
 		}
 		ask(t, s, "orders", 1)
 		time.Sleep(lifetime + time.Second)
 		synctest.Wait()
-		if _, err := s.Get(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
+		if _, err := s.Read(t.Context(), "orders", id, chaintest.Chain{}); !isRefused(err, 404, "no such sample") {
 			t.Error("after ten minutes:", err)
 		}
-		if len(s.all) > 0 || feed(s, "orders", b) {
+		if len(s.samples) > 0 || feed(s, "orders", b) {
 			t.Error("somebody looks though the sample is over")
 		}
 	})
@@ -131,25 +131,25 @@ func TestSamplesAreFew(t *testing.T) {
 	reg := record.NewRegistry()
 	s := New(reg, func(text string) string { return text })
 	for _, n := range []int{-1, 101} {
-		if _, err := s.Ask("a", rest.SampleRequest{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
+		if _, err := s.Start("a", rest.SampleRequest{Rows: n}); !isRefused(err, 400, "from 1 to 100") {
 			t.Error(n, err)
 		}
 	}
 	first := ask(t, s, "a", 1)
-	s.Tap("a")
+	s.Observer("a")
 	feed(s, "a", batch(t, reg, order(1, "a")))
-	held := weak.Make(s.all[0])
+	held := weak.Make(s.samples[0])
 	waits := ask(t, s, "b", 1)
 	for range maxSamples - 1 {
 		ask(t, s, "a", 1)
 	}
-	if _, err := s.Get(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "the last 16 are kept") {
+	if _, err := s.Read(t.Context(), "a", first, chaintest.Chain{}); !isRefused(err, 404, "keeps the last 16 samples") {
 		t.Error("the oldest one is there still:", err)
 	}
 	if runtime.GC(); held.Value() != nil {
 		t.Error("the oldest one is held, though nobody can ask for it")
 	}
-	if k, err := s.Get(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
+	if k, err := s.Read(t.Context(), "b", waits, chaintest.Chain{}); err != nil || k.State != waiting {
 		t.Errorf("found %+v, %v", k, err)
 	}
 	ask(t, s, "a", 1)
@@ -165,7 +165,7 @@ func TestLargeRows(t *testing.T) {
 	id := ask(t, s, "a", 3)
 	b := batch(t, reg, strings.Repeat("x", 20<<20), order(1, "a"), strings.Repeat("y", 5<<20))
 	feed(s, "a", b)
-	k, err := s.Get(t.Context(), "a", id, chaintest.Chain{})
+	k, err := s.Read(t.Context(), "a", id, chaintest.Chain{})
 	require.NoError(t, err)
 	if large := k.Rows[0]; !large.Input.Cut || large.Input.Topic != "orders" || large.Offset != 100 ||
 		!strings.Contains(large.Problem, "it is not shown: the row has 2097") {
@@ -186,14 +186,14 @@ func TestSamplesOfManyTasks(t *testing.T) {
 		tasks.Go(func() {
 			for ctx.Err() == nil {
 				b := batch(t, reg, order(1, "a"), order(2, "b"))
-				s.Tap("a").Observe(n, "f", b)
+				s.Observer("a").Observe(n, "f", b)
 			}
 		})
 	}
 	for range 20 {
 		id := ask(t, s, "a", 7)
 		for state := ""; state != done; {
-			k, err := s.Get(ctx, "a", id, chaintest.Chain{})
+			k, err := s.Read(ctx, "a", id, chaintest.Chain{})
 			require.NoError(t, err)
 			state = k.State
 		}
@@ -257,7 +257,7 @@ func (w *world) tasks(t *testing.T, connector string, c chaintest.Chain, b *reco
 		Stages: c.Stages})
 	require.NoError(t, err)
 	defer chain.Close()
-	w.Tap(connector).Observe(1, "Orders", b)
+	w.Observer(connector).Observe(1, "Orders", b)
 	_, err = chain.Apply(t.Context(), b)
 	require.NoError(t, err)
 }
@@ -280,16 +280,16 @@ func TestSteps(t *testing.T) {
 	w := newWorld(t, nil)
 	c := w.chain(t, ordersChain)
 	id := ask(t, w.Sampler, "orders", 3)
-	w.Tap("orders")
+	w.Observer("orders")
 	b := batch(t, w.reg, order(1, "a"), "no map", order(2, "b"))
 	b.Rows[2].Value = wit.ValueSlice{} // which the predicate means
 	w.tasks(t, "orders", c, b)
-	k, err := w.Get(t.Context(), "orders", id, c)
+	k, err := w.Read(t.Context(), "orders", id, c)
 	require.NoError(t, err)
 	var steps []string
 	for _, row := range k.Rows {
 		for i, step := range row.Steps {
-			text := strings.TrimSpace(k.Steps[i].Alias + ": " + step.Did + " " + step.Error)
+			text := strings.TrimSpace(k.Steps[i].Alias + ": " + step.Outcome + " " + step.Error)
 			for _, r := range step.Records {
 				text += " " + strings.Join(strings.Fields(r.Topic+" "+r.Key+r.Value), "")
 			}
@@ -318,23 +318,23 @@ func TestSteps(t *testing.T) {
 	// The same rows through another chain, and through one that cannot be made.
 	other := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value",
 		"transforms.in.field": "row"})
-	tried, err := w.Try(t.Context(), "orders", id, other)
+	tried, err := w.ReadWithChain(t.Context(), "orders", id, other)
 	if err != nil || len(tried.Steps) != 1 || !strings.Contains(tried.Rows[0].Steps[0].Records[0].Value, `"row": {`) ||
 		tried.Rows[0].Problem != "" {
 		t.Errorf("found %+v, %v", tried, err)
 	}
 	broken := w.chain(t, map[string]string{"transforms": "in", "transforms.in.type": transforms + "HoistField$Value"})
-	tried, err = w.Try(t.Context(), "orders", id, broken)
+	tried, err = w.ReadWithChain(t.Context(), "orders", id, broken)
 	if err != nil || !strings.Contains(tried.Problem, "transforms.in") || len(tried.Rows) != 3 ||
 		!strings.Contains(tried.Rows[0].Input.Value, `"id": 1`) || len(tried.Rows[0].Steps) > 0 {
 		t.Errorf("found %+v, %v", tried, err)
 	}
 
 	// The rows are a test that holds, and does not where the chain does something else.
-	text, err := w.File(t.Context(), "orders", id, c, ordersChain)
+	text, err := w.TestFile(t.Context(), "orders", id, c, ordersChain)
 	require.NoError(t, err)
-	w.strike = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
-	if _, err := w.File(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409,
+	w.redact = func(text string) string { return strings.ReplaceAll(text, "1234", "[hidden]") }
+	if _, err := w.TestFile(t.Context(), "orders", id, c, ordersChain); !isRefused(err, 409,
 		"row 1: it holds what a config") {
 		t.Error(err)
 	}
@@ -346,7 +346,7 @@ func TestSteps(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, text, 0o600))
 		results, err := chaintest.Run(t.Context(), chaintest.Options{Plugins: w.plugins, Worker: w.worker,
 			Registry: w.reg,
-			Logger:   quiet}, []string{file})
+			Logger:   discardLog}, []string{file})
 		require.NoError(t, err)
 		if len(results) != 1 || (len(results[0].Failures) > 0) != changed {
 			t.Errorf("changed %t: found %+v of\n%s", changed, results, text)
@@ -357,12 +357,12 @@ func TestSteps(t *testing.T) {
 // With shapes no value is shown, in errors neither.
 func TestShapes(t *testing.T) {
 	w := newWorld(t, nil)
-	k, err := w.Ask("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
+	k, err := w.Start("orders", rest.SampleRequest{Rows: 2, Show: rest.RecordsShape})
 	require.NoError(t, err)
 	c := w.chain(t, map[string]string{"transforms": "cast", "transforms.cast.type": transforms + "Cast$Value",
 		"transforms.cast.spec": "state:int32"})
 	w.tasks(t, "orders", c, batch(t, w.reg, order(4711, "confidential"), order(4711, "12")))
-	k, err = w.Get(t.Context(), "orders", k.ID, c)
+	k, err = w.Read(t.Context(), "orders", k.ID, c)
 	require.NoError(t, err)
 	text := strings.Join(strings.Fields(k.Rows[0].Input.Value), "")
 	if text != `{"id":"number","state":"string(12)","iban":"string(9)"}` ||
@@ -370,7 +370,7 @@ func TestShapes(t *testing.T) {
 		!strings.Contains(k.Rows[1].Steps[0].Records[0].Value, `"state": "number"`) {
 		t.Errorf("found %+v", k.Rows)
 	}
-	if _, err := w.File(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "shows no values") {
+	if _, err := w.TestFile(t.Context(), "orders", k.ID, c, nil); !isRefused(err, 403, "has no values") {
 		t.Error(err)
 	}
 }

@@ -11,60 +11,59 @@ import (
 	"github.com/culvert-project/culvert/internal/run/transform"
 )
 
-// filter drops the rows that its predicate means: with a stage's predicate, those that the stage sees.
-const filter = "org.apache.kafka.connect.transforms.Filter"
+// filterClass drops rows that its predicate matches: with a stage's predicate it shows which rows the stage sees.
+const filterClass = "org.apache.kafka.connect.transforms.Filter"
 
-// quiet is for chains: what becomes of their rows is nowhere but in the sample.
-var quiet = slog.New(slog.DiscardHandler)
+var discardLog = slog.New(slog.DiscardHandler)
 
-// beginning is a chain up to one of its stages.
-type beginning struct {
+// chainPrefix is a chain up to and including one of its stages.
+type chainPrefix struct {
 	stage transform.Stage
 	chain *chaintest.Opened
-	// kept has a filter with the stage's predicate in its place, and leaves the rows that the stage does not see; nil:
-	// it sees all, or no plugin has the filter.
-	kept *chaintest.Opened
+	// seenByStage ends with a filter instead of the stage, to find rows that the stage skips. Nil means that the stage
+	// sees all rows, or there is no filter plugin.
+	seenByStage *chaintest.Opened
 }
 
-type beginnings []beginning
+type chainPrefixes []chainPrefix
 
-// open opens the beginnings of a chain, up to the first stage, the second, and so on; none where one of them cannot be
-// opened.
-func open(ctx context.Context, c chaintest.Chain, connector string) (all beginnings, err error) {
+// openPrefixes opens the prefixes of a chain, or none if one of them fails.
+func openPrefixes(ctx context.Context, c chaintest.Chain, connector string) (all chainPrefixes, err error) {
 	if c.Broken != nil {
 		return nil, c.Broken
 	}
-	upTo := func(k int, end transform.Stage) (*chaintest.Opened, error) {
-		b := chaintest.Chain{Plugins: c.Plugins, Stages: append(slices.Clone(c.Stages[:k]), end)}
-		return b.Open(ctx, connector+" (samples)", quiet)
+	upTo := func(n int, end transform.Stage) (*chaintest.Opened, error) {
+		prefix := chaintest.Chain{Plugins: c.Plugins, Stages: append(slices.Clone(c.Stages[:n]), end)}
+		return prefix.Open(ctx, connector+" (samples)", discardLog)
 	}
-	for k, stage := range c.Stages {
-		b := beginning{stage: stage}
-		if b.chain, err = upTo(k, stage); err != nil {
+	for n, stage := range c.Stages {
+		prefix := chainPrefix{stage: stage}
+		if prefix.chain, err = upTo(n, stage); err != nil {
 			all.close()
 			return nil, err
 		}
 		if stage.Predicate != nil {
-			if b.kept, err = upTo(k, transform.Stage{Alias: stage.Alias, Class: filter, Predicate: stage.Predicate,
-				Negate: stage.Negate}); err != nil {
-				b.kept = nil
+			if prefix.seenByStage, err = upTo(n, transform.Stage{Alias: stage.Alias, Class: filterClass,
+				Predicate: stage.Predicate,
+				Negate:    stage.Negate}); err != nil {
+				prefix.seenByStage = nil
 			}
 		}
-		all = append(all, b)
+		all = append(all, prefix)
 	}
 	return all, nil
 }
 
-func (all beginnings) close() {
+func (all chainPrefixes) close() {
 	for _, b := range all {
-		if b.chain.Close(); b.kept != nil {
-			b.kept.Close()
+		if b.chain.Close(); b.seenByStage != nil {
+			b.seenByStage.Close()
 		}
 	}
 }
 
-// made is what a chain makes of a row: a batch and the outcome in it.
-func made(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
+// runChain runs a chain on a row. It returns the batch and the outcome for the row.
+func runChain(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o chaintest.Outcome, err error) {
 	b = r.batch.Copy(0)
 	all, err := c.Run(ctx, b)
 	if err == nil {
@@ -73,8 +72,8 @@ func made(ctx context.Context, c *chaintest.Opened, r *row) (b *record.Batch, o 
 	return b, o, err
 }
 
-// row shows a row with what each beginning of a chain makes of it. The error is that the time is over.
-func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error) {
+// row renders a row with the result of each prefix of the chain. The error means that the time is over.
+func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err error) {
 	shown = r.SampledRow
 	shown.Steps = []rest.SampledStep{}
 	if r.batch == nil {
@@ -82,28 +81,28 @@ func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error
 	}
 	shown.Input = w.record(r.batch.Copy(0), &r.batch.Rows[0])
 	before, rows := r.batch, r.batch.Rows
-	for _, beginning := range chain {
-		step := rest.SampledStep{Did: "changed", Records: []rest.SampledRecord{}}
-		b, o, err := made(w.ctx, beginning.chain, r)
+	for _, prefix := range chain {
+		step := rest.SampledStep{Outcome: "changed", Records: []rest.SampledRecord{}}
+		batch, outcome, err := runChain(w.ctx, prefix.chain, r)
 		switch {
 		case w.ctx.Err() != nil:
 			return shown, err
-		case err != nil || o.Fault != nil:
-			step.Did, step.Error = "failed", line(w.strike(beginning.stage.Alias+": "+w.why(o, err)))
-		case len(o.Rows) == 0:
-			step.Did = "dropped"
-		case same(b, o.Rows, before, rows):
-			step.Did = "unchanged"
-			if beginning.kept != nil {
-				kept, after, err := made(w.ctx, beginning.kept, r)
-				if err == nil && same(kept, after.Rows, before, rows) {
-					step.Did = "skipped"
+		case err != nil || outcome.Fault != nil:
+			step.Outcome, step.Error = "failed", line(w.redact(prefix.stage.Alias+": "+w.failureText(outcome, err)))
+		case len(outcome.Rows) == 0:
+			step.Outcome = "dropped"
+		case sameRecords(batch, outcome.Rows, before, rows):
+			step.Outcome = "unchanged"
+			if prefix.seenByStage != nil {
+				seenBatch, seen, err := runChain(w.ctx, prefix.seenByStage, r)
+				if err == nil && sameRecords(seenBatch, seen.Rows, before, rows) {
+					step.Outcome = "skipped"
 				}
 			}
 		default:
-			step.Records = w.records(b, o.Rows)
+			step.Records = w.records(batch, outcome.Rows)
 		}
-		shown.Steps, before, rows = append(shown.Steps, step), b, o.Rows
+		shown.Steps, before, rows = append(shown.Steps, step), batch, outcome.Rows
 		if len(rows) == 0 {
 			break
 		}
@@ -111,8 +110,8 @@ func (w *writer) row(r *row, chain beginnings) (shown rest.SampledRow, err error
 	return shown, nil
 }
 
-// why says why a chain failed; not by a text that may have values where only the shape of rows is shown.
-func (w *writer) why(o chaintest.Outcome, err error) string {
+// failureText returns why a chain failed, without texts that may contain values if only shapes are shown.
+func (w *writer) failureText(o chaintest.Outcome, err error) string {
 	switch {
 	case w.shape && o.Fault != nil:
 		return o.Fault.ErrorClass

@@ -18,25 +18,22 @@ import (
 )
 
 const (
-	// maxText is how many bytes a key, a value or a schema has as text.
-	maxText = 64 << 10
-	// maxRecords is how many records of a row are shown, maxHeaders how many headers of a record.
+	// maxText bounds the text of a key, a value or a schema.
+	maxText                = 64 << 10
 	maxRecords, maxHeaders = 100, 100
 )
 
-// line is a name, or what a plugin says, in one line.
 func line(text string) string { return shown.Line(text) }
 
-// writer writes records as text.
+// writer renders records as text.
 type writer struct {
-	ctx      context.Context
-	registry *record.Registry
-	strike   func(string) string
-	shape    bool
-	left     int // bytes of text that it may write
+	ctx       context.Context
+	registry  *record.Registry
+	redact    func(string) string
+	shape     bool
+	remaining int // bytes of text that it may write
 }
 
-// records are rows of a batch, the last one cut where there are more.
 func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	all := []rest.SampledRecord{}
 	for i := range rows[:min(len(rows), maxRecords)] {
@@ -48,9 +45,8 @@ func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
 	return all
 }
 
-// record is a row of a batch, whose data grows.
 func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
-	r = rest.SampledRecord{Topic: line(w.strike(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
+	r = rest.SampledRecord{Topic: line(w.redact(b.Topics[row.Topic])), Headers: []rest.SampledHeader{}}
 	var cut [3]bool
 	r.Key, r.KeySchema, cut[0] = w.value(b, row.Key)
 	r.Value, r.ValueSchema, cut[1] = w.value(b, row.Value)
@@ -60,59 +56,57 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 		for i := range headers[:min(len(headers), maxHeaders)] {
 			text, _, short := w.value(b, chaintest.Header(b, &headers[i]))
 			cut[2] = cut[2] || short
-			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.strike(headers[i].Name)), Value: text})
+			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: text})
 		}
 	}
 	r.Cut = cut != [3]bool{}
 	return r
 }
 
-// value is a value with its schema, "" for none.
-func (w *writer) value(b *record.Batch, d wit.ValueSlice) (text, schema string, cut bool) {
-	v, err := chaintest.WriteValue(w.ctx, w.registry, b, d)
+func (w *writer) value(b *record.Batch, slice wit.ValueSlice) (text, schema string, cut bool) {
+	v, err := chaintest.WriteValue(w.ctx, w.registry, b, slice)
 	if err != nil {
 		why := "it cannot be shown as JSON"
 		if !w.shape { // the text may have values
 			why += ": " + err.Error()
 		}
-		return line(w.strike(why)), "", true
+		return line(w.redact(why)), "", true
 	}
-	if text, cut = w.json(v.Payload, w.shape); d.Encoding != wit.WithSchema {
+	if text, cut = w.json(v.Payload, w.shape); slice.Encoding != wit.WithSchema {
 		return text, "", cut
 	}
 	schema, short := w.json(v.Schema, false)
 	return text, schema, cut || short
 }
 
-// json is a document indented, with types and sizes in the place of values for a shape, cut where it is too long.
+// json indents a document, with types and sizes instead of values for a shape, and truncates it.
 func (w *writer) json(document []byte, shape bool) (text string, cut bool) {
-	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), strike: w.strike, shape: shape,
-		most: min(maxText, w.left)}
+	p := printer{tokens: json.NewDecoder(bytes.NewReader(document)), redact: w.redact, shape: shape,
+		limit: min(maxText, w.remaining)}
 	p.tokens.UseNumber()
 	err := p.value(0)
 	text = string(p.out)
-	if cut = err != nil || len(text) > p.most; cut {
-		text = strings.ToValidUTF8(text[:min(len(text), p.most)], "")
+	if cut = err != nil || len(text) > p.limit; cut {
+		text = strings.ToValidUTF8(text[:min(len(text), p.limit)], "")
 	}
-	w.left -= len(text)
+	w.remaining -= len(text)
 	return text, cut
 }
 
-// printer writes a document until it has more bytes than are shown.
+// printer writes a document until it exceeds limit.
 type printer struct {
 	tokens *json.Decoder
-	strike func(string) string
+	redact func(string) string
 	shape  bool
-	most   int
+	limit  int
 	out    []byte
 }
 
-var errLong = errors.New("the document has more bytes than are shown")
+var errTooLong = errors.New("the document has more bytes than are shown")
 
-// value writes the next value.
 func (p *printer) value(depth int) error {
-	if len(p.out) > p.most {
-		return errLong
+	if len(p.out) > p.limit {
+		return errTooLong
 	}
 	token, err := p.tokens.Token()
 	if err != nil {
@@ -150,21 +144,21 @@ func (p *printer) value(depth int) error {
 	return err
 }
 
-// indent begins a line; what is deep would else be nothing but blanks.
+// indent starts a line; depth is bounded, since deep documents would be mostly blanks.
 func (p *printer) indent(depth int) {
 	p.out = append(append(p.out, '\n'), strings.Repeat("  ", min(depth, 32))...)
 }
 
-// scalar writes a name, or a value that holds no others.
+// scalar writes a name, or a value without members.
 func (p *printer) scalar(token json.Token, shape bool) {
 	switch v := token.(type) {
 	case string:
 		if shape {
 			v = fmt.Sprintf("string(%d)", utf8.RuneCountInString(v))
 		}
-		p.text(p.strike(v))
+		p.text(p.redact(v))
 	case json.Number:
-		if struck := p.strike(v.String()); shape {
+		if struck := p.redact(v.String()); shape {
 			p.text("number")
 		} else if struck != v.String() {
 			p.text(struck)
@@ -182,7 +176,7 @@ func (p *printer) scalar(token json.Token, shape bool) {
 	}
 }
 
-// text writes a text as JSON, in which < > and & stand for themselves.
+// text writes a JSON string without escaping < > and &.
 func (p *printer) text(text string) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

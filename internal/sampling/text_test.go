@@ -15,9 +15,9 @@ import (
 )
 
 func testWriter(t *testing.T, shape bool) *writer {
-	return &writer{ctx: t.Context(), registry: record.NewRegistry(), strike: func(s string) string {
+	return &writer{ctx: t.Context(), registry: record.NewRegistry(), redact: func(s string) string {
 		return strings.ReplaceAll(s, "geheim", "***")
-	}, shape: shape, left: maxTextBytes}
+	}, shape: shape, remaining: maxTextBytes}
 }
 
 // Documents are shown indented, or by their shape; secrets in them are not.
@@ -68,8 +68,8 @@ func TestTextIsBounded(t *testing.T) {
 	for range maxTextBytes/maxText + 10 {
 		w.json([]byte(list), false)
 	}
-	if text, cut := w.json([]byte(list), false); w.left > 2 || len(text) > 2 || !cut {
-		t.Errorf("expected that little is left, found %d and %s", w.left, text)
+	if text, cut := w.json([]byte(list), false); w.remaining > 2 || len(text) > 2 || !cut {
+		t.Errorf("expected that little is left, found %d and %s", w.remaining, text)
 	}
 }
 

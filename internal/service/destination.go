@@ -21,7 +21,7 @@ import (
 
 const vcapServices = "VCAP_SERVICES"
 
-// namedDestination is the BTP destination of a connector. Safe for concurrent use.
+// namedDestination is the BTP destination of a connector. It is safe for concurrent use.
 type namedDestination struct {
 	name         string
 	destinations *btp.Destinations
@@ -63,18 +63,18 @@ func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestinatio
 }
 
 // find fetches the destination and reports whether anything but tokens has changed.
-func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
+func (t *namedDestination) find(ctx context.Context) (changed bool, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	var failure *btp.Failure
 	switch {
 	case errors.As(err, &failure) && failure.Temporary() && t.known():
-		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name,
+		t.log.Warn("the destination service does not respond; its last answer stays in use", "destination", t.name,
 			"error", err)
 		return false, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
 	case err != nil:
-		return false, t.fault(err)
+		return false, t.asError(err)
 	}
 	found.Token = withoutTokenValue(found.Token)
 	t.mu.Lock()
@@ -92,7 +92,7 @@ func (t *namedDestination) known() bool {
 	return t.found.Name != ""
 }
 
-func (t *namedDestination) fault(err error) error {
+func (t *namedDestination) asError(err error) error {
 	kind := wit.ErrorConfig
 	var failure *btp.Failure
 	if errors.As(err, &failure) {
@@ -106,7 +106,7 @@ func (t *namedDestination) fault(err error) error {
 	return &wit.Error{Kind: kind, Message: fmt.Sprintf("destination %s: %v", t.name, err)}
 }
 
-// withoutTokenValue keeps only the token's header: the value changes every hour and is fetched per request.
+// withoutTokenValue keeps only the header name: the value expires and is fetched per request.
 func withoutTokenValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 	if token == nil {
 		return nil
@@ -124,7 +124,7 @@ func (t *namedDestination) Authorize(ctx context.Context, refused string) (name,
 		return "", "", err
 	}
 	if found.Token == nil {
-		return "", "", t.fault(errors.New("it delivers no token any more"))
+		return "", "", t.asError(errors.New("it no longer delivers a token"))
 	}
 	return found.Token.Header, found.Token.Value, nil
 }
@@ -158,59 +158,61 @@ func (t *namedDestination) placeholder(roles config.Roles) transport.Roles {
 }
 
 func (t *namedDestination) logOverrides(merged mergedRoles) {
-	var before []string
+	var overriding []string
 	for role, value := range merged.values {
 		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
-			before = append(before, merged.Roles.Setting(role))
+			overriding = append(overriding, merged.Roles.Setting(role))
 		}
 	}
-	slices.Sort(before)
+	slices.Sort(overriding)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.logged {
-		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication",
+		t.log.Info("the service is reached by a BTP destination", "destination", t.name, "type", t.found.Type,
+			"authentication",
 			t.found.Authentication,
-			"proxy", t.found.ProxyType, "settings that go before it", before)
+			"proxy", t.found.ProxyType, "settings that go before it", overriding)
 	}
 	t.logged = true
 }
 
 // values returns the destination's values by role.
-func values(d *btp.Destination, roles config.Roles) map[string]string {
-	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
-		role.Header + "sap-language": d.Language}
-	if d.Scheme == "http" || d.Scheme == "https" {
-		v[role.Scheme] = d.Scheme
+func values(destination *btp.Destination, roles config.Roles) map[string]string {
+	merged := map[string]string{role.Address: destination.Host, role.Port: strconv.Itoa(destination.Port),
+		role.Header + "sap-client":   destination.Client,
+		role.Header + "sap-language": destination.Language}
+	if destination.Scheme == "http" || destination.Scheme == "https" {
+		merged[role.Scheme] = destination.Scheme
 	}
-	for name := range d.Headers {
-		v[role.Header+strings.ToLower(name)] = d.Headers.Get(name)
+	for name := range destination.Headers {
+		merged[role.Header+strings.ToLower(name)] = destination.Headers.Get(name)
 	}
-	if d.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
-		scheme := v[role.Scheme]
+	if destination.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
+		scheme := merged[role.Scheme]
 		if roles.IsSet(role.Scheme) || scheme == "" {
 			scheme = roles.Text(role.Scheme)
 		}
-		v[role.ProxyType] = route.ConnectivitySOCKS5
+		merged[role.ProxyType] = route.ConnectivitySOCKS5
 		if scheme == "http" {
-			v[role.ProxyType] = route.ConnectivityHTTP
+			merged[role.ProxyType] = route.ConnectivityHTTP
 		}
-		v[role.ProxyLocationID] = d.LocationID
+		merged[role.ProxyLocationID] = destination.LocationID
 	}
 	switch {
 	case roles.IsSet(role.Auth) || roles.IsSet(role.User):
-	case d.User != "" || d.Authentication == "BasicAuthentication":
-		v[role.Auth], v[role.User], v[role.Password] = transport.AuthBasic, d.User, d.Password
-	case d.Token != nil:
-		v[role.Auth] = transport.AuthOAuth2
-	case d.Keystore != nil:
-		v[role.Auth] = transport.AuthCertificate
+	case destination.User != "" || destination.Authentication == "BasicAuthentication":
+		merged[role.Auth], merged[role.User], merged[role.Password] = transport.AuthBasic, destination.User,
+			destination.Password
+	case destination.Token != nil:
+		merged[role.Auth] = transport.AuthOAuth2
+	case destination.Keystore != nil:
+		merged[role.Auth] = transport.AuthCertificate
 	default:
-		v[role.Auth] = transport.AuthNone
+		merged[role.Auth] = transport.AuthNone
 	}
-	return v
+	return merged
 }
 
-// mergedRoles are settings completed by a destination.
 type mergedRoles struct {
 	config.Roles
 	values map[string]string

@@ -1,6 +1,7 @@
-// Package service provides the HTTP client of a connector: address, logon and proxy of its service, from the
-// settings and from a BTP destination. It keeps the client's settings up to date while tasks run. Invariants: [New]
-// and [Service.Check] send nothing, [Service.Open] asks only the destination service. A change that results in
-// invalid settings is ignored. A refused secret is not sent again automatically, neither to the service nor to a
-// token service.
+// Package service provides the HTTP client of a connector from the settings and from a BTP destination: address, logon
+// and proxy of the service. It updates the client while tasks run.
+//
+// Invariants: [New] and [Service.Check] send nothing, [Service.Open] calls only the destination service. A change with
+// invalid settings is ignored. A refused secret is not sent again automatically, neither to the service nor to a token
+// service.
 package service

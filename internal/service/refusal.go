@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Explain adds to a refusal by the service who was refused and what to do.
+// Explain adds to an Unauthorized error which logon was refused and what to do.
 func Explain(c *transport.Client, err error) error {
 	if !IsUnauthorized(err) {
 		return err

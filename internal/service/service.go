@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Service provides the client's settings: from the connector, with secrets resolved, and from its BTP destination.
-// Safe for concurrent use.
+// Service holds the client settings of a connector, with secrets resolved, and its BTP destination. It is safe for
+// concurrent use.
 type Service struct {
 	component    wit.Component
 	providers    *config.Providers
@@ -33,7 +33,7 @@ type Service struct {
 
 	changed atomic.Bool
 
-	// version counts changes; notify is closed and replaced with each.
+	// version counts changes; notify is closed and replaced with each of them.
 	version atomic.Int64
 
 	mu        sync.Mutex
@@ -64,12 +64,12 @@ func (s *Service) roles() config.Roles {
 	return s.connector.Roles(s.component)
 }
 
-// NoRetries makes the client send every request once and not wait for a Cloud Connector, whatever the settings say.
-// Call it before the first request.
+// NoRetries makes the client send every request once and not wait for a Cloud Connector. Call it before the first
+// request.
 func (s *Service) NoRetries() { s.noRetries = true }
 
-// UseLimits makes the client share limits with others of the same origin in a registry. Call it before the first
-// use. Nil means one for the process.
+// UseLimits sets the registry in which clients of the same origin share limits. Call it before the first use. Nil means
+// one for the process.
 func (s *Service) UseLimits(at *transport.OriginRegistry) { s.origins = at }
 
 // HasDestination reports whether the connector names a BTP destination.
@@ -92,7 +92,7 @@ func (s *Service) Check(ctx context.Context) error {
 	return err
 }
 
-// Open returns a client. Only the destination service is asked.
+// Open returns a client. It calls only the destination service.
 func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	c, err := s.Destination(ctx)
 	if err != nil {
@@ -101,8 +101,7 @@ func (s *Service) Open(ctx context.Context) (*transport.Client, error) {
 	return transport.New(c)
 }
 
-// Destination returns the client's configuration, without following changes. It asks the destination service if the
-// connector names a BTP destination.
+// Destination returns the client's configuration at this time. It may call the destination service.
 func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 	if s.destination != nil {
 		if _, err := s.destination.find(ctx); err != nil {
@@ -124,7 +123,6 @@ func (s *Service) environment(ctx context.Context) transport.Environment {
 	}
 }
 
-// config expects s.mu to be held.
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
 	roles, environment := s.roles(), s.environment(ctx)
 	var c transport.Config
@@ -150,45 +148,45 @@ func (s *Service) UpdateInPlace(client *transport.Client, c *config.Connector) {
 	go func() { // who asks for settings waits for one another, and a destination may be slow to answer
 		defer guard.Recover(s.log, "settings of a service", nil)
 		if err := client.Refresh(context.Background()); err != nil {
-			s.log.Warn("settings of the service", "error", err)
+			s.log.Warn("the changed settings of the service could not be applied", "error", err)
 		}
 	}()
 }
 
-// refresh is called before each request; after a refusal it reads files and destination in any case.
+// refresh is called before each request. After a refusal it reads files and the destination in any case.
 func (s *Service) refresh(ctx context.Context, refused bool) (*transport.Config, error) {
-	moved := false
+	destinationChanged := false
 	if s.destination != nil {
 		if refused {
 			s.destination.destinations.Forget(s.destination.name)
 		}
 		var err error
-		if moved, err = s.destination.find(ctx); err != nil {
+		if destinationChanged, err = s.destination.find(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if !refused && !moved && !s.changed.Load() {
+	if !refused && !destinationChanged && !s.changed.Load() {
 		return nil, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed.Store(false)
-	if !s.reload() && !moved {
+	if !s.reload() && !destinationChanged {
 		return nil, nil
 	}
 	c, err := s.config(ctx)
 	if err != nil { // half of a change, maybe: the rest comes with the next one
-		s.log.Error("changed settings of the service can't be used, those before are kept", "error", err)
+		s.log.Error("the changed settings of the service are invalid; the previous ones stay in use", "error", err)
 		return nil, nil
 	}
-	s.log.Info("settings of the service have changed: going on with the new ones")
+	s.log.Info("changed settings of the service were applied")
 	s.version.Add(1)
 	close(s.notify)
 	s.notify = make(chan struct{})
 	return &c, nil
 }
 
-// reload resolves secrets again and reports whether any has changed. s.mu is held.
+// reload resolves secrets again and reports whether any has changed. s.mu must be held.
 func (s *Service) reload() bool {
 	if s.pending != nil {
 		s.connector, s.pending = s.pending, nil
@@ -197,20 +195,22 @@ func (s *Service) reload() bool {
 	}
 	resolved, err := s.connector.Resolve(s.providers)
 	if err != nil {
-		s.log.Error("secrets can't be read, those before are kept", "error", err)
+		s.log.Error("secrets cannot be read; the previous ones stay in use", "error", err)
 		return false
 	}
 	differing := s.connector.ChangedSince(resolved)
-	d := config.DeclareComponent(s.component)
-	mine := slices.DeleteFunc(slices.Clone(differing), func(key string) bool { return !affectsService(d, key) })
-	if len(mine) < len(differing) {
-		s.log.Warn("changed behind a reference, which holds when the connector starts again", "settings", differing)
+	declared := config.DeclareComponent(s.component)
+	relevant := slices.DeleteFunc(slices.Clone(differing),
+		func(key string) bool { return !affectsService(declared, key) })
+	if len(relevant) < len(differing) {
+		s.log.Warn("settings changed behind a reference; they take effect when the connector restarts", "settings",
+			differing)
 	}
 	s.connector = resolved
 	stamp := watch.Stamp(pathsOf(s.roles())...)
-	other := stamp != s.stamp
+	filesChanged := stamp != s.stamp
 	s.stamp = stamp
-	return len(mine) > 0 || other
+	return len(relevant) > 0 || filesChanged
 }
 
 func affectsService(d *config.Declarations, key string) bool {
@@ -249,7 +249,7 @@ func (s *Service) Watch(client *transport.Client) (close func()) {
 	unwatch := watch.Files(files, s.log, func() {
 		s.changed.Store(true)
 		if err := client.Refresh(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("settings of the service", "error", err)
+			s.log.Warn("the changed settings of the service could not be applied", "error", err)
 		}
 	})
 	return func() { cancel(); unwatch() }

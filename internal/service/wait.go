@@ -16,7 +16,7 @@ const resumePollInterval = time.Second
 
 var errResumed = errors.New("refused logons are tried once more")
 
-// WaitForConfigChange waits until the settings differ from a version or an operator resumed the refused logon. It
+// WaitForConfigChange waits until the settings differ from a version, or an operator has resumed the refused logon. It
 // returns false if ctx ends.
 func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Client, version int64) bool {
 	waiting, stop := context.WithCancelCause(ctx)
@@ -42,8 +42,8 @@ func (s *Service) WaitForConfigChange(ctx context.Context, client *transport.Cli
 	return s.waitForVersion(waiting, version) || context.Cause(waiting) == errResumed
 }
 
-// pollDestination checks the destination while no task sends requests. It stops if the destination service refuses
-// the logon, to not send the same secret again (P10).
+// pollDestination checks the destination while no task sends requests. It stops if the destination service refuses the
+// logon: repeating a refused secret could lock the user (RATIONALE.md P10).
 func (s *Service) pollDestination(ctx context.Context, client *transport.Client) {
 	for pause.For(ctx, s.pollInterval) == nil {
 		var refused *wit.Error // what else is wrong is known: a task has failed by it
@@ -53,7 +53,6 @@ func (s *Service) pollDestination(ctx context.Context, client *transport.Client)
 	}
 }
 
-// waitForVersion waits for other settings than those of a version. It returns false if ctx ends.
 func (s *Service) waitForVersion(ctx context.Context, version int64) bool {
 	for {
 		s.mu.Lock()

@@ -52,13 +52,13 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 func Read(c Config) (*Installation, config.Problems, error) {
 	c.Complete()
 	var levels *logging.Levels
-	levels, c.Logger = logging.Of(c.Logger)
+	levels, c.Logger = logging.LevelsOf(c.Logger)
 	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
 	if err != nil {
 		return nil, nil, err
 	}
 	recent := &logging.Recent{}
-	c.Logger = logging.Struck(logging.Remembered(c.Logger, recent), in.Worker.Redact)
+	c.Logger = logging.Redacted(logging.WithRecent(c.Logger, recent), in.Worker.Redact)
 	return &Installation{Config: c, Installation: in, Log: c.Logger, Levels: levels, Recent: recent,
 		Registry: record.NewRegistry(), Checker: &check.Checker{}}, problems, nil
 }
@@ -159,7 +159,7 @@ func (in *Installation) setLevels(settings map[string]string) error {
 			return config.Problem{Setting: config.LoggerLevelPrefix + name, Text: err.Error()}
 		}
 		if !lines {
-			in.Log.Warn(logging.NoLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
+			in.Log.Warn(logging.UnusedLogger, "logger", name, "level", set[name], "loggers", logging.Loggers())
 		}
 	}
 	return nil

@@ -11,9 +11,9 @@ import (
 func RESTOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
 		Admin: w.List("admin.listeners"), SeparateAdmin: w.IsSet("admin.listeners"),
-		Users:          w.Text("rest.basic.auth.file"),
-		AdvertisedHost: w.Text("rest.advertised.host.name"), AdvertisedPort: w.Text("rest.advertised.port"),
-		AdvertisedListener: w.Text("rest.advertised.listener"), Masked: w.Boolean("rest.config.masked"),
+		Users: w.Text("rest.basic.auth.file"),
+		Advertise: rest.Advertise{Host: w.Text("rest.advertised.host.name"), Port: w.Text("rest.advertised.port"),
+			Listener: w.Text("rest.advertised.listener")}, Masked: w.Boolean("rest.config.masked"),
 		ReadOnly: w.Boolean("rest.read.only"), Records: w.Text("console.records"),
 		Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
@@ -26,7 +26,7 @@ func RESTOptions(w *config.Worker) rest.Options {
 	}
 	if len(o.TLS) == 0 { // all or nothing, as in Kafka Connect
 		for name, value := range all {
-			if rest.TakesTLS(name) && value != "" {
+			if rest.IsTLSSetting(name) && value != "" {
 				o.TLS[name] = value
 			}
 		}

@@ -205,7 +205,7 @@ async function act(form, button) {
   } catch (e) {
     const p = document.createElement("p");
     p.className = "problem";
-    p.textContent = unanswered(e) ? "The worker did not answer: look whether it was done." : e.message;
+    p.textContent = unanswered(e) ? "The worker did not respond: check whether the change was made." : e.message;
     place.replaceChildren(p);
   }
   form.ariaBusy = "false";

@@ -1,4 +1,4 @@
-// Package pagetest examines pages as tests see them: what every page of the console has to hold, whatever it shows.
+// Package pagetest checks pages of the console for what every page must have.
 package pagetest
 
 import (
@@ -10,9 +10,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// Examine finds what is wrong with a page: ids that are there twice, fields without a label, buttons and links without
-// a name, addresses that leave the worker, script and style in the page, tables without captions and heads, headings
-// that leave out a level.
+// Examine returns the problems of a page: duplicate ids, fields without a label, buttons and links without a name,
+// foreign addresses, inline script and style, tables without caption and head, skipped heading levels.
 func Examine(text string) (wrong []string) {
 	doc, err := html.Parse(strings.NewReader(text))
 	if err != nil {
@@ -45,7 +44,7 @@ func (e *examination) say(format string, args ...any) {
 	e.wrong = append(e.wrong, fmt.Sprintf(format, args...))
 }
 
-// Attribute is an attribute of an element, "" where it has none.
+// Attribute returns an attribute of an element, "" if it is absent.
 func Attribute(n *html.Node, name string) string {
 	for _, a := range n.Attr {
 		if a.Key == name {
@@ -59,7 +58,7 @@ func has(n *html.Node, name string) bool {
 	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
-// Text is all text below an element, in one line, but for what can be edited.
+// Text returns the text below an element in one line, without text areas.
 func Text(n *html.Node) string {
 	var b strings.Builder
 	for d := range n.Descendants() {
@@ -70,7 +69,7 @@ func Text(n *html.Node) string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-// Read is all text of a page that somebody reads or hears.
+// Read returns the text of a page that users read or hear.
 func Read(text string) string {
 	doc, err := html.Parse(strings.NewReader(text))
 	if err != nil {
@@ -109,7 +108,7 @@ func (e *examination) walk(n *html.Node, labelled bool) {
 	}
 }
 
-func (e *examination) element(n *html.Node, labelled bool) {
+func (e *examination) attributes(n *html.Node) {
 	for _, a := range n.Attr {
 		if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
 			e.say("<%s> has %s in the page", n.Data, a.Key)
@@ -125,6 +124,10 @@ func (e *examination) element(n *html.Node, labelled bool) {
 			}
 		}
 	}
+}
+
+func (e *examination) element(n *html.Node, labelled bool) {
+	e.attributes(n)
 	named := Text(n) != "" || Attribute(n, "aria-label") != ""
 	switch n.Data {
 	case "script":
@@ -173,7 +176,7 @@ func (e *examination) element(n *html.Node, labelled bool) {
 	}
 }
 
-// address looks whether an address stays beside the page.
+// address reports addresses that leave the worker.
 func (e *examination) address(n *html.Node, a html.Attribute) {
 	u, err := url.Parse(a.Val)
 	if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(a.Val, "/") || strings.HasPrefix(a.Val, "\\") {

@@ -1,6 +1,5 @@
-// Package replaytest sends calls that were recorded from a Kafka Connect worker, and compares answers: with the
-// recorded ones, or with those of another worker. What is recorded, and which differences are wanted, is in
-// testdata/connect-rest of the repository.
+// Package replaytest sends recorded calls of a Kafka Connect worker, and compares the responses with the recorded ones
+// or with another worker's. The recordings and the accepted differences are in testdata/connect-rest.
 package replaytest
 
 import (
@@ -35,7 +34,7 @@ type Step struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
 	Answer  any               `json:"body"`
-	// Until and Contains: the state that the real worker came to.
+	// Until and Contains are the state to wait for.
 	Until    string         `json:"until"`
 	Contains map[string]any `json:"contains"`
 	Protocol string         `json:"protocol"`
@@ -43,15 +42,15 @@ type Step struct {
 	Content  string         `json:"content"`
 }
 
-// At names a call: its sequence and number.
+// At returns the sequence and number of the call.
 func (s *Step) At() string { return fmt.Sprintf("%s %d", s.Seq, s.N) }
 
-// Recorded is the answer that was recorded.
+// Recorded returns the recorded response.
 func (s *Step) Recorded() Answer {
 	return Answer{s.Status, s.Headers, new(Worker).masked(s.Answer, "")}
 }
 
-// Sequences are the files of the recorded sequences, in their order.
+// Sequences returns the files of the recorded sequences in order.
 func Sequences(folder string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err == nil && len(files) != 18 {
@@ -80,22 +79,18 @@ func Read(file string) ([]*Step, error) {
 	return steps, lines.Err()
 }
 
-// Kind is what is wanted to differ in a call.
+// Kind is the kind of an accepted difference.
 type Kind string
 
-// Kinds of differences.
+// Kinds of differences: LeftOut and Text apply to the stand-in of internal/rest, Text, Body and Other to a worker.
 const (
-	// LeftOut is a call that the stand-in of internal/rest cannot answer; a worker can.
 	LeftOut Kind = "left out"
-	// Text is a call that is answered alike but for its body, by the stand-in and by a worker.
-	Text Kind = "text"
-	// Body is a call that a worker answers alike but for its body.
-	Body Kind = "body"
-	// Other is a call that a worker answers with another status.
-	Other Kind = "other"
+	Text    Kind = "text"
+	Body    Kind = "body"
+	Other   Kind = "other"
 )
 
-// Differences are the wanted ones by what [Step.At] says.
+// Differences returns the accepted differences by [Step.At].
 func Differences(folder string) (map[string][]Kind, error) {
 	data, err := os.ReadFile(filepath.Join(folder, "differences.json"))
 	if err != nil {
@@ -110,46 +105,42 @@ func Differences(folder string) (map[string][]Kind, error) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, err
 	}
-	by := map[string][]Kind{}
+	kinds := map[string][]Kind{}
 	for _, d := range all {
 		if d.Why == "" || !slices.Contains([]Kind{LeftOut, Text, Body, Other}, d.Kind) {
 			return nil, fmt.Errorf("%+v: expected a known kind, and a reason", d)
 		}
 		for _, n := range d.Calls {
 			at := fmt.Sprintf("%s %d", d.Seq, n)
-			if slices.Contains(by[at], d.Kind) {
+			if slices.Contains(kinds[at], d.Kind) {
 				return nil, fmt.Errorf("%s: expected each difference once", at)
 			}
-			by[at] = append(by[at], d.Kind)
+			kinds[at] = append(kinds[at], d.Kind)
 		}
 	}
-	return by, nil
+	return kinds, nil
 }
 
-// Worker is what calls are sent to.
+// Worker is the target of calls.
 type Worker struct {
-	// Address is its host and port.
 	Address string
-	// Folder takes the place of ${dir}.
-	Folder string
-	// Masks are what stands in answers, and the placeholders that take their places.
-	Masks map[string]string
-	// Versions are masked where one is said; nil: none is.
+	Folder  string
+	// Masks has texts of responses and their placeholders.
+	Masks    map[string]string
 	Versions []string
-	// Own are settings that connectors need there in addition to those that were recorded: they are sent with each
-	// class, and taken out of answers, with all others of their Prefix.
+	// Own has further settings that connectors need there. They are sent with each class, and removed from responses
+	// with all others of their Prefix.
 	Own    map[string]string
 	Prefix string
 }
 
-// Answer is what a call was answered with, with placeholders for what differs from worker to worker.
+// Answer is a response with placeholders for what differs between workers.
 type Answer struct {
 	Status  int
 	Headers map[string]string
 	Body    any
 }
 
-// patience bounds an exchange.
 const patience = 5 * time.Minute
 
 // Send sends a call over a plain connection, so that its path and method arrive as recorded.
@@ -162,16 +153,40 @@ func (w *Worker) Send(s *Step) (Answer, error) {
 }
 
 func (w *Worker) send(s *Step) (Answer, error) {
-	body, err := w.body(s)
+	request, err := w.request(s)
 	if err != nil {
 		return Answer{}, err
+	}
+	conn, err := net.Dial("tcp", w.Address)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	io.WriteString(conn, request) // a body that is too long may be rejected before it is read
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: s.Method})
+	if err != nil {
+		return Answer{}, err
+	}
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return Answer{}, err
+	}
+	return w.answer(s, response, text), nil
+}
+
+// request returns the bytes of a request.
+func (w *Worker) request(s *Step) (string, error) {
+	body, err := w.body(s)
+	if err != nil {
+		return "", err
 	}
 	protocol := s.Protocol
 	if protocol == "" {
 		protocol = "HTTP/1.1"
 	}
 	head := fmt.Sprintf("%s %s %s\r\nConnection: close\r\n", s.Method, w.fill(s.Path), protocol)
-	if _, named := s.Sent["Host"]; !named {
+	if _, hasHost := s.Sent["Host"]; !hasHost {
 		head += "Host: " + w.Address + "\r\n"
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Sent)) {
@@ -184,29 +199,18 @@ func (w *Worker) send(s *Step) (Answer, error) {
 	} else if body != nil || slices.Contains([]string{"POST", "PUT", "PATCH"}, s.Method) {
 		head += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
-	conn, err := net.Dial("tcp", w.Address)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
-	io.WriteString(conn, head+"\r\n"+string(body)) // what is too long may be answered before it is read
-	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: s.Method})
-	if err != nil {
-		return Answer{}, err
-	}
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		return Answer{}, err
-	}
-	a := Answer{Status: r.StatusCode, Headers: map[string]string{}}
+	return head + "\r\n" + string(body), nil
+}
+
+func (w *Worker) answer(s *Step, response *http.Response, text []byte) Answer {
+	a := Answer{Status: response.StatusCode, Headers: map[string]string{}}
 	for _, name := range []string{"content-type", "location", "allow"} {
-		if value := r.Header.Get(name); value != "" {
+		if value := response.Header.Get(name); value != "" {
 			a.Headers[name] = w.mask(value)
 		}
 	}
 	if len(text) == 0 {
-		return a, nil
+		return a
 	}
 	if _, isText := s.Answer.(string); isText || json.Unmarshal(text, &a.Body) != nil {
 		a.Body = string(text)
@@ -218,15 +222,14 @@ func (w *Worker) send(s *Step) (Answer, error) {
 	if list, ok := a.Body.([]any); ok && path == "/connectors" {
 		sortJSON(list) // a set
 	}
-	if shown, ok := a.Body.(map[string]any); ok && strings.HasSuffix(path, "/offsets") {
-		if list, ok := shown["offsets"].([]any); ok {
+	if offsets, ok := a.Body.(map[string]any); ok && strings.HasSuffix(path, "/offsets") {
+		if list, ok := offsets["offsets"].([]any); ok {
 			sortJSON(list)
 		}
 	}
-	return a, nil
+	return a
 }
 
-// chunked is a body in chunks of a few bytes.
 func chunked(body []byte) []byte {
 	var b bytes.Buffer
 	for chunk := range slices.Chunk(body, 7) {
@@ -241,7 +244,6 @@ func sortJSON(list []any) {
 	slices.SortFunc(list, func(a, b any) int { return strings.Compare(text(a), text(b)) })
 }
 
-// body is what is sent; nil: none.
 func (w *Worker) body(s *Step) ([]byte, error) {
 	switch b := s.Body.(type) {
 	case nil:
@@ -282,16 +284,15 @@ func (w *Worker) mask(text string) string {
 	return text
 }
 
-// extraStatusFields is what a status here says in addition to what Kafka Connect's does.
+// extraStatusFields are fields of a status that Kafka Connect does not have.
 var extraStatusFields = []string{"file", "plugin"}
 
-// trace is one in Java's form, which tools take apart.
+// trace matches Java's format, which tools parse.
 var trace = regexp.MustCompile(`(?s)^[\w.$]+: .+\n(\tat |\$\{stack\})`)
 
-// version is one of a worker or a plugin.
 var version = regexp.MustCompile(`^\d+\.\d+\.\d+`)
 
-// masked puts placeholders into a value, which stands under a name.
+// masked replaces values by placeholders. name is the name of the member.
 func (w *Worker) masked(v any, name string) any {
 	switch x := v.(type) {
 	case map[string]any:
@@ -337,7 +338,7 @@ func (w *Worker) isOwn(setting string) bool {
 	return w.Prefix != "" && strings.HasPrefix(setting, w.Prefix)
 }
 
-// Await polls until a state comes about that the real worker came to.
+// Await polls until the recorded state is reached.
 func (w *Worker) Await(s *Step) error {
 	wanted := s.Status
 	if wanted == 0 {
@@ -354,7 +355,7 @@ func (w *Worker) Await(s *Step) error {
 	}
 }
 
-// holds tells whether a value has in it what is wanted: objects by their keys, lists by their length and items.
+// holds reports whether found contains wanted: objects by their keys, lists by length and items.
 func holds(wanted, found any) bool {
 	switch x := wanted.(type) {
 	case map[string]any:
@@ -374,7 +375,7 @@ func holds(wanted, found any) bool {
 	return cmp.Equal(wanted, found)
 }
 
-// Compare tells in what an answer differs from the one that was expected, and whether in its body.
+// Compare returns the differences of an answer from the expected one, and separately the differences of the body.
 func Compare(s *Step, expected, found Answer) (status, body string) {
 	if expected.Status != found.Status {
 		return fmt.Sprintf("expected %d, found %d %v\n", expected.Status, found.Status, found.Body), ""
@@ -408,9 +409,8 @@ func Compare(s *Step, expected, found Answer) (status, body string) {
 	return status, cmp.Diff(expected.Body, WithoutOrder(found.Body))
 }
 
-// Alike takes out of two workers' answers what is their own and no part of what a client goes by: the texts of
-// documentation, plugins and settings that only one of them has, versions of what has none here, what is recommended
-// in addition to what the other recommends, the order of errors, and what an offset here says of where it comes from.
+// Alike removes from two workers' answers what clients ignore or what must differ: documentation, plugins and settings
+// that only one has, versions, further recommended values, the order of errors, and fingerprints of offsets.
 func Alike(expected, found any) (any, any) {
 	switch x := expected.(type) {
 	case map[string]any:
@@ -420,7 +420,7 @@ func Alike(expected, found any) (any, any) {
 		}
 		delete(x, "documentation")
 		delete(y, "documentation")
-		if _, there := x["fingerprint"]; !there {
+		if _, exists := x["fingerprint"]; !exists {
 			delete(y, "fingerprint")
 		}
 		if text, ok := y["message"].(string); ok {
@@ -450,7 +450,7 @@ func Alike(expected, found any) (any, any) {
 	return expected, found
 }
 
-// sortedErrors is the message of a refused configuration with its errors in the order of their texts.
+// sortedErrors sorts the errors in the message of an invalid configuration.
 func sortedErrors(message string) string {
 	lines := strings.Split(message, "\n")
 	if strings.HasPrefix(message, "Connector configuration is invalid") && len(lines) > 2 {
@@ -459,7 +459,7 @@ func sortedErrors(message string) string {
 	return strings.Join(lines, "\n")
 }
 
-// common are the items of a list without plugins and settings that another list does not have.
+// common removes plugins and settings that the other list does not have.
 func common(list, other []any) []any {
 	names := map[string]bool{}
 	for _, item := range other {
@@ -471,14 +471,14 @@ func common(list, other []any) []any {
 	})
 }
 
-// declaredName is the name of a setting, or the class of a plugin; "" where an item is none.
+// declaredName returns the name of a setting, or the class of a plugin.
 func declaredName(item any) string {
 	v, _ := item.(map[string]any)
 	if class, ok := v["class"].(string); ok {
 		return class
 	}
-	for _, of := range []any{v["definition"], v["value"], v} {
-		d, _ := of.(map[string]any)
+	for _, candidate := range []any{v["definition"], v["value"], v} {
+		d, _ := candidate.(map[string]any)
 		_, definition := d["dependents"]
 		_, value := d["visible"]
 		if name, ok := d["name"].(string); ok && (definition || value) {
@@ -497,8 +497,7 @@ func methods(a Answer) []string {
 	return items
 }
 
-// WithoutOrder takes out `order`, which definitions have in addition to `order_in_group`: Kafka Connect had it before
-// 4.2, and there are tools that know it alone.
+// WithoutOrder removes `order` from definitions, which Kafka Connect had before 4.2 and some tools need.
 func WithoutOrder(found any) any {
 	switch v := found.(type) {
 	case []any:
@@ -506,7 +505,7 @@ func WithoutOrder(found any) any {
 			WithoutOrder(one)
 		}
 	case map[string]any:
-		if order, there := v["order"]; there && order == v["order_in_group"] {
+		if order, exists := v["order"]; exists && order == v["order_in_group"] {
 			delete(v, "order")
 		}
 		for _, one := range v {

@@ -15,7 +15,7 @@ import (
 // reviewed presses Review and waits for the differences.
 func reviewed(tab *Tab, texts ...string) {
 	tab.Click(`button[value="review"]`)
-	for _, text := range append(texts, "What it would do") {
+	for _, text := range append(texts, "Effect of this change") {
 		tab.Until(text, fmt.Sprintf(`document.getElementById("compared")?.innerText.includes(%q) && %s`, text, calm))
 	}
 }
@@ -80,7 +80,7 @@ func withoutScript(t *testing.T, f *e2etest.Followed, b *Browser) {
 	tab.Type(`[name="f.sap.odata.user.name"]`, "me")
 	tab.Type(password, "typed-once")
 	tab.Click(`button[value="review"]`)
-	tab.Has("What it would do", "sold", "type it once more")
+	tab.Has("Effect of this change", "sold", "Type each of these again")
 	if strings.Contains(Eval[string](tab, "document.documentElement.outerHTML"), "typed-once") {
 		t.Error("the page has the password")
 	}

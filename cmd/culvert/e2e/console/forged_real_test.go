@@ -84,7 +84,8 @@ func TestRealForgedRequests(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"http://127.0.0.1:" + port, "http://console.test:" + port} {
-		for _, from := range []string{"127.0.0.1", "evil.test", "console.test"} { // each has another port than the worker
+		// each has another port than the worker
+		for _, from := range []string{"127.0.0.1", "evil.test", "console.test"} {
 			what := from + " against " + target
 			tab := b.Open(nil)
 			tab.Go("http://" + from + ":" + evilPort + "/?target=" + target)
@@ -96,7 +97,8 @@ func TestRealForgedRequests(t *testing.T) {
 				return strings.Count(strings.Join(tab.Requests(), "\n")+"\n", "POST "+target+"/console/act\n") == 3
 			})
 			sent := strings.Join(tab.Requests(), "\n")
-			for _, one := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target + "/console/act?a=cors",
+			for _, one := range []string{"POST " + target + "/console/act?a=no-cors", "POST " + target +
+				"/console/act?a=cors",
 				"POST " + target + "/connectors/orders/restart?includeTasks=true", "POST " + target + "/connectors",
 				"GET " + target + "/console/?a=frame"} {
 				if !strings.Contains(sent, one) {
@@ -112,9 +114,11 @@ func TestRealForgedRequests(t *testing.T) {
 	// An attacker's name that resolves to the worker: for the browser its pages have the worker's origin.
 	tab := b.Open(nil)
 	tab.Go("http://evil.test:" + port + "/console/")
-	tab.Has("Host is none of this worker's names")
+	tab.Has("Host is not a name of this worker")
 	for _, request := range []string{
-		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`, `"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`, `"/console/form?name=orders"`} {
+		`"/console/act", {method: "POST", body: new URLSearchParams({do: "pause", name: "orders"})}`,
+		`"/connectors/orders/pause", {method: "PUT"}`, `"/connectors/orders/config"`,
+		`"/console/form?name=orders"`} {
 		if status := Eval[int](tab, "fetch("+request+").then(a => a.status)"); status != 403 {
 			t.Errorf("by another name %s has status %d", request, status)
 		}

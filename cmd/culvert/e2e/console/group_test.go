@@ -46,7 +46,7 @@ func TestConsoleOfAGroup(t *testing.T) {
 			"plugins": {"The group workers", strings.TrimPrefix(first.Url, "http://"),
 				strings.TrimPrefix(second.Url, "http://")},
 			"origins":                       {strings.TrimPrefix(address, "http://")},
-			"records?name=one":              {"Take the next rows"},
+			"records?name=one":              {"Sample the next rows"},
 			"log?connector=one&level=DEBUG": {"The last lines of worker"},
 		} {
 			w.Eventually("the console's page "+page, func() bool {
@@ -66,7 +66,8 @@ func TestConsoleOfAGroup(t *testing.T) {
 	// A sample comes from the worker that runs the task, whichever worker is asked.
 	for _, w := range []*e2etest.Followed{first, second} {
 		for _, name := range []string{"one", "two"} {
-			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}}, nil)
+			a, text := post(t, w.Url+"/console/records", url.Values{"step": {"sample"}, "name": {name}, "rows": {"2"}},
+				nil)
 			if a.StatusCode != 303 {
 				t.Fatalf("%d %s", a.StatusCode, text)
 			}
@@ -91,10 +92,12 @@ func TestConsoleOfAGroup(t *testing.T) {
 		t.Errorf("%d %s", a.StatusCode, text)
 	}
 	first.Eventually("the change everywhere", func() bool {
-		return first.Shown("one")["sap.odata#00.topic"] == "yours" && second.Shown("one")["sap.odata#00.topic"] == "yours"
+		return first.Shown("one")["sap.odata#00.topic"] == "yours" &&
+			second.Shown("one")["sap.odata#00.topic"] == "yours"
 	})
 	for _, w := range []*e2etest.Followed{first, second} {
-		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}}, nil); a.StatusCode != 200 ||
+		if a, text := post(t, w.Url+"/console/act", url.Values{"do": {"pause"}, "name": {"one", "two"}},
+			nil); a.StatusCode != 200 ||
 			strings.Contains(text, "✕") {
 			t.Errorf("%d %s", a.StatusCode, text)
 		}

@@ -190,13 +190,13 @@ func buttonsAreRoutes(t *testing.T, f *e2etest.Followed) {
 	f.Await("orders", "runs", e2etest.Runs)
 	// The configuration of a file is offered for download; one from REST keeps a password that was never sent.
 	_, review := toApply(t, f, "bad", "elsewhere")
-	e2etest.Contains(t, "the review", review, "The tasks are made again", "conf/bad.properties",
+	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "conf/bad.properties",
 		"You can download the edited text")
 	settings := f.Shown("bad")
 	settings["name"], settings["sap.odata#00.topic"] = "edited", "edited"
 	f.Must(201, "POST", "/connectors", e2etest.AsJSON(t, map[string]any{"name": "edited", "config": settings}))
 	typed, review := toApply(t, f, "edited", "elsewhere")
-	e2etest.Contains(t, "the review", review, "The tasks are made again", "elsewhere")
+	e2etest.Contains(t, "the review", review, "The tasks stop and are created again", "elsewhere")
 	if a, text = post(t, f.Url+"/console/form", typed, nil); a.StatusCode != 303 {
 		t.Fatalf("apply: %d %s", a.StatusCode, text)
 	}

@@ -151,7 +151,7 @@ func TestRealServiceThatIsSilent(t *testing.T) {
 func eightTabs(t *testing.T, f *e2etest.Followed, b *Browser) {
 	// The text of each page after loading, and after the connector was paused.
 	shows := []struct{ page, at, then string }{
-		{"", "orders", "paused"}, {"connector?name=orders", "Where the time goes", "paused"},
+		{"", "orders", "paused"}, {"connector?name=orders", "Time by stage", "paused"},
 		{"?search=orders", "orders", "paused"}, {"?state=failed", "bad", "paused"}, {"log", "INFO", "orders/pause"},
 		{"connector?name=bad", "failed", "failed"}, {"plugins", "odata-source", "active"},
 		{"origins", "127.0.0.1", "orders"}}
@@ -236,7 +236,7 @@ func TestRealWorkerKilled(t *testing.T) {
 	g.Changes()
 	form.Until("text in step", says("sap.odata#00.entityset=Products")+" && "+says("sap.odata#00.topic=elsewhere"))
 	form.Click(`button[value="review"]`)
-	form.Has("What it would do", "elsewhere", "Products")
+	form.Has("Effect of this change", "elsewhere", "Products")
 	form.Click(`button[value="apply"]`)
 	form.Until("the connector's page", `location.pathname.endsWith("/console/connector")`)
 	if got := g.Shown("orders"); got["sap.odata#00.topic"] != "elsewhere" ||

@@ -111,8 +111,8 @@ func (g *Group) figures(address string) {
 			strings.Contains(out, "Group workers, generation ") &&
 			strings.Contains(out, ": 3 workers, led by 127.0.0.1:")
 	})
-	g.Run("connectors", "show", "c0", "--url", w.Url).Exits(0).Prints("\n    Orders: was read to its end ",
-		"\n    Products: was read to its end ")
+	g.Run("connectors", "show", "c0", "--url", w.Url).Exits(0).Prints("\n    Orders: caught up ",
+		"\n    Products: caught up ")
 	g.Run("connectors", "list", "--url", w.Url).Exits(0).Prints("c0 ", "c1 ")
 	g.Run("offsets", "show", "c0", "--json", "--url", w.Url).Exits(0).Prints(`"offsets": [`)
 	for by, feed := range []string{"Orders", "Products", "Orders"} {

@@ -86,8 +86,9 @@ func TestFolderOfAGroup(t *testing.T) {
 
 	made := groupSource(address, "made")
 	made["sap.odata.user.name"], made["sap.odata.user.pwd"] = "me", "in clear text"
-	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made), "sap.odata.user.pwd: expected a reference to a config "+
-		"provider, since config.storage.secrets=refuse")
+	any.Must(400, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made),
+		"sap.odata.user.pwd: expected a reference to a config "+
+			"provider, since config.storage.secrets=refuse")
 	delete(made, "sap.odata.user.name")
 	delete(made, "sap.odata.user.pwd")
 	any.Must(201, "PUT", "/connectors/made/config", e2etest.AsJSON(t, made))
@@ -97,7 +98,7 @@ func TestFolderOfAGroup(t *testing.T) {
 	source["tasks.max"] = "1"
 	g.inFolders("orders.properties", lines(source), led)
 	any.Eventually("two digests", func() bool { _, digests := g.digests(1); return len(digests) == 2 })
-	any.Until(200, "GET", "/culvert/reload", "", "those of other workers differ from that of this one")
+	any.Until(200, "GET", "/culvert/reload", "", "the folders of other workers differ from the leader's")
 	any.Eventually("a line that names who differs", func() bool {
 		return slices.ContainsFunc(g.workers, func(w *e2etest.Followed) bool {
 			return strings.Contains(w.Stderr.String(), `from that of this one, which leads" workers=`)
@@ -111,7 +112,8 @@ func TestFolderOfAGroup(t *testing.T) {
 	if n := g.written("orders"); n != 2 {
 		t.Errorf("expected that a change is applied once, found orders written %d times", n)
 	}
-	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config", filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
+	p.MustRun("diff", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--config",
+		filepath.Join(p.Dir, "conf2")).Prints("nothing would change")
 
 	// A rejected file is reported, and blocks no other.
 	g.inFolders("made.properties", lines(made), 0, 1, 2)
@@ -176,13 +178,14 @@ func TestAdoptedByAGroup(t *testing.T) {
 	}
 	adopt(worker).Exits(2).Says("found another worker at work in it")
 	alone.MustStop()
-	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data, worker).Exits(2).Says("found STOPPED halted, feed, halted",
+	p.Run("run", "--plugins", e2etest.Plugins(t), "--data", data,
+		worker).Exits(2).Says("found STOPPED halted, feed, halted",
 		"culvert cluster adopt --data "+data)
 	adopt(g.File("other.properties", of()...)).Exits(2).Says("expected the file of a worker that forms a group")
 	elsewhere := strings.ReplaceAll(Content(t, worker), "offset.storage.topic=offsets", "offset.storage.topic=others")
 	adopt(g.File("elsewhere.properties", elsewhere)).Exits(1).Says("found none of feed, halted", "--start-over")
-	adopt(worker).Exits(0).Prints("feed was brought", "halted was brought")
-	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+	adopt(worker).Exits(0).Prints("feed was moved", "halted was moved")
+	adopt(worker).Exits(0).Prints("no connectors to move")
 	// The worker is killed before it has moved the file.
 	aside := filepath.Join(data, "connectors.adopted")
 	back := func() {
@@ -192,7 +195,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 		e2etest.NoError(t, os.Remove(aside))
 	}
 	back()
-	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+	adopt(worker).Exits(0).Prints("no connectors to move")
 	back()
 	e2etest.NoError(t, os.Mkdir(aside, 0o700)) // a kill after this folder was made
 	file := filepath.Join(data, "connectors.json")
@@ -206,7 +209,7 @@ func TestAdoptedByAGroup(t *testing.T) {
 	e2etest.NoError(t, os.WriteFile(file, halted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
 	adopt(worker).Exits(2).Says("config.providers=env")
 	e2etest.NoError(t, os.WriteFile(file, []byte(before), 0o600))
-	adopt(worker).Exits(0).Prints("no connectors were to be brought")
+	adopt(worker).Exits(0).Prints("no connectors to move")
 
 	g.Join(0)
 	g.workers[0].Await("feed", "runs", e2etest.Runs)
@@ -219,7 +222,8 @@ func TestAdoptedByAGroup(t *testing.T) {
 		t.Errorf("expected one row after those %d of before, found %d", rows, n-rows)
 	}
 	adopt(worker).Exits(2).Says("found another worker at work in it")
-	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"), worker).Exits(1).Says("expected no workers in group workers")
+	p.Run("cluster", "adopt", "--data", g.Subfolder("empty"),
+		worker).Exits(1).Says("expected no workers in group workers")
 }
 
 // Content returns a file as text.

@@ -84,12 +84,12 @@ func TestTakeover(t *testing.T) {
 		`"trace":"expected a worker that has what class com.example.Foreign needs (com.example.Foreign of no plugin `+
 			`that the leader has), found none among 1"`)
 	w.Must(409, "POST", "/connectors/foreign/restart", "",
-		"connector foreign is given to no worker of the group: expected "+
+		"connector foreign is assigned to no worker of the group: expected "+
 			"a worker that has what class com.example.Foreign needs")
 	cluster(1, "release").Reports("a worker of Culvert's is live: stop it first, by SIGTERM (", "is over): http://"+at)
 	w.MustStop()
-	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task taken out of topic configs",
-		"topic configs: the next group that starts has it")
+	cluster(0, "release").Prints("group workers: its leader is fenced", "runs: 1 task removed from topic configs",
+		"topic configs: free for the next group that starts")
 	if shown := cluster(1, "check", "--json").Stdout; strings.Count(shown, `"tasks":0`) != 3 {
 		t.Errorf("expected no tasks, found %s", shown)
 	}

@@ -161,8 +161,9 @@ func (c *randomCaller) body() string {
 	case 0, 1:
 		return whole
 	case 3, 4:
-		return e2etest.AsJSON(c.t, map[string]any{"name": c.name(), "config": config, "initial_state": pick(c.rng, "STOPPED",
-			"STOPPED", "PAUSED", "RUNNING", "x")})
+		return e2etest.AsJSON(c.t, map[string]any{"name": c.name(), "config": config,
+			"initial_state": pick(c.rng, "STOPPED",
+				"STOPPED", "PAUSED", "RUNNING", "x")})
 	case 6:
 		return e2etest.AsJSON(c.t, map[string]any{"level": pick(c.rng, "INFO", "DEBUG", "LOUD", "")})
 	case 7:
@@ -282,5 +283,5 @@ func TestSoakRandomCalls(t *testing.T) {
 	f.Eventually("its memory to be free again", func() bool {
 		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
 	})
-	f.Stop().Exits(0).Omits("a mistake in culvert", "panic", secret)
+	f.Stop().Exits(0).Omits("an internal error of culvert", "panic", secret)
 }

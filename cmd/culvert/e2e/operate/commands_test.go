@@ -203,8 +203,8 @@ func TestInit(t *testing.T) {
 		{1, "exists", append(flags, "-o", "made.properties")},
 		{1, "the nearest name is Orders", append(where, "--yes", "--service", root, "--entity-set", "Ordres")},
 		{1, "sap.odata#00.select: ", append(flags, "--select", "Nothing")},
-		{2, "--host is needed", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
-		{2, "--service is needed", append(where, "--yes")},
+		{2, "--host is required", []string{"init", "--yes", "--plugins", e2etest.Plugins(t), "--data", p.Data}},
+		{2, "--service is required", append(where, "--yes")},
 		{2, "--password-in-file", append(flags, "--password", "geheim")},
 		{1, "it is not sent as it stands", append(flags, "--password", "${vault:sap:pw}")},
 	} {
@@ -263,7 +263,7 @@ func TestConsumeRegistered(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: "odd", Value: []byte(value)}).FirstErr())
 	}
 	p.Run("consume", "odd", "-p", worker).Exits(0).Prints(`"value":{"base64":`, `"plain"`).
-		SaysTimes(1, "cannot be read by its schema")
+		SaysTimes(1, "cannot be decoded with its schema")
 
 	// The text of a record cannot control the terminal, and its JSON is unchanged.
 	text := "red \u009b31m, back \u202e, tag \U000e0041, \u007f, Größe"
@@ -370,7 +370,7 @@ func TestConnectorsCommand(t *testing.T) {
 	culvert(0, "second is being resumed", "connectors", "resume", "second")
 	f.Await("second", "runs", e2etest.Runs)
 	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
-	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
+	culvert(0, "second has its failed parts restarted", "connectors", "restart", "second", "--failed")
 	culvert(0, "second is restarted", "connectors", "restart", "second")
 	culvert(1, "1 of 2 connectors failed", "connectors", "pause", "second", "ghost")
 	f.Await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
@@ -436,7 +436,7 @@ func TestStatusIsWatched(t *testing.T) {
 	if rows := table(); rows[2] != "- - -" || rows[3] != "8000 - -" {
 		t.Errorf("expected no sum of what is not known whole, and no rate after it, found %q", rows)
 	}
-	if !strings.Contains(c.Stdout.String(), "a: task 1 has no figures: lost\n") {
+	if !strings.Contains(c.Stdout.String(), "a: task 1 has no metrics: lost\n") {
 		t.Errorf("expected why there are no figures, found %s", c.Stdout.String())
 	}
 	c.Signal(syscall.SIGINT)

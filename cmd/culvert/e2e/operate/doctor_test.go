@@ -66,7 +66,7 @@ func TestDoctor(t *testing.T) {
 		"sap.odata.host.port="+port, "sap.odata#00.service="+odatatest.NorthwindPath, "sap.odata#00.entityset=Products",
 		"sap.odata#00.topic=T")
 	p.Run("doctor", "-p", writer, "--plugins", folder, "--data", p.Data).
-		Exits(0).Prints("csrf "+northwind, "the service gives tokens for writing")
+		Exits(0).Prints("csrf "+northwind, "the service issues CSRF tokens")
 
 	double.Unmap("kafka.virtual:9092")
 	r = p.Run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.Data).Exits(1)

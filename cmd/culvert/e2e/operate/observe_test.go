@@ -29,12 +29,13 @@ func TestFlow(t *testing.T) {
 	for name, stages := range map[string]string{"in": "fetch decode transform produce",
 		"out": "consume convert encode send settle"} {
 		var flow rest.Flow
-		if err := json.Unmarshal([]byte(f.Must(200, "GET", "/culvert/connectors/"+name+"/flow", "")), &flow); err != nil {
+		if err := json.Unmarshal([]byte(f.Must(200, "GET", "/culvert/connectors/"+name+"/flow", "")),
+			&flow); err != nil {
 			t.Fatal(err)
 		}
 		worked := map[string]bool{}
 		for _, one := range flow.Stages {
-			worked[one.Stage] = one.Calls > 0 && one.Work > 0 && one.Share > 0 && one.Share <= 1
+			worked[one.Stage] = one.Calls > 0 && one.BusySeconds > 0 && one.Share > 0 && one.Share <= 1
 		}
 		for stage := range strings.FieldsSeq(stages) {
 			if !worked[stage] {

@@ -257,7 +257,7 @@ func TestTextsOfConnectors(t *testing.T) {
 	e2etest.Contains(t, "the answer", answer, "conf/orders.properties", "change it there")
 	if found := x.compared(map[string]any{"name": "orders", "text": late}); found.Version != "" ||
 		found.Effect != config.UpdateInPlace || len(found.Differences) != 1 || len(found.Warnings) > 0 ||
-		!strings.Contains(found.Kept, "conf/orders.properties") {
+		!strings.Contains(found.LockedReason, "conf/orders.properties") {
 		t.Errorf("found %+v", found)
 	}
 
@@ -265,7 +265,7 @@ func TestTextsOfConnectors(t *testing.T) {
 		"sap.odata#00.filter#00.property=OrderID\nsap.odata#00.filter#00.option=ge\nsap.odata#00.filter#00.low=10250\n", 1)
 	found := x.compared(map[string]any{"name": "orders", "text": changed + "sap.odata#00.query.change=reload\n"})
 	if found.Effect != config.Restart || len(found.Feeds) != 1 || found.Feeds[0].Feed != "Orders" ||
-		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].Differs, " ") != "filter" {
+		found.Feeds[0].Effect != "reload" || strings.Join(found.Feeds[0].ChangedFields, " ") != "filter" {
 		t.Errorf("found %+v", found)
 	}
 	if found := x.compared(map[string]any{"name": "orders", "text": changed}); len(found.Feeds) != 1 ||

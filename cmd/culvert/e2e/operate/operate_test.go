@@ -77,7 +77,7 @@ func TestOperate(t *testing.T) {
 	}
 
 	p.Run("connectors", "show", "orders", "--url", f.Url).
-		Exits(0).Prints("\n    Customers: was read to its end ", "last fault ", "\n      GET "+odatatest.NorthwindPath)
+		Exits(0).Prints("\n    Customers: caught up ", "last error ", "\n      GET "+odatatest.NorthwindPath)
 
 	// A snapshot of a finished set reads all its rows again.
 	f.Must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
@@ -149,17 +149,18 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	f.Must(404, "POST", "/culvert/connectors/ghost/deadletters/replay", "")
 	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=0", "")
 	f.Must(400, "GET", "/culvert/connectors/back/deadletters?last=1001", "")
-	var found rest.Letters
+	var found rest.DeadLetterList
 	f.Eventually("dead letters", func() bool {
-		found = e2etest.As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
-		return len(found.Letters) == 12
+		found = e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters", ""))
+		return len(found.DeadLetters) == 12
 	})
-	if l := found.Letters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
+	if l := found.DeadLetters[11]; found.Topic != "refused" || l.Connector != "back" || l.From.Topic != "Orders" ||
 		l.Offset != 11 || l.Message == "" {
 		t.Errorf("found %+v of %s", l, found.Topic)
 	}
-	some := func(query string) []rest.Letter {
-		return e2etest.As[rest.Letters](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query, "")).Letters
+	some := func(query string) []rest.DeadLetter {
+		return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", "/culvert/connectors/back/deadletters"+query,
+			"")).DeadLetters
 	}
 	if l := some("?last=3"); len(l) != 3 || l[0].Offset != 9 {
 		t.Errorf("expected the last three, found %+v", l)
@@ -167,8 +168,8 @@ func letters(f *e2etest.Followed, s *odatatest.Service) {
 	if l := some("?error=no+such+text"); len(l) != 0 {
 		t.Errorf("expected none, found %+v", l)
 	}
-	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.Letters[0].Class ||
-		c[0].First != found.Letters[0].Failed || c[0].Last != found.Letters[11].Failed {
+	if c := found.Causes; len(c) != 1 || c[0].Count != 12 || c[0].Class != found.DeadLetters[0].Class ||
+		c[0].First != found.DeadLetters[0].Failed || c[0].Last != found.DeadLetters[11].Failed {
 		t.Errorf("expected one cause, found %+v", c)
 	}
 	replay := func(body, want string) {
@@ -375,17 +376,18 @@ func TestSamples(t *testing.T) {
 	}
 	for _, row := range taken.Rows {
 		mask, in, route := row.Steps[0], row.Steps[1], row.Steps[2]
-		if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" || mask.Did != "changed" ||
+		if row.Problem != "" || row.Feed != "Customers" || row.Input.Topic != "Customers" ||
+			mask.Outcome != "changed" ||
 			!strings.Contains(mask.Records[0].Value, `"Country": ""`) ||
 			strings.Contains(row.Input.Value, `"Country": ""`) ||
-			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Did != "skipped" ||
+			!strings.Contains(in.Records[0].Value, `"Origin": "here"`) || route.Outcome != "skipped" ||
 			!strings.Contains(row.Input.ValueSchema, `"field": "Country"`) {
 			t.Errorf("found %+v", row)
 		}
 	}
 	country := `"Country": "string(`
 	f.Until(200, "GET", at+"/"+shape.ID, "", `"state":"done"`, strings.ReplaceAll(country, `"`, `\"`))
-	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "shows no values")
+	f.Must(403, "GET", at+"/"+shape.ID+"?as=test", "", "has no values")
 	f.Must(404, "GET", "/culvert/connectors/back/samples/"+asked.ID, "")
 
 	// The same rows through another chain, and through an invalid one.

@@ -65,7 +65,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	// A password changes in running tasks.
 	f.Replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.pwd=other")...)
 	f.Awaits(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
-	f.Awaits(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
+	f.Awaits(`msg="changed settings of the service were applied" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.pwd=other")
 
 	// Invalid files are reported everywhere with file and line, and the connector keeps running.
@@ -84,7 +84,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.Eventually("the metric", func() bool {
 			return strings.Contains(f.Metrics(), `culvert_connector_config_refused{connector="orders"} 1`)
 		})
-		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.Reloaded) bool {
+		if r := f.Reload(); !slices.ContainsFunc(r.Connectors, func(c rest.ReloadedConnector) bool {
 			return c.Name == "orders" &&
 				strings.Contains(c.Error, bad)
 		}) {
@@ -134,7 +134,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.Await("calm", "runs", e2etest.Runs)
 	f.MustStop()
 	p.Holds("Customers", 91)
-	if strings.Contains(f.Stderr.String(), "a mistake in culvert") {
+	if strings.Contains(f.Stderr.String(), "an internal error of culvert") {
 		t.Errorf("found a mistake:\n%s", f.Stderr.String())
 	}
 }
@@ -314,11 +314,11 @@ func TestDiff(t *testing.T) {
 		t.Errorf("its own folder: found exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	want := `added: a new connector (copy/added.properties)
-bad: would be refused; what runs goes on (copy/bad.properties)
+bad: would be refused; the running configuration continues (copy/bad.properties)
   copy/bad.properties:10: tasks.max: (why)
-client: goes on with other settings (copy/client.properties)
+client: continues with other settings (copy/client.properties)
   sap.odata.user.pwd: [hidden] -> [hidden]
-deleted: stops and is removed; its offsets stay
+deleted: stops and is removed; its offsets are kept
 topic: its tasks are created again (copy/topic.properties)
   sap.odata#00.topic: Products -> Other
 `
@@ -480,7 +480,7 @@ func TestSoakReloadStorm(t *testing.T) {
 	if n := f.Started("c0"); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
-	if strings.Contains(f.Stderr.String(), "a mistake in culvert") || strings.Contains(f.Stderr.String(),
+	if strings.Contains(f.Stderr.String(), "an internal error of culvert") || strings.Contains(f.Stderr.String(),
 		"task FAILED") {
 		t.Errorf("found a mistake or a task that failed:\n%s", f.Stderr.String())
 	}

@@ -137,11 +137,11 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.Await("customers", "runs", e2etest.Runs)
 	f.Arrives(p, "Customers", 91)
 	f.Steer("calm", "pause")
-	f.MustStop().Omits("a mistake in culvert")
+	f.MustStop().Omits("an internal error of culvert")
 	f = p.Follows("conf", "rest.config.masked=true")
 	f.Await("customers", "runs", e2etest.Runs)
 	f.Await("calm", "is paused", e2etest.Is(connect.Paused, 1))
-	f.MustStop().Omits("a mistake in culvert")
+	f.MustStop().Omits("an internal error of culvert")
 	p.Holds("Customers", 91)
 }
 
@@ -191,7 +191,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 		return slices.Equal(f.Names(), []string{"calm", "n0", "n2", "n4", "n6"})
 	})
 	f.Await("n6", "is stopped", e2etest.Is(connect.Stopped, 0))
-	f.Stop().Exits(0).Omits("a mistake in culvert").
+	f.Stop().Exits(0).Omits("an internal error of culvert").
 		SaysTimes(many/2, "its file is gone").SaysTimes(many, "reload: a new connector")
 }
 
@@ -223,7 +223,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	f.Must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`,
 		"which was named when the worker was started")
 	f.Must(409, "DELETE", "/connectors/named", "")
-	f.MustStop().Omits("a mistake in culvert")
+	f.MustStop().Omits("an internal error of culvert")
 
 	f = begin()
 	f.Await("made", "runs", e2etest.Runs)
@@ -233,7 +233,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	f.Until(200, "PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
 	f.Must(204, "DELETE", "/connectors/still", "")
 	f.Must(204, "DELETE", "/connectors/made", "")
-	f.MustStop().Omits("a mistake in culvert")
+	f.MustStop().Omits("an internal error of culvert")
 	left, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
 	if err != nil || !strings.Contains(string(left), `"connectors": {}`) {
 		t.Errorf("expected no connector to be left, found %s %v", left, err)
@@ -278,7 +278,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.Must(404, "POST", "/connectors/asked/tasks/2/restart", "")
 	f.Awaits("extraction finished: 91 rows")
 
-	f.Stop().Exits(0).Omits("a mistake in culvert").SaysTimes(1, `msg="connector started" connector=asked `)
+	f.Stop().Exits(0).Omits("an internal error of culvert").SaysTimes(1, `msg="connector started" connector=asked `)
 	p.Holds("Products", 77)
 	p.Holds("Customers", 91)
 }

@@ -39,23 +39,23 @@ func TestReplayOfChosenLetters(t *testing.T) {
 	f.Await("orders", "runs", e2etest.Runs)
 	f.Changes()
 	const path = "/culvert/connectors/orders/deadletters"
-	letters := func() rest.Letters { return e2etest.As[rest.Letters](t, f.Must(200, "GET", path, "")) }
-	replay := func(asked rest.ReplayRequest) rest.Replayed {
+	letters := func() rest.DeadLetterList { return e2etest.As[rest.DeadLetterList](t, f.Must(200, "GET", path, "")) }
+	replay := func(asked rest.ReplayRequest) rest.ReplayResult {
 		t.Helper()
 		body, err := json.Marshal(asked)
 		e2etest.NoError(t, err)
-		return e2etest.As[rest.Replayed](t, f.Must(200, "POST", path+"/replay", string(body)))
+		return e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path+"/replay", string(body)))
 	}
 	done := func() (offsets []int64) {
-		for _, l := range letters().Letters {
+		for _, l := range letters().DeadLetters {
 			if l.Replayed != nil && *l.Replayed {
 				offsets = append(offsets, l.Offset)
 			}
 		}
 		return offsets
 	}
-	var found rest.Letters
-	f.Eventually("dead letters", func() bool { found = letters(); return len(found.Letters) == n })
+	var found rest.DeadLetterList
+	f.Eventually("dead letters", func() bool { found = letters(); return len(found.DeadLetters) == n })
 	sum := 0
 	for _, c := range found.Causes {
 		sum += c.Count
@@ -68,37 +68,38 @@ func TestReplayOfChosenLetters(t *testing.T) {
 		f.Must(400, "POST", path+"/replay", body, want)
 	}
 	// They are tried before the cause is fixed.
-	r := replay(rest.ReplayRequest{Dry: true})
-	if !r.Dry || r.Passes != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
+	r := replay(rest.ReplayRequest{DryRun: true})
+	if !r.DryRun || r.WouldPass != 0 || r.Replayed != 0 || r.Refused != n || len(r.Refusals) != n {
 		t.Errorf("expected that all %d would be refused, found %+v", n, r)
 	}
 	if r.Refusals[0].Position != "0@0" || !strings.Contains(r.Refusals[0].Reason, "ShipPostalCode") &&
 		!strings.Contains(r.Refusals[0].Reason, "alue") {
 		t.Errorf("expected why it would be refused, found %+v", r.Refusals[0])
 	}
-	if len(letters().Letters) != n || done() != nil {
-		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(letters().Letters),
+	if len(letters().DeadLetters) != n || done() != nil {
+		t.Errorf("expected that nothing is sent or stored, found %d letters, replayed %v", len(letters().DeadLetters),
 			done())
 	}
 	f.Must(200, "PATCH", "/connectors/orders/config", `{"transforms.number.spec":"ShipPostalCode:string"}`)
 	f.Await("orders", "runs", e2etest.Runs)
-	if r := replay(rest.ReplayRequest{Letters: []string{"0@5", "0@2", "0@9999"}, Dry: true}); r.Passes != 2 ||
-		r.Refused != 0 || r.Left[leftOf+"0@9999"] != 1 {
+	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@2", "0@9999"}, DryRun: true}); r.WouldPass != 2 ||
+		r.Refused != 0 || r.Skipped[leftOf+"0@9999"] != 1 {
 		t.Errorf("expected that two would pass, found %+v", r)
 	}
 	// They are replayed out of order.
 	for _, one := range []string{"0@5", "0@2"} {
-		if r := replay(rest.ReplayRequest{Letters: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
-			len(r.Left) > 0 || r.Dry {
+		if r := replay(rest.ReplayRequest{Positions: []string{one}}); r.Replayed != 1 || r.Refused != 0 ||
+			len(r.Skipped) > 0 || r.DryRun {
 			t.Errorf("%s: found %+v", one, r)
 		}
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5}, done())
-	if r := replay(rest.ReplayRequest{Letters: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
-		r.Left[leftOf+"0@2 0@5"] != 2 {
+	if r := replay(rest.ReplayRequest{Positions: []string{"0@5", "0@7", "0@2"}}); r.Replayed != 1 ||
+		r.Skipped[leftOf+"0@2 0@5"] != 2 {
 		t.Errorf("expected that one is replayed, found %+v", r)
 	}
-	if r := replay(rest.ReplayRequest{Letters: []string{"0@5"}, Again: true}); r.Replayed != 1 || len(r.Left) > 0 {
+	if r := replay(rest.ReplayRequest{Positions: []string{"0@5"}, IncludeReplayed: true}); r.Replayed != 1 ||
+		len(r.Skipped) > 0 {
 		t.Errorf("expected that it is replayed again, found %+v", r)
 	}
 	e2etest.Equal(t, "replayed", []int64{2, 5, 7}, done())
@@ -121,7 +122,7 @@ func TestReplayOfChosenLetters(t *testing.T) {
 			"--config", "conf"}, more...)...)
 	}
 	dlq("--letters", "0@1,0@3", "--again", "--dry").Exits(0).Prints("2 would be replayed, 0 of them would be refused\n")
-	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 left: letters "+leftOf+"0@1")
+	dlq("--letters", "0@1").Exits(1).Prints("0 replayed", "1 skipped: dead letters "+leftOf+"0@1")
 	dlq("--letters", "x").Exits(2).Says("--letters: expected PARTITION@OFFSET")
 }
 

@@ -153,8 +153,8 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	}
 	d.again(t, []*kgo.Record{forged})
 	d.replays(t, 1, 3, "2 replayed, 0 of them refused again\n").Prints(
-		"1 left: letters of records that have a later one",
-		"--older", `1 left: letters of topic "Xsaid", which topics.regex`)
+		"1 skipped: dead letters of records that have a later one",
+		"--older", `1 skipped: dead letters of topic "Xsaid", which topics.regex`)
 	list := func() string {
 		r := d.Run("dlq", "list", "refused", "-p", d.worker)
 		var said []string
@@ -195,7 +195,7 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 		e2etest.NoError(t, client.ProduceSync(t.Context(), copied).FirstErr())
 	}
 	d.letters = "later"
-	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 left: letters of records that have a later one")
+	d.replays(t, 1, 1, "1 replayed, 0 of them refused again\n1 skipped: dead letters of records that have a later one")
 	d.replays(t, 0, 2, "", "--older")
 	d.letters = "refused"
 	d.replays(t, 0, 2, "2 replayed, 0 of them refused again\n", "--older")
@@ -220,7 +220,7 @@ func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
 	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
 	e2etest.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
 	d.written(t, 0)
-	want := "0 replayed, 0 of them refused again\n2 left: letters of records without a key"
+	want := "0 replayed, 0 of them refused again\n2 skipped: dead letters of records without a key"
 	d.replays(t, 1, 2, want).Exits(1).Prints("--older")
 	d.replays(t, 0, 4, "", "--older")
 }

@@ -93,9 +93,9 @@ func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 			return false
 		}
 	})
-	last := e2etest.As[rest.Replayed](t, f.Must(200, "POST", path, ""))
+	last := e2etest.As[rest.ReplayResult](t, f.Must(200, "POST", path, ""))
 	left := 0
-	for _, n := range last.Left {
+	for _, n := range last.Skipped {
 		left += n
 	}
 	if last.Replayed != 0 || last.Refused != 0 {

@@ -19,7 +19,7 @@ func TestStruck(t *testing.T) {
 	const canary = "c4n4ry"
 	var b bytes.Buffer
 	strike := func(text string) string { return strings.ReplaceAll(text, canary, "-") }
-	log := logging.Struck(logging.New(slog.NewJSONHandler(&b, nil), slog.LevelInfo), strike)
+	log := logging.Redacted(logging.New(slog.NewJSONHandler(&b, nil), slog.LevelInfo), strike)
 	log.Debug("is not shown")
 	log.With("with", canary).WithGroup("g").With("in", []string{canary}).Info("m "+canary, "a", canary,
 		"error", errors.New("e "+canary), "list", []string{canary}, "map", map[string]string{canary: canary},
@@ -29,7 +29,7 @@ func TestStruck(t *testing.T) {
 		!strings.Contains(line, `"error":"e -"`) || strings.Count(line, "\n") != 1 {
 		t.Errorf("found %s", line)
 	}
-	if levels, same := logging.Of(log); same != log || levels.All()[logging.Root].Level != "INFO" {
+	if levels, same := logging.LevelsOf(log); same != log || levels.All()[logging.Root].Level != "INFO" {
 		t.Errorf("found other levels: %v", levels.All())
 	}
 }

@@ -2,13 +2,13 @@ package guard
 
 import "context"
 
-// CtxMutex is a lock that whoever waits for it can stop waiting for. It is made by [NewCtxMutex].
+// CtxMutex is a mutex whose Lock can be canceled. It is created by [NewCtxMutex].
 type CtxMutex chan struct{}
 
-// NewCtxMutex makes one that nobody holds.
+// NewCtxMutex returns an unlocked mutex.
 func NewCtxMutex() CtxMutex { return make(CtxMutex, 1) }
 
-// Lock returns without the lock, with the cause, where ctx ends before.
+// Lock locks the mutex, or returns the cause if ctx ends first.
 func (t CtxMutex) Lock(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
@@ -18,7 +18,7 @@ func (t CtxMutex) Lock(ctx context.Context) error {
 	}
 }
 
-// TryLock tells whether it has taken the lock, which nobody held.
+// TryLock locks the mutex if it is free, and reports whether it did.
 func (t CtxMutex) TryLock() bool {
 	select {
 	case t <- struct{}{}:
@@ -28,14 +28,14 @@ func (t CtxMutex) TryLock() bool {
 	}
 }
 
-// Unlock gives it free.
+// Unlock unlocks the mutex.
 func (t CtxMutex) Unlock() { <-t }
 
-// Bell wakes whoever receives from it. It is made by [NewBell].
+// Bell wakes a goroutine that receives from it. It is created by [NewBell].
 type Bell chan struct{}
 
-// NewBell makes one that has not rung.
+// NewBell returns a bell that has not rung.
 func NewBell() Bell { return make(Bell, 1) }
 
-// Ring wakes one receiver, or the next one that comes: of several rings before that it hears one.
+// Ring wakes one receiver, now or at its next receive.
 func (b Bell) Ring() { CtxMutex(b).TryLock() }

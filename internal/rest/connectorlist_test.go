@@ -51,7 +51,7 @@ func conditionOf(name string, words ...string) connect.Summary {
 }
 
 // listed asks for a page.
-func listed(t *testing.T, h http.Handler, query string) (page Listing) {
+func listed(t *testing.T, h http.Handler, query string) (page ConnectorList) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/culvert/connectors"+query, nil))
@@ -63,7 +63,7 @@ func listed(t *testing.T, h http.Handler, query string) (page Listing) {
 }
 
 // says is a page in a line: names with their states, then the next one.
-func (l Listing) says() string {
+func (l ConnectorList) says() string {
 	var all []string
 	for _, c := range l.Connectors {
 		all = append(all, c.Name+"="+c.State)
@@ -93,13 +93,14 @@ func TestListing(t *testing.T) {
 	}
 	page := listed(t, h, "?state=failed")
 	since := time.Unix(100, 0).UTC()
-	assert.Equal(t, Listing{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2, "idle": 1},
+	assert.Equal(t, ConnectorList{Counts: map[string]int{"failed": 1, "paused": 1, "throttled": 1, "running": 2,
+		"idle": 1},
 		Total: 6, Connectors: []ConnectorSummary{{Name: "b", Type: "source", Class: "a.Class", State: "failed",
 			Since: &since,
 			Cause: "b: no!", Rows: 2.5, Refused: 4, DeadLetters: wit.Ptr(int64(7)), Tasks: 2,
 			Failed: 1,
-			Advice: "Change the secret of the connector; where it is right, run culvert connectors lockouts " +
-				"resume."}}}, page)
+			Advice: "Change the secret of the connector; if it is correct, run culvert connectors lockouts resume."}}},
+		page)
 	for query, want := range map[string]string{"?state=good": "state: expected one of failed, paused,",
 		"?limit=0": "limit: expected a number from 1 to 1000", "?limit=1001": "1001",
 		"?after=b":      "after: expected STATE/NAME",
@@ -194,16 +195,17 @@ func TestAdvice(t *testing.T) {
 	next := time.Unix(1_000_000, 0)
 	for want, p := range map[string]connect.ComponentStatus{
 		"": {Condition: "running"},
-		"It goes on by itself at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
+		"It restarts automatically at 1970-01-12T13:46:40Z.": {Condition: "waiting-for-service", Kind: "transient",
 			RestartsAt: next,
 			State:      connect.Failed},
-		"It goes on by itself when the service answers.": {Condition: "waiting-for-service", State: connect.Running,
-			Kind: "transient"},
+		"It continues automatically when the service responds.": {Condition: "waiting-for-service",
+			State: connect.Running,
+			Kind:  "transient"},
 		"See the worker's log, or run culvert doctor with the connector's file.": {Condition: "failed",
 			Kind: "strange"},
-		"Look whether the service has what the settings name, then run culvert connectors restart orders --failed.": {
+		"Check that the service has what the settings name, then run culvert connectors restart orders --failed.": {
 			Condition: "failed", Kind: "not-found"},
-		"Mend the setting that the cause names; the connector starts again by itself.": {Condition: "idle",
+		"Correct the setting that the cause names; the connector then restarts automatically.": {Condition: "idle",
 			Kind: "config"},
 	} {
 		assert.Equal(t, want, advice("orders", &p))
@@ -250,7 +252,7 @@ func TestListingOfAGroup(t *testing.T) {
 		}
 		return false
 	})
-	read := func(url, match string) (l Listing, status int, tag string) {
+	read := func(url, match string) (l ConnectorList, status int, tag string) {
 		answer, text := exchanged(t, http.DefaultClient, requestOf(t, "GET", url+"/culvert/connectors?state=&limit=5",
 			"",
 			"If-None-Match", match))
@@ -260,7 +262,7 @@ func TestListingOfAGroup(t *testing.T) {
 		return l, answer.StatusCode, answer.Header.Get("Etag")
 	}
 	want := ConnectorSummary{Name: "c", Type: "source", State: "waiting-for-service", Cause: "class: refused",
-		Advice: "It goes on by itself at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
+		Advice: "It restarts automatically at 1970-01-01T00:00:00Z.", Rows: 3, Refused: 6, Tasks: 3, Failed: 1}
 	for _, url := range urls {
 		l, _, tag := read(url, "")
 		assert.Equal(t, []ConnectorSummary{want}, l.Connectors, url)

@@ -1,0 +1,77 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+)
+
+// Cluster is REST's view of the worker's group, safe for concurrent use. Methods without a context do not wait.
+type Cluster interface {
+	Membership() Membership
+	// Owner returns the worker that runs a task of a connector; task -1 means the connector itself. A worker that does
+	// not know the owner returns the leader, as in Kafka Connect. isSelf is also true if there is no such connector or
+	// task, so that this worker answers 404. known is false if no worker runs it at the moment.
+	Owner(connector string, task int) (url string, isSelf, known bool)
+	// Overview returns the leader's view of the group; ok is false on other workers.
+	Overview() (o Group, ok bool)
+	ClusterChanger
+}
+
+// ClusterChanger changes what the workers of a group run.
+type ClusterChanger interface {
+	// Drain moves everything that this worker runs to other workers. Without others the error is a [Refusal].
+	Drain(ctx context.Context) error
+	Publish(ctx context.Context, r configtopic.Record) error // writes to the config topic
+	// Choose switches all workers to the plugin version with a hash; "" means the previous version. Only the leader
+	// can. The error is plugin.ErrUnknownVersion if no worker has it.
+	Choose(ctx context.Context, plugin, hash string) error
+}
+
+// Membership is a worker's role in its group. URLs are the ones that workers advertise in the group's metadata. A
+// request, which includes its user's Authorization header, is forwarded to no other URL.
+type Membership struct {
+	URL, Leader           string // advertised by this worker, and by the leader
+	IsLeader, LeaderKnown bool
+	Pending               bool // a rebalance is expected, after which other workers may own tasks
+	Blocked               error
+}
+
+// Group is the leader's view of its group. Maps are by connector name (Unplaced) and by plugin name.
+type Group struct {
+	Group      string              `json:"group"`
+	Generation int32               `json:"generation"`
+	Leader     string              `json:"leader"`
+	Members    []GroupMember       `json:"members"`
+	Unplaced   map[string]string   `json:"unplaced"`
+	Problems   []string            `json:"problems"`
+	Plugins    map[string]GroupPin `json:"plugins"` // the versions that the group runs, by plugin name
+	Waits      map[string]string   `json:"waits"`
+}
+
+// GroupPin is the version of a plugin that all workers of a group run, with the first digits of its file's SHA-256. A
+// worker without it receives no tasks with the plugin. It is also the format in the config topic.
+type GroupPin struct {
+	Version string   `json:"version"`
+	Hash    string   `json:"hash"`
+	Before  string   `json:"before,omitempty"` // the previous version, which runs again if this one fails
+	Passed  []string `json:"passed,omitempty"`
+}
+
+// GroupMember is the leader's view of a member: its own report when it joined the generation, and its assignment.
+type GroupMember struct {
+	WorkerID   string        `json:"worker_id"`
+	URL        string        `json:"url"`
+	Leaving    bool          `json:"leaving"` // it hands over its assignment and receives no new one
+	Connectors int           `json:"connectors"`
+	Tasks      int           `json:"tasks"`
+	Digest     string        `json:"folder_digest,omitempty"` // of its connector folder, "" without one
+	Plugins    []GroupPlugin `json:"plugins"`
+}
+
+// GroupPlugin is a plugin of a member, with the first digits of its file's SHA-256.
+type GroupPlugin struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Hash    string `json:"hash"`
+}
