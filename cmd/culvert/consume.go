@@ -97,7 +97,7 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 		if err != nil {
 			return read, wrong(err)
 		}
-		if read.From, err = reader.Since(ctx, topic, at); err != nil {
+		if read.From, err = reader.OffsetsForTime(ctx, topic, at); err != nil {
 			return read, failed(err)
 		}
 	}
@@ -107,7 +107,7 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 	if o.offset > 0 {
 		// From an offset beyond the end nothing would be read, or with --follow what stands at another one. The ends
 		// are the offsets since a time that no record has.
-		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
+		ends, err := reader.OffsetsForTime(ctx, topic, time.UnixMilli(math.MaxInt64))
 		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
 				o.offset)
@@ -160,7 +160,7 @@ func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log 
 		return brokers, nil, wrong(err)
 	}
 	brokers.Logger = log
-	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
+	if err := brokers.CheckReachable(ctx); err != nil { // at once what a client would try for long
 		done()
 		return brokers, nil, failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}

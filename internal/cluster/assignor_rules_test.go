@@ -22,7 +22,7 @@ func (g *group) expectAll(t *testing.T, want ...string) {
 	assert.Equal(t, want, got)
 }
 
-// What units wait for, and what they do not. See [members.play] for the steps.
+// What units wait for, and what they do not. See [memberCount.play] for the steps.
 func TestRulesOfPlaces(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ group, steps string }{

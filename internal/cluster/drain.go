@@ -50,8 +50,8 @@ func (w *Worker) Drain(ctx context.Context) error {
 	before, _, _ := w.lastGeneration()
 	w.Rejoin("this worker has let go of what it ran")
 	for {
-		switch at, held, alone := w.lastGeneration(); {
-		case at <= before, held: // a join that was under way gives nothing of it to others
+		switch generation, joinedWithResources, alone := w.lastGeneration(); {
+		case generation <= before, joinedWithResources: // a join that was under way gives nothing of it to others
 		case alone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember
@@ -66,7 +66,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 
 const ownedPollInterval = 10 * time.Millisecond
 
-func (w *Worker) lastGeneration() (generation int32, held, alone bool) {
+func (w *Worker) lastGeneration() (generation int32, joinedWithResources, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.generation, len(w.joinedWith) > 0, w.assignment.LastMember
@@ -78,14 +78,14 @@ func (w *Worker) Leave(ctx context.Context) error {
 	w.mu.Lock()
 	w.leaveCalled = true
 	w.mu.Unlock()
-	back := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
+	isReturning := w.options.Group.InstanceID != "" && w.setDrainState(suspended, active)
 	switch {
-	case back:
+	case isReturning:
 		w.notify.Ring()
 	case w.setDrainState(draining, active):
 		w.Rejoin("this worker leaves")
 	}
 	for len(w.options.Herder.Owned()) > 0 && pause.For(ctx, ownedPollInterval) == nil {
 	}
-	return w.group.Load().Leave(context.WithoutCancel(ctx), !back)
+	return w.group.Load().Leave(context.WithoutCancel(ctx), !isReturning)
 }

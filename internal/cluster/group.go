@@ -109,22 +109,24 @@ func (r joinRound) isLeader() bool {
 
 // Join joins the group and returns with the first assignment. It fails if the group is another program's or access is
 // denied. It waits for an unavailable coordinator until the context ends; the membership outlives the context.
-func Join(ctx context.Context, o GroupOptions) (*Group, error) {
-	o.SessionTimeout = cmp.Or(o.SessionTimeout, 10*time.Second)
-	o.RebalanceTimeout = cmp.Or(o.RebalanceTimeout, time.Minute)
-	o.HeartbeatInterval = cmp.Or(o.HeartbeatInterval, 3*time.Second)
-	g := &Group{options: o, session: kafka.NewSession(o.Group, o.InstanceID, o.SessionTimeout, o.RebalanceTimeout),
+func Join(ctx context.Context, options GroupOptions) (*Group, error) {
+	options.SessionTimeout = cmp.Or(options.SessionTimeout, 10*time.Second)
+	options.RebalanceTimeout = cmp.Or(options.RebalanceTimeout, time.Minute)
+	options.HeartbeatInterval = cmp.Or(options.HeartbeatInterval, 3*time.Second)
+	g := &Group{options: options, session: kafka.NewSession(options.Group, options.InstanceID, options.SessionTimeout,
+		options.RebalanceTimeout),
 		ready: make(chan struct{}), joinResult: make(chan error, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	o.Kafka.Admin = kafka.ClientConfig{}
-	opts := o.Kafka.AdminOpts(
-		kgo.WithContext(g.ctx), kgo.ConsumerGroup(o.Group), kgo.GroupProtocol(connectType), kgo.Balancers(balancer{g}),
-		kgo.ConsumeTopics(o.Topic), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(o.SessionTimeout), kgo.RebalanceTimeout(o.RebalanceTimeout),
-		kgo.HeartbeatInterval(o.HeartbeatInterval),
+	options.Kafka.Admin = kafka.ClientConfig{}
+	opts := options.Kafka.AdminOpts(
+		kgo.WithContext(g.ctx), kgo.ConsumerGroup(options.Group), kgo.GroupProtocol(connectType),
+		kgo.Balancers(balancer{g}),
+		kgo.ConsumeTopics(options.Topic), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(options.SessionTimeout), kgo.RebalanceTimeout(options.RebalanceTimeout),
+		kgo.HeartbeatInterval(options.HeartbeatInterval),
 		kgo.WithHooks(g.session, balancer{g}), kgo.OnPartitionsAssigned(g.onGeneration))
-	if o.InstanceID != "" {
-		opts = append(opts, kgo.InstanceID(o.InstanceID))
+	if options.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(options.InstanceID))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -135,14 +137,14 @@ func Join(ctx context.Context, o GroupOptions) (*Group, error) {
 	g.dialer.OnDenied(g.reportJoin)
 	close(g.ready)
 	g.watcher.Go(func() {
-		defer guard.Vital("the watch over the membership in group " + o.Group)
+		defer guard.Vital("the watch over the membership in group " + options.Group)
 		g.watch()
 	})
 	select {
 	case err = <-g.joinResult:
 	case <-ctx.Done():
 		err = fmt.Errorf("group.id=%s: expected to join the group, found no coordinator that lets this worker, or no "+
-			"topic %s: %w", o.Group, o.Topic, context.Cause(ctx))
+			"topic %s: %w", options.Group, options.Topic, context.Cause(ctx))
 	}
 	if err != nil {
 		g.Close()
@@ -280,28 +282,28 @@ func (g *Group) reportJoin(err error) {
 // watch ends the membership if the coordinator has not answered for a session. It also sends heartbeats during a
 // rebalance, when the client sends none for up to rebalance.timeout.ms and kfake, the embedded broker, drops members.
 func (g *Group) watch() {
-	over, end := context.WithCancel(g.ctx)
+	canceled, end := context.WithCancel(g.ctx)
 	end()
 	for wait := g.options.HeartbeatInterval; pause.For(g.ctx, wait) == nil; {
-		g.client.PollFetches(over) // it does not wait: the client keeps each error for who polls, and nothing else
-		left := g.session.Remaining(g.options.SessionTimeout)
-		switch holds := g.ownsAssignment.Load(); {
-		case holds && left <= 0:
+		g.client.PollFetches(canceled) // it does not wait: the client keeps each error for who polls, and nothing else
+		remaining := g.session.Remaining(g.options.SessionTimeout)
+		switch owns := g.ownsAssignment.Load(); {
+		case owns && remaining <= 0:
 			g.expire()
 			wait = g.options.HeartbeatInterval
-		case g.OwnsAssignment() && left > g.options.SessionTimeout/2 &&
+		case g.OwnsAssignment() && remaining > g.options.SessionTimeout/2 &&
 			g.session.IsStable(g.options.RebalanceTimeout/2):
-			wait = left - g.options.SessionTimeout/2
+			wait = remaining - g.options.SessionTimeout/2
 		default:
-			if !holds {
-				left = g.options.HeartbeatInterval
+			if !owns {
+				remaining = g.options.HeartbeatInterval
 			}
 			id, _ := g.Member()
-			ctx, cancel := context.WithTimeout(g.ctx, left)
+			ctx, cancel := context.WithTimeout(g.ctx, remaining)
 			err := g.session.Confirm(ctx, g.client, 0) // what it says counts in the session
 			cancel()
 			g.checkForgotten(id, err)
-			wait = min(g.options.HeartbeatInterval, left)
+			wait = min(g.options.HeartbeatInterval, remaining)
 		}
 	}
 }
@@ -404,10 +406,10 @@ func (p groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
 		known[m.MemberID] = true
 	}
-	var placed map[string][]byte
+	var assigned map[string][]byte
 	self, _ := p.g.client.GroupMetadata()
 	err := guard.Do(p.g.options.Kafka.Logger, "placing tasks of group "+p.g.options.Group, func() (err error) {
-		placed, err = p.g.options.Assign(self, members)
+		assigned, err = p.g.options.Assign(self, members)
 		return err
 	})
 	if err != nil {
@@ -415,7 +417,7 @@ func (p groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 			err)
 	}
 	var all assignments
-	for _, id := range slices.Sorted(maps.Keys(placed)) {
+	for _, id := range slices.Sorted(maps.Keys(assigned)) {
 		if !known[id] {
 			return nil, fmt.Errorf("group.id=%s: expected assignments of members alone, found one of %q",
 				p.g.options.Group,
@@ -423,10 +425,10 @@ func (p groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 		}
 		one := kmsg.NewSyncGroupRequestGroupAssignment()
 		one.MemberID = id
-		one.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(placed[id]), uint64(KeyOf(id)))
+		one.MemberAssignment = binary.BigEndian.AppendUint64(slices.Clip(assigned[id]), uint64(KeyOf(id)))
 		all = append(all, one)
 	}
-	p.g.round.assigned, p.g.round.own = true, placed[self]
+	p.g.round.assigned, p.g.round.own = true, assigned[self]
 	return all, nil
 }
 

@@ -172,7 +172,7 @@ func (l *leader) claimWrites(ctx context.Context) {
 }
 
 func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte, error) {
-	all, offset, newest := l.decodeMembers(members)
+	decoded, offset, newest := l.decodeMembers(members)
 	ctx, cancel := context.WithTimeout(context.Background(), l.worker.options.SyncTimeout)
 	defer cancel()
 	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
@@ -188,39 +188,41 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if !read { // the topic may have become another group's while this one had no members
 		unread = l.worker.options.Log.Refresh(ctx)
 	}
-	s, ok := l.worker.options.Store.Snapshot()
+	snapshot, ok := l.worker.options.Store.Snapshot()
 	if !ok {
 		return nil, errors.New("the config topic was not read to its end yet")
 	}
 	if l.worker.options.Store.Group() != l.worker.options.Group.Group {
-		s.Connectors = nil // once it is, its note has the group join again
+		snapshot.Connectors = nil // once it is, its note has the group join again
 	}
 	began := time.Now()
 	var out Output
-	if unread == nil || s.Connectors == nil {
-		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: all, Connectors: l.planInput(s,
-			all),
+	if unread == nil || snapshot.Connectors == nil {
+		out = Assign(Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded,
+			Connectors: l.planInput(snapshot,
+				decoded),
 			State: memory})
 	} else {
-		out = freezePlan(all)
+		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
 	}
 	for name, why := range out.Unplaced {
-		if l.unplaced[name] != why && !othersLeaving(all, "") { // who stops says so
+		if l.unplaced[name] != why && !othersLeaving(decoded, "") { // who stops says so
 			l.worker.options.Logger.Warn("a connector, or tasks of it, are given to no worker", "connector", name,
 				"reason", why)
 		}
 	}
-	l.worker.options.Logger.Debug("the leader has planned", "members", len(all), "connectors", len(s.Connectors),
+	l.worker.options.Logger.Debug("the leader has planned", "members", len(decoded), "connectors",
+		len(snapshot.Connectors),
 		"again", out.RejoinAfterRevoke,
 		"took", time.Since(began))
 	l.mu.Lock()
-	l.state, l.members, l.targets, l.planAt, l.plannedChanges = out.State, all, out.Targets, out.Next, changes
+	l.state, l.members, l.targets, l.planAt, l.plannedChanges = out.State, decoded, out.Targets, out.Next, changes
 	l.unplaced, l.caughtUp = out.Unplaced, unread == nil
 	l.mu.Unlock()
-	placed, err := l.encodeAssignments(self, all, out, s.Offset, began)
-	l.recordProblems(all, recordSize(members, placed), unread)
-	return placed, err
+	assignments, err := l.encodeAssignments(self, decoded, out, snapshot.Offset, began)
+	l.recordProblems(decoded, recordSize(members, assignments), unread)
+	return assignments, err
 }
 
 func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
@@ -232,13 +234,13 @@ func recordSize(members []JoinedMember, placed map[string][]byte) (size int) {
 
 // decodeMembers sorts members by ID, which decides ties. offset is the greatest that a member has read of the config
 // topic, newest the newest generation with an assignment.
-func (l *leader) decodeMembers(members []JoinedMember) (all []Member, offset int64, newest int32) {
-	for _, m := range members {
-		metadata, err := DecodeMetadata(m.Metadata)
+func (l *leader) decodeMembers(members []JoinedMember) (decoded []Member, offset int64, newest int32) {
+	for _, member := range members {
+		metadata, err := DecodeMetadata(member.Metadata)
 		if err != nil { // it is given nothing, and asked nothing
 			l.worker.options.Logger.Error("a member of the group says what this version does not know: it is given "+
 				"nothing", "member",
-				m.ID, "error", err)
+				member.ID, "error", err)
 			continue
 		}
 		if newest = max(newest, metadata.Generation); l.worker.readsSameTopic(metadata) {
@@ -246,33 +248,34 @@ func (l *leader) decodeMembers(members []JoinedMember) (all []Member, offset int
 		} else {
 			metadata.Leaving = true // it runs what another topic has
 		}
-		all = append(all, Member{ID: m.ID, Metadata: metadata})
+		decoded = append(decoded, Member{ID: member.ID, Metadata: metadata})
 	}
-	slices.SortFunc(all, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
-	return all, offset, newest
+	slices.SortFunc(decoded, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	return decoded, offset, newest
 }
 
-func (l *leader) encodeAssignments(self string, all []Member, out Output, offset int64,
+func (l *leader) encodeAssignments(self string, members []Member, out Output, offset int64,
 	began time.Time) (map[string][]byte,
 	error) {
-	placed := map[string][]byte{}
-	for _, m := range all {
-		a := Assignment{Leader: self, LeaderURL: l.worker.options.URL, RejoinAfterRevoke: out.RejoinAfterRevoke,
-			Target:  out.Targets[m.ID],
-			Origins: out.Origins[m.ID], LastMember: othersLeaving(all, m.ID)}
-		if l.worker.readsSameTopic(m.Metadata) {
-			a.Offset = offset
+	encoded := map[string][]byte{}
+	for _, member := range members {
+		assignment := Assignment{Leader: self, LeaderURL: l.worker.options.URL,
+			RejoinAfterRevoke: out.RejoinAfterRevoke,
+			Target:            out.Targets[member.ID],
+			Origins:           out.Origins[member.ID], LastMember: othersLeaving(members, member.ID)}
+		if l.worker.readsSameTopic(member.Metadata) {
+			assignment.Offset = offset
 		}
 		if !out.Next.IsZero() {
-			a.Delay = max(0, out.Next.Sub(began))
+			assignment.Delay = max(0, out.Next.Sub(began))
 		}
-		b, err := a.Encode()
+		b, err := assignment.Encode()
 		if err != nil {
 			return nil, err
 		}
-		placed[m.ID] = b
+		encoded[member.ID] = b
 	}
-	return placed, nil
+	return encoded, nil
 }
 
 const replanDelay = 10 * time.Second
@@ -285,10 +288,10 @@ func freezePlan(members []Member) Output {
 	for _, m := range members {
 		newest = max(newest, m.Generation)
 	}
-	holds := map[Key][]ownedSet{}
+	owners := map[Key][]ownedSet{}
 	for m := range members {
-		for _, h := range members[m].Owned {
-			holds[h.Connector] = append(holds[h.Connector], ownedSet{m, h})
+		for _, owned := range members[m].Owned {
+			owners[owned.Connector] = append(owners[owned.Connector], ownedSet{m, owned})
 		}
 	}
 	for i, m := range members {
@@ -296,14 +299,14 @@ func freezePlan(members []Member) Output {
 			continue
 		}
 		var target []ResourceSet
-		for _, h := range m.Owned {
-			kept := ResourceSet{Connector: h.Connector, Version: h.Version}
-			for unit := range h.Resources.All() {
-				if !slices.ContainsFunc(holds[h.Connector], func(o ownedSet) bool {
+		for _, owned := range m.Owned {
+			kept := ResourceSet{Connector: owned.Connector, Version: owned.Version}
+			for index := range owned.Resources.All() {
+				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
 					return o.member != i && members[o.member].Generation == newest &&
-						(o.Resources.Has(unit) || unit > 0 && o.Version != h.Version && o.Resources.HasTasks())
+						(o.Resources.Has(index) || index > 0 && o.Version != owned.Version && o.Resources.HasTasks())
 				}) {
-					kept.Resources.Add(unit)
+					kept.Resources.Add(index)
 				}
 			}
 			if len(kept.Resources) > 0 {
@@ -320,13 +323,13 @@ func othersLeaving(members []Member, id string) bool {
 	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
 }
 
-func (l *leader) planInput(s config.Snapshot, members []Member) []Connector {
+func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connector {
 	var all []Connector
-	for _, c := range s.Connectors {
+	for _, c := range snapshot.Connectors {
 		one := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
-			Created: s.ConfigOffsets[c.Name]}
+			Created: snapshot.ConfigOffsets[c.Name]}
 		one.Eligible, one.Missing = l.eligible(c, members)
-		if set := s.TaskConfigs(c.Name); set != nil {
+		if set := snapshot.TaskConfigs(c.Name); set != nil {
 			one.Version, one.Tasks, one.Claims = set.Version, len(set.Settings), set.Requirements.Claims
 			one.Origin, one.Requests, one.PerSecond = set.Requirements.Origin, set.Requirements.Requests,
 				set.Requirements.PerSecond
@@ -363,36 +366,36 @@ func (n requirement) metBy(m Member) bool {
 	})
 }
 
-func (l *leader) eligible(c *config.Connector, members []Member) (fit []bool, unmet string) {
+func (l *leader) eligible(c *config.Connector, members []Member) (eligible []bool, unmet string) {
 	needs := l.requirements(c)
 	for _, m := range members {
-		fit = append(fit, !slices.ContainsFunc(needs, func(n requirement) bool { return !n.metBy(m) }))
+		eligible = append(eligible, !slices.ContainsFunc(needs, func(need requirement) bool { return !need.metBy(m) }))
 	}
-	if slices.Contains(fit, true) {
-		return fit, ""
+	if slices.Contains(eligible, true) {
+		return eligible, ""
 	}
-	missing := slices.DeleteFunc(slices.Clone(needs), func(n requirement) bool {
-		return slices.ContainsFunc(members, n.metBy)
+	missing := slices.DeleteFunc(slices.Clone(needs), func(need requirement) bool {
+		return slices.ContainsFunc(members, need.metBy)
 	})
 	if len(missing) == 0 { // each is somewhere, and all of them nowhere
 		missing = needs
 	}
 	var texts []string
 	pins := l.worker.pinnedVersions()
-	for _, n := range missing {
-		text := n.class + " of no plugin that the leader has"
-		switch p := pins[n.plugin]; {
-		case n.plugin != "" && n.version != "":
-			text = n.plugin + " " + n.version
+	for _, need := range missing {
+		text := need.class + " of no plugin that the leader has"
+		switch p := pins[need.plugin]; {
+		case need.plugin != "" && need.version != "":
+			text = need.plugin + " " + need.version
 		case p.Hash != "":
 			text = fmt.Sprintf("%s %s with the hash %s, which the group runs: culvert plugins swap chooses another",
-				n.plugin, p.Version, p.Hash)
+				need.plugin, p.Version, p.Hash)
 		}
 		if !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}
-	return fit, strings.Join(texts, "; ")
+	return eligible, strings.Join(texts, "; ")
 }
 
 // MemberIDs returns the members of the group if this worker leads it and can write as the leader, else nil.
@@ -419,7 +422,7 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 	return nil
 }
 
-func (l *leader) owner(name string, task int) (url string, me, known bool) {
+func (l *leader) owner(name string, task int) (url string, isSelf, known bool) {
 	_, there := l.worker.options.Store.ConfigOffset(name)
 	if set := l.worker.options.Store.TaskConfigs(name); !there || task >= 0 &&
 		(set == nil || task >= len(set.Settings)) {
@@ -442,18 +445,18 @@ func (l *leader) owner(name string, task int) (url string, me, known bool) {
 // function waits for the owners to end it. It returns true if the group has lost them all or there were none, so that
 // no worker has ended what the connector had opened at its service.
 func (w *Worker) OwnersLost(name string) func(context.Context) bool {
-	l, connector := w.leader, KeyOf(name)
-	had := func(held []ResourceSet) bool {
+	leader, connector := w.leader, KeyOf(name)
+	includes := func(held []ResourceSet) bool {
 		return slices.ContainsFunc(held, func(h ResourceSet) bool { return h.Connector == connector })
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.generation == 0 {
+	leader.mu.Lock()
+	defer leader.mu.Unlock()
+	if leader.generation == 0 {
 		return nil
 	}
 	owners := map[string]bool{}
-	for _, m := range l.members {
-		owners[m.ID] = m.URL != w.options.URL && (had(l.targets[m.ID]) || had(m.Owned))
+	for _, m := range leader.members {
+		owners[m.ID] = m.URL != w.options.URL && (includes(leader.targets[m.ID]) || includes(m.Owned))
 	}
 	return func(ctx context.Context) bool { return w.waitOwnersLost(ctx, name, owners) }
 }
@@ -483,7 +486,7 @@ func (w *Worker) waitOwnersLost(ctx context.Context, name string, owners map[str
 // unassigned. It keeps worker and generation of the status that it replaces: generations begin with 1 again if the
 // brokers forget the group.
 func (l *leader) cleanStatuses() {
-	s, ok := l.worker.options.Store.Snapshot()
+	snapshot, ok := l.worker.options.Store.Snapshot()
 	if !ok {
 		return
 	}
@@ -498,24 +501,24 @@ func (l *leader) cleanStatuses() {
 		return
 	}
 	for name, why := range unplaced {
-		_, there := s.ConfigOffsets[name]
-		if _, said := l.worker.options.Status.Connector(name); there && !said {
+		_, there := snapshot.ConfigOffsets[name]
+		if _, known := l.worker.options.Status.Connector(name); there && !known {
 			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: why,
 				WorkerID: l.worker.options.WorkerID, Generation: generation})
 		}
 	}
 	for _, name := range l.worker.options.Status.Connectors() {
-		if _, there := s.ConfigOffsets[name]; !there {
+		if _, there := snapshot.ConfigOffsets[name]; !there {
 			l.worker.options.Status.Delete(name)
 			continue
 		}
 		all := l.worker.options.Status.Tasks(name)
-		if set, there := s.Tasks[name]; there && len(all) > len(set.Settings) {
+		if set, there := snapshot.Tasks[name]; there && len(all) > len(set.Settings) {
 			l.worker.options.Status.DeleteTasks(name, len(set.Settings))
 			all = all[:len(set.Settings)]
 		}
-		if own, ok := l.worker.options.Status.Connector(name); ok {
-			all = append(all, own)
+		if connectorStatus, ok := l.worker.options.Status.Connector(name); ok {
+			all = append(all, connectorStatus)
 		}
 		for _, one := range all {
 			why := ""
@@ -543,46 +546,46 @@ func workerID(advertised string) string {
 
 // HandleTasksCall answers a [TasksCall] on the leader.
 func (w *Worker) HandleTasksCall(ctx context.Context, name string, body []byte) (any, error) {
-	var h config.TaskPlan
-	if err := json.Unmarshal(body, &h); err != nil {
+	var taskPlan config.TaskPlan
+	if err := json.Unmarshal(body, &taskPlan); err != nil {
 		return nil, fmt.Errorf("tasks of connector %s: %w", name, err)
 	}
-	if _, me, known := w.Leader(); !known || !me {
+	if _, isSelf, known := w.Leader(); !known || !isSelf {
 		return nil, ErrNotLeader
 	}
-	return nil, w.leader.putTaskConfigs(ctx, name, h)
+	return nil, w.leader.putTaskConfigs(ctx, name, taskPlan)
 }
 
-func (l *leader) putTaskConfigs(ctx context.Context, name string, h config.TaskPlan) error {
-	s, ok := l.worker.options.Store.Snapshot()
-	if at, there := s.ConfigOffsets[name]; !ok || !there || at != h.Offset {
+func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan config.TaskPlan) error {
+	snapshot, ok := l.worker.options.Store.Snapshot()
+	if at, there := snapshot.ConfigOffsets[name]; !ok || !there || at != taskPlan.Offset {
 		return &WriteError{fmt.Errorf("connector %s: expected tasks of the settings at offset %d of the config topic, "+
-			"found those of the settings at %d", name, at, h.Offset)}
+			"found those of the settings at %d", name, at, taskPlan.Offset)}
 	}
-	if s.Targets[name] == config.TargetStopped {
+	if snapshot.Targets[name] == config.TargetStopped {
 		return nil // they are planned when it goes on
 	}
 	l.mu.Lock()
-	still := l.stoppedOnly[name] > 0
+	mustStayStopped := l.stoppedOnly[name] > 0
 	l.mu.Unlock()
-	if still {
+	if mustStayStopped {
 		return &WriteError{fmt.Errorf("connector %s: expected no tasks while its offsets are changed", name)}
 	}
-	for _, c := range s.Connectors {
-		set := s.TaskConfigs(c.Name)
+	for _, c := range snapshot.Connectors {
+		set := snapshot.TaskConfigs(c.Name)
 		if c.Name == name || set == nil {
 			continue
 		}
 		for _, claim := range set.Requirements.Claims {
-			if slices.Contains(h.Claims, claim) {
+			if slices.Contains(taskPlan.Claims, claim) {
 				return components.ClaimedTwice(claim, c.Name, name)
 			}
 		}
 	}
-	if before, there := s.Tasks[name]; there && before.Version > h.Offset && before.HasRequirements &&
-		!s.Incomplete[name] && slices.EqualFunc(before.Settings, h.Tasks, maps.Equal) {
+	if before, there := snapshot.Tasks[name]; there && before.Version > taskPlan.Offset && before.HasRequirements &&
+		!snapshot.Incomplete[name] && slices.EqualFunc(before.Settings, taskPlan.Tasks, maps.Equal) {
 		return nil
 	}
-	_, err := l.worker.options.Store.Write(ctx, configtopic.TaskPlanRecords(name, h)...)
+	_, err := l.worker.options.Store.Write(ctx, configtopic.TaskPlanRecords(name, taskPlan)...)
 	return err
 }

@@ -81,13 +81,13 @@ type leaderWrite struct {
 }
 
 // OpenLog creates the topic if it is missing, and checks it and the worker's access as a leader. It does not read yet.
-func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
-	o.Topic.Partitions = 1
-	k := o.Kafka
-	k.Consumer.ReadUncommitted = false
-	k.Producer.Acks, k.Producer.Idempotent, k.Producer.Linger = -1, true, 0
-	o.Kafka = k
-	l := &Log{options: o, writeLock: guard.NewCtxMutex(), advanced: make(chan struct{})}
+func OpenLog(ctx context.Context, options LogOptions) (opened *Log, err error) {
+	options.Topic.Partitions = 1
+	config := options.Kafka
+	config.Consumer.ReadUncommitted = false
+	config.Producer.Acks, config.Producer.Idempotent, config.Producer.Linger = -1, true, 0
+	options.Kafka = config
+	l := &Log{options: options, writeLock: guard.NewCtxMutex(), advanced: make(chan struct{})}
 	l.term, l.endTerm = context.WithCancel(context.Background())
 	l.endTerm()
 	defer func() {
@@ -95,24 +95,24 @@ func OpenLog(ctx context.Context, o LogOptions) (opened *Log, err error) {
 			l.Close()
 		}
 	}()
-	if l.admin, err = kafka.NewAdmin(k); err != nil {
+	if l.admin, err = kafka.NewAdmin(config); err != nil {
 		return nil, err
 	}
-	if err = l.admin.EnsureInternalTopic(ctx, o.Topic); err != nil {
+	if err = l.admin.EnsureInternalTopic(ctx, options.Topic); err != nil {
 		return nil, err
 	}
-	if l.reader, err = kafka.NewReader(k); err != nil {
+	if l.reader, err = kafka.NewReader(config); err != nil {
 		return nil, err
 	}
-	k.Producer.ClientID = o.Group + "-configs"
+	config.Producer.ClientID = options.Group + "-configs"
 	// A write ends with its context even if it may have been written: a repetition writes the same.
-	opts := k.ProducerOpts(kgo.AllowIdempotentProduceCancellation())
+	opts := config.ProducerOpts(kgo.AllowIdempotentProduceCancellation())
 	if l.anyWriter, err = kgo.NewClient(opts...); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Topic.Setting, err)
+		return nil, fmt.Errorf("%s: %w", options.Topic.Setting, err)
 	}
 	l.dialer = security.DialerOf(opts)
 	if err = l.checkAccess(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Topic.Setting, err)
+		return nil, fmt.Errorf("%s: %w", options.Topic.Setting, err)
 	}
 	return l, nil
 }
@@ -168,12 +168,13 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 		l.advance(r.Offset + 1)
 		return nil
 	}
-	at, said := kafka.Positions(nil), ""
+	positions, lastLogged := kafka.Positions(nil), ""
 	for caught := false; ; {
-		next, err := l.reader.Read(ctx, l.options.Topic.Name, kafka.ReadOptions{From: at, Resumed: true, Follow: caught,
+		next, err := l.reader.Read(ctx, l.options.Topic.Name, kafka.ReadOptions{From: positions, Resumed: true,
+			Follow:   caught,
 			Expected: true}, each)
 		if next != nil {
-			at = next
+			positions = next
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -184,8 +185,8 @@ func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp
 			continue
 		case !caught, errors.Is(err, kafka.ErrTruncated):
 			return fmt.Errorf("%s: %w", l.options.Topic.Setting, err)
-		case err != nil && err.Error() != said:
-			said = err.Error()
+		case err != nil && err.Error() != lastLogged:
+			lastLogged = err.Error()
 			l.options.Logger.Error("the topic of configurations cannot be read; it is tried again", "error", err)
 		}
 		if pause.For(ctx, readRetryInterval) != nil {
@@ -213,13 +214,13 @@ func (l *Log) Offset() int64 {
 func (l *Log) Await(ctx context.Context, offset int64) error {
 	for {
 		l.mu.Lock()
-		next, moved := l.offset, l.advanced
+		next, advanced := l.offset, l.advanced
 		l.mu.Unlock()
 		if next >= offset {
 			return nil
 		}
 		select {
-		case <-moved:
+		case <-advanced:
 		case <-ctx.Done():
 			return fmt.Errorf("topic %s: expected to have read up to offset %d, found %d: %w", l.options.Topic.Name,
 				offset,
@@ -238,7 +239,7 @@ func (l *Log) Refresh(ctx context.Context) error {
 	for {
 		// The records before the end may be markers of transactions alone.
 		at := l.Offset()
-		empty, err := l.reader.Empty(ctx, name, kafka.Positions{0: at}, ends[name])
+		empty, err := l.reader.IsEmpty(ctx, name, kafka.Positions{0: at}, ends[name])
 		if err != nil || empty {
 			return err
 		}

@@ -302,7 +302,7 @@ func TestLogRefused(t *testing.T) {
 	assert.Error(t, open(t, make(t, 1, "delete")), "must have cleanup.policy=compact")
 
 	refused := make(t, 1, "compact")
-	kafkatest.Refuse(refused, kmsg.EndTxn, kafkatest.Always, kerr.TransactionalIDAuthorizationFailed)
+	kafkatest.Reject(refused, kmsg.EndTxn, kafkatest.Unlimited, kerr.TransactionalIDAuthorizationFailed)
 	assert.Error(t, open(t, refused), "expected the right WRITE on the resource TransactionalId connect-cluster-g")
 
 	refused = make(t, 1, "compact")
@@ -322,7 +322,7 @@ func TestLogRefused(t *testing.T) {
 	assert.Error(t, open(t, refused), "expected the right WRITE on the resource Topic configs")
 
 	refused = make(t, 1, "compact")
-	kafkatest.Refuse(refused, kmsg.Fetch, kafkatest.Always, kerr.TopicAuthorizationFailed)
+	kafkatest.Reject(refused, kmsg.Fetch, kafkatest.Unlimited, kerr.TopicAuthorizationFailed)
 	produceRecords(t, refused, "configs", configtopic.CommitRecord("c", 0))
 	l, err := OpenLog(ctx, logOptionsOf(refused.ListenAddrs(), slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
@@ -424,7 +424,7 @@ func TestLogReadContinues(t *testing.T) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
-	kafkatest.Refuse(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
+	kafkatest.Reject(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
 	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
 	require.NoError(t, f.Await(ctx, 1))
 	assert.Equal(t, map[string]string{"c": "1"}, f.values())

@@ -88,7 +88,7 @@ type ResourceSet struct {
 	Resources ResourceIndexes `json:"u"`
 }
 
-func compareHeld(a, b ResourceSet) int {
+func compareResourceSets(a, b ResourceSet) int {
 	return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.Version, b.Version))
 }
 
@@ -103,9 +103,10 @@ type Metadata struct {
 	Leaving    bool           `json:",omitempty"`
 	Name       string         // Name stays the same after a restart: group.instance.id, else the URL
 	Plugins    []plugin.Offer `json:",omitempty"`
-	Digest     string         `json:",omitempty"` // the digest of the member's folder of connectors. Empty means no folder.
-	Classes    []Key          `json:",omitempty"`
-	Topic      string         `json:",omitempty"` // config.storage.topic. Empty means the leader's.
+	// the digest of the member's folder of connectors. Empty means no folder.
+	Digest  string `json:",omitempty"`
+	Classes []Key  `json:",omitempty"`
+	Topic   string `json:",omitempty"` // config.storage.topic. Empty means the leader's.
 	// IsBehind is true while the member has not read the config topic up to the offset of its assignment.
 	IsBehind bool `json:"Lags,omitempty"`
 }
@@ -131,16 +132,16 @@ func (m Metadata) Encode() ([]byte, error) {
 }
 
 // DecodeMetadata decodes a member's metadata. The result does not alias b.
-func DecodeMetadata(b []byte) (m Metadata, err error) {
+func DecodeMetadata(b []byte) (metadata Metadata, err error) {
 	var java kmsg.ConnectMemberMetadata
-	if err = decode(b, &java, &m); err == nil {
-		m.URL, m.Offset = java.URL, java.ConfigOffset
-		err = m.checkBounds()
+	if err = decode(b, &java, &metadata); err == nil {
+		metadata.URL, metadata.Offset = java.URL, java.ConfigOffset
+		err = metadata.checkBounds()
 	}
 	if err != nil {
 		return Metadata{}, fmt.Errorf("metadata of a member: %w", err)
 	}
-	return m, nil
+	return metadata, nil
 }
 
 func (m *Metadata) checkBounds() error {
@@ -159,21 +160,21 @@ func (a Assignment) Encode() ([]byte, error) {
 }
 
 // DecodeAssignment decodes an assignment. The result does not alias b.
-func DecodeAssignment(b []byte) (a Assignment, err error) {
+func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 	var java kmsg.ConnectMemberAssignment
-	if err = decode(b, &java, &a); err == nil {
-		a.Leader, a.LeaderURL, a.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
-		a.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
-		err = checkBounds(a.Target, a.Leader, a.LeaderURL)
+	if err = decode(b, &java, &assignment); err == nil {
+		assignment.Leader, assignment.LeaderURL, assignment.Offset = java.Leader, java.LeaderURL, java.ConfigOffset
+		assignment.Delay = time.Duration(java.ScheduledDelay) * time.Millisecond
+		err = checkBounds(assignment.Target, assignment.Leader, assignment.LeaderURL)
 	}
 	if err != nil {
 		return Assignment{}, fmt.Errorf("assignment: %w", err)
 	}
-	return a, nil
+	return assignment, nil
 }
 
-func checkBounds(held []ResourceSet, texts ...string) error {
-	for _, h := range held {
+func checkBounds(owned []ResourceSet, texts ...string) error {
+	for _, h := range owned {
 		if len(h.Resources) > maxTask/8+1 {
 			return fmt.Errorf("expected at most %d tasks of a connector, found %d", maxTask, 8*len(h.Resources))
 		}

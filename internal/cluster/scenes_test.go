@@ -201,7 +201,7 @@ func sceneTwoTopics(t *testing.T, code string) {
 			require.NoError(r.t, client.ProduceSync(r.t.Context(), kgo.KeyStringRecord(fmt.Sprint("x", n),
 				"{}")).FirstErr())
 		}
-		kafkatest.RefuseWhere(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
+		kafkatest.RejectIf(r.network.Cluster, kmsg.DescribeGroups, kerr.GroupAuthorizationFailed,
 			func(kmsg.Request) bool { return true })
 		r.problem("expected config.storage.topic=" + testTopic + " at worker w2:8083")
 		r.sleep(time.Minute)
@@ -256,7 +256,7 @@ func sceneUnread(t *testing.T, code string) {
 		assert.Equal(t, 6, runs)
 		var away atomic.Bool
 		away.Store(true)
-		kafkatest.RefuseWhere(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
+		kafkatest.RejectIf(r.network.Cluster, kmsg.ListOffsets, kerr.LeaderNotAvailable, func(q kmsg.Request) bool {
 			return away.Load() && q.(*kmsg.ListOffsetsRequest).Topics[0].Topic == testTopic
 		})
 		leader.kill()

@@ -146,8 +146,8 @@ func (t *StatusTopic) RecordTopic(connector, topic string, task int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known := t.status(k) != Status{}
-	for _, all := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
-		if w, there := all[k]; there {
+	for _, writes := range []map[statusKey]statusWrite{t.outbox.inFlight, t.outbox.waiting} { // the newest comes last
+		if w, there := writes[k]; there {
 			known = w.value != nil
 		}
 	}
@@ -216,9 +216,9 @@ func (t *StatusTopic) onProduced(k statusKey, err error) {
 func (t *StatusTopic) follow() {
 	defer close(t.ended)
 	defer guard.Vital("the reading of statuses")
-	var at kafka.Positions
+	var positions kafka.Positions
 	for failing, complete := false, false; ; {
-		err := t.readFrom(t.ctx, &at, false)
+		err := t.readFrom(t.ctx, &positions, false)
 		if err == nil {
 			if failing {
 				t.log.Info("statuses are read again", "topic", t.name)
@@ -229,7 +229,7 @@ func (t *StatusTopic) follow() {
 			}
 			following, interrupt := context.WithCancel(t.ctx)
 			t.setFollowing(true, interrupt)
-			if err = t.readFrom(following, &at, true); following.Err() != nil {
+			if err = t.readFrom(following, &positions, true); following.Err() != nil {
 				err = nil // a write has failed
 			}
 			t.setFollowing(false, interrupt)

@@ -262,7 +262,7 @@ func TestStatusOfForgottenGroupIsOverwritten(t *testing.T) {
 		defer b.close(t)
 		a.Put(a.of(0, connect.Running, 195))
 		b.sees(t, "0 RUNNING@a:1")
-		refused := kafkatest.Refuse(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
+		refused := kafkatest.Reject(n.Cluster, kmsg.Produce, 1, kerr.TopicAuthorizationFailed)
 		b.Put(b.of(0, connect.Paused, 1))
 		a.sees(t, "0 PAUSED@b:1")
 		assert.Equal(t, int32(2), refused.Load())
@@ -276,7 +276,7 @@ func TestStatusWithoutTheRight(t *testing.T) {
 		defer w.close(t)
 		var granted atomic.Bool
 		var requests atomic.Int32
-		kafkatest.RefuseWhere(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
+		kafkatest.RejectIf(n.Cluster, kmsg.Produce, kerr.TopicAuthorizationFailed, func(kmsg.Request) bool {
 			requests.Add(1)
 			return !granted.Load()
 		})

@@ -47,8 +47,8 @@ func claimTopic(ctx context.Context, group string, topic groupTopic) error {
 func (l *leader) ownsTopic(ctx context.Context) bool {
 	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	o, why := &l.worker.options, ""
-	if err := claimTopic(limited, o.Group.Group, o.Store); err != nil {
+	options, why := &l.worker.options, ""
+	if err := claimTopic(limited, options.Group.Group, options.Store); err != nil {
 		why = err.Error()
 	}
 	l.mu.Lock()
@@ -56,19 +56,19 @@ func (l *leader) ownsTopic(ctx context.Context) bool {
 	l.blocked = why
 	l.mu.Unlock()
 	if news && why != "" && ctx.Err() == nil {
-		o.Logger.Error("this group runs nothing; it is tried again", "group", o.Group.Group, "error", why)
+		options.Logger.Error("this group runs nothing; it is tried again", "group", options.Group.Group, "error", why)
 	}
 	return why == ""
 }
 
-func (l *leader) recordProblems(all []Member, size int, unread error) {
+func (l *leader) recordProblems(members []Member, size int, unread error) {
 	var found []string
 	topic := l.worker.options.Group.Topic
 	if unread != nil {
 		found = append(found, fmt.Sprintf("expected to read topic %s before anything moves, found %v: each worker "+
 			"goes on with what it has, and it is tried again", topic, unread))
 	}
-	for _, m := range all {
+	for _, m := range members {
 		if !l.worker.readsSameTopic(m.Metadata) {
 			found = append(found, fmt.Sprintf("expected config.storage.topic=%s at worker %s, as at %s, which leads, "+
 				"found %s: it is given nothing. It is to have the same topic, or a group.id of its own", topic,
@@ -79,7 +79,7 @@ func (l *leader) recordProblems(all []Member, size int, unread error) {
 				"worker.sync.timeout.ms: it is given nothing until it has", workerID(m.URL), topic))
 		}
 	}
-	if twice := duplicateURL(all); twice != "" {
+	if twice := duplicateURL(members); twice != "" {
 		found = append(found, fmt.Sprintf("expected workers with URLs of their own (rest.advertised.host.name and "+
 			".port), found two at %s: what one is asked may reach the other, and no offsets are changed meanwhile. "+
 			"One that was killed and is back is here twice until session.timeout.ms is over", twice))
@@ -102,9 +102,9 @@ const probeTimeout = 10 * time.Second
 func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	for {
 		found := make([]string, len(members))
-		var asking sync.WaitGroup
+		var probes sync.WaitGroup
 		for i, m := range members {
-			asking.Go(func() {
+			probes.Go(func() {
 				defer guard.Recover(l.worker.options.Logger, "asking worker "+workerID(m.URL), nil)
 				if err := l.probe(ctx, m.URL); err != nil {
 					found[i] = fmt.Sprintf("expected worker %s to answer at %s, which it advertises, found %v: other "+
@@ -113,7 +113,7 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 				}
 			})
 		}
-		asking.Wait()
+		probes.Wait()
 		if ctx.Err() != nil {
 			return
 		}
@@ -141,8 +141,8 @@ func (l *leader) probe(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	for {
-		asking, end := context.WithTimeout(ctx, memberCallTimeout)
-		err := l.worker.options.Call(asking, to, OwnedCall, "", nil, nil)
+		limited, end := context.WithTimeout(ctx, memberCallTimeout)
+		err := l.worker.options.Call(limited, to, OwnedCall, "", nil, nil)
 		end()
 		if refused := (*rest.Refusal)(nil); errors.As(err, &refused) && refused.Status == http.StatusConflict {
 			return nil

@@ -132,13 +132,13 @@ func (w *Worker) Run(ctx context.Context) {
 		w.leader.run(ctx)
 	})
 	defer leading.Wait()
-	look := time.NewTicker(republishInterval)
-	defer look.Stop()
+	ticker := time.NewTicker(republishInterval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-ticker.C:
 			w.republish()
 			if w.addOffer(&Metadata{}) {
 				w.Rejoin("this worker's plugins, or its folder of connectors, have changed")
@@ -146,9 +146,9 @@ func (w *Worker) Run(ctx context.Context) {
 			w.checkReadLag()
 		case <-w.notify:
 		}
-		letGo := w.reconcile()
+		released := w.reconcile()
 		w.publishStatuses() // before others run what was let go of, and say so
-		if letGo {
+		if released {
 			w.Rejoin("this worker has let go of what it was to")
 		}
 	}
@@ -234,20 +234,20 @@ func (w *Worker) ConfigChanged(change configtopic.Change) {
 }
 
 func (w *Worker) metadata() []byte {
-	holds := w.owned()
+	owned := w.owned()
 	w.mu.Lock()
-	w.lastJoined = holds
-	m := Metadata{URL: w.options.URL, Offset: w.options.Log.Offset(), Owned: holds, Generation: w.generation,
+	w.lastJoined = owned
+	metadata := Metadata{URL: w.options.URL, Offset: w.options.Log.Offset(), Owned: owned, Generation: w.generation,
 		Leaving: w.drainState == draining || w.isBehind, Name: w.name(), Topic: w.options.Group.Topic,
 		IsBehind: w.isBehind}
 	w.mu.Unlock()
 	w.pinPlugins()
-	w.addOffer(&m)
-	b, err := m.Encode()
+	w.addOffer(&metadata)
+	b, err := metadata.Encode()
 	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
 		w.options.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
-		m.Plugins, m.Classes = nil, nil
-		b, _ = m.Encode()
+		metadata.Plugins, metadata.Classes = nil, nil
+		b, _ = metadata.Encode()
 	}
 	return b
 }
@@ -262,17 +262,17 @@ func (w *Worker) name() string {
 // owned includes what is assigned but not started. That is read first: what leaves it in between is in the herder by
 // then.
 func (w *Worker) owned() []ResourceSet {
-	held := map[versionKey]*ResourceIndexes{}
+	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, unit int) {
-		if held[k] == nil {
-			held[k] = new(ResourceIndexes)
+		if resources[k] == nil {
+			resources[k] = new(ResourceIndexes)
 		}
-		held[k].Add(unit)
+		resources[k].Add(unit)
 	}
 	w.mu.Lock()
-	begins := slices.Concat(w.applying, w.assignment.Target) // none, where it does not count
+	assigned := slices.Concat(w.applying, w.assignment.Target) // none, where it does not count
 	w.mu.Unlock()
-	for _, t := range begins {
+	for _, t := range assigned {
 		for unit := range t.Resources.All() {
 			add(versionKey{t.Connector, t.Version}, unit)
 		}
@@ -287,28 +287,28 @@ func (w *Worker) owned() []ResourceSet {
 		}
 	}
 	var all []ResourceSet
-	for k, units := range held {
-		all = append(all, ResourceSet{k.connector, k.version, *units})
+	for k, indexes := range resources {
+		all = append(all, ResourceSet{k.connector, k.version, *indexes})
 	}
-	slices.SortFunc(all, compareHeld)
+	slices.SortFunc(all, compareResourceSets)
 	return all
 }
 
 func (w *Worker) onAssigned(generation int32, leading bool, assignment []byte) {
-	a, err := DecodeAssignment(assignment)
+	decoded, err := DecodeAssignment(assignment)
 	if err != nil {
 		w.options.Logger.Error("the group's leader has sent an assignment that cannot be read: this worker runs "+
 			"nothing",
 			"generation", generation, "error", err)
 	}
 	w.mu.Lock()
-	w.generation, w.assignment, w.assigned, w.leading = generation, a, true, leading
+	w.generation, w.assignment, w.assigned, w.leading = generation, decoded, true, leading
 	w.joinedWith = w.lastJoined
 	w.mu.Unlock()
-	w.options.SetQuotas(a.Origins)
+	w.options.SetQuotas(decoded.Origins)
 	w.options.Logger.Info("the worker is a member of its group", "group", w.options.Group.Group, "generation",
 		generation, "leads",
-		leading, "leader", a.LeaderURL)
+		leading, "leader", decoded.LeaderURL)
 	if !leading {
 		generation = 0
 	}
@@ -341,21 +341,21 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 	for _, t := range assignment.Target {
 		target[t.Connector] = append(target[t.Connector], t)
 	}
-	for _, c := range snapshot.Connectors {
+	for _, connector := range snapshot.Connectors {
 		var share connect.Assignment // of a worker that is no member
 		if assigned {
-			share = assignmentOf(c.Name, target[KeyOf(c.Name)], snapshot)
+			share = assignmentOf(connector.Name, target[KeyOf(connector.Name)], snapshot)
 		}
-		said := fmt.Sprint(snapshot.ConfigOffsets[c.Name], share.OwnsConnector, share.Tasks)
+		summary := fmt.Sprint(snapshot.ConfigOffsets[connector.Name], share.OwnsConnector, share.Tasks)
 		if share.TaskConfigs != nil {
-			said += fmt.Sprint(" of ", share.TaskConfigs.Version)
+			summary += fmt.Sprint(" of ", share.TaskConfigs.Version)
 		}
-		if w.lastAssigned[c.Name] == said {
+		if w.lastAssigned[connector.Name] == summary {
 			continue
 		}
-		if w.options.Herder.Assign(c.Name, share) == nil { // else the herder has it with the next snapshot
-			w.lastAssigned[c.Name] = said
-			w.StatusChanged(c.Name)
+		if w.options.Herder.Assign(connector.Name, share) == nil { // else the herder has it with the next snapshot
+			w.lastAssigned[connector.Name] = summary
+			w.StatusChanged(connector.Name)
 		}
 	}
 	w.mu.Lock()
@@ -394,14 +394,14 @@ func assignmentOf(name string, target []ResourceSet, s config.Snapshot) (share c
 	return share
 }
 
-func isSubset(held []ResourceSet, a Assignment, from int) bool {
-	named := map[versionKey]ResourceIndexes{}
+func isSubset(owned []ResourceSet, a Assignment, from int) bool {
+	target := map[versionKey]ResourceIndexes{}
 	for _, t := range a.Target {
-		named[versionKey{t.Connector, t.Version}] = t.Resources
+		target[versionKey{t.Connector, t.Version}] = t.Resources
 	}
-	for _, h := range held {
+	for _, h := range owned {
 		for unit := range h.Resources.All() {
-			if unit >= from && !named[versionKey{h.Connector, h.Version}].Has(unit) {
+			if unit >= from && !target[versionKey{h.Connector, h.Version}].Has(unit) {
 				return false
 			}
 		}
@@ -430,14 +430,14 @@ func (w *Worker) publishStatuses() {
 	dirty, generation := w.dirty, w.generation
 	w.dirty = map[string]bool{}
 	w.mu.Unlock()
-	holds := map[string][]connect.Ownership{}
+	ownerships := map[string][]connect.Ownership{}
 	for _, h := range w.options.Herder.Owned() {
-		holds[h.Connector] = append(holds[h.Connector], h)
+		ownerships[h.Connector] = append(ownerships[h.Connector], h)
 	}
 	for name := range dirty {
-		held := w.statuses(name, holds[name], generation)
+		statuses := w.statuses(name, ownerships[name], generation)
 		w.mu.Lock()
-		for task, s := range held {
+		for task, s := range statuses {
 			if w.published[name][task] != s {
 				w.options.Status.Put(s)
 			}
@@ -446,13 +446,13 @@ func (w *Worker) publishStatuses() {
 		if _, there := w.applied.ConfigOffsets[name]; !there {
 			tasks = -1
 		}
-		for task, s := range w.published[name] { // of what is no more the leader takes out what it said
-			if _, still := held[task]; !still && task < tasks && s.State != connect.Unassigned {
+		for task, s := range w.published[name] { // statuses what is no more the leader takes out what it said
+			if _, isOwned := statuses[task]; !isOwned && task < tasks && s.State != connect.Unassigned {
 				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
 				w.options.Status.PutSafe(s)
 			}
 		}
-		if w.published[name] = held; len(held) == 0 {
+		if w.published[name] = statuses; len(statuses) == 0 {
 			delete(w.published, name)
 		}
 		w.mu.Unlock()
@@ -466,19 +466,19 @@ func (w *Worker) ownsStatus(connector string, task int) bool {
 	return ours
 }
 
-func (w *Worker) statuses(name string, holds []connect.Ownership, generation int32) map[int]Status {
+func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {
 	all := map[int]Status{}
-	s, err := w.options.Herder.Status(name)
+	status, err := w.options.Herder.Status(name)
 	if err != nil {
 		return nil
 	}
-	add := func(task int, state connect.State, trace, version string, own any) {
-		said, err := json.Marshal(own)
-		if err != nil || string(said) == "{}" {
-			said = nil
+	add := func(task int, state connect.State, trace, version string, extension any) {
+		encoded, err := json.Marshal(extension)
+		if err != nil || string(encoded) == "{}" {
+			encoded = nil
 		}
 		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
-			Generation: generation, Version: version, Extension: string(said)}
+			Generation: generation, Version: version, Extension: string(encoded)}
 	}
 	type unit struct {
 		Plugin      string   `json:"plugin,omitempty"`
@@ -486,25 +486,26 @@ func (w *Worker) statuses(name string, holds []connect.Ownership, generation int
 		Restarts    string   `json:"restarts,omitempty"`
 		ConfigError string   `json:"config_error,omitempty"`
 	}
-	c := unit{Plugin: s.Connector.Plugin, Restarts: s.Connector.Restarts,
-		ConfigError: s.Connector.ConfigError[:min(len(s.Connector.ConfigError), maxTraceBytes)]}
-	for _, h := range holds {
+	connectorExtension := unit{Plugin: status.Connector.Plugin, Restarts: status.Connector.Restarts,
+		ConfigError: status.Connector.ConfigError[:min(len(status.Connector.ConfigError), maxTraceBytes)]}
+	for _, h := range ownerships {
 		if h.Plans {
-			add(-1, s.Connector.State, s.Connector.Trace, s.Connector.Version, c)
+			add(-1, status.Connector.State, status.Connector.Trace, status.Connector.Version, connectorExtension)
 		}
 		for _, task := range h.Tasks { // others are shown, which ran before
-			at := slices.IndexFunc(s.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
-			works := at >= 0 && s.Tasks[at].State != connect.Unassigned && s.Tasks[at].State != connect.Failed
+			at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
+			works := at >= 0 && status.Tasks[at].State != connect.Unassigned && status.Tasks[at].State != connect.Failed
 			switch {
 			// The connector cannot start here, for example because a secret is missing. That is newer than a failure of
 			// the task itself.
-			case !works && s.Connector.State == connect.Failed:
-				add(task, connect.Failed, s.Connector.Trace, s.Connector.Version, unit{Restarts: c.Restarts})
+			case !works && status.Connector.State == connect.Failed:
+				add(task, connect.Failed, status.Connector.Trace, status.Connector.Version,
+					unit{Restarts: connectorExtension.Restarts})
 			case at >= 0:
-				t := s.Tasks[at]
+				t := status.Tasks[at]
 				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
-			case s.Connector.State == connect.Paused: // it has not run here
-				add(task, connect.Paused, "", s.Connector.Version, unit{})
+			case status.Connector.State == connect.Paused: // it has not run here
+				add(task, connect.Paused, "", status.Connector.Version, unit{})
 			}
 		}
 	}
@@ -526,9 +527,9 @@ func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskP
 
 // RetryWithLeader repeats a call while the group has no leader or a new one, until ctx ends, and returns any other
 // error.
-func (w *Worker) RetryWithLeader(ctx context.Context, ask func() error) error {
+func (w *Worker) RetryWithLeader(ctx context.Context, call func() error) error {
 	for backoff, warned := (pause.Backoff{First: firstBackoff, Longest: lastBackoff}), false; ; {
-		err := ask()
+		err := call()
 		if err == nil || ctx.Err() != nil || !w.isRetriable(err) {
 			return err
 		}
@@ -580,14 +581,14 @@ func (w *Worker) CheckLease(ctx context.Context) error {
 }
 
 // Leader returns the worker that leads; me reports whether it is this one. known is false while there is none.
-func (w *Worker) Leader() (url string, me, known bool) {
+func (w *Worker) Leader() (url string, isSelf, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
 }
 
 // Owner implements rest.Cluster.
-func (w *Worker) Owner(connector string, task int) (url string, me, known bool) {
+func (w *Worker) Owner(connector string, task int) (url string, isSelf, known bool) {
 	key := KeyOf(connector)
 	w.mu.Lock()
 	target := w.assignment.Target
@@ -597,10 +598,10 @@ func (w *Worker) Owner(connector string, task int) (url string, me, known bool) 
 			return w.options.URL, true, true
 		}
 	}
-	if url, me, known = w.Leader(); me {
+	if url, isSelf, known = w.Leader(); isSelf {
 		return w.leader.owner(connector, task)
 	}
-	return url, me, known
+	return url, isSelf, known
 }
 
 // Calls between workers, as method and path: task configs and logons to the leader, owned resources of any member.
@@ -613,11 +614,11 @@ const (
 // CallLeader sends a call about a connector (or empty) to the leader and decodes the answer into answer unless that is
 // nil. It returns [ErrNotLeader] if no leader is known.
 func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
-	to, me, known := w.Leader()
+	to, isSelf, known := w.Leader()
 	switch {
 	case !known:
 		return ErrNotLeader
-	case me:
+	case isSelf:
 		to = ""
 	}
 	return w.options.Call(ctx, to, call, connector, body, answer)

@@ -48,7 +48,7 @@ func (v *Diagnosis) Topics(ctx context.Context, k kafka.Config, tool *check.Tool
 		slices.Sort(names)
 		start := time.Now()
 		asking, cancel := context.WithTimeout(ctx, stepWithin)
-		err := kafka.Rights(asking, k, right, names, func(topic, note string, err error) {
+		err := kafka.CheckRights(asking, k, right, names, func(topic, note string, err error) {
 			if err != nil {
 				err = &fixHint{by[topic], "", err}
 			}

@@ -108,7 +108,7 @@ func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn n
 	broker := wire.New(conn)
 	if k.SASL != nil && !v.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
-		_, err := wire.LogOn(ctx, host, k.SASL, broker.Ask)
+		_, err := wire.Authenticate(ctx, host, k.SASL, broker.RoundTrip)
 		return k.SASL.Name(), protocol(err, "sasl.jaas.config")
 	}) {
 		return nil
@@ -128,7 +128,7 @@ func (v *Diagnosis) metadata(ctx context.Context, w *routeProbe, k Kafka, conn n
 const keySASLAuthenticate = 36
 
 func protocol(err error, setting string) error {
-	var hungUp *wire.HungUp
+	var hungUp *wire.ConnectionClosed
 	switch {
 	case err == nil:
 		return nil

@@ -34,16 +34,16 @@ type Admin struct {
 }
 
 // NewAdmin opens a client; Close ends it.
-func NewAdmin(c Config) (*Admin, error) {
-	client, dialer, err := newClient(c.AdminOpts())
+func NewAdmin(config Config) (*Admin, error) {
+	client, dialer, err := newClient(config.AdminOpts())
 	if err != nil {
 		return nil, err
 	}
 	admin := kadm.NewClient(client)
-	if limit := c.Admin.withDefaults(c.ClientConfig).RequestTimeout; limit > 0 {
+	if limit := config.Admin.withDefaults(config.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
-	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
+	return &Admin{config: config, client: client, dialer: dialer, admin: admin}, nil
 }
 
 // NewConsumerAdmin opens an administrator with the brokers and credentials of c's consumers.
@@ -125,10 +125,10 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
 			return created, fmt.Errorf("topic %s: %w", t.Name, WithMissingRight(found.Err, "DESCRIBE", "Topic "+t.Name))
 		}
-		switch made, err := a.create(ctx, t); {
+		switch isNew, err := a.create(ctx, t); {
 		case err != nil:
 			return created, err
-		case made:
+		case isNew:
 			created = append(created, t.Name)
 		}
 	}
@@ -150,7 +150,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	until := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
-	for fencedBrokers(err, response) && time.Now().Before(until) {
+	for isBrokersFenced(err, response) && time.Now().Before(until) {
 		if err := backoff.Wait(ctx); err != nil {
 			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
 		}
@@ -170,9 +170,9 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	return true, nil
 }
 
-// fencedBrokers reports whether brokers are stopping or starting. Only the message says so; the code is that of a too
+// isBrokersFenced reports whether brokers are stopping or starting. Only the message says so; the code is that of a too
 // high replication factor.
-func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
+func isBrokersFenced(err error, response kadm.CreateTopicResponse) bool {
 	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
 
@@ -235,13 +235,13 @@ func ParseInternalTopic(properties map[string]string, prefix string, t InternalT
 	var problems setting.Problems
 	t.Setting = prefix + "topic"
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		of, ok := strings.CutPrefix(name, prefix)
+		property, ok := strings.CutPrefix(name, prefix)
 		if !ok {
 			continue
 		}
 		value := strings.TrimSpace(properties[name])
 		var err error
-		switch of {
+		switch property {
 		case "topic":
 			t.Name, err = value, CheckTopic(value)
 		case "partitions":
@@ -253,7 +253,7 @@ func ParseInternalTopic(properties map[string]string, prefix string, t InternalT
 			if t.Configs == nil {
 				t.Configs = map[string]string{}
 			}
-			t.Configs[of] = value
+			t.Configs[property] = value
 		}
 		if err != nil {
 			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
@@ -348,19 +348,19 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	return nil
 }
 
-func (a *Admin) internalReplication(ctx context.Context, asked int16) (int16, error) {
-	const ofConnect = 3
-	if asked != 0 {
-		return asked, nil
+func (a *Admin) internalReplication(ctx context.Context, requested int16) (int16, error) {
+	const connectDefault = 3
+	if requested != 0 {
+		return requested, nil
 	}
 	brokers, err := a.admin.ListBrokers(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("brokers: %w", err)
 	}
-	if len(brokers) < ofConnect {
+	if len(brokers) < connectDefault {
 		return -1, nil
 	}
-	return ofConnect, nil
+	return connectDefault, nil
 }
 
 func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {

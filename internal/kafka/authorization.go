@@ -31,44 +31,44 @@ func WithMissingRight(err error, right, resource string) error {
 			"expected the right " + right + " on the resource " + resource}, err)
 }
 
-// Rights reports for each topic whether the producing or consuming client has a right and DESCRIBE. note lists its
+// CheckRights reports for each topic whether the producing or consuming client has a right and DESCRIBE. note lists its
 // rights, or says that they are unknown.
-func Rights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
+func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
 	err error)) error {
 	c.Admin = c.Producer.withDefaults(c.ClientConfig)
 	if right == kmsg.ACLOperationRead {
 		c.Admin = c.Consumer.withDefaults(c.ClientConfig)
 	}
-	a, err := NewAdmin(c)
+	admin, err := NewAdmin(c)
 	if err != nil {
 		return err
 	}
-	defer a.Close()
-	asked := kmsg.NewPtrMetadataRequest()
-	asked.IncludeTopicAuthorizedOperations = true // brokers before 2.3 do not know it (KIP-430)
+	defer admin.Close()
+	request := kmsg.NewPtrMetadataRequest()
+	request.IncludeTopicAuthorizedOperations = true // brokers before 2.3 do not know it (KIP-430)
 	for _, topic := range topics {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(topic)
-		asked.Topics = append(asked.Topics, t)
+		request.Topics = append(request.Topics, t)
 	}
-	answer, err := asked.RequestWith(ctx, a.client)
+	answer, err := request.RequestWith(ctx, admin.client)
 	if err != nil {
-		return a.dialer.Explain(err)
+		return admin.dialer.Explain(err)
 	}
 	for _, t := range answer.Topics {
 		if t.Topic == nil {
 			continue
 		}
 		err, name := kerr.ErrorForCode(t.ErrorCode), *t.Topic
-		has := kadm.DecodeACLOperations(t.AuthorizedOperations)
+		granted := kadm.DecodeACLOperations(t.AuthorizedOperations)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			found(name, "it is not there: brokers or the worker make it, or somebody has to", nil)
 		case err != nil:
 			found(name, "", WithMissingRight(err, "DESCRIBE", "Topic "+name))
-		case len(has) == 0:
+		case len(granted) == 0:
 			found(name, "the brokers do not say which rights the user has", nil)
-		case !slices.Contains(has, right):
+		case !slices.Contains(granted, right):
 			found(name, "", WithMissingRight(kerr.TopicAuthorizationFailed, right.String(), "Topic "+name))
 		default:
 			found(name, "DESCRIBE, "+right.String(), nil)

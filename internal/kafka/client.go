@@ -55,30 +55,30 @@ func (c ClientConfig) metadataMinAge(age time.Duration) kgo.Opt {
 
 // ProducerOpts returns options of a producing client; extra ones and [Config.Extra] follow.
 func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
-	p, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
+	producer, client := c.Producer, c.Producer.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client),
-		kgo.ProducerBatchCompression(codecs[p.Compression]),
-		kgo.ProducerLinger(p.Linger),
+		kgo.ProducerBatchCompression(codecs[producer.Compression]),
+		kgo.ProducerLinger(producer.Linger),
 		c.batchLimit(),
 		// As in Kafka's producer this bounds a request, not each batch: with many topics a request would otherwise
 		// copy all waiting data.
-		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(p.MaxRequestBytes))),
-		kgo.TransactionTimeout(p.TransactionTimeout),
+		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(producer.MaxRequestBytes))),
+		kgo.TransactionTimeout(producer.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
 		kgo.RecordPartitioner(newPartitioner()),
 	)
-	if p.Acks == 1 {
+	if producer.Acks == 1 {
 		opts = append(opts, kgo.RequiredAcks(kgo.LeaderAck()))
 	}
-	if p.Acks == 1 || !p.Idempotent {
-		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(p.InFlight))
+	if producer.Acks == 1 || !producer.Idempotent {
+		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(producer.InFlight))
 	}
-	if p.DeliveryTimeout > 0 {
-		opts = append(opts, kgo.RecordDeliveryTimeout(p.DeliveryTimeout))
+	if producer.DeliveryTimeout > 0 {
+		opts = append(opts, kgo.RecordDeliveryTimeout(producer.DeliveryTimeout))
 	}
-	if p.Retries >= 0 {
-		opts = append(opts, kgo.RecordRetries(p.Retries))
+	if producer.Retries >= 0 {
+		opts = append(opts, kgo.RecordRetries(producer.Retries))
 	}
 	if client.RequestTimeout > 0 {
 		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
@@ -89,18 +89,18 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 
 // ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
-	s := c.Consumer
-	opts := append(c.opts(s.withDefaults(c.ClientConfig)),
-		kgo.FetchMaxBytes(s.FetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(s.FetchBytes))),
-		kgo.FetchMaxPartitionBytes(min(s.FetchBytes, partitionBytes(s, 1))),
-		kgo.FetchMinBytes(s.FetchMinBytes),
-		kgo.FetchMaxWait(s.FetchMaxWait),
+	consumer := c.Consumer
+	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),
+		kgo.FetchMaxBytes(consumer.FetchBytes),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(consumer.FetchBytes))),
+		kgo.FetchMaxPartitionBytes(min(consumer.FetchBytes, partitionBytes(consumer, 1))),
+		kgo.FetchMinBytes(consumer.FetchMinBytes),
+		kgo.FetchMaxWait(consumer.FetchMaxWait),
 	)
-	if !s.ReadUncommitted {
+	if !consumer.ReadUncommitted {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
-	switch s.Reset {
+	switch consumer.Reset {
 	case "latest":
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
@@ -111,8 +111,8 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 		opts = append(opts, kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	}
-	if s.Rack != "" {
-		opts = append(opts, kgo.Rack(s.Rack))
+	if consumer.Rack != "" {
+		opts = append(opts, kgo.Rack(consumer.Rack))
 	}
 	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.consumers }, opts)
 	return append(append(opts, extra...), c.Extra...)
@@ -189,15 +189,15 @@ func (l clientLogger) Level() kgo.LogLevel {
 }
 
 func (l clientLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	to := slog.LevelDebug
+	logLevel := slog.LevelDebug
 	switch {
 	case slices.ContainsFunc(keyvals, isTransientValue):
 	case level == kgo.LogLevelError:
-		to = slog.LevelError
+		logLevel = slog.LevelError
 	case level == kgo.LogLevelWarn:
-		to = slog.LevelWarn
+		logLevel = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), to, "kafka: "+msg, slices.Clone(keyvals)...)
+	l.log.Log(context.Background(), logLevel, "kafka: "+msg, slices.Clone(keyvals)...)
 }
 
 func isTransientValue(value any) bool {

@@ -38,34 +38,35 @@ func encodeMetadata(offset int64, topic kadm.TopicID, text string) string {
 	return metadataPrefix + strconv.FormatInt(offset, 10) + ":" + id + " " + text
 }
 
-func decodeMetadata(next int64, topic kadm.TopicID, stored string) (m CommitMetadata) {
-	m.WrittenFor = next
+func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
+	metadata.WrittenFor = next
 	if text, earlier := strings.CutPrefix(stored, legacyPrefix); earlier {
-		m.Text = strings.TrimRight(text, " ")
-		return m
+		metadata.Text = strings.TrimRight(text, " ")
+		return metadata
 	}
 	stored, ours := strings.CutPrefix(stored, metadataPrefix)
 	if !ours {
-		return m
+		return metadata
 	}
 	identity, text, _ := strings.Cut(stored, " ")
 	offset, id, _ := strings.Cut(identity, ":")
-	m.Text = strings.TrimRight(text, " ")
+	metadata.Text = strings.TrimRight(text, " ")
 	var err error
-	if m.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || m.WrittenFor < 0 {
-		m.WrittenFor, m.Moved = next, fmt.Sprintf("nobody knows for which offset they were written: %.50q", identity)
-		return m
+	if metadata.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || metadata.WrittenFor < 0 {
+		metadata.WrittenFor, metadata.Mismatch = next,
+			fmt.Sprintf("nobody knows for which offset they were written: %.50q", identity)
+		return metadata
 	}
 	known := id != "" && topic != (kadm.TopicID{})
 	switch same := id == base64.RawURLEncoding.EncodeToString(topic[:]); {
-	case m.WrittenFor != next:
-		m.Moved = fmt.Sprintf("they were written for the offset %d", m.WrittenFor)
+	case metadata.WrittenFor != next:
+		metadata.Mismatch = fmt.Sprintf("they were written for the offset %d", metadata.WrittenFor)
 	case known && !same:
-		m.Moved = "they were written for another topic of this name: it was made again, or is a copy"
+		metadata.Mismatch = "they were written for another topic of this name: it was made again, or is a copy"
 	default:
-		m.Verified = known
+		metadata.Verified = known
 	}
-	return m
+	return metadata
 }
 
 const metadataSetting = "offset.metadata.max.bytes"
@@ -87,22 +88,22 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		longest, probing, topics := s.metadata.bytes-metadataIdentity, !s.metadata.confirmed, s.topics
 		s.mu.Unlock()
 		var tooLong error
-		err := s.commitOnce(ctx, offsets, func(topic string, p *kmsg.OffsetCommitRequestTopicPartition) bool {
-			metadata, ok := s.options.Metadata(topic, p.Partition, p.Offset)
+		err := s.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
+			metadata, ok := s.options.Metadata(topic, partition.Partition, partition.Offset)
 			if !ok {
 				return false
 			}
 			if len(metadata) > longest {
 				tooLong = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s "+
 					"of the brokers says how many they take)",
-					ErrCommitMetadata, topic, p.Partition, longest, len(metadata), metadataSetting)
+					ErrCommitMetadata, topic, partition.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
-			metadata = encodeMetadata(p.Offset, topics[topic], metadata)
+			metadata = encodeMetadata(partition.Offset, topics[topic], metadata)
 			if most := longest + metadataIdentity + len(metadataPrefix); probing {
 				metadata, probing = metadata+strings.Repeat(" ", most-len(metadata)), false
 			}
-			p.Metadata = &metadata
+			partition.Metadata = &metadata
 			return true
 		})
 		switch {
@@ -165,7 +166,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			at, _ := stored.Lookup(topic, p)
 			m := decodeMetadata(at.At, topics[topic], at.Metadata)
 			setAt(all, topic, p, m)
-			if at.At >= 0 && (m.Text != "" || m.Moved != "") {
+			if at.At >= 0 && (m.Text != "" || m.Mismatch != "") {
 				setAt(reaching, topic, p, kgo.EpochOffset{})
 			}
 		}

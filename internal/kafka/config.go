@@ -24,8 +24,8 @@ type Config struct {
 	Logger  *slog.Logger
 	Metrics *Metrics
 
-	live   *security.Live
-	shared *shared
+	currentValues *security.CurrentValues
+	shared        *sharedClients
 }
 
 func (c Config) log() *slog.Logger {
@@ -35,11 +35,11 @@ func (c Config) log() *slog.Logger {
 	return c.Logger
 }
 
-// Follow makes every logon read the current value of a property that came from a file; !ok means unchanged. It also
-// applies to configurations derived from c.
-func (c Config) Follow(current func(name string) (value string, ok bool)) {
-	if c.live != nil {
-		c.live.Follow(current)
+// SetCurrentValues makes every logon read the current value of a property that came from a file; !ok means unchanged.
+// It also applies to configurations derived from c.
+func (c Config) SetCurrentValues(current func(name string) (value string, ok bool)) {
+	if c.currentValues != nil {
+		c.currentValues.Follow(current)
 	}
 }
 
@@ -63,7 +63,7 @@ type ClientConfig struct {
 }
 
 func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
-	elsewhere := len(c.Bootstrap) > 0
+	otherCluster := len(c.Bootstrap) > 0
 	if len(c.Bootstrap) == 0 {
 		c.Bootstrap = base.Bootstrap
 	}
@@ -73,15 +73,15 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, base.ConnectTimeout)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, base.IdleTimeout)
 	c.access = cmp.Or(c.access, base.access)
-	if elsewhere {
+	if otherCluster {
 		return c // another cluster: the passwords of the one are none of the other's business
 	}
-	given := maps.Clone(base.Security)
-	if given == nil {
-		given = map[string]security.Value{}
+	merged := maps.Clone(base.Security)
+	if merged == nil {
+		merged = map[string]security.Value{}
 	}
-	maps.Copy(given, c.Security)
-	c.Security = given
+	maps.Copy(merged, c.Security)
+	c.Security = merged
 	return c
 }
 

@@ -23,32 +23,32 @@ import (
 )
 
 // NewConsumer opens a consumer that joins the group with the first Poll.
-func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
-	if c.Consumer.Group != "" {
-		o.Group = c.Consumer.Group
+func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
+	if config.Consumer.Group != "" {
+		options.Group = config.Consumer.Group
 	}
-	if c.Consumer.ClientID == "" {
-		c.Consumer.ClientID = o.ClientID
+	if config.Consumer.ClientID == "" {
+		config.Consumer.ClientID = options.ClientID
 	}
-	s := &Consumer{config: c, options: o, topics: map[string]kadm.TopicID{},
+	s := &Consumer{config: config, options: options, topics: map[string]kadm.TopicID{},
 		metadata: metadataLimit{bytes: MaxCommitMetadata},
-		session: NewSession(o.Group, c.Consumer.Instance, c.Consumer.SessionTimeout,
-			c.Consumer.MaxPollInterval), ready: make(chan struct{})}
-	topics, err := o.topicOpts()
+		session: NewSession(options.Group, config.Consumer.Instance, config.Consumer.SessionTimeout,
+			config.Consumer.MaxPollInterval), ready: make(chan struct{})}
+	topics, err := options.topicOpts()
 	if err != nil {
 		return nil, err
 	}
-	joinsLater := c.Consumer.Reset == "latest"
+	joinsLater := config.Consumer.Reset == "latest"
 	if joinsLater {
 		topics = nil
 	}
 	opts := append(topics,
-		kgo.ConsumerGroup(o.Group),
+		kgo.ConsumerGroup(options.Group),
 		kgo.DisableAutoCommit(),
 		kgo.Balancers(s.balancers()...),
-		kgo.SessionTimeout(c.Consumer.SessionTimeout),
-		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
-		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
+		kgo.SessionTimeout(config.Consumer.SessionTimeout),
+		kgo.HeartbeatInterval(config.Consumer.HeartbeatInterval),
+		kgo.RebalanceTimeout(config.Consumer.MaxPollInterval),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
 		kgo.KeepControlRecords(),
 		kgo.OnPartitionsAssigned(s.assigned),
@@ -57,10 +57,10 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.AdjustFetchOffsetsFn(s.checkStart),
 		kgo.WithHooks(s.session),
 	)
-	if c.Consumer.Instance != "" {
-		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
+	if config.Consumer.Instance != "" {
+		opts = append(opts, kgo.InstanceID(config.Consumer.Instance))
 	}
-	client, dialer, err := newClient(c.ConsumerOpts(opts...))
+	client, dialer, err := newClient(config.ConsumerOpts(opts...))
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,8 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	close(s.ready)
 	subscribe := func() {}
 	switch {
-	case o.Regex != "" && (joinsLater || !o.isGoCompatible()):
-		p, err := pattern.Compile(o.Regex)
+	case options.Regex != "" && (joinsLater || !options.isGoCompatible()):
+		p, err := pattern.Compile(options.Regex)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +84,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 			}()
 		}
 	case joinsLater:
-		subscribe = func() { client.AddConsumeTopics(o.Topics...) }
+		subscribe = func() { client.AddConsumeTopics(options.Topics...) }
 	}
 	if joinsLater {
 		s.subscribe = subscribe
@@ -141,9 +141,9 @@ func (s *Consumer) followRegex(p pattern.Pattern) error {
 	return nil
 }
 
-func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
+func (s *Consumer) addMatching(p pattern.Pattern, known map[string]bool, metadata *kmsg.MetadataResponse) error {
 	var added []string
-	for _, t := range answer.Topics {
+	for _, t := range metadata.Topics {
 		if t.Topic == nil || t.IsInternal || known[*t.Topic] || t.ErrorCode != 0 {
 			continue
 		}
@@ -219,7 +219,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		lost := (*kgo.ErrDataLoss)(nil)
 		switch {
 		case errors.Is(err, kerr.OffsetOutOfRange):
-			if err := s.outOfRange(polling, topic, partition); err != nil && failure == nil {
+			if err := s.handleOutOfRange(polling, topic, partition); err != nil && failure == nil {
 				failure = err
 			}
 		case errors.As(err, &lost):
@@ -296,7 +296,7 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 		s.retryWhileUnreachable(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
 	if reset := s.config.Consumer.Reset; !s.options.exclusive && (reset == "earliest" || reset == "latest") {
-		if begin, known := s.unstartedWith(partitions); len(begin) > 0 {
+		if begin, known := s.takePendingStarts(partitions); len(begin) > 0 {
 			s.retryWhileUnreachable(ctx, func(ctx context.Context) error {
 				return s.commitStarts(ctx, client, begin,
 					known)

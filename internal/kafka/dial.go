@@ -17,8 +17,9 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 // SASL returns the administrator's mechanism, nil for none.
 func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
-// Reach returns nil if a bootstrap broker can be reached. The error is a [*security.Denied] if retrying is useless.
-func (c Config) Reach(ctx context.Context) error {
+// CheckReachable returns nil if a bootstrap broker can be reached. The error is a [*security.Denied] if retrying is
+// useless.
+func (c Config) CheckReachable(ctx context.Context) error {
 	var all []error
 	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {
 		conn, err := c.Dial(ctx, "tcp", address)

@@ -17,17 +17,17 @@ type Metrics struct {
 
 // NewMetrics creates empty metrics with their own registry.
 func NewMetrics() *Metrics {
-	f := &Metrics{Registry: prometheus.NewRegistry()}
-	of := func(role string) kgo.Opt {
-		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{f.Registry}),
+	metrics := &Metrics{Registry: prometheus.NewRegistry()}
+	hooks := func(role string) kgo.Opt {
+		m := kprom.NewMetrics("culvert_kafka", kprom.Registerer(withoutBuffers{metrics.Registry}),
 			kprom.WithStaticLabel(prometheus.Labels{"role": role}), kprom.Buckets([]float64{0.005, 0.05, 0.5, 5}),
 			kprom.NativeBucketFactor(0), kprom.FetchAndProduceDetail(kprom.ByNode, kprom.Batches, kprom.Records,
 				kprom.CompressedBytes, kprom.UncompressedBytes, kprom.ConsistentNaming))
 		m.OnNewClient(nil) // makes what is counted in: only its buffers, which are left out, would be a client's
 		return kgo.WithHooks(sharedHooks{m})
 	}
-	f.producers, f.consumers, f.admins = of("producer"), of("consumer"), of("admin")
-	return f
+	metrics.producers, metrics.consumers, metrics.admins = hooks("producer"), hooks("consumer"), hooks("admin")
+	return metrics
 }
 
 func (f *Metrics) with(role func(*Metrics) kgo.Opt, opts []kgo.Opt) []kgo.Opt {

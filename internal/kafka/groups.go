@@ -26,7 +26,7 @@ type Member struct {
 }
 
 // Group describes a group; an unknown group has no state, or Dead.
-func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
+func (a *Admin) Group(ctx context.Context, group string) (result Group, err error) {
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
 	answer, err := request.RequestWith(ctx, a.client)
@@ -40,22 +40,22 @@ func (a *Admin) Group(ctx context.Context, group string) (g Group, err error) {
 		err = kerr.ErrorForCode(described.ErrorCode)
 	}
 	if errors.Is(err, kerr.GroupIDNotFound) {
-		return g, nil
+		return result, nil
 	}
 	if err != nil {
-		return g, fmt.Errorf("members of group %s: %w", group,
+		return result, fmt.Errorf("members of group %s: %w", group,
 			WithMissingRight(a.dialer.Explain(err), "DESCRIBE", "Group "+group))
 	}
-	g = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
+	result = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
 	for _, m := range described.Members {
 		one := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
 		var worker kmsg.ConnectMemberMetadata
-		if g.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
+		if result.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
 			one.URL = worker.URL
 		}
-		g.Members = append(g.Members, one)
+		result.Members = append(result.Members, one)
 	}
-	return g, nil
+	return result, nil
 }
 
 // Members lists the members of a stable consumer group as client ID and host.

@@ -55,9 +55,9 @@ type Rebalances struct {
 // CommitMetadata are the metadata of a committed offset. The zero value means none.
 type CommitMetadata struct {
 	Text string
-	// Moved says why the text is about another offset or topic, "" if it is not: tools such as MirrorMaker copy
+	// Mismatch says why the text is about another offset or topic, "" if it is not: tools such as MirrorMaker copy
 	// offsets, and topics are recreated.
-	Moved string
+	Mismatch string
 	// Verified: offset and topic ID match.
 	Verified   bool
 	WrittenFor int64
@@ -83,11 +83,11 @@ type Consumer struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	// ready is closed when the fields are set: the client calls back earlier.
-	ready     chan struct{}
-	subscribe func()
-	counts    map[string]int
-	unstarted unstarted
-	records   []*kgo.Record // of the last poll
+	ready           chan struct{}
+	subscribe       func()
+	partitionCounts map[string]int
+	pendingStarts   pendingStarts
+	records         []*kgo.Record // of the last poll
 }
 
 type metadataLimit struct {
@@ -95,10 +95,10 @@ type metadataLimit struct {
 	confirmed bool
 }
 
-// unstarted are partitions whose start could not be committed until the member rejoins, and the error.
-type unstarted struct {
-	at      Offsets
-	refusal error
+// pendingStarts are partitions whose start could not be committed until the member rejoins, and the error.
+type pendingStarts struct {
+	offsets Offsets
+	err     error
 }
 
 func (s *Consumer) fail(err error) {
@@ -114,17 +114,17 @@ func (s *Consumer) pollError() error {
 	return s.failure
 }
 
-// Alive returns nil if no other member can own this member's partitions. It asks the coordinator only after a session
-// timeout, as after a pause of the process.
-func (s *Consumer) Alive(ctx context.Context) error {
+// CheckMembership returns nil if no other member can own this member's partitions. It asks the coordinator only after a
+// session timeout, as after a pause of the process.
+func (s *Consumer) CheckMembership(ctx context.Context) error {
 	if s.session.IsValid() {
 		return nil
 	}
 	return s.session.Confirm(ctx, s.client, s.config.Consumer.SessionTimeout)
 }
 
-// Lasts reports whether the session has not timed out.
-func (s *Consumer) Lasts() bool { return s.session.IsValid() }
+// IsSessionValid reports whether the session has not timed out.
+func (s *Consumer) IsSessionValid() bool { return s.session.IsValid() }
 
 var errNothingToCommit = errors.New("nothing to commit")
 

@@ -61,14 +61,14 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			o.mu.Unlock()
 			require.NoError(t, err)
 			if c.fenced {
-				kafkatest.Refuse(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
+				kafkatest.Reject(b.Cluster, kmsg.EndTxn, 1, kerr.InvalidProducerEpoch)
 			}
 			states := c.state
 			b.Cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.Cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
 				if slices.Contains(states, "refused") {
-					kafkatest.Refuse(b.Cluster, kmsg.InitProducerID, kafkatest.Always,
+					kafkatest.Reject(b.Cluster, kmsg.InitProducerID, kafkatest.Unlimited,
 						kerr.TransactionalIDAuthorizationFailed)
 				}
 				state := kmsg.NewDescribeTransactionsResponseTransactionState()

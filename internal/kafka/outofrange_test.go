@@ -285,7 +285,7 @@ func TestOutOfRangeOfAnotherMember(t *testing.T) {
 	kafkatest.Put(t, b.Addr(), "orders", "2", "3")
 	expire(t, b.Addr(), "orders", 4)
 	s.membership.drop(map[string][]int32{"orders": {0}})
-	if err := s.outOfRange(ctx, "orders", 0); err != nil {
+	if err := s.handleOutOfRange(ctx, "orders", 0); err != nil {
 		t.Errorf("expected no error for a partition of another member, found %v", err)
 	}
 	if err := s.resetUncommitted(ctx, "orders", 0, 4, 4); err != nil {

@@ -24,21 +24,21 @@ type Overrides struct {
 // OverridePolicy parses a policy by Kafka Connect's name or class; "" is All. allowlist belongs to Allowlist.
 func OverridePolicy(name, allowlist string) (Overrides, error) {
 	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
-	o := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
-	switch o.policy {
+	overrides := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
+	switch overrides.policy {
 	case "All", "":
-		o.all = true
+		overrides.all = true
 	case "None":
 	case "Principal":
-		o.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
+		overrides.names = []string{"security.protocol", "sasl.mechanism", "sasl.jaas.config"}
 	case "Allowlist":
-		o.names = items(allowlist)
+		overrides.names = nonEmptyItems(allowlist)
 	default:
 		return Overrides{}, setting.Problem{Setting: OverridePolicySetting, Code: setting.CodeInvalid,
 			Text: setting.Invalid(OverridePolicySetting, name,
 				"expected All, None, Principal or Allowlist: there are no Java classes")}
 	}
-	return o, nil
+	return overrides, nil
 }
 
 // Check returns an error if a connector may not have a setting.

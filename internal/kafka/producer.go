@@ -22,13 +22,13 @@ type Producer struct {
 	limit     int // bytes of batches that are not reported yet
 	txnClient atomic.Pointer[kgo.Client]
 
-	mu         sync.Mutex
-	bytes      int           // of the queue
-	spaceFreed chan struct{} // closed when bytes has shrunk; nil: nobody waits
-	queue      []*Batch      // produced and not yet reported, oldest first
-	reporting  bool          // somebody calls done functions
-	waiting    []chan struct{}
-	failure    error
+	mu           sync.Mutex
+	bytes        int           // of the queue
+	spaceFreed   chan struct{} // closed when bytes has shrunk; nil: nobody waits
+	queue        []*Batch      // produced and not yet reported, oldest first
+	reporting    bool          // somebody calls done functions
+	flushWaiters []chan struct{}
+	failure      error
 }
 
 // NewProducer opens a producer. clientID is used unless configured, such as connector-producer-orders-0.
@@ -62,7 +62,7 @@ type Batch struct {
 	producer *Producer
 	slabs    [][]kgo.Record
 	headers  []kgo.RecordHeader
-	n        int
+	records  int
 	bytes    int // of all records, with what they cost around their bytes
 
 	// promise is the method value of onAnswer: one allocation for the batch, none for a record.
@@ -71,7 +71,7 @@ type Batch struct {
 	pending  atomic.Int64
 	acked    atomic.Int64
 	failed   atomic.Pointer[error]
-	answered bool // under the producer's lock
+	complete bool // under the producer's lock
 }
 
 var batches sync.Pool
@@ -80,7 +80,7 @@ func (p *Producer) NewBatch() *Batch {
 	b, _ := batches.Get().(*Batch)
 	if b == nil {
 		b = &Batch{}
-		b.promise = b.onAnswer
+		b.promise = b.onResponse
 	}
 	b.producer = p
 	return b
@@ -89,11 +89,11 @@ func (p *Producer) NewBatch() *Batch {
 // Add appends a record to be filled in: Topic is required; Partition is -1 (by key); a zero Timestamp means now. Key
 // and Value may be nil.
 func (b *Batch) Add() *kgo.Record {
-	if b.n == len(b.slabs)*slab {
+	if b.records == len(b.slabs)*slab {
 		b.slabs = append(b.slabs, make([]kgo.Record, slab))
 	}
-	r := b.at(b.n)
-	b.n++
+	r := b.at(b.records)
+	b.records++
 	*r = kgo.Record{Partition: -1}
 	return r
 }
@@ -109,7 +109,7 @@ func (b *Batch) Headers(n int) []kgo.RecordHeader {
 
 // EachTopic calls see with the topic of each run of records.
 func (b *Batch) EachTopic(see func(topic string)) {
-	last, left := "", b.n
+	last, left := "", b.records
 	for _, slab := range b.slabs {
 		for i := range slab[:min(len(slab), left)] {
 			if topic := slab[i].Topic; topic != last {
@@ -121,7 +121,7 @@ func (b *Batch) EachTopic(see func(topic string)) {
 	}
 }
 
-func (b *Batch) Len() int { return b.n }
+func (b *Batch) Len() int { return b.records }
 
 func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 
@@ -131,7 +131,7 @@ func (b *Batch) at(i int) *kgo.Record { return &b.slabs[i/slab][i%slab] }
 // when all earlier ones are.
 func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err error)) {
 	b.done = done
-	b.pending.Store(int64(b.n) + 1)
+	b.pending.Store(int64(b.records) + 1)
 	b.measure()
 	p.enqueue(ctx, b)
 	p.send(b)
@@ -140,9 +140,9 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 
 func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
-	for i := range b.n {
+	for i := range b.records {
 		if b.failed.Load() != nil {
-			b.release(int64(b.n - i)) // those that are not sent
+			b.release(int64(b.records - i)) // those that are not sent
 			return
 		}
 		r := b.at(i)
@@ -159,11 +159,11 @@ func (p *Producer) currentClient() *kgo.Client {
 }
 
 func (b *Batch) measure() {
-	const around = 64 // bytes that a record costs besides, about
+	const recordOverhead = 64 // bytes that a record costs besides, about
 	b.bytes = 0
-	for i := range b.n {
+	for i := range b.records {
 		r := b.at(i)
-		b.bytes += around + len(r.Key) + len(r.Value)
+		b.bytes += recordOverhead + len(r.Key) + len(r.Value)
 		for j := range r.Headers {
 			b.bytes += len(r.Headers[j].Key) + len(r.Headers[j].Value)
 		}
@@ -177,10 +177,10 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 		if p.spaceFreed == nil {
 			p.spaceFreed = make(chan struct{})
 		}
-		room := p.spaceFreed
+		spaceFreed := p.spaceFreed
 		p.mu.Unlock()
 		select {
-		case <-room:
+		case <-spaceFreed:
 		case <-ctx.Done():
 		}
 		p.mu.Lock()
@@ -196,7 +196,7 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
-func (b *Batch) onAnswer(r *kgo.Record, err error) {
+func (b *Batch) onResponse(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked.Add(1)
@@ -236,12 +236,12 @@ func (b *Batch) release(n int64) {
 func (p *Producer) report(settled *Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	settled.answered = true
+	settled.complete = true
 	if p.reporting {
 		return // whoever delivers now sees it
 	}
 	p.reporting = true
-	for len(p.queue) > 0 && p.queue[0].answered {
+	for len(p.queue) > 0 && p.queue[0].complete {
 		b := p.queue[0]
 		p.queue = p.queue[1:]
 		p.bytes -= b.bytes
@@ -263,16 +263,16 @@ func (p *Producer) report(settled *Batch) {
 	p.reporting = false
 	if len(p.queue) == 0 {
 		p.queue = nil
-		for _, w := range p.waiting {
+		for _, w := range p.flushWaiters {
 			close(w)
 		}
-		p.waiting = nil
+		p.flushWaiters = nil
 	}
 }
 
 func (p *Producer) recycle(b *Batch) {
 	const slabs = 32
-	for i := range b.n {
+	for i := range b.records {
 		*b.at(i) = kgo.Record{} // lets go of the caller's bytes
 	}
 	if len(b.slabs) > slabs {
@@ -280,7 +280,7 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.answered = 0, nil, false
+	b.records, b.done, b.complete = 0, nil, false
 	b.acked.Store(0)
 	b.failed.Store(nil)
 	batches.Put(b)
@@ -301,7 +301,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 		return p.failure
 	}
 	settled := make(chan struct{})
-	p.waiting = append(p.waiting, settled)
+	p.flushWaiters = append(p.flushWaiters, settled)
 	p.mu.Unlock()
 	select {
 	case <-settled:

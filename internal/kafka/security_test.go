@@ -166,7 +166,8 @@ func TestSecuritySettings(t *testing.T) {
 			verdict{wrong: "expected " + plainModule}},
 		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`,
 			saslOn("SCRAM-SHA-256", ""), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`, saslOn("OAUTHBEARER", ""),
+		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`,
+			saslOn("OAUTHBEARER", ""),
 			verdict{}},
 		{"sasl.jaas.config", oauthModule + ` required;`, saslOn("OAUTHBEARER", ""),
 			verdict{wrong: "unsecuredLoginStringClaim_sub"}},
@@ -227,9 +228,9 @@ func TestSecuritySettings(t *testing.T) {
 		name := p.Name
 		switch {
 		case covered[name]:
-		case p.Idle, p.Refused != "":
+		case p.NoEffect, p.Unsupported != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (p.Refused != "") || p.Idle && !cmp.Equal(texts(warnings),
+			if (err == nil) == (p.Unsupported != "") || p.NoEffect && !cmp.Equal(texts(warnings),
 				[]string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}

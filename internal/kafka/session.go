@@ -24,9 +24,9 @@ type Session struct {
 	timeout, rebalance time.Duration
 	now                func() bootTime
 
-	// asking serializes requests to the coordinator. probing is set while a heartbeat of our own is in progress.
-	asking  guard.CtxMutex
-	probing atomic.Bool
+	// requests serializes requests to the coordinator. probing is set while a heartbeat of our own is in progress.
+	requests guard.CtxMutex
+	probing  atomic.Bool
 
 	mu sync.Mutex
 	// confirmedAt is the start of the last answered request, from which the coordinator counts the session at the
@@ -54,7 +54,7 @@ func (i bootTime) minus(d time.Duration) bootTime { return bootTime{i.at.Add(-d)
 // NewSession creates the session of a member with session.timeout.ms, rebalance.timeout.ms and group.instance.id (""
 // for none).
 func NewSession(group, instance string, timeout, rebalance time.Duration) *Session {
-	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, asking: guard.NewCtxMutex()}
+	s := &Session{group: group, timeout: timeout, rebalance: rebalance, now: now, requests: guard.NewCtxMutex()}
 	if instance != "" {
 		s.instance = &instance
 	}
@@ -73,7 +73,7 @@ func (s *Session) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E
 		defer s.mu.Unlock()
 		s.syncedAt, s.stableAt = begun, begun
 	case key == int16(kmsg.Heartbeat) && !s.probing.Load() && s.IsValid():
-		s.recordAnswer(begun)
+		s.recordResponse(begun)
 	}
 }
 
@@ -82,7 +82,7 @@ func (s *Session) Joined() {
 	s.mu.Lock()
 	begun := s.syncedAt
 	s.mu.Unlock()
-	s.recordAnswer(begun)
+	s.recordResponse(begun)
 }
 
 func (s *Session) Ended() {
@@ -91,7 +91,7 @@ func (s *Session) Ended() {
 	s.confirmedAt = nil
 }
 
-func (s *Session) recordAnswer(begun bootTime) {
+func (s *Session) recordResponse(begun bootTime) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.confirmedAt == nil || begun.since(*s.confirmedAt) > 0 {
@@ -124,18 +124,18 @@ func (s *Session) Remaining(old time.Duration) time.Duration {
 // callers share. While the client joins a new generation, the coordinator may respond ILLEGAL_GENERATION to a valid
 // member.
 func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Duration) error {
-	called := s.now()
-	if err := s.asking.Lock(ctx); err != nil {
+	calledAt := s.now()
+	if err := s.requests.Lock(ctx); err != nil {
 		return err
 	}
-	if s.Remaining(max(old, s.now().since(called))) > 0 && s.IsStable(s.rebalance) {
-		s.asking.Unlock()
+	if s.Remaining(max(old, s.now().since(calledAt))) > 0 && s.IsStable(s.rebalance) {
+		s.requests.Unlock()
 		return nil
 	}
 	answered := make(chan error, 1)
 	go func() {
 		err := guard.Do(nil, "a heartbeat of group "+s.group, func() error { return s.heartbeat(ctx, client) })
-		s.asking.Unlock()
+		s.requests.Unlock()
 		answered <- err
 	}()
 	select {
@@ -147,7 +147,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, old time.Dura
 }
 
 func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
-	begun := s.now()
+	startedAt := s.now()
 	request := kmsg.NewPtrHeartbeatRequest()
 	request.Group, request.InstanceID = s.group, s.instance
 	request.MemberID, request.Generation = client.GroupMetadata()
@@ -160,13 +160,13 @@ func (s *Session) heartbeat(ctx context.Context, client *kgo.Client) error {
 	switch {
 	case err == nil:
 		s.mu.Lock()
-		s.stableAt = begun
+		s.stableAt = startedAt
 		s.mu.Unlock()
-		s.recordAnswer(begun)
+		s.recordResponse(startedAt)
 		return nil
 	case errors.Is(err, kerr.RebalanceInProgress):
 		// It is a member: nobody gets its partitions until it has rejoined or timed out.
-		if s.recordAnswer(begun); s.IsStable(s.rebalance) {
+		if s.recordResponse(startedAt); s.IsStable(s.rebalance) {
 			return nil
 		}
 	}

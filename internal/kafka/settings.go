@@ -143,19 +143,19 @@ func boolean(at func(*Config) *bool) property {
 }
 
 func number(least, most int64, set func(c *Config, n int64) (note string)) property {
-	p := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
+	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
 	switch most {
 	case math.MaxInt32:
-		p.kind = wit.KindInt
+		result.kind = wit.KindInt
 	case math.MaxInt64:
 	default:
-		p.rules = append(p.rules, setting.AtMost(most))
+		result.rules = append(result.rules, setting.AtMost(most))
 	}
-	p.set = func(c *Config, v string) (note, why string) {
-		n, _ := setting.ParseInt(p.kind, v)
+	result.set = func(c *Config, v string) (note, why string) {
+		n, _ := setting.ParseInt(result.kind, v)
 		return set(c, n), ""
 	}
-	return p
+	return result
 }
 
 func integer[T int | int32](at func(*Config) *T, least, most int64) property {
@@ -175,9 +175,9 @@ func millis(at func(*Config) *time.Duration, least int64) property {
 func idleTimeout(at func(*Config) *time.Duration) property {
 	const least, most = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
-		asked := time.Duration(n) * time.Millisecond
-		*at(c) = min(max(asked, least), most)
-		if n < 0 || asked > most {
+		requested := time.Duration(n) * time.Millisecond
+		*at(c) = min(max(requested, least), most)
+		if n < 0 || requested > most {
 			*at(c) = most
 			return "taken as 15 minutes, which is the most"
 		}
@@ -185,33 +185,33 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 	})
 }
 
-func list(at func(*Config) *[]string, item func(string) (taken, why string)) property {
-	return property{kind: wit.KindList, set: func(c *Config, v string) (note, why string) {
+func list(field func(*Config) *[]string, item func(string) (parsed, why string)) property {
+	return property{kind: wit.KindList, set: func(config *Config, v string) (note, why string) {
 		var list []string
-		for _, s := range items(v) {
-			taken, why := item(s)
+		for _, s := range nonEmptyItems(v) {
+			parsed, why := item(s)
 			if why != "" {
 				return "", why
 			}
-			list = append(list, taken)
+			list = append(list, parsed)
 		}
-		*at(c) = list
+		*field(config) = list
 		return "", ""
 	}}
 }
 
-func bootstrapServer(s string) (taken, why string) {
-	if s == "embedded" || strings.HasPrefix(s, "embedded:") {
-		return s, ""
+func bootstrapServer(server string) (taken, why string) {
+	if server == "embedded" || strings.HasPrefix(server, "embedded:") {
+		return server, ""
 	}
-	if _, rest, found := strings.Cut(s, "://"); found {
-		s = rest
+	if _, rest, found := strings.Cut(server, "://"); found {
+		server = rest
 	}
-	host, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(server)
 	if n, ok := setting.ParseInt(wit.KindInt, port); err == nil && host != "" && ok && n >= 1 && n <= math.MaxUint16 {
-		return s, ""
+		return server, ""
 	}
-	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", s)
+	return "", fmt.Sprintf("expected HOST:PORT or embedded, found %q", server)
 }
 
 func compressionType() property {
@@ -296,11 +296,11 @@ func (p property) apply(c *Config, name, value string) (note string, err error) 
 	return note, nil
 }
 
-func items(list string) []string {
+func nonEmptyItems(list string) []string {
 	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
 }
 
-func unknownAmong(name string, known iter.Seq[string]) string {
+func unknownPropertyText(name string, known iter.Seq[string]) string {
 	var t setting.Table
 	for _, k := range slices.Sorted(known) {
 		t.Declare(wit.ConfigKey{Name: k})
@@ -326,18 +326,18 @@ func ClientProperties() []ClientProperty {
 		name string
 	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
 		for name, p := range settings[client.side] {
-			one := found[name]
-			if one == nil {
-				one = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
-				found[name] = one
+			merged := found[name]
+			if merged == nil {
+				merged = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}
+				found[name] = merged
 			}
-			one.Clients = append(one.Clients, client.name)
-			one.Ignored = one.Ignored && p.set == nil
+			merged.Clients = append(merged.Clients, client.name)
+			merged.Ignored = merged.Ignored && p.set == nil
 		}
 	}
 	for _, p := range security.Properties() {
-		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.Idle,
-			Unsupported: p.Refused}
+		found[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.NoEffect,
+			Unsupported: p.Unsupported}
 	}
 	list := make([]ClientProperty, 0, len(found))
 	for _, name := range slices.Sorted(maps.Keys(found)) {

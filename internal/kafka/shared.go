@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
-type shared struct {
+type sharedClients struct {
 	mu        guard.Mutex
 	clusters  map[string]*cluster
 	opening   guard.Mutex
@@ -21,7 +21,7 @@ type cluster struct {
 	topicLimits sync.Map
 }
 
-func (s *shared) cluster(bootstrap []string) *cluster {
+func (s *sharedClients) cluster(bootstrap []string) *cluster {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := strings.Join(bootstrap, ",")

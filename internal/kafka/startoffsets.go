@@ -36,8 +36,8 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 			one.Topic = kmsg.StringPtr(topic)
 			request.Topics = append(request.Topics, one)
 		}
-		for asked := 0; ; {
-			answer, err := request.RequestWith(ctx, s.client)
+		for tries := 0; ; {
+			response, err := request.RequestWith(ctx, s.client)
 			switch {
 			case err != nil && security.IsTransient(err) && pause.For(ctx, time.Second) == nil:
 				continue
@@ -45,21 +45,21 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.options.Group, err)
 			}
 			missing := false
-			for _, t := range answer.Topics {
+			for _, t := range response.Topics {
 				switch {
 				case t.Topic == nil:
 				case t.ErrorCode == 0:
 					s.recordPartitions(*t.Topic, len(t.Partitions))
-				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked == len(topicRetryDelays):
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && tries == len(topicRetryDelays):
 					s.recordPartitions(*t.Topic, 0)
 				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
 					missing = true
 				}
 			}
-			if !missing || pause.For(ctx, topicRetryDelays[asked]) != nil {
+			if !missing || pause.For(ctx, topicRetryDelays[tries]) != nil {
 				break
 			}
-			asked++
+			tries++
 		}
 	}
 	s.subscribe()
@@ -70,29 +70,29 @@ func (s *Consumer) joinGroup(ctx context.Context) error {
 func (s *Consumer) recordPartitions(topic string, partitions int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.counts == nil {
-		s.counts = map[string]int{}
+	if s.partitionCounts == nil {
+		s.partitionCounts = map[string]int{}
 	}
-	if _, known := s.counts[topic]; !known {
-		s.counts[topic] = partitions
+	if _, known := s.partitionCounts[topic]; !known {
+		s.partitionCounts[topic] = partitions
 	}
 }
 
 func (s *Consumer) isAdded(topic string, partition int32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	count, known := s.counts[topic]
+	count, known := s.partitionCounts[topic]
 	return known && int(partition) >= count
 }
 
-func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
+func (s *Consumer) takePendingStarts(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, known = map[string][]int32{}, Offsets{}
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
-	for topic, list := range s.unstarted.at {
+	for topic, list := range s.pendingStarts.offsets {
 		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.membership.owns(topic, p) && !slices.Contains(all[topic], p) {
@@ -100,7 +100,7 @@ func (s *Consumer) unstartedWith(partitions map[string][]int32) (all map[string]
 			}
 		}
 	}
-	s.unstarted.at, s.unstarted.refusal = nil, nil
+	s.pendingStarts.offsets, s.pendingStarts.err = nil, nil
 	return all, known
 }
 
@@ -111,7 +111,7 @@ func (s *Consumer) checkStart(_ context.Context, offsets map[string]map[int32]kg
 	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offsets, s.unstarted.refusal
+	return offsets, s.pendingStarts.err
 }
 
 // commitStarts commits the start of partitions without an offset, by auto.offset.reset. known has starts that could
@@ -124,11 +124,11 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	}
 	begin := Offsets{}
 	for topic, list := range partitions {
-		for _, p := range list {
-			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
+		for _, partition := range list {
+			if at, found := stored.Lookup(topic, partition); found && at.At >= 0 {
 				continue
 			}
-			setAt(begin, topic, p, kgo.EpochOffset{Epoch: -1})
+			setAt(begin, topic, partition, kgo.EpochOffset{Epoch: -1})
 		}
 	}
 	if len(begin) == 0 {
@@ -151,26 +151,27 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 		}
 	}
 	for topic, list := range begin {
-		for p := range list {
-			to := ends[topic][p]
-			if latest && s.isAdded(topic, p) {
-				to = starts[topic][p]
+		for partition := range list {
+			start := ends[topic][partition]
+			if latest && s.isAdded(topic, partition) {
+				start = starts[topic][partition]
 				s.config.log().Info("kafka: a partition was added to the topic after this consumer had joined "+
 					"its group: it is read from its beginning, also with auto.offset.reset=latest",
-					"group", s.options.Group, "topic", topic, "partition", p, "offset", to)
+					"group", s.options.Group, "topic", topic, "partition", partition, "offset", start)
 			}
-			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made again
-				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
+			// unless those records expired, or the topic was made again
+			if before, some := known[topic][partition]; some {
+				start = min(max(before.Offset, starts[topic][partition]), ends[topic][partition])
 			}
-			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}
-			setAt(known, topic, p, list[p])
+			list[partition] = kgo.EpochOffset{Epoch: -1, Offset: start}
+			setAt(known, topic, partition, list[partition])
 		}
 	}
 	err = ignoreNothingToCommit(s.commitOnce(ctx, begin, nil))
 	if isUnknownMember(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.unstarted.at, s.unstarted.refusal = begin, err
+		s.pendingStarts.offsets, s.pendingStarts.err = begin, err
 		return nil
 	}
 	if err != nil {
@@ -181,23 +182,25 @@ func (s *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 
 // limitTo limits an offset listing to some partitions. Kafka's administrator asks for all, and a partition of another
 // member without a leader must not fail the others.
-func limitTo(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
+func limitTo(partitions Offsets, list func(context.Context, ...string) (kadm.ListedOffsets,
+	error)) func(context.Context,
 	...string) (kadm.ListedOffsets, error) {
 	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		all, err := ask(ctx, topics...)
+		all, err := list(ctx, topics...)
 		some, complete := kadm.ListedOffsets{}, true
-		for topic, list := range wanted {
+		for topic, list := range partitions {
 			some[topic] = map[int32]kadm.ListedOffset{}
-			for p := range list {
-				one, found := all.Lookup(topic, p)
+			for partition := range list {
+				one, found := all.Lookup(topic, partition)
 				if !found {
 					one, found = all.Lookup(topic, -1) // the topic as a whole
 				}
 				if !found && err == nil { // it was assigned, so it is there
-					one, found = kadm.ListedOffset{Topic: topic, Partition: p, Err: kerr.LeaderNotAvailable}, true
+					one, found = kadm.ListedOffset{Topic: topic, Partition: partition, Err: kerr.LeaderNotAvailable},
+						true
 				}
 				if complete = complete && found; found {
-					some[topic][p] = one
+					some[topic][partition] = one
 				}
 			}
 		}

@@ -22,14 +22,14 @@ func IsTransactionTimeout(err error) bool {
 	return errors.As(err, &outlasted)
 }
 
-type timedOutError struct{ fault *wit.Error }
+type timedOutError struct{ err *wit.Error }
 
-func (o *timedOutError) Error() string { return o.fault.Error() }
-func (o *timedOutError) Unwrap() error { return o.fault }
+func (o *timedOutError) Error() string { return o.err.Error() }
+func (o *timedOutError) Unwrap() error { return o.err }
 
-// Refused reports whether brokers rejected the commit for good.
-func (r *TransactionAborted) Refused() bool {
-	return isFinal(r.Cause) && !IsTransactionTimeout(r.Cause)
+// IsRejected reports whether brokers rejected the commit for good.
+func (r *TransactionAborted) IsRejected() bool {
+	return isFatal(r.Cause) && !IsTransactionTimeout(r.Cause)
 }
 
 // TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
@@ -79,16 +79,16 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 		return o.failed
 	}
 	if o.current == nil {
-		m, err := o.transactions.acquire(ctx)
+		producer, err := o.transactions.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		if err := m.BeginTransaction(); err != nil {
-			o.transactions.free <- m
-			return transactionFault(o.transactions.config, m.id, err)
+		if err := producer.BeginTransaction(); err != nil {
+			o.transactions.free <- producer
+			return transactionError(o.transactions.config, producer.id, err)
 		}
-		o.current, o.startedAt, o.records, o.offset = m, time.Now(), 0, Offset{}
-		o.producer.txnClient.Store(m.Client)
+		o.current, o.startedAt, o.records, o.offset = producer, time.Now(), 0, Offset{}
+		o.producer.txnClient.Store(producer.Client)
 	}
 	return nil
 }
@@ -97,21 +97,21 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	batch := b.(*Batch)
 	o.mu.Lock()
-	held := o.current
+	current := o.current
 	if upTo.Partition != nil {
 		o.offset = upTo
 	}
-	if held == nil && batch.n > 0 {
+	if current == nil && batch.records > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
-	} else if held != nil && o.isOverdue(o.startedAt) {
-		batch.fail(o.timeoutError(held, o.startedAt)) // the brokers have ended it, or are about to
+	} else if current != nil && o.isOverdue(o.startedAt) {
+		batch.fail(o.timeoutError(current, o.startedAt)) // the brokers have ended it, or are about to
 	}
-	o.records += batch.n
-	began := o.startedAt
+	o.records += batch.records
+	startedAt := o.startedAt
 	o.mu.Unlock()
 	o.producer.Produce(ctx, batch, func(n int, err error) {
-		if err != nil && held != nil {
-			err = o.explain(held, began, err)
+		if err != nil && current != nil {
+			err = o.explain(current, startedAt, err)
 		}
 		done(n, err)
 	})
@@ -143,7 +143,7 @@ func (o *TransactionalOutput) explain(m *transactional, began time.Time, err err
 	if isFenced(err) && o.isOverdue(began) {
 		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
 	}
-	return transactionFault(o.transactions.config, m.id, err)
+	return transactionError(o.transactions.config, m.id, err)
 }
 
 // Commit ends a page and its transaction.
@@ -157,23 +157,23 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 }
 
 func (o *TransactionalOutput) commit(ctx context.Context) error {
-	m, began, upTo := o.current, o.startedAt, o.offset
+	producer, startedAt, upTo := o.current, o.startedAt, o.offset
 	if o.records == 0 && (upTo.Partition == nil || reflect.DeepEqual(upTo, o.stored)) {
-		return o.abort(ctx, m) // there is nothing to commit
+		return o.abort(ctx, producer) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
-	stored, acknowledged := o.produceOffset(ctx, m)
+	stored, acknowledged := o.produceOffset(ctx, producer)
 	err := o.producer.Flush(ctx)
 	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
 		err = fault
 	}
-	if err == nil && o.isOverdue(began) {
-		err = o.timeoutError(m, began)
+	if err == nil && o.isOverdue(startedAt) {
+		err = o.timeoutError(producer, startedAt)
 	}
 	if err == nil {
-		err = m.EndTransaction(ctx, kgo.TryCommit)
+		err = producer.EndTransaction(ctx, kgo.TryCommit)
 	}
-	o.transactions.Ended(committing, records, err)
+	o.transactions.OnCommit(committing, records, err)
 	if err == nil {
 		if stored != nil {
 			o.transactions.offsets.Committed(upTo, stored)
@@ -183,8 +183,8 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		o.release()
 		return nil
 	}
-	err = o.explain(m, began, err)
-	aborted := o.abort(ctx, m)
+	err = o.explain(producer, startedAt, err)
+	aborted := o.abort(ctx, producer)
 	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
 		return aborted // which says, besides, why its producer cannot be opened again
 	}
@@ -195,7 +195,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &TransactionAborted{err, o.committed} // whether it was committed the offset tells
 }
 
-func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactional) (r *kgo.Record,
+func (o *TransactionalOutput) produceOffset(ctx context.Context, producer *transactional) (r *kgo.Record,
 	acknowledged func() error) {
 	if o.offset.Partition == nil {
 		return nil, func() error { return nil }
@@ -203,9 +203,9 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 	r = o.transactions.offsets.Record(o.offset)
 	r.Context = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
-	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
+	producer.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
 	return r, func() error {
-		if err := m.Client.Flush(ctx); err != nil {
+		if err := producer.Client.Flush(ctx); err != nil {
 			return fmt.Errorf("store the offset: %w", err)
 		}
 		if err := <-answer; err != nil {
@@ -216,46 +216,46 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, m *transactiona
 	}
 }
 
-func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
-	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
+func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional) error {
+	logged := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
 	for {
-		err := m.EndTransaction(ctx, kgo.TryAbort)
+		err := producer.EndTransaction(ctx, kgo.TryAbort)
 		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
-			_, _, err = m.ProducerID(ctx)
+			_, _, err = producer.ProducerID(ctx)
 		}
 		if err == nil {
 			o.release()
 			return nil
 		}
-		final := isFinal(err)
-		if final && IsTransactionTimeout(o.explain(m, o.startedAt, err)) {
-			again := o.transactions.reopen(ctx, m)
-			if again == nil {
+		final := isFatal(err)
+		if final && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
+			reopenErr := o.transactions.reopen(ctx, producer)
+			if reopenErr == nil {
 				o.release()
 				return nil
 			}
-			denied, aborting := (*security.Denied)(nil), errors.Is(again, errAborting)
-			final = isFinal(again) || errors.Is(again, errTakenOver) || errors.As(again, &denied) ||
-				isUnknownRequest(again)
-			if !final && !said[aborting] {
-				said[aborting] = true
+			denied, aborting := (*security.Denied)(nil), errors.Is(reopenErr, errAborting)
+			final = isFatal(reopenErr) || errors.Is(reopenErr, errFenced) || errors.As(reopenErr, &denied) ||
+				isUnknownRequest(reopenErr)
+			if !final && !logged[aborting] {
+				logged[aborting] = true
 				o.transactions.config.log().Warn(
 					"kafka: a transaction has outlasted its time while a broker was away; its "+
 						"producer is opened again as soon as the brokers say what became of it", "transactional_id",
-					m.id,
-					"error", again)
+					producer.id,
+					"error", reopenErr)
 			}
-			err = errors.Join(err, again)
+			err = errors.Join(err, reopenErr)
 		}
 		if final {
 			began := o.startedAt
 			o.clearCurrent()
-			err = o.explain(m, began, err)
+			err = o.explain(producer, began, err)
 			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
-			return o.explain(m, o.startedAt, err)
+			return o.explain(producer, o.startedAt, err)
 		}
 	}
 }

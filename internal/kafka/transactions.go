@@ -52,7 +52,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 	defer client.Close()
 	for _, id := range ids {
 		if err := fence(ctx, client, c, id); err != nil {
-			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.Explain(err)))
+			return fmt.Errorf("fence earlier producers: %w", transactionError(c, id, dialer.Explain(err)))
 		}
 	}
 	return nil
@@ -80,23 +80,23 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// TakenOverID returns the transactional ID of a fenced producer, "" for other errors.
-func TakenOverID(err error) (id string) {
-	if taken := (*takenOverError)(nil); errors.As(err, &taken) {
+// FencedTransactionalID returns the transactional ID of a fenced producer, "" for other errors.
+func FencedTransactionalID(err error) (id string) {
+	if taken := (*fencedError)(nil); errors.As(err, &taken) {
 		return taken.id
 	}
 	return ""
 }
 
-type takenOverError struct {
-	fault *wit.Error
-	id    string
+type fencedError struct {
+	err *wit.Error
+	id  string
 }
 
-func (t *takenOverError) Error() string { return t.fault.Error() }
-func (t *takenOverError) Unwrap() error { return t.fault }
+func (t *fencedError) Error() string { return t.err.Error() }
+func (t *fencedError) Unwrap() error { return t.err }
 
-func transactionFault(c Config, id string, err error) error {
+func transactionError(config Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig
 	switch {
@@ -112,7 +112,7 @@ func transactionFault(c Config, id string, err error) error {
 		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
 			"expected at most their "+
 			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
-			c.Producer.TransactionTimeout.Milliseconds())
+			config.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), isUnknownRequest(err):
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
@@ -129,11 +129,11 @@ func transactionFault(c Config, id string, err error) error {
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
-	fault := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
+	result := &wit.Error{Kind: kind, Message: fmt.Sprintf("transactional id %s: %s (%v)", id, text, err)}
 	if isFenced(err) {
-		return &takenOverError{fault, id}
+		return &fencedError{result, id}
 	}
-	return fault
+	return result
 }
 
 // isUnknownRequest reports whether brokers do not support a request; kgo has no named errors for it.
@@ -157,8 +157,8 @@ type OffsetRecords interface {
 // Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
 // their clients until Close.
 type Transactions struct {
-	// Ended is called after each attempt to commit. Set it before the first output is opened.
-	Ended func(began time.Time, records int, err error)
+	// OnCommit is called after each attempt to commit. Set it before the first output is opened.
+	OnCommit func(began time.Time, records int, err error)
 
 	config  Config
 	offsets OffsetRecords
@@ -245,13 +245,13 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 		c.Producer.ClientID = clientID
 	}
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets,
+	t := &Transactions{OnCommit: func(time.Time, int, error) {}, config: c, offsets: offsets,
 		free: make(chan *transactional, len(ids)), outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
 		member, err := t.open(ctx, id)
 		if err != nil {
 			t.Close()
-			return nil, transactionFault(t.config, id, err)
+			return nil, transactionError(t.config, id, err)
 		}
 		t.all = append(t.all, member)
 		t.free <- member
@@ -277,7 +277,7 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	return m, nil
 }
 
-var errTakenOver = errors.New("another producer has taken the id over")
+var errFenced = errors.New("another producer has taken the id over")
 
 // expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
 // Apache Kafka 4.3.1). A takeover raises it once more.
@@ -285,9 +285,9 @@ const expiredEpochs = 1
 
 // reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
 // fenced producer, but then the state is Empty with a higher epoch.
-func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
-	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
-	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
+func (t *Transactions) reopen(ctx context.Context, expired *transactional) error {
+	producer, epoch, _ := expired.ProducerID(ctx) // also of one that has failed
+	described, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
 	if err != nil {
 		if isUnknownRequest(err) {
 			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
@@ -295,25 +295,28 @@ func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 		}
 		return err
 	}
-	d, ok := described[m.id]
+	transaction, ok := described[expired.id]
 	switch {
 	case !ok:
-		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTakenOver)
-	case d.Err != nil:
-		return d.Err
-	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
-		(d.State == "Ongoing" || d.State == "PrepareAbort" || d.State == "PrepareEpochFence"):
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errFenced)
+	case transaction.Err != nil:
+		return transaction.Err
+	case transaction.ProducerID == producer && transaction.ProducerEpoch <= epoch+expiredEpochs &&
+		(transaction.State == "Ongoing" || transaction.State == "PrepareAbort" ||
+			transaction.State == "PrepareEpochFence"):
 		return errAborting
-	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
-		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
-			d.ProducerEpoch, d.State, errTakenOver)
+	case transaction.ProducerID != producer || transaction.ProducerEpoch > epoch+expiredEpochs ||
+		transaction.State != "CompleteAbort":
+		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,
+			transaction.ProducerID,
+			transaction.ProducerEpoch, transaction.State, errFenced)
 	}
-	fresh, err := t.open(ctx, m.id)
+	fresh, err := t.open(ctx, expired.id)
 	if err != nil {
 		return err
 	}
-	m.Close()
-	*m = *fresh
+	expired.Close()
+	*expired = *fresh
 	return nil
 }
 
@@ -327,7 +330,7 @@ func (m *transactional) open(ctx context.Context) error {
 			return errNoTransactions
 		case err == nil:
 			return nil
-		case isFinal(err):
+		case isFatal(err):
 			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
@@ -336,7 +339,7 @@ func (m *transactional) open(ctx context.Context) error {
 	}
 }
 
-func isFinal(err error) bool {
+func isFatal(err error) bool {
 	broker := (*kerr.Error)(nil)
 	return errors.As(err, &broker) && !broker.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&
 		!errors.Is(err, kerr.UnknownServerError)

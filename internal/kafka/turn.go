@@ -15,14 +15,14 @@ import (
 // ErrLocked is the error of [AcquireGroupLock] if another client has the turn.
 var ErrLocked = errors.New("another client has the turn")
 
-var errTurnLost = errors.New("the membership in the group has ended, and another client may have the turn")
+var errLockLost = errors.New("the membership in the group has ended, and another client may have the turn")
 
 // A killed client keeps its turn for turnSession. turnTimeout is longer than that and than the first rebalance of an
 // empty group (group.initial.rebalance.delay.ms, 3 seconds by default).
 const (
-	turnSession   = 10 * time.Second
-	turnHeartbeat = 3 * time.Second
-	turnTimeout   = 15 * time.Second
+	lockSessionTimeout    = 10 * time.Second
+	lockHeartbeatInterval = 3 * time.Second
+	lockTimeout           = 15 * time.Second
 )
 
 // GroupLock is a distributed lock: a consumer group has it assigned to one member.
@@ -31,8 +31,8 @@ const (
 // does not lose it: the client has it until Close.
 type GroupLock struct {
 	*Consumer
-	lostCtx, turnCtx context.Context
-	lose             context.CancelCauseFunc
+	lostCtx, ctx context.Context
+	markLost     context.CancelCauseFunc
 }
 
 // AcquireGroupLock joins a group to acquire its turn. All clients must use the same existing topic. It waits until a
@@ -40,7 +40,7 @@ type GroupLock struct {
 func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*GroupLock, error) {
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
 	turnCtx, cancelTurn := context.WithCancelCause(ctx)
-	t := &GroupLock{lostCtx: lost, turnCtx: turnCtx, lose: func(cause error) {
+	t := &GroupLock{lostCtx: lost, ctx: turnCtx, markLost: func(cause error) {
 		endLost(cause)
 		cancelTurn(cause)
 	}}
@@ -48,18 +48,19 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 	defer setTaken()
 	of := &c.Consumer
 	of.Group, of.Instance, of.Reset, of.Assignors = "", "", "latest", nil
-	of.SessionTimeout, of.MaxPollInterval, of.HeartbeatInterval = turnSession, turnSession, turnHeartbeat
+	of.SessionTimeout, of.MaxPollInterval, of.HeartbeatInterval = lockSessionTimeout, lockSessionTimeout,
+		lockHeartbeatInterval
 	var err error
 	t.Consumer, err = NewConsumer(c, ConsumerOptions{Group: group, Topics: []string{topic}, exclusive: true,
 		Rebalances: Rebalances{
 			Assigned: func(map[string][]int32) { setTaken() }, // a client that lost it joins again until it is closed
 			Revoked: func(context.Context, map[string][]int32) Offsets {
-				t.lose(errTurnLost)
+				t.markLost(errLockLost)
 				return nil
 			},
-			Lost: func(map[string][]int32) { t.lose(errTurnLost) }}})
+			Lost: func(map[string][]int32) { t.markLost(errLockLost) }}})
 	if err != nil {
-		t.lose(err)
+		t.markLost(err)
 		return nil, err
 	}
 	t.client.PauseFetchTopics(topic)
@@ -72,18 +73,18 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 			}
 			return nil
 		})
-		t.lose(err)
+		t.markLost(err)
 	}()
 	select {
 	case <-taken.Done():
 		return t, nil
 	case <-turnCtx.Done():
 		err = context.Cause(turnCtx)
-	case <-time.After(turnTimeout):
+	case <-time.After(lockTimeout):
 		member, _ := t.client.GroupMetadata()
 		if err = fmt.Errorf("group %s: %w", group, ErrLocked); member == "" {
 			err = fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", group,
-				turnTimeout)
+				lockTimeout)
 		}
 	}
 	t.Close()
@@ -91,23 +92,25 @@ func AcquireGroupLock(ctx context.Context, c Config, group, topic string) (*Grou
 }
 
 // Context ends with the context of [AcquireGroupLock], or when the lock is lost.
-func (t *GroupLock) Context() context.Context { return t.turnCtx }
+func (t *GroupLock) Context() context.Context { return t.ctx }
 
-// Alive returns nil if no other client can have the turn, see [Consumer.Alive].
-func (t *GroupLock) Alive(ctx context.Context) error {
+// CheckMembership returns nil if no other client can have the turn, see [Consumer.CheckMembership].
+func (t *GroupLock) CheckMembership(ctx context.Context) error {
 	if err := context.Cause(t.lostCtx); err != nil {
 		return err
 	}
-	return t.Consumer.Alive(ctx)
+	return t.Consumer.CheckMembership(ctx)
 }
 
-// Lasts reports whether the session has not timed out.
-func (t *GroupLock) Lasts() bool { return t.lostCtx.Err() == nil && t.Consumer.Lasts() }
+// IsSessionValid reports whether the session has not timed out.
+func (t *GroupLock) IsSessionValid() bool {
+	return t.lostCtx.Err() == nil && t.Consumer.IsSessionValid()
+}
 
 // Close gives the turn to whoever waits for it.
 func (t *GroupLock) Close() {
 	t.Consumer.Close()
-	t.lose(errTurnLost)
+	t.markLost(errLockLost)
 }
 
 // exclusiveBalancer gives the first partition of the topic to one member, which keeps it for as long as it is one, and

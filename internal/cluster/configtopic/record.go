@@ -117,12 +117,12 @@ func (r Record) settings() (map[string]string, error) {
 	if err != nil || members == nil {
 		return nil, err
 	}
-	given, err := member[map[string]*string](members, "properties", "an object of texts")
+	properties, err := member[map[string]*string](members, "properties", "an object of texts")
 	if err != nil {
 		return nil, err
 	}
-	settings := make(map[string]string, len(given))
-	for key, value := range given {
+	settings := make(map[string]string, len(properties))
+	for key, value := range properties {
 		if value != nil {
 			settings[key] = *value
 		}
@@ -225,18 +225,18 @@ func (r Record) FencedConnector() (connector string, ok bool) {
 	return strings.CutPrefix(r.Key, FencingAnnotation)
 }
 
-func decodeFencing(members map[string]json.RawMessage) (c config.FencingCounts, err error) {
-	if c.Tasks, err = count(members, "task-count"); err != nil {
-		return c, err
+func decodeFencing(members map[string]json.RawMessage) (counts config.FencingCounts, err error) {
+	if counts.Tasks, err = count(members, "task-count"); err != nil {
+		return counts, err
 	}
 	if members["producer-count"] != nil {
-		c.Producers, err = count(members, "producer-count")
+		counts.Producers, err = count(members, "producer-count")
 	}
-	if err == nil && (c.Tasks > maxFencedTasks || c.Producers > maxFencedProducers) {
+	if err == nil && (counts.Tasks > maxFencedTasks || counts.Producers > maxFencedProducers) {
 		err = fmt.Errorf("expected at most %d tasks, and %d producers of each, found %d and %d", maxFencedTasks,
-			maxFencedProducers, c.Tasks, c.Producers)
+			maxFencedProducers, counts.Tasks, counts.Producers)
 	}
-	return c, err
+	return counts, err
 }
 
 func encodeJSON(value any) []byte {

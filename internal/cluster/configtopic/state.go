@@ -52,7 +52,7 @@ type topicConnector struct {
 	incomplete bool // its last commit lacks tasks
 }
 
-func (c *topicConnector) planned(target string) *config.TaskConfigs {
+func (c *topicConnector) currentTasks(target string) *config.TaskConfigs {
 	if c == nil || c.tasks == nil || c.incomplete || !c.tasks.Counts(c.offset, target) {
 		return nil
 	}
@@ -183,21 +183,21 @@ func (s *State) commit(name string, members map[string]json.RawMessage, offset i
 	if before == nil {
 		return nil
 	}
-	c := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
+	updated := &topicConnector{settings: before.settings, offset: before.offset, incomplete: len(pending) < n}
 	set := &config.TaskConfigs{Version: offset}
-	for number := 0; number < n && !c.incomplete; number++ {
+	for number := 0; number < n && !updated.incomplete; number++ {
 		settings, there := pending[number]
 		set.Settings = append(set.Settings, settings)
-		c.incomplete = !there
+		updated.incomplete = !there
 	}
-	var noted config.TaskPlan
-	if json.Unmarshal(members[planMember], &noted) == nil && noted.Offset == c.offset {
-		set.Requirements, set.HasRequirements = noted.Requirements, true
+	var plan config.TaskPlan
+	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset {
+		set.Requirements, set.HasRequirements = plan.Requirements, true
 	}
-	if !c.incomplete {
-		c.tasks = set
+	if !updated.incomplete {
+		updated.tasks = set
 	}
-	s.connectors[name] = c
+	s.connectors[name] = updated
 	return nil
 }
 
@@ -230,13 +230,13 @@ func (s *State) annotation(r Record, members map[string]json.RawMessage) (err er
 	return err
 }
 
-func (s *State) all() map[string]*topicConnector {
+func (s *State) allConnectors() map[string]*topicConnector {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.connectors)
 }
 
-func (s *State) stored(name string) (c topicConnector) {
+func (s *State) connectorOf(name string) (c topicConnector) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if found := s.connectors[name]; found != nil {
@@ -247,7 +247,7 @@ func (s *State) stored(name string) (c topicConnector) {
 
 // ConfigOffset returns the offset of a connector's settings; ok is false if there is no such connector.
 func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
-	c := s.stored(name)
+	c := s.connectorOf(name)
 	return c.offset, c.settings != nil
 }
 
@@ -268,7 +268,7 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connectors[name].planned(s.targets[name])
+	return s.connectors[name].currentTasks(s.targets[name])
 }
 
 // RejoinGeneration returns the generation whose members were last asked to rejoin.
@@ -314,20 +314,20 @@ func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 }
 
 // Snapshot returns target states and tasks, without connectors.
-func (s *State) Snapshot() (now config.Snapshot) {
+func (s *State) Snapshot() (snapshot config.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now.Offset, now.Targets = s.next, maps.Clone(s.targets)
-	now.ConfigOffsets, now.Tasks, now.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
+	snapshot.Offset, snapshot.Targets = s.next, maps.Clone(s.targets)
+	snapshot.ConfigOffsets, snapshot.Tasks, snapshot.Incomplete = map[string]int64{}, map[string]config.TaskConfigs{},
 		map[string]bool{}
 	for name, c := range s.connectors {
-		now.ConfigOffsets[name] = c.offset
+		snapshot.ConfigOffsets[name] = c.offset
 		if c.tasks != nil {
-			now.Tasks[name] = *c.tasks
+			snapshot.Tasks[name] = *c.tasks
 		}
 		if c.incomplete {
-			now.Incomplete[name] = true
+			snapshot.Incomplete[name] = true
 		}
 	}
-	return now
+	return snapshot
 }

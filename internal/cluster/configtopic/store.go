@@ -132,7 +132,7 @@ func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 			return
 		case <-s.notify:
 		case <-again.C:
-			s.evict(func(c *config.Connector) bool { return c.Problems.Err() != nil })
+			s.evictCached(func(c *config.Connector) bool { return c.Problems.Err() != nil })
 		}
 		if now, ok := s.snapshot(true); ok {
 			changed(now)
@@ -140,7 +140,7 @@ func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 	}
 }
 
-func (s *Store) evict(which func(*config.Connector) bool) {
+func (s *Store) evictCached(which func(*config.Connector) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.cache, func(_ string, m cachedConnector) bool { return which(m.Connector) })
@@ -148,7 +148,7 @@ func (s *Store) evict(which func(*config.Connector) bool) {
 
 // Refresh implements [config.Store].
 func (s *Store) Refresh() {
-	s.evict(func(*config.Connector) bool { return true })
+	s.evictCached(func(*config.Connector) bool { return true })
 	s.mu.Lock()
 	s.refreshRequested = true
 	s.mu.Unlock()
@@ -166,13 +166,13 @@ func (s *Store) Ready() bool {
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(false) }
 
 // snapshot resolves references without the lock: a hanging drive must not block reading or writing the topic.
-func (s *Store) snapshot(handedOn bool) (now config.Snapshot, ok bool) {
+func (s *Store) snapshot(forWatcher bool) (now config.Snapshot, ok bool) {
 	s.mu.Lock()
 	now = s.State.Snapshot()
-	all := s.all()
+	all := s.allConnectors()
 	known := maps.Clone(s.cache)
 	ok, now.Revision = s.caughtUp, s.writes
-	if handedOn {
+	if forWatcher {
 		now.Requested, s.refreshRequested = s.refreshRequested, false
 	}
 	s.mu.Unlock()
@@ -220,7 +220,7 @@ func (s *Store) Put(ctx context.Context, name string, stored config.Stored) erro
 	if stored.Connector != nil {
 		settings := stored.Connector.Raw()
 		settings["name"] = name
-		before, version := s.stored(name), ""
+		before, version := s.connectorOf(name), ""
 		if before.settings != nil {
 			version = fmt.Sprint(before.offset)
 		}

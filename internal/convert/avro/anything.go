@@ -33,8 +33,9 @@ var javaClasses = map[byte]string{
 	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
-// anyOf are the fields for the tags of dynamic values; anyFields: of a null none is set.
-var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean, connectdata.TagTrue: anyBoolean,
+// fieldOfTag are the fields for the tags of dynamic values; anyFields: of a null none is set.
+var fieldOfTag = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean,
+	connectdata.TagTrue: anyBoolean,
 	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
 	connectdata.TagInt64:   anyLong,
 	connectdata.TagFloat32: anyFloat, connectdata.TagFloat64: anyDouble, connectdata.TagString: anyString,
@@ -42,16 +43,16 @@ var anyOf = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBo
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
 // writeAnything appends the dynamic value at the walk's position.
-func writeAnything(w *walk, dst []byte) []byte {
-	tag := w.take(1)
+func writeAnything(w *rewrite, dst []byte) []byte {
+	tag := w.next(1)
 	if w.err != nil {
 		return dst
 	}
-	if int(tag[0]) >= len(anyOf) {
+	if int(tag[0]) >= len(fieldOfTag) {
 		w.fail("Unknown Java type for schemaless data: class " + javaClasses[tag[0]])
 		return dst
 	}
-	field := anyOf[tag[0]]
+	field := fieldOfTag[tag[0]]
 	dst = append(dst, make([]byte, field)...)
 	if field == anyFields {
 		return dst
@@ -61,13 +62,13 @@ func writeAnything(w *walk, dst []byte) []byte {
 	case anyBoolean:
 		dst = append(dst, tag[0]-connectdata.TagFalse)
 	case anyFloat:
-		dst = append(dst, w.take(4)...)
+		dst = append(dst, w.next(4)...)
 	case anyDouble:
-		dst = append(dst, w.take(8)...)
+		dst = append(dst, w.next(8)...)
 	case anyInt, anyLong:
 		dst = connectdata.AppendNumber(dst, w.number())
 	case anyString, anyBytes:
-		dst = connectdata.AppendBytes(dst, w.block())
+		dst = connectdata.AppendBytes(dst, w.lengthPrefixed())
 	default:
 		dst = writeAnythings(w, dst, field == anyMap)
 	}
@@ -75,23 +76,23 @@ func writeAnything(w *walk, dst []byte) []byte {
 }
 
 // writeAnythings writes the items of an array, or keys and values of a map.
-func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
+func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}
 	count := w.number()
-	if count < 0 || count > int64(len(w.in)) {
-		w.bad("expected a count")
+	if count < 0 || count > int64(len(w.input)) {
+		w.failHere("expected a count")
 	}
 	if count > 0 {
 		dst = connectdata.AppendNumber(dst, count)
 	}
 	for ; count > 0 && w.err == nil; count-- {
-		from := w.i
+		from := w.pos
 		if dst = writeAnything(w, dst); pairs {
 			dst = writeAnything(w, dst)
 		}
-		w.look(from, dst)
+		w.checkItem(from, dst)
 	}
 	w.leave()
 	return append(dst, 0)
@@ -99,12 +100,12 @@ func writeAnythings(w *walk, dst []byte, pairs bool) []byte {
 
 // readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
 // counts.
-func readAnything(w *walk, dst []byte) []byte {
+func readAnything(w *rewrite, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
 		branch := w.number()
 		if branch&^1 != 0 {
-			w.bad("expected a branch of an optional field")
+			w.failHere("expected a branch of an optional field")
 		}
 		if w.err != nil {
 			return dst
@@ -136,7 +137,7 @@ var anyScalars = [...]struct {
 	anyLong:   {connectdata.TagInt64, step{op: numberStep, size: 64}},
 }
 
-func readAnythingField(w *walk, dst []byte, field int) []byte {
+func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
 		return append(dst, connectdata.TagFalse+w.boolean())
@@ -147,7 +148,7 @@ func readAnythingField(w *walk, dst []byte, field int) []byte {
 	return scalar.by.run(w, append(dst, scalar.tag))
 }
 
-func readAnythings(w *walk, dst []byte, pairs bool) []byte {
+func readAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
 	}

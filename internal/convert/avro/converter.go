@@ -28,16 +28,16 @@ type Converter struct {
 	registered.Schemas
 	o Options
 
-	budget   conversion.Budget
-	programs conversion.Cache[uint32, *program] // as many as `schemas.cache.config` says, as of readings
-	last     *program
-	anything *program
+	budget            conversion.Budget
+	encoders          conversion.Cache[uint32, *encoder] // as many as `schemas.cache.config` says, as of readings
+	lastEncoder       *encoder
+	schemalessEncoder *encoder
 
-	registered.Readings[*reading]
+	registered.DecoderCache[*decoder]
 }
 
-// program is what Encode needs for a schema.
-type program struct {
+// encoder is what Encode needs for a schema.
+type encoder struct {
 	schema *record.Schema
 	text   string
 	// name is the full name of a record, for subjects.
@@ -48,8 +48,8 @@ type program struct {
 	ids registered.TopicIDs
 }
 
-// reading is what Decode needs for an id.
-type reading struct {
+// decoder is what Decode needs for an id.
+type decoder struct {
 	schema *record.Schema
 	step   *step
 	// raw as in program. anything: the value has no schema; null: there is none.
@@ -57,7 +57,7 @@ type reading struct {
 }
 
 // From implements what [registered.Readings] asks of a reading.
-func (r *reading) From() *record.Schema { return r.schema }
+func (r *decoder) From() *record.Schema { return r.schema }
 
 // New makes the converter of [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
@@ -66,30 +66,30 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 		return nil, err
 	}
 	kept := v.Int("schemas.cache.config")
-	c := &Converter{Schemas: r, programs: conversion.NewCache[uint32, *program](kept),
+	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept),
 		o: OptionsOf(v)}
-	c.Readings = registered.NewReadings(kept, &c.Schemas, c.compile, (*reading).read)
+	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
 
 // Encode implements [conversion.Converter].
 func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
-	var p *program
-	in := b.Bytes(d)
+	var enc *encoder
+	input := b.Bytes(d)
 	switch d.Encoding {
 	case wit.Absent:
 		return dst, true, nil
 	case wit.Schemaless:
-		p = c.schemaless()
+		enc = c.encoderOfSchemaless()
 	case wit.WithSchema:
-		if p = c.last; p == nil || p.schema.ID != d.Schema {
+		if enc = c.lastEncoder; enc == nil || enc.schema.ID != d.Schema {
 			var err error
-			if p, err = c.program(ctx, d.Schema); err != nil {
+			if enc, err = c.encoderOf(ctx, d.Schema); err != nil {
 				return dst, false, err
 			}
 		}
-		null, _, ok := connectdata.IsNull(p.schema.Root(), in)
+		null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
 		if !ok {
 			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
 		}
@@ -101,36 +101,36 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 			"encoding %d",
 			d.Encoding)
 	}
-	id, known := p.ids[topic]
+	id, known := enc.ids[topic]
 	if !known {
 		var err error
-		if id, err = c.ID(ctx, topic, p.name, p.text, layoutsEqual); err != nil {
+		if id, err = c.ID(ctx, topic, enc.name, enc.text, checkSameEncoding); err != nil {
 			return dst, false, err
 		}
-		p.ids.Keep(topic, id)
+		enc.ids.Keep(topic, id)
 	}
 	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
 	c.budget.Start(ctx, dst, most)
 	k := &c.budget
 	switch {
-	case p.raw:
-		content, size := connectdata.LengthPrefixed(in)
-		if size != len(in) || size <= 0 {
+	case enc.raw:
+		content, size := connectdata.LengthPrefixed(input)
+		if size != len(input) || size <= 0 {
 			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
 		}
-		in = content
+		input = content
 		fallthrough
-	case p.step != nil && p.step.same:
-		if err := k.Room(out, len(in)); err != nil {
+	case enc.step != nil && enc.step.identity:
+		if err := k.Room(out, len(input)); err != nil {
 			return dst, false, err
 		}
-		return append(out, in...), false, nil
+		return append(out, input...), false, nil
 	}
-	w := walk{ctx: ctx, in: in, most: k.Most}
-	out = p.write(&w, out)
+	w := rewrite{ctx: ctx, input: input, maxOutput: k.Most}
+	out = enc.write(&w, out)
 	failed := w.err
-	if failed == nil && w.i != len(in) {
-		failed = fault.Broken(w.i, "bytes left over")
+	if failed == nil && w.pos != len(input) {
+		failed = fault.Broken(w.pos, "bytes left over")
 	}
 	if failed == nil {
 		failed = k.Room(out, 0)
@@ -141,25 +141,25 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	return out, false, nil
 }
 
-func (p *program) write(w *walk, dst []byte) []byte {
+func (p *encoder) write(w *rewrite, dst []byte) []byte {
 	if p.step == nil {
 		return writeAnything(w, dst)
 	}
 	return p.step.run(w, dst)
 }
 
-// schemaless is the program of values without a schema.
-func (c *Converter) schemaless() *program {
-	if c.anything == nil {
-		c.anything = &program{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
+// encoderOfSchemaless is the program of values without a schema.
+func (c *Converter) encoderOfSchemaless() *encoder {
+	if c.schemalessEncoder == nil {
+		c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
 	}
-	return c.anything
+	return c.schemalessEncoder
 }
 
-// program returns what is kept for a schema, making it when it is new.
-func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
-	p := c.programs.Get(id)
-	if p == nil {
+// encoder returns what is kept for a schema, making it when it is new.
+func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
+	enc := c.encoders.Get(id)
+	if enc == nil {
 		s, err := conversion.SchemaOf(c.Use.Schemas, "AvroConverter", id)
 		if err != nil {
 			return nil, err
@@ -171,31 +171,31 @@ func (c *Converter) program(ctx context.Context, id uint32) (*program, error) {
 			return nil, fault.OfSchema(err)
 		}
 		root := s.Root()
-		p = &program{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
-		p.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+		enc = &encoder{schema: s, text: string(text), step: steps, ids: registered.TopicIDs{}}
+		enc.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 		if !root.Optional {
-			p.name = name
+			enc.name = name
 		}
 		size := conversion.CompiledBytes(s) + len(text)
-		c.programs.Put(id, p, size)
+		c.encoders.Put(id, enc, size)
 	}
-	c.last = p
-	return p, nil
+	c.lastEncoder = enc
+	return enc, nil
 }
 
-// anyName takes every part of a name that is not empty: Avro's Java library takes all letters, and what it writes is
-// read.
-func anyName(part string) error {
+// acceptNonEmpty takes every part of a name that is not empty: Avro's Java library takes all letters, and what it
+// writes is read.
+func acceptNonEmpty(part string) error {
 	if part == "" {
 		return errEmptyName
 	}
 	return nil
 }
 
-// layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
-// forms differ.
-func layoutsEqual(own string, texts []registry.Text, what string) error {
-	mine, err := parse([]registry.Text{{Text: own}})
+// checkSameEncoding refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing
+// canonical forms differ.
+func checkSameEncoding(own string, texts []registry.NamedSchema, what string) error {
+	mine, err := parse([]registry.NamedSchema{{Text: own}})
 	if err != nil {
 		return fault.Data("the record's schema: %v", err)
 	}
@@ -212,21 +212,21 @@ func layoutsEqual(own string, texts []registry.Text, what string) error {
 }
 
 // parse parses the last of several schemas, which may refer to those before it.
-func parse(texts []registry.Text) (schema *avro.Schema, err error) {
+func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, one := range texts {
-		text, err := relaxed(one.Text)
+		text, err := normalizeSchema(one.Text)
 		if err != nil {
 			return nil, err
 		}
-		if schema, err = cache.Parse(text, avro.WithLaxNames(anyName)); err != nil {
+		if schema, err = cache.Parse(text, avro.WithLaxNames(acceptNonEmpty)); err != nil {
 			return nil, err
 		}
 	}
 	return schema, nil
 }
 
-func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch) (wit.ValueSlice, error) {
+func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if r.null {
 		return wit.ValueSlice{}, nil
 	}
@@ -238,20 +238,20 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 	}
 	switch {
 	case r.raw:
-		w := walk{in: in}
+		w := rewrite{input: input}
 		if r.step.op == decimalStep {
-			if in = w.decimal(in); w.err != nil {
+			if input = w.decimal(input); w.err != nil {
 				return d, w.err
 			}
 		}
-		b.Data = connectdata.AppendBytes(b.Data, in)
-	case !r.anything && r.step.same && len(in) <= conversion.MaxDecodedBytes &&
-		connectdata.Check(r.schema.Nodes, in) == nil:
-		b.Data = append(b.Data, in...)
+		b.Data = connectdata.AppendBytes(b.Data, input)
+	case !r.anything && r.step.identity && len(input) <= conversion.MaxDecodedBytes &&
+		connectdata.Check(r.schema.Nodes, input) == nil:
+		b.Data = append(b.Data, input...)
 	default:
-		w := walk{ctx: ctx, in: in, most: start + conversion.MaxDecodedBytes}
-		if b.Data = r.step.run(&w, b.Data); w.i != len(in) {
-			w.bad(fmt.Sprintf("%d bytes after the value", len(in)-w.i))
+		w := rewrite{ctx: ctx, input: input, maxOutput: start + conversion.MaxDecodedBytes}
+		if b.Data = r.step.run(&w, b.Data); w.pos != len(input) {
+			w.failHere(fmt.Sprintf("%d bytes after the value", len(input)-w.pos))
 		}
 		if w.err != nil {
 			return d, fault.EndedBy(ctx, w.err)
@@ -268,7 +268,7 @@ func (r *reading) read(ctx context.Context, _ string, in []byte, b *record.Batch
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
 // compile makes what reads the values of a schema, the last of several.
-func (c *Converter) compile(ctx context.Context, topic string, texts []registry.Text) (*reading, error) {
+func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	schema, err := parse(texts)
 	if err != nil {
 		// The parser says of each level around a fault that it is wrong.
@@ -284,10 +284,10 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 		root = root.ExpandReferences()
 	}
 	if root.Type == "record" && root.Name == "Anything" && string(schema.Canonical()) == anythingCanonical {
-		return &reading{anything: true, step: &step{op: anythingStep}}, nil
+		return &decoder{anything: true, step: &step{op: anythingStep}}, nil
 	}
 	if root.Type == "null" {
-		return &reading{null: true}, nil
+		return &decoder{null: true}, nil
 	}
 	var version *int32
 	if len(texts) == 1 { // what refers to others is found by the text and the references together
@@ -309,7 +309,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if err != nil {
 		return nil, fault.Data("%v", err)
 	}
-	return &reading{schema: made, step: steps, raw: root.Type == "bytes"}, nil
+	return &decoder{schema: made, step: steps, raw: root.Type == "bytes"}, nil
 }
 
 // Settings are those that the converter declares.

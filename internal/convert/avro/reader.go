@@ -26,12 +26,12 @@ type schemaReader struct {
 	// named are the types that were defined so far, by full name; open those around the present one.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
-	// space is the namespace of the type around the present one, in which names without a dot are looked for first.
-	space string
+	// namespace is the namespace of the type around the present one, in which names without a dot are looked for first.
+	namespace string
 }
 
-// placed is what the place of a schema adds to it.
-type placed struct {
+// placement is what the place of a schema adds to it.
+type placement struct {
 	optional   bool
 	value      any // the field's default
 	hasDefault bool
@@ -41,7 +41,7 @@ type placed struct {
 // read returns the nodes for an Avro schema and the step that reads its values.
 func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
-	_, s, err := r.node(root, placed{version: version}, 1)
+	_, s, err := r.node(root, placement{version: version}, 1)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -68,33 +68,33 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // and AvroData reads it.
 const logicalPrefix = "culvert."
 
-// relaxed is the text of a schema as Avro's Java library takes it: with logicalPrefix, without aliases, which are for
-// readers with a schema of their own and need not differ there, and with a name that begins with its only dot (.x) as
-// one without a namespace.
-func relaxed(text string) (string, error) {
+// normalizeSchema is the text of a schema as Avro's Java library takes it: with logicalPrefix, without aliases, which
+// are for readers with a schema of their own and need not differ there, and with a name that begins with its only dot
+// (.x) as one without a namespace.
+func normalizeSchema(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
 		return "", err
 	}
-	if err := relax(v, 0); err != nil {
+	if err := normalizeNode(v, 0); err != nil {
 		return "", err
 	}
 	out, err := json.Marshal(v)
 	return string(out), err
 }
 
-// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of
-// them, and a union.
-func relax(v any, depth int) error {
+// normalizeNode does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one
+// of them, and a union.
+func normalizeNode(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
 	switch x := v.(type) {
 	case []any: // a union, or fields
 		for _, item := range x {
-			if err := relax(item, depth+1); err != nil {
+			if err := normalizeNode(item, depth+1); err != nil {
 				return err
 			}
 		}
@@ -108,12 +108,12 @@ func relax(v any, depth int) error {
 		delete(x, "aliases")
 		switch x["type"] {
 		case "record", "error", "enum", "fixed":
-			if name, _ := x["name"].(string); withoutSpace(name) != name {
-				x["name"], x["namespace"] = withoutSpace(name), ""
+			if name, _ := x["name"].(string); trimEmptyNamespace(name) != name {
+				x["name"], x["namespace"] = trimEmptyNamespace(name), ""
 			}
 		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
-			if err := relax(x[name], depth+1); err != nil {
+			if err := normalizeNode(x[name], depth+1); err != nil {
 				return err
 			}
 		}
@@ -121,8 +121,9 @@ func relax(v any, depth int) error {
 	return nil
 }
 
-// withoutSpace is a name without the dot at its beginning, if that is its only one: its namespace is the empty one.
-func withoutSpace(name string) string {
+// trimEmptyNamespace is a name without the dot at its beginning, if that is its only one: its namespace is the empty
+// one.
+func trimEmptyNamespace(name string) string {
 	if strings.LastIndexByte(name, '.') == 0 {
 		return name[1:]
 	}
@@ -133,15 +134,15 @@ func logicalType(n *avro.SchemaNode) string {
 	return textProperty(n, logicalPrefix+"logicalType")
 }
 
-// resolved is the definition that a name refers to.
-func (r *schemaReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
+// resolve is the definition that a name refers to.
+func (r *schemaReader) resolve(n *avro.SchemaNode) *avro.SchemaNode {
 	switch n.Type {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
 		"record", "error", "union":
 		return n
 	}
-	if !strings.Contains(n.Type, ".") && r.space != "" {
-		if d := r.named[r.space+"."+n.Type]; d != nil {
+	if !strings.Contains(n.Type, ".") && r.namespace != "" {
+		if d := r.named[r.namespace+"."+n.Type]; d != nil {
 			return d
 		}
 	}
@@ -151,16 +152,16 @@ func (r *schemaReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
 	return n
 }
 
-// within makes the namespace of a full name that of what follows, until the function that it returns is called.
-func (r *schemaReader) within(name string) (leave func()) {
-	before := r.space
-	r.space = name[:max(0, strings.LastIndexByte(name, '.'))]
-	return func() { r.space = before }
+// enterNamespace makes the namespace of a full name that of what follows, until the function that it returns is called.
+func (r *schemaReader) enterNamespace(name string) (leave func()) {
+	before := r.namespace
+	r.namespace = name[:max(0, strings.LastIndexByte(name, '.'))]
+	return func() { r.namespace = before }
 }
 
 // node makes the node of a schema. The step includes the branch numbers of its union.
-func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
-	n = r.resolved(n)
+func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
+	n = r.resolve(n)
 	if depth > connectdata.MaxSchemaDepth {
 		return 0, step{}, fault.Data("schema: expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
 	}
@@ -168,11 +169,11 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 		return 0, step{}, fault.Data("schema: expected at most %d nodes", connectdata.MaxSchemaNodes)
 	}
 	if n.Type != "union" {
-		return r.value(n, f, depth)
+		return r.value(n, place, depth)
 	}
 	null := slices.IndexFunc(n.Branches, func(b avro.SchemaNode) bool { return b.Type == "null" })
 	if len(n.Branches) == 1 && r.o.flatten {
-		id, s, err := r.node(&n.Branches[0], placed{optional: f.optional}, depth)
+		id, s, err := r.node(&n.Branches[0], placement{optional: place.optional}, depth)
 		if err != nil {
 			return id, s, err
 		}
@@ -180,93 +181,93 @@ func (r *schemaReader) node(n *avro.SchemaNode, f placed, depth int) (uint32, st
 	}
 	if len(n.Branches) == 2 && null >= 0 {
 		// The field's default is not the value's: a union's default belongs to its first branch, and AvroData drops it.
-		id, s, err := r.node(&n.Branches[1-null], placed{optional: true}, depth)
+		id, s, err := r.node(&n.Branches[1-null], placement{optional: true}, depth)
 		if err != nil {
 			return id, s, err
 		}
-		return id, r.union(id, s, null), nil
+		return id, r.optionalStep(id, s, null), nil
 	}
-	return r.several(n, f, depth)
+	return r.unionStruct(n, place, depth)
 }
 
 // value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
-func (r *schemaReader) value(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+func (r *schemaReader) value(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
 	var w wit.SchemaNode
-	s, err := r.kind(&w, n, depth)
+	result, err := r.kind(&w, n, depth)
 	if err == nil {
-		err = r.attributes(&w, n, f)
+		err = r.attributes(&w, n, place)
 	}
 	if err != nil {
-		return id, s, err
+		return id, result, err
 	}
-	w.Optional = f.optional
+	w.Optional = place.optional
 	r.nodes[id] = w
-	r.defaultOf(id, n, f)
-	return id, s, nil
+	r.setDefault(id, n, place)
+	return id, result, nil
 }
 
-// union is the step of an optional value; null says which branch null is.
-func (r *schemaReader) union(id uint32, s step, null int) step {
+// optionalStep is the step of an optional value; null says which branch null is.
+func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
-	branches[null] = branch{lead: connectdata.AppendBranch(nil, n, true)}
-	branches[1-null] = branch{lead: connectdata.AppendBranch(nil, n, false), step: &s}
-	return step{op: unionStep, branches: branches, same: s.same && (null == 0) == (n.DefaultValue == nil)}
+	branches[null] = branch{prefix: connectdata.AppendBranch(nil, n, true)}
+	branches[1-null] = branch{prefix: connectdata.AppendBranch(nil, n, false), step: &s}
+	return step{op: unionStep, branches: branches, identity: s.identity && (null == 0) == (n.DefaultValue == nil)}
 }
 
-// several makes a structure of a union of several types, one optional member for each.
-func (r *schemaReader) several(n *avro.SchemaNode, f placed, depth int) (uint32, step, error) {
+// unionStruct makes a structure of a union of several types, one optional member for each.
+func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	if len(n.Branches) > conversion.MaxUnionBranches {
 		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
 			conversion.MaxUnionBranches)
 	}
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
-	w := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(unionName), Optional: f.optional, Version: f.version}
-	s := step{op: unionStep, branches: make([]branch, len(n.Branches))}
+	w := wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(unionName), Optional: place.optional, Version: place.version}
+	result := step{op: unionStep, branches: make([]branch, len(n.Branches))}
 	steps := make([]step, len(n.Branches))
 	seen := map[string]bool{}
 	for i := range n.Branches {
-		member := r.resolved(&n.Branches[i])
+		member := r.resolve(&n.Branches[i])
 		if member.Type == "null" {
 			w.Optional = true
 			continue
 		}
 		name := r.memberName(member)
 		if seen[name] {
-			return id, s, fault.Data("Multiple union schemas map to the Connect union field name")
+			return id, result, fault.Data("Multiple union schemas map to the Connect union field name")
 		}
 		seen[name] = true
-		node, inner, err := r.node(member, placed{optional: true}, depth+1)
+		node, inner, err := r.node(member, placement{optional: true}, depth+1)
 		if err != nil {
-			return id, s, err
+			return id, result, err
 		}
 		steps[i] = inner
 		w.Fields = append(w.Fields, wit.Field{Name: name, Node: node})
 	}
 	r.nodes[id] = w
-	r.defaultOf(id, n, f)
+	r.setDefault(id, n, place)
 	w = r.nodes[id] // with its default, which decides what a branch of it begins with
 	var nulls [][]byte
 	for _, m := range w.Fields {
 		nulls = append(nulls, connectdata.AppendBranch(nil, &r.nodes[m.Node], true))
 	}
-	at := 0
+	next := 0
 	for i := range n.Branches {
-		b := &s.branches[i]
-		if r.resolved(&n.Branches[i]).Type == "null" {
-			b.lead = connectdata.AppendBranch(nil, &w, true)
+		b := &result.branches[i]
+		if r.resolve(&n.Branches[i]).Type == "null" {
+			b.prefix = connectdata.AppendBranch(nil, &w, true)
 			continue
 		}
-		b.lead = slices.Concat(connectdata.AppendBranch(nil, &w, false), slices.Concat(nulls[:at]...),
-			connectdata.AppendBranch(nil, &r.nodes[w.Fields[at].Node], false))
-		b.tail = slices.Concat(nulls[at+1:]...)
+		b.prefix = slices.Concat(connectdata.AppendBranch(nil, &w, false), slices.Concat(nulls[:next]...),
+			connectdata.AppendBranch(nil, &r.nodes[w.Fields[next].Node], false))
+		b.suffix = slices.Concat(nulls[next+1:]...)
 		b.step = &steps[i]
-		at++
+		next++
 	}
-	return id, s, nil
+	return id, result, nil
 }
 
 // memberName is how a union's structure names the member for a type.
@@ -286,7 +287,7 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	switch n.Type {
 	case "boolean":
 		w.Kind = wit.Boolean
-		return step{op: booleanStep, same: true}, nil
+		return step{op: booleanStep, identity: true}, nil
 	case "int":
 		return r.integer(w, n)
 	case "long":
@@ -294,22 +295,22 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 		if strings.EqualFold(logicalType(n), "timestamp-millis") {
 			setLogical(w, wit.NameTimestamp)
 		}
-		return step{op: numberStep, size: 64, same: true}, nil
+		return step{op: numberStep, size: 64, identity: true}, nil
 	case "float":
 		w.Kind = wit.Float32
-		return step{op: floatStep, size: 4, same: true}, nil
+		return step{op: floatStep, size: 4, identity: true}, nil
 	case "double":
 		w.Kind = wit.Float64
-		return step{op: floatStep, size: 8, same: true}, nil
+		return step{op: floatStep, size: 8, identity: true}, nil
 	case "string":
 		w.Kind = wit.String
-		return step{op: textStep, same: true}, nil
+		return step{op: textStep, identity: true}, nil
 	case "bytes":
 		w.Kind = wit.Bytes
 		if r.decimal(w, n) {
 			return step{op: decimalStep}, nil
 		}
-		return step{op: bytesStep, same: true}, nil
+		return step{op: bytesStep, identity: true}, nil
 	case "fixed":
 		w.Kind = wit.Bytes
 		r.named[fullName(n)] = n
@@ -327,9 +328,9 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 		w.Kind = wit.Map
 		w.Key = uint32(len(r.nodes))
 		r.nodes = append(r.nodes, wit.SchemaNode{Kind: wit.String})
-		id, s, err := r.node(n.Values, placed{}, depth+1)
+		id, s, err := r.node(n.Values, placement{}, depth+1)
 		w.Element = id
-		return step{op: mapStep, key: &step{op: textStep, same: true}, element: &s, same: s.same}, err
+		return step{op: mapStep, key: &step{op: textStep, identity: true}, element: &s, identity: s.identity}, err
 	case "record", "error":
 		return r.record(w, n, depth)
 	case "null":
@@ -361,7 +362,7 @@ func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, err
 	default:
 		return step{}, fault.Data("Connect type annotation for Avro int field is null")
 	}
-	return step{op: numberStep, size: 8 << w.Kind, same: true}, nil
+	return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
 }
 
 // decimal tells whether a schema of bytes is one of decimals, and notes its scale.
@@ -383,7 +384,7 @@ func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.String
 	r.named[fullName(n)] = n
-	s := step{op: enumStep}
+	result := step{op: enumStep}
 	if r.o.Meta && n.Doc != "" {
 		w.Parameters = append(w.Parameters, wit.Setting{Name: enumDoc + conversion.LastPart(n.Name), Value: n.Doc})
 	}
@@ -393,22 +394,22 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	}
 	w.Parameters = append(w.Parameters, wit.Setting{Name: enumName, Value: fullName(n)})
 	for _, symbol := range n.Symbols {
-		s.symbols = append(s.symbols, connectdata.AppendString(nil, symbol))
+		result.symbols = append(result.symbols, connectdata.AppendString(nil, symbol))
 		w.Parameters = append(w.Parameters, wit.Setting{Name: enumName + "." + symbol, Value: symbol})
 	}
-	return s, nil
+	return result, nil
 }
 
 // array makes an array, or a map of an array of the entries that AvroData writes.
 func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
-	item := r.resolved(n.Items)
+	item := r.resolve(n.Items)
 	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
 		"connect.internal.type") == mapEntry)
 	if !entry {
 		w.Kind = wit.Array
-		id, s, err := r.node(item, placed{}, depth+1)
+		id, s, err := r.node(item, placement{}, depth+1)
 		w.Element = id
-		return step{op: arrayStep, element: &s, same: s.same}, err
+		return step{op: arrayStep, element: &s, identity: s.identity}, err
 	}
 	fields := map[string]*avro.SchemaField{}
 	for i := range item.Fields {
@@ -426,19 +427,19 @@ func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (
 	}
 	r.named[name], r.open[name] = item, true
 	defer delete(r.open, name)
-	defer r.within(name)()
+	defer r.enterNamespace(name)()
 	w.Kind = wit.Map
 	var keyStep, valueStep step
 	var err error
-	if w.Key, keyStep, err = r.node(&key.Type, placed{}, depth+1); err != nil {
+	if w.Key, keyStep, err = r.node(&key.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
-	if w.Element, valueStep, err = r.node(&value.Type, placed{}, depth+1); err != nil {
+	if w.Element, valueStep, err = r.node(&value.Type, placement{}, depth+1); err != nil {
 		return step{}, err
 	}
-	s := step{op: mapStep, key: &keyStep, element: &valueStep, same: keyStep.same && valueStep.same}
+	s := step{op: mapStep, key: &keyStep, element: &valueStep, identity: keyStep.identity && valueStep.identity}
 	if item.Fields[0].Name == "value" {
-		s.op, s.same = swappedStep, false
+		s.op, s.identity = swappedStep, false
 	}
 	return s, nil
 }
@@ -454,34 +455,35 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	}
 	r.named[name], r.open[name] = n, true
 	defer delete(r.open, name)
-	defer r.within(name)()
+	defer r.enterNamespace(name)()
 	w.Kind = wit.Struct
-	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
+	result := step{op: recordStep, identity: true, members: make([]step, len(n.Fields)),
+		names: make([]string, len(n.Fields))}
 	if r.o.Meta && n.Doc != "" {
 		w.Parameters = append(w.Parameters, wit.Setting{Name: recordDoc, Value: n.Doc})
 	}
 	for i := range n.Fields {
-		f := &n.Fields[i]
-		if r.o.Meta && f.Doc != "" {
-			w.Parameters = append(w.Parameters, wit.Setting{Name: fieldDoc + f.Name, Value: f.Doc})
+		field := &n.Fields[i]
+		if r.o.Meta && field.Doc != "" {
+			w.Parameters = append(w.Parameters, wit.Setting{Name: fieldDoc + field.Name, Value: field.Doc})
 		}
-		id, member, err := r.node(&f.Type, placed{value: f.Default, hasDefault: f.HasDefault}, depth+1)
+		id, member, err := r.node(&field.Type, placement{value: field.Default, hasDefault: field.HasDefault}, depth+1)
 		if err != nil {
-			return s, fmt.Errorf("field %s: %w", fault.Quoted(f.Name), err)
+			return result, fmt.Errorf("field %s: %w", fault.Quoted(field.Name), err)
 		}
-		w.Fields = append(w.Fields, wit.Field{Name: f.Name, Node: id})
-		s.members[i], s.names[i] = member, f.Name
-		s.same = s.same && member.same
+		w.Fields = append(w.Fields, wit.Field{Name: field.Name, Node: id})
+		result.members[i], result.names[i] = member, field.Name
+		result.identity = result.identity && member.identity
 	}
-	return s, nil
+	return result, nil
 }
 
 // attributes fills in what Confluent's properties say.
-func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, f placed) error {
+func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place placement) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
 	}
-	version := f.version
+	version := place.version
 	if given := property(n, "connect.version"); given != nil {
 		v, ok := asNumber(given, 32)
 		if !ok {
@@ -575,12 +577,12 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	return nil
 }
 
-// defaultOf notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
-func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
-	value := f.value
+// setDefault notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
+func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
+	value := place.value
 	given, annotated := n.Props["connect.default"]
 	switch {
-	case !f.hasDefault:
+	case !place.hasDefault:
 		value = given
 	case r.o.Meta && !annotated:
 		setParameter(&r.nodes[id], fieldDefault, "true")
@@ -588,7 +590,7 @@ func (r *schemaReader) defaultOf(id uint32, n *avro.SchemaNode, f placed) {
 	if value == nil {
 		return
 	}
-	v, ok := r.fitting(id, value)
+	v, ok := r.defaultValue(id, value)
 	if !ok {
 		return
 	}
@@ -665,8 +667,8 @@ func nearest(f float64, bits int) int64 {
 }
 
 // asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
-func asText(v any) string {
-	switch x := v.(type) {
+func asText(value any) string {
+	switch x := value.(type) {
 	case []any, map[string]any:
 		return ""
 	case float32:
@@ -674,14 +676,14 @@ func asText(v any) string {
 	case float64:
 		return string(java.AppendFloat(nil, x, 64))
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprint(value)
 }
 
-// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes
-// what Jackson makes of it, as in AvroData: a text is the number 0, for example.
-func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
+// defaultValue makes the value of a JSON document, or of an Avro default, one of a node. What is of another type
+// becomes what Jackson makes of it, as in AvroData: a text is the number 0, for example.
+func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 	n := &r.nodes[id]
-	if v == nil {
+	if value == nil {
 		return nil, n.Optional
 	}
 	switch n.Kind {
@@ -690,63 +692,63 @@ func (r *schemaReader) fitting(id uint32, v any) (any, bool) {
 		if n.Kind == wit.Int64 {
 			bits = 64
 		}
-		x, _ := asNumber(v, bits)
-		return [...]any{int8(x), int16(x), int32(x), x}[n.Kind], true
+		converted, _ := asNumber(value, bits)
+		return [...]any{int8(converted), int16(converted), int32(converted), converted}[n.Kind], true
 	case wit.Float32, wit.Float64:
-		x, _ := realNumber(v)
+		converted, _ := realNumber(value)
 		if n.Kind == wit.Float32 {
-			return float32(x), true
+			return float32(converted), true
 		}
-		return x, true
+		return converted, true
 	case wit.Boolean:
-		x, is := v.(bool)
-		if number, ok := jsonInteger(v); ok && !is {
-			x = number != 0
+		converted, is := value.(bool)
+		if number, ok := jsonInteger(value); ok && !is {
+			converted = number != 0
 		}
-		return x || v == "true", true
+		return converted || value == "true", true
 	case wit.String:
-		return asText(v), true
+		return asText(value), true
 	case wit.Bytes:
-		return fittingBytes(n, v)
+		return bytesDefault(n, value)
 	case wit.Array:
-		items, ok := v.([]any)
+		items, ok := value.([]any)
 		if !ok {
 			return nil, false
 		}
 		list := make(connectdata.List, len(items))
 		for i := range items {
-			if list[i], ok = r.fitting(n.Element, items[i]); !ok {
+			if list[i], ok = r.defaultValue(n.Element, items[i]); !ok {
 				return nil, false
 			}
 		}
 		return list, true
 	case wit.Map:
-		return r.fittingMap(n, v)
+		return r.mapDefault(n, value)
 	}
 	if conversion.NameOf(n) == unionName {
-		return r.fittingMember(n, v)
+		return r.unionDefault(n, value)
 	}
-	members, ok := v.(map[string]any)
+	members, ok := value.(map[string]any)
 	if !ok {
 		return nil, false
 	}
 	record := make(connectdata.Struct, len(n.Fields))
 	for i, m := range n.Fields {
-		if record[i], ok = r.fitting(m.Node, members[m.Name]); !ok {
+		if record[i], ok = r.defaultValue(m.Node, members[m.Name]); !ok {
 			return nil, false
 		}
 	}
 	return record, true
 }
 
-// fittingMember makes the default of a union a structure with the first member that is of the default's type.
-func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
+// unionDefault makes the default of a union a structure with the first member that is of the default's type.
+func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
 	record := make(connectdata.Struct, len(n.Fields))
 	for i, m := range n.Fields {
-		if !takes(&r.nodes[m.Node], v) {
+		if !acceptsDefault(&r.nodes[m.Node], v) {
 			continue
 		}
-		if x, ok := r.fitting(m.Node, v); ok {
+		if x, ok := r.defaultValue(m.Node, v); ok {
 			record[i] = x
 			return record, true
 		}
@@ -754,24 +756,24 @@ func (r *schemaReader) fittingMember(n *wit.SchemaNode, v any) (any, bool) {
 	return nil, false
 }
 
-// takes tells whether the value of an Avro default is of a union's member, without a change of its type.
-func takes(n *wit.SchemaNode, v any) (ok bool) {
-	_, real32 := v.(float32)
-	_, real64 := v.(float64)
-	text, isText := v.(string)
+// acceptsDefault tells whether the value of an Avro default is of a union's member, without a change of its type.
+func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
+	_, real32 := value.(float32)
+	_, real64 := value.(float64)
+	text, isText := value.(string)
 	switch n.Kind {
 	case wit.Boolean:
-		_, ok = v.(bool)
+		_, ok = value.(bool)
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		bits := 32
 		if n.Kind == wit.Int64 {
 			bits = 64
 		}
-		whole, is := jsonInteger(v)
-		narrow, _ := asNumber(v, bits)
+		whole, is := jsonInteger(value)
+		narrow, _ := asNumber(value, bits)
 		ok = is && whole == narrow && !real32 && !real64
 	case wit.Float32, wit.Float64:
-		_, ok = realNumber(v)
+		_, ok = realNumber(value)
 		ok = ok && !isText
 	case wit.String:
 		ok = isText
@@ -780,25 +782,25 @@ func takes(n *wit.SchemaNode, v any) (ok bool) {
 		}
 	case wit.Bytes:
 		var b any
-		b, ok = fittingBytes(&wit.SchemaNode{}, v)
+		b, ok = bytesDefault(&wit.SchemaNode{}, value)
 		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
 			ok = size == strconv.Itoa(len(b.([]byte)))
 		}
 	case wit.Array:
-		_, ok = v.([]any)
+		_, ok = value.([]any)
 	case wit.Map:
 		// A default of entries is an array, and an empty one alone is read.
-		_, array := v.([]any)
-		_, object := v.(map[string]any)
+		_, array := value.([]any)
+		_, object := value.(map[string]any)
 		ok = array || object
 	case wit.Struct:
-		_, ok = v.(map[string]any)
+		_, ok = value.(map[string]any)
 	}
 	return ok
 }
 
-func realNumber(v any) (float64, bool) {
-	switch x := v.(type) {
+func realNumber(value any) (float64, bool) {
+	switch x := value.(type) {
 	case float64:
 		return x, true
 	case float32:
@@ -817,12 +819,12 @@ func realNumber(v any) (float64, bool) {
 		f, err := x.Float64()
 		return f, err == nil
 	}
-	n, ok := jsonInteger(v)
+	n, ok := jsonInteger(value)
 	return float64(n), ok
 }
 
-// fittingBytes takes bytes, or the text that stands for them in JSON, a character for each.
-func fittingBytes(n *wit.SchemaNode, v any) (any, bool) {
+// bytesDefault takes bytes, or the text that stands for them in JSON, a character for each.
+func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
 	b, ok := v.([]byte)
 	if text, isText := v.(string); isText {
 		ok = true
@@ -839,7 +841,7 @@ func fittingBytes(n *wit.SchemaNode, v any) (any, bool) {
 	return connectdata.Unscaled(b), len(b) > 0 && len(b) <= connectdata.MaxDecimalBytes
 }
 
-func (r *schemaReader) fittingMap(n *wit.SchemaNode, v any) (any, bool) {
+func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {
 	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
 	members, ok := v.(map[string]any)
 	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
@@ -847,8 +849,8 @@ func (r *schemaReader) fittingMap(n *wit.SchemaNode, v any) (any, bool) {
 	}
 	var entries connectdata.Map
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		key, fits := r.fitting(n.Key, name)
-		value, ok := r.fitting(n.Element, members[name])
+		key, fits := r.defaultValue(n.Key, name)
+		value, ok := r.defaultValue(n.Element, members[name])
 		if !ok || !fits {
 			return nil, false
 		}

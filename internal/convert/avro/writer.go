@@ -131,9 +131,9 @@ func (w *schemaWriter) node(id uint32, space string, bare bool) step {
 	w.Raw(lead)
 	value := w.value(id, space)
 	w.Raw(end)
-	s := optionalStep(n, branch{lead: connectdata.AppendNumber(nil, null)},
-		branch{lead: connectdata.AppendNumber(nil, 1-null), step: &value})
-	s.same = value.same && valueFirst == (n.DefaultValue != nil)
+	s := optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, null)},
+		branch{prefix: connectdata.AppendNumber(nil, 1-null), step: &value})
+	s.identity = value.identity && valueFirst == (n.DefaultValue != nil)
 	return s
 }
 
@@ -156,28 +156,28 @@ func (w *schemaWriter) union(id uint32, space string) step {
 		w.Raw(`"null"`)
 		first = 1
 	}
-	for i, m := range n.Fields {
+	for i, field := range n.Fields {
 		w.Comma(first + i)
-		member := &w.nodes[m.Node]
+		member := &w.nodes[field.Node]
 		if !member.Optional {
-			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(m.Name)))
+			w.Fail(fault.Data("the member %s of a union must be optional", fault.Quoted(field.Name)))
 		}
-		kind := w.kindInUnion(m.Node)
+		kind := w.kindInUnion(field.Node)
 		if kind == "union" || taken[kind] {
 			w.Fail(fault.Data("the member %s of a union: Avro has no union in a union, and no type twice in one",
-				fault.Quoted(m.Name)))
+				fault.Quoted(field.Name)))
 		}
 		taken[kind] = true
-		s := w.node(m.Node, space, true)
+		s := w.node(field.Node, space, true)
 		pick.members = append(pick.members, optionalStep(member, branch{},
-			branch{lead: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
-		pick.names = append(pick.names, m.Name)
+			branch{prefix: connectdata.AppendNumber(nil, int64(first+i)), step: &s}))
+		pick.names = append(pick.names, field.Name)
 	}
 	w.Raw("]")
 	if !n.Optional {
 		return pick
 	}
-	return optionalStep(n, branch{lead: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
+	return optionalStep(n, branch{prefix: connectdata.AppendNumber(nil, 0)}, branch{step: &pick})
 }
 
 // kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
@@ -203,7 +203,7 @@ func (w *schemaWriter) kindInUnion(id uint32) string {
 	if named {
 		return string(w.digests[id][:])
 	}
-	return types[n.Kind]
+	return avroTypes[n.Kind]
 }
 
 // hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
@@ -212,69 +212,69 @@ func (w *schemaWriter) hasTextKeys(n *wit.SchemaNode) bool {
 	return key.Kind == wit.String && (!key.Optional || w.o.optionalKeys)
 }
 
-// types are the names of Avro's types for kinds that have one.
-var types = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
+// avroTypes are the names of Avro's types for kinds that have one.
+var avroTypes = [...]string{"int", "int", "int", "long", "float", "double", "boolean", "string", "bytes", "array",
 	"map", "record"}
 
-func (w *schemaWriter) value(id uint32, space string) (s step) {
+func (w *schemaWriter) value(id uint32, space string) (result step) {
 	n := &w.nodes[id]
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		s = step{op: numberStep, size: 8 << n.Kind, same: true}
+		result = step{op: numberStep, size: 8 << n.Kind, identity: true}
 	case wit.Float32:
-		s = step{op: floatStep, size: 4, same: true}
+		result = step{op: floatStep, size: 4, identity: true}
 	case wit.Float64:
-		s = step{op: floatStep, size: 8, same: true}
+		result = step{op: floatStep, size: 8, identity: true}
 	case wit.Boolean:
-		s = step{op: booleanStep, same: true}
+		result = step{op: booleanStep, identity: true}
 	case wit.String:
 		if _, enum := conversion.Parameter(n, enumName); enum && w.o.enhanced {
 			return w.enum(n, id, space)
 		}
-		s = step{op: textStep, same: true}
+		result = step{op: textStep, identity: true}
 	case wit.Bytes:
 		if size, fixed := conversion.Parameter(n, fixedSize); fixed {
 			return w.fixed(n, id, space, size)
 		}
-		s = step{op: bytesStep, same: true}
+		result = step{op: bytesStep, identity: true}
 	case wit.Struct:
 		return w.structure(id, space)
 	}
 	lead := len(w.Out)
-	w.Raw(`{"type":"`, types[n.Kind], `"`)
+	w.Raw(`{"type":"`, avroTypes[n.Kind], `"`)
 	switch {
 	case n.Kind == wit.Array:
 		w.Raw(`,"items":`)
 		element := w.node(n.Element, space, false)
-		s = step{op: arrayStep, element: &element, same: element.same}
+		result = step{op: arrayStep, element: &element, identity: element.identity}
 	case n.Kind == wit.Map && w.hasTextKeys(n):
-		s = w.textMap(n, space)
+		result = w.textMap(n, space)
 	case n.Kind == wit.Map:
 		w.Out = w.Out[:lead]
 		w.Raw(`{"type":"array","items":`)
-		s = w.entries(n, id, space)
+		result = w.entries(n, id, space)
 	}
 	plain := len(w.Out)
 	if w.properties(id); len(w.Out) == plain && n.Kind < wit.Array {
 		// without properties the short form
 		w.Out = w.Out[:lead]
-		w.Raw(`"`, types[n.Kind], `"`)
-		return s
+		w.Raw(`"`, avroTypes[n.Kind], `"`)
+		return result
 	}
 	w.Raw("}")
-	return s
+	return result
 }
 
 // textMap writes the values of a map with keys of text.
 func (w *schemaWriter) textMap(n *wit.SchemaNode, space string) step {
 	w.Raw(`,"values":`)
 	element := w.node(n.Element, space, false)
-	key := step{op: textStep, same: true}
+	key := step{op: textStep, identity: true}
 	if k := &w.nodes[n.Key]; k.Optional {
 		text := key
-		key = optionalStep(k, branch{refused: "a null key, which maps of Avro do not have"}, branch{step: &text})
+		key = optionalStep(k, branch{problem: "a null key, which maps of Avro do not have"}, branch{step: &text})
 	}
-	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
+	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
 // entries writes the record that stands for an entry of a map with other keys.
@@ -285,7 +285,7 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 	}
 	full, seen := w.define(name, w.digests[id])
 	start := len(w.Out)
-	w.head("record", full, space)
+	w.definitionStart("record", full, space)
 	w.Raw(`,"fields":[`)
 	key := w.field("key", n.Key, "", namespaceOf(full), true)
 	w.Raw(",")
@@ -295,9 +295,9 @@ func (w *schemaWriter) entries(n *wit.SchemaNode, id uint32, space string) step 
 		w.Raw(`,"connect.internal.type":"MapEntry"`)
 	}
 	if w.Raw("}"); seen {
-		w.refer(start, full, space)
+		w.replaceWithName(start, full, space)
 	}
-	return step{op: mapStep, key: &key, element: &element, same: key.same && element.same}
+	return step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 }
 
 // enum writes a text that came from an enum.
@@ -306,21 +306,21 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	if n.Name == nil {
 		w.anonymous++ // as AvroData, which asks for a name that it does not use
 	}
-	s := step{op: symbolStep, numbers: map[string]int{}}
+	result := step{op: symbolStep, numbers: map[string]int{}}
 	var symbols []string
 	for _, p := range n.Parameters {
 		if symbol, ok := strings.CutPrefix(p.Name, enumName+"."); ok {
 			w.Fail(checkName(symbol))
-			s.numbers[symbol] = len(symbols)
+			result.numbers[symbol] = len(symbols)
 			symbols = append(symbols, symbol)
 		}
 	}
 	full, seen := w.define(name, w.digests[id])
 	if seen {
-		w.refer(len(w.Out), full, space)
-		return s
+		w.replaceWithName(len(w.Out), full, space)
+		return result
 	}
-	w.head("enum", full, space)
+	w.definitionStart("enum", full, space)
 	local := conversion.LastPart(conversion.NameOf(n))
 	if doc, ok := conversion.Parameter(n, enumDoc+local); ok {
 		w.Text(`,"doc":`, doc)
@@ -332,14 +332,14 @@ func (w *schemaWriter) enum(n *wit.SchemaNode, id uint32, space string) step {
 	}
 	w.Raw("]")
 	if symbol, ok := conversion.Parameter(n, enumDefault+local); ok {
-		if _, known := s.numbers[symbol]; !known {
+		if _, known := result.numbers[symbol]; !known {
 			w.Fail(fault.Data("the enum %s has the default %s, which is no symbol of it", full, fault.Quoted(symbol)))
 		}
 		w.Text(`,"default":`, symbol)
 	}
 	w.properties(id)
 	w.Raw("}")
-	return s
+	return result
 }
 
 // fixed writes bytes that came from a fixed.
@@ -348,25 +348,25 @@ func (w *schemaWriter) fixed(n *wit.SchemaNode, id uint32, space, text string) s
 	if bad != nil || size < 0 {
 		w.Fail(fault.Data("expected a number of bytes in the parameter %s, found %s", fixedSize, fault.Quoted(text)))
 	}
-	s := step{op: padStep, size: int(size)}
+	result := step{op: padStep, size: int(size)}
 	if conversion.NameOf(n) == wit.NameDecimal {
-		s.op = padDecimalStep
+		result.op = padDecimalStep
 	}
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if seen {
-		w.refer(len(w.Out), full, space)
-		return s
+		w.replaceWithName(len(w.Out), full, space)
+		return result
 	}
-	w.head("fixed", full, space)
+	w.definitionStart("fixed", full, space)
 	w.Raw(`,"size":`)
 	w.Number(size)
 	w.properties(id)
 	w.Raw("}")
-	return s
+	return result
 }
 
-// given is a node's name, or one made up.
-func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
+// nameOf is a node's name, or one made up.
+func (w *schemaWriter) nameOf(n *wit.SchemaNode, id uint32) string {
 	if n.Name != nil {
 		return *n.Name
 	}
@@ -384,37 +384,38 @@ func (w *schemaWriter) given(n *wit.SchemaNode, id uint32) string {
 
 func (w *schemaWriter) structure(id uint32, space string) step {
 	n := &w.nodes[id]
-	full, seen := w.define(w.given(n, id), w.digests[id])
+	full, seen := w.define(w.nameOf(n, id), w.digests[id])
 	if id == 0 {
 		w.root = full
 	}
 	start := len(w.Out)
-	w.head("record", full, space)
+	w.definitionStart("record", full, space)
 	if doc, ok := conversion.Parameter(n, recordDoc); ok {
 		w.Text(`,"doc":`, doc)
 	}
-	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
+	result := step{op: recordStep, identity: true, members: make([]step, len(n.Fields)),
+		names: make([]string, len(n.Fields))}
 	w.Raw(`,"fields":[`)
 	taken := map[string]bool{}
 	for i, m := range n.Fields {
 		w.Comma(i)
-		name := w.scrubbed(m.Name)
+		name := w.scrub(m.Name)
 		if taken[name] {
 			w.Fail(fault.New(schemaParseException, "Duplicate field "+fault.Quoted(name)+" in record "+full))
 		}
 		taken[name] = true
 		doc, _ := conversion.Parameter(n, fieldDoc+m.Name)
-		s.members[i], s.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
-		s.same = s.same && s.members[i].same
+		result.members[i], result.names[i] = w.field(name, m.Node, doc, namespaceOf(full), w.o.keepNulls), m.Name
+		result.identity = result.identity && result.members[i].identity
 	}
 	w.Raw("]")
 	if seen {
-		w.refer(start, full, space)
-		return s
+		w.replaceWithName(start, full, space)
+		return result
 	}
 	w.properties(id)
 	w.Raw("}")
-	return s
+	return result
 }
 
 // field writes a field of a record. keepNulls: a null is written as such though there is a default.
@@ -423,9 +424,9 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 	n := &w.nodes[id]
 	w.Text(`{"name":`, name)
 	w.Raw(`,"type":`)
-	s := w.node(id, space, false)
-	if n.Optional && n.DefaultValue != nil && !keepNulls && s.op == unionStep {
-		s = w.replaceNull(s, *n.DefaultValue)
+	result := w.node(id, space, false)
+	if n.Optional && n.DefaultValue != nil && !keepNulls && result.op == unionStep {
+		result = w.replaceNull(result, *n.DefaultValue)
 	}
 	if doc != "" {
 		w.Text(`,"doc":`, doc)
@@ -442,32 +443,32 @@ func (w *schemaWriter) field(name string, id uint32, doc, space string, keepNull
 		w.Raw(`,"default":null`)
 	}
 	w.Raw("}")
-	return s
+	return result
 }
 
 // replaceNull has the step of an optional field with a default write the default for a null, as Kafka Connect's structs
 // do.
 func (w *schemaWriter) replaceNull(s step, value []byte) step {
 	full := &s.branches[0] // a node with a default has its value in front
-	v := walk{ctx: context.Background(), in: value, most: conversion.MaxEnvelopeBytes}
-	lead := full.run(&v, nil)
-	if v.err != nil {
-		w.Fail(v.err)
+	rewriting := rewrite{ctx: context.Background(), input: value, maxOutput: conversion.MaxEnvelopeBytes}
+	lead := full.run(&rewriting, nil)
+	if rewriting.err != nil {
+		w.Fail(rewriting.err)
 	}
 	s.branches = slices.Clone(s.branches)
-	s.branches[1] = branch{lead: lead}
-	s.same = false
+	s.branches[1] = branch{prefix: lead}
+	s.identity = false
 	return s
 }
 
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
 // cannot have and AvroData fails at, the second gets a number after its name; `connect.name` keeps the name.
 func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
-	parts := strings.Split(withoutSpace(name), ".")
+	parts := strings.Split(trimEmptyNamespace(name), ".")
 	for i, part := range parts {
 		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
 		if last := i == len(parts)-1; last || checkName(part) != nil {
-			parts[i] = w.scrubbed(part)
+			parts[i] = w.scrub(part)
 		}
 		if err := checkName(parts[i]); err != nil {
 			w.Fail(fault.New(schemaParseException, "the name "+fault.Quoted(name)+": "+err.Error()))
@@ -495,8 +496,8 @@ func namespaceOf(full string) string {
 	return ""
 }
 
-// head writes kind, name and namespace of a definition.
-func (w *schemaWriter) head(kind, full, space string) {
+// definitionStart writes kind, name and namespace of a definition.
+func (w *schemaWriter) definitionStart(kind, full, space string) {
 	w.Raw(`{"type":"`, kind, `"`)
 	w.Text(`,"name":`, conversion.LastPart(full))
 	if own := namespaceOf(full); own != space {
@@ -504,8 +505,8 @@ func (w *schemaWriter) head(kind, full, space string) {
 	}
 }
 
-// refer writes the name of a type that was defined before, in the place of what was written from start on.
-func (w *schemaWriter) refer(start int, full, space string) {
+// replaceWithName writes the name of a type that was defined before, in the place of what was written from start on.
+func (w *schemaWriter) replaceWithName(start int, full, space string) {
 	if namespaceOf(full) == space {
 		full = conversion.LastPart(full)
 	}
@@ -539,10 +540,10 @@ func checkName(name string) error {
 	return nil
 }
 
-// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
+// scrub is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, after
 // an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
 // take.
-func (w *schemaWriter) scrubbed(name string) string {
+func (w *schemaWriter) scrub(name string) string {
 	if !w.o.Scrub {
 		return name
 	}
@@ -727,7 +728,7 @@ func (w *schemaWriter) jsonRecord(n *wit.SchemaNode, r connectdata.Struct) {
 	w.Raw("{")
 	for i, m := range n.Fields {
 		w.Comma(i)
-		w.Quote(w.scrubbed(m.Name))
+		w.Quote(w.scrub(m.Name))
 		w.Raw(":")
 		w.json(m.Node, r[i])
 	}

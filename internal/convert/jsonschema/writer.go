@@ -22,8 +22,8 @@ import (
 // order in which the library everit writes them, properties and parameters in that of Java's hash tables.
 type schemaWriter struct {
 	conversion.SchemaText
-	nodes []wit.SchemaNode
-	o     options
+	nodes   []wit.SchemaNode
+	options options
 }
 
 // write returns the text of the JSON Schema of nodes; w is the writer of their values.
@@ -151,7 +151,7 @@ func (s *schemaWriter) value(id uint32, w *connectjson.Writer, index int) {
 			s.Raw("}}")
 		}
 	case wit.Struct:
-		if typ("object", ""); !s.o.open {
+		if typ("object", ""); !s.options.additionalProperties {
 			s.Raw(`"additionalProperties":false,`)
 		}
 		last = func() { s.properties(n, w) }
@@ -237,7 +237,7 @@ const nullSymbol, noSymbol = "<NULL>", "\x00"
 // enum begins the schema of an enumeration, which is a text with parameters here, with its symbols.
 func (s *schemaWriter) enum(n *wit.SchemaNode) {
 	lead := enumName + "."
-	if s.o.sums {
+	if s.options.sumTypes {
 		lead = sumEnumName + "."
 	}
 	var symbols []string

@@ -10,52 +10,54 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
-// asked for and compiled once.
-type Readings[R compiled] struct {
-	Kept conversion.Cache[readingKey, reading[R]]
-	asks *Schemas
+// DecoderCache are what a converter with a schema registry has made of the schemas that values came with, so that each
+// is asked for and compiled once.
+type DecoderCache[R decoder] struct {
+	Cache   conversion.Cache[cacheKey, cachedDecoder[R]]
+	schemas *Schemas
 	// compile makes what reads the values of a schema, the last of several; read reads one.
-	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)
+	compile func(ctx context.Context, topic string, texts []registry.NamedSchema) (R, error)
 	read    func(by R, ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error)
-	last    found[R]
+	last    lastUsed[R]
 }
 
-// found is what was found last, of a key, where there is such: values of a topic mostly have one schema.
-type found[R compiled] struct {
-	reading[R]
-	key  readingKey
-	some bool
+// lastUsed is what was found last, of a key, where there is such: values of a topic mostly have one schema.
+type lastUsed[R decoder] struct {
+	cachedDecoder[R]
+	key   cacheKey
+	isSet bool
 }
 
-// compiled is what reads the values of one schema.
-type compiled interface {
+// decoder is what reads the values of one schema.
+type decoder interface {
 	// From is the schema that values are read into, nil: there is none.
 	From() *record.Schema
 }
 
-// reading is what reads the values of one schema, or why it cannot be read.
-type reading[R compiled] struct {
-	by  R
-	err error
+// cachedDecoder is what reads the values of one schema, or why it cannot be read.
+type cachedDecoder[R decoder] struct {
+	decoder R
+	err     error
 }
 
-// readingKey: the version that a schema gets depends on the topic's subject.
-type readingKey struct {
+// cacheKey: the version that a schema gets depends on the topic's subject.
+type cacheKey struct {
 	topic string
 	id    schemaID
 }
 
-// NewReadings keeps so many readings of schemas that are asked for by asks.
-func NewReadings[R compiled](kept int, asks *Schemas,
-	compile func(context.Context, string, []registry.Text) (R, error),
-	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) Readings[R] {
-	return Readings[R]{Kept: conversion.NewCache[readingKey, reading[R]](kept), asks: asks, compile: compile,
-		read: read}
+// NewDecoderCache keeps so many readings of schemas that are asked for by asks.
+func NewDecoderCache[R decoder](kept int, asks *Schemas,
+	compile func(context.Context, string, []registry.NamedSchema) (R, error),
+	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) DecoderCache[R] {
+	return DecoderCache[R]{Cache: conversion.NewCache[cacheKey, cachedDecoder[R]](kept), schemas: asks,
+		compile: compile,
+		read:    read}
 }
 
 // Decode implements [Converter].
-func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice, error) {
+func (k *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.ValueSlice,
+	error) {
 	if data == nil {
 		return wit.ValueSlice{}, nil
 	}
@@ -67,7 +69,8 @@ func (k *Readings[R]) Decode(ctx context.Context, topic string, data []byte, b *
 }
 
 // DecodeBy implements convert.HeaderDecoder.
-func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.ValueSlice,
+func (k *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
+	b *record.Batch) (wit.ValueSlice,
 	error) {
 	id, err := idIn(header)
 	if err != nil || data == nil {
@@ -76,7 +79,7 @@ func (k *Readings[R]) DecodeBy(ctx context.Context, topic string, header, data [
 	return k.decode(ctx, topic, id, data, b)
 }
 
-func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
+func (k *DecoderCache[R]) decode(ctx context.Context, topic string, id schemaID, data []byte,
 	b *record.Batch) (wit.ValueSlice,
 	error) {
 	r, known := k.find(topic, id)
@@ -90,7 +93,7 @@ func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, dat
 		return wit.ValueSlice{}, r.err
 	}
 	start := len(b.Data)
-	d, err := k.read(r.by, ctx, topic, data, b)
+	d, err := k.read(r.decoder, ctx, topic, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, err
@@ -99,38 +102,38 @@ func (k *Readings[R]) decode(ctx context.Context, topic string, id schemaID, dat
 }
 
 // find is what is kept for an id of a topic.
-func (k *Readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
-	key := readingKey{topic, id}
-	if k.last.some && key == k.last.key {
-		return k.last.reading, true
+func (k *DecoderCache[R]) find(topic string, id schemaID) (r cachedDecoder[R], known bool) {
+	key := cacheKey{topic, id}
+	if k.last.isSet && key == k.last.key {
+		return k.last.cachedDecoder, true
 	}
-	if r, known = k.Kept.Of[key]; known {
-		k.last = found[R]{r, key, true}
+	if r, known = k.Cache.Of[key]; known {
+		k.last = lastUsed[R]{r, key, true}
 	}
 	return r, known
 }
 
 // add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
 // task, or may pass, is not.
-func (k *Readings[R]) add(ctx context.Context, topic string, id schemaID) (reading[R], error) {
-	texts, wrong, err := k.asks.written(ctx, id)
+func (k *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (cachedDecoder[R], error) {
+	texts, wrong, err := k.schemas.written(ctx, id)
 	if err != nil {
-		return reading[R]{}, err
+		return cachedDecoder[R]{}, err
 	}
-	r := reading[R]{err: wrong}
+	r := cachedDecoder[R]{err: wrong}
 	if wrong == nil {
-		r.by, r.err = k.compile(ctx, topic, texts)
+		r.decoder, r.err = k.compile(ctx, topic, texts)
 	}
 	if ctx.Err() != nil {
-		return reading[R]{}, context.Cause(ctx)
+		return cachedDecoder[R]{}, context.Cause(ctx)
 	}
 	if fault.Stops(r.err) {
-		return reading[R]{}, r.err
+		return cachedDecoder[R]{}, r.err
 	}
 	size := 1000
-	if r.err == nil && r.by.From() != nil {
-		size += conversion.CompiledBytes(r.by.From())
+	if r.err == nil && r.decoder.From() != nil {
+		size += conversion.CompiledBytes(r.decoder.From())
 	}
-	k.Kept.Put(readingKey{topic, id}, r, size)
+	k.Cache.Put(cacheKey{topic, id}, r, size)
 	return r, nil
 }

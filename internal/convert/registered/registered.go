@@ -30,23 +30,24 @@ type Schemas struct {
 type registrySettings struct {
 	registry  registry.Settings
 	register  bool
-	latest    bool
+	useLatest bool
 	normalize bool
-	fixed     int
+	schemaID  int
 }
 
 // New is what a converter of a kind of schemas asks of the registry that its settings name.
-func New(v setting.Values, u conversion.Use, kind registry.Kind) (r Schemas, err error) {
-	r = Schemas{Use: u, kind: kind, settings: registrySettings{register: v.Bool("auto.register.schemas"),
-		latest: v.Bool("use.latest.version"), normalize: v.Bool("normalize.schemas"), fixed: v.Int("use.schema.id")}}
-	if r.subject, err = subjectStrategy(v, u.Key); err != nil {
+func New(values setting.Values, use conversion.Use, kind registry.Kind) (r Schemas, err error) {
+	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
+		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
+		schemaID: values.Int("use.schema.id")}}
+	if r.subject, err = subjectStrategy(values, use.Key); err != nil {
 		return r, err
 	}
-	if r.settings.registry, err = registry.Parse(v); err != nil {
+	if r.settings.registry, err = registry.Parse(values); err != nil {
 		return r, fault.Config("%v", err)
 	}
-	if u.Registry != nil {
-		if r.client, err = u.Registry(r.settings.registry); err != nil {
+	if use.Registry != nil {
+		if r.client, err = use.Registry(r.settings.registry); err != nil {
 			return r, fault.Config("%v", err)
 		}
 	}
@@ -99,7 +100,7 @@ var errNoRegistry = errors.New("the converter was made without a schema registry
 // ID asks the registry which id a schema has for a topic. name is the schema's own. fits refuses to write by another
 // schema that the settings name: what says where that is from.
 func (c *Schemas) ID(ctx context.Context, topic, name, text string,
-	fits func(own string, texts []registry.Text, what string) error) (uint32, error) {
+	check func(own string, texts []registry.NamedSchema, what string) error) (uint32, error) {
 	if c.client == nil {
 		return 0, errNoRegistry
 	}
@@ -108,25 +109,25 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 		return 0, err
 	}
 	var id int
-	switch s := &c.settings; {
-	case s.register:
-		id, err = c.client.Register(ctx, subject, c.kind, text, s.normalize)
-	case s.fixed >= 0:
-		var texts []registry.Text
-		id = s.fixed
+	switch settings := &c.settings; {
+	case settings.register:
+		id, err = c.client.Register(ctx, subject, c.kind, text, settings.normalize)
+	case settings.schemaID >= 0:
+		var texts []registry.NamedSchema
+		id = settings.schemaID
 		if texts, _, err = c.client.Schema(ctx, id, registry.Written); err == nil {
-			err = fits(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
+			err = check(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
 		}
-	case s.latest:
+	case settings.useLatest:
 		var newest string
 		if id, newest, err = c.client.Latest(ctx, subject); err == nil {
-			err = fits(text, []registry.Text{{Text: newest}}, "the newest schema of "+subject)
+			err = check(text, []registry.NamedSchema{{Text: newest}}, "the newest schema of "+subject)
 		}
 	default:
-		id, err = c.client.Lookup(ctx, subject, c.kind, text, s.normalize)
+		id, err = c.client.Lookup(ctx, subject, c.kind, text, settings.normalize)
 	}
 	if err != nil {
-		if _, refused := errors.AsType[*registry.Refused](err); refused {
+		if _, refused := errors.AsType[*registry.RejectedError](err); refused {
 			err = &fault.Stop{Err: fmt.Errorf("%w; the schema is %s", err, fault.CutTo(text, fault.MaxErrorBytes))}
 		}
 		return 0, err
@@ -180,20 +181,20 @@ func idOf(data []byte) (schemaID, error) {
 
 // written returns the schema of an id after those that it refers to. wrong is the fault of all records of that id; err
 // is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
-func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
+func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, wrong, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
 	}
 	var kind registry.Kind
 	if id.guid != "" {
-		texts, kind, err = c.client.SchemaOf(ctx, id.guid, registry.Read)
+		texts, kind, err = c.client.SchemaByGUID(ctx, id.guid, registry.Read)
 	} else {
 		texts, kind, err = c.client.Schema(ctx, id.id, registry.Read)
 	}
 	if err != nil {
-		var refused *registry.Refused
+		var refused *registry.RejectedError
 		switch {
-		case errors.As(err, &refused) && refused.NotFound():
+		case errors.As(err, &refused) && refused.IsNotFound():
 			return nil, nil, fault.Data("%v", err)
 		case errors.As(err, &refused):
 			return nil, nil, &fault.Stop{Err: err}
@@ -220,9 +221,9 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 		return nil, nil // only what has a name has a subject then
 	}
 	version, err := c.client.Version(ctx, subject, c.kind, text)
-	var refused *registry.Refused
+	var refused *registry.RejectedError
 	switch {
-	case errors.As(err, &refused) && refused.NotFound():
+	case errors.As(err, &refused) && refused.IsNotFound():
 		return nil, nil // a copied topic, for example
 	case errors.As(err, &refused):
 		return nil, &fault.Stop{Err: err}
@@ -237,7 +238,7 @@ var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serial
 
 // Settings are those of all converters with a schema registry.
 func Settings() *setting.Table {
-	t := setting.NewTable(registry.Declared()...)
+	t := setting.NewTable(registry.SettingKeys()...)
 	subject := func(what string) wit.ConfigKey {
 		return setting.Define(what+".subject.name.strategy", wit.KindClass, wit.Medium,
 			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+

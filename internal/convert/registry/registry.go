@@ -1,7 +1,7 @@
 // Package registry asks a schema registry with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
 // Redpanda's. A registry that is away is asked again until it is back, however long that takes; what it refuses is an
-// [Refused] that says whose fault it is.
+// [RejectedError] that says whose fault it is.
 package registry
 
 import (
@@ -32,12 +32,12 @@ import (
 
 // Bounds on what a registry may do.
 const (
-	// maxAnswerBytes is how long an answer may be.
-	maxAnswerBytes = 16 << 20
+	// maxResponseBytes is how long an answer may be.
+	maxResponseBytes = 16 << 20
 	// maxReferences is how many further schemas one may refer to, directly or not.
 	maxReferences = 1000
-	// answerWithin is how long one request may take.
-	answerWithin = 30 * time.Second
+	// requestTimeout is how long one request may take.
+	requestTimeout = 30 * time.Second
 	// firstPause and maxPause are the time between two tries, which doubles.
 	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
 )
@@ -53,8 +53,8 @@ type Settings struct {
 	Security map[string]string
 }
 
-// Declared are the settings, for the declaration of a converter.
-func Declared() []wit.ConfigKey {
+// SettingKeys are the settings, for the declaration of a converter.
+func SettingKeys() []wit.ConfigKey {
 	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
 	}
@@ -82,90 +82,92 @@ func Declared() []wit.ConfigKey {
 const security = "schema.registry.ssl."
 
 // Parse reads the settings of a converter, which are right by their declarations.
-func Parse(v setting.Values) (s Settings, err error) {
-	for _, item := range v.List("schema.registry.url") {
-		u, err := url.Parse(item)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// " +
+func Parse(values setting.Values) (settings Settings, err error) {
+	for _, item := range values.List("schema.registry.url") {
+		address, err := url.Parse(item)
+		if err != nil || address.Scheme != "http" && address.Scheme != "https" || address.Host == "" {
+			return settings, errors.New("Invalid value for configuration schema.registry.url: expected http:// or " +
+				"https:// " +
 				"and a host, and commas between several")
 		}
-		if u.User != nil {
-			s.User = u.User.Username()
-			s.Password, _ = u.User.Password()
-			u.User = nil
+		if address.User != nil {
+			settings.User = address.User.Username()
+			settings.Password, _ = address.User.Password()
+			address.User = nil
 		}
-		s.URLs = append(s.URLs, strings.TrimSuffix(u.String(), "/"))
+		settings.URLs = append(settings.URLs, strings.TrimSuffix(address.String(), "/"))
 	}
-	if v.Lower("basic.auth.credentials.source") == "user_info" {
+	if values.Lower("basic.auth.credentials.source") == "user_info" {
 		var ok bool
-		if s.User, s.Password, ok = strings.Cut(v.String("basic.auth.user.info"), ":"); !ok {
-			return s, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
+		if settings.User, settings.Password, ok = strings.Cut(values.String("basic.auth.user.info"), ":"); !ok {
+			return settings, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
 				"password with a colon between, since basic.auth.credentials.source=USER_INFO")
 		}
 	}
-	s.Token = v.String("bearer.auth.token")
-	if ssl := v.WithPrefix(security); len(ssl) > 0 {
-		s.Security = make(map[string]string, len(ssl))
+	settings.Token = values.String("bearer.auth.token")
+	if ssl := values.WithPrefix(security); len(ssl) > 0 {
+		settings.Security = make(map[string]string, len(ssl))
 		for name, value := range ssl {
-			s.Security["ssl."+name] = value
+			settings.Security["ssl."+name] = value
 		}
 	}
-	return s, nil
+	return settings, nil
 }
 
-// Refused is what a registry does not do.
-type Refused struct {
+// RejectedError is what a registry does not do.
+type RejectedError struct {
 	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
 	// incompatible, 42201 invalid schema.
 	Status, Code int
 	Text         string
 }
 
-func (e *Refused) Error() string { return e.Text }
+func (e *RejectedError) Error() string { return e.Text }
 
-// NotFound tells that there is no such subject, version or schema.
-func (e *Refused) NotFound() bool { return e.Status == http.StatusNotFound }
+// IsNotFound tells that there is no such subject, version or schema.
+func (e *RejectedError) IsNotFound() bool { return e.Status == http.StatusNotFound }
 
 // Client asks one registry. It is safe for use by several goroutines.
 type Client struct {
-	api *sr.Client
-	log *slog.Logger
-	at  string
-	// known are the credentials, which are shown in no answer.
-	known secret.Known
+	api     *sr.Client
+	log     *slog.Logger
+	address string
+	// secrets are the credentials, which are shown in no answer.
+	secrets secret.Known
 
-	partner away.Partner
-	mu      sync.Mutex
-	why     string // the error of the last try that failed
+	partner   away.Partner
+	mu        sync.Mutex
+	lastError string // the error of the last try that failed
 }
 
 // Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
 // system's roots.
-func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
+func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {
-		for _, at := range s.URLs {
+		for _, at := range settings.URLs {
 			if u, err := url.Parse(at); err == nil {
 				t.hosts[u.Host] = newTransport(secure(u.Hostname()))
 			}
 		}
 	}
-	return OpenWith(s, t, log)
+	return OpenWith(settings, t, log)
 }
 
 // OpenWith is [Open] with another way of sending requests.
-func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
-	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
-		Timeout: answerWithin, CheckRedirect: secret.Redirect})}
+func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
+	options := []sr.ClientOpt{sr.URLs(settings.URLs...), sr.UserAgent("culvert"),
+		sr.HTTPClient(&http.Client{Transport: send,
+			Timeout: requestTimeout, CheckRedirect: secret.Redirect})}
 	switch {
-	case s.Token != "":
-		options = append(options, sr.BearerToken(s.Token))
-	case s.User != "":
-		options = append(options, sr.BasicAuth(s.User, s.Password))
+	case settings.Token != "":
+		options = append(options, sr.BearerToken(settings.Token))
+	case settings.User != "":
+		options = append(options, sr.BasicAuth(settings.User, settings.Password))
 	}
 	api, err := sr.NewClient(options...)
-	c := &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}
-	c.known.Keep(s.Password, s.Token)
+	c := &Client{api: api, log: log, address: strings.Join(settings.URLs, ", ")}
+	c.secrets.Keep(settings.Password, settings.Token)
 	return c, err
 }
 
@@ -189,35 +191,36 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	answer, err := to.RoundTrip(r)
 	if err == nil {
-		answer.Body = &limited{answer.Body, maxAnswerBytes}
+		answer.Body = &limitedBody{answer.Body, maxResponseBytes}
 	}
 	return answer, err
 }
 
-type limited struct {
+type limitedBody struct {
 	io.ReadCloser
 	left int
 }
 
-func (l *limited) Read(p []byte) (int, error) {
+func (l *limitedBody) Read(p []byte) (int, error) {
 	if l.left <= 0 {
-		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxAnswerBytes)
+		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxResponseBytes)
 	}
 	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
 	l.left -= n
 	return n, err
 }
 
-// Away says since when and why the registry does not answer, "" when it does; for the connector's status.
-func (c *Client) Away() string {
+// Outage says since when and why the registry does not answer, "" when it does; for the connector's status.
+func (c *Client) Outage() string {
 	since := c.partner.Since()
 	if since.IsZero() {
 		return ""
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at, since.UTC().Format(time.RFC3339),
-		c.why)
+	return fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.address,
+		since.UTC().Format(time.RFC3339),
+		c.lastError)
 }
 
 // Kind is of which language a schema is.
@@ -229,8 +232,8 @@ const (
 	JSON = sr.TypeJSON
 )
 
-// Text is a schema's, and the name by which the schema that refers to it does so.
-type Text struct{ Name, Text string }
+// NamedSchema is a schema's, and the name by which the schema that refers to it does so.
+type NamedSchema struct{ Name, Text string }
 
 // Direction is which way the values of a schema go, which decides the rules that would have to run with them.
 type Direction string
@@ -241,9 +244,9 @@ const (
 	Read    Direction = "WRITE"
 )
 
-// found is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it does not
-// know, so that rules are read here.
-type found struct {
+// schemaResponse is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it
+// does not know, so that rules are read here.
+type schemaResponse struct {
 	sr.SubjectSchema
 	Rules *ruleSet `json:"ruleSet"` // stands before the embedded one
 }
@@ -260,9 +263,9 @@ type rule struct {
 	Disabled         bool
 }
 
-// refuse is the answer's [Refused] where its schema, which what names, has a rule that would have to run with values
-// that go this way.
-func (f *found) refuse(what string, way Direction) error {
+// checkRules is the answer's [RejectedError] where its schema, which what names, has a rule that would have to run with
+// values that go this way.
+func (f *schemaResponse) checkRules(what string, way Direction) error {
 	if f.Rules == nil {
 		return nil
 	}
@@ -272,34 +275,36 @@ func (f *found) refuse(what string, way Direction) error {
 			if way == Read {
 				does = "be read"
 			}
-			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
-				"without it", what, shown.Within(r.Name, maxSaid), shown.Within(r.Type, maxSaid), does)}
+			return &RejectedError{Text: fmt.Sprintf(
+				"%s has the rule %q of type %q, which is not built: values would %s "+
+					"without it", what, shown.Within(r.Name, maxMessageBytes), shown.Within(r.Type, maxMessageBytes),
+					does)}
 		}
 	}
 	return nil
 }
 
 // Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
-// it, by the subject's configuration; with such as would run with what is written it is [Refused]. Registries that
-// answer with an id alone do not tell.
+// it, by the subject's configuration; with such as would run with what is written it is [RejectedError]. Registries
+// that answer with an id alone do not tell.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
 		&sr.Schema{Schema: text, Type: kind}, normalize, true)
 	if err == nil {
-		err = f.refuse("the schema of "+subject, Written)
+		err = f.checkRules("the schema of "+subject, Written)
 	}
 	return f.ID, err
 }
 
 // Lookup returns the id of a schema that is registered under a subject; one with rules for what is written is
-// [Refused].
+// [RejectedError].
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
 		&sr.Schema{Schema: text, Type: kind}, normalize, true)
 	if err == nil {
-		err = f.refuse("the schema of "+subject, Written)
+		err = f.checkRules("the schema of "+subject, Written)
 	}
 	return f.ID, err
 }
@@ -319,42 +324,44 @@ func (c *Client) Ping(ctx context.Context) error {
 	case err == nil, answer != nil && answer.StatusCode == http.StatusNotFound:
 		return nil
 	case answer != nil:
-		return fmt.Errorf("schema registry %s: status %d: %s", c.at, answer.StatusCode, c.said(answer))
+		return fmt.Errorf("schema registry %s: status %d: %s", c.address, answer.StatusCode, c.message(answer))
 	}
-	return fmt.Errorf("schema registry %s: %s", c.at, c.shown(err.Error()))
+	return fmt.Errorf("schema registry %s: %s", c.address, c.printable(err.Error()))
 }
 
 // Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
-// is [Refused].
+// is [RejectedError].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
 	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
 		nil, false, true)
 	if err == nil {
-		err = f.refuse("the newest schema of "+subject, Written)
+		err = f.checkRules("the newest schema of "+subject, Written)
 	}
 	return f.ID, f.Schema.Schema, err
 }
 
 // Schema returns the schema of an id, after those that it refers to, each after its own; one with rules for values
-// that go this way is [Refused].
-func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Text, kind Kind, err error) {
+// that go this way is [RejectedError].
+func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []NamedSchema, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
-// SchemaOf returns the schema of a GUID as [Client.Schema] does.
-func (c *Client) SchemaOf(ctx context.Context, guid string, way Direction) (texts []Text, kind Kind, err error) {
+// SchemaByGUID returns the schema of a GUID as [Client.Schema] does.
+func (c *Client) SchemaByGUID(ctx context.Context, guid string, way Direction) (texts []NamedSchema, kind Kind,
+	err error) {
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
 }
 
-func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []Text, kind Kind, err error) {
+func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []NamedSchema, kind Kind,
+	err error) {
 	f, err := c.find(ctx, "get "+what, http.MethodGet, path, nil, false, false)
 	if err == nil {
-		err = f.refuse(what, way)
+		err = f.checkRules(what, way)
 	}
 	if err != nil {
 		return nil, kind, err
 	}
-	texts, err = c.with(ctx, what, f.Schema)
+	texts, err = c.withReferences(ctx, what, f.Schema)
 	return texts, f.Type, err
 }
 
@@ -362,30 +369,32 @@ func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(s
 
 // find asks for one schema, giving the registry a schema where there is one. withID: an answer that calls itself a
 // success and has no id, such as a gateway's, is none.
-func (c *Client) find(ctx context.Context, what, method, path string, give *sr.Schema, normalize, withID bool) (f found,
+func (c *Client) find(ctx context.Context, what, method, path string, schema *sr.Schema, normalize,
+	withID bool) (response schemaResponse,
 	err error) {
-	err = c.ask(ctx, what, func(ctx context.Context) error {
+	err = c.retry(ctx, what, func(ctx context.Context) error {
 		if normalize {
 			ctx = sr.WithParams(ctx, sr.Normalize)
 		}
 		var body any
-		if give != nil {
-			body = give
+		if schema != nil {
+			body = schema
 		}
-		f = found{}
-		if err := c.api.Do(ctx, method, path, body, &f); err != nil {
+		response = schemaResponse{}
+		if err := c.api.Do(ctx, method, path, body, &response); err != nil {
 			return err
 		}
-		if withID && (f.ID <= 0 || f.ID > math.MaxInt32) {
-			return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32, f.ID)
+		if withID && (response.ID <= 0 || response.ID > math.MaxInt32) {
+			return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32,
+				response.ID)
 		}
 		return nil
 	})
-	return f, err
+	return response, err
 }
 
-// with returns a schema after those that it refers to.
-func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
+// withReferences returns a schema after those that it refers to.
+func (c *Client) withReferences(ctx context.Context, what string, found sr.Schema) (texts []NamedSchema, err error) {
 	seen := map[string]bool{}
 	var follow func(references []sr.SchemaReference) error
 	follow = func(references []sr.SchemaReference) error {
@@ -395,10 +404,10 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 				continue
 			}
 			if seen[key] = true; len(seen) > maxReferences {
-				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
+				return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
 			}
 			var schema sr.Schema
-			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
+			err := c.retry(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
 				func(ctx context.Context) error {
 					found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
 					schema = found.Schema
@@ -410,72 +419,74 @@ func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts 
 			if err != nil {
 				return err
 			}
-			texts = append(texts, Text{r.Name, schema.Schema})
+			texts = append(texts, NamedSchema{r.Name, schema.Schema})
 		}
 		return nil
 	}
 	if err := follow(found.References); err != nil {
 		return nil, err
 	}
-	return append(texts, Text{Text: found.Schema}), nil
+	return append(texts, NamedSchema{Text: found.Schema}), nil
 }
 
-// ask does one thing until the registry has said yes or no.
-func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
+// retry does one thing until the registry has said yes or no.
+func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
-		refused := &Refused{}
+		refused := &RejectedError{}
 		var answer *sr.ResponseError
 		var elsewhere *secret.Elsewhere
 		switch {
 		case err == nil:
-			c.markBack(began)
+			c.recordAnswer(began)
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &elsewhere):
-			c.markBack(began)
-			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
-		case errors.As(err, &answer) && !again(answer.StatusCode):
-			c.markBack(began)
+			c.recordAnswer(began)
+			return &RejectedError{Text: fmt.Sprintf("schema registry %s: %s: %v", c.address, what, elsewhere)}
+		case errors.As(err, &answer) && !isTemporary(answer.StatusCode):
+			c.recordAnswer(began)
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
-			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
-				c.said(answer))
+			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.address, what, answer.StatusCode,
+				c.message(answer))
 			return refused
 		}
-		c.markAway(began, what, c.shown(err.Error()))
+		c.recordOutage(began, what, c.printable(err.Error()))
 		if err := backoff.Wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// again: a status by which the registry, or what stands before it, says that it cannot answer now.
-func again(status int) bool {
+// isTemporary: a status by which the registry, or what stands before it, says that it cannot answer now.
+func isTemporary(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 
-// maxSaid is how much of an answer an error says.
-const maxSaid = 1000
+// maxMessageBytes is how much of an answer an error says.
+const maxMessageBytes = 1000
 
-func (c *Client) said(answer *sr.ResponseError) string {
-	return c.shown(cmp.Or(answer.Message, string(answer.Raw)))
+func (c *Client) message(answer *sr.ResponseError) string {
+	return c.printable(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
-// shown is a text of the registry as it may be shown.
-func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
+// printable is a text of the registry as it may be shown.
+func (c *Client) printable(text string) string {
+	return shown.Within(c.secrets.Strike(text), maxMessageBytes)
+}
 
-// markAway notes that a try has failed. It logs an outage once, however many callers ask.
-func (c *Client) markAway(began time.Time, what, why string) {
+// recordOutage notes that a try has failed. It logs an outage once, however many callers ask.
+func (c *Client) recordOutage(began time.Time, what, why string) {
 	c.mu.Lock()
-	c.why = why
+	c.lastError = why
 	c.mu.Unlock()
 	c.partner.Lost(c.log, began, "", "the schema registry does not answer and is asked again until it does",
-		"registry", c.at, "for", what, "error", why)
+		"registry", c.address, "for", what, "error", why)
 }
 
-// markBack notes that the registry has answered.
-func (c *Client) markBack(began time.Time) {
-	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.at)
+// recordAnswer notes that the registry has answered.
+func (c *Client) recordAnswer(began time.Time) {
+	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.address)
 }

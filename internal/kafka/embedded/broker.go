@@ -62,10 +62,10 @@ type Broker struct {
 	addr string
 	dir  string
 	// Cluster is for tests that make the broker misbehave.
-	Cluster   *kfake.Cluster
-	beats     *heartbeats
-	lock      *lock.Lock
-	announced bool
+	Cluster    *kfake.Cluster
+	heartbeats *heartbeats
+	lock       *lock.Lock
+	announced  bool
 
 	close sync.Once
 	err   error
@@ -73,16 +73,16 @@ type Broker struct {
 
 // Open locks the folder, replays it and listens. After a kill -9 each written partition is held in memory during
 // replay.
-func Open(o Options) (*Broker, error) {
-	log := o.Logger
+func Open(options Options) (*Broker, error) {
+	log := options.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	data := filepath.Join(o.Dir, "broker")
+	data := filepath.Join(options.Dir, "broker")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	locked, err := lockFolder(o.Dir)
+	locked, err := lockFolder(options.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +90,12 @@ func Open(o Options) (*Broker, error) {
 		locked.Release()
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	listener, err := listen(o.Listen, o.Advertised)
+	listener, err := listen(options.Listen, options.Advertised)
 	if err != nil {
 		locked.Release()
 		return nil, err
 	}
-	waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
+	waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
 	started := time.Now()
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
@@ -105,8 +105,8 @@ func Open(o Options) (*Broker, error) {
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
 		kfake.DefaultNumPartitions(1),
 		kfake.AllowAutoTopicCreation(),
-		kfake.MaxVersions(versionsForJava()),
-		kfake.BrokerConfigs(nothingIsForgotten),
+		kfake.MaxVersions(javaCompatibleVersions()),
+		kfake.BrokerConfigs(neverDeleteConfigs),
 		kfake.WithLogger(brokerLogger{log}),
 	)
 	if err != nil {
@@ -114,8 +114,8 @@ func Open(o Options) (*Broker, error) {
 		locked.Release()
 		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
 	}
-	keepAutoCreated(cluster)
-	beats, err := startHeartbeats(waiting, cluster, listener.bound(), log)
+	persistAutoCreatedTopics(cluster)
+	beats, err := startHeartbeats(waiting, cluster, listener.localAddr(), log)
 	if err != nil {
 		cluster.Close()
 		locked.Release()
@@ -123,10 +123,11 @@ func Open(o Options) (*Broker, error) {
 	}
 	debug.FreeOSMemory()
 
-	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, Cluster: cluster, beats: beats, lock: locked,
-		announced: !o.Hidden}
+	b := &Broker{addr: listener.Addr().String(), dir: options.Dir, Cluster: cluster, heartbeats: beats, lock: locked,
+		announced: !options.Hidden}
 	if b.announced {
-		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
+		if err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(),
+			Started: started.UTC()}); err != nil {
 			b.announced = false
 			b.Close()
 			return nil, err
@@ -146,24 +147,24 @@ func (b *Broker) Close() error {
 		if b.announced {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
-		b.beats.close()
+		b.heartbeats.close()
 		b.Cluster.Close()
 		b.err = errors.Join(b.err, b.lock.Release())
 	})
 	return b.err
 }
 
-// nothingIsForgotten disables the cleaner, which loses data: compaction skips open transactions and loses keys when
+// neverDeleteConfigs disables the cleaner, which loses data: compaction skips open transactions and loses keys when
 // killed, and an expired partition restarts at offset 0. Group offsets would expire after a week.
-var nothingIsForgotten = map[string]string{
+var neverDeleteConfigs = map[string]string{
 	"log.retention.ms":          "-1",
 	"log.cleaner.backoff.ms":    "3155760000000",
 	"offsets.retention.minutes": "52596000",
 }
 
-// versionsForJava limits two requests that fail in Java's admin client: createTopics ("id should be positive") and
-// describeTopics (NullPointerException).
-func versionsForJava() *kversion.Versions {
+// javaCompatibleVersions limits two requests that fail in Java's admin client: createTopics ("id should be positive")
+// and describeTopics (NullPointerException).
+func javaCompatibleVersions() *kversion.Versions {
 	v := kversion.Stable() // not Tip: without its features Java's transactions fail
 	v.SetMaxKeyVersion(int16(kmsg.CreateTopics), 4)
 	v.SetMaxKeyVersion(int16(kmsg.DescribeTopicPartitions), -1)
@@ -176,15 +177,15 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// keepAutoCreated stores auto-created topics at once; kfake does so only for topics created by name, and loses the
-// others in a kill.
-func keepAutoCreated(cluster *kfake.Cluster) {
+// persistAutoCreatedTopics stores auto-created topics at once; kfake does so only for topics created by name, and loses
+// the others in a kill.
+func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
 	var seen atomic.Int32
 	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		if seen.Add(1) == renewAfter {
-			keepAutoCreated(cluster)
+			persistAutoCreatedTopics(cluster)
 			cluster.DropControl()
 		} else {
 			cluster.KeepControl()
@@ -202,18 +203,18 @@ func keepAutoCreated(cluster *kfake.Cluster) {
 	})
 }
 
-func listen(where, advertised string) (*advertisedListener, error) {
-	if where == "" {
+func listen(address, advertised string) (*advertisedListener, error) {
+	if address == "" {
 		return listenNextFree(advertised)
 	}
-	host, port, err := net.SplitHostPort(where)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", where)
+		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", address)
 	}
-	if port != "0" && answers(net.JoinHostPort(loopbackFor(host), port)) {
-		return nil, fmt.Errorf("embedded broker: %s is taken: another program listens there", where)
+	if port != "0" && isListening(net.JoinHostPort(loopbackFor(host), port)) {
+		return nil, fmt.Errorf("embedded broker: %s is taken: another program listens there", address)
 	}
-	l, err := net.Listen("tcp", where)
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
@@ -224,7 +225,7 @@ func listenNextFree(advertised string) (*advertisedListener, error) {
 	var last error
 	for port := firstPort; port <= lastPort; port++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if answers(addr) {
+		if isListening(addr) {
 			continue
 		}
 		l, err := net.Listen("tcp", addr)
@@ -237,9 +238,9 @@ func listenNextFree(advertised string) (*advertisedListener, error) {
 		last)
 }
 
-// answers reports whether a process listens: some systems let us bind a narrower address next to a wildcard, which
+// isListening reports whether a process listens: some systems let us bind a narrower address next to a wildcard, which
 // would split clients between two brokers.
-func answers(addr string) bool {
+func isListening(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
 		return false
@@ -260,25 +261,25 @@ func isWildcard(host string) bool {
 	return host == "" || (ip != nil && ip.IsUnspecified())
 }
 
-func advertise(l net.Listener, host, advertised string) (*advertisedListener, error) {
-	bound := l.Addr().(*net.TCPAddr).Port
-	shown, port := advertised, strconv.Itoa(bound)
+func advertise(listener net.Listener, host, advertised string) (*advertisedListener, error) {
+	bound := listener.Addr().(*net.TCPAddr).Port
+	advertisedHost, port := advertised, strconv.Itoa(bound)
 	if h, p, err := net.SplitHostPort(advertised); err == nil {
-		shown, port = h, p
+		advertisedHost, port = h, p
 	}
 	switch {
-	case shown != "":
+	case advertisedHost != "":
 	case isWildcard(host):
 		name, err := os.Hostname()
 		if err != nil {
-			l.Close()
+			listener.Close()
 			return nil, fmt.Errorf("embedded broker: listening on all interfaces needs an advertised host: %w", err)
 		}
-		shown = name
+		advertisedHost = name
 	default:
-		shown = host
+		advertisedHost = host
 	}
-	return &advertisedListener{l, advertisedAddr(net.JoinHostPort(shown, port))}, nil
+	return &advertisedListener{listener, advertisedAddr(net.JoinHostPort(advertisedHost, port))}, nil
 }
 
 type advertisedListener struct {
@@ -288,8 +289,8 @@ type advertisedListener struct {
 
 func (l *advertisedListener) Addr() net.Addr { return l.addr }
 
-// bound returns the address for this process.
-func (l *advertisedListener) bound() string {
+// localAddr returns the address for this process.
+func (l *advertisedListener) localAddr() string {
 	bound := l.Listener.Addr().(*net.TCPAddr)
 	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
 }

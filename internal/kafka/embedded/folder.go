@@ -25,7 +25,7 @@ type announcement struct {
 	Started time.Time `json:"started"`
 }
 
-func announce(dir string, a announcement) error {
+func writeAnnouncement(dir string, a announcement) error {
 	text, err := json.Marshal(a)
 	if err == nil {
 		err = wholefile.Write(filepath.Join(dir, announcementFile), append(text, '\n'))
@@ -38,7 +38,7 @@ func announce(dir string, a announcement) error {
 
 const folderFileBytes = 64 << 10
 
-func announced(dir string) (announcement, bool) {
+func readAnnouncement(dir string) (announcement, bool) {
 	var a announcement
 	text, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
 	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
@@ -49,14 +49,14 @@ func announced(dir string) (announcement, bool) {
 
 // Find returns the address of the broker that runs on a folder, and verifies that it is this folder's.
 func Find(ctx context.Context, dir string) (addr string, running bool) {
-	a, ok := announced(dir)
+	found, ok := readAnnouncement(dir)
 	expected := folderClusterID(dir)
 	if !ok || expected == "" {
 		return "", false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(a.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
+	client, err := kgo.NewClient(kgo.SeedBrokers(found.Address), kgo.RequestRetries(0), kgo.DialTimeout(time.Second),
 		kgo.DisableClientMetrics())
 	if err != nil {
 		return "", false
@@ -66,7 +66,7 @@ func Find(ctx context.Context, dir string) (addr string, running bool) {
 	if err != nil || id != expected {
 		return "", false
 	}
-	return a.Address, true
+	return found.Address, true
 }
 
 // Attach connects to the broker that runs on the folder, or opens the folder until done is called. It waits at most
@@ -131,7 +131,7 @@ func lockFolder(dir string) (*lock.Lock, error) {
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	who := ""
-	if a, ok := announced(dir); ok {
+	if a, ok := readAnnouncement(dir); ok {
 		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
 	}
 	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, who)

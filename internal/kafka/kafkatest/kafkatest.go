@@ -28,42 +28,42 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// Refuse has a cluster refuse the first requests of a kind, as many as times says. It returns how many requests came.
-func Refuse(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
+// Reject has a cluster refuse the first requests of a kind, as many as times says. It returns how many requests came.
+func Reject(cluster *kfake.Cluster, kind kmsg.Key, times int32, with *kerr.Error) (asked *atomic.Int32) {
 	asked = &atomic.Int32{}
-	RefuseWhere(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
+	RejectIf(cluster, kind, with, func(kmsg.Request) bool { return asked.Add(1) <= times })
 	return asked
 }
 
-// Always is more often than any test asks.
-const Always = math.MaxInt32
+// Unlimited is more often than any test asks.
+const Unlimited = math.MaxInt32
 
-// RefuseWhere has a cluster refuse those requests of a kind that a function chooses, and take the others.
-func RefuseWhere(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
+// RejectIf has a cluster refuse those requests of a kind that a function chooses, and take the others.
+func RejectIf(cluster *kfake.Cluster, kind kmsg.Key, with *kerr.Error, chosen func(kmsg.Request) bool) {
 	cluster.ControlKey(int16(kind), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		if !chosen(r) {
 			return nil, nil, false
 		}
-		return Answer(r, with), nil, true
+		return Response(r, with), nil, true
 	})
 }
 
-// Answer is an answer with an error, or without one where it is nil, for each partition, topic, group or resource that
-// a request names, or else for the request itself.
-func Answer(r kmsg.Request, with *kerr.Error) kmsg.Response {
+// Response is an answer with an error, or without one where it is nil, for each partition, topic, group or resource
+// that a request names, or else for the request itself.
+func Response(r kmsg.Request, with *kerr.Error) kmsg.Response {
 	code := int16(0)
 	if with != nil {
 		code = with.Code
 	}
 	answer := r.ResponseKind()
-	answerParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
+	addParts(reflect.ValueOf(r).Elem(), reflect.ValueOf(answer).Elem(), code)
 	return answer
 }
 
-// answerParts adds a part to an answer for each part of a request of the same name, and sets the code of the innermost
+// addParts adds a part to an answer for each part of a request of the same name, and sets the code of the innermost
 // parts that have one. It says whether there are any.
-func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
+func addParts(asked, answer reflect.Value, code int16) (coded bool) {
 	for i := range asked.NumField() {
 		from, to := asked.Field(i), answer.FieldByName(asked.Type().Field(i).Name)
 		if !to.IsValid() || !isParts(from) || !isParts(to) {
@@ -78,7 +78,7 @@ func answerParts(asked, answer reflect.Value, code int16) (coded bool) {
 					in.Set(of)
 				}
 			}
-			coded = answerParts(from.Index(n), part.Elem(), code) || coded
+			coded = addParts(from.Index(n), part.Elem(), code) || coded
 			to.Set(reflect.Append(to, part.Elem()))
 		}
 	}
@@ -102,12 +102,13 @@ func Cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	return c
 }
 
-// KnownLate starts a broker that does not know its topics the first times that it is asked for their offsets, like the
-// leader of a topic that was made a moment ago. The test fails unless the broker is asked more often than that.
-func KnownLate(t *testing.T, times int32) *kfake.Cluster {
+// ClusterWithLateTopics starts a broker that does not know its topics the first times that it is asked for their
+// offsets, like the leader of a topic that was made a moment ago. The test fails unless the broker is asked more often
+// than that.
+func ClusterWithLateTopics(t *testing.T, times int32) *kfake.Cluster {
 	t.Helper()
 	cluster := Cluster(t, kfake.NumBrokers(1))
-	asked := Refuse(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
+	asked := Reject(cluster, kmsg.ListOffsets, times, kerr.UnknownTopicOrPartition)
 	t.Cleanup(func() {
 		if n := asked.Load(); n <= times {
 			t.Errorf("expected the leader to be asked more than %d times, found %d", times, n)

@@ -34,25 +34,25 @@ func (d *Denied) Error() string {
 func (d *Denied) Permanent() bool { return true }
 
 // away returns a dial error. The cause is text only: the client would take the end of our timeout for its caller's.
-func away(network string, err error, slow bool) error {
-	return &net.OpError{Op: "dial", Net: network, Err: &unreached{err.Error(), slow}}
+func transientDialError(network string, err error, slow bool) error {
+	return &net.OpError{Op: "dial", Net: network, Err: &dialFailure{err.Error(), slow}}
 }
 
-type unreached struct {
-	text string
-	slow bool
+type dialFailure struct {
+	text    string
+	timeout bool
 }
 
-func (u *unreached) Error() string   { return u.text }
-func (u *unreached) Timeout() bool   { return u.slow }
-func (u *unreached) Temporary() bool { return u.slow }
+func (u *dialFailure) Error() string   { return u.text }
+func (u *dialFailure) Timeout() bool   { return u.timeout }
+func (u *dialFailure) Temporary() bool { return u.timeout }
 
-func broken(err error) bool {
+func isDisconnect(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE)
 }
 
-func isNet(err error) bool {
+func isNetworkError(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -61,15 +61,15 @@ func isNet(err error) bool {
 // if brokers reject the client.
 func IsUnreachable(err error) bool {
 	denied := (*Denied)(nil)
-	return !errors.As(err, &denied) && (broken(err) || isNet(err))
+	return !errors.As(err, &denied) && (isDisconnect(err) || isNetworkError(err))
 }
 
 // IsTransient reports whether an error is of the network, or a retriable one of Kafka.
 func IsTransient(err error) bool {
-	return isNet(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
+	return isNetworkError(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
-func lasts(err error) bool {
+func isPermanent(err error) bool {
 	var lasting interface{ Permanent() bool }
 	var token *btp.Failure
 	return errors.As(err, &lasting) && lasting.Permanent() || errors.As(err, &token) && !token.Temporary()

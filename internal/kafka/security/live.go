@@ -7,27 +7,27 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// Live holds what changes after a configuration was created: its secrets and its logger. It is safe for concurrent
-// use.
-type Live struct {
-	of *Live // that of the configuration that this one was made of; nil: none
+// CurrentValues holds what changes after a configuration was created: its secrets and its logger. It is safe for
+// concurrent use.
+type CurrentValues struct {
+	parent *CurrentValues // that of the configuration that this one was made of; nil: none
 
 	mu      guard.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
 }
 
-// Next returns a Live for a derived configuration, which falls back to l. l may be nil.
-func (l *Live) Next() *Live { return &Live{of: l} }
+// Derive returns a Live for a derived configuration, which falls back to l. l may be nil.
+func (l *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: l} }
 
 // Follow sets a function that returns the current value of a property by its whole name.
-func (l *Live) Follow(current func(name string) (string, bool)) {
+func (l *CurrentValues) Follow(current func(name string) (string, bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = current
 }
 
-func (l *Live) now(name string) (string, bool) {
+func (l *CurrentValues) value(name string) (string, bool) {
 	l.mu.Lock()
 	current := l.current
 	l.mu.Unlock()
@@ -39,29 +39,29 @@ func (l *Live) now(name string) (string, bool) {
 			return value, true
 		}
 	}
-	if l.of != nil {
-		return l.of.now(name)
+	if l.parent != nil {
+		return l.parent.value(name)
 	}
 	return "", false
 }
 
-func (l *Live) logTo(log *slog.Logger) {
+func (l *CurrentValues) logTo(log *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.log = log
 }
 
-func (l *Live) logger() *slog.Logger {
-	return slog.New(lateHandler{l, func(h slog.Handler) slog.Handler { return h }})
+func (l *CurrentValues) logger() *slog.Logger {
+	return slog.New(lazyHandler{l, func(h slog.Handler) slog.Handler { return h }})
 }
 
-type lateHandler struct {
-	of   *Live
-	with func(slog.Handler) slog.Handler
+type lazyHandler struct {
+	values *CurrentValues
+	with   func(slog.Handler) slog.Handler
 }
 
-func (h lateHandler) now() slog.Handler {
-	for l := h.of; l != nil; l = l.of {
+func (h lazyHandler) handler() slog.Handler {
+	for l := h.values; l != nil; l = l.parent {
 		l.mu.Lock()
 		log := l.log
 		l.mu.Unlock()
@@ -72,14 +72,18 @@ func (h lateHandler) now() slog.Handler {
 	return slog.DiscardHandler
 }
 
-func (h lateHandler) Enabled(ctx context.Context, l slog.Level) bool { return h.now().Enabled(ctx, l) }
-
-func (h lateHandler) Handle(ctx context.Context, r slog.Record) error { return h.now().Handle(ctx, r) }
-
-func (h lateHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return lateHandler{h.of, func(to slog.Handler) slog.Handler { return h.with(to).WithAttrs(attrs) }}
+func (h lazyHandler) Enabled(ctx context.Context, l slog.Level) bool {
+	return h.handler().Enabled(ctx, l)
 }
 
-func (h lateHandler) WithGroup(name string) slog.Handler {
-	return lateHandler{h.of, func(to slog.Handler) slog.Handler { return h.with(to).WithGroup(name) }}
+func (h lazyHandler) Handle(ctx context.Context, r slog.Record) error {
+	return h.handler().Handle(ctx, r)
+}
+
+func (h lazyHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lazyHandler{h.values, func(to slog.Handler) slog.Handler { return h.with(to).WithAttrs(attrs) }}
+}
+
+func (h lazyHandler) WithGroup(name string) slog.Handler {
+	return lazyHandler{h.values, func(to slog.Handler) slog.Handler { return h.with(to).WithGroup(name) }}
 }

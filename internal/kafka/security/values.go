@@ -39,20 +39,20 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 // suites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
 func suites(list string) (ids []uint16, insecure []string, err error) {
 	known := map[string]*tls.CipherSuite{}
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		known[s.Name] = s
+	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		known[suite.Name] = suite
 	}
 	for _, name := range setting.ParseList(list) {
-		s, ok := known[name]
+		suite, ok := known[name]
 		switch {
 		case name == "" || name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
 			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
 				strings.Join(suiteNames(), ", "))
-		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
+		case suite.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
 		default:
-			ids = append(ids, s.ID)
-			if s.Insecure {
+			ids = append(ids, suite.ID)
+			if suite.Insecure {
 				insecure = append(insecure, name)
 			}
 		}

@@ -17,71 +17,71 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// HungUp is a broker that closed the connection instead of answering, as it does where it is spoken to in another way
-// than its listener wants, and some where a logon is refused.
-type HungUp struct {
+// ConnectionClosed is a broker that closed the connection instead of answering, as it does where it is spoken to in
+// another way than its listener wants, and some where a logon is refused.
+type ConnectionClosed struct {
 	// Key is that of the request.
 	Key   int16
 	cause error
 }
 
-func (h *HungUp) Error() string {
+func (h *ConnectionClosed) Error() string {
 	return fmt.Sprintf("the broker closed the connection instead of answering %s (%v)", kmsg.NameForKey(h.Key), h.cause)
 }
 
-func (h *HungUp) Unwrap() error { return h.cause }
+func (h *ConnectionClosed) Unwrap() error { return h.cause }
 
-// maxAnswer bounds what is read for one answer. Logons are short, metadata without topics is.
-const maxAnswer = 1 << 20
+// maxResponseBytes bounds what is read for one answer. Logons are short, metadata without topics is.
+const maxResponseBytes = 1 << 20
 
 // Conn is a connection to a broker. It is for one goroutine.
 type Conn struct {
 	net.Conn
-	// Answers is what the broker sends; bytes after an answer stay in it.
-	Answers *bufio.Reader
-	asked   int32
+	// Responses is what the broker sends; bytes after an answer stay in it.
+	Responses   *bufio.Reader
+	correlation int32
 }
 
 // New speaks over a connection that is made already.
-func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Answers: bufio.NewReaderSize(conn, 64<<10)} }
+func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Responses: bufio.NewReaderSize(conn, 64<<10)} }
 
-// Ask sends a request in its version and returns the body of the answer. Requests must be of versions whose headers are
-// the plain ones, without tags.
-func (c *Conn) Ask(request kmsg.Request) ([]byte, error) {
-	c.asked++
-	if _, err := c.Write(Frame(request, c.asked)); err != nil {
-		return nil, hungUp(request, err)
+// RoundTrip sends a request in its version and returns the body of the answer. Requests must be of versions whose
+// headers are the plain ones, without tags.
+func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
+	c.correlation++
+	if _, err := c.Write(EncodeRequest(request, c.correlation)); err != nil {
+		return nil, asConnectionClosed(request, err)
 	}
-	size, correlation, err := PeekAnswer(c.Answers)
+	size, correlation, err := PeekResponse(c.Responses)
 	if err != nil {
-		return nil, hungUp(request, err)
+		return nil, asConnectionClosed(request, err)
 	}
-	if correlation != c.asked || size > maxAnswer {
+	if correlation != c.correlation || size > maxResponseBytes {
 		return nil, fmt.Errorf("an answer to %s: expected correlation %d and at most %d bytes, found %d and %d bytes",
-			kmsg.NameForKey(request.Key()), c.asked, maxAnswer, correlation, size)
+			kmsg.NameForKey(request.Key()), c.correlation, maxResponseBytes, correlation, size)
 	}
 	frame := make([]byte, size+4)
-	if _, err := io.ReadFull(c.Answers, frame); err != nil {
-		return nil, hungUp(request, err)
+	if _, err := io.ReadFull(c.Responses, frame); err != nil {
+		return nil, asConnectionClosed(request, err)
 	}
 	return frame[8:], nil
 }
 
-func hungUp(request kmsg.Request, err error) error {
+func asConnectionClosed(request kmsg.Request, err error) error {
 	var broken net.Error
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &broken) && !broken.Timeout() {
-		return &HungUp{request.Key(), err}
+		return &ConnectionClosed{request.Key(), err}
 	}
 	return err
 }
 
-// Frame is a request as it travels.
-func Frame(request kmsg.Request, correlation int32) []byte {
+// EncodeRequest is a request as it travels.
+func EncodeRequest(request kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)
 }
 
-// PeekAnswer looks at the head of an answer without taking it. size is of what follows the size itself.
-func PeekAnswer(r *bufio.Reader) (size, correlation int32, err error) {
+// PeekResponse looks at the head of an answer without taking it. size is of what follows the size itself.
+func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	b, err := r.Peek(8)
 	if err != nil {
 		return 0, 0, err
@@ -106,7 +106,7 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	// Version 4 is the first in which an empty list of topics asks for none; brokers from 0.11 to 4 know it.
 	request := kmsg.NewPtrMetadataRequest()
 	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
-	answer, err := Answer[*kmsg.MetadataResponse](c.Ask, request)
+	answer, err := Exchange[*kmsg.MetadataResponse](c.RoundTrip, request)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +117,9 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	return brokers, nil
 }
 
-// Answer sends a request by ask, which is as [Conn.Ask], and reads its answer.
-func Answer[R kmsg.Response](ask func(kmsg.Request) ([]byte, error), request kmsg.Request) (answer R, err error) {
-	body, err := ask(request)
+// Exchange sends a request by ask, which is as [Conn.RoundTrip], and reads its answer.
+func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request kmsg.Request) (answer R, err error) {
+	body, err := send(request)
 	if err != nil {
 		return answer, err
 	}
@@ -127,19 +127,19 @@ func Answer[R kmsg.Response](ask func(kmsg.Request) ([]byte, error), request kms
 	return answer, answer.ReadFrom(body)
 }
 
-// LogOn authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a request
-// and returns the body of its answer, as [Conn.Ask] does. life is how long the broker takes the logon for, 0 where it
-// has no end.
-func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(kmsg.Request) ([]byte,
+// Authenticate authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a
+// request and returns the body of its answer, as [Conn.RoundTrip] does. life is how long the broker takes the logon
+// for, 0 where it has no end.
+func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, send func(kmsg.Request) ([]byte,
 	error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
 	handshake.Version, handshake.Mechanism = 1, mechanism.Name()
-	shaken, err := Answer[*kmsg.SASLHandshakeResponse](ask, handshake)
+	offered, err := Exchange[*kmsg.SASLHandshakeResponse](send, handshake)
 	if err != nil {
 		return 0, err
 	}
-	if err := kerr.ErrorForCode(shaken.ErrorCode); err != nil {
-		return 0, fmt.Errorf("%w; the broker offers %q", err, shaken.SupportedMechanisms)
+	if err := kerr.ErrorForCode(offered.ErrorCode); err != nil {
+		return 0, fmt.Errorf("%w; the broker offers %q", err, offered.SupportedMechanisms)
 	}
 	session, message, err := mechanism.Authenticate(ctx, host)
 	if err != nil {
@@ -152,7 +152,7 @@ func LogOn(ctx context.Context, host string, mechanism sasl.Mechanism, ask func(
 		// Version 1, of brokers from 2.2 on, is the first that tells how long the logon lasts (KIP-368).
 		request := kmsg.NewPtrSASLAuthenticateRequest()
 		request.Version, request.SASLAuthBytes = 1, message
-		answer, err := Answer[*kmsg.SASLAuthenticateResponse](ask, request)
+		answer, err := Exchange[*kmsg.SASLAuthenticateResponse](send, request)
 		if err != nil {
 			return 0, err
 		}

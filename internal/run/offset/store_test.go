@@ -393,7 +393,7 @@ func TestParseConfig(t *testing.T) {
 // The leader of a new topic may not know it yet.
 func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
 	k := kafka.Defaults()
-	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
+	k.Bootstrap = kafkatest.ClusterWithLateTopics(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
 }
 
