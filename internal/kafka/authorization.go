@@ -16,9 +16,9 @@ import (
 // WithMissingRight adds the missing right to an authorization error; other errors are returned unchanged. right is an
 // ACL operation, resource a type and name, such as `Topic orders`.
 func WithMissingRight(err error, right, resource string) error {
-	fault := (*wit.Error)(nil)
+	explained := (*wit.Error)(nil)
 	switch {
-	case err == nil || errors.As(err, &fault):
+	case err == nil || errors.As(err, &explained):
 		return err
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
 		right, resource = "IDEMPOTENT_WRITE", "Cluster, or WRITE on a resource Topic"
@@ -31,8 +31,8 @@ func WithMissingRight(err error, right, resource string) error {
 			"expected the right " + right + " on the resource " + resource}, err)
 }
 
-// CheckRights reports for each topic whether the producing or consuming client has a right and DESCRIBE. note lists its
-// rights, or says that they are unknown.
+// CheckRights calls found for each topic, with an error if the producing or consuming client lacks a right or DESCRIBE.
+// note lists its rights, or says that they are unknown.
 func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics []string, found func(topic, note string,
 	err error)) error {
 	c.Admin = c.Producer.withDefaults(c.ClientConfig)
@@ -45,7 +45,7 @@ func CheckRights(ctx context.Context, c Config, right kmsg.ACLOperation, topics 
 	}
 	defer admin.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.IncludeTopicAuthorizedOperations = true // brokers before 2.3 do not know it (KIP-430)
+	request.IncludeTopicAuthorizedOperations = true // ignored by brokers before 2.3 (KIP-430)
 	for _, topic := range topics {
 		t := kmsg.NewMetadataRequestTopic()
 		t.Topic = kmsg.StringPtr(topic)

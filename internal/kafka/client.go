@@ -24,8 +24,8 @@ func (c Config) opts(client ClientConfig) []kgo.Opt {
 		// Pushing metrics to the broker (KIP-714) costs a request when a client opens.
 		kgo.DisableClientMetrics(),
 		kgo.MaxDecompressBatchBytes(int(c.Consumer.DecompressedBytes)),
-		// A broker that is killed while a client opens looks like one that requires SASL or TLS, and would fail the
-		// task; the dialer finds out which.
+		// A broker that is killed while a client opens looks like one that requires SASL or TLS. The dialer tells
+		// them apart, so this must not fail the task.
 		kgo.AlwaysRetryEOF(),
 		client.metadataMinAge(time.Second),
 	}
@@ -83,7 +83,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if client.RequestTimeout > 0 {
 		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
 	}
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.producers }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.producers })
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -114,7 +114,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if consumer.Rack != "" {
 		opts = append(opts, kgo.Rack(consumer.Rack))
 	}
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.consumers }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.consumers })
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -123,24 +123,24 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Metadata are cached for the minimum age: a new topic would stay unknown for it.
 	client := c.Admin.withDefaults(c.ClientConfig)
 	opts := append(c.opts(client), client.metadataMinAge(50*time.Millisecond))
-	opts = c.Metrics.with(func(f *Metrics) kgo.Opt { return f.admins }, opts)
+	opts = c.Metrics.appendTo(opts, func(m *Metrics) kgo.Opt { return m.admins })
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// explainTooLarge adds the setting to the error of a too large batch, after which the client stops fetching the
-// partition.
+// explainTooLarge names the limit to raise in the error of a batch that is too large when decompressed.
 func (s ConsumerConfig) explainTooLarge(err error, offset int64) error {
-	skip, large := "", (*kgo.ErrDecompressTooLarge)(nil)
+	skipHint, large := "", (*kgo.ErrDecompressTooLarge)(nil)
 	switch {
 	case errors.As(err, &large):
-		offset, skip = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d", large.NextOffset)
+		offset, skipHint = large.Offset, fmt.Sprintf(" To go on without the batch, begin at offset %d",
+			large.NextOffset)
 	case !errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return err
 	}
 	return fmt.Errorf("%w (%w)", &wit.Error{Kind: wit.ErrorConfig, Message: fmt.Sprintf("the compressed batch at "+
 		"offset %d takes more than the %d bytes that %s allows one without compression. If its producer is to be "+
 		"trusted, raise that: consumer.%[3]s of a worker, consumer.override.%[3]s of a connector.%s", offset,
-		s.DecompressedBytes, decompressedBytes, skip)}, err)
+		s.DecompressedBytes, decompressedBytes, skipHint)}, err)
 }
 
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
@@ -171,8 +171,8 @@ func newClient(opts []kgo.Opt) (*kgo.Client, *security.Dialer, error) {
 	return client, security.DialerOf(opts), nil
 }
 
-// clientLogger logs franz-go's lines with slog: informational ones and transient failures at debug level, since every
-// client repeats the latter and [security.Outages] logs them once.
+// clientLogger logs what franz-go logs. Transient failures get level debug: every client repeats them, while
+// [security.Outages] logs them once.
 type clientLogger struct{ log *slog.Logger }
 
 func (l clientLogger) Level() kgo.LogLevel {

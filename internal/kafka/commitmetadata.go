@@ -16,17 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataPrefix begins our metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that
-// ID (none before Kafka 2.8). legacyPrefix is of versions that stored neither offset nor topic and ignore
-// metadataPrefix.
+// metadataPrefix begins the metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that ID
+// (no ID before Kafka 2.8). legacyPrefix belongs to versions that stored neither offset nor topic.
 const metadataPrefix, legacyPrefix = "culvert@", "culvert:"
 
 // MaxCommitMetadata bounds metadata without the prefix, in bytes; by default brokers allow 4,096. If the first commit
-// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is what remains for the text.
+// finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is the part for the text.
 const (
 	MaxCommitMetadata = 3500
 	minCommitMetadata = MaxCommitMetadata >> 4
-	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a blank
+	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a space
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 
@@ -71,8 +70,8 @@ func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata Com
 
 const metadataSetting = "offset.metadata.max.bytes"
 
-// ErrCommitMetadata is the error of a commit whose metadata the broker does not store. Without them rows could be
-// written twice.
+// ErrCommitMetadata is the error of a commit whose metadata the broker rejects. Without them rows could be written
+// twice.
 var ErrCommitMetadata = errors.New("what stands with the offsets of a sink, so that nothing is written " +
 	"twice, cannot be stored")
 
@@ -85,7 +84,7 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 	for {
 		s.mu.Lock()
-		longest, probing, topics := s.metadata.bytes-metadataIdentity, !s.metadata.confirmed, s.topics
+		longest, probing, topics := s.metadata.limit-metadataIdentity, !s.metadata.confirmed, s.metadata.topics
 		s.mu.Unlock()
 		var tooLong error
 		err := s.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
@@ -114,11 +113,11 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		}
 		s.mu.Lock()
 		s.metadata.confirmed = err == nil
-		least := s.metadata.bytes <= minCommitMetadata
+		least := s.metadata.limit <= minCommitMetadata
 		if err != nil && !least {
-			s.metadata.bytes /= 2
+			s.metadata.limit /= 2
 		}
-		longest = s.metadata.bytes - metadataIdentity
+		longest = s.metadata.limit - metadataIdentity
 		s.mu.Unlock()
 		switch {
 		case err == nil:
@@ -157,31 +156,35 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 		return failed(err)
 	}
 	s.mu.Lock()
-	s.topics = maps.Clone(s.topics) // a commit may be reading it
-	maps.Copy(s.topics, topics)
+	known := maps.Clone(s.metadata.topics) // a commit may be reading it
+	if known == nil {
+		known = map[string]kadm.TopicID{}
+	}
+	maps.Copy(known, topics)
+	s.metadata.topics = known
 	s.mu.Unlock()
-	all, reaching := map[string]map[int32]CommitMetadata{}, Offsets{}
+	decoded, withText := map[string]map[int32]CommitMetadata{}, Offsets{}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
 			m := decodeMetadata(at.At, topics[topic], at.Metadata)
-			setAt(all, topic, p, m)
+			setAt(decoded, topic, p, m)
 			if at.At >= 0 && (m.Text != "" || m.Mismatch != "") {
-				setAt(reaching, topic, p, kgo.EpochOffset{})
+				setAt(withText, topic, p, kgo.EpochOffset{})
 			}
 		}
 	}
 	var ends map[string]Positions
-	if len(reaching) > 0 {
-		list := limitTo(reaching, kadm.NewClient(client).ListEndOffsets)
-		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(reaching))...); err != nil {
+	if len(withText) > 0 {
+		list := limitTo(withText, kadm.NewClient(client).ListEndOffsets)
+		if ends, err = offsetsOf(ctx, list, slices.Collect(maps.Keys(withText))...); err != nil {
 			return failed(err)
 		}
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
 			at, _ := stored.Lookup(topic, p)
-			m := all[topic][p]
+			m := decoded[topic][p]
 			if m.End = ends[topic][p]; at.At < 0 {
 				m = CommitMetadata{}
 			}
@@ -194,9 +197,9 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[string]kadm.TopicID, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
-		one := kmsg.NewMetadataRequestTopic()
-		one.Topic = kmsg.StringPtr(name)
-		request.Topics = append(request.Topics, one)
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, topic)
 	}
 	answer, err := request.RequestWith(ctx, client)
 	if err != nil {
@@ -205,7 +208,7 @@ func topicIDs(ctx context.Context, client *kgo.Client, names []string) (map[stri
 	ids := map[string]kadm.TopicID{}
 	for _, t := range answer.Topics {
 		if t.Topic != nil {
-			if err := kerr.ErrorForCode(t.ErrorCode); err != nil { // it has no ID then
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
 				return nil, fmt.Errorf("ID of topic %s: %w", *t.Topic, err)
 			}
 			ids[*t.Topic] = t.TopicID

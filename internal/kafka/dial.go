@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// Dial connects to a broker like the administrator, by proxy and TLS but without SASL, and logs nothing.
+// Dial connects to a broker as the administrator does, with proxy and TLS but without SASL. It logs nothing.
 func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
 }
@@ -17,8 +17,7 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 // SASL returns the administrator's mechanism, nil for none.
 func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
-// CheckReachable returns nil if a bootstrap broker can be reached. The error is a [*security.Denied] if retrying is
-// useless.
+// CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.
 func (c Config) CheckReachable(ctx context.Context) error {
 	var all []error
 	for _, address := range c.Admin.withDefaults(c.ClientConfig).Bootstrap {

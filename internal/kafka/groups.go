@@ -10,22 +10,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Group describes a group.
 type Group struct {
 	// State is Kafka's name, such as Stable. Type (consumer, connect) and Protocol may be "".
 	State, Type, Protocol string
 	Members               []Member
 }
 
-// Member is a member of a group.
 type Member struct {
 	ClientID, Host string
-	// URL is the REST address of a Connect worker; "" for others, and during a rebalance.
-	URL      string
-	Metadata []byte
+	URL            string // URL is the REST address of a Connect worker; "" for others, and during a rebalance.
+	Metadata       []byte
 }
 
-// Group describes a group; an unknown group has no state, or Dead.
+// Group describes a group; an unknown one has no state, or Dead.
 func (a *Admin) Group(ctx context.Context, group string) (result Group, err error) {
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{group}
@@ -48,12 +45,12 @@ func (a *Admin) Group(ctx context.Context, group string) (result Group, err erro
 	}
 	result = Group{State: described.State, Type: described.ProtocolType, Protocol: described.Protocol}
 	for _, m := range described.Members {
-		one := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
+		member := Member{ClientID: m.ClientID, Host: m.ClientHost, Metadata: m.ProtocolMetadata}
 		var worker kmsg.ConnectMemberMetadata
 		if result.Type == "connect" && worker.ReadFrom(m.ProtocolMetadata) == nil {
-			one.URL = worker.URL
+			member.URL = worker.URL
 		}
-		result.Members = append(result.Members, one)
+		result.Members = append(result.Members, member)
 	}
 	return result, nil
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handleOutOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated. If
-// auto.offset.reset is set, it logs an error and resets the offset, after expired records always to the oldest one;
-// otherwise it returns an error. It does nothing if the offset is in the log by now or the partition is not owned.
+// handleOutOfRange handles a next offset that is not in the log: its records have expired, or the log was truncated.
+// With auto.offset.reset it logs an error and resets the offset, after expired records always to the oldest one;
+// without, it returns an error. It does nothing if the offset is in the log by now, or the partition is not owned.
 func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition int32) error {
 	if !s.membership.owns(topic, partition) {
-		return nil // kgo still fetches lost partitions until it has joined again
+		return nil // kgo fetches lost partitions until it has rejoined
 	}
 	admin := kadm.NewClient(s.client)
 	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topic)
@@ -60,14 +60,13 @@ func (s *Consumer) handleOutOfRange(ctx context.Context, topic string, partition
 	return nil
 }
 
-// resetUncommitted is outOfRange for a partition without committed offset, which [kgo.Client.SetOffsets] skips. It
-// commits the offset to continue at and returns a fault: the restarted task begins there. With `latest` it would
-// otherwise skip records written since.
+// resetUncommitted is handleOutOfRange for a partition without a committed offset, which [kgo.Client.SetOffsets] skips.
+// It commits where to continue and returns an error: with `latest` a restarted task would skip newer records.
 func (s *Consumer) resetUncommitted(ctx context.Context, topic string, partition int32, start, end int64) error {
 	resetTo, missing := start, fmt.Sprintf(
 		"the records before offset %d are no longer there (they have expired or were "+
 			"deleted) and may not have been read", start)
-	if start == 0 { // nothing has expired: the offset lies after the end
+	if start == 0 { // nothing has expired, so the offset is after the end
 		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the topic was deleted and "+
 			"made again", end)
 		if s.config.Consumer.Reset == "latest" {

@@ -37,8 +37,8 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 	return config, append(warnings, notes...), err
 }
 
-// Override returns c changed by a connector's producer.override.*, consumer.override.* and admin.override.*
-// properties. ctx cancels reading of key stores.
+// Override returns c with a connector's producer.override.*, consumer.override.* and admin.override.* properties. ctx
+// cancels reading of key stores.
 func (c Config) Override(ctx context.Context, properties map[string]string) (Config, setting.Problems, error) {
 	warnings, err := c.apply(properties, map[string]clientKind{
 		"producer.override.": kindProducer, "consumer.override.": kindConsumer, "admin.override.": kindAdmin,
@@ -94,7 +94,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]clientK
 			}
 		case known:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
-		case name == "admin.listeners": // of REST, not of admin clients
+		case name == "admin.listeners": // a REST setting, not one of admin clients
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
 				unknownPropertyText(short, maps.Keys(settings[kind]))))
@@ -114,7 +114,7 @@ func (c *Config) applySecurity(kind clientKind, name string, value security.Valu
 		return warning, err
 	}
 	client := c.client(kind)
-	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
+	client.Security = maps.Clone(client.Security) // the map is shared with the original configuration
 	if client.Security == nil {
 		client.Security = map[string]security.Value{}
 	}
@@ -161,6 +161,7 @@ func (c *Config) buildAccess(ctx context.Context) (warnings setting.Problems, er
 	return warnings, nil
 }
 
+// sameAccess returns an earlier kind of client with the same properties, nil for none.
 func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig {
 	for earlier := kindCommon; earlier < kind; earlier++ {
 		other := c.client(earlier).withDefaults(c.ClientConfig)
@@ -172,8 +173,8 @@ func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig 
 	return nil
 }
 
-// EmbeddedListen reports whether bootstrap.servers specifies the embedded broker, and its address; "" is the default
-// of [BrokerOptions.Listen].
+// EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default of
+// [embedded.Options].
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
 	if len(bootstrap) == 0 || (bootstrap[0] != "embedded" && !strings.HasPrefix(bootstrap[0], "embedded:")) {
 		return "", false, nil
@@ -182,8 +183,8 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
 			Text: setting.Invalid("bootstrap.servers", strings.Join(bootstrap, ","), "expected embedded alone")}
 	}
-	_, port, given := strings.Cut(bootstrap[0], ":")
-	if !given {
+	_, port, hasPort := strings.Cut(bootstrap[0], ":")
+	if !hasPort {
 		return "", true, nil
 	}
 	n, ok := setting.ParseInt(wit.KindInt, port)

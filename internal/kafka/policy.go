@@ -8,13 +8,11 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Settings of a worker, as in Kafka Connect.
 const (
 	OverridePolicySetting    = "connector.client.config.override.policy"
 	OverrideAllowlistSetting = "connector.client.config.override.allowlist"
 )
 
-// Overrides are the client properties that connectors may override.
 type Overrides struct {
 	policy string
 	all    bool
@@ -23,8 +21,8 @@ type Overrides struct {
 
 // OverridePolicy parses a policy by Kafka Connect's name or class; "" is All. allowlist belongs to Allowlist.
 func OverridePolicy(name, allowlist string) (Overrides, error) {
-	const folder, class = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
-	overrides := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), folder), class)}
+	const javaPackage, suffix = "org.apache.kafka.connect.connector.policy.", "ConnectorClientConfigOverridePolicy"
+	overrides := Overrides{policy: strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(name), javaPackage), suffix)}
 	switch overrides.policy {
 	case "All", "":
 		overrides.all = true

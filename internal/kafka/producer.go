@@ -19,19 +19,18 @@ import (
 // a lost record is stored.
 type Producer struct {
 	client    *sharedClient
-	limit     int // bytes of batches that are not reported yet
+	limit     int // of unreported batches, in bytes
 	txnClient atomic.Pointer[kgo.Client]
 
 	mu           sync.Mutex
 	bytes        int           // of the queue
-	spaceFreed   chan struct{} // closed when bytes has shrunk; nil: nobody waits
+	spaceFreed   chan struct{} // closed when bytes has shrunk; nil if nobody waits
 	queue        []*Batch      // produced and not yet reported, oldest first
-	reporting    bool          // somebody calls done functions
+	reporting    bool          // a goroutine is calling done functions
 	flushWaiters []chan struct{}
 	failure      error
 }
 
-// NewProducer opens a producer. clientID is used unless configured, such as connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
 	client, err := newSharedClient(c, clientID)
 	if err != nil {
@@ -41,7 +40,6 @@ func NewProducer(c Config, clientID string) (*Producer, error) {
 	return p, nil
 }
 
-// deny fails all batches: brokers reject the client, which would retry without end.
 func (p *Producer) deny(err error) {
 	p.mu.Lock()
 	if p.failure == nil {
@@ -63,9 +61,9 @@ type Batch struct {
 	slabs    [][]kgo.Record
 	headers  []kgo.RecordHeader
 	records  int
-	bytes    int // of all records, with what they cost around their bytes
+	bytes    int // of all records, with their overhead
 
-	// promise is the method value of onAnswer: one allocation for the batch, none for a record.
+	// promise is the method value of onResponse: one allocation for the batch, none for a record.
 	promise  func(*kgo.Record, error)
 	done     func(n int, err error)
 	pending  atomic.Int64
@@ -100,24 +98,24 @@ func (b *Batch) Add() *kgo.Record {
 
 func (b *Batch) Headers(n int) []kgo.RecordHeader {
 	if len(b.headers)+n > cap(b.headers) {
-		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep what they were given of the old one
+		b.headers = make([]kgo.RecordHeader, 0, max(slab, n)) // records keep their part of the old array
 	}
 	start := len(b.headers)
 	b.headers = b.headers[:start+n]
 	return b.headers[start : start+n : start+n]
 }
 
-// EachTopic calls see with the topic of each run of records.
-func (b *Batch) EachTopic(see func(topic string)) {
-	last, left := "", b.records
+// EachTopic calls visit with the topic of each run of records.
+func (b *Batch) EachTopic(visit func(topic string)) {
+	last, remaining := "", b.records
 	for _, slab := range b.slabs {
-		for i := range slab[:min(len(slab), left)] {
+		for i := range slab[:min(len(slab), remaining)] {
 			if topic := slab[i].Topic; topic != last {
 				last = topic
-				see(topic)
+				visit(topic)
 			}
 		}
-		left -= min(len(slab), left)
+		remaining -= min(len(slab), remaining)
 	}
 }
 
@@ -142,7 +140,7 @@ func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
 	for i := range b.records {
 		if b.failed.Load() != nil {
-			b.release(int64(b.records - i)) // those that are not sent
+			b.release(int64(b.records - i)) // records that are not sent
 			return
 		}
 		r := b.at(i)
@@ -159,7 +157,7 @@ func (p *Producer) currentClient() *kgo.Client {
 }
 
 func (b *Batch) measure() {
-	const recordOverhead = 64 // bytes that a record costs besides, about
+	const recordOverhead = 64 // estimated bytes of a record besides its content
 	b.bytes = 0
 	for i := range b.records {
 		r := b.at(i)
@@ -214,7 +212,7 @@ func (b *Batch) onResponse(r *kgo.Record, err error) {
 	b.release(1)
 }
 
-// withClockHint adds both times to an InvalidTimestamp error, which does not say whose clock may be wrong.
+// withClockHint adds both times to an InvalidTimestamp error: either clock may be wrong.
 func withClockHint(r *kgo.Record, err error) error {
 	if !errors.Is(err, kerr.InvalidTimestamp) {
 		return err
@@ -227,7 +225,7 @@ func withClockHint(r *kgo.Record, err error) error {
 func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
 
 func (b *Batch) release(n int64) {
-	p := b.producer // b may be another's afterwards
+	p := b.producer // b may be recycled afterwards
 	if b.pending.Add(-n) == 0 {
 		p.report(b)
 	}
@@ -238,7 +236,7 @@ func (p *Producer) report(settled *Batch) {
 	defer p.mu.Unlock()
 	settled.complete = true
 	if p.reporting {
-		return // whoever delivers now sees it
+		return // the goroutine that reports now includes it
 	}
 	p.reporting = true
 	for len(p.queue) > 0 && p.queue[0].complete {
@@ -273,7 +271,7 @@ func (p *Producer) report(settled *Batch) {
 func (p *Producer) recycle(b *Batch) {
 	const slabs = 32
 	for i := range b.records {
-		*b.at(i) = kgo.Record{} // lets go of the caller's bytes
+		*b.at(i) = kgo.Record{} // releases the caller's bytes
 	}
 	if len(b.slabs) > slabs {
 		b.slabs = b.slabs[:slabs:slabs]
@@ -286,8 +284,7 @@ func (p *Producer) recycle(b *Batch) {
 	batches.Put(b)
 }
 
-// Flush waits until every batch has been reported. It returns the first failure of the producer, or the context's
-// error.
+// Flush waits until every batch is reported, and returns the producer's first failure or the context's error.
 func (p *Producer) Flush(ctx context.Context) error {
 	// The client's Flush stops lingering, but would also wait for records of other feeds.
 	sending, sent := context.WithCancel(ctx)
@@ -317,8 +314,7 @@ func (p *Producer) Err() error {
 	return p.failure
 }
 
-// Close flushes until ctx ends, then closes the client unless it is shared. Batches without a response fail with
-// their client.
+// Close flushes until ctx ends, then closes the client unless it is shared. Unacknowledged batches fail.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
 	p.client.remove(p)

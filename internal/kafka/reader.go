@@ -25,7 +25,7 @@ var ErrUnknownTopic = errors.New("unknown topic")
 // ErrStop ends a read without an error if the callback returns it.
 var ErrStop = errors.New("stop reading")
 
-// Positions are offsets of the next record by partition.
+// Positions holds offsets of the next record by partition.
 type Positions map[int32]int64
 
 func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32, value V) {
@@ -35,8 +35,8 @@ func setAt[P ~map[int32]V, V any](m map[string]P, topic string, partition int32,
 	m[topic][partition] = value
 }
 
-// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offset after control
-// records and aborted transactions, so it ends correctly if the end offset is in such a gap.
+// Reader reads a range of offsets of a topic without a group. Unlike a consumer it knows the offsets of control records
+// and aborted transactions, so a read also ends if the end offset is in such a gap.
 type Reader struct {
 	config Config
 	client *kgo.Client
@@ -56,26 +56,22 @@ func NewReader(c Config) (*Reader, error) {
 func (r *Reader) Close() { r.client.Close() }
 
 type ReadOptions struct {
-	// From are the start offsets; default and minimum is the log start offset.
-	From Positions
+	From Positions // From are the start offsets; default and minimum is the log start offset.
 	// To are the end offsets (exclusive); nil means the present ends. Otherwise missing partitions are not read.
-	To Positions
-	// Resumed: From is from an earlier read. A partition that ends before it is an error.
-	Resumed bool
-	// Follow continues with new records until the context ends, but not with new partitions.
-	Follow      bool
+	To          Positions
+	Resumed     bool // Resumed makes it an error if a partition ends before From, which is from an earlier read.
+	Follow      bool // Follow continues with new records until the context ends, but not with new partitions.
 	Uncommitted bool
-	// Expected retries an unknown topic for 30 s, as Kafka Connect's KafkaBasedLog does: at first only the controller
-	// knows a new topic.
+	// Expected retries an unknown topic for 30 s, like Kafka Connect's KafkaBasedLog: brokers learn of a new topic
+	// late.
 	Expected bool
-	// Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
-	Parallel bool
+	Parallel bool // Parallel reads partitions concurrently; callbacks are still serialized. Not with [ErrStop].
 }
 
 const parallelPartitions = 4
 
-// Read calls each with every record, in order within a partition, by default one partition after the other. Records
-// may be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
+// Read calls each with every record, in order within a partition, by default one partition after the other. Records may
+// be kept. It returns the reached offsets, also with an error. A canceled context while following is no error.
 func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions, each func(*kgo.Record) error) (Positions,
 	error) {
 	from, to, err := r.bounds(ctx, topic, options)
@@ -100,63 +96,76 @@ func (r *Reader) Read(ctx context.Context, topic string, options ReadOptions, ea
 
 func (r *Reader) readAll(ctx context.Context, topic string, from, to Positions, options ReadOptions,
 	each func(*kgo.Record) error) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	partitions := make(chan int32, len(to))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	run := topicRead{reader: r, topic: topic, from: from, to: to, uncommitted: options.Uncommitted, each: each,
+		partitions: make(chan int32, len(to))}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
-		partitions <- partition
+		run.partitions <- partition
 	}
-	close(partitions)
-	var (
-		mu      sync.Mutex
-		failed  error
-		readers sync.WaitGroup
-	)
-	deliver := func(record *kgo.Record) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return each(record)
-	}
-	readNext := func() error {
-		for partition := range partitions {
-			mu.Lock()
-			position := Positions{partition: from[partition]}
-			mu.Unlock()
-			err := r.readPartition(ctx, topic, partition, position, to[partition], options.Uncommitted, deliver)
-			mu.Lock()
-			from[partition] = position[partition]
-			mu.Unlock()
-			if errors.Is(err, ErrStop) {
-				return err
-			}
-			if err != nil {
-				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, position[partition],
-					WithMissingRight(r.dialer.Explain(err), "READ", "Topic "+topic))
-			}
-		}
-		return nil
-	}
+	close(run.partitions)
 	count := 1
 	if options.Parallel {
 		count = min(parallelPartitions, len(to))
 	}
+	var readers sync.WaitGroup
 	for range count {
 		readers.Go(func() {
-			err := guard.Do(r.config.Logger, "reading a topic", readNext)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil && failed == nil { // those of the others, from now on, come of it
-				failed = err
-				end()
+			err := guard.Do(r.config.Logger, "reading a topic", func() error { return run.readPartitions(ctx) })
+			run.mu.Lock()
+			defer run.mu.Unlock()
+			if err != nil && run.failure == nil { // later errors of other readers follow from the cancellation
+				run.failure = err
+				cancel()
 			}
 		})
 	}
 	readers.Wait()
-	return failed
+	return run.failure
 }
 
-// IsEmpty reports whether no readable record is in a range: a consumer there has caught up although markers and aborted
-// records keep its offset below the end.
+// topicRead is one read of a topic by several goroutines, which take the next partition from a channel.
+type topicRead struct {
+	reader      *Reader
+	topic       string
+	to          Positions
+	uncommitted bool
+	partitions  chan int32
+
+	mu      sync.Mutex // guards the fields below and calls of each
+	each    func(*kgo.Record) error
+	from    Positions
+	failure error
+}
+
+func (t *topicRead) readPartitions(ctx context.Context) error {
+	for partition := range t.partitions {
+		t.mu.Lock()
+		position := Positions{partition: t.from[partition]}
+		t.mu.Unlock()
+		err := t.reader.readPartition(ctx, t.topic, partition, position, t.to[partition], t.uncommitted, t.deliver)
+		t.mu.Lock()
+		t.from[partition] = position[partition]
+		t.mu.Unlock()
+		if errors.Is(err, ErrStop) {
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("read %s, partition %d at offset %d: %w", t.topic, partition, position[partition],
+				WithMissingRight(t.reader.dialer.Explain(err), "READ", "Topic "+t.topic))
+		}
+	}
+	return nil
+}
+
+func (t *topicRead) deliver(record *kgo.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.each(record)
+}
+
+// IsEmpty reports whether a range has no readable record: markers and aborted records keep a consumer's offset below
+// the end although it has caught up.
 func (r *Reader) IsEmpty(ctx context.Context, topic string, from, to Positions) (bool, error) {
 	empty := true
 	_, err := r.Read(ctx, topic, ReadOptions{From: from, To: to}, func(*kgo.Record) error {
@@ -166,8 +175,7 @@ func (r *Reader) IsEmpty(ctx context.Context, topic string, from, to Positions) 
 	return empty && err == nil, err
 }
 
-// AwaitCommitted waits until everything written to a topic before is committed or aborted, since records after those
-// of an open transaction cannot be read.
+// AwaitCommitted waits until all transactions that are open in a topic have ended: records after them cannot be read.
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
@@ -195,7 +203,6 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	}
 }
 
-// OffsetsForTime returns the offsets of the first records that are not before a time.
 func (r *Reader) OffsetsForTime(ctx context.Context, topic string, at time.Time) (Positions, error) {
 	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
 		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
@@ -361,8 +368,8 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 }
 
 type stallDetector struct {
-	// empties counts responses without any batch although the broker could read up to the end, stuck those whose
-	// batches end before the offset.
+	// empties counts responses without a batch although the broker could read up to the end, stuck those whose batches
+	// end before the offset.
 	empties, stuck int
 }
 
@@ -377,7 +384,7 @@ func (s *stallDetector) next(at, end int64, got fetchResult) (next int64, err er
 		s.empties = 0
 		return next, nil
 	}
-	// The remaining records were compacted away. Twice, since a throttling broker also returns nothing.
+	// The remaining records were compacted away, but one empty response may also come from a throttling broker.
 	if s.empties++; s.empties == 2 {
 		return end, nil
 	}
@@ -429,6 +436,7 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (par
 	}
 }
 
+// fetchResult is the response for one partition. readable is the end offset up to which the broker returns records.
 type fetchResult struct {
 	records    []*kgo.Record
 	next       int64

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// ReservedTopics are topics that connectors must not write to: Kafka's own, and those of workers for offsets,
-// configurations and statuses. A forged offset there would make a connector skip rows. The zero value has Kafka's
-// own. Check each topic before its first record, dead letters included.
+// ReservedTopics holds topics that connectors must not write to: Kafka's own (the zero value), and those of workers. A
+// forged offset there would make a connector skip rows. Check each topic before its first record, dead letters
+// included.
 type ReservedTopics struct {
 	uses map[string]string // by the name in lower case
 }

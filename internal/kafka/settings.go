@@ -29,16 +29,16 @@ const (
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
-	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is wrong.
-	// Nil: the property is known but has no effect here.
-	set func(c *Config, value string) (note, why string)
+	// set applies a value that passed kind and rules. It may return a note for the user, or why the value is invalid.
+	// Nil means that the property is known but has no effect.
+	set func(c *Config, value string) (note, problem string)
 }
 
 var ignoredProperty = property{}
 
 const connectTimeout = "socket.connection.setup.timeout.ms"
 
-// decompressedBytes is not a property of Kafka, whose consumers have no such limit.
+// decompressedBytes names a property of our own: Kafka's consumers have no such limit.
 const decompressedBytes = "fetch.max.decompressed.bytes"
 
 const maxMillis = math.MaxInt32
@@ -98,8 +98,8 @@ var settings = map[clientKind]map[string]property{
 var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
-func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
-	idle ...[]string) map[string]property {
+func clientProperties(at func(*Config) *ClientConfig, additional map[string]property,
+	ignored ...[]string) map[string]property {
 	all := map[string]property{
 		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
 		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
@@ -110,8 +110,8 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 	}
 	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
 	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
-	maps.Copy(all, own)
-	for _, names := range idle {
+	maps.Copy(all, additional)
+	for _, names := range ignored {
 		for _, name := range names {
 			all[name] = ignoredProperty
 		}
@@ -120,7 +120,7 @@ func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
 }
 
 func text(at func(*Config) *string) property {
-	return property{set: func(c *Config, v string) (note, why string) {
+	return property{set: func(c *Config, v string) (note, problem string) {
 		*at(c) = v
 		return "", ""
 	}}
@@ -128,7 +128,7 @@ func text(at func(*Config) *string) property {
 
 func oneOf(at func(*Config) *string, allowed ...string) property {
 	p := property{rules: []wit.Rule{setting.Allowed(allowed...)}}
-	p.set = func(c *Config, v string) (note, why string) {
+	p.set = func(c *Config, v string) (note, problem string) {
 		*at(c), _ = setting.Canonical(&wit.ConfigKey{Rules: p.rules}, v)
 		return "", ""
 	}
@@ -136,49 +136,49 @@ func oneOf(at func(*Config) *string, allowed ...string) property {
 }
 
 func boolean(at func(*Config) *bool) property {
-	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, why string) {
+	return property{kind: wit.KindBoolean, set: func(c *Config, v string) (note, problem string) {
 		*at(c), _ = setting.ParseBool(v)
 		return "", ""
 	}}
 }
 
-func number(least, most int64, set func(c *Config, n int64) (note string)) property {
-	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(least)}}
-	switch most {
+func number(lowest, highest int64, set func(c *Config, n int64) (note string)) property {
+	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(lowest)}}
+	switch highest {
 	case math.MaxInt32:
 		result.kind = wit.KindInt
 	case math.MaxInt64:
 	default:
-		result.rules = append(result.rules, setting.AtMost(most))
+		result.rules = append(result.rules, setting.AtMost(highest))
 	}
-	result.set = func(c *Config, v string) (note, why string) {
+	result.set = func(c *Config, v string) (note, problem string) {
 		n, _ := setting.ParseInt(result.kind, v)
 		return set(c, n), ""
 	}
 	return result
 }
 
-func integer[T int | int32](at func(*Config) *T, least, most int64) property {
-	return number(least, most, func(c *Config, n int64) string {
+func integer[T int | int32](at func(*Config) *T, lowest, highest int64) property {
+	return number(lowest, highest, func(c *Config, n int64) string {
 		*at(c) = T(n)
 		return ""
 	})
 }
 
-func millis(at func(*Config) *time.Duration, least int64) property {
-	return number(least, maxMillis, func(c *Config, n int64) string {
+func millis(at func(*Config) *time.Duration, lowest int64) property {
+	return number(lowest, maxMillis, func(c *Config, n int64) string {
 		*at(c) = time.Duration(n) * time.Millisecond
 		return ""
 	})
 }
 
 func idleTimeout(at func(*Config) *time.Duration) property {
-	const least, most = 100 * time.Millisecond, 15 * time.Minute
+	const shortest, longest = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
 		requested := time.Duration(n) * time.Millisecond
-		*at(c) = min(max(requested, least), most)
-		if n < 0 || requested > most {
-			*at(c) = most
+		*at(c) = min(max(requested, shortest), longest)
+		if n < 0 || requested > longest {
+			*at(c) = longest
 			return "taken as 15 minutes, which is the most"
 		}
 		return ""
@@ -186,12 +186,12 @@ func idleTimeout(at func(*Config) *time.Duration) property {
 }
 
 func list(field func(*Config) *[]string, item func(string) (parsed, why string)) property {
-	return property{kind: wit.KindList, set: func(config *Config, v string) (note, why string) {
+	return property{kind: wit.KindList, set: func(config *Config, v string) (note, problem string) {
 		var list []string
 		for _, s := range nonEmptyItems(v) {
-			parsed, why := item(s)
-			if why != "" {
-				return "", why
+			parsed, problem := item(s)
+			if problem != "" {
+				return "", problem
 			}
 			list = append(list, parsed)
 		}
@@ -200,7 +200,7 @@ func list(field func(*Config) *[]string, item func(string) (parsed, why string))
 	}}
 }
 
-func bootstrapServer(server string) (taken, why string) {
+func bootstrapServer(server string) (parsed, problem string) {
 	if server == "embedded" || strings.HasPrefix(server, "embedded:") {
 		return server, ""
 	}
@@ -218,7 +218,7 @@ func compressionType() property {
 	return oneOf(func(c *Config) *string { return &c.Producer.Compression }, "none", "gzip", "snappy", "lz4", "zstd")
 }
 
-// acks=0 is not supported: offsets are written after acknowledged records only.
+// acks does not support 0: offsets are stored only after acknowledged records.
 func acks() property {
 	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
 		why string) {
@@ -234,7 +234,7 @@ func acks() property {
 	}}
 }
 
-// Kafka Connect sets delivery.timeout.ms to the largest int: no limit.
+// deliveryTimeout reads the largest int, which Kafka Connect sets, as no limit.
 func deliveryTimeout() property {
 	return number(1, maxMillis, func(c *Config, n int64) string {
 		c.Producer.DeliveryTimeout = 0
@@ -257,7 +257,7 @@ func retries() property {
 
 func isolationLevel() property {
 	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config,
-		v string) (note, why string) {
+		v string) (note, problem string) {
 		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
 		return "", ""
 	}}
@@ -273,7 +273,7 @@ var assignors = map[string]struct {
 	"sticky":             {"StickyAssignor", kgo.StickyBalancer},
 }
 
-func assignor(v string) (taken, why string) {
+func assignor(v string) (parsed, problem string) {
 	class := v[strings.LastIndexByte(v, '.')+1:]
 	for name, a := range assignors {
 		if class == name || class == a.class {
@@ -289,9 +289,10 @@ func (p property) apply(c *Config, name, value string) (note string, err error) 
 	if why := (setting.Check{}).Value(&spec, value); why != "" {
 		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: why}
 	}
-	note, why := p.set(c, value)
-	if why != "" {
-		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
+	note, problem := p.set(c, value)
+	if problem != "" {
+		return "", setting.Problem{Setting: name, Code: setting.CodeInvalid,
+			Text: setting.Invalid(name, value, problem)}
 	}
 	return note, nil
 }
@@ -308,7 +309,6 @@ func unknownPropertyText(name string, known iter.Seq[string]) string {
 	return setting.Unknown(t.Nearest(name))
 }
 
-// ClientProperty is a supported property of Kafka's Java clients.
 type ClientProperty struct {
 	Name        string
 	Kind        wit.SettingKind
@@ -322,10 +322,10 @@ type ClientProperty struct {
 func ClientProperties() []ClientProperty {
 	found := map[string]*ClientProperty{}
 	for _, client := range []struct {
-		side clientKind
+		kind clientKind
 		name string
 	}{{kindCommon, "common"}, {kindProducer, "producer"}, {kindConsumer, "consumer"}, {kindAdmin, "admin"}} {
-		for name, p := range settings[client.side] {
+		for name, p := range settings[client.kind] {
 			merged := found[name]
 			if merged == nil {
 				merged = &ClientProperty{Name: name, Kind: p.kind, Ignored: p.set == nil}

@@ -8,6 +8,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
+// sharedClients are shared by all configurations with the same origin. opening is held while one is opened or closed.
 type sharedClients struct {
 	mu        guard.Mutex
 	clusters  map[string]*cluster

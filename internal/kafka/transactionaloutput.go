@@ -15,11 +15,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// IsTransactionTimeout reports whether a transaction timed out because a broker was away for at least half of the time.
-// If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
+// IsTransactionTimeout reports whether a transaction timed out because a broker was unreachable for at least half of
+// the time. If it is aborted, the feed can restart ([TransactionAborted]) once brokers are back.
 func IsTransactionTimeout(err error) bool {
-	outlasted := (*timedOutError)(nil)
-	return errors.As(err, &outlasted)
+	timedOut := (*timedOutError)(nil)
+	return errors.As(err, &timedOut)
 }
 
 type timedOutError struct{ err *wit.Error }
@@ -27,13 +27,13 @@ type timedOutError struct{ err *wit.Error }
 func (o *timedOutError) Error() string { return o.err.Error() }
 func (o *timedOutError) Unwrap() error { return o.err }
 
-// IsRejected reports whether brokers rejected the commit for good.
-func (r *TransactionAborted) IsRejected() bool {
-	return isFatal(r.Cause) && !IsTransactionTimeout(r.Cause)
+// IsRejected reports whether retrying the commit is useless.
+func (t *TransactionAborted) IsRejected() bool {
+	return isFatal(t.Cause) && !IsTransactionTimeout(t.Cause)
 }
 
-// TransactionalOutput commits each page with its offset in a transaction. Only Flush and NewBatch may be called
-// concurrently.
+// TransactionalOutput commits each page of a source feed with its offset in one transaction: Begin, Produce, then
+// Commit or Abort. Only Flush and NewBatch may be called concurrently. Flush and Close abort an unfinished page.
 type TransactionalOutput struct {
 	transactions *Transactions
 	producer     *Producer
@@ -62,16 +62,12 @@ func (t *Transactions) Output() *TransactionalOutput {
 	return o
 }
 
-// NewBatch is [Producer.NewBatch].
 func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() }
 
-// AtLeastOnce returns false: an interrupted page is repeated.
 func (o *TransactionalOutput) AtLeastOnce() bool { return false }
 
-// OnFailure does nothing: calls return errors.
 func (o *TransactionalOutput) OnFailure(func(error)) {}
 
-// Begin opens a transaction unless one is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -104,7 +100,7 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offse
 	if current == nil && batch.records > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
 	} else if current != nil && o.isOverdue(o.startedAt) {
-		batch.fail(o.timeoutError(current, o.startedAt)) // the brokers have ended it, or are about to
+		batch.fail(o.timeoutError(current, o.startedAt)) // the brokers have aborted it, or are about to
 	}
 	o.records += batch.records
 	startedAt := o.startedAt
@@ -117,18 +113,18 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, upTo Offse
 	})
 }
 
-func (o *TransactionalOutput) isOverdue(began time.Time) bool {
-	return time.Since(began) >= o.transactions.config.Producer.TransactionTimeout
+func (o *TransactionalOutput) isOverdue(startedAt time.Time) bool {
+	return time.Since(startedAt) >= o.transactions.config.Producer.TransactionTimeout
 }
 
-// timeoutError returns a transient error if a broker was away in the meantime; for at least half of the time, it was
-// the cause.
-func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) error {
+// timeoutError returns a transient error if a broker was unreachable in the meantime. An outage of at least half of the
+// time was the cause.
+func (o *TransactionalOutput) timeoutError(producer *transactional, startedAt time.Time) error {
 	limit := o.transactions.config.Producer.TransactionTimeout
 	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
 		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
-	broker, away := m.outageSince(began)
+	broker, away := producer.outageSince(startedAt)
 	if broker == "" {
 		return &wit.Error{Kind: wit.ErrorConfig, Message: text + pageSize}
 	}
@@ -139,14 +135,13 @@ func (o *TransactionalOutput) timeoutError(m *transactional, began time.Time) er
 	return &wit.Error{Kind: wit.ErrorTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
-func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
-	if isFenced(err) && o.isOverdue(began) {
-		return fmt.Errorf("%w (%w)", o.timeoutError(m, began), err)
+func (o *TransactionalOutput) explain(producer *transactional, startedAt time.Time, err error) error {
+	if isFenced(err) && o.isOverdue(startedAt) {
+		return fmt.Errorf("%w (%w)", o.timeoutError(producer, startedAt), err)
 	}
-	return transactionError(o.transactions.config, m.id, err)
+	return transactionError(o.transactions.config, producer.id, err)
 }
 
-// Commit ends a page and its transaction.
 func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -164,8 +159,8 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	committing, records := time.Now(), o.records
 	stored, acknowledged := o.produceOffset(ctx, producer)
 	err := o.producer.Flush(ctx)
-	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
-		err = fault
+	if offsetErr := acknowledged(); err == nil { // awaited in any case: a transaction must not end before its records
+		err = offsetErr
 	}
 	if err == nil && o.isOverdue(startedAt) {
 		err = o.timeoutError(producer, startedAt)
@@ -186,15 +181,17 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	err = o.explain(producer, startedAt, err)
 	aborted := o.abort(ctx, producer)
 	if IsTransactionTimeout(err) && IsTransactionTimeout(aborted) {
-		return aborted // which says, besides, why its producer cannot be opened again
+		return aborted // which also has the reason why the producer cannot be reopened
 	}
-	fault := (*wit.Error)(nil)
-	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !IsTransactionTimeout(err) {
+	explained := (*wit.Error)(nil)
+	isPermanent := errors.As(err, &explained) || o.producer.Err() != nil
+	if aborted != nil || isPermanent && !IsTransactionTimeout(err) {
 		return err
 	}
-	return &TransactionAborted{err, o.committed} // whether it was committed the offset tells
+	return &TransactionAborted{err, o.committed} // the stored offset shows whether it was committed after all
 }
 
+// produceOffset sends the record of the offset, nil if there is none. acknowledged waits for its response.
 func (o *TransactionalOutput) produceOffset(ctx context.Context, producer *transactional) (r *kgo.Record,
 	acknowledged func() error) {
 	if o.offset.Partition == nil {
@@ -216,48 +213,50 @@ func (o *TransactionalOutput) produceOffset(ctx context.Context, producer *trans
 	}
 }
 
+// abort ends the transaction, and repeats that until ctx ends or the producer is unusable.
 func (o *TransactionalOutput) abort(ctx context.Context, producer *transactional) error {
-	logged := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
+	logged := map[bool]bool{} // by whether the brokers are aborting the transaction themselves
 	for {
 		err := producer.EndTransaction(ctx, kgo.TryAbort)
-		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
+		if err == nil { // kgo also returns nil for a failed producer, whose transaction is still open
 			_, _, err = producer.ProducerID(ctx)
 		}
 		if err == nil {
 			o.release()
 			return nil
 		}
-		final := isFatal(err)
-		if final && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
+		unusable := isFatal(err)
+		if unusable && IsTransactionTimeout(o.explain(producer, o.startedAt, err)) {
 			reopenErr := o.transactions.reopen(ctx, producer)
 			if reopenErr == nil {
 				o.release()
 				return nil
 			}
-			denied, aborting := (*security.Denied)(nil), errors.Is(reopenErr, errAborting)
-			final = isFatal(reopenErr) || errors.Is(reopenErr, errFenced) || errors.As(reopenErr, &denied) ||
-				isUnknownRequest(reopenErr)
-			if !final && !logged[aborting] {
+			unusable = isReopenFatal(reopenErr)
+			if aborting := errors.Is(reopenErr, errAborting); !unusable && !logged[aborting] {
 				logged[aborting] = true
 				o.transactions.config.log().Warn(
 					"kafka: a transaction has outlasted its time while a broker was away; its "+
-						"producer is opened again as soon as the brokers say what became of it", "transactional_id",
-					producer.id,
-					"error", reopenErr)
+						"producer is opened again as soon as the brokers say what became of it",
+					"transactional_id", producer.id, "error", reopenErr)
 			}
 			err = errors.Join(err, reopenErr)
 		}
-		if final {
-			began := o.startedAt
-			o.clearCurrent()
-			err = o.explain(producer, began, err)
-			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
-			return err
+		if unusable {
+			startedAt := o.startedAt
+			o.clearCurrent() // without release: nobody may use the producer again
+			o.failed = o.explain(producer, startedAt, err)
+			return o.failed
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
 			return o.explain(producer, o.startedAt, err)
 		}
 	}
+}
+
+func isReopenFatal(err error) bool {
+	denied := (*security.Denied)(nil)
+	return isFatal(err) || errors.Is(err, errFenced) || errors.As(err, &denied) || isUnknownRequest(err)
 }
 
 func (o *TransactionalOutput) release() {
@@ -281,7 +280,7 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 		sent[i] = batch.Add()
 		sent[i].Topic, sent[i].Key, sent[i].Value = r.Topic, r.Key, r.Value
 	}
-	o.Produce(ctx, batch, Offset{}, func(int, error) { // before they are used again
+	o.Produce(ctx, batch, Offset{}, func(int, error) { // before the batch is recycled
 		for i, r := range sent {
 			*records[i] = *r
 		}
@@ -289,7 +288,6 @@ func (o *TransactionalOutput) Write(ctx context.Context, records ...*kgo.Record)
 	return o.Commit(ctx)
 }
 
-// Abort aborts an interrupted page.
 func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -303,18 +301,16 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 	return err
 }
 
-// Flush aborts an unfinished page.
 func (o *TransactionalOutput) Flush(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.current == nil {
 		return o.failed
 	}
-	_ = o.producer.Flush(ctx) // what failed was reported with its batch
+	_ = o.producer.Flush(ctx) // errors were reported with their batches
 	return o.abort(ctx, o.current)
 }
 
-// Close aborts an open transaction.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
 	o.mu.Lock()

@@ -59,7 +59,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 }
 
 func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // for each, since there may be tens of thousands
+	ctx, cancel := context.WithTimeout(ctx, coordinatorTimeout) // per ID: there may be tens of thousands
 	defer cancel()
 	for backoff := (pause.Backoff{First: 5 * time.Millisecond, Longest: 500 * time.Millisecond}); ; {
 		request := kmsg.NewPtrInitProducerIDRequest()
@@ -80,7 +80,7 @@ func fence(ctx context.Context, client *kgo.Client, c Config, id string) error {
 	}
 }
 
-// FencedTransactionalID returns the transactional ID of a fenced producer, "" for other errors.
+// FencedTransactionalID returns the ID of a producer that another one has fenced, "" for other errors.
 func FencedTransactionalID(err error) (id string) {
 	if taken := (*fencedError)(nil); errors.As(err, &taken) {
 		return taken.id
@@ -96,6 +96,7 @@ type fencedError struct {
 func (t *fencedError) Error() string { return t.err.Error() }
 func (t *fencedError) Unwrap() error { return t.err }
 
+// transactionError explains errors that a setting, a right or another worker causes.
 func transactionError(config Config, id string, err error) error {
 	denied := (*security.Denied)(nil)
 	text, kind := "", wit.ErrorConfig
@@ -154,8 +155,8 @@ type OffsetRecords interface {
 	Committed(o Offset, r *kgo.Record)
 }
 
-// Transactions are the transactional producers of one source task. Each page of a feed uses one exclusively. It owns
-// their clients until Close.
+// Transactions are the transactional producers of one source task; a page of a feed uses one exclusively. It owns their
+// clients until Close.
 type Transactions struct {
 	// OnCommit is called after each attempt to commit. Set it before the first output is opened.
 	OnCommit func(began time.Time, records int, err error)
@@ -177,13 +178,13 @@ type transactional struct {
 	acknowledged *ackRecorder
 }
 
+// ackRecorder records which producers and epochs have written the acknowledged records of a transaction.
 type ackRecorder struct {
 	mu  sync.Mutex
 	all map[writer]struct{}
 }
 
-// writer is a topic and the producer that wrote to it. With the next epoch brokers abort what the earlier one has
-// open.
+// writer is a topic and the producer that wrote to it. A new epoch aborts the records of the earlier one.
 type writer struct {
 	topic string
 	id    int64
@@ -200,7 +201,6 @@ func (a *ackRecorder) OnProduceRecordUnbuffered(r *kgo.Record, err error) {
 	a.all[writer{r.Topic, r.ProducerID, r.ProducerEpoch}] = struct{}{}
 }
 
-// BeginTransaction is [kgo.Client.BeginTransaction].
 func (m *transactional) BeginTransaction() error {
 	m.acknowledged.mu.Lock()
 	clear(m.acknowledged.all)
@@ -229,7 +229,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 		}
 	}
 	if how == kgo.TryCommit {
-		id, epoch, err := m.ProducerID(ctx) // kgo says what is wrong with one that has failed
+		id, epoch, err := m.ProducerID(ctx) // of a failed producer kgo returns the reason
 		if err == nil && slices.ContainsFunc(all, func(w writer) bool { return w.id != id || w.epoch != epoch }) {
 			return fmt.Errorf("expected all records of the transaction by producer %d with epoch %d, found others: "+
 				"brokers have aborted those", id, epoch)
@@ -238,7 +238,7 @@ func (m *transactional) EndTransaction(ctx context.Context, how kgo.TransactionE
 	return m.Client.EndTransaction(ctx, how)
 }
 
-// OpenTransactions opens a producer for each ID and fences others. Read what those have committed afterwards.
+// OpenTransactions opens a producer for each ID, which fences earlier ones. Read what those have committed afterwards.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string,
 	offsets OffsetRecords) (*Transactions, error) {
 	if c.Producer.ClientID == "" {
@@ -280,13 +280,13 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 var errFenced = errors.New("another producer has taken the id over")
 
 // expiredEpochs is by how much the coordinator raises the epoch when it aborts a timed out transaction (measured with
-// Apache Kafka 4.3.1). A takeover raises it once more.
+// Apache Kafka 4.3.1). Another producer raises it once more.
 const expiredEpochs = 1
 
-// reopen opens a producer again after the brokers aborted its timed out transaction. They return the same error to a
-// fenced producer, but then the state is Empty with a higher epoch.
+// reopen opens a producer again after the brokers aborted its timed out transaction. A fenced producer gets the same
+// error, but then the coordinator's state shows another producer or a higher epoch.
 func (t *Transactions) reopen(ctx context.Context, expired *transactional) error {
-	producer, epoch, _ := expired.ProducerID(ctx) // also of one that has failed
+	producer, epoch, _ := expired.ProducerID(ctx) // known although it has failed
 	described, err := kadm.NewClient(expired.Client).DescribeTransactions(ctx, expired.id)
 	if err != nil {
 		if isUnknownRequest(err) {

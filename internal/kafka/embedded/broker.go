@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,31 +37,25 @@ const (
 	lastPort  = 9191
 )
 
-// Options of an embedded broker.
 type Options struct {
-	// Dir is created if missing and owned by one broker at a time.
-	Dir string
+	Dir string // Dir is created if missing and owned by one broker at a time.
 	// Listen is HOST:PORT; "" is 127.0.0.1 with the first free port from 9092 to 9191. Port 0 is any free one, an
 	// empty host all interfaces.
 	Listen string
 	// Advertised is the host or HOST:PORT for clients. Default: the listener's, or the machine's name for all
 	// interfaces.
 	Advertised string
-	// Hidden keeps the address out of broker.json.
-	Hidden bool
-	// Logger may be nil.
-	Logger *slog.Logger
+	Hidden     bool         // Hidden keeps the address out of broker.json.
+	Logger     *slog.Logger // Logger may be nil.
 }
 
-// Broker is an in-process Kafka broker of one node. It owns its goroutines until Close.
-//
-// Acknowledged records survive kill -9. Nothing is compacted or expires, whatever a topic's configuration: both lose
-// data here after a kill. Transactions do not survive a kill, so it cannot promise exactly-once.
+// Broker is an in-process Kafka broker of one node, which owns its goroutines until Close. Acknowledged records survive
+// kill -9; transactions do not, so it cannot promise exactly-once. Nothing is compacted or expires, whatever a topic's
+// configuration says: both would lose data after a kill.
 type Broker struct {
-	addr string
-	dir  string
-	// Cluster is for tests that make the broker misbehave.
-	Cluster    *kfake.Cluster
+	addr       string
+	dir        string
+	Cluster    *kfake.Cluster // Cluster is for tests that make the broker misbehave.
 	heartbeats *heartbeats
 	lock       *lock.Lock
 	announced  bool
@@ -71,8 +64,8 @@ type Broker struct {
 	err   error
 }
 
-// Open locks the folder, replays it and listens. After a kill -9 each written partition is held in memory during
-// replay.
+// Open locks the folder, reads its data and listens. After a kill -9 each written partition is held in memory while it
+// is read.
 func Open(options Options) (*Broker, error) {
 	log := options.Logger
 	if log == nil {
@@ -86,45 +79,14 @@ func Open(options Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := wholefile.Only(data); err != nil { // what is there is opened as it is, and a pipe waits for ever
-		locked.Release()
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	listener, err := listen(options.Listen, options.Advertised)
+	started := time.Now()
+	b, err := start(options, data, log)
 	if err != nil {
 		locked.Release()
 		return nil, err
 	}
-	waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
-	started := time.Now()
-	cluster, err := kfake.NewCluster(
-		kfake.NumBrokers(1),
-		kfake.DataDir(data),
-		kfake.SyncWrites(),
-		kfake.ClusterID(newClusterID()), // of a new folder; an old one keeps its own
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
-		kfake.DefaultNumPartitions(1),
-		kfake.AllowAutoTopicCreation(),
-		kfake.MaxVersions(javaCompatibleVersions()),
-		kfake.BrokerConfigs(neverDeleteConfigs),
-		kfake.WithLogger(brokerLogger{log}),
-	)
-	if err != nil {
-		listener.Close()
-		locked.Release()
-		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
-	}
-	persistAutoCreatedTopics(cluster)
-	beats, err := startHeartbeats(waiting, cluster, listener.localAddr(), log)
-	if err != nil {
-		cluster.Close()
-		locked.Release()
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
+	b.lock = locked
 	debug.FreeOSMemory()
-
-	b := &Broker{addr: listener.Addr().String(), dir: options.Dir, Cluster: cluster, heartbeats: beats, lock: locked,
-		announced: !options.Hidden}
 	if b.announced {
 		if err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(),
 			Started: started.UTC()}); err != nil {
@@ -138,7 +100,43 @@ func Open(options Options) (*Broker, error) {
 	return b, nil
 }
 
-// Addr returns the HOST:PORT for clients.
+// start opens a locked folder. The caller releases the lock after an error.
+func start(options Options, data string, log *slog.Logger) (*Broker, error) {
+	// kfake opens what it finds in the folder, and would wait forever for a pipe.
+	if err := wholefile.Only(data); err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	listener, err := listen(options.Listen, options.Advertised)
+	if err != nil {
+		return nil, err
+	}
+	waiting := &waitingMembers{byConn: map[*memberConn]*waitingMember{}}
+	cluster, err := kfake.NewCluster(
+		kfake.NumBrokers(1),
+		kfake.DataDir(data),
+		kfake.SyncWrites(),
+		kfake.ClusterID(newClusterID()), // for a new folder; an old one has an ID
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
+		kfake.DefaultNumPartitions(1),
+		kfake.AllowAutoTopicCreation(),
+		kfake.MaxVersions(javaCompatibleVersions()),
+		kfake.BrokerConfigs(neverDeleteConfigs),
+		kfake.WithLogger(brokerLogger{log}),
+	)
+	if err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
+	}
+	persistAutoCreatedTopics(cluster)
+	heartbeats, err := startHeartbeats(waiting, cluster, listener.localAddr(), log)
+	if err != nil {
+		cluster.Close()
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	return &Broker{addr: listener.Addr().String(), dir: options.Dir, Cluster: cluster, heartbeats: heartbeats,
+		announced: !options.Hidden}, nil
+}
+
 func (b *Broker) Addr() string { return b.addr }
 
 // Close removes the address from broker.json, stops the broker, and unlocks the folder.
@@ -177,8 +175,7 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// persistAutoCreatedTopics stores auto-created topics at once; kfake does so only for topics created by name, and loses
-// the others in a kill.
+// persistAutoCreatedTopics stores auto-created topics at once: kfake would lose them in a kill.
 func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000
@@ -196,109 +193,12 @@ func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 		}
 		for _, topic := range metadata.Topics {
 			if topic.Topic != nil && *topic.Topic != "" && cluster.TopicInfo(*topic.Topic) == nil {
-				cluster.CreateTopic(*topic.Topic, -1, nil) // refused: the request itself answers why
+				cluster.CreateTopic(*topic.Topic, -1, nil) // on failure the response to the request has the reason
 			}
 		}
 		return nil, nil, false
 	})
 }
-
-func listen(address, advertised string) (*advertisedListener, error) {
-	if address == "" {
-		return listenNextFree(advertised)
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: listen address: expected HOST:PORT, found %q", address)
-	}
-	if port != "0" && isListening(net.JoinHostPort(loopbackFor(host), port)) {
-		return nil, fmt.Errorf("embedded broker: %s is taken: another program listens there", address)
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	return advertise(l, host, advertised)
-}
-
-func listenNextFree(advertised string) (*advertisedListener, error) {
-	var last error
-	for port := firstPort; port <= lastPort; port++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if isListening(addr) {
-			continue
-		}
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			return advertise(l, "127.0.0.1", advertised)
-		}
-		last = err
-	}
-	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort,
-		last)
-}
-
-// isListening reports whether a process listens: some systems let us bind a narrower address next to a wildcard, which
-// would split clients between two brokers.
-func isListening(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
-}
-
-func loopbackFor(host string) string {
-	if host == "" || isWildcard(host) {
-		return "127.0.0.1"
-	}
-	return host
-}
-
-func isWildcard(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || (ip != nil && ip.IsUnspecified())
-}
-
-func advertise(listener net.Listener, host, advertised string) (*advertisedListener, error) {
-	bound := listener.Addr().(*net.TCPAddr).Port
-	advertisedHost, port := advertised, strconv.Itoa(bound)
-	if h, p, err := net.SplitHostPort(advertised); err == nil {
-		advertisedHost, port = h, p
-	}
-	switch {
-	case advertisedHost != "":
-	case isWildcard(host):
-		name, err := os.Hostname()
-		if err != nil {
-			listener.Close()
-			return nil, fmt.Errorf("embedded broker: listening on all interfaces needs an advertised host: %w", err)
-		}
-		advertisedHost = name
-	default:
-		advertisedHost = host
-	}
-	return &advertisedListener{listener, advertisedAddr(net.JoinHostPort(advertisedHost, port))}, nil
-}
-
-type advertisedListener struct {
-	net.Listener
-	addr advertisedAddr
-}
-
-func (l *advertisedListener) Addr() net.Addr { return l.addr }
-
-// localAddr returns the address for this process.
-func (l *advertisedListener) localAddr() string {
-	bound := l.Listener.Addr().(*net.TCPAddr)
-	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
-}
-
-type advertisedAddr string
-
-func (advertisedAddr) Network() string  { return "tcp" }
-func (a advertisedAddr) String() string { return string(a) }
 
 type brokerLogger struct{ log *slog.Logger }
 

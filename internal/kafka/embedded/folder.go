@@ -130,9 +130,9 @@ func lockFolder(dir string) (*lock.Lock, error) {
 	case !errors.Is(err, lock.ErrLocked):
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	who := ""
+	owner := ""
 	if a, ok := readAnnouncement(dir); ok {
-		who = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
+		owner = fmt.Sprintf(" (process %d, listening on %s)", a.PID, a.Address)
 	}
-	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, who)
+	return nil, fmt.Errorf("embedded broker: the folder %s is in use: %w%s", dir, errLocked, owner)
 }

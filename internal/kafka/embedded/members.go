@@ -49,10 +49,10 @@ type waitingMembers struct {
 
 type waitingMember struct {
 	group, id   string
-	instance    *string // group.instance.id; the first join of a member that has one brings no id
+	instance    *string // group.instance.id; its first join has no ID
 	correlation uint32  // of the request
-	closed      bool    // whether the connection is
-	heartbeats  int     // since then
+	closed      bool    // the connection is closed
+	heartbeats  int     // sent since then
 }
 
 func (w *waitingMembers) add(conn *memberConn, m *waitingMember) {
@@ -101,12 +101,11 @@ func (w *waitingMembers) countHeartbeat(conn *memberConn, was waitingMember) {
 
 type heartbeats struct {
 	cluster *kfake.Cluster
-	client  *kgo.Client // of the same broker
+	client  *kgo.Client // a client of this broker
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
 
-// startHeartbeats needs the listener's address; the advertised one may be unreachable here.
 func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening string, log *slog.Logger,
 ) (*heartbeats, error) {
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -134,7 +133,7 @@ func startHeartbeats(waiting *waitingMembers, cluster *kfake.Cluster, listening 
 	return h, nil
 }
 
-// close must precede that of the cluster, which responds to nothing afterwards.
+// close must be called before the cluster is closed, which does not respond afterwards.
 func (h *heartbeats) close() {
 	h.cancel()
 	<-h.done
@@ -177,7 +176,7 @@ func (l memberListener) Accept() (net.Conn, error) {
 type memberConn struct {
 	net.Conn
 	waiting *waitingMembers
-	request []byte // what kfake has not read yet of the last one
+	request []byte // the part of the last request that kfake has not read yet
 }
 
 func (c *memberConn) Read(p []byte) (int, error) {
@@ -191,7 +190,7 @@ func (c *memberConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readRequest reads a request; memory grows with the received bytes.
+// readRequest grows its buffer only with the received bytes.
 func (c *memberConn) readRequest() error {
 	var request bytes.Buffer
 	if _, err := io.CopyN(&request, c.Conn, 4); err != nil {
@@ -233,8 +232,8 @@ func mayWait(request []byte) bool {
 	return key == kmsg.JoinGroup || key == kmsg.SyncGroup
 }
 
-// waitingMemberOf returns the member that waits by a request, or nil. A header has key, version, correlation ID, client
-// ID and, in newer versions, tags.
+// waitingMemberOf returns the member that waits for the response to a request, or nil. A header has key, version,
+// correlation ID, client ID and, in newer versions, tags.
 func waitingMemberOf(request []byte) *waitingMember {
 	if !mayWait(request) {
 		return nil

@@ -24,15 +24,16 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 var direct dialFunc = socks.Direct().DialContext
 
-// Access is how one kind of client connects: directly or by a proxy, with or without TLS and SASL. Nil is plain TCP.
+// Access is how one kind of client connects: directly or through a proxy, with or without TLS and SASL. Nil means plain
+// TCP.
 type Access struct {
 	dial           dialFunc
 	proxied        bool
-	maxProxyOutage time.Duration // how long the proxy may be unable to connect
-	connectTimeout time.Duration // for one connection with all that belongs to it
-	tls            *tls.Config   // nil: none
+	maxProxyOutage time.Duration // the longest outage behind the proxy
+	connectTimeout time.Duration // for a connection with its handshakes
+	tls            *tls.Config   // nil means no TLS
 	stores         keystore.Options
-	sasl           sasl.Mechanism // nil: none
+	sasl           sasl.Mechanism // nil means no SASL
 	settingName    func(property string) string
 	live           *CurrentValues
 }
@@ -55,14 +56,11 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 
 // Options configure an [Access].
 type Options struct {
-	// Value are security properties by Kafka's names without a prefix.
-	Properties map[string]Value
+	Properties map[string]Value // Value are security properties by Kafka's names without a prefix.
 	Bootstrap  []string
-	// Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
-	Timeout time.Duration
-	// Proxy may be nil.
-	Proxy *Proxy
-	Live  *CurrentValues
+	Timeout    time.Duration // Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
+	Proxy      *Proxy        // Proxy may be nil.
+	Live       *CurrentValues
 }
 
 // New creates an access and returns warnings. It opens stores and sends nothing. ctx cancels it.

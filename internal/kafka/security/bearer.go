@@ -158,8 +158,8 @@ type tokenService struct {
 	mu          sync.Mutex
 	tokenClient oauthClient
 	tokens      *btp.Tokens
-	lastUsed    string // the token that was handed out last
-	rejected    string // one that a broker did not take
+	lastUsed    string // the token of the last logon
+	rejected    string // a token that a broker rejected
 }
 
 // LogonRejected records that a broker rejected the token; the next logon uses another one.
@@ -311,7 +311,7 @@ func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, er
 			} else {
 				claims[name] = n
 			}
-		case "ListClaim": // its first character is what stands between the items
+		case "ListClaim": // the first character separates the items
 			list := []string{}
 			if value != "" {
 				first := []rune(value)[0]

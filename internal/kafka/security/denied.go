@@ -22,9 +22,9 @@ type Denied struct {
 	text   string
 }
 
-// Error names the broker. There is no Unwrap: the client would find a network error in the cause and retry.
+// Error names the broker. There is no Unwrap: the client would retry if it found a network error in the cause.
 func (d *Denied) Error() string {
-	if strings.HasPrefix(d.text, d.Broker+" ") { // with the address that the map has for it
+	if strings.HasPrefix(d.text, d.Broker+" ") { // text has a mapped address
 		return "broker " + d.text
 	}
 	return "broker " + d.Broker + ": " + d.text
@@ -33,7 +33,7 @@ func (d *Denied) Error() string {
 // Permanent is true.
 func (d *Denied) Permanent() bool { return true }
 
-// away returns a dial error. The cause is text only: the client would take the end of our timeout for its caller's.
+// transientDialError has its cause as text only: the client would mistake the end of our timeout for its caller's.
 func transientDialError(network string, err error, slow bool) error {
 	return &net.OpError{Op: "dial", Net: network, Err: &dialFailure{err.Error(), slow}}
 }
@@ -69,6 +69,7 @@ func IsTransient(err error) bool {
 	return isNetworkError(err) || kgo.IsRetryableBrokerErr(err) || kerr.IsRetriable(err)
 }
 
+// isPermanent reports whether only changed settings or secrets resolve an error.
 func isPermanent(err error) bool {
 	var lasting interface{ Permanent() bool }
 	var token *btp.Failure

@@ -34,12 +34,14 @@ type Dialer struct {
 	denial      denial
 }
 
+// logonState has the failures since the last accepted logon.
 type logonState struct {
-	accepted     bool      // they have let it in
-	failingSince time.Time // since when they have not
-	failures     int       // that they have not since
+	accepted     bool      // brokers have accepted the client
+	failingSince time.Time // zero while logons succeed
+	failures     int       // since then
 }
 
+// proxyOutage is an ongoing outage behind the proxy; since is zero while connections succeed.
 type proxyOutage struct{ since, lastFailure time.Time }
 
 type probeState struct {
@@ -47,12 +49,12 @@ type probeState struct {
 	endedAt time.Time
 }
 
+// denial is a permanent failure. ctx ends with the next one, and dials in progress with it.
 type denial struct {
-	current *Denied   // nil: none
-	until   time.Time // when it is forgotten
-	// ctx ends with the next denial, and dials in progress with it.
-	ctx context.Context
-	end context.CancelFunc
+	current *Denied         // nil means none
+	until   time.Time       // the time of the next try
+	ctx     context.Context // ctx ends with the next denial, and dials in progress with it.
+	end     context.CancelFunc
 }
 
 const (
@@ -144,9 +146,9 @@ func (g *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	timed, cancel := context.WithTimeout(ctx, g.access.connectTimeout)
 	defer cancel()
 	g.mu.Lock()
-	until := g.denial.ctx
+	undenied := g.denial.ctx
 	g.mu.Unlock()
-	defer context.AfterFunc(until, cancel)()
+	defer context.AfterFunc(undenied, cancel)()
 	conn, err := g.access.dial(timed, network, address)
 	if err != nil {
 		return nil, g.handleDialError(ctx, timed, network, address, err)
@@ -262,9 +264,9 @@ func (g *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 	}
 	g.logons.failures++
 	times := g.logons.failures
-	lasting := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter
+	isPermanent := !g.logons.accepted || times >= denyAfterTries && time.Since(g.logons.failingSince) >= denyAfter
 	g.mu.Unlock()
-	if lasting {
+	if isPermanent {
 		return g.deny(denied)
 	}
 	g.log.Warn("kafka: "+denied.Error(), "times", times)
@@ -299,7 +301,7 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 		g.outages.recordFailure(g.log, broker, elapsed, err)
 	}
 	if conn == nil {
-		return // failed diallings are judged already
+		return // a failed dial was handled already
 	}
 	address := addressOf(broker)
 	switch {
@@ -319,7 +321,7 @@ func (g *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 	case isDisconnect(err):
 		g.handleDisconnect(address, err)
 	case g.access.tls == nil && (g.access.sasl == nil || strings.Contains(err.Error(), "tls alert")):
-		// the answer was no Kafka
+		// the response was not Kafka's protocol
 		g.probeTLS(address)
 	case g.access.sasl != nil && !kgo.IsRetryableBrokerErr(err) && !isNetworkError(err) && !kerr.IsRetriable(err):
 		// such as a wrong signature of SCRAM
@@ -346,8 +348,8 @@ func (g *Dialer) probeTLS(address string) {
 }
 
 func (g *Dialer) handleLogonError(address string, err error, format, property string) {
-	if r, ok := g.access.sasl.(interface{ TurnedAway() }); ok {
-		r.TurnedAway()
+	if r, ok := g.access.sasl.(interface{ LogonRejected() }); ok {
+		r.LogonRejected()
 	}
 	g.denyIfRepeated("tcp", &Denied{Broker: address, Cause: err,
 		text: fmt.Sprintf(format, g.access.settingName(property))},
@@ -361,18 +363,19 @@ func (g *Dialer) handleLogonDisconnect(address string, err error) {
 		g.logons.failingSince = time.Now()
 	}
 	g.logons.failures++
-	lasting := !g.logons.accepted && g.logons.failures >= denyAfterTries &&
+	isPermanent := !g.logons.accepted && g.logons.failures >= denyAfterTries &&
 		time.Since(g.logons.failingSince) >= denyDisconnectedAfter
 	g.mu.Unlock()
-	if lasting {
+	if isPermanent {
 		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
 			"and password, or token, of %s may be wrong, or not be of %s",
 			g.access.settingName("sasl.jaas.config"), g.access.settingName("sasl.mechanism"))})
 	}
 }
 
-// startProbe runs ask in the background and calls denyIfRepeated if it returns true. One probe runs at a time.
-func (g *Dialer) startProbe(address string, ask func(context.Context, string) bool, format, property string) {
+// startProbe asks a broker in the background for another protocol and calls denyIfRepeated if it has it. One probe runs
+// at a time.
+func (g *Dialer) startProbe(address string, hasOther func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.probe.running || time.Since(g.probe.endedAt) < probeInterval || g.ctx.Err() != nil {
@@ -383,11 +386,11 @@ func (g *Dialer) startProbe(address string, ask func(context.Context, string) bo
 		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
 		ctx, cancel := context.WithTimeout(g.ctx, probeTimeout)
 		defer cancel()
-		yes := ask(ctx, address)
+		confirmed := hasOther(ctx, address)
 		g.mu.Lock()
 		g.probe.running, g.probe.endedAt = false, time.Now()
 		g.mu.Unlock()
-		if yes {
+		if confirmed {
 			d := &Denied{Broker: address, text: fmt.Sprintf(format, g.access.settingName(property))}
 			g.denyIfRepeated("tcp", d, d)
 		}

@@ -52,7 +52,7 @@ func parseJAAS(text string) (jaasModule, error) {
 	return module, nil
 }
 
-// LoginOptions returns the option values of a login module; !ok: the text is no sasl.jaas.config.
+// LoginOptions returns the option values of a login module; !ok means that the text is no sasl.jaas.config.
 func LoginOptions(text string) (values []string, ok bool) {
 	m, err := parseJAAS(text)
 	if err != nil {
@@ -96,8 +96,8 @@ func (t *jaasScanner) readOptions(options map[string]string) error {
 type jaasKind int
 
 const (
-	jaasWord   jaasKind = iota // bare or quoted
-	jaasNumber                 // which Kafka takes for no value
+	jaasWord   jaasKind = iota // quoted or not
+	jaasNumber                 // not a value for Kafka
 	jaasSign
 	jaasEnd
 )

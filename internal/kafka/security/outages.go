@@ -14,11 +14,11 @@ import (
 // Outages logs once when a broker of a cluster becomes unreachable and once when it is back, for all clients. It is
 // safe for concurrent use.
 type Outages struct {
-	ongoing    atomic.Bool // any is away: every answer asks
+	ongoing    atomic.Bool // byBroker is not empty; read with every response
 	mu         sync.Mutex
-	byBroker   map[int32]*outage // by the broker's number
-	lastEnd    time.Time         // when one was back
-	lastOutage outage            // of the one that was back then
+	byBroker   map[int32]*outage // unreachable brokers by node ID
+	lastEnd    time.Time         // of lastOutage
+	lastOutage outage
 }
 
 type outage struct {
@@ -26,7 +26,7 @@ type outage struct {
 	since   time.Time
 }
 
-// settleTime is how long a state is kept: late failures and responses of slow clients may be from before.
+// settleTime is how long a state is kept: failures and responses of slow clients may be older.
 const settleTime = 2 * time.Second
 
 // anyBroker stands for bootstrap.servers, used while the client knows no brokers.
@@ -42,7 +42,7 @@ func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed 
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
 	if began := time.Now().Add(-elapsed); began.Before(o.lastEnd.Add(settleTime)) {
-		return // a later try says so of one that is away again
+		return // if it is unreachable again, a later try shows it
 	}
 	if o.byBroker[number] != nil || number == anyBroker && len(o.byBroker) > 0 {
 		return
@@ -51,7 +51,7 @@ func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed 
 		o.byBroker = map[int32]*outage{}
 	}
 	o.ongoing.Store(true)
-	// no broker has answered since: that is said, and now has a number
+	// The outage of bootstrap.servers was logged; now its broker is known.
 	if bootstrap := o.byBroker[anyBroker]; bootstrap != nil {
 		delete(o.byBroker, anyBroker)
 		o.byBroker[number] = bootstrap
@@ -68,7 +68,7 @@ func (o *Outages) recordResponse(log *slog.Logger, b kgo.BrokerMetadata) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
+	for _, number := range []int32{b.NodeID, anyBroker} { // one reachable broker ends the outage of bootstrap.servers
 		was := o.byBroker[number]
 		if was == nil || now.Sub(was.since) < settleTime {
 			continue

@@ -54,7 +54,7 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // ctx; nil is all
+	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{} // no topics; nil means all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && isDisconnect(err)
 }
@@ -81,7 +81,7 @@ func (a *Access) startTLS(conn net.Conn, address string) *tls.Conn {
 }
 
 // mechanisms requests an unknown mechanism: brokers respond with their list.
-func (a *Access) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
+func (a *Access) mechanisms(ctx context.Context, address string) (offered bool, names []string) {
 	conn, err := a.open(ctx, address)
 	if err != nil {
 		return false, nil

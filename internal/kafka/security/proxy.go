@@ -26,7 +26,7 @@ type Proxy struct {
 
 	mu         sync.Mutex
 	properties map[string]string
-	secrets    [sha256.Size]byte // that the route was made with
+	secrets    [sha256.Size]byte // of the present route
 	route      *route.Route
 }
 
@@ -39,11 +39,11 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err == nil || !isPermanent(err) {
 		return conn, err
 	}
-	again := p.reopen(r)
-	if again == nil {
+	renewed := p.reopen(r)
+	if renewed == nil {
 		return nil, err
 	}
-	return again.DialContext(ctx, network, address)
+	return renewed.DialContext(ctx, network, address)
 }
 
 // reopen returns a route with changed secrets, nil if they are unchanged or invalid.
@@ -51,7 +51,7 @@ func (p *Proxy) reopen(old *route.Route) *route.Route {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.route != old {
-		return p.route // somebody else was first
+		return p.route // another dial has reopened it
 	}
 	properties := maps.Clone(p.properties)
 	for name := range properties {
@@ -121,7 +121,7 @@ func RouteSettings(properties map[string]string) (routeSettings route.Settings, 
 			return routeSettings, 0, setting.Problem{Setting: spec.Name, Code: setting.CodeInvalid, Text: why}
 		}
 		n, _ := setting.ParseInt(spec.Kind, v)
-		// 0 is no patience at all, not none to be counted.
+		// Zero would mean that outages are not counted.
 		outage = max(time.Duration(n)*time.Millisecond, 1)
 	}
 	return routeSettings, outage, nil
@@ -145,7 +145,7 @@ func NewProxy(properties map[string]string, bootstrap []string, live *CurrentVal
 	case (r.Type() == route.Unset || r.Type() == route.None) && len(routeSettings.AddressMap) == 0:
 		return nil, nil
 	case r.Type() == route.Unset || r.Type() == route.None:
-		outage = 0 // of brokers themselves, which are waited for without end
+		outage = 0 // no limit: these are outages of brokers, not of a proxy
 	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),

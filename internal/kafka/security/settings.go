@@ -14,17 +14,15 @@ import (
 
 // Value is a security property as the user specified it.
 type Value struct {
-	// Name is the whole name: producer.override.sasl.jaas.config.
-	Name string
-	// Value may be a secret.
-	Value string
+	Name  string // Name is the whole name: producer.override.sasl.jaas.config.
+	Value string // Value may be a secret.
 }
 
 // String leaves the value out: configurations end up in logs.
-func (g Value) String() string { return g.Name }
+func (v Value) String() string { return v.Name }
 
 // GoString is String.
-func (g Value) GoString() string { return g.Name }
+func (v Value) GoString() string { return v.Name }
 
 type property struct {
 	name         string
@@ -32,10 +30,9 @@ type property struct {
 	rules        []wit.Rule
 	defaultValue string
 	doc          string
-	// check returns why a value is wrong beyond kind and rules; may be nil.
-	check       func(value string) error
-	unsupported string
-	noEffect    bool
+	check        func(value string) error // check returns why a value is wrong beyond kind and rules; may be nil.
+	unsupported  string
+	noEffect     bool
 }
 
 func (s *property) spec(name string) wit.ConfigKey {
@@ -119,7 +116,7 @@ var properties = []property{
 	supported("sasl.login.callback.handler.class", wit.KindClass, "Where tokens of OAUTHBEARER come from."),
 	unsupported("sasl.client.callback.handler.class", noJavaClasses),
 	unsupported("sasl.login.class", noJavaClasses),
-	noEffect("sasl.kerberos.service.name"), // GSSAPI itself is refused as a mechanism
+	noEffect("sasl.kerberos.service.name"), // GSSAPI itself is rejected as a mechanism
 	noEffect("sasl.kerberos.kinit.cmd"),
 	noEffect("sasl.kerberos.ticket.renew.window.factor"),
 	noEffect("sasl.kerberos.ticket.renew.jitter"),
@@ -128,9 +125,10 @@ var properties = []property{
 	noEffect("sasl.login.refresh.window.jitter"),
 	noEffect("sasl.login.refresh.min.period.seconds"),
 	noEffect("sasl.login.refresh.buffer.seconds"),
-	supported("sasl.login.connect.timeout.ms", wit.KindInt, "For the token service, in milliseconds.",
+	supported("sasl.login.connect.timeout.ms", wit.KindInt, "Connect timeout of the token service, in milliseconds.",
 		setting.AtLeast(0)),
-	supported("sasl.login.read.timeout.ms", wit.KindInt, "For the token service, in milliseconds.", setting.AtLeast(0)),
+	supported("sasl.login.read.timeout.ms", wit.KindInt, "Read timeout of the token service, in milliseconds.",
+		setting.AtLeast(0)),
 	noEffect("sasl.login.retry.backoff.ms"),
 	noEffect("sasl.login.retry.backoff.max.ms"),
 
@@ -140,7 +138,7 @@ var properties = []property{
 	supported("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword,
 		"Client secret for the token service."),
 	supported("sasl.oauthbearer.jwt.retriever.class", wit.KindClass, "How tokens are fetched."),
-	noEffect("sasl.oauthbearer.header.urlencode"), // it always is, as RFC 6749 wants it
+	noEffect("sasl.oauthbearer.header.urlencode"), // always true, as in RFC 6749
 	noEffect("sasl.oauthbearer.scope.claim.name"), // tokens are the broker's to validate
 	noEffect("sasl.oauthbearer.sub.claim.name"),
 	noEffect("sasl.oauthbearer.jwt.validator.class"),
@@ -174,11 +172,9 @@ var byName = func() map[string]*property {
 
 // Property is a security property of Kafka without a prefix.
 type Property struct {
-	Name string
-	// NoEffect: it has no effect.
-	NoEffect bool
-	// Unsupported says why it is not supported; "" otherwise.
-	Unsupported string
+	Name        string
+	NoEffect    bool   // NoEffect: it has no effect.
+	Unsupported string // Unsupported says why it is not supported; "" otherwise.
 }
 
 // Properties returns all supported properties in the order of the reference.
@@ -248,9 +244,8 @@ func unknown(name string) string {
 type settings struct {
 	ctx        context.Context
 	properties map[string]Value
-	// prefix is for names of missing properties; empty, since common properties apply too.
-	prefix string
-	live   *CurrentValues
+	prefix     string // prefix is for names of missing properties; empty, since common properties apply too.
+	live       *CurrentValues
 }
 
 func (s settings) text(name string) string { return s.properties[name].Value }

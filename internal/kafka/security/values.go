@@ -49,7 +49,7 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 		case !ok:
 			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
 				strings.Join(suiteNames(), ", "))
-		case suite.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
+		case suite.SupportedVersions[0] == tls.VersionTLS13: // cannot be selected
 		default:
 			ids = append(ids, suite.ID)
 			if suite.Insecure {

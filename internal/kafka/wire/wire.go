@@ -1,5 +1,5 @@
-// Package wire asks a Kafka broker over one connection, request by request, where a client with its pools, retries and
-// metadata would be in the way: to log on for somebody else's connection, and to see which step of getting there fails.
+// Package wire sends single requests to a Kafka broker over one connection, without a client's pools, retries and
+// metadata: to authenticate a connection for someone else, and to find the step at which connecting fails.
 package wire
 
 import (
@@ -17,11 +17,10 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// ConnectionClosed is a broker that closed the connection instead of answering, as it does where it is spoken to in
-// another way than its listener wants, and some where a logon is refused.
+// ConnectionClosed means that the broker closed the connection instead of responding: its listener has another security
+// protocol, or it rejects a logon.
 type ConnectionClosed struct {
-	// Key is that of the request.
-	Key   int16
+	Key   int16 // of the request
 	cause error
 }
 
@@ -31,22 +30,19 @@ func (h *ConnectionClosed) Error() string {
 
 func (h *ConnectionClosed) Unwrap() error { return h.cause }
 
-// maxResponseBytes bounds what is read for one answer. Logons are short, metadata without topics is.
+// maxResponseBytes bounds a response: those of logons and metadata without topics are short.
 const maxResponseBytes = 1 << 20
 
-// Conn is a connection to a broker. It is for one goroutine.
+// Conn is a connection to a broker, for one goroutine.
 type Conn struct {
 	net.Conn
-	// Responses is what the broker sends; bytes after an answer stay in it.
-	Responses   *bufio.Reader
+	Responses   *bufio.Reader // Responses is what the broker sends; bytes after an answer stay in it.
 	correlation int32
 }
 
-// New speaks over a connection that is made already.
 func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Responses: bufio.NewReaderSize(conn, 64<<10)} }
 
-// RoundTrip sends a request in its version and returns the body of the answer. Requests must be of versions whose
-// headers are the plain ones, without tags.
+// RoundTrip sends a request in its version, which must have a header without tags, and returns the response's body.
 func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {
 	c.correlation++
 	if _, err := c.Write(EncodeRequest(request, c.correlation)); err != nil {
@@ -75,12 +71,12 @@ func asConnectionClosed(request kmsg.Request, err error) error {
 	return err
 }
 
-// EncodeRequest is a request as it travels.
+// EncodeRequest returns the bytes of a request with its length prefix.
 func EncodeRequest(request kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)
 }
 
-// PeekResponse looks at the head of an answer without taking it. size is of what follows the size itself.
+// PeekResponse returns the head of the next response without consuming it. size does not include its own four bytes.
 func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	b, err := r.Peek(8)
 	if err != nil {
@@ -94,16 +90,15 @@ func PeekResponse(r *bufio.Reader) (size, correlation int32, err error) {
 	return size, correlation, nil
 }
 
-// Broker is one that a cluster names.
 type Broker struct {
 	ID   int32
 	Host string
 	Port int32
 }
 
-// Brokers asks for the brokers of the cluster.
+// Brokers requests the brokers of the cluster.
 func (c *Conn) Brokers() ([]Broker, error) {
-	// Version 4 is the first in which an empty list of topics asks for none; brokers from 0.11 to 4 know it.
+	// Version 4 is the first in which an empty list of topics means none. Brokers from 0.11 on support it.
 	request := kmsg.NewPtrMetadataRequest()
 	request.Version, request.Topics = 4, []kmsg.MetadataRequestTopic{}
 	answer, err := Exchange[*kmsg.MetadataResponse](c.RoundTrip, request)
@@ -117,19 +112,18 @@ func (c *Conn) Brokers() ([]Broker, error) {
 	return brokers, nil
 }
 
-// Exchange sends a request by ask, which is as [Conn.RoundTrip], and reads its answer.
-func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request kmsg.Request) (answer R, err error) {
+// Exchange sends a request with a function like [Conn.RoundTrip] and decodes the response.
+func Exchange[R kmsg.Response](send func(kmsg.Request) ([]byte, error), request kmsg.Request) (response R, err error) {
 	body, err := send(request)
 	if err != nil {
-		return answer, err
+		return response, err
 	}
-	answer = request.ResponseKind().(R)
-	return answer, answer.ReadFrom(body)
+	response = request.ResponseKind().(R)
+	return response, response.ReadFrom(body)
 }
 
-// Authenticate authenticates with SASL (KIP-152): host is the broker's name for mechanisms that want it. ask sends a
-// request and returns the body of its answer, as [Conn.RoundTrip] does. life is how long the broker takes the logon
-// for, 0 where it has no end.
+// Authenticate logs on with SASL (KIP-152). host is the broker's name for mechanisms that need it; send is like
+// [Conn.RoundTrip]. lifetime is how long the logon is valid; zero means no limit.
 func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, send func(kmsg.Request) ([]byte,
 	error)) (lifetime time.Duration, err error) {
 	handshake := kmsg.NewPtrSASLHandshakeRequest()
@@ -149,7 +143,7 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, se
 		if done && len(message) == 0 {
 			return lifetime, nil
 		}
-		// Version 1, of brokers from 2.2 on, is the first that tells how long the logon lasts (KIP-368).
+		// Version 1 (Kafka 2.2) is the first with the lifetime of the logon (KIP-368).
 		request := kmsg.NewPtrSASLAuthenticateRequest()
 		request.Version, request.SASLAuthBytes = 1, message
 		answer, err := Exchange[*kmsg.SASLAuthenticateResponse](send, request)
@@ -160,7 +154,7 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, se
 			if answer.ErrorMessage != nil {
 				err = fmt.Errorf("%w: %s", err, *answer.ErrorMessage)
 			}
-			turnAway(mechanism)
+			reportRejection(mechanism)
 			return 0, err
 		}
 		lifetime = time.Duration(answer.SessionLifetimeMillis) * time.Millisecond
@@ -168,15 +162,15 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism, se
 			return lifetime, nil
 		}
 		if done, message, err = session.Challenge(answer.SASLAuthBytes); err != nil {
-			turnAway(mechanism)
+			reportRejection(mechanism)
 			return 0, err
 		}
 	}
 }
 
-// turnAway tells a mechanism that can show something else the next time, such as another token, that it was refused.
-func turnAway(mechanism sasl.Mechanism) {
-	if m, ok := mechanism.(interface{ TurnedAway() }); ok {
-		m.TurnedAway()
+// reportRejection tells a mechanism that its credentials were rejected, so that it can use another token next time.
+func reportRejection(mechanism sasl.Mechanism) {
+	if m, ok := mechanism.(interface{ LogonRejected() }); ok {
+		m.LogonRejected()
 	}
 }

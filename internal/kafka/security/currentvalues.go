@@ -7,17 +7,17 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// CurrentValues holds what changes after a configuration was created: its secrets and its logger. It is safe for
+// CurrentValues has what changes after a configuration was created: its secrets and its logger. It is safe for
 // concurrent use.
 type CurrentValues struct {
-	parent *CurrentValues // that of the configuration that this one was made of; nil: none
+	parent *CurrentValues // of the original configuration; nil for none
 
 	mu      guard.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
 }
 
-// Derive returns a Live for a derived configuration, which falls back to l. l may be nil.
+// Derive returns the values of a derived configuration, which fall back to l. l may be nil.
 func (l *CurrentValues) Derive() *CurrentValues { return &CurrentValues{parent: l} }
 
 // Follow sets a function that returns the current value of a property by its whole name.
@@ -55,6 +55,7 @@ func (l *CurrentValues) logger() *slog.Logger {
 	return slog.New(lazyHandler{l, func(h slog.Handler) slog.Handler { return h }})
 }
 
+// lazyHandler logs to the logger that is set when a line is written.
 type lazyHandler struct {
 	values *CurrentValues
 	with   func(slog.Handler) slog.Handler
