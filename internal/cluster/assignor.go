@@ -15,10 +15,9 @@ import (
 
 const defaultRequests = 4
 
-// Input is everything that [Assign] decides by.
 type Input struct {
-	Now        time.Time     // with its monotonic reading, so that nobody who sets the clock ends or lengthens a delay
-	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long units of a member that vanished wait for it
+	Now        time.Time     // has a monotonic reading: setting the clock must not end or extend a delay
+	Delay      time.Duration // scheduled.rebalance.max.delay.ms: how long resources of a lost member wait for it
 	Members    []Member
 	Connectors []Connector
 	// State is empty for a new leader, and for one whose last plan was not the group's last generation (as in Kafka
@@ -26,38 +25,36 @@ type Input struct {
 	State AssignorState
 }
 
-// Member is a member of the group with the metadata of its join.
 type Member struct {
 	ID string
 	Metadata
 }
 
-// Connector is a connector of the config topic.
 type Connector struct {
 	Name      string
-	Key       Key    // of the name
-	Class     string // for texts
-	Missing   string // for texts: what it needs that no member has
-	Created   int64  // offset of its first record: of two with one claim the earlier one runs
-	Version   int64  // see Held
-	Tasks     int    // of that version; 0 where it is stopped
+	Key       Key    // hash of the name
+	Class     string // for messages
+	Missing   string // for messages: what it needs that no member has
+	Created   int64  // offset of its record: of two connectors with a common claim the earlier one runs
+	Version   int64  // see ResourceSet
+	Tasks     int    // of that version; 0 if it is stopped
 	Claims    []string
-	Origin    string // what its tasks ask, "" if nothing
+	Origin    string // the service that its tasks send requests to, "" for none
 	Requests  int
 	PerSecond float64
-	Eligible  []bool // by Input.Members: who has what the class needs; nil: everybody
+	Eligible  []bool // by index of Input.Members: the member has the plugins; nil means all
 }
 
-// AssignorState is what a leader keeps from one plan to the next.
+// AssignorState is passed from one plan to the next.
 type AssignorState struct {
 	members  []memberHistory
-	versions map[versionKey]Connector // the living ones, and those that members held
+	versions map[versionKey]Connector // existing ones, and those that members owned
 }
 
 type memberHistory struct {
 	id, name           string
-	missingSince       time.Time     // when it was missed first; zero: it was there
-	assigned, deferred []ResourceSet // its target; and what it could not be given, as others held it
+	missingSince       time.Time     // when it was first missing; zero while it is a member
+	assigned, deferred []ResourceSet // its target, and what must be released by others first
 }
 
 type versionKey struct {
@@ -65,18 +62,17 @@ type versionKey struct {
 	version   int64
 }
 
-// Output is a plan.
 type Output struct {
-	Targets           map[string][]ResourceSet           // by member id: all that it is to run
-	Origins           map[string]map[Key]limits.Division // by member id, see [Assignment.Origins]
-	Unplaced          map[string]string                  // reasons by connector: why it, or its tasks, are not assigned
+	Targets           map[string][]ResourceSet           // by member ID: all that it must run
+	Origins           map[string]map[Key]limits.Division // by member ID, see [Assignment.Origins]
+	Unplaced          map[string]string                  // by connector: why it or its tasks are not assigned
 	Next              time.Time
 	RejoinAfterRevoke bool
 	State             AssignorState
 }
 
-// Assign plans what each member runs. It depends on its input alone and changes none of it. Its rules, of which P16 is
-// the repository's:
+// Assign plans which connectors and tasks (resources) each member of the group runs. The plan depends on its input
+// alone, which is not changed. Rules:
 //
 //   - A resource is assigned when no other member owns it, a task only when no other member owns a task of another
 //     version of the connector, or of a connector with a common claim. An unknown version has all claims. So a move
@@ -87,45 +83,46 @@ type Output struct {
 //     does.
 //   - Resources of a lost member wait for it, and nothing moves for balance in the meantime. Members are known by
 //     name.
-//   - P16: the tasks of an origin are on no more members than it accepts concurrent requests, because members divide
-//     its limits by their number. One that must release its last tasks counts until it has; one with an unknown
-//     version counts for all origins.
+//   - The tasks of an origin are on no more members than it accepts concurrent requests, because members divide its
+//     limits by their number (RATIONALE.md P16). A member that must release its last tasks counts until it has; one
+//     with tasks of an unknown version counts for all origins.
 func Assign(in Input) Output {
 	p := newPlan(in)
 	p.restorePrevious()
 	p.assignUnowned()
-	p.rebalance(false)
+	p.rebalance(onlyIdle)
 	p.rebalanceRunning()
 	p.buildOutput()
 	return p.out
 }
 
-// plan is a plan in progress. assigned, tasks and the counts of origins follow from resources; only move changes them.
+// plan is a plan in progress. assigned, tasks and the counts of origins follow from resources, so only move changes
+// them.
 type plan struct {
 	in              *Input
 	out             Output
-	connectors      []Connector  // in the order of their creation
-	index           map[Key]int  // of connectors
-	resources       []resource   // of connectors in their order, rising
-	first           []int        // of a connector: its first unit; one more for the end
-	assigned        [2][][]int   // units: connectors and tasks, by member
-	tasks           [][]int      // by connector and member
+	connectors      []Connector  // in order of creation
+	index           map[Key]int  // of connectors, by hash
+	resources       []resource   // in order of connectors and index
+	first           []int        // by connector: its first resource; one more for the end
+	assigned        [2][][]int   // resources (connectors, tasks) by member
+	tasks           [][]int      // number of tasks by connector and member
 	owned           [][]ownedSet // by connector
 	claims          map[string][]ownedSet
-	unknownVersions []int // members that hold tasks of a version that the memory does not know
+	unknownVersions []int // members with tasks of a version that State does not have
 	origins         []origin
-	originOf        []int // by connector; -1: none
+	originOf        []int // by connector; -1 for none
 }
 
 type resource struct {
 	connector, index int
-	owner            int  // the member that is to have it, or nobody, or vanished
-	running          bool // the owner holds it and was not asked to let go
+	owner            int  // index of the member that shall run it, or unassigned, or delayed
+	running          bool // the owner already runs it
 }
 
 const (
 	unassigned = -1
-	delayed    = -2 // a member that is waited for
+	delayed    = -2 // waits for a lost member
 )
 
 type ownedSet struct {
@@ -135,12 +132,12 @@ type ownedSet struct {
 
 type origin struct {
 	key         Key
-	maxRequests int     // that it may have at a time
-	perSecond   float64 // requests; 0: as many as members like
-	tasks       []int   // that the member is to have
-	memberCount int     // that are to have any
-	isUser      []bool  // the member holds tasks, or is given some
-	userCount   int     // members that do, or may
+	maxRequests int     // concurrent requests that it accepts
+	perSecond   float64 // requests; 0 means no limit
+	tasks       []int   // number of tasks by member
+	memberCount int     // with tasks
+	isUser      []bool  // by member: it runs tasks, or will
+	userCount   int     // number of users, including members with unknown tasks
 }
 
 func (o *origin) admit(m int) bool {
@@ -192,18 +189,12 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 		return 0
 	}
 	p.index[connector.Key] = i
-	fit := 0
-	for m := range p.in.Members {
-		if p.isEligible(i, m) {
-			fit++
+	if !p.isAnyEligible(i) {
+		missing := ""
+		if connector.Missing != "" { // else only leaving members have it
+			missing = " (" + connector.Missing + ")"
 		}
-	}
-	if fit == 0 {
-		unmet := ""
-		if connector.Missing != "" { // else those who have it are about to leave
-			unmet = " (" + connector.Missing + ")"
-		}
-		unplaced("expected a worker that has what class %s needs%s, found none among %d", connector.Class, unmet,
+		unplaced("expected a worker that has what class %s needs%s, found none among %d", connector.Class, missing,
 			len(p.in.Members))
 		return 0
 	}
@@ -242,9 +233,9 @@ func (p *plan) addOrigin(connector *Connector) int {
 	return i
 }
 
-func (p *plan) resourcesIn(held ...ResourceSet) iter.Seq[int] {
+func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 	return func(yield func(int) bool) {
-		for _, h := range held {
+		for _, h := range sets {
 			i, known := p.index[h.Connector]
 			for bit := range h.Resources.All() {
 				if !known || p.first[i]+bit >= p.first[i+1] {
@@ -258,7 +249,7 @@ func (p *plan) resourcesIn(held ...ResourceSet) iter.Seq[int] {
 	}
 }
 
-func (u *resource) kind() int { return min(u.index, 1) }
+func (r *resource) kind() int { return min(r.index, 1) }
 
 func (p *plan) origin(resource *resource) *origin {
 	if i := p.originOf[resource.connector]; i >= 0 && resource.index > 0 {
@@ -272,10 +263,27 @@ func (p *plan) isEligible(connector, m int) bool {
 	return !p.in.Members[m].Leaving && (fits == nil || fits[m])
 }
 
+func (p *plan) isAnyEligible(connector int) bool {
+	for m := range p.in.Members {
+		if p.isEligible(connector, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin
+// stay within the number of requests that the origin accepts.
 func (p *plan) canMove(resource *resource, m int) bool {
 	o := p.origin(resource)
-	return p.isEligible(resource.connector, m) && (o == nil || o.tasks[m] > 0 || o.memberCount < o.maxRequests ||
-		resource.owner >= 0 && o.tasks[resource.owner] == 1)
+	switch {
+	case !p.isEligible(resource.connector, m):
+		return false
+	case o == nil:
+		return true
+	}
+	isLastOfOwner := resource.owner >= 0 && o.tasks[resource.owner] == 1
+	return o.tasks[m] > 0 || o.memberCount < o.maxRequests || isLastOfOwner
 }
 
 func (p *plan) move(i, newOwner int) {
@@ -301,6 +309,7 @@ func (p *plan) move(i, newOwner int) {
 	resource.owner, resource.running = newOwner, false
 }
 
+// restorePrevious gives resources to the members that own them, or that the previous plan intended.
 func (p *plan) restorePrevious() {
 	ids, names := map[string]int{}, map[string]int{}
 	for m, member := range p.in.Members {
@@ -308,7 +317,7 @@ func (p *plan) restorePrevious() {
 			names[member.Name] = m
 		}
 	}
-	intended, held, known := make([]int, len(p.resources)), make([]bool, len(p.resources)),
+	intended, isOwned, isKnown := make([]int, len(p.resources)), make([]bool, len(p.resources)),
 		make([]bool, len(p.in.Members))
 	for i := range intended {
 		intended[i] = unassigned
@@ -323,7 +332,7 @@ func (p *plan) restorePrevious() {
 			history.missingSince = p.in.Now
 			lost = append(lost, history)
 		default:
-			known[m] = true
+			isKnown[m] = true
 			for i := range p.resourcesIn(append(slices.Clone(history.assigned), history.deferred...)...) {
 				intended[i] = m
 			}
@@ -332,18 +341,19 @@ func (p *plan) restorePrevious() {
 	for _, sets := range p.owned {
 		for _, h := range sets {
 			for i := range p.resourcesIn(h.ResourceSet) {
-				if held[i] = true; intended[i] == unassigned {
+				if isOwned[i] = true; intended[i] == unassigned {
 					intended[i] = h.member
 				}
 			}
 		}
 	}
 	for _, history := range lost {
-		p.delayLostMember(history, names, intended, held)
+		p.delayLostMember(history, names, intended, isOwned)
 	}
 	for i := range p.resources {
-		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!known[m] || intended[i] == m) && p.canMove(&p.resources[i],
-			m) {
+		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!isKnown[m] || intended[i] == m) &&
+			p.canMove(&p.resources[i],
+				m) {
 			p.move(i, m)
 			p.resources[i].running = true
 		}
@@ -355,16 +365,17 @@ func (p *plan) restorePrevious() {
 	}
 }
 
-func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, held []bool) {
+// delayLost lets the resources of a lost member wait, unless a member with its name has joined.
+func (p *plan) delayLostMember(history memberHistory, names map[string]int, intended []int, isOwned []bool) {
 	back, returned := names[history.name]
 	until := history.missingSince.Add(p.in.Delay)
 	var delayedResources []ResourceSet
 	for i := range p.resourcesIn(history.assigned...) {
 		resource := &p.resources[i]
-		if held[i] {
+		if isOwned[i] {
 			continue
 		}
-		held[i] = true
+		isOwned[i] = true
 		switch {
 		case returned:
 			intended[i] = back
@@ -442,7 +453,15 @@ func (p *plan) planAgainAt(at time.Time) {
 	}
 }
 
-func (p *plan) rebalance(running bool) {
+// movable selects which resources rebalance may move.
+type movable bool
+
+const (
+	onlyIdle     movable = false // that do not run yet
+	allResources movable = true
+)
+
+func (p *plan) rebalance(which movable) {
 	for kind, owned := range p.assigned {
 		for moved := true; moved; {
 			moved = false
@@ -452,7 +471,7 @@ func (p *plan) rebalance(running bool) {
 			}
 			slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(len(owned[b]), len(owned[a])) })
 			for _, from := range members {
-				moves, to := p.pickMoves(kind, from, running)
+				moves, to := p.pickMoves(kind, from, which)
 				for _, i := range moves {
 					p.move(i, to)
 				}
@@ -466,7 +485,7 @@ func (p *plan) rebalance(running bool) {
 
 // pickMoves returns one resource, or all tasks of an origin that may have no further members. A resource that does not
 // run moves first, then one whose connector has more tasks here than there.
-func (p *plan) pickMoves(kind, from int, running bool) (moves []int, target int) {
+func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int) {
 	owned := func(m int) int { return len(p.assigned[kind][m]) }
 	var others []int
 	for m := range p.in.Members {
@@ -483,7 +502,7 @@ func (p *plan) pickMoves(kind, from int, running bool) (moves []int, target int)
 			if resource.running {
 				cost += 4 * maxTask
 			}
-			if (running || !resource.running) && cost < least && p.canMove(resource, target) {
+			if (which == allResources || !resource.running) && cost < least && p.canMove(resource, target) {
 				best, least = i, cost
 			}
 		}
@@ -498,7 +517,7 @@ func (p *plan) pickMoves(kind, from int, running bool) (moves []int, target int)
 				continue
 			}
 			if all := p.originTasks(o, from); !slices.ContainsFunc(all, func(i int) bool {
-				return !running && p.resources[i].running || !p.isEligible(p.resources[i].connector, target)
+				return which == onlyIdle && p.resources[i].running || !p.isEligible(p.resources[i].connector, target)
 			}) {
 				return all, target
 			}
@@ -508,8 +527,8 @@ func (p *plan) pickMoves(kind, from int, running bool) (moves []int, target int)
 }
 
 func (p *plan) rebalanceRunning() {
-	if !slices.ContainsFunc(p.resources, func(u resource) bool { return u.owner == delayed }) {
-		p.rebalance(true)
+	if !slices.ContainsFunc(p.resources, func(r resource) bool { return r.owner == delayed }) {
+		p.rebalance(allResources)
 	}
 }
 
@@ -545,6 +564,7 @@ func (p *plan) buildOutput() {
 	}
 }
 
+// collectOwned collects claims and origins of all tasks that members own, also of versions that are no longer current.
 func (p *plan) collectOwned() {
 	living := map[versionKey]Connector{}
 	for _, connector := range p.connectors {
@@ -563,7 +583,7 @@ func (p *plan) collectOwned() {
 			}
 			if !known {
 				p.unknownVersions = append(p.unknownVersions, member)
-				for o := range p.origins { // it may ask any
+				for o := range p.origins { // it may send requests to any origin
 					p.origins[o].userCount++
 					p.out.RejoinAfterRevoke = true
 				}
@@ -583,6 +603,7 @@ func (p *plan) collectOwned() {
 	}
 }
 
+// isBlocked reports whether other members must release something before the resource is assigned, see [Assign].
 func (p *plan) isBlocked(resource *resource) bool {
 	connector := &p.connectors[resource.connector]
 	for _, owned := range p.owned[resource.connector] {

@@ -13,18 +13,18 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// Annotations about rejected logons (P10). That of a user is named by a digest of origin, SAP client and user, and has
-// digests of secrets. The key of the digests is no session key, which changes every hour; it protects as much, because
-// readers of the topic read both. If it is lost, rejected secrets may be tried again.
+// Annotations about rejected logons: a service locks a user after a few wrong passwords, so no secret may be tried by
+// several workers (RATIONALE.md P10). An annotation is named by a digest of origin, SAP client and user, and has
+// digests of secrets under a key that is written once. If the key is lost, rejected secrets may be tried again.
 const (
 	lockoutPrefix = "culvert-lockout-"
 	lockoutKey    = "key"
 )
 
 const (
-	digestLength = 32          // the length of a digest. No other annotation has a name as long.
+	digestLength = 32          // other annotations have shorter names
 	acceptedTTL  = time.Minute // how long all workers may send an accepted secret without a turn
-	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three (P10). A lost worker's turn
+	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three. A lost worker's turn
 	// counts.
 	maxFailures = 2
 	maxRejected = 16
@@ -45,9 +45,9 @@ type lockoutCall struct {
 
 type lockoutAnswer struct {
 	RejectedAt time.Time `json:"Refused"`
-	Wait       bool      `json:"Wait"` // Wait asks the worker to call again later
+	Wait       bool      `json:"Wait"` // the worker must call again later
 	Granted    bool      `json:"Held"`
-	Forgotten  int       `json:"Forgotten"` // Forgotten counts the rejections that a resume has deleted
+	Forgotten  int       `json:"Forgotten"` // rejections that a resume has deleted
 }
 
 // lockout is a user's annotation. Invariants: at most one worker has the turn to send one of the user's secrets. A
@@ -67,11 +67,12 @@ type rejection struct {
 
 type attempt struct {
 	Secret   string `json:"secret"`
-	Turn     string `json:"permit,omitempty"` // Turn and Member are those of the worker that has the turn
+	Turn     string `json:"permit,omitempty"` // Turn and Member identify the worker with the turn
 	Member   string `json:"member,omitempty"`
 	Failures int    `json:"spent"` // how often the service may have rejected the secret at the end of the turn
 }
 
+// requestTurn decides whether a worker may send a secret now, must wait, or must not because it was rejected.
 func (l *lockout) requestTurn(call lockoutCall, now time.Time, members map[string]bool) (answer lockoutAnswer,
 	changed bool) {
 	if i := l.indexOf(call.Secret); i >= 0 {
@@ -85,7 +86,7 @@ func (l *lockout) requestTurn(call lockoutCall, now time.Time, members map[strin
 	switch {
 	case !members[call.Member], isTaken && current.Turn != call.Turn:
 		return lockoutAnswer{Wait: true}, false
-	case isTaken: // it did not hear the answer
+	case isTaken: // the response was lost
 		return lockoutAnswer{Granted: true}, false
 	case failures == 0 && l.acceptedRecently(call.Secret, now):
 		return lockoutAnswer{}, false
@@ -137,11 +138,11 @@ func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
 }
 
 // AttemptArbiter is the leader's part in logons: it answers the [Lockouts] of all workers. Each turn is written before
-// it is granted, so two leaders never grant a secret to two workers. Lost members have no turn.
+// it is granted, so two leaders never grant turns for one secret. Lost members have no turn.
 type AttemptArbiter struct {
 	state     configtopic.ClusterState
 	memberIDs func() map[string]bool
-	lock      guard.CtxMutex // of calls, until what they change is written
+	lock      guard.CtxMutex // held for a call until its changes are written
 }
 
 // NewAttemptArbiter returns a worker's arbiter. members returns nil if it does not lead or has not caught up
@@ -150,7 +151,6 @@ func NewAttemptArbiter(ledger configtopic.ClusterState, members func() map[strin
 	return &AttemptArbiter{state: ledger, memberIDs: members, lock: guard.NewCtxMutex()}
 }
 
-// HandleCall answers a [LockoutsCall].
 func (p *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) (answer any, err error) {
 	var call lockoutCall
 	if err := json.Unmarshal(body, &call); err != nil {
@@ -222,11 +222,11 @@ func (p *AttemptArbiter) resume(ctx context.Context, settings lockoutSettings) (
 			continue
 		}
 		var state lockout
-		_ = json.Unmarshal(raw, &state) // answer damaged one is deleted, too
+		_ = json.Unmarshal(raw, &state) // a damaged one is deleted, too
 		answer.Forgotten += len(state.Rejected)
 		records = append(records, configtopic.Record{Key: lockoutPrefix + name})
 	}
-	// by the clock of a leader before it may be later
+	// the clock of an earlier leader may be ahead
 	settings.Resumed = max(time.Now().UnixMilli(), settings.Resumed+1)
 	return answer, p.write(ctx, records, lockoutKey, settings)
 }

@@ -14,7 +14,7 @@ type drainState uint8
 
 const (
 	active   drainState = iota
-	draining            // draining: the worker is a member that gets no resources, until it leaves the group for good
+	draining            // a member without resources, until it leaves the group forever
 	suspended
 )
 
@@ -28,13 +28,12 @@ func (w *Worker) setDrainState(to, from drainState) bool {
 	return true
 }
 
-// ErrLastMember is returned if no other worker can take over.
 var ErrLastMember = errors.New("expected another worker of the group that takes over what this one runs, found " +
 	"none: it hands nothing over, and goes on")
 
-// Drain implements rest.Cluster. It hands over what the worker runs and returns when the group has a generation without
-// it. Afterwards the worker gets no resources until it ends. The error is [ErrLastMember] if no other worker stays in
-// the group; tasks that were stopped are started again then.
+// Drain implements rest.Cluster. It returns when other workers have taken over all resources; the worker gets none
+// until it ends. The error is [ErrLastMember] if no other worker stays in the group; stopped tasks are started again
+// then.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, alone := w.lastGeneration(); alone {
 		return ErrLastMember
@@ -51,7 +50,7 @@ func (w *Worker) Drain(ctx context.Context) error {
 	w.Rejoin("this worker has let go of what it ran")
 	for {
 		switch generation, joinedWithResources, alone := w.lastGeneration(); {
-		case generation <= before, joinedWithResources: // a join that was under way gives nothing of it to others
+		case generation <= before, joinedWithResources: // a join in progress has not passed its resources to others
 		case alone && w.setDrainState(active, draining):
 			w.Rejoin("this worker stays, since no other does")
 			return ErrLastMember

@@ -35,13 +35,13 @@ type Lockouts struct {
 	callLeader func(ctx context.Context, call, answer any) error
 	memberID   func() string
 	log        *slog.Logger
-	notify     guard.Bell   // of Run
-	leader     away.Partner // as all logons that wait, and Run, see it
+	notify     guard.Bell   // wakes Run
+	leader     away.Partner // its outages, as seen by waiting logons and Run
 
 	mu          guard.Mutex
-	annotations map[string]json.RawMessage // as they were at read
+	annotations map[string]json.RawMessage // as of readAt
 	readAt      time.Time
-	pending     []outcomeReport // what is to be told
+	pending     []outcomeReport // outcomes to report
 }
 
 type outcomeReport struct {
@@ -50,7 +50,7 @@ type outcomeReport struct {
 	outcome lockouts.Outcome
 }
 
-// NewLockouts connects a store to the group, see [lockouts.Store.Share]. ask sends a [LockoutsCall] to the leader.
+// NewLockouts connects a store to the group, see [lockouts.Store.JoinGroup]. callLeader sends a [LockoutsCall].
 func NewLockouts(store *lockouts.Store, ledger configtopic.ClusterState,
 	callLeader func(ctx context.Context, call, answer any) error, member func() string, log *slog.Logger) *Lockouts {
 	l := &Lockouts{state: ledger, callLeader: callLeader, memberID: member, log: log, notify: guard.NewBell()}
@@ -96,7 +96,6 @@ func (l *Lockouts) call(ctx context.Context, secret lockouts.Secret, request loc
 	return answer, known, err
 }
 
-// Lookup implements [lockouts.Group].
 func (l *Lockouts) Lookup(secret lockouts.Secret) (refused, resumed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +105,7 @@ func (l *Lockouts) Lookup(secret lockouts.Secret) (refused, resumed time.Time) {
 	}
 	var note lockout
 	l.readAnnotation(settings.userDigest(secret), &note)
-	if len(note.Rejected) > 0 { // the digest of a secret takes its time
+	if len(note.Rejected) > 0 { // the digest of a secret is expensive
 		if i := note.indexOf(settings.secretDigest(secret)); i >= 0 {
 			refused = time.UnixMilli(note.Rejected[i].At)
 		}
@@ -134,13 +133,12 @@ func (l *Lockouts) Acquire(ctx context.Context, secret lockouts.Secret) (turn st
 				"error", err)
 		}
 		if err := pause.For(ctx, turnRetryInterval); err != nil {
-			l.Report(secret, turn, lockouts.Inconclusive) // the leader may have given it, and the answer be lost
+			l.Report(secret, turn, lockouts.Inconclusive) // the leader may have granted it in a lost response
 			return "", refused, err
 		}
 	}
 }
 
-// Report implements [lockouts.Group].
 func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,7 +146,6 @@ func (l *Lockouts) Report(secret lockouts.Secret, turn string, outcome lockouts.
 	l.notify.Ring()
 }
 
-// Resume implements [lockouts.Group].
 func (l *Lockouts) Resume(ctx context.Context) (int, error) {
 	for {
 		limited, cancel := context.WithTimeout(ctx, leaderCallTimeout)

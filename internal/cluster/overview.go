@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
-// Overview implements rest.Cluster.
 func (w *Worker) Overview() (overview rest.Group, ok bool) {
 	leader := w.leader
 	leader.mu.Lock()

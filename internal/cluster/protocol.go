@@ -47,10 +47,8 @@ func KeyOf(name string) Key {
 // task n.
 type ResourceIndexes []byte
 
-// Has reports whether an index is in the set.
 func (b ResourceIndexes) Has(unit int) bool { return unit/8 < len(b) && b[unit/8]>>(unit%8)&1 == 1 }
 
-// HasTasks reports whether the set has a task.
 func (b ResourceIndexes) HasTasks() bool {
 	for unit := range b.All() {
 		if unit > 0 {
@@ -60,7 +58,6 @@ func (b ResourceIndexes) HasTasks() bool {
 	return false
 }
 
-// All yields the indexes in ascending order.
 func (b ResourceIndexes) All() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		for i, rest := range b {
@@ -73,7 +70,6 @@ func (b ResourceIndexes) All() iter.Seq[int] {
 	}
 }
 
-// Add adds an index to the set.
 func (b *ResourceIndexes) Add(unit int) {
 	for unit/8 >= len(*b) {
 		*b = append(*b, 0)
@@ -131,7 +127,6 @@ func (m Metadata) Encode() ([]byte, error) {
 	return encode(&java, m, m.checkBounds())
 }
 
-// DecodeMetadata decodes a member's metadata. The result does not alias b.
 func DecodeMetadata(b []byte) (metadata Metadata, err error) {
 	var java kmsg.ConnectMemberMetadata
 	if err = decode(b, &java, &metadata); err == nil {
@@ -159,7 +154,6 @@ func (a Assignment) Encode() ([]byte, error) {
 	return encode(&java, a, checkBounds(a.Target, a.Leader, a.LeaderURL))
 }
 
-// DecodeAssignment decodes an assignment. The result does not alias b.
 func DecodeAssignment(b []byte) (assignment Assignment, err error) {
 	var java kmsg.ConnectMemberAssignment
 	if err = decode(b, &java, &assignment); err == nil {

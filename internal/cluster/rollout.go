@@ -20,12 +20,13 @@ const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
 const maxPassed = 32
 
-// rolloutLock is held while pins are read and written. chosenAt are the offsets of operators' choices, by plugin.
+// rolloutLock is held while pins are read and written. chosenAt has the offsets of operators' choices by plugin.
 type rolloutLock struct {
 	guard.CtxMutex
 	chosenAt map[string]int64
 }
 
+// rollout is the present state of one plugin: the version that the group is pinned to, and the versions of each member.
 type rollout struct {
 	pin     rest.GroupPin
 	members []memberVersions
@@ -53,6 +54,7 @@ func (r *rollout) version(hash string) (all groupVersion) {
 	return all
 }
 
+// next returns the next pin. If the pinned version is rejected and all have the previous one, that is pinned again.
 func (r *rollout) next() rest.GroupPin {
 	pin := r.pin
 	if before := r.version(pin.Before); r.version(pin.Hash).Rejected && before.members != nil &&
@@ -67,7 +69,7 @@ func (r *rollout) next() rest.GroupPin {
 	return pin
 }
 
-// rank orders versions by history: abandoned or passed over ones only count if no member has another one.
+// rank orders versions: rejected ones and those passed over only count if no member has another one.
 func rank(o groupVersion, p *rest.GroupPin) int {
 	switch {
 	case o.Rejected:
@@ -114,6 +116,7 @@ func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
 	return target
 }
 
+// pendingReason returns which members lack a newer version, "" if there is none.
 func (r *rollout) pendingReason() string {
 	var newest plugin.Offer
 	for _, m := range r.members {
@@ -276,7 +279,7 @@ func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
 	pins := map[string]rest.GroupPin{}
 	for name, note := range w.options.Store.Annotations(pinPrefix) {
 		var p rest.GroupPin
-		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else it is not ours
+		if json.Unmarshal(note, &p) == nil && p.Hash != "" { // else the annotation is damaged
 			pins[name] = p
 		}
 	}

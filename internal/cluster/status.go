@@ -29,7 +29,8 @@ type Status struct {
 	Extension string
 }
 
-// isSuperseded is when Kafka Connect's "safe" writes do not overwrite (KafkaStatusBackingStore).
+// isSuperseded reports whether a "safe" write of Kafka Connect must not replace another status
+// (KafkaStatusBackingStore).
 func (s Status) isSuperseded(by Status) bool {
 	return by != Status{} && by.WorkerID != s.WorkerID && by.Generation > s.Generation
 }
@@ -41,7 +42,6 @@ type statusKey struct {
 	topic     string
 }
 
-// String returns the key as Kafka Connect writes it.
 func (k statusKey) String() string {
 	switch {
 	case k.topic != "":
@@ -56,7 +56,7 @@ func parseStatusKey(key string) (k statusKey, err error) {
 	if name, ok := strings.CutPrefix(key, "status-connector-"); ok {
 		k = statusKey{connector: name, task: -1}
 	} else if rest, ok := strings.CutPrefix(key, "status-task-"); ok {
-		dash := max(0, strings.LastIndexByte(rest, '-')) // names of connectors have dashes too
+		dash := max(0, strings.LastIndexByte(rest, '-')) // connector names may contain dashes
 		n, _ := strconv.ParseInt(strings.TrimPrefix(rest[dash:], "-"), 10, 32)
 		k = statusKey{connector: rest[:dash], task: int(n)}
 	} else if rest, ok := strings.CutPrefix(key, "status-topic-"); ok {
@@ -181,7 +181,6 @@ func (s *Statuses) keys(connector string) []statusKey {
 	})
 }
 
-// Connector returns the status of a connector; false if there is none.
 func (s *Statuses) Connector(name string) (Status, bool) {
 	status := s.status(statusKey{connector: name, task: -1})
 	return status, status != Status{}
@@ -197,7 +196,6 @@ func (s *Statuses) Tasks(name string) (tasks []Status) {
 	return tasks
 }
 
-// Topics returns the topics that a connector uses, sorted.
 func (s *Statuses) Topics(name string) (topics []string) {
 	for _, k := range s.keys(name) {
 		if k.topic != "" {

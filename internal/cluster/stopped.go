@@ -16,9 +16,9 @@ const (
 	memberCallTimeout  = 2 * time.Second
 )
 
-// WhenStopped calls do for a stopped connector once no other worker has tasks of it, on the leader; do checks this
-// worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
-// [configtopic.OtherGroupError], one that names the worker with tasks, or that of do.
+// WhenStopped calls action for a stopped connector, on the leader, once no other worker has tasks of it; action checks
+// this worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
+// [configtopic.OtherGroupError], one that names the worker with tasks, or that of action.
 func (w *Worker) WhenStopped(ctx context.Context, name string, action func() error) error {
 	leader := w.leader
 	count := func(n int) (leads bool) {
@@ -64,7 +64,7 @@ func (l *leader) ownerOf(ctx context.Context, name string) error {
 			continue
 		}
 		owned, err := l.owned(ctx, member.URL)
-		if err != nil { // in the answer may be an error that is none of this call
+		if err != nil { // %v: the error is another worker's
 			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(member.URL),
 				err)
 		}

@@ -52,10 +52,10 @@ func (l *leader) ownsTopic(ctx context.Context) bool {
 		why = err.Error()
 	}
 	l.mu.Lock()
-	news := why != l.blocked
+	changed := why != l.blocked
 	l.blocked = why
 	l.mu.Unlock()
-	if news && why != "" && ctx.Err() == nil {
+	if changed && why != "" && ctx.Err() == nil {
 		options.Logger.Error("this group runs nothing; it is tried again", "group", options.Group.Group, "error", why)
 	}
 	return why == ""
@@ -99,6 +99,38 @@ func (l *leader) recordProblems(members []Member, size int, unread error) {
 // probeTimeout includes that a member may have to read the session key first.
 const probeTimeout = 10 * time.Second
 
+// memberProber checks for each generation whether the members can be reached at the URLs that they advertise.
+type memberProber struct {
+	leader     *leader
+	generation int32
+	cancel     context.CancelFunc
+	running    sync.WaitGroup
+}
+
+// update starts probes for a new generation of this leader, and cancels earlier ones. The caller holds the leader's
+// lock.
+func (p *memberProber) update(ctx context.Context) {
+	l := p.leader
+	if l.generation == p.generation {
+		return
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.generation, l.unreachable = l.generation, nil
+	ctx, p.cancel = context.WithCancel(ctx)
+	if members := l.members; l.generation != 0 {
+		p.running.Go(func() { l.probeMembers(ctx, members) })
+	}
+}
+
+func (p *memberProber) stop() {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.running.Wait()
+}
+
 func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	for {
 		found := make([]string, len(members))
@@ -122,13 +154,13 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 		l.unreachable = slices.DeleteFunc(slices.Clone(found), func(text string) bool { return text == "" })
 		l.mu.Unlock()
 		l.logNewProblems(before, found)
-		var again []Member
+		var failed []Member
 		for i, m := range members {
 			if found[i] != "" {
-				again = append(again, m)
+				failed = append(failed, m)
 			}
 		}
-		if members = again; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
+		if members = failed; len(members) == 0 || pause.For(ctx, cleanInterval) != nil {
 			return
 		}
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
@@ -29,13 +27,12 @@ type Herder interface {
 	Status(name string) (connect.Status, error)
 }
 
-// WorkerOptions configure a [Worker].
 type WorkerOptions struct {
 	Group          GroupOptions // the group to join. The worker sets its callbacks.
 	URL, WorkerID  string
 	RebalanceDelay time.Duration
-	// SyncTimeout is worker.sync.timeout.ms: how long the leader waits to read what members have read, and members for
-	// the leader.
+	// SyncTimeout is worker.sync.timeout.ms: the wait for the config topic, of the leader up to its members and vice
+	// versa.
 	SyncTimeout time.Duration
 	Topics
 	Herder       Herder
@@ -65,15 +62,15 @@ type Topics struct {
 // generation.
 type Worker struct {
 	options   WorkerOptions
-	group     atomic.Pointer[Group] // nil before it has joined
+	group     atomic.Pointer[Group] // nil before the worker has joined
 	leader    *leader
-	lastOffer atomic.Pointer[string] // what the group was last told about this worker's plugins and folder
-	notify    guard.Bell             // notify wakes the loop of Run
+	lastOffer atomic.Pointer[string] // the plugins and folder that the group knows of this worker
+	notify    guard.Bell             // wakes Run
 
 	mu guard.Mutex
 	membership
 	drainState  drainState
-	leaveCalled bool // Leave was called
+	leaveCalled bool
 	applying    []ResourceSet
 	applied     config.Snapshot // the config snapshot that the herder has
 	// behindSince is the time since which the worker lags behind its assignment's offset, zero if it does not. isBehind
@@ -97,7 +94,6 @@ type membership struct {
 	leading    bool
 }
 
-// NewWorker returns a worker that has not joined. Options that are not known yet are set by Configure.
 func NewWorker(o WorkerOptions) *Worker {
 	w := &Worker{options: o, notify: guard.NewBell(), dirty: map[string]bool{}, published: map[string]map[int]Status{},
 		lastAssigned: map[string]string{}}
@@ -108,8 +104,7 @@ func NewWorker(o WorkerOptions) *Worker {
 // Configure sets the options of a worker that was created without them, before anything but queries is called.
 func (w *Worker) Configure(o WorkerOptions) { w.options = o }
 
-// Join joins the group and returns with the first assignment. It fails if members of the group use another config
-// topic.
+// Join joins the group and returns with the first assignment. It fails if members use another config topic.
 func (w *Worker) Join(ctx context.Context) error {
 	if err := w.checkTopic(ctx); err != nil {
 		return err
@@ -147,31 +142,29 @@ func (w *Worker) Run(ctx context.Context) {
 		case <-w.notify:
 		}
 		released := w.reconcile()
-		w.publishStatuses() // before others run what was let go of, and say so
+		w.publishStatuses() // before other workers run the released resources and publish their statuses
 		if released {
 			w.Rejoin("this worker has let go of what it was to")
 		}
 	}
 }
 
-const republishInterval = time.Second
-
 // checkReadLag releases everything while the config topic cannot be read. Kafka Connect's worker leaves its group.
 func (w *Worker) checkReadLag() {
 	w.mu.Lock()
-	lags := false
+	isBehind := false
 	if w.options.Log.Offset() >= w.assignment.Offset {
 		w.behindSince = time.Time{}
 	} else if w.behindSince.IsZero() {
 		w.behindSince = time.Now()
 	} else {
-		lags = time.Since(w.behindSince) > w.options.SyncTimeout
+		isBehind = time.Since(w.behindSince) > w.options.SyncTimeout
 	}
-	changed := lags != w.isBehind
-	w.isBehind = lags
+	changed := isBehind != w.isBehind
+	w.isBehind = isBehind
 	w.mu.Unlock()
 	switch {
-	case changed && lags:
+	case changed && isBehind:
 		w.options.Logger.Error("this worker has not read the config topic as far as the group's leader, and gives "+
 			"up what "+
 			"it has until it has", "topic", w.options.Group.Topic, "worker.sync.timeout.ms",
@@ -182,33 +175,6 @@ func (w *Worker) checkReadLag() {
 	}
 }
 
-// republish restores overwritten statuses, and marks everything as dirty, because plugin versions change without
-// notice.
-func (w *Worker) republish() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for name, written := range w.published {
-		w.dirty[name] = true
-		for task, s := range written {
-			now := w.options.Status.status(statusKey{connector: name, task: task})
-			newer := now.Generation > s.Generation && now.State != connect.Unassigned // and has it
-			others := now.WorkerID != s.WorkerID || now.State == connect.Unassigned && s.State != connect.Unassigned
-			if others && now != (Status{}) && !newer {
-				w.options.Status.Put(s)
-			}
-		}
-	}
-}
-
-// StatusChanged records that the herder has changed the status of a connector, see [connect.Group].
-func (w *Worker) StatusChanged(connector string) {
-	w.mu.Lock()
-	w.dirty[connector] = true
-	w.mu.Unlock()
-	w.notify.Ring()
-}
-
-// ApplySnapshot records the config snapshot that the herder has.
 func (w *Worker) ApplySnapshot(s config.Snapshot) {
 	w.mu.Lock()
 	w.applied = s
@@ -244,7 +210,7 @@ func (w *Worker) metadata() []byte {
 	w.pinPlugins()
 	w.addOffer(&metadata)
 	b, err := metadata.Encode()
-	if err != nil { // a name that is too long, say: with less of it the worker still runs what it has
+	if err != nil { // for example a name that is too long; without plugins the worker keeps what it runs
 		w.options.Logger.Error("this worker cannot say to its group which plugins it has", "error", err)
 		metadata.Plugins, metadata.Classes = nil, nil
 		b, _ = metadata.Encode()
@@ -259,8 +225,8 @@ func (w *Worker) name() string {
 	return w.options.URL
 }
 
-// owned includes what is assigned but not started. That is read first: what leaves it in between is in the herder by
-// then.
+// owned returns all that this worker runs or is to run. What is assigned but not started is read first: if it is
+// started in between, the herder has it.
 func (w *Worker) owned() []ResourceSet {
 	resources := map[versionKey]*ResourceIndexes{}
 	add := func(k versionKey, unit int) {
@@ -270,7 +236,7 @@ func (w *Worker) owned() []ResourceSet {
 		resources[k].Add(unit)
 	}
 	w.mu.Lock()
-	assigned := slices.Concat(w.applying, w.assignment.Target) // none, where it does not count
+	assigned := slices.Concat(w.applying, w.assignment.Target) // empty while the worker is no member
 	w.mu.Unlock()
 	for _, t := range assigned {
 		for unit := range t.Resources.All() {
@@ -342,7 +308,7 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 		target[t.Connector] = append(target[t.Connector], t)
 	}
 	for _, connector := range snapshot.Connectors {
-		var share connect.Assignment // of a worker that is no member
+		var share connect.Assignment // the zero value if the worker is no member
 		if assigned {
 			share = assignmentOf(connector.Name, target[KeyOf(connector.Name)], snapshot)
 		}
@@ -353,7 +319,7 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 		if w.lastAssigned[connector.Name] == summary {
 			continue
 		}
-		if w.options.Herder.Assign(connector.Name, share) == nil { // else the herder has it with the next snapshot
+		if w.options.Herder.Assign(connector.Name, share) == nil { // else the next snapshot repeats it
 			w.lastAssigned[connector.Name] = summary
 			w.StatusChanged(connector.Name)
 		}
@@ -370,11 +336,10 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if isSubset(w.lastJoined, assignment,
-		0) { // the leader knows: others are waited for, and joins would follow each other
+	if isSubset(w.lastJoined, assignment, 0) { // the leader knows already
 		return false
 	}
-	w.assignment.RejoinAfterRevoke = false // it is said once
+	w.assignment.RejoinAfterRevoke = false // one rejoin is enough
 	return true
 }
 
@@ -394,6 +359,7 @@ func assignmentOf(name string, target []ResourceSet, s config.Snapshot) (share c
 	return share
 }
 
+// isSubset reports whether an assignment contains all owned resources with an index from the given one on.
 func isSubset(owned []ResourceSet, a Assignment, from int) bool {
 	target := map[versionKey]ResourceIndexes{}
 	for _, t := range a.Target {
@@ -415,7 +381,7 @@ func (w *Worker) Rejoin(reason string) {
 	generation := w.generation
 	w.mu.Unlock()
 	w.group.Load().Rejoin(reason)
-	go func() { // else the others hear of it by their next heartbeats
+	go func() { // else the other members notice it with their next heartbeats
 		defer guard.Recover(w.options.Logger, "having the group join again", nil)
 		ctx, cancel := context.WithTimeout(w.group.Load().ctx, writeTimeout)
 		defer cancel()
@@ -425,140 +391,8 @@ func (w *Worker) Rejoin(reason string) {
 	}()
 }
 
-func (w *Worker) publishStatuses() {
-	w.mu.Lock()
-	dirty, generation := w.dirty, w.generation
-	w.dirty = map[string]bool{}
-	w.mu.Unlock()
-	ownerships := map[string][]connect.Ownership{}
-	for _, h := range w.options.Herder.Owned() {
-		ownerships[h.Connector] = append(ownerships[h.Connector], h)
-	}
-	for name := range dirty {
-		statuses := w.statuses(name, ownerships[name], generation)
-		w.mu.Lock()
-		for task, s := range statuses {
-			if w.published[name][task] != s {
-				w.options.Status.Put(s)
-			}
-		}
-		tasks := len(w.applied.Tasks[name].Settings)
-		if _, there := w.applied.ConfigOffsets[name]; !there {
-			tasks = -1
-		}
-		for task, s := range w.published[name] { // statuses what is no more the leader takes out what it said
-			if _, isOwned := statuses[task]; !isOwned && task < tasks && s.State != connect.Unassigned {
-				s.State, s.Trace, s.Extension = connect.Unassigned, "", ""
-				w.options.Status.PutSafe(s)
-			}
-		}
-		if w.published[name] = statuses; len(statuses) == 0 {
-			delete(w.published, name)
-		}
-		w.mu.Unlock()
-	}
-}
-
-func (w *Worker) ownsStatus(connector string, task int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, ours := w.published[connector][task]
-	return ours
-}
-
-func (w *Worker) statuses(name string, ownerships []connect.Ownership, generation int32) map[int]Status {
-	all := map[int]Status{}
-	status, err := w.options.Herder.Status(name)
-	if err != nil {
-		return nil
-	}
-	add := func(task int, state connect.State, trace, version string, extension any) {
-		encoded, err := json.Marshal(extension)
-		if err != nil || string(encoded) == "{}" {
-			encoded = nil
-		}
-		all[task] = Status{Connector: name, Task: task, State: state, Trace: trace, WorkerID: w.options.WorkerID,
-			Generation: generation, Version: version, Extension: string(encoded)}
-	}
-	type unit struct {
-		Plugin      string   `json:"plugin,omitempty"`
-		Plugins     []string `json:"plugins,omitempty"`
-		Restarts    string   `json:"restarts,omitempty"`
-		ConfigError string   `json:"config_error,omitempty"`
-	}
-	connectorExtension := unit{Plugin: status.Connector.Plugin, Restarts: status.Connector.Restarts,
-		ConfigError: status.Connector.ConfigError[:min(len(status.Connector.ConfigError), maxTraceBytes)]}
-	for _, h := range ownerships {
-		if h.Plans {
-			add(-1, status.Connector.State, status.Connector.Trace, status.Connector.Version, connectorExtension)
-		}
-		for _, task := range h.Tasks { // others are shown, which ran before
-			at := slices.IndexFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == task })
-			works := at >= 0 && status.Tasks[at].State != connect.Unassigned && status.Tasks[at].State != connect.Failed
-			switch {
-			// The connector cannot start here, for example because a secret is missing. That is newer than a failure of
-			// the task itself.
-			case !works && status.Connector.State == connect.Failed:
-				add(task, connect.Failed, status.Connector.Trace, status.Connector.Version,
-					unit{Restarts: connectorExtension.Restarts})
-			case at >= 0:
-				t := status.Tasks[at]
-				add(task, t.State, t.Trace, t.Version, unit{Plugin: t.Plugin, Plugins: t.Plugins, Restarts: t.Restarts})
-			case status.Connector.State == connect.Paused: // it has not run here
-				add(task, connect.Paused, "", status.Connector.Version, unit{})
-			}
-		}
-	}
-	return all
-}
-
-// PutTaskConfigs sends a connector's task configs to the leader and returns when it has written them. A plan of other
-// settings than the config topic's current ones waits until ctx ends, because another plan follows.
-func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	return w.RetryWithLeader(ctx, func() error {
-		var same bool
-		if p.Offset, same = w.options.Store.ConfigOffsetFor(name, p.Config); !same {
-			return &WriteError{fmt.Errorf("connector %s: expected a plan of its settings in the config topic, found "+
-				"one of others", name)}
-		}
-		return w.CallLeader(ctx, TasksCall, name, p, nil)
-	})
-}
-
-// RetryWithLeader repeats a call while the group has no leader or a new one, until ctx ends, and returns any other
-// error.
-func (w *Worker) RetryWithLeader(ctx context.Context, call func() error) error {
-	for backoff, warned := (pause.Backoff{First: firstBackoff, Longest: lastBackoff}), false; ; {
-		err := call()
-		if err == nil || ctx.Err() != nil || !w.isRetriable(err) {
-			return err
-		}
-		wait := backoff.Next()
-		if wait == lastBackoff && !warned { // what is over soon needs nobody
-			warned = true
-			w.options.Logger.Warn("the group's leader has not done yet what this worker asks it for, and is asked "+
-				"again", "error",
-				err)
-		}
-		if paused := pause.For(ctx, wait); paused != nil {
-			return fmt.Errorf("%w, and before that %w", paused, err)
-		}
-	}
-}
-
-func (w *Worker) isRetriable(err error) bool {
-	return errors.Is(err, ErrNotLeader) || errors.As(err, new(*WriteError)) || w.options.IsRetriable(err)
-}
-
-const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 5 * time.Second
-)
-
-// HasJoined reports whether the worker has been a member of its group at any time.
 func (w *Worker) HasJoined() bool { return w.group.Load() != nil }
 
-// MemberID returns the worker's member ID. Empty means that it has not joined.
 func (w *Worker) MemberID() string {
 	g := w.group.Load()
 	if g == nil {
@@ -580,51 +414,6 @@ func (w *Worker) CheckLease(ctx context.Context) error {
 	return g.Confirm(ctx)
 }
 
-// Leader returns the worker that leads; me reports whether it is this one. known is false while there is none.
-func (w *Worker) Leader() (url string, isSelf, known bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
-}
-
-// Owner implements rest.Cluster.
-func (w *Worker) Owner(connector string, task int) (url string, isSelf, known bool) {
-	key := KeyOf(connector)
-	w.mu.Lock()
-	target := w.assignment.Target
-	w.mu.Unlock()
-	for _, t := range target {
-		if t.Connector == key && t.Resources.Has(task+1) {
-			return w.options.URL, true, true
-		}
-	}
-	if url, isSelf, known = w.Leader(); isSelf {
-		return w.leader.owner(connector, task)
-	}
-	return url, isSelf, known
-}
-
-// Calls between workers, as method and path: task configs and logons to the leader, owned resources of any member.
-const (
-	TasksCall    = "POST /connectors/{name}/tasks"
-	LockoutsCall = "POST /culvert/internal/lockouts"
-	OwnedCall    = "POST /culvert/internal/holds"
-)
-
-// CallLeader sends a call about a connector (or empty) to the leader and decodes the answer into answer unless that is
-// nil. It returns [ErrNotLeader] if no leader is known.
-func (w *Worker) CallLeader(ctx context.Context, call, connector string, body, answer any) error {
-	to, isSelf, known := w.Leader()
-	switch {
-	case !known:
-		return ErrNotLeader
-	case isSelf:
-		to = ""
-	}
-	return w.options.Call(ctx, to, call, connector, body, answer)
-}
-
-// Pending reports whether a rebalance is expected.
 func (w *Worker) Pending() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

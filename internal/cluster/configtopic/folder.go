@@ -11,10 +11,10 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// FolderAnnotation begins annotations of connectors that a folder has created. All other connectors are REST's.
+// FolderAnnotation begins annotations of connectors that a folder has created, with the file's name. All others are
+// REST's.
 const FolderAnnotation = string(KindAnnotation) + "folder-"
 
-// folderAnnotation records the file of a connector, which keeps the connector when it becomes invalid, or releases it.
 func folderAnnotation(connector, file string) Record {
 	r := Record{Key: FolderAnnotation + connector}
 	if file != "" {
@@ -27,10 +27,9 @@ func deleteRecords(name string) []Record {
 	return []Record{ConnectorRecord(name, nil), TargetRecord(name, "")}
 }
 
-// AnnotatedFile returns the name of the file in an annotation.
 func AnnotatedFile(note json.RawMessage) string {
 	var n struct{ File string }
-	_ = json.Unmarshal(note, &n) // what is not ours says nothing
+	_ = json.Unmarshal(note, &n) // a damaged annotation names no file
 	return n.File
 }
 
@@ -50,14 +49,14 @@ func FolderConnectors(topic config.Snapshot, notes map[string]json.RawMessage, f
 		now := config.RunningConnector{Name: c.Name, File: cmp.Or(paths[file], filepath.Join(folder, file)),
 			Raw: c.Raw()}
 		if fromFile := named[c.Name]; fromFile != nil && maps.Equal(fromFile.Raw(), now.Raw) {
-			now.Config = fromFile // so that its warnings are not logged again and again
+			now.Config = fromFile // its warnings were logged already
 		}
 		connectors = append(connectors, now)
 	}
 	return connectors
 }
 
-// ChangeRecords returns the records of a change by the folder. A target state that the topic has already stays.
+// ChangeRecords returns the records of a change by the folder. An existing target state stays.
 func ChangeRecords(change config.Change, topic config.Snapshot, notes map[string]json.RawMessage) (records []Record) {
 	switch change.Action {
 	case config.NoChange:

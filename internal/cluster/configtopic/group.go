@@ -8,7 +8,6 @@ import (
 // GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
 const GroupAnnotation = string(KindAnnotation) + "group-"
 
-// GroupRecord claims the topic for a group, or releases it.
 func GroupRecord(group string, runs bool) Record {
 	r := Record{Key: GroupAnnotation + group}
 	if runs {
@@ -31,7 +30,6 @@ func (s *State) Group() (group string) {
 	return group
 }
 
-// OtherGroupError is returned if another group owns the topic; nothing is written.
 type OtherGroupError struct{ Topic, Group, Other string }
 
 func (e *OtherGroupError) Error() string {
@@ -40,7 +38,6 @@ func (e *OtherGroupError) Error() string {
 		"the topic by `culvert cluster release` with the file of one of them", e.Topic, e.Group, e.Other)
 }
 
-// CheckGroup returns an [OtherGroupError] if another group owns the topic.
 func (s *Store) CheckGroup() error {
 	if own, other := s.worker.Text("group.id"), s.Group(); other != "" && other != own {
 		return &OtherGroupError{s.topic, own, other}

@@ -13,7 +13,6 @@ import (
 // planMember has the plan in a commit. Kafka Connect's workers ignore and omit it, so their tasks have no requirements.
 const planMember = "culvert"
 
-// RestartRequest is a requested restart of a connector.
 type RestartRequest struct {
 	Connector                string
 	IncludeTasks, OnlyFailed bool
@@ -41,7 +40,7 @@ type State struct {
 	session     SessionKey
 	fencing     map[string]config.FencingCounts
 	annotations map[string]json.RawMessage
-	groups      map[string]int64 // where the notes of groups stand, by their names
+	groups      map[string]int64 // offsets of the groups' annotations by group
 	next        int64            // the offset after the last record
 }
 
@@ -59,7 +58,6 @@ func (c *topicConnector) currentTasks(target string) *config.TaskConfigs {
 	return c.tasks
 }
 
-// NewState returns the state of an empty topic.
 func NewState() *State {
 	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]config.FencingCounts{},
@@ -76,7 +74,7 @@ func (s *State) Apply(r Record) (change Change, err error) {
 	case KindConnector:
 		err = s.connector(change.Name, r)
 	case KindTask:
-		change.Kind = KindUnknown // it changes nothing before its commit
+		change.Kind = KindUnknown // tasks take effect with their commit
 		err = s.task(change.Name, r)
 	case KindUnknown:
 	default:
@@ -139,7 +137,7 @@ func (s *State) connector(name string, r Record) error {
 	if err != nil {
 		return err
 	}
-	if settings == nil { // its target state has a record of its own, which is deleted with it
+	if settings == nil { // its target state has its own record
 		delete(s.connectors, name)
 		delete(s.pending, name)
 		return nil
@@ -213,7 +211,7 @@ func (s *State) annotation(r Record, members map[string]json.RawMessage) (err er
 		_, err = decodeFencing(members)
 	}
 	group, groups := strings.CutPrefix(r.Key, GroupAnnotation)
-	groups = groups && group != "" // no group has an empty name: it could give the topic to nobody
+	groups = groups && group != "" // an empty name could not be released
 	switch {
 	case err != nil:
 	case members == nil:
@@ -245,7 +243,6 @@ func (s *State) connectorOf(name string) (c topicConnector) {
 	return c
 }
 
-// ConfigOffset returns the offset of a connector's settings; ok is false if there is no such connector.
 func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
 	c := s.connectorOf(name)
 	return c.offset, c.settings != nil
@@ -264,14 +261,12 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 	return c.offset, maps.Equal(stored, settings)
 }
 
-// TaskConfigs is [config.Snapshot.TaskConfigs] of one connector.
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.connectors[name].currentTasks(s.targets[name])
 }
 
-// RejoinGeneration returns the generation whose members were last asked to rejoin.
 func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +275,6 @@ func (s *State) RejoinGeneration() (generation int32, ok bool) {
 	return generation, err == nil
 }
 
-// SessionKey implements [ClusterState].
 func (s *State) SessionKey() (key SessionKey, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,13 +288,12 @@ func (s *State) Fencing(connector string) config.FencingCounts {
 	counts := s.fencing[connector]
 	if raw := s.annotations[FencingAnnotation+connector]; raw != nil {
 		members, _ := Record{Value: raw}.document()
-		ours, _ := decodeFencing(members) // which note has read
+		ours, _ := decodeFencing(members) // annotation has checked it
 		counts = counts.Max(ours)
 	}
 	return counts
 }
 
-// Annotations implements [ClusterState].
 func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,7 +306,6 @@ func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 	return found
 }
 
-// Snapshot returns target states and tasks, without connectors.
 func (s *State) Snapshot() (snapshot config.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
