@@ -438,7 +438,6 @@ func (a *Admin) Records(ctx context.Context, topics ...string) map[string]int64 
 	return records
 }
 
-// Committed returns a group's committed offsets; an unknown group has none.
 func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positions, error) {
 	waiting, cancel := context.WithTimeout(ctx, coordinatorTimeout)
 	defer cancel()

@@ -87,7 +87,6 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// ConsumerOpts returns options of a consuming client; extra ones and [Config.Extra] follow.
 func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	consumer := c.Consumer
 	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),

@@ -14,7 +14,6 @@ func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return c.Admin.withDefaults(c.ClientConfig).access.Dial(ctx, c.Logger, network, address)
 }
 
-// SASL returns the administrator's mechanism, nil for none.
 func (c Config) SASL() sasl.Mechanism { return c.Admin.withDefaults(c.ClientConfig).access.SASL() }
 
 // CheckReachable returns nil if a bootstrap broker accepts connections, a [*security.Denied] if retrying is useless.

@@ -115,14 +115,12 @@ func (l *GroupLock) Close() {
 // exclusiveBalancer assigns only the first partition of the topic, to one member for as long as it stays.
 type exclusiveBalancer struct{ kgo.GroupBalancer }
 
-// MemberBalancer implements [kgo.GroupBalancer].
 func (e exclusiveBalancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer,
 	map[string]struct{}, error) {
 	b, err := kgo.NewConsumerBalancer(e, members)
 	return b, b.MemberTopics(), err
 }
 
-// Balance implements [kgo.ConsumerBalancerBalance].
 func (e exclusiveBalancer) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
 	first := map[string]int32{}
 	for topic, partitions := range topics {

@@ -55,7 +55,6 @@ func (a *Admin) Group(ctx context.Context, group string) (result Group, err erro
 	return result, nil
 }
 
-// Members lists the members of a stable consumer group as client ID and host.
 func (a *Admin) Members(ctx context.Context, group string) (members []string, err error) {
 	g, err := a.Group(ctx, group)
 	if g.State == "Stable" {

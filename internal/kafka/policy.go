@@ -39,7 +39,6 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 	return overrides, nil
 }
 
-// Check returns an error if a connector may not have a setting.
 func (o Overrides) Check(setting string) error {
 	for _, prefix := range overridePrefixes {
 		short, ok := strings.CutPrefix(setting, prefix)

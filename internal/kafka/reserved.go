@@ -19,7 +19,6 @@ var kafkaTopics = map[string]string{
 	"__cluster_metadata":  "Kafka's own metadata",
 }
 
-// Add reserves a topic; an empty name is ignored.
 func (r *ReservedTopics) Add(topic, use string) {
 	if topic == "" {
 		return

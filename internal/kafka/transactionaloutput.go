@@ -27,7 +27,6 @@ type timedOutError struct{ err *wit.Error }
 func (o *timedOutError) Error() string { return o.err.Error() }
 func (o *timedOutError) Unwrap() error { return o.err }
 
-// IsRejected reports whether retrying the commit is useless.
 func (t *TransactionAborted) IsRejected() bool {
 	return isFatal(t.Cause) && !IsTransactionTimeout(t.Cause)
 }

@@ -31,7 +31,7 @@ type Network struct {
 // New starts a broker with a topic of one partition. Ports count from 1, see listen.
 func New(t testing.TB, topic string, opts ...kfake.Opt) *Network {
 	t.Helper()
-	n := &Network{ways: map[string]*link{}}
+	n := &Network{links: map[string]*link{}}
 	n.Cluster = kafkatest.Cluster(t, append([]kfake.Opt{kfake.Ports(1), kfake.ListenFn(n.listen),
 		kfake.SeedTopics(1, topic)}, opts...)...)
 	t.Cleanup(func() {

@@ -13,7 +13,7 @@ const anythingSchema = `{"type":"record","name":"Anything","namespace":"io.confl
 	`{"name":"map","type":["null",{"type":"array","items":{"type":"record","name":"MapEntry","fields":[` +
 	`{"name":"key","type":"Anything"},{"name":"value","type":"Anything"}]}}],"default":null}]}`
 
-// Fields of anythingSchema, in its order.
+// Indexes of the fields of anythingSchema.
 const (
 	anyBoolean = iota
 	anyBytes
@@ -27,13 +27,13 @@ const (
 	anyFields
 )
 
-// javaClasses are what Kafka Connect's message says of values that Avro cannot have without a schema.
+// javaClasses are for Kafka Connect's message about schemaless values that Avro cannot have.
 var javaClasses = map[byte]string{
 	connectdata.TagDecimal: "java.math.BigDecimal", connectdata.TagInstant: "java.util.Date",
 	connectdata.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
-// fieldOfTag are the fields for the tags of dynamic values; anyFields: of a null none is set.
+// fieldOfTag has the fields by tag of a schemaless value; anyFields for null, which sets none.
 var fieldOfTag = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: anyBoolean,
 	connectdata.TagTrue: anyBoolean,
 	connectdata.TagInt8: anyInt, connectdata.TagInt16: anyInt, connectdata.TagInt32: anyInt,
@@ -42,7 +42,7 @@ var fieldOfTag = [...]int{connectdata.TagNull: anyFields, connectdata.TagFalse: 
 	connectdata.TagBytes: anyBytes,
 	connectdata.TagArray: anyArray, connectdata.TagMap: anyMap}
 
-// writeAnything appends the dynamic value at the walk's position.
+// writeAnything converts a schemaless value.
 func writeAnything(w *rewrite, dst []byte) []byte {
 	tag := w.next(1)
 	if w.err != nil {
@@ -75,7 +75,6 @@ func writeAnything(w *rewrite, dst []byte) []byte {
 	return append(dst, make([]byte, anyFields-1-field)...)
 }
 
-// writeAnythings writes the items of an array, or keys and values of a map.
 func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	if !w.enter() {
 		return dst
@@ -98,8 +97,7 @@ func writeAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	return append(dst, 0)
 }
 
-// readAnything appends the dynamic value that a record of anythingSchema is. Of several fields that are set the first
-// counts.
+// readAnything converts a record of anythingSchema to a schemaless value. The first field that is set counts.
 func readAnything(w *rewrite, dst []byte) []byte {
 	start, set := len(dst), false
 	for field := range anyFields {
@@ -125,7 +123,7 @@ func readAnything(w *rewrite, dst []byte) []byte {
 	return dst
 }
 
-// anyScalars are what is read from the fields of scalars but booleans.
+// anyScalars are the fields of scalars other than booleans.
 var anyScalars = [...]struct {
 	tag byte
 	by  step
@@ -161,7 +159,7 @@ func readAnythings(w *rewrite, dst []byte, pairs bool) []byte {
 	start := len(dst)
 	dst = s.blocks(w, dst)
 	w.leave()
-	// A dynamic value has one count and no end; an empty one is the count alone.
+	// A schemaless value has one count and no end marker.
 	if len(dst)-start > 1 {
 		dst = dst[:len(dst)-1]
 	}

@@ -18,48 +18,44 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Converter is Confluent's AvroConverter: a zero byte, the id that a schema registry has for the schema, and Avro
-// binary. The structured bytes of a batch are Avro binary by the same mapping, so that a value is copied after its
-// prefix wherever the two agree, which is for every schema without unions of several types, enums and fixed.
+// Converter is Confluent's AvroConverter: values are a zero byte, the registry's ID of the schema, and Avro binary. The
+// structured bytes of a batch are Avro binary, too, so that most values are only copied: all but those with enums,
+// fixed or unions of several types.
 //
-// What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
-// annotated type (narrowed there), text that is not UTF-8, bytes after the value.
+// It reads what any writer has written, but rejects what AvroConverter silently changes: numbers that do not fit their
+// annotated type, text that is not UTF-8, bytes after the value.
 type Converter struct {
 	registered.Schemas
-	o Options
+	options Options
 
 	budget            conversion.Budget
-	encoders          conversion.Cache[uint32, *encoder] // as many as `schemas.cache.config` says, as of readings
+	encoders          conversion.Cache[uint32, *encoder] // `schemas.cache.config` bounds them, as it does decoders
 	lastEncoder       *encoder
 	schemalessEncoder *encoder
 
 	registered.DecoderCache[*decoder]
 }
 
-// encoder is what Encode needs for a schema.
+// encoder encodes the values of one schema, or schemaless ones if step is nil.
 type encoder struct {
 	schema *record.Schema
 	text   string
-	// name is the full name of a record, for subjects.
-	name string
-	step *step
-	// raw: the schema is bytes and nothing else, which are written without their length.
-	raw bool
-	ids registered.TopicIDs
-}
-
-// decoder is what Decode needs for an id.
-type decoder struct {
-	schema *record.Schema
+	name   string // full name of a record, for subjects
 	step   *step
-	// raw as in program. anything: the value has no schema; null: there is none.
-	raw, anything, null bool
+	raw    bool // the schema is bytes, which are written without their length
+	ids    registered.TopicIDs
 }
 
-// From implements what [registered.Readings] asks of a reading.
+// decoder decodes the values of one schema.
+type decoder struct {
+	schema              *record.Schema
+	step                *step
+	raw, anything, null bool // raw as in encoder; anything means schemaless values, null no values
+}
+
 func (r *decoder) From() *record.Schema { return r.schema }
 
-// New makes the converter of [Settings].
+// New creates the converter of [Settings].
 func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	r, err := registered.New(v, u, registry.Avro)
 	if err != nil {
@@ -67,88 +63,98 @@ func New(v setting.Values, u conversion.Use) (conversion.Converter, error) {
 	}
 	kept := v.Int("schemas.cache.config")
 	c := &Converter{Schemas: r, encoders: conversion.NewCache[uint32, *encoder](kept),
-		o: OptionsOf(v)}
+		options: OptionsOf(v)}
 	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
 
-// Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
-	d wit.ValueSlice) ([]byte, bool, error) {
-	var enc *encoder
-	input := b.Bytes(d)
-	switch d.Encoding {
-	case wit.Absent:
-		return dst, true, nil
-	case wit.Schemaless:
-		enc = c.encoderOfSchemaless()
-	case wit.WithSchema:
-		if enc = c.lastEncoder; enc == nil || enc.schema.ID != d.Schema {
-			var err error
-			if enc, err = c.encoderOf(ctx, d.Schema); err != nil {
-				return dst, false, err
-			}
-		}
-		null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
-		if !ok {
-			return dst, false, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
-		}
-		if null {
-			return dst, true, nil
-		}
-	default:
-		return dst, false, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
-			"encoding %d",
-			d.Encoding)
+// Encode implements [conversion.Converter]. The prefix is a zero byte and the schema's ID.
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic string, b *record.Batch,
+	value wit.ValueSlice) (out []byte, isNull bool, err error) {
+	input := b.Bytes(value)
+	enc, err := c.encoderFor(ctx, value, input)
+	if err != nil || enc == nil {
+		return dst, err == nil, err
 	}
 	id, known := enc.ids[topic]
 	if !known {
-		var err error
 		if id, err = c.ID(ctx, topic, enc.name, enc.text, checkSameEncoding); err != nil {
 			return dst, false, err
 		}
 		enc.ids.Keep(topic, id)
 	}
-	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
-	c.budget.Start(ctx, dst, most)
-	k := &c.budget
+	c.budget.Start(ctx, dst, maxSize)
+	out, err = enc.appendValue(ctx, &c.budget, binary.BigEndian.AppendUint32(append(dst, 0), id), input)
+	if err != nil {
+		return dst, false, err
+	}
+	return out, false, nil
+}
+
+// encoderFor returns the encoder of a value, nil for null.
+func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input []byte) (enc *encoder, err error) {
+	switch value.Encoding {
+	case wit.Absent:
+		return nil, nil
+	case wit.Schemaless:
+		return c.encoderOfSchemaless(), nil
+	case wit.WithSchema:
+	default:
+		return nil, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
+			"encoding %d", value.Encoding)
+	}
+	if enc = c.lastEncoder; enc == nil || enc.schema.ID != value.Schema {
+		if enc, err = c.encoderOf(ctx, value.Schema); err != nil {
+			return nil, err
+		}
+	}
+	null, _, ok := connectdata.IsNull(enc.schema.Root(), input)
 	switch {
-	case enc.raw:
+	case !ok:
+		return nil, fault.Broken(0, "expected the branch 00 or 02 of an optional value")
+	case null:
+		return nil, nil
+	}
+	return enc, nil
+}
+
+// appendValue appends the Avro encoding of a value, which is a copy if both encodings are the same.
+func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, dst, input []byte) ([]byte, error) {
+	if e.raw {
 		content, size := connectdata.LengthPrefixed(input)
 		if size != len(input) || size <= 0 {
-			return dst, false, fault.Broken(0, "expected bytes and nothing after them")
+			return nil, fault.Broken(0, "expected bytes and nothing after them")
 		}
 		input = content
-		fallthrough
-	case enc.step != nil && enc.step.identity:
-		if err := k.Room(out, len(input)); err != nil {
-			return dst, false, err
-		}
-		return append(out, input...), false, nil
 	}
-	w := rewrite{ctx: ctx, input: input, maxOutput: k.Most}
-	out = enc.write(&w, out)
+	if e.raw || e.step != nil && e.step.identity {
+		if err := budget.Room(dst, len(input)); err != nil {
+			return nil, err
+		}
+		return append(dst, input...), nil
+	}
+	w := rewrite{ctx: ctx, input: input, maxOutput: budget.Most}
+	out := e.write(&w, dst)
 	failed := w.err
 	if failed == nil && w.pos != len(input) {
 		failed = fault.Broken(w.pos, "bytes left over")
 	}
 	if failed == nil {
-		failed = k.Room(out, 0)
+		failed = budget.Room(out, 0)
 	}
 	if failed != nil {
-		return dst, false, fault.EndedBy(ctx, failed)
+		return nil, fault.EndedBy(ctx, failed)
 	}
-	return out, false, nil
+	return out, nil
 }
 
-func (p *encoder) write(w *rewrite, dst []byte) []byte {
-	if p.step == nil {
+func (e *encoder) write(w *rewrite, dst []byte) []byte {
+	if e.step == nil {
 		return writeAnything(w, dst)
 	}
-	return p.step.run(w, dst)
+	return e.step.run(w, dst)
 }
 
-// encoderOfSchemaless is the program of values without a schema.
 func (c *Converter) encoderOfSchemaless() *encoder {
 	if c.schemalessEncoder == nil {
 		c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything", ids: registered.TopicIDs{}}
@@ -156,7 +162,6 @@ func (c *Converter) encoderOfSchemaless() *encoder {
 	return c.schemalessEncoder
 }
 
-// encoder returns what is kept for a schema, making it when it is new.
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
@@ -166,7 +171,7 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 		}
 		var k conversion.Budget
 		k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-		text, name, steps, err := write(&k, s.Nodes, c.o)
+		text, name, steps, err := write(&k, s.Nodes, c.options)
 		if err != nil {
 			return nil, fault.OfSchema(err)
 		}
@@ -183,8 +188,7 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 	return enc, nil
 }
 
-// acceptNonEmpty takes every part of a name that is not empty: Avro's Java library takes all letters, and what it
-// writes is read.
+// acceptNonEmpty accepts all names that Avro's Java library writes: it allows any letter.
 func acceptNonEmpty(part string) error {
 	if part == "" {
 		return errEmptyName
@@ -192,8 +196,7 @@ func acceptNonEmpty(part string) error {
 	return nil
 }
 
-// checkSameEncoding refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing
-// canonical forms differ.
+// checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
 func checkSameEncoding(own string, texts []registry.NamedSchema, what string) error {
 	mine, err := parse([]registry.NamedSchema{{Text: own}})
 	if err != nil {
@@ -267,14 +270,13 @@ func (r *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-// compile makes what reads the values of a schema, the last of several.
 func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	schema, err := parse(texts)
 	if err != nil {
-		// The parser says of each level around a fault that it is wrong.
+		// The parser names each level around an error, so the text may be long.
 		text := err.Error()
 		if len(text) > fault.MaxErrorBytes {
-			// What is left of a character at the cut is none of UTF-8, which shown sees to.
+			// shown replaces a character that is cut in two.
 			text = shown.Within(text, fault.MaxQuoted) + " ... " + shown.Line(text[len(text)-fault.MaxErrorBytes/2:])
 		}
 		return nil, fault.Data("the Avro schema: %s", text)
@@ -290,7 +292,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 		return &decoder{null: true}, nil
 	}
 	var version *int32
-	if len(texts) == 1 { // what refers to others is found by the text and the references together
+	if len(texts) == 1 { // with references a lookup by text would not find it
 		name := ""
 		if root.Type == "record" {
 			name = fullName(root)
@@ -301,7 +303,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 			}
 		}
 	}
-	nodes, steps, err := read(root, version, c.o)
+	nodes, steps, err := read(root, version, c.options)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +314,6 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	return &decoder{schema: made, step: steps, raw: root.Type == "bytes"}, nil
 }
 
-// Settings are those that the converter declares.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(

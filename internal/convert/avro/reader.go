@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,20 +12,19 @@ import (
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaReader makes nodes of an Avro schema, as AvroData's toConnectSchema does, and the steps from the one's bytes to
-// the other's.
+// schemaReader converts an Avro schema to Connect schema nodes, as AvroData.toConnectSchema does, and finds the steps
+// that convert values.
 type schemaReader struct {
 	o     Options
 	nodes []wit.SchemaNode
-	// named are the types that were defined so far, by full name; open those around the present one.
+	// named are the types that are defined so far, open those around the present type, by full name.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
-	// namespace is the namespace of the type around the present one, in which names without a dot are looked for first.
+	// namespace is that of the surrounding type, where names without a dot are looked up first.
 	namespace string
 }
 
@@ -55,7 +53,6 @@ func fullName(n *avro.SchemaNode) string {
 	return n.Namespace + "." + n.Name
 }
 
-// property is one of a schema's own.
 func property(n *avro.SchemaNode, name string) any { return n.Props[name] }
 
 func textProperty(n *avro.SchemaNode, name string) string {
@@ -63,14 +60,12 @@ func textProperty(n *avro.SchemaNode, name string) string {
 	return text
 }
 
-// logicalPrefix stands in front of the names of logical types and their attributes while a schema is parsed: the
-// specification has readers pass over a logical type that makes no sense, a decimal with a negative scale for example,
-// and AvroData reads it.
+// logicalPrefix hides logical types and their attributes from the parser, which ignores invalid ones as the
+// specification demands, such as a decimal with a negative scale. AvroData reads them.
 const logicalPrefix = "culvert."
 
-// normalizeSchema is the text of a schema as Avro's Java library takes it: with logicalPrefix, without aliases, which
-// are for readers with a schema of their own and need not differ there, and with a name that begins with its only dot
-// (.x) as one without a namespace.
+// normalizeSchema makes a schema that Avro's Java library accepts acceptable for the parser: with logicalPrefix,
+// without aliases, which do not matter here, and without an empty namespace (.x).
 func normalizeSchema(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -85,8 +80,8 @@ func normalizeSchema(text string) (string, error) {
 	return string(out), err
 }
 
-// normalizeNode does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one
-// of them, and a union.
+// normalizeNode normalizes a value at a depth in the document. A node takes up to four levels: itself, its fields, a
+// field, a union.
 func normalizeNode(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
@@ -121,8 +116,7 @@ func normalizeNode(v any, depth int) error {
 	return nil
 }
 
-// trimEmptyNamespace is a name without the dot at its beginning, if that is its only one: its namespace is the empty
-// one.
+// trimEmptyNamespace removes a dot at the beginning of a name if it is the only one.
 func trimEmptyNamespace(name string) string {
 	if strings.LastIndexByte(name, '.') == 0 {
 		return name[1:]
@@ -134,7 +128,7 @@ func logicalType(n *avro.SchemaNode) string {
 	return textProperty(n, logicalPrefix+"logicalType")
 }
 
-// resolve is the definition that a name refers to.
+// resolve returns the definition of a name.
 func (r *schemaReader) resolve(n *avro.SchemaNode) *avro.SchemaNode {
 	switch n.Type {
 	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
@@ -152,14 +146,14 @@ func (r *schemaReader) resolve(n *avro.SchemaNode) *avro.SchemaNode {
 	return n
 }
 
-// enterNamespace makes the namespace of a full name that of what follows, until the function that it returns is called.
+// enterNamespace sets the namespace for names until leave is called.
 func (r *schemaReader) enterNamespace(name string) (leave func()) {
 	before := r.namespace
 	r.namespace = name[:max(0, strings.LastIndexByte(name, '.'))]
 	return func() { r.namespace = before }
 }
 
-// node makes the node of a schema. The step includes the branch numbers of its union.
+// node adds the node of a schema. The step includes the branches of its union.
 func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	n = r.resolve(n)
 	if depth > connectdata.MaxSchemaDepth {
@@ -180,7 +174,7 @@ func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uin
 		return id, step{op: unionStep, branches: []branch{{step: &s}}}, nil
 	}
 	if len(n.Branches) == 2 && null >= 0 {
-		// The field's default is not the value's: a union's default belongs to its first branch, and AvroData drops it.
+		// AvroData drops the field's default: the default of a union belongs to its first branch.
 		id, s, err := r.node(&n.Branches[1-null], placement{optional: true}, depth)
 		if err != nil {
 			return id, s, err
@@ -190,7 +184,7 @@ func (r *schemaReader) node(n *avro.SchemaNode, place placement, depth int) (uin
 	return r.unionStruct(n, place, depth)
 }
 
-// value makes the node of a type that is no union. The caller sees to the branch numbers of an optional one.
+// value adds the node of a type that is no union. The caller adds the branches of an optional one.
 func (r *schemaReader) value(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.SchemaNode{})
@@ -208,7 +202,7 @@ func (r *schemaReader) value(n *avro.SchemaNode, place placement, depth int) (ui
 	return id, result, nil
 }
 
-// optionalStep is the step of an optional value; null says which branch null is.
+// optionalStep is the step of an optional value; null is the index of the null branch.
 func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	n := &r.nodes[id]
 	branches := make([]branch, 2)
@@ -217,7 +211,7 @@ func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	return step{op: unionStep, branches: branches, identity: s.identity && (null == 0) == (n.DefaultValue == nil)}
 }
 
-// unionStruct makes a structure of a union of several types, one optional member for each.
+// unionStruct converts a union of several types to a struct with an optional member for each.
 func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth int) (uint32, step, error) {
 	if len(n.Branches) > conversion.MaxUnionBranches {
 		return 0, step{}, fault.Data("a union of %d types, expected at most %d", len(n.Branches),
@@ -249,7 +243,7 @@ func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth in
 	}
 	r.nodes[id] = w
 	r.setDefault(id, n, place)
-	w = r.nodes[id] // with its default, which decides what a branch of it begins with
+	w = r.nodes[id] // with its default, which determines the branch numbers
 	var nulls [][]byte
 	for _, m := range w.Fields {
 		nulls = append(nulls, connectdata.AppendBranch(nil, &r.nodes[m.Node], true))
@@ -270,7 +264,6 @@ func (r *schemaReader) unionStruct(n *avro.SchemaNode, place placement, depth in
 	return id, result, nil
 }
 
-// memberName is how a union's structure names the member for a type.
 func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	switch n.Type {
 	case "record", "error", "enum", "fixed":
@@ -282,7 +275,7 @@ func (r *schemaReader) memberName(n *avro.SchemaNode) string {
 	return n.Type
 }
 
-// kind fills in what the type says.
+// kind sets what the type determines.
 func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	switch n.Type {
 	case "boolean":
@@ -339,12 +332,11 @@ func (r *schemaReader) kind(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (s
 	return step{}, fault.Data("Couldn't translate unsupported schema type %s.", fault.Cut(n.Type))
 }
 
-// timesUnknownToConnect are logical types of a long that Kafka Connect has no type for. AvroData drops them; they
-// become names here, since what the numbers count is lost otherwise.
+// timesUnknownToConnect are logical types of long without a Connect type. AvroData drops them; here they become names,
+// so that the unit is not lost.
 var timesUnknownToConnect = []string{"time-micros", "timestamp-micros", "timestamp-nanos", "local-timestamp-millis",
 	"local-timestamp-micros", "local-timestamp-nanos"}
 
-// setLogical makes a node one of Kafka Connect's logical types.
 func setLogical(w *wit.SchemaNode, name string) { w.Name, w.Version = wit.Ptr(name), wit.Ptr(int32(1)) }
 
 func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, error) {
@@ -365,7 +357,7 @@ func (r *schemaReader) integer(w *wit.SchemaNode, n *avro.SchemaNode) (step, err
 	return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
 }
 
-// decimal tells whether a schema of bytes is one of decimals, and notes its scale.
+// decimal reports whether bytes are decimals, and sets their scale.
 func (r *schemaReader) decimal(w *wit.SchemaNode, n *avro.SchemaNode) bool {
 	if !strings.EqualFold(logicalType(n), "decimal") {
 		return false
@@ -400,7 +392,7 @@ func (r *schemaReader) enum(w *wit.SchemaNode, n *avro.SchemaNode) (step, error)
 	return result, nil
 }
 
-// array makes an array, or a map of an array of the entries that AvroData writes.
+// array converts an array, or a map that AvroData has written as an array of entries.
 func (r *schemaReader) array(w *wit.SchemaNode, n *avro.SchemaNode, depth int) (step, error) {
 	item := r.resolve(n.Items)
 	entry := item.Type == "record" && (fullName(item) == namespace+"."+mapEntry || property(item,
@@ -478,7 +470,7 @@ func (r *schemaReader) record(w *wit.SchemaNode, n *avro.SchemaNode, depth int) 
 	return result, nil
 }
 
-// attributes fills in what Confluent's properties say.
+// attributes sets what Confluent's properties determine.
 func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place placement) error {
 	if doc := textProperty(n, "connect.doc"); r.o.Meta && doc != "" {
 		w.Doc = wit.Ptr(doc)
@@ -523,8 +515,8 @@ func (r *schemaReader) attributes(w *wit.SchemaNode, n *avro.SchemaNode, place p
 	return logicalKind(w)
 }
 
-// logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
-// but nulls, and Avro the schema that would be written of it.
+// logicalKind rejects the name of a logical type on another type: Kafka Connect would reject each value but null, and
+// Avro the schema.
 func logicalKind(w *wit.SchemaNode) error {
 	kind, logical := conversion.KindOfName(w)
 	switch {
@@ -575,286 +567,4 @@ func (r *schemaReader) name(w *wit.SchemaNode, n *avro.SchemaNode) error {
 	}
 	w.Name = wit.Ptr(name)
 	return nil
-}
-
-// setDefault notes the default of a node, whose children are there. One that does not fit is ignored, as by AvroData.
-func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement) {
-	value := place.value
-	given, annotated := n.Props["connect.default"]
-	switch {
-	case !place.hasDefault:
-		value = given
-	case r.o.Meta && !annotated:
-		setParameter(&r.nodes[id], fieldDefault, "true")
-	}
-	if value == nil {
-		return
-	}
-	v, ok := r.defaultValue(id, value)
-	if !ok {
-		return
-	}
-	b, err := connectdata.AppendDefault(nil, r.nodes, id, v)
-	if err == nil {
-		r.nodes[id].DefaultValue = &b
-	}
-}
-
-// jsonInteger is a number of a JSON document without a fraction.
-func jsonInteger(v any) (int64, bool) {
-	switch x := v.(type) {
-	case int:
-		return int64(x), true
-	case int32:
-		return int64(x), true
-	case int64:
-		return x, true
-	case float32:
-		return int64(x), float32(int64(x)) == x
-	case float64:
-		return int64(x), float64(int64(x)) == x
-	case json.Number:
-		n, err := x.Int64()
-		return n, err == nil
-	}
-	return 0, false
-}
-
-// asNumber is a number as Java's intValue (32 bits) or longValue (64) has it: of a whole literal the lowest bits, of
-// one with a fraction the nearest number that there is, without the fraction. A literal with an exponent (3e9), of
-// which Java has the nearest number too, comes from the parser like the whole one that it is equal to.
-func asNumber(v any, bits int) (int64, bool) {
-	n, ok := jsonInteger(v)
-	switch x := v.(type) {
-	case float32:
-		return nearest(float64(x), bits), true
-	case float64:
-		return nearest(x, bits), true
-	case json.Number:
-		if strings.ContainsAny(string(x), ".eE") {
-			f, err := x.Float64()
-			if err != nil && !math.IsInf(f, 0) {
-				return 0, false
-			}
-			return nearest(f, bits), true
-		}
-		digits, negative := strings.CutPrefix(string(x), "-")
-		n, ok = 0, digits != ""
-		for _, c := range []byte(digits) {
-			if c < '0' || c > '9' {
-				return 0, false
-			}
-			n = n*10 + int64(c-'0') // wraps around, which keeps the lowest bits
-		}
-		if negative {
-			n = -n
-		}
-	}
-	return n << (64 - bits) >> (64 - bits), ok
-}
-
-// nearest is Java's (int) or (long) of a double.
-func nearest(f float64, bits int) int64 {
-	switch limit := math.Ldexp(1, bits-1); {
-	case f >= limit:
-		return 1<<(bits-1) - 1
-	case f <= -limit:
-		return -1 << (bits - 1)
-	case math.IsNaN(f):
-		return 0
-	}
-	return int64(f)
-}
-
-// asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
-func asText(value any) string {
-	switch x := value.(type) {
-	case []any, map[string]any:
-		return ""
-	case float32:
-		return string(java.AppendFloat(nil, float64(x), 32))
-	case float64:
-		return string(java.AppendFloat(nil, x, 64))
-	}
-	return fmt.Sprint(value)
-}
-
-// defaultValue makes the value of a JSON document, or of an Avro default, one of a node. What is of another type
-// becomes what Jackson makes of it, as in AvroData: a text is the number 0, for example.
-func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
-	n := &r.nodes[id]
-	if value == nil {
-		return nil, n.Optional
-	}
-	switch n.Kind {
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		bits := 32
-		if n.Kind == wit.Int64 {
-			bits = 64
-		}
-		converted, _ := asNumber(value, bits)
-		return [...]any{int8(converted), int16(converted), int32(converted), converted}[n.Kind], true
-	case wit.Float32, wit.Float64:
-		converted, _ := realNumber(value)
-		if n.Kind == wit.Float32 {
-			return float32(converted), true
-		}
-		return converted, true
-	case wit.Boolean:
-		converted, is := value.(bool)
-		if number, ok := jsonInteger(value); ok && !is {
-			converted = number != 0
-		}
-		return converted || value == "true", true
-	case wit.String:
-		return asText(value), true
-	case wit.Bytes:
-		return bytesDefault(n, value)
-	case wit.Array:
-		items, ok := value.([]any)
-		if !ok {
-			return nil, false
-		}
-		list := make(connectdata.List, len(items))
-		for i := range items {
-			if list[i], ok = r.defaultValue(n.Element, items[i]); !ok {
-				return nil, false
-			}
-		}
-		return list, true
-	case wit.Map:
-		return r.mapDefault(n, value)
-	}
-	if conversion.NameOf(n) == unionName {
-		return r.unionDefault(n, value)
-	}
-	members, ok := value.(map[string]any)
-	if !ok {
-		return nil, false
-	}
-	record := make(connectdata.Struct, len(n.Fields))
-	for i, m := range n.Fields {
-		if record[i], ok = r.defaultValue(m.Node, members[m.Name]); !ok {
-			return nil, false
-		}
-	}
-	return record, true
-}
-
-// unionDefault makes the default of a union a structure with the first member that is of the default's type.
-func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
-	record := make(connectdata.Struct, len(n.Fields))
-	for i, m := range n.Fields {
-		if !acceptsDefault(&r.nodes[m.Node], v) {
-			continue
-		}
-		if x, ok := r.defaultValue(m.Node, v); ok {
-			record[i] = x
-			return record, true
-		}
-	}
-	return nil, false
-}
-
-// acceptsDefault tells whether the value of an Avro default is of a union's member, without a change of its type.
-func acceptsDefault(n *wit.SchemaNode, value any) (ok bool) {
-	_, real32 := value.(float32)
-	_, real64 := value.(float64)
-	text, isText := value.(string)
-	switch n.Kind {
-	case wit.Boolean:
-		_, ok = value.(bool)
-	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		bits := 32
-		if n.Kind == wit.Int64 {
-			bits = 64
-		}
-		whole, is := jsonInteger(value)
-		narrow, _ := asNumber(value, bits)
-		ok = is && whole == narrow && !real32 && !real64
-	case wit.Float32, wit.Float64:
-		_, ok = realNumber(value)
-		ok = ok && !isText
-	case wit.String:
-		ok = isText
-		if _, enum := conversion.Parameter(n, enumName); ok && enum {
-			_, ok = conversion.Parameter(n, enumName+"."+text)
-		}
-	case wit.Bytes:
-		var b any
-		b, ok = bytesDefault(&wit.SchemaNode{}, value)
-		if size, fixed := conversion.Parameter(n, fixedSize); ok && fixed {
-			ok = size == strconv.Itoa(len(b.([]byte)))
-		}
-	case wit.Array:
-		_, ok = value.([]any)
-	case wit.Map:
-		// A default of entries is an array, and an empty one alone is read.
-		_, array := value.([]any)
-		_, object := value.(map[string]any)
-		ok = array || object
-	case wit.Struct:
-		_, ok = value.(map[string]any)
-	}
-	return ok
-}
-
-func realNumber(value any) (float64, bool) {
-	switch x := value.(type) {
-	case float64:
-		return x, true
-	case float32:
-		return float64(x), true
-	case string:
-		switch x {
-		case "NaN":
-			return math.NaN(), true
-		case "Infinity":
-			return math.Inf(1), true
-		case "-Infinity":
-			return math.Inf(-1), true
-		}
-		return 0, false
-	case json.Number:
-		f, err := x.Float64()
-		return f, err == nil
-	}
-	n, ok := jsonInteger(value)
-	return float64(n), ok
-}
-
-// bytesDefault takes bytes, or the text that stands for them in JSON, a character for each.
-func bytesDefault(n *wit.SchemaNode, v any) (any, bool) {
-	b, ok := v.([]byte)
-	if text, isText := v.(string); isText {
-		ok = true
-		for _, c := range text {
-			if c > 0xff {
-				return nil, false
-			}
-			b = append(b, byte(c))
-		}
-	}
-	if !ok || conversion.NameOf(n) != wit.NameDecimal {
-		return append([]byte{}, b...), ok
-	}
-	return connectdata.Unscaled(b), len(b) > 0 && len(b) <= connectdata.MaxDecimalBytes
-}
-
-func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {
-	// Of maps with other keys AvroData writes a default that it does not read, unless it is empty.
-	members, ok := v.(map[string]any)
-	if items, empty := v.([]any); !ok && (!empty || len(items) > 0) {
-		return nil, false
-	}
-	var entries connectdata.Map
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		key, fits := r.defaultValue(n.Key, name)
-		value, ok := r.defaultValue(n.Element, members[name])
-		if !ok || !fits {
-			return nil, false
-		}
-		entries = append(entries, connectdata.Entry{Key: key, Value: value})
-	}
-	return entries, true
 }

@@ -11,33 +11,27 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// A step rewrites one value of Avro binary: from what the schema of a topic's record says to the structured bytes of a
-// batch, or back. Both are Avro binary, so that a value is copied as it is wherever the two schemas lay it out alike.
-// They differ where the branches of a union stand in another order, and where one side has a type that the other does
-// not know: enum, fixed, a union of several types, a map with optional keys.
+// step converts one value between the Avro binary of a topic and the structured bytes of a batch, which are Avro binary
+// of Connect's schema. The two differ in the order of union branches, and in types that one side does not have: enums,
+// fixed, unions of several types, maps with optional keys.
 type step struct {
-	op stepOp
-	// size: bytes of a fixed or a float, bits of an integer.
-	size int
-	// symbols of an enum that is read: texts with their lengths in front. numbers: of an enum that is written.
-	symbols [][]byte
-	numbers map[string]int
-	// members of a record with their names, for errors; of a union struct that is written.
-	members []step
-	names   []string
-	// branches of a union, in the order of the side that is read.
-	branches     []branch
+	op   stepOp
+	size int // bytes of a fixed or a float, bits of an integer
+	// symbols are those of an enum that is read, length-prefixed; numbers are for one that is written.
+	symbols      [][]byte
+	numbers      map[string]int
+	members      []step // of a record, or of a union struct that is written; names are for errors
+	names        []string
+	branches     []branch // of a union, in the order of the input
 	key, element *step
-	// identity: the bytes are those of the other side.
-	identity bool
+	identity     bool // output and input are the same bytes
 }
 
-// branch is one of a union: what stands before and after its value on the side that is written. step nil is null.
+// branch is a branch of a union: the output before and after its value. A nil step means null.
 type branch struct {
 	prefix, suffix []byte
 	step           *step
-	// problem: there is no such value on the other side.
-	problem string
+	problem        string // why the output has no such value
 }
 
 type stepOp uint8
@@ -55,12 +49,12 @@ const (
 	recordStep
 	arrayStep
 	mapStep
-	// swappedStep is a map whose entries have the value in front of the key.
+	// swappedStep is a map whose entries have the value before the key.
 	swappedStep
 	unionStep
-	// anythingStep reads what schemaless values are in Avro.
+	// anythingStep reads schemaless values.
 	anythingStep
-	// symbolStep writes a text as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
+	// symbolStep writes a string as a symbol of an enum, padStep bytes as a fixed, padDecimalStep a decimal as a fixed.
 	symbolStep
 	padStep
 	padDecimalStep
@@ -68,35 +62,32 @@ const (
 	pickStep
 )
 
-// A walk is one rewriting of one value. After its first fault it takes nothing more: what it returns then is zero, and
-// what was written is of no use.
+// rewrite is one conversion of one value. After the first error it reads no more and its output is useless.
 type rewrite struct {
-	ctx       context.Context
-	input     []byte
-	pos       int
-	maxOutput int
-	// empty counts items without bytes, items all.
-	empty, items uint
+	ctx          context.Context
+	input        []byte
+	pos          int
+	maxOutput    int
+	empty, items uint // numbers of items without bytes, and of all items
 	depth        int
-	// err is the first fault.
-	err *fault.Error
+	err          *fault.Error // the first one
 }
 
-// fail notes a fault, unless there is one already.
+// fail records the first error.
 func (w *rewrite) fail(text string) {
 	if w.err == nil {
 		w.err = fault.New(fault.DataException, text)
 	}
 }
 
-// failHere is fail at the present position.
+// failHere is fail with the position.
 func (w *rewrite) failHere(text string) {
 	if w.err == nil {
 		w.fail("byte " + strconv.Itoa(w.pos) + " of the Avro value: " + text)
 	}
 }
 
-// enter counts a value that holds others, until [rewrite.leave]; false: there is a fault.
+// enter counts nested values until leave, and returns false after an error.
 func (w *rewrite) enter() bool {
 	if w.depth++; w.depth > connectdata.MaxDepth {
 		w.failHere("more than " + strconv.Itoa(connectdata.MaxDepth) + " values in each other")
@@ -106,8 +97,7 @@ func (w *rewrite) enter() bool {
 
 func (w *rewrite) leave() { w.depth-- }
 
-// checkItem is called for each item of an array or map: it bounds the work on items that take no bytes, and looks at
-// the context.
+// checkItem is called for each item of an array or map. It bounds items without bytes, and checks the context.
 func (w *rewrite) checkItem(from int, dst []byte) {
 	if w.pos == from {
 		if w.empty++; w.empty > connectdata.MaxEmptyStructs {
@@ -132,10 +122,10 @@ func (w *rewrite) number() int64 {
 	return n
 }
 
-// index takes a number from 0 to most-1; ok is false, and the walk has a fault, at another.
-func (w *rewrite) index(most int, what, of string) (n int64, ok bool) {
-	if n = w.number(); w.err == nil && (n < 0 || n >= int64(most)) {
-		w.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + of + " with " + strconv.Itoa(most))
+// index reads a number from 0 to count-1.
+func (w *rewrite) index(count int, what, container string) (n int64, ok bool) {
+	if n = w.number(); w.err == nil && (n < 0 || n >= int64(count)) {
+		w.failHere(what + " " + strconv.FormatInt(n, 10) + " of " + container + " with " + strconv.Itoa(count))
 	}
 	return n, w.err == nil
 }
@@ -171,7 +161,7 @@ func (w *rewrite) next(n int) []byte {
 	return b
 }
 
-// decimal is the shortest form of an unscaled value.
+// decimal returns the shortest form of an unscaled value.
 func (w *rewrite) decimal(b []byte) []byte {
 	if len(b) == 0 {
 		w.failHere("a decimal without bytes")
@@ -182,7 +172,7 @@ func (w *rewrite) decimal(b []byte) []byte {
 	return b
 }
 
-// run appends the rewritten value at the walk's position.
+// run converts the value at the position and appends it to dst.
 func (s *step) run(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
@@ -253,7 +243,7 @@ func (s *step) record(w *rewrite, dst []byte) []byte {
 	return dst
 }
 
-// member runs the step of a member, whose name stands in front of a fault in it.
+// member converts a member, whose name precedes its errors.
 func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 	if dst = s.members[m].run(w, dst); w.err != nil {
 		w.err = w.err.In(s.names[m])
@@ -261,7 +251,7 @@ func (s *step) member(w *rewrite, dst []byte, m int) []byte {
 	return dst
 }
 
-// blocks reads an array or map, of several blocks where the writer made several, and writes one.
+// blocks reads an array or map of any number of blocks, and writes one.
 func (s *step) blocks(w *rewrite, dst []byte) []byte {
 	start, total := len(dst), 0
 	dst = append(dst, 0)
@@ -274,7 +264,7 @@ func (s *step) blocks(w *rewrite, dst []byte) []byte {
 			if count = -count; count < 0 {
 				w.failHere("expected a count")
 			}
-			w.number() // the block's size in bytes is of use to those who skip
+			w.number() // the size of the block, for readers that skip it
 		}
 		for ; count > 0 && w.err == nil; count-- {
 			from := w.pos
@@ -302,7 +292,7 @@ func (s *step) item(w *rewrite, dst []byte) []byte {
 	return s.element.run(w, s.key.run(w, dst))
 }
 
-// write runs the steps that only a topic's side needs.
+// write runs steps that exist only for writing to a topic.
 func (s *step) write(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case symbolStep:
@@ -329,7 +319,7 @@ func (s *step) write(w *rewrite, dst []byte) []byte {
 	return s.pick(w, dst)
 }
 
-// pick reads all members of a union struct. The first that has a value counts, as in AvroData.
+// pick writes the first member of a union struct that has a value, as AvroData does.
 func (s *step) pick(w *rewrite, dst []byte) []byte {
 	found := false
 	for m := range s.members {

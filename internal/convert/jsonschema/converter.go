@@ -20,66 +20,57 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Converter is Confluent's JsonSchemaConverter: a zero byte, the id that a schema registry has for the JSON
-// Schema, and JSON.
-//
-// Schemas and values are those of Confluent's JsonSchemaData, and are read as it reads them. It refuses what that class
-// would lose without a word: a value of another type, a number that does not fit, a required field that is not there.
+// Converter is Confluent's JsonSchemaConverter: values are a zero byte, the registry's ID of the JSON Schema, and JSON.
+// It converts like Confluent's JsonSchemaData, but rejects what that class silently loses: values of another type,
+// numbers that do not fit, missing required fields.
 type Converter struct {
 	registered.Schemas
 	options options
 	strict  bool
 
 	budget      conversion.Budget
-	encoders    conversion.Cache[uint32, *encoder] // as many as `schemas.cache.config` says, as of readings
+	encoders    conversion.Cache[uint32, *encoder] // `schemas.cache.config` bounds them, as it does decoders
 	lastEncoder *encoder
 
 	parser connectjson.Parser
 	registered.DecoderCache[*decoder]
 }
 
-// options are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
+// options are those of JsonSchemaDataConfig, and `json.fail.invalid.schema`.
 type options struct {
-	// additionalProperties: objects may have properties that their schema does not name
-	// (`object.additional.properties`).
+	// additionalProperties allows properties without a schema (`object.additional.properties`).
 	additionalProperties bool
-	// optionalProperties: properties that are not required are optional (`use.optional.for.nonrequired`).
+	// optionalProperties reads properties that are not required as optional (`use.optional.for.nonrequired`).
 	optionalProperties bool
 	flatten            bool
-	// sumTypes: unions and enumerations by Kafka's own names (`generalized.sum.type.support`).
-	sumTypes bool
-	// validate: documents are held against their schemas.
-	validate  bool
-	writeForm connectjson.Form
+	sumTypes           bool // Kafka's names for unions and enums (`generalized.sum.type.support`)
+	validate           bool // documents are validated
+	writeForm          connectjson.Form
 }
 
-// readForm is the form in which values are read: a default stands in for every null.
+// readForm is the form of values that are read: nulls become defaults.
 func (o options) readForm() connectjson.Form {
 	return connectjson.Form{ReplaceNull: true, OfSchema: true}
 }
 
-// program is what Encode needs for a schema.
+// encoder encodes the values of one schema.
 type encoder struct {
-	schema *record.Schema
-	writer *connectjson.Writer
-	// text is the JSON Schema, title its name for subjects.
-	text, title string
+	schema      *record.Schema
+	writer      *connectjson.Writer
+	text, title string // the JSON Schema, and its name for subjects
 	ids         registered.TopicIDs
-	// valid holds what documents are held against, nil: nothing.
-	valid *jsonschema.Schema
+	valid       *jsonschema.Schema // validates documents; nil means none
 }
 
-// decoder is what Decode needs for an id.
+// decoder decodes the values of one schema.
 type decoder struct {
 	schema *record.Schema
 	reader *connectjson.Reader
 	valid  *jsonschema.Schema
 }
 
-// From implements what [registered.Readings] asks of a reading.
 func (r *decoder) From() *record.Schema { return r.schema }
 
-// Settings are those that the converter declares.
 func Settings() *setting.Table {
 	t := registered.Settings()
 	t.Declare(
@@ -108,7 +99,7 @@ func Settings() *setting.Table {
 	return t
 }
 
-// New makes the converter of [Settings].
+// New creates the converter of [Settings].
 func New(values setting.Values, u conversion.Use) (conversion.Converter, error) {
 	schemas, err := registered.New(values, u, registry.JSON)
 	if err != nil {
@@ -120,8 +111,8 @@ func New(values setting.Values, u conversion.Use) (conversion.Converter, error) 
 		options: options{additionalProperties: values.Bool("object.additional.properties"),
 			optionalProperties: values.Bool("use.optional.for.nonrequired"),
 			flatten:            values.Bool("flatten.singleton.unions"),
-				sumTypes: values.Bool("generalized.sum.type.support"),
-			validate: values.Bool("json.fail.invalid.schema"),
+			sumTypes:           values.Bool("generalized.sum.type.support"),
+			validate:           values.Bool("json.fail.invalid.schema"),
 			writeForm: connectjson.Form{OfSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
 				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
 	c.DecoderCache = registered.NewDecoderCache(kept, &c.Schemas, c.compile, c.value)
@@ -129,7 +120,7 @@ func New(values setting.Values, u conversion.Use) (conversion.Converter, error) 
 }
 
 // Encode implements [conversion.Converter].
-func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic string, b *record.Batch,
 	d wit.ValueSlice) ([]byte, bool, error) {
 	switch d.Encoding {
 	case wit.Absent:
@@ -155,7 +146,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 		enc.ids.Keep(topic, id)
 	}
 	k := &c.budget
-	k.Start(ctx, dst, most)
+	k.Start(ctx, dst, maxSize)
 	input, start := b.Bytes(d), len(dst)+registered.IDBytes
 	out, i, failed := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
 	if failed == nil && i != len(input) {
@@ -175,7 +166,6 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, most int, topic stri
 	return out, false, nil
 }
 
-// encoderOf returns what is kept for a schema, making it when it is new.
 func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) {
 	enc := c.encoders.Get(id)
 	if enc == nil {
@@ -209,8 +199,8 @@ func (c *Converter) encoderOf(ctx context.Context, id uint32) (*encoder, error) 
 	return enc, nil
 }
 
-// checkSchema refuses to write by a schema that is not the record's own, unless latest.compatibility.strict=false;
-// documents are held against that one then, where they are held against any.
+// checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
+// then documents are validated against the other one.
 func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchema, string) error {
 	return func(own string, texts []registry.NamedSchema, what string) error {
 		theirs := texts[len(texts)-1].Text
@@ -233,7 +223,6 @@ func (c *Converter) checkSchema(enc *encoder) func(string, []registry.NamedSchem
 	}
 }
 
-// value reads a document of a topic by its schema.
 func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if c.options.validate {
@@ -256,14 +245,13 @@ func (c *Converter) value(r *decoder, ctx context.Context, topic string, data []
 	return result, nil
 }
 
-// compile makes what reads the values of a schema, the last of several.
 func (c *Converter) compile(ctx context.Context, topic string,
 	texts []registry.NamedSchema) (*decoder, error) {
 	source, err := newSchemaSource(ctx, texts, c.options)
 	if err != nil {
 		return nil, err
 	}
-	if len(texts) == 1 { // what refers to others is found by the text and the references together
+	if len(texts) == 1 { // with references a lookup by text would not find it
 		if source.version, err = c.Version(ctx, topic, source.title(), texts[0].Text); err != nil {
 			return nil, err
 		}
@@ -308,7 +296,6 @@ func validator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
-// validate tells what of a document is against its schema.
 func validate(s *jsonschema.Schema, document []byte) error {
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
 	if err == nil {

@@ -20,37 +20,33 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaSource makes nodes of a JSON Schema of draft 7 as JsonSchemaData does, which sees it through the library
-// everit: a schema is of the types that its words speak of, and several together are all of them at once.
+// schemaSource converts a JSON Schema of draft 7 to Connect schema nodes as JsonSchemaData does, which reads it with
+// the library everit: keywords imply types, and a schema of several types is their allOf.
 type schemaSource struct {
-	ctx     context.Context
-	options options
-	version *int32
-	root    *document
-	// documents are the schemas that others refer to, by name.
-	documents map[string]*document
+	ctx       context.Context
+	options   options
+	version   *int32
+	root      *document
+	documents map[string]*document // by the name that references use
 	nodes     []wit.SchemaNode
-	// open are the references that the present schema stands in: one that leads back to itself has no end.
+	// openReferences are the references around the present schema: one that leads back to itself is recursive.
 	openReferences map[schemaLocation]bool
-	// steps counts schemas that were looked at, unions how many became structures; left is how many bytes the defaults
-	// may still have.
+	// steps counts visited schemas, unions those that became structs. defaultBytes is the remaining size of defaults.
 	steps, unions, defaultBytes int
 }
 
-// document is the text of one schema.
 type document struct {
-	root any
-	// anchors are the schemas in it by their `$id`.
-	anchors map[string]any
+	root    any
+	anchors map[string]any // its schemas by `$id`
 }
 
-// schemaLocation is where a reference leads.
+// schemaLocation is the target of a reference.
 type schemaLocation struct {
 	document *document
 	fragment string
 }
 
-// subschema is a schema, and the document that it stands in.
+// subschema is a schema in its document.
 type subschema struct {
 	document *document
 	value    any
@@ -61,8 +57,7 @@ func (p subschema) keywords() map[string]any {
 	return words
 }
 
-// withoutAnnotations is a copy without title, description, default and connect.* words: those describe the whole
-// schema.
+// withoutAnnotations removes title, description, default and connect.* keywords, which belong to the schema as a whole.
 func (p subschema) withoutAnnotations() subschema {
 	words := maps.Clone(p.keywords())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
@@ -71,7 +66,6 @@ func (p subschema) withoutAnnotations() subschema {
 	return subschema{p.document, words}
 }
 
-// child is the schema of a word.
 func (p subschema) child(word string) subschema { return subschema{p.document, p.keywords()[word]} }
 
 func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o options) (*schemaSource, error) {
@@ -95,7 +89,6 @@ func newSchemaSource(ctx context.Context, texts []registry.NamedSchema, o option
 	return s, nil
 }
 
-// indexAnchors notes the schemas that have an `$id`.
 func (d *document) indexAnchors(v any) {
 	switch x := v.(type) {
 	case map[string]any:
@@ -125,7 +118,7 @@ func (s *schemaSource) read() ([]wit.SchemaNode, error) {
 	return s.nodes, err
 }
 
-// words by which a schema without a type is of one.
+// typeKeywords imply the type of a schema that does not name one.
 var typeKeywords = []struct {
 	typ   string
 	words []string
@@ -137,16 +130,14 @@ var typeKeywords = []struct {
 	{"string", []string{"minLength", "maxLength", "pattern", "format"}},
 }
 
-// typedSchema is one of the things that a schema is: of a type, an enumeration, or a choice of others.
+// typedSchema is a schema read as one type, enum or choice.
 type typedSchema struct {
 	subschema
-	// kind is a type of JSON, enum, const, $ref, allOf, anyOf or oneOf.
-	kind string
-	// choices are the choices.
-	choices []typedSchema
+	kind    string        // a JSON type, enum, const, $ref, allOf, anyOf or oneOf
+	choices []typedSchema // of allOf, anyOf and oneOf
 }
 
-// typedSchemas are what a schema is.
+// typedSchemas returns all types, enums and choices that a schema combines.
 func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSchema, err error) {
 	if s.steps++; s.steps > connectdata.MaxSchemaNodes {
 		return nil, fault.Data("schema: expected at most %d schemas in each other", connectdata.MaxSchemaNodes)
@@ -167,7 +158,7 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 			for _, c := range choices {
 				one.choices = append(one.choices, typedSchema{subschema: subschema{schema.document, c}})
 			}
-			// choices of choices stand in front
+			// everit puts nested choices first
 			slices.SortStableFunc(one.choices, func(a,
 				b typedSchema) int {
 				return cmp.Compare(choiceRank(a.subschema), choiceRank(b.subschema))
@@ -208,7 +199,7 @@ func (s *schemaSource) typedSchemas(schema subschema, depth int) (list []typedSc
 	return list, nil
 }
 
-// choiceRank is 0 of a choice, 1 of all else.
+// choiceRank is 0 for a choice, else 1.
 func choiceRank(p subschema) int {
 	words := p.keywords()
 	for _, word := range []string{"allOf", "anyOf", "oneOf"} {
@@ -246,7 +237,7 @@ func quotedJSON(v any) string {
 	return fault.Cut(text)
 }
 
-// resolve is the facet of a choice, which was not looked at before.
+// resolve determines the type of a choice.
 func (s *schemaSource) resolve(f typedSchema, depth int) (typedSchema, error) {
 	if f.kind != "" {
 		return f, nil
@@ -254,7 +245,7 @@ func (s *schemaSource) resolve(f typedSchema, depth int) (typedSchema, error) {
 	return s.single(f.subschema, depth)
 }
 
-// node makes the node of a schema and tells its number.
+// node adds the node of a schema and returns its index.
 func (s *schemaSource) node(p subschema, version *int32, optional bool, depth int) (uint32, error) {
 	f, err := s.single(p, depth)
 	if err != nil {
@@ -287,7 +278,7 @@ func (s *schemaSource) typedNode(typed typedSchema, version *int32, optional boo
 	return id, s.attributes(&n, id, typed.subschema, version, optional)
 }
 
-// singleton is a choice with one member: Kafka Connect takes the member and ignores the other words of the schema.
+// singleton reads a choice with one member as that member, ignoring other keywords, as Kafka Connect does.
 func (s *schemaSource) singleton(f typedSchema, depth int) (uint32, error) {
 	one, err := s.resolve(f.choices[0], depth+1)
 	if err != nil {
@@ -296,8 +287,7 @@ func (s *schemaSource) singleton(f typedSchema, depth int) (uint32, error) {
 	return s.typedNode(one, nil, false, depth+1)
 }
 
-// choice makes a node of anyOf and oneOf: of null and one type an optional one, of others a structure that stands for a
-// union.
+// choice reads anyOf and oneOf: null and one type as optional, others as a struct that stands for a union.
 func (s *schemaSource) choice(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
 	if len(composed.choices) == 1 && s.options.flatten {
 		return s.singleton(composed, depth)
@@ -346,7 +336,7 @@ func (s *schemaSource) choice(composed typedSchema, version *int32, optional boo
 	return id, s.attributes(&n, id, composed.subschema, version, optional)
 }
 
-// allOf makes a node of allOf: a structure of all properties, else the type that the others only narrow.
+// allOf reads allOf as a struct of all properties, else as the one type that the others narrow.
 func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool, depth int) (uint32, error) {
 	properties := properties{index: map[string]int{}}
 	last := map[string]typedSchema{}
@@ -381,42 +371,48 @@ func (s *schemaSource) allOf(composed typedSchema, version *int32, optional bool
 		s.nodes[id] = n
 		return id, nil
 	}
-	has := func(kind string) bool { return last[kind].kind != "" }
-	pick := ""
-	switch {
-	case has("choice"):
-		pick = "choice"
-	case has("const") && has("string"):
-		pick = "string"
-	case has("const") && has("number"):
-		pick = "number"
-	case has("const"):
-	case has("enum") && has("string"):
-		pick = "enum"
-	case has("enum") && has("number"):
-		pick = "number"
-	case has("enum"):
-	case has("string") && last["string"].keywords()["format"] != nil:
-		if pick = "string"; has("number") {
-			pick = "number"
-		}
-	case has("$ref"):
-		pick = "$ref"
-	}
-	if pick == "" {
+	kind := decisiveKind(last)
+	if kind == "" {
 		return 0, fault.Data("a JSON Schema that is several at once, of which none says what it is: %s",
 			quotedJSON(composed.value))
 	}
-	return s.typedNode(last[pick], version, optional, depth+1)
+	return s.typedNode(last[kind], version, optional, depth+1)
 }
 
-// properties are those of several schemas together, each once: the last one counts, at the place of the first.
+// decisiveKind returns which of several combined schemas gives the type, "" if none does, as JsonSchemaData decides.
+func decisiveKind(byKind map[string]typedSchema) string {
+	has := func(kind string) bool { return byKind[kind].kind != "" }
+	switch { // the first case that applies counts; const and enum of other types give none
+	case has("choice"):
+		return "choice"
+	case has("const") && has("string"):
+		return "string"
+	case has("const") && has("number"):
+		return "number"
+	case has("const"):
+		return ""
+	case has("enum") && has("string"):
+		return "enum"
+	case has("enum") && has("number"):
+		return "number"
+	case has("enum"):
+		return ""
+	case has("string") && byKind["string"].keywords()["format"] != nil && has("number"):
+		return "number"
+	case has("string") && byKind["string"].keywords()["format"] != nil:
+		return "string"
+	case has("$ref"):
+		return "$ref"
+	}
+	return ""
+}
+
+// properties are those of combined schemas: of one name the last counts, at the place of the first.
 type properties struct {
 	list  []property
 	index map[string]int
 }
 
-// property is a property of an object.
 type property struct {
 	name string
 	subschema
@@ -432,7 +428,6 @@ func (p *properties) add(one property) {
 	p.list = append(p.list, one)
 }
 
-// collect adds the properties of what a schema is.
 func (s *schemaSource) collect(typed typedSchema, all *properties, depth int) error {
 	switch typed.kind {
 	case "allOf":
@@ -465,7 +460,7 @@ func (s *schemaSource) collect(typed typedSchema, all *properties, depth int) er
 	return nil
 }
 
-// propertiesOf are the properties of an object in the order of a hash table.
+// propertiesOf returns properties in the order of a Java hash table.
 func propertiesOf(p subschema) (list []property) {
 	given, _ := p.keywords()["properties"].(map[string]any)
 	required, _ := p.keywords()["required"].([]any)
@@ -475,7 +470,6 @@ func propertiesOf(p subschema) (list []property) {
 	return list
 }
 
-// reference makes the node of what a schema refers to.
 func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, depth int) (uint32, error) {
 	location, target, err := s.follow(f.subschema)
 	if err != nil {
@@ -490,7 +484,7 @@ func (s *schemaSource) reference(f typedSchema, version *int32, optional bool, d
 	return s.node(target, version, optional, depth+1)
 }
 
-// follow finds what a reference leads to.
+// follow finds the target of a reference.
 func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, error) {
 	text, _ := schema.keywords()["$ref"].(string)
 	name, fragment, _ := strings.Cut(text, "#")
@@ -505,40 +499,44 @@ func (s *schemaSource) follow(schema subschema) (schemaLocation, subschema, erro
 					"its references", fault.Quoted(text))
 		}
 	}
-	v, found := doc.root, true
+	value, found := doc.root, true
 	switch {
 	case strings.HasPrefix(fragment, "/"):
-		for _, token := range strings.Split(fragment[1:], "/") {
-			if plain, err := url.PathUnescape(token); err == nil {
-				token = plain
-			}
-			token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
-			switch x := v.(type) {
-			case map[string]any:
-				v, found = x[token]
-			case []any:
-				i, err := strconv.Atoi(token)
-				if found = err == nil && i >= 0 && i < len(x); found {
-					v = x[i]
-				}
-			default:
-				found = false
-			}
-			if !found {
-				break
-			}
-		}
+		value, found = atPointer(doc.root, fragment[1:])
 	case fragment != "":
-		v, found = doc.anchors["#"+fragment]
+		value, found = doc.anchors["#"+fragment]
 	}
 	if !found {
 		return schemaLocation{}, subschema{}, fault.Data("the JSON Schema refers to %s, which is not there",
 			fault.Quoted(text))
 	}
-	return schemaLocation{doc, fragment}, subschema{doc, v}, nil
+	return schemaLocation{doc, fragment}, subschema{doc, value}, nil
 }
 
-// setType makes a node of what is of one type.
+// atPointer returns the value at a JSON pointer (RFC 6901) without its first slash.
+func atPointer(value any, pointer string) (any, bool) {
+	for _, token := range strings.Split(pointer, "/") {
+		if plain, err := url.PathUnescape(token); err == nil {
+			token = plain
+		}
+		token = strings.NewReplacer("~1", "/", "~0", "~").Replace(token)
+		found := false
+		switch container := value.(type) {
+		case map[string]any:
+			value, found = container[token]
+		case []any:
+			i, err := strconv.Atoi(token)
+			if found = err == nil && i >= 0 && i < len(container); found {
+				value = container[i]
+			}
+		}
+		if !found {
+			return nil, false
+		}
+	}
+	return value, true
+}
+
 func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) (err error) {
 	connect, _ := typed.keywords()[connectType].(string)
 	switch typed.kind {
@@ -582,7 +580,7 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 	return err
 }
 
-// symbols makes a text of an enumeration, with a parameter for each symbol.
+// symbols makes a node a string with a parameter for each symbol.
 func (s *schemaSource) symbols(n *wit.SchemaNode, symbols []any) {
 	name := enumName
 	if s.options.sumTypes {
@@ -665,7 +663,7 @@ func (s *schemaSource) object(n *wit.SchemaNode, typed typedSchema, mapping bool
 	return nil
 }
 
-// attributes adds what all schemas may have, and the node to the others.
+// attributes sets what all schemas may have, and stores the node.
 func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema, version *int32, optional bool) error {
 	words := schema.keywords()
 	if title, ok := words["title"].(string); ok && n.Name == nil {
@@ -703,7 +701,7 @@ func (s *schemaSource) attributes(n *wit.SchemaNode, id uint32, schema subschema
 	return nil
 }
 
-// defaultValue adds a default to a node that is whole otherwise.
+// defaultValue sets the default of a node that is otherwise complete.
 func (s *schemaSource) defaultValue(n *wit.SchemaNode, id uint32, value any) error {
 	r, err := connectjson.CompileReader(s.nodes, id, s.options.readForm())
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package registered is what converters with a schema registry share: under which subject a schema stands, which id it
-// has, and what values are read by.
+// Package registered has what converters with a schema registry share: the subjects and IDs of schemas ([Schemas]) and
+// the decoders of values ([DecoderCache]).
 package registered
 
 import (
@@ -16,8 +16,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Schemas is what the converters with a schema registry share: under which subject a schema stands, which id it has
-// there, and which schema an id is of.
+// Schemas finds subjects, IDs and schemas for one converter.
 type Schemas struct {
 	Use      conversion.Use
 	kind     registry.Kind
@@ -26,7 +25,6 @@ type Schemas struct {
 	settings registrySettings
 }
 
-// registrySettings are those that decide what is asked of the registry.
 type registrySettings struct {
 	registry  registry.Settings
 	register  bool
@@ -35,7 +33,6 @@ type registrySettings struct {
 	schemaID  int
 }
 
-// New is what a converter of a kind of schemas asks of the registry that its settings name.
 func New(values setting.Values, use conversion.Use, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
 		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
@@ -54,10 +51,9 @@ func New(values setting.Values, use conversion.Use, kind registry.Kind) (r Schem
 	return r, nil
 }
 
-// subjectPackage is where Confluent's strategies for the names of subjects are.
 const subjectPackage = "io.confluent.kafka.serializers.subject."
 
-// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
+// subjectStrategy returns how subjects are named, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
 	name, suffix := conversion.UsedFor(key)+".subject.name.strategy", "-"+conversion.UsedFor(key)
@@ -80,13 +76,10 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
 }
 
-// TopicIDs are the registry's ids of one schema, by topic.
 type TopicIDs map[string]uint32
 
-// maxTopicIDs is how many topics a schema's ids are kept for.
 const maxTopicIDs = 10_000
 
-// Keep keeps the id of a topic.
 func (ids TopicIDs) Keep(topic string, id uint32) {
 	if len(ids) >= maxTopicIDs {
 		clear(ids)
@@ -94,13 +87,13 @@ func (ids TopicIDs) Keep(topic string, id uint32) {
 	ids[topic] = id
 }
 
-// errNoRegistry is of a converter that was made to see whether its settings are right.
+// errNoRegistry is for converters that only check settings.
 var errNoRegistry = errors.New("the converter was made without a schema registry")
 
-// ID asks the registry which id a schema has for a topic. name is the schema's own. fits refuses to write by another
-// schema that the settings name: what says where that is from.
+// ID returns the registry's ID of a schema for a topic. name is the schema's own. check compares it with another schema
+// that the settings name, from the given source.
 func (c *Schemas) ID(ctx context.Context, topic, name, text string,
-	check func(own string, texts []registry.NamedSchema, what string) error) (uint32, error) {
+	check func(own string, texts []registry.NamedSchema, source string) error) (uint32, error) {
 	if c.client == nil {
 		return 0, errNoRegistry
 	}
@@ -135,10 +128,10 @@ func (c *Schemas) ID(ctx context.Context, topic, name, text string,
 	return uint32(id), nil
 }
 
-// IDBytes is what stands in front of a value: zero, and the four bytes of an id.
+// IDBytes is the size of the prefix of a value: zero, and the four bytes of an ID.
 const IDBytes = 5
 
-// schemaID says by which schema a value is written: by the registry's id, or where that is 0 by a GUID.
+// schemaID is the registry's ID, or a GUID if that is 0.
 type schemaID struct {
 	id   int
 	guid string
@@ -151,7 +144,6 @@ func (s schemaID) String() string {
 	return strconv.Itoa(s.id)
 }
 
-// idIn reads a header: zero and an id, or one and a GUID.
 func idIn(header []byte) (schemaID, error) {
 	switch {
 	case len(header) == IDBytes && header[0] == 0:
@@ -165,7 +157,6 @@ func idIn(header []byte) (schemaID, error) {
 			"of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
-// idOf reads what stands in front of a value.
 func idOf(data []byte) (schemaID, error) {
 	if len(data) < IDBytes || data[0] != 0 {
 		found := "nothing"
@@ -179,9 +170,9 @@ func idOf(data []byte) (schemaID, error) {
 	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
-// written returns the schema of an id after those that it refers to. wrong is the fault of all records of that id; err
-// is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
-func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, wrong, err error) {
+// written returns the schema of an ID after those that it refers to. unreadable concerns all records with the ID; err
+// only this one, since the registry may know the ID later.
+func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.NamedSchema, unreadable, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
 	}
@@ -213,12 +204,11 @@ func (c *Schemas) written(ctx context.Context, id schemaID) (texts []registry.Na
 	return texts, nil, nil
 }
 
-// Version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the schema itself
-// says none. name is the schema's own.
+// Version returns the version that a schema is of the topic's subject, for schemas that do not contain one.
 func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32, error) {
 	subject, err := c.subject(topic, name)
 	if err != nil {
-		return nil, nil // only what has a name has a subject then
+		return nil, nil // the strategy needs a record name
 	}
 	version, err := c.client.Version(ctx, subject, c.kind, text)
 	var refused *registry.RejectedError
@@ -233,13 +223,12 @@ func (c *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 	return wit.Ptr(int32(version)), nil
 }
 
-// IDSerializers are the settings that say where ids of schemas are written.
+// IDSerializers are the settings for the place of schema IDs.
 var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
 
-// Settings are those of all converters with a schema registry.
 func Settings() *setting.Table {
 	t := setting.NewTable(registry.SettingKeys()...)
-	subject := func(what string) wit.ConfigKey {
+	strategy := func(what string) wit.ConfigKey {
 		return setting.Define(what+".subject.name.strategy", wit.KindClass, wit.Medium,
 			setting.Default(subjectPackage+"TopicNameStrategy"), "How subjects of "+what+"s are named: by "+
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
@@ -256,27 +245,26 @@ func Settings() *setting.Table {
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
 			"Write by the schema of this id, where "+
 				"schemas are not registered; -1: by none."),
-		subject("key"), subject("value"),
+		strategy("key"), strategy("value"),
 		setting.Define("schemas.cache.config", wit.KindInt, wit.Low, setting.Default("1000"),
 			"How many schemas are kept in each direction."),
 	)
-	// What Confluent's serializers do besides: without it values would be laid out otherwise, or go out without the
-	// rules, such as those that encrypt fields, that a user believes in force. A schema that has such is refused
-	// when a value is to be written or read by it.
+	// Features of Confluent's serializers that are not supported: without them values would be encoded in another way,
+	// or written without rules that a user relies on, such as encryption.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
 	for n, what := range []string{"key", "value"} {
 		t.DeclareUnsupported(setting.Define(IDSerializers[n], wit.KindClass, wit.Low, setting.Default(prefixed),
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
-	// harmless is Confluent's default, which files that were generated write out.
-	later := func(name, harmless, documentation string, rules ...wit.Rule) {
+	unsupported := func(name, harmless, documentation string, rules ...wit.Rule) {
+		// Confluent's default
 		t.DeclareUnsupported(setting.Define(name, wit.KindString, wit.Low, nil, documentation, rules...), harmless)
 	}
-	later("rule.executors", "", "Rules of schemas to run with each value.")
-	later("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")
-	later("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
+	unsupported("rule.executors", "", "Rules of schemas to run with each value.")
+	unsupported("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")
+	unsupported("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
 		setting.Alias("schema.registry.proxy.host"))
-	later("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))
+	unsupported("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))
 	return t
 }

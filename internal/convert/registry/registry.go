@@ -1,7 +1,6 @@
-// Package registry asks a schema registry with Confluent's API
+// Package registry is a client of schema registries with Confluent's API
 // (docs.confluent.io/platform/current/schema-registry/develop/api.html): Confluent's own, Karapace, Apicurio's ccompat,
-// Redpanda's. A registry that is away is asked again until it is back, however long that takes; what it refuses is an
-// [RejectedError] that says whose fault it is.
+// Redpanda's. Requests are repeated without limit while a registry is unavailable; a [RejectedError] is permanent.
 package registry
 
 import (
@@ -30,30 +29,23 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Bounds on what a registry may do.
 const (
-	// maxResponseBytes is how long an answer may be.
-	maxResponseBytes = 16 << 20
-	// maxReferences is how many further schemas one may refer to, directly or not.
-	maxReferences = 1000
-	// requestTimeout is how long one request may take.
-	requestTimeout = 30 * time.Second
-	// firstPause and maxPause are the time between two tries, which doubles.
-	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
+	maxResponseBytes     = 16 << 20
+	maxReferences        = 1000 // schemas that one schema refers to, directly or not
+	requestTimeout       = 30 * time.Second
+	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second // between tries, doubling
+	maxMessageBytes      = 1000                                     // of a response in errors
 )
 
-// Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without
-// the converter's prefix.
+// Settings are a converter's settings for the registry.
 type Settings struct {
-	// URLs are of `schema.registry.url`: the first that answers is taken.
-	URLs []string
-	// User and Password of `basic.auth.user.info`, or of the URL; Token of `bearer.auth.token`.
+	URLs []string // of `schema.registry.url`; the first one that responds is used
+	// User and Password are from `basic.auth.user.info` or the URL, Token from `bearer.auth.token`.
 	User, Password, Token string
-	// Security are the settings below `schema.registry.ssl.`, by their names without `schema.registry.`.
+	// Security has the settings below `schema.registry.ssl.`, named without `schema.registry.`.
 	Security map[string]string
 }
 
-// SettingKeys are the settings, for the declaration of a converter.
 func SettingKeys() []wit.ConfigKey {
 	text := func(name, value, documentation string, rules ...wit.Rule) wit.ConfigKey {
 		return setting.Define(name, wit.KindString, wit.Medium, &value, documentation, rules...)
@@ -78,10 +70,9 @@ func SettingKeys() []wit.ConfigKey {
 	}
 }
 
-// security is the prefix of settings of TLS, with what follows it as Kafka's clients have it.
+// security begins the TLS settings, which continue like those of Kafka's clients.
 const security = "schema.registry.ssl."
 
-// Parse reads the settings of a converter, which are right by their declarations.
 func Parse(values setting.Values) (settings Settings, err error) {
 	for _, item := range values.List("schema.registry.url") {
 		address, err := url.Parse(item)
@@ -114,34 +105,31 @@ func Parse(values setting.Values) (settings Settings, err error) {
 	return settings, nil
 }
 
-// RejectedError is what a registry does not do.
+// RejectedError is a request that the registry rejects, or a schema that is not supported.
 type RejectedError struct {
-	// Status is of HTTP, Code Confluent's error code: 40401 subject not found, 40403 schema not found, 409
-	// incompatible, 42201 invalid schema.
+	// Status is the HTTP status, Code Confluent's error code, such as 40401 (no subject), 40403 (no schema), 409
+	// (incompatible).
 	Status, Code int
 	Text         string
 }
 
 func (e *RejectedError) Error() string { return e.Text }
 
-// IsNotFound tells that there is no such subject, version or schema.
 func (e *RejectedError) IsNotFound() bool { return e.Status == http.StatusNotFound }
 
-// Client asks one registry. It is safe for use by several goroutines.
+// Client is safe for concurrent use.
 type Client struct {
 	api     *sr.Client
 	log     *slog.Logger
 	address string
-	// secrets are the credentials, which are shown in no answer.
-	secrets secret.Known
+	secrets secret.Known // removed from all messages
 
 	partner   away.Partner
 	mu        sync.Mutex
-	lastError string // the error of the last try that failed
+	lastError string // of the present outage
 }
 
-// Open makes a client; nothing is asked yet. secure is how https is spoken to a host of the settings, nil for the
-// system's roots.
+// Open sends nothing. secure returns the TLS configuration for a host of the settings; nil means the system's roots.
 func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Logger) (*Client, error) {
 	t := &transport{plain: newTransport(nil), hosts: map[string]*http.Transport{}}
 	if secure != nil {
@@ -154,7 +142,7 @@ func Open(settings Settings, secure func(host string) *tls.Config, log *slog.Log
 	return OpenWith(settings, t, log)
 }
 
-// OpenWith is [Open] with another way of sending requests.
+// OpenWith is [Open] with a transport.
 func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
 	options := []sr.ClientOpt{sr.URLs(settings.URLs...), sr.UserAgent("culvert"),
 		sr.HTTPClient(&http.Client{Transport: send,
@@ -171,7 +159,7 @@ func OpenWith(settings Settings, send http.RoundTripper, log *slog.Logger) (*Cli
 	return c, err
 }
 
-// transport bounds answers, and keeps the certificates that are for the registry from hosts that it leads to.
+// transport bounds responses, and uses client certificates only for hosts of the settings, not for redirects.
 type transport struct {
 	plain *http.Transport
 	hosts map[string]*http.Transport
@@ -198,19 +186,19 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type limitedBody struct {
 	io.ReadCloser
-	left int
+	remaining int
 }
 
 func (l *limitedBody) Read(p []byte) (int, error) {
-	if l.left <= 0 {
+	if l.remaining <= 0 {
 		return 0, fmt.Errorf("the schema registry's answer has more than %d bytes", maxResponseBytes)
 	}
-	n, err := l.ReadCloser.Read(p[:min(len(p), l.left)])
-	l.left -= n
+	n, err := l.ReadCloser.Read(p[:min(len(p), l.remaining)])
+	l.remaining -= n
 	return n, err
 }
 
-// Outage says since when and why the registry does not answer, "" when it does; for the connector's status.
+// Outage describes the present outage for the connector's status, "" for none.
 func (c *Client) Outage() string {
 	since := c.partner.Since()
 	if since.IsZero() {
@@ -223,37 +211,33 @@ func (c *Client) Outage() string {
 		c.lastError)
 }
 
-// Kind is of which language a schema is.
 type Kind = sr.SchemaType
 
-// Languages of schemas.
 const (
 	Avro = sr.TypeAvro
 	JSON = sr.TypeJSON
 )
 
-// NamedSchema is a schema's, and the name by which the schema that refers to it does so.
+// NamedSchema is the text of a schema, with the name by which another schema refers to it.
 type NamedSchema struct{ Name, Text string }
 
-// Direction is which way the values of a schema go, which decides the rules that would have to run with them.
+// Direction is the direction of values, which decides the rules that apply to them.
 type Direction string
 
-// Directions of values, by the mode of the rules that do not run with them.
+// The values are the modes of the rules that do not apply to the direction.
 const (
 	Written Direction = "READ"
 	Read    Direction = "WRITE"
 )
 
-// schemaResponse is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it
-// does not know, so that rules are read here.
+// schemaResponse decodes rules itself: sr does not have those for the whole payload, and rejects unknown modes.
 type schemaResponse struct {
 	sr.SubjectSchema
-	Rules *ruleSet `json:"ruleSet"` // stands before the embedded one
+	Rules *ruleSet `json:"ruleSet"` // hides the embedded field
 }
 
-// ruleSet holds the rules that run with each value, by Confluent's names: those of fields and messages, and those of
-// the whole payload. Those that migrate values run for readers that ask for another version than the value's, as none
-// here does.
+// ruleSet has the rules that apply to values, by Confluent's names. Migration rules are for readers of another version
+// than the value's, which we are not.
 type ruleSet struct {
 	DomainRules, EncodingRules []rule
 }
@@ -263,30 +247,28 @@ type rule struct {
 	Disabled         bool
 }
 
-// checkRules is the answer's [RejectedError] where its schema, which what names, has a rule that would have to run with
-// values that go this way.
+// checkRules returns a [RejectedError] if a rule applies to values of this direction: rules are not supported.
 func (f *schemaResponse) checkRules(what string, way Direction) error {
 	if f.Rules == nil {
 		return nil
 	}
 	for _, r := range slices.Concat(f.Rules.DomainRules, f.Rules.EncodingRules) {
 		if !r.Disabled && r.Mode != string(way) {
-			does := "go out"
+			action := "be written"
 			if way == Read {
-				does = "be read"
+				action = "be read"
 			}
 			return &RejectedError{Text: fmt.Sprintf(
 				"%s has the rule %q of type %q, which is not built: values would %s "+
 					"without it", what, shown.Within(r.Name, maxMessageBytes), shown.Within(r.Type, maxMessageBytes),
-					does)}
+				action)}
 		}
 	}
 	return nil
 }
 
-// Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
-// it, by the subject's configuration; with such as would run with what is written it is [RejectedError]. Registries
-// that answer with an id alone do not tell.
+// Register registers a schema under a subject and returns its ID. The registry may add rules to it. Registries that
+// respond with an ID alone do not report them.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
@@ -297,8 +279,7 @@ func (c *Client) Register(ctx context.Context, subject string, kind Kind, text s
 	return f.ID, err
 }
 
-// Lookup returns the id of a schema that is registered under a subject; one with rules for what is written is
-// [RejectedError].
+// Lookup returns the ID of a registered schema.
 func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
 	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
@@ -309,14 +290,13 @@ func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text str
 	return f.ID, err
 }
 
-// Version returns which version of a subject a schema is.
 func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
 	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
 		&sr.Schema{Schema: text, Type: kind}, false, true)
 	return f.Version, err
 }
 
-// Ping returns nil if the registry answers this client, asked once. That it does not know the request is an answer.
+// Ping sends one request. A registry that does not support it still responds.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.api.SupportedTypes(ctx)
 	answer, _ := errors.AsType[*sr.ResponseError](err)
@@ -329,8 +309,6 @@ func (c *Client) Ping(ctx context.Context) error {
 	return fmt.Errorf("schema registry %s: %s", c.address, c.printable(err.Error()))
 }
 
-// Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
-// is [RejectedError].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
 	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
 		nil, false, true)
@@ -340,13 +318,11 @@ func (c *Client) Latest(ctx context.Context, subject string) (id int, text strin
 	return f.ID, f.Schema.Schema, err
 }
 
-// Schema returns the schema of an id, after those that it refers to, each after its own; one with rules for values
-// that go this way is [RejectedError].
+// Schema returns the schema of an ID, after those that it refers to.
 func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []NamedSchema, kind Kind, err error) {
 	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
-// SchemaByGUID returns the schema of a GUID as [Client.Schema] does.
 func (c *Client) SchemaByGUID(ctx context.Context, guid string, way Direction) (texts []NamedSchema, kind Kind,
 	err error) {
 	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
@@ -367,8 +343,7 @@ func (c *Client) schema(ctx context.Context, what, path string, way Direction) (
 
 func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
 
-// find asks for one schema, giving the registry a schema where there is one. withID: an answer that calls itself a
-// success and has no id, such as a gateway's, is none.
+// find requests one schema. With withID a successful response without an ID, such as a gateway's, is an error.
 func (c *Client) find(ctx context.Context, what, method, path string, schema *sr.Schema, normalize,
 	withID bool) (response schemaResponse,
 	err error) {
@@ -394,42 +369,49 @@ func (c *Client) find(ctx context.Context, what, method, path string, schema *sr
 }
 
 // withReferences returns a schema after those that it refers to.
-func (c *Client) withReferences(ctx context.Context, what string, found sr.Schema) (texts []NamedSchema, err error) {
-	seen := map[string]bool{}
-	var follow func(references []sr.SchemaReference) error
-	follow = func(references []sr.SchemaReference) error {
-		for _, r := range references {
-			key := fmt.Sprint(r.Subject, "\x00", r.Version)
-			if seen[key] {
-				continue
-			}
-			if seen[key] = true; len(seen) > maxReferences {
-				return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", what, maxReferences)}
-			}
-			var schema sr.Schema
-			err := c.retry(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
-				func(ctx context.Context) error {
-					found, err := c.api.SchemaByVersion(ctx, r.Subject, r.Version)
-					schema = found.Schema
-					return err
-				})
-			if err == nil {
-				err = follow(schema.References)
-			}
-			if err != nil {
-				return err
-			}
-			texts = append(texts, NamedSchema{r.Name, schema.Schema})
-		}
-		return nil
-	}
-	if err := follow(found.References); err != nil {
+func (c *Client) withReferences(ctx context.Context, what string, schema sr.Schema) ([]NamedSchema, error) {
+	r := referenceResolver{client: c, what: what, seen: map[string]bool{}}
+	if err := r.add(ctx, schema.References); err != nil {
 		return nil, err
 	}
-	return append(texts, NamedSchema{Text: found.Schema}), nil
+	return append(r.found, NamedSchema{Text: schema.Schema}), nil
 }
 
-// retry does one thing until the registry has said yes or no.
+// referenceResolver requests the schemas that a schema refers to, each once, and referenced ones first.
+type referenceResolver struct {
+	client *Client
+	what   string // names the schema in errors
+	seen   map[string]bool
+	found  []NamedSchema
+}
+
+func (r *referenceResolver) add(ctx context.Context, references []sr.SchemaReference) error {
+	for _, reference := range references {
+		key := fmt.Sprint(reference.Subject, "\x00", reference.Version)
+		if r.seen[key] {
+			continue
+		}
+		if r.seen[key] = true; len(r.seen) > maxReferences {
+			return &RejectedError{Text: fmt.Sprintf("%s refers to more than %d others", r.what, maxReferences)}
+		}
+		var schema sr.Schema
+		err := r.client.retry(ctx, fmt.Sprintf("get version %d of %s", reference.Version, reference.Subject),
+			func(ctx context.Context) error {
+				response, err := r.client.api.SchemaByVersion(ctx, reference.Subject, reference.Version)
+				schema = response.Schema
+				return err
+			})
+		if err == nil {
+			err = r.add(ctx, schema.References)
+		}
+		if err != nil {
+			return err
+		}
+		r.found = append(r.found, NamedSchema{reference.Name, schema.Schema})
+	}
+	return nil
+}
+
 func (c *Client) retry(ctx context.Context, what string, do func(context.Context) error) error {
 	for backoff := (pause.Backoff{First: firstPause, Longest: maxPause}); ; {
 		began, err := time.Now(), do(ctx)
@@ -459,25 +441,20 @@ func (c *Client) retry(ctx context.Context, what string, do func(context.Context
 	}
 }
 
-// isTemporary: a status by which the registry, or what stands before it, says that it cannot answer now.
 func isTemporary(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests ||
 		status == http.StatusRequestTimeout
 }
 
-// maxMessageBytes is how much of an answer an error says.
-const maxMessageBytes = 1000
-
 func (c *Client) message(answer *sr.ResponseError) string {
 	return c.printable(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
-// printable is a text of the registry as it may be shown.
 func (c *Client) printable(text string) string {
 	return shown.Within(c.secrets.Strike(text), maxMessageBytes)
 }
 
-// recordOutage notes that a try has failed. It logs an outage once, however many callers ask.
+// recordOutage logs an outage once for all concurrent requests.
 func (c *Client) recordOutage(began time.Time, what, why string) {
 	c.mu.Lock()
 	c.lastError = why
@@ -486,7 +463,6 @@ func (c *Client) recordOutage(began time.Time, what, why string) {
 		"registry", c.address, "for", what, "error", why)
 }
 
-// recordAnswer notes that the registry has answered.
 func (c *Client) recordAnswer(began time.Time) {
 	c.partner.Back(c.log, began, "the schema registry answers again", "registry", c.address)
 }

@@ -64,8 +64,7 @@ type Broker struct {
 	err   error
 }
 
-// Open locks the folder, reads its data and listens. After a kill -9 each written partition is held in memory while it
-// is read.
+// Open locks the folder, reads its data and listens. Reading needs memory for a whole partition after a kill -9.
 func Open(options Options) (*Broker, error) {
 	log := options.Logger
 	if log == nil {
@@ -100,7 +99,6 @@ func Open(options Options) (*Broker, error) {
 	return b, nil
 }
 
-// start opens a locked folder. The caller releases the lock after an error.
 func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 	// kfake opens what it finds in the folder, and would wait forever for a pipe.
 	if err := wholefile.Only(data); err != nil {
@@ -139,7 +137,6 @@ func start(options Options, data string, log *slog.Logger) (*Broker, error) {
 
 func (b *Broker) Addr() string { return b.addr }
 
-// Close removes the address from broker.json, stops the broker, and unlocks the folder.
 func (b *Broker) Close() error {
 	b.close.Do(func() {
 		if b.announced {
@@ -152,8 +149,8 @@ func (b *Broker) Close() error {
 	return b.err
 }
 
-// neverDeleteConfigs disables the cleaner, which loses data: compaction skips open transactions and loses keys when
-// killed, and an expired partition restarts at offset 0. Group offsets would expire after a week.
+// neverDeleteConfigs disables the cleaner, which loses data: compaction loses keys when killed, an expired partition
+// restarts at offset 0. Group offsets would expire after a week.
 var neverDeleteConfigs = map[string]string{
 	"log.retention.ms":          "-1",
 	"log.cleaner.backoff.ms":    "3155760000000",
@@ -175,7 +172,6 @@ func newClusterID() string {
 	return ClusterPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// persistAutoCreatedTopics stores auto-created topics at once: kfake would lose them in a kill.
 func persistAutoCreatedTopics(cluster *kfake.Cluster) {
 	// kfake keeps state per connection that a control function saw, so the function is renewed periodically.
 	const renewAfter = 1000

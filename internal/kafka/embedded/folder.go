@@ -94,7 +94,6 @@ func Attach(ctx context.Context, dir string, log *slog.Logger) (addr string, don
 	}
 }
 
-// folderClusterID returns the cluster ID of the folder's data, "" for none.
 func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
@@ -106,7 +105,6 @@ func folderClusterID(dir string) string {
 	return meta.ClusterID
 }
 
-// ClusterID returns the ID of a client's cluster.
 func ClusterID(ctx context.Context, client *kgo.Client) (string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{} // none; nil would be all

@@ -44,8 +44,7 @@ func listenNextFree(advertised string) (*advertisedListener, error) {
 		last)
 }
 
-// isListening detects other processes: some systems let us bind a narrower address next to a wildcard, which would
-// split clients between two brokers.
+// isListening detects other processes: some systems let us bind a narrower address next to a wildcard.
 func isListening(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -95,7 +94,6 @@ type advertisedListener struct {
 
 func (l *advertisedListener) Addr() net.Addr { return l.addr }
 
-// localAddr returns the address for clients in this process: the advertised one may be unreachable from here.
 func (l *advertisedListener) localAddr() string {
 	bound := l.Listener.Addr().(*net.TCPAddr)
 	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))

@@ -214,7 +214,6 @@ func (c *memberConn) readRequest() error {
 	return nil
 }
 
-// Write receives whole responses.
 func (c *memberConn) Write(p []byte) (int, error) {
 	if len(p) >= 8 {
 		c.waiting.remove(c, binary.BigEndian.Uint32(p[4:]))

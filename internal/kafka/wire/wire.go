@@ -17,8 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// ConnectionClosed means that the broker closed the connection instead of responding: its listener has another security
-// protocol, or it rejects a logon.
+// ConnectionClosed is a closed connection instead of a response: another security protocol, or a rejected logon.
 type ConnectionClosed struct {
 	Key   int16 // of the request
 	cause error
@@ -30,10 +29,8 @@ func (h *ConnectionClosed) Error() string {
 
 func (h *ConnectionClosed) Unwrap() error { return h.cause }
 
-// maxResponseBytes bounds a response: those of logons and metadata without topics are short.
 const maxResponseBytes = 1 << 20
 
-// Conn is a connection to a broker, for one goroutine.
 type Conn struct {
 	net.Conn
 	Responses   *bufio.Reader // Responses is what the broker sends; bytes after an answer stay in it.
@@ -71,7 +68,6 @@ func asConnectionClosed(request kmsg.Request, err error) error {
 	return err
 }
 
-// EncodeRequest returns the bytes of a request with its length prefix.
 func EncodeRequest(request kmsg.Request, correlation int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("culvert")).AppendRequest(nil, request, correlation)
 }
@@ -96,7 +92,6 @@ type Broker struct {
 	Port int32
 }
 
-// Brokers requests the brokers of the cluster.
 func (c *Conn) Brokers() ([]Broker, error) {
 	// Version 4 is the first in which an empty list of topics means none. Brokers from 0.11 on support it.
 	request := kmsg.NewPtrMetadataRequest()
